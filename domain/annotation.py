@@ -1,0 +1,61 @@
+"""What people and models say about a task: Task, Region, Annotation, and what was left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from domain.geometry import Polygon
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """One person's submitted result, as Label Studio holds it now.
+
+    ``result`` is the raw list of regions. ``was_cancelled`` marks a skip. An empty result that was
+    not cancelled is a true negative.
+    """
+
+    id: int
+    task_id: int
+    result: list[dict[str, Any]]
+    was_cancelled: bool = False
+    ground_truth: bool = False
+    completed_by: int | None = None
+    created_at: str = ""
+    updated_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One row of the project: its data fields and the annotations that exist now."""
+
+    id: int
+    project_id: int
+    data: dict[str, Any]
+    annotations: tuple[Annotation, ...] = field(default=())
+    updated_at: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Region:
+    """One shape: its class integer and polygons in pixels. ``score`` is None for a person's."""
+
+    id: str
+    class_index: int
+    polygons: tuple[Polygon, ...]
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Something that was not used, and why.
+
+    ``reason`` is a stable word (``unknown_label``, ``skipped``, ``image_missing``, ...);
+    ``message`` a sentence for a person; ``region_id`` is empty when the whole task is left out.
+    """
+
+    task_id: int
+    reason: str
+    message: str
+    region_id: str = ""

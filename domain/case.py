@@ -1,0 +1,91 @@
+"""nnU-Net's case, and the manifest that names what a model was trained on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from domain.annotation import LeftOut
+
+
+def case_id_of_task(task_id: int) -> str:
+    """The case id of a task; it never changes.
+
+    >>> case_id_of_task(7)
+    'task_00000007'
+    """
+    return f"task_{task_id:08d}"
+
+
+def content_hash(value: Any) -> str:
+    """SHA-256 (hex) of a JSON value, independent of key order."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestEntry:
+    """One case of a training set and the exact annotation behind it."""
+
+    case_id: str
+    task_id: int
+    annotation_id: int
+    content_hash: str
+    group: str
+    fold: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The exact list of annotations in a training set, and what was left out."""
+
+    entries: tuple[ManifestEntry, ...]
+    left_out: tuple[LeftOut, ...] = field(default=())
+    class_values: tuple[str, ...] = field(default=())
+    n_folds: int = 0
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) over annotations, hashes, folds and classes."""
+        rows = sorted((e.case_id, e.annotation_id, e.content_hash, e.fold) for e in self.entries)
+        return content_hash([rows, list(self.class_values), self.n_folds])
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON value that ``from_json`` reads back."""
+        return {
+            "digest": self.digest,
+            "class_values": list(self.class_values),
+            "n_folds": self.n_folds,
+            "entries": [
+                {
+                    "case_id": e.case_id,
+                    "task_id": e.task_id,
+                    "annotation_id": e.annotation_id,
+                    "content_hash": e.content_hash,
+                    "group": e.group,
+                    "fold": e.fold,
+                }
+                for e in self.entries
+            ],
+            "left_out": [
+                {
+                    "task_id": x.task_id,
+                    "reason": x.reason,
+                    "message": x.message,
+                    "region_id": x.region_id,
+                }
+                for x in self.left_out
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Manifest:
+        """Reads what ``to_json`` wrote."""
+        return cls(
+            entries=tuple(ManifestEntry(**row) for row in value["entries"]),
+            left_out=tuple(LeftOut(**row) for row in value["left_out"]),
+            class_values=tuple(value["class_values"]),
+            n_folds=value["n_folds"],
+        )

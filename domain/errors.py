@@ -1,0 +1,87 @@
+"""Every error nnloop raises on purpose.
+
+::
+
+    NnloopError
+    +-- SettingsError            a setting is missing or wrong
+    +-- LabelConfigError         the labelling interface can't be used
+    +-- TaskError                one task can't be used; carries ``task_id`` and ``reason``
+    |   +-- ImageError           missing, refused (401), not an image
+    |   +-- AnnotationError      unknown label, empty geometry, wrong types
+    +-- LabelStudioError         Label Studio refused, failed or did not answer
+    |   +-- LabelStudioAuthError the key was refused
+    |   +-- NotConnectedError    nnloop does not know this project
+    +-- TrainingError            a run or a fold can't go on
+    |   +-- NotEnoughCasesError  fewer usable cases than a run needs
+    +-- PredictionError          a model version can't predict
+    +-- StackError               a process nnloop needs can't be started or has died
+
+A message is one sentence that says what was wrong and the value got; ``remedy`` is one sentence
+that says what to do. Neither ever holds a secret.
+"""
+
+from __future__ import annotations
+
+
+class NnloopError(Exception):
+    """Base of the tree. ``str(error)`` is the message; ``remedy`` may be empty."""
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class SettingsError(NnloopError):
+    """A setting is missing or wrong; the message lists every fault found."""
+
+
+class LabelConfigError(NnloopError):
+    """The labelling configuration can't be parsed, or has no control nnloop can use."""
+
+
+class TaskError(NnloopError):
+    """One task can't be used. The run goes on without it.
+
+    ``reason`` is a stable machine-readable word (``image_missing``, ``unknown_label``, ...).
+    """
+
+    def __init__(self, task_id: int, reason: str, message: str, *, remedy: str = "") -> None:
+        super().__init__(f"Task {task_id}: {message}", remedy=remedy)
+        self.task_id = task_id
+        self.reason = reason
+
+
+class ImageError(TaskError):
+    """The image of a task is missing, refused, or no image."""
+
+
+class AnnotationError(TaskError):
+    """An annotation of a task can't be turned into a label map."""
+
+
+class LabelStudioError(NnloopError):
+    """Label Studio refused a call, failed, or did not answer in time."""
+
+
+class LabelStudioAuthError(LabelStudioError):
+    """Label Studio refused the key (401 or 403)."""
+
+
+class NotConnectedError(LabelStudioError):
+    """The project was never connected to nnloop."""
+
+
+class TrainingError(NnloopError):
+    """A training run or one of its folds can't go on."""
+
+
+class NotEnoughCasesError(TrainingError):
+    """Fewer usable cases than a training run needs."""
+
+
+class PredictionError(NnloopError):
+    """A model version can't be loaded or can't predict."""
+
+
+class StackError(NnloopError):
+    """A process nnloop needs can't be started, or has died."""

@@ -1,0 +1,37 @@
+"""Pixel-space geometry: Polygon and LabelMap.
+
+Continuous pixel coordinates: pixel i covers [i, i + 1), its centre is i + 0.5. Points are (x, y),
+arrays are (height, width).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+LabelMap: TypeAlias = npt.NDArray[np.uint8]
+"""(height, width) uint8, 0 = background, k = the class with index k."""
+
+Ring: TypeAlias = npt.NDArray[np.float64]
+"""(n, 2) float64 points (x, y) in pixels, not closed (the first point is not repeated)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Polygon:
+    """An exterior ring and its holes, in continuous pixel coordinates."""
+
+    exterior: Ring
+    holes: tuple[Ring, ...] = field(default=())
+
+    @property
+    def rings(self) -> tuple[Ring, ...]:
+        """Exterior first, then the holes."""
+        return (self.exterior, *self.holes)
+
+    @property
+    def n_vertices(self) -> int:
+        """Points over all rings."""
+        return sum(len(ring) for ring in self.rings)
