@@ -1,0 +1,1 @@
+"""Label Studio JSON, pixel masks and image files into one another: pure functions."""

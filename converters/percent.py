@@ -1,0 +1,32 @@
+"""Percent of an image's side <-> continuous pixel coordinates.
+
+Label Studio stores x as percent of the width and y as percent of the height. Percent p along a
+side of n pixels is the coordinate p / 100 * n.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from domain.geometry import Ring
+
+PIXEL_DECIMALS = 6
+"""Pixel coordinates are read to a millionth of a pixel: finer than any hand, coarser than the error
+of floats. So a coordinate that nnloop wrote comes back as the very same number."""
+
+PERCENT_DECIMALS = 9
+"""Half a unit of the last digit is less than half a millionth of a pixel up to 100,000 pixels."""
+
+
+def percent_to_pixels(points: Ring, size_hw: tuple[int, int]) -> Ring:
+    """(n, 2) percent (x, y) -> (n, 2) float64 pixels, clipped to the image."""
+    height, width = size_hw
+    scaled = np.round(points / 100.0 * np.array([width, height], dtype=np.float64), PIXEL_DECIMALS)
+    return np.clip(scaled, 0.0, [width, height])
+
+
+def pixels_to_percent(points: Ring, size_hw: tuple[int, int]) -> Ring:
+    """(n, 2) pixels (x, y) -> (n, 2) float64 percent in [0, 100], clipped to the image."""
+    height, width = size_hw
+    percent = np.clip(points / np.array([width, height], dtype=np.float64) * 100.0, 0.0, 100.0)
+    return np.round(percent, PERCENT_DECIMALS)

@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+from hypothesis import given
+
+from converters.keyhole import keyhole_ring, signed_area
+from converters.rasterize import polygon_to_mask
+from converters.vectorize import label_map_to_regions
+from domain.geometry import LabelMap, Polygon, Ring
+from tests.unit.converters.shapes import label_maps, size_of
+
+OUTER = np.array([[0, 0], [10, 0], [10, 10], [0, 10]], dtype=np.float64)
+INNER = np.array([[3, 3], [6, 3], [6, 6], [3, 6]], dtype=np.float64)
+
+
+@given(label_maps(1))
+def test_keyhole_holds_the_same_pixels(label_map: LabelMap) -> None:
+    for region in label_map_to_regions(label_map, [1]):
+        polygon = region.polygons[0]
+        ring = keyhole_ring(polygon)
+        assert len(ring) == polygon.n_vertices + 2 * len(polygon.holes)
+        np.testing.assert_array_equal(
+            polygon_to_mask(Polygon(ring), size_of(label_map)),
+            polygon_to_mask(polygon, size_of(label_map)),
+        )
+
+
+@pytest.mark.parametrize("outer", [OUTER, OUTER[::-1]])
+@pytest.mark.parametrize("inner", [INNER, INNER[::-1]])
+def test_holes_are_wound_against_the_exterior(outer: Ring, inner: Ring) -> None:
+    # The shoelace sum of a nonzero fill: 100 - 9 only if the hole runs the other way.
+    assert abs(signed_area(keyhole_ring(Polygon(outer, (inner,))))) == 91
+
+
+def test_the_bridge_is_the_shortest() -> None:
+    ring = keyhole_ring(Polygon(OUTER, (INNER,))).tolist()
+    assert ring[:3] == [[0, 0], [3, 3], [3, 6]]
+    assert ring.count([0, 0]) == ring.count([3, 3]) == 2
+
+
+def test_without_holes_nothing_changes() -> None:
+    np.testing.assert_array_equal(keyhole_ring(Polygon(OUTER)), OUTER)

@@ -1,0 +1,103 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from converters.label_config import parse_label_config
+from domain.errors import LabelConfigError
+from domain.labels import LabelClass
+from tests.unit.converters.configs import XML
+
+IMAGE = '<Image name="image" value="$image"/>'
+LABELS = '<PolygonLabels name="label" toName="image"><Label value="a"/></PolygonLabels>'
+SHARED = Path(__file__).resolve().parents[3].parent / "shared"
+
+
+def view(*parts: str) -> str:
+    return f"<View>{''.join(parts)}</View>"
+
+
+def labels(old: str, new: str) -> str:
+    assert old in LABELS
+    return LABELS.replace(old, new, 1)
+
+
+def test_reads_control_classes_and_image() -> None:
+    config = parse_label_config(XML)
+    assert config.image_key == "image"
+    assert (config.group.from_name, config.group.to_name) == ("label", "image")
+    assert config.group.region_type == "polygonlabels"
+    assert config.group.classes == (
+        LabelClass(1, "lumen", "#ff5277"),
+        LabelClass(2, "wall", "rgb(0, 158, 255)"),
+    )
+    assert config.xml == XML
+
+
+def test_image_key_is_the_task_field_not_the_object_name() -> None:
+    xml = view('<Image name="image" value="$photo_url"/>', LABELS)
+    assert parse_label_config(xml).image_key == "photo_url"
+
+
+def test_control_points_to_the_second_of_two_images() -> None:
+    xml = view('<Image name="other" value="$b"/>', IMAGE, LABELS)
+    assert parse_label_config(xml).image_key == "image"
+
+
+def test_alias_is_the_stored_name() -> None:
+    xml = view(IMAGE, labels('value="a"', 'value="Long name" alias="ln"'))
+    assert parse_label_config(xml).class_values == ("ln",)
+
+
+def test_tags_in_any_case_and_comments() -> None:
+    xml = view(
+        "<!-- <PolygonLabels/> -->",
+        IMAGE.replace("Image", "IMAGE"),
+        LABELS.replace("PolygonLabels", "polygonlabels"),
+    )
+    assert parse_label_config(xml).class_values == ("a",)
+
+
+BOMB = '<!DOCTYPE v [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>' + view(
+    IMAGE, labels('value="a"', 'value="&b;"')
+)
+EXTERNAL = '<!DOCTYPE v SYSTEM "file:///etc/passwd">' + view(IMAGE, LABELS)
+MANY = "".join(f'<Label value="c{i}"/>' for i in range(256))
+
+
+@pytest.mark.parametrize(
+    ("xml", "message"),
+    [
+        ("", "is empty"),
+        ("  \n", "is empty"),
+        ("<View>", "is not XML"),
+        ("not xml", "is not XML"),
+        ("<View>\x00</View>", "is not XML"),
+        (BOMB, "document type or entities"),
+        (EXTERNAL, "document type or entities"),
+        (view(LABELS), "no <Image> object"),
+        (view(IMAGE), "no <PolygonLabels> control"),
+        (view(IMAGE, LABELS, labels('"label"', '"second"')), r"\('label', 'second'\)"),
+        (view(IMAGE, labels('toName="image"', 'toName="img"')), "points to 'img'"),
+        (view(IMAGE, labels('toName="image"', "")), "points to ''"),
+        (view(IMAGE, labels('name="label" ', "")), "has no name"),
+        (view(IMAGE, labels('<Label value="a"/>', "")), "has no <Label>"),
+        (view(IMAGE, labels('value="a"', "")), "has no value"),
+        (view(IMAGE, labels("<Label", '<Label value="a"/><Label')), "'a' more than once"),
+        (view(IMAGE, labels('<Label value="a"/>', MANY)), "256 labels"),
+        (view(IMAGE.replace("value=", "valueList="), LABELS), "not one field"),
+        (view(IMAGE.replace("$image", "$images[{{idx}}].url"), LABELS), "not one field"),
+    ],
+)
+def test_refusals_say_what_and_what_to_do(xml: str, message: str) -> None:
+    with pytest.raises(LabelConfigError, match=message) as caught:
+        parse_label_config(xml)
+    assert caught.value.remedy.endswith((".", ">"))
+
+
+def test_recorded_setup_request() -> None:
+    path = SHARED / "label-studio" / "captures" / "setup.json"
+    if not path.exists():
+        pytest.skip(f"the recorded requests are not beside the repository: {path}")
+    config = parse_label_config(json.loads(path.read_text())["body"]["schema"])
+    assert config.class_values == ("Lesion", "Organ")
