@@ -1,0 +1,1 @@
+"""Which task next: uncertainty measures and query strategies, as pure functions."""
