@@ -1,0 +1,254 @@
+"""The demo, step by step, on real parts: Label Studio, Redis, nnU-Net."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+from pydantic import SecretStr
+
+from backend.demo.label_config import LABEL_CONFIG
+from backend.demo.person import Person
+from backend.demo.report import DemoFigures, VersionFigures, measure
+from backend.demo.ultrasound import DEFAULT_SEED, N_DEMO_IMAGES, generate
+from backend.demo.view import View
+from backend.label_studio import LabelStudioClient
+from backend.pipeline.connect import VIEW_TITLE, connect
+from backend.pipeline.context import AppContext
+from backend.pipeline.status import ProjectReport, RunReport, project_report
+from backend.settings import Settings
+from backend.stack import service
+from backend.stack.install import DEFAULT_ENV_DIR, ensure_label_studio
+from backend.stack.label_studio_server import LabelStudioServer
+from backend.stack.supervisor import Supervisor
+from backend.store import runs
+from converters.label_config import parse_label_config
+from domain.errors import StackError, TrainingError
+from domain.geometry import LabelMap
+from domain.status import RunStatus
+
+PROJECT_TITLE = "Carotid ultrasound (synthetic)"
+FIRST_LABELS = 12
+CORRECTIONS = 8
+
+# Far above what a run takes on two cores (3 to 4 minutes); past it something hangs.
+RUN_TIMEOUT_S = 1800.0
+POLL_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """How the demo runs.
+
+    ``data_dir`` None: a temporary folder, removed at the end. ``picture`` is a PNG to write.
+    """
+
+    data_dir: Path | None = None
+    images: int = N_DEMO_IMAGES
+    seed: int = DEFAULT_SEED
+    once: bool = False
+    picture: Path | None = None
+
+
+@dataclass(slots=True)
+class _Stage:
+    """What the steps of the demo hand on to each other."""
+
+    context: AppContext
+    client: LabelStudioClient
+    project_id: int = 0
+    truth: dict[int, LabelMap] = field(default_factory=dict)
+    figures: list[VersionFigures] = field(default_factory=list)
+    offers_were_lowest: list[bool] = field(default_factory=list)
+
+
+def play(options: DemoOptions, view: View) -> DemoFigures:
+    """Runs the demo; without ``once`` it then serves until Ctrl-C.
+
+    Raises:
+        NnloopError: A part did not start, or a run failed; everything is stopped first.
+    """
+    started = time.monotonic()
+    with _data_dir(options) as data_dir:
+        supervisor = Supervisor(on_event=view.event)
+        try:
+            settings, login = _label_studio(data_dir, supervisor, view)
+            with service.running(settings, supervisor=supervisor) as (_, ready):
+                context = AppContext.open(ready)
+                stage = _Stage(context, context.label_studio)
+                _steps(stage, options, view)
+                seconds = time.monotonic() - started
+                if options.picture is not None:
+                    _picture(stage, options, options.picture, view)
+                if not options.once:
+                    view.result(_figures(stage, seconds, 0))
+                    view.serving(stage.client.url, login, stage.project_id, VIEW_TITLE, data_dir)
+                    supervisor.wait()
+                context.store.close()
+        finally:
+            supervisor.stop()
+        figures = _figures(stage, seconds, len(supervisor.leftover_processes()))
+    if options.once:
+        view.result(figures)
+    return figures
+
+
+def _steps(stage: _Stage, options: DemoOptions, view: View) -> None:
+    _make_project(stage, options, view)
+    connect(
+        stage.context,
+        stage.project_id,
+        {
+            "min_annotations": FIRST_LABELS,
+            "retrain_after": CORRECTIONS,
+            # An artery covers thousands of pixels; smaller parts are specks.
+            "min_region_area_px": 300,
+        },
+    )
+    config = parse_label_config(LABEL_CONFIG)
+    person = Person(stage.client, stage.project_id, config, stage.truth, options.seed)
+    view.headline(f"A simulated annotator labels the first {FIRST_LABELS} tasks")
+    for _ in view.track(
+        person.label(sorted(stage.truth)[:FIRST_LABELS]), FIRST_LABELS, "Labelling"
+    ):
+        pass
+    view.headline("The webhook starts the first training")
+    _follow(stage, 1, view)
+    view.headline(f"The annotator corrects the {CORRECTIONS} most uncertain tasks")
+    stage.offers_were_lowest.append(_offer_is_lowest(stage))
+    for _ in view.track(person.work_the_queue(CORRECTIONS), CORRECTIONS, "Correcting"):
+        pass
+    view.headline("The webhook starts the second training")
+    _follow(stage, 2, view)
+    stage.offers_were_lowest.append(_offer_is_lowest(stage))
+
+
+@contextmanager
+def _data_dir(options: DemoOptions) -> Iterator[Path]:
+    if options.data_dir is not None:
+        yield options.data_dir.expanduser().resolve()
+        return
+    folder = Path(tempfile.mkdtemp(prefix="nnloop-demo-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _label_studio(
+    data_dir: Path, supervisor: Supervisor, view: View
+) -> tuple[Settings, tuple[str, str] | None]:
+    """The Label Studio to use: the one of LABEL_STUDIO_URL, or one started here."""
+    settings = Settings.load(data_dir=data_dir, port=0)
+    if settings.label_studio_url:
+        url, key = settings.require_label_studio()
+        with LabelStudioClient(url, key) as client:
+            client.whoami()
+        return settings, None
+    executable = os.environ.get("NNLOOP_LABEL_STUDIO_BIN")
+    binary = Path(executable) if executable else ensure_label_studio(DEFAULT_ENV_DIR, view.install)
+    server = LabelStudioServer.open(binary, data_dir / "label-studio")
+    supervisor.add(server.spec())
+    update = {
+        "label_studio_url": server.url,
+        "label_studio_api_key": SecretStr(server.credentials.token),
+    }
+    login = (server.credentials.email, server.credentials.password)
+    return settings.model_copy(update=update), login
+
+
+def _make_project(stage: _Stage, options: DemoOptions, view: View) -> None:
+    view.headline(f"Project {PROJECT_TITLE!r} with {options.images} generated images")
+    samples = list(
+        view.track(
+            (generate(i, options.seed) for i in range(options.images)), options.images, "Drawing"
+        )
+    )
+    files = [(f"{sample.name}.png", _png(sample.image)) for sample in samples]
+    project = stage.client.create_project(PROJECT_TITLE, LABEL_CONFIG)
+    task_ids = stage.client.import_images(project.id, files)
+    stage.project_id = project.id
+    stage.truth = {task_id: sample.truth for task_id, sample in zip(task_ids, samples, strict=True)}
+
+
+def _png(image: cv2.typing.MatLike) -> bytes:
+    return bytes(cv2.imencode(".png", image)[1])
+
+
+def _follow(stage: _Stage, number: int, view: View) -> None:
+    """Shows a run until it is over, then measures what it pushed."""
+    deadline = time.monotonic() + RUN_TIMEOUT_S
+    with view.run() as show:
+        while True:
+            report = project_report(stage.context, stage.project_id)
+            run = _run(report, number)
+            show(report, run)
+            if run is not None and run.status.is_final:
+                break
+            if time.monotonic() > deadline:
+                raise TrainingError(
+                    f"Run {number} is not over after {RUN_TIMEOUT_S:.0f} s: {report.waiting_for}.",
+                    remedy=f"See the logs in {stage.context.settings.data_dir / 'logs'}.",
+                )
+            time.sleep(POLL_S)
+    if run.status != RunStatus.DONE:
+        raise TrainingError(f"Run {number} {run.status}: {run.error}")
+    config = parse_label_config(LABEL_CONFIG)
+    stage.figures.append(measure(stage.client, report, run, config, stage.truth))
+    view.version(stage.figures[-1])
+
+
+def _run(report: ProjectReport, number: int) -> RunReport | None:
+    return next((run for run in report.runs if run.number == number), None)
+
+
+def _offer_is_lowest(stage: _Stage) -> bool:
+    """Whether Label Studio serves the unlabelled task with the lowest score next."""
+    served = stage.client.next_task(stage.project_id)
+    version = stage.client.project(stage.project_id).model_version
+    labelled = {t.id for t in stage.client.iter_tasks(stage.project_id) if t.annotations}
+    scores = {
+        row.task_id: row.score if row.score is not None else 1.0
+        for row in stage.client.iter_predictions(stage.project_id, version)
+        if row.task_id not in labelled
+    }
+    if served is None or not scores:
+        raise StackError("Label Studio serves no task, or none has a prediction.")
+    return scores.get(served.task.id, 2.0) <= min(scores.values())
+
+
+def _figures(stage: _Stage, seconds: float, leftover: int) -> DemoFigures:
+    return DemoFigures(
+        versions=tuple(stage.figures),
+        first_offered_is_lowest_score=all(stage.offers_were_lowest),
+        seconds_total=round(seconds, 1),
+        leftover_processes=leftover,
+    )
+
+
+def _picture(stage: _Stage, options: DemoOptions, path: Path, view: View) -> None:
+    """Has the champion draw the unlabelled image whose score is at the lower quartile."""
+    view.headline(f"Drawing {path}")
+    with stage.context.store.begin() as session:
+        version = runs.champion(session, stage.project_id)
+    if version is None:
+        raise StackError("No version serves, so there is no prediction to draw.")
+    rows = [
+        row
+        for row in stage.client.iter_predictions(stage.project_id, version.name)
+        if row.score is not None and stage.truth[row.task_id].any()
+    ]
+    rows.sort(key=lambda row: (row.score, row.task_id))
+    index = sorted(stage.truth).index(rows[len(rows) // 4].task_id)
+    # A process of its own: this one never loads networks.
+    command = [sys.executable, "-m", "backend.demo.picture", version.path]
+    subprocess.run([*command, str(index), str(options.seed), str(path)], check=True)

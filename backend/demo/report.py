@@ -1,0 +1,116 @@
+"""The demo's figures: what was pushed, measured against the generator's truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+from scipy.stats import spearmanr
+
+from backend.label_studio import LabelStudioClient, PredictionRow
+from backend.pipeline.status import ProjectReport, RunReport, VersionReport
+from converters.label_studio import annotation_to_label_map
+from domain.annotation import Annotation
+from domain.geometry import LabelMap
+from domain.labels import LabelConfig
+from domain.status import RunStatus
+from training.evaluation import named_dice
+
+STAGES: dict[str, RunStatus] = {
+    "prepare": RunStatus.PREPARING,
+    "train": RunStatus.TRAINING,
+    "evaluate": RunStatus.EVALUATING,
+    "score": RunStatus.SCORING,
+    "publish": RunStatus.PUBLISHING,
+}
+
+
+class VersionFigures(BaseModel):
+    """One version. Dice are means over images, 0 to 1; both empty counts as 1.
+
+    ``pool_dice`` is measured on the polygons Label Studio held for unlabelled tasks, so it is empty
+    for a version that the gate refused. ``score_rank_correlation`` is Spearman's, between the score
+    and the mean Dice of the classes; None when it is not defined.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    labels: int
+    verdict: str
+    oof_dice: dict[str, float]
+    pool_dice: dict[str, float]
+    score_rank_correlation: float | None
+    vertices_median: float | None
+    published: int
+    seconds: dict[str, float]
+
+
+class DemoFigures(BaseModel):
+    """Everything the demo measured."""
+
+    model_config = ConfigDict(frozen=True)
+
+    versions: tuple[VersionFigures, ...]
+    first_offered_is_lowest_score: bool
+    seconds_total: float
+    leftover_processes: int
+
+
+def measure(
+    client: LabelStudioClient,
+    report: ProjectReport,
+    run: RunReport,
+    config: LabelConfig,
+    truth: Mapping[int, LabelMap],
+) -> VersionFigures:
+    """Reads a run's version back from Label Studio and compares it with the truth.
+
+    Args:
+        client: Label Studio.
+        report: The project, after the run is done.
+        run: The run.
+        config: The demo's labelling configuration.
+        truth: Task id -> (height, width) uint8.
+    """
+    version = next(v for v in report.versions if v.run == run.number)
+    pushed = list(client.iter_predictions(report.id, version.name))
+    dice = [_dice(row, config, truth[row.task_id]) for row in pushed]
+    vertices = [len(region["value"]["points"]) for row in pushed for region in row.result]
+    return VersionFigures(
+        name=version.name,
+        labels=version.labels,
+        verdict=_verdict(version),
+        oof_dice=version.oof_dice,
+        pool_dice={
+            name: float(np.mean([row[name] for row in dice])) for name in config.class_values
+        }
+        if dice
+        else {},
+        score_rank_correlation=rank_correlation(
+            [row.score or 0.0 for row in pushed], [float(np.mean(list(d.values()))) for d in dice]
+        ),
+        vertices_median=float(np.median(vertices)) if vertices else None,
+        published=len(pushed),
+        seconds={name: run.seconds.get(stage, 0.0) for name, stage in STAGES.items()},
+    )
+
+
+def rank_correlation(scores: Sequence[float], dice: Sequence[float]) -> float | None:
+    """Spearman's rank correlation; None for fewer than 3 pairs or when one side is constant."""
+    if len(scores) < 3 or len(set(scores)) < 2 or len(set(dice)) < 2:
+        return None
+    return float(spearmanr(scores, dice).statistic)
+
+
+def _dice(row: PredictionRow, config: LabelConfig, truth: LabelMap) -> dict[str, float]:
+    size_hw = (int(truth.shape[0]), int(truth.shape[1]))
+    drawn, _ = annotation_to_label_map(
+        Annotation(id=row.id or 0, task_id=row.task_id, result=row.result), config, size_hw
+    )
+    return named_dice(drawn, truth, config.class_values)
+
+
+def _verdict(version: VersionReport) -> str:
+    return f"{version.status}: {version.gate}"

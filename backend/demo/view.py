@@ -1,0 +1,141 @@
+"""What the demo shows in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, track
+from rich.table import Table
+from rich.text import Text
+
+from backend.demo.report import DemoFigures, VersionFigures
+from backend.pipeline.status import ProjectReport, RunReport
+from backend.stack.supervisor import StackEvent
+
+T = TypeVar("T")
+ShowRun = Callable[[ProjectReport, RunReport | None], None]
+
+
+class View:
+    """Prints the demo's progress to a console."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def headline(self, text: str) -> None:
+        """Says what happens now."""
+        self._console.print(f"[bold]{text}[/bold]")
+
+    def event(self, event: StackEvent) -> None:
+        """Says what happens to a process."""
+        style = "red" if event.kind == "crashed" else "dim"
+        self._console.print(f"{event.name}: {event.message}", style=style, highlight=False)
+
+    def install(self, share: float, text: str) -> None:
+        """Says how the installation of Label Studio goes on."""
+        self._console.print(f"{share:4.0%} {text}", style="dim", highlight=False)
+
+    def track(self, items: Iterable[T], total: int, description: str) -> Iterator[T]:
+        """Passes items on under a progress bar."""
+        yield from track(
+            items, total=total, description=description, console=self._console, transient=True
+        )
+
+    @contextmanager
+    def run(self) -> Iterator[ShowRun]:
+        """A live display of one run: its stage, and a bar per fold."""
+        bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f} epochs {task.fields[numbers]}"),
+            TimeElapsedColumn(),
+            console=self._console,
+        )
+        folds: dict[int, TaskID] = {}
+        line = Text()
+        with Live(Group(line, bars), console=self._console, refresh_per_second=4):
+
+            def show(report: ProjectReport, run: RunReport | None) -> None:
+                line.plain = (
+                    report.waiting_for if run is None else f"Run {run.number}: {run.status}"
+                )
+                for fold in run.folds if run else ():
+                    if fold.fold not in folds:
+                        folds[fold.fold] = bars.add_task(
+                            f"Fold {fold.fold}", total=fold.epochs, numbers=""
+                        )
+                    loss = "" if fold.train_loss is None else f"loss {fold.train_loss:.3f}"
+                    dice = "" if fold.dice is None else f"Dice {fold.dice:.3f}"
+                    bars.update(
+                        folds[fold.fold],
+                        total=fold.epochs,
+                        completed=fold.epoch,
+                        numbers=f"{loss} {dice} {fold.status}",
+                    )
+
+            yield show
+
+    def version(self, figures: VersionFigures) -> None:
+        """Says how a version came out."""
+        self._console.print(f"{figures.name}: {figures.verdict}", highlight=False)
+
+    def result(self, figures: DemoFigures) -> None:
+        """Prints the table of versions."""
+        table = Table(title="What the loop achieved", title_justify="left")
+        for column in (
+            "Version",
+            "Labels",
+            "Out-of-fold Dice",
+            "Dice of pushed polygons",
+            "Score vs Dice (rank corr.)",
+            "Vertices",
+            "Pushed",
+            "Seconds: prepare, train, evaluate, score, publish",
+        ):
+            table.add_column(column)
+        for version in figures.versions:
+            correlation = version.score_rank_correlation
+            vertices = version.vertices_median
+            table.add_row(
+                version.name,
+                str(version.labels),
+                _named(version.oof_dice),
+                _named(version.pool_dice),
+                "-" if correlation is None else f"{correlation:.2f}",
+                "-" if vertices is None else f"{vertices:.0f}",
+                str(version.published),
+                ", ".join(f"{value:.0f}" for value in version.seconds.values()),
+            )
+        self._console.print(table)
+        lowest = "yes" if figures.first_offered_is_lowest_score else "[red]no[/red]"
+        self._console.print(f"The task offered first had the lowest score: {lowest}")
+        self._console.print(f"Whole demo: {figures.seconds_total:.0f} s")
+
+    def serving(
+        self,
+        url: str,
+        login: tuple[str, str] | None,
+        project_id: int,
+        view_title: str,
+        data_dir: Path,
+    ) -> None:
+        """Says where to look and what to click."""
+        say = self._console.print
+        say(f"\n[bold green]Label Studio is at {url}/projects/{project_id}[/bold green]")
+        if login is not None:
+            say(f"Log in as {login[0]} with the password {login[1]}", highlight=False)
+        say(
+            "Click 'Label All Tasks': the most uncertain task comes first, its predicted polygons "
+            f"ready to be corrected. The tab '{view_title}' lists the others in that order."
+        )
+        say(f"Status: .venv/bin/nnloop status --data-dir {data_dir}", highlight=False)
+        say("Ctrl-C stops everything.")
+
+
+def _named(dice: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in dice.items()) or "-"
