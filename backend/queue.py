@@ -1,0 +1,292 @@
+"""The job queue: RQ behind one small class. The only module that imports rq.
+
+Redis only delivers. What has to be done is in the store, so a job that Redis lost, or whose worker
+was killed, is enqueued again by ``backend.pipeline.reconcile``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from types import FrameType
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError
+from rq import Queue, SimpleWorker
+from rq.exceptions import DuplicateJobError, NoSuchJobError
+from rq.job import Job, JobStatus
+from rq.serializers import JSONSerializer
+
+from domain.errors import StackError
+
+logger = logging.getLogger(__name__)
+
+# A worker says every few seconds that it lives; after this many it counts as dead. Short, because
+# the jobs of a killed worker wait that long; long enough for a machine that swaps.
+HEARTBEAT_S = 4
+HEARTBEAT_TTL_S = 15
+# Failed jobs stay in Redis this long, for a person; the ledger keeps the error for good.
+FAILURE_TTL_S = 7 * 24 * 3600
+_HEARTBEAT_KEY = "nnloop:worker:{name}"
+
+
+class QueueName(StrEnum):
+    """Queues, most urgent first."""
+
+    INTERACTIVE = "nnloop-interactive"
+    LOOP = "nnloop-loop"
+    SCORE = "nnloop-score"
+    TRAIN = "nnloop-train"
+
+
+ROLES = {
+    "train": (QueueName.TRAIN,),
+    "predict": (QueueName.INTERACTIVE, QueueName.LOOP, QueueName.SCORE),
+}
+"""What a worker does, by the word an admin uses: its queues, most urgent first."""
+
+
+class JobName(StrEnum):
+    """Dotted names of the jobs; arguments are ids. A test resolves every one."""
+
+    SYNC = "backend.jobs.loop.sync"
+    ADVANCE = "backend.jobs.loop.advance"
+    PUBLISH = "backend.jobs.loop.publish"
+    SCORE = "backend.jobs.score.score"
+    PREDICT = "backend.jobs.score.predict"
+    TRAIN_FOLD = "backend.jobs.train.train_fold"
+
+    @property
+    def queue(self) -> QueueName:
+        """The queue its jobs go to."""
+        return _QUEUE_OF[self]
+
+
+_QUEUE_OF = {
+    JobName.SYNC: QueueName.LOOP,
+    JobName.ADVANCE: QueueName.LOOP,
+    JobName.PUBLISH: QueueName.LOOP,
+    JobName.SCORE: QueueName.SCORE,
+    JobName.PREDICT: QueueName.INTERACTIVE,
+    JobName.TRAIN_FOLD: QueueName.TRAIN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """A live worker: its queues and the job it works on ("" when idle)."""
+
+    name: str
+    queues: tuple[str, ...]
+    job_id: str
+
+
+class JobQueue:
+    """Enqueues jobs by name. Thread-safe."""
+
+    def __init__(self, url: str) -> None:
+        """Takes Redis's URL; with an empty one every call raises StackError."""
+        self._connection = (
+            Redis.from_url(url, socket_connect_timeout=3, health_check_interval=15) if url else None
+        )
+
+    def __repr__(self) -> str:
+        return "JobQueue()"
+
+    @property
+    def _redis(self) -> Redis:
+        if self._connection is None:
+            raise StackError(
+                "nnloop is not running here: NNLOOP_REDIS_URL is not set, and no `nnloop up` works "
+                "on this data folder.",
+                remedy="Start it (nnloop up), or name the Redis server it uses.",
+            )
+        return self._connection
+
+    def ping(self) -> bool:
+        """Whether Redis answers."""
+        try:
+            return bool(self._redis.ping())
+        except RedisError:
+            return False
+
+    def ensure(self, name: JobName, *ids: int) -> bool:
+        """Makes sure that the job is queued or running; returns whether it was enqueued now.
+
+        A job whose worker is dead, or that ended, is enqueued anew. Raises StackError when Redis
+        does not answer.
+        """
+        job_id = "-".join([name.rsplit(".", 1)[-1], *map(str, ids)])
+        with _redis_errors():
+            for _ in range(2):
+                try:
+                    self._queue(name.queue).enqueue(
+                        str(name),
+                        args=ids,
+                        job_id=job_id,
+                        unique=True,
+                        job_timeout=-1,
+                        result_ttl=0,
+                        failure_ttl=FAILURE_TTL_S,
+                    )
+                    return True
+                except DuplicateJobError:
+                    if self._is_pending(job_id):
+                        return False
+                    self._forget(job_id)
+        return False
+
+    def counts(self) -> dict[str, int]:
+        """Jobs that wait, per queue."""
+        with _redis_errors():
+            return {str(name): self._queue(name).count for name in QueueName}
+
+    def workers(self) -> list[WorkerInfo]:
+        """Live workers."""
+        with _redis_errors():
+            found = []
+            for key in self._redis.scan_iter(_HEARTBEAT_KEY.format(name="*")):
+                value = self._redis.get(key)
+                if value is not None:
+                    queues, _, job_id = _text(value).partition("|")
+                    name = _text(key).rsplit(":", 1)[-1]
+                    found.append(WorkerInfo(name, tuple(queues.split(",")), job_id))
+            return sorted(found, key=lambda worker: worker.name)
+
+    def _queue(self, name: QueueName) -> Queue:
+        return Queue(str(name), connection=self._redis, serializer=JSONSerializer)
+
+    def _is_pending(self, job_id: str) -> bool:
+        job = self._fetch(job_id)
+        if job is None:
+            return False
+        status = job.get_status()
+        if status in (JobStatus.QUEUED, JobStatus.SCHEDULED, JobStatus.DEFERRED):
+            # A job that says 'queued' but stands in no list was being handed over when a worker
+            # died: give it the time of a handover, then count it as lost.
+            enqueued = job.enqueued_at.timestamp() if job.enqueued_at else 0.0
+            in_list = job_id in self._queue(QueueName(job.origin)).job_ids
+            return in_list or time.time() - enqueued < HEARTBEAT_TTL_S
+        if status == JobStatus.STARTED:
+            return bool(self._redis.exists(_HEARTBEAT_KEY.format(name=job.worker_name)))
+        return False
+
+    def _fetch(self, job_id: str) -> Job | None:
+        try:
+            return Job.fetch(job_id, connection=self._redis, serializer=JSONSerializer)
+        except NoSuchJobError:
+            return None
+
+    def _forget(self, job_id: str) -> None:
+        job = self._fetch(job_id)
+        if job is not None:
+            job.delete()
+
+
+_stop = threading.Event()
+
+
+def stop_requested() -> bool:
+    """Whether this worker process was asked to end; long jobs look at it and return early."""
+    return _stop.is_set()
+
+
+def work(url: str, queues: Sequence[QueueName], *, label: str = "worker") -> None:
+    """Runs a worker in this process until it is asked to end (SIGTERM or SIGINT).
+
+    Jobs run in the process itself, so that warm networks stay loaded between jobs.
+    """
+    for job in JobName:
+        if job.queue in queues:
+            # Imported before the first job: an annotator should not wait for torch to load.
+            importlib.import_module(job.rpartition(".")[0])
+    redis = Redis.from_url(url, health_check_interval=15)
+    name = f"{label}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+    worker = _Worker(
+        [Queue(str(q), connection=redis, serializer=JSONSerializer) for q in queues],
+        name=name,
+        connection=redis,
+        serializer=JSONSerializer,
+    )
+    # RQ handles SIGINT and SIGTERM itself, by calling request_stop. Forked children must not
+    # inherit that: a multiprocessing pool ends its processes by SIGTERM and would wait forever
+    # for one that only takes note of it.
+    os.register_at_fork(after_in_child=_default_signals)
+    with _redis_errors(), _heartbeat(redis, name, queues, worker.current_job_id):
+        worker.work(with_scheduler=False, logging_level="WARNING")
+
+
+def _default_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
+class _Worker(SimpleWorker):  # type: ignore[misc]  # rq is not typed here
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        _stop.set()
+        super().request_stop(signum, frame)
+
+    def current_job_id(self) -> str:
+        return str(self._current or "")
+
+    _current: str = ""
+
+    def execute_job(self, job: Any, queue: Any) -> None:
+        self._current = job.id
+        try:
+            super().execute_job(job, queue)
+        finally:
+            self._current = ""
+
+
+@contextmanager
+def _heartbeat(
+    redis: Redis, name: str, queues: Sequence[QueueName], job_id: Callable[[], str]
+) -> Iterator[None]:
+    key = _HEARTBEAT_KEY.format(name=name)
+    ended = threading.Event()
+
+    def beat() -> None:
+        while True:
+            try:
+                value = ",".join(queues) + "|" + job_id()
+                redis.set(key, value, ex=HEARTBEAT_TTL_S)
+            except RedisError as error:
+                logger.warning("Redis did not take the heartbeat: %s", error)
+            if ended.wait(HEARTBEAT_S):
+                return
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        redis.delete(key)
+
+
+@contextmanager
+def _redis_errors() -> Iterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        raise StackError(
+            f"Redis does not answer ({type(error).__name__}: {error}).",
+            remedy="Start it, or correct NNLOOP_REDIS_URL; `nnloop up` starts one of its own.",
+        ) from error
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

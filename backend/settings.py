@@ -1,0 +1,255 @@
+"""Settings of one installation (environment and file) and of one project (kept in the store)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import platformdirs
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from domain.errors import SettingsError
+
+Seconds = Annotated[float, Field(gt=0, lt=86_400)]
+
+
+def _names(*names: str) -> AliasChoices:
+    """Environment names a setting answers to, the first being the documented one."""
+    return AliasChoices(*names)
+
+
+class Settings(BaseSettings):
+    """What one installation runs with. Frozen; every fault is reported at once by ``load``.
+
+    Values come from the environment first, then from the TOML file named by ``NNLOOP_CONFIG``
+    (default ``nnloop.toml`` in the working folder, keys in lower case as the fields below).
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True
+    )
+
+    data_dir: Path = Field(
+        default_factory=lambda: platformdirs.user_data_path("nnloop"),
+        validation_alias=_names("NNLOOP_DATA_DIR", "MODEL_DIR", "data_dir"),
+        description="Folder of the store, the cases and the model versions.",
+    )
+    database_url: str = Field(
+        "",
+        validation_alias=_names("NNLOOP_DATABASE_URL", "database_url"),
+        description="SQLAlchemy URL of the store; empty: SQLite in the data folder.",
+    )
+    redis_url: str = Field(
+        "",
+        validation_alias=_names("NNLOOP_REDIS_URL", "REDIS_URL", "redis_url"),
+        description="Redis of the job queue; empty: `nnloop up` starts its own.",
+    )
+    label_studio_url: str = Field(
+        "",
+        validation_alias=_names("LABEL_STUDIO_URL", "LABEL_STUDIO_HOST", "label_studio_url"),
+        description="Address of Label Studio as this machine reaches it.",
+    )
+    label_studio_api_key: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=_names("LABEL_STUDIO_API_KEY", "label_studio_api_key"),
+        description="Legacy token or personal access token of a Label Studio user.",
+    )
+    host: str = Field(
+        "127.0.0.1",
+        validation_alias=_names("NNLOOP_HOST", "host"),
+        description="Address the web service listens on.",
+    )
+    port: int = Field(
+        9090,
+        ge=0,
+        le=65_535,
+        validation_alias=_names("NNLOOP_PORT", "port"),
+        description="Port the web service listens on; 0: `nnloop up` takes a free one.",
+    )
+    public_url: str = Field(
+        "",
+        validation_alias=_names("NNLOOP_PUBLIC_URL", "public_url"),
+        description="Address of the web service as Label Studio reaches it; empty: host and port.",
+    )
+    basic_auth_user: str = Field(
+        "",
+        validation_alias=_names("BASIC_AUTH_USER", "NNLOOP_BASIC_AUTH_USER", "basic_auth_user"),
+        description="User name asked for on every route but /health; empty: `nnloop`.",
+    )
+    basic_auth_pass: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=_names("BASIC_AUTH_PASS", "NNLOOP_BASIC_AUTH_PASS", "basic_auth_pass"),
+        description="Password; empty: one is made and kept in the data folder.",
+    )
+    predict_deadline_s: Seconds = Field(
+        8.0,
+        validation_alias=_names("NNLOOP_PREDICT_DEADLINE_S", "predict_deadline_s"),
+        description="Longest time /predict keeps an annotator waiting, in seconds.",
+    )
+    debounce_s: Annotated[float, Field(ge=0, lt=3600)] = Field(
+        2.0,
+        validation_alias=_names("NNLOOP_DEBOUNCE_S", "debounce_s"),
+        description="Quiet time after a webhook before Label Studio is read, in seconds.",
+    )
+    sync_interval_s: Seconds = Field(
+        60.0,
+        validation_alias=_names("NNLOOP_SYNC_INTERVAL_S", "sync_interval_s"),
+        description="Longest time between two readings of a project, in seconds.",
+    )
+    devices: str = Field(
+        "",
+        validation_alias=_names("NNLOOP_DEVICES", "devices"),
+        description="Devices to train on, e.g. `cuda:0,cuda:1` or `cpu`; empty: all found.",
+    )
+    worker_device: str = Field(
+        "cpu",
+        pattern=r"^(cpu|mps|cuda:\d+)$",
+        validation_alias=_names("NNLOOP_WORKER_DEVICE", "worker_device"),
+        description="Device one training worker uses; `nnloop up` sets it for each of its workers.",
+    )
+    worker_threads: int = Field(
+        1,
+        ge=1,
+        le=256,
+        validation_alias=_names("NNLOOP_WORKER_THREADS", "worker_threads"),
+        description="CPU threads one training worker uses.",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO",
+        validation_alias=_names("NNLOOP_LOG_LEVEL", "log_level"),
+        description="Least severe messages that reach the log.",
+    )
+
+    @field_validator("label_studio_url", "public_url")
+    @classmethod
+    def _http_url(cls, value: str) -> str:
+        if value and (
+            urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).netloc
+        ):
+            raise ValueError(f"must be an http(s) address, got {value!r}")
+        return value.rstrip("/")
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments over the environment over the file."""
+        file = Path(os.environ.get("NNLOOP_CONFIG", "nnloop.toml"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Settings:
+        """Reads environment and file; raises SettingsError that lists every fault."""
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            faults = "; ".join(
+                f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+                for fault in error.errors(include_input=False, include_url=False)
+            )
+            raise SettingsError(
+                f"{error.error_count()} setting(s) can't be used: {faults}.",
+                remedy="Correct them in the environment or in nnloop.toml (docs/settings.md).",
+            ) from None
+
+    def to_environment(self) -> dict[str, str]:
+        """Environment variables that give another process the same settings. Holds secrets."""
+        values: dict[str, str] = {}
+        for name, field in type(self).model_fields.items():
+            alias = field.validation_alias
+            value = getattr(self, name)
+            text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            if isinstance(alias, AliasChoices) and text:
+                values[str(alias.choices[0])] = text
+        return values
+
+    @property
+    def store_url(self) -> str:
+        """SQLAlchemy URL of the store."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'nnloop.db'}"
+
+    @property
+    def service_url(self) -> str:
+        """Address under which Label Studio reaches the web service."""
+        return self.public_url or f"http://{self.host}:{self.port}"
+
+    def require_label_studio(self) -> tuple[str, str]:
+        """URL and key of Label Studio; SettingsError when one is missing."""
+        key = self.label_studio_api_key.get_secret_value()
+        missing = [
+            name
+            for name, value in (
+                ("LABEL_STUDIO_URL", self.label_studio_url),
+                ("LABEL_STUDIO_API_KEY", key),
+            )
+            if not value
+        ]
+        if missing:
+            raise SettingsError(
+                f"{' and '.join(missing)} not set.",
+                remedy="Set them to Label Studio's address and to a token from its Account page.",
+            )
+        return self.label_studio_url, key
+
+
+class ProjectSettings(BaseModel):
+    """What one project runs with; set by ``nnloop connect`` and kept in the store."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    min_annotations: int = Field(10, ge=2, description="Labelled tasks before the first training.")
+    retrain_after: int = Field(
+        5, ge=1, description="New or changed annotations before the next training."
+    )
+    preset: Literal["auto", "tiny", "fast", "full"] = Field(
+        "auto", description="Training preset; auto: `fast` on a GPU, `tiny` on a CPU."
+    )
+    n_folds: int | None = Field(None, ge=2, le=20, description="Folds; empty: the preset's.")
+    fold_budget_s: float | None = Field(
+        None, gt=0, description="Wall-clock time one fold may take, in seconds; empty: none."
+    )
+    warm_start: bool = Field(
+        True, description="Start each fold from the serving version's weights of that fold."
+    )
+    gate_margin: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Loss of mean out-of-fold Dice up to which a new version still counts as "
+        "not worse.",
+    )
+    group_key: str | None = Field(
+        None,
+        description="Task data field that names the patient, video or site: one group is never "
+        "both trained on and validated on.",
+    )
+    min_region_area_px: float = Field(
+        0.0, ge=0, description="Predicted parts smaller than this many pixels are not pushed."
+    )
+    seed: int = Field(0, description="Seed of the training.")

@@ -1,0 +1,37 @@
+"""Prepared cases and the folds of their groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.store.models import CaseRow, GroupRow
+
+
+def cases_of(session: Session, project_id: int) -> dict[str, CaseRow]:
+    """Prepared cases by case id."""
+    query = select(CaseRow).where(CaseRow.project_id == project_id)
+    return {row.case_id: row for row in session.scalars(query)}
+
+
+def save(session: Session, row: CaseRow) -> None:
+    """Writes or replaces a prepared case."""
+    session.merge(row)
+
+
+def folds_of_groups(session: Session, project_id: int, n_folds: int) -> dict[str, int]:
+    """Group -> fold, as fixed so far for this number of folds."""
+    query = select(GroupRow).where(GroupRow.project_id == project_id, GroupRow.n_folds == n_folds)
+    return {row.group: row.fold for row in session.scalars(query)}
+
+
+def add_groups(
+    session: Session, project_id: int, n_folds: int, folds: Mapping[str, int], known: Iterable[str]
+) -> None:
+    """Stores the folds of groups that are not among the known ones."""
+    for group in folds.keys() - set(known):
+        session.add(
+            GroupRow(project_id=project_id, n_folds=n_folds, group=group, fold=folds[group])
+        )

@@ -1,0 +1,96 @@
+"""The store's connection: engine, sessions, migrations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from filelock import FileLock
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, sessionmaker
+
+from domain.errors import StackError
+
+# SQLite lets one writer in at a time; the others wait this long before they fail.
+SQLITE_BUSY_S = 30
+
+
+class Store:
+    """One database. Thread-safe; every process opens its own."""
+
+    def __init__(self, url: str, lock_dir: Path) -> None:
+        self._url = url
+        self._lock_dir = lock_dir
+        self._engine = _engine(url)
+        self._sessions = sessionmaker(self._engine, expire_on_commit=False)
+
+    def __repr__(self) -> str:
+        return f"Store({make_url(self._url).render_as_string(hide_password=True)!r})"
+
+    @property
+    def engine(self) -> Engine:
+        """The SQLAlchemy engine."""
+        return self._engine
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        """A session that commits at the end of the block and rolls back on an error."""
+        with self._sessions.begin() as session:
+            yield session
+
+    def migrate(self) -> None:
+        """Brings the tables to the newest revision; safe to call from many processes at once."""
+        self._lock_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self._lock_dir / "migrate.lock"), self._engine.connect() as connection:
+                config = alembic_config()
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+                connection.commit()
+        except SQLAlchemyError as error:
+            raise StackError(
+                f"The store {self!r} can't be opened: {type(error).__name__}.",
+                remedy="Check NNLOOP_DATABASE_URL, and that NNLOOP_DATA_DIR is writable.",
+            ) from error
+
+    def close(self) -> None:
+        """Releases the connections."""
+        self._engine.dispose()
+
+
+def alembic_config() -> Config:
+    """Alembic's configuration without an ini file."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def _engine(url: str) -> Engine:
+    if make_url(url).get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True)
+    engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_S})
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    # The driver must not open transactions of its own: BEGIN IMMEDIATE below does.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # A transaction that reads first and writes later would fail at once when another process
+    # wrote in between (SQLITE_BUSY_SNAPSHOT, not subject to the timeout); taking the write lock
+    # at the start waits instead.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,238 @@
+"""Tables of the store, for SQLite and PostgreSQL alike.
+
+Times are seconds since the epoch (UTC). Ids of projects, tasks and annotations are Label Studio's.
+Rows that Label Studio no longer has are kept with ``removed_at``: a manifest may name them.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from sqlalchemy import JSON, Float, ForeignKey, Index, MetaData, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from domain.status import FoldStatus, RunStatus, TaskState, VersionStatus
+
+JsonDict = dict[str, Any]
+
+
+class Base(DeclarativeBase):
+    """Declarative base; named constraints, so that migrations can change them anywhere."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {JsonDict: JSON, list[Any]: JSON, float: Float}  # noqa: RUF012
+
+
+class ProjectRow(Base):
+    """A connected Label Studio project.
+
+    ``champion_id`` is the version that serves. ``n_channels`` is 0 until the first run has seen
+    the images.
+    """
+
+    __tablename__ = "project"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    title: Mapped[str] = mapped_column(Text, default="")
+    label_config: Mapped[str] = mapped_column(Text, default="")
+    settings: Mapped[JsonDict] = mapped_column(default=dict)
+    champion_id: Mapped[int | None] = mapped_column(default=None)
+    n_channels: Mapped[int] = mapped_column(default=0)
+    connected_at: Mapped[float] = mapped_column(default=time.time)
+    synced_at: Mapped[float | None] = mapped_column(default=None)
+    sync_asked_at: Mapped[float | None] = mapped_column(default=None)
+    error: Mapped[str] = mapped_column(Text, default="")
+
+
+class InboxRow(Base):
+    """One webhook: a hint that something changed. Never holds the raw body (it carries tokens)."""
+
+    __tablename__ = "inbox"
+    __table_args__ = (Index("ix_inbox_open", "handled_at", "project_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int]
+    action: Mapped[str] = mapped_column(String(64))
+    task_ids: Mapped[list[Any]] = mapped_column(default=list)
+    received_at: Mapped[float] = mapped_column(default=time.time)
+    handled_at: Mapped[float | None] = mapped_column(default=None)
+
+
+class TaskRow(Base):
+    """Snapshot of one task."""
+
+    __tablename__ = "task"
+    __table_args__ = (Index("ix_task_pool", "project_id", "state", "removed_at"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    project_id: Mapped[int]
+    data: Mapped[JsonDict] = mapped_column(default=dict)
+    state: Mapped[TaskState] = mapped_column(String(16), default=TaskState.UNLABELLED)
+    removed_at: Mapped[float | None] = mapped_column(default=None)
+
+
+class AnnotationRow(Base):
+    """Snapshot of one annotation. ``content_hash`` is over its regions."""
+
+    __tablename__ = "annotation"
+    __table_args__ = (Index("ix_annotation_task", "project_id", "task_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    task_id: Mapped[int]
+    project_id: Mapped[int]
+    result: Mapped[list[Any]] = mapped_column(default=list)
+    content_hash: Mapped[str] = mapped_column(String(64))
+    was_cancelled: Mapped[bool] = mapped_column(default=False)
+    ground_truth: Mapped[bool] = mapped_column(default=False)
+    completed_by: Mapped[int | None] = mapped_column(default=None)
+    created_at: Mapped[str] = mapped_column(String(40), default="")
+    updated_at: Mapped[str] = mapped_column(String(40), default="")
+    removed_at: Mapped[float | None] = mapped_column(default=None)
+
+
+class CaseRow(Base):
+    """A case whose files are written.
+
+    ``source_hash`` is over what the files are made from (annotation, image address, classes,
+    channels): while it stays, nothing is fetched or drawn again. ``files_hash`` is over the pixels.
+    """
+
+    __tablename__ = "case"
+
+    project_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    case_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    task_id: Mapped[int]
+    source_hash: Mapped[str] = mapped_column(String(64))
+    files_hash: Mapped[str] = mapped_column(String(64))
+    is_color: Mapped[bool] = mapped_column(default=False)
+
+
+class GroupRow(Base):
+    """The fold of one group of cases, for one number of folds. Written once, never changed."""
+
+    __tablename__ = "group_fold"
+
+    project_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    n_folds: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    group: Mapped[str] = mapped_column(String(255), primary_key=True)
+    fold: Mapped[int]
+
+
+class RunRow(Base):
+    """A TrainingRun. ``number`` counts within the project; ``seconds`` holds time per stage.
+
+    ``candidates`` is what was annotated when it started ({task id: [annotation id, content hash]}),
+    ``manifest`` what of that was trained on. A job that works on the run holds it until
+    ``lease_until``; ``not_before`` delays a retry.
+    """
+
+    __tablename__ = "training_run"
+    __table_args__ = (UniqueConstraint("project_id", "number"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int]
+    number: Mapped[int]
+    status: Mapped[RunStatus] = mapped_column(String(16), default=RunStatus.QUEUED)
+    trigger: Mapped[str] = mapped_column(Text, default="")
+    candidates: Mapped[JsonDict] = mapped_column(default=dict)
+    manifest: Mapped[JsonDict | None] = mapped_column(default=None)
+    settings: Mapped[JsonDict] = mapped_column(default=dict)
+    seconds: Mapped[JsonDict] = mapped_column(default=dict)
+    error: Mapped[str] = mapped_column(Text, default="")
+    attempts: Mapped[int] = mapped_column(default=0)
+    lease_until: Mapped[float] = mapped_column(default=0.0)
+    not_before: Mapped[float] = mapped_column(default=0.0)
+    created_at: Mapped[float] = mapped_column(default=time.time)
+    stage_started_at: Mapped[float] = mapped_column(default=time.time)
+    finished_at: Mapped[float | None] = mapped_column(default=None)
+
+
+class FoldRow(Base):
+    """A FoldResult: one fold of a run, its progress and its metrics."""
+
+    __tablename__ = "fold_result"
+    __table_args__ = (UniqueConstraint("run_id", "fold"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("training_run.id"))
+    fold: Mapped[int]
+    status: Mapped[FoldStatus] = mapped_column(String(16), default=FoldStatus.QUEUED)
+    epoch: Mapped[int] = mapped_column(default=0)
+    epochs: Mapped[int] = mapped_column(default=0)
+    train_loss: Mapped[float | None] = mapped_column(default=None)
+    dice: Mapped[float | None] = mapped_column(default=None)
+    device: Mapped[str] = mapped_column(String(32), default="")
+    worker: Mapped[str] = mapped_column(String(128), default="")
+    result: Mapped[JsonDict | None] = mapped_column(default=None)
+    error: Mapped[str] = mapped_column(Text, default="")
+    attempts: Mapped[int] = mapped_column(default=0)
+    lease_until: Mapped[float] = mapped_column(default=0.0)
+    started_at: Mapped[float | None] = mapped_column(default=None)
+    finished_at: Mapped[float | None] = mapped_column(default=None)
+
+
+class VersionRow(Base):
+    """A ModelVersion. ``name`` is the string Label Studio sees as ``model_version``."""
+
+    __tablename__ = "model_version"
+    __table_args__ = (UniqueConstraint("project_id", "name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int]
+    run_id: Mapped[int] = mapped_column(ForeignKey("training_run.id"))
+    name: Mapped[str] = mapped_column(String(64))
+    status: Mapped[VersionStatus] = mapped_column(String(16), default=VersionStatus.CHALLENGER)
+    path: Mapped[str] = mapped_column(Text)
+    metrics: Mapped[JsonDict] = mapped_column(default=dict)
+    created_at: Mapped[float] = mapped_column(default=time.time)
+    promoted_at: Mapped[float | None] = mapped_column(default=None)
+    published_at: Mapped[float | None] = mapped_column(default=None)
+
+
+class PredictionRow(Base):
+    """One version's answer for one task, as Label Studio gets it. Unique per task and version.
+
+    ``error`` is set instead of a result when the task can't be predicted (image missing, ...).
+    """
+
+    __tablename__ = "prediction"
+    __table_args__ = (
+        UniqueConstraint("task_id", "version_id"),
+        Index("ix_prediction_publish", "version_id", "published_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int]
+    task_id: Mapped[int]
+    version_id: Mapped[int] = mapped_column(ForeignKey("model_version.id"))
+    score: Mapped[float] = mapped_column(default=0.0)
+    result: Mapped[list[Any]] = mapped_column(default=list)
+    uncertainty: Mapped[JsonDict] = mapped_column(default=dict)
+    error: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[float] = mapped_column(default=time.time)
+    published_at: Mapped[float | None] = mapped_column(default=None)
+
+
+class ProblemRow(Base):
+    """Something a person should know: which task or run, what was wrong, what to do."""
+
+    __tablename__ = "problem"
+    __table_args__ = (Index("ix_problem_open", "project_id", "resolved_at"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int]
+    task_id: Mapped[int | None] = mapped_column(default=None)
+    run_id: Mapped[int | None] = mapped_column(default=None)
+    stage: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(String(64))
+    message: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[float] = mapped_column(default=time.time)
+    resolved_at: Mapped[float | None] = mapped_column(default=None)

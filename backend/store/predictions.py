@@ -1,0 +1,120 @@
+"""Predictions of model versions, and what of the pool is still to be scored or pushed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.orm import Session
+
+from backend.store.models import PredictionRow, TaskRow
+from domain.status import TaskState
+
+# A task that could not be predicted (its image host was down, say) is tried again after this.
+RETRY_FAILED_S = 600.0
+
+
+def unscored_tasks(session: Session, project_id: int, version_id: int, limit: int) -> list[TaskRow]:
+    """Unlabelled tasks that the version has not seen yet (or failed on a while ago)."""
+    scored = select(PredictionRow.task_id).where(
+        PredictionRow.version_id == version_id,
+        or_(
+            PredictionRow.error == "",
+            PredictionRow.published_at.is_not(None),
+            PredictionRow.created_at > time.time() - RETRY_FAILED_S,
+        ),
+    )
+    query = (
+        select(TaskRow)
+        .where(
+            TaskRow.project_id == project_id,
+            TaskRow.state == TaskState.UNLABELLED,
+            TaskRow.removed_at.is_(None),
+            TaskRow.id.not_in(scored),
+        )
+        .order_by(TaskRow.id)
+        .limit(limit)
+    )
+    return list(session.scalars(query))
+
+
+def save(session: Session, prediction: PredictionRow) -> None:
+    """Writes a prediction; an older one of the same task and version is replaced."""
+    old = session.scalar(
+        select(PredictionRow).where(
+            PredictionRow.task_id == prediction.task_id,
+            PredictionRow.version_id == prediction.version_id,
+        )
+    )
+    if old is not None:
+        session.delete(old)
+        session.flush()
+    session.add(prediction)
+
+
+def find(session: Session, version_id: int, task_ids: Sequence[int]) -> dict[int, PredictionRow]:
+    """The version's predictions of these tasks, by task id."""
+    found: dict[int, PredictionRow] = {}
+    for start in range(0, len(task_ids), 500):
+        query = select(PredictionRow).where(
+            PredictionRow.version_id == version_id,
+            PredictionRow.task_id.in_(task_ids[start : start + 500]),
+        )
+        found.update({row.task_id: row for row in session.scalars(query)})
+    return found
+
+
+def unpublished(session: Session, version_id: int, limit: int) -> list[PredictionRow]:
+    """Predictions without error, of tasks that exist and are unlabelled, not pushed yet."""
+    query = (
+        select(PredictionRow)
+        .join(TaskRow, TaskRow.id == PredictionRow.task_id)
+        .where(
+            PredictionRow.version_id == version_id,
+            PredictionRow.published_at.is_(None),
+            PredictionRow.error == "",
+            TaskRow.removed_at.is_(None),
+            TaskRow.state == TaskState.UNLABELLED,
+        )
+        .order_by(PredictionRow.id)
+        .limit(limit)
+    )
+    return list(session.scalars(query))
+
+
+def is_push_due(session: Session, version_id: int, before: float) -> bool:
+    """Whether a prediction made before a time still waits to be pushed."""
+    return any(row.created_at < before for row in unpublished(session, version_id, limit=50))
+
+
+def mark_published(session: Session, version_id: int, task_ids: Iterable[int]) -> None:
+    """Marks predictions that Label Studio was seen to hold."""
+    ids = list(task_ids)
+    for start in range(0, len(ids), 500):
+        session.execute(
+            update(PredictionRow)
+            .where(
+                PredictionRow.version_id == version_id,
+                PredictionRow.task_id.in_(ids[start : start + 500]),
+                PredictionRow.published_at.is_(None),
+            )
+            .values(published_at=time.time())
+        )
+
+
+def mark_dropped(session: Session, prediction_id: int) -> None:
+    """Marks a prediction that Label Studio did not keep; it is not sent again."""
+    row = session.get_one(PredictionRow, prediction_id)
+    row.error = "Label Studio did not keep this prediction."
+
+
+def counts(session: Session, version_id: int) -> tuple[int, int, int]:
+    """(scored, published, failed) predictions of a version."""
+    query = select(
+        func.count(PredictionRow.id),
+        func.count(PredictionRow.published_at),
+        func.count(func.nullif(PredictionRow.error, "")),
+    ).where(PredictionRow.version_id == version_id)
+    scored, published, failed = session.execute(query).one()
+    return scored, published, failed

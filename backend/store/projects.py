@@ -1,0 +1,151 @@
+"""Connected projects and the hints and problems that belong to them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from backend.settings import ProjectSettings
+from backend.store.models import InboxRow, ProblemRow, ProjectRow
+from domain.errors import NotConnectedError
+
+START_TRAINING = "START_TRAINING"
+
+
+def get(session: Session, project_id: int) -> ProjectRow:
+    """The project's row; NotConnectedError when nnloop does not know it."""
+    row = session.get(ProjectRow, project_id)
+    if row is None:
+        raise not_connected(str(project_id))
+    return row
+
+
+def not_connected(project: str) -> NotConnectedError:
+    """The error for a project that nnloop does not know."""
+    return NotConnectedError(
+        f"Project {project!r} is not connected to nnloop.",
+        remedy=f"Connect it: nnloop connect {project!r}",
+    )
+
+
+def all_ids(session: Session) -> list[int]:
+    """Ids of all connected projects."""
+    return list(session.scalars(select(ProjectRow.id).order_by(ProjectRow.id)))
+
+
+def settings_of(row: ProjectRow) -> ProjectSettings:
+    """The project's settings, defaults filled in."""
+    return ProjectSettings.model_validate(row.settings)
+
+
+def add_hint(session: Session, project_id: int, action: str, task_ids: Sequence[int]) -> None:
+    """Stores a webhook's hint."""
+    session.add(InboxRow(project_id=project_id, action=action[:64], task_ids=list(task_ids)))
+
+
+def open_hints(session: Session) -> list[tuple[int, float]]:
+    """(project id, time of the newest hint) of connected projects with unhandled hints."""
+    query = (
+        select(InboxRow.project_id, func.max(InboxRow.received_at))
+        .join(ProjectRow, ProjectRow.id == InboxRow.project_id)
+        .where(InboxRow.handled_at.is_(None))
+        .group_by(InboxRow.project_id)
+    )
+    return [(project_id, newest) for project_id, newest in session.execute(query)]
+
+
+def training_request_is_open(session: Session, project_id: int) -> bool:
+    """Whether Label Studio's START_TRAINING waits to be handled."""
+    query = select(InboxRow.id).where(
+        InboxRow.project_id == project_id,
+        InboxRow.action == START_TRAINING,
+        InboxRow.handled_at.is_(None),
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
+def newest_hint_id(session: Session, project_id: int) -> int:
+    """Id of the newest hint of a project; 0 without one."""
+    query = select(func.max(InboxRow.id)).where(InboxRow.project_id == project_id)
+    return session.scalar(query) or 0
+
+
+def close_hints(session: Session, project_id: int, up_to_id: int) -> None:
+    """Marks the hints up to an id as handled: what they hinted at has been read."""
+    session.execute(
+        update(InboxRow)
+        .where(
+            InboxRow.project_id == project_id,
+            InboxRow.id <= up_to_id,
+            InboxRow.handled_at.is_(None),
+        )
+        .values(handled_at=time.time())
+    )
+
+
+def report_problem(
+    session: Session,
+    project_id: int,
+    stage: str,
+    reason: str,
+    message: str,
+    *,
+    task_id: int | None = None,
+    run_id: int | None = None,
+) -> None:
+    """Records a problem once: the same open problem is not repeated."""
+    known = session.scalar(
+        select(ProblemRow.id).where(
+            ProblemRow.project_id == project_id,
+            ProblemRow.resolved_at.is_(None),
+            ProblemRow.stage == stage,
+            ProblemRow.task_id.is_(task_id) if task_id is None else ProblemRow.task_id == task_id,
+            ProblemRow.message == message,
+        )
+    )
+    if known is None:
+        session.add(
+            ProblemRow(
+                project_id=project_id,
+                stage=stage,
+                reason=reason,
+                message=message,
+                task_id=task_id,
+                run_id=run_id,
+            )
+        )
+
+
+def resolve_problems(
+    session: Session,
+    project_id: int,
+    stage: str,
+    *,
+    task_id: int | None = None,
+    reason: str | None = None,
+) -> None:
+    """Closes the open problems of a stage (of one task, of one reason, if given)."""
+    query = update(ProblemRow).where(
+        ProblemRow.project_id == project_id,
+        ProblemRow.stage == stage,
+        ProblemRow.resolved_at.is_(None),
+    )
+    if task_id is not None:
+        query = query.where(ProblemRow.task_id == task_id)
+    if reason is not None:
+        query = query.where(ProblemRow.reason == reason)
+    session.execute(query.values(resolved_at=time.time()))
+
+
+def open_problems(session: Session, project_id: int, limit: int = 50) -> list[ProblemRow]:
+    """Open problems, newest first."""
+    query = (
+        select(ProblemRow)
+        .where(ProblemRow.project_id == project_id, ProblemRow.resolved_at.is_(None))
+        .order_by(ProblemRow.id.desc())
+        .limit(limit)
+    )
+    return list(session.scalars(query))

@@ -1,0 +1,164 @@
+"""Snapshots of Label Studio's truth: tasks and annotations as they exist now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from backend.store.models import AnnotationRow, TaskRow
+from domain.annotation import Annotation, Task
+from domain.case import content_hash
+from domain.status import TaskState
+
+# Rows per statement: below SQLite's limit on bound variables.
+CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class SyncCounts:
+    """What one reading of a project found."""
+
+    tasks: int
+    labelled: int
+    skipped: int
+    changed: int
+
+
+def state_of(annotations: Sequence[Annotation]) -> TaskState:
+    """LABELLED with one submitted annotation (an empty one too), SKIPPED if all were cancelled."""
+    if any(not a.was_cancelled for a in annotations):
+        return TaskState.LABELLED
+    return TaskState.SKIPPED if annotations else TaskState.UNLABELLED
+
+
+def write_tasks(session: Session, project_id: int, tasks: Sequence[Task]) -> int:
+    """Upserts tasks with all their annotations; returns how many annotations were new or changed.
+
+    Annotations of these tasks that are not given are marked as removed.
+    """
+    ids = [task.id for task in tasks]
+    known_tasks = {r.id: r for r in session.scalars(select(TaskRow).where(TaskRow.id.in_(ids)))}
+    known = {
+        r.id: r
+        for r in session.scalars(select(AnnotationRow).where(AnnotationRow.task_id.in_(ids)))
+    }
+    changed = 0
+    for task in tasks:
+        row = known_tasks.get(task.id)
+        if row is None:
+            row = TaskRow(id=task.id, project_id=project_id)
+            session.add(row)
+        if row.data != task.data:
+            row.data = task.data
+        row.state = state_of(task.annotations)
+        row.removed_at = None
+        for annotation in task.annotations:
+            changed += _write_annotation(
+                session, project_id, known.pop(annotation.id, None), annotation
+            )
+    now = time.time()
+    for row_gone in known.values():
+        if row_gone.removed_at is None:
+            row_gone.removed_at = now
+            changed += 1
+    return changed
+
+
+def _write_annotation(
+    session: Session, project_id: int, row: AnnotationRow | None, annotation: Annotation
+) -> int:
+    values: dict[str, Any] = {
+        "task_id": annotation.task_id,
+        "content_hash": content_hash(annotation.result),
+        "was_cancelled": annotation.was_cancelled,
+        "ground_truth": annotation.ground_truth,
+        "completed_by": annotation.completed_by,
+        "created_at": annotation.created_at,
+        "updated_at": annotation.updated_at,
+    }
+    if row is None:
+        session.add(
+            AnnotationRow(
+                id=annotation.id, project_id=project_id, result=annotation.result, **values
+            )
+        )
+        return 1
+    is_changed = (
+        row.content_hash != values["content_hash"]
+        or row.was_cancelled != annotation.was_cancelled
+        or row.removed_at is not None
+    )
+    if is_changed:
+        row.result = annotation.result
+    row.removed_at = None
+    for key, value in values.items():
+        setattr(row, key, value)
+    return int(is_changed)
+
+
+def remove_missing(session: Session, project_id: int, seen_task_ids: Iterable[int]) -> int:
+    """Marks tasks (and their annotations) that Label Studio no longer has; returns how many."""
+    live = set(
+        session.scalars(
+            select(TaskRow.id).where(TaskRow.project_id == project_id, TaskRow.removed_at.is_(None))
+        )
+    )
+    gone = sorted(live.difference(seen_task_ids))
+    now = time.time()
+    for start in range(0, len(gone), CHUNK):
+        ids = gone[start : start + CHUNK]
+        session.execute(update(TaskRow).where(TaskRow.id.in_(ids)).values(removed_at=now))
+        session.execute(
+            update(AnnotationRow)
+            .where(AnnotationRow.task_id.in_(ids), AnnotationRow.removed_at.is_(None))
+            .values(removed_at=now)
+        )
+    return len(gone)
+
+
+def counts(session: Session, project_id: int) -> dict[TaskState, int]:
+    """Live tasks per state; every state is present."""
+    query = (
+        select(TaskRow.state, func.count())
+        .where(TaskRow.project_id == project_id, TaskRow.removed_at.is_(None))
+        .group_by(TaskRow.state)
+    )
+    found = {TaskState(state): n for state, n in session.execute(query)}
+    return {state: found.get(state, 0) for state in TaskState}
+
+
+def current_annotations(session: Session, project_id: int) -> list[tuple[TaskRow, AnnotationRow]]:
+    """(task, annotation to train on) of every labelled task, ordered by task.
+
+    Of several submitted annotations the newest counts.
+    """
+    query = (
+        select(TaskRow, AnnotationRow)
+        .join(AnnotationRow, AnnotationRow.task_id == TaskRow.id)
+        .where(
+            TaskRow.project_id == project_id,
+            TaskRow.removed_at.is_(None),
+            AnnotationRow.removed_at.is_(None),
+            AnnotationRow.was_cancelled.is_(False),
+        )
+        .order_by(TaskRow.id, AnnotationRow.updated_at, AnnotationRow.id)
+    )
+    newest: dict[int, tuple[TaskRow, AnnotationRow]] = {}
+    for task, annotation in session.execute(query):
+        newest[task.id] = (task, annotation)
+    return list(newest.values())
+
+
+def skipped_tasks(session: Session, project_id: int) -> list[int]:
+    """Ids of live tasks whose every annotation is a skip."""
+    query = select(TaskRow.id).where(
+        TaskRow.project_id == project_id,
+        TaskRow.removed_at.is_(None),
+        TaskRow.state == TaskState.SKIPPED,
+    )
+    return list(session.scalars(query.order_by(TaskRow.id)))
