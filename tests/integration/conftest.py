@@ -1,0 +1,57 @@
+"""Real servers for the integration tests, one of each per session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backend.label_studio import LabelStudioClient
+from backend.stack.install import DEFAULT_ENV_DIR, executable_in
+from backend.stack.label_studio_server import LabelStudioServer
+from backend.stack.process import ManagedProcess
+from backend.stack.redis_server import RedisServer
+from domain.errors import StackError
+
+
+def missing(reason: str) -> None:
+    """Skips on a developer's machine, fails in CI, where nothing may be missing."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudioServer]:
+    """A real Label Studio on a free port, with an empty database and a legacy token."""
+    executable = Path(os.environ.get("NNLOOP_LABEL_STUDIO_BIN") or executable_in(DEFAULT_ENV_DIR))
+    if not executable.exists():
+        missing(f"no Label Studio at {executable}: run `make setup` or set NNLOOP_LABEL_STUDIO_BIN")
+    server = LabelStudioServer.open(executable, tmp_path_factory.mktemp("label-studio"))
+    process = ManagedProcess(server.spec())
+    process.start()
+    yield server
+    process.stop()
+
+
+@pytest.fixture(scope="session")
+def client(label_studio: LabelStudioServer) -> Iterator[LabelStudioClient]:
+    """The client nnloop uses, logged in with the legacy token."""
+    with LabelStudioClient(label_studio.url, label_studio.credentials.token) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real, empty Redis."""
+    try:
+        server = RedisServer.open(tmp_path_factory.mktemp("redis"))
+    except StackError as error:
+        missing(f"{error} {error.remedy}")
+        raise
+    process = ManagedProcess(server.spec())
+    process.start()
+    yield server.url
+    process.stop()

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from domain.errors import TrainingError
+from tests.integration.training.discs import CLASS_VALUES, write_discs
+from training.fold_runner import run_fold
+from training.folds import EpochProgress, FoldOutcome, FoldSpec
+from training.nnunet.dataset import prepare
+from training.presets import TINY
+from training.splits import assign_folds
+from training.versions import package_version
+from training.workspace import Workspace
+
+PRESET = dataclasses.replace(
+    TINY, n_folds=2, epochs=5, iterations_per_epoch=20, max_image_side=80, max_patch_side=80
+)
+
+
+@dataclass
+class Trained:
+    workspace: Workspace
+    version_dir: Path
+    outcomes: list[FoldOutcome]
+    killed_with: str
+    before_kill: list[EpochProgress]
+    after_kill: list[EpochProgress]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Two folds of real training; the child of fold 0 is killed after its second epoch."""
+    workspace, cases = write_discs(tmp_path_factory.mktemp("discs"), 14)
+    folds = assign_folds({}, [case.case_id for case in cases], PRESET.n_folds)
+    prepare(workspace, cases, folds, class_values=CLASS_VALUES, n_channels=1, preset=PRESET)
+
+    def spec(fold: int) -> FoldSpec:
+        return FoldSpec(str(workspace.root), 7, "1", fold, CLASS_VALUES, PRESET, seed=fold)
+
+    before: list[EpochProgress] = []
+
+    def kill_after_two(progress: EpochProgress) -> None:
+        before.append(progress)
+        if progress.epoch == 2:
+            record = json.loads((spec(0).fold_dir / "process.json").read_text())
+            os.kill(record["pid"], signal.SIGKILL)
+
+    killed_with = ""
+    try:
+        run_fold(spec(0), kill_after_two, lambda: False, poll_s=0.05)
+    except TrainingError as error:
+        killed_with = str(error)
+    after: list[EpochProgress] = []
+    outcomes = [run_fold(spec(0), after.append, lambda: False, poll_s=0.1)]
+    outcomes.append(run_fold(spec(1), lambda _: None, lambda: False, poll_s=0.1))
+    version_dir = package_version(
+        workspace,
+        "1",
+        "v1",
+        class_values=CLASS_VALUES,
+        n_channels=1,
+        preset=PRESET,
+        folds=(0, 1),
+    )
+    return Trained(workspace, version_dir, outcomes, killed_with, before, after)

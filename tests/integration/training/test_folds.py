@@ -1,0 +1,156 @@
+"""Real folds: killed, continued, packaged, and good enough to be believed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from domain.errors import TrainingError
+from tests.integration.training.conftest import PRESET, Trained
+from tests.integration.training.discs import CLASS_VALUES, disc_image
+from training.evaluation import dice_per_class
+from training.fold_runner import run_fold
+from training.folds import EpochProgress, FoldSpec
+from training.nnunet.predictor import FoldPredictor
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_killed_fold_says_so_and_loses_at_most_one_epoch(trained: Trained) -> None:
+    assert "SIGKILL" in trained.killed_with
+    assert [p.epoch for p in trained.before_kill][:2] == [1, 2]
+    epochs = [p.epoch for p in trained.after_kill]
+    assert set(epochs) == set(range(1, PRESET.epochs + 1))
+    # Epochs told again or trained again: never more than the one that was cut off.
+    assert len(epochs) <= PRESET.epochs + 1
+    log = (trained.workspace.fold_dir("1", 0) / "train.log").read_text()
+    assert "Epoch 0" in log.split("Epoch 1 ")[0]
+    assert log.count("Epoch 0") == 1
+
+
+def test_progress_carries_finite_losses(trained: Trained) -> None:
+    for row in trained.after_kill:
+        assert np.isfinite(row.train_loss)
+        assert np.isfinite(row.val_loss)
+        assert row.seconds > 0
+        assert row.epochs == PRESET.epochs
+    assert trained.after_kill[-1].train_loss < trained.after_kill[0].train_loss
+
+
+def test_every_case_is_held_out_exactly_once(trained: Trained) -> None:
+    held_out = [case for outcome in trained.outcomes for case in outcome.dice_per_case]
+    assert sorted(held_out) == [f"task_{i:08d}" for i in range(14)]
+
+
+def test_held_out_dice_is_far_above_chance(trained: Trained) -> None:
+    for outcome in trained.outcomes:
+        assert outcome.finished
+        assert outcome.dice_per_class["disc"] > 0.8
+        assert outcome.dice_per_class["square"] > 0.6
+
+
+def test_the_packaged_version_segments_new_images(trained: Trained) -> None:
+    predictor = FoldPredictor.load(trained.version_dir)
+    scores = []
+    for seed in range(100, 106):
+        image, truth = disc_image(seed)
+        probabilities = predictor.predict(image)
+        assert probabilities.shape == (2, 3, 96, 96)
+        label_map = probabilities.mean(axis=0).argmax(axis=0).astype(np.uint8)
+        scores.append(dice_per_class(label_map, truth, 2))
+    assert np.mean(scores, axis=0)[0] > 0.8
+
+
+def test_a_finished_fold_is_not_trained_again(trained: Trained) -> None:
+    spec = FoldSpec(str(trained.workspace.root), 7, "1", 1, CLASS_VALUES, PRESET)
+    started = time.monotonic()
+    outcome = run_fold(spec, lambda _: None, lambda: False)
+    assert time.monotonic() - started < 1
+    assert outcome == trained.outcomes[1]
+
+
+def test_a_fold_is_stopped_on_request_then_warm_started_within_a_budget(trained: Trained) -> None:
+    warm = trained.version_dir / "fold_0" / "checkpoint_final.pth"
+    spec = FoldSpec(
+        str(trained.workspace.root),
+        7,
+        "2",
+        0,
+        CLASS_VALUES,
+        dataclasses.replace(PRESET, epochs=1000),
+        budget_s=14.0,
+        warm_start=str(warm),
+    )
+    beats: list[int] = []
+    stopped = run_fold(
+        spec, lambda _: None, lambda: len(beats) > 2, on_heartbeat=lambda: beats.append(1)
+    )
+    assert not stopped.finished
+    assert not (spec.fold_dir / "process.json").exists()
+    started = time.monotonic()
+    outcome = run_fold(spec, lambda _: None, lambda: False)
+    # The budget was planned, not overrun; the margin is one epoch on a busy machine.
+    assert time.monotonic() - started < 14.0 * 1.5
+    assert outcome.warm_started
+    assert 1 <= outcome.epochs < 1000
+    assert outcome.dice_per_class["disc"] > 0.8
+
+
+def test_killed_after_its_last_epoch_a_fold_keeps_what_it_learnt(trained: Trained) -> None:
+    preset = dataclasses.replace(PRESET, epochs=2, iterations_per_epoch=2)
+    spec = FoldSpec(str(trained.workspace.root), 7, "5", 0, CLASS_VALUES, preset)
+
+    def kill_at_the_end(progress: EpochProgress) -> None:
+        if progress.epoch == preset.epochs:
+            os.kill(json.loads((spec.fold_dir / "process.json").read_text())["pid"], 9)
+
+    with pytest.raises(TrainingError, match="SIGKILL"):
+        run_fold(spec, kill_at_the_end, lambda: False, poll_s=0.01)
+    assert not (spec.fold_dir / "result.json").exists()
+    assert run_fold(spec, lambda _: None, lambda: False).epochs == preset.epochs
+    assert (spec.fold_dir / "train.log").read_text().count("Epoch 0") == 1
+
+
+def test_a_child_reports_its_own_failure_in_one_sentence(trained: Trained, tmp_path: Path) -> None:
+    spec = FoldSpec(str(trained.workspace.root), 7, "3", 9, CLASS_VALUES, PRESET)
+    with pytest.raises(TrainingError, match="fold 9") as caught:
+        run_fold(spec, lambda _: None, lambda: False)
+    assert "Traceback" not in str(caught.value)
+    assert "train.log" in caught.value.remedy
+    assert "Traceback" in (spec.fold_dir / "train.log").read_text()
+
+
+def test_the_child_dies_with_its_parent(trained: Trained, tmp_path: Path) -> None:
+    spec = FoldSpec(str(trained.workspace.root), 7, "4", 0, CLASS_VALUES, PRESET)
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps(spec.to_json()))
+    code = (
+        "import json, sys; from training.fold_runner import run_fold;"
+        "from training.folds import EpochProgress, FoldSpec;"
+        "run_fold(FoldSpec.from_json(json.load(open(sys.argv[1]))), print, lambda: False)"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], cwd=Path(__file__).resolve().parents[3]
+    )
+    record = spec.fold_dir / "process.json"
+    deadline = time.monotonic() + 20
+    while not record.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    child = psutil.Process(json.loads(record.read_text())["pid"])
+    # Long enough for the child to have asked the system to end it with its parent.
+    while not (spec.fold_dir / "plans.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    _, alive = psutil.wait_procs([child], timeout=5)
+    assert not alive

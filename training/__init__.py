@@ -1,0 +1,1 @@
+"""nnU-Net as a training engine: cases, folds, versions and prediction."""

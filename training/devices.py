@@ -1,0 +1,123 @@
+"""Where folds can train: the GPUs, or the CPU."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from domain.errors import SettingsError
+
+VARIABLE = "NNLOOP_DEVICES"
+
+_NAME = re.compile(r"cpu|mps|cuda:\d+")
+
+_CPU_WORKERS = 2
+"""Folds trained at once on a CPU: with more, each runs slower and memory grows by 1 GB."""
+
+_QUERY_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One place to train.
+
+    Attributes:
+        name: ``cpu``, ``mps`` or ``cuda:<i>``, i counting the GPUs visible to this process.
+        workers: Folds to train on it at the same time.
+        threads: CPU threads for each of them.
+        memory_mib: Memory of the GPU; 0 when unknown or not a GPU.
+    """
+
+    name: str
+    workers: int
+    threads: int
+    memory_mib: int = 0
+
+    @property
+    def is_gpu(self) -> bool:
+        """Whether it is not the CPU."""
+        return self.name != "cpu"
+
+
+def run_nvidia_smi() -> list[int]:
+    """Memory in MiB of each GPU of the machine, in PCI order; empty without a driver."""
+    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_QUERY_S, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [int(row) if row.strip().isdigit() else 0 for row in done.stdout.split("\n") if row]
+
+
+def list_devices(
+    environment: Mapping[str, str] | None = None,
+    *,
+    query: Callable[[], list[int]] = run_nvidia_smi,
+    cores: int | None = None,
+) -> tuple[Device, ...]:
+    """The devices to train on: every visible GPU, or the CPU when there is none.
+
+    ``NNLOOP_DEVICES`` (``cpu``, ``mps``, ``cuda:0,cuda:1``) overrides what is found. On a CPU two
+    folds train at once, one thread each; on GPUs one fold each, the CPU threads shared out.
+
+    Args:
+        environment: Default: this process's.
+        query: Memory in MiB of every GPU of the machine.
+        cores: CPU cores; default: those this process may use.
+
+    Raises:
+        SettingsError: ``NNLOOP_DEVICES`` names no device.
+    """
+    variables = os.environ if environment is None else environment
+    n_cores = cores or _usable_cores()
+    wanted = [name.strip() for name in variables.get(VARIABLE, "").split(",") if name.strip()]
+    wrong = [name for name in wanted if not _NAME.fullmatch(name)]
+    if wrong or len(set(wanted)) != len(wanted):
+        raise SettingsError(
+            f"{VARIABLE} must list cpu, mps or cuda:<number>, each once, got {','.join(wanted)!r}.",
+            remedy=f"Write for example {VARIABLE}=cuda:0,cuda:1, or unset it.",
+        )
+    if wanted == ["cpu"]:
+        return (_cpu(n_cores),)
+    memory = _visible(query(), variables.get("CUDA_VISIBLE_DEVICES"))
+    names = wanted or [f"cuda:{i}" for i in range(len(memory))]
+    gpus = [name for name in names if name != "cpu"]
+    devices = [
+        Device(name, 1, max(1, n_cores // len(gpus)), _memory_of(name, memory)) for name in gpus
+    ]
+    if "cpu" in names or not names:
+        devices.append(_cpu(n_cores))
+    return tuple(devices)
+
+
+def _cpu(cores: int) -> Device:
+    return Device("cpu", workers=min(cores, _CPU_WORKERS), threads=1)
+
+
+def _visible(memory: list[int], mask: str | None) -> list[int]:
+    if mask is None:
+        return memory
+    # As CUDA reads it: the list ends at the first entry that is not a GPU; ids may be UUIDs.
+    visible = []
+    for entry in (part.strip() for part in mask.split(",")):
+        if entry.startswith(("GPU-", "MIG-")):
+            visible.append(0)
+        elif entry.isdigit() and int(entry) < len(memory):
+            visible.append(memory[int(entry)])
+        else:
+            break
+    return visible if memory else []
+
+
+def _memory_of(name: str, memory: list[int]) -> int:
+    _, _, index = name.partition(":")
+    return memory[int(index)] if index and int(index) < len(memory) else 0
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,173 @@
+"""Runs one fold in a child process: starts it, follows it, and never leaves it behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from domain.errors import TrainingError
+from training.files import read_json, write_json
+from training.folds import (
+    ERROR,
+    LOG,
+    PROCESS,
+    PROGRESS,
+    RESULT,
+    SPEC,
+    EpochProgress,
+    FoldOutcome,
+    FoldSpec,
+)
+from training.orphans import process_record
+
+CHILD_MODULE = "training.nnunet.child"
+
+_TERMINATE_S = 3.0
+"""Grace between SIGTERM and SIGKILL; checkpoints are atomic, so neither loses more."""
+
+
+def run_fold(
+    spec: FoldSpec,
+    on_progress: Callable[[EpochProgress], None],
+    should_stop: Callable[[], bool],
+    *,
+    on_heartbeat: Callable[[], None] = lambda: None,
+    poll_s: float = 0.5,
+) -> FoldOutcome:
+    """Trains a fold to its end; continues one that was interrupted.
+
+    The child runs in this process group and dies with this process. A fold that has a result is
+    not trained again, so the call can be repeated.
+
+    Args:
+        spec: What to train; the dataset must be prepared.
+        on_progress: Called after each epoch, in order. After an interruption, epochs already
+            reported are reported again.
+        should_stop: Asked at every poll; True ends the child and returns an unfinished outcome.
+        on_heartbeat: Called at every poll.
+        poll_s: Seconds between polls.
+
+    Raises:
+        TrainingError: The child failed; the message is its one sentence.
+    """
+    spec = _absolute(spec)
+    folder = spec.fold_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    progress = _Progress(folder / PROGRESS)
+    if not (folder / RESULT).exists():
+        (folder / ERROR).unlink(missing_ok=True)
+        write_json(folder / SPEC, spec.to_json())
+        with (folder / LOG).open("ab") as log:
+            child = subprocess.Popen(
+                [sys.executable, "-m", CHILD_MODULE, str(folder / SPEC)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=Path(__file__).resolve().parent.parent,
+                env=_environment(spec),
+            )
+        try:
+            write_json(folder / PROCESS, process_record(child.pid))
+            while child.poll() is None:
+                progress.report(on_progress)
+                on_heartbeat()
+                if should_stop():
+                    return FoldOutcome(fold=spec.fold, finished=False)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(poll_s)
+        finally:
+            _end(child)
+            (folder / PROCESS).unlink(missing_ok=True)
+        _raise_if_failed(spec, child.returncode)
+    progress.report(on_progress)
+    return FoldOutcome(finished=True, **read_json(folder / RESULT))
+
+
+class _Progress:
+    """Reads the whole lines that were added to progress.jsonl since the last call."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._offset = path, 0
+
+    def report(self, on_progress: Callable[[EpochProgress], None]) -> None:
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        for line in whole.splitlines():
+            # Half a line is left where a child was killed; its epoch is trained again.
+            try:
+                epoch = EpochProgress(**json.loads(line))
+            except (ValueError, TypeError):
+                continue
+            on_progress(epoch)
+
+
+def _absolute(spec: FoldSpec) -> FoldSpec:
+    # The child starts in another folder.
+    warm_start = spec.warm_start and str(Path(spec.warm_start).resolve())
+    return replace(
+        spec, workspace_root=str(Path(spec.workspace_root).resolve()), warm_start=warm_start
+    )
+
+
+def _environment(spec: FoldSpec) -> dict[str, str]:
+    environment = dict(os.environ)
+    threads = str(spec.threads)
+    kind, _, index = spec.device.partition(":")
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        environment[name] = threads
+    # Read once, when nnU-Net is imported; 0 augmentation processes means: in the training process.
+    environment["nnUNet_def_n_proc"] = threads
+    environment["nnUNet_n_proc_DA"] = "0" if kind == "cpu" else threads
+    environment["nnUNet_compile"] = "true" if spec.preset.compile else "false"
+    if kind == "cuda":
+        # nnU-Net always takes the first GPU it sees: show it the one we mean.
+        visible = environment.get("CUDA_VISIBLE_DEVICES", "")
+        names = [name for name in visible.split(",") if name]
+        position = int(index or 0)
+        environment["CUDA_VISIBLE_DEVICES"] = (
+            names[position] if position < len(names) else str(position)
+        )
+    else:
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+    return environment
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(_TERMINATE_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def _raise_if_failed(spec: FoldSpec, code: int) -> None:
+    folder = spec.fold_dir
+    if code == 0 and (folder / RESULT).exists():
+        return
+    if (folder / ERROR).exists():
+        error = read_json(folder / ERROR)
+        raise TrainingError(error["message"], remedy=error["remedy"])
+    if code < 0:
+        name = signal.Signals(-code).name
+        raise TrainingError(
+            f"The process that trained fold {spec.fold} was ended by {name}.",
+            remedy="Run it again to continue; if the machine ran out of memory, free some first.",
+        )
+    raise TrainingError(
+        f"The process that trained fold {spec.fold} ended with code {code} and no result.",
+        remedy=f"See {folder / LOG}.",
+    )

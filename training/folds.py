@@ -1,0 +1,126 @@
+"""What goes into the training of one fold, and what comes out: plain JSON values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from training.presets import Preset
+from training.workspace import Workspace
+
+SPEC = "spec.json"
+PROGRESS = "progress.jsonl"
+RESULT = "result.json"
+ERROR = "error.json"
+LOG = "train.log"
+PROCESS = "process.json"
+LATEST = "checkpoint_latest.pth"
+FINAL = "checkpoint_final.pth"
+
+
+@dataclass(frozen=True, slots=True)
+class FoldSpec:
+    """One fold to train.
+
+    Attributes:
+        workspace_root: ``Workspace.root``.
+        project_id: ``Workspace.project_id``.
+        run: Name of the training run; the fold's files go to ``Workspace.fold_dir(run, fold)``.
+        fold: Index into splits_final.json.
+        class_values: Class names in integer order, background left out.
+        preset: Network and schedule.
+        device: ``cpu``, ``cuda:<i>`` (an index into the visible GPUs) or ``mps``.
+        budget_s: Wall-clock seconds for the fold, from the start of its process to its result; the
+            epochs are planned to fit. None: the preset's epochs.
+        threads: CPU threads for torch, at least 1.
+        warm_start: Checkpoint of the same fold of an earlier version to start from; ignored (and
+            said so in the result) when its network has another shape. Never another fold's: its
+            weights have seen this fold's held-out cases.
+        seed: Of weights, sampling and augmentation.
+    """
+
+    workspace_root: str
+    project_id: int
+    run: str
+    fold: int
+    class_values: tuple[str, ...]
+    preset: Preset
+    device: str = "cpu"
+    budget_s: float | None = None
+    threads: int = 1
+    warm_start: str | None = None
+    seed: int = 0
+
+    @property
+    def workspace(self) -> Workspace:
+        """The project's folders."""
+        return Workspace(Path(self.workspace_root), self.project_id)
+
+    @property
+    def fold_dir(self) -> Path:
+        """Where everything about this fold is written."""
+        return self.workspace.fold_dir(self.run, self.fold)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON value that ``from_json`` reads back."""
+        return {**asdict(self), "preset": self.preset.to_json()}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> FoldSpec:
+        """Reads what ``to_json`` wrote."""
+        return cls(
+            **{
+                **value,
+                "class_values": tuple(value["class_values"]),
+                "preset": Preset.from_json(value["preset"]),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EpochProgress:
+    """One finished epoch.
+
+    Attributes:
+        epoch: 1 for the first. After a restart the last epoch may be reported again.
+        epochs: Epochs planned now; a time budget may change it as it goes.
+        train_loss: nnU-Net's Dice plus cross-entropy loss; from -1 (perfect) upwards.
+        val_loss: The same on held-out patches.
+        dice: nnU-Net's pseudo Dice on held-out patches, mean over classes seen, in [0, 1]; None
+            when none was seen. It is not full-image Dice.
+        seconds: Wall-clock time of the epoch.
+        time: When it ended, Unix seconds.
+    """
+
+    fold: int
+    epoch: int
+    epochs: int
+    train_loss: float
+    val_loss: float
+    dice: float | None
+    seconds: float
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class FoldOutcome:
+    """How the training of one fold ended.
+
+    Attributes:
+        finished: False when it was stopped on request; the other values are then empty.
+        dice_per_case: Held-out case id -> class -> Dice of the full-size image.
+        dice_per_class: Mean over the held-out cases.
+        seconds: Wall-clock time over all attempts, prediction of the held-out cases included.
+        warm_started: Whether training started from ``FoldSpec.warm_start``.
+    """
+
+    fold: int
+    finished: bool
+    epochs: int = 0
+    dice_per_case: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    dice_per_class: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    device: str = ""
+    warm_started: bool = False

@@ -1,0 +1,1 @@
+"""The only place that imports nnunetv2 and torch."""
