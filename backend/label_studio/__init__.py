@@ -1,0 +1,21 @@
+"""The Label Studio client: the only place in nnloop that speaks HTTP to Label Studio.
+
+One module per noun; ``LabelStudioClient`` joins them. Behaviour that is not in Label Studio's own
+documentation was measured against version 1.23.2.
+"""
+
+from backend.label_studio.backends import BackendInfo
+from backend.label_studio.client import LabelStudioClient
+from backend.label_studio.predictions import PredictionRow
+from backend.label_studio.projects import ProjectInfo
+from backend.label_studio.server import User
+from backend.label_studio.tasks import ServedTask
+
+__all__ = [
+    "BackendInfo",
+    "LabelStudioClient",
+    "PredictionRow",
+    "ProjectInfo",
+    "ServedTask",
+    "User",
+]

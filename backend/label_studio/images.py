@@ -1,0 +1,246 @@
+"""Images: the bytes behind a task's image value, wherever it points."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from urllib.parse import unquote_to_bytes, urljoin, urlsplit
+
+import httpx
+
+from backend.label_studio.calls import Calls
+from backend.label_studio.connection import Connection
+from domain.errors import ImageError
+
+MAX_BYTES = 512 * 1024 * 1024
+"""Largest image read; larger ones would not fit a worker's memory once decoded."""
+
+STORAGE_SCHEMES = frozenset({"s3", "gs", "azure-blob"})
+"""Schemes that only Label Studio's storages can open."""
+
+IMAGE_TIMEOUT_S = 30.0
+"""Seconds without a byte before a download counts as dead."""
+
+_MAX_REDIRECTS = 5
+_ATTEMPTS = 3
+_CHUNK = 256 * 1024
+
+
+class Images(Calls):
+    """Calls that read images."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        # Redirects are followed by hand: the key must not travel to another host.
+        self._plain = httpx.Client(timeout=IMAGE_TIMEOUT_S, follow_redirects=False)
+
+    def close(self) -> None:
+        """Closes the pooled connections."""
+        self._plain.close()
+
+    def fetch_image(
+        self, uri: str, task_id: int, project_id: int, *, max_bytes: int = MAX_BYTES
+    ) -> bytes:
+        """Reads the image a task's data names.
+
+        Takes what Label Studio writes: ``/data/upload/...``, ``/data/local-files/?d=...``, http
+        and https URLs, ``s3://``, ``gs://``, ``azure-blob://`` (through Label Studio's presigned
+        links) and ``data:`` URIs. The key goes to the Label Studio host only, also after
+        redirects.
+
+        Args:
+            uri: The raw value.
+            task_id: Named in errors, and asked for presigned links.
+            project_id: Asked for the presigned link when the task has gone.
+            max_bytes: Most bytes to read.
+
+        Returns:
+            The file's bytes, not decoded.
+
+        Raises:
+            ImageError: ``image_missing``, ``image_refused`` (401, 403), ``image_unreachable``,
+                ``image_too_large`` or ``unsupported_uri``.
+            LabelStudioAuthError: A personal access token was refused.
+        """
+        scheme = uri.partition(":")[0].lower()
+        if scheme == "data":
+            return _decode_data_uri(uri, task_id, max_bytes)
+        if scheme in STORAGE_SCHEMES:
+            encoded = base64.urlsafe_b64encode(uri.encode()).decode()
+            path = f"{self._connection.url}/{{}}/presign/?fileuri={encoded}"
+            try:
+                return self._download(path.format(f"tasks/{task_id}"), uri, task_id, max_bytes)
+            except ImageError as error:
+                if error.reason != "image_missing":
+                    raise
+                url = path.format(f"projects/{project_id}")
+                return self._download(url, uri, task_id, max_bytes)
+        if _is_web(uri):
+            return self._download(uri, uri, task_id, max_bytes)
+        if uri.startswith("/") and not uri.startswith("//"):
+            return self._download(self._absolute(uri), uri, task_id, max_bytes)
+        raise ImageError(
+            task_id,
+            "unsupported_uri",
+            f"the image {shown(uri)!r} has no address nnloop can read.",
+            remedy="Use an upload, a storage of Label Studio, or an http(s) URL.",
+        )
+
+    def _absolute(self, path: str) -> str:
+        """A path of Label Studio as a URL; the path may or may not hold its prefix already."""
+        base = self._connection.url
+        prefix = urlsplit(base).path
+        if prefix and path.startswith(prefix + "/"):
+            path = path[len(prefix) :]
+        return base + path
+
+    def _download(self, url: str, uri: str, task_id: int, max_bytes: int) -> bytes:
+        for _ in range(_MAX_REDIRECTS + 1):
+            found = self._hop(url, uri, task_id, max_bytes)
+            if isinstance(found, bytes):
+                return found
+            url = urljoin(url, found)
+            if not _is_web(url):
+                break
+            if self._is_label_studio(url) and "/user/login" in urlsplit(url).path:
+                raise _refused(task_id, uri, "a login page")
+        raise ImageError(
+            task_id,
+            "image_unreachable",
+            f"the image {shown(uri)!r} leads into endless or strange redirects.",
+            remedy="Check the address in the task's data.",
+        )
+
+    def _hop(self, url: str, uri: str, task_id: int, max_bytes: int) -> bytes | str:
+        """One request with retries: the bytes, or the address it redirects to."""
+        fault = ""
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                time.sleep(0.5 * attempt)
+            headers = self._connection.auth_headers() if self._is_label_studio(url) else {}
+            try:
+                with self._plain.stream("GET", url, headers=headers) as response:
+                    if response.status_code not in (502, 503, 504):
+                        return _read(response, uri, task_id, max_bytes)
+                    fault = f"status {response.status_code}"
+            except httpx.InvalidURL as error:
+                fault = str(error)
+                break
+            except httpx.HTTPError as error:
+                fault = str(error) or type(error).__name__
+        raise ImageError(
+            task_id,
+            "image_unreachable",
+            f"the image {shown(uri)!r} can't be reached ({fault}).",
+            remedy="Check the address, and that this machine may reach it.",
+        )
+
+    def _is_label_studio(self, url: str) -> bool:
+        """Whether a URL is on the Label Studio host, on the same port, not less encrypted."""
+        own, other = urlsplit(self._connection.url), urlsplit(url)
+        if (own.hostname or "") != (other.hostname or ""):
+            return False
+        own_port, other_port = _port(own.scheme, own.port), _port(other.scheme, other.port)
+        upgraded = (own.scheme, own_port, other.scheme, other_port) == ("http", 80, "https", 443)
+        return upgraded or (own.scheme == other.scheme and own_port == other_port)
+
+
+def shown(uri: str) -> str:
+    """An address for a message: without its query, which may be signed, and not too long.
+
+    >>> shown("https://host/a.png?X-Amz-Signature=1")
+    'https://host/a.png'
+    """
+    if uri.startswith("data:"):
+        return uri[:30] + "..."
+    keep = uri if "/data/local-files/" in uri else uri.partition("?")[0]
+    scheme, mark, rest = keep.partition("://")
+    if mark and "@" in rest.partition("/")[0]:
+        keep = f"{scheme}://***@{rest.partition('@')[2]}"
+    return keep if len(keep) <= 160 else keep[:157] + "..."
+
+
+def _read(response: httpx.Response, uri: str, task_id: int, max_bytes: int) -> bytes | str:
+    status = response.status_code
+    if response.is_redirect:
+        return response.headers["location"]
+    if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        raise _refused(task_id, uri, f"status {status}")
+    if status in (httpx.codes.NOT_FOUND, httpx.codes.GONE) or _is_lost_upload(response):
+        raise ImageError(
+            task_id,
+            "image_missing",
+            f"the image {shown(uri)!r} does not exist.",
+            remedy="Upload it again, connect its storage in Label Studio, or delete the task.",
+        )
+    if not response.is_success:
+        raise ImageError(
+            task_id,
+            "image_unreachable",
+            f"reading the image {shown(uri)!r} failed with status {status}.",
+            remedy="See the log of the server that holds it.",
+        )
+    parts, size = [], 0
+    for chunk in response.iter_bytes(_CHUNK):
+        size += len(chunk)
+        if size > max_bytes:
+            raise _too_large(task_id, uri, max_bytes)
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+def _is_lost_upload(response: httpx.Response) -> bool:
+    """Label Studio answers 500 instead of 404 for an upload it does not know."""
+    if response.status_code != 500 or "/data/upload/" not in response.request.url.path:
+        return False
+    return b"NoneType" in response.read()
+
+
+def _decode_data_uri(uri: str, task_id: int, max_bytes: int) -> bytes:
+    head, comma, body = uri.partition(",")
+    if len(body) * 3 // 4 > max_bytes:
+        raise _too_large(task_id, uri, max_bytes)
+    try:
+        if not comma:
+            raise ValueError("no comma")
+        raw = unquote_to_bytes(body)
+        return base64.b64decode(raw, validate=True) if head.endswith(";base64") else raw
+    except (ValueError, binascii.Error) as error:
+        raise ImageError(
+            task_id,
+            "unsupported_uri",
+            f"the image {shown(uri)!r} is a malformed data: URI ({error}).",
+            remedy="Correct the task's data.",
+        ) from None
+
+
+def _refused(task_id: int, uri: str, what: str) -> ImageError:
+    return ImageError(
+        task_id,
+        "image_refused",
+        f"the image {shown(uri)!r} was refused ({what}).",
+        remedy="The key goes to LABEL_STUDIO_URL only: the image must be on that very host, or "
+        "readable without a login.",
+    )
+
+
+def _too_large(task_id: int, uri: str, max_bytes: int) -> ImageError:
+    return ImageError(
+        task_id,
+        "image_too_large",
+        f"the image {shown(uri)!r} is larger than {max_bytes} bytes.",
+        remedy="Store a smaller image.",
+    )
+
+
+def _is_web(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _port(scheme: str, port: int | None) -> int:
+    return port if port is not None else {"http": 80, "https": 443}.get(scheme, 0)

@@ -1,0 +1,128 @@
+"""Predictions: bulk import, read back, delete by version."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from backend.label_studio.calls import Calls
+from backend.label_studio.connection import LONG_TIMEOUT_S
+from backend.label_studio.task_pages import task_pages
+from domain.errors import PredictionError
+
+IMPORT_ROWS = 500
+"""Predictions per import body: about a second of Label Studio's time, a few MB."""
+
+_FIELDS = ("id", "predictions", "task", "model_version", "score", "result")
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionRow:
+    """A prediction as Label Studio holds it.
+
+    ``result`` are regions in Label Studio's JSON; ``score`` the expected quality in [0, 1] (None
+    if it has none); ``id`` is None for one not stored yet.
+    """
+
+    task_id: int
+    result: list[dict[str, Any]]
+    score: float | None
+    model_version: str
+    id: int | None = None
+
+
+class Predictions(Calls):
+    """Calls about predictions."""
+
+    def import_predictions(self, project_id: int, rows: Sequence[PredictionRow]) -> int:
+        """Stores predictions in bodies of at most 500.
+
+        Label Studio may drop an invalid row silently, so compare the count or read back. It is no
+        upsert: importing a row twice stores it twice. It does not change the project's
+        ``model_version``.
+
+        Args:
+            project_id: Where to. Every task must be in it, or Label Studio refuses the body.
+            rows: What to store; their ``id`` is ignored.
+
+        Returns:
+            How many Label Studio says it created.
+
+        Raises:
+            PredictionError: A score is no finite number; nothing was sent.
+        """
+        for row in rows:
+            if row.score is not None and not math.isfinite(row.score):
+                raise PredictionError(
+                    f"The prediction of {row.model_version} for task {row.task_id} has the score "
+                    f"{row.score}, which is no finite number.",
+                    remedy="Score the task again.",
+                )
+        created = 0
+        for start in range(0, len(rows), IMPORT_ROWS):
+            body = [
+                {
+                    "task": row.task_id,
+                    "result": row.result,
+                    "score": row.score,
+                    "model_version": row.model_version,
+                }
+                for row in rows[start : start + IMPORT_ROWS]
+            ]
+            answer = self._connection.json(
+                "POST",
+                f"/api/projects/{project_id}/import/predictions",
+                body=body,
+                timeout_s=LONG_TIMEOUT_S,
+            )
+            created += int(answer["created"])
+        return created
+
+    def iter_predictions(
+        self, project_id: int, model_version: str | None = None
+    ) -> Iterator[PredictionRow]:
+        """Predictions of a project by rising task id, of one version or of all."""
+        for rows in task_pages(self._connection, project_id, _FIELDS):
+            for task in rows:
+                for row in task["predictions"]:
+                    found = prediction_row({**row, "task": task["id"]})
+                    if model_version is None or found.model_version == model_version:
+                        yield found
+
+    def task_predictions(
+        self, task_id: int, model_version: str | None = None
+    ) -> list[PredictionRow]:
+        """Predictions of one task, of one version or of all, oldest first."""
+        rows = self._connection.json("GET", "/api/predictions/", params={"task": task_id})
+        found = sorted((prediction_row(row) for row in rows), key=lambda p: p.id or 0)
+        return [p for p in found if model_version is None or p.model_version == model_version]
+
+    def count_predictions(self, project_id: int) -> dict[str, int]:
+        """Number of predictions by model version."""
+        path = f"/api/projects/{project_id}/model-versions/"
+        answer = self._connection.json("GET", path)
+        return {str(version): int(count) for version, count in answer.items()}
+
+    def delete_model_version(self, project_id: int, version: str) -> int:
+        """Deletes every prediction of a version (4 s per 1,000); returns how many there were."""
+        answer = self._connection.json(
+            "DELETE",
+            f"/api/projects/{project_id}/model-versions/",
+            body={"model_version": version},
+            timeout_s=LONG_TIMEOUT_S,
+        )
+        return int(answer["deleted_predictions"])
+
+
+def prediction_row(row: dict[str, Any]) -> PredictionRow:
+    """Reads Label Studio's JSON of a prediction."""
+    score = row.get("score")
+    return PredictionRow(
+        task_id=int(row["task"]),
+        result=row.get("result") or [],
+        score=float(score) if score is not None else None,
+        model_version=str(row.get("model_version") or ""),
+        id=int(row["id"]),
+    )

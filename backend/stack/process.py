@@ -1,0 +1,215 @@
+"""ManagedProcess: one process that nnloop starts, waits for, and stops with all it started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import psutil
+
+from domain.errors import StackError
+
+POLL_S = 0.1
+"""Seconds between two looks while a process starts."""
+
+STACK_VARIABLE = "NNLOOP_STACK"
+"""Environment variable that marks every process of one supervisor, to find leftovers by."""
+
+LOG_LIMIT_BYTES = 20 * 1024 * 1024
+"""A log larger than this is set aside (``.1``) at the next start."""
+
+_TAIL_LINES = 15
+_SECRET_WORDS = ("TOKEN", "PASSWORD", "PASS", "SECRET", "API_KEY", "AUTH", "_URL")
+_GUARD = Path(__file__).with_name("guard.py")
+
+
+def _no_check() -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """What to run.
+
+    Attributes:
+        name: For people ("Label Studio").
+        argv: Command and arguments. Never secrets: other users can read them.
+        log_path: Takes standard output and standard error.
+        env: The whole environment; None = nnloop's own.
+        cwd: Working folder; None = nnloop's own.
+        is_ready: Cheap check that it does its work, asked while it starts. False = not yet.
+        start_timeout_s: Seconds until it must be ready.
+        stop_grace_s: Seconds from SIGTERM to SIGKILL.
+        remedy: What a person can do if it does not start.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    log_path: Path
+    env: Mapping[str, str] | None = field(default=None, repr=False)
+    cwd: Path | None = None
+    is_ready: Callable[[], bool] = field(default=_no_check, repr=False)
+    start_timeout_s: float = 60.0
+    stop_grace_s: float = 10.0
+    remedy: str = ""
+
+
+class ManagedProcess:
+    """A process by its spec. Start it again after it has ended to get a new one.
+
+    The command runs under a guard (see ``guard.py``): nothing it starts outlives ``stop``, its
+    own end, or the death of nnloop.
+    """
+
+    def __init__(self, spec: ProcessSpec, *, stack_id: str = "") -> None:
+        self.spec = spec
+        self._stack_id = stack_id
+        self._guard: subprocess.Popen[bytes] | None = None
+
+    def __repr__(self) -> str:
+        return f"ManagedProcess({self.spec.name!r}, pid={self.pid})"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._guard is not None and self._guard.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """Exit status (128 + n for signal n), None while it runs or before it started."""
+        return None if self._guard is None else self._guard.poll()
+
+    @property
+    def pid(self) -> int | None:
+        """The command's process id; None when it does not run."""
+        if self._guard is None or not self.is_running:
+            return None
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self._guard.pid).children():
+                # Adopted orphans are children of the guard too; the command leads its group.
+                if os.getpgid(child.pid) == child.pid:
+                    return child.pid
+        return None
+
+    def start(self) -> None:
+        """Starts it and waits until it is ready.
+
+        Raises:
+            StackError: It can't be started, ended early, or was not ready in time. Then nothing
+                of it is left running. The message ends with the last lines of its log.
+        """
+        self.launch()
+        deadline = time.monotonic() + self.spec.start_timeout_s
+        try:
+            while self.pid is None or not self.spec.is_ready():
+                if not self.is_running:
+                    raise self._failed(f"ended with status {self.exit_code} while starting")
+                if time.monotonic() > deadline:
+                    raise self._failed(f"was not ready after {self.spec.start_timeout_s:g} s")
+                time.sleep(POLL_S)
+            if not self.is_running:
+                # The check may have been answered by a foreign process on the same port.
+                raise self._failed(f"ended with status {self.exit_code} while starting")
+        except BaseException:
+            self.stop(grace_s=1.0)
+            raise
+
+    def launch(self) -> None:
+        """Starts it without waiting until it is ready.
+
+        Raises:
+            StackError: The log can't be written or the guard not be started.
+        """
+        if self.is_running:
+            return
+        env = dict(os.environ if self.spec.env is None else self.spec.env)
+        if self._stack_id:
+            env[STACK_VARIABLE] = self._stack_id
+        guard = [sys.executable, str(_GUARD), str(self.spec.stop_grace_s), "--", *self.spec.argv]
+        try:
+            with _open_log(self.spec.log_path) as log:
+                self._guard = subprocess.Popen(
+                    guard,
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=env,
+                    cwd=self.spec.cwd,
+                    start_new_session=True,  # Ctrl-C in the terminal is nnloop's to handle
+                )
+        except OSError as error:
+            raise StackError(
+                f"{self.spec.name} can't be started: {error}.",
+                remedy=self.spec.remedy or "Check the folder, its rights and the free space.",
+            ) from error
+
+    def stop(self, *, grace_s: float | None = None) -> None:
+        """Stops it and everything it started; returns when all have ended. Safe to repeat.
+
+        Args:
+            grace_s: Seconds from SIGTERM to SIGKILL if fewer than the spec's.
+        """
+        if self._guard is None:
+            return
+        limit = self.spec.stop_grace_s if grace_s is None else grace_s
+        if self._guard.poll() is None:
+            family = _family(self._guard.pid)
+            self._guard.send_signal(signal.SIGTERM)
+            try:
+                # The guard itself needs a moment to sweep up after the grace is over.
+                self._guard.wait(limit + (4.0 if grace_s is None else 0.0))
+            except subprocess.TimeoutExpired:
+                family += _family(self._guard.pid)
+                for process in family:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.kill()
+                self._guard.kill()
+                self._guard.wait()
+                psutil.wait_procs(family, timeout=5)
+        if self._guard.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._guard.stdin.close()
+
+    def log_tail(self, lines: int = _TAIL_LINES) -> str:
+        """The last lines of its log, with the values of secret variables blotted out."""
+        try:
+            with self.spec.log_path.open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - 200 * lines))
+                text = log.read().decode(errors="replace")
+        except OSError:
+            return ""
+        for name, value in (self.spec.env or {}).items():
+            if len(value) >= 6 and any(word in name.upper() for word in _SECRET_WORDS):
+                text = text.replace(value, "***")
+        return "\n".join(text.strip().splitlines()[-lines:])
+
+    def _failed(self, what: str) -> StackError:
+        tail = self.log_tail()
+        said = f" Its log ends with:\n{tail}" if tail else " Its log is empty."
+        return StackError(
+            f"{self.spec.name} {what}.{said}",
+            remedy=self.spec.remedy or f"See {self.spec.log_path}.",
+        )
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _open_log(path: Path) -> BinaryIO:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
+        path.replace(path.with_name(path.name + ".1"))
+    # Readable by the owner only: what a process prints may be private.
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")

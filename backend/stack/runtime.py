@@ -1,0 +1,57 @@
+"""running.json: where the processes of a running `nnloop up` are, for the other commands."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import psutil
+
+from domain.errors import StackError
+from training.files import read_json, write_json
+
+_FILE = "running.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RunningStack:
+    """The addresses of a running stack and the process that supervises it.
+
+    ``redis_url`` may hold a password, so the file is readable by its owner only.
+    """
+
+    service_url: str
+    label_studio_url: str
+    redis_url: str = field(repr=False)
+    pid: int = field(default_factory=os.getpid)
+    started_at: float = field(default_factory=lambda: psutil.Process().create_time())
+
+    def write(self, data_dir: Path) -> None:
+        """Announces the stack; StackError while another one runs on the same data folder."""
+        other = find_running(data_dir)
+        if other is not None and other.pid != self.pid:
+            raise StackError(
+                f"nnloop runs already on {data_dir} (process {other.pid}).",
+                remedy="Stop it, or give this one another data folder (--data-dir).",
+            )
+        path = data_dir / _FILE
+        write_json(path, asdict(self))
+        path.chmod(0o600)
+
+    @staticmethod
+    def remove(data_dir: Path) -> None:
+        """Takes the announcement back."""
+        (data_dir / _FILE).unlink(missing_ok=True)
+
+
+def find_running(data_dir: Path) -> RunningStack | None:
+    """The stack that runs on a data folder; None without one, or when it has died."""
+    path = data_dir / _FILE
+    try:
+        stack = RunningStack(**read_json(path))
+        # A process id is used again; together with the start time it is not.
+        is_alive = abs(psutil.Process(stack.pid).create_time() - stack.started_at) < 1.0
+    except (OSError, ValueError, TypeError, psutil.Error):
+        return None
+    return stack if is_alive else None

@@ -1,0 +1,155 @@
+"""nnloop's own processes: Redis, the web service, the workers."""
+
+from __future__ import annotations
+
+import os
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+
+from backend.queue import JobQueue
+from backend.settings import Settings
+from backend.stack.ports import free_port, require_free
+from backend.stack.process import ProcessSpec
+from backend.stack.redis_server import RedisServer
+from backend.stack.runtime import RunningStack
+from backend.stack.supervisor import StackEvent, Supervisor
+from domain.errors import StackError
+from training.devices import Device, list_devices
+
+# Starting a worker imports torch, which took up to 15 s on two busy cores.
+WORKER_START_S = 120.0
+WEB_START_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerPlan:
+    """One worker process: its name, what it does and where."""
+
+    name: str
+    role: str
+    device: str
+    threads: int
+
+
+def plan_workers(devices: Sequence[Device]) -> tuple[WorkerPlan, ...]:
+    """One prediction worker, and one training worker per GPU (on a CPU: per thread, at most 2).
+
+    The prediction worker comes first: it also reads Label Studio and moves runs on.
+    """
+    trainers = [
+        WorkerPlan(f"trainer-{i}", "train", device.name, device.threads)
+        for i, device in enumerate((d for d in devices for _ in range(d.workers)), start=1)
+    ]
+    first = devices[0]
+    threads = first.threads if first.is_gpu else 1
+    return (WorkerPlan("predictor", "predict", first.name, threads), *trainers)
+
+
+@contextmanager
+def running(
+    settings: Settings,
+    *,
+    supervisor: Supervisor | None = None,
+    on_event: Callable[[StackEvent], None] = lambda event: None,
+) -> Iterator[tuple[Supervisor, Settings]]:
+    """Runs everything but Label Studio while the block lasts.
+
+    Args:
+        settings: ``port`` 0 takes a free one; an empty ``redis_url`` starts a Redis.
+        supervisor: Takes the processes in; it is stopped at the end, too.
+        on_event: Told what happens, when no supervisor is given.
+
+    Yields:
+        The supervisor, and the settings with every address filled in.
+
+    Raises:
+        StackError: A process did not start, a port is taken, or nnloop runs already here.
+    """
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    port = settings.port or free_port(settings.host)
+    require_free(port, "nnloop's web service", settings.host)
+    redis = None if settings.redis_url else RedisServer.open(settings.data_dir / "redis")
+    settings = settings.model_copy(
+        update={"port": port, "redis_url": redis.url if redis else settings.redis_url}
+    )
+    supervisor = supervisor or Supervisor(on_event=on_event)
+    stack = RunningStack(settings.service_url, settings.label_studio_url, settings.redis_url)
+    stack.write(settings.data_dir)
+    try:
+        if redis is not None:
+            supervisor.add(redis.spec())
+        elif not JobQueue(settings.redis_url).ping():
+            raise StackError(
+                "The Redis server of NNLOOP_REDIS_URL does not answer.",
+                remedy="Start it, or unset NNLOOP_REDIS_URL: nnloop then starts its own.",
+            )
+        supervisor.add(web_spec(settings))
+        for plan in plan_workers(list_devices()):
+            supervisor.add(worker_spec(settings, plan))
+        yield supervisor, settings
+    finally:
+        supervisor.stop()
+        RunningStack.remove(settings.data_dir)
+
+
+def web_spec(settings: Settings) -> ProcessSpec:
+    """The web service."""
+
+    def is_ready() -> bool:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(f"http://{settings.host}:{settings.port}/health", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (OSError, HTTPException):
+            return False
+
+    return ProcessSpec(
+        name="web service",
+        argv=(sys.executable, "-m", "backend.cli", "serve"),
+        log_path=_log(settings, "web"),
+        env=environment(settings),
+        is_ready=is_ready,
+        start_timeout_s=WEB_START_S,
+        remedy=f"See {_log(settings, 'web')}.",
+    )
+
+
+def worker_spec(settings: Settings, plan: WorkerPlan) -> ProcessSpec:
+    """A worker."""
+    queue = JobQueue(settings.redis_url)
+
+    def is_ready() -> bool:
+        return any(worker.name.startswith(f"{plan.name}-") for worker in queue.workers())
+
+    threads = str(plan.threads)
+    return ProcessSpec(
+        name=plan.name,
+        argv=(
+            *(sys.executable, "-m", "backend.cli", "worker"),
+            *("--role", plan.role, "--name", plan.name),
+        ),
+        log_path=_log(settings, plan.name),
+        env={
+            **environment(settings),
+            "NNLOOP_WORKER_DEVICE": plan.device,
+            "NNLOOP_WORKER_THREADS": threads,
+            "OMP_NUM_THREADS": threads,
+        },
+        is_ready=is_ready,
+        start_timeout_s=WORKER_START_S,
+        remedy=f"See {_log(settings, plan.name)}.",
+    )
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The environment of nnloop's processes: this one's, with the settings made explicit."""
+    return {**os.environ, "PYTHONUNBUFFERED": "1", **settings.to_environment()}
+
+
+def _log(settings: Settings, name: str) -> Path:
+    return settings.data_dir / "logs" / f"{name}.log"

@@ -1,0 +1,46 @@
+import httpx
+import pytest
+
+from backend.label_studio import LabelStudioClient
+from backend.stack.label_studio_server import LabelStudioServer
+from domain.errors import LabelStudioAuthError
+
+
+def test_says_its_health_version_and_user(
+    client: LabelStudioClient, label_studio: LabelStudioServer
+) -> None:
+    assert client.health()
+    assert client.version() == "1.23.2"
+    assert client.whoami().email == label_studio.credentials.email
+
+
+def test_a_wrong_key_is_refused_with_a_remedy(label_studio: LabelStudioServer) -> None:
+    with (
+        LabelStudioClient(label_studio.url, "1" * 40) as client,
+        pytest.raises(LabelStudioAuthError, match="401") as caught,
+    ):
+        client.whoami()
+    assert "LABEL_STUDIO_API_KEY" in caught.value.remedy
+    assert "1" * 40 not in str(caught.value)
+
+
+def test_a_personal_access_token_works_and_a_spoilt_one_is_refused(
+    label_studio: LabelStudioServer,
+) -> None:
+    answer = httpx.post(
+        f"{label_studio.url}/api/token/",
+        headers={"Authorization": f"Token {label_studio.credentials.token}"},
+        json={},
+    )
+    token = answer.json()["token"]
+    with LabelStudioClient(label_studio.url, token) as client:
+        assert client.whoami().email == label_studio.credentials.email
+        assert client.list_projects() == client.list_projects()
+    spoilt = token[:-4] + ("AAAA" if token[-4:] != "AAAA" else "BBBB")
+    with (
+        LabelStudioClient(label_studio.url, spoilt) as client,
+        pytest.raises(LabelStudioAuthError) as caught,
+    ):
+        client.whoami()
+    assert spoilt not in str(caught.value)
+    assert caught.value.__cause__ is None
