@@ -1,0 +1,65 @@
+"""The web service: the table of its routes, and what lives as long as it does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from fastapi import FastAPI
+
+from backend.credentials import service_credentials
+from backend.pipeline import reconcile
+from backend.pipeline.context import AppContext
+from backend.web.errors import handle_errors
+from backend.web.guard import Guard
+from backend.web.inbox import Inbox
+from backend.web.routes.health import health
+from backend.web.routes.predict import predict
+from backend.web.routes.setup import setup
+from backend.web.routes.versions import versions
+from backend.web.routes.webhook import webhook
+from backend.web.ticker import Ticker
+
+
+def create_app(context: AppContext, *, run_ticker: bool = True) -> FastAPI:
+    """Label Studio's ML backend protocol as an ASGI application.
+
+    Args:
+        context: settings, store and queue of this process; Label Studio itself is never called.
+        run_ticker: whether to look every second for work that is due. Off in tests.
+
+    Raises:
+        SettingsError: if the credentials of the settings can't be used.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.inbox = inbox = Inbox(context.store)
+        ticker = Ticker(partial(reconcile.tick, context))
+        if run_ticker:
+            ticker.start()
+        try:
+            yield
+        finally:
+            if run_ticker:
+                ticker.stop()
+            inbox.close()
+
+    # No pages about the API: they would be one more thing behind the door.
+    app = FastAPI(title="nnloop", openapi_url=None, redirect_slashes=False, lifespan=lifespan)
+    app.state.context = context
+    app.add_api_route("/health", health, methods=["GET"])
+    app.add_api_route("/", health, methods=["GET"])
+    app.add_api_route("/setup", setup, methods=["POST"])
+    app.add_api_route("/predict", predict, methods=["POST"])
+    app.add_api_route("/webhook", webhook, methods=["POST"])
+    app.add_api_route("/versions", versions, methods=["GET"])
+    handle_errors(app)
+    app.add_middleware(Guard, credentials=service_credentials(context.settings))
+    return app
+
+
+def open_app() -> FastAPI:
+    """The application of a process that serves alone; reads the settings from the environment."""
+    return create_app(AppContext.open())

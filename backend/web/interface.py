@@ -1,0 +1,49 @@
+"""Holds an answer against the labelling interface: Label Studio itself checks nothing here.
+
+A region with a label that the interface lacks would show grey, and survive the annotator's Submit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from converters.label_config import parse_label_config
+from domain.errors import PredictionError
+from domain.labels import LabelConfig
+
+
+def check_labels(xml: str, version: str, results: Iterable[list[dict[str, Any]]]) -> None:
+    """Checks that the interface has the control and the labels of every region.
+
+    Args:
+        xml: the labelling interface as it is now.
+        version: name of the version that predicted, for the message.
+        results: Label Studio results.
+
+    Raises:
+        LabelConfigError: if nnloop can't use the interface.
+        PredictionError: if a region would not fit.
+    """
+    group = _parsed(xml).group
+    known = {*_parsed(xml).class_values}
+    for region in (region for result in results for region in result):
+        control = region.get("from_name"), region.get("to_name"), region.get("type")
+        labels = region.get("value", {}).get(group.region_type, [])
+        if control != (group.from_name, group.to_name, group.region_type):
+            raise _misfit(version, f"the control {region.get('from_name')!r}")
+        if not known.issuperset(labels):
+            raise _misfit(version, f"the label {min(set(labels) - known)!r}")
+
+
+def _misfit(version: str, what: str) -> PredictionError:
+    return PredictionError(
+        f"Version {version} predicts {what}, which the labelling interface does not have any more.",
+        remedy="Put it back, or train a version for the new interface: nnloop train PROJECT",
+    )
+
+
+@lru_cache(maxsize=16)
+def _parsed(xml: str) -> LabelConfig:
+    return parse_label_config(xml)

@@ -1,0 +1,32 @@
+"""POST /predict: predictions of the tasks asked for, from the store, all or none."""
+
+from __future__ import annotations
+
+from fastapi import HTTPException, Request
+
+from backend.pipeline.context import AppContext
+from backend.web.answer import Question, answer
+from backend.web.body import read_body
+from backend.web.protocol import PredictAnswer, PredictRequest
+from backend.web.waiting import arrived_at
+
+# 1,000 tasks are 0.6 MiB, more when they carry predictions or images as text.
+LIMIT_MIB = 64
+
+
+async def predict(request: Request) -> PredictAnswer:
+    """Answers within NNLOOP_PREDICT_DEADLINE_S of the request's arrival; 503 if it can't."""
+    body = await read_body(request, PredictRequest, LIMIT_MIB)
+    if not body.tasks:
+        return PredictAnswer(results=[])
+    if body.project_id is None:
+        raise HTTPException(422, "The request names no project. Send its id as `project`.")
+    context: AppContext = request.app.state.context
+    deadline = arrived_at(request) + context.settings.predict_deadline_s
+    question = Question(
+        project_id=body.project_id,
+        data_by_task={task.id: task.data for task in body.tasks},
+        label_config=body.label_config or "",
+    )
+    results = await answer(context, question, deadline)
+    return PredictAnswer(results=[results[task.id] for task in body.tasks])

@@ -1,0 +1,46 @@
+"""GET /versions: names of model versions."""
+
+from __future__ import annotations
+
+import time
+
+from fastapi import HTTPException, Request
+from sqlalchemy.orm import Session
+
+from backend.pipeline.context import AppContext
+from backend.store import projects, runs
+from backend.web.protocol import VersionsAnswer, project_id_of
+from backend.web.waiting import in_thread
+
+# Label Studio waits 3 s.
+LIMIT_S = 2.5
+
+
+async def versions(request: Request, project: str = "") -> VersionsAnswer:
+    """Names of the project's versions (of all projects without ``?project=``), champion first.
+
+    Label Studio 1.23.2 sends no project.
+    """
+    context: AppContext = request.app.state.context
+    try:
+        project_id = project_id_of(project) if project else None
+    except ValueError as error:
+        raise HTTPException(422, f"?project= {error}.") from error
+    names = await in_thread(time.monotonic() + LIMIT_S, _names, context, project_id)
+    return VersionsAnswer(versions=names)
+
+
+def _names(context: AppContext, project_id: int | None) -> list[str]:
+    with context.store.begin() as session:
+        if project_id is not None:
+            return _names_of(session, projects.get(session, project_id).id)
+        found = [_names_of(session, known) for known in projects.all_ids(session)]
+        # Versions of two projects may share a name.
+        return list(dict.fromkeys(name for names in found for name in names))
+
+
+def _names_of(session: Session, project_id: int) -> list[str]:
+    champion = runs.champion(session, project_id)
+    newest_first = reversed(runs.versions_of(session, project_id))
+    names = [version.name for version in newest_first]
+    return [champion.name, *(n for n in names if n != champion.name)] if champion else names

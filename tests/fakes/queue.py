@@ -1,0 +1,38 @@
+"""A job queue that runs nothing: it remembers what was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from backend.queue import JobName, JobQueue, QueueName, WorkerInfo
+
+
+class FakeQueue(JobQueue):
+    """Takes the place of Redis and RQ.
+
+    ``asked`` lists every call of ``ensure`` as (name, ids), in order. ``on_ensure`` is called with
+    the same and may do what a worker would.
+    """
+
+    def __init__(self, on_ensure: Callable[[JobName, tuple[int, ...]], None] | None = None) -> None:
+        self.asked: list[tuple[JobName, tuple[int, ...]]] = []
+        self.on_ensure = on_ensure
+
+    def ping(self) -> bool:
+        return True
+
+    def ensure(self, name: JobName, *ids: int) -> bool:
+        is_new = (name, ids) not in self.asked
+        self.asked.append((name, ids))
+        if self.on_ensure is not None:
+            self.on_ensure(name, ids)
+        return is_new
+
+    def counts(self) -> dict[str, int]:
+        counts = {str(name): 0 for name in QueueName}
+        for name, _ in set(self.asked):
+            counts[name.queue] += 1
+        return counts
+
+    def workers(self) -> list[WorkerInfo]:
+        return []

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+
+from backend.pipeline.context import AppContext
+from backend.queue import JobName
+from backend.settings import Settings
+from backend.store import Store, runs
+from backend.store.models import InboxRow, PredictionRow, ProjectRow, RunRow, TaskRow, VersionRow
+from backend.web.app import create_app
+from tests.fakes.queue import FakeQueue
+
+USER, PASSWORD = "annotator", "secret-basic-password"
+XML = (
+    '<View><Image name="image" value="$image"/><PolygonLabels name="label" toName="image">'
+    '<Label value="lumen"/><Label value="wall"/></PolygonLabels></View>'
+)
+
+
+@dataclass
+class Service:
+    """A web service on a real store, with a queue that runs nothing."""
+
+    context: AppContext
+    queue: FakeQueue
+    client: TestClient
+
+    @property
+    def store(self) -> Store:
+        return self.context.store
+
+    def log_out(self) -> None:
+        """From now on the client sends no credentials."""
+        self.client.auth = lambda request: request
+
+    def connect(self, project_id: int, label_config: str = XML) -> None:
+        with self.store.begin() as session:
+            session.add(ProjectRow(id=project_id, title="t", label_config=label_config))
+
+    def promote(self, project_id: int, name: str) -> int:
+        """A version that serves."""
+        with self.store.begin() as session:
+            newest = runs.last_run(session, project_id)
+            run = RunRow(project_id=project_id, number=newest.number + 1 if newest else 1)
+            session.add(run)
+            session.flush()
+            version = VersionRow(project_id=project_id, run_id=run.id, name=name, path=name)
+            session.add(version)
+            session.flush()
+            runs.promote(session, version)
+            return version.id
+
+    def predict(self, project_id: int, task_id: int, **values: Any) -> None:
+        """What the prediction worker does: the champion's answer for a task."""
+        with self.store.begin() as session:
+            version = runs.champion(session, project_id)
+            assert version is not None
+            session.add(
+                PredictionRow(
+                    project_id=project_id, task_id=task_id, version_id=version.id, **values
+                )
+            )
+
+    def predict_when_asked(self, **values: Any) -> None:
+        """From now on, every PREDICT job is done the moment it is enqueued."""
+
+        def work(name: JobName, ids: tuple[int, ...]) -> None:
+            if name == JobName.PREDICT:
+                self.predict(ids[0], ids[1], **values)
+
+        self.queue.on_ensure = work
+
+    def hints(self) -> list[tuple[int, str, list[int]]]:
+        with self.store.begin() as session:
+            rows = session.scalars(select(InboxRow).order_by(InboxRow.id))
+            return [(row.project_id, row.action, row.task_ids) for row in rows]
+
+    def tasks(self) -> dict[int, TaskRow]:
+        with self.store.begin() as session:
+            return {row.id: row for row in session.scalars(select(TaskRow))}
+
+
+def ask_predict(project: object, *task_ids: int, **more: Any) -> dict[str, Any]:
+    """A /predict body."""
+    tasks = [{"id": i, "data": {"image": f"/data/{i}.png"}} for i in task_ids]
+    return {"tasks": tasks, "project": project, "params": {"context": None}, **more}
+
+
+def region(label: str = "lumen", control: str = "label") -> dict[str, Any]:
+    return {
+        "id": "r",
+        "from_name": control,
+        "to_name": "image",
+        "type": "polygonlabels",
+        "value": {"points": [[1, 1], [9, 1], [9, 9]], "closed": True, "polygonlabels": [label]},
+    }
+
+
+@pytest.fixture(scope="session")
+def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store; migrating is the slow part, so it is done once and copied."""
+    folder = tmp_path_factory.mktemp("migrated")
+    store = Store(f"sqlite:///{folder / 'nnloop.db'}", folder)
+    store.migrate()
+    store.close()
+    return folder / "nnloop.db"
+
+
+@pytest.fixture
+def context(tmp_path: Path, migrated_database: Path) -> Iterator[AppContext]:
+    shutil.copy(migrated_database, tmp_path / "nnloop.db")
+    settings = Settings.load(
+        data_dir=tmp_path,
+        database_url="",
+        basic_auth_user=USER,
+        basic_auth_pass=PASSWORD,
+        predict_deadline_s=0.6,
+    )
+    store = Store(settings.store_url, tmp_path)
+    yield AppContext(settings, store, FakeQueue())
+    store.close()
+
+
+@pytest.fixture
+def service(context: AppContext) -> Iterator[Service]:
+    app = create_app(context, run_ticker=False)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        client.auth = (USER, PASSWORD)
+        assert isinstance(context.queue, FakeQueue)
+        yield Service(context, context.queue, client)

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import math
+import random
+import time
+from typing import Any
+
+import pytest
+
+from backend.queue import JobName
+from backend.web.answer import MAX_URGENT, _score
+from domain.errors import StackError
+from tests.unit.backend.web.conftest import XML, Service, ask_predict, region
+
+
+@pytest.fixture
+def ready(service: Service) -> Service:
+    """Project 7 with a version that serves."""
+    service.connect(7)
+    service.promote(7, "nnloop-1")
+    return service
+
+
+def detail(service: Service, body: dict[str, Any], status: int = 503) -> str:
+    answer = service.client.post("/predict", json=body)
+    assert answer.status_code == status, answer.text
+    return str(answer.json()["detail"])
+
+
+def test_stored_predictions_come_in_the_order_of_the_tasks(ready: Service) -> None:
+    ids = list(range(1, 701))  # more than one statement's worth of bound variables
+    for task_id in ids:
+        ready.predict(7, task_id, score=task_id / 1000, result=[region()])
+    random.Random(0).shuffle(ids)
+    answer = ready.client.post("/predict", json=ask_predict("7.17", *ids))
+    assert answer.status_code == 200
+    results = answer.json()["results"]
+    assert [r["score"] for r in results] == [i / 1000 for i in ids]
+    assert results[0] == {
+        "result": [region()],
+        "score": ids[0] / 1000,
+        "model_version": "nnloop-1",
+    }
+    assert ready.queue.asked == []
+
+
+def test_task_named_twice_gets_two_results(ready: Service) -> None:
+    ready.predict(7, 1, score=0.5)
+    answer = ready.client.post("/predict", json=ask_predict(7, 1, 1))
+    assert [r["score"] for r in answer.json()["results"]] == [0.5, 0.5]
+
+
+def test_one_task_may_stand_for_a_list_and_name_the_project(ready: Service) -> None:
+    ready.predict(7, 1, score=0.5)
+    body = {"tasks": {"id": 1, "data": {}, "project": 7}}
+    assert ready.client.post("/predict", json=body).json()["results"][0]["score"] == 0.5
+
+
+def test_no_tasks_is_no_results(service: Service) -> None:
+    assert service.client.post("/predict", json={"tasks": []}).json() == {"results": []}
+
+
+def test_request_without_a_project_is_refused(service: Service) -> None:
+    assert "names no project" in detail(service, {"tasks": [{"id": 1}]}, 422)
+
+
+def test_unknown_project_is_named_with_the_remedy(service: Service) -> None:
+    text = detail(service, ask_predict(9, 1), 404)
+    assert "is not connected to nnloop. Connect it: nnloop connect" in text
+    assert text.count("9") == 2
+
+
+def test_untrained_project_answers_at_once(service: Service) -> None:
+    service.connect(7)
+    assert "has no model version yet" in detail(service, ask_predict(7, 1))
+    assert service.queue.asked == []
+
+
+def test_missing_task_is_stored_asked_for_and_awaited(ready: Service) -> None:
+    ready.predict(7, 1, score=0.1)
+    ready.predict_when_asked(score=0.9)
+    answer = ready.client.post("/predict", json=ask_predict(7, 2, 1))
+    assert [r["score"] for r in answer.json()["results"]] == [0.9, 0.1]
+    assert ready.queue.asked == [(JobName.PREDICT, (7, 2))]
+    task = ready.tasks()[2]
+    assert (task.project_id, task.data) == (7, {"image": "/data/2.png"})
+    # A task nobody told of: a webhook was lost, so the project is read soon.
+    assert ready.hints() == [(7, "PREDICT", [2])]
+
+
+def test_task_that_was_thought_removed_is_back(ready: Service) -> None:
+    ready.client.post("/predict", json=ask_predict(7, 2))
+    with ready.store.begin() as session:
+        session.merge(ready.tasks()[2]).removed_at = 1.0
+    ready.client.post("/predict", json=ask_predict(7, 2))
+    assert ready.tasks()[2].removed_at is None
+
+
+def test_deadline_is_kept_and_nothing_partial_is_answered(ready: Service) -> None:
+    ready.predict(7, 1, score=0.5)
+    started = time.monotonic()
+    text = detail(ready, ask_predict(7, 1, 2, 3))
+    took = time.monotonic() - started
+    assert "2 of 3 tasks of project 7 are not predicted within 0.6 s" in text
+    assert 0.4 < took < 1.1
+    assert ready.queue.asked == [(JobName.PREDICT, (7, 2)), (JobName.PREDICT, (7, 3))]
+
+
+def test_many_missing_tasks_go_to_the_pool(ready: Service) -> None:
+    ids = range(1, MAX_URGENT + 11)
+    assert f"{len(ids)} of {len(ids)} tasks" in detail(ready, ask_predict(7, *ids))
+    urgent = [(JobName.PREDICT, (7, task_id)) for task_id in ids[:MAX_URGENT]]
+    assert ready.queue.asked == [*urgent, (JobName.SCORE, (7, 0))]
+    assert sorted(ready.tasks()) == list(ids)
+
+
+def test_version_promoted_while_waiting_answers_for_all(ready: Service) -> None:
+    ready.predict(7, 1, score=0.1)
+
+    def promote(_name: JobName, _ids: tuple[int, ...]) -> None:
+        ready.queue.on_ensure = None
+        ready.promote(7, "nnloop-2")
+        for task_id in (1, 2):
+            ready.predict(7, task_id, score=0.7)
+
+    ready.queue.on_ensure = promote
+    answer = ready.client.post("/predict", json=ask_predict(7, 1, 2))
+    expected = {"result": [], "score": 0.7, "model_version": "nnloop-2"}
+    assert answer.json() == {"results": [expected, expected]}
+
+
+def test_version_promoted_while_waiting_is_asked_as_well(ready: Service) -> None:
+    def work(_name: JobName, _ids: tuple[int, ...]) -> None:
+        ready.promote(7, "nnloop-2")
+        ready.predict_when_asked(score=0.7)
+
+    ready.queue.on_ensure = work
+    answer = ready.client.post("/predict", json=ask_predict(7, 1))
+    assert answer.json()["results"][0]["model_version"] == "nnloop-2"
+    assert ready.queue.asked == [(JobName.PREDICT, (7, 1))] * 2
+
+
+@pytest.mark.parametrize("when", ["before", "while waiting"])
+def test_task_that_cannot_be_predicted_is_named_with_the_reason(ready: Service, when: str) -> None:
+    if when == "before":
+        ready.predict(7, 2, error="Task 2: the image is missing (404).")
+    else:
+        ready.predict_when_asked(error="Task 2: the image is missing (404).")
+    ready.predict(7, 1, score=0.5)
+    text = detail(ready, ask_predict(7, 1, 2))
+    assert "Task 2 can't be predicted: Task 2: the image is missing (404)." in text
+
+
+@pytest.mark.parametrize("sent", [{"result": [region()]}, {}, "text", 3])
+def test_interactive_context_is_ignored(ready: Service, sent: object) -> None:
+    ready.predict(7, 1, score=0.5)
+    body = {**ask_predict(7, 1), "params": {"login": None, "context": sent}}
+    assert ready.client.post("/predict", json=body).json()["results"][0]["score"] == 0.5
+
+
+def test_redis_that_is_down_is_said(ready: Service) -> None:
+    def refuse(_name: JobName, _ids: tuple[int, ...]) -> None:
+        raise StackError("Redis does not answer.", remedy="Start it.")
+
+    ready.queue.on_ensure = refuse
+    assert detail(ready, ask_predict(7, 1)) == "Redis does not answer. Start it."
+    ready.predict(7, 1, score=0.5)  # what is stored needs no Redis
+    assert ready.client.post("/predict", json=ask_predict(7, 1)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("stored", "what"),
+    [
+        (region("plaque"), "the label 'plaque'"),
+        (region(control="other"), "the control 'other'"),
+    ],
+)
+def test_region_that_the_interface_lacks_is_never_answered(
+    ready: Service, stored: dict[str, Any], what: str
+) -> None:
+    ready.predict(7, 1, score=0.5, result=[region(), stored])
+    assert what in detail(ready, ask_predict(7, 1, label_config=XML))
+
+
+def test_interface_that_nnloop_cannot_use_is_said(ready: Service) -> None:
+    ready.predict(7, 1, score=0.5, result=[region()])
+    body = ask_predict(7, 1, label_config='<View><Image name="image" value="$image"/></View>')
+    assert "no <PolygonLabels> control" in detail(ready, body)
+
+
+@pytest.mark.parametrize(
+    ("stored", "sent"),
+    [(0.25, 0.25), (0.0, 0.0), (1.0, 1.0), (1.2, 1.0), (-0.1, 0.0), (math.inf, 0.0), (None, 0.0)],
+)
+def test_score_is_always_a_number_from_0_to_1(stored: float | None, sent: float) -> None:
+    assert _score(stored) == sent
+    assert _score(math.nan) == 0.0

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.backend.web.conftest import Service
+
+
+def test_hint_is_kept_before_the_answer(service: Service) -> None:
+    service.connect(7)
+    body = {"action": "ANNOTATION_CREATED", "project": {"id": 7}, "task": {"id": 3}}
+    assert service.client.post("/webhook", json=body).json() == {"status": "ok"}
+    assert service.hints() == [(7, "ANNOTATION_CREATED", [3])]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"task": {"id": 3}},
+        {"task": [{"id": 3}]},
+        {"task": 3},
+        {"tasks": {"id": 3}},
+        {"tasks": [3, {"id": 3}]},
+        {"annotation": {"id": 1, "task": 3}},
+        {"annotation": [{"id": 1, "task": 3}]},
+        {"annotations": [{"id": 1, "task": 3}, {"id": 2}]},
+        # Odd shapes hold nothing, and do no harm.
+        {"task": {"id": 3}, "tasks": "text", "annotation": [None, 4.5], "annotations": {"a": [1]}},
+        {"tasks": [{"id": 3}, {"id": "x"}, {"id": True}, {"id": -1}, {"id": 10**30}]},
+    ],
+)
+def test_task_ids_are_found_in_any_shape(service: Service, fields: dict[str, object]) -> None:
+    body = {"action": "SOMETHING_NEW", "project": 7, **fields}
+    assert service.client.post("/webhook", json=body).status_code == 200
+    assert service.hints() == [(7, "SOMETHING_NEW", [3])]
+
+
+def test_large_import_keeps_some_ids(service: Service) -> None:
+    tasks = [{"id": i} for i in range(1, 5001)]
+    body = {"action": "TASKS_CREATED", "project": 7, "tasks": tasks}
+    assert service.client.post("/webhook", json=body).status_code == 200
+    assert service.hints() == [(7, "TASKS_CREATED", list(range(1, 1001)))]
+
+
+def test_webhook_without_payload_hints_at_every_project(service: Service) -> None:
+    service.connect(7)
+    service.connect(8)
+    assert service.client.post("/webhook", json={"action": "TASKS_CREATED"}).status_code == 200
+    assert service.hints() == [(7, "TASKS_CREATED", []), (8, "TASKS_CREATED", [])]
+
+
+def test_training_is_asked_for_one_project_only(service: Service) -> None:
+    service.connect(7)
+    answer = service.client.post("/webhook", json={"action": "START_TRAINING"})
+    assert answer.status_code == 422
+    assert "names no project" in answer.json()["detail"]
+    assert service.hints() == []
+
+
+def test_unknown_project_is_kept_and_said_once(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        service.client.post("/webhook", json={"action": "TASKS_CREATED", "project": 9})
+    assert len(service.hints()) == 3
+    assert caplog.text.count("nnloop connect 9") == 1
+
+
+def test_hint_the_store_refuses_is_acknowledged_and_logged(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    with service.store.begin() as session:
+        session.connection().exec_driver_sql("DROP TABLE inbox")
+    body = {"action": "TASKS_CREATED", "project": 9, "tasks": [{"id": 4242}]}
+    assert service.client.post("/webhook", json=body).status_code == 200
+    assert "A webhook could not be kept. The store does not answer" in caplog.text
+    assert "4242" not in caplog.text
