@@ -1,0 +1,1 @@
+"""Entry points of the workers, enqueued by dotted name; arguments are ids, all can run twice."""

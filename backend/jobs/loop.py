@@ -1,0 +1,24 @@
+"""Jobs that move the loop on: reading, one step of a run, publishing."""
+
+from __future__ import annotations
+
+from backend.jobs.process import context
+from backend.pipeline import publish as publishing
+from backend.pipeline import runs
+from backend.pipeline.sync import sync_project
+
+
+def sync(project_id: int) -> None:
+    """Reads a project from Label Studio."""
+    sync_project(context(), project_id)
+
+
+def advance(run_id: int) -> None:
+    """Takes the next step of a run."""
+    runs.advance(context(), run_id)
+
+
+def publish(project_id: int) -> None:
+    """Pushes the champion's predictions."""
+    publishing.try_publish(context(), project_id)
+    runs.published(context(), project_id)

@@ -1,0 +1,86 @@
+"""Connects a Label Studio project: backend, webhook, sampling, Data Manager tab, settings."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from backend.credentials import service_credentials
+from backend.pipeline.context import AppContext
+from backend.queue import JobName
+from backend.settings import ProjectSettings
+from backend.store.models import ProjectRow
+from converters.label_config import parse_label_config
+from domain.errors import SettingsError
+
+TITLE = "nnloop"
+VIEW_TITLE = "Most uncertain first"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectReport:
+    """What ``connect`` set up."""
+
+    project_id: int
+    title: str
+    classes: tuple[str, ...]
+    settings: ProjectSettings
+    backend_url: str
+    was_known: bool
+
+
+def connect(context: AppContext, project: str | int, overrides: Mapping[str, Any]) -> ConnectReport:
+    """Makes a project ready for the loop. Can be repeated; settings not given stay as they are.
+
+    The web service must run: Label Studio calls it while the backend is registered.
+
+    Args:
+        context: The process's context.
+        project: Id or title.
+        overrides: Fields of ProjectSettings to change.
+
+    Raises:
+        LabelConfigError: The labelling interface has no polygon control nnloop can use.
+        LabelStudioError: Label Studio refused a step, or does not reach the service.
+        SettingsError: A setting can't be used.
+    """
+    client = context.label_studio
+    info = client.find_project(project)
+    config = parse_label_config(info.label_config)
+    with context.store.begin() as session:
+        row = session.get(ProjectRow, info.id)
+        settings = _merged(row.settings if row else {}, overrides)
+        was_known = row is not None
+        if row is None:
+            row = ProjectRow(id=info.id)
+            session.add(row)
+        row.title = info.title
+        row.label_config = info.label_config
+        row.settings = settings.model_dump(mode="json")
+    user, password = service_credentials(context.settings)
+    url = context.settings.service_url
+    client.register_backend(info.id, url, TITLE, (user, password))
+    token = base64.b64encode(f"{user}:{password}".encode()).decode()
+    client.ensure_webhook(info.id, f"{url}/webhook", {"Authorization": f"Basic {token}"})
+    client.set_sampling_uncertainty(info.id)
+    client.ensure_uncertainty_view(info.id, VIEW_TITLE)
+    context.queue.ensure(JobName.SYNC, info.id)
+    return ConnectReport(info.id, info.title, config.class_values, settings, url, was_known)
+
+
+def _merged(stored: Mapping[str, Any], overrides: Mapping[str, Any]) -> ProjectSettings:
+    try:
+        return ProjectSettings.model_validate({**stored, **overrides})
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+            for fault in error.errors(include_input=False, include_url=False)
+        )
+        raise SettingsError(
+            f"{error.error_count()} project setting(s) can't be used: {faults}.",
+            remedy="See `nnloop connect --help` and docs/settings.md.",
+        ) from None

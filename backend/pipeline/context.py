@@ -1,0 +1,41 @@
+"""The composition root: one object with everything a process of nnloop works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from backend.label_studio import LabelStudioClient
+from backend.queue import JobQueue
+from backend.settings import Settings
+from backend.store import Store
+from training.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class AppContext:
+    """Settings, store, queue and Label Studio of one process."""
+
+    settings: Settings
+    store: Store
+    queue: JobQueue
+    _clients: dict[str, LabelStudioClient] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def open(cls, settings: Settings | None = None) -> AppContext:
+        """Reads the settings, opens the store and migrates it; Redis is reached when needed."""
+        settings = settings or Settings.load()
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        store = Store(settings.store_url, settings.data_dir)
+        store.migrate()
+        return cls(settings, store, JobQueue(settings.redis_url))
+
+    @cached_property
+    def label_studio(self) -> LabelStudioClient:
+        """The client; SettingsError when Label Studio's address or key is not set."""
+        url, key = self.settings.require_label_studio()
+        return LabelStudioClient(url, key)
+
+    def workspace(self, project_id: int) -> Workspace:
+        """The project's folder of cases, runs and versions."""
+        return Workspace(self.settings.data_dir, project_id)

@@ -1,0 +1,49 @@
+"""A task's image: from its data field to pixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backend.label_studio import LabelStudioClient
+from backend.store.models import TaskRow
+from converters.images import read_image
+from domain.errors import ImageError
+from domain.labels import LabelConfig
+
+
+def image_uri(task: TaskRow, config: LabelConfig) -> str:
+    """The raw value of the task's image field; ImageError when the field is missing."""
+    value = task.data.get(config.image_key)
+    if not isinstance(value, str) or not value:
+        raise ImageError(
+            task.id,
+            "image_missing",
+            f"its data has no image in the field {config.image_key!r}.",
+            remedy="Import the task again with that field, or delete it.",
+        )
+    return value
+
+
+def load_image(client: LabelStudioClient, task: TaskRow, config: LabelConfig) -> npt.NDArray[Any]:
+    """Fetches and decodes the image of a task.
+
+    Returns:
+        (height, width) grey or (height, width, 3) RGB, uint8 or uint16, EXIF orientation applied;
+        an RGB image without any colour comes back grey.
+
+    Raises:
+        ImageError: The image is missing, refused, or no image.
+    """
+    data = client.fetch_image(image_uri(task, config), task.id, task.project_id)
+    image = read_image(data, task.id)
+    # Many exporters save grey scans as RGB; one such file must not make the project a colour one.
+    if (
+        image.ndim == 3
+        and np.array_equal(image[..., 0], image[..., 1])
+        and np.array_equal(image[..., 1], image[..., 2])
+    ):
+        return np.ascontiguousarray(image[..., 0])
+    return image

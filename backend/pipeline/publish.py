@@ -1,0 +1,93 @@
+"""Pushes stored predictions to Label Studio and makes the champion the version it samples by."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from backend.label_studio import PredictionRow as PushRow
+from backend.pipeline.context import AppContext
+from backend.store import predictions, projects, runs
+from domain.errors import LabelStudioError
+
+logger = logging.getLogger(__name__)
+
+# Predictions held in memory at once.
+BATCH = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class PublishReport:
+    """How many predictions Label Studio took, and how many it silently dropped."""
+
+    version: str
+    pushed: int
+    dropped: int
+
+
+def publish(context: AppContext, project_id: int) -> PublishReport | None:
+    """Brings Label Studio to the champion's predictions; None without a champion.
+
+    Order matters to annotators: first the new predictions (bulk import, then read back, because
+    Label Studio drops invalid ones without a word), then ``model_version`` of the project
+    (uncertainty sampling is random while it does not match), then the old versions go.
+    Idempotent by (task, version): what Label Studio holds already is not sent again.
+    """
+    with context.store.begin() as session:
+        version = runs.champion(session, project_id)
+        if version is None:
+            return None
+        others = [v.name for v in runs.versions_of(session, project_id) if v.id != version.id]
+    client = context.label_studio
+    held = {row.task_id for row in client.iter_predictions(project_id, version.name)}
+    pushed = dropped = 0
+    while True:
+        with context.store.begin() as session:
+            predictions.mark_published(session, version.id, held)
+            batch = predictions.unpublished(session, version.id, BATCH)
+        if not batch:
+            break
+        client.import_predictions(
+            project_id,
+            [PushRow(row.task_id, row.result, row.score, version.name) for row in batch],
+        )
+        held = {row.task_id for row in client.iter_predictions(project_id, version.name)}
+        missing = [row for row in batch if row.task_id not in held]
+        pushed += len(batch) - len(missing)
+        dropped += len(missing)
+        with context.store.begin() as session:
+            for row in missing:
+                # Not tried again: the same body would be dropped again.
+                predictions.mark_dropped(session, row.id)
+                projects.report_problem(
+                    session,
+                    project_id,
+                    "publish",
+                    "prediction_dropped",
+                    f"Task {row.task_id}: Label Studio did not keep the prediction of "
+                    f"{version.name}.",
+                    task_id=row.task_id,
+                )
+    if held and client.project(project_id).model_version != version.name:
+        client.set_model_version(project_id, version.name)
+    present = client.count_predictions(project_id)
+    for name in others:
+        if name in present:
+            client.delete_model_version(project_id, name)
+    with context.store.begin() as session:
+        runs.mark_published(session, version.id)
+    logger.info("Project %d: %d predictions of %s pushed.", project_id, pushed, version.name)
+    return PublishReport(version.name, pushed, dropped)
+
+
+def try_publish(context: AppContext, project_id: int) -> PublishReport | None:
+    """``publish``; a refusal is recorded as a problem of the project before it is raised."""
+    try:
+        report = publish(context, project_id)
+    except LabelStudioError as error:
+        with context.store.begin() as session:
+            projects.report_problem(session, project_id, "publish", "label_studio", str(error))
+        raise
+    with context.store.begin() as session:
+        projects.resolve_problems(session, project_id, "publish", reason="label_studio")
+    return report

@@ -1,0 +1,98 @@
+"""Turns the ledger's open work into jobs, again and again: what a queue lost comes back.
+
+Called every second by the web process. Enqueueing is idempotent (one job per id), so a tick costs a
+few queries and, usually, nothing more.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from backend.pipeline.context import AppContext
+from backend.queue import JobName
+from backend.store import predictions, projects, runs
+from backend.store.models import ProjectRow, RunRow
+from domain.status import FoldStatus, RunStatus
+
+logger = logging.getLogger(__name__)
+
+# Time Label Studio gets to store an answer of /predict by itself.
+PUSH_AFTER_S = 10.0
+
+Job = tuple[JobName, tuple[int, ...]]
+
+
+def tick(context: AppContext) -> None:
+    """One round: syncs that are due, runs that wait for a step, folds that wait for a worker."""
+    for name, ids in [*_due_syncs(context), *_open_work(context), *_due_pushes(context)]:
+        if context.queue.ensure(name, *ids):
+            logger.debug("Enqueued %s%s.", name, ids)
+
+
+def _due_syncs(context: AppContext) -> list[Job]:
+    settings = context.settings
+    now = time.time()
+    with context.store.begin() as session:
+        due = {
+            project_id
+            for project_id, newest in projects.open_hints(session)
+            if now - newest >= settings.debounce_s
+        }
+        for project_id in projects.all_ids(session):
+            row = session.get_one(ProjectRow, project_id)
+            last = max(row.synced_at or 0.0, row.sync_asked_at or 0.0)
+            if now - last >= settings.sync_interval_s:
+                due.add(project_id)
+        for project_id in due:
+            # Asked, not done: a Label Studio that is down is tried again at the same pace.
+            session.get_one(ProjectRow, project_id).sync_asked_at = now
+    return [(JobName.SYNC, (project_id,)) for project_id in sorted(due)]
+
+
+def _open_work(context: AppContext) -> list[Job]:
+    now = time.time()
+    jobs: list[Job] = []
+    with context.store.begin() as session:
+        for run in runs.active_runs(session):
+            if run.lease_until >= now or run.not_before > now:
+                continue
+            jobs.extend(
+                _jobs_of(
+                    run,
+                    [(f.fold, f.status, f.lease_until) for f in runs.folds_of(session, run.id)],
+                    now,
+                )
+            )
+    return jobs
+
+
+def _due_pushes(context: AppContext) -> list[Job]:
+    # A prediction made for /predict is stored by Label Studio itself when the answer came in time;
+    # what it did not store by then is pushed.
+    with context.store.begin() as session:
+        return [
+            (JobName.PUBLISH, (project_id,))
+            for project_id in projects.all_ids(session)
+            if runs.active_run(session, project_id) is None
+            and (version := runs.champion(session, project_id)) is not None
+            and predictions.is_push_due(session, version.id, time.time() - PUSH_AFTER_S)
+        ]
+
+
+def _jobs_of(run: RunRow, folds: list[tuple[int, FoldStatus, float]], now: float) -> list[Job]:
+    if run.status == RunStatus.SCORING:
+        return [(JobName.SCORE, (run.project_id, 0))]
+    if run.status == RunStatus.PUBLISHING:
+        return [(JobName.PUBLISH, (run.project_id,))]
+    if run.status != RunStatus.TRAINING:
+        return [(JobName.ADVANCE, (run.id,))]
+    waiting = [
+        fold
+        for fold, status, lease_until in folds
+        if status in (FoldStatus.QUEUED, FoldStatus.RUNNING) and lease_until < now
+    ]
+    is_over = all(status in (FoldStatus.DONE, FoldStatus.FAILED) for _, status, _ in folds)
+    if is_over:
+        return [(JobName.ADVANCE, (run.id,))]
+    return [(JobName.TRAIN_FOLD, (run.id, fold)) for fold in waiting]

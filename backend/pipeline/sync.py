@@ -1,0 +1,77 @@
+"""Reads the truth from Label Studio into snapshots, then decides what follows from it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from itertools import islice
+
+from backend.pipeline import trigger
+from backend.pipeline.context import AppContext
+from backend.queue import JobName
+from backend.store import predictions, projects, runs, snapshots
+from domain.errors import LabelStudioError
+from domain.status import TaskState
+
+logger = logging.getLogger(__name__)
+
+
+def sync_project(context: AppContext, project_id: int) -> snapshots.SyncCounts:
+    """Reads all tasks and annotations of a project; then starts what has become due.
+
+    Hints that arrived before the reading began are closed by it. When Label Studio does not
+    answer, nothing is lost: the hints stay open and the next tick tries again.
+    """
+    client = context.label_studio
+    with context.store.begin() as session:
+        projects.get(session, project_id)
+        newest_hint = projects.newest_hint_id(session, project_id)
+        is_requested = projects.training_request_is_open(session, project_id)
+    try:
+        info = client.project(project_id)
+        changed = 0
+        seen: list[int] = []
+        tasks = client.iter_tasks(project_id)
+        while chunk := list(islice(tasks, snapshots.CHUNK)):
+            with context.store.begin() as session:
+                changed += snapshots.write_tasks(session, project_id, chunk)
+            seen.extend(task.id for task in chunk)
+    except LabelStudioError as error:
+        with context.store.begin() as session:
+            projects.get(session, project_id).error = str(error)
+        raise
+    with context.store.begin() as session:
+        row = projects.get(session, project_id)
+        changed += snapshots.remove_missing(session, project_id, seen)
+        row.title = info.title
+        row.label_config = info.label_config
+        row.synced_at = time.time()
+        row.error = ""
+        projects.close_hints(session, project_id, newest_hint)
+        counts = snapshots.counts(session, project_id)
+    follow_up(context, project_id, is_requested=is_requested)
+    return snapshots.SyncCounts(
+        tasks=len(seen),
+        labelled=counts[TaskState.LABELLED],
+        skipped=counts[TaskState.SKIPPED],
+        changed=changed,
+    )
+
+
+def follow_up(context: AppContext, project_id: int, *, is_requested: bool = False) -> None:
+    """Starts a run when enough has changed (or a person asked), and scores what is unscored."""
+    with context.store.begin() as session:
+        if is_requested:
+            run = trigger.start(session, project_id, "requested by a person")
+        else:
+            run = trigger.start_if_due(session, project_id)
+        run_id = run.id if run else None
+        version = runs.champion(session, project_id)
+        is_unscored = version is not None and bool(
+            predictions.unscored_tasks(session, project_id, version.id, limit=1)
+        )
+    if run_id is not None:
+        logger.info("Project %d: training run %d starts.", project_id, run_id)
+        context.queue.ensure(JobName.ADVANCE, run_id)
+    if is_unscored:
+        context.queue.ensure(JobName.SCORE, project_id, 0)

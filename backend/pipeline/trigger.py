@@ -1,0 +1,85 @@
+"""When a training run starts: enough new or changed annotations, or a person's request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from backend.settings import ProjectSettings
+from backend.store import projects, runs, snapshots
+from backend.store.models import RunRow
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether a run is due, and the sentence that says why (or what it waits for)."""
+
+    is_due: bool
+    reason: str
+
+
+def decide(labelled: int, changed: int, settings: ProjectSettings, *, has_run: bool) -> Decision:
+    """The rule: the first run waits for ``min_annotations``, later ones for ``retrain_after``.
+
+    Args:
+        labelled: Tasks with a submitted annotation.
+        changed: Of these, how many are new, changed or gone since the last run's manifest.
+        settings: The project's settings.
+        has_run: Whether any run has been started before.
+    """
+    if labelled < settings.min_annotations:
+        missing = settings.min_annotations - labelled
+        return Decision(
+            False, f"{labelled} of {settings.min_annotations} annotations, {missing} more needed"
+        )
+    if not has_run:
+        return Decision(True, f"{labelled} annotations, the first training is due")
+    if changed < settings.retrain_after:
+        return Decision(
+            False,
+            f"{changed} of {settings.retrain_after} new or changed annotations since the last run",
+        )
+    return Decision(True, f"{changed} new or changed annotations since the last run")
+
+
+def evaluate(session: Session, project_id: int) -> Decision:
+    """``decide`` on what the store holds now."""
+    project = projects.get(session, project_id)
+    current = {
+        task.id: (annotation.id, annotation.content_hash)
+        for task, annotation in snapshots.current_annotations(session, project_id)
+    }
+    last = runs.last_run(session, project_id)
+    trained = _candidates_of(last)
+    changed = sum(
+        1 for key in current.keys() | trained.keys() if current.get(key) != trained.get(key)
+    )
+    return decide(len(current), changed, projects.settings_of(project), has_run=last is not None)
+
+
+def start_if_due(session: Session, project_id: int) -> RunRow | None:
+    """Creates the run that is due; None when none is, or one is active."""
+    if runs.active_run(session, project_id) is not None:
+        return None
+    decision = evaluate(session, project_id)
+    return start(session, project_id, decision.reason) if decision.is_due else None
+
+
+def start(session: Session, project_id: int, reason: str) -> RunRow | None:
+    """Creates a run; None when one is active. The run remembers what was annotated at its start."""
+    project = projects.get(session, project_id)
+    settings = projects.settings_of(project)
+    run = runs.create_run(session, project_id, reason, settings.model_dump(mode="json"))
+    if run is not None:
+        run.candidates = {
+            str(task.id): [annotation.id, annotation.content_hash]
+            for task, annotation in snapshots.current_annotations(session, project_id)
+        }
+    return run
+
+
+def _candidates_of(run: RunRow | None) -> dict[int, tuple[int, str]]:
+    if run is None:
+        return {}
+    return {int(task): (int(row[0]), str(row[1])) for task, row in run.candidates.items()}
