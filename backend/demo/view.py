@@ -79,6 +79,9 @@ class View:
                     )
 
             yield show
+        if not self._console.is_terminal:
+            # Written to a file, the display ends without a line break.
+            self._console.print()
 
     def version(self, figures: VersionFigures) -> None:
         """Says how a version came out."""
@@ -87,31 +90,34 @@ class View:
     def result(self, figures: DemoFigures) -> None:
         """Prints the table of versions."""
         table = Table(title="What the loop achieved", title_justify="left")
-        for column in (
-            "Version",
-            "Labels",
-            "Out-of-fold Dice",
-            "Dice of pushed polygons",
-            "Score vs Dice (rank corr.)",
-            "Vertices",
-            "Pushed",
-            "Seconds: prepare, train, evaluate, score, publish",
-        ):
-            table.add_column(column)
+        columns = {
+            "Version": "left",
+            "Labels": "right",
+            "Class": "left",
+            "Out-of-fold Dice": "right",
+            "Pushed Dice": "right",
+            "Score ~ Dice": "right",
+            "Vertices": "right",
+            "Pushed": "right",
+        }
+        for column, side in columns.items():
+            table.add_column(column, justify="right" if side == "right" else "left")
         for version in figures.versions:
-            correlation = version.score_rank_correlation
-            vertices = version.vertices_median
+            names = list(version.oof_dice)
             table.add_row(
                 version.name,
                 str(version.labels),
-                _named(version.oof_dice),
-                _named(version.pool_dice),
-                "-" if correlation is None else f"{correlation:.2f}",
-                "-" if vertices is None else f"{vertices:.0f}",
+                "\n".join(names),
+                "\n".join(_number(version.oof_dice.get(name), 3) for name in names),
+                "\n".join(_number(version.pool_dice.get(name), 3) for name in names),
+                _number(version.score_rank_correlation, 2),
+                _number(version.vertices_median, 0),
                 str(version.published),
-                ", ".join(f"{value:.0f}" for value in version.seconds.values()),
             )
         self._console.print(table)
+        for version in figures.versions:
+            seconds = ", ".join(f"{name} {value:.0f} s" for name, value in version.seconds.items())
+            self._console.print(f"{version.name}: {seconds}", highlight=False)
         lowest = "yes" if figures.first_offered_is_lowest_score else "[red]no[/red]"
         self._console.print(f"The task offered first had the lowest score: {lowest}")
         self._console.print(f"Whole demo: {figures.seconds_total:.0f} s")
@@ -137,5 +143,5 @@ class View:
         say("Ctrl-C stops everything.")
 
 
-def _named(dice: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.3f}" for name, value in dice.items()) or "-"
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,5 @@
+"""`python -m backend.cli` is `nnloop`."""
+
+from backend.cli.main import main
+
+main()

@@ -1,0 +1,51 @@
+"""train, score, publish: what the loop does by itself, by hand."""
+
+from __future__ import annotations
+
+import typer
+
+from backend.cli.projects import Project
+from backend.cli.shared import DataDir, console, context
+from backend.pipeline.publish import try_publish
+from backend.pipeline.request import request_scoring, request_training
+from backend.pipeline.status import find_connected
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command("train")(train)
+    app.command("score")(score)
+    app.command("publish")(publish)
+
+
+def train(project: Project, data_dir: DataDir = None) -> None:
+    """Start a training run now, however few annotations are new.
+
+    Example: nnloop train "Carotid"
+    """
+    opened = context(data_dir)
+    console.print(request_training(opened, find_connected(opened, project)))
+
+
+def score(project: Project, data_dir: DataDir = None) -> None:
+    """Score the unlabelled tasks that the serving version has not seen, and push them.
+
+    Example: nnloop score "Carotid"
+    """
+    opened = context(data_dir)
+    console.print(request_scoring(opened, find_connected(opened, project)))
+
+
+def publish(project: Project, data_dir: DataDir = None) -> None:
+    """Push the serving version's predictions to Label Studio now, and retire older ones.
+
+    Example: nnloop publish "Carotid"
+    """
+    opened = context(data_dir)
+    report = try_publish(opened, find_connected(opened, project))
+    if report is None:
+        console.print("No version serves yet: the first training has not been promoted.")
+        return
+    console.print(f"{report.pushed} predictions of {report.version} pushed.")
+    if report.dropped:
+        console.print(f"[red]Label Studio did not keep {report.dropped}[/red]; see nnloop status.")

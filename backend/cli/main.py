@@ -1,0 +1,74 @@
+"""The `nnloop` program: its commands, and how it says what went wrong."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from pathlib import Path
+
+import click
+import typer
+
+from backend.cli import actions, demo, export, projects, stack
+from backend.cli.shared import console, error_console, settings
+from domain.errors import NnloopError
+
+app = typer.Typer(
+    name="nnloop",
+    help="nnU-Net inside Label Studio's labelling loop.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+for module in (stack, projects, actions, export, demo):
+    module.register(app)
+
+
+def main() -> None:
+    """Runs a command; an error is one sentence and a remedy, the traceback goes to the log."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    # Every request would be a line, and some of their addresses carry signatures.
+    for noisy in ("httpx", "httpcore", "alembic", "numexpr"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        code = app(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except NnloopError as error:
+        _say(str(error), error.remedy)
+        logging.getLogger(__name__).debug("Traceback:", exc_info=error)
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: people get a sentence
+        log = _log_traceback(error)
+        _say(f"Unexpected {type(error).__name__}: {error}", f"The details are in {log}.")
+        sys.exit(1)
+
+
+def _say(message: str, remedy: str) -> None:
+    error_console.print("Error:", style="bold red", end=" ")
+    error_console.print(message, markup=False, highlight=False)
+    if remedy:
+        error_console.print(remedy, markup=False, highlight=False)
+
+
+def _log_traceback(error: Exception) -> Path:
+    try:
+        folder = settings().data_dir / "logs"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (NnloopError, OSError):
+        folder = Path.cwd()
+    path = folder / "nnloop.log"
+    with path.open("a") as file:
+        traceback.print_exception(error, file=file)
+    return path
+
+
+__all__ = ["app", "console", "main"]

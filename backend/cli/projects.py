@@ -1,0 +1,165 @@
+"""connect and status: a project's place in the loop."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from backend.cli.shared import AsJson, DataDir, ago, console, context
+from backend.pipeline import status as reports
+from backend.pipeline.connect import connect as connect_project
+from backend.pipeline.status import ProjectReport, RunReport, ServiceReport
+
+Project = Annotated[str, typer.Argument(help="Id or title of the Label Studio project.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command("connect")(connect)
+    app.command("status")(status)
+
+
+def connect(
+    project: Project,
+    min_annotations: Annotated[
+        int | None, typer.Option(help="Labelled tasks before the first training.")
+    ] = None,
+    retrain_after: Annotated[
+        int | None, typer.Option(help="New or changed annotations before the next training.")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="auto, tiny, fast or full.")] = None,
+    folds: Annotated[int | None, typer.Option(help="Number of folds.")] = None,
+    fold_budget: Annotated[float | None, typer.Option(help="Seconds one fold may train.")] = None,
+    warm_start: Annotated[
+        bool | None,
+        typer.Option("--warm-start/--from-scratch", help="Start from the serving version."),
+    ] = None,
+    gate_margin: Annotated[
+        float | None, typer.Option(help="Loss of mean Dice that still counts as not worse.")
+    ] = None,
+    group_key: Annotated[
+        str | None, typer.Option(help="Task data field that names patient, video or site.")
+    ] = None,
+    min_region_area: Annotated[
+        float | None, typer.Option(help="Smaller predicted parts (pixels) are not pushed.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the training.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Connect a project: ML backend, webhook, uncertainty sampling, Data Manager tab.
+
+    `nnloop up` (or `serve`) must be running. Run it again to change settings or to repair.
+
+    Example: nnloop connect "Carotid" --min-annotations 12 --retrain-after 8
+    """
+    given: dict[str, Any] = {
+        "min_annotations": min_annotations,
+        "retrain_after": retrain_after,
+        "preset": preset,
+        "n_folds": folds,
+        "fold_budget_s": fold_budget,
+        "warm_start": warm_start,
+        "gate_margin": gate_margin,
+        "group_key": group_key,
+        "min_region_area_px": min_region_area,
+        "seed": seed,
+    }
+    overrides = {name: value for name, value in given.items() if value is not None}
+    report = connect_project(context(data_dir), project, overrides)
+    word = "Updated" if report.was_known else "Connected"
+    console.print(f"[green]{word}[/green] project {report.project_id} {report.title!r}")
+    console.print(f"Classes: {', '.join(report.classes)}")
+    console.print(
+        f"Training starts at {report.settings.min_annotations} annotations, then after every "
+        f"{report.settings.retrain_after} new or changed ones."
+    )
+
+
+def status(
+    project: Annotated[
+        str | None, typer.Argument(help="Id or title; without it: every project.")
+    ] = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Say what is labelled, what runs, what waits, what failed and why.
+
+    Example: nnloop status "Carotid" --json
+    """
+    opened = context(data_dir)
+    service = reports.service_report(opened)
+    if project is None:
+        found = reports.all_reports(opened)
+    else:
+        found = [reports.project_report(opened, reports.find_connected(opened, project))]
+    if as_json:
+        value = {
+            "service": service.model_dump(mode="json"),
+            "projects": [report.model_dump(mode="json") for report in found],
+        }
+        typer.echo(json.dumps(value, indent=1))
+        return
+    _print_service(service)
+    for report in found:
+        _print_project(report)
+    if not found:
+        console.print("No project is connected. Connect one: nnloop connect PROJECT")
+
+
+def _print_service(report: ServiceReport) -> None:
+    if report.error:
+        console.print(f"[red]Queue:[/red] {report.error}")
+        return
+    waiting = sum(report.waiting.values())
+    console.print(f"Workers: {', '.join(report.workers) or '[red]none[/red]'}; {waiting} jobs wait")
+
+
+def _print_project(report: ProjectReport) -> None:
+    console.rule(f"{report.id}  {report.title}", align="left")
+    console.print(
+        f"{report.labelled} labelled, {report.unlabelled} unlabelled, {report.skipped} skipped of "
+        f"{report.tasks} tasks; read {ago(report.synced_at)}; serves {report.champion or 'nothing'}"
+    )
+    console.print(f"Next training: {report.waiting_for}")
+    if report.error:
+        console.print(f"[red]Label Studio:[/red] {report.error}")
+    if report.active_run is not None:
+        console.print(_folds(report.active_run))
+    last = report.runs[0] if report.runs else None
+    if last is not None and last.error:
+        console.print(f"[red]Run {last.number} {last.status}:[/red] {last.error}")
+    if report.versions:
+        console.print(_versions(report))
+    for problem in report.problems:
+        console.print(f"[yellow]{problem.stage}[/yellow] {problem.message}", highlight=False)
+
+
+def _folds(run: RunReport) -> Table:
+    table = Table(title=f"Run {run.number}: {run.status}", title_justify="left")
+    for column in ("Fold", "Status", "Epoch", "Loss", "Dice (patches)", "Device", "Error"):
+        table.add_column(column)
+    for fold in run.folds:
+        table.add_row(
+            str(fold.fold),
+            fold.status,
+            f"{fold.epoch}/{fold.epochs}",
+            "" if fold.train_loss is None else f"{fold.train_loss:.3f}",
+            "" if fold.dice is None else f"{fold.dice:.3f}",
+            fold.device,
+            fold.error,
+        )
+    return table
+
+
+def _versions(report: ProjectReport) -> Table:
+    table = Table(title="Versions", title_justify="left")
+    for column in ("Version", "Status", "Labels", "Out-of-fold Dice", "Pushed", "Gate"):
+        table.add_column(column)
+    for version in report.versions:
+        dice = ", ".join(f"{name} {value:.3f}" for name, value in version.oof_dice.items())
+        pushed = f"{version.published}/{version.scored}"
+        table.add_row(version.name, version.status, str(version.labels), dice, pushed, version.gate)
+    return table

@@ -1,0 +1,59 @@
+"""What the commands share: consoles, settings, the context, words for people."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from backend.pipeline.context import AppContext
+from backend.settings import Settings
+from backend.stack.runtime import find_running
+
+console = Console()
+error_console = Console(stderr=True)
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir", help="Folder of nnloop's data (NNLOOP_DATA_DIR).", show_default=False
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def settings(data_dir: Path | None = None) -> Settings:
+    """The settings; addresses of an `nnloop up` that runs on the same data folder are filled in."""
+    if data_dir is not None:
+        os.environ["NNLOOP_DATA_DIR"] = str(data_dir)
+    loaded = Settings.load()
+    stack = find_running(loaded.data_dir)
+    if stack is None:
+        return loaded
+    return loaded.model_copy(
+        update={
+            "redis_url": loaded.redis_url or stack.redis_url,
+            "public_url": loaded.public_url or stack.service_url,
+            "label_studio_url": loaded.label_studio_url or stack.label_studio_url,
+        }
+    )
+
+
+def context(data_dir: Path | None = None) -> AppContext:
+    """The process's context."""
+    return AppContext.open(settings(data_dir))
+
+
+def ago(moment: float | None) -> str:
+    """How long ago a time was, in words."""
+    if moment is None:
+        return "never"
+    seconds = max(0.0, time.time() - moment)
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"

@@ -1,0 +1,114 @@
+"""up, serve, worker: the processes."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from backend.cli.shared import DataDir, console, error_console, settings
+from backend.label_studio import LabelStudioClient
+from backend.queue import ROLES, work
+from backend.stack import service
+from backend.stack.supervisor import StackEvent
+from domain.errors import SettingsError
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command("up")(up)
+    app.command("serve")(serve)
+    app.command("worker")(worker)
+
+
+def up(
+    data_dir: DataDir = None,
+    port: Annotated[
+        int | None,
+        typer.Option(help="Port of the web service (NNLOOP_PORT); 0 takes a free one."),
+    ] = None,
+) -> None:
+    """Start everything nnloop needs next to an existing Label Studio, until Ctrl-C.
+
+    Starts Redis (unless NNLOOP_REDIS_URL names one), the web service, one warm prediction worker
+    and one training worker per GPU (two on a CPU). A process that dies is started again.
+
+    Example: LABEL_STUDIO_URL=http://localhost:8080 LABEL_STUDIO_API_KEY=... nnloop up
+    """
+    if port is not None:
+        os.environ["NNLOOP_PORT"] = str(port)
+    wanted = settings(data_dir)
+    url, key = wanted.require_label_studio()
+    with LabelStudioClient(url, key) as client:
+        user = client.whoami()
+    console.print(f"Label Studio at {url}, as {user.email}")
+    with service.running(wanted, on_event=show_event) as (supervisor, ready):
+        console.print(f"[green]nnloop is up[/green] at {ready.service_url}")
+        console.print("Connect a project: nnloop connect PROJECT   Stop: Ctrl-C")
+        supervisor.wait()
+
+
+def serve(
+    data_dir: DataDir = None,
+) -> None:
+    """Run the web service alone: what Label Studio and its webhooks call.
+
+    Example: NNLOOP_REDIS_URL=redis://redis:6379/0 nnloop serve
+    """
+    chosen = settings(data_dir)
+    os.environ.update(chosen.to_environment())
+    uvicorn.run(
+        "backend.web.app:open_app",
+        factory=True,
+        host=chosen.host,
+        port=chosen.port,
+        log_level=chosen.log_level.lower(),
+        access_log=False,
+    )
+
+
+def worker(
+    role: Annotated[
+        str, typer.Option(help="train, predict (also reads Label Studio and pushes), or all.")
+    ] = "all",
+    name: Annotated[str, typer.Option(help="Name shown in `nnloop status`.")] = "worker",
+    device: Annotated[
+        str | None,
+        typer.Option(help="Device to train on: cpu, cuda:0, ... (NNLOOP_WORKER_DEVICE)."),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads to train with (NNLOOP_WORKER_THREADS).")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Run one worker; start as many as there are devices, on any machine that shares the data.
+
+    Example: nnloop worker --role train --device cuda:0
+    """
+    if device is not None:
+        os.environ["NNLOOP_WORKER_DEVICE"] = device
+    if threads is not None:
+        os.environ["NNLOOP_WORKER_THREADS"] = str(threads)
+    chosen = settings(data_dir)
+    queues = ROLES.get(role) or tuple(q for queues in reversed(ROLES.values()) for q in queues)
+    if role not in (*ROLES, "all"):
+        raise SettingsError(
+            f"There is no worker role {role!r}.", remedy=f"Choose one of {', '.join(ROLES)}, all."
+        )
+    if not chosen.redis_url:
+        raise SettingsError(
+            "NNLOOP_REDIS_URL is not set and no `nnloop up` runs on this data folder.",
+            remedy="Name the Redis server that the web service uses.",
+        )
+    os.environ.update(chosen.to_environment())
+    work(chosen.redis_url, queues, label=name)
+
+
+def show_event(event: StackEvent) -> None:
+    """Prints what happens to a process."""
+    if event.kind == "crashed":
+        error_console.print(f"[red]{event.name}[/red]: {event.message}")
+    elif event.kind != "stopping":
+        console.print(f"[dim]{event.name}: {event.message}[/dim]")
