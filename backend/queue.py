@@ -207,10 +207,11 @@ def work(url: str, queues: Sequence[QueueName], *, label: str = "worker") -> Non
 
     Jobs run in the process itself, so that warm networks stay loaded between jobs.
     """
-    for job in JobName:
-        if job.queue in queues:
-            # Imported before the first job: an annotator should not wait for torch to load.
-            importlib.import_module(job.rpartition(".")[0])
+    # Imported before the first job: an annotator should not wait for torch to load.
+    names = sorted({job.rpartition(".")[0] for job in JobName if job.queue in queues})
+    for module in map(importlib.import_module, names):
+        if hasattr(module, "on_worker_start"):
+            module.on_worker_start()
     redis = Redis.from_url(url, health_check_interval=15)
     name = f"{label}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
     worker = _Worker(

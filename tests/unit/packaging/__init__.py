@@ -1,0 +1,1 @@
+"""Tests of what surrounds the code: container files, Makefile, constraints, docs, benchmarks."""
