@@ -26,8 +26,8 @@ from domain.errors import NnloopError, StackError
 
 LABEL_STUDIO_VERSION = "1.23.2"
 
-NEEDED_BYTES = 1_200_000_000
-"""Free space wanted before: the environment takes 717 MB, pip's downloads come on top."""
+NEEDED_BYTES = 1_500_000_000
+"""Free space wanted before: the environment takes 1.0 GB, pip's downloads come on top."""
 
 CONSTRAINTS = Path(__file__).resolve().parents[2] / "constraints-label-studio.txt"
 DEFAULT_ENV_DIR = Path(__file__).resolve().parents[2] / ".venv-label-studio"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,9 @@ from training.devices import Device, list_devices
 # Starting a worker imports torch, which took up to 15 s on two busy cores.
 WORKER_START_S = 120.0
 WEB_START_S = 60.0
+# Cases, checkpoints and logs of a first run of five folds of nnU-Net's default network (268 MB a
+# checkpoint) fit into this.
+LEAST_FREE_BYTES = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ def running(
     Raises:
         StackError: A process did not start, a port is taken, or nnloop runs already here.
     """
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    _require_folder(settings.data_dir)
     port = settings.port or free_port(settings.host)
     require_free(port, "nnloop's web service", settings.host)
     redis = None if settings.redis_url else RedisServer.open(settings.data_dir / "redis")
@@ -89,12 +93,30 @@ def running(
                 remedy="Start it, or unset NNLOOP_REDIS_URL: nnloop then starts its own.",
             )
         supervisor.add(web_spec(settings))
-        for plan in plan_workers(list_devices()):
+        for plan in plan_workers(list_devices(environment(settings))):
             supervisor.add(worker_spec(settings, plan))
         yield supervisor, settings
     finally:
         supervisor.stop()
         RunningStack.remove(settings.data_dir)
+
+
+def _require_folder(data_dir: Path) -> None:
+    """Raises StackError when the data folder can't be written or its disk is nearly full."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(data_dir).free
+    except OSError as error:
+        raise StackError(
+            f"The data folder {data_dir} can't be used: {error.strerror}.",
+            remedy="Check its rights, or name another one (--data-dir, NNLOOP_DATA_DIR).",
+        ) from error
+    if free < LEAST_FREE_BYTES:
+        raise StackError(
+            f"Only {free / 1e9:.1f} GB are free for {data_dir}, "
+            f"{LEAST_FREE_BYTES / 1e9:.1f} GB are needed.",
+            remedy="Free some space, or name a folder on another disk (--data-dir).",
+        )
 
 
 def web_spec(settings: Settings) -> ProcessSpec:

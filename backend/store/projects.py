@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 
@@ -27,7 +28,7 @@ def not_connected(project: str) -> NotConnectedError:
     """The error for a project that nnloop does not know."""
     return NotConnectedError(
         f"Project {project!r} is not connected to nnloop.",
-        remedy=f"Connect it: nnloop connect {project!r}",
+        remedy=f"Connect it: nnloop connect {shlex.quote(project)}",
     )
 
 
