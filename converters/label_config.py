@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
+from converters.region_types import LABELS_TAG, REGION_TYPES, RegionType
 from domain.errors import LabelConfigError
-from domain.labels import LabelClass, LabelConfig, LabelGroup
+from domain.labels import Control, LabelClass, LabelConfig, LabelGroup
 
 MAX_CLASSES = 255
 """Label maps are uint8 and 0 is background."""
-
-
-@dataclass(frozen=True, slots=True)
-class RegionType:
-    """A control tag nnloop can train on, and how its regions look in a result.
-
-    ``name`` is the region's ``type``, and the key in its ``value`` that holds the label names.
-    """
-
-    tag: str
-    name: str
-
-
-REGION_TYPES = (RegionType(tag="PolygonLabels", name="polygonlabels"),)
-"""Every control nnloop trains on; other controls are ignored."""
 
 _EXAMPLE = (
     '<View><Image name="image" value="$image"/><PolygonLabels name="label" toName="image">'
@@ -37,22 +24,35 @@ _EXAMPLE = (
 _PLAIN_VARIABLE = re.compile(r"\$(\w+)")
 
 
-def parse_label_config(xml: str) -> LabelConfig:
+@dataclass(frozen=True, slots=True)
+class _Tag:
+    """A tag that draws regions (``region_type``) or only gives them labels (None)."""
+
+    element: Element
+    region_type: RegionType | None
+    has_labels: bool
+
+
+def parse_label_config(xml: str, image: str | None = None) -> LabelConfig:
     """Reads the labelling configuration of a project.
 
-    Tags are matched in any case, at any depth, as Label Studio does. Classes are numbered 1, 2, ...
-    in document order. A label's ``alias`` stands in its place: it is what Label Studio stores.
+    Tags are matched in any case, at any depth, as Label Studio does. Several drawing controls of
+    one image make one group: their classes are matched by name and numbered 1, 2, ... in document
+    order. ``<Polygon>``, ``<Brush>``, ... count where a ``<Labels>`` tag of the same image gives
+    them classes. A label's ``alias`` stands in its place: it is what Label Studio stores.
 
     Args:
         xml: the project's ``label_config``.
+        image: name of the image object to train on; None: that of the first drawing control.
 
     Returns:
-        The one polygon control, its image, its classes.
+        The drawing controls of one image, that image, the classes. Predictions go out by the first
+        control of the type that stands first in ``REGION_TYPES`` (polygons before all).
 
     Raises:
         LabelConfigError: if the text is not XML or unsafe (entities, a document type), has no
-            Image object, no polygon control or more than one, a control without an image, no
-            labels, or labels that are not distinct.
+            Image object, no drawing control, a control without a name or an image, no labels,
+            labels that are not distinct within a control, or not the image asked for.
     """
     root = _parse(xml)
     images = {e.get("name", ""): e for e in root.iter() if _is_tag(e, "Image")}
@@ -61,18 +61,27 @@ def parse_label_config(xml: str) -> LabelConfig:
             "The labelling configuration has no <Image> object.",
             remedy=f"nnloop labels images; add one, for example: {_EXAMPLE}",
         )
-    control, region_type = _only_control(root)
-    name = _name_of(control)
-    to_name = _image_of(control, images)
+    if image is not None and image not in images:
+        raise LabelConfigError(
+            f"The labelling configuration has no image object {image!r}.",
+            remedy=f"Choose one of {', '.join(map(repr, images))}.",
+        )
+    tags = _drawing_tags(root, images, image)
+    to_name = _image_of(tags[0].element, images)
+    tags = [tag for tag in tags if _image_of(tag.element, images) == to_name]
+    controls = _controls(tags, to_name)
+    output = min(controls, key=lambda c: _preference(c.region_type))
     return LabelConfig(
         group=LabelGroup(
-            from_name=name,
+            from_name=output.name,
             to_name=to_name,
-            region_type=region_type.name,
-            classes=_classes_of(control),
+            region_type=output.region_type,
+            classes=_classes(tags),
+            controls=controls,
         ),
         image_key=_image_key(images[to_name]),
         xml=xml,
+        image_names=tuple(images),
     )
 
 
@@ -107,6 +116,60 @@ def _is_tag(element: Element, tag: str) -> bool:
     return isinstance(element.tag, str) and element.tag.lower() == tag.lower()
 
 
+def _drawing_tags(root: Element, images: dict[str, Element], image: str | None) -> list[_Tag]:
+    """Drawing controls and the ``<Labels>`` of images, in document order; at least one draws."""
+    found = [tag for element in root.iter() for tag in _tags_of(element)]
+    # <Labels> also labels text, and a <Rectangle> without <Labels> has no classes: both are other
+    # people's controls.
+    labelled = {t.element.get("toName", "") for t in found if t.region_type is None}
+    bare = {t.element.get("toName", "") for t in found if t.region_type and not t.has_labels}
+    tags = [
+        tag
+        for tag in found
+        if (tag.region_type and tag.has_labels)
+        or tag.element.get("toName", "") in images.keys() & labelled & bare
+    ]
+    if image is not None:
+        tags = [tag for tag in tags if tag.element.get("toName", "") == image]
+    if not tags:
+        where = "" if image is None else f" for the image {image!r}"
+        raise LabelConfigError(
+            f"The labelling configuration has no <PolygonLabels> control{where}, nor another one "
+            "that draws labelled regions.",
+            remedy=f"nnloop trains on drawn regions; add one, for example: {_EXAMPLE}",
+        )
+    return tags
+
+
+def _tags_of(element: Element) -> list[_Tag]:
+    if _is_tag(element, LABELS_TAG):
+        return [_Tag(element, None, has_labels=True)]
+    return [
+        _Tag(element, region_type, has_labels)
+        for region_type in REGION_TYPES
+        for tag, has_labels in ((region_type.labels_tag, True), (region_type.tag, False))
+        if _is_tag(element, tag)
+    ]
+
+
+def _controls(tags: list[_Tag], to_name: str) -> tuple[Control, ...]:
+    labels_name = next((_name_of(t.element) for t in tags if t.region_type is None), "")
+    return tuple(
+        Control(
+            name=_name_of(tag.element),
+            to_name=to_name,
+            region_type=tag.region_type.labels_key if tag.has_labels else tag.region_type.kind,
+            labels_name="" if tag.has_labels else labels_name,
+        )
+        for tag in tags
+        if tag.region_type is not None
+    )
+
+
+def _preference(region_type: str) -> int:
+    return next(i for i, t in enumerate(REGION_TYPES) if region_type in (t.kind, t.labels_key))
+
+
 def _name_of(control: Element) -> str:
     name = control.get("name", "")
     if not name:
@@ -114,28 +177,6 @@ def _name_of(control: Element) -> str:
             f"A <{control.tag}> control has no name.", remedy='Give it one: name="label".'
         )
     return name
-
-
-def _only_control(root: Element) -> tuple[Element, RegionType]:
-    found = [
-        (element, region_type)
-        for element in root.iter()
-        for region_type in REGION_TYPES
-        if _is_tag(element, region_type.tag)
-    ]
-    if not found:
-        raise LabelConfigError(
-            "The labelling configuration has no <PolygonLabels> control.",
-            remedy=f"nnloop trains on polygons; add one, for example: {_EXAMPLE}",
-        )
-    if len(found) > 1:
-        names = ", ".join(repr(element.get("name", "")) for element, _ in found)
-        raise LabelConfigError(
-            f"The labelling configuration has {len(found)} polygon controls ({names}); "
-            "nnloop trains on one.",
-            remedy="Keep one <PolygonLabels> with all labels, or split the project.",
-        )
-    return found[0]
 
 
 def _image_of(control: Element, images: dict[str, Element]) -> str:
@@ -161,7 +202,38 @@ def _image_key(image: Element) -> str:
     return match.group(1)
 
 
-def _classes_of(control: Element) -> tuple[LabelClass, ...]:
+def _classes(tags: list[_Tag]) -> tuple[LabelClass, ...]:
+    """The classes of all tags; one that several name is one class, as its first tag has it."""
+    first: dict[str, Element] = {}
+    for tag in tags:
+        if tag.has_labels:
+            for value, label in _labels_of(tag.element).items():
+                first.setdefault(value, label)
+    if len(first) > MAX_CLASSES:
+        raise LabelConfigError(
+            f"The labelling configuration has {len(first)} labels; a label map holds "
+            f"{MAX_CLASSES}.",
+            remedy="Split the project.",
+        )
+    return tuple(
+        LabelClass(
+            index=index,
+            value=value,
+            color=label.get("background", ""),
+            alias=label.get("alias", ""),
+            predicted_values=tuple(
+                name.strip()
+                for name in label.get("predicted_values", "").split(",")
+                if name.strip()
+            ),
+            title=label.get("value", "") if label.get("alias", "") else "",
+        )
+        for index, (value, label) in enumerate(first.items(), start=1)
+    )
+
+
+def _labels_of(control: Element) -> dict[str, Element]:
+    """Stored name -> label of one control."""
     labels = [e for e in control.iter() if _is_tag(e, "Label")]
     values = [label.get("alias", "") or label.get("value", "") for label in labels]
     name = _name_of(control)
@@ -176,18 +248,10 @@ def _classes_of(control: Element) -> tuple[LabelClass, ...]:
             f"Label {values.index('') + 1} of the control {name!r} has no value.",
             remedy='Give it one: <Label value="lesion"/>.',
         )
-    twice = sorted({value for value in values if values.count(value) > 1})
+    twice = sorted(value for value, times in Counter(values).items() if times > 1)
     if twice:
         raise LabelConfigError(
             f"The control {name!r} has the label {twice[0]!r} more than once.",
             remedy="Give every label a value of its own.",
         )
-    if len(values) > MAX_CLASSES:
-        raise LabelConfigError(
-            f"The control {name!r} has {len(values)} labels; a label map holds {MAX_CLASSES}.",
-            remedy="Split the project.",
-        )
-    return tuple(
-        LabelClass(index=index, value=value, color=label.get("background", ""))
-        for index, (label, value) in enumerate(zip(labels, values, strict=True), start=1)
-    )
+    return dict(zip(values, labels, strict=True))

@@ -1,75 +1,111 @@
-"""Label Studio's result JSON <-> shapes in pixels."""
+"""Label Studio's result JSON -> shapes in pixels and label maps."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 
-from converters.keyhole import keyhole_ring
-from converters.percent import percent_to_pixels, pixels_to_percent
-from converters.rasterize import polygons_to_label_map
-from converters.vectorize import region_id
-from domain.annotation import Annotation, LeftOut, Region
-from domain.errors import AnnotationError
-from domain.geometry import LabelMap, Polygon, Ring
-from domain.labels import LabelConfig
+from converters.rasterize import covers_a_pixel, polygons_to_label_map
+from converters.region_types import (
+    LABELS_TYPE,
+    RegionType,
+    region_type_by_name,
+    region_type_of_value,
+)
+from converters.regions import READERS, Drawing, RegionError, Where
+from converters.regions.value import is_number, shown
+from converters.spans import crossed_spans, spans_to_mask
+from domain.annotation import Annotation, LeftOut
+from domain.errors import AnnotationError, LabelConfigError
+from domain.geometry import LabelMap, Shape
+from domain.labels import Control, LabelClass, LabelConfig, LabelGroup
 
-Shapes = tuple[tuple[int, Polygon], ...]
-"""(class integer, polygon in pixels), in painting order."""
+Shapes = tuple[tuple[int, Shape], ...]
+"""(class integer, shape in pixels), in painting order."""
 
 _ASPECT_TOLERANCE = math.log(1.02)
 """Sides are rounded to whole pixels when an image is scaled, so ratios agree only nearly."""
 
-_LARGEST_NUMBER = 1e9
-"""Larger percentages or image sizes are no drawing's."""
+
+@dataclass(frozen=True, slots=True)
+class ReadSettings:
+    """How regions are read where Label Studio leaves it open.
+
+    ``keypoint``: a keypoint is a disc of its width, or left out. ``line_width_px``: width of open
+    vectors. ``priority``: class names, the first on top; the other classes lie below these, later
+    regions over earlier ones.
+    """
+
+    keypoint: Literal["disc", "leave_out"] = "disc"
+    line_width_px: float = 3.0
+    priority: tuple[str, ...] = field(default=())
+
+
+_DEFAULTS = ReadSettings()
 
 
 def annotation_to_label_map(
-    annotation: Annotation, config: LabelConfig, size_hw: tuple[int, int]
+    annotation: Annotation,
+    config: LabelConfig,
+    size_hw: tuple[int, int],
+    *,
+    settings: ReadSettings = _DEFAULTS,
 ) -> tuple[LabelMap, tuple[LeftOut, ...]]:
-    """Paints an annotation; later regions paint over earlier ones.
+    """Paints an annotation; later regions paint over earlier ones, unless a priority is set.
 
     Args:
         annotation: as Label Studio holds it; an empty result is a map of background.
         config: the project's labelling configuration.
         size_hw: (height, width) in pixels of the real image, EXIF orientation applied.
+        settings: how regions are read.
 
     Returns:
-        (height, width) uint8 label map, and the regions that were not used.
+        (height, width) uint8 label map, and notes on regions, as ``annotation_to_shapes``.
 
     Raises:
         AnnotationError: as ``annotation_to_shapes``.
+        LabelConfigError: as ``annotation_to_shapes``.
     """
-    shapes, left_out = annotation_to_shapes(annotation, config, size_hw)
-    return polygons_to_label_map(shapes, size_hw), left_out
+    shapes, notes = annotation_to_shapes(annotation, config, size_hw, settings=settings)
+    return polygons_to_label_map(shapes, size_hw), notes
 
 
 def annotation_to_shapes(
-    annotation: Annotation, config: LabelConfig, size_hw: tuple[int, int]
+    annotation: Annotation,
+    config: LabelConfig,
+    size_hw: tuple[int, int],
+    *,
+    settings: ReadSettings = _DEFAULTS,
 ) -> tuple[Shapes, tuple[LeftOut, ...]]:
-    """Reads the polygons of an annotation.
+    """Reads the regions of an annotation: every type, in both spellings.
 
     Percentages are taken of ``size_hw``, whatever size the region names: they scale with the image.
-    Points are clipped to the image. ``image_rotation`` is a view setting and moves nothing. A
-    keyhole ring stays one ring; the even-odd rule leaves its hole open.
+    Polygon points are clipped to the image, other shapes cut off at its border. ``image_rotation``
+    is a view setting and moves nothing. A keyhole ring stays one ring; the even-odd rule leaves its
+    hole open. A shape too thin to cover a pixel centre marks the pixels that its outline crosses.
 
     Args:
         annotation: as Label Studio holds it.
         config: the project's labelling configuration.
         size_hw: (height, width) in pixels of the real image, EXIF orientation applied.
+        settings: how regions are read.
 
     Returns:
-        The shapes in painting order, and what was left out: reasons ``other_control``,
-        ``degenerate_polygon``, ``extra_label``.
+        The shapes in painting order, and a note on every entry of the result that did not become
+        one: reasons ``other_control``, ``other_image``, ``degenerate_polygon``, ``empty_region``,
+        ``outside_image``, ``keypoint``, ``negative_prompt``, ``no_shape``, ``duplicate_region``.
+        Two reasons are remarks on a region that was used: ``thin_marked`` (it covers no pixel
+        centre and marks the pixels it crosses) and ``extra_label`` (only its first label counts).
 
     Raises:
         AnnotationError: reason ``skipped`` (the annotator declined), ``unknown_label`` (the
             configuration lacks it, or the region has none), ``size_mismatch`` (the region was drawn
-            on the image turned by 90 degrees), ``malformed_region``.
+            on the image turned by 90 degrees), ``malformed_region``, ``too_large``.
+        LabelConfigError: the priority names a class the configuration lacks.
     """
     if annotation.was_cancelled:
         raise AnnotationError(
@@ -78,106 +114,206 @@ def annotation_to_shapes(
             f"annotation {annotation.id} is a skip and says nothing about the image.",
             remedy="Leave skipped tasks out.",
         )
-    shapes: list[tuple[int, Polygon]] = []
-    left_out: list[LeftOut] = []
-    for position, region in enumerate(annotation.result):
-        reader = _RegionReader(annotation, config, size_hw, position, region)
-        shape, notes = reader.read()
-        left_out.extend(notes)
-        if shape is not None:
-            shapes.append(shape)
-    return tuple(shapes), tuple(left_out)
+    rank = _ranks(config.group, settings.priority)
+    reader = _Reader(annotation, config, size_hw, settings)
+    for position, entry in enumerate(annotation.result):
+        reader.read(position, entry)
+    shapes = sorted(reader.shapes, key=lambda shape: rank.get(shape[0], 0))
+    return tuple(shapes), tuple(reader.notes)
 
 
-class _RegionReader:
-    """Reads one entry of a result, and says in its errors which one it is."""
+def _ranks(group: LabelGroup, priority: tuple[str, ...]) -> dict[int, int]:
+    """Class integer -> painting rank; what is painted last lies on top."""
+    ranks: dict[int, int] = {}
+    for rank, name in enumerate(reversed(priority), start=1):
+        label_class = group.class_by_value(name)
+        if label_class is None:
+            raise LabelConfigError(
+                f"The label priority names {name!r}, which the labelling configuration lacks.",
+                remedy=f"Its labels are {', '.join(repr(c.value) for c in group.classes)}; "
+                "set label_priority with `nnloop connect`.",
+            )
+        ranks[label_class.index] = rank
+    return ranks
+
+
+class _Reader:
+    """Reads the entries of one result, and says in its errors which one it is."""
 
     def __init__(
         self,
         annotation: Annotation,
         config: LabelConfig,
         size_hw: tuple[int, int],
-        position: int,
-        region: object,
+        settings: ReadSettings,
     ) -> None:
-        self._task_id = annotation.task_id
-        self._annotation_id = annotation.id
+        self.shapes: list[tuple[int, Shape]] = []
+        self.notes: list[LeftOut] = []
+        self._annotation = annotation
+        self._config = config
         self._group = config.group
         self._size_hw = size_hw
-        self._position = position
-        if not isinstance(region, dict):
-            self._name = f"number {position + 1}"
-            raise self._malformed(f"is no object but {type(region).__name__}")
-        self._region: dict[str, Any] = region
-        self._region_id = str(region.get("id", ""))
-        self._name = repr(self._region_id) if self._region_id else f"number {position + 1}"
+        self._settings = settings
+        self._labels = _labels_by_id(annotation.result, self._group)
+        self._drawn_ids = {
+            _id_of(e) for e in annotation.result if isinstance(e, dict) and self._control_of(e)
+        }
+        self._seen: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+        self._entry: dict[str, Any] = {}
+        self._id = ""
+        self._name = ""
 
-    def read(self) -> tuple[tuple[int, Polygon] | None, list[LeftOut]]:
-        if self._region.get("from_name") != self._group.from_name:
-            kind = self._region.get("from_name") or self._region.get("type")
-            return None, [
-                self._left_out(
-                    "other_control",
-                    f"belongs to {kind!r}; nnloop trains on {self._group.from_name!r}",
-                )
-            ]
-        if self._region.get("type") not in (self._group.region_type, "polygon"):
+    def read(self, position: int, entry: object) -> None:
+        """Adds the entry's shape and notes."""
+        self._name = f"number {position + 1}"
+        if not isinstance(entry, dict):
+            raise self._malformed(f"is no object but {type(entry).__name__}")
+        self._entry = entry
+        self._id = _id_of(entry)
+        if self._id:
+            self._name = repr(self._id[:60])
+        to_name = entry.get("to_name")
+        if to_name != self._group.to_name and to_name in self._config.image_names:
+            self._note("other_image", f"lies on the image {shown(to_name)}, not the trained one")
+            return
+        control = self._control_of(entry)
+        if control is not None:
+            self._read_shape(self._kind_of(control), self._names(control))
+        elif _is_label(entry, self._group):
+            self._read_label()
+        else:
+            kind = entry.get("from_name") or entry.get("type")
+            trained = ", ".join(repr(c.name) for c in self._group.controls)
+            self._note("other_control", f"belongs to {shown(kind)}; nnloop trains on {trained}")
+
+    def _control_of(self, entry: Mapping[str, Any]) -> Control | None:
+        name = entry.get("from_name")
+        return self._group.control_by_name(name) if isinstance(name, str) else None
+
+    def _kind_of(self, control: Control) -> RegionType:
+        expected = region_type_by_name(control.region_type)
+        if "type" in self._entry:
+            found = region_type_by_name(self._entry["type"])
+        else:  # JSON_MIN has none
+            found = region_type_of_value(self._value())
+        if found is None or found is not expected:
             raise self._malformed(
-                f"has the type {self._region.get('type')!r}, not {self._group.region_type!r}"
+                f"has the type {shown(self._entry.get('type'))}, not {control.region_type!r}"
             )
-        value = self._region.get("value")
-        if not isinstance(value, dict):
-            raise self._malformed("has no value object")
-        class_index, notes = self._class_of(value)
-        self._check_turned()
-        ring = percent_to_pixels(self._points_of(value), self._size_hw)
-        if _is_degenerate(ring):
-            notes.append(
-                self._left_out("degenerate_polygon", f"has {len(ring)} points and no area")
-            )
-            return None, notes
-        return (class_index, Polygon(ring)), notes
+        return found
 
-    def _class_of(self, value: dict[str, Any]) -> tuple[int, list[LeftOut]]:
-        labels = value.get(self._group.region_type, [])
-        if not isinstance(labels, list) or not all(isinstance(x, str) for x in labels):
-            raise self._malformed(f"has labels that are no list of names: {labels!r}")
+    def _names(self, control: Control) -> object:
+        """The label names of a shape: its own, or those of the entry with the same id."""
+        value = self._value()
+        if not control.labels_name:
+            return value.get(control.region_type, [])
+        names: object = value.get(LABELS_TYPE) or self._labels.get(self._id, [])
+        return names
+
+    def _read_label(self) -> None:
+        """An entry that only gives a label: the shape with its id has read it already."""
+        if self._id and self._id in self._drawn_ids:
+            return
+        value = self._value()
+        kind = region_type_of_value(value)
+        if kind is None:
+            self._note("no_shape", "has a label but no shape")
+            return
+        self._read_shape(kind, value.get(LABELS_TYPE, []))
+
+    def _read_shape(self, kind: RegionType, names: object) -> None:
+        value = self._value()
+        if self._entry.get("is_positive") is False:
+            self._note("negative_prompt", "is a negative prompt of a smart tool")
+            return
+        if kind.kind == "keypoint" and self._settings.keypoint == "leave_out":
+            self._note("keypoint", "is a keypoint, which the project's settings leave out")
+            return
+        label_class, extra = self._class_of(names)
+        where = Where(self._size_hw, self._drawn_hw(), self._settings.line_width_px)
+        try:
+            drawing = READERS[kind.kind](value, where)
+        except RegionError as error:
+            raise self._error(
+                error.reason, str(error), "Correct or delete it in Label Studio."
+            ) from error
+        if self._is_repeated(label_class, {k: value.get(k) for k in (*kind.geometry, "rotation")}):
+            return
+        if extra:
+            self._note("extra_label", f"counts as {label_class.value!r}; ignored were {extra}")
+        shape = self._shape_of(drawing)
+        if shape is not None:
+            self.shapes.append((label_class.index, shape))
+
+    def _shape_of(self, drawing: Drawing) -> Shape | None:
+        if drawing.shape is None:
+            self._note(drawing.empty_reason, drawing.empty_words)
+            return None
+        if not drawing.is_outside:
+            if covers_a_pixel(drawing.shape, self._size_hw):
+                return drawing.shape
+            marked = spans_to_mask(crossed_spans(drawing.outline, self._size_hw), self._size_hw)
+            if marked.inside.any():
+                self._note(
+                    "thin_marked",
+                    "is too thin to cover a pixel's centre and was used as the "
+                    f"{np.count_nonzero(marked.inside)} pixels it crosses",
+                )
+                return marked
+        self._note("outside_image", "lies outside the image")
+        return None
+
+    def _is_repeated(self, label_class: LabelClass, geometry: dict[str, Any]) -> bool:
+        """Whether the same id was drawn in the same place before, as once per label."""
+        if not self._id:
+            return False
+        seen = self._seen.setdefault(self._id, [])
+        first = next((index for index, drawn in seen if drawn == geometry), None)
+        if first is None:
+            seen.append((label_class.index, geometry))
+            return False
+        if first == label_class.index:
+            self._note("duplicate_region", "comes twice")
+        else:
+            counts = self._group.class_by_index(first).value
+            self._note("extra_label", f"counts as {counts!r}; ignored was {label_class.value!r}")
+        return True
+
+    def _class_of(self, names: object) -> tuple[LabelClass, str]:
+        """The class that counts, and the labels that don't, in words."""
+        if not isinstance(names, list) or not all(isinstance(x, str) for x in names):
+            raise self._malformed(f"has labels that are no list of names: {shown(names)}")
         known = ", ".join(repr(c.value) for c in self._group.classes)
-        if not labels:
+        if not names:
             raise self._error(
                 "unknown_label", "has no label", f"Give it one of {known}, or delete it."
             )
-        label_class = self._group.class_by_value(labels[0])
+        label_class = self._group.class_by_value(names[0])
         if label_class is None:
             # Left out, it would teach background where the annotator drew something.
             raise self._error(
                 "unknown_label",
-                f"has the label {labels[0]!r}, which the labelling configuration lacks",
+                f"has the label {shown(names[0])}, which the labelling configuration lacks",
                 f"Relabel the region with one of {known}, or put the label back.",
             )
-        notes = []
-        if len(labels) > 1:
-            extra = ", ".join(repr(x) for x in labels[1:])
-            notes.append(
-                self._left_out("extra_label", f"counts as {labels[0]!r}; ignored were {extra}")
-            )
-        return label_class.index, notes
+        return label_class, ", ".join(shown(x) for x in names[1:])
 
-    def _points_of(self, value: dict[str, Any]) -> Ring:
-        points = value.get("points")
-        if not isinstance(points, list) or not all(
-            isinstance(point, list | tuple) and len(point) == 2 and all(map(_is_number, point))
-            for point in points
-        ):
-            raise self._malformed("has points that are no list of number pairs")
-        return np.array(points, dtype=np.float64).reshape(-1, 2)
+    def _value(self) -> dict[str, Any]:
+        value = self._entry.get("value")
+        if not isinstance(value, dict):
+            raise self._malformed("has no value object")
+        return value
 
-    def _check_turned(self) -> None:
-        drawn_w, drawn_h = self._region.get("original_width"), self._region.get("original_height")
+    def _drawn_hw(self) -> tuple[int, int]:
+        """(height, width) the region was drawn on; a turned image is an error."""
+        drawn_w = self._entry.get("original_width")
+        drawn_h = self._entry.get("original_height")
         if drawn_w is None or drawn_h is None:
-            return
-        if not (_is_number(drawn_w) and _is_number(drawn_h) and drawn_w > 0 and drawn_h > 0):
-            raise self._malformed(f"was drawn on an image of size {drawn_w!r} x {drawn_h!r}")
+            return self._size_hw
+        if not (is_number(drawn_w) and is_number(drawn_h) and drawn_w >= 1 and drawn_h >= 1):
+            raise self._malformed(
+                f"was drawn on an image of size {shown(drawn_w)} x {shown(drawn_h)}"
+            )
         height, width = self._size_hw
         drawn, real = math.log(drawn_w / drawn_h), math.log(width / height)
         if abs(drawn + real) <= _ASPECT_TOLERANCE < abs(drawn - real):
@@ -187,13 +323,16 @@ class _RegionReader:
                 f"{width} x {height}",
                 "The image seems to have been turned since; put back the one that was annotated.",
             )
+        return round(drawn_h), round(drawn_w)
 
-    def _left_out(self, reason: str, what: str) -> LeftOut:
-        return LeftOut(
-            task_id=self._task_id,
-            reason=reason,
-            message=f"Region {self._name} of annotation {self._annotation_id} {what}.",
-            region_id=self._region_id,
+    def _note(self, reason: str, what: str) -> None:
+        self.notes.append(
+            LeftOut(
+                task_id=self._annotation.task_id,
+                reason=reason,
+                message=f"Region {self._name} of annotation {self._annotation.id} {what}.",
+                region_id=self._id,
+            )
         )
 
     def _malformed(self, what: str) -> AnnotationError:
@@ -201,105 +340,37 @@ class _RegionReader:
 
     def _error(self, reason: str, what: str, remedy: str) -> AnnotationError:
         return AnnotationError(
-            self._task_id,
+            self._annotation.task_id,
             reason,
-            f"region {self._name} of annotation {self._annotation_id} {what}.",
+            f"region {self._name} of annotation {self._annotation.id} {what}.",
             remedy=remedy,
         )
 
 
-def _is_number(value: object) -> bool:
-    """A number of sane size: no bool, no NaN, no infinity, no integer too large for a float."""
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and -_LARGEST_NUMBER <= value <= _LARGEST_NUMBER
-    )
+def _id_of(entry: Mapping[str, Any]) -> str:
+    """The region's id; "" for none, and for what can't be one."""
+    found = entry.get("id")
+    if isinstance(found, int) and abs(found) < 10**30:
+        return str(found)
+    return found if isinstance(found, str) else ""
 
 
-def _is_degenerate(ring: Ring) -> bool:
-    """Fewer than three distinct points, or all on one line."""
-    distinct = np.unique(ring, axis=0)
-    if len(distinct) < 3:
-        return True
-    centred = distinct - distinct.mean(axis=0)
-    return bool(np.linalg.matrix_rank(centred, tol=1e-6) < 2)
+def _is_label(entry: Mapping[str, Any], group: LabelGroup) -> bool:
+    """Whether the entry gives a label to a shape in the spelling with ``<Labels>``."""
+    has_labels_tag = any(control.labels_name for control in group.controls)
+    if entry.get("to_name", group.to_name) != group.to_name or not has_labels_tag:
+        return False
+    if "type" in entry:
+        return bool(entry["type"] == LABELS_TYPE)
+    return any(entry.get("from_name") == control.labels_name for control in group.controls)
 
 
-def regions_to_result(
-    regions: Iterable[Region],
-    config: LabelConfig,
-    size_hw: tuple[int, int],
-    *,
-    score: float | None = None,
-) -> list[dict[str, Any]]:
-    """Writes regions as Label Studio reads them.
-
-    Label Studio has one ring per region: holes become a keyhole ring, and each polygon of a region
-    an entry of its own. Read back, the entries give the very same pixels.
-
-    Args:
-        regions: in painting order, in pixels.
-        config: the project's labelling configuration.
-        size_hw: (height, width) in pixels of the image, EXIF orientation applied.
-        score: in [0, 1]; stands in every entry whose region has no score of its own.
-
-    Returns:
-        The ``result`` list of a prediction or annotation; ids depend only on the content.
-
-    Raises:
-        KeyError: if the configuration lacks a region's class.
-    """
-    group = config.group
-    height, width = size_hw
-    result: list[dict[str, Any]] = []
-    for region in regions:
-        for polygon in region.polygons:
-            points = pixels_to_percent(keyhole_ring(polygon), size_hw)
-            entry: dict[str, Any] = {
-                "id": region_id(region.class_index, polygon, salt=len(result)),
-                "from_name": group.from_name,
-                "to_name": group.to_name,
-                "type": group.region_type,
-                "original_width": width,
-                "original_height": height,
-                "image_rotation": 0,
-                "value": {
-                    "points": points.tolist(),
-                    "closed": True,
-                    group.region_type: [group.class_by_index(region.class_index).value],
-                },
-            }
-            own_score = region.score if region.score is not None else score
-            if own_score is not None:
-                entry["score"] = float(own_score)
-            result.append(entry)
-    return result
-
-
-def validate_prediction(
-    config: LabelConfig, result: Sequence[dict[str, Any]], *, score: float | None = None
-) -> list[str]:
-    """What Label Studio would object to; it drops a bad prediction without a word.
-
-    Args:
-        config: the project's labelling configuration.
-        result: the regions of the prediction.
-        score: the prediction's score, which must be a number in [0, 1].
-
-    Returns:
-        One sentence per fault, empty when the prediction is sound.
-    """
-    prediction: dict[str, Any] = {"result": list(result)}
-    if score is not None:
-        prediction["score"] = score
-    errors: list[str] = _interface(config.xml).validate_prediction(prediction, return_errors=True)
-    return errors
-
-
-@lru_cache(maxsize=16)
-def _interface(xml: str) -> Any:
-    """The SDK's parsed configuration. Imported on first use: the SDK is slow to load."""
-    from label_studio_sdk.label_interface import LabelInterface
-
-    return LabelInterface(xml)
+def _labels_by_id(result: list[dict[str, Any]], group: LabelGroup) -> dict[str, object]:
+    """Region id -> label names, from the entries that only give labels; the first counts."""
+    labels: dict[str, object] = {}
+    for entry in result:
+        if isinstance(entry, dict) and _is_label(entry, group):
+            value = entry.get("value")
+            if _id_of(entry) and isinstance(value, dict):
+                labels.setdefault(_id_of(entry), value.get(LABELS_TYPE, []))
+    return labels

@@ -30,3 +30,25 @@ def pixels_to_percent(points: Ring, size_hw: tuple[int, int]) -> Ring:
     height, width = size_hw
     percent = np.clip(points / np.array([width, height], dtype=np.float64) * 100.0, 0.0, 100.0)
     return np.round(percent, PERCENT_DECIMALS)
+
+
+def point_to_pixels(x: float, y: float, size_hw: tuple[int, int]) -> tuple[float, float]:
+    """A point (x, y) in percent -> pixels; not clipped."""
+    width_px, height_px = lengths_to_pixels(x, y, size_hw)
+    return width_px, height_px
+
+
+def lengths_to_pixels(across: float, down: float, size_hw: tuple[int, int]) -> tuple[float, float]:
+    """Lengths in percent of the width and of the height -> pixels."""
+    height, width = size_hw
+    return round(across / 100.0 * width, PIXEL_DECIMALS), round(
+        down / 100.0 * height, PIXEL_DECIMALS
+    )
+
+
+def lengths_to_percent(across: float, down: float, size_hw: tuple[int, int]) -> tuple[float, float]:
+    """Lengths in pixels along the width and the height -> percent of each; not clipped."""
+    height, width = size_hw
+    return round(across / width * 100.0, PERCENT_DECIMALS), round(
+        down / height * 100.0, PERCENT_DECIMALS
+    )

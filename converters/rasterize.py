@@ -1,4 +1,4 @@
-"""Polygons -> label map, exact by the pixel-centre rule.
+"""Shapes -> label map, exact by the pixel-centre rule.
 
 A pixel belongs to a polygon when its centre (i + 0.5) lies inside, even-odd over all rings. Ties
 are half-open, so that shapes which share an edge never share a pixel and never leave a gap: a
@@ -17,9 +17,16 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from domain.geometry import LabelMap, Polygon, Ring
+from domain.geometry import LabelMap, Polygon, Ring, Shape
 
 _MAX_CLASS = np.iinfo(np.uint8).max
+
+_CROSSINGS_AT_ONCE = 1 << 20
+"""Edges are taken in batches that cross about so many row centres: some 60 MB whatever the
+polygon."""
+
+_Window = tuple[int, int, npt.NDArray[np.bool_]]
+"""(top, left, (h, w) bool)."""
 
 
 def polygon_to_mask(polygon: Polygon, size_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
@@ -43,12 +50,12 @@ def polygon_to_mask(polygon: Polygon, size_hw: tuple[int, int]) -> npt.NDArray[n
 
 
 def polygons_to_label_map(
-    shapes: Sequence[tuple[int, Polygon]], size_hw: tuple[int, int]
+    shapes: Sequence[tuple[int, Shape]], size_hw: tuple[int, int]
 ) -> LabelMap:
     """Paints shapes in order; a later shape paints over an earlier one.
 
     Args:
-        shapes: pairs (class integer in 1..255, polygon in pixels).
+        shapes: pairs (class integer in 1..255, polygon or pixels).
         size_hw: (height, width) of the image in pixels.
 
     Returns:
@@ -58,17 +65,49 @@ def polygons_to_label_map(
         ValueError: if a class integer is outside 1..255 or a coordinate is not finite.
     """
     label_map = np.zeros(size_hw, dtype=np.uint8)
-    for class_index, polygon in shapes:
+    for class_index, shape in shapes:
         if not 1 <= class_index <= _MAX_CLASS:
             raise ValueError(f"A class integer must be in 1..{_MAX_CLASS}, got {class_index}.")
-        top, left, inside = _inside(polygon, size_hw)
+        top, left, inside = _window_of(shape, size_hw)
         window = label_map[top : top + inside.shape[0], left : left + inside.shape[1]]
         window[inside] = class_index
     return label_map
 
 
-def _inside(polygon: Polygon, size_hw: tuple[int, int]) -> tuple[int, int, npt.NDArray[np.bool_]]:
-    """(top, left, (h, w) bool) of the polygon's bounding box, cut to the image."""
+def shape_to_mask(shape: Shape, size_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """The pixels of a shape, polygon or pixels, as ``polygon_to_mask`` gives them."""
+    mask = np.zeros(size_hw, dtype=np.bool_)
+    top, left, inside = _window_of(shape, size_hw)
+    mask[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
+    return mask
+
+
+def covers_a_pixel(shape: Shape, size_hw: tuple[int, int]) -> bool:
+    """Whether a shape covers the centre of any pixel of the image.
+
+    Raises:
+        ValueError: if a coordinate is not finite.
+    """
+    if isinstance(shape, Polygon):
+        # One row through the middle answers for nearly every polygon, and costs next to nothing.
+        heights = shape.exterior[:, 1]
+        if len(heights) == 0:
+            return False
+        middle = np.clip((heights.min() + heights.max()) / 2, 0, max(size_hw[0] - 1, 0))
+        if np.isfinite(middle) and _inside(shape, size_hw, int(middle))[2].any():
+            return True
+    return bool(_window_of(shape, size_hw)[2].any())
+
+
+def _window_of(shape: Shape, size_hw: tuple[int, int]) -> _Window:
+    if isinstance(shape, Polygon):
+        return _inside(shape, size_hw)
+    height, width = size_hw
+    return shape.top, shape.left, shape.inside[: height - shape.top, : width - shape.left]
+
+
+def _inside(polygon: Polygon, size_hw: tuple[int, int], only_row: int | None = None) -> _Window:
+    """The pixels of the polygon's bounding box, cut to the image (or to one row of it)."""
     height, width = size_hw
     empty = (0, 0, np.zeros((0, 0), dtype=np.bool_))
     starts, ends = _edges(polygon.rings)
@@ -78,31 +117,45 @@ def _inside(polygon: Polygon, size_hw: tuple[int, int]) -> tuple[int, int, npt.N
         raise ValueError("A polygon's coordinates must be finite numbers.")
 
     # Rows whose centre r + 0.5 lies in [y_start, y_end), cut to the image.
-    first_row = np.clip(np.ceil(starts[:, 1] - 0.5), 0, height).astype(np.int64)
-    end_row = np.clip(np.ceil(ends[:, 1] - 0.5), 0, height).astype(np.int64)
-    n_rows = end_row - first_row
-    total = int(n_rows.sum())
-    if total == 0:
+    rows = (0, height) if only_row is None else (only_row, only_row + 1)
+    first_row = np.clip(np.ceil(starts[:, 1] - 0.5), *rows).astype(np.int64)
+    n_rows = np.clip(np.ceil(ends[:, 1] - 0.5), *rows).astype(np.int64) - first_row
+    crossing = n_rows > 0
+    if not crossing.any():
         return empty
-    edge = np.repeat(np.arange(len(starts)), n_rows)
-    row = np.arange(total) - np.repeat(np.cumsum(n_rows) - n_rows, n_rows) + first_row[edge]
+    starts, ends = starts[crossing], ends[crossing]
+    first_row, n_rows = first_row[crossing], n_rows[crossing]
+    top, bottom = int(first_row.min()), int((first_row + n_rows).max())
 
-    x0, y0 = starts[edge].T
-    slope = ((ends[:, 0] - starts[:, 0]) / (ends[:, 1] - starts[:, 1]))[edge]
-    crossing = x0 + (row + 0.5 - y0) * slope
-    # The first column whose centre is at or right of the crossing.
-    column = np.clip(np.ceil(crossing - 0.5), 0, width).astype(np.int64)
-
-    top, bottom = int(row.min()), int(row.max()) + 1
-    left, right = int(column.min()), int(column.max())
+    xs = np.concatenate([starts[:, 0], ends[:, 0]])
+    left, right = (int(x) for x in np.clip(np.ceil([xs.min() - 0.5, xs.max() - 0.5]), 0, width))
     if right == left:
         return empty
     # One column more than the box holds the toggles at its right edge.
-    shape = (bottom - top, right - left + 1)
-    toggles = np.zeros(shape, dtype=np.uint8)
-    np.bitwise_xor.at(toggles.ravel(), (row - top) * shape[1] + (column - left), 1)
+    toggles = np.zeros((bottom - top, right - left + 1), dtype=np.uint8)
+    batch = (np.cumsum(n_rows) - 1) // _CROSSINGS_AT_ONCE
+    for part in np.split(np.arange(len(starts)), np.flatnonzero(np.diff(batch)) + 1):
+        row, x = _crossings(starts[part], ends[part], first_row[part], n_rows[part])
+        column = np.clip(x, left, right).astype(np.int64)
+        np.bitwise_xor.at(
+            toggles.ravel(), (row - top) * toggles.shape[1] + (column - left), np.uint8(1)
+        )
     inside = np.bitwise_xor.accumulate(toggles, axis=1)[:, :-1]
-    return top, left, inside.astype(np.bool_)
+    return top, left, inside.view(np.bool_)
+
+
+def _crossings(
+    starts: npt.NDArray[np.float64],
+    ends: npt.NDArray[np.float64],
+    first_row: npt.NDArray[np.int64],
+    n_rows: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """(row, first column at or right of the crossing) for every edge and row centre it meets."""
+    edge = np.repeat(np.arange(len(starts)), n_rows)
+    row = np.arange(len(edge)) - np.repeat(np.cumsum(n_rows) - n_rows, n_rows) + first_row[edge]
+    x0, y0 = starts[edge].T
+    slope = ((ends[:, 0] - starts[:, 0]) / (ends[:, 1] - starts[:, 1]))[edge]
+    return row, np.ceil(x0 + (row + 0.5 - y0) * slope - 0.5)
 
 
 def _edges(rings: Sequence[Ring]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

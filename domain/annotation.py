@@ -39,12 +39,16 @@ class Task:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Region:
-    """One shape: its class integer and polygons in pixels. ``score`` is None for a person's."""
+    """One shape: its class integer and polygons in pixels. ``score`` is None for a person's.
+
+    ``meta`` says how the shape came about (``iou``, ``over_budget``); empty for a person's.
+    """
 
     id: str
     class_index: int
     polygons: tuple[Polygon, ...]
     score: float | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

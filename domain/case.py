@@ -27,7 +27,11 @@ def content_hash(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ManifestEntry:
-    """One case of a training set and the exact annotation behind it."""
+    """One case of a training set and the exact annotations behind it.
+
+    ``annotation_ids`` are all that were used, oldest first; ``annotation_id`` is the newest of
+    them. ``content_hash`` covers all.
+    """
 
     case_id: str
     task_id: int
@@ -35,6 +39,12 @@ class ManifestEntry:
     content_hash: str
     group: str
     fold: int
+    annotation_ids: tuple[int, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        # A list from JSON, or nothing from a manifest of the time when one annotation counted.
+        ids = tuple(self.annotation_ids) or (self.annotation_id,)
+        object.__setattr__(self, "annotation_ids", ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +73,7 @@ class Manifest:
                     "case_id": e.case_id,
                     "task_id": e.task_id,
                     "annotation_id": e.annotation_id,
+                    "annotation_ids": list(e.annotation_ids),
                     "content_hash": e.content_hash,
                     "group": e.group,
                     "fold": e.fold,

@@ -14,6 +14,7 @@
     +-- TrainingError            a run or a fold can't go on
     |   +-- NotEnoughCasesError  fewer usable cases than a run needs
     +-- PredictionError          a model version can't predict
+    +-- FileFormatError          a file to read is not what it should be; names the place in it
     +-- StackError               a process nnloop needs can't be started or has died
 
 A message is one sentence that says what was wrong and the value got; ``remedy`` is one sentence
@@ -81,6 +82,10 @@ class NotEnoughCasesError(TrainingError):
 
 class PredictionError(NnloopError):
     """A model version can't be loaded or can't predict."""
+
+
+class FileFormatError(NnloopError):
+    """An export, mask or data set file can't be read; the message names the place in the file."""
 
 
 class StackError(NnloopError):

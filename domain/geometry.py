@@ -1,4 +1,4 @@
-"""Pixel-space geometry: Polygon and LabelMap.
+"""Pixel-space geometry: Polygon, PixelMask and LabelMap.
 
 Continuous pixel coordinates: pixel i covers [i, i + 1), its centre is i + 0.5. Points are (x, y),
 arrays are (height, width).
@@ -35,3 +35,20 @@ class Polygon:
     def n_vertices(self) -> int:
         """Points over all rings."""
         return sum(len(ring) for ring in self.rings)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PixelMask:
+    """Some pixels of an image, as brushes and curved shapes have them.
+
+    ``inside`` is (height, width) bool of a window; its first row is the image's row ``top``, its
+    first column the image's column ``left``, both 0 or more.
+    """
+
+    top: int
+    left: int
+    inside: npt.NDArray[np.bool_]
+
+
+Shape: TypeAlias = Polygon | PixelMask
+"""What a region covers."""

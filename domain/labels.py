@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,30 +10,70 @@ class LabelClass:
     """One class of a group.
 
     ``index`` is the integer in label maps (1, 2, ...; 0 is background). ``value`` is the name as
-    Label Studio stores it in regions; ``color`` the CSS colour of the interface ("" if unset).
+    Label Studio stores it in regions: the label's ``alias`` where it has one, else its ``value``.
+    ``color`` is the CSS colour of the interface ("" if unset), ``alias`` the label's alias ("" if
+    it has none), ``title`` the name annotators read where that is another one, else "",
+    ``predicted_values`` the names under which other models know the class.
     """
 
     index: int
     value: str
     color: str = ""
+    alias: str = ""
+    predicted_values: tuple[str, ...] = field(default=())
+    title: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name the class answers to, the stored one first."""
+        return tuple(
+            dict.fromkeys(n for n in (self.value, self.title, *self.predicted_values) if n)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """One control tag that draws regions.
+
+    ``region_type`` is the ``type`` of its regions in results: ``polygonlabels`` where the control
+    has labels of its own, ``polygon`` where they come from a ``<Labels>`` tag beside it;
+    ``labels_name`` is that tag's name, else "".
+    """
+
+    name: str
+    to_name: str
+    region_type: str
+    labels_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelGroup:
-    """One control tag: mutually exclusive classes drawn on one image object.
+    """The mutually exclusive classes drawn on one image object, by one or several controls.
 
-    ``from_name`` is the control's name, ``to_name`` the image object's, ``region_type`` the
-    ``type`` of its regions in results (``polygonlabels``).
+    ``from_name``, ``to_name`` and ``region_type`` are those of the control that predictions go out
+    by. ``controls`` are all of them in document order; without any it is that one.
     """
 
     from_name: str
     to_name: str
     region_type: str
     classes: tuple[LabelClass, ...]
+    controls: tuple[Control, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if not self.controls:
+            only = Control(self.from_name, self.to_name, self.region_type)
+            object.__setattr__(self, "controls", (only,))
 
     def class_by_value(self, value: str) -> LabelClass | None:
-        """The class an annotator's label name stands for, or None if the group lacks it."""
-        return next((c for c in self.classes if c.value == value), None)
+        """The class an annotator's label name stands for, or None if the group lacks it.
+
+        The stored name goes before the titles of other classes.
+        """
+        stored = next((c for c in self.classes if c.value == value), None)
+        if stored is not None:
+            return stored
+        return next((c for c in self.classes if c.title and c.title == value), None)
 
     def class_by_index(self, index: int) -> LabelClass:
         """The class with this integer; KeyError if there is none."""
@@ -42,18 +82,24 @@ class LabelGroup:
                 return label_class
         raise KeyError(index)
 
+    def control_by_name(self, name: str) -> Control | None:
+        """The drawing control with this name, or None."""
+        return next((c for c in self.controls if c.name == name), None)
+
 
 @dataclass(frozen=True, slots=True)
 class LabelConfig:
     """A parsed labelling configuration.
 
-    ``group`` is the polygon control nnloop trains on; ``image_key`` the task data field that
-    holds the image (``image`` for ``value="$image"``); ``xml`` the source text.
+    ``group`` is what nnloop trains on; ``image_key`` the task data field that holds the image
+    (``image`` for ``value="$image"``); ``xml`` the source text; ``image_names`` the names of all
+    image objects, the trained one (``group.to_name``) among them.
     """
 
     group: LabelGroup
     image_key: str
     xml: str
+    image_names: tuple[str, ...] = field(default=())
 
     @property
     def class_values(self) -> tuple[str, ...]:

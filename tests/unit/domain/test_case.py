@@ -41,6 +41,16 @@ def test_manifest_survives_json() -> None:
     assert Manifest.from_json(json.loads(json.dumps(manifest.to_json()))) == manifest
 
 
+def test_a_manifest_names_every_annotation_and_reads_old_ones() -> None:
+    several = ManifestEntry("task_00000001", 1, 5, "a", "", 0, annotation_ids=(3, 5))
+    value = Manifest(entries=(several,)).to_json()
+    assert value["entries"][0]["annotation_ids"] == [3, 5]
+    assert Manifest.from_json(json.loads(json.dumps(value))).entries == (several,)
+    del value["entries"][0]["annotation_ids"]
+    (old,) = Manifest.from_json(value).entries
+    assert old.annotation_ids == (5,)
+
+
 @pytest.mark.parametrize(
     "changed",
     [

@@ -1,0 +1,211 @@
+"""Several annotators of one image: one label map from theirs, and how far they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal, Protocol, TypeVar, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from domain.geometry import LabelMap
+
+AnnotatorPolicy = Literal["latest", "ground_truth_first", "union", "majority", "staple"]
+"""Which annotations of a task count. ``latest``: the newest. ``ground_truth_first``: the newest
+that is marked as ground truth, else the newest. The others combine all of them pixel by pixel."""
+
+POLICIES: tuple[AnnotatorPolicy, ...] = get_args(AnnotatorPolicy)
+
+_STAPLE_THRESHOLD = 0.5
+
+
+class Submitted(Protocol):
+    """What the choice looks at: an Annotation, or the store's row of one."""
+
+    @property
+    def id(self) -> int: ...  # noqa: D102
+    @property
+    def ground_truth(self) -> bool: ...  # noqa: D102
+    @property
+    def updated_at(self) -> str: ...  # noqa: D102
+
+
+A = TypeVar("A", bound=Submitted)
+
+
+def choose(annotations: Iterable[A], policy: AnnotatorPolicy) -> tuple[A, ...]:
+    """The annotations a policy needs, oldest first; skips are to be left out before.
+
+    >>> choose([], "latest")
+    ()
+    """
+    ordered = sorted(annotations, key=lambda a: (a.updated_at, a.id))
+    if policy == "ground_truth_first":
+        ordered = [a for a in ordered if a.ground_truth] or ordered
+    if policy in ("latest", "ground_truth_first"):
+        ordered = ordered[-1:]
+    return tuple(ordered)
+
+
+def combine(label_maps: Sequence[LabelMap], policy: AnnotatorPolicy, n_classes: int) -> LabelMap:
+    """One label map from those of several annotators, oldest first.
+
+    ``union``: a pixel that anybody labelled; the class most of them gave, the lower one of equals.
+    ``majority``: what most gave, background too; background wins a tie, then the lower class.
+    ``staple``: each class by itself (Warfield et al., 2004: annotators weighted by their estimated
+    sensitivity and specificity), then the most probable class of at least 0.5; the lower of equals.
+    ``latest`` and ``ground_truth_first`` give the last map: see ``choose``.
+
+    Args:
+        label_maps: (height, width) uint8 each, of one size; one or more.
+        policy: which.
+        n_classes: the classes are 1..n_classes.
+
+    Returns:
+        (height, width) uint8.
+
+    Raises:
+        ValueError: without maps, for maps of different sizes, or an unknown policy.
+    """
+    if not label_maps:
+        raise ValueError("combine needs at least one label map, got none.")
+    shapes = sorted({label_map.shape for label_map in label_maps})
+    if len(shapes) > 1:
+        raise ValueError(f"Label maps must be of one size, got {shapes}.")
+    if policy not in POLICIES:
+        raise ValueError(f"policy must be one of {', '.join(POLICIES)}, got {policy!r}.")
+    if policy in ("latest", "ground_truth_first") or len(label_maps) == 1:
+        return label_maps[-1].copy()
+    if policy == "staple":
+        return _staple(label_maps, n_classes)
+    return _vote(label_maps, n_classes, with_background=policy == "majority")
+
+
+def _vote(label_maps: Sequence[LabelMap], n_classes: int, *, with_background: bool) -> LabelMap:
+    winner = np.zeros(label_maps[0].shape, dtype=np.uint8)
+    most = _votes(label_maps, 0) if with_background else np.zeros(winner.shape, dtype=np.uint16)
+    for index in range(1, n_classes + 1):
+        votes = _votes(label_maps, index)
+        more = votes > most
+        winner[more] = index
+        most[more] = votes[more]
+    return winner
+
+
+def _votes(label_maps: Sequence[LabelMap], index: int) -> npt.NDArray[np.uint16]:
+    votes = np.zeros(label_maps[0].shape, dtype=np.uint16)
+    for label_map in label_maps:
+        votes += label_map == index
+    return votes
+
+
+def _staple(label_maps: Sequence[LabelMap], n_classes: int) -> LabelMap:
+    winner = np.zeros(label_maps[0].shape, dtype=np.uint8)
+    most = np.full(winner.shape, np.nextafter(np.float32(_STAPLE_THRESHOLD), np.float32(0)))
+    for index in range(1, n_classes + 1):
+        probability = _staple_probability([label_map == index for label_map in label_maps])
+        more = probability > most
+        winner[more] = index
+        most[more] = probability[more]
+    return winner
+
+
+def _staple_probability(masks: Sequence[npt.NDArray[np.bool_]]) -> npt.NDArray[np.float32]:
+    """(height, width) in [0, 1]: how probably each pixel is foreground.
+
+    STAPLE's prior is the share of foreground, so it fails where there is none or nothing else, and
+    pixels without any disagreement are fixed anyway: only the box round the foreground is given to
+    it, with a margin of background.
+    """
+    import SimpleITK as sitk  # noqa: N813 - rarely used, and slow to import
+
+    anyone, everyone = np.logical_or.reduce(masks), np.logical_and.reduce(masks)
+    probability: npt.NDArray[np.float32] = everyone.astype(np.float32)
+    if (anyone == everyone).all():
+        return probability
+    window = _box(anyone)
+    images = [sitk.GetImageFromArray(mask[window].astype(np.uint8)) for mask in masks]
+    estimated = sitk.GetArrayFromImage(sitk.STAPLE(images, 1.0)).astype(np.float32)  # type: ignore[no-untyped-call]
+    # Where every annotator found something else there may be no solution; then the vote decides.
+    share = np.mean([mask[window] for mask in masks], axis=0, dtype=np.float32)
+    probability[window] = np.where(np.isfinite(estimated), estimated, share)
+    return probability
+
+
+def _box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The mask's bounding box, twice as high and wide as it is, cut to the image."""
+    slices = []
+    for axis in (1, 0):
+        at = np.flatnonzero(mask.any(axis=axis))
+        margin = (int(at[-1]) + 1 - int(at[0]) + 1) // 2
+        slices.append(slice(max(int(at[0]) - margin, 0), int(at[-1]) + 1 + margin))
+    return slices[0], slices[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Two annotators on one class, over one task or the sum of several; areas in pixels."""
+
+    annotator_a: int
+    annotator_b: int
+    class_value: str
+    overlap_px: int
+    area_a_px: int
+    area_b_px: int
+    n_tasks: int = 1
+
+    @property
+    def dice(self) -> float | None:
+        """Overlap in [0, 1]; None where neither drew the class."""
+        total = self.area_a_px + self.area_b_px
+        return 2 * self.overlap_px / total if total else None
+
+
+def agreement(
+    label_maps: Mapping[int, LabelMap], class_values: Sequence[str]
+) -> tuple[Agreement, ...]:
+    """Every pair of annotators (the lower id first) and every class, on one image.
+
+    Args:
+        label_maps: by annotator id, (height, width) uint8 each, of one size.
+        class_values: names of the classes 1, 2, ...
+
+    Raises:
+        ValueError: for maps of different sizes.
+    """
+    rows = []
+    for a, b in combinations(sorted(label_maps), 2):
+        if label_maps[a].shape != label_maps[b].shape:
+            raise ValueError(
+                f"Label maps must be of one size, got {label_maps[a].shape} of annotator {a} and "
+                f"{label_maps[b].shape} of {b}."
+            )
+        for index, value in enumerate(class_values, start=1):
+            in_a, in_b = label_maps[a] == index, label_maps[b] == index
+            overlap, area_a, area_b = (
+                int(np.count_nonzero(mask)) for mask in (in_a & in_b, in_a, in_b)
+            )
+            rows.append(Agreement(a, b, value, overlap, area_a, area_b))
+    return tuple(rows)
+
+
+def pooled(rows: Iterable[Agreement]) -> tuple[Agreement, ...]:
+    """The rows of several tasks added up by pair and class, so that large areas weigh more."""
+    sums: dict[tuple[int, int, str], Agreement] = {}
+    for row in rows:
+        key = (row.annotator_a, row.annotator_b, row.class_value)
+        old = sums.get(key)
+        sums[key] = (
+            row
+            if old is None
+            else Agreement(
+                *key,
+                old.overlap_px + row.overlap_px,
+                old.area_a_px + row.area_a_px,
+                old.area_b_px + row.area_b_px,
+                old.n_tasks + row.n_tasks,
+            )
+        )
+    return tuple(sums[key] for key in sorted(sums))
