@@ -3,18 +3,64 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from converters.contours import positive_parts
-from converters.rasterize import polygon_to_mask
-from converters.simplify import Simplification, simplify
+from converters.arcs import Borders, Probabilities, borders_of
+from converters.coverage import Outline, simplified
+from converters.simplify import Simplification
 from domain.annotation import Region
 from domain.geometry import LabelMap, Polygon
 
+OVER_BUDGET = "over_budget"
+"""Key in a region's ``meta``: the vertex budget gave way to the IoU floor."""
+
 _DEFAULT = Simplification()
+
+
+def vectorize(
+    image: LabelMap | npt.NDArray[np.float32],
+    class_indices: Iterable[int],
+    how: Simplification = _DEFAULT,
+    *,
+    min_area_px: int = 0,
+) -> tuple[Region, ...]:
+    """Draws around every connected part (pixels that share a side) of every class.
+
+    Neighbouring parts share one border: between their polygons there is neither gap nor overlap.
+    With ``tolerance_px=0`` painting the regions gives the label map back pixel by pixel.
+
+    Args:
+        image: (height, width) uint8 label map, or (class, height, width) float32 probabilities in
+            [0, 1] with background as class 0. Of probabilities the most probable class is drawn,
+            with sub-pixel borders where the two neighbours are equally probable.
+        class_indices: the classes to draw, in this order; others count as background.
+        how: the limits on simplification.
+        min_area_px: parts of fewer pixels are dropped (they become background); 0 keeps all.
+
+    Returns:
+        One region per part: an exterior with its holes. Its score is the class's mean probability
+        over the part's pixels, or None for a label map. ``meta`` holds ``iou`` (overlap of the
+        drawn pixels with the part's, 0..1) and, where the budget gave way, ``over_budget``: a
+        sentence. The same input gives the same regions and ids.
+
+    Raises:
+        ValueError: for an array that is neither.
+    """
+    if image.ndim == 3:
+        probabilities: Probabilities = image.astype(np.float32, copy=False)
+        label_map = probabilities.argmax(axis=0).astype(np.uint8)
+        borders = borders_of(
+            label_map, class_indices, probabilities=probabilities, min_area_px=min_area_px
+        )
+        return _regions(borders, how, probabilities)
+    if image.ndim != 2:
+        raise ValueError(f"A map has 2 dimensions, probabilities have 3; got {image.ndim}.")
+    borders = borders_of(image.astype(np.uint8, copy=False), class_indices, min_area_px=min_area_px)
+    return _regions(borders, how, None)
 
 
 def label_map_to_regions(
@@ -22,35 +68,14 @@ def label_map_to_regions(
     class_indices: Iterable[int],
     *,
     tolerance_px: float = _DEFAULT.tolerance_px,
+    iou_target: float = _DEFAULT.iou_target,
     iou_floor: float = _DEFAULT.iou_floor,
     vertex_budget: int = _DEFAULT.vertex_budget,
     min_area_px: int = 0,
 ) -> tuple[Region, ...]:
-    """Draws around every connected part of every class.
-
-    With ``tolerance_px=0`` painting the regions gives the label map back pixel by pixel.
-
-    Args:
-        label_map: (height, width) uint8.
-        class_indices: the classes to draw, in this order; others are left out.
-        tolerance_px: by how many pixels an edge may move; 0 = exact.
-        iou_floor: least overlap (0..1) of a simplified part with the exact one, in pixels; the
-            tolerance is lowered for a part that would lose more than half of it.
-        vertex_budget: a part with more points is simplified further, down to the floor.
-        min_area_px: parts of fewer pixels are dropped; 0 keeps everything. Holes always stay,
-            because another class may lie in them.
-
-    Returns:
-        One region per part: an exterior with its holes, no score. The same label map gives the
-        same regions and ids.
-    """
-    how = Simplification(tolerance_px, iou_floor, vertex_budget)
-    edges_half_way = np.ones(label_map.shape, dtype=np.float32)
-    return tuple(
-        Region(id=region_id(class_index, polygon), class_index=class_index, polygons=(polygon,))
-        for class_index in class_indices
-        for _, polygon in _parts(edges_half_way, label_map == class_index, how, min_area_px)
-    )
+    """``vectorize`` of a (height, width) uint8 label map, with the limits of Simplification."""
+    how = Simplification(tolerance_px, iou_target, iou_floor, vertex_budget)
+    return vectorize(label_map, class_indices, how, min_area_px=min_area_px)
 
 
 def probabilities_to_regions(
@@ -58,45 +83,14 @@ def probabilities_to_regions(
     class_indices: Iterable[int],
     *,
     tolerance_px: float = _DEFAULT.tolerance_px,
+    iou_target: float = _DEFAULT.iou_target,
     iou_floor: float = _DEFAULT.iou_floor,
     vertex_budget: int = _DEFAULT.vertex_budget,
     min_area_px: int = 0,
 ) -> tuple[Region, ...]:
-    """Draws around every connected part of the most probable class, with sub-pixel edges.
-
-    An edge runs where the class's probability equals that of its best rival, linear between pixel
-    centres; so the pixels inside are those of the argmax (the lower class where two are equal).
-
-    Args:
-        mean_probabilities: (class, height, width) float32 in [0, 1]; class 0 is background.
-        class_indices: the classes to draw, in this order.
-        tolerance_px: by how many pixels an edge may move; 0 = exact.
-        iou_floor: least overlap (0..1) of a simplified part with the exact one, in pixels; the
-            tolerance is lowered for a part that would lose more than half of it.
-        vertex_budget: a part with more points is simplified further, down to the floor.
-        min_area_px: parts of fewer pixels are dropped; 0 keeps everything.
-
-    Returns:
-        One region per part; its score is the class's mean probability over the part's pixels.
-    """
-    how = Simplification(tolerance_px, iou_floor, vertex_budget)
-    label_map = mean_probabilities.argmax(axis=0)
-    regions = []
-    for class_index in class_indices:
-        own = mean_probabilities[class_index]
-        rival = np.delete(mean_probabilities, class_index, axis=0).max(axis=0)
-        parts = _parts(own - rival, label_map == class_index, how, min_area_px)
-        for exact, polygon in parts:
-            window, mask = _window_of(exact)
-            regions.append(
-                Region(
-                    id=region_id(class_index, polygon),
-                    class_index=class_index,
-                    polygons=(polygon,),
-                    score=float(own[window][mask].mean(dtype=np.float64)),
-                )
-            )
-    return tuple(regions)
+    """``vectorize`` of (class, height, width) float32 probabilities."""
+    how = Simplification(tolerance_px, iou_target, iou_floor, vertex_budget)
+    return vectorize(mean_probabilities, class_indices, how, min_area_px=min_area_px)
 
 
 def region_id(class_index: int, polygon: Polygon, salt: int = 0) -> str:
@@ -107,24 +101,33 @@ def region_id(class_index: int, polygon: Polygon, salt: int = 0) -> str:
     return digest.hexdigest()
 
 
-def _parts(
-    field: npt.NDArray[np.float32],
-    inside: npt.NDArray[np.bool_],
-    how: Simplification,
-    min_area_px: int,
-) -> Iterator[tuple[Polygon, Polygon]]:
-    """(exact polygon, simplified polygon) of every part that is large enough."""
-    for exact in positive_parts(field, inside):
-        if min_area_px > 1 and np.count_nonzero(_window_of(exact)[1]) < min_area_px:
-            continue
-        yield exact, simplify(exact, how)
+def _regions(
+    borders: Borders, how: Simplification, probabilities: Probabilities | None
+) -> tuple[Region, ...]:
+    regions = []
+    for part, outline in zip(borders.parts, simplified(borders, how), strict=True):
+        score = None
+        if probabilities is not None:
+            own = probabilities[part.class_index][part.window]
+            score = float(own[part.pixels].mean(dtype=np.float64))
+        regions.append(
+            Region(
+                id=region_id(part.class_index, outline.polygon),
+                class_index=part.class_index,
+                polygons=(outline.polygon,),
+                score=score,
+                meta=_meta(outline, how),
+            )
+        )
+    return tuple(regions)
 
 
-def _window_of(polygon: Polygon) -> tuple[tuple[slice, slice], npt.NDArray[np.bool_]]:
-    """The polygon's bounding box as slices (rows, columns), and its mask there."""
-    left, top = np.floor(polygon.exterior.min(axis=0)).astype(int)
-    right, bottom = np.ceil(polygon.exterior.max(axis=0)).astype(int)
-    origin = np.array([left, top], dtype=np.float64)
-    moved = Polygon(polygon.exterior - origin, tuple(hole - origin for hole in polygon.holes))
-    mask = polygon_to_mask(moved, (int(bottom - top), int(right - left)))
-    return (slice(int(top), int(bottom)), slice(int(left), int(right))), mask
+def _meta(outline: Outline, how: Simplification) -> dict[str, Any]:
+    meta: dict[str, Any] = {"iou": round(outline.iou, 4)}
+    n_vertices = outline.polygon.n_vertices
+    if n_vertices > how.vertex_budget and how.tolerance_px > 0:
+        meta[OVER_BUDGET] = (
+            f"{n_vertices} points instead of {how.vertex_budget}: "
+            f"fewer would keep less than {how.iou_floor:.0%} of its pixels"
+        )
+    return meta
