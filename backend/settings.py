@@ -24,6 +24,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from converters.agreement import AnnotatorPolicy
 from domain.errors import SettingsError
 
 Seconds = Annotated[float, Field(gt=0, lt=86_400)]
@@ -251,5 +252,21 @@ class ProjectSettings(BaseModel):
     )
     min_region_area_px: float = Field(
         0.0, ge=0, description="Predicted parts smaller than this many pixels are not pushed."
+    )
+    annotator_policy: AnnotatorPolicy = Field(
+        "latest",
+        description="Which annotations of a task count when several people drew it; the last three "
+        "combine all of them pixel by pixel.",
+    )
+    label_priority: tuple[str, ...] = Field(
+        (),
+        description="Labels that lie on top where regions overlap, the first on top of all; empty: "
+        "later regions paint over earlier ones.",
+    )
+    keypoints: Literal["disc", "leave_out"] = Field(
+        "disc", description="What a keypoint is: a disc of its width, or nothing."
+    )
+    line_width_px: float = Field(
+        3.0, gt=0, le=1000, description="Width of open vectors, in pixels of the image."
     )
     seed: int = Field(0, description="Seed of the training.")

@@ -76,6 +76,24 @@ def read_image(data: bytes, task_id: int) -> Pixels:
         ) from error
 
 
+def without_empty_color(image: Pixels) -> Pixels:
+    """An RGB image whose channels are all equal as grey; any other as it is.
+
+    Many exporters save grey scans as RGB; one such file must not make a whole set a colour one.
+
+    Args:
+        image: (height, width) or (height, width, 3).
+    """
+    if (
+        image.ndim == 3
+        and np.array_equal(image[..., 0], image[..., 1])
+        and np.array_equal(image[..., 1], image[..., 2])
+    ):
+        grey: npt.NDArray[Any] = np.ascontiguousarray(image[..., 0])
+        return grey
+    return image
+
+
 def to_channels(image: Pixels, n_channels: int) -> npt.NDArray[np.float32]:
     """Brings grey and RGB images of one project to the same channels.
 

@@ -13,7 +13,7 @@ from converters.colors import Rgb, color_of
 from converters.contours import positive_parts
 from converters.images import Pixels
 from domain.geometry import LabelMap
-from domain.labels import LabelConfig
+from domain.labels import LabelClass, LabelConfig
 
 RgbImage = npt.NDArray[np.uint8]
 """(height, width, 3) uint8."""
@@ -48,6 +48,42 @@ def overlay(image: Pixels, label_map: LabelMap, config: LabelConfig) -> RgbImage
     """
     _check_size("label map", label_map, image)
     return _drawn(_to_rgb(image), label_map, config, scale=1.0)
+
+
+def with_legend(picture: RgbImage, config: LabelConfig) -> RgbImage:
+    """The picture with the colours and names of the classes in a strip below.
+
+    Args:
+        picture: (height, width, 3) uint8 RGB.
+        config: gives names and colours; the strip has as many rows as they need.
+
+    Returns:
+        (height + strip, width, 3) uint8 RGB.
+    """
+    height, width = picture.shape[:2]
+    size = int(np.clip(width / 28, 11, 40))
+    font = _font(size)
+    measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    places: list[tuple[int, int, LabelClass]] = []
+    x = margin = size // 2
+    row = 0
+    for label_class in config.group.classes:
+        needed = round(1.4 * size + measure.textlength(label_class.value, font))
+        if x > margin and x + needed > width - margin:
+            x, row = margin, row + 1
+        places.append((x, row, label_class))
+        x += needed + size
+    line = round(1.6 * size)
+    canvas = Image.new("RGB", (width, height + (row + 1) * line + margin), _BACKGROUND)
+    canvas.paste(Image.fromarray(picture), (0, 0))
+    draw = ImageDraw.Draw(canvas)
+    for x, row, label_class in places:
+        middle = height + margin // 2 + row * line + line // 2
+        half = size // 2
+        box = (x, middle - half, x + size, middle + half)
+        draw.rounded_rectangle(box, size // 4, fill=color_of(label_class))
+        draw.text((x + 1.4 * size, middle), label_class.value, _TEXT, font, anchor="lm")
+    return np.asarray(canvas, dtype=np.uint8)
 
 
 def prediction_panel(

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from converters.files import write_bytes
 from domain.errors import TrainingError
 from domain.geometry import LabelMap
-from training.files import write_bytes
 from training.workspace import Workspace
 
 _PNG_SPEED = [cv2.IMWRITE_PNG_COMPRESSION, 1]

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from converters.files import read_json, write_json
 from domain.errors import TrainingError
-from training.files import read_json, write_json
 from training.folds import (
     ERROR,
     LOG,

@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from training.files import read_json
+from converters.files import read_json
 from training.folds import PROCESS
 
 _CLOCK_S = 1.0

@@ -10,8 +10,8 @@ from importlib.metadata import version as library_version
 from pathlib import Path
 from typing import Any
 
+from converters.files import link_or_copy, read_json, write_json
 from domain.errors import PredictionError, TrainingError
-from training.files import link_or_copy, read_json, write_json
 from training.folds import FINAL, PROGRESS, RESULT
 from training.presets import Preset
 from training.workspace import Workspace

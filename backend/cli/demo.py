@@ -12,8 +12,8 @@ from backend.cli.shared import console
 from backend.demo.play import DemoOptions, play
 from backend.demo.ultrasound import DEFAULT_SEED, N_DEMO_IMAGES
 from backend.demo.view import View
+from converters.files import write_bytes
 from domain.errors import StackError
-from training.files import write_bytes
 
 
 def register(app: typer.Typer) -> None:

@@ -1,51 +1,124 @@
-"""export: a project's cases as files."""
+"""export: annotations as files, from a project or from an export file."""
 
 from __future__ import annotations
 
+from inspect import getdoc
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
-from rich.progress import track
 
-from backend.cli.projects import Project
-from backend.cli.shared import DataDir, console, context
-from backend.pipeline.export import FORMATS, export_project
-from backend.pipeline.status import find_connected
-from domain.errors import SettingsError
+from backend.cli.files import print_report, progress
+from backend.cli.shared import DataDir, context
+from backend.pipeline.annotations import read_settings_of
+from backend.pipeline.context import AppContext
+from backend.pipeline.files.export import ExportRequest, export_file, export_project
+from backend.settings import ProjectSettings
+from backend.store.models import ProjectRow
+from converters.agreement import POLICIES, AnnotatorPolicy
+from converters.exports.formats import FORMATS, format_by_name
+from converters.exports.options import ExportOptions, PolygonStyle, parse_spacing
+from converters.label_studio import ReadSettings
+from domain.errors import FileFormatError, SettingsError
+
+_FORMATS = "\n\n".join(f"{f.name}: {f.summary}." for f in FORMATS.values())
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command("export")(export)
+    app.command("export", help=f"{getdoc(export)}\n\nFormats:\n\n{_FORMATS}")(export)
 
 
 def export(
-    project: Project,
+    source: Annotated[
+        str, typer.Argument(help="Id or title of a project, or an export file (.json).")
+    ],
     out: Annotated[Path, typer.Option(help="Folder to write to; made if missing.")],
     format_: Annotated[
         str, typer.Option("--format", help=f"One of: {', '.join(FORMATS)}.")
     ] = "nnunet",
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the images, instead of Label Studio.")
+    ] = None,
+    label_config: Annotated[
+        Path | None, typer.Option(help="Labelling configuration (XML) to go by.")
+    ] = None,
+    spacing: Annotated[
+        str | None,
+        typer.Option(help="Size of a pixel in mm: one number, or vertical,horizontal."),
+    ] = None,
+    annotators: Annotated[
+        str | None,
+        typer.Option(help=f"Which annotations make a mask: {', '.join(POLICIES)}."),
+    ] = None,
+    polygons: Annotated[
+        str, typer.Option(help="COCO: exact (read back as equal masks) or drawn (as drawn).")
+    ] = "exact",
+    model_version: Annotated[
+        str | None, typer.Option(help="predictions: another version than the serving one.")
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Write the labelled tasks of a project as files, fresh from Label Studio.
+    """Write the labelled tasks of a project, or of an export file without any server, as files.
 
-    nnunet: a raw data set (imagesTr, labelsTr, dataset.json) that nnUNetv2_plan_and_preprocess
-    reads. Ends with what was left out and why.
+    A second run into the same folder writes only what is new or changed. Ends with what was left
+    out and why; report.json in the folder holds all of it.
 
     Example: nnloop export "Carotid" --format nnunet --out Dataset101_Carotid
+
+    Example: nnloop export project.json --format coco --images scans --out coco
     """
-    if format_ not in FORMATS:
-        raise SettingsError(
-            f"There is no export format {format_!r}.", remedy=f"Choose one of {', '.join(FORMATS)}."
-        )
-    opened = context(data_dir)
-    report = export_project(
-        opened,
-        find_connected(opened, project),
-        out,
-        progress=lambda rows: track(rows, description="Exporting", console=console),
+    format_row = format_by_name(format_)
+    if images is not None and not images.is_dir():
+        raise SettingsError(f"There is no folder {images}.", remedy="Correct --images.")
+    path = Path(source)
+    is_file = path.suffix.lower() == ".json"
+    if is_file and not path.is_file():
+        raise FileFormatError(f"There is no file {path}.", remedy="Correct the path.")
+    opened = None if is_file else context(data_dir)
+    project_id, total = (0, None) if opened is None else _find(opened, source)
+    settings = ProjectSettings() if opened is None else _settings_of(opened, project_id)
+    options = ExportOptions(
+        spacing_mm=parse_spacing(spacing) if spacing is not None else None,
+        polygons=_polygon_style(polygons),
+        annotators=_policy(annotators) if annotators else settings.annotator_policy,
+        reading=read_settings_of(settings) if opened else ReadSettings(),
     )
-    console.print(f"[green]{report.done} cases written[/green] to {out}")
-    for item in report.left_out:
-        console.print(f"[yellow]left out[/yellow] {item.message}", highlight=False)
+    with progress("Exporting", total) as on_task:
+        request = ExportRequest(
+            format_row, out, options, images, label_config, model_version, on_task
+        )
+        if opened is None:
+            report = export_file(path, request)
+        else:
+            report = export_project(opened, project_id, request)
+    print_report(report, "tasks", out)
+
+
+def _find(opened: AppContext, project: str) -> tuple[int, int]:
+    info = opened.label_studio.find_project(project)
+    return info.id, info.task_number
+
+
+def _settings_of(opened: AppContext, project_id: int) -> ProjectSettings:
+    """The project's settings; the defaults when it is not connected."""
+    with opened.store.begin() as session:
+        row = session.get(ProjectRow, project_id)
+        return ProjectSettings.model_validate(row.settings if row else {})
+
+
+def _policy(name: str) -> AnnotatorPolicy:
+    for policy in POLICIES:
+        if policy == name:
+            return policy
+    raise SettingsError(
+        f"--annotators is {name!r}.", remedy=f"Choose one of {', '.join(POLICIES)}."
+    )
+
+
+def _polygon_style(name: str) -> PolygonStyle:
+    styles: tuple[PolygonStyle, ...] = get_args(PolygonStyle)
+    for style in styles:
+        if style == name:
+            return style
+    raise SettingsError(f"--polygons is {name!r}.", remedy="Choose exact or drawn.")

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import typer
 
-from backend.cli import actions, demo, export, projects, stack
+from backend.cli import actions, agreement, demo, export, import_, projects, stack
 from backend.cli.shared import console, error_console, settings
 from domain.errors import NnloopError
 
@@ -22,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for module in (stack, projects, actions, export, demo):
+for module in (stack, projects, actions, export, import_, demo, agreement):
     module.register(app)
 
 

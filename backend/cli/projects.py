@@ -46,6 +46,18 @@ def connect(
     min_region_area: Annotated[
         float | None, typer.Option(help="Smaller predicted parts (pixels) are not pushed.")
     ] = None,
+    annotator_policy: Annotated[
+        str | None,
+        typer.Option(help="latest, ground_truth_first, union, majority or staple."),
+    ] = None,
+    label_priority: Annotated[
+        list[str] | None,
+        typer.Option(help="Label on top where regions overlap; repeat for the next; '' for none."),
+    ] = None,
+    keypoints: Annotated[str | None, typer.Option(help="disc or leave_out.")] = None,
+    line_width: Annotated[
+        float | None, typer.Option(help="Width of open vectors, in pixels.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the training.")] = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -65,6 +77,10 @@ def connect(
         "gate_margin": gate_margin,
         "group_key": group_key,
         "min_region_area_px": min_region_area,
+        "annotator_policy": annotator_policy,
+        "label_priority": tuple(filter(None, label_priority)) if label_priority else None,
+        "keypoints": keypoints,
+        "line_width_px": line_width,
         "seed": seed,
     }
     overrides = {name: value for name, value in given.items() if value is not None}

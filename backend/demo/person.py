@@ -8,9 +8,10 @@ import numpy as np
 
 from backend.demo.annotator import annotate, correct
 from backend.label_studio import LabelStudioClient, PredictionRow, ServedTask
-from converters.label_studio import annotation_to_shapes, regions_to_result
+from converters.label_studio import annotation_to_shapes
+from converters.results import regions_to_result
 from domain.annotation import Annotation, Region
-from domain.geometry import LabelMap
+from domain.geometry import LabelMap, Polygon
 from domain.labels import LabelConfig
 
 
@@ -64,8 +65,9 @@ class Person:
             self._size_hw(prediction.task_id),
         )
         return tuple(
-            Region(id=str(i), class_index=class_index, polygons=(polygon,))
-            for i, (class_index, polygon) in enumerate(shapes)
+            Region(id=str(i), class_index=class_index, polygons=(shape,))
+            for i, (class_index, shape) in enumerate(shapes)
+            if isinstance(shape, Polygon)  # not a sliver that covers no pixel's centre
         )
 
     def _submit(

@@ -105,6 +105,10 @@ class Predictions(Calls):
         answer = self._connection.json("GET", path)
         return {str(version): int(count) for version, count in answer.items()}
 
+    def delete_prediction(self, prediction_id: int) -> None:
+        """Deletes one prediction."""
+        self._connection.json("DELETE", f"/api/predictions/{prediction_id}/")
+
     def delete_model_version(self, project_id: int, version: str) -> int:
         """Deletes every prediction of a version (4 s per 1,000); returns how many there were."""
         answer = self._connection.json(

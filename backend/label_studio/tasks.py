@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +85,30 @@ class Tasks(Calls):
             "GET", f"/api/tasks/{task_id}/", params={"resolve_uri": "false"}
         )
         return _task(row, int(row["project"]))
+
+    def existing_tasks(self, project_id: int, task_ids: Collection[int]) -> set[int]:
+        """Those of some tasks that the project still has. Close ids take few calls."""
+        found: set[int] = set()
+        if not task_ids:
+            return found
+        wanted, last = set(task_ids), max(task_ids)
+        for rows in task_pages(self._connection, project_id, ["id"], after_id=min(task_ids) - 1):
+            ids = [int(row["id"]) for row in rows]
+            found.update(wanted.intersection(ids))
+            if ids[-1] >= last:
+                break
+        return found
+
+    def uploaded_tasks(self, project_id: int, names: Collection[str]) -> dict[str, list[int]]:
+        """Ids of the tasks made by uploading files of these names, by name, oldest first."""
+        stored = {plain_name(name): name for name in names}
+        found: dict[str, list[int]] = {}
+        for rows in task_pages(self._connection, project_id, ("id", "file_upload")):
+            for row in rows:
+                name = stored.get(str(row["file_upload"]).partition("-")[2])
+                if name is not None:
+                    found.setdefault(name, []).append(int(row["id"]))
+        return found
 
     def delete_task(self, task_id: int) -> None:
         """Deletes a task and its annotations."""

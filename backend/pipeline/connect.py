@@ -16,6 +16,7 @@ from backend.settings import ProjectSettings
 from backend.store.models import ProjectRow
 from converters.label_config import parse_label_config
 from domain.errors import SettingsError
+from domain.labels import LabelConfig
 
 TITLE = "nnloop"
 VIEW_TITLE = "Most uncertain first"
@@ -54,6 +55,7 @@ def connect(context: AppContext, project: str | int, overrides: Mapping[str, Any
     with context.store.begin() as session:
         row = session.get(ProjectRow, info.id)
         settings = _merged(row.settings if row else {}, overrides)
+        _check_priority(settings, config)
         was_known = row is not None
         if row is None:
             row = ProjectRow(id=info.id)
@@ -70,6 +72,15 @@ def connect(context: AppContext, project: str | int, overrides: Mapping[str, Any
     client.ensure_uncertainty_view(info.id, VIEW_TITLE)
     context.queue.ensure(JobName.SYNC, info.id)
     return ConnectReport(info.id, info.title, config.class_values, settings, url, was_known)
+
+
+def _check_priority(settings: ProjectSettings, config: LabelConfig) -> None:
+    unknown = [n for n in settings.label_priority if config.group.class_by_value(n) is None]
+    if unknown:
+        raise SettingsError(
+            f"label_priority names {unknown[0]!r}, which the labelling interface lacks.",
+            remedy=f"Its labels are {', '.join(config.class_values)}.",
+        )
 
 
 def _merged(stored: Mapping[str, Any], overrides: Mapping[str, Any]) -> ProjectSettings:

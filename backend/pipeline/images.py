@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from backend.label_studio import LabelStudioClient
 from backend.store.models import TaskRow
-from converters.images import read_image
+from converters.images import read_image, without_empty_color
 from domain.errors import ImageError
 from domain.labels import LabelConfig
 
@@ -38,12 +37,4 @@ def load_image(client: LabelStudioClient, task: TaskRow, config: LabelConfig) ->
         ImageError: The image is missing, refused, or no image.
     """
     data = client.fetch_image(image_uri(task, config), task.id, task.project_id)
-    image = read_image(data, task.id)
-    # Many exporters save grey scans as RGB; one such file must not make the project a colour one.
-    if (
-        image.ndim == 3
-        and np.array_equal(image[..., 0], image[..., 1])
-        and np.array_equal(image[..., 1], image[..., 2])
-    ):
-        return np.ascontiguousarray(image[..., 0])
-    return image
+    return without_empty_color(read_image(data, task.id))

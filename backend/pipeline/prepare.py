@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
+from backend.pipeline.annotations import label_map_of, read_settings_of
 from backend.pipeline.context import AppContext
 from backend.pipeline.images import image_uri, load_image
 from backend.settings import ProjectSettings
@@ -13,8 +14,7 @@ from backend.store import cases as case_store
 from backend.store import projects, snapshots
 from backend.store.models import AnnotationRow, CaseRow, FoldRow, ProjectRow, RunRow, TaskRow
 from converters.label_config import parse_label_config
-from converters.label_studio import annotation_to_label_map
-from domain.annotation import Annotation, LeftOut
+from domain.annotation import LeftOut
 from domain.case import Manifest, ManifestEntry, case_id_of_task, content_hash
 from domain.errors import NotEnoughCasesError, TaskError
 from domain.labels import LabelConfig
@@ -35,10 +35,15 @@ class _ColorFound(Exception):  # noqa: N818 - a signal, not an error
 
 @dataclass(frozen=True)
 class _Source:
-    """A labelled task with the annotation that counts."""
+    """A labelled task with the annotations that count, oldest first."""
 
     task: TaskRow
-    annotation: AnnotationRow
+    annotations: tuple[AnnotationRow, ...]
+
+    @property
+    def content_hash(self) -> str:
+        """Of all its annotations."""
+        return snapshots.hash_of(self.annotations)
 
 
 def preset_of(settings: ProjectSettings) -> Preset:
@@ -57,20 +62,26 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
     with context.store.begin() as session:
         run = session.get_one(RunRow, run_id)
         project = projects.get(session, run.project_id)
+        settings = ProjectSettings.model_validate(run.settings)
         sources = [
-            _Source(task, annotation)
-            for task, annotation in snapshots.current_annotations(session, run.project_id)
+            _Source(task, annotations)
+            for task, annotations in snapshots.chosen_annotations(
+                session, run.project_id, settings.annotator_policy
+            )
         ]
         skipped = snapshots.skipped_tasks(session, run.project_id)
-    settings = ProjectSettings.model_validate(run.settings)
     preset = preset_of(settings)
     config = parse_label_config(project.label_config)
     try:
         n_channels = project.n_channels or 1
-        files, left_out = _write_cases(context, project, config, sources, n_channels, beat)
+        files, left_out = _write_cases(
+            context, project, config, sources, settings, n_channels, beat
+        )
     except _ColorFound:
         n_channels = 3
-        files, left_out = _write_cases(context, project, config, sources, n_channels, beat)
+        files, left_out = _write_cases(
+            context, project, config, sources, settings, n_channels, beat
+        )
     left_out.extend(
         LeftOut(task_id, "skipped", f"Task {task_id} was skipped by its annotator.")
         for task_id in skipped
@@ -117,6 +128,7 @@ def _write_cases(
     project: ProjectRow,
     config: LabelConfig,
     sources: list[_Source],
+    settings: ProjectSettings,
     n_channels: int,
     beat: Beat,
 ) -> tuple[dict[str, CaseFiles], list[LeftOut]]:
@@ -129,7 +141,7 @@ def _write_cases(
         beat()
         case_id = case_id_of_task(source.task.id)
         try:
-            source_hash = _source_hash(source, config, n_channels)
+            source_hash = _source_hash(source, config, settings, n_channels)
             row = known.get(case_id)
             image_png, label_png = workspace.image_png(case_id), workspace.label_png(case_id)
             if (
@@ -144,8 +156,8 @@ def _write_cases(
             if image.ndim == 3 and n_channels == 1:
                 raise _ColorFound
             size_hw = (int(image.shape[0]), int(image.shape[1]))
-            label_map, regions_left_out = annotation_to_label_map(
-                _annotation(source.annotation), config, size_hw
+            label_map, regions_left_out = label_map_of(
+                source.annotations, config, size_hw, settings
             )
             left_out.extend(regions_left_out)
             written = write_case(workspace, case_id, image, label_map, n_channels=n_channels)
@@ -168,20 +180,20 @@ def _write_cases(
     return files, left_out
 
 
-def _source_hash(source: _Source, config: LabelConfig, n_channels: int) -> str:
+def _source_hash(
+    source: _Source, config: LabelConfig, settings: ProjectSettings, n_channels: int
+) -> str:
     return content_hash(
         [
-            source.annotation.content_hash,
+            source.content_hash,
             image_uri(source.task, config),
-            config.group.from_name,
+            [control.name for control in config.group.controls],
             list(config.class_values),
+            settings.annotator_policy,
+            astuple(read_settings_of(settings)),
             n_channels,
         ]
     )
-
-
-def _annotation(row: AnnotationRow) -> Annotation:
-    return Annotation(id=row.id, task_id=row.task_id, result=row.result)
 
 
 def _manifest(
@@ -204,8 +216,9 @@ def _manifest(
             ManifestEntry(
                 case_id=case_id_of_task(source.task.id),
                 task_id=source.task.id,
-                annotation_id=source.annotation.id,
-                content_hash=source.annotation.content_hash,
+                annotation_id=source.annotations[-1].id,
+                annotation_ids=tuple(annotation.id for annotation in source.annotations),
+                content_hash=source.content_hash,
                 group=groups[source.task.id],
                 fold=folds[groups[source.task.id]],
             )

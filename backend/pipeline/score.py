@@ -17,7 +17,7 @@ from backend.queue import stop_requested
 from backend.store import predictions, projects, runs
 from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
 from converters.label_config import parse_label_config
-from converters.label_studio import regions_to_result, validate_prediction
+from converters.results import regions_to_result, validate_prediction
 from converters.vectorize import probabilities_to_regions
 from domain.errors import PredictionError, TaskError
 from domain.labels import LabelConfig

@@ -46,16 +46,19 @@ def decide(labelled: int, changed: int, settings: ProjectSettings, *, has_run: b
 def evaluate(session: Session, project_id: int) -> Decision:
     """``decide`` on what the store holds now."""
     project = projects.get(session, project_id)
+    settings = projects.settings_of(project)
     current = {
-        task.id: (annotation.id, annotation.content_hash)
-        for task, annotation in snapshots.current_annotations(session, project_id)
+        task.id: (annotations[-1].id, snapshots.hash_of(annotations))
+        for task, annotations in snapshots.chosen_annotations(
+            session, project_id, settings.annotator_policy
+        )
     }
     last = runs.last_run(session, project_id)
     trained = _candidates_of(last)
     changed = sum(
         1 for key in current.keys() | trained.keys() if current.get(key) != trained.get(key)
     )
-    return decide(len(current), changed, projects.settings_of(project), has_run=last is not None)
+    return decide(len(current), changed, settings, has_run=last is not None)
 
 
 def start_if_due(session: Session, project_id: int) -> RunRow | None:
@@ -73,8 +76,10 @@ def start(session: Session, project_id: int, reason: str) -> RunRow | None:
     run = runs.create_run(session, project_id, reason, settings.model_dump(mode="json"))
     if run is not None:
         run.candidates = {
-            str(task.id): [annotation.id, annotation.content_hash]
-            for task, annotation in snapshots.current_annotations(session, project_id)
+            str(task.id): [annotations[-1].id, snapshots.hash_of(annotations)]
+            for task, annotations in snapshots.chosen_annotations(
+                session, project_id, settings.annotator_policy
+            )
         }
     return run
 

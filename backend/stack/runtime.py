@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psutil
 
+from converters.files import read_json, write_json
 from domain.errors import StackError
-from training.files import read_json, write_json
 
 _FILE = "running.json"
 

@@ -11,6 +11,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from backend.store.models import AnnotationRow, TaskRow
+from converters.agreement import AnnotatorPolicy, choose
 from domain.annotation import Annotation, Task
 from domain.case import content_hash
 from domain.status import TaskState
@@ -132,11 +133,10 @@ def counts(session: Session, project_id: int) -> dict[TaskState, int]:
     return {state: found.get(state, 0) for state in TaskState}
 
 
-def current_annotations(session: Session, project_id: int) -> list[tuple[TaskRow, AnnotationRow]]:
-    """(task, annotation to train on) of every labelled task, ordered by task.
-
-    Of several submitted annotations the newest counts.
-    """
+def submitted_annotations(
+    session: Session, project_id: int
+) -> list[tuple[TaskRow, tuple[AnnotationRow, ...]]]:
+    """(task, its submitted annotations, oldest first) of every labelled task, ordered by task."""
     query = (
         select(TaskRow, AnnotationRow)
         .join(AnnotationRow, AnnotationRow.task_id == TaskRow.id)
@@ -148,10 +148,27 @@ def current_annotations(session: Session, project_id: int) -> list[tuple[TaskRow
         )
         .order_by(TaskRow.id, AnnotationRow.updated_at, AnnotationRow.id)
     )
-    newest: dict[int, tuple[TaskRow, AnnotationRow]] = {}
+    found: dict[int, tuple[TaskRow, list[AnnotationRow]]] = {}
     for task, annotation in session.execute(query):
-        newest[task.id] = (task, annotation)
-    return list(newest.values())
+        found.setdefault(task.id, (task, []))[1].append(annotation)
+    return [(task, tuple(annotations)) for task, annotations in found.values()]
+
+
+def chosen_annotations(
+    session: Session, project_id: int, policy: AnnotatorPolicy
+) -> list[tuple[TaskRow, tuple[AnnotationRow, ...]]]:
+    """(task, the annotations the policy needs, oldest first) of every labelled task."""
+    return [
+        (task, choose(annotations, policy))
+        for task, annotations in submitted_annotations(session, project_id)
+    ]
+
+
+def hash_of(annotations: Sequence[AnnotationRow]) -> str:
+    """Content hash over the annotations behind one case; of a single one its own."""
+    if len(annotations) == 1:
+        return annotations[0].content_hash
+    return content_hash([[a.id, a.content_hash] for a in annotations])
 
 
 def skipped_tasks(session: Session, project_id: int) -> list[int]:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from converters.label_config import parse_label_config
+from converters.region_types import LABELS_TYPE
 from domain.errors import PredictionError
 from domain.labels import LabelConfig
 
@@ -28,10 +29,12 @@ def check_labels(xml: str, version: str, results: Iterable[list[dict[str, Any]]]
     """
     group = _parsed(xml).group
     known = {*_parsed(xml).class_values}
+    drawing = {(c.name, c.to_name, c.region_type) for c in group.controls}
+    naming = {(c.labels_name, c.to_name, LABELS_TYPE) for c in group.controls if c.labels_name}
     for region in (region for result in results for region in result):
         control = region.get("from_name"), region.get("to_name"), region.get("type")
-        labels = region.get("value", {}).get(group.region_type, [])
-        if control != (group.from_name, group.to_name, group.region_type):
+        labels = region.get("value", {}).get(region.get("type"), [])
+        if control not in drawing | naming:
             raise _misfit(version, f"the control {region.get('from_name')!r}")
         if not known.issuperset(labels):
             raise _misfit(version, f"the label {min(set(labels) - known)!r}")

@@ -21,10 +21,10 @@ import numpy as np
 import psutil
 import torch
 
+from converters.files import read_json, write_json
 from domain.errors import NnloopError, TrainingError
 from training.cases import read_image
 from training.evaluation import mean_over_cases, named_dice
-from training.files import read_json, write_json
 from training.folds import ERROR, LATEST, PROGRESS, RESULT, FoldSpec
 from training.nnunet.predictor import FoldPredictor
 from training.nnunet.trainer import LoopTrainer, make_trainer

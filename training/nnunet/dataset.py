@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+from converters.files import read_json, write_json
 from domain.case import content_hash
 from domain.errors import NotEnoughCasesError, TrainingError
 from training.cases import CaseFiles, read_image
-from training.files import read_json, write_json
 from training.nnunet.plans import CONFIGURATION, dataset_json, make_plans
 from training.presets import Preset
 from training.workspace import Workspace

@@ -17,9 +17,9 @@ from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner
 )
 from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
 
+from converters.files import read_json, write_json
 from domain.errors import TrainingError
 from training.cases import CaseFiles
-from training.files import read_json, write_json
 from training.nnunet.environment import project_roots
 from training.presets import Preset
 from training.workspace import Workspace

@@ -20,10 +20,10 @@ from nnunetv2.inference.sliding_window_prediction import (
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+from converters.files import read_json
 from domain.errors import PredictionError, TrainingError
 from domain.prediction import FoldProbabilities
 from training.cases import with_channels
-from training.files import read_json
 from training.folds import FINAL
 from training.nnunet.plans import CONFIGURATION
 from training.versions import read_version

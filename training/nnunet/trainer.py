@@ -14,7 +14,7 @@ import torch
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from training.files import replace_with
+from converters.files import replace_with
 from training.folds import FINAL, LATEST, PROGRESS, EpochProgress, FoldSpec
 from training.nnunet.environment import nnunet_roots
 from training.nnunet.plans import CONFIGURATION

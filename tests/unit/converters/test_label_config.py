@@ -5,7 +5,7 @@ import pytest
 
 from converters.label_config import parse_label_config
 from domain.errors import LabelConfigError
-from domain.labels import LabelClass
+from domain.labels import Control, LabelClass
 from tests.unit.converters.configs import XML
 
 IMAGE = '<Image name="image" value="$image"/>'
@@ -49,6 +49,73 @@ def test_alias_is_the_stored_name() -> None:
     assert parse_label_config(xml).class_values == ("ln",)
 
 
+def test_a_label_keeps_every_name_it_has() -> None:
+    text = 'value="Long name" alias="ln" predicted_values="boat, ship"'
+    (only,) = parse_label_config(view(IMAGE, labels('value="a"', text))).group.classes
+    assert (only.value, only.alias, only.title) == ("ln", "ln", "Long name")
+    assert only.predicted_values == ("boat", "ship")
+    assert only.names == ("ln", "Long name", "boat", "ship")
+
+
+def test_controls_of_one_image_are_one_group() -> None:
+    brush = (
+        '<BrushLabels name="b" toName="image"><Label value="b"/><Label value="a"/></BrushLabels>'
+    )
+    second = labels('"label"', '"second"')
+    group = parse_label_config(view(IMAGE, brush, LABELS, second)).group
+    assert [c.value for c in group.classes] == ["b", "a"]
+    assert group.controls == (
+        Control("b", "image", "brushlabels"),
+        Control("label", "image", "polygonlabels"),
+        Control("second", "image", "polygonlabels"),
+    )
+    # Predictions go out as polygons, by the first such control.
+    assert (group.from_name, group.region_type) == ("label", "polygonlabels")
+
+
+def test_labels_beside_bare_controls() -> None:
+    bare = '<Brush name="b" toName="image"/><Polygon name="p" toName="image"/>'
+    tag = '<Labels name="l" toName="image"><Label value="a"/><Label value="c"/></Labels>'
+    for xml in (view(IMAGE, bare, tag), view(tag, bare, IMAGE)):
+        group = parse_label_config(xml).group
+        assert [c.value for c in group.classes] == ["a", "c"]
+        assert group.controls == (
+            Control("b", "image", "brush", "l"),
+            Control("p", "image", "polygon", "l"),
+        )
+        assert (group.from_name, group.region_type) == ("p", "polygon")
+
+
+def test_labels_of_other_objects_are_not_ours() -> None:
+    text = '<Text name="t" value="$t"/><Labels name="l" toName="t"><Label value="x"/></Labels>'
+    config = parse_label_config(view(IMAGE, text, '<Rectangle name="r" toName="image"/>', LABELS))
+    assert config.class_values == ("a",)
+    assert [c.name for c in config.group.controls] == ["label"]
+
+
+def test_two_images() -> None:
+    other = '<Image name="other" value="$b"/>'
+    box = '<RectangleLabels name="box" toName="other"><Label value="b"/></RectangleLabels>'
+    xml = view(IMAGE, other, box, LABELS)
+    first = parse_label_config(xml)
+    assert (first.group.to_name, first.image_key, first.class_values) == ("other", "b", ("b",))
+    assert first.image_names == ("image", "other")
+    chosen = parse_label_config(xml, image="image")
+    assert (chosen.group.from_name, chosen.image_key) == ("label", "image")
+    with pytest.raises(LabelConfigError, match="'third'"):
+        parse_label_config(xml, image="third")
+    with pytest.raises(LabelConfigError, match="for the image 'other'"):
+        parse_label_config(view(IMAGE, other, LABELS), image="other")
+
+
+def test_deep_nesting_and_many_labels_do_not_hang() -> None:
+    deep = "<View>" * 50_000 + IMAGE + LABELS + "</View>" * 50_000
+    assert parse_label_config(deep).class_values == ("a",)
+    many = "".join(f'<Label value="c{i}"/>' for i in range(50_000))
+    with pytest.raises(LabelConfigError, match="50000 labels"):
+        parse_label_config(view(IMAGE, labels('<Label value="a"/>', many)))
+
+
 def test_tags_in_any_case_and_comments() -> None:
     xml = view(
         "<!-- <PolygonLabels/> -->",
@@ -77,7 +144,8 @@ MANY = "".join(f'<Label value="c{i}"/>' for i in range(256))
         (EXTERNAL, "document type or entities"),
         (view(LABELS), "no <Image> object"),
         (view(IMAGE), "no <PolygonLabels> control"),
-        (view(IMAGE, LABELS, labels('"label"', '"second"')), r"\('label', 'second'\)"),
+        (view(IMAGE, '<Rectangle name="r" toName="image"/>'), "no <PolygonLabels> control"),
+        (view(IMAGE, '<Labels name="r" toName="image"><Label value="a"/></Labels>'), "nor another"),
         (view(IMAGE, labels('toName="image"', 'toName="img"')), "points to 'img'"),
         (view(IMAGE, labels('toName="image"', "")), "points to ''"),
         (view(IMAGE, labels('name="label" ', "")), "has no name"),

@@ -1,26 +1,23 @@
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from converters.label_config import parse_label_config
 from converters.label_studio import (
+    ReadSettings,
     annotation_to_label_map,
     annotation_to_shapes,
-    regions_to_result,
-    validate_prediction,
 )
-from converters.rasterize import polygons_to_label_map
-from converters.vectorize import label_map_to_regions
-from domain.annotation import Annotation, Region
-from domain.errors import AnnotationError
-from domain.geometry import LabelMap, Polygon
+from converters.tasks import tasks_from_export
+from domain.annotation import Annotation
+from domain.errors import AnnotationError, LabelConfigError
+from domain.geometry import Polygon
+from domain.labels import LabelConfig
 from tests.unit.converters.configs import CONFIG
-from tests.unit.converters.shapes import blobs, label_maps, size_of
 
 SHARED = Path(__file__).resolve().parents[3].parent / "shared"
 LEFT_HALF = [[0, 0], [50, 0], [50, 100], [0, 100]]
@@ -61,6 +58,7 @@ def test_submitted_empty_is_background() -> None:
 def test_points_beyond_the_image_are_clipped() -> None:
     points = [[-20, -20], [50, -20], [50, 130], [-20, 130]]
     ((_, polygon),), _ = annotation_to_shapes(annotation(region(points)), CONFIG, (4, 8))
+    assert isinstance(polygon, Polygon)
     assert polygon.exterior.tolist() == [[0, 0], [4, 0], [4, 4], [0, 4]]
 
 
@@ -88,15 +86,17 @@ def test_without_original_size() -> None:
         (region(from_name="quality", type="choices"), "other_control", "'quality'"),
         ({"type": "relation", "from_id": "a", "to_id": "b"}, "other_control", "'relation'"),
         (region([]), "degenerate_polygon", "0 points"),
-        (region([[1, 1], [2, 2]]), "degenerate_polygon", "2 points"),
-        (region([[1, 1], [2, 5], [1, 1]]), "degenerate_polygon", "3 points"),
-        (region([[1, 1], [2, 2], [60, 60]]), "degenerate_polygon", "no area"),
+        (region([[1, 1]]), "degenerate_polygon", "1 points"),
+        (region([[1, 1], [1, 1], [1, 1]]), "degenerate_polygon", "3 points"),
         # clipped flat against the border
-        (region([[1, 101], [50, 120], [90, 105]]), "degenerate_polygon", "no area"),
+        (region([[1, 101], [50, 120], [90, 105]]), "outside_image", "outside"),
+        (region(to_name="other"), "other_image", "'other'"),
+        (region(is_positive=False), "negative_prompt", "negative"),
     ],
 )
 def test_left_out(entry: dict[str, Any], reason: str, words: str) -> None:
-    shapes, (left_out,) = annotation_to_shapes(annotation(entry), CONFIG, (400, 800))
+    config = dataclasses.replace(CONFIG, image_names=("image", "other"))
+    shapes, (left_out,) = annotation_to_shapes(annotation(entry), config, (400, 800))
     assert shapes == ()
     assert (left_out.task_id, left_out.reason) == (7, reason)
     assert words in left_out.message
@@ -116,6 +116,7 @@ def test_extra_labels_are_noted_and_the_first_counts() -> None:
         (region(value={"points": LEFT_HALF}), "unknown_label", "has no label"),
         (region(original_width=4, original_height=8), "size_mismatch", "4 x 8"),
         (region(original_width=0), "malformed_region", "size 0 x 4"),
+        (region(original_width=10**400), "malformed_region", "huge integer"),
         (region(original_height="4"), "malformed_region", "8 x '4'"),
         ("a string", "malformed_region", "number 1.*str"),
         (region(value=None), "malformed_region", "no value"),
@@ -153,81 +154,157 @@ def test_a_square_image_is_never_turned() -> None:
     assert len(annotation_to_shapes(annotation(square), CONFIG, (50, 50))[0]) == 1
 
 
-def round_trip(label_map: LabelMap, **how: Any) -> tuple[LabelMap, LabelMap]:
-    """(painted from the regions, painted from what Label Studio would hold)."""
-    size = size_of(label_map)
-    regions = label_map_to_regions(label_map, [1, 2], **how)
-    result = json.loads(json.dumps(regions_to_result(regions, CONFIG, size)))
-    assert validate_prediction(CONFIG, result, score=0.5) == []
-    here = polygons_to_label_map([(r.class_index, r.polygons[0]) for r in regions], size)
-    return here, annotation_to_label_map(annotation(*result), CONFIG, size)[0]
-
-
-@settings(max_examples=40)
-@given(label_maps())
-def test_mask_to_label_studio_to_mask_is_exact(label_map: LabelMap) -> None:
-    _, there = round_trip(label_map, tolerance_px=0)
-    np.testing.assert_array_equal(there, label_map)
-
-
-@settings(max_examples=25)
-@given(st.integers(0, 10**6), st.integers(20, 200), st.integers(20, 200))
-def test_simplified_polygons_keep_every_pixel_on_the_way(seed: int, h: int, w: int) -> None:
-    # Their edges run exactly through pixel centres now and then: the hard case.
-    here, there = round_trip(blobs(seed, (h, w), 2))
-    np.testing.assert_array_equal(there, here)
-
-
-def test_result_is_what_label_studio_stores() -> None:
-    outer = np.array([[0, 0], [8, 0], [8, 4], [0, 4]], dtype=np.float64)
-    inner = np.array([[2, 1], [4, 1], [4, 3], [2, 3]], dtype=np.float64)
-    scored = Region("", 2, (Polygon(outer, (inner,)),), score=0.25)
-    plain = Region("", 1, (Polygon(inner),))
-    first, second = regions_to_result([scored, plain], CONFIG, (4, 8), score=0.75)
-    assert first["value"]["polygonlabels"] == ["wall"]
-    assert first["value"]["closed"] is True
-    assert len(first["value"]["points"]) == 10  # one keyhole ring
-    assert first["value"]["points"][0] == [0.0, 0.0]
-    assert (first["score"], second["score"]) == (0.25, 0.75)
-    assert {k: second[k] for k in ("from_name", "to_name", "type")} == {
-        "from_name": "label",
-        "to_name": "image",
-        "type": "polygonlabels",
-    }
-    assert (second["original_width"], second["original_height"]) == (8, 4)
-    assert second["image_rotation"] == 0
-    assert second["value"]["points"] == [[25.0, 25.0], [50.0, 25.0], [50.0, 75.0], [25.0, 75.0]]
-    assert first["id"] != second["id"]
-    assert [first, second] == regions_to_result([scored, plain], CONFIG, (4, 8), score=0.75)
-    assert "score" not in regions_to_result([plain], CONFIG, (4, 8))[0]
-
-
-def test_a_class_the_configuration_lacks_is_a_fault_of_the_caller() -> None:
-    with pytest.raises(KeyError):
-        regions_to_result([_of_class(9)], CONFIG, (4, 8))
-
-
-def _of_class(class_index: int) -> Region:
-    ring = np.array([[0, 0], [2, 0], [2, 2]], dtype=np.float64)
-    return Region("", class_index, (Polygon(ring),))
-
-
-def test_validation_finds_what_an_import_would_drop() -> None:
-    good = regions_to_result([_of_class(1)], CONFIG, (4, 8))
-    assert validate_prediction(CONFIG, good, score=1.0) == []
-    assert validate_prediction(CONFIG, [], score=0.0) == []
-    assert validate_prediction(CONFIG, good, score=1.5)
-    assert validate_prediction(CONFIG, good, score=float("nan"))
-    assert validate_prediction(CONFIG, [good[0] | {"from_name": "other"}])
-    unknown = good[0] | {"value": good[0]["value"] | {"polygonlabels": ["plaque"]}}
-    assert "plaque" in validate_prediction(CONFIG, [unknown])[0]
-
-
 def recorded(name: str) -> Any:
     path = SHARED / "label-studio" / "captures" / name
     if not path.exists():
         pytest.skip(f"the recorded requests are not beside the repository: {path}")
     return json.loads(path.read_text())
+
+
+def label_map_of(
+    result: list[dict[str, Any]], config: LabelConfig, size_hw: tuple[int, int], **settings: Any
+) -> tuple[Any, list[str]]:
+    label_map, notes = annotation_to_label_map(
+        annotation(*result), config, size_hw, settings=ReadSettings(**settings)
+    )
+    return label_map, [note.reason for note in notes]
+
+
+@pytest.mark.parametrize(
+    ("points", "pixels"),
+    [
+        ([[12.5, 25], [62.5, 25]], [(1, 1), (1, 2), (1, 3), (1, 4)]),  # a line along a row
+        ([[12.5, 5], [12.5, 60], [12.5, 5]], [(0, 1), (1, 1), (2, 1)]),  # there and back
+        ([[3, 3], [9, 9], [3, 9]], [(0, 0)]),  # a triangle in the corner of one pixel
+        ([[13, 30], [13, 31], [60, 30.5]], [(1, 1), (1, 2), (1, 3), (1, 4)]),  # a needle
+    ],
+)
+def test_thin_polygons_mark_the_pixels_they_cross(
+    points: list[list[float]], pixels: list[tuple[int, int]]
+) -> None:
+    label_map, (note,) = annotation_to_label_map(annotation(region(points)), CONFIG, (4, 8))
+    assert list(zip(*np.nonzero(label_map), strict=True)) == pixels
+    assert (note.reason, note.region_id) == ("thin_marked", "r1")
+    assert f"{len(pixels)} pixels" in note.message
+
+
+@pytest.mark.parametrize("closed", [{}, {"closed": False}, {"closed": None}])
+def test_a_ring_is_closed_whatever_it_says(closed: dict[str, Any]) -> None:
+    value = {"points": LEFT_HALF, "polygonlabels": ["lumen"]} | closed
+    label_map, reasons = label_map_of([region(value=value)], CONFIG, (4, 8))
+    assert (label_map[:, :4] == 1).all()
+    assert reasons == []
+
+
+def test_a_self_crossing_ring_is_even_odd() -> None:
+    twice = [*LEFT_HALF, *LEFT_HALF]  # walked round twice: even, so nothing
+    star = [[0, 0], [100, 100], [100, 0], [0, 100]]
+    assert label_map_of([region(twice)], CONFIG, (4, 8))[1] == ["thin_marked"]
+    label_map, _ = label_map_of([region(star)], CONFIG, (40, 40))
+    assert label_map[20, 0] == label_map[20, 39] == 1
+    assert label_map[0, 20] == label_map[39, 20] == 0
+
+
+def test_priority_is_painted_last() -> None:
+    full = [[0, 0], [100, 0], [100, 100], [0, 100]]
+    wall, lumen = region(full, "wall", id="w"), region(LEFT_HALF, id="l")
+    for result in ([wall, lumen], [lumen, wall]):
+        label_map, _ = label_map_of(result, CONFIG, (4, 8), priority=("lumen", "wall"))
+        assert label_map.tolist() == [[1, 1, 1, 1, 2, 2, 2, 2]] * 4
+        label_map, _ = label_map_of(result, CONFIG, (4, 8), priority=("wall",))
+        assert (label_map == 2).all()
+    with pytest.raises(LabelConfigError, match="'plaque'"):
+        label_map_of([wall], CONFIG, (4, 8), priority=("plaque",))
+
+
+def test_the_same_region_twice() -> None:
+    other = [[50, 0], [100, 0], [100, 100], [50, 100]]
+    label_map, reasons = label_map_of(
+        [region(), region(), region(label="wall"), region(other, "wall")], CONFIG, (4, 8)
+    )
+    assert label_map.tolist() == [[1, 1, 1, 1, 2, 2, 2, 2]] * 4
+    assert reasons == ["duplicate_region", "extra_label"]
+
+
+LABELS_XML = """<View><Image name="image" value="$image"/>
+<Labels name="label" toName="image"><Label value="lumen"/><Label value="wall"/></Labels>
+<Polygon name="poly" toName="image"/><Rectangle name="box" toName="image"/>
+<Choices name="sharp" toName="image" perRegion="true"><Choice value="yes"/></Choices></View>"""
+LABELS_CONFIG = parse_label_config(LABELS_XML)
+
+
+def pair(region_id: str, label: str | None, shape: dict[str, Any], kind: str) -> list[Any]:
+    """What the editor submits in the spelling with <Labels>: every entry repeats the geometry."""
+    entry = {"id": region_id, "to_name": "image", "original_width": 8, "original_height": 4}
+    name = {"polygon": "poly", "rectangle": "box"}[kind]
+    drawn = [entry | {"from_name": name, "type": kind, "value": shape}]
+    if label is not None:
+        value = shape | {"labels": [label]}
+        drawn.append(entry | {"from_name": "label", "type": "labels", "value": value})
+    return drawn
+
+
+POLYGON = {"points": LEFT_HALF, "closed": True}
+BOX = {"x": 50, "y": 0, "width": 50, "height": 50, "rotation": 0}
+
+
+def test_labels_beside_shapes() -> None:
+    choice = {"id": "a", "from_name": "sharp", "to_name": "image", "type": "choices"}
+    result = [
+        *pair("a", "lumen", POLYGON, "polygon"),
+        choice | {"value": POLYGON | {"choices": ["yes"]}},
+        *reversed(pair("b", "wall", BOX, "rectangle")),
+    ]
+    label_map, reasons = label_map_of(result, LABELS_CONFIG, (4, 8))
+    assert label_map.tolist() == [[1] * 4 + [2] * 4] * 2 + [[1] * 4 + [0] * 4] * 2
+    assert reasons == ["other_control"]
+
+
+def test_labels_beside_shapes_that_miss_their_partner() -> None:
+    (shape,) = pair("a", None, POLYGON, "polygon")
+    with pytest.raises(AnnotationError, match="has no label") as caught:
+        label_map_of([shape], LABELS_CONFIG, (4, 8))
+    assert caught.value.reason == "unknown_label"
+    # Scripts give the label with the shape, or only the entry with the label.
+    with_label = shape | {"value": POLYGON | {"labels": ["wall"]}}
+    assert (label_map_of([with_label], LABELS_CONFIG, (4, 8))[0][:, :4] == 2).all()
+    only_label = pair("a", "wall", POLYGON, "polygon")[1]
+    assert (label_map_of([only_label], LABELS_CONFIG, (4, 8))[0][:, :4] == 2).all()
+    no_shape = only_label | {"value": {"labels": ["wall"]}}
+    assert label_map_of([no_shape], LABELS_CONFIG, (4, 8))[1] == ["no_shape"]
+
+
+def test_json_min_joins_labels_and_shapes_again() -> None:
+    frame = {"original_width": 8, "original_height": 4}
+    row = {
+        "image": "a.png",
+        "id": 3,
+        "poly": [POLYGON | frame, POLYGON | frame | {"points": [[50, 50], [100, 50], [100, 100]]}],
+        "label": [
+            POLYGON | frame | {"labels": ["lumen"]},
+            POLYGON | frame | {"points": [[50, 50], [100, 50], [100, 100]], "labels": ["wall"]},
+        ],
+        "annotator": 1,
+        "annotation_id": 9,
+    }
+    (task,) = tasks_from_export([row])
+    label_map, notes = annotation_to_label_map(task.annotations[0], LABELS_CONFIG, (4, 8))
+    assert notes == ()
+    assert (label_map[:, :4] == 1).all()
+    assert set(np.unique(label_map[:, 4:])) == {0, 2}
+
+
+def test_two_controls_are_one_group() -> None:
+    config = parse_label_config(
+        """<View><Image name="image" value="$image"/>
+        <PolygonLabels name="label" toName="image"><Label value="lumen"/></PolygonLabels>
+        <RectangleLabels name="box" toName="image"><Label value="wall"/><Label value="lumen"/>
+        </RectangleLabels></View>"""
+    )
+    box = region(from_name="box", type="rectanglelabels", value=BOX | {"rectanglelabels": ["wall"]})
+    label_map, reasons = label_map_of([region(), box | {"id": "b"}], config, (4, 8))
+    assert label_map[0].tolist() == [1, 1, 1, 1, 2, 2, 2, 2]
+    assert reasons == []
 
 
 @pytest.mark.parametrize(
@@ -247,8 +324,46 @@ def test_polygons_drawn_in_a_browser(name: str, size_hw: tuple[int, int]) -> Non
     shapes, left_out = annotation_to_shapes(annotation(*regions), config, size_hw)
     assert left_out == ()
     (_, polygon), *_ = shapes
+    assert isinstance(polygon, Polygon)
     share = np.array(regions[0]["value"]["points"]) / 100
     np.testing.assert_allclose(polygon.exterior, share * [size_hw[1], size_hw[0]], atol=1e-6)
     if name == "exif6_polygon":
         with pytest.raises(AnnotationError, match="480 x 640"):
             annotation_to_shapes(annotation(*regions), config, (480, 640))
+
+
+@pytest.mark.parametrize(
+    ("name", "area"),
+    [
+        ("PolygonLabels", 0.3785450 * 0.3797781 * 640 * 480),
+        ("RectangleLabels", 0.2848335 * 0.2844225 * 640 * 480),
+        ("EllipseLabels", np.pi * 0.2157830 * 640 * 0.2844225 * 480),
+        ("KeyPointLabels", 1),
+        ("BrushLabels", 3107),  # pixels of at least half opacity in the SDK's own decoding
+        ("BitmaskLabels", 8088),
+        # three sides of the polygon's rectangle, 3 px wide, with round ends and corners
+        ("VectorLabels", 3 * (2 * 242.27 + 182.29) + np.pi * 1.5**2),
+    ],
+)
+def test_regions_drawn_in_a_browser_have_their_areas(name: str, area: float) -> None:
+    config = parse_label_config(
+        f'<View><Image name="image" value="$image"/><{name} name="label" toName="image">'
+        f'<Label value="Lesion"/></{name}></View>'
+    )
+    regions = recorded("regions_drawn_in_browser.json")[name]
+    label_map, reasons = label_map_of(regions, config, (480, 640))
+    assert reasons == []
+    assert np.count_nonzero(label_map) == pytest.approx(area, rel=0.01, abs=0)
+
+
+def test_a_keypoint_can_be_left_out() -> None:
+    config = parse_label_config(
+        '<View><Image name="image" value="$image"/><KeyPointLabels name="label" toName="image">'
+        '<Label value="lumen"/></KeyPointLabels></View>'
+    )
+    value = {"x": 50, "y": 50, "width": 50, "keypointlabels": ["lumen"]}
+    point = region(type="keypointlabels", value=value)
+    assert label_map_of([point], config, (8, 8))[0].sum() == 12  # a disc of 4 pixels
+    label_map, reasons = label_map_of([point], config, (8, 8), keypoint="leave_out")
+    assert not label_map.any()
+    assert reasons == ["keypoint"]

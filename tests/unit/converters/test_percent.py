@@ -2,7 +2,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converters.percent import percent_to_pixels, pixels_to_percent
+from converters.percent import (
+    lengths_to_pixels,
+    percent_to_pixels,
+    pixels_to_percent,
+    point_to_pixels,
+)
 
 
 def test_percent_of_the_sides() -> None:
@@ -24,3 +29,8 @@ def test_pixels_come_back_as_the_very_same_numbers(
     point = np.array([[min(halves / 2, width), np.round(where * height, 6)]])
     back = percent_to_pixels(pixels_to_percent(point, (height, width)), (height, width))
     assert back.tolist() == point.tolist()
+
+
+def test_lengths_follow_their_own_side_and_are_not_clipped() -> None:
+    assert lengths_to_pixels(50, 50, (4, 8)) == (4.0, 2.0)
+    assert point_to_pixels(-25, 150, (4, 8)) == (-2.0, 6.0)

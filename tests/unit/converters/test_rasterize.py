@@ -7,8 +7,14 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converters.rasterize import polygon_to_mask, polygons_to_label_map
-from domain.geometry import Polygon, Ring
+from converters import rasterize
+from converters.rasterize import (
+    covers_a_pixel,
+    polygon_to_mask,
+    polygons_to_label_map,
+    shape_to_mask,
+)
+from domain.geometry import PixelMask, Polygon, Ring
 from tests.unit.converters.shapes import polygons, sizes
 
 TIE_PX = 1e-9
@@ -124,6 +130,29 @@ def test_later_paints_over_earlier() -> None:
     ]
     assert (polygons_to_label_map([(2, small), (1, big)], (4, 4)) == 1).all()
     assert polygons_to_label_map([], (2, 3)).tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
+def test_pixel_masks_are_painted_and_cut_to_the_image() -> None:
+    mask = PixelMask(1, 2, np.array([[True, False, True], [True, True, True]]))
+    assert polygons_to_label_map([(7, mask)], (2, 4)).tolist() == [[0, 0, 0, 0], [0, 0, 7, 0]]
+    assert shape_to_mask(mask, (2, 4)).sum() == 1
+    assert covers_a_pixel(mask, (2, 4))
+    assert not covers_a_pixel(mask, (1, 4))
+
+
+@given(polygons(), sizes)
+def test_covers_a_pixel_is_said_of_masks_that_are_not_empty(
+    polygon: Polygon, size_hw: tuple[int, int]
+) -> None:
+    assert covers_a_pixel(polygon, size_hw) == polygon_to_mask(polygon, size_hw).any()
+
+
+def test_batches_of_edges_give_the_same_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    polygon = Polygon(rng.uniform(-5, 65, (400, 2)))
+    whole = polygon_to_mask(polygon, (60, 60))
+    monkeypatch.setattr(rasterize, "_CROSSINGS_AT_ONCE", 7)
+    np.testing.assert_array_equal(polygon_to_mask(polygon, (60, 60)), whole)
 
 
 @pytest.mark.parametrize("n_points", [0, 1, 2])

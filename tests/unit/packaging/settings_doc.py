@@ -65,7 +65,7 @@ def _default(field: FieldInfo) -> str:
     value: Any = field.default
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
-    return "empty" if value in ("", None) else f"`{value}`"
+    return "empty" if value in ("", None, ()) else f"`{value}`"
 
 
 def _meaning(field: FieldInfo) -> str:

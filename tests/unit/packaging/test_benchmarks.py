@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import rasterize, run
+from benchmarks import geometry, rasterize, run
 
 
 @pytest.fixture
@@ -62,3 +62,26 @@ def test_both_sides_of_the_rasterizing_benchmark_do_the_same_work() -> None:
     assert ours.shape == peer.shape == rasterize.SIZE_HW
     assert set(np.unique(ours)) == set(np.unique(peer)) == {0, 1, 2}
     assert 0 < np.mean(ours != peer) < 0.01
+
+
+def test_the_geometry_benchmark_measures_both_sides_on_the_same_masks() -> None:
+    label_map = np.zeros((90, 90), dtype=np.uint8)
+    y, x = np.mgrid[:90, :90] + 0.5
+    label_map[np.hypot(x - 45, y - 45) < 35] = 1
+    label_map[np.hypot(x - 45, y - 45) < 12] = 0
+    own, peers = geometry.measure(iter([label_map]))
+    assert own["exact_without_simplification"]
+    assert own["holes_kept"]
+    assert own["parts_kept"]
+    assert own["iou_min"] >= 0.99
+    assert 0 < own["vertex_ratio"] < 1
+    assert own["vertex_ratio_external"] is None  # without the hole it never comes so far
+    assert peers["approxPolyDP_external_1"]["iou_mean"] < 0.95
+    assert peers["approxPolyDP_holes_1"]["iou_mean"] > 0.95
+    assert peers["supervision_mask_to_polygons"]["vertices_median"] > own["vertices_median"]
+
+
+def test_the_peer_is_interpolated_between_two_epsilons() -> None:
+    sweep = {0.5: geometry.Tally([0.99], [100]), 1.0: geometry.Tally([0.97], [60])}
+    assert geometry.vertices_for(0.98, sweep) == pytest.approx(80)
+    assert geometry.vertices_for(0.995, sweep) == 0

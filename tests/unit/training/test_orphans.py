@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from training.files import write_json
+from converters.files import write_json
 from training.orphans import process_record, sweep_orphans
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from converters.files import read_json, write_json
 from domain.errors import PredictionError, TrainingError
-from training.files import read_json, write_json
 from training.presets import TINY
 from training.versions import package_version, read_version
 from training.workspace import Workspace

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
 
+from converters.files import read_json
 from domain.errors import NotEnoughCasesError, TrainingError
 from training.cases import CaseFiles, write_case
-from training.files import read_json
 from training.nnunet.dataset import PreparedDataset, arrays_folder, prepare
 from training.presets import FULL, TINY, Preset
 from training.workspace import Workspace

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from training.files import link_or_copy, read_json, replace_with, write_json
+from converters.files import link_or_copy, read_json, replace_with, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

@@ -1,0 +1,77 @@
+"""agreement: how far the annotators of a project agree."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+from rich.progress import track
+from rich.table import Table
+
+from backend.cli.projects import Project
+from backend.cli.shared import AsJson, DataDir, console, context, error_console
+from backend.pipeline.agreement import AgreementReport, agreement_report
+from backend.pipeline.status import find_connected
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("agreement")(agreement)
+
+
+def agreement(project: Project, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """Compare the annotators of a project: Dice per class and pair, fresh from Label Studio.
+
+    Areas of all tasks that both annotated are added up; a dash says that neither drew the class.
+
+    Example: nnloop agreement "Carotid" --json
+    """
+    opened = context(data_dir)
+    report = agreement_report(
+        opened,
+        find_connected(opened, project),
+        progress=lambda rows: track(rows, description="Comparing", console=error_console),
+    )
+    if as_json:
+        typer.echo(json.dumps(as_value(report), indent=1))
+        return
+    if report.rows:
+        console.print(_table(report))
+    else:
+        console.print("No task has annotations of two people yet.")
+    for item in report.left_out:
+        console.print(f"[yellow]left out[/yellow] {item.message}", highlight=False)
+
+
+def as_value(report: AgreementReport) -> dict[str, object]:
+    """The report as a JSON value; areas in pixels, ``dice`` null where neither drew the class."""
+    return {
+        "tasks": report.n_tasks,
+        "pairs": [
+            {
+                "annotator_a": row.annotator_a,
+                "annotator_b": row.annotator_b,
+                "class": row.class_value,
+                "dice": row.dice,
+                "tasks": row.n_tasks,
+                "area_a_px": row.area_a_px,
+                "area_b_px": row.area_b_px,
+                "overlap_px": row.overlap_px,
+            }
+            for row in report.rows
+        ],
+        "left_out": [
+            {"task_id": item.task_id, "reason": item.reason, "message": item.message}
+            for item in report.left_out
+        ],
+    }
+
+
+def _table(report: AgreementReport) -> Table:
+    table = Table("Annotators", "Class", "Dice", "Tasks")
+    for row in report.rows:
+        dice = "-" if row.dice is None else f"{row.dice:.3f}"
+        table.add_row(
+            f"{row.annotator_a} and {row.annotator_b}", row.class_value, dice, str(row.n_tasks)
+        )
+    return table

@@ -1,0 +1,1 @@
+"""Exports from and imports into a project by Label Studio's API."""

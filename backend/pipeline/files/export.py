@@ -1,0 +1,124 @@
+"""Exports a project, or an export file without any server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from backend.pipeline.context import AppContext
+from backend.pipeline.files.project_source import ProjectImages, ProjectPredictions, ProjectTasks
+from converters.exports.exporter import Format, Needs
+from converters.exports.file_source import ExportFile
+from converters.exports.options import ExportOptions
+from converters.exports.run import Source, run_export
+from converters.image_files import FolderImages, NoImages, TaskImages
+from converters.label_config import parse_label_config
+from converters.label_config_xml import infer_label_config
+from converters.report import FilesReport
+from domain.errors import LabelConfigError
+from domain.labels import LabelConfig
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """What to write where. ``images`` is a folder of images, None: from Label Studio if at all."""
+
+    format_: Format
+    out: Path
+    options: ExportOptions
+    images: Path | None = None
+    label_config: Path | None = None
+    model_version: str | None = None
+    on_task: Callable[[], None] = lambda: None
+
+
+def export_project(context: AppContext, project_id: int, request: ExportRequest) -> FilesReport:
+    """Exports a project's tasks as Label Studio holds them now; it need not be connected.
+
+    Raises:
+        LabelConfigError: The labelling interface has no control nnloop can use.
+        LabelStudioError: Label Studio refused or did not answer.
+        PredictionError: Predictions are asked for and there is no serving version.
+        StackError: The folder can't be written.
+    """
+    client = context.label_studio
+    xml = client.project(project_id).label_config
+    config = _given_config(request) or parse_label_config(xml)
+    source: Source = ProjectTasks(client, project_id)
+    if request.format_.needs is Needs.PREDICTIONS:
+        source = ProjectPredictions(context, project_id, request.model_version)
+    images: TaskImages = ProjectImages(client, config.image_key)
+    if request.images is not None:
+        images = FolderImages(request.images, config.image_key)
+    return _run(source, config, images, request, ())
+
+
+def export_file(path: Path, request: ExportRequest) -> FilesReport:
+    """Exports the tasks of an export file (JSON, JSON_MIN); no server is asked.
+
+    Without a labelling configuration the classes are inferred from the regions, in order of
+    appearance, and the report says so.
+
+    Raises:
+        FileFormatError: The file is no export of Label Studio.
+        LabelConfigError: The configuration can't be used, or can't be inferred.
+        StackError: The folder can't be written.
+    """
+    source = ExportFile(path, request.model_version)
+    remarks: tuple[str, ...] = ()
+    config = _given_config(request)
+    if config is None and request.format_.needs is not Needs.PREDICTIONS:
+        config = parse_label_config(infer_label_config(source.tasks()))
+        names = ", ".join(f"{c.index} = {c.value}" for c in config.group.classes)
+        remarks = (
+            f"The classes were inferred from the regions, in order of appearance: {names}. "
+            "--label-config FILE.xml gives them the project's order and colours.",
+        )
+    config = config or parse_label_config(_ANY_CONFIG)
+    images: TaskImages = NoImages()
+    if request.images is not None:
+        images = FolderImages(request.images, config.image_key)
+    return _run(source, config, images, request, remarks)
+
+
+_ANY_CONFIG = (
+    '<View><Image name="image" value="$image"/><PolygonLabels name="label" toName="image">'
+    '<Label value="any"/></PolygonLabels></View>'
+)
+"""For predictions, which are written as they are."""
+
+
+def _given_config(request: ExportRequest) -> LabelConfig | None:
+    return None if request.label_config is None else read_label_config(request.label_config)
+
+
+def read_label_config(path: Path) -> LabelConfig:
+    """The labelling configuration in a file; LabelConfigError when it can't be read."""
+    try:
+        xml = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabelConfigError(
+            f"The labelling configuration {path} can't be read: {error}.",
+            remedy="Save the project's Labeling Interface code as UTF-8 in that file.",
+        ) from error
+    return parse_label_config(xml)
+
+
+def _run(
+    source: Source,
+    config: LabelConfig,
+    images: TaskImages,
+    request: ExportRequest,
+    remarks: tuple[str, ...],
+) -> FilesReport:
+    return run_export(
+        source,
+        request.format_,
+        request.out,
+        config,
+        request.options,
+        images,
+        remarks=remarks,
+        on_task=request.on_task,
+    )

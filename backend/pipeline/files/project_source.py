@@ -1,0 +1,124 @@
+"""A Label Studio project as a source of tasks and images for exports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from backend.label_studio import LabelStudioClient, PredictionRow
+from backend.pipeline.context import AppContext
+from backend.store import predictions, runs
+from backend.store.models import ProjectRow
+from converters.exports.run import SourceTask
+from converters.images import Pixels, read_image
+from domain.annotation import Task
+from domain.errors import ImageError, PredictionError
+
+_CHUNK = 250
+
+
+class ProjectTasks:
+    """The tasks of a project as they are now, read in pages."""
+
+    def __init__(self, client: LabelStudioClient, project_id: int) -> None:
+        self._client, self._project_id = client, project_id
+
+    def __iter__(self) -> Iterator[SourceTask]:
+        return (SourceTask(task) for task in self._client.iter_tasks(self._project_id))
+
+
+class ProjectPredictions:
+    """The tasks of a project with the serving version's predictions.
+
+    Those of nnloop's store where it has a serving version (also predictions not pushed yet), else
+    those Label Studio holds of the project's ``model_version``.
+
+    Args:
+        context: The process's context.
+        project_id: Which project.
+        model_version: Another version to take, as Label Studio names it; None: the serving one.
+
+    Raises:
+        PredictionError: The project has no serving version.
+    """
+
+    def __init__(
+        self, context: AppContext, project_id: int, model_version: str | None = None
+    ) -> None:
+        self._context, self._project_id = context, project_id
+        self._version_id, self.version = None, model_version or ""
+        with context.store.begin() as session:
+            if session.get(ProjectRow, project_id) is not None:
+                known = {v.name: v.id for v in runs.versions_of(session, project_id)}
+                champion = runs.champion(session, project_id)
+                if not self.version and champion is not None:
+                    self.version = champion.name
+                self._version_id = known.get(self.version)
+        self.version = self.version or context.label_studio.project(project_id).model_version
+        if not self.version:
+            raise PredictionError(
+                f"Project {project_id} has no serving version.",
+                remedy="Train one, or name one with --model-version.",
+            )
+
+    def __iter__(self) -> Iterator[SourceTask]:
+        tasks = self._context.label_studio.iter_tasks(self._project_id)
+        return self._from_label_studio(tasks) if self._version_id is None else self._stored(tasks)
+
+    def _stored(self, tasks: Iterator[Task]) -> Iterator[SourceTask]:
+        assert self._version_id is not None  # noqa: S101 - __iter__ looked
+        while chunk := list(islice(tasks, _CHUNK)):
+            with self._context.store.begin() as session:
+                found = predictions.find(session, self._version_id, [task.id for task in chunk])
+                rows = {
+                    i: self._row(row.result, row.score) for i, row in found.items() if not row.error
+                }
+            for task in chunk:
+                yield SourceTask(task, (rows[task.id],) if task.id in rows else ())
+
+    def _from_label_studio(self, tasks: Iterator[Task]) -> Iterator[SourceTask]:
+        """Tasks and predictions both come by rising task id: they are merged."""
+        held = self._context.label_studio.iter_predictions(self._project_id, self.version)
+        ahead: PredictionRow | None = next(held, None)
+        for task in tasks:
+            found: tuple[dict[str, Any], ...] = ()
+            while ahead is not None and ahead.task_id <= task.id:
+                if ahead.task_id == task.id:
+                    found = (self._row(ahead.result, ahead.score),)
+                ahead = next(held, None)
+            yield SourceTask(task, found)
+
+    def _row(self, result: list[dict[str, Any]], score: float | None) -> dict[str, Any]:
+        return {"model_version": self.version, "score": score, "result": result}
+
+
+class ProjectImages:
+    """The images of a project's tasks, fetched through Label Studio.
+
+    Their size is known only once they are fetched; an address stands for its content.
+    """
+
+    def __init__(self, client: LabelStudioClient, image_key: str) -> None:
+        self._client, self._image_key = client, image_key
+
+    def stamp(self, task: Task) -> str:
+        """The image's address; "" when the task has none."""
+        value = task.data.get(self._image_key)
+        return value if isinstance(value, str) else ""
+
+    def size_hw(self, task: Task) -> tuple[int, int] | None:
+        """Always None."""
+        return None
+
+    def read(self, task: Task) -> Pixels:
+        """Fetches and decodes the image."""
+        uri = self.stamp(task)
+        if not uri:
+            raise ImageError(
+                task.id,
+                "image_missing",
+                f"its data has no image in the field {self._image_key!r}.",
+                remedy="Import the task again with that field, or delete it.",
+            )
+        return read_image(self._client.fetch_image(uri, task.id, task.project_id), task.id)

@@ -1,0 +1,98 @@
+"""COCO's run-length encoding <-> masks.
+
+Runs go down the columns and start with background. The compressed string holds the runs as
+differences to the run before the last in 5-bit groups (pycocotools, common/maskApi.c). Written
+here because foreign files are read by it: pycocotools' C code trusts its input.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from converters.images import MAX_PIXELS
+
+
+def encode_rle(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """(height, width) bool -> COCO's compressed RLE: ``{"size": [h, w], "counts": str}``."""
+    flat = mask.ravel(order="F")
+    edges = np.flatnonzero(np.diff(flat)) + 1
+    runs = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
+    if flat.size and flat[0]:
+        runs.insert(0, 0)
+    text = bytearray()
+    for i, run in enumerate(runs):
+        number = run - runs[i - 2] if i > 2 else run
+        while True:
+            group = number & 0x1F
+            number >>= 5
+            is_last = number == (-1 if group & 0x10 else 0)
+            text.append((group if is_last else group | 0x20) + 48)
+            if is_last:
+                break
+    return {"size": [int(n) for n in mask.shape], "counts": text.decode("ascii")}
+
+
+def decode_rle(rle: Any, size_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """COCO's RLE, compressed or as a list of runs, -> (height, width) bool.
+
+    Args:
+        rle: What the file holds.
+        size_hw: The image's size; the RLE must have it too.
+
+    Raises:
+        ValueError: It is no RLE of this size; the message says why.
+    """
+    height, width = size_hw
+    if not isinstance(rle, dict) or rle.get("size") != [height, width]:
+        size = rle.get("size") if isinstance(rle, dict) else None
+        raise ValueError(f"its RLE has the size {size!r}, the image {[height, width]}")
+    if height * width > MAX_PIXELS:
+        raise ValueError(f"it has more than {MAX_PIXELS:,} pixels")
+    counts = rle.get("counts")
+    if isinstance(counts, str):
+        runs = _runs_of(counts, limit=height * width)
+    elif isinstance(counts, list) and all(type(n) is int for n in counts):
+        runs = counts
+    else:
+        raise ValueError("its RLE has no counts")
+    if any(n < 0 or n > height * width for n in runs) or sum(runs) != height * width:
+        raise ValueError(f"the runs of its RLE do not add up to {height * width:,} pixels")
+    values = np.arange(len(runs)) % 2 == 1
+    return np.repeat(values, runs).reshape((height, width), order="F")
+
+
+def polygons_to_rle(polygons: list[list[float]], size_hw: tuple[int, ...]) -> dict[str, Any]:
+    """How pycocotools reads polygons (flat lists x, y, ... in pixels), in encode_rle's form."""
+    # Imported here: only COCO exports need it.
+    from pycocotools import mask as coco_mask
+
+    height, width = size_hw
+    merged = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+    return {"size": [height, width], "counts": merged["counts"].decode("ascii")}
+
+
+def _runs_of(text: str, limit: int) -> list[int]:
+    runs: list[int] = []
+    number = shift = 0
+    for char in text:
+        value = ord(char) - 48
+        if not 0 <= value < 64 or shift > 40:
+            raise ValueError(f"its RLE holds {char!r}, which no RLE has there")
+        number |= (value & 0x1F) << shift
+        shift += 5
+        if value & 0x20:
+            continue
+        if value & 0x10:
+            number -= 1 << shift
+        if len(runs) > 2:
+            number += runs[-2]
+        if not 0 <= number <= limit:
+            raise ValueError("its RLE has a run that leaves the image")
+        runs.append(number)
+        number = shift = 0
+    if shift:
+        raise ValueError("its RLE is cut short")
+    return runs

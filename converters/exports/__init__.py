@@ -1,0 +1,1 @@
+"""Annotations -> files: one module per format, one row per format in ``formats.FORMATS``."""

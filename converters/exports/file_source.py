@@ -1,0 +1,117 @@
+"""An export file of Label Studio as a source of tasks, one in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from converters.exports.run import SourceTask
+from converters.json_stream import MAX_PIECE_BYTES, Piece, iter_json
+from converters.tasks import tasks_from_export
+from domain.annotation import LeftOut, Task
+from domain.errors import FileFormatError, TaskError
+
+
+class ExportFile:
+    """Reads JSON, JSON_MIN and the API's lists of tasks. May be read several times.
+
+    Args:
+        path: The file.
+        model_version: Of several predictions the one of this version counts; None: the newest.
+    """
+
+    def __init__(self, path: Path, model_version: str | None = None) -> None:
+        self.path, self._model_version = path, model_version
+
+    def __iter__(self) -> Iterator[SourceTask | LeftOut]:
+        """Tasks in the file's order; a row that can't be read is a LeftOut in its place.
+
+        Raises:
+            FileFormatError: The file is no JSON, or is cut short.
+        """
+        reading = _Reading(self.path)
+        for task in tasks_from_export(reading.rows(), on_error=reading.note):
+            yield from reading.take_faults()
+            rows = reading.predictions.pop(task.id, [])
+            yield SourceTask(task, _chosen(rows, self._model_version))
+        yield from reading.take_faults()
+
+    def tasks(self) -> Iterator[Task]:
+        """The tasks alone."""
+        return (entry.task for entry in self if isinstance(entry, SourceTask))
+
+
+class _Reading:
+    """One pass over the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.predictions: dict[int, list[dict[str, Any]]] = {}
+        self._faults: list[LeftOut] = []
+        self._place = ""
+        self._fault: FileFormatError | None = None
+        self._position = 0
+
+    def rows(self) -> Iterator[Any]:
+        """The rows of the file. A faulty one is None, which no reader takes for a task."""
+        members: dict[str, Any] = {}
+        size = 0
+        for piece in iter_json(self._path, into=("tasks",)):
+            self._place, self._fault = piece.place, None
+            if piece.key and not piece.group:
+                # An object that is not a list of tasks: a single task, or a webhook's body.
+                size += len(piece.raw)
+                if size > MAX_PIECE_BYTES:
+                    raise FileFormatError(
+                        f"{piece.place}: the file is one object of more than "
+                        f"{MAX_PIECE_BYTES // 1024**2} MB, not a list of tasks.",
+                        remedy="Export the project as JSON.",
+                    )
+                members[piece.key] = piece.parse()
+                continue
+            yield self._row(piece)
+        if members and not self._position:
+            self._place = f"the object in {self._path.name}"
+            self._keep_predictions(members, 1)
+            task, annotation = members.get("task"), members.get("annotation")
+            if isinstance(task, dict) and isinstance(annotation, dict):
+                yield {**task, "annotations": [annotation]}
+            else:
+                yield members
+
+    def note(self, error: TaskError) -> None:
+        """Keeps a row that was no task, with its place in the file."""
+        what = str(self._fault) if self._fault else f"{error} See {self._place}."
+        self._faults.append(LeftOut(error.task_id, error.reason, what))
+
+    def take_faults(self) -> list[LeftOut]:
+        """The rows left out since the last call."""
+        taken, self._faults = self._faults, []
+        return taken
+
+    def _row(self, piece: Piece) -> Any:
+        self._position += 1
+        try:
+            row = piece.parse()
+        except FileFormatError as error:
+            self._fault = error
+            return None
+        if isinstance(row, dict):
+            self._keep_predictions(row, self._position)
+        return row
+
+    def _keep_predictions(self, row: dict[str, Any], position: int) -> None:
+        found = row.get("predictions")
+        task_id = row.get("id", position)
+        if isinstance(found, list) and isinstance(task_id, int):
+            usable = [p for p in found if isinstance(p, dict) and isinstance(p.get("result"), list)]
+            if usable:
+                self.predictions[task_id] = usable
+
+
+def _chosen(rows: list[dict[str, Any]], model_version: str | None) -> tuple[dict[str, Any], ...]:
+    """The newest prediction of the version, or of all."""
+    if model_version is not None:
+        rows = [row for row in rows if row.get("model_version") == model_version]
+    return tuple(rows[-1:])

@@ -1,0 +1,137 @@
+"""ExportItem: one task as the formats see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from converters.agreement import choose, combine
+from converters.contours import positive_parts
+from converters.exports.options import ExportOptions
+from converters.images import Pixels
+from converters.label_studio import Shapes, annotation_to_shapes
+from converters.rasterize import polygons_to_label_map
+from domain.annotation import Annotation, LeftOut, Task
+from domain.errors import AnnotationError, TaskError
+from domain.geometry import LabelMap
+from domain.labels import LabelConfig
+
+
+class ExportItem:
+    """A task, the annotations that count, and its image when the format asks for it.
+
+    ``stem`` is a file name without ending that no other task of this export has; ``image_name``
+    the image's own file name; ``size_hw`` (height, width) in pixels, EXIF applied. What a format
+    leaves out goes to ``notes``.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        config: LabelConfig,
+        options: ExportOptions,
+        *,
+        stem: str,
+        image_name: str,
+        size_hw: tuple[int, int],
+        read_image: Callable[[], Pixels] | None = None,
+        predictions: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        self.task, self.config, self.options = task, config, options
+        self.stem, self.image_name, self.size_hw = stem, image_name, size_hw
+        self.predictions = tuple(predictions)
+        self.notes: list[LeftOut] = []
+        self._read_image = read_image
+
+    @cached_property
+    def image(self) -> Pixels | None:
+        """(height, width) or (height, width, 3) uint8 or uint16; None when there is none.
+
+        Raises:
+            ImageError: It is missing, refused or no image.
+        """
+        return self._read_image() if self._read_image is not None else None
+
+    @property
+    def pixels(self) -> Pixels:
+        """``image`` of a format that can't do without."""
+        assert self.image is not None, "the format must declare that it needs pixels"  # noqa: S101
+        return self.image
+
+    @property
+    def submitted(self) -> tuple[Annotation, ...]:
+        """Every annotation that is no skip, oldest first."""
+        return submitted(self.task)
+
+    @cached_property
+    def chosen(self) -> tuple[Annotation, ...]:
+        """The annotations that the policy takes the mask from, oldest first."""
+        return choose(self.submitted, self.options.annotators)
+
+    @cached_property
+    def label_map(self) -> LabelMap:
+        """(height, width) uint8 by the policy on annotators.
+
+        Raises:
+            AnnotationError: No annotation can be used.
+        """
+        found = [polygons_to_label_map(s, self.size_hw) for _, s in self._shapes_of(self.chosen)]
+        return combine(found, self.options.annotators, len(self.config.group.classes))
+
+    def shapes(self) -> Shapes:
+        """(class integer, shape) of every region in painting order, by the policy on annotators.
+
+        Of one annotation the shapes as they were drawn, overlaps kept; of several the outlines of
+        the combined label map.
+
+        Raises:
+            AnnotationError: No annotation can be used.
+        """
+        if len(self.chosen) == 1:
+            return self._shapes_of(self.chosen)[0][1]
+        label_map = self.label_map
+        ones = np.ones(label_map.shape, dtype=np.float32)
+        return tuple(
+            (label_class.index, part)
+            for label_class in self.config.group.classes
+            for part in positive_parts(ones, label_map == label_class.index)
+        )
+
+    def all_shapes(self) -> list[tuple[Annotation, Shapes]]:
+        """The shapes of every submitted annotation; one that can't be used is noted.
+
+        Raises:
+            AnnotationError: None can be used.
+        """
+        return self._shapes_of(self.submitted)
+
+    def _shapes_of(self, annotations: Sequence[Annotation]) -> list[tuple[Annotation, Shapes]]:
+        found = []
+        faults: list[AnnotationError] = []
+        for annotation in annotations:
+            try:
+                shapes, notes = annotation_to_shapes(
+                    annotation, self.config, self.size_hw, settings=self.options.reading
+                )
+            except AnnotationError as error:
+                faults.append(error)
+                continue
+            self.notes.extend(notes)
+            found.append((annotation, shapes))
+        if faults and not found:
+            raise faults[-1]
+        self.notes.extend(left_out(error) for error in faults)
+        return found
+
+
+def submitted(task: Task) -> tuple[Annotation, ...]:
+    """Every annotation of a task that is no skip, oldest first."""
+    return tuple(a for a in task.annotations if not a.was_cancelled)
+
+
+def left_out(error: TaskError) -> LeftOut:
+    """The error as an entry of the report."""
+    return LeftOut(error.task_id, error.reason, f"{error} {error.remedy}".strip())

@@ -1,0 +1,95 @@
+"""NIfTI: 2D images and labels as pseudo-3D volumes of one slice."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from converters.exports.exporter import Format, Needs, Records, Written
+from converters.exports.item import ExportItem
+from converters.exports.masks import CLASSES, class_integers
+from converters.exports.options import ExportOptions
+from converters.files import write_bytes, write_json
+from domain.labels import LabelConfig
+
+_THICKNESS_MM = 1.0
+_GZIP_LEVEL = 6
+
+
+class Nifti:
+    """labels/NAME.nii.gz, and images/NAME_0000.nii.gz where the image is there.
+
+    Arrays are (height, width, 1): the first axis runs down the rows of the image, the second along
+    its columns. A colour image gives one file per channel (_0000 red, _0001 green, _0002 blue).
+    """
+
+    def __init__(self, out: Path, config: LabelConfig, options: ExportOptions) -> None:
+        self._out, self._config = out, config
+        self._spacing_mm = options.spacing_mm
+
+    def write(self, item: ExportItem) -> Written:
+        """Writes the label map and the image's channels."""
+        arrays: dict[str, npt.NDArray[Any]] = {f"labels/{item.stem}.nii.gz": item.label_map}
+        if item.image is not None:
+            channels = item.image if item.image.ndim == 3 else item.image[:, :, np.newaxis]
+            for i in range(channels.shape[2]):
+                arrays[f"images/{item.stem}_{i:04d}.nii.gz"] = channels[:, :, i]
+        for name, array in arrays.items():
+            write_bytes(self._out / name, nifti_bytes(array, self._spacing_mm))
+        return Written(tuple(arrays))
+
+    def finish(self, records: Records) -> None:
+        """Writes classes.json."""
+        write_json(self._out / CLASSES, class_integers(self._config))
+
+
+def affine_of(spacing_mm: tuple[float, float]) -> npt.NDArray[np.float64]:
+    """(4, 4) from voxel (row, column, slice) to NIfTI's millimetres (right, anterior, superior).
+
+    As in DICOM and every viewer: columns run to the patient's left, rows to the back. So the
+    picture stands upright, with its left side on the screen's left.
+
+    Args:
+        spacing_mm: (vertical, horizontal) size of a pixel.
+    """
+    vertical, horizontal = spacing_mm
+    return np.array(
+        [
+            [0.0, -horizontal, 0.0, 0.0],
+            [-vertical, 0.0, 0.0, 0.0],
+            [0.0, 0.0, _THICKNESS_MM, 0.0],
+            [0.0, 0.0, 0.0, 1.0],
+        ]
+    )
+
+
+def nifti_bytes(array: npt.NDArray[Any], spacing_mm: tuple[float, float] | None) -> bytes:
+    """A .nii.gz file of one slice; equal arrays give equal bytes.
+
+    Args:
+        array: (height, width) uint8 or uint16.
+        spacing_mm: (vertical, horizontal) size of a pixel; None is written as 1 of unknown unit.
+    """
+    # Imported here: nibabel takes a third of a second, which no other format should cost.
+    import nibabel
+
+    volume = np.ascontiguousarray(array)[:, :, np.newaxis]
+    affine = affine_of(spacing_mm or (1.0, 1.0))
+    image = nibabel.Nifti1Image(volume, affine)
+    image.set_qform(affine, code="scanner")
+    image.set_sform(affine, code="scanner")
+    image.header.set_xyzt_units("mm" if spacing_mm else "unknown")
+    image.header.set_slope_inter(1, 0)
+    return gzip.compress(image.to_bytes(), _GZIP_LEVEL, mtime=0)
+
+
+FORMAT = Format(
+    "nifti",
+    "NIfTI, one slice (height, width, 1) with --spacing, labels and images",
+    Needs.PIXELS_IF_THERE,
+    Nifti,
+)

@@ -1,0 +1,88 @@
+"""nnU-Net v2's raw data set: imagesTr/, labelsTr/, dataset.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from converters.exports.exporter import Format, Needs, Records, Written
+from converters.exports.item import ExportItem
+from converters.exports.masks import class_integers
+from converters.exports.options import ExportOptions
+from converters.files import write_json
+from converters.images import without_empty_color, write_png
+from domain.case import case_id_of_task
+from domain.labels import LabelConfig
+
+
+class RawDataset:
+    """imagesTr/CASE_0000.png and labelsTr/CASE.png, with nnloop's case ids.
+
+    nnU-Net wants the same channels everywhere: with one colour image in the set, grey ones are
+    written as colour too.
+    """
+
+    def __init__(self, out: Path, config: LabelConfig, options: ExportOptions) -> None:
+        self._out, self._config = out, config
+
+    def write(self, item: ExportItem) -> Written:
+        """Writes image and label of a case."""
+        case_id = case_id_of_task(item.task.id)
+        label_map = item.label_map
+        image = without_empty_color(item.pixels)
+        names = (f"imagesTr/{case_id}_0000.png", f"labelsTr/{case_id}.png")
+        for name, array in zip(names, (image, label_map), strict=True):
+            path = self._out / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_png(path, array)
+        return Written(names, {"image": names[0], "is_color": image.ndim == 3})
+
+    def finish(self, records: Records) -> None:
+        """Brings all images to the same channels and writes dataset.json."""
+        n_cases, is_color = 0, False
+        for record in records():
+            n_cases += 1
+            is_color = is_color or record["is_color"]
+        for record in records():
+            _bring_to(self._out / record["image"], is_color=is_color)
+        write_json(
+            self._out / "dataset.json", dataset_json(self._config, n_cases, is_color=is_color)
+        )
+
+
+def dataset_json(config: LabelConfig, n_cases: int, *, is_color: bool) -> dict[str, Any]:
+    """What nnU-Net v2 wants to know about a raw data set."""
+    channels = ["R", "G", "B"] if is_color else ["grey"]
+    return {
+        "channel_names": {str(i): name for i, name in enumerate(channels)},
+        "labels": class_integers(config),
+        "numTraining": n_cases,
+        "file_ending": ".png",
+    }
+
+
+def _bring_to(path: Path, *, is_color: bool) -> None:
+    """Rewrites a PNG as grey or colour if it is not that already."""
+    with Image.open(path) as image:
+        if image.mode.startswith("RGB") == is_color:
+            return
+    # OpenCV, because Pillow reads 16-bit colour as 8 bits.
+    array = np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
+    if is_color:
+        array = np.repeat(array[:, :, np.newaxis], 3, axis=2)
+    else:
+        # It was grey before an earlier run made it colour: all channels are equal.
+        array = np.ascontiguousarray(array[:, :, 0])
+    write_png(path, array)
+
+
+FORMAT = Format(
+    "nnunet",
+    "nnU-Net raw data set: imagesTr, labelsTr, dataset.json",
+    Needs.PIXELS,
+    RawDataset,
+)

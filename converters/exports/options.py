@@ -1,0 +1,50 @@
+"""What a person chooses about an export."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from converters.agreement import AnnotatorPolicy
+from converters.label_studio import ReadSettings
+from domain.errors import SettingsError
+
+PolygonStyle = Literal["exact", "drawn"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """Options of all formats; each reads those that concern it.
+
+    ``spacing_mm`` is the size of a pixel in millimetres, (vertical, horizontal), None if unknown.
+    ``polygons`` says what COCO segmentations are: ``exact`` gives polygons that pycocotools reads
+    as the very same pixels, ``drawn`` the points as they were drawn. ``annotators`` says which
+    annotations of a task make its mask, ``reading`` how regions are read.
+    """
+
+    spacing_mm: tuple[float, float] | None = None
+    polygons: PolygonStyle = "exact"
+    annotators: AnnotatorPolicy = "latest"
+    reading: ReadSettings = field(default_factory=ReadSettings)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON value that changes when an option does."""
+        return asdict(self)
+
+
+def parse_spacing(text: str) -> tuple[float, float]:
+    """``"0.1"`` or ``"0.1,0.2"`` (vertical, horizontal) in millimetres.
+
+    Raises:
+        SettingsError: No one or two numbers between 1e-6 and 1e6.
+    """
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2) or not all(1e-6 <= n <= 1e6 for n in numbers):
+        raise SettingsError(
+            f"The spacing {text!r} is no size of a pixel.",
+            remedy="Give millimetres: 0.1 for square pixels, or 0.1,0.2 (vertical, horizontal).",
+        )
+    return numbers[0], numbers[-1]

@@ -1,0 +1,222 @@
+"""Runs an export: every task through a format, into a folder, with a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from converters.exports.exporter import Exporter, Format, Needs
+from converters.exports.item import ExportItem, left_out, submitted
+from converters.exports.options import ExportOptions
+from converters.image_files import TaskImages, file_stem, image_name
+from converters.images import MAX_PIXELS
+from converters.report import FilesReport, make_report
+from converters.work_index import WorkIndex
+from domain.annotation import LeftOut, Task
+from domain.case import content_hash
+from domain.errors import AnnotationError, ImageError, StackError, TaskError
+from domain.labels import LabelConfig
+
+INDEX = ".nnloop-index.sqlite"
+REPORT = "report.json"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTask:
+    """A task to export, with the predictions stored for it (Label Studio's JSON)."""
+
+    task: Task
+    predictions: tuple[dict[str, Any], ...] = field(default=())
+
+
+Source = Iterable[SourceTask | LeftOut]
+"""Tasks one by one; a row that can't be read is a LeftOut in its place."""
+
+
+def run_export(
+    source: Source,
+    format_: Format,
+    out: Path,
+    config: LabelConfig,
+    options: ExportOptions,
+    images: TaskImages,
+    *,
+    remarks: tuple[str, ...] = (),
+    on_task: Callable[[], None] = lambda: None,
+) -> FilesReport:
+    """Exports tasks one by one; holds one task in memory whatever their number.
+
+    A task that is there already and unchanged is skipped; one that has left the source goes. A
+    task that can't be used is left out and reported. Stopped half-way, the folder holds whole files
+    only, and the next run goes on.
+
+    Args:
+        source: The tasks.
+        format_: A row of ``formats.FORMATS``.
+        out: The folder; made if missing.
+        config: The labelling configuration.
+        options: What the person chose.
+        images: Where pixels come from.
+        remarks: Sentences for the report about the whole.
+        on_task: Called after each task.
+
+    Raises:
+        FileFormatError: The source is no export, or the folder holds another export.
+        StackError: The folder can't be written.
+    """
+    try:
+        with WorkIndex(out / INDEX, out, f"export {format_.name}") as index:
+            run = _Run(index, format_, format_.open(out, config, options), config, options, images)
+            for entry in source:
+                run.add(entry)
+                on_task()
+            removed = index.forget_unseen()
+            run.exporter.finish(index.records)
+            return make_report(out / REPORT, format_.name, index, run.unchanged, removed, remarks)
+    except OSError as error:
+        raise StackError(
+            f"{error.filename or out} can't be written: {error.strerror}.",
+            remedy="Check the folder's rights and the free space.",
+        ) from error
+
+
+class _Run:
+    """One export under way."""
+
+    def __init__(
+        self,
+        index: WorkIndex,
+        format_: Format,
+        exporter: Exporter,
+        config: LabelConfig,
+        options: ExportOptions,
+        images: TaskImages,
+    ) -> None:
+        self.exporter, self.unchanged = exporter, 0
+        self._index, self._format, self._config = index, format_, config
+        self._options, self._images = options, images
+        self._n_bad_rows = 0
+        self._job = [
+            format_.name,
+            format_.version,
+            options.to_json(),
+            config.xml,
+        ]
+
+    def add(self, entry: SourceTask | LeftOut) -> None:
+        if isinstance(entry, LeftOut):
+            self._n_bad_rows += 1
+            self._index.left_out(f"row {self._n_bad_rows}", entry)
+            return
+        task = entry.task
+        key = str(task.id)
+        if self._index.is_seen(key):
+            note = LeftOut(task.id, "duplicate_task", f"Task {task.id} comes more than once.")
+            self._n_bad_rows += 1
+            self._index.left_out(f"row {self._n_bad_rows}", note)
+            return
+        why_not = self._why_not(entry)
+        if why_not is not None:
+            self._index.left_out(key, why_not)
+            return
+        stamp = self._stamp(entry)
+        if self._index.is_current(key, stamp):
+            self.unchanged += 1
+            return
+        try:
+            item = self._item(entry)
+            written = self.exporter.write(item)
+        except TaskError as error:
+            self._index.left_out(key, left_out(error))
+            return
+        self._index.done(key, stamp, written.files, written.record, item.notes)
+
+    def _why_not(self, entry: SourceTask) -> LeftOut | None:
+        task = entry.task
+        if self._format.needs is Needs.PREDICTIONS:
+            if entry.predictions:
+                return None
+            return LeftOut(task.id, "no_prediction", f"Task {task.id} has no prediction.")
+        if submitted(task):
+            return None
+        if task.annotations:
+            return LeftOut(task.id, "skipped", f"Task {task.id} was skipped by its annotator.")
+        return LeftOut(task.id, "unlabelled", f"Task {task.id} is not labelled yet.")
+
+    def _stamp(self, entry: SourceTask) -> str:
+        task = entry.task
+        annotations = [(a.id, a.updated_at, a.ground_truth, a.result) for a in submitted(task)]
+        value = task.data.get(self._config.image_key)
+        image = self._images.stamp(task)
+        return content_hash([self._job, annotations, list(entry.predictions), value, image])
+
+    def _item(self, entry: SourceTask) -> ExportItem:
+        task, needs = entry.task, self._format.needs
+        name = image_name(task, self._config.image_key)
+        plain = f"task_{task.id:08d}"
+        stem = self._index.name_for(str(task.id), file_stem(name) or plain, plain)
+        has_image = needs is Needs.PIXELS or (
+            needs is Needs.PIXELS_IF_THERE and self._images.stamp(task) != ""
+        )
+        item = ExportItem(
+            task,
+            self._config,
+            self._options,
+            stem=stem,
+            image_name=name,
+            size_hw=(0, 0),
+            read_image=partial(self._images.read, task) if has_image else None,
+            predictions=entry.predictions,
+        )
+        if needs is not Needs.PREDICTIONS:
+            item.size_hw = self._size_hw(item)
+        return item
+
+    def _size_hw(self, item: ExportItem) -> tuple[int, int]:
+        """From the image, or from what the regions say about it."""
+        if item.image is not None:
+            return int(item.image.shape[0]), int(item.image.shape[1])
+        found = self._images.size_hw(item.task) or _drawn_size_hw(item.task)
+        if found is not None:
+            return found
+        if self._images.stamp(item.task):
+            image = self._images.read(item.task)
+            return int(image.shape[0]), int(image.shape[1])
+        raise ImageError(
+            item.task.id,
+            "size_unknown",
+            "no region says how large the image is, and the image is not there.",
+            remedy="Give the folder of images with --images.",
+        )
+
+
+def _drawn_size_hw(task: Task) -> tuple[int, int] | None:
+    """(height, width) that all regions agree on; None when none says, or they differ."""
+    regions = (region for annotation in submitted(task) for region in annotation.result)
+    sizes = {size for size in map(_size_of, regions) if size is not None}
+    if len(sizes) != 1:
+        return None
+    height, width = sizes.pop()
+    if height * width > MAX_PIXELS:
+        raise AnnotationError(
+            task.id,
+            "too_large",
+            f"its regions name an image of {width:,} x {height:,} pixels; the limit is "
+            f"{MAX_PIXELS:,} pixels.",
+            remedy="Correct original_width and original_height.",
+        )
+    return height, width
+
+
+def _size_of(region: object) -> tuple[int, int] | None:
+    if not isinstance(region, dict):
+        return None
+    height, width = region.get("original_height"), region.get("original_width")
+    return (int(height), int(width)) if _is_side(height) and _is_side(width) else None
+
+
+def _is_side(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and type(value) is not bool and 1 <= value < 1e9

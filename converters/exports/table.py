@@ -1,0 +1,67 @@
+"""CSV: areas and numbers of parts, per class and task."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from converters.exports.exporter import Format, Needs, Records, Written
+from converters.exports.item import ExportItem
+from converters.exports.options import ExportOptions
+from converters.files import write_bytes
+from domain.labels import LabelConfig
+
+AREAS = "areas.csv"
+_COLUMNS = ("task", "image", "width", "height", "class", "area_px", "area_mm2", "parts")
+
+
+class AreaTable:
+    """areas.csv: one row per task and class, 0 where the class is absent.
+
+    ``area_px`` are pixels of the label map, ``area_mm2`` is empty without a spacing; ``parts`` are
+    connected parts; pixels that touch only at a corner do not belong together.
+    """
+
+    def __init__(self, out: Path, config: LabelConfig, options: ExportOptions) -> None:
+        self._out, self._config = out, config
+        spacing = options.spacing_mm
+        self._pixel_mm2 = spacing[0] * spacing[1] if spacing else None
+
+    def write(self, item: ExportItem) -> Written:
+        """Keeps the task's rows for ``finish``."""
+        height, width = item.size_hw
+        label_map = item.label_map
+        rows = []
+        for label_class in self._config.group.classes:
+            mask = (label_map == label_class.index).astype(np.uint8)
+            area = int(mask.sum())
+            parts = cv2.connectedComponents(mask, connectivity=4)[0] - 1 if area else 0
+            mm2 = "" if self._pixel_mm2 is None else f"{area * self._pixel_mm2:.6g}"
+            rows.append([label_class.value, area, mm2, parts])
+        head = [item.task.id, item.image_name, width, height]
+        return Written((), {"head": head, "rows": rows})
+
+    def finish(self, records: Records) -> None:
+        """Writes areas.csv."""
+        write_bytes(self._out / AREAS, _lines(records))
+
+
+def _lines(records: Records) -> Iterator[bytes]:
+    yield _line(_COLUMNS)
+    for record in records():
+        for row in record["rows"]:
+            yield _line([*record["head"], *row])
+
+
+def _line(cells: Sequence[object]) -> bytes:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(cells)
+    return buffer.getvalue().encode()
+
+
+FORMAT = Format("csv", "areas and numbers of parts per class and task", Needs.SIZE, AreaTable)

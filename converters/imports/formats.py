@@ -1,0 +1,20 @@
+"""FORMATS: every format nnloop imports."""
+
+from __future__ import annotations
+
+from converters.imports import coco, labelme, masks, via
+from converters.imports.source import ImportFormat
+from domain.errors import SettingsError
+
+FORMATS: dict[str, ImportFormat] = {
+    f.name: f for f in (masks.FORMAT, coco.FORMAT, via.FORMAT, labelme.FORMAT)
+}
+
+
+def format_by_name(name: str) -> ImportFormat:
+    """The row of a format; SettingsError when there is none of that name."""
+    if name not in FORMATS:
+        raise SettingsError(
+            f"There is no import format {name!r}.", remedy=f"Choose one of {', '.join(FORMATS)}."
+        )
+    return FORMATS[name]

@@ -1,0 +1,154 @@
+"""ImportedImage: one image and what another tool says about it. The interface of every format."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+
+from domain.annotation import LeftOut
+from domain.geometry import LabelMap, Polygon, Ring, Shape
+
+LARGEST_NUMBER = 1e6
+"""A larger pixel coordinate is no drawing's."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImportedShape:
+    """One region: the name of its class, and what it covers, in pixels.
+
+    Several shapes of one region are united.
+    """
+
+    class_name: str
+    shapes: tuple[Shape, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImportedImage:
+    """One image of the source.
+
+    ``number`` counts the source's images from 1 and stands for a task id in reports. ``key`` names
+    the image in later runs, ``stamp`` changes when its annotations do. ``size_hw`` is what the
+    source says, None if it says nothing. A mask comes as ``label_map`` with its ``label_names``.
+    """
+
+    number: int
+    key: str
+    stamp: str
+    file_name: str
+    size_hw: tuple[int, int] | None
+    regions: tuple[ImportedShape, ...] = field(default=())
+    notes: tuple[LeftOut, ...] = field(default=())
+    label_map: LabelMap | None = None
+    label_names: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes of its regions in order of appearance; a mask's by their integers.
+
+        A mask names its classes whether they occur in it or not.
+        """
+        names = [region.class_name for region in self.regions]
+        names += [name for _, name in sorted(self.label_names.items())]
+        return tuple(dict.fromkeys(names))
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """What a person chooses about reading.
+
+    ``classes`` names the integers 1, 2, ... of masks; ``class_key`` the attribute that holds a
+    VIA region's class ("" = find it); ``default_class`` the class of regions without one ("" =
+    leave them out).
+    """
+
+    classes: tuple[str, ...] = field(default=())
+    class_key: str = ""
+    default_class: str = ""
+
+
+ImportSource = Iterator[ImportedImage | LeftOut]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportFormat:
+    """A row of the registry. ``read`` may be called several times."""
+
+    name: str
+    summary: str
+    read: Callable[[Path, ImportOptions], ImportSource]
+
+
+class Notes:
+    """Collects what is left out of one image."""
+
+    def __init__(self, number: int, file_name: str) -> None:
+        self._number, self._file_name = number, file_name
+        self.items: list[LeftOut] = []
+
+    def add(self, region: object, reason: str, what: str) -> None:
+        """Notes a region, named by its number from 1 or its id."""
+        message = f"Region {region} of {self._file_name!r} {what}."
+        self.items.append(LeftOut(self._number, reason, message, str(region)))
+
+
+def ring_of(points: Any) -> Ring:
+    """A list of number pairs -> (n, 2) float64.
+
+    Raises:
+        ValueError: It is none; the message says why.
+    """
+    if not isinstance(points, list) or not all(
+        isinstance(p, list) and len(p) == 2 and all(map(is_coordinate, p)) for p in points
+    ):
+        raise ValueError("has points that are no list of number pairs")
+    ring = np.array(points, dtype=np.float64).reshape(-1, 2)
+    if len(np.unique(ring, axis=0)) < 3:
+        raise ValueError(f"has {len(ring)} points and no area")
+    return ring
+
+
+def is_coordinate(value: object) -> TypeGuard[float]:
+    """A number of sane size."""
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and -LARGEST_NUMBER <= value <= LARGEST_NUMBER
+    )
+
+
+def box_polygon(x: float, y: float, width: float, height: float) -> Polygon:
+    """A rectangle from its upper left corner."""
+    corners = [[x, y], [x + width, y], [x + width, y + height], [x, y + height]]
+    return Polygon(np.array(corners, dtype=np.float64))
+
+
+def ellipse_polygon(
+    centre_xy: tuple[float, float], radii: tuple[float, float], angle: float = 0.0
+) -> Polygon:
+    """An ellipse as a polygon of the same area, never more than a tenth of a pixel off.
+
+    Args:
+        centre_xy: In pixels.
+        radii: Along the two axes, in pixels.
+        angle: Of the first axis against x, in radians, clockwise on the screen.
+    """
+    largest = max(*radii, 1.0)
+    n = min(max(12, math.ceil(math.pi / math.sqrt(0.1 / largest))), 720)
+    turns = np.linspace(0.0, 2 * math.pi, n, endpoint=False)
+    # The inscribed polygon is a little too small.
+    grow = math.sqrt(2 * math.pi / (n * math.sin(2 * math.pi / n)))
+    u, v = grow * radii[0] * np.cos(turns), grow * radii[1] * np.sin(turns)
+    cos, sin = math.cos(angle), math.sin(angle)
+    points = [centre_xy[0] + u * cos - v * sin, centre_xy[1] + u * sin + v * cos]
+    return Polygon(np.stack(points, axis=1))
+
+
+def is_size(value: object) -> TypeGuard[int]:
+    """A whole number of pixels from 1 to a million."""
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LARGEST_NUMBER

@@ -1,0 +1,256 @@
+"""WorkIndex: what a command has done in a folder, so that a second run skips it.
+
+One SQLite file. A row is written after the files of its item, so a killed run repeats at most the
+item it was at.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from converters.files import write_bytes
+from domain.annotation import LeftOut
+from domain.errors import FileFormatError
+
+_VERSION = 1
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS job (name TEXT NOT NULL, run INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS items (
+    key TEXT PRIMARY KEY, run INTEGER NOT NULL, position INTEGER NOT NULL, stamp TEXT NOT NULL,
+    files TEXT NOT NULL, record TEXT
+);
+CREATE INDEX IF NOT EXISTS items_position ON items (position);
+CREATE TABLE IF NOT EXISTS notes (
+    key TEXT NOT NULL, task_id INTEGER NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL,
+    region_id TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS notes_key ON notes (key);
+CREATE TABLE IF NOT EXISTS names (name TEXT PRIMARY KEY, key TEXT NOT NULL UNIQUE);
+"""
+
+
+class WorkIndex:
+    """The items of one job in one folder, with a stamp of what each was made from.
+
+    Args:
+        path: The index file; made if missing.
+        folder: What the items' files are relative to.
+        job: What is done here (``export nnunet``); a folder holds one job.
+
+    Raises:
+        FileFormatError: Another job's index, a broken one, or one in use by another process.
+    """
+
+    def __init__(self, path: Path, folder: Path, job: str) -> None:
+        self._folder = folder
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = sqlite3.connect(path, timeout=1.0, isolation_level=None)
+            self._run, self._position = self._open(job, path), 0
+        except sqlite3.OperationalError as error:
+            raise FileFormatError(
+                f"{path} can't be used: {error}.",
+                remedy="Wait until the other run has ended, or check the folder's rights.",
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise FileFormatError(
+                f"{path} is broken: {error}.", remedy="Delete it; everything is then done again."
+            ) from error
+
+    def __enter__(self) -> WorkIndex:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def _open(self, job: str, path: Path) -> int:
+        # One process at a time; a process may be killed at any time, a power cut costs the index.
+        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self._db.execute("PRAGMA synchronous = OFF")
+        self._db.execute("BEGIN EXCLUSIVE")
+        for statement in _TABLES.split(";"):
+            self._db.execute(statement)
+        name = f"{job}, version {_VERSION}"
+        row = self._db.execute("SELECT name, run FROM job").fetchone()
+        if row is None:
+            self._db.execute("INSERT INTO job VALUES (?, 0)", (name,))
+            row = (name, 0)
+        if row[0] != name:
+            self._db.close()
+            raise FileFormatError(
+                f"{path.parent} holds the files of another command: {row[0]}.",
+                remedy="Choose another folder, or empty this one.",
+            )
+        self._db.execute("UPDATE job SET run = run + 1")
+        self._db.execute("COMMIT")
+        return int(row[1]) + 1
+
+    def is_seen(self, key: str) -> bool:
+        """Whether this run has met the item already."""
+        row = self._db.execute("SELECT run FROM items WHERE key = ?", (key,)).fetchone()
+        return row is not None and row[0] == self._run
+
+    def is_current(self, key: str, stamp: str) -> bool:
+        """Whether the item was done from the same source and its files are still there.
+
+        If so, it counts as done by this run too.
+        """
+        row = self._db.execute(
+            "SELECT stamp, files, record FROM items WHERE key = ?", (key,)
+        ).fetchone()
+        if row is None or row[0] != stamp or row[2] is None:
+            return False
+        if not all((self._folder / name).is_file() for name in json.loads(row[1])):
+            return False
+        self._position += 1
+        self._db.execute(
+            "UPDATE items SET run = ?, position = ? WHERE key = ?",
+            (self._run, self._position, key),
+        )
+        return True
+
+    def name_for(self, key: str, wanted: str, otherwise: str) -> str:
+        """A file name no other item has: ``wanted``, or ``otherwise`` where that is taken.
+
+        An item keeps its name in later runs. Names that differ only in case count as equal.
+        """
+        row = self._db.execute("SELECT name FROM names WHERE key = ?", (key,)).fetchone()
+        for name in (wanted, otherwise):
+            if row is not None and row[0] == name.casefold():
+                return name
+        self._db.execute("DELETE FROM names WHERE key = ?", (key,))
+        for name in (wanted, otherwise):
+            try:
+                self._db.execute("INSERT INTO names VALUES (?, ?)", (name.casefold(), key))
+            except sqlite3.IntegrityError:
+                continue
+            return name
+        raise FileFormatError(
+            f"The file names {wanted!r} and {otherwise!r} are both taken.",
+            remedy="Rename one of the images.",
+        )
+
+    def done(
+        self,
+        key: str,
+        stamp: str,
+        files: Iterable[str],
+        record: dict[str, Any],
+        notes: Iterable[LeftOut],
+    ) -> None:
+        """Keeps an item whose files are written, and what was left out of it."""
+        old = self._files_of(key)
+        names = sorted(files)
+        self._save(key, stamp, names, record, notes)
+        self._remove(old.difference(names))
+
+    def left_out(self, key: str, note: LeftOut) -> None:
+        """Keeps an item that can't be done; files of an earlier run go."""
+        old = self._files_of(key)
+        self._save(key, "", [], None, [note])
+        self._remove(old)
+
+    def forget(self, key: str) -> None:
+        """Forgets one item; its files stay."""
+        for table in ("items", "notes", "names"):
+            self._db.execute(f"DELETE FROM {table} WHERE key = ?", (key,))  # noqa: S608
+
+    def forget_unseen(self) -> int:
+        """Forgets items this run has not met, with their files; returns how many were done."""
+        gone = 0
+        query = "SELECT key, files, record FROM items WHERE run != ?"
+        for key, files, record in self._db.execute(query, (self._run,)).fetchall():
+            gone += record is not None
+            self._remove(json.loads(files))
+            self.forget(key)
+        return gone
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """The records of all items that are done, in the order of this run."""
+        query = "SELECT record FROM items WHERE record IS NOT NULL ORDER BY position"
+        with closing(self._db.execute(query)) as rows:
+            for (record,) in rows:
+                yield json.loads(record)
+
+    def record(self, key: str) -> dict[str, Any] | None:
+        """The record of one item, whatever its stamp; None when there is none."""
+        row = self._db.execute("SELECT record FROM items WHERE key = ?", (key,)).fetchone()
+        return json.loads(row[0]) if row is not None and row[0] is not None else None
+
+    def notes(self) -> Iterator[tuple[bool, LeftOut]]:
+        """Everything left out, in order: (whether the whole item was, what and why)."""
+        query = (
+            "SELECT record IS NULL, task_id, reason, message, region_id FROM notes "
+            "JOIN items USING (key) ORDER BY position, notes.rowid"
+        )
+        with closing(self._db.execute(query)) as rows:
+            for is_whole, *fields in rows:
+                yield bool(is_whole), LeftOut(*fields)
+
+    def counts(self) -> tuple[int, int, dict[str, int]]:
+        """How many items are done, how many left out whole, and what was left out by reason."""
+        query = "SELECT count(record), count(*) - count(record) FROM items"
+        done, whole = self._db.execute(query).fetchone()
+        query = "SELECT reason, count(*) FROM notes GROUP BY reason ORDER BY count(*) DESC, reason"
+        return int(done), int(whole), dict(self._db.execute(query).fetchall())
+
+    def _files_of(self, key: str) -> set[str]:
+        row = self._db.execute("SELECT files FROM items WHERE key = ?", (key,)).fetchone()
+        return set(json.loads(row[0])) if row is not None else set()
+
+    def _save(
+        self,
+        key: str,
+        stamp: str,
+        files: list[str],
+        record: dict[str, Any] | None,
+        notes: Iterable[LeftOut],
+    ) -> None:
+        self._position += 1
+        text = None if record is None else json.dumps(record, ensure_ascii=False)
+        self._db.execute("BEGIN")
+        self._db.execute(
+            "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?)",
+            (key, self._run, self._position, stamp, json.dumps(files), text),
+        )
+        self._db.execute("DELETE FROM notes WHERE key = ?", (key,))
+        self._db.executemany(
+            "INSERT INTO notes VALUES (?, ?, ?, ?, ?)",
+            [(key, n.task_id, n.reason, n.message, n.region_id) for n in notes],
+        )
+        self._db.execute("COMMIT")
+
+    def _remove(self, files: Iterable[str]) -> None:
+        for name in files:
+            (self._folder / name).unlink(missing_ok=True)
+
+
+def write_report(path: Path, head: dict[str, Any], index: WorkIndex) -> None:
+    """Writes the report of a run as JSON: ``head``, then everything left out, one a line.
+
+    Large reports are no burden: they go through a few KB of memory at a time.
+    """
+    write_bytes(path, _report_lines(head, index))
+
+
+def _report_lines(head: dict[str, Any], index: WorkIndex) -> Iterator[bytes]:
+    text = json.dumps(head, indent=1, ensure_ascii=False)
+    yield text[:-2].encode() + b',\n "left_out": ['
+    separator = "\n  "
+    for is_whole, note in index.notes():
+        row = {
+            "task": note.task_id,
+            "region": note.region_id,
+            "reason": note.reason,
+            "message": note.message,
+            "whole": is_whole,
+        }
+        yield (separator + json.dumps(row, ensure_ascii=False)).encode()
+        separator = ",\n  "
+    yield b"\n ]\n}\n"

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from backend.cli.main import app
+from domain.errors import FileFormatError, LabelConfigError, SettingsError
+from tests.unit.converters.exports.project import ROWS, SIZE_HW, truth, write_project
+
+
+def _run(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def _mask(path: Path) -> Any:
+    return np.asarray(Image.open(path))
+
+
+def test_export_from_a_file_without_server_infers_classes(tmp_path: Path) -> None:
+    path, images = write_project(tmp_path, ROWS[:4])
+    out = tmp_path / "out"
+    arguments = ("export", path, "--format", "masks-png", "--images", images, "--out", out)
+    said = _run(*arguments)
+    assert "2 tasks" in said
+    assert "1 = wall, 2 = lumen" in " ".join(said.split())
+    assert "Task 9 was skipped" in said
+    inferred = _mask(out / "masks" / "left.png")
+    # the project's own order is lumen, wall
+    assert (inferred == np.array([0, 2, 1])[truth(7)]).all()
+    assert "2 were there already" in _run(*arguments)
+
+
+def test_masks_go_out_and_in_again(tmp_path: Path) -> None:
+    path, _ = write_project(tmp_path, ROWS[:1])
+    out, tasks, xml = tmp_path / "masks", tmp_path / "tasks.json", tmp_path / "config.xml"
+    _run("export", path, "--format", "masks-png", "--out", out)
+    source = out / "masks"
+    arguments = ("--format", "masks", "--out", tasks, "--label-config", xml, "--exact")
+    _run("import", source, *arguments)
+    assert xml.exists()
+    _run("export", tasks, "--format", "masks-npy", "--out", tmp_path / "npy", "--label-config", xml)
+    again = np.load(tmp_path / "npy" / "masks" / "left.npy")
+    assert again.shape == SIZE_HW
+    assert (again == _mask(source / "left.png")).all()
+
+
+def test_all_left_out_is_exit_code_1(tmp_path: Path) -> None:
+    path, _ = write_project(tmp_path, ROWS[:1])
+    out = tmp_path / "out"
+    said = _run("export", path, "--format", "nnunet", "--out", out, code=1)
+    assert "image_missing" in said
+    assert json.loads((out / "report.json").read_text())["tasks_left_out"] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (("--format", "bmp"), SettingsError),
+        (("--format", "csv", "--spacing", "x"), SettingsError),
+        (("--format", "csv", "--annotators", "x"), SettingsError),
+        (("--format", "coco", "--polygons", "x"), SettingsError),
+        (("--format", "csv", "--images", "/nowhere"), SettingsError),
+        (("--format", "csv", "--label-config", "/nowhere.xml"), LabelConfigError),
+    ],
+)
+def test_wrong_options_say_so(
+    tmp_path: Path, options: tuple[str, ...], error: type[Exception]
+) -> None:
+    path, _ = write_project(tmp_path)
+    with pytest.raises(error):
+        _run("export", path, "--out", tmp_path / "out", *options)
+
+
+def test_missing_files_and_unclear_targets_say_so(tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match="There is no file"):
+        _run("export", tmp_path / "none.json", "--out", tmp_path / "out")
+    with pytest.raises(SettingsError, match="Where to import"):
+        _run("import", tmp_path, "--format", "masks")
+    with pytest.raises(FileFormatError, match="no PNG masks"):
+        _run("import", tmp_path, "--format", "masks", "--out", tmp_path / "t.json")

@@ -1,0 +1,151 @@
+"""Several annotators of one task: which annotations count, and how far they agree."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from backend.label_studio import ProjectInfo
+from backend.pipeline import trigger
+from backend.pipeline.agreement import agreement_report
+from backend.pipeline.annotations import label_map_of
+from backend.pipeline.context import AppContext
+from backend.settings import ProjectSettings, Settings
+from backend.store import Store, projects, snapshots
+from backend.store.models import AnnotationRow, ProjectRow
+from converters.agreement import AnnotatorPolicy
+from converters.label_config import parse_label_config
+from domain.annotation import Annotation, Task
+from tests.fakes.queue import FakeQueue
+
+XML = (
+    '<View><Image name="image" value="$image"/><RectangleLabels name="label" toName="image">'
+    '<Label value="lumen"/><Label value="wall"/></RectangleLabels></View>'
+)
+CONFIG = parse_label_config(XML)
+SIZE_HW = (4, 8)
+
+
+def box(width: float, label: str = "lumen") -> dict[str, Any]:
+    """A rectangle over the left ``width`` percent of the image."""
+    value = {"x": 0, "y": 0, "width": width, "height": 100, "rectanglelabels": [label]}
+    return {"from_name": "label", "to_name": "image", "type": "rectanglelabels", "value": value}
+
+
+def drawn(annotation_id: int, day: int, *regions: dict[str, Any], **more: Any) -> Annotation:
+    return Annotation(annotation_id, 1, list(regions), updated_at=f"2026-01-{day:02d}", **more)
+
+
+TASK = Task(
+    1,
+    5,
+    {"image": "a.png"},
+    (
+        drawn(30, 1, box(50), completed_by=7, ground_truth=True),
+        drawn(10, 2, box(25), completed_by=8),
+        drawn(20, 3, box(75), completed_by=9),
+        drawn(40, 4, was_cancelled=True, completed_by=6),
+    ),
+)
+
+
+class FakeLabelStudio:
+    """A project with one task, as the client of Label Studio gives it."""
+
+    def __init__(self, *tasks: Task) -> None:
+        self._tasks = tasks
+
+    def project(self, project_id: int) -> ProjectInfo:
+        return ProjectInfo(project_id, "t", XML, "", "", 1, 1, 0)
+
+    def iter_tasks(self, project_id: int) -> Iterator[Task]:
+        return iter(self._tasks)
+
+    def fetch_image(self, uri: str, task_id: int, project_id: int) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(np.zeros(SIZE_HW, dtype=np.uint8)).save(buffer, "PNG")
+        return buffer.getvalue()
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Iterator[AppContext]:
+    settings = Settings.load(data_dir=tmp_path, database_url="")
+    store = Store(settings.store_url, tmp_path)
+    store.migrate()
+    with store.begin() as session:
+        session.add(ProjectRow(id=5, title="t", label_config=XML))
+        snapshots.write_tasks(session, 5, [TASK])
+    context = AppContext(settings, store, FakeQueue())
+    context.__dict__["label_studio"] = FakeLabelStudio(TASK)
+    yield context
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("policy", "ids", "columns"),
+    [
+        ("latest", (20,), 6),
+        ("ground_truth_first", (30,), 4),
+        ("union", (30, 10, 20), 6),
+        ("majority", (30, 10, 20), 4),
+        ("staple", (30, 10, 20), 4),
+    ],
+)
+def test_the_policy_decides(
+    context: AppContext, policy: AnnotatorPolicy, ids: tuple[int, ...], columns: int
+) -> None:
+    with context.store.begin() as session:
+        ((task, rows),) = snapshots.chosen_annotations(session, 5, policy)
+    assert (task.id, tuple(row.id for row in rows)) == (1, ids)
+    settings = ProjectSettings(annotator_policy=policy)
+    label_map, notes = label_map_of(rows, CONFIG, SIZE_HW, settings)
+    assert notes == ()
+    assert label_map.tolist() == [[1] * columns + [0] * (8 - columns)] * 4
+
+
+@pytest.mark.parametrize(
+    ("policy", "is_due"), [("latest", False), ("majority", True), ("ground_truth_first", True)]
+)
+def test_an_older_annotation_that_changes_counts_where_the_policy_needs_it(
+    context: AppContext, policy: AnnotatorPolicy, is_due: bool
+) -> None:
+    settings = ProjectSettings(annotator_policy=policy, retrain_after=1, min_annotations=2)
+    second = Task(2, 5, TASK.data, (Annotation(50, 2, []),))
+    changed = drawn(30, 1, box(60), completed_by=7, ground_truth=True)
+    with context.store.begin() as session:
+        projects.get(session, 5).settings = settings.model_dump(mode="json")
+        snapshots.write_tasks(session, 5, [second])
+    with context.store.begin() as session:
+        assert trigger.start(session, 5, "test") is not None
+        assert not trigger.evaluate(session, 5).is_due
+        snapshots.write_tasks(session, 5, [Task(1, 5, TASK.data, (changed, *TASK.annotations[1:]))])
+    with context.store.begin() as session:
+        assert trigger.evaluate(session, 5).is_due is is_due
+
+
+def test_agreement_of_every_pair(context: AppContext) -> None:
+    report = agreement_report(context, 5)
+    assert report.n_tasks == 1
+    dice = {
+        (row.annotator_a, row.annotator_b): row.dice
+        for row in report.rows
+        if row.class_value == "lumen"
+    }
+    # 4, 2 and 6 columns of 4 pixels; the skip of annotator 6 is no annotation
+    assert dice == {(7, 8): 2 * 2 / 6, (7, 9): 2 * 4 / 10, (8, 9): 2 * 2 / 8}
+    assert all(row.dice is None for row in report.rows if row.class_value == "wall")
+
+
+def test_settings_reach_the_reader() -> None:
+    overlap = [box(100, "wall"), box(50)]
+    row = AnnotationRow(id=1, task_id=1, result=overlap)
+    top = ProjectSettings(label_priority=("wall",))
+    assert (label_map_of([row], CONFIG, SIZE_HW, top)[0] == 2).all()
+    plain = label_map_of([row], CONFIG, SIZE_HW, ProjectSettings())[0]
+    assert plain[0].tolist() == [1] * 4 + [2] * 4

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import base64
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import nibabel
+import numpy as np
+import numpy.typing as npt
+import pytest
+import SimpleITK as sitk  # noqa: N813 - its own name for itself
+import yaml
+from PIL import Image
+
+from converters.exports.file_source import ExportFile
+from converters.exports.formats import FORMATS, format_by_name
+from converters.exports.masks import class_folders
+from converters.exports.options import ExportOptions, parse_spacing
+from converters.exports.run import run_export
+from converters.image_files import FolderImages
+from converters.label_config import parse_label_config
+from converters.rasterize import polygon_to_mask
+from domain.errors import SettingsError
+from domain.geometry import Polygon
+from tests.unit.converters.exports.project import (
+    ROWS,
+    SIZE_HW,
+    annotation,
+    region,
+    row,
+    run,
+    truth,
+    write_project,
+)
+
+
+def _png(path: Path) -> npt.NDArray[np.uint8]:
+    return np.asarray(Image.open(path))
+
+
+@pytest.mark.parametrize("name", sorted(set(FORMATS) - {"predictions"}))
+def test_every_format_says_what_was_left_out(tmp_path: Path, name: str) -> None:
+    report, out = run(tmp_path, name)
+    assert (report.done, report.n_tasks_left_out) == (2, 3)
+    reasons = {"skipped": 1, "unlabelled": 1, "unknown_label": 1}
+    assert reasons.items() <= report.left_out.items()
+    said = json.loads((out / "report.json").read_text())
+    assert said["done"] == 2
+    assert {r["task"] for r in said["left_out"] if r["whole"]} == {9, 10, 11}
+
+
+def test_nnunet(tmp_path: Path) -> None:
+    _, out = run(tmp_path, "nnunet")
+    assert (_png(out / "labelsTr" / "task_00000007.png") == truth(7)).all()
+    assert not _png(out / "labelsTr" / "task_00000008.png").any()
+    image = _png(tmp_path / "images" / "left.png")
+    assert (_png(out / "imagesTr" / "task_00000007_0000.png") == image).all()
+    assert json.loads((out / "dataset.json").read_text()) == {
+        "channel_names": {"0": "grey"},
+        "labels": {"background": 0, "lumen": 1, "wall": 2},
+        "numTraining": 2,
+        "file_ending": ".png",
+    }
+
+
+def test_nnunet_follows_a_colour_image_that_comes_and_goes(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    color = np.random.default_rng(1).integers(0, 256, (*SIZE_HW, 3), dtype=np.uint8)
+    Image.fromarray(color).save(tmp_path / "images" / "color.png")
+    more = [*ROWS, row(12, "color.png", ROWS[1]["annotations"][0])]
+    grey = tmp_path / "nnunet" / "imagesTr" / "task_00000007_0000.png"
+    for rows, mode, n in ((ROWS, "L", 2), (more, "RGB", 3), (more, "RGB", 3), (ROWS, "L", 2)):
+        _, out = run(tmp_path, "nnunet", rows=rows)
+        with Image.open(grey) as image:
+            assert image.mode == mode
+        with Image.open(grey) as image:
+            assert (np.asarray(image.convert("L")) == _png(tmp_path / "images" / "left.png")).all()
+        data = json.loads((out / "dataset.json").read_text())
+        assert (len(data["channel_names"]), data["numTraining"]) == ({"L": 1, "RGB": 3}[mode], n)
+
+
+def test_index_masks(tmp_path: Path) -> None:
+    _, png = run(tmp_path, "masks-png", with_images=False, rows=ROWS[:1])
+    _, npy = run(tmp_path, "masks-npy", with_images=False, rows=ROWS[:1])
+    assert (_png(png / "masks" / "left.png") == truth(7)).all()
+    array = np.load(npy / "masks" / "left.npy")
+    assert array.dtype == np.uint8
+    assert (array == truth(7)).all()
+    integers = {"background": 0, "lumen": 1, "wall": 2}
+    assert json.loads((png / "classes.json").read_text()) == integers
+
+
+def test_without_an_image_an_empty_annotation_has_no_size(tmp_path: Path) -> None:
+    report, _ = run(tmp_path, "masks-png", with_images=False, rows=ROWS[:2])
+    assert (report.done, report.left_out["size_unknown"]) == (1, 1)
+
+
+def test_annotators_can_be_united(tmp_path: Path) -> None:
+    _, out = run(tmp_path, "masks-png", ExportOptions(annotators="union"))
+    either = (truth(7, 0) > 0) | (truth(7, 1) > 0)
+    assert ((_png(out / "masks" / "left.png") > 0) == either).all()
+
+
+def test_one_mask_per_class(tmp_path: Path) -> None:
+    _, out = run(tmp_path, "masks-per-class")
+    for index, name in enumerate(("lumen", "wall"), start=1):
+        mask = _png(out / "masks" / name / "left.png")
+        assert (mask == np.where(truth(7) == index, 255, 0)).all()
+        assert not _png(out / "masks" / name / "empty.png").any()
+
+
+def test_class_folders_are_distinct_and_safe() -> None:
+    labels = "".join(f'<Label value="{v}"/>' for v in ("a/b", "A b", "..", "é.png", "a_b"))
+    config = parse_label_config(
+        f'<View><Image name="i" value="$i"/><PolygonLabels name="l" toName="i">{labels}'
+        "</PolygonLabels></View>"
+    )
+    folders = list(class_folders(config).values())
+    assert folders == ["a_b", "A_b_2", "class_3", "é.png", "a_b_5"]
+
+
+@pytest.mark.parametrize("spacing", [None, (0.25, 0.5)])
+def test_nifti_axes_and_spacing(tmp_path: Path, spacing: tuple[float, float] | None) -> None:
+    _, out = run(tmp_path, "nifti", ExportOptions(spacing_mm=spacing))
+    label_map = truth(7)
+    path = out / "labels" / "left.nii.gz"
+    image = nibabel.load(path)
+    data = np.asarray(image.dataobj)
+    assert data.shape == (*SIZE_HW, 1)
+    assert data.dtype == np.uint8
+    assert (data[:, :, 0] == label_map).all()
+    vertical, horizontal = spacing or (1.0, 1.0)
+    assert image.header.get_zooms() == pytest.approx((vertical, horizontal, 1.0))
+    assert image.header.get_xyzt_units()[0] == ("mm" if spacing else "unknown")
+    # Down a row is to the back, along a column to the patient's left.
+    assert nibabel.aff2axcodes(image.affine) == ("P", "L", "S")
+    assert (image.get_qform() == image.affine).all()
+    # SimpleITK (nnU-Net's reader) turns the axes round and has x to the left, y to the back.
+    other: Any = sitk.ReadImage(str(path))
+    assert (label_map == sitk.GetArrayFromImage(other)[0].T).all()
+    assert other.GetSpacing() == pytest.approx((vertical, horizontal, 1.0))
+    assert other.TransformIndexToPhysicalPoint((1, 2, 0)) == pytest.approx(
+        (2 * horizontal, vertical, 0)
+    )
+    pixels = np.asarray(nibabel.load(out / "images" / "left_0000.nii.gz").dataobj)
+    assert (pixels[:, :, 0] == _png(tmp_path / "images" / "left.png")).all()
+
+
+def test_yolo(tmp_path: Path) -> None:
+    report, out = run(
+        tmp_path, "yolo", rows=[{**ROWS[0], "annotations": ROWS[0]["annotations"][:1]}]
+    )
+    names = yaml.safe_load((out / "data.yaml").read_text())["names"]
+    assert names == {0: "lumen", 1: "wall"}
+    lines = (out / "labels" / "left.txt").read_text().splitlines()
+    painted = np.zeros(SIZE_HW, dtype=np.uint8)
+    for line in lines:
+        number, *shares = line.split()
+        ring = np.array(shares, dtype=np.float64).reshape(-1, 2) * [SIZE_HW[1], SIZE_HW[0]]
+        painted[polygon_to_mask(Polygon(ring), SIZE_HW)] = int(number) + 1
+    assert (painted == truth(7, 0)).all()
+    assert (_png(out / "images" / "left.png") == _png(tmp_path / "images" / "left.png")).all()
+    assert report.done == 1
+
+
+def test_yolo_says_when_it_bridges_a_hole(tmp_path: Path) -> None:
+    ring = np.zeros((*SIZE_HW, 4), dtype=np.uint8)
+    ring[5:25, 5:25] = 255
+    ring[10:15, 10:15] = 0
+    png = cv2.imencode(".png", ring)[1].tobytes()
+    url = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    value = {"imageDataURL": url, "bitmasklabels": ["lumen"]}
+    mask_region = region("lumen", [], type="bitmasklabels", from_name="mask", value=value)
+    path, images = write_project(tmp_path, [row(7, "left.png", annotation(11, mask_region))])
+    config = parse_label_config(
+        '<View><Image name="image" value="$image"/><BitmaskLabels name="mask" toName="image">'
+        '<Label value="lumen"/></BitmaskLabels></View>'
+    )
+    out = tmp_path / "yolo"
+    images_of = FolderImages(images, "image")
+    report = run_export(
+        ExportFile(path), format_by_name("yolo"), out, config, ExportOptions(), images_of
+    )
+    assert report.left_out == {"hole_bridged": 1}
+    (line,) = (out / "labels" / "left.txt").read_text().splitlines()
+    points = np.array(line.split()[1:], dtype=np.float64).reshape(-1, 2)
+    mask = polygon_to_mask(Polygon(points * [SIZE_HW[1], SIZE_HW[0]]), SIZE_HW)
+    assert (mask == (ring[:, :, 3] > 0)).all()
+
+
+def test_predictions_go_through_as_they_are(tmp_path: Path) -> None:
+    report, out = run(tmp_path, "predictions")
+    (task,) = json.loads((out / "predictions.json").read_text())
+    assert task["predictions"] == [{"model_version": "v1", "score": 0.5, "result": []}]
+    assert (task["data"], report.left_out) == (ROWS[0]["data"], {"no_prediction": 4})
+
+
+def test_areas(tmp_path: Path) -> None:
+    _, out = run(tmp_path, "csv", ExportOptions(spacing_mm=(0.5, 2.0)))
+    with (out / "areas.csv").open() as file:
+        rows = {(r["task"], r["class"]): r for r in csv.DictReader(file)}
+    for index, name in enumerate(("lumen", "wall"), start=1):
+        mask = (truth(7) == index).astype(np.uint8)
+        found = rows["7", name]
+        assert int(found["area_px"]) == mask.sum()
+        assert float(found["area_mm2"]) == pytest.approx(mask.sum() * 1.0)
+        assert int(found["parts"]) == cv2.connectedComponents(mask, connectivity=4)[0] - 1
+    assert rows["8", "wall"]["parts"] == "0"
+    assert rows["7", "lumen"]["image"] == "left.png"
+
+
+def test_overlays_show_the_class_colour_and_a_legend(tmp_path: Path) -> None:
+    _, out = run(tmp_path, "overlays")
+    picture = _png(out / "overlays" / "left.png")
+    assert picture.shape[0] > SIZE_HW[0]
+    assert picture.shape[1:] == (SIZE_HW[1], 3)
+    inside = picture[: SIZE_HW[0]][truth(7) == 1].astype(int)
+    assert (inside[:, 0] - inside[:, 1]).mean() > 30  # lumen is #ff5277
+    legend = picture[SIZE_HW[0] :].reshape(-1, 3).tolist()
+    assert [255, 82, 119] in legend
+
+
+def test_spacing_is_one_or_two_sane_numbers() -> None:
+    assert parse_spacing("0.1") == (0.1, 0.1)
+    assert parse_spacing("0.1, 2") == (0.1, 2.0)
+    for text in ("", "a", "0", "-1", "nan", "1,2,3", "inf"):
+        with pytest.raises(SettingsError, match="no size of a pixel"):
+            parse_spacing(text)
+
+
+def test_an_unknown_format_names_the_known_ones() -> None:
+    with pytest.raises(SettingsError) as caught:
+        format_by_name("bmp")
+    assert "masks-per-class" in caught.value.remedy

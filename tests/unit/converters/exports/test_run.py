@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import copy
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from converters.exports.file_source import ExportFile
+from converters.exports.formats import format_by_name
+from converters.exports.options import ExportOptions
+from converters.exports.run import run_export
+from converters.image_files import FolderImages, NoImages
+from domain.errors import FileFormatError, NnloopError, StackError
+from tests.unit.converters.configs import CONFIG
+from tests.unit.converters.exports.project import (
+    KEYHOLE,
+    ROWS,
+    SIZE_HW,
+    annotation,
+    region,
+    row,
+    run,
+)
+
+
+def _times(folder: Path) -> dict[str, int]:
+    return {p.name: p.stat().st_mtime_ns for p in folder.rglob("*.png")}
+
+
+def test_a_second_run_touches_only_what_changed(tmp_path: Path) -> None:
+    run(tmp_path, "masks-png")
+    before = _times(tmp_path / "masks-png")
+    report, _ = run(tmp_path, "masks-png")
+    assert (report.done, report.unchanged) == (2, 2)
+    assert _times(tmp_path / "masks-png") == before
+    changed = copy.deepcopy(ROWS)
+    changed[1]["annotations"][0]["result"] = [region("lumen", KEYHOLE)]
+    report, out = run(tmp_path, "masks-png", rows=changed)
+    assert (report.done, report.unchanged) == (2, 1)
+    after = _times(out)
+    assert after["left.png"] == before["left.png"]
+    assert np.asarray(Image.open(out / "masks" / "empty.png")).any()
+
+
+def test_a_changed_image_or_option_is_a_change(tmp_path: Path) -> None:
+    run(tmp_path, "nnunet")
+    os.utime(tmp_path / "images" / "left.png", ns=(0, 0))
+    assert run(tmp_path, "nnunet")[0].unchanged == 1
+    assert run(tmp_path, "nnunet", ExportOptions(annotators="union"))[0].unchanged == 0
+
+
+def test_what_left_the_source_leaves_the_folder(tmp_path: Path) -> None:
+    run(tmp_path, "nnunet")
+    report, out = run(tmp_path, "nnunet", rows=ROWS[1:])
+    assert (report.done, report.removed) == (1, 1)
+    assert [p.name for p in (out / "labelsTr").iterdir()] == ["task_00000008.png"]
+    assert json.loads((out / "dataset.json").read_text())["numTraining"] == 1
+
+
+def test_images_of_the_same_name_do_not_meet(tmp_path: Path) -> None:
+    rows = [row(1, "a.png", annotation(1)), row(2, "A.png", annotation(2))]
+    _, out = run(tmp_path, "masks-png", rows=rows)
+    assert sorted(p.name for p in (out / "masks").iterdir()) == ["a.png", "task_00000002.png"]
+
+
+def test_a_task_that_comes_twice_counts_once(tmp_path: Path) -> None:
+    report, _ = run(tmp_path, "masks-png", rows=[ROWS[0], ROWS[1], ROWS[0]])
+    assert (report.done, report.left_out["duplicate_task"]) == (2, 1)
+
+
+def test_another_format_does_not_mix_in(tmp_path: Path) -> None:
+    _, out = run(tmp_path, "csv")
+    with pytest.raises(FileFormatError, match="another command: export csv"):
+        run_export([], format_by_name("coco"), out, CONFIG, ExportOptions(), NoImages())
+
+
+def test_a_folder_that_can_not_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "csv").write_text("a file in the way")
+    with pytest.raises(StackError, match="can't be written"):
+        run(tmp_path, "csv")
+
+
+def test_exif_turned_images_are_measured_as_label_studio_shows_them(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels = np.zeros((SIZE_HW[1], SIZE_HW[0]), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "images" / "left.png", exif=exif)
+    rows = [row(7, "left.png", annotation(1, region("lumen", KEYHOLE)))]
+    for name in ("coco", "nifti"):
+        run(tmp_path, name, rows=rows)
+    image = json.loads((tmp_path / "coco" / "annotations.json").read_text())["images"][0]
+    assert (image["height"], image["width"]) == SIZE_HW
+
+
+def test_images_are_never_read_above_their_folder(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.png"
+    Image.fromarray(np.zeros(SIZE_HW, dtype=np.uint8)).save(secret)
+    (tmp_path / "images" / "deep").mkdir(parents=True)
+    images = FolderImages(tmp_path / "images", "image")
+    source = tmp_path / "export.json"
+    for name in ("../secret.png", str(secret), "/data/local-files/?d=../secret.png", "a\0.png"):
+        rows = [{"id": 1, "data": {"image": name}, "annotations": [annotation(1)]}]
+        source.write_text(json.dumps(rows))
+        (task,) = ExportFile(source).tasks()
+        assert images.stamp(task) == ""
+
+
+_KILLED = """
+import os, sys, signal
+from pathlib import Path
+from converters.exports.masks import IndexMasks
+from tests.unit.converters.exports.project import run
+write, count = IndexMasks.write, 0
+def killed(self, item):
+    global count
+    count += 1
+    if count == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return write(self, item)
+IndexMasks.write = killed
+rows = __import__("json").loads(Path(sys.argv[2]).read_text())
+run(Path(sys.argv[1]), "masks-png", rows=rows)
+"""
+
+
+def test_a_killed_run_leaves_whole_files_and_is_taken_up(tmp_path: Path) -> None:
+    rows = [row(i, f"i{i}.png", annotation(i, region("lumen", KEYHOLE))) for i in range(1, 7)]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    arguments = [sys.executable, "-c", _KILLED, str(tmp_path), str(tmp_path / "rows.json")]
+    assert subprocess.run(arguments, check=False).returncode == -9
+    out = tmp_path / "masks-png"
+    masks = sorted((out / "masks").iterdir())
+    assert len(masks) == 3
+    for path in masks:
+        assert np.asarray(Image.open(path)).any()
+    assert not (out / "classes.json").exists()
+    report, _ = run(tmp_path, "masks-png", rows=rows)
+    assert (report.done, report.unchanged) == (6, 3)
+    assert (out / "classes.json").exists()
+
+
+_MEASURED = """
+import resource, sys
+from pathlib import Path
+from converters.exports.file_source import ExportFile
+from converters.exports.formats import format_by_name
+from converters.exports.options import ExportOptions
+from converters.exports.run import run_export
+from converters.image_files import NoImages
+from tests.unit.converters.configs import CONFIG
+report = run_export(ExportFile(Path(sys.argv[1])), format_by_name("csv"), Path(sys.argv[2]),
+                    CONFIG, ExportOptions(), NoImages())
+print(report.done, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_memory_does_not_grow_with_the_number_of_tasks(tmp_path: Path) -> None:
+    ring = [[50 + 40 * np.cos(t), 50 + 40 * np.sin(t)] for t in np.linspace(0, 6, 1000)]
+    one = json.dumps(row(1, "i.png", annotation(1, region("lumen", ring))))
+    peaks = []
+    for n in (20, 1000):  # 1 MB and 45 MB
+        path = tmp_path / f"{n}.json"
+        with path.open("w") as file:
+            for i in range(n):
+                file.write(("," if i else "[") + one.replace('"id": 1,', f'"id": {i + 1},', 1))
+            file.write("]")
+        arguments = [sys.executable, "-c", _MEASURED, str(path), str(tmp_path / f"out{n}")]
+        answer = subprocess.run(arguments, check=True, capture_output=True, text=True)
+        done, peak = answer.stdout.split()
+        assert int(done) == n
+        peaks.append(int(peak))
+    assert (tmp_path / "1000.json").stat().st_size > 30_000_000
+    assert peaks[1] - peaks[0] < 20_000  # kB
+
+
+def test_bad_rows_are_left_out_with_their_place(tmp_path: Path) -> None:
+    good = json.dumps(ROWS[0])
+    rows = [good, "5", '{"id": "x", "annotations": []}', '{"id": 3, "data": NaN}', good]
+    rows[4] = good.replace('"id": 7', '"id": 70', 1)
+    path = tmp_path / "export.json"
+    path.write_text(f"[{','.join(rows)}]")
+    report = run_export(
+        ExportFile(path),
+        format_by_name("masks-png"),
+        tmp_path / "out",
+        CONFIG,
+        ExportOptions(),
+        NoImages(),
+    )
+    assert (report.done, report.n_tasks_left_out) == (2, 3)
+    said = " ".join(note.message for note in report.examples)
+    for place in ("element 1 (byte", "element 2 (byte", "element 3 (byte"):
+        assert place in said
+
+
+def test_an_object_that_is_no_list_of_tasks_is_refused_before_it_fills_memory(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "export.json"
+    member = json.dumps("x" * 9_000_000)
+    path.write_text("{" + ",".join(f'"{i}": {member}' for i in range(5)) + "}")
+    with pytest.raises(FileFormatError, match="one object of more than 32 MB"):
+        list(ExportFile(path))
+
+
+_STRANGE: list[Any] = [
+    None, True, -1, 0, 10**400, 1e308, -1e308, "", "x", "9" * 5000, [], {}, [[]], [None], {"a": 1},
+    [[1, 2], [3]], [["a", "b"]], [[1e300, 1e300]] * 4, {"points": 3},
+]  # fmt: skip
+
+
+def _mutated(value: Any, rng: random.Random) -> Any:
+    """The value with one random part replaced or removed."""
+    if rng.random() < 0.15 or not isinstance(value, dict | list) or not value:
+        return rng.choice(_STRANGE)
+    if isinstance(value, dict):
+        key = rng.choice(list(value))
+        if rng.random() < 0.2:
+            return {k: v for k, v in value.items() if k != key}
+        return {**value, key: _mutated(value[key], rng)}
+    at = rng.randrange(len(value))
+    return [*value[:at], _mutated(value[at], rng), *value[at + 1 :]]
+
+
+@pytest.mark.parametrize("name", ["coco", "masks-png", "yolo", "csv", "predictions", "overlays"])
+def test_fuzzed_exports_end_in_a_report_or_a_clear_error(tmp_path: Path, name: str) -> None:
+    rng = random.Random(name)
+    run(tmp_path, name)  # makes the images
+    images = FolderImages(tmp_path / "images", "image")
+    path = tmp_path / "export.json"
+    started, refused = time.monotonic(), 0
+    for i in range(120):
+        path.write_text(json.dumps(_mutated(ROWS, rng)))
+        try:
+            run_export(
+                ExportFile(path),
+                format_by_name(name),
+                tmp_path / f"out{i % 5}",
+                CONFIG,
+                ExportOptions(),
+                images if i % 2 else NoImages(),
+            )
+        except NnloopError as error:
+            refused += 1
+            assert str(error)
+    assert refused < 120
+    assert time.monotonic() - started < 60
