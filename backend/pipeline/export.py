@@ -61,6 +61,8 @@ def export_project(
     color: set[str] = set()
     cases: list[str] = []
     try:
+        for name in ("imagesTr", "labelsTr"):
+            (out / name).mkdir(parents=True, exist_ok=True)
         for task, annotation in progress(rows):
             case_id = case_id_of_task(task.id)
             try:

@@ -36,8 +36,16 @@ def load_image(client: LabelStudioClient, task: TaskRow, config: LabelConfig) ->
 
     Raises:
         ImageError: The image is missing, refused, or no image.
+        LabelStudioError: Label Studio does not answer: no fault of this task.
     """
-    data = client.fetch_image(image_uri(task, config), task.id, task.project_id)
+    try:
+        data = client.fetch_image(image_uri(task, config), task.id, task.project_id)
+    except ImageError as error:
+        if error.reason == "image_unreachable":
+            # While Label Studio is down this raises: the whole step waits for it, instead of
+            # going on without every image that it serves.
+            client.project(task.project_id)
+        raise
     image = read_image(data, task.id)
     # Many exporters save grey scans as RGB; one such file must not make the project a colour one.
     if (

@@ -70,6 +70,9 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
         files, left_out = _write_cases(context, project, config, sources, n_channels, beat)
     except _ColorFound:
         n_channels = 3
+        with context.store.begin() as session:
+            # Kept at once: a run that is cut off from here on must not begin in grey again.
+            projects.get(session, run.project_id).n_channels = n_channels
         files, left_out = _write_cases(context, project, config, sources, n_channels, beat)
     left_out.extend(
         LeftOut(task_id, "skipped", f"Task {task_id} was skipped by its annotator.")
