@@ -36,6 +36,10 @@ logger = logging.getLogger(__name__)
 # the jobs of a killed worker wait that long; long enough for a machine that swaps.
 HEARTBEAT_S = 4
 HEARTBEAT_TTL_S = 15
+# A job that failed is not enqueued again at once: its cause (a server that is down) needs time.
+FAILED_PAUSE_S = 5.0
+# Redis answers within milliseconds; one that is cut off must not hold up a tick for minutes.
+SOCKET_TIMEOUT_S = 10.0
 # Failed jobs stay in Redis this long, for a person; the ledger keeps the error for good.
 FAILURE_TTL_S = 7 * 24 * 3600
 _HEARTBEAT_KEY = "nnloop:worker:{name}"
@@ -98,7 +102,14 @@ class JobQueue:
     def __init__(self, url: str) -> None:
         """Takes Redis's URL; with an empty one every call raises StackError."""
         self._connection = (
-            Redis.from_url(url, socket_connect_timeout=3, health_check_interval=15) if url else None
+            Redis.from_url(
+                url,
+                socket_connect_timeout=3,
+                socket_timeout=SOCKET_TIMEOUT_S,
+                health_check_interval=15,
+            )
+            if url
+            else None
         )
 
     def __repr__(self) -> str:
@@ -124,8 +135,8 @@ class JobQueue:
     def ensure(self, name: JobName, *ids: int) -> bool:
         """Makes sure that the job is queued or running; returns whether it was enqueued now.
 
-        A job whose worker is dead, or that ended, is enqueued anew. Raises StackError when Redis
-        does not answer.
+        A job whose worker is dead, or that ended, is enqueued anew; one that failed, after a
+        pause. Raises StackError when Redis does not answer.
         """
         job_id = "-".join([name.rsplit(".", 1)[-1], *map(str, ids)])
         with _redis_errors():
@@ -180,6 +191,8 @@ class JobQueue:
             return in_list or time.time() - enqueued < HEARTBEAT_TTL_S
         if status == JobStatus.STARTED:
             return bool(self._redis.exists(_HEARTBEAT_KEY.format(name=job.worker_name)))
+        if status == JobStatus.FAILED and job.ended_at is not None:
+            return bool(time.time() - job.ended_at.timestamp() < FAILED_PAUSE_S)
         return False
 
     def _fetch(self, job_id: str) -> Job | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -42,8 +43,13 @@ class Settings(BaseSettings):
     (default ``nnloop.toml`` in the working folder, keys in lower case as the fields below).
     """
 
+    # Case matters: many shells and containers set HOST or PORT, which are not meant for nnloop.
     model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        populate_by_name=True,
+        case_sensitive=True,
     )
 
     data_dir: Path = Field(
@@ -54,11 +60,13 @@ class Settings(BaseSettings):
     database_url: str = Field(
         "",
         validation_alias=_names("NNLOOP_DATABASE_URL", "database_url"),
+        repr=False,
         description="SQLAlchemy URL of the store; empty: SQLite in the data folder.",
     )
     redis_url: str = Field(
         "",
         validation_alias=_names("NNLOOP_REDIS_URL", "REDIS_URL", "redis_url"),
+        repr=False,
         description="Redis of the job queue; empty: `nnloop up` starts its own.",
     )
     label_studio_url: str = Field(
@@ -143,7 +151,8 @@ class Settings(BaseSettings):
         if value and (
             urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).netloc
         ):
-            raise ValueError(f"must be an http(s) address, got {value!r}")
+            # Without a user and password that someone may have put before the host.
+            raise ValueError(f"must be an http(s) address, got {value.rpartition('@')[2]!r}")
         return value.rstrip("/")
 
     @field_validator("data_dir")
@@ -161,14 +170,24 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments over the environment over the file."""
-        file = Path(os.environ.get("NNLOOP_CONFIG", "nnloop.toml"))
+        file = Path(os.environ.get("NNLOOP_CONFIG") or "nnloop.toml")
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:
         """Reads environment and file; raises SettingsError that lists every fault."""
+        file = os.environ.get("NNLOOP_CONFIG", "")
+        if file and not Path(file).is_file():
+            raise SettingsError(
+                f"NNLOOP_CONFIG names a file that does not exist: {file!r}.",
+                remedy="Correct it, or unset it.",
+            )
         try:
             return cls(**overrides)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(
+                f"{file or 'nnloop.toml'} is no TOML file: {error}.", remedy="Correct it."
+            ) from None
         except ValidationError as error:
             faults = "; ".join(
                 f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"

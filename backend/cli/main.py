@@ -7,7 +7,6 @@ import sys
 import traceback
 from pathlib import Path
 
-import click
 import typer
 
 from backend.cli import actions, agreement, demo, export, import_, projects, stack
@@ -35,13 +34,9 @@ def main() -> None:
     for noisy in ("httpx", "httpcore", "alembic", "numexpr"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
-        code = app(standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
-    except click.exceptions.Abort:
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        # Wrong options, help and Ctrl-C are Typer's to say and to exit with; the class of those
+        # errors differs between its releases.
+        app()
     except NnloopError as error:
         _say(str(error), error.remedy)
         logging.getLogger(__name__).debug("Traceback:", exc_info=error)
@@ -54,9 +49,10 @@ def main() -> None:
 
 def _say(message: str, remedy: str) -> None:
     error_console.print("Error:", style="bold red", end=" ")
-    error_console.print(message, markup=False, highlight=False)
+    # Not wrapped: paths and commands in it are there to be copied.
+    error_console.print(message, markup=False, highlight=False, soft_wrap=True)
     if remedy:
-        error_console.print(remedy, markup=False, highlight=False)
+        error_console.print(remedy, markup=False, highlight=False, soft_wrap=True)
 
 
 def _log_traceback(error: Exception) -> Path:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, track
@@ -89,19 +90,13 @@ class View:
 
     def result(self, figures: DemoFigures) -> None:
         """Prints the table of versions."""
-        table = Table(title="What the loop achieved", title_justify="left")
-        columns = {
-            "Version": "left",
-            "Labels": "right",
-            "Class": "left",
-            "Out-of-fold Dice": "right",
-            "Pushed Dice": "right",
-            "Score ~ Dice": "right",
-            "Vertices": "right",
-            "Pushed": "right",
-        }
-        for column, side in columns.items():
-            table.add_column(column, justify="right" if side == "right" else "left")
+        table = Table(
+            title="What the loop achieved", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1)
+        )
+        for column in ("Version", "Labels", "Class", "Held out", "Pushed", "Score~Dice"):
+            table.add_column(column, no_wrap=True)
+        table.add_column("Points", no_wrap=True)
+        table.add_column("Tasks", no_wrap=True)
         for version in figures.versions:
             names = list(version.oof_dice)
             table.add_row(
@@ -115,6 +110,12 @@ class View:
                 str(version.published),
             )
         self._console.print(table)
+        self._console.print(
+            "Held out: Dice against the annotations, each case by a fold that has not seen it. "
+            "Pushed: Dice of the polygons in Label Studio against the truth, over unlabelled "
+            "tasks. Score~Dice: rank correlation of score and Dice. Points: median a polygon.",
+            style="dim",
+        )
         for version in figures.versions:
             seconds = ", ".join(f"{name} {value:.0f} s" for name, value in version.seconds.items())
             self._console.print(f"{version.name}: {seconds}", highlight=False)

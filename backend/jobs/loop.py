@@ -6,6 +6,7 @@ from backend.jobs.process import context
 from backend.pipeline import publish as publishing
 from backend.pipeline import runs
 from backend.pipeline.sync import sync_project
+from domain.status import RunStatus
 
 
 def sync(project_id: int) -> None:
@@ -20,5 +21,6 @@ def advance(run_id: int) -> None:
 
 def publish(project_id: int) -> None:
     """Pushes the champion's predictions."""
-    publishing.try_publish(context(), project_id)
-    runs.published(context(), project_id)
+    with runs.step_of_run(context(), project_id, RunStatus.PUBLISHING):
+        publishing.try_publish(context(), project_id)
+        runs.published(context(), project_id)

@@ -6,6 +6,7 @@ from backend.jobs.process import context
 from backend.pipeline import runs
 from backend.pipeline.score import score_chunk, score_task
 from backend.queue import JobName
+from domain.status import RunStatus
 
 
 def score(project_id: int, turn: int) -> None:
@@ -13,10 +14,11 @@ def score(project_id: int, turn: int) -> None:
 
     ``turn`` alternates between 0 and 1: a job can't queue itself while it runs.
     """
-    if score_chunk(context(), project_id):
-        context().queue.ensure(JobName.SCORE, project_id, 1 - turn)
-    else:
-        runs.pool_scored(context(), project_id)
+    with runs.step_of_run(context(), project_id, RunStatus.SCORING):
+        if score_chunk(context(), project_id):
+            context().queue.ensure(JobName.SCORE, project_id, 1 - turn)
+        else:
+            runs.pool_scored(context(), project_id)
 
 
 def predict(project_id: int, task_id: int) -> None:

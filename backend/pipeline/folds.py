@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 # A fold whose child failed is tried once more: a killed or starved child often succeeds then.
 MAX_ATTEMPTS = 2
+# A fold whose worker itself dies each time (the machine kills it for memory, say) is given up after
+# this many starts.
+MAX_STARTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,17 @@ def train_fold(
         row.device = device.name
         row.attempts += 1
         attempts = row.attempts
+        if attempts > MAX_STARTS:
+            row.status = FoldStatus.FAILED
+            row.error = (
+                f"Its worker died {MAX_STARTS} times. See the worker's and the system's log; "
+                "a smaller preset needs less memory."
+            )
+            row.lease_until = 0.0
+            return
         warm_start = _warm_start(session, run, fold)
     spec = _spec(context, run, fold, device, warm_start)
-    ledger = _FoldLedger(context, row.id)
+    ledger = _FoldLedger(context, row.id, worker)
     try:
         outcome = run_fold(
             spec, ledger.progress, lambda: ledger.should_stop, on_heartbeat=ledger.heartbeat
@@ -62,6 +73,11 @@ def train_fold(
     except TrainingError as error:
         message = f"{error} {error.remedy}".strip()
         logger.warning("Run %d, fold %d: %s", run_id, fold, message)
+        ledger.failed(message, is_final=attempts >= MAX_ATTEMPTS)
+    except Exception as error:
+        # A full disk, a bug: left to the queue, the fold would be tried again for ever.
+        logger.exception("Run %d, fold %d", run_id, fold)
+        message = f"Unexpected {type(error).__name__}: {error}; the log has the details."
         ledger.failed(message, is_final=attempts >= MAX_ATTEMPTS)
     else:
         if outcome.finished:
@@ -113,15 +129,16 @@ def _warm_start(session: Session, run: RunRow, fold: int) -> str | None:
 class _FoldLedger:
     """Writes what happens to a fold into its row."""
 
-    def __init__(self, context: AppContext, fold_id: int) -> None:
+    def __init__(self, context: AppContext, fold_id: int, worker: str) -> None:
         self._store = context.store
         self._fold_id = fold_id
+        self._worker = worker
         self._renewed = time.monotonic()
-        self._is_cancelled = False
+        self._is_over = False
 
     @property
     def should_stop(self) -> bool:
-        return stop_requested() or self._is_cancelled
+        return stop_requested() or self._is_over
 
     def progress(self, epoch: EpochProgress) -> None:
         with self._store.begin() as session:
@@ -136,9 +153,11 @@ class _FoldLedger:
         self._renewed = time.monotonic()
         with self._store.begin() as session:
             row = session.get_one(FoldRow, self._fold_id)
-            row.lease_until = time.time() + runs.LEASE_S
             run = session.get_one(RunRow, row.run_id)
-            self._is_cancelled = RunStatus(run.status).is_final
+            # Another worker has the fold when this one stood still for longer than its lease.
+            self._is_over = RunStatus(run.status).is_final or row.worker != self._worker
+            if not self._is_over:
+                row.lease_until = time.time() + runs.LEASE_S
 
     def done(self, outcome: FoldOutcome) -> None:
         with self._store.begin() as session:
@@ -159,6 +178,8 @@ class _FoldLedger:
     def failed(self, message: str, *, is_final: bool) -> None:
         with self._store.begin() as session:
             row = session.get_one(FoldRow, self._fold_id)
+            if row.worker != self._worker:
+                return
             row.status = FoldStatus.FAILED if is_final else FoldStatus.QUEUED
             row.error = message
             row.lease_until = 0.0
@@ -166,6 +187,8 @@ class _FoldLedger:
     def interrupted(self) -> None:
         with self._store.begin() as session:
             row = session.get_one(FoldRow, self._fold_id)
+            if row.worker != self._worker:
+                return
             row.status = FoldStatus.QUEUED
             row.attempts -= 1
             row.lease_until = 0.0

@@ -47,7 +47,12 @@ def judge(challenger: DicePerCase, champion: DicePerCase | None, margin: float) 
     common = sorted(challenger.keys() & champion.keys()) if champion else []
     if not champion or not common:
         mean = _mean(challenger, sorted(challenger))
-        return Verdict(True, mean, None, len(challenger), margin, "the first version that serves")
+        reason = (
+            "the first version that serves"
+            if champion is None
+            else "nothing to compare: the version that serves has other classes or folds"
+        )
+        return Verdict(True, mean, None, len(challenger), margin, reason)
     new, old = _mean(challenger, common), _mean(champion, common)
     is_promoted = new - old >= -margin
     reason = f"mean out-of-fold Dice {new:.3f} against {old:.3f} on {len(common)} cases: " + (
@@ -131,7 +136,7 @@ def _champion_dice(
         if before and before.content_hash == entry.content_hash and entry.case_id in known:
             dice[entry.case_id] = dict(known[entry.case_id])
             continue
-        fold = fold_of_group.get(entry.group, entry.fold)
+        fold = before.fold if before else fold_of_group.get(entry.group, entry.fold)
         if fold not in predictor.folds:
             continue
         image = read_image(workspace.image_png(entry.case_id))

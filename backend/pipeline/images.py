@@ -35,6 +35,14 @@ def load_image(client: LabelStudioClient, task: TaskRow, config: LabelConfig) ->
 
     Raises:
         ImageError: The image is missing, refused, or no image.
+        LabelStudioError: Label Studio does not answer: no fault of this task.
     """
-    data = client.fetch_image(image_uri(task, config), task.id, task.project_id)
+    try:
+        data = client.fetch_image(image_uri(task, config), task.id, task.project_id)
+    except ImageError as error:
+        if error.reason == "image_unreachable":
+            # While Label Studio is down this raises: the whole step waits for it, instead of
+            # going on without every image that it serves.
+            client.project(task.project_id)
+        raise
     return without_empty_color(read_image(data, task.id))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 
 from backend.pipeline.annotations import label_map_of, read_settings_of
 from backend.pipeline.context import AppContext
@@ -79,6 +79,9 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
         )
     except _ColorFound:
         n_channels = 3
+        with context.store.begin() as session:
+            # Kept at once: a run that is cut off from here on must not begin in grey again.
+            projects.get(session, run.project_id).n_channels = n_channels
         files, left_out = _write_cases(
             context, project, config, sources, settings, n_channels, beat
         )
@@ -151,6 +154,7 @@ def _write_cases(
                 and label_png.exists()
             ):
                 files[case_id] = CaseFiles(case_id, image_png, label_png, row.files_hash)
+                left_out.extend(LeftOut(**note) for note in row.notes)
                 continue
             image = load_image(context.label_studio, source.task, config)
             if image.ndim == 3 and n_channels == 1:
@@ -174,6 +178,7 @@ def _write_cases(
                     task_id=source.task.id,
                     source_hash=source_hash,
                     files_hash=written.content_hash,
+                    notes=[asdict(note) for note in regions_left_out],
                     is_color=image.ndim == 3,
                 ),
             )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from filelock import FileLock
+
 from backend.label_studio import PredictionRow as PushRow
 from backend.pipeline.context import AppContext
 from backend.store import predictions, projects, runs
@@ -82,8 +84,12 @@ def publish(context: AppContext, project_id: int) -> PublishReport | None:
 
 def try_publish(context: AppContext, project_id: int) -> PublishReport | None:
     """``publish``; a refusal is recorded as a problem of the project before it is raised."""
+    folder = context.workspace(project_id).folder
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        report = publish(context, project_id)
+        # Two at once (a worker and `nnloop publish`) would both find a prediction missing.
+        with FileLock(folder / "publish.lock"):
+            report = publish(context, project_id)
     except LabelStudioError as error:
         with context.store.begin() as session:
             projects.report_problem(session, project_id, "publish", "label_studio", str(error))

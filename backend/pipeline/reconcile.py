@@ -9,16 +9,21 @@ from __future__ import annotations
 import logging
 import time
 
+from sqlalchemy import select
+
 from backend.pipeline.context import AppContext
 from backend.queue import JobName
 from backend.store import predictions, projects, runs
-from backend.store.models import ProjectRow, RunRow
+from backend.store.models import ProjectRow, RunRow, VersionRow
 from domain.status import FoldStatus, RunStatus
 
 logger = logging.getLogger(__name__)
 
 # Time Label Studio gets to store an answer of /predict by itself.
 PUSH_AFTER_S = 10.0
+# A reading that was asked for after a hint but did not close it (Label Studio down, the job lost)
+# is asked for again after this.
+RETRY_SYNC_S = 15.0
 
 Job = tuple[JobName, tuple[int, ...]]
 
@@ -34,18 +39,20 @@ def _due_syncs(context: AppContext) -> list[Job]:
     settings = context.settings
     now = time.time()
     with context.store.begin() as session:
-        due = {
-            project_id
-            for project_id, newest in projects.open_hints(session)
-            if now - newest >= settings.debounce_s
-        }
+        newest_hint = dict(projects.open_hints(session))
+        due = set()
         for project_id in projects.all_ids(session):
             row = session.get_one(ProjectRow, project_id)
-            last = max(row.synced_at or 0.0, row.sync_asked_at or 0.0)
-            if now - last >= settings.sync_interval_s:
+            asked_at = row.sync_asked_at or 0.0
+            hinted_at = newest_hint.get(project_id)
+            if now - max(row.synced_at or 0.0, asked_at) >= settings.sync_interval_s or (
+                hinted_at is not None
+                and now - hinted_at >= settings.debounce_s
+                and (asked_at < hinted_at or now - asked_at >= RETRY_SYNC_S)
+            ):
                 due.add(project_id)
         for project_id in due:
-            # Asked, not done: a Label Studio that is down is tried again at the same pace.
+            # Asked, not done: a Label Studio that is down is not asked every second.
             session.get_one(ProjectRow, project_id).sync_asked_at = now
     return [(JobName.SYNC, (project_id,)) for project_id in sorted(due)]
 
@@ -69,15 +76,21 @@ def _open_work(context: AppContext) -> list[Job]:
 
 def _due_pushes(context: AppContext) -> list[Job]:
     # A prediction made for /predict is stored by Label Studio itself when the answer came in time;
-    # what it did not store by then is pushed.
+    # what it did not store by then is pushed. A champion whose run failed while it was being
+    # published is not shown yet.
+    jobs: list[Job] = []
     with context.store.begin() as session:
-        return [
-            (JobName.PUBLISH, (project_id,))
-            for project_id in projects.all_ids(session)
-            if runs.active_run(session, project_id) is None
-            and (version := runs.champion(session, project_id)) is not None
-            and predictions.is_push_due(session, version.id, time.time() - PUSH_AFTER_S)
-        ]
+        busy = {run.project_id for run in runs.active_runs(session)}
+        champions = select(ProjectRow.id, VersionRow.id, VersionRow.published_at).join(
+            VersionRow, VersionRow.id == ProjectRow.champion_id
+        )
+        for project_id, version_id, published_at in session.execute(champions).all():
+            if project_id not in busy and (
+                published_at is None
+                or predictions.is_push_due(session, version_id, time.time() - PUSH_AFTER_S)
+            ):
+                jobs.append((JobName.PUBLISH, (project_id,)))
+    return jobs
 
 
 def _jobs_of(run: RunRow, folds: list[tuple[int, FoldStatus, float]], now: float) -> list[Job]:

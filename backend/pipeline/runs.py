@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from backend.pipeline import gate, prepare, sync
 from backend.pipeline.context import AppContext
 from backend.queue import JobName, stop_requested
 from backend.store import projects, runs
 from backend.store.models import RunRow
-from domain.errors import LabelStudioError, NnloopError
+from domain.errors import LabelStudioError, NnloopError, StackError
 from domain.status import FoldStatus, RunStatus
 
 logger = logging.getLogger(__name__)
 
 # A step that fails for a reason that may pass (Label Studio down, a bug that needs the log) is
-# tried this often, the pause doubling from the first one.
-MAX_ATTEMPTS = 5
+# tried this often, the pause doubling from the first one: over 10 minutes in all, enough for an
+# upgrade of Label Studio.
+MAX_ATTEMPTS = 8
 FIRST_PAUSE_S = 5.0
 
 
@@ -33,10 +38,11 @@ def advance(context: AppContext, run_id: int) -> None:
     if run is None:
         return
     try:
-        _step(context, run)
+        with _lease(context, run_id):
+            _step(context, run)
     except InterruptedStepError:
         _release(context, run_id)
-    except LabelStudioError as error:
+    except (LabelStudioError, StackError) as error:
         _retry(context, run_id, error)
     except NnloopError as error:
         fail(context, run_id, _sentence(error))
@@ -48,22 +54,21 @@ def advance(context: AppContext, run_id: int) -> None:
 
 
 def _step(context: AppContext, run: RunRow) -> None:
-    beat = _beat(context, run.id)
     if run.status in (RunStatus.QUEUED, RunStatus.PREPARING):
         _enter(context, run.id, RunStatus.PREPARING)
-        prepare.prepare_run(context, run.id, beat)
+        prepare.prepare_run(context, run.id, _beat)
         _enter(context, run.id, RunStatus.TRAINING)
         _enqueue_folds(context, run.id)
     elif run.status == RunStatus.TRAINING:
         if _folds_are_done(context, run.id):
             _enter(context, run.id, RunStatus.EVALUATING)
-            _evaluate(context, run, beat)
+            _evaluate(context, run)
     elif run.status == RunStatus.EVALUATING:
-        _evaluate(context, run, beat)
+        _evaluate(context, run)
 
 
-def _evaluate(context: AppContext, run: RunRow, beat: Callable[[], None]) -> None:
-    if gate.evaluate_run(context, run.id, beat):
+def _evaluate(context: AppContext, run: RunRow) -> None:
+    if gate.evaluate_run(context, run.id, _beat):
         _enter(context, run.id, RunStatus.SCORING)
         context.queue.ensure(JobName.SCORE, run.project_id, 0)
     else:
@@ -86,12 +91,36 @@ def _folds_are_done(context: AppContext, run_id: int) -> bool:
     return all(row.status == FoldStatus.DONE for row in folds)
 
 
+@contextmanager
+def step_of_run(context: AppContext, project_id: int, status: RunStatus) -> Iterator[None]:
+    """Counts scoring or publishing as a step of the run that stands at this status, if one does.
+
+    A failure holds the run back, longer each time, and ends it at last; otherwise it would stay
+    active for good, and with it every later training. Without such a run a failure is raised.
+    """
+    try:
+        yield
+    except Exception as error:
+        with context.store.begin() as session:
+            run = runs.active_run(session, project_id)
+        if run is None or run.status != status:
+            raise
+        logger.warning("Run %d: %s failed.", run.id, run.status, exc_info=error)
+        _retry(context, run.id, error)
+    else:
+        with context.store.begin() as session:
+            run = runs.active_run(session, project_id)
+            if run is not None and run.status == status and run.attempts:
+                run.attempts, run.error = 0, ""
+
+
 def pool_scored(context: AppContext, project_id: int) -> None:
     """Called when nothing of the pool is left to score: the run goes on to publishing."""
     with context.store.begin() as session:
         run = runs.active_run(session, project_id)
         if run is not None and run.status == RunStatus.SCORING:
             runs.enter_stage(session, run, RunStatus.PUBLISHING)
+            run.error = ""
     context.queue.ensure(JobName.PUBLISH, project_id)
 
 
@@ -109,6 +138,7 @@ def finish(context: AppContext, run_id: int) -> None:
     with context.store.begin() as session:
         run = session.get_one(RunRow, run_id)
         runs.enter_stage(session, run, RunStatus.DONE)
+        run.error = ""
         projects.resolve_problems(session, run.project_id, "run")
     sync.follow_up(context, run.project_id)
 
@@ -118,6 +148,8 @@ def fail(context: AppContext, run_id: int, message: str) -> None:
     logger.error("Run %d failed: %s", run_id, message)
     with context.store.begin() as session:
         run = session.get_one(RunRow, run_id)
+        if RunStatus(run.status).is_final:
+            return
         run.error = message
         runs.enter_stage(session, run, RunStatus.FAILED)
         projects.report_problem(
@@ -128,6 +160,8 @@ def fail(context: AppContext, run_id: int, message: str) -> None:
 def _retry(context: AppContext, run_id: int, error: Exception) -> None:
     with context.store.begin() as session:
         run = session.get_one(RunRow, run_id)
+        if RunStatus(run.status).is_final:
+            return  # what failed came after the end, and the next tick makes up for it
         run.attempts += 1
         attempts = run.attempts
         run.error = _sentence(error)
@@ -150,20 +184,32 @@ def _enter(context: AppContext, run_id: int, status: RunStatus) -> None:
             run.error = ""
 
 
-def _beat(context: AppContext, run_id: int) -> Callable[[], None]:
-    """A function for long steps to call: keeps the lease, and ends the step when asked to."""
-    last = time.monotonic()
+@contextmanager
+def _lease(context: AppContext, run_id: int) -> Iterator[None]:
+    """Keeps the run's lease from a thread: nnU-Net's planning alone can outlast it."""
+    ended = threading.Event()
 
-    def beat() -> None:
-        nonlocal last
-        if stop_requested():
-            raise InterruptedStepError("The worker was asked to end.")
-        if time.monotonic() - last > runs.LEASE_S / 5:
-            last = time.monotonic()
-            with context.store.begin() as session:
-                runs.renew_run(session, run_id)
+    def renew() -> None:
+        while not ended.wait(runs.LEASE_S / 4):
+            try:
+                with context.store.begin() as session:
+                    runs.renew_run(session, run_id)
+            except SQLAlchemyError:
+                logger.warning("Run %d: its lease could not be renewed.", run_id, exc_info=True)
 
-    return beat
+    thread = threading.Thread(target=renew, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _beat() -> None:
+    """For long steps to call: ends the step when the worker was asked to end."""
+    if stop_requested():
+        raise InterruptedStepError("The worker was asked to end.")
 
 
 def _sentence(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,9 @@ from converters.label_config import parse_label_config
 from converters.results import regions_to_result, validate_prediction
 from converters.vectorize import probabilities_to_regions
 from domain.errors import PredictionError, TaskError
-from domain.labels import LabelConfig
+from domain.labels import LabelClass, LabelConfig
 from training.nnunet.predictor import FoldPredictor, load_cached
+from training.versions import read_version
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +52,7 @@ def score_chunk(context: AppContext, project_id: int) -> bool:
             break
         scorer.score(task)
     with context.store.begin() as session:
-        return bool(predictions.unscored_tasks(session, project_id, version.id, 1))
+        return bool(predictions.unscored_tasks(session, project_id, version.id, 1, retry=False))
 
 
 def score_task(context: AppContext, project_id: int, task_id: int) -> None:
@@ -74,6 +76,7 @@ class Scorer:
         self._project = project
         self._version = version
         self._config: LabelConfig = parse_label_config(project.label_config)
+        self._trained = _as_trained(self._config, read_version(Path(version.path)).class_values)
         self._predictor: FoldPredictor = load_cached(Path(version.path), device=prediction_device())
         self._min_area_px = int(projects.settings_of(project).min_region_area_px)
 
@@ -105,11 +108,11 @@ class Scorer:
         score = expected_quality(probabilities)
         regions = probabilities_to_regions(
             mean,
-            [c.index for c in self._config.group.classes],
+            [c.index for c in self._trained.group.classes],
             min_area_px=self._min_area_px,
         )
         size_hw = (int(image.shape[0]), int(image.shape[1]))
-        result = regions_to_result(regions, self._config, size_hw, score=score)
+        result = regions_to_result(regions, self._trained, size_hw, score=score)
         faults = validate_prediction(self._config, result, score=score)
         if faults:
             raise PredictionError(
@@ -128,3 +131,16 @@ class Scorer:
                 "mutual_information": float(np.mean(mutual_information(probabilities))),
             },
         )
+
+
+def _as_trained(config: LabelConfig, class_values: tuple[str, ...]) -> LabelConfig:
+    """The labelling interface with the integers of a version, less the labels it lost since.
+
+    A label added, removed or moved in Label Studio shifts the integers; the version keeps its own.
+    """
+    classes = tuple(
+        LabelClass(index, value)
+        for index, value in enumerate(class_values, start=1)
+        if config.group.class_by_value(value) is not None
+    )
+    return replace(config, group=replace(config.group, classes=classes))

@@ -175,8 +175,8 @@ def all_reports(context: AppContext) -> list[ProjectReport]:
 def find_connected(context: AppContext, project: str) -> int:
     """Id of a connected project by id or title; NotConnectedError when there is none."""
     with context.store.begin() as session:
-        if project.isdigit():
-            return projects.get(session, int(project)).id
+        if project.isdecimal() and session.get(ProjectRow, int(project)) is not None:
+            return int(project)
         for project_id in projects.all_ids(session):
             if session.get_one(ProjectRow, project_id).title == project:
                 return project_id

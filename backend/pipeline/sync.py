@@ -6,6 +6,8 @@ import logging
 import time
 from itertools import islice
 
+from sqlalchemy.orm import Session
+
 from backend.pipeline import trigger
 from backend.pipeline.context import AppContext
 from backend.queue import JobName
@@ -14,6 +16,9 @@ from domain.errors import LabelStudioError
 from domain.status import TaskState
 
 logger = logging.getLogger(__name__)
+
+_Due = tuple[int | None, bool]
+"""Id of the run that was created, and whether tasks wait for a score."""
 
 
 def sync_project(context: AppContext, project_id: int) -> snapshots.SyncCounts:
@@ -49,7 +54,9 @@ def sync_project(context: AppContext, project_id: int) -> snapshots.SyncCounts:
         row.error = ""
         projects.close_hints(session, project_id, newest_hint)
         counts = snapshots.counts(session, project_id)
-    follow_up(context, project_id, is_requested=is_requested)
+        # With the hints in one transaction: a person's request is one of them.
+        due = _start_due(session, project_id, is_requested=is_requested)
+    _enqueue(context, project_id, due)
     return snapshots.SyncCounts(
         tasks=len(seen),
         labelled=counts[TaskState.LABELLED],
@@ -58,18 +65,28 @@ def sync_project(context: AppContext, project_id: int) -> snapshots.SyncCounts:
     )
 
 
-def follow_up(context: AppContext, project_id: int, *, is_requested: bool = False) -> None:
-    """Starts a run when enough has changed (or a person asked), and scores what is unscored."""
+def follow_up(context: AppContext, project_id: int) -> None:
+    """Starts a run when enough has changed, and scores what is unscored."""
     with context.store.begin() as session:
-        if is_requested:
-            run = trigger.start(session, project_id, "requested by a person")
-        else:
-            run = trigger.start_if_due(session, project_id)
-        run_id = run.id if run else None
-        version = runs.champion(session, project_id)
-        is_unscored = version is not None and bool(
-            predictions.unscored_tasks(session, project_id, version.id, limit=1)
-        )
+        due = _start_due(session, project_id)
+    _enqueue(context, project_id, due)
+
+
+def _start_due(session: Session, project_id: int, *, is_requested: bool = False) -> _Due:
+    """Creates the run that is due, or that a person asked for."""
+    if is_requested:
+        run = trigger.start(session, project_id, "requested by a person")
+    else:
+        run = trigger.start_if_due(session, project_id)
+    version = runs.champion(session, project_id)
+    is_unscored = version is not None and bool(
+        predictions.unscored_tasks(session, project_id, version.id, limit=1)
+    )
+    return (run.id if run else None, is_unscored)
+
+
+def _enqueue(context: AppContext, project_id: int, due: _Due) -> None:
+    run_id, is_unscored = due
     if run_id is not None:
         logger.info("Project %d: training run %d starts.", project_id, run_id)
         context.queue.ensure(JobName.ADVANCE, run_id)

@@ -11,7 +11,7 @@ from alembic import command
 from alembic.config import Config
 from filelock import FileLock
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain.errors import StackError
@@ -24,9 +24,19 @@ class Store:
     """One database. Thread-safe; every process opens its own."""
 
     def __init__(self, url: str, lock_dir: Path) -> None:
+        """Takes the database's URL; raises StackError when it is none, or its driver is missing."""
         self._url = url
         self._lock_dir = lock_dir
-        self._engine = _engine(url)
+        try:
+            self._engine = _engine(url)
+        except (ArgumentError, ImportError) as error:
+            # Not the error's own words: they may repeat the URL, which holds a password.
+            what = f"no module {error.name!r}" if isinstance(error, ImportError) else "no such URL"
+            raise StackError(
+                f"The store of NNLOOP_DATABASE_URL can't be opened: {what}.",
+                remedy="Write e.g. postgresql+psycopg://USER:PASSWORD@HOST/NAME, and install "
+                "that driver (pip install 'psycopg[binary]').",
+            ) from None
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
 
     def __repr__(self) -> str:

@@ -103,6 +103,7 @@ class CaseRow(Base):
 
     ``source_hash`` is over what the files are made from (annotation, image address, classes,
     channels): while it stays, nothing is fetched or drawn again. ``files_hash`` is over the pixels.
+    ``notes`` are the regions left out or drawn with a remark, for the next manifest.
     """
 
     __tablename__ = "case"
@@ -113,6 +114,7 @@ class CaseRow(Base):
     source_hash: Mapped[str] = mapped_column(String(64))
     files_hash: Mapped[str] = mapped_column(String(64))
     is_color: Mapped[bool] = mapped_column(default=False)
+    notes: Mapped[list[Any]] = mapped_column(default=list)
 
 
 class GroupRow(Base):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from backend.store.models import PredictionRow, TaskRow
@@ -13,27 +13,37 @@ from domain.status import TaskState
 
 # A task that could not be predicted (its image host was down, say) is tried again after this.
 RETRY_FAILED_S = 600.0
+# The error of a prediction that Label Studio refused: the same one would be refused again.
+DROPPED = "Label Studio did not keep this prediction."
 
 
-def unscored_tasks(session: Session, project_id: int, version_id: int, limit: int) -> list[TaskRow]:
-    """Unlabelled tasks that the version has not seen yet (or failed on a while ago)."""
-    scored = select(PredictionRow.task_id).where(
-        PredictionRow.version_id == version_id,
-        or_(
-            PredictionRow.error == "",
-            PredictionRow.published_at.is_not(None),
-            PredictionRow.created_at > time.time() - RETRY_FAILED_S,
-        ),
-    )
+def unscored_tasks(
+    session: Session, project_id: int, version_id: int, limit: int, *, retry: bool = True
+) -> list[TaskRow]:
+    """Unlabelled tasks that the version has not seen yet, then those it failed on a while ago.
+
+    Without ``retry`` only the former: tasks that fail for hours must not keep a run from its end.
+    """
+    is_wanted: ColumnElement[bool] = PredictionRow.id.is_(None)
+    if retry:
+        is_failed = and_(
+            PredictionRow.error.not_in(("", DROPPED)),
+            PredictionRow.created_at <= time.time() - RETRY_FAILED_S,
+        )
+        is_wanted = or_(is_wanted, is_failed)
     query = (
         select(TaskRow)
+        .outerjoin(
+            PredictionRow,
+            and_(PredictionRow.task_id == TaskRow.id, PredictionRow.version_id == version_id),
+        )
         .where(
             TaskRow.project_id == project_id,
             TaskRow.state == TaskState.UNLABELLED,
             TaskRow.removed_at.is_(None),
-            TaskRow.id.not_in(scored),
+            is_wanted,
         )
-        .order_by(TaskRow.id)
+        .order_by(PredictionRow.id.is_not(None), TaskRow.id)
         .limit(limit)
     )
     return list(session.scalars(query))
@@ -67,25 +77,26 @@ def find(session: Session, version_id: int, task_ids: Sequence[int]) -> dict[int
 
 def unpublished(session: Session, version_id: int, limit: int) -> list[PredictionRow]:
     """Predictions without error, of tasks that exist and are unlabelled, not pushed yet."""
-    query = (
-        select(PredictionRow)
-        .join(TaskRow, TaskRow.id == PredictionRow.task_id)
-        .where(
-            PredictionRow.version_id == version_id,
-            PredictionRow.published_at.is_(None),
-            PredictionRow.error == "",
-            TaskRow.removed_at.is_(None),
-            TaskRow.state == TaskState.UNLABELLED,
-        )
-        .order_by(PredictionRow.id)
-        .limit(limit)
-    )
+    query = select(PredictionRow).join(TaskRow, TaskRow.id == PredictionRow.task_id)
+    query = query.where(*_waits_for_push(version_id)).order_by(PredictionRow.id).limit(limit)
     return list(session.scalars(query))
 
 
 def is_push_due(session: Session, version_id: int, before: float) -> bool:
     """Whether a prediction made before a time still waits to be pushed."""
-    return any(row.created_at < before for row in unpublished(session, version_id, limit=50))
+    query = select(PredictionRow.id).join(TaskRow, TaskRow.id == PredictionRow.task_id)
+    query = query.where(*_waits_for_push(version_id), PredictionRow.created_at < before)
+    return session.scalar(query.limit(1)) is not None
+
+
+def _waits_for_push(version_id: int) -> tuple[ColumnElement[bool], ...]:
+    return (
+        PredictionRow.version_id == version_id,
+        PredictionRow.published_at.is_(None),
+        PredictionRow.error == "",
+        TaskRow.removed_at.is_(None),
+        TaskRow.state == TaskState.UNLABELLED,
+    )
 
 
 def mark_published(session: Session, version_id: int, task_ids: Iterable[int]) -> None:
@@ -105,8 +116,9 @@ def mark_published(session: Session, version_id: int, task_ids: Iterable[int]) -
 
 def mark_dropped(session: Session, prediction_id: int) -> None:
     """Marks a prediction that Label Studio did not keep; it is not sent again."""
-    row = session.get_one(PredictionRow, prediction_id)
-    row.error = "Label Studio did not keep this prediction."
+    row = session.get(PredictionRow, prediction_id)
+    if row is not None:  # else it was replaced meanwhile, and the new one is not pushed yet
+        row.error = DROPPED
 
 
 def counts(session: Session, version_id: int) -> tuple[int, int, int]:

@@ -69,8 +69,10 @@ def training_request_is_open(session: Session, project_id: int) -> bool:
 
 
 def newest_hint_id(session: Session, project_id: int) -> int:
-    """Id of the newest hint of a project; 0 without one."""
-    query = select(func.max(InboxRow.id)).where(InboxRow.project_id == project_id)
+    """Id of a project's newest hint that is not handled; 0 without one."""
+    query = select(func.max(InboxRow.id)).where(
+        InboxRow.project_id == project_id, InboxRow.handled_at.is_(None)
+    )
     return session.scalar(query) or 0
 
 

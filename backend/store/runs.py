@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from sqlalchemy import func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from backend.store.models import FoldRow, ProjectRow, RunRow, VersionRow
 from domain.status import FoldStatus, RunStatus, VersionStatus
@@ -24,8 +24,9 @@ def active_run(session: Session, project_id: int) -> RunRow | None:
 
 
 def active_runs(session: Session) -> list[RunRow]:
-    """All runs that are not final."""
-    return list(session.scalars(select(RunRow).where(RunRow.status.not_in(FINAL))))
+    """All runs that are not final, without what grows with the number of tasks."""
+    query = select(RunRow).where(RunRow.status.not_in(FINAL)).order_by(RunRow.id)
+    return list(session.scalars(query.options(defer(RunRow.candidates), defer(RunRow.manifest))))
 
 
 def last_run(session: Session, project_id: int) -> RunRow | None:

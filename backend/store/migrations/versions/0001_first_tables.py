@@ -42,6 +42,7 @@ def upgrade() -> None:
         sa.Column("source_hash", sa.String(length=64), nullable=False),
         sa.Column("files_hash", sa.String(length=64), nullable=False),
         sa.Column("is_color", sa.Boolean(), nullable=False),
+        sa.Column("notes", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("project_id", "case_id", name=op.f("pk_case")),
     )
     op.create_table(

@@ -91,11 +91,12 @@ def test_truth_is_one_lumen_enclosed_by_one_wall(index: int) -> None:
     assert touches_border(made.truth > 0) == (made.kind == "truncated")
 
 
-@pytest.mark.parametrize("index", FIRST)
+WHOLE = [index for index in FIRST if kind_of(index) not in ("empty", "truncated")]
+
+
+@pytest.mark.parametrize("index", WHOLE)
 def test_anatomy_is_of_human_size(index: int) -> None:
     made = sample(index)
-    if made.kind in ("empty", "truncated"):
-        pytest.skip("no whole vessel in the image")
     lumen, vessel = made.truth == LUMEN, made.truth > 0
     lumen_mm = 2 * np.sqrt(lumen.sum() / np.pi) / PX_PER_MM
     ring_mm = (2 * np.sqrt(vessel.sum() / np.pi) / PX_PER_MM - lumen_mm) / 2

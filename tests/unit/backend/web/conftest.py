@@ -115,14 +115,20 @@ def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def context(tmp_path: Path, migrated_database: Path) -> Iterator[AppContext]:
+def deadline_s() -> float:
+    """Of /predict; long, so that a busy machine fails no test. Tests of lateness choose another."""
+    return 30.0
+
+
+@pytest.fixture
+def context(tmp_path: Path, migrated_database: Path, deadline_s: float) -> Iterator[AppContext]:
     shutil.copy(migrated_database, tmp_path / "nnloop.db")
     settings = Settings.load(
         data_dir=tmp_path,
         database_url="",
         basic_auth_user=USER,
         basic_auth_pass=PASSWORD,
-        predict_deadline_s=0.6,
+        predict_deadline_s=deadline_s,
     )
     store = Store(settings.store_url, tmp_path)
     yield AppContext(settings, store, FakeQueue())

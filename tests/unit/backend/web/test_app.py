@@ -55,6 +55,7 @@ def test_health_and_webhook_are_prompt_while_the_store_is_locked(service: Servic
     assert service.hints() == [(7, "TASKS_CREATED", [1])]
 
 
+@pytest.mark.parametrize("deadline_s", [0.6])
 def test_predict_and_setup_end_in_time_while_the_store_is_locked(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,10 +69,11 @@ def test_predict_and_setup_end_in_time_while_the_store_is_locked(
         ):
             started = time.monotonic()
             answer = service.client.post(path, json=body)
-            assert (answer.status_code, time.monotonic() - started < 1.5) == (503, True)
+            assert (answer.status_code, time.monotonic() - started < 5.0) == (503, True)
             assert "did not answer in time" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("deadline_s", [0.6])
 def test_others_are_served_while_predict_waits(service: Service) -> None:
     service.connect(7)
     service.promote(7, "nnloop-1")

@@ -1,4 +1,4 @@
-"""Real servers for the integration tests, one of each per session."""
+"""Real servers for the integration and browser tests, one of each per session."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from backend.stack.label_studio_server import LabelStudioServer
 from backend.stack.process import ManagedProcess
 from backend.stack.redis_server import RedisServer
 from domain.errors import StackError
+from tests.integration.loop.stack import Loop, Served, running_loop, serve_first_version
 
 
 def missing(reason: str) -> None:
@@ -55,3 +56,18 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process.start()
     yield server.url
     process.stop()
+
+
+@pytest.fixture(scope="session")
+def loop(
+    label_studio: LabelStudioServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Loop]:
+    """nnloop's own processes beside the Label Studio: Redis, web service, three workers."""
+    with running_loop(label_studio, tmp_path_factory.mktemp("nnloop")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def served(loop: Loop) -> Served:
+    """A project of 14 images, 6 of them labelled, whose first version has been trained."""
+    return serve_first_version(loop)

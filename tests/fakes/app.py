@@ -1,0 +1,75 @@
+"""A whole nnloop on a real store, with a Label Studio and a queue in memory."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from backend.pipeline.context import AppContext
+from backend.settings import Settings
+from backend.store import Store, runs
+from backend.store.models import ProjectRow, RunRow, TaskRow, VersionRow
+from domain.status import RunStatus, TaskState
+from tests.fakes.label_studio import CONFIG, FakeLabelStudio
+from tests.fakes.queue import FakeQueue
+
+PROJECT = 1
+
+
+class FakeApp:
+    """What a process of nnloop works with; ``connect`` is done already for project 1."""
+
+    def __init__(self, folder: Path, database: Path) -> None:
+        shutil.copy(database, folder / "nnloop.db")
+        settings = Settings.load(
+            data_dir=folder, database_url="", redis_url="", debounce_s=2.0, sync_interval_s=60.0
+        )
+        self.store = Store(settings.store_url, folder)
+        self.queue = FakeQueue()
+        self.label_studio = FakeLabelStudio(PROJECT)
+        self.context = AppContext(settings, self.store, self.queue)
+        # In the place of the client that the context opens at its first use.
+        self.context.__dict__["label_studio"] = self.label_studio
+        with self.store.begin() as session:
+            session.add(ProjectRow(id=PROJECT, title="Carotid", label_config=CONFIG))
+
+    def change_settings(self, **values: object) -> None:
+        with self.store.begin() as session:
+            session.get_one(ProjectRow, PROJECT).settings = dict(values)
+
+    def add_run(self, status: RunStatus, number: int = 1, **fields: object) -> int:
+        with self.store.begin() as session:
+            run = RunRow(project_id=PROJECT, number=number, status=status, **fields)
+            session.add(run)
+            session.flush()
+            return run.id
+
+    def run(self, run_id: int) -> RunRow:
+        with self.store.begin() as session:
+            return session.get_one(RunRow, run_id)
+
+    def add_version(self, number: int = 1, **fields: object) -> int:
+        """A version that serves, and the run that made it."""
+        manifest = fields.pop("manifest", None)
+        run_id = self.add_run(RunStatus.DONE, number, manifest=manifest)
+        name = f"nnloop-v{number}"
+        with self.store.begin() as session:
+            values = {"path": str(self.context.workspace(PROJECT).version_dir(name)), **fields}
+            version = VersionRow(project_id=PROJECT, run_id=run_id, name=name, **values)
+            session.add(version)
+            session.flush()
+            runs.promote(session, version)
+            return version.id
+
+    def add_tasks(self, *task_ids: int, state: TaskState = TaskState.UNLABELLED) -> None:
+        """Snapshots of tasks, also known to Label Studio."""
+        with self.store.begin() as session:
+            for task_id in task_ids:
+                self.label_studio.add_task(task_id)
+                data = self.label_studio.tasks[task_id].data
+                session.add(TaskRow(id=task_id, project_id=PROJECT, data=data, state=state))
+
+    @property
+    def jobs(self) -> list[tuple[str, tuple[int, ...]]]:
+        """What was asked of the queue, as (last part of the name, ids)."""
+        return [(name.rpartition(".")[2], ids) for name, ids in self.queue.asked]

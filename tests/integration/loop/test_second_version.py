@@ -1,0 +1,130 @@
+"""Three more annotations, and the version that follows; /predict while it is being trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from backend.label_studio import PredictionRow as PushedRow
+from backend.pipeline.status import ProjectReport, RunReport
+from backend.store.models import PredictionRow
+from domain.status import FoldStatus, RunStatus, VersionStatus
+from tests.integration.loop.discs import LABEL_CONFIG, scene
+from tests.integration.loop.stack import DEADLINE_S, Answer, Loop, Served
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """What was seen of the second run."""
+
+    was_training: bool
+    was_champion: str
+    unlabelled: list[int]
+    new_task: int
+    answer: Answer
+    run: RunReport
+    report: ProjectReport
+    counts: dict[str, int]
+    model_version: str
+    predictions: dict[int, PushedRow]
+
+
+@pytest.fixture(scope="module")
+def retrained(loop: Loop, served: Served) -> Retrained:
+    project = served.project
+    was_champion = loop.report(project).champion
+    assert served.offered is not None
+    # Label Studio keeps the task it offered locked for its user until it is annotated.
+    offered = served.offered.task.id
+    others = [task_id for task_id in project.task_ids[6:] if task_id != offered]
+    loop.annotate(project, [offered, *others[:2]])
+
+    def is_training() -> bool:
+        run = loop.run(project, 2)
+        return run is not None and any(fold.epoch >= 1 for fold in run.folds)
+
+    loop.wait_until(is_training, 90, "the first epoch of the second run")
+    new = scene(99)
+    # Nobody tells nnloop of the new task, so that /predict is the first it hears of it.
+    loop.switch_webhook(project, is_active=False)
+    (new_task,) = loop.client.import_images(project.id, [("new.png", new.png)])
+    project.scenes[new_task] = new
+    assert new_task not in _scored(loop, project.id)
+    question = {
+        "tasks": [{"id": new_task, "data": _data(loop, project.id, new_task)}],
+        "project": f"{project.id}.1795238184",
+        "label_config": LABEL_CONFIG,
+        "params": {"login": None, "password": None, "context": None},
+    }
+    answer = loop.post("/predict", question)
+    loop.switch_webhook(project, is_active=True)
+    run = loop.run(project, 2)
+    was_training = run is not None and run.status == RunStatus.TRAINING
+    run = loop.finished_run(project, 2)
+    return Retrained(
+        was_training=was_training,
+        was_champion=was_champion,
+        unlabelled=[*others[2:], new_task],
+        new_task=new_task,
+        answer=answer,
+        run=run,
+        report=loop.report(project),
+        counts=loop.client.count_predictions(project.id),
+        model_version=loop.client.project(project.id).model_version,
+        predictions={row.task_id: row for row in loop.client.iter_predictions(project.id)},
+    )
+
+
+def _data(loop: Loop, project_id: int, task_id: int) -> dict[str, Any]:
+    # Not Label Studio's own page of the task: opening that makes it ask for the prediction.
+    return next(t.data for t in loop.client.iter_tasks(project_id) if t.id == task_id)
+
+
+def _scored(loop: Loop, project_id: int) -> set[int]:
+    query = select(PredictionRow.task_id).where(PredictionRow.project_id == project_id)
+    with loop.context.store.begin() as session:
+        return set(session.scalars(query))
+
+
+def test_three_more_annotations_start_the_second_run(retrained: Retrained) -> None:
+    assert retrained.run.trigger == "3 new or changed annotations since the last run"
+    assert (retrained.run.status, retrained.run.error) == (RunStatus.DONE, "")
+    assert retrained.run.labels == 9
+    assert [fold.status for fold in retrained.run.folds] == [FoldStatus.DONE] * 2
+
+
+def test_the_second_version_replaces_the_first(retrained: Retrained) -> None:
+    statuses = {version.name: version.status for version in retrained.report.versions}
+    assert statuses == {
+        "nnloop-v1": VersionStatus.RETIRED,
+        "nnloop-v2": VersionStatus.CHAMPION,
+    }
+    assert retrained.report.champion == retrained.model_version == "nnloop-v2"
+    assert "on 9 cases" in retrained.report.versions[1].gate
+
+
+def test_only_the_champion_has_predictions_left(retrained: Retrained) -> None:
+    assert len(retrained.unlabelled) == 6
+    assert retrained.counts == {"nnloop-v2": 6}
+    assert sorted(retrained.predictions) == retrained.unlabelled
+    assert {row.model_version for row in retrained.predictions.values()} == {"nnloop-v2"}
+
+
+def test_predict_answers_in_time_while_folds_are_trained(retrained: Retrained) -> None:
+    assert retrained.was_training
+    assert retrained.answer.seconds < DEADLINE_S + 1.0
+    if retrained.answer.status == 503:
+        assert f"not predicted within {DEADLINE_S:g} s" in retrained.answer.body["detail"]
+        return
+    assert retrained.answer.status == 200
+    (result,) = retrained.answer.body["results"]
+    assert result["model_version"] == retrained.was_champion == "nnloop-v1"
+    assert 0.0 <= result["score"] <= 1.0
+    assert {r["value"]["polygonlabels"][0] for r in result["result"]} <= {"disc", "square"}
+
+
+def test_the_task_asked_for_gets_its_prediction_in_the_end(retrained: Retrained) -> None:
+    assert retrained.predictions[retrained.new_task].model_version == "nnloop-v2"

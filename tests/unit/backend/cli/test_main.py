@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from backend.cli import main as cli
+from backend.cli import shared
+from backend.cli.main import app
+from backend.stack.runtime import RunningStack
+from domain.errors import NnloopError
+from tests.fakes.app import FakeApp
+
+COMMANDS = [
+    "up",
+    "serve",
+    "worker",
+    "connect",
+    "status",
+    "train",
+    "score",
+    "publish",
+    "export",
+    "import",
+    "agreement",
+    "demo",
+]
+
+
+@dataclass
+class Ended:
+    """How a call of the program ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Call = Callable[..., Ended]
+
+
+@pytest.fixture
+def call(app: FakeApp, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Runs `nnloop ARGS` in this process, on the data folder of ``app``."""
+    for name in list(os.environ):
+        if name.startswith(("NNLOOP_", "LABEL_STUDIO_", "BASIC_AUTH_")) or name == "REDIS_URL":
+            monkeypatch.delenv(name)
+    # The commands set variables for the processes they start; here they must not outlive a test.
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.chdir(app.context.settings.data_dir)
+    os.environ["NNLOOP_DATA_DIR"] = str(app.context.settings.data_dir)
+    os.environ["COLUMNS"] = "200"
+
+    def run(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["nnloop", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+def test_the_commands_are_the_ones_in_the_manual() -> None:
+    names = [command.name or "" for command in app.registered_commands]
+    assert sorted(names) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_readme_names_every_command(command: str) -> None:
+    readme = Path(__file__).resolve().parents[4] / "README.md"
+    assert f"`nnloop {command}" in readme.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    assert re.search(rf"Example: .*nnloop {command}", result.output)
+
+
+def test_status_without_a_running_stack(call: Call) -> None:
+    ended = call("status")
+    assert ended.code == 0
+    assert "nnloop is not running here" in ended.out
+    assert "Carotid" in ended.out
+
+
+def test_status_as_json(call: Call) -> None:
+    for arguments in (("status", "--json"), ("status", "Carotid", "--json")):
+        value = json.loads(call(*arguments).out)
+        assert [project["title"] for project in value["projects"]] == ["Carotid"]
+        assert value["service"]["workers"] == []
+
+
+def test_an_error_is_a_sentence_and_a_remedy(call: Call) -> None:
+    ended = call("status", "Veins")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.splitlines() == [
+        "Error: Project 'Veins' is not connected to nnloop.",
+        "Connect it: nnloop connect Veins",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("up",), "LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY not set"),
+        (("connect", "Carotid"), "LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY not set"),
+        (("train", "Carotid"), "nnloop is not running here"),
+        (("worker", "--role", "sweep"), "There is no worker role 'sweep'"),
+        (("worker",), "NNLOOP_REDIS_URL is not set"),
+        (("worker", "--device", "tpu"), "NNLOOP_WORKER_DEVICE"),
+        (("export", "Carotid", "--format", "doc", "--out", "x"), "no export format 'doc'"),
+        (("publish", "7"), "Project '7' is not connected"),
+    ],
+)
+def test_faults_are_one_sentence(call: Call, arguments: tuple[str, ...], words: str) -> None:
+    ended = call(*arguments)
+    assert ended.code == 1
+    assert words in ended.err
+    assert ended.err.startswith("Error: ")
+    assert "Traceback" not in ended.out + ended.err
+
+
+@pytest.mark.parametrize("arguments", [("statu",), ("status", "--jsn"), ("connect",)])
+def test_a_wrong_call_is_explained(call: Call, arguments: tuple[str, ...]) -> None:
+    ended = call(*arguments)
+    assert ended.code == 2
+    assert "Traceback" not in ended.out + ended.err
+    assert ended.err
+
+
+def test_a_bug_is_a_sentence_and_its_traceback_is_in_the_log(
+    call: Call, app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(*_: object) -> None:
+        raise ZeroDivisionError("by nought")
+
+    monkeypatch.setattr("backend.cli.projects.reports.service_report", explode)
+    ended = call("status")
+    assert ended.code == 1
+    log = app.context.settings.data_dir / "logs" / "nnloop.log"
+    assert ended.err.splitlines() == [
+        "Error: Unexpected ZeroDivisionError: by nought",
+        f"The details are in {log}.",
+    ]
+    assert "Traceback" in log.read_text()
+
+
+def test_settings_that_can_not_be_used_are_named(call: Call) -> None:
+    os.environ["NNLOOP_PORT"] = "many"
+    ended = call("status")
+    assert ended.code == 1
+    assert "NNLOOP_PORT" in ended.err and "docs/settings.md" in ended.err
+
+
+def test_without_a_version_there_is_nothing_to_score_or_publish(call: Call) -> None:
+    for command in ("score", "publish"):
+        ended = call(command, "Carotid")
+        assert (ended.code, "No version serves yet" in ended.out) == (0, True)
+
+
+def test_the_addresses_of_a_running_stack_are_found(call: Call, app: FakeApp) -> None:
+    folder = app.context.settings.data_dir
+    stack = RunningStack("http://127.0.0.1:9999", "http://127.0.0.1:8888", "unix:///tmp/r.sock")
+    stack.write(folder)
+    found = shared.settings()
+    assert (found.redis_url, found.service_url, found.label_studio_url) == (
+        "unix:///tmp/r.sock",
+        "http://127.0.0.1:9999",
+        "http://127.0.0.1:8888",
+    )
+    # What a person set goes before it.
+    os.environ["NNLOOP_REDIS_URL"] = "redis://elsewhere/0"
+    assert shared.settings().redis_url == "redis://elsewhere/0"
+
+
+def test_another_data_folder_is_another_installation(call: Call, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    ended = call("status", "--data-dir", str(other))
+    assert "No project is connected" in ended.out
+    assert (other / "nnloop.db").exists()
+
+
+def test_every_error_of_nnloop_reaches_people_the_same_way(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise NnloopError("It is [bold]so[/bold].", remedy="Do [this].")
+
+    monkeypatch.setattr("backend.cli.projects.reports.service_report", fail)
+    # Brackets are text here, not markup.
+    assert call("status").err == "Error: It is [bold]so[/bold].\nDo [this].\n"

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import importlib
+import inspect
+import time
+
+import pytest
+
+from backend.jobs import loop, process, score
+from backend.queue import JobName
+from backend.store.models import RunRow
+from domain.errors import LabelStudioError, PredictionError
+from domain.status import RunStatus
+from tests.fakes.app import PROJECT, FakeApp
+
+
+@pytest.fixture(autouse=True)
+def _context(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (loop, score, process):
+        monkeypatch.setattr(module, "context", lambda: app.context)
+
+
+@pytest.mark.parametrize("job", list(JobName))
+def test_every_job_resolves_and_takes_ids(job: JobName) -> None:
+    module, _, name = job.rpartition(".")
+    function = getattr(importlib.import_module(module), name)
+    parameters = inspect.signature(function).parameters.values()
+    assert parameters and all(parameter.annotation == "int" for parameter in parameters)
+
+
+def test_a_scoring_that_fails_holds_its_run_back_and_ends_it_at_last(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> bool:
+        raise PredictionError("The checkpoint is gone.", remedy="Train again.")
+
+    monkeypatch.setattr(score, "score_chunk", fail)
+    run_id = app.add_run(RunStatus.SCORING)
+    score.score(PROJECT, 0)
+    first = app.run(run_id)
+    assert (first.status, first.attempts) == (RunStatus.SCORING, 1)
+    assert first.not_before > time.time()
+    assert first.error == "The checkpoint is gone. Train again."
+    for _ in range(20):
+        if app.run(run_id).status != RunStatus.SCORING:
+            break
+        score.score(PROJECT, 0)
+    last = app.run(run_id)
+    assert last.status == RunStatus.FAILED
+    assert "Given up after" in last.error
+
+
+def test_a_scoring_that_succeeds_again_forgets_its_failures(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = app.add_run(RunStatus.SCORING, attempts=4, error="once")
+    monkeypatch.setattr(score, "score_chunk", lambda *_: True)
+    score.score(PROJECT, 1)
+    assert (app.run(run_id).attempts, app.run(run_id).error) == (0, "")
+    assert app.jobs == [("score", (PROJECT, 0))]  # the other turn: a job can't queue itself
+
+
+def test_the_end_of_the_pool_leads_to_publishing(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = app.add_run(RunStatus.SCORING)
+    monkeypatch.setattr(score, "score_chunk", lambda *_: False)
+    score.score(PROJECT, 0)
+    assert app.run(run_id).status == RunStatus.PUBLISHING
+    assert app.jobs == [("publish", (PROJECT,))]
+
+
+def test_a_failure_without_a_run_is_the_queues_to_keep(app: FakeApp) -> None:
+    app.add_version()
+    app.label_studio.is_down = True
+    with pytest.raises(LabelStudioError):
+        loop.publish(PROJECT)
+
+
+def test_publishing_ends_the_run(app: FakeApp) -> None:
+    run_id = app.add_run(RunStatus.PUBLISHING, 2)
+    app.label_studio.is_down = True
+    app.add_version()
+    loop.publish(PROJECT)
+    assert app.run(run_id).status == RunStatus.PUBLISHING
+    assert app.run(run_id).not_before > time.time()
+    app.label_studio.is_down = False
+    loop.publish(PROJECT)
+    done = app.run(run_id)
+    assert (done.status, done.error) == (RunStatus.DONE, "")
+    with app.store.begin() as session:
+        assert session.get_one(RunRow, run_id).finished_at is not None

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+
+import pytest
+
+from backend.credentials import service_credentials
+from backend.pipeline.connect import connect
+from backend.store import projects
+from backend.store.models import ProjectRow
+from domain.errors import LabelConfigError, LabelStudioError, SettingsError
+from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.label_studio import FakeLabelStudio
+
+
+@pytest.fixture
+def label_studio(app: FakeApp) -> FakeLabelStudio:
+    """A project that nnloop does not know yet."""
+    app.label_studio.info = replace(app.label_studio.info, id=5, title="Nerves")
+    return app.label_studio
+
+
+def test_connecting_sets_everything_up(app: FakeApp, label_studio: FakeLabelStudio) -> None:
+    report = connect(app.context, "Nerves", {"min_annotations": 4})
+    assert (report.project_id, report.classes, report.was_known) == (5, ("lumen", "wall"), False)
+    assert report.settings.min_annotations == 4
+    assert label_studio.calls == [
+        "find_project",
+        "register_backend",
+        "ensure_webhook",
+        "set_sampling_uncertainty",
+        "ensure_uncertainty_view",
+    ]
+    ((url, headers),) = label_studio.webhooks.items()
+    assert url == f"{app.context.settings.service_url}/webhook"
+    # Webhooks carry no Basic auth of the backend: they need a header of their own.
+    kind, _, token = headers["Authorization"].partition(" ")
+    user, password = service_credentials(app.context.settings)
+    assert (kind, base64.b64decode(token).decode()) == ("Basic", f"{user}:{password}")
+    assert password not in repr(report)
+    assert app.jobs == [("sync", (5,))]
+
+
+def test_connecting_again_changes_only_what_is_given(
+    app: FakeApp, label_studio: FakeLabelStudio
+) -> None:
+    connect(app.context, 5, {"min_annotations": 4, "seed": 3})
+    report = connect(app.context, 5, {"seed": 8})
+    assert report.was_known
+    assert (report.settings.min_annotations, report.settings.seed) == (4, 8)
+    with app.store.begin() as session:
+        assert projects.all_ids(session) == [PROJECT, 5]
+
+
+def test_settings_that_can_not_be_used_change_nothing(
+    app: FakeApp, label_studio: FakeLabelStudio
+) -> None:
+    with pytest.raises(SettingsError, match="2 project setting") as caught:
+        connect(app.context, 5, {"min_annotations": 1, "preset": "huge"})
+    assert "min_annotations" in str(caught.value) and "preset" in str(caught.value)
+    assert label_studio.calls == ["find_project"]
+    with app.store.begin() as session:
+        assert session.get(ProjectRow, 5) is None
+
+
+def test_a_project_without_polygons_is_refused(app: FakeApp, label_studio: FakeLabelStudio) -> None:
+    label_studio.info = replace(label_studio.info, label_config="<View/>")
+    with pytest.raises(LabelConfigError):
+        connect(app.context, 5, {})
+    with app.store.begin() as session:
+        assert session.get(ProjectRow, 5) is None
+
+
+def test_an_unknown_project_is_refused(app: FakeApp, label_studio: FakeLabelStudio) -> None:
+    with pytest.raises(LabelStudioError, match="no project 'Veins'"):
+        connect(app.context, "Veins", {})

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from backend.pipeline import folds
+from backend.pipeline.folds import WorkerDevice, train_fold
+from backend.settings import ProjectSettings
+from backend.store import runs
+from backend.store.models import FoldRow, RunRow
+from domain.case import Manifest, ManifestEntry, case_id_of_task
+from domain.errors import TrainingError
+from domain.status import FoldStatus, RunStatus
+from tests.fakes.app import PROJECT, FakeApp
+from training.folds import FINAL, EpochProgress, FoldOutcome, FoldSpec
+
+DEVICE = WorkerDevice("cpu", 2)
+
+
+class FakeTraining:
+    """Takes the place of ``run_fold``: does what ``play`` says."""
+
+    def __init__(self, play: Callable[..., FoldOutcome]) -> None:
+        self.play = play
+        self.specs: list[FoldSpec] = []
+
+    def __call__(
+        self,
+        spec: FoldSpec,
+        on_progress: Callable[[EpochProgress], None],
+        should_stop: Callable[[], bool],
+        *,
+        on_heartbeat: Callable[[], None],
+    ) -> FoldOutcome:
+        self.specs.append(spec)
+        return self.play(spec, on_progress, should_stop, on_heartbeat)
+
+
+def _finished(spec: FoldSpec, *_: object) -> FoldOutcome:
+    return FoldOutcome(spec.fold, True, 4, {"a": {"lumen": 0.5}}, {"lumen": 0.5}, 9.0, "cpu")
+
+
+@pytest.fixture
+def training(monkeypatch: pytest.MonkeyPatch) -> FakeTraining:
+    fake = FakeTraining(_finished)
+    monkeypatch.setattr(folds, "run_fold", fake)
+    return fake
+
+
+def _manifest(folds_by_task: dict[int, int], classes: tuple[str, ...] = ("lumen",)) -> Any:
+    entries = tuple(
+        ManifestEntry(case_id_of_task(task), task, task, "h", case_id_of_task(task), fold)
+        for task, fold in folds_by_task.items()
+    )
+    manifest = Manifest(entries, class_values=classes, n_folds=2)
+    return {**manifest.to_json(), "n_channels": 1, "preset": "tiny"}
+
+
+def _run(app: FakeApp, number: int = 5, **settings: object) -> int:
+    run_id = app.add_run(
+        RunStatus.TRAINING,
+        number,
+        manifest=_manifest({1: 0, 2: 1}),
+        settings=ProjectSettings(**settings).model_dump(mode="json"),
+    )
+    with app.store.begin() as session:
+        session.add(FoldRow(run_id=run_id, fold=0))
+    return run_id
+
+
+def _fold(app: FakeApp, run_id: int) -> FoldRow:
+    with app.store.begin() as session:
+        return session.query(FoldRow).filter_by(run_id=run_id).one()
+
+
+def test_a_fold_is_trained_and_kept(app: FakeApp, training: FakeTraining) -> None:
+    run_id = _run(app, fold_budget_s=30, seed=7)
+    train_fold(app.context, run_id, 0, DEVICE, "me")
+    row = _fold(app, run_id)
+    assert (row.status, row.epoch, row.epochs, row.lease_until) == (FoldStatus.DONE, 4, 4, 0.0)
+    assert (row.device, row.worker, row.error) == ("cpu", "me", "")
+    assert row.result is not None and row.result["dice_per_case"] == {"a": {"lumen": 0.5}}
+    assert app.jobs == [("advance", (run_id,))]
+    (spec,) = training.specs
+    assert (spec.run, spec.fold, spec.threads, spec.budget_s, spec.seed) == ("5", 0, 2, 30.0, 7)
+    train_fold(app.context, run_id, 0, DEVICE, "me")  # again: it is done
+    assert len(training.specs) == 1
+
+
+def test_progress_reaches_the_ledger_and_keeps_the_lease(
+    app: FakeApp, training: FakeTraining
+) -> None:
+    run_id = _run(app)
+
+    def play(spec: FoldSpec, on_progress: Any, *_: object) -> FoldOutcome:
+        with app.store.begin() as session:
+            session.query(FoldRow).filter_by(run_id=run_id).one().lease_until = 1.0
+        on_progress(EpochProgress(0, 3, 20, -0.5, -0.4, 0.7, 1.0, 0.0))
+        row = _fold(app, run_id)
+        assert (row.epoch, row.epochs, row.train_loss, row.dice) == (3, 20, -0.5, 0.7)
+        assert (row.status, row.lease_until > time.time()) == (FoldStatus.RUNNING, True)
+        return _finished(spec)
+
+    training.play = play
+    train_fold(app.context, run_id, 0, DEVICE, "me")
+    assert _fold(app, run_id).status == FoldStatus.DONE
+
+
+@pytest.mark.parametrize("error", [TrainingError("Exploded.", remedy="Less."), OSError("full")])
+def test_a_fold_that_fails_twice_has_failed(
+    app: FakeApp, training: FakeTraining, error: Exception
+) -> None:
+    def play(*_: object) -> FoldOutcome:
+        raise error
+
+    training.play = play
+    run_id = _run(app)
+    train_fold(app.context, run_id, 0, DEVICE, "me")
+    row = _fold(app, run_id)
+    assert (row.status, row.attempts, row.lease_until) == (FoldStatus.QUEUED, 1, 0.0)
+    train_fold(app.context, run_id, 0, DEVICE, "me")
+    row = _fold(app, run_id)
+    assert row.status == FoldStatus.FAILED
+    assert str(error) in row.error
+    assert app.jobs == [("advance", (run_id,))] * 2
+
+
+def test_a_worker_asked_to_end_gives_the_fold_back(
+    app: FakeApp, training: FakeTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def play(spec: FoldSpec, _progress: object, should_stop: Any, _beat: object) -> FoldOutcome:
+        assert should_stop()
+        return FoldOutcome(spec.fold, finished=False)
+
+    monkeypatch.setattr(folds, "stop_requested", lambda: True)
+    training.play = play
+    run_id = _run(app)
+    train_fold(app.context, run_id, 0, DEVICE, "me")
+    row = _fold(app, run_id)
+    # That was no failure: it costs none of the attempts.
+    assert (row.status, row.attempts, row.lease_until) == (FoldStatus.QUEUED, 0, 0.0)
+
+
+@pytest.mark.parametrize("change", ["cancelled", "taken over"])
+def test_a_fold_that_is_not_ours_any_more_is_left(
+    app: FakeApp, training: FakeTraining, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr(runs, "LEASE_S", 0.0)  # a heartbeat at every poll
+    run_id = _run(app)
+
+    def play(spec: FoldSpec, _progress: object, should_stop: Any, beat: Any) -> FoldOutcome:
+        beat()
+        assert not should_stop()
+        with app.store.begin() as session:
+            if change == "cancelled":
+                session.get_one(RunRow, run_id).status = RunStatus.CANCELLED
+            else:
+                row = session.query(FoldRow).filter_by(run_id=run_id).one()
+                row.worker, row.lease_until = "other", 9e9
+        beat()
+        assert should_stop()
+        return FoldOutcome(spec.fold, finished=False)
+
+    training.play = play
+    train_fold(app.context, run_id, 0, DEVICE, "me")
+    if change == "taken over":
+        row = _fold(app, run_id)
+        assert (row.worker, row.status, row.lease_until) == ("other", FoldStatus.RUNNING, 9e9)
+
+
+def test_only_a_run_in_training_is_trained(app: FakeApp, training: FakeTraining) -> None:
+    run_id = _run(app)
+    with app.store.begin() as session:
+        session.get_one(RunRow, run_id).status = RunStatus.FAILED
+    train_fold(app.context, run_id, 0, DEVICE, "me")
+    assert (training.specs, app.jobs) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("old_folds", "classes", "settings", "is_warm"),
+    [
+        ({1: 0, 2: 1}, ("lumen",), {}, True),
+        ({1: 1, 2: 0}, ("lumen",), {}, False),  # it was trained on what this fold holds out
+        ({3: 1}, ("lumen",), {}, True),  # it has seen none of it
+        ({1: 0, 2: 1}, ("wall",), {}, False),
+        ({1: 0, 2: 1}, ("lumen",), {"warm_start": False}, False),
+    ],
+)
+def test_warm_start_never_sees_what_is_held_out(
+    app: FakeApp,
+    training: FakeTraining,
+    old_folds: dict[int, int],
+    classes: tuple[str, ...],
+    settings: dict[str, object],
+    is_warm: bool,
+) -> None:
+    app.add_version(1, manifest=_manifest(old_folds, classes))
+    folder = app.context.workspace(PROJECT).version_dir("nnloop-v1") / "fold_0"
+    folder.mkdir(parents=True)
+    (folder / FINAL).touch()
+    train_fold(app.context, _run(app, 5, **settings), 0, DEVICE, "me")
+    expected = str(folder / FINAL) if is_warm else None
+    assert training.specs[0].warm_start == expected

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pytest
+
+from backend.pipeline import status
+from backend.pipeline.context import AppContext
+from backend.queue import JobQueue
+from backend.store import projects
+from backend.store.models import FoldRow, PredictionRow, ProjectRow
+from domain.errors import NotConnectedError
+from domain.status import FoldStatus, RunStatus, TaskState
+from tests.fakes.app import PROJECT, FakeApp
+
+
+def test_a_new_project(app: FakeApp) -> None:
+    report = status.project_report(app.context, PROJECT)
+    assert (report.tasks, report.champion, report.runs, report.versions) == (0, "", (), ())
+    assert report.waiting_for == "0 of 10 annotations, 10 more needed"
+    assert report.active_run is None
+
+
+def test_what_is_labelled_runs_and_failed(app: FakeApp) -> None:
+    metrics = {"labels": 12, "oof_dice": {"lumen": 0.9}, "gate": {"reason": "not worse"}}
+    version = app.add_version(1, metrics=metrics)
+    app.add_tasks(1, 2)
+    app.add_tasks(3, state=TaskState.LABELLED)
+    app.add_tasks(4, state=TaskState.SKIPPED)
+    run_id = app.add_run(RunStatus.TRAINING, 2, error="once", manifest={"entries": [1, 2]})
+    with app.store.begin() as session:
+        session.add(FoldRow(run_id=run_id, fold=0, status=FoldStatus.RUNNING, epoch=3, epochs=20))
+        for task_id, error in ((1, ""), (2, "bad")):
+            session.add(
+                PredictionRow(project_id=PROJECT, task_id=task_id, version_id=version, error=error)
+            )
+        projects.report_problem(session, PROJECT, "score", "task", "Task 2: bad", task_id=2)
+    report = status.project_report(app.context, PROJECT)
+    assert (report.tasks, report.unlabelled, report.labelled, report.skipped) == (4, 2, 1, 1)
+    assert report.waiting_for == "run 2 is training"
+    assert report.champion == "nnloop-v1"
+    active = report.active_run
+    assert active is not None and (active.number, active.labels) == (2, 2)
+    assert [(fold.fold, fold.epoch, fold.epochs) for fold in active.folds] == [(0, 3, 20)]
+    (row,) = report.versions
+    assert (row.run, row.labels, row.oof_dice, row.gate) == (1, 12, {"lumen": 0.9}, "not worse")
+    assert (row.scored, row.published, row.failed) == (2, 0, 1)
+    assert [problem.message for problem in report.problems] == ["Task 2: bad"]
+    assert status.all_reports(app.context) == [report]
+
+
+def test_projects_are_found_by_id_and_title(app: FakeApp) -> None:
+    assert status.find_connected(app.context, "1") == PROJECT
+    assert status.find_connected(app.context, "Carotid") == PROJECT
+    for unknown in ("2", "Veins"):
+        with pytest.raises(NotConnectedError, match=unknown):
+            status.find_connected(app.context, unknown)
+
+
+def test_a_project_whose_title_is_a_number_is_found(app: FakeApp) -> None:
+    with app.store.begin() as session:
+        session.add(ProjectRow(id=40, title="2024"))
+    assert status.find_connected(app.context, "2024") == 40
+
+
+def test_without_redis_the_rest_is_still_reported(app: FakeApp) -> None:
+    context = AppContext(app.context.settings, app.store, JobQueue(""))
+    report = status.service_report(context)
+    assert report.waiting == {} and "nnloop up" in report.error
+    assert status.project_report(context, PROJECT).id == PROJECT

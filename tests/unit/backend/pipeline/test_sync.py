@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import pytest
+
+from backend.pipeline import sync
+from backend.pipeline.request import request_scoring, request_training
+from backend.store import projects, runs, snapshots
+from backend.store.models import PredictionRow, ProjectRow, TaskRow
+from domain.errors import LabelStudioError, NotConnectedError
+from domain.status import RunStatus, TaskState
+from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.label_studio import polygon
+
+
+def _hint(app: FakeApp, action: str = "ANNOTATION_CREATED") -> None:
+    with app.store.begin() as session:
+        projects.add_hint(session, PROJECT, action, [])
+
+
+def _open_hints(app: FakeApp) -> int:
+    with app.store.begin() as session:
+        return len(projects.open_hints(session))
+
+
+def _project(app: FakeApp) -> ProjectRow:
+    with app.store.begin() as session:
+        return session.get_one(ProjectRow, PROJECT)
+
+
+def test_the_snapshot_becomes_what_label_studio_holds(app: FakeApp) -> None:
+    for task_id in (1, 2, 3):
+        app.label_studio.add_task(task_id)
+    app.label_studio.label(1, polygon())
+    app.label_studio.label(2, was_cancelled=True)
+    _hint(app)
+    counts = sync.sync_project(app.context, PROJECT)
+    assert counts == snapshots.SyncCounts(tasks=3, labelled=1, skipped=1, changed=2)
+    assert _open_hints(app) == 0
+    assert _project(app).synced_at is not None
+    del app.label_studio.tasks[3]
+    app.label_studio.unlabel(1)
+    counts = sync.sync_project(app.context, PROJECT)
+    assert (counts.tasks, counts.labelled, counts.changed) == (2, 0, 2)
+    assert sync.sync_project(app.context, PROJECT).changed == 0
+
+
+def test_a_hint_that_arrives_during_the_reading_stays_open(app: FakeApp) -> None:
+    app.label_studio.add_task(1)
+    _hint(app)
+    app.label_studio.while_reading = lambda: _hint(app)
+    sync.sync_project(app.context, PROJECT)
+    assert _open_hints(app) == 1
+    app.label_studio.while_reading = lambda: None
+    sync.sync_project(app.context, PROJECT)
+    assert _open_hints(app) == 0
+
+
+@pytest.mark.parametrize("when", ["at once", "half way"])
+def test_while_label_studio_is_down_nothing_is_lost(app: FakeApp, when: str) -> None:
+    for task_id in (1, 2):
+        app.label_studio.add_task(task_id)
+    sync.sync_project(app.context, PROJECT)
+    _hint(app, projects.START_TRAINING)
+    app.label_studio.is_down = when == "at once"
+
+    def go_down() -> None:
+        app.label_studio.is_down = True
+
+    app.label_studio.while_reading = go_down
+    with pytest.raises(LabelStudioError):
+        sync.sync_project(app.context, PROJECT)
+    assert _project(app).error == "Label Studio can't be reached."
+    assert _open_hints(app) == 1
+    with app.store.begin() as session:
+        assert projects.training_request_is_open(session, PROJECT)
+        # A reading that broke off says nothing about the tasks it did not come to.
+        assert snapshots.counts(session, PROJECT)[TaskState.UNLABELLED] == 2
+    app.label_studio.is_down, app.label_studio.while_reading = False, lambda: None
+    sync.sync_project(app.context, PROJECT)
+    assert (_project(app).error, _open_hints(app)) == ("", 0)
+    with app.store.begin() as session:
+        assert runs.active_run(session, PROJECT) is not None
+
+
+def test_no_transaction_is_open_while_label_studio_is_asked(app: FakeApp) -> None:
+    # SQLite lets one writer in: a webhook that comes now must not wait for Label Studio.
+    app.label_studio.add_task(1)
+    entered: list[bool] = []
+
+    def write_from_elsewhere() -> None:
+        with app.store.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA busy_timeout=0")
+            connection.exec_driver_sql("UPDATE project SET title = title")
+            connection.rollback()
+        entered.append(True)
+
+    app.label_studio.while_reading = write_from_elsewhere
+    sync.sync_project(app.context, PROJECT)
+    assert entered == [True]
+
+
+def test_the_title_and_the_labels_are_taken_over(app: FakeApp) -> None:
+    from dataclasses import replace
+
+    app.label_studio.info = replace(app.label_studio.info, title="New", label_config="<View/>")
+    sync.sync_project(app.context, PROJECT)
+    assert (_project(app).title, _project(app).label_config) == ("New", "<View/>")
+
+
+def test_an_unknown_project_is_not_asked_for(app: FakeApp) -> None:
+    with pytest.raises(NotConnectedError):
+        sync.sync_project(app.context, 9)
+    assert app.label_studio.calls == []
+
+
+def test_enough_annotations_start_a_run(app: FakeApp) -> None:
+    app.change_settings(min_annotations=2)
+    for task_id in (1, 2, 3):
+        app.label_studio.add_task(task_id)
+    app.label_studio.label(1, polygon())
+    sync.sync_project(app.context, PROJECT)
+    assert app.jobs == []
+    app.label_studio.label(2, polygon())
+    sync.sync_project(app.context, PROJECT)
+    with app.store.begin() as session:
+        run = runs.active_run(session, PROJECT)
+    assert run is not None and run.trigger == "2 annotations, the first training is due"
+    assert app.jobs == [("advance", (run.id,))]
+
+
+def test_a_new_task_is_scored_by_the_champion(app: FakeApp) -> None:
+    version = app.add_version()
+    app.add_tasks(1, 2)
+    with app.store.begin() as session:
+        session.add(PredictionRow(project_id=PROJECT, task_id=1, version_id=version))
+        session.get_one(TaskRow, 2).state = TaskState.LABELLED
+    app.label_studio.label(2, polygon())
+    sync.sync_project(app.context, PROJECT)
+    assert app.jobs == []
+    app.label_studio.add_task(3)
+    sync.sync_project(app.context, PROJECT)
+    assert app.jobs == [("score", (PROJECT, 0))]
+
+
+def test_a_requested_training(app: FakeApp) -> None:
+    assert "requested" in request_training(app.context, PROJECT)
+    assert app.jobs == [("sync", (PROJECT,))]
+    sync.sync_project(app.context, PROJECT)
+    with app.store.begin() as session:
+        run = runs.active_run(session, PROJECT)
+        assert run is not None and run.trigger == "requested by a person"
+    # While it runs, another request is refused in words and leaves nothing behind.
+    assert request_training(app.context, PROJECT) == "Run 1 is queued already; one run at a time."
+    assert _open_hints(app) == 0
+    with app.store.begin() as session:
+        runs.enter_stage(session, run, RunStatus.FAILED)
+        session.merge(run)
+    sync.sync_project(app.context, PROJECT)
+    with app.store.begin() as session:
+        assert runs.active_run(session, PROJECT) is None  # one request, one run
+
+
+def test_a_requested_scoring(app: FakeApp) -> None:
+    assert request_scoring(app.context, PROJECT).startswith("No version serves yet")
+    app.add_version()
+    assert request_scoring(app.context, PROJECT) == "nnloop-v1 has scored every unlabelled task."
+    app.add_tasks(1)
+    assert "requested" in request_scoring(app.context, PROJECT)
+    assert app.jobs == [("score", (PROJECT, 0))]

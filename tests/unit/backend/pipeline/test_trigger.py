@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import pytest
+
+from backend.pipeline import trigger
+from backend.settings import ProjectSettings
+from backend.store import runs, snapshots
+from backend.store.models import ProjectRow, RunRow
+from domain.annotation import Annotation, Task
+from domain.status import RunStatus
+from tests.fakes.app import PROJECT, FakeApp
+
+
+@pytest.mark.parametrize(
+    ("labelled", "changed", "has_run", "is_due"),
+    [
+        (0, 0, False, False),
+        (9, 9, False, False),  # one short of the first training
+        (10, 10, False, True),
+        (10, 0, False, True),  # the first one asks for no change
+        (12, 4, True, False),
+        (12, 5, True, True),
+        (9, 5, True, False),  # so many were deleted that a first training would not start either
+    ],
+)
+def test_decide(labelled: int, changed: int, has_run: bool, is_due: bool) -> None:
+    settings = ProjectSettings(min_annotations=10, retrain_after=5)
+    decision = trigger.decide(labelled, changed, settings, has_run=has_run)
+    assert decision.is_due is is_due
+    assert decision.reason
+
+
+def _label(app: FakeApp, *task_ids: int, text: str = "") -> None:
+    with app.store.begin() as session:
+        tasks = [Task(i, PROJECT, {}, (Annotation(i, i, [{"x": text}]),)) for i in task_ids]
+        snapshots.write_tasks(session, PROJECT, tasks)
+
+
+def _start_if_due(app: FakeApp) -> RunRow | None:
+    with app.store.begin() as session:
+        return trigger.start_if_due(session, PROJECT)
+
+
+def _finish(app: FakeApp, run: RunRow, status: RunStatus = RunStatus.DONE) -> None:
+    with app.store.begin() as session:
+        runs.enter_stage(session, session.get_one(RunRow, run.id), status)
+
+
+def test_what_is_annotated_drives_the_runs(app: FakeApp) -> None:
+    app.change_settings(min_annotations=3, retrain_after=2, preset="tiny")
+    _label(app, 1, 2)
+    assert _start_if_due(app) is None
+    _label(app, 3)
+    first = _start_if_due(app)
+    assert first is not None and first.settings["preset"] == "tiny"
+    assert set(first.candidates) == {"1", "2", "3"}
+    _label(app, 4, 5)
+    assert _start_if_due(app) is None  # one is active
+    _finish(app, first)
+    second = _start_if_due(app)  # what came meanwhile is in the next
+    assert second is not None and set(second.candidates) == {"1", "2", "3", "4", "5"}
+    _finish(app, second)
+    assert _start_if_due(app) is None
+    _label(app, 1, text="corrected")
+    assert _start_if_due(app) is None
+    with app.store.begin() as session:  # a task that goes counts as a change too
+        snapshots.remove_missing(session, PROJECT, [1, 2, 3, 4])
+    assert _start_if_due(app) is not None
+
+
+def test_a_failed_run_is_not_repeated_on_the_same_annotations(app: FakeApp) -> None:
+    app.change_settings(min_annotations=2, retrain_after=1)
+    _label(app, 1, 2)
+    first = _start_if_due(app)
+    assert first is not None
+    _finish(app, first, RunStatus.FAILED)
+    assert _start_if_due(app) is None
+    _label(app, 3)
+    assert _start_if_due(app) is not None
+
+
+def test_a_request_starts_a_run_whatever_the_counts(app: FakeApp) -> None:
+    with app.store.begin() as session:
+        assert session.get_one(ProjectRow, PROJECT).settings == {}
+        run = trigger.start(session, PROJECT, "requested by a person")
+        assert run is not None and run.trigger == "requested by a person"
+        assert trigger.start(session, PROJECT, "again") is None

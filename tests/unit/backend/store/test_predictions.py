@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from backend.store import predictions
+from backend.store.models import PredictionRow, TaskRow
+from domain.status import TaskState
+from tests.fakes.app import PROJECT, FakeApp
+
+
+def _save(app: FakeApp, version_id: int, task_id: int, **fields: object) -> int:
+    with app.store.begin() as session:
+        row = PredictionRow(project_id=PROJECT, task_id=task_id, version_id=version_id, **fields)
+        predictions.save(session, row)
+        session.flush()
+        return row.id
+
+
+def _unscored(app: FakeApp, version_id: int, limit: int = 99, *, retry: bool = True) -> list[int]:
+    with app.store.begin() as session:
+        found = predictions.unscored_tasks(session, PROJECT, version_id, limit, retry=retry)
+        return [task.id for task in found]
+
+
+def _unpublished(app: FakeApp, version_id: int) -> list[int]:
+    with app.store.begin() as session:
+        return [row.task_id for row in predictions.unpublished(session, version_id, 99)]
+
+
+def test_unscored_are_unlabelled_live_tasks_without_a_prediction(app: FakeApp) -> None:
+    version, other = app.add_version(1), app.add_version(2)
+    app.add_tasks(1, 2, 3, 4)
+    app.add_tasks(5, state=TaskState.LABELLED)
+    app.add_tasks(6, state=TaskState.SKIPPED)
+    with app.store.begin() as session:
+        session.get_one(TaskRow, 4).removed_at = 1.0
+        session.add(TaskRow(id=70, project_id=7))
+    _save(app, version, 2)
+    _save(app, other, 1)
+    assert _unscored(app, version) == [1, 3]
+    assert _unscored(app, version, limit=1) == [1]
+
+
+def test_a_failed_task_is_tried_again_later_and_after_the_new_ones(app: FakeApp) -> None:
+    version = app.add_version()
+    app.add_tasks(1, 2, 3, 4)
+    long_ago = time.time() - predictions.RETRY_FAILED_S - 1
+    _save(app, version, 1, error="host down", created_at=long_ago)
+    _save(app, version, 2, error="host down")
+    _save(app, version, 3, error=predictions.DROPPED, created_at=long_ago)
+    assert _unscored(app, version) == [4, 1]
+    # While a run scores its pool, tasks that fail for hours must not keep it from its end.
+    assert _unscored(app, version, retry=False) == [4]
+
+
+def test_a_new_prediction_replaces_the_old_one(app: FakeApp) -> None:
+    version = app.add_version()
+    app.add_tasks(1)
+    _save(app, version, 1, error="bad")
+    _save(app, version, 1, score=0.5)
+    with app.store.begin() as session:
+        found = predictions.find(session, version, [1, 2])
+        assert {task_id: (row.score, row.error) for task_id, row in found.items()} == {1: (0.5, "")}
+
+
+def test_unpublished_and_published(app: FakeApp) -> None:
+    version = app.add_version()
+    app.add_tasks(1, 2, 3, 4, 5)
+    for task_id in (1, 2, 4, 5):
+        _save(app, version, task_id)
+    _save(app, version, 3, error="bad")
+    with app.store.begin() as session:
+        session.get_one(TaskRow, 4).removed_at = 1.0
+        session.get_one(TaskRow, 5).state = TaskState.LABELLED
+    assert _unpublished(app, version) == [1, 2]
+    with app.store.begin() as session:
+        predictions.mark_published(session, version, [1, 77])
+    assert _unpublished(app, version) == [2]
+    with app.store.begin() as session:
+        assert predictions.counts(session, version) == (5, 1, 1)
+
+
+def test_what_label_studio_dropped_is_not_sent_or_scored_again(app: FakeApp) -> None:
+    version = app.add_version()
+    app.add_tasks(1)
+    row_id = _save(app, version, 1, created_at=1.0)
+    with app.store.begin() as session:
+        predictions.mark_dropped(session, row_id)
+        predictions.mark_dropped(session, 12345)  # replaced meanwhile: no error
+    assert _unpublished(app, version) == []
+    assert _unscored(app, version) == []
+
+
+@pytest.mark.parametrize("age_s", [5, 15])
+def test_a_push_is_due_after_the_time_label_studio_gets(app: FakeApp, age_s: float) -> None:
+    version = app.add_version()
+    app.add_tasks(1)
+    _save(app, version, 1, created_at=time.time() - age_s)
+    with app.store.begin() as session:
+        assert predictions.is_push_due(session, version, time.time() - 10) is (age_s > 10)
+        predictions.mark_published(session, version, [1])
+        assert not predictions.is_push_due(session, version, time.time())

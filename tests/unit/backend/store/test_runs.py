@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from sqlalchemy import select, update
+
+from backend.store import Store, runs
+from backend.store.models import FoldRow, ProjectRow, RunRow, VersionRow
+from domain.status import FoldStatus, RunStatus, VersionStatus
+from tests.fakes.app import PROJECT, FakeApp
+
+
+def _race(app: FakeApp, attempt: Callable[[Store], bool], n: int = 4) -> int:
+    """How many of ``n`` threads, each with a connection of its own, succeed at once."""
+    start = threading.Barrier(n)
+    won: list[bool] = []
+
+    def run() -> None:
+        store = Store(app.context.settings.store_url, app.context.settings.data_dir)
+        start.wait()
+        won.append(attempt(store))
+        store.close()
+
+    threads = [threading.Thread(target=run) for _ in range(n)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == n
+    return sum(won)
+
+
+def test_one_run_at_a_time(app: FakeApp) -> None:
+    def create(store: Store) -> bool:
+        with store.begin() as session:
+            return runs.create_run(session, PROJECT, "why", {}) is not None
+
+    assert _race(app, create) == 1
+    with app.store.begin() as session:
+        run = runs.active_run(session, PROJECT)
+        assert run is not None and run.number == 1
+        runs.enter_stage(session, run, RunStatus.FAILED)
+    with app.store.begin() as session:
+        again = runs.create_run(session, PROJECT, "why", {})
+        assert again is not None and again.number == 2
+        assert runs.last_run(session, PROJECT) is again
+        assert [run.number for run in runs.runs_of(session, PROJECT)] == [2, 1]
+
+
+def test_a_run_is_held_by_one_job(app: FakeApp) -> None:
+    run_id = app.add_run(RunStatus.QUEUED)
+
+    def claim(store: Store) -> bool:
+        with store.begin() as session:
+            return runs.claim_run(session, run_id) is not None
+
+    assert _race(app, claim) == 1
+    assert app.run(run_id).lease_until > time.time()
+
+
+def test_when_a_run_can_be_claimed(app: FakeApp) -> None:
+    now = time.time()
+    rows = {
+        "free": (app.add_run(RunStatus.QUEUED, 1), True),
+        "lease over": (app.add_run(RunStatus.PREPARING, 2, lease_until=now - 1), True),
+        "held": (app.add_run(RunStatus.PREPARING, 3, lease_until=now + 9), False),
+        "pausing": (app.add_run(RunStatus.PREPARING, 4, not_before=now + 9), False),
+        "over": (app.add_run(RunStatus.DONE, 5), False),
+        "failed": (app.add_run(RunStatus.FAILED, 6), False),
+    }
+    for name, (run_id, expected) in rows.items():
+        with app.store.begin() as session:
+            assert (runs.claim_run(session, run_id) is not None) is expected, name
+    with app.store.begin() as session:
+        assert runs.claim_run(session, 12345) is None
+
+
+def test_renewing_keeps_others_out(app: FakeApp) -> None:
+    run_id = app.add_run(RunStatus.PREPARING, lease_until=time.time() - 1)
+    with app.store.begin() as session:
+        runs.renew_run(session, run_id)
+    with app.store.begin() as session:
+        assert runs.claim_run(session, run_id) is None
+
+
+def test_a_fold_is_held_by_one_worker(app: FakeApp) -> None:
+    run_id = app.add_run(RunStatus.TRAINING)
+    with app.store.begin() as session:
+        session.add(FoldRow(run_id=run_id, fold=0))
+
+    def claim(store: Store) -> bool:
+        with store.begin() as session:
+            name = threading.current_thread().name
+            row = runs.claim_fold(session, run_id, 0, name)
+            return row is not None and row.worker == name and row.status == FoldStatus.RUNNING
+
+    assert _race(app, claim) == 1
+
+
+def test_an_abandoned_fold_can_be_claimed_and_keeps_its_start(app: FakeApp) -> None:
+    run_id = app.add_run(RunStatus.TRAINING)
+    with app.store.begin() as session:
+        session.add(FoldRow(run_id=run_id, fold=0))
+        session.add(FoldRow(run_id=run_id, fold=1, status=FoldStatus.DONE))
+        session.add(FoldRow(run_id=run_id, fold=2, status=FoldStatus.FAILED))
+    with app.store.begin() as session:
+        assert runs.claim_fold(session, run_id, 0, "first") is not None
+    with app.store.begin() as session:
+        session.execute(update(FoldRow).values(lease_until=0.0))
+        session.execute(update(FoldRow).where(FoldRow.fold == 0).values(started_at=5.0))
+    with app.store.begin() as session:
+        row = runs.claim_fold(session, run_id, 0, "second")
+        assert row is not None and (row.worker, row.started_at) == ("second", 5.0)
+        assert runs.claim_fold(session, run_id, 1, "second") is None
+        assert runs.claim_fold(session, run_id, 2, "second") is None
+        assert runs.claim_fold(session, run_id, 7, "second") is None
+        assert [f.fold for f in runs.folds_of(session, run_id)] == [0, 1, 2]
+
+
+def test_stages_keep_their_time_and_start_without_a_history_of_failures(app: FakeApp) -> None:
+    run_id = app.add_run(
+        RunStatus.PREPARING,
+        attempts=3,
+        not_before=9e9,
+        stage_started_at=time.time() - 5,
+        seconds={"preparing": 2.0},
+    )
+    with app.store.begin() as session:
+        runs.enter_stage(session, session.get_one(RunRow, run_id), RunStatus.TRAINING)
+    run = app.run(run_id)
+    assert 7.0 <= run.seconds["preparing"] < 8.0
+    assert (run.attempts, run.not_before, run.finished_at) == (0, 0.0, None)
+    with app.store.begin() as session:
+        runs.enter_stage(session, session.get_one(RunRow, run_id), RunStatus.DONE)
+    assert app.run(run_id).finished_at is not None
+
+
+def test_promote_retires_the_old_champion(app: FakeApp) -> None:
+    first, second = app.add_version(1), app.add_version(2)
+    with app.store.begin() as session:
+        champion = runs.champion(session, PROJECT)
+        assert champion is not None and champion.id == second
+        states = {row.id: row.status for row in session.scalars(select(VersionRow))}
+        assert states == {first: VersionStatus.RETIRED, second: VersionStatus.CHAMPION}
+        assert session.get_one(ProjectRow, PROJECT).champion_id == second
+        assert champion.promoted_at is not None
+        # Twice is as good as once.
+        runs.promote(session, champion)
+        assert champion.status == VersionStatus.CHAMPION
+        assert runs.champion(session, 99) is None
+        assert [version.id for version in runs.versions_of(session, PROJECT)] == [first, second]
+        assert runs.version_of_run(session, champion.run_id) is champion
+
+
+def test_the_active_runs_of_all_projects_come_without_their_manifests(app: FakeApp) -> None:
+    first = app.add_run(RunStatus.TRAINING, 1, manifest={"entries": []})
+    app.add_run(RunStatus.DONE, 2)
+    with app.store.begin() as session:
+        rows = runs.active_runs(session)
+        assert [row.id for row in rows] == [first]
+        assert "manifest" not in rows[0].__dict__  # looked at every second: not loaded

@@ -1,0 +1,23 @@
+"""What a process loads: the web service and the command line start without networks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.mark.parametrize("module", ["backend.cli.main", "backend.web.app"])
+def test_networks_are_not_loaded(module: str) -> None:
+    code = (
+        f"import sys, {module}\n"
+        "print(sorted({'torch', 'nnunetv2', 'backend.jobs'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr

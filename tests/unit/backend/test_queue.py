@@ -1,0 +1,277 @@
+"""The queue against a real Redis; workers run jobs that a throw-away module holds."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import redis
+from rq.job import Job, JobStatus
+from rq.serializers import JSONSerializer
+
+from backend import queue as queue_module
+from backend.queue import HEARTBEAT_TTL_S, ROLES, JobName, JobQueue, QueueName
+from backend.stack.process import ManagedProcess
+from backend.stack.redis_server import RedisServer
+from domain.errors import StackError
+
+ROOT = Path(__file__).resolve().parents[3]
+
+# A worker whose jobs are those of this module instead of nnloop's own, which load torch.
+WORKER = """
+import importlib, sys, types
+jobs = types.ModuleType("backend.jobs.loop")
+exec({code!r}, jobs.__dict__)
+for name in ("loop", "score", "train"):
+    sys.modules["backend.jobs." + name] = jobs
+from backend.queue import ROLES, work
+work({url!r}, ROLES["predict"], label="w")
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer.open(tmp_path_factory.mktemp("redis"))
+    process = ManagedProcess(server.spec())
+    process.start()
+    yield server
+    process.stop()
+
+
+@pytest.fixture
+def connection(server: RedisServer) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(server.url) as connection:
+        connection.flushall()
+        yield connection
+
+
+@pytest.fixture
+def queue(server: RedisServer, connection: redis.Redis) -> JobQueue:
+    return JobQueue(server.url)
+
+
+@pytest.fixture
+def start_worker(server: RedisServer) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(code: str) -> subprocess.Popen[bytes]:
+        script = WORKER.format(code=code, url=server.url)
+        started.append(subprocess.Popen([sys.executable, "-c", script], cwd=ROOT))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def _eventually(check: Callable[[], object], timeout_s: float = 15.0) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if check():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def _job(connection: redis.Redis, job_id: str) -> Job:
+    return Job.fetch(job_id, connection=connection, serializer=JSONSerializer)
+
+
+def test_every_queue_has_a_worker() -> None:
+    assert {queue for queues in ROLES.values() for queue in queues} == set(QueueName)
+    assert {job.queue for job in JobName} <= set(QueueName)
+    # An annotator who waits goes before everything else.
+    assert ROLES["predict"][0] == JobName.PREDICT.queue
+
+
+def test_a_job_is_queued_once(queue: JobQueue, connection: redis.Redis) -> None:
+    assert queue.ensure(JobName.TRAIN_FOLD, 7, 0)
+    assert not queue.ensure(JobName.TRAIN_FOLD, 7, 0)
+    assert queue.ensure(JobName.TRAIN_FOLD, 7, 1)
+    assert queue.counts() == {**dict.fromkeys(map(str, QueueName), 0), "nnloop-train": 2}
+    job = _job(connection, "train_fold-7-0")
+    assert (job.func_name, tuple(job.args)) == ("backend.jobs.train.train_fold", (7, 0))
+
+
+def test_a_job_is_json(queue: JobQueue, connection: redis.Redis) -> None:
+    queue.ensure(JobName.SYNC, 3)
+    data = connection.hget("rq:job:sync-3", "data")
+    assert isinstance(data, bytes)
+    assert zlib.decompress(data) == b'["backend.jobs.loop.sync", null, [3], {}]'
+
+
+def test_a_job_that_was_lost_on_its_way_is_queued_again(
+    queue: JobQueue, connection: redis.Redis
+) -> None:
+    queue.ensure(JobName.SYNC, 3)
+    connection.delete("rq:queue:nnloop-loop")
+    assert not queue.ensure(JobName.SYNC, 3)  # perhaps it is being handed over right now
+    job = _job(connection, "sync-3")
+    job.enqueued_at = datetime.now(UTC) - timedelta(seconds=HEARTBEAT_TTL_S + 1)
+    job.save()
+    assert queue.ensure(JobName.SYNC, 3)
+    assert queue.counts()["nnloop-loop"] == 1
+
+
+@pytest.mark.parametrize("is_alive", [True, False])
+def test_a_started_job_counts_while_its_worker_lives(
+    queue: JobQueue, connection: redis.Redis, is_alive: bool
+) -> None:
+    queue.ensure(JobName.ADVANCE, 1)
+    connection.delete("rq:queue:nnloop-loop")
+    job = _job(connection, "advance-1")
+    job.worker_name = "w-1"
+    job.set_status(JobStatus.STARTED)
+    job.save()
+    if is_alive:
+        connection.set("nnloop:worker:w-1", "nnloop-loop|advance-1", ex=60)
+    assert queue.ensure(JobName.ADVANCE, 1) is not is_alive
+
+
+def test_a_failed_job_is_queued_again_after_a_pause(
+    queue: JobQueue, connection: redis.Redis
+) -> None:
+    queue.ensure(JobName.PUBLISH, 1)
+    connection.delete("rq:queue:nnloop-loop")
+    job = _job(connection, "publish-1")
+    job.set_status(JobStatus.FAILED)
+    job.ended_at = datetime.now(UTC)
+    job.save()
+    # A server that is down must not be asked every second.
+    assert not queue.ensure(JobName.PUBLISH, 1)
+    job.ended_at -= timedelta(seconds=queue_module.FAILED_PAUSE_S + 1)
+    job.save()
+    assert queue.ensure(JobName.PUBLISH, 1)
+    assert _job(connection, "publish-1").get_status() == JobStatus.QUEUED
+
+
+def test_a_finished_job_is_queued_again(queue: JobQueue, connection: redis.Redis) -> None:
+    queue.ensure(JobName.SYNC, 1)
+    job = _job(connection, "sync-1")
+    job.set_status(JobStatus.FINISHED)
+    assert queue.ensure(JobName.SYNC, 1)
+
+
+def test_workers_are_listed(queue: JobQueue, connection: redis.Redis) -> None:
+    connection.set("nnloop:worker:b", "nnloop-train|train_fold-1-0", ex=60)
+    connection.set("nnloop:worker:a", "nnloop-loop,nnloop-score|", ex=60)
+    first, second = queue.workers()
+    assert (first.name, first.queues, first.job_id) == ("a", ("nnloop-loop", "nnloop-score"), "")
+    assert (second.name, second.job_id) == ("b", "train_fold-1-0")
+
+
+def test_without_redis_every_call_says_so() -> None:
+    absent = JobQueue("")
+    with pytest.raises(StackError, match="NNLOOP_REDIS_URL is not set"):
+        absent.ensure(JobName.SYNC, 1)
+    down = JobQueue("redis://:hidden@127.0.0.1:1/0")
+    assert not down.ping()
+    assert "hidden" not in repr(down)
+    with pytest.raises(StackError, match="Redis does not answer") as caught:
+        down.counts()
+    assert "hidden" not in str(caught.value)
+
+
+FAILING = "def sync(project_id):\n    raise OSError('no')"
+
+
+def test_a_job_that_raises_is_kept_and_the_worker_goes_on(
+    queue: JobQueue,
+    connection: redis.Redis,
+    start_worker: Callable[[str], subprocess.Popen[bytes]],
+) -> None:
+    code = FAILING + "\ndef advance(run_id):\n    pass"
+    queue.ensure(JobName.SYNC, 1)
+    queue.ensure(JobName.ADVANCE, 1)
+    process = start_worker(code)
+    assert _eventually(lambda: queue.counts()["nnloop-loop"] == 0)
+    assert _eventually(lambda: not Job.exists("advance-1", connection=connection))
+    job = _job(connection, "sync-1")
+    assert job.get_status() == JobStatus.FAILED
+    # What the pause of `ensure` is counted from.
+    assert abs(time.time() - job.ended_at.timestamp()) < 60
+    assert not queue.ensure(JobName.SYNC, 1)
+    # Asked to end while idle: it ends, and takes its heartbeat with it.
+    assert len(queue.workers()) == 1
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(15) == 0
+    assert queue.workers() == []
+
+
+LONG = """
+import time
+from pathlib import Path
+from backend.queue import stop_requested
+def sync(project_id):
+    Path({path!r}).write_text("running")
+    while not stop_requested():
+        time.sleep(0.02)
+    Path({path!r}).write_text("stopped")
+"""
+
+
+def test_a_worker_asked_to_end_tells_its_job(
+    queue: JobQueue, start_worker: Callable[[str], subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    path = tmp_path / "state"
+    queue.ensure(JobName.SYNC, 1)
+    process = start_worker(LONG.format(path=str(path)))
+    assert _eventually(path.exists)
+    (worker,) = queue.workers()
+    assert worker.queues == tuple(map(str, ROLES["predict"]))
+    assert not queue.ensure(JobName.SYNC, 1)  # it runs
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(15) == 0
+    assert path.read_text() == "stopped"
+    assert queue.workers() == []
+
+
+def test_a_killed_workers_job_is_queued_again(
+    queue: JobQueue,
+    connection: redis.Redis,
+    start_worker: Callable[[str], subprocess.Popen[bytes]],
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "state"
+    queue.ensure(JobName.SYNC, 1)
+    process = start_worker(LONG.format(path=str(path)))
+    assert _eventually(path.exists)
+    process.kill()
+    process.wait()
+    assert not queue.ensure(JobName.SYNC, 1)  # for a few seconds nobody can tell
+    (key,) = connection.keys("nnloop:worker:*")
+    assert 0 < connection.ttl(key) <= HEARTBEAT_TTL_S
+    connection.delete(key)  # as if that time had passed
+    assert queue.ensure(JobName.SYNC, 1)
+
+
+POOL = """
+import multiprocessing, time
+from pathlib import Path
+def sync(project_id):
+    pool = multiprocessing.get_context("fork").Pool(2)
+    for _ in range(2):
+        pool.apply_async(time.sleep, (60,))  # idle ones end by themselves
+    time.sleep(0.3)
+    pool.terminate()
+    pool.join()
+    Path({path!r}).write_text("ended")
+"""
+
+
+def test_a_pool_inside_a_job_can_be_terminated(
+    queue: JobQueue, start_worker: Callable[[str], subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    # Children that inherit the worker's signal handlers survive SIGTERM, and terminate() hangs.
+    path = tmp_path / "state"
+    queue.ensure(JobName.SYNC, 1)
+    start_worker(POOL.format(path=str(path)))
+    assert _eventually(path.exists, 20)
