@@ -31,7 +31,7 @@ from PIL import Image
 from benchmarks import rasterize
 from converters.label_studio import annotation_to_label_map
 from converters.results import regions_to_result
-from converters.vectorize import label_map_to_regions
+from converters.vectorize import vectorize
 from domain.annotation import Annotation
 from domain.geometry import LabelMap
 from domain.labels import LabelClass, LabelConfig, LabelGroup
@@ -156,7 +156,7 @@ def speed() -> dict[str, float]:
     milliseconds = []
     for label_map in maps:
         started = time.perf_counter()
-        label_map_to_regions(label_map, (1, 2))
+        vectorize(label_map, (1, 2))
         milliseconds.append((time.perf_counter() - started) * 1000)
     return {
         "rasterize_214_tasks_s": round(min(seconds), 3),
@@ -194,7 +194,7 @@ def _round_trip(
 ) -> tuple[LabelMap, dict[int, int]]:
     """The map that Label Studio's JSON gives back, and vertices per class."""
     size_hw = (label_map.shape[0], label_map.shape[1])
-    regions = label_map_to_regions(label_map, [c.index for c in config.group.classes], **how)
+    regions = vectorize(label_map, [c.index for c in config.group.classes], **how)
     result = json.loads(json.dumps(regions_to_result(regions, config, size_hw)))
     back, _ = annotation_to_label_map(Annotation(1, 1, result), config, size_hw)
     vertices = {c.index: 0 for c in config.group.classes}

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from converters.label_studio import annotation_to_label_map
-from converters.vectorize import label_map_to_regions
+from converters.vectorize import vectorize
 from domain.annotation import Annotation
 from domain.geometry import LabelMap
 from domain.labels import LabelClass, LabelConfig, LabelGroup
@@ -79,7 +79,7 @@ def main() -> None:
     milliseconds, vertices = [], []
     for label_map in exact:
         started = time.perf_counter()
-        regions = label_map_to_regions(label_map, (1, 2))
+        regions = vectorize(label_map, (1, 2))
         milliseconds.append((time.perf_counter() - started) * 1000)
         vertices += [polygon.n_vertices for region in regions for polygon in region.polygons]
 

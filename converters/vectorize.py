@@ -24,8 +24,11 @@ _DEFAULT = Simplification()
 def vectorize(
     image: LabelMap | npt.NDArray[np.float32],
     class_indices: Iterable[int],
-    how: Simplification = _DEFAULT,
     *,
+    tolerance_px: float = _DEFAULT.tolerance_px,
+    iou_target: float = _DEFAULT.iou_target,
+    iou_floor: float = _DEFAULT.iou_floor,
+    vertex_budget: int = _DEFAULT.vertex_budget,
     min_area_px: int = 0,
 ) -> tuple[Region, ...]:
     """Draws around every connected part (pixels that share a side) of every class.
@@ -38,7 +41,10 @@ def vectorize(
             [0, 1] with background as class 0. Of probabilities the most probable class is drawn,
             with sub-pixel borders where the two neighbours are equally probable.
         class_indices: the classes to draw, in this order; others count as background.
-        how: the limits on simplification.
+        tolerance_px: see Simplification, as the next three.
+        iou_target: see Simplification.
+        iou_floor: see Simplification.
+        vertex_budget: see Simplification.
         min_area_px: parts of fewer pixels are dropped (they become background); 0 keeps all.
 
     Returns:
@@ -48,8 +54,9 @@ def vectorize(
         sentence. The same input gives the same regions and ids.
 
     Raises:
-        ValueError: for an array that is neither.
+        ValueError: for an array that is neither, or a limit out of range.
     """
+    how = Simplification(tolerance_px, iou_target, iou_floor, vertex_budget)
     if image.ndim == 3:
         probabilities: Probabilities = image.astype(np.float32, copy=False)
         label_map = probabilities.argmax(axis=0).astype(np.uint8)
@@ -61,36 +68,6 @@ def vectorize(
         raise ValueError(f"A map has 2 dimensions, probabilities have 3; got {image.ndim}.")
     borders = borders_of(image.astype(np.uint8, copy=False), class_indices, min_area_px=min_area_px)
     return _regions(borders, how, None)
-
-
-def label_map_to_regions(
-    label_map: LabelMap,
-    class_indices: Iterable[int],
-    *,
-    tolerance_px: float = _DEFAULT.tolerance_px,
-    iou_target: float = _DEFAULT.iou_target,
-    iou_floor: float = _DEFAULT.iou_floor,
-    vertex_budget: int = _DEFAULT.vertex_budget,
-    min_area_px: int = 0,
-) -> tuple[Region, ...]:
-    """``vectorize`` of a (height, width) uint8 label map, with the limits of Simplification."""
-    how = Simplification(tolerance_px, iou_target, iou_floor, vertex_budget)
-    return vectorize(label_map, class_indices, how, min_area_px=min_area_px)
-
-
-def probabilities_to_regions(
-    mean_probabilities: npt.NDArray[np.float32],
-    class_indices: Iterable[int],
-    *,
-    tolerance_px: float = _DEFAULT.tolerance_px,
-    iou_target: float = _DEFAULT.iou_target,
-    iou_floor: float = _DEFAULT.iou_floor,
-    vertex_budget: int = _DEFAULT.vertex_budget,
-    min_area_px: int = 0,
-) -> tuple[Region, ...]:
-    """``vectorize`` of (class, height, width) float32 probabilities."""
-    how = Simplification(tolerance_px, iou_target, iou_floor, vertex_budget)
-    return vectorize(mean_probabilities, class_indices, how, min_area_px=min_area_px)
 
 
 def region_id(class_index: int, polygon: Polygon, salt: int = 0) -> str:

@@ -19,7 +19,7 @@ from backend.store import predictions, projects, runs
 from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
 from converters.label_config import parse_label_config
 from converters.results import regions_to_result, validate_prediction
-from converters.vectorize import probabilities_to_regions
+from converters.vectorize import vectorize
 from domain.errors import PredictionError, TaskError
 from domain.labels import LabelClass, LabelConfig
 from training.nnunet.predictor import FoldPredictor, load_cached
@@ -106,7 +106,7 @@ class Scorer:
         probabilities = self._predictor.predict(image)
         mean = probabilities.mean(axis=0)
         score = expected_quality(probabilities)
-        regions = probabilities_to_regions(
+        regions = vectorize(
             mean,
             [c.index for c in self._trained.group.classes],
             min_area_px=self._min_area_px,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -141,7 +142,7 @@ def to_result(
     regions: list[Region] = []
     if image.label_map is not None:
         mapped = _mapped(image, by_name, notes)
-        regions += vectorize(mapped, [c.index for c in config.group.classes], how)
+        regions += vectorize(mapped, [c.index for c in config.group.classes], **asdict(how))
     for number, region in enumerate(image.regions, start=1):
         class_index = by_name.get(region.class_name)
         if class_index is None:
@@ -205,7 +206,7 @@ def _outlines(shape: Shape, size_hw: tuple[int, int], how: Simplification) -> li
     # The frame keeps the window's edge from counting as the image's, whose corners stay sharp.
     frame = 4
     offset = np.array([shape.left - frame, shape.top - frame], dtype=np.float64)
-    parts = vectorize(np.pad(inside.astype(np.uint8), frame), [1], how)
+    parts = vectorize(np.pad(inside.astype(np.uint8), frame), [1], **asdict(how))
     return [
         Polygon(polygon.exterior + offset, tuple(hole + offset for hole in polygon.holes))
         for part in parts

@@ -29,7 +29,7 @@ from converters.label_config_xml import polygon_label_config
 from converters.rasterize import shape_to_mask
 from converters.report import FilesReport
 from domain.annotation import LeftOut
-from tests.integration.conftest import missing
+from tests.conftest import missing
 
 INSECTS = Path(__file__).resolve().parents[4] / "shared" / "data" / "insects"
 CONFIG = polygon_label_config(["kudzu"])

@@ -33,8 +33,8 @@ def test_it_says_what_was_written_and_what_was_not(
 ) -> None:
     project, _, answer = exported
     assert answer.status == 0, answer.text
-    assert "3 cases written" in answer.text
-    assert f"left out Task {project.task_ids[3]} was skipped by its annotator." in answer.text
+    assert "3 tasks in" in answer.text
+    assert f"Task {project.task_ids[3]} was skipped by its annotator." in answer.text
 
 
 def test_label_maps_are_the_drawn_polygons(exported: tuple[LoopProject, Path, Answer]) -> None:

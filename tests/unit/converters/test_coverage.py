@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from converters.rasterize import polygons_to_label_map
 from converters.topology import topology
-from converters.vectorize import OVER_BUDGET, label_map_to_regions
+from converters.vectorize import OVER_BUDGET, vectorize
 from domain.annotation import Region
 from domain.geometry import LabelMap
 from tests.unit.converters.shapes import blobs, label_maps, size_of
@@ -25,7 +25,7 @@ def shape_of(region: Region) -> shapely.Polygon:
 def check(label_map: LabelMap) -> None:
     """No gap, no overlap, valid rings, all parts and holes, pixels as promised."""
     size = size_of(label_map)
-    regions = label_map_to_regions(label_map, CLASSES)
+    regions = vectorize(label_map, CLASSES)
     back = painted(regions, size)
     for index in CLASSES:
         assert topology(np.pad(back == index, 1)) == topology(np.pad(label_map == index, 1))
@@ -67,7 +67,7 @@ def test_lumen_and_wall_share_their_border(radius: int) -> None:
         1 + 0.05 * np.sin(5 * np.arctan2(y - 127.6, x - 128.3))
     )
     label_map = np.where(away < radius * 0.7, 1, np.where(away < radius, 2, 0)).astype(np.uint8)
-    lumen, wall = label_map_to_regions(label_map, [1, 2])
+    lumen, wall = vectorize(label_map, [1, 2])
     assert {tuple(p) for p in lumen.polygons[0].exterior} == {
         tuple(p) for p in wall.polygons[0].holes[0]
     }
@@ -82,7 +82,7 @@ def test_two_halves_leave_no_gap() -> None:
     x = np.arange(100)
     for column in x:
         label_map[int(40 + 12 * np.sin(column / 9)) :, column] = 2
-    regions = label_map_to_regions(label_map, [1, 2])
+    regions = vectorize(label_map, [1, 2])
     assert painted(regions, (80, 100)).all()
     assert sum(shape_of(r).area for r in regions) == pytest.approx(80 * 100)
     check(label_map)
@@ -91,9 +91,9 @@ def test_two_halves_leave_no_gap() -> None:
 def test_a_tiny_hole_near_the_edge_does_not_cost_the_whole_outline() -> None:
     y, x = np.mgrid[:300, :300] + 0.5
     label_map = (np.hypot(x - 150, y - 150) < 100).astype(np.uint8)
-    (plain,) = label_map_to_regions(label_map, [1])
+    (plain,) = vectorize(label_map, [1])
     label_map[150, 248] = 0
-    (holed,) = label_map_to_regions(label_map, [1])
+    (holed,) = vectorize(label_map, [1])
     assert len(holed.polygons[0].holes) == 1
     assert holed.polygons[0].n_vertices < plain.polygons[0].n_vertices + 25
     check(label_map)
@@ -103,13 +103,13 @@ def test_the_budget_gives_way_to_the_floor_and_says_so() -> None:
     angles = np.arctan2(*(np.mgrid[:300, :300] - 150.0))
     away = np.hypot(*(np.mgrid[:300, :300] - 150.0))
     label_map = (away < 100 + 9 * np.sin(25 * angles)).astype(np.uint8)
-    (region,) = label_map_to_regions(label_map, [1], vertex_budget=20)
+    (region,) = vectorize(label_map, [1], vertex_budget=20)
     assert region.polygons[0].n_vertices > 20
     assert region.meta["iou"] >= 0.97
     assert "instead of 20" in region.meta[OVER_BUDGET]
-    (free,) = label_map_to_regions(label_map, [1])
+    (free,) = vectorize(label_map, [1])
     assert free.meta["iou"] >= 0.99
     assert free.polygons[0].n_vertices > region.polygons[0].n_vertices
-    (loose,) = label_map_to_regions(label_map, [1], vertex_budget=20, iou_floor=0.8)
+    (loose,) = vectorize(label_map, [1], vertex_budget=20, iou_floor=0.8)
     assert loose.polygons[0].n_vertices <= 20
     assert OVER_BUDGET not in loose.meta

@@ -4,7 +4,7 @@ from hypothesis import given
 
 from converters.keyhole import keyhole_ring, signed_area
 from converters.rasterize import polygon_to_mask
-from converters.vectorize import label_map_to_regions
+from converters.vectorize import vectorize
 from domain.geometry import LabelMap, Polygon, Ring
 from tests.unit.converters.shapes import label_maps, size_of
 
@@ -14,7 +14,7 @@ INNER = np.array([[3, 3], [6, 3], [6, 6], [3, 6]], dtype=np.float64)
 
 @given(label_maps(1))
 def test_keyhole_holds_the_same_pixels(label_map: LabelMap) -> None:
-    for region in label_map_to_regions(label_map, [1]):
+    for region in vectorize(label_map, [1]):
         polygon = region.polygons[0]
         ring = keyhole_ring(polygon)
         assert len(ring) == polygon.n_vertices + 2 * len(polygon.holes)

@@ -10,7 +10,7 @@ from converters.label_config import parse_label_config
 from converters.label_studio import annotation_to_label_map
 from converters.rasterize import polygon_to_mask, polygons_to_label_map
 from converters.results import regions_to_result, validate_prediction
-from converters.vectorize import OVER_BUDGET, label_map_to_regions
+from converters.vectorize import OVER_BUDGET, vectorize
 from domain.annotation import Annotation, Region
 from domain.geometry import LabelMap, Polygon
 from domain.labels import LabelConfig
@@ -46,7 +46,7 @@ def read_back(result: list[dict[str, Any]], config: LabelConfig, size: tuple[int
 @given(label_maps())
 def test_mask_to_label_studio_to_mask_is_exact(label_map: LabelMap) -> None:
     size = size_of(label_map)
-    regions = label_map_to_regions(label_map, [1, 2], tolerance_px=0)
+    regions = vectorize(label_map, [1, 2], tolerance_px=0)
     back = read_back(regions_to_result(regions, CONFIG, size), CONFIG, size)
     np.testing.assert_array_equal(back, label_map)
 
@@ -56,7 +56,7 @@ def test_mask_to_label_studio_to_mask_is_exact(label_map: LabelMap) -> None:
 def test_simplified_polygons_keep_every_pixel_on_the_way(seed: int, h: int, w: int) -> None:
     # Their edges run exactly through pixel centres now and then: the hard case.
     label_map = blobs(seed, (h, w), 2)
-    regions = label_map_to_regions(label_map, [1, 2])
+    regions = vectorize(label_map, [1, 2])
     here = polygons_to_label_map([(r.class_index, r.polygons[0]) for r in regions], (h, w))
     back = read_back(regions_to_result(regions, CONFIG, (h, w)), CONFIG, (h, w))
     np.testing.assert_array_equal(back, here)
@@ -66,7 +66,7 @@ def test_simplified_polygons_keep_every_pixel_on_the_way(seed: int, h: int, w: i
 @pytest.mark.parametrize("kind", ["Polygon", "Brush", "Bitmask", "Vector"])
 def test_these_kinds_give_the_very_pixels_back(kind: str, apart: bool) -> None:
     config, label_map = config_of(kind, apart=apart), blobs(4, (60, 80), 2)
-    regions = label_map_to_regions(label_map, [1, 2], tolerance_px=0)
+    regions = vectorize(label_map, [1, 2], tolerance_px=0)
     result = regions_to_result(regions, config, (60, 80))
     np.testing.assert_array_equal(read_back(result, config, (60, 80)), label_map)
 
