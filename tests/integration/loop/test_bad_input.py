@@ -186,11 +186,13 @@ def test_a_run_with_one_usable_case_says_so(loop: Loop, image_host: str) -> None
     assert report.active_run is None
 
 
-def test_a_label_config_without_polygons_is_refused_before_anything_is_changed(loop: Loop) -> None:
+def test_a_label_config_that_draws_nothing_is_refused_before_anything_is_changed(
+    loop: Loop,
+) -> None:
     config = """<View><Image name="image" value="$image"/>
-      <BrushLabels name="label" toName="image"><Label value="disc"/></BrushLabels></View>"""
-    made = loop.client.create_project("Brushes", config)
-    with pytest.raises(LabelConfigError, match="no <PolygonLabels> control"):
+      <Choices name="label" toName="image"><Choice value="disc"/></Choices></View>"""
+    made = loop.client.create_project("Choices", config)
+    with pytest.raises(LabelConfigError, match="PolygonLabels"):
         connect(loop.context, made.id, {})
     assert loop.client.list_backends(made.id) == []
     with pytest.raises(NotConnectedError):
