@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 
-def replace_with(path: Path, write: Callable[[Path], None]) -> None:
+def replace_with(path: Path, write: Callable[[Path], None], *, mode: int = 0o644) -> None:
     """Lets ``write`` fill a temporary file beside ``path``, then renames it over ``path``.
 
     A reader sees the old file or the new one, never half of it. When ``write`` raises, the
-    temporary file is removed and ``path`` stays as it was.
+    temporary file is removed and ``path`` stays as it was. Until the end only its owner may read
+    it; then it gets the permissions of ``mode``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
@@ -22,7 +23,7 @@ def replace_with(path: Path, write: Callable[[Path], None]) -> None:
     temporary = Path(name)
     try:
         write(temporary)
-        temporary.chmod(0o644)
+        temporary.chmod(mode)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -33,9 +34,10 @@ def write_bytes(path: Path, data: bytes | Iterable[bytes]) -> None:
     replace_with(path, lambda temporary: _write(temporary, data))
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes ``value`` as indented JSON atomically."""
-    write_bytes(path, (json.dumps(value, indent=1) + "\n").encode())
+def write_json(path: Path, value: Any, *, mode: int = 0o644) -> None:
+    """Writes ``value`` as indented JSON atomically; ``mode`` 0o600 keeps it to its owner."""
+    data = (json.dumps(value, indent=1) + "\n").encode()
+    replace_with(path, lambda temporary: _write(temporary, data), mode=mode)
 
 
 def read_json(path: Path) -> Any:

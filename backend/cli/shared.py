@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import SecretStr
 from rich.console import Console
 
 from backend.pipeline.context import AppContext
@@ -27,20 +28,25 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")
 
 
 def settings(data_dir: Path | None = None) -> Settings:
-    """The settings; addresses of an `nnloop up` that runs on the same data folder are filled in."""
+    """The settings, completed by those of an `nnloop up` that runs on the same data folder.
+
+    The environment comes first, but the key goes only to the Label Studio it belongs to.
+    """
     if data_dir is not None:
         os.environ["NNLOOP_DATA_DIR"] = str(data_dir)
     loaded = Settings.load()
     stack = find_running(loaded.data_dir)
     if stack is None:
         return loaded
-    return loaded.model_copy(
-        update={
-            "redis_url": loaded.redis_url or stack.redis_url,
-            "public_url": loaded.public_url or stack.service_url,
-            "label_studio_url": loaded.label_studio_url or stack.label_studio_url,
-        }
-    )
+    update: dict[str, object] = {
+        "redis_url": loaded.redis_url or stack.redis_url,
+        "public_url": loaded.public_url or stack.service_url,
+        "label_studio_url": loaded.label_studio_url or stack.label_studio_url,
+    }
+    own_key = loaded.label_studio_api_key.get_secret_value()
+    if not own_key and update["label_studio_url"] == stack.label_studio_url:
+        update["label_studio_api_key"] = SecretStr(stack.label_studio_api_key)
+    return loaded.model_copy(update=update)
 
 
 def context(data_dir: Path | None = None) -> AppContext:

@@ -16,14 +16,16 @@ _FILE = "running.json"
 
 @dataclass(frozen=True, slots=True)
 class RunningStack:
-    """The addresses of a running stack and the process that supervises it.
+    """The addresses of a running stack, its key, and the process that supervises it.
 
-    ``redis_url`` may hold a password, so the file is readable by its owner only.
+    The file is readable by its owner only: it holds the key of Label Studio, so that the other
+    commands work in another terminal as they are, and ``redis_url`` may hold a password.
     """
 
     service_url: str
     label_studio_url: str
     redis_url: str = field(repr=False)
+    label_studio_api_key: str = field(default="", repr=False)
     pid: int = field(default_factory=os.getpid)
     started_at: float = field(default_factory=lambda: psutil.Process().create_time())
 
@@ -35,9 +37,7 @@ class RunningStack:
                 f"nnloop runs already on {data_dir} (process {other.pid}).",
                 remedy="Stop it, or give this one another data folder (--data-dir).",
             )
-        path = data_dir / _FILE
-        write_json(path, asdict(self))
-        path.chmod(0o600)
+        write_json(data_dir / _FILE, asdict(self), mode=0o600)
 
     @staticmethod
     def remove(data_dir: Path) -> None:

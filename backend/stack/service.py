@@ -82,7 +82,12 @@ def running(
         update={"port": port, "redis_url": redis.url if redis else settings.redis_url}
     )
     supervisor = supervisor or Supervisor(on_event=on_event)
-    stack = RunningStack(settings.service_url, settings.label_studio_url, settings.redis_url)
+    stack = RunningStack(
+        settings.service_url,
+        settings.label_studio_url,
+        settings.redis_url,
+        settings.label_studio_api_key.get_secret_value(),
+    )
     stack.write(settings.data_dir)
     try:
         if redis is not None:

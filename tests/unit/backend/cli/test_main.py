@@ -183,6 +183,21 @@ def test_the_addresses_of_a_running_stack_are_found(call: Call, app: FakeApp) ->
     assert shared.settings().redis_url == "redis://elsewhere/0"
 
 
+def test_the_key_of_a_running_stack_goes_to_its_label_studio_only(
+    call: Call, app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = app.context.settings.data_dir
+    monkeypatch.delenv("LABEL_STUDIO_API_KEY", raising=False)
+    stack = RunningStack("http://127.0.0.1:9999", "http://127.0.0.1:8888", "", "k" * 40)
+    stack.write(folder)
+    assert "kkkk" not in repr(stack)
+    assert (folder / "running.json").stat().st_mode & 0o777 == 0o600
+    monkeypatch.delenv("LABEL_STUDIO_URL", raising=False)
+    assert shared.settings().require_label_studio() == ("http://127.0.0.1:8888", "k" * 40)
+    monkeypatch.setenv("LABEL_STUDIO_URL", "http://elsewhere.example")
+    assert shared.settings().label_studio_api_key.get_secret_value() == ""
+
+
 def test_another_data_folder_is_another_installation(call: Call, tmp_path: Path) -> None:
     other = tmp_path / "other"
     ended = call("status", "--data-dir", str(other))
