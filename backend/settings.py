@@ -272,6 +272,19 @@ class ProjectSettings(BaseModel):
     min_region_area_px: float = Field(
         0.0, ge=0, description="Predicted parts smaller than this many pixels are not pushed."
     )
+    polygon_overlap: float = Field(
+        0.975,
+        ge=0.5,
+        le=1,
+        description="Overlap (IoU) a pushed polygon aims to keep with the predicted pixels; more "
+        "overlap, more points.",
+    )
+    vertex_budget: int = Field(
+        200,
+        ge=3,
+        description="Points of one pushed polygon; a region that needs more goes out as a brush "
+        "where the labelling interface has one.",
+    )
     annotator_policy: AnnotatorPolicy = Field(
         "latest",
         description="Which annotations of a task count when several people drew it; the last three "

@@ -58,6 +58,13 @@ def connect(
     line_width: Annotated[
         float | None, typer.Option(help="Width of open vectors, in pixels.")
     ] = None,
+    polygon_overlap: Annotated[
+        float | None,
+        typer.Option(help="Overlap pushed polygons keep, 0.5 to 1."),
+    ] = None,
+    vertex_budget: Annotated[
+        int | None, typer.Option(help="Points of one pushed polygon, before it becomes a brush.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the training.")] = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -77,6 +84,8 @@ def connect(
         "gate_margin": gate_margin,
         "group_key": group_key,
         "min_region_area_px": min_region_area,
+        "polygon_overlap": polygon_overlap,
+        "vertex_budget": vertex_budget,
         "annotator_policy": annotator_policy,
         "label_priority": tuple(filter(None, label_priority)) if label_priority else None,
         "keypoints": keypoints,

@@ -19,6 +19,7 @@ from backend.store import predictions, projects, runs
 from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
 from converters.label_config import parse_label_config
 from converters.results import regions_to_result, validate_prediction
+from converters.simplify import Simplification
 from converters.vectorize import vectorize
 from domain.errors import PredictionError, TaskError
 from domain.labels import LabelClass, LabelConfig
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 # task waits no longer than this before the prediction of that task begins.
 CHUNK_S = 3.0
 CHUNK_TASKS = 64
+DEFAULT_LIMITS = Simplification()
 
 
 def score_chunk(context: AppContext, project_id: int) -> bool:
@@ -78,7 +80,7 @@ class Scorer:
         self._config: LabelConfig = parse_label_config(project.label_config)
         self._trained = _as_trained(self._config, read_version(Path(version.path)).class_values)
         self._predictor: FoldPredictor = load_cached(Path(version.path), device=prediction_device())
-        self._min_area_px = int(projects.settings_of(project).min_region_area_px)
+        self._settings = projects.settings_of(project)
 
     def score(self, task: TaskRow) -> None:
         """Predicts a task and stores the answer, or the reason why there is none."""
@@ -109,7 +111,10 @@ class Scorer:
         regions = vectorize(
             mean,
             [c.index for c in self._trained.group.classes],
-            min_area_px=self._min_area_px,
+            iou_target=self._settings.polygon_overlap,
+            iou_floor=min(DEFAULT_LIMITS.iou_floor, self._settings.polygon_overlap),
+            vertex_budget=self._settings.vertex_budget,
+            min_area_px=int(self._settings.min_region_area_px),
         )
         size_hw = (int(image.shape[0]), int(image.shape[1]))
         result = regions_to_result(regions, self._trained, size_hw, score=score)
