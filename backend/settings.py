@@ -28,6 +28,15 @@ from pydantic_settings import (
 from converters.agreement import AnnotatorPolicy
 from domain.errors import SettingsError
 
+
+def faults_of(error: ValidationError) -> str:
+    """Every fault with the name of its field; the values, which may be secret, stay out."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+        for fault in error.errors(include_input=False, include_url=False)
+    )
+
+
 Seconds = Annotated[float, Field(gt=0, lt=86_400)]
 
 
@@ -189,12 +198,8 @@ class Settings(BaseSettings):
                 f"{file or 'nnloop.toml'} is no TOML file: {error}.", remedy="Correct it."
             ) from None
         except ValidationError as error:
-            faults = "; ".join(
-                f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-                for fault in error.errors(include_input=False, include_url=False)
-            )
             raise SettingsError(
-                f"{error.error_count()} setting(s) can't be used: {faults}.",
+                f"{error.error_count()} setting(s) can't be used: {faults_of(error)}.",
                 remedy="Correct them in the environment or in nnloop.toml (docs/settings.md).",
             ) from None
 

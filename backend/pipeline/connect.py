@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from backend.credentials import service_credentials
 from backend.pipeline.context import AppContext
 from backend.queue import JobName
-from backend.settings import ProjectSettings
+from backend.settings import ProjectSettings, faults_of
 from backend.store.models import ProjectRow
 from converters.label_config import parse_label_config
 from domain.errors import SettingsError
@@ -87,11 +87,7 @@ def _merged(stored: Mapping[str, Any], overrides: Mapping[str, Any]) -> ProjectS
     try:
         return ProjectSettings.model_validate({**stored, **overrides})
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-            for fault in error.errors(include_input=False, include_url=False)
-        )
         raise SettingsError(
-            f"{error.error_count()} project setting(s) can't be used: {faults}.",
+            f"{error.error_count()} project setting(s) can't be used: {faults_of(error)}.",
             remedy="See `nnloop connect --help` and docs/settings.md.",
         ) from None
