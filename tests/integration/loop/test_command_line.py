@@ -8,7 +8,7 @@ from backend.stack.ports import LOOPBACK, free_port
 from tests.integration.loop.discs import LABEL_CONFIG
 from tests.integration.loop.stack import Loop, Served
 
-BRUSHES = LABEL_CONFIG.replace("PolygonLabels", "BrushLabels")
+CHOICES = LABEL_CONFIG.replace("PolygonLabels", "Choices").replace("<Label ", "<Choice ")
 WRONG_KEY = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -77,9 +77,9 @@ def test_connect_registers_everything_and_can_be_repeated(loop: Loop) -> None:
         (["train", "No such"], "Project 'No such' is not connected to nnloop."),
         (["score", "4711"], "Project '4711' is not connected to nnloop."),
         (["publish", "4711"], "Project '4711' is not connected to nnloop."),
-        (["export", "No such", "--out", "x"], "Project 'No such' is not connected to nnloop."),
+        (["export", "No such", "--out", "x"], "There is no project 'No such'"),
         (["connect", "No such"], "There is no project 'No such'"),
-        (["export", "Discs", "--format", "coco", "--out", "x"], "no export format 'coco'"),
+        (["export", "Discs", "--format", "pdf", "--out", "x"], "no export format 'pdf'"),
         (["connect", "Discs", "--gate-margin", "7"], "gate_margin: Input should be less than"),
     ],
 )
@@ -93,11 +93,11 @@ def test_a_mistake_is_answered_with_one_sentence(
     assert "Traceback" not in answer.text
 
 
-def test_a_label_config_without_polygons_is_refused(loop: Loop) -> None:
-    loop.client.create_project("Brushes by hand", BRUSHES)
-    answer = loop.nnloop("connect", "Brushes by hand")
+def test_a_label_config_that_draws_nothing_is_refused(loop: Loop) -> None:
+    loop.client.create_project("Choices by hand", CHOICES)
+    answer = loop.nnloop("connect", "Choices by hand")
     assert answer.status == 1
-    assert "polygon" in answer.text
+    assert "no <PolygonLabels> control" in answer.text
     assert "Traceback" not in answer.text
 
 
