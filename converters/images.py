@@ -42,8 +42,6 @@ _ORIENTATION = 0x0112
 """The EXIF tag."""
 
 _GREY_16 = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-"""ITU-R BT.601, what Pillow and OpenCV use for RGB -> grey."""
 
 
 def read_image(data: bytes, task_id: int) -> Pixels:
@@ -92,32 +90,6 @@ def without_empty_color(image: Pixels) -> Pixels:
         grey: npt.NDArray[Any] = np.ascontiguousarray(image[..., 0])
         return grey
     return image
-
-
-def to_channels(image: Pixels, n_channels: int) -> npt.NDArray[np.float32]:
-    """Brings grey and RGB images of one project to the same channels.
-
-    Args:
-        image: (height, width) or (height, width, 3), any integer type.
-        n_channels: 1 (RGB becomes its luminance) or 3 (grey is repeated).
-
-    Returns:
-        (n_channels, height, width) float32 in the range of the input.
-
-    Raises:
-        ValueError: for another number of channels or another shape.
-    """
-    if n_channels not in (1, 3):
-        raise ValueError(f"n_channels must be 1 or 3, got {n_channels}.")
-    if image.ndim == 2:
-        grey = image.astype(np.float32)
-        return np.repeat(grey[np.newaxis], n_channels, axis=0)
-    if image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"An image must be (height, width[, 3]), got the shape {image.shape}.")
-    if n_channels == 1:
-        luminance: npt.NDArray[np.float32] = image.astype(np.float32) @ _LUMA
-        return luminance[np.newaxis]
-    return np.ascontiguousarray(np.moveaxis(image, 2, 0), dtype=np.float32)
 
 
 def write_png(path: Path, array: Pixels) -> None:

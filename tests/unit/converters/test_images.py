@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from converters import images
-from converters.images import read_image, to_channels, write_png
+from converters.images import read_image, write_png
 from domain.errors import ImageError
 
 RGB = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3) * 3
@@ -151,24 +151,6 @@ def test_pixels_that_are_no_picture() -> None:
         assert caught.value.reason == "unsupported_pixels"
     narrow = Image.fromarray(np.full((3, 3), 60_000, dtype=np.int32))
     assert read_image(encoded(narrow, "TIFF"), 4).dtype == np.uint16
-
-
-def test_channels_of_grey_and_rgb_agree() -> None:
-    grey = RGB[:, :, 0]
-    as_rgb = np.repeat(grey[:, :, np.newaxis], 3, axis=2)
-    for n in (1, 3):
-        of_grey, of_rgb = to_channels(grey, n), to_channels(as_rgb, n)
-        assert of_grey.shape == of_rgb.shape == (n, 4, 6)
-        assert of_grey.dtype == of_rgb.dtype == np.float32
-        np.testing.assert_allclose(of_grey, of_rgb, rtol=1e-5)
-    np.testing.assert_array_equal(to_channels(RGB, 3), np.moveaxis(RGB, 2, 0))
-    assert to_channels(np.full((1, 1), 65535, dtype=np.uint16), 1).item() == 65535
-
-
-@pytest.mark.parametrize(("shape", "n"), [((4, 4), 2), ((4, 4, 4), 3), ((4,), 1)])
-def test_channels_refuse_other_shapes(shape: tuple[int, ...], n: int) -> None:
-    with pytest.raises(ValueError, match="must be"):
-        to_channels(np.zeros(shape, dtype=np.uint8), n)
 
 
 @pytest.mark.parametrize(

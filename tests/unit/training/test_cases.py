@@ -43,6 +43,23 @@ def test_grey_of_pure_colours_is_their_luma() -> None:
     np.testing.assert_array_equal(with_channels(rgb, 1), [[76, 150, 29]])
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_channels_of_grey_and_rgb_agree(dtype: type[np.unsignedinteger]) -> None:
+    grey = np.array([[0, 7, 200], [np.iinfo(dtype).max, 1, 90]], dtype)
+    as_rgb = np.repeat(grey[:, :, np.newaxis], 3, axis=2)
+    for n, shape in ((1, (2, 3)), (3, (2, 3, 3))):
+        of_grey, of_rgb = with_channels(grey, n), with_channels(as_rgb, n)
+        assert of_grey.shape == of_rgb.shape == shape
+        assert of_grey.dtype == of_rgb.dtype == dtype
+        np.testing.assert_array_equal(of_grey, of_rgb)
+
+
+@pytest.mark.parametrize("n", [0, 2, 4])
+def test_other_numbers_of_channels_are_refused(n: int) -> None:
+    with pytest.raises(ValueError, match="must be 1 or 3"):
+        with_channels(np.zeros((4, 4), np.uint8), n)
+
+
 @pytest.mark.parametrize(
     "image", [np.zeros((4, 4)), np.zeros((4, 4, 5), np.uint8), np.zeros((0, 4), np.uint8)]
 )

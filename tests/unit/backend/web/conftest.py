@@ -104,16 +104,6 @@ def region(label: str = "lumen", control: str = "label") -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="session")
-def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store; migrating is the slow part, so it is done once and copied."""
-    folder = tmp_path_factory.mktemp("migrated")
-    store = Store(f"sqlite:///{folder / 'nnloop.db'}", folder)
-    store.migrate()
-    store.close()
-    return folder / "nnloop.db"
-
-
 @pytest.fixture
 def deadline_s() -> float:
     """Of /predict; long, so that a busy machine fails no test. Tests of lateness choose another."""
