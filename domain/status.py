@@ -24,6 +24,14 @@ class RunStatus(StrEnum):
         return self in (RunStatus.DONE, RunStatus.FAILED, RunStatus.CANCELLED)
 
 
+class RunControl(StrEnum):
+    """What a person wants of a run: that it goes on, waits, or ends."""
+
+    RUN = "run"
+    PAUSE = "pause"
+    CANCEL = "cancel"
+
+
 class FoldStatus(StrEnum):
     """Where one fold of a run stands."""
 
@@ -40,6 +48,13 @@ class VersionStatus(StrEnum):
     CHAMPION = "champion"
     RETIRED = "retired"
     REJECTED = "rejected"
+
+
+class VersionOrigin(StrEnum):
+    """Where a ModelVersion's weights come from."""
+
+    TRAINED = "trained"
+    IMPORTED = "imported"
 
 
 class TaskState(StrEnum):

@@ -179,7 +179,6 @@ def _write_cases(
                     source_hash=source_hash,
                     files_hash=written.content_hash,
                     notes=[asdict(note) for note in regions_left_out],
-                    is_color=image.ndim == 3,
                 ),
             )
     return files, left_out

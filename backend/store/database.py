@@ -57,7 +57,11 @@ class Store:
         """Brings the tables to the newest revision; safe to call from many processes at once."""
         self._lock_dir.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(self._lock_dir / "migrate.lock"), self._engine.connect() as connection:
+            with (
+                FileLock(self._lock_dir / "migrate.lock"),
+                self._engine.connect() as connection,
+                _foreign_keys_off(connection),
+            ):
                 config = alembic_config()
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
@@ -98,6 +102,23 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+
+
+@contextmanager
+def _foreign_keys_off(connection: Connection) -> Iterator[None]:
+    """SQLite changes a table by dropping the old one, which its references would forbid.
+
+    The pragma works outside of transactions only, so it goes to the driver.
+    """
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver = connection.connection
+    driver.execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys=ON")
 
 
 def _begin_immediate(connection: Connection) -> None:

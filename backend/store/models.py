@@ -9,10 +9,20 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from sqlalchemy import JSON, Float, ForeignKey, Index, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Float,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from domain.status import FoldStatus, RunStatus, TaskState, VersionStatus
+from domain.status import FoldStatus, RunControl, RunStatus, TaskState, VersionOrigin, VersionStatus
 
 JsonDict = dict[str, Any]
 
@@ -113,7 +123,6 @@ class CaseRow(Base):
     task_id: Mapped[int]
     source_hash: Mapped[str] = mapped_column(String(64))
     files_hash: Mapped[str] = mapped_column(String(64))
-    is_color: Mapped[bool] = mapped_column(default=False)
     notes: Mapped[list[Any]] = mapped_column(default=list)
 
 
@@ -133,7 +142,7 @@ class RunRow(Base):
 
     ``candidates`` is what was annotated when it started ({task id: [annotation id, content hash]}),
     ``manifest`` what of that was trained on. A job that works on the run holds it until
-    ``lease_until``; ``not_before`` delays a retry.
+    ``lease_until``; ``not_before`` delays a retry. ``control`` is what a person wants of it.
     """
 
     __tablename__ = "training_run"
@@ -143,6 +152,7 @@ class RunRow(Base):
     project_id: Mapped[int]
     number: Mapped[int]
     status: Mapped[RunStatus] = mapped_column(String(16), default=RunStatus.QUEUED)
+    control: Mapped[RunControl] = mapped_column(String(16), default=RunControl.RUN)
     trigger: Mapped[str] = mapped_column(Text, default="")
     candidates: Mapped[JsonDict] = mapped_column(default=dict)
     manifest: Mapped[JsonDict | None] = mapped_column(default=None)
@@ -158,7 +168,11 @@ class RunRow(Base):
 
 
 class FoldRow(Base):
-    """A FoldResult: one fold of a run, its progress and its metrics."""
+    """A FoldResult: one fold of a run, its progress and its metrics.
+
+    ``dice`` is nnU-Net's pseudo Dice, ``case_dice`` the mean full-image Dice of held-out cases;
+    ``eta_s`` the seconds its training still takes as far as it knows.
+    """
 
     __tablename__ = "fold_result"
     __table_args__ = (UniqueConstraint("run_id", "fold"),)
@@ -170,7 +184,10 @@ class FoldRow(Base):
     epoch: Mapped[int] = mapped_column(default=0)
     epochs: Mapped[int] = mapped_column(default=0)
     train_loss: Mapped[float | None] = mapped_column(default=None)
+    val_loss: Mapped[float | None] = mapped_column(default=None)
     dice: Mapped[float | None] = mapped_column(default=None)
+    case_dice: Mapped[float | None] = mapped_column(default=None)
+    eta_s: Mapped[float | None] = mapped_column(default=None)
     device: Mapped[str] = mapped_column(String(32), default="")
     worker: Mapped[str] = mapped_column(String(128), default="")
     result: Mapped[JsonDict | None] = mapped_column(default=None)
@@ -182,14 +199,19 @@ class FoldRow(Base):
 
 
 class VersionRow(Base):
-    """A ModelVersion. ``name`` is the string Label Studio sees as ``model_version``."""
+    """A ModelVersion. ``name`` is the string Label Studio sees as ``model_version``.
+
+    A version trained elsewhere has no run. ``size_bytes`` is its folder's; a pruned version keeps
+    its row (what it was, and what it was trained on) without its weights.
+    """
 
     __tablename__ = "model_version"
     __table_args__ = (UniqueConstraint("project_id", "name"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     project_id: Mapped[int]
-    run_id: Mapped[int] = mapped_column(ForeignKey("training_run.id"))
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("training_run.id"), default=None)
+    origin: Mapped[VersionOrigin] = mapped_column(String(16), default=VersionOrigin.TRAINED)
     name: Mapped[str] = mapped_column(String(64))
     status: Mapped[VersionStatus] = mapped_column(String(16), default=VersionStatus.CHALLENGER)
     path: Mapped[str] = mapped_column(Text)
@@ -197,6 +219,8 @@ class VersionRow(Base):
     created_at: Mapped[float] = mapped_column(default=time.time)
     promoted_at: Mapped[float | None] = mapped_column(default=None)
     published_at: Mapped[float | None] = mapped_column(default=None)
+    size_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    pruned_at: Mapped[float | None] = mapped_column(default=None)
 
 
 class PredictionRow(Base):

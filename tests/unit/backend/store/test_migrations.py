@@ -8,11 +8,11 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 
 from backend.store import Store
 from backend.store.database import alembic_config
-from backend.store.models import Base
+from backend.store.models import Base, CaseRow, FoldRow, PredictionRow, RunRow, VersionRow
 from domain.errors import StackError
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -97,3 +97,36 @@ def test_repr_hides_the_password(tmp_path: Path) -> None:
     store = _open(tmp_path)
     store._url = "postgresql://u:secret@h/n"
     assert "secret" not in repr(store)
+
+
+def test_rows_of_the_first_release_survive(tmp_path: Path) -> None:
+    store = _open(tmp_path)
+    with store.engine.connect() as connection:
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for statement in (
+            "INSERT INTO \"case\" VALUES (1, 'task_1', 1, 's', 'f', 0, '[]')",
+            "INSERT INTO training_run (id, project_id, number, status, trigger, candidates, "
+            "settings, seconds, error, attempts, lease_until, not_before, created_at, "
+            "stage_started_at) VALUES (7, 1, 1, 'done', '', '{}', '{}', '{}', '', 0, 0, 0, 0, 0)",
+            "INSERT INTO fold_result (run_id, fold, status, epoch, epochs, device, worker, error, "
+            "attempts, lease_until) VALUES (7, 0, 'done', 1, 1, 'cpu', '', '', 1, 0)",
+            "INSERT INTO model_version (id, project_id, run_id, name, status, path, metrics, "
+            "created_at) VALUES (3, 1, 7, 'nnloop-v1', 'champion', '/v', '{}', 0)",
+            "INSERT INTO prediction (project_id, task_id, version_id, score, result, uncertainty, "
+            "error, created_at) VALUES (1, 1, 3, 0.5, '[]', '{}', '', 0)",
+        ):
+            connection.exec_driver_sql(statement)
+        connection.commit()
+    store.migrate()
+    with store.begin() as session:
+        version = session.get_one(VersionRow, 3)
+        assert (version.run_id, version.origin, version.size_bytes) == (7, "trained", 0)
+        assert session.get_one(RunRow, 7).control == "run"
+        assert [row.run_id for row in session.query(FoldRow)] == [7]
+        assert [row.version_id for row in session.query(PredictionRow)] == [3]
+        assert [row.case_id for row in session.query(CaseRow)] == ["task_1"]
+        assert session.execute(text("PRAGMA foreign_key_check")).all() == []
+        assert session.execute(text("PRAGMA foreign_keys")).scalar() == 1
+    store.close()
