@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, ParseError
 
@@ -33,7 +34,9 @@ class _Tag:
     has_labels: bool
 
 
-def parse_label_config(xml: str, image: str | None = None) -> LabelConfig:
+def parse_label_config(
+    xml: str, image: str | None = None, channels: Sequence[str] = ()
+) -> LabelConfig:
     """Reads the labelling configuration of a project.
 
     Tags are matched in any case, at any depth, as Label Studio does. Several drawing controls of
@@ -44,15 +47,19 @@ def parse_label_config(xml: str, image: str | None = None) -> LabelConfig:
     Args:
         xml: the project's ``label_config``.
         image: name of the image object to train on; None: that of the first drawing control.
+        channels: task data fields (or names of image objects) that are stacked as channels in this
+            order; what is drawn on any of them counts. Empty: a single image.
 
     Returns:
-        The drawing controls of one image, that image, the classes. Predictions go out by the first
+        The drawing controls of one image, that image, the classes; of several channels, the
+        controls of all of them. Predictions go out by the first
         control of the type that stands first in ``REGION_TYPES`` (polygons before all).
 
     Raises:
         LabelConfigError: if the text is not XML or unsafe (entities, a document type), has no
             Image object, no drawing control, a control without a name or an image, no labels,
-            labels that are not distinct within a control, or not the image asked for.
+            labels that are not distinct within a control, not the image asked for, or channels
+            that repeat a field or that nothing draws on.
     """
     root = _parse(xml)
     images = {e.get("name", ""): e for e in root.iter() if _is_tag(e, "Image")}
@@ -66,22 +73,34 @@ def parse_label_config(xml: str, image: str | None = None) -> LabelConfig:
             f"The labelling configuration has no image object {image!r}.",
             remedy=f"Choose one of {', '.join(map(repr, images))}.",
         )
-    tags = _drawing_tags(root, images, image)
-    to_name = _image_of(tags[0].element, images)
-    tags = [tag for tag in tags if _image_of(tag.element, images) == to_name]
-    controls = _controls(tags, to_name)
+    keys = _channel_keys(images, channels)
+    if keys:
+        wanted = {name for name, e in images.items() if _variable(e) in keys}
+        if not wanted:
+            raise LabelConfigError(
+                f"No <Image> object shows one of the channels {', '.join(map(repr, keys))}.",
+                remedy="Name task data fields that the labelling interface shows in the setting "
+                "`channels`.",
+            )
+        tags = _drawing_tags(root, images, wanted)
+    else:
+        tags = _drawing_tags(root, images, None if image is None else {image})
+        to_name = _image_of(tags[0].element, images)
+        tags = [tag for tag in tags if _image_of(tag.element, images) == to_name]
+    controls = _controls(tags, images)
     output = min(controls, key=lambda c: _preference(c.region_type))
     return LabelConfig(
         group=LabelGroup(
             from_name=output.name,
-            to_name=to_name,
+            to_name=output.to_name,
             region_type=output.region_type,
             classes=_classes(tags),
             controls=controls,
         ),
-        image_key=_image_key(images[to_name]),
+        image_key=keys[0] if keys else _image_key(images[output.to_name]),
         xml=xml,
         image_names=tuple(images),
+        channel_keys=keys if len(keys) > 1 else (),
     )
 
 
@@ -116,8 +135,11 @@ def _is_tag(element: Element, tag: str) -> bool:
     return isinstance(element.tag, str) and element.tag.lower() == tag.lower()
 
 
-def _drawing_tags(root: Element, images: dict[str, Element], image: str | None) -> list[_Tag]:
-    """Drawing controls and the ``<Labels>`` of images, in document order; at least one draws."""
+def _drawing_tags(root: Element, images: dict[str, Element], wanted: set[str] | None) -> list[_Tag]:
+    """Drawing controls and the ``<Labels>`` of images (None: of all), in document order.
+
+    At least one draws.
+    """
     found = [tag for element in root.iter() for tag in _tags_of(element)]
     # <Labels> also labels text, and a <Rectangle> without <Labels> has no classes: both are other
     # people's controls.
@@ -129,10 +151,11 @@ def _drawing_tags(root: Element, images: dict[str, Element], image: str | None) 
         if (tag.region_type and tag.has_labels)
         or tag.element.get("toName", "") in images.keys() & labelled & bare
     ]
-    if image is not None:
-        tags = [tag for tag in tags if tag.element.get("toName", "") == image]
+    if wanted is not None:
+        tags = [tag for tag in tags if tag.element.get("toName", "") in wanted]
     if not tags:
-        where = "" if image is None else f" for the image {image!r}"
+        names = " or ".join(map(repr, sorted(wanted or ())))
+        where = f" for the image {names}" if names else ""
         raise LabelConfigError(
             f"The labelling configuration has no <PolygonLabels> control{where}, nor another one "
             "that draws labelled regions.",
@@ -152,14 +175,17 @@ def _tags_of(element: Element) -> list[_Tag]:
     ]
 
 
-def _controls(tags: list[_Tag], to_name: str) -> tuple[Control, ...]:
-    labels_name = next((_name_of(t.element) for t in tags if t.region_type is None), "")
+def _controls(tags: list[_Tag], images: dict[str, Element]) -> tuple[Control, ...]:
+    labels_names: dict[str, str] = {}
+    for tag in tags:
+        if tag.region_type is None:
+            labels_names.setdefault(_image_of(tag.element, images), _name_of(tag.element))
     return tuple(
         Control(
             name=_name_of(tag.element),
-            to_name=to_name,
+            to_name=(to_name := _image_of(tag.element, images)),
             region_type=tag.region_type.labels_key if tag.has_labels else tag.region_type.kind,
-            labels_name="" if tag.has_labels else labels_name,
+            labels_name="" if tag.has_labels else labels_names.get(to_name, ""),
         )
         for tag in tags
         if tag.region_type is not None
@@ -191,15 +217,36 @@ def _image_of(control: Element, images: dict[str, Element]) -> str:
 
 
 def _image_key(image: Element) -> str:
-    value = image.get("value", "")
-    match = _PLAIN_VARIABLE.fullmatch(value.strip())
-    if match is None:
+    key = _variable(image)
+    if not key:
         raise LabelConfigError(
-            f"The <Image> object {image.get('name', '')!r} has the value {value!r}, "
-            "which is not one field of the task.",
+            f"The <Image> object {image.get('name', '')!r} has the value "
+            f"{image.get('value', '')!r}, which is not one field of the task.",
             remedy='Use a task field with one image: value="$image".',
         )
-    return match.group(1)
+    return key
+
+
+def _variable(image: Element) -> str:
+    """The task data field of an image; "" where it is not one field."""
+    match = _PLAIN_VARIABLE.fullmatch(image.get("value", "").strip())
+    return match.group(1) if match else ""
+
+
+def _channel_keys(images: dict[str, Element], channels: Sequence[str]) -> tuple[str, ...]:
+    """Task data fields of the channels; an image object's name stands for its field."""
+    shown = {_variable(image) for image in images.values()}
+    keys = tuple(
+        _image_key(images[name]) if name in images and name not in shown else name
+        for name in channels
+    )
+    twice = [key for key, times in Counter(keys).items() if times > 1]
+    if twice:
+        raise LabelConfigError(
+            f"The channels {', '.join(map(repr, channels))} name the field {twice[0]!r} twice.",
+            remedy="Name every image once in the setting `channels`.",
+        )
+    return keys
 
 
 def _classes(tags: list[_Tag]) -> tuple[LabelClass, ...]:

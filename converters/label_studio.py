@@ -173,7 +173,7 @@ class _Reader:
         if self._id:
             self._name = repr(self._id[:60])
         to_name = entry.get("to_name")
-        if to_name != self._group.to_name and to_name in self._config.image_names:
+        if to_name in self._config.image_names and to_name not in self._group.to_names:
             self._note("other_image", f"lies on the image {shown(to_name)}, not the trained one")
             return
         control = self._control_of(entry)
@@ -358,7 +358,7 @@ def _id_of(entry: Mapping[str, Any]) -> str:
 def _is_label(entry: Mapping[str, Any], group: LabelGroup) -> bool:
     """Whether the entry gives a label to a shape in the spelling with ``<Labels>``."""
     has_labels_tag = any(control.labels_name for control in group.controls)
-    if entry.get("to_name", group.to_name) != group.to_name or not has_labels_tag:
+    if entry.get("to_name", group.to_name) not in group.to_names or not has_labels_tag:
         return False
     if "type" in entry:
         return bool(entry["type"] == LABELS_TYPE)

@@ -13,6 +13,8 @@
     |   +-- NotConnectedError    nnloop does not know this project
     +-- TrainingError            a run or a fold can't go on
     |   +-- NotEnoughCasesError  fewer usable cases than a run needs
+    |   +-- DiskFullError        the disk has no room for what comes next
+    |   +-- CaseError          some cases can't be trained on; carries ``faults``
     +-- PredictionError          a model version can't predict
     +-- FileFormatError          a file to read is not what it should be; names the place in it
     +-- StackError               a process nnloop needs can't be started or has died
@@ -22,6 +24,8 @@ that says what to do. Neither ever holds a secret.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class NnloopError(Exception):
@@ -78,6 +82,20 @@ class TrainingError(NnloopError):
 
 class NotEnoughCasesError(TrainingError):
     """Fewer usable cases than a training run needs."""
+
+
+class CaseError(TrainingError):
+    """Cases that can't be trained on. ``faults`` says why: case id -> sentence."""
+
+    def __init__(self, faults: Mapping[str, str], *, remedy: str = "") -> None:
+        first, why = next(iter(faults.items()))
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        super().__init__(f"Case {first}{more}: {why}", remedy=remedy)
+        self.faults = dict(faults)
+
+
+class DiskFullError(TrainingError):
+    """The disk has no room for what comes next; trying again does not help."""
 
 
 class PredictionError(NnloopError):

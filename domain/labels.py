@@ -50,8 +50,9 @@ class Control:
 class LabelGroup:
     """The mutually exclusive classes drawn on one image object, by one or several controls.
 
-    ``from_name``, ``to_name`` and ``region_type`` are those of the control that predictions go out
-    by. ``controls`` are all of them in document order; without any it is that one.
+    Image objects that are channels of one image count as one. ``from_name``, ``to_name`` and
+    ``region_type`` are those of the control that predictions go out by. ``controls`` are all of
+    them in document order; without any it is that one.
     """
 
     from_name: str
@@ -64,6 +65,14 @@ class LabelGroup:
         if not self.controls:
             only = Control(self.from_name, self.to_name, self.region_type)
             object.__setattr__(self, "controls", (only,))
+
+    @property
+    def to_names(self) -> tuple[str, ...]:
+        """The image objects that its controls draw on.
+
+        A tuple: what an export names may be anything, also what can't be hashed.
+        """
+        return tuple(dict.fromkeys(control.to_name for control in self.controls))
 
     def class_by_value(self, value: str) -> LabelClass | None:
         """The class an annotator's label name stands for, or None if the group lacks it.
@@ -92,14 +101,21 @@ class LabelConfig:
     """A parsed labelling configuration.
 
     ``group`` is what nnloop trains on; ``image_key`` the task data field that holds the image
-    (``image`` for ``value="$image"``); ``xml`` the source text; ``image_names`` the names of all
-    image objects, the trained one (``group.to_name``) among them.
+    (``image`` for ``value="$image"``), of several channels the first; ``xml`` the source text;
+    ``image_names`` the names of all image objects, the trained one (``group.to_name``) among them;
+    ``channel_keys`` the task data fields of all channels in order, empty for a single image.
     """
 
     group: LabelGroup
     image_key: str
     xml: str
     image_names: tuple[str, ...] = field(default=())
+    channel_keys: tuple[str, ...] = field(default=())
+
+    @property
+    def image_keys(self) -> tuple[str, ...]:
+        """The task data fields of the channels in order; of a single image its own."""
+        return self.channel_keys or (self.image_key,)
 
     @property
     def class_values(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from converters.files import link_or_copy, read_json, replace_with, write_json
+from converters.files import link_or_copy, read_json, replace_with, update_json, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -19,6 +19,16 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
         replace_with(path, half)
     assert read_json(path) == {"n": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_what_is_there_already_is_not_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    assert update_json(path, {"a": [1, 2]})
+    before = path.stat()
+    assert not update_json(path, {"a": [1, 2]})
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert update_json(path, {"a": [1]})
+    assert read_json(path) == {"a": [1]}
 
 
 def test_a_linked_file_keeps_its_content_when_the_source_is_replaced(tmp_path: Path) -> None:

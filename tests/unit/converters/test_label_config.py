@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from converters.label_config import parse_label_config
+from converters.label_studio import annotation_to_label_map
+from domain.annotation import Annotation
 from domain.errors import LabelConfigError
 from domain.labels import Control, LabelClass
 from tests.unit.converters.configs import XML
@@ -169,3 +171,69 @@ def test_recorded_setup_request() -> None:
         pytest.skip(f"the recorded requests are not beside the repository: {path}")
     config = parse_label_config(json.loads(path.read_text())["body"]["schema"])
     assert config.class_values == ("Lesion", "Organ")
+
+
+TWO = (
+    '<View><Image name="left" value="$t1"/><Image name="right" value="$t2"/>'
+    '<Image name="report" value="$scan"/>'
+    '<Labels name="kinds" toName="right"><Label value="wall"/><Label value="lumen"/></Labels>'
+    '<Brush name="brush" toName="right"/>'
+    '<PolygonLabels name="shape" toName="left"><Label value="lumen"/></PolygonLabels>'
+    '<PolygonLabels name="stamp" toName="report"><Label value="name"/></PolygonLabels></View>'
+)
+
+
+def test_channels_count_as_one_image() -> None:
+    config = parse_label_config(TWO, channels=["t2", "left", "hidden"])
+    assert config.channel_keys == config.image_keys == ("t2", "t1", "hidden")
+    assert config.image_key == "t2"
+    assert config.class_values == ("wall", "lumen")
+    assert [(c.name, c.to_name, c.labels_name) for c in config.group.controls] == [
+        ("brush", "right", "kinds"),
+        ("shape", "left", ""),
+    ]
+    # Predictions go out as polygons, on the image that has them.
+    assert (config.group.from_name, config.group.to_name) == ("shape", "left")
+    assert config.group.to_names == ("right", "left")
+
+
+def test_a_single_channel_is_a_single_image() -> None:
+    config = parse_label_config(TWO, channels=["report"])
+    assert (config.channel_keys, config.image_keys) == ((), ("scan",))
+    assert config.class_values == ("name",)
+
+
+@pytest.mark.parametrize(
+    ("channels", "fault"),
+    [
+        (["t1", "left"], "'t1' twice"),
+        (["hidden"], "No <Image> object shows one of the channels 'hidden'"),
+    ],
+)
+def test_channels_that_can_not_be_used(channels: list[str], fault: str) -> None:
+    with pytest.raises(LabelConfigError, match=fault):
+        parse_label_config(TWO, channels=channels)
+
+
+def test_regions_on_every_channel_are_read() -> None:
+    config = parse_label_config(TWO, channels=["t1", "t2"])
+    square = {"points": [[0, 0], [50, 0], [50, 50], [0, 50]]}
+    result = [
+        {
+            "id": "a",
+            "type": "polygonlabels",
+            "from_name": "shape",
+            "to_name": "left",
+            "value": {**square, "polygonlabels": ["lumen"]},
+        },
+        {
+            "id": "b",
+            "type": "polygonlabels",
+            "from_name": "stamp",
+            "to_name": "report",
+            "value": {**square, "polygonlabels": ["name"]},
+        },
+    ]
+    label_map, notes = annotation_to_label_map(Annotation(1, 1, result), config, (4, 4))
+    assert label_map[0, 0] == 2
+    assert [note.reason for note in notes] == ["other_image"]
