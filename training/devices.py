@@ -72,7 +72,7 @@ def list_devices(
         SettingsError: ``NNLOOP_DEVICES`` names no device.
     """
     variables = os.environ if environment is None else environment
-    n_cores = cores or _usable_cores()
+    n_cores = cores or usable_cores()
     wanted = [name.strip() for name in variables.get(VARIABLE, "").split(",") if name.strip()]
     wrong = [name for name in wanted if not _NAME.fullmatch(name)]
     if wrong or len(set(wanted)) != len(wanted):
@@ -117,7 +117,8 @@ def _memory_of(name: str, memory: list[int]) -> int:
     return memory[int(index)] if index and int(index) < len(memory) else 0
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """CPU cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

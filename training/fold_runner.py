@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -13,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from converters.files import read_json, write_json
-from domain.errors import TrainingError
+from domain.errors import DiskFullError, TrainingError
+from training.fold_log import parse_progress
 from training.folds import (
     ERROR,
     LOG,
@@ -106,11 +106,8 @@ class _Progress:
         self._offset += len(whole)
         for line in whole.splitlines():
             # Half a line is left where a child was killed; its epoch is trained again.
-            try:
-                epoch = EpochProgress(**json.loads(line))
-            except (ValueError, TypeError):
-                continue
-            on_progress(epoch)
+            if (epoch := parse_progress(line)) is not None:
+                on_progress(epoch)
 
 
 def _absolute(spec: FoldSpec) -> FoldSpec:
@@ -160,7 +157,8 @@ def _raise_if_failed(spec: FoldSpec, code: int) -> None:
         return
     if (folder / ERROR).exists():
         error = read_json(folder / ERROR)
-        raise TrainingError(error["message"], remedy=error["remedy"])
+        kind = DiskFullError if error.get("is_disk_full") else TrainingError
+        raise kind(error["message"], remedy=error["remedy"])
     if code < 0:
         name = signal.Signals(-code).name
         raise TrainingError(

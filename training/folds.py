@@ -15,9 +15,12 @@ PROGRESS = "progress.jsonl"
 RESULT = "result.json"
 ERROR = "error.json"
 LOG = "train.log"
+CURVES = "curves.png"
 PROCESS = "process.json"
 LATEST = "checkpoint_latest.pth"
 FINAL = "checkpoint_final.pth"
+VALIDATION = "validation"
+"""nnU-Net's name of the folder of the held-out cases' label maps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class FoldSpec:
             said so in the result) when its network has another shape. Never another fold's: its
             weights have seen this fold's held-out cases.
         seed: Of weights, sampling and augmentation.
+        holds_out: False when splits_final.json has the training cases as held-out ones, because
+            there was nothing to hold out; then no Dice is measured on them.
     """
 
     workspace_root: str
@@ -52,6 +57,7 @@ class FoldSpec:
     threads: int = 1
     warm_start: str | None = None
     seed: int = 0
+    holds_out: bool = True
 
     @property
     def workspace(self) -> Workspace:
@@ -92,6 +98,9 @@ class EpochProgress:
             when none was seen. It is not full-image Dice.
         seconds: Wall-clock time of the epoch.
         time: When it ended, Unix seconds.
+        case_dice: Class -> full-image Dice in [0, 1], mean over a fixed sample of held-out cases,
+            predicted without mirroring; None on epochs where it was not measured.
+        eta_s: Seconds until the fold has its result, prediction of the held-out cases included.
     """
 
     fold: int
@@ -102,6 +111,13 @@ class EpochProgress:
     dice: float | None
     seconds: float
     time: float
+    case_dice: Mapping[str, float] | None = None
+    eta_s: float | None = None
+
+    @property
+    def mean_case_dice(self) -> float | None:
+        """Mean of ``case_dice`` over the classes."""
+        return sum(self.case_dice.values()) / len(self.case_dice) if self.case_dice else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +126,15 @@ class FoldOutcome:
 
     Attributes:
         finished: False when it was stopped on request; the other values are then empty.
-        dice_per_case: Held-out case id -> class -> Dice of the full-size image.
+        epochs: Epochs trained.
+        dice_per_case: Held-out case id -> class -> Dice of the full-size image; empty when nothing
+            was held out.
         dice_per_class: Mean over the held-out cases.
         seconds: Wall-clock time over all attempts, prediction of the held-out cases included.
         warm_started: Whether training started from ``FoldSpec.warm_start``.
+        epochs_planned: Epochs planned at its start: the trainer's, or what fitted the budget.
+        stopped: What decided the number of epochs: ``plateau``, ``budget``, or empty: the trainer.
+        batch_size: Patches per step at the end: less than planned where memory ran out.
     """
 
     fold: int
@@ -124,3 +145,6 @@ class FoldOutcome:
     seconds: float = 0.0
     device: str = ""
     warm_started: bool = False
+    epochs_planned: int = 0
+    stopped: str = ""
+    batch_size: int = 0

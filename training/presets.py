@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
 from domain.case import content_hash
 from domain.errors import SettingsError
+
+OWN_TRAINER = "PresetTrainer"
+"""nnloop's trainer: the only one that takes optimiser, schedule and epochs from the preset."""
+
+DEFAULT_PLANNER = "ExperimentPlanner"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +30,14 @@ class Preset:
         max_image_side: Longest side, in pixels, of the median image after resampling. Set through
             the configuration's ``spacing``, so that nnU-Net resamples images before training and
             probabilities back after prediction. Never enlarges. None keeps every pixel.
+        min_image_side: Below ``max_image_side``, how far images may be made smaller still where the
+            classes keep their shapes (``training.nnunet.resolution``); None: not at all.
         max_patch_side: Longest side of a patch in pixels (after resampling).
         features_per_stage: Width of each U-Net stage; its length is the number of stages.
         n_conv_per_stage: Convolutions per stage, encoder and decoder alike.
         batch_size: Patches per step.
+        batch_pixels: Where ``batch_size`` is None: pixels per step, all patches together; at least
+            2 patches.
         optimizer: ``adamw``, or nnU-Net's ``sgd`` with momentum 0.99.
         lr: Learning rate at the start; falls as (1 - t) ** 0.9.
         weight_decay: Of the optimiser.
@@ -37,6 +46,22 @@ class Preset:
         mirror_predict: Test-time mirroring: 4 forward passes instead of 1.
         tile_step: Sliding-window step as a fraction of the patch, in (0, 1].
         compile: torch.compile, on CUDA only; about a minute of start-up.
+        trainer: ``PresetTrainer``, or a trainer by its name (``nnUNetTrainer_250epochs``) or as
+            ``package.module:Class``. Any other than ``PresetTrainer`` keeps its own optimiser,
+            schedule, augmentation, epochs and loss; the fields here that set these are then unused.
+        planner: Likewise a planner (``nnUNetPlannerResEncM``).
+        plans: Plans used instead of planning: a file, or a name (``training.named_plans``).
+        gpu_memory_gb: Memory of the GPU that the planner plans for; None: the planner's own target.
+        fast_export: Probabilities are resampled to the image's size by torch instead of skimage.
+        postprocess: Look for nnU-Net's postprocessing on the held-out cases of all folds.
+        augmentation: ``nnunet``: nnU-Net's own; ``warp``: ``training.nnunet.augmentation``, from
+            cases kept in memory: what a CPU needs.
+        bfloat16: Training steps in bfloat16 on CPUs that have it in hardware.
+        warm_shrink: Share of an earlier version's weights that a warm start keeps, in [0, 1]; the
+            rest is fresh (``training.nnunet.warm_start``).
+        warm_lr: A warm start's learning rate, as a fraction of ``lr``.
+        patience: Epochs without improvement on held-out cases after which the rest of the schedule
+            is shortened; None: never. See ``training.plateau``.
     """
 
     name: str
@@ -57,6 +82,19 @@ class Preset:
     mirror_predict: bool
     tile_step: float
     compile: bool
+    trainer: str = OWN_TRAINER
+    planner: str = DEFAULT_PLANNER
+    min_image_side: int | None = None
+    augmentation: Literal["nnunet", "warp"] = "nnunet"
+    bfloat16: bool = False
+    batch_pixels: int | None = None
+    warm_shrink: float = 1.0
+    warm_lr: float = 1.0
+    patience: int | None = None
+    plans: str | None = None
+    gpu_memory_gb: float | None = None
+    fast_export: bool = True
+    postprocess: bool = False
 
     @property
     def plan_key(self) -> str:
@@ -64,11 +102,60 @@ class Preset:
         return content_hash(
             [
                 self.max_image_side,
+                self.min_image_side,
                 self.max_patch_side,
                 self.features_per_stage,
                 self.n_conv_per_stage,
                 self.batch_size,
+                self.batch_pixels,
+                self.planner,
+                self.plans,
+                self.gpu_memory_gb,
+                self.fast_export,
             ]
+        )
+
+    def customized(
+        self,
+        *,
+        trainer: str = "",
+        planner: str = "",
+        plans: str = "",
+        gpu_memory_gb: float | None = None,
+    ) -> Preset:
+        """The preset with what a user has named; "" and None leave it as it is.
+
+        A named planner's plans, or named plans, are used as they are: every field that would edit
+        them is dropped.
+
+        Raises:
+            SettingsError: Both a planner, or memory to plan for, and plans are named.
+        """
+        if plans and (planner or gpu_memory_gb is not None):
+            named = f"the planner {planner!r}" if planner else f"{gpu_memory_gb:g} GB to plan for"
+            raise SettingsError(
+                f"Both the plans {plans!r} and {named} are set, but named plans are not planned.",
+                remedy="Set one and leave the other empty.",
+            )
+        found = replace(
+            self,
+            trainer=trainer or self.trainer,
+            planner=planner or self.planner,
+            plans=plans or self.plans,
+            gpu_memory_gb=self.gpu_memory_gb if gpu_memory_gb is None else gpu_memory_gb,
+        )
+        if not (planner or plans):
+            return found
+        return replace(
+            found,
+            max_image_side=None,
+            min_image_side=None,
+            max_patch_side=None,
+            features_per_stage=None,
+            n_conv_per_stage=None,
+            batch_size=None,
+            batch_pixels=None,
+            fast_export=False,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -86,23 +173,29 @@ TINY = Preset(
     name="tiny",
     n_folds=3,
     epochs=20,
-    iterations_per_epoch=25,
+    iterations_per_epoch=50,
     val_iterations=2,
     max_image_side=256,
     max_patch_side=256,
-    features_per_stage=(8, 16, 32, 64, 64),
+    features_per_stage=(8, 16, 32, 64, 64, 64),
     n_conv_per_stage=1,
-    batch_size=2,
+    batch_size=None,
     optimizer="adamw",
     lr=4e-3,
-    weight_decay=1e-4,
-    oversample_foreground=0.5,
+    weight_decay=0.01,
+    oversample_foreground=0.33,
     mirroring=True,
     mirror_predict=True,
     tile_step=0.75,
     compile=False,
+    patience=40,
+    min_image_side=128,
+    augmentation="warp",
+    bfloat16=True,
+    batch_pixels=4 * 128 * 128,
 )
-"""For a CPU: one thread, about a minute per fold; a patch shows the whole image."""
+"""For a CPU: one thread, one to two minutes per fold; a patch shows the whole image. How its values
+were found: docs/tiny-preset.md."""
 
 FAST = Preset(
     name="fast",
@@ -123,6 +216,7 @@ FAST = Preset(
     mirror_predict=True,
     tile_step=0.5,
     compile=False,
+    patience=20,
 )
 """For the loop on a GPU: nnU-Net's network at full resolution, a fraction of its steps."""
 
@@ -145,8 +239,11 @@ FULL = Preset(
     mirror_predict=True,
     tile_step=0.5,
     compile=True,
+    trainer="nnUNetTrainer",
+    fast_export=False,
+    postprocess=True,
 )
-"""nnU-Net's own defaults (``nnUNetTrainer`` 2.8.1)."""
+"""nnU-Net's own defaults (``nnUNetTrainer`` 2.8.1); nothing of its plans is edited."""
 
 PRESETS = MappingProxyType({preset.name: preset for preset in (TINY, FAST, FULL)})
 

@@ -4,33 +4,76 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from domain.errors import NotEnoughCasesError
+
+
+@dataclass(frozen=True, slots=True)
+class FoldAssignment:
+    """The fold of every group.
+
+    Attributes:
+        n_folds: 1: one fold trains on everything and nothing is held out. Otherwise the number of
+            folds the assignment belongs to; a fold whose groups are all gone is not trained.
+        folds: Group -> fold in [0, n_folds), also of groups that are gone.
+    """
+
+    n_folds: int
+    folds: Mapping[str, int]
 
 
 def usable_folds(n_groups: int, wanted: int) -> int:
     """How many folds a set of ``n_groups`` groups can be split into.
 
-    Fewer groups than folds wanted means leave-one-group-out.
+    Fewer groups than folds wanted means leave-one-group-out; a single group can't be split, so one
+    fold trains on all of it and nothing is held out.
 
     Args:
         n_groups: Distinct groups (patient, video, site, or the task itself) in the training set.
         wanted: Folds asked for, at least 2.
 
     Returns:
-        A number of folds in [2, wanted].
+        A number of folds in [1, wanted].
 
     Raises:
-        NotEnoughCasesError: With fewer than 2 groups nothing can be held out.
+        NotEnoughCasesError: Without a group there is nothing to train on.
     """
     if wanted < 2:
         raise ValueError(f"wanted must be at least 2 folds, got {wanted}")
-    if n_groups < 2:
+    if n_groups < 1:
         raise NotEnoughCasesError(
-            f"Training needs at least 2 labelled groups to hold one out, got {n_groups}.",
-            remedy="Label images of at least 2 groups (2 tasks when no group key is set).",
+            f"Training needs at least 1 labelled group, got {n_groups}.",
+            remedy="Label images.",
         )
     return min(n_groups, wanted)
+
+
+def choose_folds(
+    tables: Mapping[int, Mapping[str, int]], groups: Iterable[str], wanted: int
+) -> FoldAssignment:
+    """Number of folds and fold of every group, keeping what was assigned before.
+
+    Assignments are kept per number of folds: while there are fewer groups than folds wanted, each
+    new group makes another number of folds, and groups may then sit in other folds than before.
+    While the number stays, no group ever moves. Should removals leave all groups in one fold, the
+    next number of folds is taken in which they lie apart, rather than moving one.
+
+    Args:
+        tables: Number of folds -> group -> fold, as assigned earlier.
+        groups: The groups of the training set now, at least 1; repeats are allowed.
+        wanted: Folds asked for, at least 2.
+
+    Raises:
+        NotEnoughCasesError: ``groups`` is empty.
+    """
+    present = set(groups)
+    n_folds = usable_folds(len(present), wanted)
+    while True:
+        folds = assign_folds(tables.get(n_folds, {}), present, n_folds)
+        if n_folds == 1 or len({folds[group] for group in present}) > 1:
+            return FoldAssignment(n_folds, folds)
+        n_folds += 1
 
 
 def assign_folds(

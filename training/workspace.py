@@ -20,6 +20,7 @@ class Workspace:
             nnUNet_preprocessed/DatasetXXX_project/{plans.json, splits_final.json, index.json, ...}
             runs/<run>/fold_<k>/      a fold being trained
             models/<version>/         a finished version, self-contained
+            plans/<name>.json         plans that the setting ``plans`` may name
     """
 
     root: Path
@@ -55,13 +56,20 @@ class Workspace:
         """The dataset's plans, splits and preprocessed arrays."""
         return self.preprocessed_root / self.dataset_name
 
-    def image_png(self, case_id: str) -> Path:
-        """The image of a case; nnU-Net's ``_0000`` is its first (and only) image file."""
-        return self.raw_dataset / "imagesTr" / f"{_checked(case_id)}_0000.png"
+    def image_png(self, case_id: str, number: int = 0) -> Path:
+        """An image file of a case; nnU-Net's ``_0000`` is the first, mostly the only one.
+
+        ``training.cases.read_case_image`` reads all of them.
+        """
+        return self.raw_dataset / "imagesTr" / f"{_checked(case_id)}_{number:04d}.png"
 
     def label_png(self, case_id: str) -> Path:
         """The label map of a case."""
         return self.raw_dataset / "labelsTr" / f"{_checked(case_id)}.png"
+
+    def truth_png(self, case_id: str) -> Path:
+        """nnU-Net's copy of the label map beside the preprocessed arrays."""
+        return self.preprocessed_dataset / "gt_segmentations" / f"{_checked(case_id)}.png"
 
     def run_dir(self, run: str | int) -> Path:
         """The folder of a training run."""
@@ -70,6 +78,11 @@ class Workspace:
     def fold_dir(self, run: str | int, fold: int) -> Path:
         """The folder of one fold of a training run."""
         return self.run_dir(run) / f"fold_{fold}"
+
+    @property
+    def named_plans(self) -> Path:
+        """The folder of plans a user may name; nnloop writes nothing there."""
+        return self.folder / "plans"
 
     @property
     def models(self) -> Path:

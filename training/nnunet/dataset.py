@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import shutil
+import json
+import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
-
-from converters.files import read_json, write_json
-from domain.case import content_hash
+from converters.files import link_or_copy, update_json
 from domain.errors import NotEnoughCasesError, TrainingError
-from training.cases import CaseFiles, read_image
-from training.nnunet.plans import CONFIGURATION, dataset_json, make_plans
+from training.cases import CaseFiles
+from training.disk import check_free, preprocessed_bytes
+from training.named_plans import plans_hash
+from training.nnunet.case_pool import CasePool
+from training.nnunet.index import DatasetIndex, PlannedFor, arrays_folder
+from training.nnunet.plans import dataset_json, make_plans, preprocessing_key
+from training.nnunet.preprocessing import (
+    BYTES_PER_PIXEL,
+    Preprocessing,
+    look_at,
+    refuse_too_small,
+    resampled_hw,
+)
 from training.presets import Preset
 from training.workspace import Workspace
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +41,11 @@ class PreparedDataset:
         preprocessed: Case ids preprocessed by this call; the others were up to date.
         removed: Case ids that are no longer in the set.
         planned: Whether plans were made by this call.
-        folds: Folds to train: those that hold at least one case out.
+        folds: Folds to train: those that hold at least one case out, or the only one.
         held_out: Fold -> case ids it is validated on.
         seconds: Wall-clock time of the call.
+        replanned: Why plans were made although there were some; "" when they stayed, or were the
+            first.
     """
 
     n_cases: int
@@ -45,6 +55,7 @@ class PreparedDataset:
     folds: tuple[int, ...]
     held_out: Mapping[int, tuple[str, ...]]
     seconds: float
+    replanned: str = ""
 
 
 def prepare(
@@ -55,50 +66,85 @@ def prepare(
     class_values: Sequence[str],
     n_channels: int,
     preset: Preset,
+    channels: Sequence[str] = (),
+    replan: bool = False,
+    beat: Callable[[], None] = lambda: None,
 ) -> PreparedDataset:
     """Makes the preprocessed dataset equal to ``cases``.
 
-    Only new and changed cases (by content hash) are preprocessed, in this process. Plans stay
-    frozen until classes, channels or the preset's plan change; then everything is done again.
-    A single case can't be trained on: nothing would be held out to judge the model by.
+    Only new and changed cases (by content hash) are read and preprocessed: in this process, or in
+    several when they are many. Plans stay frozen until classes, channels or the preset's plan
+    change, or the set outgrows them (``training.nnunet.index``), or on request; arrays that new
+    plans leave as they are stay too.
+
+    With a single fold that fold trains on everything: nothing is held out, and its validation cases
+    are its training cases.
 
     Args:
         workspace: The project. One call at a time.
         cases: The training set, written by ``training.cases.write_case``.
         folds: Case id -> fold, for every case (the manifest's).
         class_values: Class names in integer order, background left out, at least 1.
-        n_channels: 1 or 3, as the cases were written.
+        n_channels: At least 1, as the cases were written.
         preset: Decides plans, not how long training takes.
+        channels: Names of the images stacked as channels; none for a single image.
+        replan: Make new plans in any case.
+        beat: Called between cases; what it raises ends the call, and what is done is kept.
 
     Raises:
-        NotEnoughCasesError: Fewer than 2 cases, or all of them in one fold.
-        TrainingError: No case has a labelled pixel, a case holds an integer that is no class, or
-            its files don't fit together; the message names the case.
+        NotEnoughCasesError: There is no case, or several folds of which all but one are empty.
+        CaseError: A case holds an integer that is no class, its files don't fit together, or it is
+            too small; leave it out and call again.
+        TrainingError: No case has a labelled pixel, the disk is too full, or the preset's planner
+            or plans can't be used.
+        SettingsError: There are no plans of the preset's name.
     """
     started = time.monotonic()
-    held_out = _held_out(cases, folds)
-    dataset = dataset_json(class_values, n_channels, len(cases))
-    key = content_hash(
-        [list(class_values), n_channels, preset.plan_key, preset.name == "full", _nnunet()]
-    )
-    index = _Index.load(workspace, key)
-    wanted = {case.case_id: case for case in cases}
-    removed = index.keep_only(workspace, set(wanted))
-    stale = [case for case in cases if index.hashes.get(case.case_id) != case.content_hash]
-    checked = {case.case_id: _check(case, len(class_values), n_channels) for case in stale}
-    if not any(checked.get(c.case_id, index.foreground.get(c.case_id)) for c in cases):
-        raise TrainingError(
-            f"None of the {len(cases)} training images has a labelled pixel.",
-            remedy="Label at least one image that shows one of the classes.",
+    if not cases:
+        raise NotEnoughCasesError(
+            "Training needs at least 1 labelled image, got 0.", remedy="Label images."
         )
-    write_json(workspace.raw_dataset / "dataset.json", dataset)
-    write_json(workspace.preprocessed_dataset / "dataset.json", dataset)
-    planned = index.plans is None
-    plans = make_plans(workspace, cases, preset) if index.plans is None else index.plans
-    try:
-        _preprocess(workspace, stale, plans, dataset, checked, index)
-    finally:
-        index.save(workspace)
+    held_out = _held_out(cases, folds)
+    dataset = dataset_json(class_values, n_channels, len(cases), channels)
+    index, reason = DatasetIndex.load(workspace, _key(workspace, class_values, dataset, preset))
+    removed = index.keep_only(workspace, {case.case_id for case in cases})
+    with CasePool(beat) as pool:
+        _look_at_new(index, cases, len(class_values), n_channels, pool)
+        if not any(index.cases[case.case_id].has_foreground for case in cases):
+            raise TrainingError(
+                f"None of the {len(cases)} training images has a labelled pixel.",
+                remedy="Label at least one image that shows one of the classes.",
+            )
+        update_json(workspace.raw_dataset / "dataset.json", dataset | _listing(cases))
+        now = PlannedFor.of(index.cases[case.case_id] for case in cases)
+        # Named plans fit whatever there is: their user has said so.
+        if index.plans is not None and index.planned_for is not None and preset.plans is None:
+            reason = index.planned_for.outgrown_by(now) or ("asked for" if replan else "")
+        planned = index.plans is None or bool(reason)
+        if planned:
+            if reason:
+                logger.info("Project %d: new plans, %s.", workspace.project_id, reason)
+            index.plans = make_plans(workspace, cases, preset, pool, _largest_bytes(index))
+            index.planned_for = now
+        plans: dict[str, Any] = index.plans  # type: ignore[assignment]
+        update_json(workspace.preprocessed_dataset / "dataset.json", dataset)
+        if index.arrays != preprocessing_key(plans):
+            index.forget_arrays(workspace)
+            index.arrays = preprocessing_key(plans)
+        refuse_too_small(index.cases, plans)
+        stale = [case for case in cases if not index.is_current(case)]
+        check_free(
+            workspace.preprocessed_dataset,
+            preprocessed_bytes(
+                [resampled_hw(index.cases[case.case_id], plans) for case in stale],
+                n_channels=n_channels,
+                n_classes=len(class_values),
+            ),
+        )
+        try:
+            _preprocess(workspace, stale, plans, dataset, index, pool)
+        finally:
+            index.save(workspace)
     _write_splits(workspace, held_out)
     return PreparedDataset(
         n_cases=len(cases),
@@ -108,98 +154,48 @@ def prepare(
         folds=tuple(fold for fold, held in sorted(held_out.items()) if held),
         held_out=held_out,
         seconds=time.monotonic() - started,
+        replanned=reason,
     )
 
 
-class _Index:
-    """Which cases are preprocessed, by content hash: index.json beside the arrays."""
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-        self.hashes: dict[str, str] = {}
-        self.foreground: dict[str, bool] = {}
-        self.plans: dict[str, Any] | None = None
-
-    @classmethod
-    def load(cls, workspace: Workspace, key: str) -> _Index:
-        """The index on disk if it was made under the same key; else an empty one, folder wiped."""
-        index = cls(key)
-        folder = workspace.preprocessed_dataset
-        path = folder / "index.json"
-        saved = read_json(path) if path.exists() else {}
-        if saved.get("key") == key and (folder / "plans.json").exists():
-            index.hashes, index.foreground = saved["hashes"], saved["foreground"]
-            index.plans = read_json(folder / "plans.json")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-        return index
-
-    def keep_only(self, workspace: Workspace, case_ids: set[str]) -> tuple[str, ...]:
-        """Forgets every other case and removes its files, raw and preprocessed."""
-        on_disk = {path.stem for path in workspace.label_png("x").parent.glob("*.png")}
-        removed = sorted((on_disk | self.hashes.keys()) - case_ids)
-        for case_id in removed:
-            self.hashes.pop(case_id, None)
-            self.foreground.pop(case_id, None)
-            workspace.image_png(case_id).unlink(missing_ok=True)
-            workspace.label_png(case_id).unlink(missing_ok=True)
-            _remove_arrays(arrays_folder(workspace), case_id)
-        return tuple(removed)
-
-    def save(self, workspace: Workspace) -> None:
-        write_json(
-            workspace.preprocessed_dataset / "index.json",
-            {"key": self.key, "hashes": self.hashes, "foreground": self.foreground},
-        )
-
-
-def arrays_folder(workspace: Workspace) -> Path:
-    """Where the preprocessed arrays of a project lie."""
-    return workspace.preprocessed_dataset / f"nnUNetPlans_{CONFIGURATION}"
-
-
-def _held_out(cases: Sequence[CaseFiles], folds: Mapping[str, int]) -> dict[int, tuple[str, ...]]:
-    if len(cases) < 2:
-        raise NotEnoughCasesError(
-            f"Training needs at least 2 labelled images, got {len(cases)}.",
-            remedy="Label more images.",
-        )
-    n_folds = max(folds[case.case_id] for case in cases) + 1
-    held = {
-        k: tuple(sorted(case.case_id for case in cases if folds[case.case_id] == k))
-        for k in range(n_folds)
+def _key(
+    workspace: Workspace, class_values: Sequence[str], dataset: Mapping[str, Any], preset: Preset
+) -> dict[str, Any]:
+    """Every entry is named as a person would say what changed."""
+    return {
+        "classes": list(class_values),
+        "channels": list(dataset["channel_names"].values()),
+        "the preset's plan": [preset.plan_key, plans_hash(workspace, preset.plans)],
+        "nnU-Net's version": _nnunet_version(),
     }
-    if sum(1 for case_ids in held.values() if case_ids) < 2:
-        raise NotEnoughCasesError(
-            f"All {len(cases)} labelled images are in one fold, so nothing is left to train on.",
-            remedy="Label images of another group (patient, video or site).",
-        )
-    return held
 
 
-def _check(case: CaseFiles, n_classes: int, n_channels: int) -> bool:
-    """Whether a case has foreground; raises where nnU-Net would fail late or not at all."""
-    image, labels = read_image(case.image_png), read_image(case.label_png)
-    found = image.shape[2] if image.ndim == 3 else 1
-    if found != n_channels:
-        raise TrainingError(
-            f"Case {case.case_id}: the image has {found} channels, the project {n_channels}.",
-            remedy="Write every case with the same number of channels.",
-        )
-    if labels.ndim != 2 or labels.shape != image.shape[:2]:
-        raise TrainingError(
-            f"Case {case.case_id}: the label map has shape {labels.shape}, "
-            f"the image {image.shape[:2]}.",
-            remedy="Write label map and image at the same size, the label map in grey.",
-        )
-    highest = int(labels.max())
-    if highest > n_classes:
-        raise TrainingError(
-            f"Case {case.case_id}: the label map holds {highest}, but there are "
-            f"{n_classes} classes.",
-            remedy="Convert the annotation again with the project's present classes.",
-        )
-    return bool(np.any(labels))
+@cache
+def _nnunet_version() -> str:
+    return version("nnunetv2")
+
+
+def _look_at_new(
+    index: DatasetIndex,
+    cases: Sequence[CaseFiles],
+    n_classes: int,
+    n_channels: int,
+    pool: CasePool,
+) -> None:
+    new = [case for case in cases if not index.is_current(case)]
+    work = partial(look_at, n_classes=n_classes, n_channels=n_channels)
+    # Sizes are not known yet: as large as the file, were it not compressed, is a safe start.
+    largest = max((_file_bytes(case) for case in new), default=0)
+    for position, facts in pool.map(work, new, largest):
+        index.cases[new[position].case_id] = facts
+
+
+def _file_bytes(case: CaseFiles) -> int:
+    return sum(path.stat().st_size for path in case.image_pngs if path.exists()) * 10
+
+
+def _largest_bytes(index: DatasetIndex) -> int:
+    return max(facts.height * facts.width for facts in index.cases.values()) * BYTES_PER_PIXEL
 
 
 def _preprocess(
@@ -207,46 +203,56 @@ def _preprocess(
     cases: Sequence[CaseFiles],
     plans: dict[str, Any],
     dataset: dict[str, Any],
-    foreground: Mapping[str, bool],
-    index: _Index,
+    index: DatasetIndex,
+    pool: CasePool,
 ) -> None:
-    manager = PlansManager(plans)
-    configuration = manager.get_configuration(CONFIGURATION)
-    preprocessor = configuration.preprocessor_class(verbose=False)
     folder = arrays_folder(workspace)
     folder.mkdir(parents=True, exist_ok=True)
     for case in cases:
-        index.hashes.pop(case.case_id, None)
+        index.cases[case.case_id] = replace(index.cases[case.case_id], content_hash="")
     # Forgotten on disk first: a case interrupted halfway is then done again, whatever it becomes.
     index.save(workspace)
-    for case in cases:
-        _remove_arrays(folder, case.case_id)
-        with contextlib.redirect_stdout(io.StringIO()):
-            preprocessor.run_case_save(
-                str(folder / case.case_id),
-                [str(case.image_png)],
-                str(case.label_png),
-                manager,
-                configuration,
-                dataset,
-            )
-        index.hashes[case.case_id] = case.content_hash
-        index.foreground[case.case_id] = foreground[case.case_id]
+    work = Preprocessing(folder, json.dumps(plans), json.dumps(dataset))
+    for position, _ in pool.map(work, cases, _largest_bytes(index)):
+        case = cases[position]
+        link_or_copy(case.label_png, workspace.truth_png(case.case_id))
+        index.cases[case.case_id] = replace(
+            index.cases[case.case_id], content_hash=case.content_hash
+        )
+
+
+def _held_out(cases: Sequence[CaseFiles], folds: Mapping[str, int]) -> dict[int, tuple[str, ...]]:
+    n_folds = max(folds[case.case_id] for case in cases) + 1
+    held = {
+        k: tuple(sorted(case.case_id for case in cases if folds[case.case_id] == k))
+        for k in range(n_folds)
+    }
+    if n_folds > 1 and sum(1 for case_ids in held.values() if case_ids) < 2:
+        raise NotEnoughCasesError(
+            f"All {len(cases)} labelled images are in fold {n_folds - 1}, so nothing is left to "
+            "train on.",
+            remedy="Put some into other folds, or all into fold 0 to hold nothing out.",
+        )
+    return held
 
 
 def _write_splits(workspace: Workspace, held_out: Mapping[int, tuple[str, ...]]) -> None:
     everything = {case_id for held in held_out.values() for case_id in held}
     splits = [
-        {"train": sorted(everything - set(held_out[k])), "val": list(held_out[k])}
+        {"train": sorted(everything - set(held_out[k]) or everything), "val": list(held_out[k])}
         for k in sorted(held_out)
     ]
-    write_json(workspace.preprocessed_dataset / "splits_final.json", splits)
+    update_json(workspace.preprocessed_dataset / "splits_final.json", splits)
 
 
-def _remove_arrays(folder: Path, case_id: str) -> None:
-    for name in (f"{case_id}.b2nd", f"{case_id}_seg.b2nd", f"{case_id}.pkl"):
-        (folder / name).unlink(missing_ok=True)
-
-
-def _nnunet() -> str:
-    return version("nnunetv2")
+def _listing(cases: Sequence[CaseFiles]) -> dict[str, Any]:
+    """The cases by name: without it nnU-Net looks for them with a pool of 12 forked processes."""
+    return {
+        "dataset": {
+            case.case_id: {
+                "images": [f"{path.parent.name}/{path.name}" for path in case.image_pngs],
+                "label": f"{case.label_png.parent.name}/{case.label_png.name}",
+            }
+            for case in cases
+        }
+    }

@@ -5,31 +5,42 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import (
     DatasetFingerprintExtractor,
 )
-from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import (
-    ExperimentPlanner,
-)
 from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
 
 from converters.files import read_json, write_json
+from domain.case import content_hash
 from domain.errors import TrainingError
-from training.cases import CaseFiles
+from training.cases import CaseFiles, read_image
+from training.named_plans import find_plans
+from training.nnunet.case_pool import CasePool
+from training.nnunet.classes import planner_class
 from training.nnunet.environment import project_roots
+from training.nnunet.named_plans import PLANS_NAME, read_named_plans
+from training.nnunet.resolution import coarsest_side
 from training.presets import Preset
 from training.workspace import Workspace
 
 CONFIGURATION = "2d"
 
+PLANS = "plans.json"
+"""The plans as trained with, below the preprocessed dataset."""
+
 _FOREGROUND_SAMPLES = 10_000_000
 """Pixels sampled over the whole set for intensity statistics (nnU-Net takes 10e7)."""
 
-_LINEAR_RESAMPLING = {
+_RESOLUTION_CASES = 40
+"""Label maps looked at to choose the working size: 0.1 s and reading them at 600 x 600 pixels."""
+
+_FAST_EXPORT = {
     # nnU-Net's torch resampling; the skimage one takes 8 times longer on a 660 x 460 image.
     "resampling_fn_probabilities": "resample_torch_fornnunet",
     "resampling_fn_probabilities_kwargs": {
@@ -41,15 +52,27 @@ _LINEAR_RESAMPLING = {
 }
 
 
-def dataset_json(class_values: Sequence[str], n_channels: int, n_cases: int) -> dict[str, Any]:
+def dataset_json(
+    class_values: Sequence[str],
+    n_channels: int,
+    n_cases: int,
+    channels: Sequence[str] = (),
+) -> dict[str, Any]:
     """nnU-Net's dataset.json.
 
-    Label names get their integer as prefix: nnU-Net gives ``background`` and ``ignore`` a meaning,
-    and a user may name a class so.
+    Names of labels and channels get their integer as prefix: nnU-Net gives ``background`` and
+    ``ignore``, ``ct`` and ``noNorm`` a meaning, and a user may use these words.
+
+    Args:
+        class_values: Class names in integer order, background left out.
+        n_channels: As the cases were written.
+        n_cases: Cases in the set.
+        channels: Names of the images stacked as channels, each grey or all RGB; none for a single
+            image.
     """
-    channels = ("R", "G", "B") if n_channels == 3 else ("grey",)
+    names = _channel_names(n_channels, channels)
     return {
-        "channel_names": {str(i): name for i, name in enumerate(channels)},
+        "channel_names": {str(i): name for i, name in enumerate(names)},
         "labels": {
             "background": 0,
             **{f"{k}_{value}": k for k, value in enumerate(class_values, start=1)},
@@ -60,38 +83,86 @@ def dataset_json(class_values: Sequence[str], n_channels: int, n_cases: int) -> 
     }
 
 
-def make_plans(workspace: Workspace, cases: Sequence[CaseFiles], preset: Preset) -> dict[str, Any]:
-    """Plans for the cases as they are now; writes fingerprint and plans.json.
+def make_plans(
+    workspace: Workspace,
+    cases: Sequence[CaseFiles],
+    preset: Preset,
+    pool: CasePool,
+    case_bytes: int,
+) -> dict[str, Any]:
+    """Plans for the cases as they are now, or those the preset names; writes fingerprint and plans.
 
-    Needs dataset.json in the raw folder. Runs in this process: nnU-Net's pools cost more than the
-    work on sets of this size.
+    Needs dataset.json in the raw folder. nnU-Net's own pools are avoided: on sets of hundreds they
+    cost more than the work.
+
+    Args:
+        workspace: The project.
+        cases: All cases.
+        preset: Decides the plans.
+        pool: Reads the cases.
+        case_bytes: Memory the largest case takes while it is worked on.
 
     Raises:
-        TrainingError: No case has a labelled pixel.
+        TrainingError: No case has a labelled pixel; there is no such planner, or its plans have no
+            2d configuration; the named plans do not fit.
+        SettingsError: There are no plans of the preset's name.
     """
     folder = workspace.preprocessed_dataset
-    fingerprint = _fingerprint(cases, read_json(workspace.raw_dataset / "dataset.json"))
+    dataset = read_json(workspace.raw_dataset / "dataset.json")
+    fingerprint = _fingerprint(cases, len(dataset["channel_names"]), pool, case_bytes)
     write_json(folder / "dataset_fingerprint.json", fingerprint)
-    # The planner merges into plans that are already there.
-    (folder / f"{_Planner.PLANS}.json").unlink(missing_ok=True)
-    with project_roots(workspace), contextlib.redirect_stdout(io.StringIO()):
-        planner = _Planner(workspace.dataset_name, preset)
-        plans: dict[str, Any] = planner.plan_experiment()
+    if preset.plans is not None:
+        plans = read_named_plans(find_plans(workspace, preset.plans), fingerprint)
+    else:
+        plans = _plan(workspace, preset, _working_side(preset, cases, fingerprint))
+    plans["dataset_name"] = workspace.dataset_name
+    # Whoever planned it: the arrays lie where the index looks for them.
+    plans["configurations"][CONFIGURATION]["data_identifier"] = f"{PLANS_NAME}_{CONFIGURATION}"
     _apply(preset, plans)
-    write_json(folder / "plans.json", plans)
+    write_json(folder / PLANS, plans)
     return plans
 
 
-def _fingerprint(cases: Sequence[CaseFiles], dataset: dict[str, Any]) -> dict[str, Any]:
-    per_case = max(1, _FOREGROUND_SAMPLES // len(cases))
-    rows = [
-        DatasetFingerprintExtractor.analyze_case(
-            [str(case.image_png)], str(case.label_png), NaturalImage2DIO, per_case
+def preprocessing_key(plans: dict[str, Any]) -> str:
+    """SHA-256 (hex) over what the preprocessed arrays depend on of the plans.
+
+    ``patch_size`` decides how they are cut into chunks on disk. Intensity statistics are left out:
+    no channel name of ``dataset_json`` leads to a normalisation that takes them from the plans.
+    """
+    configuration = plans["configurations"][CONFIGURATION]
+    names = (
+        "preprocessor_name",
+        "spacing",
+        "patch_size",
+        "normalization_schemes",
+        "use_mask_for_norm",
+        "resampling_fn_data",
+        "resampling_fn_data_kwargs",
+        "resampling_fn_seg",
+        "resampling_fn_seg_kwargs",
+    )
+    values = {name: configuration.get(name) for name in names}
+    return content_hash([values, plans["transpose_forward"], plans["image_reader_writer"]])
+
+
+def _channel_names(n_channels: int, channels: Sequence[str]) -> list[str]:
+    if not channels:
+        return {1: ["grey"], 3: ["R", "G", "B"]}.get(
+            n_channels, [f"{i}_channel" for i in range(n_channels)]
         )
-        for case in cases
-    ]
+    colors = ("",) if n_channels == len(channels) else ("_R", "_G", "_B")
+    names = [f"{channel}{color}" for channel in channels for color in colors]
+    return [f"{i}_{name}" for i, name in enumerate(names)]
+
+
+def _fingerprint(
+    cases: Sequence[CaseFiles], n_channels: int, pool: CasePool, case_bytes: int
+) -> dict[str, Any]:
+    work = partial(_analyze, per_case=max(1, _FOREGROUND_SAMPLES // len(cases)))
+    found = dict(pool.map(work, cases, case_bytes))
+    rows = [found[position] for position in range(len(cases))]
     statistics = {}
-    for channel in range(len(dataset["channel_names"])):
+    for channel in range(n_channels):
         values = np.concatenate([np.asarray(row[2][channel]) for row in rows])
         if values.size == 0:
             raise TrainingError(
@@ -116,21 +187,63 @@ def _fingerprint(cases: Sequence[CaseFiles], dataset: dict[str, Any]) -> dict[st
     }
 
 
-class _Planner(ExperimentPlanner):  # type: ignore[misc]  # nnunetv2 has no types
-    """nnU-Net's planner, at the coarser spacing a preset may ask for."""
+def _working_side(
+    preset: Preset, cases: Sequence[CaseFiles], fingerprint: dict[str, Any]
+) -> int | None:
+    """Longest side of the median image to work at, in pixels; None: its own."""
+    low, high = preset.min_image_side, preset.max_image_side
+    if low is None or high is None:
+        return high
+    side = round(float(np.median(fingerprint["shapes_after_crop"], axis=0).max()))
+    sample = sorted(cases, key=lambda case: content_hash(case.case_id))[:_RESOLUTION_CASES]
+    label_maps = [read_image(case.label_png) for case in sample]
+    return min(high, coarsest_side(label_maps, side, low))
 
-    PLANS = "nnUNetPlans"
 
-    def __init__(self, dataset_name: str, preset: Preset) -> None:
-        super().__init__(dataset_name, plans_name=self.PLANS)
-        self._max_side = preset.max_image_side
+def _analyze(case: CaseFiles, per_case: int) -> Any:
+    return DatasetFingerprintExtractor.analyze_case(
+        [str(path) for path in case.image_pngs], str(case.label_png), NaturalImage2DIO, per_case
+    )
+
+
+def _plan(workspace: Workspace, preset: Preset, max_side: int | None) -> dict[str, Any]:
+    base = planner_class(preset.planner)
+    planner: Any = type(base.__name__, (_CoarserSpacing, base), {"max_side": max_side})
+    target = preset.gpu_memory_gb
+    memory = {} if target is None else {"gpu_memory_target_in_gb": target}
+    # The planner merges into plans that are already there.
+    (workspace.preprocessed_dataset / f"{PLANS_NAME}.json").unlink(missing_ok=True)
+    with (
+        project_roots(workspace),
+        contextlib.redirect_stdout(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
+        # The residual encoder planners warn of any other target than their own.
+        warnings.simplefilter("ignore", UserWarning)
+        plans: dict[str, Any] = planner(
+            workspace.dataset_name, plans_name=PLANS_NAME, **memory
+        ).plan_experiment()
+    if CONFIGURATION not in plans["configurations"]:
+        raise TrainingError(
+            f"The planner {preset.planner!r} has made no configuration {CONFIGURATION!r}, only "
+            f"{', '.join(plans['configurations'])}.",
+            remedy="Name a planner that plans for images.",
+        )
+    return plans
+
+
+class _CoarserSpacing:
+    """Before a planner in the bases of a class: the coarser spacing a preset may ask for."""
+
+    max_side: int | None
+    dataset_fingerprint: dict[str, Any]
 
     def determine_fullres_target_spacing(self) -> Any:
-        spacing = super().determine_fullres_target_spacing()
+        spacing = super().determine_fullres_target_spacing()  # type: ignore[misc]
         shape = np.median(self.dataset_fingerprint["shapes_after_crop"], axis=0)
-        if self._max_side is not None and shape.max() > self._max_side:
+        if self.max_side is not None and shape.max() > self.max_side:
             spacing = spacing.astype(np.float64)
-            spacing[1:] *= shape.max() / self._max_side
+            spacing[1:] *= shape.max() / self.max_side
         return spacing
 
 
@@ -138,8 +251,8 @@ def _apply(preset: Preset, plans: dict[str, Any]) -> None:
     configuration = plans["configurations"][CONFIGURATION]
     if preset.batch_size is not None:
         configuration["batch_size"] = preset.batch_size
-    if preset.name != "full":
-        configuration.update(_LINEAR_RESAMPLING)
+    if preset.fast_export:
+        configuration.update(_FAST_EXPORT)
     if preset.features_per_stage is not None:
         _set_architecture(configuration, preset.features_per_stage, preset.n_conv_per_stage or 2)
     if preset.max_patch_side is not None:
@@ -150,6 +263,9 @@ def _apply(preset: Preset, plans: dict[str, Any]) -> None:
                 configuration["median_image_size_in_voxels"], strides.prod(axis=0), strict=True
             )
         ]
+    if preset.batch_size is None and preset.batch_pixels is not None:
+        pixels = math.prod(configuration["patch_size"])
+        configuration["batch_size"] = max(2, round(preset.batch_pixels / pixels))
 
 
 def _set_architecture(

@@ -1,54 +1,82 @@
-"""LoopTrainer: nnU-Net's trainer with a preset, a time budget and a log a program can read."""
+"""LoopTrainer: nnU-Net's training loop with a budget, an early end and a readable log."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.helpers import empty_cache
 
-from converters.files import replace_with
+from training.epoch_plan import EpochPlan
 from training.folds import FINAL, LATEST, PROGRESS, EpochProgress, FoldSpec
+from training.nnunet.checkpoint import only_weights, plain, read_checkpoint, write_checkpoint
+from training.nnunet.classes import trainer_class
 from training.nnunet.environment import nnunet_roots
+from training.nnunet.held_out import HeldOutCases
+from training.nnunet.memory import is_out_of_memory
 from training.nnunet.plans import CONFIGURATION
+from training.nnunet.schedule import stretch
+from training.nnunet.warm_start import scale_rate, shrink_and_perturb
 
 _MEASURED_STEPS = 4
 """Optimiser steps timed before epochs are planned; the first is left out (allocations)."""
 
 
-class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
-    """Trains one fold of a ``FoldSpec``; nnU-Net does the rest.
+_END_S = 1.0
+"""Between the last epoch and the result, beside the prediction: last checkpoint, curves."""
 
-    Use ``make_trainer``: nnU-Net's constructor takes a fixed set of arguments.
+
+class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
+    """The loop around the training of one fold. Use ``make_trainer``.
+
+    It stands before a trainer class in the bases of a new class and takes over what that does
+    between epochs: checkpoints, logs, how many epochs there are. Everything about learning
+    (optimiser, schedule, augmentation, loss, steps) stays the other's.
+
+    Attributes:
+        spec: What to train.
+        held_out: The fold's held-out cases.
+        plan: How many epochs, and the time they take; set up by ``make_trainer``.
+        warm_started: Whether weights of an earlier version were loaded.
+        on_epoch_done: Called after every epoch, once its checkpoint is written.
     """
 
     spec: FoldSpec
-    started: float
-    reserve_s: float
-    spent_s: float
+    held_out: HeldOutCases
+    plan: EpochPlan
     warm_started: bool
+    on_epoch_done: Callable[[], None]
 
-    def configure(self, spec: FoldSpec, *, started: float) -> None:
-        """Takes over the preset; ``started`` is the process's start on the monotonic clock."""
-        preset = spec.preset
-        self.spec, self.started = spec, started
-        self.reserve_s = self.spent_s = 0.0
-        self.warm_started = False
-        self.num_epochs = preset.epochs
-        self.num_iterations_per_epoch = preset.iterations_per_epoch
-        self.num_val_iterations_per_epoch = preset.val_iterations
-        self.initial_lr = preset.lr
-        self.weight_decay = preset.weight_decay
-        self.oversample_foreground_percent = preset.oversample_foreground
-        # With batches of 2 the fraction would be rounded to 0, 1/2 or 1.
-        self.probabilistic_oversampling = True
+    # nnU-Net's own.
+    batch_size: int
+    num_epochs: int
+    num_iterations_per_epoch: int
+    num_val_iterations_per_epoch: int
+    dataloader_train: Any
+    dataloader_val: Any
+    grad_scaler: Any
+
+    def configure(self, spec: FoldSpec, held_out: HeldOutCases, *, started: float) -> None:
+        """Called once by ``make_trainer``; ``started`` is the process's start, monotonic clock."""
+        self.spec, self.held_out, self.warm_started = spec, held_out, False
+        self.plan = EpochPlan(
+            self.num_epochs,
+            budget_s=spec.budget_s,
+            patience=spec.preset.patience if spec.holds_out else None,
+            started=started,
+        )
+        self.on_epoch_done = lambda: None
+        self._sample_s = 0.0
         self.output_folder = self.output_folder_base = str(spec.fold_dir)
 
     @property
@@ -57,148 +85,178 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
         network: torch.nn.Module = getattr(self.network, "_orig_mod", self.network)
         return network
 
-    def configure_optimizers(self) -> tuple[Any, Any]:
-        """AdamW or nnU-Net's SGD, under nnU-Net's poly schedule."""
-        if self.spec.preset.optimizer == "sgd":
-            return super().configure_optimizers()  # type: ignore[no-any-return]
-        optimizer = torch.optim.AdamW(
-            self.network.parameters(), self.initial_lr, weight_decay=self.weight_decay
-        )
-        return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
+    @property
+    def mirrors(self) -> bool:
+        """Whether predictions are averaged over mirrored images."""
+        # None: the network has never seen a mirrored image.
+        return self.spec.preset.mirror_predict and self.inference_allowed_mirroring_axes is not None
 
-    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> Any:  # noqa: N802
-        """nnU-Net's, with mirroring left out when the preset says so."""
-        rotation, dummy_2d, patch, axes = (
-            super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
-        )
-        if not self.spec.preset.mirroring:
-            axes = ()
-            self.inference_allowed_mirroring_axes = None
-        return rotation, dummy_2d, patch, axes
+    def run_training(self) -> None:
+        """nnU-Net's loop, reading the number of epochs anew each time.
+
+        Raises:
+            RuntimeError: Memory ran out with batches of 1.
+        """
+        self._within_memory(self.on_train_start)
+        while self.current_epoch < self.num_epochs:
+            self._within_memory(self._train_epoch)
+            self.on_epoch_end()
+        self.on_train_end()
 
     def on_train_start(self) -> None:
-        """nnU-Net's, without the plots and the files it shares between folds."""
+        """nnU-Net's, without the plots and the files it shares between folds; plans epochs."""
         if not self.was_initialized:
             self.initialize()
-        self.dataloader_train, self.dataloader_val = self.get_dataloaders()
+        if self.dataloader_train is None:
+            self.dataloader_train, self.dataloader_val = self.get_dataloaders()
         self.set_deep_supervision_enabled(self.enable_deep_supervision)
-        self._plan_epochs(self._measure_epoch())
-
-    def on_epoch_end(self) -> None:
-        """Reports the epoch, saves checkpoint_latest, plans again under a budget."""
-        self.logger.log("epoch_end_timestamps", time.time(), self.current_epoch)
-        started = self.logger.get_value("epoch_start_timestamps", step=-1)
-        seconds = self.logger.get_value("epoch_end_timestamps", step=-1) - started
-        dice = self.logger.get_value("mean_fg_dice", step=-1)
-        self._report(
-            EpochProgress(
-                fold=self.spec.fold,
-                epoch=self.current_epoch + 1,
-                epochs=self.num_epochs,
-                train_loss=float(self.logger.get_value("train_losses", step=-1)),
-                val_loss=float(self.logger.get_value("val_losses", step=-1)),
-                dice=float(dice) if np.isfinite(dice) else None,
-                seconds=seconds,
-                time=time.time(),
+        with self.evaluating() as network:
+            case_s = self.held_out.seconds_per_case(network, mirroring=self.mirrors)
+        self.plan.prediction_s = case_s * len(self.held_out.case_ids) + _END_S
+        # Until it was measured; mirrored or not, at least what it will cost.
+        self._sample_s = self._sample_s or case_s * len(self.held_out.sample)
+        step_s = self._step_s() if self.plan.has_budget else 0.0
+        steps = self.num_iterations_per_epoch, self.num_val_iterations_per_epoch
+        if self.current_epoch == 0:
+            steps = self.plan.iterations(step_s, *steps)
+            self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = steps
+        self._set_epochs(
+            self.plan.start(
+                self.current_epoch, step_s=step_s, iterations=steps[0], val_iterations=steps[1]
             )
         )
+
+    def on_epoch_end(self) -> None:
+        """Measures, plans again, reports the epoch, saves checkpoint_latest."""
+        log = self.logger
+        log.log("epoch_end_timestamps", time.time(), self.current_epoch)
+        started, ended, train_loss, val_loss, dice = (
+            float(log.get_value(key, step=-1))
+            for key in (
+                "epoch_start_timestamps",
+                "epoch_end_timestamps",
+                "train_losses",
+                "val_losses",
+                "mean_fg_dice",
+            )
+        )
+        case_dice, measured_s = self._case_dice(ended - started)
+        progress = EpochProgress(
+            fold=self.spec.fold,
+            epoch=self.current_epoch + 1,
+            epochs=self.num_epochs,
+            train_loss=train_loss,
+            val_loss=val_loss,
+            dice=dice if np.isfinite(dice) else None,
+            seconds=ended - started,
+            time=time.time(),
+            case_dice=case_dice,
+        )
+        self._set_epochs(
+            self.plan.epoch_done(
+                progress.epoch,
+                trained_s=progress.seconds,
+                measured_s=measured_s,
+                val_loss=val_loss,
+                dice=progress.mean_case_dice,
+            )
+        )
+        eta_s = self.plan.eta_s(progress.epoch, self.num_epochs)
+        self._report(replace(progress, epochs=self.num_epochs, eta_s=eta_s))
         self.save_checkpoint(str(self.spec.fold_dir / LATEST))
         self.current_epoch += 1
-        self._plan_epochs(seconds)
+        self.on_epoch_done()
 
     def on_train_end(self) -> None:
         """Saves checkpoint_final; checkpoint_latest stays until the fold has its result."""
         self.current_epoch -= 1
         self.save_checkpoint(str(self.spec.fold_dir / FINAL))
         self.current_epoch += 1
-        for loader in (self.dataloader_train, self.dataloader_val):
-            if hasattr(loader, "_finish"):
-                loader._finish()
+        self._close_loaders()
+        empty_cache(self.device)
 
-    def run_training(self) -> None:
-        """nnU-Net's loop, reading the number of epochs anew each time."""
-        self.on_train_start()
-        while self.current_epoch < self.num_epochs:
-            self.on_epoch_start()
-            self.on_train_epoch_start()
-            self.on_train_epoch_end(
-                [
-                    self.train_step(next(self.dataloader_train))
-                    for _ in range(self.num_iterations_per_epoch)
-                ]
-            )
-            with torch.no_grad():
-                self.on_validation_epoch_start()
-                self.on_validation_epoch_end(
-                    [
-                        self.validation_step(next(self.dataloader_val))
-                        for _ in range(self.num_val_iterations_per_epoch)
-                    ]
-                )
-            self.on_epoch_end()
-        self.on_train_end()
+    @contextlib.contextmanager
+    def evaluating(self) -> Iterator[torch.nn.Module]:
+        """The plain network in evaluation mode, its deep supervision off within the block."""
+        self.set_deep_supervision_enabled(False)
+        self.network.eval()
+        try:
+            yield self.plain_network
+        finally:
+            self.set_deep_supervision_enabled(self.enable_deep_supervision)
 
     def save_checkpoint(self, filename: str) -> None:
         """nnU-Net's checkpoint, written whole or not at all, loadable with ``weights_only``.
 
-        ``trainer_name`` is nnU-Net's default: looking up any other name imports torchvision.
+        ``trainer_name`` is nnU-Net's default: looking up any other name imports torchvision. The
+        class used is in ``nnloop``.
         """
-        scaler = self.grad_scaler
-        checkpoint = {
-            "network_weights": self.plain_network.state_dict(),
-            "optimizer_state": self.optimizer.state_dict(),
-            "grad_scaler_state": scaler.state_dict() if scaler is not None else None,
-            "logging": _plain(self.logger.get_checkpoint()),
-            "_best_ema": None,
-            "current_epoch": self.current_epoch + 1,
-            "init_args": {
-                "plans": self.plans_manager.plans,
-                "configuration": self.configuration_name,
-                "fold": self.fold,
-                "dataset_json": self.dataset_json,
+        # Prediction and warm starts need the weights only: a third of the bytes.
+        is_final = Path(filename).name == FINAL
+        scaler = None if is_final else self.grad_scaler
+        write_checkpoint(
+            Path(filename),
+            {
+                "network_weights": self.plain_network.state_dict(),
+                "optimizer_state": None if is_final else self.optimizer.state_dict(),
+                "grad_scaler_state": None if scaler is None else scaler.state_dict(),
+                "logging": plain(self.logger.get_checkpoint()),
+                "_best_ema": None,
+                "current_epoch": self.current_epoch + 1,
+                "init_args": {
+                    "plans": self.plans_manager.plans,
+                    "configuration": self.configuration_name,
+                    "fold": self.fold,
+                    "dataset_json": self.dataset_json,
+                },
+                "trainer_name": nnUNetTrainer.__name__,
+                "inference_allowed_mirroring_axes": self.inference_allowed_mirroring_axes,
+                "nnloop": {
+                    "trainer": self.spec.preset.trainer,
+                    "epochs": self.num_epochs,
+                    "iterations": self.num_iterations_per_epoch,
+                    "val_iterations": self.num_val_iterations_per_epoch,
+                    "batch_size": self.batch_size,
+                    "warm_started": self.warm_started,
+                    "plan": self.plan.to_json(),
+                },
             },
-            "trainer_name": nnUNetTrainer.__name__,
-            "inference_allowed_mirroring_axes": self.inference_allowed_mirroring_axes,
-            "nnloop": {
-                "epochs": self.num_epochs,
-                "spent_s": self.spent_s + time.monotonic() - self.started,
-                "warm_started": self.warm_started,
-            },
-        }
-        if Path(filename).name == FINAL:
-            # Prediction and warm starts need the weights only: a third of the bytes.
-            checkpoint["optimizer_state"] = checkpoint["grad_scaler_state"] = None
-        replace_with(Path(filename), lambda path: torch.save(checkpoint, path))
+        )
 
     def resume(self) -> bool:
         """Continues from checkpoint_latest if there is one; says whether it did."""
         path = self.spec.fold_dir / LATEST
         if not path.exists():
             return False
-        checkpoint = torch.load(path, map_location=self.device, weights_only=True)
-        # Not nnU-Net's load_checkpoint: given a dict it fails, given a path it unpickles anything.
-        self.plain_network.load_state_dict(checkpoint["network_weights"])
-        self.optimizer.load_state_dict(checkpoint["optimizer_state"])
-        if self.grad_scaler is not None:
-            self.grad_scaler.load_state_dict(checkpoint["grad_scaler_state"])
-        self.logger.load_checkpoint(checkpoint["logging"])
-        self.current_epoch = checkpoint["current_epoch"]
-        self.lr_scheduler.max_steps = checkpoint["nnloop"]["epochs"]
-        self.num_epochs = checkpoint["nnloop"]["epochs"]
-        self.spent_s = checkpoint["nnloop"]["spent_s"]
-        self.warm_started = checkpoint["nnloop"]["warm_started"]
-        _seed(self.spec.seed + self.current_epoch)
+        state = read_checkpoint(path, torch.device("cpu"))["nnloop"]
+        if "plan" not in state:
+            return False  # written by an earlier nnloop
+        with only_weights():
+            # The trainer's own: some put another optimiser in place first.
+            self.load_checkpoint(str(path))
+        self._set_epochs(state["epochs"])
+        self.num_iterations_per_epoch = state["iterations"]
+        self.num_val_iterations_per_epoch = state["val_iterations"]
+        self.batch_size = state["batch_size"]
+        self.warm_started = state["warm_started"]
+        if self.warm_started:
+            scale_rate(self.lr_scheduler, self.spec.preset.warm_lr)
+        self.plan.restore(state["plan"])
+        seed_everything(self.spec.seed + self.current_epoch)
         return True
 
     def warm_start(self, path: Path) -> bool:
-        """Loads the full network of an earlier checkpoint; False when its shapes differ."""
-        if not self.was_initialized:
-            self.initialize()
-        weights = torch.load(path, map_location=self.device, weights_only=True)["network_weights"]
+        """Starts from the full network of an earlier checkpoint; False when its shapes differ.
+
+        How closely, and at which learning rate, is the preset's choice.
+        """
+        weights = read_checkpoint(path, self.device)["network_weights"]
         own = self.plain_network.state_dict()
         if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in own.items()}:
             return False
-        self.plain_network.load_state_dict(weights)
+        preset = self.spec.preset
+        self.plain_network.load_state_dict(shrink_and_perturb(weights, own, preset.warm_shrink))
+        scale_rate(self.lr_scheduler, preset.warm_lr)
         self.warm_started = True
         return True
 
@@ -206,32 +264,88 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
         """To standard output, which is the fold's log."""
         print(time.strftime("%H:%M:%S"), *args, flush=True)  # noqa: T201
 
-    def _measure_epoch(self) -> float:
-        if self.spec.budget_s is None:
-            return 0.0
+    def _train_epoch(self) -> None:
+        self.on_epoch_start()
+        self.on_train_epoch_start()
+        self.on_train_epoch_end(
+            [
+                self.train_step(next(self.dataloader_train))
+                for _ in range(self.num_iterations_per_epoch)
+            ]
+        )
+        with torch.no_grad():
+            self.on_validation_epoch_start()
+            self.on_validation_epoch_end(
+                [
+                    self.validation_step(next(self.dataloader_val))
+                    for _ in range(self.num_val_iterations_per_epoch)
+                ]
+            )
+
+    def _within_memory(self, work: Callable[[], None]) -> None:
+        """Does ``work``; when memory runs out, halves the batch and does it again."""
+        while True:
+            try:
+                work()
+            except (RuntimeError, MemoryError) as error:
+                if self.batch_size <= 1 or not is_out_of_memory(error):
+                    raise
+                message = str(error).partition("\n")[0]
+            else:
+                return
+            # Outside the except block: until here the traceback held what the step had allocated.
+            self._halve_batch(message)
+
+    def _halve_batch(self, message: str) -> None:
+        self.batch_size //= 2
+        self.print_to_log_file(f"{message} Going on with batches of {self.batch_size}.")
+        self._close_loaders()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.grad_scaler is not None:
+            # It may have been left between unscaling and the step.
+            fresh = type(self.grad_scaler)(self.device.type)
+            fresh.load_state_dict(self.grad_scaler.state_dict())
+            self.grad_scaler = fresh
+        empty_cache(self.device)
+        self.dataloader_train, self.dataloader_val = self.get_dataloaders()
+
+    def _close_loaders(self) -> None:
+        for loader in (self.dataloader_train, self.dataloader_val):
+            if hasattr(loader, "_finish"):
+                loader._finish()
+        self.dataloader_train = self.dataloader_val = None
+
+    def _case_dice(self, epoch_s: float) -> tuple[dict[str, float] | None, float]:
+        """Dice per class of the sample where its cost allows it, and the seconds it took."""
+        if not self.held_out.sample or not self.plan.may_measure(self._sample_s, epoch_s):
+            return None, 0.0
+        with self.evaluating() as network:
+            dice, self._sample_s = self.held_out.sample_dice(network)
+        return dice, self._sample_s
+
+    def _step_s(self) -> float:
+        """Seconds of one optimiser step, timed; the steps count as training."""
         self.network.train()
         self.lr_scheduler.step(self.current_epoch)
         self.train_step(next(self.dataloader_train))
         started = time.monotonic()
         for _ in range(_MEASURED_STEPS - 1):
             self.train_step(next(self.dataloader_train))
-        step_s = (time.monotonic() - started) / (_MEASURED_STEPS - 1)
-        return step_s * (self.num_iterations_per_epoch + 0.5 * self.num_val_iterations_per_epoch)
+        return (time.monotonic() - started) / (_MEASURED_STEPS - 1)
 
-    def _plan_epochs(self, epoch_s: float) -> None:
-        """Sets how many epochs fit the budget; the poly schedule then ends with the last one."""
-        if self.spec.budget_s is None:
-            return
-        left = self.spec.budget_s - self.reserve_s - self.spent_s
-        left -= time.monotonic() - self.started
-        self.num_epochs = max(self.current_epoch + int(left / max(epoch_s, 1e-3)), 1)
-        self.num_epochs = max(self.num_epochs, self.current_epoch)
-        self.lr_scheduler.max_steps = self.num_epochs
+    def _set_epochs(self, epochs: int) -> None:
+        stretch(self.lr_scheduler, self.num_epochs, epochs)
+        self.num_epochs = epochs
 
     def _report(self, progress: EpochProgress) -> None:
-        row = {name: getattr(progress, name) for name in EpochProgress.__slots__}
+        dice = {name: round(value, 4) for name, value in (progress.case_dice or {}).items()}
+        self.print_to_log_file(
+            f"{progress.epoch} of {progress.epochs} epochs: train_loss {progress.train_loss:.4f}, "
+            f"val_loss {progress.val_loss:.4f}, full-image Dice {dice or 'not measured'}, "
+            f"{progress.seconds:.1f} s, {progress.eta_s or 0:.0f} s to go"
+        )
         with (self.spec.fold_dir / PROGRESS).open("a") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(json.dumps(asdict(progress)) + "\n")
 
 
 def make_trainer(
@@ -239,13 +353,20 @@ def make_trainer(
 ) -> LoopTrainer:
     """A configured trainer, its network not yet built.
 
+    Its class derives from ``LoopTrainer`` and the preset's trainer.
+
     Args:
         spec: What to train.
         plans: plans.json of the prepared dataset.
         dataset: dataset.json of the prepared dataset.
         started: The process's start on the monotonic clock; budgets count from it.
+
+    Raises:
+        TrainingError: The preset's trainer can't be found.
     """
-    _seed(spec.seed)
+    base = trainer_class(spec.preset.trainer)
+    bound: type[LoopTrainer] = type(base.__name__, (LoopTrainer, base), {"preset": spec.preset})
+    seed_everything(spec.seed)
     device = torch.device(spec.device.split(":")[0])
     workspace = spec.workspace
     # nnU-Net makes a folder tree below its results root before we can say where to write.
@@ -253,23 +374,16 @@ def make_trainer(
         tempfile.TemporaryDirectory() as scratch,
         nnunet_roots(workspace.raw_root, workspace.preprocessed_root, Path(scratch)),
     ):
-        trainer = LoopTrainer(
+        trainer = bound(
             {**plans, "continue_training": False}, CONFIGURATION, spec.fold, dataset, device
         )
-    trainer.configure(spec, started=started)
+    held_out = HeldOutCases(spec, plans, dataset, device=str(trainer.device))
+    trainer.configure(spec, held_out, started=started)
     return trainer
 
 
-def _seed(seed: int) -> None:
+def seed_everything(seed: int) -> None:
+    """Seeds Python, numpy and torch."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-
-
-def _plain(value: Any) -> Any:
-    """Numpy numbers as Python's own, so that loading needs no unpickling of foreign types."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value.item() if isinstance(value, np.generic) else value

@@ -97,11 +97,10 @@ def test_a_fold_is_stopped_on_request_then_warm_started_within_a_budget(trained:
     )
     assert not stopped.finished
     assert not (spec.fold_dir / "process.json").exists()
-    started = time.monotonic()
     outcome = run_fold(spec, lambda _: None, lambda: False)
-    # The budget was planned, not overrun; the margin is one epoch on a busy machine.
-    assert time.monotonic() - started < 14.0 * 1.5
     assert outcome.warm_started
+    assert outcome.stopped == "budget"
+    # How well the time is met depends on the machine; test_epoch_plan has a clock of its own.
     assert 1 <= outcome.epochs < 1000
     assert outcome.dice_per_class["disc"] > 0.8
 

@@ -10,6 +10,7 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from domain.errors import PredictionError
 from tests.integration.training.conftest import Trained
 from tests.integration.training.discs import disc_image
+from training.nnunet.inference.model import EngineName
 from training.nnunet.predictor import FoldPredictor, load_cached
 
 pytestmark = pytest.mark.slow
@@ -23,6 +24,7 @@ def _image(height: int, width: int) -> np.ndarray:
     return image
 
 
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
 @pytest.mark.parametrize("mirroring", [False, True])
 @pytest.mark.parametrize(
     ("height", "width"),
@@ -33,11 +35,14 @@ def _image(height: int, width: int) -> np.ndarray:
     ],
 )
 def test_equals_nnunets_own_softmax_of_each_fold(
-    trained: Trained, mirroring: bool, height: int, width: int
+    trained: Trained, engine: EngineName, mirroring: bool, height: int, width: int
 ) -> None:
     image = _image(height, width)
-    ours = FoldPredictor.load(trained.version_dir, mirroring=mirroring, tile_step=0.5)
+    ours = FoldPredictor.load(
+        trained.version_dir, mirroring=mirroring, tile_step=0.5, engine=engine
+    )
     probabilities = ours.predict(image)
+    assert ours.engine == engine
     assert probabilities.dtype == np.float32
     assert probabilities.shape == (2, 3, height, width)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
@@ -62,7 +67,7 @@ def test_equals_nnunets_own_softmax_of_each_fold(
 
 
 def test_a_single_fold_is_a_slice_of_all(trained: Trained) -> None:
-    predictor = FoldPredictor.load(trained.version_dir)
+    predictor = FoldPredictor.load(trained.version_dir, engine="openvino")
     image = _image(96, 120)
     np.testing.assert_array_equal(
         predictor.predict_single_fold(image, 1), predictor.predict(image)[1]
@@ -81,7 +86,7 @@ def test_a_single_fold_is_a_slice_of_all(trained: Trained) -> None:
     ],
 )
 def test_odd_images_give_probabilities(trained: Trained, image: np.ndarray) -> None:
-    probabilities = FoldPredictor.load(trained.version_dir).predict(image)
+    probabilities = FoldPredictor.load(trained.version_dir, engine="torch").predict(image)
     assert probabilities.shape == (2, 3, *image.shape[:2])
     assert np.isfinite(probabilities).all()
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
@@ -106,4 +111,5 @@ def test_checkpoints_load_without_running_code_and_cached_versions_stay_warm(
         trained.version_dir / "fold_0" / "checkpoint_final.pth", weights_only=True
     )
     assert checkpoint["trainer_name"] == "nnUNetTrainer"
-    assert load_cached(trained.version_dir) is load_cached(trained.version_dir)
+    first, again = load_cached(trained.version_dir), load_cached(trained.version_dir)
+    assert first._model is again._model

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import NotEnoughCasesError
-from training.splits import assign_folds, usable_folds
+from training.splits import assign_folds, choose_folds, usable_folds
 
 group_sets = st.sets(st.text(min_size=1, max_size=8), max_size=40)
 
@@ -22,6 +22,60 @@ def test_folds_never_move_while_the_set_grows(steps: list[set[str]], n_folds: in
         assert {group: grown[group] for group in folds} == folds
         assert set(grown) == seen
         folds = grown
+
+
+@given(st.randoms(use_true_random=False), st.integers(2, 6))
+def test_fifty_random_steps(rng: random.Random, wanted: int) -> None:
+    """Cases come and go, some groups with several cases: nothing moves, straddles or is lost."""
+    groups: dict[int, str] = {}
+    tables: dict[int, dict[str, int]] = {}
+    n_steps = 50
+    for step in range(n_steps):
+        for _ in range(rng.randint(0, 4)):
+            # A case never changes its group; a removed one may come back.
+            case = rng.randrange(60)
+            groups[case] = f"group_{case % 25}"
+        # Every tenth step drops most of them: folds may lose all their groups.
+        for case in rng.sample(sorted(groups), rng.randint(0, len(groups) // (1 + step % 10))):
+            del groups[case]
+        if not groups:
+            groups = {step: f"group_{step % 25}"}
+        before = {n: dict(table) for n, table in tables.items()}
+        chosen = choose_folds(tables, groups.values(), wanted)
+        tables[chosen.n_folds] = dict(chosen.folds)
+
+        kept = before.get(chosen.n_folds, {})
+        assert {group: chosen.folds[group] for group in kept} == kept
+        assert all(0 <= fold < chosen.n_folds for fold in chosen.folds.values())
+        held_out = {chosen.folds[group] for group in groups.values()}
+        n_groups = len(set(groups.values()))
+        assert set(groups.values()) <= chosen.folds.keys()
+        # Every fold that is trained holds out a case and leaves one to train on, unless there is
+        # one group only.
+        assert len(held_out) >= min(2, n_groups)
+        assert (chosen.n_folds == 1) == (n_groups == 1)
+
+
+@given(group_sets.filter(bool), st.integers(2, 6))
+def test_a_first_split_fills_every_fold(groups: set[str], wanted: int) -> None:
+    chosen = choose_folds({}, groups, wanted)
+    assert chosen.n_folds == min(len(groups), wanted)
+    assert {chosen.folds[group] for group in groups} == set(range(chosen.n_folds))
+
+
+def test_few_groups_are_left_out_one_by_one() -> None:
+    chosen = choose_folds({}, "abcd", 5)
+    assert chosen.n_folds == 4
+    assert sorted(chosen.folds.values()) == [0, 1, 2, 3]
+
+
+def test_groups_left_in_one_fold_are_split_without_moving_one() -> None:
+    tables = {2: {"a": 0, "b": 1, "c": 0}}
+    chosen = choose_folds(tables, ["a", "c"], 2)
+    assert chosen.n_folds == 3
+    assert chosen.folds["a"] != chosen.folds["c"]
+    # With the others back, the old split counts again.
+    assert choose_folds({**tables, 3: chosen.folds}, "abc", 2).folds == tables[2]
 
 
 @given(group_sets, st.integers(1, 6))
@@ -57,12 +111,11 @@ def test_known_assignment() -> None:
 PINNED = {"task_1": 1, "task_2": 1, "task_3": 0, "task_4": 0}
 
 
-@pytest.mark.parametrize(("n_groups", "expected"), [(2, 2), (3, 3), (5, 5), (80, 5)])
+@pytest.mark.parametrize(("n_groups", "expected"), [(1, 1), (2, 2), (3, 3), (5, 5), (80, 5)])
 def test_usable_folds(n_groups: int, expected: int) -> None:
     assert usable_folds(n_groups, 5) == expected
 
 
-@pytest.mark.parametrize("n_groups", [0, 1])
-def test_nothing_to_hold_out(n_groups: int) -> None:
-    with pytest.raises(NotEnoughCasesError, match=f"got {n_groups}"):
-        usable_folds(n_groups, 5)
+def test_nothing_to_train_on() -> None:
+    with pytest.raises(NotEnoughCasesError, match="got 0"):
+        usable_folds(0, 5)

@@ -7,7 +7,13 @@ import pytest
 from converters.files import read_json, write_json
 from domain.errors import PredictionError, TrainingError
 from training.presets import TINY
-from training.versions import package_version, read_version
+from training.versions import (
+    VersionInfo,
+    package_version,
+    read_version,
+    remove_weights,
+    size_bytes,
+)
 from training.workspace import Workspace
 
 FILES = ("checkpoint_final.pth", "result.json", "progress.jsonl", "plans.json", "dataset.json")
@@ -70,3 +76,48 @@ def test_a_broken_version_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "version.json").write_text(text)
     with pytest.raises(PredictionError, match="no usable version"):
         read_version(tmp_path)
+
+
+def test_a_version_says_what_made_it_and_is_never_written_again(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, 1)
+    _finish(workspace, 0)
+    write_json(workspace.preprocessed_dataset / "dataset_fingerprint.json", {"spacings": []})
+    folder = package_version(
+        workspace,
+        1,
+        "v1",
+        class_values=("a",),
+        n_channels=1,
+        preset=TINY,
+        folds=(0,),
+        settings={"seed": 3},
+        manifest={"digest": "d"},
+        metrics={"labels": 12},
+    )
+    info = read_version(folder)
+    assert info.settings == {"seed": 3} and info.created_at > 0
+    assert read_json(folder / "manifest.json") == {"digest": "d"}
+    assert read_json(folder / "metrics.json") == {"labels": 12}
+    assert (folder / "dataset_fingerprint.json").exists()
+    modes = {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_file()}
+    assert modes == {0o444}
+
+
+def test_a_version_of_an_older_release_is_read(tmp_path: Path) -> None:
+    old = VersionInfo("v1", ("a",), 1, TINY, (0,), {}).to_json()
+    del old["settings"], old["created_at"]
+    write_json(tmp_path / "version.json", old)
+    assert read_version(tmp_path).settings == {}
+
+
+def test_pruning_leaves_what_says_how_it_came_about(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, 1)
+    _finish(workspace, 0)
+    folder = _package(workspace, (0,))
+    whole = size_bytes(folder)
+    freed = remove_weights(folder)
+    assert size_bytes(folder) == whole - freed < whole
+    assert not list(folder.rglob("*.pth"))
+    assert read_version(folder).folds == (0,)
+    assert remove_weights(folder) == 0
+    assert size_bytes(folder / "nowhere") == 0

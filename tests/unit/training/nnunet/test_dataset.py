@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
+from typing import Any
 
 import blosc2
 import numpy as np
@@ -11,11 +13,18 @@ from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPre
 from converters.files import read_json
 from domain.errors import NotEnoughCasesError, TrainingError
 from training.cases import CaseFiles, write_case
-from training.nnunet.dataset import PreparedDataset, arrays_folder, prepare
+from training.nnunet.dataset import PreparedDataset, prepare
+from training.nnunet.index import arrays_folder
 from training.presets import FULL, TINY, Preset
 from training.workspace import Workspace
 
-PRESET = dataclasses.replace(TINY, max_image_side=48, max_patch_side=48)
+PRESET = dataclasses.replace(
+    TINY,
+    min_image_side=None,
+    max_image_side=48,
+    max_patch_side=48,
+    features_per_stage=(8, 16, 32, 64, 64),
+)
 
 
 def write(
@@ -145,44 +154,108 @@ def test_an_interrupted_preparation_is_mended(
     assert set(np.unique(seg)) == {0, 1}
 
 
-@pytest.mark.parametrize("n", [0, 1])
-def test_too_few_cases(workspace: Workspace, n: int) -> None:
-    with pytest.raises(NotEnoughCasesError, match=f"got {n}"):
-        run(workspace, [write(workspace, i) for i in range(n)])
+def test_no_case_at_all(workspace: Workspace) -> None:
+    with pytest.raises(NotEnoughCasesError, match="got 0"):
+        run(workspace, [])
 
 
-def test_one_fold_only(workspace: Workspace) -> None:
-    with pytest.raises(NotEnoughCasesError, match="one fold"):
-        run(workspace, [write(workspace, i) for i in range(3)], n_folds=1)
-
-
-def test_all_masks_empty(workspace: Workspace) -> None:
-    with pytest.raises(TrainingError, match="None of the 3"):
-        run(workspace, [write(workspace, i, label=0) for i in range(3)])
-
-
-def test_some_masks_empty_and_several_sizes(workspace: Workspace) -> None:
-    cases = [
-        write(workspace, 0, label=0),
-        write(workspace, 1, height=80, width=60),
-        write(workspace, 2),
+@pytest.mark.parametrize("n", [1, 3])
+def test_one_fold_trains_on_everything(workspace: Workspace, n: int) -> None:
+    prepared = run(workspace, [write(workspace, i) for i in range(n)], n_folds=1)
+    everything = [f"task_{i}" for i in range(n)]
+    assert prepared.folds == (0,)
+    assert read_json(workspace.preprocessed_dataset / "splits_final.json") == [
+        {"train": everything, "val": everything}
     ]
-    assert run(workspace, cases).n_cases == 3
 
 
-def test_an_undeclared_integer_names_the_case(workspace: Workspace) -> None:
-    cases = [write(workspace, 0), write(workspace, 1, label=7)]
-    with pytest.raises(TrainingError, match=r"Case task_1.*holds 7.*2 classes"):
+def test_all_in_one_of_several_folds(workspace: Workspace) -> None:
+    cases = [write(workspace, i) for i in range(2)]
+    with pytest.raises(NotEnoughCasesError, match="in fold 1"):
+        prepare(
+            workspace,
+            cases,
+            {"task_0": 1, "task_1": 1},
+            class_values=("a",),
+            n_channels=1,
+            preset=PRESET,
+        )
+
+
+def test_lost_arrays_are_made_again(workspace: Workspace) -> None:
+    cases = [write(workspace, i) for i in range(3)]
+    run(workspace, cases)
+    (arrays_folder(workspace) / "task_1_seg.b2nd").unlink()
+    assert run(workspace, cases).preprocessed == ("task_1",)
+
+
+def test_label_maps_lie_beside_the_arrays(workspace: Workspace) -> None:
+    """As nnU-Net leaves them for its own validation."""
+    cases = [write(workspace, i) for i in range(3)]
+    run(workspace, cases)
+    cases = [write(workspace, 0, label=2), cases[1]]
+    run(workspace, cases)
+    folder = workspace.preprocessed_dataset / "gt_segmentations"
+    assert {path.name for path in folder.iterdir()} == {"task_0.png", "task_1.png"}
+    for case in cases:
+        assert workspace.truth_png(case.case_id).read_bytes() == case.label_png.read_bytes()
+
+
+def test_the_raw_data_are_listed_for_nnunet(workspace: Workspace) -> None:
+    run(workspace, [write(workspace, i) for i in range(2)])
+    raw = read_json(workspace.raw_dataset / "dataset.json")
+    assert raw["dataset"]["task_1"] == {
+        "images": ["imagesTr/task_1_0000.png"],
+        "label": "labelsTr/task_1.png",
+    }
+    assert "dataset" not in read_json(workspace.preprocessed_dataset / "dataset.json")
+
+
+def test_channels_are_named_after_their_images(workspace: Workspace) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.zeros((64, 96), np.uint8)
+    labels[10:40, 10:50] = 1
+    cases = [
+        write_case(
+            workspace,
+            f"task_{i}",
+            rng.integers(0, 65_535, (64, 96, 2)).astype(np.uint16),
+            labels,
+            n_channels=2,
+        )
+        for i in range(2)
+    ]
+    folds = {"task_0": 0, "task_1": 1}
+    how: dict[str, Any] = {"class_values": ("a",), "n_channels": 2, "preset": PRESET}
+    prepare(workspace, cases, folds, channels=("ct", "noNorm"), **how)
+    dataset = read_json(workspace.preprocessed_dataset / "dataset.json")
+    assert dataset["channel_names"] == {"0": "0_ct", "1": "1_noNorm"}
+    plans = read_json(workspace.preprocessed_dataset / "plans.json")
+    assert plans["configurations"]["2d"]["normalization_schemes"] == ["ZScoreNormalization"] * 2
+    assert blosc2.open(str(arrays_folder(workspace) / "task_0.b2nd"), mode="r").shape[0] == 2
+    again = prepare(workspace, cases, folds, channels=("ct", "mr"), **how)
+    assert again.replanned == "changed: channels"
+
+
+def test_a_full_disk_is_noticed_before(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = [write(workspace, i) for i in range(2)]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: shutil._ntuple_diskusage(9, 9, 0))
+    with pytest.raises(TrainingError, match="The disk of"):
         run(workspace, cases)
+    assert not any(arrays_folder(workspace).glob("*.b2nd"))
 
 
-def test_a_case_of_another_kind_is_named(workspace: Workspace) -> None:
-    colour = write_case(
-        workspace,
-        "rgb",
-        np.ones((64, 96), np.uint8),
-        np.ones((64, 96), np.uint8),
-        n_channels=3,
-    )
-    with pytest.raises(TrainingError, match="Case rgb: the image has 3 channels"):
-        run(workspace, [write(workspace, 0), colour])
+def test_stopped_between_cases_what_is_done_is_kept(workspace: Workspace) -> None:
+    cases = [write(workspace, i) for i in range(3)]
+
+    def stop() -> None:
+        if list(arrays_folder(workspace).glob("*.pkl")):
+            raise InterruptedError
+
+    folds = {case.case_id: i % 2 for i, case in enumerate(cases)}
+    how: dict[str, Any] = {"class_values": ("a",), "n_channels": 1, "preset": PRESET}
+    with pytest.raises(InterruptedError):
+        prepare(workspace, cases, folds, beat=stop, **how)
+    assert prepare(workspace, cases, folds, **how).preprocessed == ("task_1", "task_2")

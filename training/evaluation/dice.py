@@ -1,13 +1,48 @@
-"""Dice of two label maps, per class, and its means."""
+"""Overlap of two label maps per class: Dice, IoU, and means over cases."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from domain.geometry import LabelMap
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """What two pixel sets share; areas in pixels."""
+
+    shared_px: int
+    predicted_px: int
+    reference_px: int
+
+    @property
+    def dice(self) -> float:
+        """2 |P and R| / (|P| + |R|) in [0, 1] (Dice, 1945); 1 when both are empty.
+
+        Counting an empty pair as 1 rewards a prediction that rightly says nothing. nnU-Net's own
+        evaluation leaves such a pair out (NaN): ``ClassSummary.dice_where_present`` does too.
+        """
+        total = self.predicted_px + self.reference_px
+        return 2.0 * self.shared_px / total if total else 1.0
+
+    @property
+    def iou(self) -> float:
+        """|P and R| / |P or R| in [0, 1] (Jaccard, 1912), = Dice / (2 - Dice); 1 when empty."""
+        union = self.predicted_px + self.reference_px - self.shared_px
+        return self.shared_px / union if union else 1.0
+
+
+def overlap(predicted: npt.NDArray[np.bool_], reference: npt.NDArray[np.bool_]) -> Overlap:
+    """Counts the pixels of two masks (height, width) bool of one shape."""
+    return Overlap(
+        int(np.count_nonzero(predicted & reference)),
+        int(np.count_nonzero(predicted)),
+        int(np.count_nonzero(reference)),
+    )
 
 
 def dice_per_class(predicted: LabelMap, truth: LabelMap, n_classes: int) -> npt.NDArray[np.float64]:
@@ -27,13 +62,8 @@ def dice_per_class(predicted: LabelMap, truth: LabelMap, n_classes: int) -> npt.
     """
     if predicted.shape != truth.shape:
         raise ValueError(f"label maps differ in shape: {predicted.shape} and {truth.shape}")
-    scores = np.ones(n_classes, dtype=np.float64)
-    for k in range(1, n_classes + 1):
-        a, b = predicted == k, truth == k
-        size = int(a.sum()) + int(b.sum())
-        if size:
-            scores[k - 1] = 2.0 * int((a & b).sum()) / size
-    return scores
+    scores = [overlap(predicted == k, truth == k).dice for k in range(1, n_classes + 1)]
+    return np.array(scores, dtype=np.float64)
 
 
 def mean_dice(predicted: LabelMap, truth: LabelMap, n_classes: int) -> float:

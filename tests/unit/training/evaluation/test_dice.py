@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
 from training.evaluation import dice_per_class, mean_dice, mean_over_cases, named_dice
+from training.evaluation.dice import overlap
 
 label_maps = hnp.arrays(np.uint8, (5, 6), elements={"min_value": 0, "max_value": 3})
 
@@ -41,3 +43,20 @@ def test_mean_over_cases() -> None:
     cases = {"x": {"a": 1.0, "b": 0.0}, "y": {"a": 0.5, "b": 1.0}}
     assert mean_over_cases(cases) == {"a": 0.75, "b": 0.5}
     assert mean_over_cases({}) == {}
+
+
+@given(label_maps, label_maps)
+def test_overlap_is_simpleitks(a: np.ndarray, b: np.ndarray) -> None:
+    filter_ = sitk.LabelOverlapMeasuresImageFilter()
+    filter_.Execute(sitk.GetImageFromArray(a), sitk.GetImageFromArray(b))
+    for k in (1, 2, 3):
+        if (a == k).any() or (b == k).any():
+            found = overlap(a == k, b == k)
+            assert found.dice == pytest.approx(filter_.GetDiceCoefficient(k))
+            assert found.iou == pytest.approx(filter_.GetJaccardCoefficient(k))
+
+
+@given(label_maps, label_maps)
+def test_iou_follows_from_dice(a: np.ndarray, b: np.ndarray) -> None:
+    found = overlap(a == 1, b == 1)
+    assert found.iou == pytest.approx(found.dice / (2 - found.dice))

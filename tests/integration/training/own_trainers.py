@@ -1,0 +1,103 @@
+"""Trainers a user might name in a preset."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.training.nnUNetTrainer.variants.lr_schedule.nnUNetTrainer_warmup import (
+    nnUNetTrainer_warmup,
+)
+
+CUDA = torch.device("cuda")
+
+
+class RmspropTrainer(nnUNetTrainer):  # type: ignore[misc]
+    """Its own epochs, steps and optimiser."""
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = CUDA,
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.num_epochs = 3
+        self.num_iterations_per_epoch = 2
+        self.num_val_iterations_per_epoch = 1
+
+    def configure_optimizers(self) -> tuple[Any, Any]:
+        optimizer = torch.optim.RMSprop(self.network.parameters(), 1e-3)
+        return optimizer, PolyLRScheduler(optimizer, 1e-3, self.num_epochs)
+
+
+class WarmupTrainer(nnUNetTrainer_warmup):  # type: ignore[misc]
+    """Changes its schedule after the first epoch, as a resumed one must too."""
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = CUDA,
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.warmup_duration_whole_net = 1
+        self.num_epochs = 4
+        self.num_iterations_per_epoch = 1
+        self.num_val_iterations_per_epoch = 1
+
+
+class SmallMemory(nnUNetTrainer):  # type: ignore[misc]
+    """Its device holds one patch at a time."""
+
+    limit = 1
+    error: type[Exception] = torch.OutOfMemoryError
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = CUDA,
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.num_epochs = 2
+        self.num_iterations_per_epoch = 2
+        self.num_val_iterations_per_epoch = 1
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        if batch["data"].shape[0] > self.limit:
+            raise self.error("MPS backend out of memory. Tried to allocate 1 GB.")
+        result: dict[str, Any] = super().train_step(batch)
+        return result
+
+
+class NoMemory(SmallMemory):
+    """Its device holds no patch at all; it raises as MPS does."""
+
+    limit = 0
+    error = RuntimeError
+
+
+class ShortTrainer(nnUNetTrainer):  # type: ignore[misc]
+    """nnU-Net's own trainer in everything but its length."""
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = CUDA,
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.num_epochs = 1
+        self.num_iterations_per_epoch = 2
+        self.num_val_iterations_per_epoch = 1

@@ -1,0 +1,127 @@
+"""A version evaluated by its real networks, in the child process that the command line starts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from backend.pipeline.evaluate.cases import Split
+from backend.pipeline.evaluate.options import EvaluationOptions
+from backend.pipeline.evaluate.version import evaluate_version
+from backend.store import Store
+from backend.store.models import ProjectRow
+from converters.files import read_json
+from converters.label_config import parse_label_config
+from converters.results import regions_to_result
+from converters.vectorize import vectorize
+from domain.case import Manifest, ManifestEntry, case_id_of_task
+from domain.errors import PredictionError
+from tests.fakes.app import PROJECT, FakeApp
+from tests.integration.training.conftest import Trained
+from tests.integration.training.discs import CLASS_VALUES, disc_image
+from training.case_predictions import CaseToPredict, predict_cases
+
+CONFIG = (
+    '<View><Image name="image" value="$image"/><PolygonLabels name="label" toName="image">'
+    '<Label value="disc"/><Label value="square"/></PolygonLabels></View>'
+)
+NEW = 50
+"""A task labelled after the training."""
+
+
+@pytest.fixture
+def app(trained: Trained, tmp_path: Path) -> Iterator[FakeApp]:
+    """The trained version in a project, its 14 images drawn exactly as they were for training."""
+    store = Store(f"sqlite:///{tmp_path / 'empty.db'}", tmp_path)
+    store.migrate()
+    store.close()
+    app = FakeApp(tmp_path, tmp_path / "empty.db")
+    with app.store.begin() as session:
+        session.get_one(ProjectRow, PROJECT).label_config = CONFIG
+    app.label_studio.info = replace(app.label_studio.info, label_config=CONFIG)
+    workspace = app.context.workspace(PROJECT)
+    shutil.copytree(trained.workspace.raw_dataset, workspace.raw_dataset)
+    config = parse_label_config(CONFIG)
+    for task_id in (*range(14), NEW):
+        image, labels = disc_image(task_id)
+        app.label_studio.add_task(task_id, image)
+        regions = vectorize(labels, (1, 2), tolerance_px=0)
+        app.label_studio.label(task_id, *regions_to_result(regions, config, labels.shape))
+    folds = {
+        case_id: outcome.fold for outcome in trained.outcomes for case_id in outcome.dice_per_case
+    }
+    entries = tuple(
+        ManifestEntry(case_id_of_task(i), i, i, "", str(i), folds[case_id_of_task(i)])
+        for i in range(14)
+    )
+    manifest = Manifest(entries, class_values=CLASS_VALUES, n_folds=2)
+    app.add_version(1, manifest=manifest.to_json(), path=str(trained.version_dir))
+    yield app
+    app.store.close()
+
+
+def test_the_dice_are_those_of_training(app: FakeApp, trained: Trained, tmp_path: Path) -> None:
+    known = {
+        case_id: dict(dice)
+        for outcome in trained.outcomes
+        for case_id, dice in outcome.dice_per_case.items()
+    }
+    found = evaluate_version(
+        app.context, PROJECT, EvaluationOptions(tmp_path / "out", workers=1, n_worst=2)
+    )
+    assert found.problems == () and found.remarks == ()
+    dice = {c.case_id: {one.class_value: one.dice for one in c.classes} for c in found.cases}
+    assert dice.keys() == known.keys()
+    for case_id, values in known.items():
+        # Another engine may decide a pixel of equal probabilities otherwise.
+        assert dice[case_id] == pytest.approx(values, abs=0.005), case_id
+    assert read_json(tmp_path / "out" / "summary.json")["n_cases"] == 14
+    assert len(list((tmp_path / "out" / "overlays").iterdir())) == 2
+
+
+def test_new_tasks_are_predicted_by_all_folds(app: FakeApp, tmp_path: Path) -> None:
+    found = evaluate_version(
+        app.context,
+        PROJECT,
+        EvaluationOptions(tmp_path / "out", workers=1),
+        split=Split.NEW,
+    )
+    assert [c.case_id for c in found.cases] == [case_id_of_task(NEW)]
+    assert found.cases[0].classes[0].dice > 0.3
+
+
+def test_a_broken_version_is_one_sentence(trained: Trained, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(trained.version_dir, broken)
+    for checkpoint in broken.rglob("*.pth"):
+        checkpoint.chmod(0o644)
+        checkpoint.write_bytes(b"no weights")
+    workspace = trained.workspace
+    cases = [CaseToPredict(str(workspace.root), workspace.project_id, "task_00000000", 0)]
+    with pytest.raises(PredictionError, match="can't be loaded"):
+        predict_cases(broken, cases, tmp_path / "out", device="cpu", integers=(0, 1, 2))
+
+
+def test_a_missing_image_fails_its_case_alone(trained: Trained, tmp_path: Path) -> None:
+    workspace = trained.workspace
+    cases = [
+        CaseToPredict(str(workspace.root), workspace.project_id, name, None)
+        for name in ("task_00009999", "task_00000001")
+    ]
+    seen: list[int] = []
+    failures = predict_cases(
+        trained.version_dir,
+        cases,
+        tmp_path / "out",
+        device="cpu",
+        integers=(0, 1, 2),
+        on_case=lambda: seen.append(1),
+    )
+    assert [f.case_id for f in failures] == ["task_00009999"]
+    assert "missing" in failures[0].message
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["task_00000001.png"]
+    assert len(seen) == 2

@@ -1,0 +1,68 @@
+"""Preset ``tiny``'s own steps: batches from memory, bfloat16, and the same result for a seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import pytest
+import torch
+
+from converters.files import read_json
+from tests.integration.training.discs import CLASS_VALUES, write_discs
+from training.folds import FoldSpec
+from training.nnunet.dataset import prepare
+from training.nnunet.trainer import LoopTrainer, make_trainer
+from training.nnunet.warped_batches import WarpedBatches
+from training.presets import TINY
+from training.splits import assign_folds
+from training.workspace import Workspace
+
+PRESET = dataclasses.replace(TINY, n_folds=2, max_image_side=64, max_patch_side=64)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace, cases = write_discs(tmp_path_factory.mktemp("tiny"), 6)
+    folds = assign_folds({}, [case.case_id for case in cases], 2)
+    prepare(workspace, cases, folds, class_values=CLASS_VALUES, n_channels=1, preset=PRESET)
+    return workspace
+
+
+def _losses(workspace: Workspace, steps: int, *, bfloat16: bool = True) -> list[float]:
+    preset = dataclasses.replace(PRESET, bfloat16=bfloat16)
+    trainer = _trainer(FoldSpec(str(workspace.root), 7, "r", 0, CLASS_VALUES, preset, seed=3))
+    batches, _ = trainer.get_dataloaders()
+    trainer.network.train()
+    return [float(trainer.train_step(next(batches))["loss"]) for _ in range(steps)]
+
+
+def _trainer(spec: FoldSpec) -> LoopTrainer:
+    torch.set_num_threads(1)
+    spec.fold_dir.mkdir(parents=True, exist_ok=True)
+    folder = spec.workspace.preprocessed_dataset
+    plans, dataset = read_json(folder / "plans.json"), read_json(folder / "dataset.json")
+    trainer = make_trainer(spec, plans, dataset, started=time.monotonic())
+    trainer.initialize()
+    return trainer
+
+
+def test_the_same_seed_gives_the_same_steps(workspace: Workspace) -> None:
+    assert _losses(workspace, 4) == _losses(workspace, 4)
+
+
+def test_it_learns_in_either_number_format(workspace: Workspace) -> None:
+    for bfloat16 in (True, False):
+        losses = _losses(workspace, 25, bfloat16=bfloat16)
+        assert sum(losses[-5:]) / 5 < losses[0] - 0.3
+
+
+def test_held_out_batches_are_not_varied(workspace: Workspace) -> None:
+    spec = FoldSpec(str(workspace.root), 7, "r", 0, CLASS_VALUES, PRESET)
+    trainer = _trainer(spec)
+    train, held_out = trainer.get_dataloaders()
+    assert isinstance(train, WarpedBatches)
+    splits = read_json(workspace.preprocessed_dataset / "splits_final.json")[0]
+    assert {key for _ in range(10) for key in next(held_out)["keys"]} <= set(splits["val"])
+    assert {key for _ in range(10) for key in next(train)["keys"]} <= set(splits["train"])
+    assert trainer.batch_size == 4 * 128 * 128 // (64 * 64)

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from converters.files import write_json
+from domain.errors import PredictionError
+from training.archive.export import dataset_name_of, write_archive
+from training.presets import TINY
+from training.versions import VersionInfo, remove_weights, write_version
+from training.workspace import Workspace
+
+ROOT = "Dataset501_Carotid/nnUNetTrainer__nnUNetResEncUNetMPlans__2d"
+
+
+def _version(root: Path, folds: tuple[int, ...] = (0, 2), n_folds: int = 3) -> Path:
+    info = VersionInfo("v", ("lumen", "ignore"), 1, TINY, folds, {})
+
+    def fill(folder: Path) -> None:
+        write_json(folder / "plans.json", {"plans_name": "nnUNetResEncUNetMPlans"})
+        labels = {"background": 0, "1_lumen": 1, "2_ignore": 2}
+        write_json(folder / "dataset.json", {"labels": labels, "file_ending": ".png"})
+        write_json(folder / "dataset_fingerprint.json", {})
+        for fold in folds:
+            write_json(folder / f"fold_{fold}" / "checkpoint_final.pth", fold)
+            scores = {"lumen": 0.8, "ignore": 0.6}
+            result = {"dice_per_class": scores, "dice_per_case": {"task_1": scores}}
+            write_json(folder / f"fold_{fold}" / "result.json", result)
+
+    return write_version(Workspace(root, 1), info, fill, manifest={"n_folds": n_folds})
+
+
+def _json(file: Path, name: str) -> Any:
+    with zipfile.ZipFile(file) as archive:
+        return json.loads(archive.read(f"{ROOT}/{name}"))
+
+
+def test_the_zip_has_the_names_nnunet_looks_for(tmp_path: Path) -> None:
+    file = tmp_path / "out" / "m.zip"
+    written = write_archive(_version(tmp_path), file, "Dataset501_Carotid")
+    with zipfile.ZipFile(file) as archive:
+        names = sorted(name.removeprefix(f"{ROOT}/") for name in archive.namelist())
+    assert names == [
+        "dataset.json",
+        "dataset_fingerprint.json",
+        "fold_0/checkpoint_final.pth",
+        "fold_0/validation/summary.json",
+        "fold_2/checkpoint_final.pth",
+        "fold_2/validation/summary.json",
+        "plans.json",
+    ]
+    # Its own names; but 'ignore' would mean something else to nnU-Net.
+    assert _json(file, "dataset.json")["labels"] == {"background": 0, "lumen": 1, "2_ignore": 2}
+    summary = _json(file, "fold_2/validation/summary.json")
+    assert summary["mean"] == {"1": {"Dice": 0.8}, "2": {"Dice": 0.6}}
+    assert summary["foreground_mean"]["Dice"] == pytest.approx(0.7)
+    install, predict = written.commands
+    assert install.endswith(str(file))
+    assert "-d Dataset501_Carotid -p nnUNetResEncUNetMPlans -c 2d -f 0 2" in predict
+
+
+def test_a_network_trained_on_everything_is_called_all(tmp_path: Path) -> None:
+    written = write_archive(_version(tmp_path, (0,), 1), tmp_path / "m.zip", "Dataset501_Carotid")
+    assert written.folds == ("all",)
+
+
+def test_a_pruned_version_and_a_wrong_name_are_refused(tmp_path: Path) -> None:
+    folder = _version(tmp_path)
+    with pytest.raises(ValueError, match="'Carotid'"):
+        write_archive(folder, tmp_path / "m.zip", "Carotid")
+    assert remove_weights(folder) > 0
+    with pytest.raises(PredictionError, match="was pruned"):
+        write_archive(folder, tmp_path / "m.zip", "Dataset501_Carotid")
+    assert not (tmp_path / "m.zip").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "title", "name"),
+    [
+        (7, "Carotid", "Dataset007_Carotid"),
+        (999, "a b/c", "Dataset999_a_b_c"),
+        (1000, "", "Dataset001_nnloop"),
+        (12, "Gefäß", "Dataset012_Gef"),
+    ],
+)
+def test_names_of_data_sets(number: int, title: str, name: str) -> None:
+    assert dataset_name_of(number, title) == name
+
+
+def test_the_postprocessing_lies_where_nnunet_looks_for_it(tmp_path: Path) -> None:
+    folder = _version(tmp_path)
+    for name in ("postprocessing.json", "postprocessing.pkl"):
+        (folder / name).write_text(name)
+    write_archive(folder, tmp_path / "m.zip", "Dataset501_Carotid")
+    with zipfile.ZipFile(tmp_path / "m.zip") as archive:
+        for name in ("postprocessing.json", "postprocessing.pkl"):
+            stored = archive.read(f"{ROOT}/crossval_results_folds_0_2/{name}")
+            assert stored.decode() == name

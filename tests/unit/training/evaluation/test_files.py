@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from converters.exports.nifti import nifti_bytes
+from domain.errors import FileFormatError
+from training.evaluation.files import measure_pairs, paint
+from training.evaluation.pairs import Pair, find_pairs
+
+
+def label_map(shift: int = 0, value: int = 1) -> np.ndarray:
+    array = np.zeros((40, 50), np.uint8)
+    array[10:20, 10 + shift : 20 + shift] = value
+    return array
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    predictions, reference = tmp_path / "predictions", tmp_path / "reference"
+    for folder in (predictions, reference):
+        folder.mkdir()
+    return predictions, reference
+
+
+def write(path: Path, array: np.ndarray) -> None:
+    if path.name.endswith(".nii.gz"):
+        path.write_bytes(nifti_bytes(array, (0.5, 0.25)))
+    else:
+        assert cv2.imwrite(str(path), array)
+
+
+def test_files_are_matched_by_name_and_strays_are_named(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    predictions, reference = folders
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a.png", "b.nii.gz", "only.png"):
+        write(predictions / name, label_map())
+    for name in ("a.tif", "b.png", "lost.bmp", "a.png"):
+        write(reference / name, label_map())
+    (predictions / "summary.json").write_text("{}")
+    for name in ("a_0000.png", "a_0001.png"):
+        write(images / name, label_map())
+    pairs, problems = find_pairs(predictions, reference, images)
+    assert [(p.case_id, p.image and p.image.name) for p in pairs] == [
+        ("a", "a_0000.png"),
+        ("b", None),
+    ]
+    assert pairs[0].reference.name == "a.png"
+    assert {(p.case_id, p.reason) for p in problems} == {
+        ("a", "two_files"),
+        ("b", "image_missing"),
+        ("lost", "prediction_missing"),
+        ("only", "reference_missing"),
+    }
+
+
+def test_folders_without_label_maps_are_refused(folders: tuple[Path, Path]) -> None:
+    with pytest.raises(FileFormatError, match="no label maps"):
+        find_pairs(*folders)
+    with pytest.raises(FileFormatError, match="no folder"):
+        find_pairs(folders[0] / "nowhere", folders[1])
+
+
+def test_what_can_not_be_measured_is_a_problem(folders: tuple[Path, Path]) -> None:
+    predictions, reference = folders
+    for name in ("broken", "fine", "small", "strange", "deep"):
+        write(predictions / f"{name}.png", label_map())
+        write(reference / f"{name}.png", label_map())
+    write(reference / "small.png", label_map()[:-1])
+    write(predictions / "strange.png", label_map(value=7))
+    (reference / "broken.png").write_bytes(b"<html>")
+    write(predictions / "deep.png", label_map().astype(np.uint16) * 300)
+    pairs, _ = find_pairs(predictions, reference)
+    found = {p.case_id: m for p, m in zip(pairs, measure_pairs(pairs, {1: "x"}), strict=True)}
+    assert found["fine"].measures is not None and not found["fine"].problems
+    reasons = {name: [p.reason for p in one.problems] for name, one in found.items()}
+    assert reasons == {
+        "broken": ["unreadable"],
+        "deep": ["unreadable"],
+        "fine": [],
+        "small": ["sizes_differ"],
+        "strange": ["unknown_value"],
+    }
+    assert found["small"].measures is None
+    # An unknown value is background, and said to be.
+    assert found["strange"].measures is not None
+    assert found["strange"].measures.classes[0].dice == 0
+
+
+def test_spacing_comes_from_nifti_or_from_the_person(folders: tuple[Path, Path]) -> None:
+    predictions, reference = folders
+    write(predictions / "a.nii.gz", label_map(4))
+    write(reference / "a.nii.gz", label_map())
+    write(predictions / "b.png", label_map(4))
+    write(reference / "b.png", label_map())
+    pairs, _ = find_pairs(predictions, reference)
+
+    def distances(spacing_mm: tuple[float, float] | None) -> list[tuple[float | None, str]]:
+        found = [m.measures for m in measure_pairs(pairs, {1: "x"}, spacing_mm=spacing_mm)]
+        return [(one.classes[0].hausdorff95, one.unit) for one in found if one is not None]
+
+    assert distances(None) == [(4 * 0.25, "mm"), (4.0, "px")]
+    assert distances((9.0, 2.0)) == [(8.0, "mm"), (8.0, "mm")]
+
+
+def test_another_grid_is_another_image(folders: tuple[Path, Path]) -> None:
+    predictions, reference = folders
+    write(reference / "a.nii.gz", label_map())
+    (predictions / "a.nii.gz").write_bytes(nifti_bytes(label_map(), (0.5, 0.5)))
+    pairs, _ = find_pairs(predictions, reference)
+    (found,) = measure_pairs(pairs, {1: "x"})
+    assert found.measures is None
+    assert found.problems[0].reason == "axes_differ"
+
+
+def test_a_pool_finds_the_same_in_the_same_order(folders: tuple[Path, Path]) -> None:
+    predictions, reference = folders
+    for i in range(12):
+        write(predictions / f"{i:02d}.png", label_map(i))
+        write(reference / f"{i:02d}.png", label_map())
+    pairs, _ = find_pairs(predictions, reference)
+    seen: list[int] = []
+    alone = list(measure_pairs(pairs, {1: "x"}))
+    pooled = measure_pairs(
+        pairs, {1: "x"}, workers=2, pool_after_s=0, on_case=lambda: seen.append(1)
+    )
+    assert list(pooled) == alone
+    assert len(seen) == 12
+
+
+def test_paint() -> None:
+    array = np.array([[0, 3, 5, 9]], np.uint8)
+    painted, unknown = paint(array, [5, 3])
+    assert painted.tolist() == [[0, 1, 2, 0]]
+    assert unknown == [9]
+    white = np.array([[0, 255]], np.uint8)
+    assert paint(white, [1])[0].tolist() == [[0, 1]]
+    assert paint(white, [1, 255])[0].tolist() == [[0, 2]]
+
+
+def test_a_pair_is_read_only_when_needed() -> None:
+    missing = Pair("x", Path("/nowhere/a.png"), Path("/nowhere/b.png"))
+    (found,) = measure_pairs([missing], {1: "x"})
+    assert found.problems[0].reason == "unreadable"

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from domain.errors import ImageError, PredictionError
+from training.nnunet.inference.stream import _AHEAD, predict_stream
+from training.nnunet.predictor import FoldPredictor
+
+
+@pytest.fixture(scope="module", params=["torch", "openvino"])
+def predictor(request: pytest.FixtureRequest, version_dir: Path) -> FoldPredictor:
+    made = FoldPredictor.load(version_dir, engine=request.param)
+    made.predict(_image(0))
+    assert made.engine == request.param
+    return made
+
+
+def _image(number: int) -> np.ndarray:
+    size = (40, 36) if number % 3 else (33, 70)
+    return np.random.default_rng(number).integers(0, 255, size, np.uint8)
+
+
+def test_a_stream_is_predict_item_by_item(predictor: FoldPredictor) -> None:
+    found = list(predictor.predict_stream(range(7), _image))
+    assert [item for item, _ in found] == list(range(7))
+    for item, future in found:
+        np.testing.assert_array_equal(future.result(), predictor.predict(_image(item)))
+
+
+def test_images_share_calls_when_the_engine_says_so(predictor: FoldPredictor) -> None:
+    calls: list[int] = []
+    engine = predictor._model.engine
+
+    class Sharing:
+        name, n_bytes, batch_images = "sharing", 0, 4
+
+        def start(self, images, folds, tiling):  # type: ignore[no-untyped-def]
+            calls.append(len(images))
+            time.sleep(0.1)  # the next ones are loaded meanwhile
+            return engine.start(images, folds, tiling)
+
+    model = dataclasses.replace(predictor._model, engine=Sharing())
+    numbers = [1, 2, 4, 5, 7, 3, 8, 10]  # the sixth has another size
+    found = list(predict_stream(model, predictor._tiling, numbers, _image))
+    assert [item for item, _ in found] == numbers
+    assert sum(calls) == 8
+    assert max(calls) > 1
+    for item, future in found:
+        expected = predictor.predict(_image(item))
+        np.testing.assert_allclose(future.result(), expected, atol=1e-5)
+
+
+def test_an_image_that_fails_does_not_stop_the_others(predictor: FoldPredictor) -> None:
+    def load(number: int) -> np.ndarray:
+        if number == 1:
+            raise ImageError(1, "image_missing", "gone.")
+        return np.zeros((4, 4)) if number == 2 else _image(number)
+
+    found = dict(predictor.predict_stream(range(4), load))
+    with pytest.raises(ImageError, match=r"Task 1: gone\."):
+        found[1].result()
+    with pytest.raises(PredictionError, match="float64"):
+        found[2].result()
+    assert found[0].result().shape == (2, 3, 33, 70)
+    assert found[3].result().shape == (2, 3, 33, 70)
+
+
+def test_images_are_loaded_ahead_in_another_thread_but_not_all_at_once(
+    predictor: FoldPredictor,
+) -> None:
+    loaded: list[int] = []
+    threads: set[int] = set()
+    is_ahead = threading.Event()
+
+    def load(number: int) -> np.ndarray:
+        loaded.append(number)
+        threads.add(threading.get_ident())
+        if len(loaded) > 2:
+            is_ahead.set()
+        return _image(number)
+
+    stream = predictor.predict_stream(iter(range(100)), load)
+    assert next(stream)[0] == 0
+    assert is_ahead.wait(10)  # while the first is looked at, others are loaded
+    assert threads.isdisjoint({threading.get_ident()})
+    assert len(threads) == 1
+    time.sleep(0.2)
+    assert len(loaded) <= _AHEAD + 4
+    stream.close()
+    before = len(loaded)
+    time.sleep(0.05)
+    assert len(loaded) <= before + 1
+
+
+def test_an_empty_pool_yields_nothing(predictor: FoldPredictor) -> None:
+    assert list(predictor.predict_stream([], _image)) == []
+
+
+def test_items_that_fail_to_come_raise(predictor: FoldPredictor) -> None:
+    def items() -> Iterator[int]:
+        yield 0
+        raise OSError("the store is gone")
+
+    with pytest.raises(OSError, match="the store is gone"):
+        list(predictor.predict_stream(items(), _image))

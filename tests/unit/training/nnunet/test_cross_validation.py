@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nnunetv2.evaluation import evaluate_predictions
+from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
+from nnunetv2.postprocessing.remove_connected_components import load_postprocess_save
+
+from converters.images import write_png
+from tests.unit.training.nnunet.spurious import CLASSES, write_run
+from training.nnunet.cross_validation import find_postprocessing
+from training.nnunet.postprocessing import apply_postprocessing
+from training.postprocessing import KEEP_LARGEST, KeepLargest, read_postprocessing
+from training.workspace import Workspace
+
+
+def test_spurious_parts_of_one_class_are_found(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, 7)
+    write_run(workspace, 1, with_spurious=True)
+    beats: list[int] = []
+    found = find_postprocessing(workspace, 1, (0, 1), CLASSES, beat=lambda: beats.append(1))
+    assert found.steps == (KeepLargest((1,)),)
+    perfect = {"disc": 1.0, "square": 1.0}
+    assert found.dice_per_case == {f"task_{i}": perfect for i in range(4)}
+    assert len(beats) >= 4
+    assert evaluate_predictions.multiprocessing is multiprocessing
+    assert not [p for p in workspace.run_dir(1).iterdir() if p.name.startswith(".")]
+    # A second call, after an interruption, finds the same.
+    assert find_postprocessing(workspace, 1, (0, 1), CLASSES) == found
+
+
+def test_nothing_is_done_where_nothing_helps(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, 7)
+    write_run(workspace, 1, with_spurious=False)
+    found = find_postprocessing(workspace, 1, (0, 1), CLASSES)
+    assert found.steps == ()
+    assert read_postprocessing(workspace.run_dir(1)) == ()
+
+
+def test_the_steps_do_what_nnunet_does_with_its_own_file(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    label_map = (rng.random((60, 50)) < 0.5).astype(np.uint8) * rng.integers(
+        1, 4, (60, 50), np.uint8
+    )
+    steps = (KeepLargest((1, 2, 3)), KeepLargest((2,)))
+    write_png(tmp_path / "in.png", label_map)
+    from nnunetv2.postprocessing import remove_connected_components as nnunet
+
+    function = getattr(nnunet, KEEP_LARGEST)
+    kwargs = [{"labels_or_regions": [1, 2, 3]}, {"labels_or_regions": 2}]
+    load_postprocess_save(
+        str(tmp_path / "in.png"),
+        str(tmp_path / "out.png"),
+        NaturalImage2DIO(),
+        [function, function],
+        kwargs,
+    )
+    theirs = NaturalImage2DIO().read_seg(str(tmp_path / "out.png"))[0][0, 0]
+    ours = apply_postprocessing(label_map, steps)
+    assert ours.dtype == np.uint8
+    np.testing.assert_array_equal(ours, theirs)
+    assert (ours != label_map).any()
+
+
+def test_a_beat_that_raises_ends_the_search_and_leaves_nothing(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, 7)
+    write_run(workspace, 1, with_spurious=True)
+
+    def stop() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        find_postprocessing(workspace, 1, (0, 1), CLASSES, beat=stop)
+    assert {p.name for p in workspace.run_dir(1).iterdir()} == {"fold_0", "fold_1"}
+    assert evaluate_predictions.multiprocessing is multiprocessing

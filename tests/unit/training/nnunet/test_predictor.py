@@ -1,0 +1,113 @@
+"""What the predictor takes and refuses; its numbers are compared in tests/integration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from converters.files import write_json
+from domain.errors import PredictionError
+from tests.unit.training.nnunet.inference.versions import dataset, plans, write_version
+from training.nnunet import predictor as predictor_module
+from training.nnunet.inference.warm import WarmModels
+from training.nnunet.predictor import FoldPredictor, load_cached
+
+
+@pytest.fixture(scope="module")
+def version_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_version(tmp_path_factory.mktemp("version"))
+
+
+@pytest.fixture(autouse=True)
+def _cold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predictor_module, "_warm", WarmModels(2, 2**30))
+
+
+def _image() -> np.ndarray:
+    return np.random.default_rng(2).integers(0, 255, (50, 41), np.uint8)
+
+
+def test_openvino_gives_torchs_probabilities(version_dir: Path) -> None:
+    reference = FoldPredictor.load(version_dir, engine="torch")
+    quick = FoldPredictor.load(version_dir, engine="openvino")
+    expected, found = reference.predict(_image()), quick.predict(_image())
+    assert (reference.engine, quick.engine) == ("torch", "openvino")
+    assert expected.shape == (2, 3, 50, 41)
+    np.testing.assert_allclose(expected.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert np.abs(expected[0] - expected[1]).max() > 0.1  # the folds differ
+    single = quick.predict_single_fold(_image(), 1)
+    np.testing.assert_array_equal(single, found[1])
+    with pytest.raises(PredictionError, match="Fold 7 is not loaded"):
+        quick.predict_single_fold(_image(), 7)
+
+
+@pytest.mark.parametrize("trained_along", [None, (1,), (0, 1)])
+def test_images_are_mirrored_along_the_axes_of_the_training(
+    tmp_path: Path, trained_along: tuple[int, ...] | None
+) -> None:
+    folder = write_version(tmp_path, folds=(0,), mirror_axes=trained_along)
+    predictor = FoldPredictor.load(folder, engine="torch", mirroring=True, tile_step=1.0)
+    image = np.random.default_rng(2).integers(0, 255, (32, 32), np.uint8)
+    expected = predictor.predict(image)
+    # Mirroring an image mirrors its prediction along these axes, and along no others.
+    for axis in (0, 1):
+        back = np.flip(predictor.predict(np.flip(image, axis).copy()), axis + 2)
+        is_equal = np.allclose(back, expected, atol=1e-4)
+        assert is_equal == (axis in (trained_along or ()))
+    plain = FoldPredictor.load(folder, engine="torch", mirroring=False, tile_step=1.0)
+    is_plain = np.allclose(plain.predict(image), expected, atol=1e-6)
+    assert is_plain == (trained_along is None)
+
+
+def test_settings_replace_the_presets_and_share_warm_networks(version_dir: Path) -> None:
+    default = load_cached(version_dir, engine="torch")
+    plain = load_cached(version_dir, engine="torch", mirroring=False, tile_step=1.0)
+    assert default._model is plain._model
+    assert (default._tiling.step, len(default._tiling.mirrorings)) == (0.5, 4)
+    assert (plain._tiling.step, len(plain._tiling.mirrorings)) == (1.0, 1)
+    assert load_cached(version_dir, engine="openvino")._model is not default._model
+
+
+def test_warm_networks_are_bounded_in_number_and_bytes(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in "abc"]
+    for folder in folders:
+        folder.mkdir()
+        write_version(folder, folds=(0,))
+    first = load_cached(folders[0], engine="torch")._model
+    assert load_cached(folders[0], engine="torch")._model is first
+    for folder in folders[1:]:
+        load_cached(folder, engine="torch")
+    assert load_cached(folders[0], engine="torch")._model is not first
+    load_cached(folders[1], engine="torch", max_bytes=1)
+    assert len(predictor_module._warm) == 1
+
+
+def test_class_unions_are_refused(tmp_path: Path) -> None:
+    unions = {**dataset(whole=[1, 2], core=2), "regions_class_order": [1, 2]}
+    folder = write_version(tmp_path, folds=(0,), dataset_json=unions)
+    with pytest.raises(PredictionError, match="unions of classes") as caught:
+        FoldPredictor.load(folder)
+    assert "one integer per class" in caught.value.remedy
+
+
+def test_a_version_without_2d_is_refused(tmp_path: Path) -> None:
+    folder = write_version(tmp_path, folds=(0,))
+    only_3d = plans()
+    only_3d["configurations"]["3d_fullres"] = only_3d["configurations"].pop("2d")
+    write_json(folder / "plans.json", only_3d)
+    with pytest.raises(PredictionError, match="no configuration '2d', only 3d_fullres"):
+        FoldPredictor.load(folder)
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    folder = write_version(tmp_path, folds=(0,))
+    torch.save({"network_weights": {}}, folder / "fold_0" / "checkpoint_final.pth")
+    with pytest.raises(PredictionError, match="can't be loaded"):
+        FoldPredictor.load(folder)
+    (folder / "fold_0" / "checkpoint_final.pth").unlink()
+    with pytest.raises(PredictionError, match="can't be loaded"):
+        FoldPredictor.load(folder)

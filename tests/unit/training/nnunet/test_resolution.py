@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training.nnunet.resolution import MIN_KEPT, coarsest_side, kept_dice
+
+LabelMap = npt.NDArray[np.uint8]
+
+
+def _disc(side: int, radius: float, value: int = 1) -> LabelMap:
+    y, x = np.mgrid[:side, :side] + 0.5
+    inside = np.hypot(y - side / 2, x - side / 2) < radius
+    return np.where(inside, value, 0).astype(np.uint8)
+
+
+def _line(side: int, width: int) -> LabelMap:
+    label_map = np.zeros((side, side), np.uint8)
+    # Slanted, so that no grid of coarse pixels fits it by chance.
+    for row in range(side):
+        start = side // 4 + row // 3
+        label_map[row, start : start + width] = 1
+    return label_map
+
+
+def test_at_full_size_everything_is_kept() -> None:
+    assert kept_dice(_disc(60, 9), 1.0) == pytest.approx([1.0])
+
+
+def test_each_class_present_has_its_own_figure() -> None:
+    both = np.maximum(_disc(200, 80), 3 * (_line(200, 2) & _disc(200, 80)))
+    large, thin = kept_dice(both, 0.25)
+    assert large > thin
+
+
+def test_large_shapes_allow_a_small_size_and_thin_ones_do_not() -> None:
+    assert coarsest_side([_disc(512, 100)], 512, 128) == 128
+    assert coarsest_side([_line(512, 3)], 512, 128) > 256
+
+
+def test_maps_without_foreground_do_not_count() -> None:
+    empty = np.zeros((512, 512), np.uint8)
+    assert coarsest_side([empty, _disc(512, 100)], 512, 128) == 128
+    assert coarsest_side([empty], 512, 128) == 512
+
+
+def test_small_images_stay_as_they_are() -> None:
+    assert coarsest_side([_disc(100, 30)], 100, 128) == 100
+
+
+@given(radius=st.floats(4, 90), low=st.sampled_from([64, 128]))
+def test_the_answer_keeps_the_shapes(radius: float, low: int) -> None:
+    label_map = _disc(200, radius)
+    side = coarsest_side([label_map], 200, low)
+    assert side == 200 or (side - low) % 32 == 0
+    assert kept_dice(label_map, side / 200).mean() >= MIN_KEPT

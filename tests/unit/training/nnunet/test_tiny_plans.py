@@ -1,0 +1,45 @@
+"""What preset ``tiny`` makes of nnU-Net's plans."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converters.files import read_json
+from training.cases import write_case
+from training.nnunet.dataset import prepare
+from training.presets import TINY, Preset
+from training.workspace import Workspace
+
+SIDE = 320
+
+
+def _plan(root: Path, preset: Preset, *, thin: bool) -> dict[str, Any]:
+    workspace, cases = Workspace(root, 1), []
+    y, x = np.mgrid[:SIDE, :SIDE]
+    for i in range(2):
+        image = np.random.default_rng(i).integers(1, 255, (SIDE, SIDE)).astype(np.uint8)
+        shape = abs(y - x / 3 - 60 * i - 40) < 1.5 if thin else np.hypot(y - 160, x - 160) < 90 - i
+        label_map = np.where(shape, 1, 0).astype(np.uint8)
+        cases.append(write_case(workspace, f"task_{i}", image, label_map, n_channels=1))
+    folds = {case.case_id: i for i, case in enumerate(cases)}
+    prepare(workspace, cases, folds, class_values=("a",), n_channels=1, preset=preset)
+    plans = read_json(workspace.preprocessed_dataset / "plans.json")
+    configuration: dict[str, Any] = plans["configurations"]["2d"]
+    return configuration
+
+
+def test_large_shapes_are_trained_on_small_images_in_larger_batches(tmp_path: Path) -> None:
+    configuration = _plan(tmp_path, TINY, thin=False)
+    assert configuration["spacing"] == [2.5, 2.5]
+    assert configuration["patch_size"] == [128, 128]
+    assert configuration["batch_size"] == 4
+
+
+def test_thin_shapes_keep_more_pixels(tmp_path: Path) -> None:
+    configuration = _plan(tmp_path, TINY, thin=True)
+    assert configuration["spacing"] == [1.25, 1.25]
+    assert configuration["patch_size"] == [256, 256]
+    assert configuration["batch_size"] == 2

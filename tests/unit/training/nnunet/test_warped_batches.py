@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from training.nnunet import warped_batches
+from training.nnunet.augmentation import Augmentation
+from training.nnunet.warped_batches import WarpedBatches
+
+SCALES = [[1.0, 1.0], [0.5, 0.5], [0.25, 0.25]]
+
+
+class _Arrays:
+    """As much of nnU-Net's dataset as is read: arrays in memory."""
+
+    def __init__(self, shape: tuple[int, int] = (48, 80), n: int = 3) -> None:
+        self.identifiers = [f"case_{i}" for i in range(n)]
+        self.reads: Counter[str] = Counter()
+        self._shape = shape
+
+    def load_case(self, case_id: str) -> tuple[Any, Any, None, dict[str, Any]]:
+        self.reads[case_id] += 1
+        rng = np.random.default_rng(int(case_id[-1]))
+        data = rng.standard_normal((2, 1, *self._shape)).astype(np.float32)
+        labels = np.full((1, 1, *self._shape), -1, np.int8)
+        labels[0, 0, 4:-4, 4:-4] = 0
+        labels[0, 0, 10:20, 60:70] = 1
+        return data, labels, None, {}
+
+
+def _batches(dataset: _Arrays | None = None, **changes: Any) -> WarpedBatches:
+    arguments: dict[str, Any] = {
+        "batch_size": 4,
+        "patch": (32, 64),
+        "scales": SCALES,
+        "augmentation": Augmentation(),
+        "oversample_foreground": 0.5,
+        "seed": 7,
+    }
+    return WarpedBatches(dataset or _Arrays(), **{**arguments, **changes})
+
+
+def test_batches_have_the_form_of_nnunets_loader() -> None:
+    batch = next(_batches())
+    assert batch["data"].shape == (4, 2, 32, 64)
+    assert batch["data"].dtype == torch.float32
+    assert [tuple(t.shape) for t in batch["target"]] == [
+        (4, 1, 32, 64),
+        (4, 1, 16, 32),
+        (4, 1, 8, 16),
+    ]
+    assert all(t.dtype == torch.int16 and t.min() >= 0 for t in batch["target"])
+    assert len(batch["keys"]) == 4
+
+
+def test_without_deep_supervision_the_target_is_one_tensor() -> None:
+    assert next(_batches(scales=None))["target"].shape == (4, 1, 32, 64)
+
+
+def test_the_same_seed_gives_the_same_batches() -> None:
+    one, same, other = _batches(), _batches(), _batches(seed=8)
+    for _ in range(3):
+        first, second, third = next(one), next(same), next(other)
+        assert torch.equal(first["data"], second["data"])
+        assert torch.equal(first["target"][0], second["target"][0])
+        assert not torch.equal(first["data"], third["data"])
+
+
+def test_without_augmentation_a_patch_is_cut_out_unchanged() -> None:
+    dataset = _Arrays(shape=(32, 64), n=1)
+    batch = next(_batches(dataset, augmentation=None, batch_size=1))
+    data, labels, _, _ = dataset.load_case("case_0")
+    np.testing.assert_array_equal(batch["data"][0].numpy(), data[:, 0])
+    np.testing.assert_array_equal(batch["target"][0][0, 0].numpy(), np.maximum(labels[0, 0], 0))
+
+
+def test_small_images_are_centred_in_the_patch() -> None:
+    dataset = _Arrays(shape=(30, 72), n=1)
+    labels = next(_batches(dataset, augmentation=None, batch_size=1, patch=(64, 96)))["target"][0]
+    rows, columns = np.nonzero(labels[0, 0].numpy())
+    assert (rows.min(), columns.min()) == (17 + 10, 12 + 60)
+
+
+@pytest.mark.parametrize(("share", "always"), [(1.0, True), (0.0, False)])
+def test_foreground_is_oversampled(share: float, always: bool) -> None:
+    dataset = _Arrays(shape=(200, 400), n=1)
+    batches = _batches(dataset, oversample_foreground=share, augmentation=None, batch_size=1)
+    seen = [bool((next(batches)["target"][0] == 1).any()) for _ in range(40)]
+    assert all(seen) == always
+
+
+def test_cases_are_read_once_while_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = _Arrays()
+    batches = _batches(dataset)
+    for _ in range(10):
+        next(batches)
+    assert set(dataset.reads.values()) == {1}
+    monkeypatch.setattr(warped_batches, "MAX_CACHE_BYTES", 0)
+    uncached = _Arrays()
+    batches = _batches(uncached)
+    for _ in range(10):
+        next(batches)
+    assert sum(uncached.reads.values()) == 40

@@ -1,0 +1,142 @@
+"""CaseMeasures: one predicted case against its reference, class by class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from domain.geometry import LabelMap
+from training.evaluation.dice import overlap
+from training.evaluation.surface import surface_distances
+
+Spacing = tuple[float, float]
+"""(vertical, horizontal) size of a pixel in millimetres."""
+
+
+class Presence(StrEnum):
+    """Which of the two label maps of a case has the class.
+
+    Distances exist for BOTH only: they are infinite for MISSED and INVENTED, undefined for NEITHER.
+    """
+
+    BOTH = "both"
+    NEITHER = "neither"
+    MISSED = "missed"
+    INVENTED = "invented"
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMeasures:
+    """One class of one case.
+
+    Attributes:
+        class_value: Its name.
+        presence: MISSED is in the reference only, INVENTED in the prediction only.
+        dice: In [0, 1]; 1 for NEITHER, 0 for MISSED and INVENTED.
+        iou: As ``dice``.
+        hausdorff95: In the case's unit; None where it is infinite or undefined.
+        mean_surface_distance: The same.
+        reference_px: Area in pixels.
+        predicted_px: Area in pixels.
+    """
+
+    class_value: str
+    presence: Presence
+    dice: float
+    iou: float
+    hausdorff95: float | None
+    mean_surface_distance: float | None
+    reference_px: int
+    predicted_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class CaseMeasures:
+    """One case; ``spacing_mm`` is None where it is unknown and distances are in pixels."""
+
+    case_id: str
+    spacing_mm: Spacing | None
+    classes: tuple[ClassMeasures, ...]
+
+    @property
+    def unit(self) -> str:
+        """Of its distances: ``mm`` or ``px``."""
+        return "px" if self.spacing_mm is None else "mm"
+
+    @property
+    def mean_dice(self) -> float:
+        """Mean over the classes, in [0, 1]."""
+        return float(np.mean([one.dice for one in self.classes]))
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean over the classes, in [0, 1]."""
+        return float(np.mean([one.iou for one in self.classes]))
+
+    @property
+    def rank_key(self) -> tuple[float, float, str]:
+        """Sorts the worst case first: lowest mean Dice, then largest HD95, then by name."""
+        distances = [
+            one.hausdorff95 if one.hausdorff95 is not None else float("inf")
+            for one in self.classes
+            if one.presence is not Presence.NEITHER
+        ]
+        return self.mean_dice, -max(distances, default=0.0), self.case_id
+
+
+def measure_case(
+    case_id: str,
+    predicted: LabelMap,
+    reference: LabelMap,
+    class_values: Sequence[str],
+    spacing_mm: Spacing | None = None,
+) -> CaseMeasures:
+    """Dice, IoU, HD95 and mean surface distance of every class of a case.
+
+    Args:
+        case_id: Names it.
+        predicted: (height, width) integers, 0 = background, k = the k-th of ``class_values``.
+        reference: The same shape and meaning.
+        class_values: One or more names in integer order, background left out.
+        spacing_mm: Of both; None gives distances in pixels.
+
+    Raises:
+        ValueError: The shapes differ, or there is no class.
+    """
+    if predicted.shape != reference.shape:
+        raise ValueError(f"label maps differ in shape: {predicted.shape} and {reference.shape}")
+    if not class_values:
+        raise ValueError("measure_case needs at least one class")
+    measures = []
+    for index, value in enumerate(class_values, start=1):
+        in_predicted, in_reference = predicted == index, reference == index
+        shared = overlap(in_predicted, in_reference)
+        presence = _presence(shared.predicted_px, shared.reference_px)
+        hausdorff95 = mean = None
+        if presence is Presence.BOTH:
+            distances = surface_distances(in_predicted, in_reference, spacing_mm or (1.0, 1.0))
+            hausdorff95, mean = distances.hausdorff95, distances.mean
+        measures.append(
+            ClassMeasures(
+                class_value=value,
+                presence=presence,
+                dice=shared.dice,
+                iou=shared.iou,
+                hausdorff95=hausdorff95,
+                mean_surface_distance=mean,
+                reference_px=shared.reference_px,
+                predicted_px=shared.predicted_px,
+            )
+        )
+    return CaseMeasures(case_id, spacing_mm, tuple(measures))
+
+
+def _presence(predicted_px: int, reference_px: int) -> Presence:
+    if predicted_px and reference_px:
+        return Presence.BOTH
+    if reference_px:
+        return Presence.MISSED
+    return Presence.INVENTED if predicted_px else Presence.NEITHER

@@ -1,0 +1,195 @@
+"""Measures pairs of files: in this process while that is quick, then in a pool."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from converters.label_map_files import WHITE, StoredLabelMap, read_label_map
+from domain.errors import FileFormatError, StackError
+from domain.geometry import LabelMap
+from training.evaluation.case import CaseMeasures, Spacing, measure_case
+from training.evaluation.pairs import Pair
+from training.evaluation.summary import Problem
+
+POOL_AFTER_S = 4.0
+"""Seconds of measuring in this process before a pool may take over: starting one costs about half
+of it, and 512 x 512 pixels of two classes take 10 ms."""
+
+_WAITING_PER_WORKER = 4
+"""Cases handed out ahead, so that no worker waits, and no list of a million futures is kept."""
+
+_SAME_AXES = 1e-3
+"""Relative difference up to which two NIfTI files count as one grid (they hold float32)."""
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What came of one pair: its measures, unless a problem forbade them."""
+
+    measures: CaseMeasures | None
+    problems: tuple[Problem, ...] = ()
+
+
+def default_workers() -> int:
+    """The CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def class_names_from_values(pairs: Sequence[Pair], workers: int) -> dict[int, str]:
+    """``class_1``, ``class_2``, ... for the integers that occur; reads every file once more."""
+    values: set[int] = set()
+    for found in _mapped(_values, pairs, workers, POOL_AFTER_S):
+        values |= found
+    if values == {WHITE}:
+        values = {1}
+    return {value: f"class_{value}" for value in sorted(values)}
+
+
+def measure_pairs(
+    pairs: Sequence[Pair],
+    class_names: Mapping[int, str],
+    *,
+    spacing_mm: Spacing | None = None,
+    workers: int = 1,
+    on_case: Callable[[], None] = lambda: None,
+    pool_after_s: float = POOL_AFTER_S,
+) -> Iterator[Measured]:
+    """Measures every pair, in order; memory does not grow with their number.
+
+    Args:
+        pairs: The files.
+        class_names: Integer in the files -> class name; measures come in order of the integers.
+        spacing_mm: (vertical, horizontal); None takes what a NIfTI reference says, else pixels.
+        workers: Processes, at least 1.
+        on_case: Called after each pair.
+        pool_after_s: Seconds without a pool; the pool starts when more than that would be left.
+
+    Raises:
+        StackError: A process of the pool was ended from outside.
+    """
+    measure = partial(_measure, class_names=dict(class_names), spacing_mm=spacing_mm)
+    for measured in _mapped(measure, pairs, workers, pool_after_s):
+        on_case()
+        yield measured
+
+
+def paint(label_map: LabelMap, class_names: Iterable[int]) -> tuple[LabelMap, list[int]]:
+    """A file's integers as 1, 2, ... in order of ``class_names``, and those that are no class.
+
+    A map of nothing but 0 and 255 shows its first class in white.
+
+    Args:
+        label_map: (height, width) uint8.
+        class_names: The integers of the classes.
+    """
+    integers = sorted(class_names)
+    present = np.flatnonzero(np.bincount(label_map.ravel(), minlength=256)).tolist()
+    table: npt.NDArray[np.uint8] = np.zeros(256, dtype=np.uint8)
+    table[integers] = np.arange(1, len(integers) + 1)
+    if set(present) <= {0, WHITE} and WHITE not in integers:
+        table[WHITE] = 1
+        return table[label_map], []
+    return table[label_map], [v for v in present if v and v not in integers]
+
+
+def _measure(pair: Pair, *, class_names: dict[int, str], spacing_mm: Spacing | None) -> Measured:
+    try:
+        predicted, reference = read_label_map(pair.predicted), read_label_map(pair.reference)
+    except FileFormatError as error:
+        message = f"{error} {error.remedy}".strip()
+        return Measured(None, (Problem(pair.case_id, "unreadable", message),))
+    problem = _mismatch(pair.case_id, predicted, reference)
+    if problem is not None:
+        return Measured(None, (problem,))
+    problems = []
+    maps = []
+    for what, stored in (("prediction", predicted), ("reference", reference)):
+        label_map, unknown = paint(stored.label_map, class_names)
+        maps.append(label_map)
+        if unknown:
+            message = (
+                f"The {what} of {pair.case_id} holds {unknown}, which is no class: background."
+            )
+            problems.append(Problem(pair.case_id, "unknown_value", message))
+    measures = measure_case(
+        pair.case_id,
+        maps[0],
+        maps[1],
+        [class_names[integer] for integer in sorted(class_names)],
+        spacing_mm or reference.spacing_mm or predicted.spacing_mm,
+    )
+    return Measured(measures, tuple(problems))
+
+
+def _mismatch(case_id: str, predicted: StoredLabelMap, reference: StoredLabelMap) -> Problem | None:
+    sizes = predicted.label_map.shape, reference.label_map.shape
+    if sizes[0] != sizes[1]:
+        message = (
+            f"The prediction of {case_id} is {sizes[0][0]} x {sizes[0][1]} pixels, its reference "
+            f"{sizes[1][0]} x {sizes[1][1]} (height x width)."
+        )
+        return Problem(case_id, "sizes_differ", message)
+    if predicted.axes is None or reference.axes is None:
+        return None
+    scale = np.abs(reference.axes).max()
+    if np.allclose(predicted.axes, reference.axes, rtol=0, atol=_SAME_AXES * scale):
+        return None
+    message = f"Prediction and reference of {case_id} differ in the spacing or direction of axes."
+    return Problem(case_id, "axes_differ", message)
+
+
+def _values(pair: Pair) -> set[int]:
+    values: set[int] = set()
+    for path in (pair.predicted, pair.reference):
+        try:
+            values.update(np.unique(read_label_map(path).label_map).tolist())
+        except FileFormatError:
+            continue  # reported when the pair is measured
+    return values - {0}
+
+
+def _mapped(
+    function: Callable[[Pair], R], pairs: Sequence[Pair], workers: int, pool_after_s: float
+) -> Iterator[R]:
+    rest = iter(pairs)
+    started = time.monotonic()
+    for done, pair in enumerate(rest, start=1):
+        yield function(pair)
+        spent = time.monotonic() - started
+        if workers > 1 and min(spent, spent / done * (len(pairs) - done)) > pool_after_s:
+            yield from _pooled(function, rest, workers)
+
+
+def _pooled(function: Callable[[Pair], R], rest: Iterator[Pair], workers: int) -> Iterator[R]:
+    # Not forked: this process may hold threads and open connections.
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        waiting: deque[Future[R]] = deque(
+            pool.submit(function, pair) for pair in islice(rest, workers * _WAITING_PER_WORKER)
+        )
+        while waiting:
+            result = waiting.popleft().result()
+            waiting.extend(pool.submit(function, pair) for pair in islice(rest, 1))
+            yield result
+    except BrokenProcessPool as error:
+        raise StackError(
+            "A process that measured cases was ended from outside.",
+            remedy="If the machine ran out of memory, try again with --workers 1.",
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,157 @@
+"""nnU-Net's find_best_configuration over the finished folds of a run: its postprocessing."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nnunetv2.evaluation import evaluate_predictions
+from nnunetv2.evaluation.find_best_configuration import find_best_configuration
+from nnunetv2.postprocessing import remove_connected_components
+
+from converters.files import link_or_copy
+from training.cases import read_image
+from training.evaluation import named_dice
+from training.folds import VALIDATION
+from training.nnunet.environment import nnunet_roots
+from training.nnunet.named_plans import PLANS_NAME
+from training.nnunet.postprocessing import apply_postprocessing
+from training.postprocessing import KeepLargest, read_postprocessing
+from training.versions import CONFIGURATION, DATASET, PLANS, POSTPROCESSING, POSTPROCESSING_PKL
+from training.workspace import Workspace
+
+_TRAINER = "nnUNetTrainer"
+"""In the name of a folder only, whatever the trainer was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Postprocessing:
+    """What was found.
+
+    Attributes:
+        steps: In the order they are applied; none when nothing helped.
+        dice_per_case: Held-out case id -> class -> Dice after the steps.
+    """
+
+    steps: tuple[KeepLargest, ...]
+    dice_per_case: dict[str, dict[str, float]]
+
+
+def find_postprocessing(
+    workspace: Workspace,
+    run: str | int,
+    folds: Sequence[int],
+    class_values: Sequence[str],
+    *,
+    beat: Callable[[], None] = lambda: None,
+) -> Postprocessing:
+    """Lets nnU-Net decide on the held-out label maps of all folds.
+
+    A step is kept when it raises Dice over all cases and, the first one, lowers it for no class.
+    nnU-Net's own function decides, on a folder in its layout made of links; its pools, which take
+    longer to start than the work takes, are replaced by a loop. postprocessing.json and .pkl
+    are left in the run's folder, where ``package_version`` finds them. Can be repeated.
+
+    Args:
+        workspace: The project.
+        run: The run; its folds were trained with ``Preset.postprocess`` and hold cases out.
+        folds: At least 1.
+        class_values: Class names in integer order, background left out.
+        beat: Called for every label map; what it raises ends the call.
+    """
+    run_dir = workspace.run_dir(run)
+    with tempfile.TemporaryDirectory(dir=run_dir, prefix=".crossval-") as name:
+        root = Path(name)
+        case_ids = _lay_out(workspace, run, folds, root)
+        with (
+            nnunet_roots(root / "raw", root / "preprocessed", root / "results"),
+            contextlib.redirect_stdout(io.StringIO()),
+            warnings.catch_warnings(),
+            _without_pools(beat),
+        ):
+            # A class that no case shows has no mean.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            found = find_best_configuration(
+                workspace.dataset_name,
+                ({"plans": PLANS_NAME, "configuration": CONFIGURATION, "trainer": _TRAINER},),
+                allow_ensembling=False,
+                num_processes=1,
+                folds=tuple(folds),
+            )
+        pickled = Path(found["best_model_or_ensemble"]["postprocessing_file"])
+        for file in (POSTPROCESSING_PKL, POSTPROCESSING):
+            link_or_copy(pickled.with_name(file), run_dir / file)
+    steps = read_postprocessing(run_dir)
+    dice = {}
+    for fold, case_id in case_ids:
+        beat()
+        label_map = read_image(workspace.fold_dir(run, fold) / VALIDATION / f"{case_id}.png")
+        truth = read_image(workspace.label_png(case_id))
+        dice[case_id] = named_dice(apply_postprocessing(label_map, steps), truth, class_values)
+    return Postprocessing(steps, dice)
+
+
+def _lay_out(
+    workspace: Workspace, run: str | int, folds: Sequence[int], root: Path
+) -> list[tuple[int, str]]:
+    """Links what nnU-Net wants to find; returns fold and case id of every held-out label map."""
+    dataset = root / "preprocessed" / workspace.dataset_name
+    model = root / "results" / workspace.dataset_name
+    model /= f"{_TRAINER}__{PLANS_NAME}__{CONFIGURATION}"
+    first = workspace.fold_dir(run, folds[0])
+    for name in (PLANS, DATASET):
+        link_or_copy(first / name, model / name)
+    link_or_copy(first / PLANS, dataset / f"{PLANS_NAME}.json")
+    case_ids = []
+    for fold in folds:
+        for path in sorted((workspace.fold_dir(run, fold) / VALIDATION).glob("*.png")):
+            link_or_copy(path, model / f"fold_{fold}" / VALIDATION / path.name)
+            truth = workspace.label_png(path.stem)
+            link_or_copy(truth, dataset / "gt_segmentations" / path.name)
+            case_ids.append((fold, path.stem))
+    return case_ids
+
+
+class _Loop:
+    """Stands in for a multiprocessing context and its pool: calls one after the other."""
+
+    def __init__(self, beat: Callable[[], None]) -> None:
+        self._beat = beat
+
+    def get_context(self, _: str) -> _Loop:
+        return self
+
+    def Pool(self, _: int) -> _Loop:  # noqa: N802
+        return self
+
+    def __enter__(self) -> _Loop:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def starmap(self, function: Callable[..., Any], rows: Iterable[Sequence[Any]]) -> list[Any]:
+        results = []
+        for row in rows:
+            self._beat()
+            results.append(function(*row))
+        return results
+
+
+@contextlib.contextmanager
+def _without_pools(beat: Callable[[], None]) -> Iterator[None]:
+    modules: tuple[Any, ...] = (evaluate_predictions, remove_connected_components)
+    originals = [module.multiprocessing for module in modules]
+    for module in modules:
+        module.multiprocessing = _Loop(beat)
+    try:
+        yield
+    finally:
+        for module, original in zip(modules, originals, strict=True):
+            module.multiprocessing = original

@@ -1,0 +1,1 @@
+"""Prediction with a version's networks: pixels in, each fold's logits and probabilities out."""

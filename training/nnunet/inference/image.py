@@ -1,0 +1,196 @@
+"""ImagePreparation: an image as the network wants it, and its probabilities back at full size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from acvl_utils.cropping_and_padding.padding import pad_nd_image
+from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
+from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
+from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+
+from domain.errors import PredictionError, TrainingError
+from domain.prediction import FoldProbabilities
+from training.cases import with_channels
+
+SPACING = (999, 1, 1)
+"""What nnU-Net's reader of natural images says of every image."""
+
+Slices = tuple[slice, slice]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedImage:
+    """What goes into the networks, and what is needed to come back.
+
+    Attributes:
+        pixels: (channel, height, width) float32, normalized, resampled, padded to the patch.
+        inside: Rows and columns of ``pixels`` that are not padding.
+        crop: Rows and columns of the image that are not black border.
+        size_hw: (height, width) of the image in pixels.
+    """
+
+    pixels: npt.NDArray[np.float32]
+    inside: Slices
+    crop: Slices
+    size_hw: tuple[int, int]
+
+
+class ImagePreparation:
+    """nnU-Net's preprocessing without what is of no use for prediction.
+
+    nnU-Net looks the normalization up in its source tree, fills holes in a mask and resamples a
+    label map that is not there, for each image. Where the plans normalize within a mask, or name a
+    preprocessor of their own, nnU-Net's own code runs. Usable from several threads.
+    """
+
+    def __init__(
+        self, plans: PlansManager, configuration: ConfigurationManager, dataset: dict[str, Any]
+    ) -> None:
+        """Takes what nnU-Net's managers made of plans.json and dataset.json.
+
+        Raises:
+            PredictionError: The plans are for volumes whose slices lie along another axis.
+        """
+        if plans.transpose_forward[0] != 0:
+            raise PredictionError(
+                "The version was trained on volumes, its slices along another axis than the first "
+                f"(transpose_forward {plans.transpose_forward}).",
+                remedy="Use a version that was trained on images.",
+            )
+        self._plans, self._configuration, self._dataset = plans, configuration, dataset
+        self._is_transposed = list(plans.transpose_forward) == [0, 2, 1]
+        self._preprocessor = configuration.preprocessor_class(verbose=False)
+        self._patch_hw = tuple(int(side) for side in configuration.patch_size)
+        self.n_channels = len(dataset["channel_names"])
+        is_plain = type(self._preprocessor) is DefaultPreprocessor and not any(
+            configuration.use_mask_for_norm
+        )
+        self._normalizers = self._find_normalizers() if is_plain else None
+
+    def prepare(self, image: npt.NDArray[Any]) -> PreparedImage:
+        """Prepares an image.
+
+        Args:
+            image: (height, width) or (height, width, channel), uint8 or uint16; brought to the
+                model's number of channels.
+
+        Raises:
+            PredictionError: The array is no such image.
+        """
+        try:
+            pixels = with_channels(image, self.n_channels)
+        except TrainingError as error:
+            raise PredictionError(str(error), remedy=error.remedy) from error
+        channels = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
+        if self._is_transposed:
+            channels = channels.swapaxes(1, 2)
+        crop = _content(channels)
+        if self._normalizers is None or crop is None:
+            data, crop = self._by_nnunet(channels)
+        else:
+            data = channels[(slice(None), *crop)].astype(np.float32)
+            for channel, normalizer in enumerate(self._normalizers):
+                data[channel] = normalizer.run(data[channel], None)
+            data = self._resampled(data)
+        padded, inside = pad_nd_image(
+            data, self._patch_hw, "constant", {"constant_values": 0}, True, None
+        )
+        return PreparedImage(
+            np.ascontiguousarray(padded, dtype=np.float32),
+            (inside[-2], inside[-1]),
+            crop,
+            (int(image.shape[0]), int(image.shape[1])),
+        )
+
+    def probabilities(
+        self, logits: npt.NDArray[np.float32], image: PreparedImage
+    ) -> FoldProbabilities:
+        """Softmax at the size of the image; black borders that were cropped are background.
+
+        Args:
+            logits: (fold, class, height, width) float32 at the size of ``image.pixels``.
+            image: Where they come from.
+
+        Returns:
+            (fold, class, height, width) float32 in [0, 1].
+        """
+        inner = logits[(slice(None), slice(None), *image.inside)]
+        n_folds, n_classes = inner.shape[:2]
+        rows, columns = image.crop
+        crop_hw = (rows.stop - rows.start, columns.stop - columns.start)
+        if inner.shape[2:] != crop_hw:
+            # Channel by channel: folds and classes may share a call.
+            resampled = self._configuration.resampling_fn_probabilities(
+                torch.from_numpy(inner.reshape(n_folds * n_classes, 1, *inner.shape[2:])),
+                (1, *crop_hw),
+                self._spacings[1],
+                self._spacings[0],
+            )
+            inner = np.asarray(resampled, np.float32).reshape(n_folds, n_classes, *crop_hw)
+        probabilities: FoldProbabilities = torch.softmax(torch.from_numpy(inner), dim=1).numpy()
+        height, width = image.size_hw[::-1] if self._is_transposed else image.size_hw
+        if crop_hw != (height, width):
+            full = np.zeros((n_folds, n_classes, height, width), np.float32)
+            full[:, 0] = 1.0
+            full[(slice(None), slice(None), *image.crop)] = probabilities
+            probabilities = full
+        return probabilities.swapaxes(2, 3) if self._is_transposed else probabilities
+
+    @property
+    def _spacings(self) -> tuple[list[float], list[float]]:
+        """Of the image and of what the network sees."""
+        image = [float(SPACING[i]) for i in self._plans.transpose_forward]
+        return image, [image[0], *self._configuration.spacing]
+
+    def _resampled(self, data: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        before, after = self._spacings
+        shape = compute_new_shape((1, *data.shape[1:]), before, after)
+        if tuple(shape[1:]) == data.shape[1:]:
+            return data
+        resampled = self._configuration.resampling_fn_data(data[:, None], shape, before, after)
+        return np.asarray(resampled, np.float32)[:, 0]
+
+    def _by_nnunet(self, channels: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float32], Slices]:
+        images = channels.swapaxes(1, 2) if self._is_transposed else channels
+        data, _, properties = self._preprocessor.run_case_npy(
+            images[:, None].astype(np.float32),
+            None,
+            {"spacing": SPACING},
+            self._plans,
+            self._configuration,
+            self._dataset,
+        )
+        rows, columns = properties["bbox_used_for_cropping"][1:]
+        return data[:, 0], (slice(*map(int, rows)), slice(*map(int, columns)))
+
+    def _find_normalizers(self) -> list[Any]:
+        from nnunetv2.preprocessing import normalization
+
+        schemes = self._configuration.normalization_schemes
+        properties = self._plans.foreground_intensity_properties_per_channel
+        return [
+            recursive_find_python_class(normalization.__path__[0], scheme, normalization.__name__)(
+                use_mask_for_norm=False, intensityproperties=properties[str(channel)]
+            )
+            for channel, scheme in enumerate(schemes)
+        ]
+
+
+def _content(channels: npt.NDArray[Any]) -> Slices | None:
+    """Rows and columns between black borders; None for an image that is black all over."""
+    # Looking at the edges first is enough for most images.
+    if all(edge.any() for edge in (channels[:, 0], channels[:, -1])) and all(
+        edge.any() for edge in (channels[:, :, 0], channels[:, :, -1])
+    ):
+        return slice(0, channels.shape[1]), slice(0, channels.shape[2])
+    has_content = np.any(channels, axis=0)
+    rows, columns = (np.flatnonzero(np.any(has_content, axis=axis)) for axis in (1, 0))
+    if rows.size == 0:
+        return None
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

@@ -1,0 +1,180 @@
+"""Model: a version's networks and how its images are prepared."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import torch
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+from converters.files import read_json
+from domain.errors import PredictionError, TrainingError
+from training.folds import FINAL
+from training.nnunet.checkpoint import read_checkpoint
+from training.nnunet.classes import trainer_class
+from training.nnunet.inference.cpu_engine import CpuEngine
+from training.nnunet.inference.engine import Engine
+from training.nnunet.inference.image import ImagePreparation
+from training.nnunet.inference.openvino_engine import OpenVinoEngine
+from training.nnunet.inference.torch_engine import TorchEngine
+from training.nnunet.plans import CONFIGURATION
+from training.presets import OWN_TRAINER
+from training.versions import VersionInfo, read_version
+
+EngineName: TypeAlias = Literal["auto", "torch", "openvino"]
+"""``auto``: on a CPU OpenVINO as soon as it is ready; ``openvino``: the first image waits for it.
+Either way only after it has shown itself equal to torch."""
+
+MIRROR_AXES = (0, 1)
+"""nnU-Net trains images mirrored along both axes, unless its trainer says otherwise."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """Networks in memory.
+
+    ``mirror_axes`` are those the networks were trained mirrored along (0 = rows).
+    """
+
+    engine: Engine
+    preparation: ImagePreparation
+    folds: tuple[int, ...]
+    patch_hw: tuple[int, int]
+    mirror_axes: tuple[int, ...]
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that the networks take, in bytes."""
+        return self.engine.n_bytes
+
+    @classmethod
+    def of_networks(
+        cls,
+        networks: Mapping[int, torch.nn.Module],
+        plans: dict[str, Any],
+        dataset: dict[str, Any],
+        *,
+        device: str,
+        engine: EngineName,
+        mirror_axes: Sequence[int] = MIRROR_AXES,
+    ) -> Model:
+        """A model of networks that are on ``device`` already.
+
+        Raises:
+            PredictionError: The version predicts something that nnloop does not read.
+        """
+        manager = PlansManager(plans)
+        _require_readable(manager, plans, dataset)
+        configuration = manager.get_configuration(CONFIGURATION)
+        preparation = ImagePreparation(manager, configuration, dataset)
+        height, width = (int(side) for side in configuration.patch_size)
+        runs: Engine = TorchEngine(networks, device=device)
+        if engine != "torch" and torch.device(device).type == "cpu":
+            make = partial(
+                OpenVinoEngine,
+                dict(networks),
+                n_channels=preparation.n_channels,
+                patch_hw=(height, width),
+                threads=torch.get_num_threads(),
+            )
+            runs = CpuEngine(
+                runs,
+                make,
+                folds=tuple(networks),
+                n_channels=preparation.n_channels,
+                background=engine == "auto",
+            )
+        return cls(runs, preparation, tuple(networks), (height, width), tuple(mirror_axes))
+
+    @classmethod
+    def load(
+        cls,
+        version_dir: Path,
+        *,
+        folds: Sequence[int] | None,
+        device: str,
+        engine: EngineName,
+    ) -> Model:
+        """Loads a packaged version.
+
+        Args:
+            version_dir: Written by ``training.versions.package_version``.
+            folds: Which folds; None: all of them.
+            device: ``cpu``, ``cuda:<i>`` or ``mps``.
+            engine: What runs the networks on a CPU.
+
+        Raises:
+            PredictionError: A file is missing or broken, a fold is not in the version, or the
+                version predicts something that nnloop does not read.
+        """
+        version = read_version(version_dir)
+        chosen = tuple(version.folds if folds is None else folds)
+        if not chosen or not set(chosen) <= set(version.folds):
+            raise PredictionError(
+                f"{version_dir.name} has folds {list(version.folds)}, asked for {list(chosen)}.",
+                remedy="Ask for folds the version has.",
+            )
+        networks, axes = {}, MIRROR_AXES
+        try:
+            plans, dataset = (read_json(version_dir / n) for n in ("plans.json", "dataset.json"))
+            _require_readable(PlansManager(plans), plans, dataset)
+            for fold in chosen:
+                checkpoint = read_checkpoint(
+                    version_dir / f"fold_{fold}" / FINAL, torch.device("cpu")
+                )
+                network = _build(version, plans, dataset)
+                network.load_state_dict(checkpoint["network_weights"])
+                networks[fold] = network.to(device).eval()
+                axes = tuple(checkpoint.get("inference_allowed_mirroring_axes", axes) or ())
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            RuntimeError,
+            TrainingError,
+            pickle.UnpicklingError,
+        ) as error:
+            raise PredictionError(
+                f"{version_dir.name} can't be loaded: {error}",
+                remedy="Restore the version's folder, or train again.",
+            ) from error
+        return cls.of_networks(
+            networks, plans, dataset, device=device, engine=engine, mirror_axes=axes
+        )
+
+
+def _build(version: VersionInfo, plans: dict[str, Any], dataset: dict[str, Any]) -> torch.nn.Module:
+    """The network the plans describe, as the preset's trainer builds it; weights at random."""
+    manager = PlansManager(plans)
+    network: torch.nn.Module = trainer_class(
+        getattr(version.preset, "trainer", OWN_TRAINER)
+    ).build_network_architecture(
+        manager,
+        manager.get_configuration(CONFIGURATION),
+        len(dataset["channel_names"]),
+        manager.get_label_manager(dataset).num_segmentation_heads,
+        enable_deep_supervision=False,
+    )
+    return network
+
+
+def _require_readable(
+    manager: PlansManager, plans: dict[str, Any], dataset: dict[str, Any]
+) -> None:
+    if CONFIGURATION not in plans["configurations"]:
+        raise PredictionError(
+            f"The version has no configuration {CONFIGURATION!r}, only "
+            f"{', '.join(plans['configurations'])}.",
+            remedy="Use a version whose 2d configuration was trained.",
+        )
+    if manager.get_label_manager(dataset).has_regions:
+        raise PredictionError(
+            "The version predicts unions of classes (nnU-Net's region-based training), which "
+            "nnloop can't tell apart.",
+            remedy="Use a version that was trained with one integer per class.",
+        )

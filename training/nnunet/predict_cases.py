@@ -1,0 +1,92 @@
+"""``python -m training.nnunet.predict_cases SPEC.json ERROR.json``: label maps of cases.
+
+Prints a line per case: its id, then a tab and the reason when it could not be predicted. Ends with
+code 1 when the version can't be loaded; ERROR.json says why in one sentence.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+import numpy.typing as npt
+
+from converters.files import read_json, write_json
+from converters.images import write_png
+from domain.errors import NnloopError
+from training.case_predictions import CaseToPredict, PredictionSpec
+from training.cases import read_case_image
+from training.nnunet.postprocessing import postprocessed
+from training.nnunet.predictor import FoldPredictor
+from training.postprocessing import KeepLargest, read_postprocessing
+
+PARENT_GONE = 3
+
+
+def main(argv: list[str]) -> int:
+    """Predicts the cases of the JSON file ``argv[0]``; errors go to ``argv[1]``."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # What libraries print must not be taken for a case: only this handle reaches the parent.
+    lines = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    spec = PredictionSpec.from_json(read_json(Path(argv[0])))
+    try:
+        predict(spec, lines)
+    except NnloopError as error:
+        write_json(Path(argv[1]), {"message": str(error), "remedy": error.remedy})
+        return 1
+    return 0
+
+
+def predict(spec: PredictionSpec, lines: TextIO) -> None:
+    """Writes the label map of every case that can be predicted.
+
+    Raises:
+        PredictionError: The version can't be loaded.
+    """
+    needed = {case.fold for case in spec.cases}
+    folds = None if None in needed else sorted(fold for fold in needed if fold is not None)
+    predictor = FoldPredictor.load(Path(spec.version_dir), folds=folds, device=spec.device)
+    out = Path(spec.out)
+    out.mkdir(parents=True, exist_ok=True)
+    steps = read_postprocessing(Path(spec.version_dir))
+    integers = np.array(spec.integers, dtype=np.uint8)
+    for case in spec.cases:
+        try:
+            classes = _classes(predictor, case, steps)
+        except NnloopError as error:
+            message = f"{error} {error.remedy}".strip().replace("\n", " ").replace("\t", " ")
+            lines.write(f"{case.case_id}\t{message}\n")
+            continue
+        write_png(out / f"{case.case_id}.png", integers[classes])
+        lines.write(f"{case.case_id}\n")
+
+
+def _classes(
+    predictor: FoldPredictor, case: CaseToPredict, steps: Sequence[KeepLargest]
+) -> npt.NDArray[np.intp]:
+    """(height, width), the most probable class, as training and the gate judge."""
+    image = read_case_image(case.workspace, case.case_id)
+    if case.fold is not None:
+        probabilities = predictor.predict_single_fold(image, case.fold)
+    else:
+        probabilities = predictor.predict(image).mean(axis=0)
+    classes: npt.NDArray[np.intp] = postprocessed(probabilities, steps).argmax(axis=0)
+    return classes
+
+
+def _end_with_parent() -> None:
+    # Ends when the parent closes its end, also by being killed. Not sys.stdin: its lock, held here
+    # for ever, would abort the interpreter when it shuts down.
+    while os.read(0, 1):
+        pass
+    os._exit(PARENT_GONE)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

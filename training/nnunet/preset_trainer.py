@@ -1,0 +1,109 @@
+"""PresetTrainer: nnU-Net's trainer with the optimiser, schedule and sampling of a preset."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
+from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from training.nnunet.augmentation import Augmentation
+from training.nnunet.precision import step_autocast
+from training.nnunet.warped_batches import WarpedBatches
+from training.presets import TINY, Preset
+
+_MAX_GRADIENT_NORM = 12.0
+"""nnU-Net's."""
+
+_CUDA = torch.device("cuda")
+
+
+class PresetTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
+    """What a preset says about training, and nothing about the loop around it.
+
+    ``training.nnunet.trainer.make_trainer`` puts the two together and sets ``preset``, which the
+    constructor reads: nnU-Net's constructor takes a fixed set of arguments.
+    """
+
+    preset: ClassVar[Preset] = TINY
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = _CUDA,
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        preset = self.preset
+        self.num_epochs = preset.epochs
+        self.num_iterations_per_epoch = preset.iterations_per_epoch
+        self.num_val_iterations_per_epoch = preset.val_iterations
+        self.initial_lr = preset.lr
+        self.weight_decay = preset.weight_decay
+        self.oversample_foreground_percent = preset.oversample_foreground
+        # With batches of 2 the fraction would be rounded to 0, 1/2 or 1.
+        self.probabilistic_oversampling = True
+
+    def configure_optimizers(self) -> tuple[Any, Any]:
+        """AdamW or nnU-Net's SGD, under nnU-Net's poly schedule."""
+        if self.preset.optimizer == "sgd":
+            return super().configure_optimizers()  # type: ignore[no-any-return]
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(), self.initial_lr, weight_decay=self.weight_decay
+        )
+        return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
+
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> Any:  # noqa: N802
+        """nnU-Net's, with mirroring left out when the preset says so."""
+        rotation, dummy_2d, patch, axes = (
+            super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        )
+        if not self.preset.mirroring:
+            axes = ()
+            self.inference_allowed_mirroring_axes = None
+        return rotation, dummy_2d, patch, axes
+
+    def get_dataloaders(self) -> tuple[Any, Any]:
+        """nnU-Net's loaders, or ``WarpedBatches`` when the preset says so."""
+        if self.preset.augmentation == "nnunet":
+            return super().get_dataloaders()  # type: ignore[no-any-return]
+        self.dataset_class: Any = infer_dataset_class(self.preprocessed_dataset_folder)
+        *_, axes = self.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        mirror = (0.5 if 0 in axes else 0.0, 0.5 if 1 in axes else 0.0)
+        train, held_out = self.get_tr_and_val_datasets()
+        height, width = self.configuration_manager.patch_size
+        both = [
+            WarpedBatches(
+                dataset,
+                batch_size=self.batch_size,
+                patch=(height, width),
+                scales=self._get_deep_supervision_scales(),
+                augmentation=augmentation,
+                oversample_foreground=self.oversample_foreground_percent,
+                # Drawn from the seeded generator, which a resumed fold seeds by its epoch.
+                seed=int(np.random.randint(2**31)),
+            )
+            for dataset, augmentation in ((train, Augmentation(mirror=mirror)), (held_out, None))
+        ]
+        return both[0], both[1]
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """nnU-Net's; in bfloat16 on a CPU that has it, when the preset says so."""
+        if self.device.type != "cpu":
+            return super().train_step(batch)  # type: ignore[no-any-return]
+        self.optimizer.zero_grad(set_to_none=True)
+        with step_autocast(self.device, bfloat16=self.preset.bfloat16):
+            output = self.network(batch["data"])
+        # Dice sums thousands of pixels: 8 bits of mantissa would not do.
+        scales = output if isinstance(output, list | tuple) else [output]
+        scales = [logits.float() for logits in scales]
+        loss = self.loss(scales if isinstance(output, list | tuple) else scales[0], batch["target"])
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), _MAX_GRADIENT_NORM)
+        self.optimizer.step()
+        return {"loss": loss.detach().numpy()}

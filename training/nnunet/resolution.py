@@ -1,0 +1,63 @@
+"""How far images can be made smaller before their label maps lose their shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+MIN_KEPT = 0.97
+"""Mean Dice a label map must keep when it is made smaller and larger again. What is lost here no
+training wins back; half as many pixels along a side are four times as many training steps."""
+
+SIDE_STEP = 32
+"""Sides tried, in pixels. Patches are multiples of it in a network of 6 stages."""
+
+
+def coarsest_side(label_maps: Sequence[npt.NDArray[np.uint8]], side: int, low: int) -> int:
+    """The smallest working size at which the classes keep their shapes.
+
+    Args:
+        label_maps: (height, width) uint8 each, at full size; those without foreground don't count.
+        side: Longest side of the median image at full size, in pixels.
+        low: The least answer, in pixels.
+
+    Returns:
+        A number of pixels for the longest side of the median image, in [min(low, side), side]:
+        ``low`` plus a multiple of ``SIDE_STEP``, or ``side``. With no foreground at all: ``side``.
+    """
+    labelled = [label_map for label_map in label_maps if label_map.any()]
+    if not labelled:
+        return side
+    for candidate in range(low, side, SIDE_STEP):
+        kept = [kept_dice(label_map, candidate / side) for label_map in labelled]
+        if np.mean(np.concatenate(kept)) >= MIN_KEPT:
+            return candidate
+    return side
+
+
+def kept_dice(label_map: npt.NDArray[np.uint8], scale: float) -> npt.NDArray[np.float64]:
+    """Dice of each class present with itself, after resampling to a smaller size and back.
+
+    The best a network working at that size can do: it says at most which class has more than half
+    of a coarse pixel, and its probabilities are resampled linearly.
+
+    Args:
+        label_map: (height, width) uint8.
+        scale: Factor on both sides, in (0, 1].
+
+    Returns:
+        (n_present,) float64 in [0, 1].
+    """
+    height, width = label_map.shape
+    coarse = max(1, round(width * scale)), max(1, round(height * scale))
+    scores = []
+    for k in np.unique(label_map[label_map > 0]):
+        mask = label_map == k
+        share = cv2.resize(mask.astype(np.float32), coarse, interpolation=cv2.INTER_AREA)
+        is_class = (share >= 0.5).astype(np.float32)
+        back = cv2.resize(is_class, (width, height), interpolation=cv2.INTER_LINEAR) >= 0.5
+        scores.append(2.0 * (mask & back).sum() / (mask.sum() + back.sum()))
+    return np.array(scores, dtype=np.float64)

@@ -1,0 +1,145 @@
+"""WarpedBatches: batches from cases kept in memory, varied by OpenCV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from training.nnunet.augmentation import Augmentation, Image, warp_image, warp_labels
+
+MAX_CACHE_BYTES = 2**30
+"""Cases beyond it are read from disk each time: 1 GiB is 1,300 RGB cases of 256 x 256."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    image: Image
+    label_map: npt.NDArray[np.int16]
+    foreground: tuple[npt.NDArray[np.int32], ...]
+
+    @property
+    def n_bytes(self) -> int:
+        points = sum(array.nbytes for array in self.foreground)
+        return self.image.nbytes + self.label_map.nbytes + points
+
+
+class WarpedBatches:
+    """An endless iterator of batches, in the form of nnU-Net's data loader.
+
+    Each batch is a dict: ``data`` (batch, channel, height, width) float32; ``target`` (batch, 1,
+    height, width) int16, or a list of them, one per deep supervision scale; ``keys`` case ids. The
+    same seed gives the same batches.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        *,
+        batch_size: int,
+        patch: tuple[int, int],
+        scales: Sequence[Sequence[float]] | None,
+        augmentation: Augmentation | None,
+        oversample_foreground: float,
+        seed: int,
+    ) -> None:
+        """Reads nothing yet.
+
+        Args:
+            dataset: nnU-Net's dataset of the cases to draw from, 2D, at least 1 case.
+            batch_size: Patches per batch.
+            patch: (height, width) in pixels.
+            scales: Deep supervision's, each (y, x), 1 = the patch's own size; None without.
+            augmentation: None: patches are cut out and nothing else.
+            oversample_foreground: Fraction of patches centred on a labelled pixel, of a class drawn
+                from those present, in [0, 1].
+            seed: Of everything random here.
+        """
+        self._dataset = dataset
+        self._case_ids: tuple[str, ...] = tuple(dataset.identifiers)
+        self._batch_size, self._patch = batch_size, patch
+        self._sizes = None if scales is None else [_scaled(patch, scale) for scale in scales]
+        self._augmentation = augmentation
+        self._oversample = oversample_foreground
+        self._rng = np.random.default_rng(seed)
+        self._cache: dict[str, _Case] = {}
+        self._cached_bytes = 0
+
+    def __iter__(self) -> WarpedBatches:
+        return self
+
+    def __next__(self) -> dict[str, Any]:
+        keys = [
+            self._case_ids[self._rng.integers(len(self._case_ids))] for _ in range(self._batch_size)
+        ]
+        images, label_maps = zip(*(self._patch_of(self._case(key)) for key in keys), strict=True)
+        data = torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2)).contiguous()
+        if self._sizes is None:
+            return {"data": data, "target": _target(label_maps, self._patch), "keys": keys}
+        targets = [_target(label_maps, size) for size in self._sizes]
+        return {"data": data, "target": targets, "keys": keys}
+
+    def _patch_of(self, case: _Case) -> tuple[Image, npt.NDArray[np.int16]]:
+        shape = case.label_map.shape[0], case.label_map.shape[1]
+        centre = self._centre(case, shape)
+        if self._augmentation is None:
+            affine = Augmentation(
+                mirror=(0.0, 0.0), p_rotation=0.0, p_scaling=0.0, max_shift=0.0
+            ).geometry(self._rng, centre=centre, shape=shape, patch=self._patch)
+            image = warp_image(case.image, affine, self._patch)
+            return image, warp_labels(case.label_map, affine, self._patch)
+        affine = self._augmentation.geometry(
+            self._rng, centre=centre, shape=shape, patch=self._patch
+        )
+        image = warp_image(case.image, affine, self._patch)
+        image = self._augmentation.intensities(image, self._rng)
+        return image, warp_labels(case.label_map, affine, self._patch)
+
+    def _centre(self, case: _Case, shape: tuple[int, int]) -> tuple[float, float]:
+        """Of a patch inside the image, or around all of it when it is smaller."""
+        rng = self._rng
+        wanted = [rng.uniform(0, side) for side in shape]
+        if rng.random() < self._oversample and case.foreground:
+            points = case.foreground[rng.integers(len(case.foreground))]
+            wanted = [float(value) for value in points[rng.integers(len(points))]]
+        y, x = (
+            float(np.clip(value, patch / 2, side - patch / 2)) if side > patch else side / 2
+            for value, side, patch in zip(wanted, shape, self._patch, strict=True)
+        )
+        return y - 0.5, x - 0.5
+
+    def _case(self, case_id: str) -> _Case:
+        case = self._cache.get(case_id)
+        if case is None:
+            case = _read(self._dataset, case_id)
+            if self._cached_bytes + case.n_bytes <= MAX_CACHE_BYTES:
+                self._cache[case_id] = case
+                self._cached_bytes += case.n_bytes
+        return case
+
+
+def _read(dataset: Any, case_id: str) -> _Case:
+    data, label_map, _, _ = dataset.load_case(case_id)
+    image = np.ascontiguousarray(np.asarray(data[:, 0], dtype=np.float32).transpose(1, 2, 0))
+    # nnU-Net writes -1 where an image is empty around its borders.
+    labels = np.maximum(np.asarray(label_map[0, 0], dtype=np.int16), 0)
+    classes = [int(k) for k in np.unique(labels) if k]
+    return _Case(image, labels, tuple(np.argwhere(labels == k).astype(np.int32) for k in classes))
+
+
+def _scaled(patch: tuple[int, int], scale: Sequence[float]) -> tuple[int, int]:
+    return round(patch[0] * scale[0]), round(patch[1] * scale[1])
+
+
+def _target(label_maps: Sequence[npt.NDArray[np.int16]], size: tuple[int, int]) -> torch.Tensor:
+    if label_maps[0].shape != size:
+        label_maps = [
+            np.asarray(cv2.resize(m, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT))
+            for m in label_maps
+        ]
+    return torch.from_numpy(np.stack(label_maps)[:, None])
