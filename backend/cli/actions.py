@@ -1,4 +1,4 @@
-"""train, score, publish: what the loop does by itself, by hand."""
+"""score, publish: what the loop does by itself, by hand."""
 
 from __future__ import annotations
 
@@ -7,24 +7,14 @@ import typer
 from backend.cli.projects import Project
 from backend.cli.shared import DataDir, console, context
 from backend.pipeline.publish import try_publish
-from backend.pipeline.request import request_scoring, request_training
+from backend.pipeline.request import request_scoring
 from backend.pipeline.status import find_connected
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    app.command("train")(train)
     app.command("score")(score)
     app.command("publish")(publish)
-
-
-def train(project: Project, data_dir: DataDir = None) -> None:
-    """Start a training run now, however few annotations are new.
-
-    Example: nnloop train "Carotid"
-    """
-    opened = context(data_dir)
-    console.print(request_training(opened, find_connected(opened, project)))
 
 
 def score(project: Project, data_dir: DataDir = None) -> None:

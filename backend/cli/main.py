@@ -9,7 +9,19 @@ from pathlib import Path
 
 import typer
 
-from backend.cli import actions, agreement, demo, export, import_, projects, stack
+from backend.cli import (
+    actions,
+    agreement,
+    demo,
+    evaluate,
+    export,
+    import_,
+    models,
+    projects,
+    runs,
+    stack,
+    training_log,
+)
 from backend.cli.shared import console, error_console, settings
 from domain.errors import NnloopError
 
@@ -21,7 +33,19 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for module in (stack, projects, actions, export, import_, demo, agreement):
+for module in (
+    stack,
+    projects,
+    runs,
+    training_log,
+    actions,
+    export,
+    import_,
+    demo,
+    agreement,
+    evaluate,
+    models,
+):
     module.register(app)
 
 

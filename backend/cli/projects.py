@@ -8,10 +8,24 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from backend.cli.shared import AsJson, DataDir, ago, console, context
+from backend.cli.duration import Budget, budget_override, say_duration
+from backend.cli.shared import (
+    AsJson,
+    DataDir,
+    GpuMemory,
+    Planner,
+    Plans,
+    Trainer,
+    ago,
+    console,
+    context,
+)
 from backend.pipeline import status as reports
 from backend.pipeline.connect import connect as connect_project
-from backend.pipeline.status import ProjectReport, RunReport, ServiceReport
+from backend.pipeline.run_report import FoldReport, RunReport
+from backend.pipeline.status import ProjectReport, ServiceReport
+from converters.exports.options import parse_spacing
+from domain.status import RunControl
 
 Project = Annotated[str, typer.Argument(help="Id or title of the Label Studio project.")]
 
@@ -31,17 +45,35 @@ def connect(
         int | None, typer.Option(help="New or changed annotations before the next training.")
     ] = None,
     preset: Annotated[str | None, typer.Option(help="auto, tiny, fast or full.")] = None,
+    trainer: Trainer = None,
+    planner: Planner = None,
+    plans: Plans = None,
+    gpu_memory: GpuMemory = None,
     folds: Annotated[int | None, typer.Option(help="Number of folds.")] = None,
-    fold_budget: Annotated[float | None, typer.Option(help="Seconds one fold may train.")] = None,
+    budget: Budget = None,
     warm_start: Annotated[
         bool | None,
         typer.Option("--warm-start/--from-scratch", help="Start from the serving version."),
     ] = None,
     gate_margin: Annotated[
-        float | None, typer.Option(help="Loss of mean Dice that still counts as not worse.")
+        float | None, typer.Option(help="Loss of Dice that still counts as not worse.")
+    ] = None,
+    keep_versions: Annotated[
+        int | None, typer.Option(help="Versions whose weights are kept.")
+    ] = None,
+    keep_bytes: Annotated[
+        int | None, typer.Option(help="Bytes the kept versions may take in all.")
     ] = None,
     group_key: Annotated[
-        str | None, typer.Option(help="Task data field that names patient, video or site.")
+        str | None,
+        typer.Option(
+            help=r"Task data field that names patient, video or site, or a part of the file name: "
+            r"name:^(P\d+)_"
+        ),
+    ] = None,
+    channel: Annotated[
+        list[str] | None,
+        typer.Option(help="Task data field of an image; repeat to stack several; '' for one."),
     ] = None,
     min_region_area: Annotated[
         float | None, typer.Option(help="Smaller predicted parts (pixels) are not pushed.")
@@ -65,6 +97,21 @@ def connect(
     vertex_budget: Annotated[
         int | None, typer.Option(help="Points of one pushed polygon, before it becomes a brush.")
     ] = None,
+    mirror_predict: Annotated[
+        bool | None,
+        typer.Option(
+            "--mirror-predict/--no-mirror-predict",
+            help="Average predictions over mirrored images: 4 times the work.",
+        ),
+    ] = None,
+    tile_step: Annotated[
+        float | None,
+        typer.Option(help="Step of the sliding window as a fraction of the patch, in (0, 1]."),
+    ] = None,
+    pixel_spacing: Annotated[
+        str | None,
+        typer.Option(help="Size of a pixel in mm, for evaluations: 0.1, or vertical,horizontal."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the training.")] = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -78,11 +125,17 @@ def connect(
         "min_annotations": min_annotations,
         "retrain_after": retrain_after,
         "preset": preset,
+        "trainer": trainer,
+        "planner": planner,
+        "plans": plans,
+        "gpu_memory_gb": gpu_memory,
         "n_folds": folds,
-        "fold_budget_s": fold_budget,
         "warm_start": warm_start,
         "gate_margin": gate_margin,
+        "keep_versions": keep_versions,
+        "keep_bytes": keep_bytes,
         "group_key": group_key,
+        "channels": tuple(filter(None, channel)) if channel else None,
         "min_region_area_px": min_region_area,
         "polygon_overlap": polygon_overlap,
         "vertex_budget": vertex_budget,
@@ -90,9 +143,13 @@ def connect(
         "label_priority": tuple(filter(None, label_priority)) if label_priority else None,
         "keypoints": keypoints,
         "line_width_px": line_width,
+        "mirror_predict": mirror_predict,
+        "tile_step": tile_step,
+        "pixel_spacing_mm": parse_spacing(pixel_spacing) if pixel_spacing else None,
         "seed": seed,
     }
     overrides = {name: value for name, value in given.items() if value is not None}
+    overrides |= budget_override(budget)
     report = connect_project(context(data_dir), project, overrides)
     word = "Updated" if report.was_known else "Connected"
     console.print(f"[green]{word}[/green] project {report.project_id} {report.title!r}")
@@ -153,6 +210,8 @@ def _print_project(report: ProjectReport) -> None:
         console.print(f"[red]Label Studio:[/red] {report.error}")
     if report.active_run is not None:
         console.print(_folds(report.active_run))
+        if report.active_run.note:
+            console.print(report.active_run.note, highlight=False)
     last = report.runs[0] if report.runs else None
     if last is not None and last.error:
         console.print(f"[red]Run {last.number} {last.status}:[/red] {last.error}")
@@ -163,20 +222,51 @@ def _print_project(report: ProjectReport) -> None:
 
 
 def _folds(run: RunReport) -> Table:
-    table = Table(title=f"Run {run.number}: {run.status}", title_justify="left")
-    for column in ("Fold", "Status", "Epoch", "Loss", "Dice (patches)", "Device", "Error"):
+    table = Table(title=_title(run), title_justify="left")
+    for column in ("Fold", "Status", "Epoch", "Loss", "Val. loss", "Dice (patches)", "Dice"):
+        table.add_column(column)
+    for column in ("Left", "Device", "Remarks"):
         table.add_column(column)
     for fold in run.folds:
         table.add_row(
             str(fold.fold),
             fold.status,
             f"{fold.epoch}/{fold.epochs}",
-            "" if fold.train_loss is None else f"{fold.train_loss:.3f}",
-            "" if fold.dice is None else f"{fold.dice:.3f}",
+            _figure(fold.train_loss),
+            _figure(fold.val_loss),
+            _figure(fold.dice),
+            _figure(fold.case_dice),
+            "" if fold.eta_s is None else say_duration(fold.eta_s),
             fold.device,
-            fold.error,
+            "; ".join(_remarks(fold)),
         )
     return table
+
+
+def _title(run: RunReport) -> str:
+    words = [f"Run {run.number}: {run.status}"]
+    if run.control == RunControl.PAUSE:
+        words = [f"Run {run.number}: paused while {run.status}, `nnloop resume` goes on"]
+    elif run.control == RunControl.CANCEL:
+        words = [f"Run {run.number}: being cancelled"]
+    if run.budget_s is not None:
+        words.append(f"budget {say_duration(run.budget_s)}")
+    if run.eta_s is not None:
+        words.append(f"trained in about {say_duration(run.eta_s)}")
+    return ", ".join(words)
+
+
+def _remarks(fold: FoldReport) -> list[str]:
+    remarks = [fold.error] if fold.error else []
+    if fold.stopped == "plateau":
+        remarks.append("ended early: Dice rose no more")
+    if fold.has_smaller_batch:
+        remarks.append(f"batch reduced to {fold.batch_size}: memory ran out")
+    return remarks
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def _versions(report: ProjectReport) -> Table:

@@ -24,13 +24,14 @@ from backend.demo.view import View
 from backend.label_studio import LabelStudioClient
 from backend.pipeline.connect import VIEW_TITLE, connect
 from backend.pipeline.context import AppContext
-from backend.pipeline.status import ProjectReport, RunReport, project_report
+from backend.pipeline.run_report import RunReport
+from backend.pipeline.status import ProjectReport, project_report
 from backend.settings import Settings
 from backend.stack import service
 from backend.stack.install import DEFAULT_ENV_DIR, ensure_label_studio
 from backend.stack.label_studio_server import LabelStudioServer
 from backend.stack.supervisor import Supervisor
-from backend.store import runs
+from backend.store import versions
 from converters.label_config import parse_label_config
 from domain.errors import StackError, TrainingError
 from domain.geometry import LabelMap
@@ -239,7 +240,7 @@ def _picture(stage: _Stage, options: DemoOptions, path: Path, view: View) -> Non
     """Has the champion draw the unlabelled image whose score is at the lower quartile."""
     view.headline(f"Drawing {path}")
     with stage.context.store.begin() as session:
-        version = runs.champion(session, stage.project_id)
+        version = versions.champion(session, stage.project_id)
     if version is None:
         raise StackError("No version serves, so there is no prediction to draw.")
     rows = [

@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from backend.demo.report import DemoFigures, VersionFigures
-from backend.pipeline.status import ProjectReport, RunReport
+from backend.pipeline.run_report import RunReport
+from backend.pipeline.status import ProjectReport
 from backend.stack.supervisor import StackEvent
 
 T = TypeVar("T")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from backend.jobs.process import context
 from backend.pipeline import publish as publishing
 from backend.pipeline import runs
+from backend.pipeline.control import stands_still
 from backend.pipeline.sync import sync_project
 from domain.status import RunStatus
 
@@ -21,6 +22,8 @@ def advance(run_id: int) -> None:
 
 def publish(project_id: int) -> None:
     """Pushes the champion's predictions."""
+    if stands_still(context(), project_id, RunStatus.PUBLISHING):
+        return
     with runs.step_of_run(context(), project_id, RunStatus.PUBLISHING):
         publishing.try_publish(context(), project_id)
         runs.published(context(), project_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from backend.pipeline.annotations import read_settings_of
+from backend.pipeline.annotations import label_config_of, read_settings_of
 from backend.pipeline.context import AppContext
 from backend.pipeline.images import load_image
 from backend.pipeline.sync import sync_project
@@ -13,7 +13,6 @@ from backend.settings import ProjectSettings
 from backend.store import projects, snapshots
 from backend.store.models import AnnotationRow, TaskRow
 from converters.agreement import Agreement, agreement, pooled
-from converters.label_config import parse_label_config
 from converters.label_studio import annotation_to_label_map
 from domain.annotation import Annotation, LeftOut
 from domain.errors import TaskError
@@ -52,7 +51,7 @@ def agreement_report(
         project = projects.get(session, project_id)
         settings = projects.settings_of(project)
         submitted = snapshots.submitted_annotations(session, project_id)
-    config = parse_label_config(project.label_config)
+    config = label_config_of(project, settings)
     several = [
         (task, rows_of_task)
         for task, rows_of_task in submitted

@@ -1,16 +1,26 @@
-"""The annotations of a task as one label map, by the project's settings."""
+"""The annotations of a task as one label map, by the project's interface and settings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from backend.settings import ProjectSettings
-from backend.store.models import AnnotationRow
+from backend.store.models import AnnotationRow, ProjectRow
 from converters.agreement import combine
+from converters.label_config import parse_label_config
 from converters.label_studio import ReadSettings, annotation_to_label_map
 from domain.annotation import Annotation, LeftOut
 from domain.geometry import LabelMap
 from domain.labels import LabelConfig
+
+
+def label_config_of(project: ProjectRow, settings: ProjectSettings) -> LabelConfig:
+    """The project's labelling interface, with the channels its settings name.
+
+    Raises:
+        LabelConfigError: It can't be used, or not with these channels.
+    """
+    return parse_label_config(project.label_config, channels=settings.channels)
 
 
 def read_settings_of(settings: ProjectSettings) -> ReadSettings:

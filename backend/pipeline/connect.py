@@ -10,7 +10,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from backend.credentials import service_credentials
+from backend.label_studio import LabelStudioClient
 from backend.pipeline.context import AppContext
+from backend.pipeline.preset import check_choices
 from backend.queue import JobName
 from backend.settings import ProjectSettings, faults_of
 from backend.store.models import ProjectRow
@@ -45,17 +47,23 @@ def connect(context: AppContext, project: str | int, overrides: Mapping[str, Any
         overrides: Fields of ProjectSettings to change.
 
     Raises:
-        LabelConfigError: The labelling interface has no polygon control nnloop can use.
+        LabelConfigError: The labelling interface has no control nnloop can use, or not with these
+            channels.
         LabelStudioError: Label Studio refused a step, or does not reach the service.
         SettingsError: A setting can't be used.
     """
     client = context.label_studio
     info = client.find_project(project)
-    config = parse_label_config(info.label_config)
     with context.store.begin() as session:
         row = session.get(ProjectRow, info.id)
-        settings = _merged(row.settings if row else {}, overrides)
-        _check_priority(settings, config)
+        before = row.settings if row else {}
+    settings = _merged(before, overrides)
+    config = parse_label_config(info.label_config, channels=settings.channels)
+    check_choices(settings, context.workspace(info.id))
+    _check_priority(settings, config)
+    _check_channels(client, info.id, settings, config)
+    with context.store.begin() as session:
+        row = session.get(ProjectRow, info.id)
         was_known = row is not None
         if row is None:
             row = ProjectRow(id=info.id)
@@ -63,6 +71,8 @@ def connect(context: AppContext, project: str | int, overrides: Mapping[str, Any
         row.title = info.title
         row.label_config = info.label_config
         row.settings = settings.model_dump(mode="json")
+        if tuple(before.get("channels", ())) != settings.channels:
+            row.n_channels = 0  # other images may be grey again
     user, password = service_credentials(context.settings)
     url = context.settings.service_url
     client.register_backend(info.id, url, TITLE, (user, password))
@@ -72,6 +82,21 @@ def connect(context: AppContext, project: str | int, overrides: Mapping[str, Any
     client.ensure_uncertainty_view(info.id, VIEW_TITLE)
     context.queue.ensure(JobName.SYNC, info.id)
     return ConnectReport(info.id, info.title, config.class_values, settings, url, was_known)
+
+
+def _check_channels(
+    client: LabelStudioClient, project_id: int, settings: ProjectSettings, config: LabelConfig
+) -> None:
+    """A field that the interface does not show must be in the tasks: a typo would leave out all."""
+    if not settings.channels:
+        return
+    task = next(iter(client.iter_tasks(project_id)), None)
+    missing = [key for key in config.image_keys if task is not None and key not in task.data]
+    if task is not None and missing:
+        raise SettingsError(
+            f"channels names {missing[0]!r}, which task {task.id} does not have.",
+            remedy=f"Its fields are {', '.join(task.data)}.",
+        )
 
 
 def _check_priority(settings: ProjectSettings, config: LabelConfig) -> None:

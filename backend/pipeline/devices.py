@@ -1,13 +1,34 @@
-"""Where the prediction worker runs its networks."""
+"""Where the prediction worker runs its networks, and those it keeps warm."""
 
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
+from backend.settings import ProjectSettings, Settings
 from training.devices import list_devices
+from training.nnunet.predictor import FoldPredictor, load_cached
 
 
 @cache
 def prediction_device() -> str:
     """The first GPU, or the CPU; ``NNLOOP_DEVICES`` overrides what is found."""
     return list_devices()[0].name
+
+
+def warm_predictor(
+    settings: Settings, project: ProjectSettings, version_dir: Path
+) -> FoldPredictor:
+    """A version's predictor as installation and project want it, warm when it was used lately.
+
+    Raises:
+        PredictionError: The version can't be loaded.
+    """
+    return load_cached(
+        version_dir,
+        device=prediction_device(),
+        mirroring=project.mirror_predict,
+        tile_step=project.tile_step,
+        engine=settings.engine,
+        max_bytes=settings.predictor_memory_mib * 2**20,
+    )

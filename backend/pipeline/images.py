@@ -1,4 +1,4 @@
-"""A task's image: from its data field to pixels."""
+"""A task's image: from its data fields to pixels."""
 
 from __future__ import annotations
 
@@ -8,37 +8,51 @@ import numpy.typing as npt
 
 from backend.label_studio import LabelStudioClient
 from backend.store.models import TaskRow
-from converters.images import read_image, without_empty_color
+from converters.channels import stack_channels
+from converters.images import Pixels, read_image, without_empty_color
 from domain.errors import ImageError
 from domain.labels import LabelConfig
 
 
-def image_uri(task: TaskRow, config: LabelConfig) -> str:
-    """The raw value of the task's image field; ImageError when the field is missing."""
-    value = task.data.get(config.image_key)
+def image_uris(task: TaskRow, config: LabelConfig) -> tuple[str, ...]:
+    """The raw values of the task's image fields in order; ImageError when one is missing."""
+    return tuple(_uri(task, key) for key in config.image_keys)
+
+
+def load_image(client: LabelStudioClient, task: TaskRow, config: LabelConfig) -> npt.NDArray[Any]:
+    """Fetches and decodes the image of a task, or its images as channels of one.
+
+    Returns:
+        (height, width) grey or (height, width, 3) RGB, uint8 or uint16, EXIF orientation applied;
+        an RGB image without any colour comes back grey. Of k channels (height, width, k), or
+        (height, width, 3 k) when one of them has colour.
+
+    Raises:
+        ImageError: An image is missing, refused, or no image, or their sizes differ.
+        LabelStudioError: Label Studio does not answer: no fault of this task.
+    """
+    images = {
+        key: _load(client, task, uri)
+        for key, uri in zip(config.image_keys, image_uris(task, config), strict=True)
+    }
+    return stack_channels(images, task.id)
+
+
+def _uri(task: TaskRow, key: str) -> str:
+    value = task.data.get(key)
     if not isinstance(value, str) or not value:
         raise ImageError(
             task.id,
             "image_missing",
-            f"its data has no image in the field {config.image_key!r}.",
+            f"its data has no image in the field {key!r}.",
             remedy="Import the task again with that field, or delete it.",
         )
     return value
 
 
-def load_image(client: LabelStudioClient, task: TaskRow, config: LabelConfig) -> npt.NDArray[Any]:
-    """Fetches and decodes the image of a task.
-
-    Returns:
-        (height, width) grey or (height, width, 3) RGB, uint8 or uint16, EXIF orientation applied;
-        an RGB image without any colour comes back grey.
-
-    Raises:
-        ImageError: The image is missing, refused, or no image.
-        LabelStudioError: Label Studio does not answer: no fault of this task.
-    """
+def _load(client: LabelStudioClient, task: TaskRow, uri: str) -> Pixels:
     try:
-        data = client.fetch_image(image_uri(task, config), task.id, task.project_id)
+        data = client.fetch_image(uri, task.id, task.project_id)
     except ImageError as error:
         if error.reason == "image_unreachable":
             # While Label Studio is down this raises: the whole step waits for it, instead of

@@ -9,7 +9,7 @@ from filelock import FileLock
 
 from backend.label_studio import PredictionRow as PushRow
 from backend.pipeline.context import AppContext
-from backend.store import predictions, projects, runs
+from backend.store import predictions, projects, versions
 from domain.errors import LabelStudioError
 
 logger = logging.getLogger(__name__)
@@ -33,13 +33,15 @@ def publish(context: AppContext, project_id: int) -> PublishReport | None:
     Order matters to annotators: first the new predictions (bulk import, then read back, because
     Label Studio drops invalid ones without a word), then ``model_version`` of the project
     (uncertainty sampling is random while it does not match), then the old versions go.
+    The old ones stay while a version that has just come into service has not seen every task.
     Idempotent by (task, version): what Label Studio holds already is not sent again.
     """
     with context.store.begin() as session:
-        version = runs.champion(session, project_id)
+        version = versions.champion(session, project_id)
         if version is None:
             return None
-        others = [v.name for v in runs.versions_of(session, project_id) if v.id != version.id]
+        others = {v.name: v.id for v in versions.versions_of(session, project_id)}
+        del others[version.name]
     client = context.label_studio
     held = {row.task_id for row in client.iter_predictions(project_id, version.name)}
     pushed = dropped = 0
@@ -72,14 +74,26 @@ def publish(context: AppContext, project_id: int) -> PublishReport | None:
                 )
     if held and client.project(project_id).model_version != version.name:
         client.set_model_version(project_id, version.name)
-    present = client.count_predictions(project_id)
-    for name in others:
-        if name in present:
-            client.delete_model_version(project_id, name)
     with context.store.begin() as session:
-        runs.mark_published(session, version.id)
+        is_complete = not predictions.unscored_tasks(
+            session, project_id, version.id, 1, retry=False
+        )
+    if is_complete or version.published_at is not None:
+        _retire(context, project_id, others)
+        with context.store.begin() as session:
+            versions.mark_published(session, version.id)
     logger.info("Project %d: %d predictions of %s pushed.", project_id, pushed, version.name)
     return PublishReport(version.name, pushed, dropped)
+
+
+def _retire(context: AppContext, project_id: int, others: dict[str, int]) -> None:
+    """Removes what Label Studio holds of other versions; the store keeps it, to go back to."""
+    present = context.label_studio.count_predictions(project_id)
+    for name, version_id in others.items():
+        if name in present:
+            context.label_studio.delete_model_version(project_id, name)
+        with context.store.begin() as session:
+            versions.mark_withdrawn(session, version_id)
 
 
 def try_publish(context: AppContext, project_id: int) -> PublishReport | None:

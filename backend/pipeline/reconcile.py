@@ -11,11 +11,13 @@ import time
 
 from sqlalchemy import select
 
+from backend.pipeline import control
 from backend.pipeline.context import AppContext
+from backend.pipeline.fold_queue import OPEN, enqueue_folds
 from backend.queue import JobName
 from backend.store import predictions, projects, runs
 from backend.store.models import ProjectRow, RunRow, VersionRow
-from domain.status import FoldStatus, RunStatus
+from domain.status import FoldStatus, RunControl, RunStatus
 
 logger = logging.getLogger(__name__)
 
@@ -25,14 +27,26 @@ PUSH_AFTER_S = 10.0
 # is asked for again after this.
 RETRY_SYNC_S = 15.0
 
+# A run at one of these pushes by itself.
+CHANGING_CHAMPION = (RunStatus.EVALUATING, RunStatus.SCORING, RunStatus.PUBLISHING)
+
 Job = tuple[JobName, tuple[int, ...]]
 
 
 def tick(context: AppContext) -> None:
     """One round: syncs that are due, runs that wait for a step, folds that wait for a worker."""
+    _end_cancelled(context)
     for name, ids in [*_due_syncs(context), *_open_work(context), *_due_pushes(context)]:
         if context.queue.ensure(name, *ids):
             logger.debug("Enqueued %s%s.", name, ids)
+    enqueue_folds(context)
+
+
+def _end_cancelled(context: AppContext) -> None:
+    with context.store.begin() as session:
+        cancelled = [r.id for r in runs.active_runs(session) if r.control == RunControl.CANCEL]
+    for run_id in cancelled:
+        control.settle(context, run_id)
 
 
 def _due_syncs(context: AppContext) -> list[Job]:
@@ -62,50 +76,43 @@ def _open_work(context: AppContext) -> list[Job]:
     jobs: list[Job] = []
     with context.store.begin() as session:
         for run in runs.active_runs(session):
-            if run.lease_until >= now or run.not_before > now:
+            if run.control != RunControl.RUN or run.lease_until >= now or run.not_before > now:
                 continue
-            jobs.extend(
-                _jobs_of(
-                    run,
-                    [(f.fold, f.status, f.lease_until) for f in runs.folds_of(session, run.id)],
-                    now,
-                )
-            )
+            jobs.extend(_jobs_of(run, [f.status for f in runs.folds_of(session, run.id)]))
     return jobs
 
 
 def _due_pushes(context: AppContext) -> list[Job]:
     # A prediction made for /predict is stored by Label Studio itself when the answer came in time;
-    # what it did not store by then is pushed. A champion whose run failed while it was being
-    # published is not shown yet.
+    # what it did not store by then is pushed, also while the next run trains (or is paused for
+    # days). A champion whose run failed while it was being published is not shown yet.
     jobs: list[Job] = []
     with context.store.begin() as session:
-        busy = {run.project_id for run in runs.active_runs(session)}
+        busy = {r.project_id for r in runs.active_runs(session) if r.status in CHANGING_CHAMPION}
         champions = select(ProjectRow.id, VersionRow.id, VersionRow.published_at).join(
             VersionRow, VersionRow.id == ProjectRow.champion_id
         )
         for project_id, version_id, published_at in session.execute(champions).all():
-            if project_id not in busy and (
-                published_at is None
-                or predictions.is_push_due(session, version_id, time.time() - PUSH_AFTER_S)
+            if project_id in busy:
+                continue
+            if published_at is None and predictions.unscored_tasks(
+                session, project_id, version_id, 1, retry=False
+            ):
+                # Put in service by hand: what it has not seen first, then all is pushed.
+                jobs.append((JobName.SCORE, (project_id, 0)))
+            elif published_at is None or predictions.is_push_due(
+                session, version_id, time.time() - PUSH_AFTER_S
             ):
                 jobs.append((JobName.PUBLISH, (project_id,)))
     return jobs
 
 
-def _jobs_of(run: RunRow, folds: list[tuple[int, FoldStatus, float]], now: float) -> list[Job]:
+def _jobs_of(run: RunRow, folds: list[FoldStatus]) -> list[Job]:
     if run.status == RunStatus.SCORING:
         return [(JobName.SCORE, (run.project_id, 0))]
     if run.status == RunStatus.PUBLISHING:
         return [(JobName.PUBLISH, (run.project_id,))]
-    if run.status != RunStatus.TRAINING:
-        return [(JobName.ADVANCE, (run.id,))]
-    waiting = [
-        fold
-        for fold, status, lease_until in folds
-        if status in (FoldStatus.QUEUED, FoldStatus.RUNNING) and lease_until < now
-    ]
-    is_over = all(status in (FoldStatus.DONE, FoldStatus.FAILED) for _, status, _ in folds)
-    if is_over:
-        return [(JobName.ADVANCE, (run.id,))]
-    return [(JobName.TRAIN_FOLD, (run.id, fold)) for fold in waiting]
+    is_open = any(status in OPEN for status in folds) and FoldStatus.FAILED not in folds
+    if run.status == RunStatus.TRAINING and is_open:
+        return []  # its folds wait for their turn, or are at work
+    return [(JobName.ADVANCE, (run.id,))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 import time
@@ -10,8 +11,11 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend.pipeline import gate, prepare, sync
+from backend.pipeline import control, gate, prepare, sync
+from backend.pipeline.budget import FLOOR_S, folds_that_fit
 from backend.pipeline.context import AppContext
+from backend.pipeline.fold_queue import enqueue_folds, training_workers
+from backend.pipeline.run_settings import settings_of_run
 from backend.queue import JobName, stop_requested
 from backend.store import projects, runs
 from backend.store.models import RunRow
@@ -27,12 +31,21 @@ MAX_ATTEMPTS = 8
 FIRST_PAUSE_S = 5.0
 
 
+# A disk that is full, or a quota that is used up, does not empty itself: tried once.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+# A step looks this often whether its run was paused or cancelled.
+CONTROL_S = 1.0
+
+
 class InterruptedStepError(NnloopError):
-    """The worker was asked to end; the step goes on where it is taken up again."""
+    """The worker or the run was asked to stop; the step is taken up again where it was left."""
 
 
 def advance(context: AppContext, run_id: int) -> None:
-    """Takes the run's next step. Does nothing while another job holds the run."""
+    """Takes the run's next step. Does nothing while another job holds the run, or it is paused."""
+    if control.settle(context, run_id):
+        return
     with context.store.begin() as session:
         run = runs.claim_run(session, run_id)
     if run is None:
@@ -42,23 +55,27 @@ def advance(context: AppContext, run_id: int) -> None:
             _step(context, run)
     except InterruptedStepError:
         _release(context, run_id)
+        control.settle(context, run_id)
     except (LabelStudioError, StackError) as error:
         _retry(context, run_id, error)
     except NnloopError as error:
         fail(context, run_id, _sentence(error))
     except Exception as error:
         logger.exception("Run %d: %s failed.", run_id, run.status)
-        _retry(context, run_id, error)
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            fail(context, run_id, _disk_full(context, error))
+        else:
+            _retry(context, run_id, error)
     else:
         _release(context, run_id)
+        control.settle(context, run_id)
 
 
 def _step(context: AppContext, run: RunRow) -> None:
     if run.status in (RunStatus.QUEUED, RunStatus.PREPARING):
         _enter(context, run.id, RunStatus.PREPARING)
-        prepare.prepare_run(context, run.id, _beat)
-        _enter(context, run.id, RunStatus.TRAINING)
-        _enqueue_folds(context, run.id)
+        prepare.prepare_run(context, run.id, _Beat(context, run.id))
+        _start_training(context, run.id)
     elif run.status == RunStatus.TRAINING:
         if _folds_are_done(context, run.id):
             _enter(context, run.id, RunStatus.EVALUATING)
@@ -68,18 +85,32 @@ def _step(context: AppContext, run: RunRow) -> None:
 
 
 def _evaluate(context: AppContext, run: RunRow) -> None:
-    if gate.evaluate_run(context, run.id, _beat):
+    if gate.evaluate_run(context, run.id, _Beat(context, run.id)):
         _enter(context, run.id, RunStatus.SCORING)
         context.queue.ensure(JobName.SCORE, run.project_id, 0)
     else:
         finish(context, run.id)
 
 
-def _enqueue_folds(context: AppContext, run_id: int) -> None:
+def _start_training(context: AppContext, run_id: int) -> None:
+    """Enters the stage; under a budget too small for all folds, with fewer of them."""
+    n_workers = max(training_workers(context.queue), 1)
     with context.store.begin() as session:
-        folds = [row.fold for row in runs.folds_of(session, run_id)]
-    for fold in folds:
-        context.queue.ensure(JobName.TRAIN_FOLD, run_id, fold)
+        run = session.get_one(RunRow, run_id)
+        budget_s = settings_of_run(run).budget_s
+        rows = runs.folds_of(session, run_id)
+        n_fitting = folds_that_fit(budget_s, len(rows), n_workers) if budget_s else len(rows)
+        if n_fitting < len(rows):
+            run.note = (
+                f"{n_fitting} of {len(rows)} folds are trained: the budget of {budget_s:g} s gives "
+                f"the others less than {FLOOR_S:g} s each on {n_workers} worker(s)."
+            )
+            logger.warning("Run %d: %s", run_id, run.note)
+        for row in rows[n_fitting:]:
+            session.delete(row)
+        runs.enter_stage(session, run, RunStatus.TRAINING)
+        run.error = ""
+    enqueue_folds(context)
 
 
 def _folds_are_done(context: AppContext, run_id: int) -> bool:
@@ -206,10 +237,30 @@ def _lease(context: AppContext, run_id: int) -> Iterator[None]:
         thread.join()
 
 
-def _beat() -> None:
-    """For long steps to call: ends the step when the worker was asked to end."""
-    if stop_requested():
-        raise InterruptedStepError("The worker was asked to end.")
+class _Beat:
+    """For long steps to call: ends the step when the worker or the run was asked to stop."""
+
+    def __init__(self, context: AppContext, run_id: int) -> None:
+        self._context = context
+        self._run_id = run_id
+        self._looked = time.monotonic()
+
+    def __call__(self) -> None:
+        if stop_requested():
+            raise InterruptedStepError("The worker was asked to end.")
+        if time.monotonic() - self._looked < CONTROL_S:
+            return
+        self._looked = time.monotonic()
+        with self._context.store.begin() as session:
+            if not control.may_go_on(session, self._run_id):
+                raise InterruptedStepError("The run was paused or cancelled.")
+
+
+def _disk_full(context: AppContext, error: OSError) -> str:
+    return (
+        f"The disk of {context.settings.data_dir} is full ({error.strerror}). "
+        "Free some space, then start a training again (nnloop train)."
+    )
 
 
 def _sentence(error: Exception) -> str:

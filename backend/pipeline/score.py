@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Generator, Iterable
+from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,19 +14,21 @@ import numpy as np
 
 from active_learning.score import expected_quality
 from active_learning.uncertainty import mutual_information, predictive_entropy
+from backend.pipeline.annotations import label_config_of
 from backend.pipeline.context import AppContext
-from backend.pipeline.devices import prediction_device
+from backend.pipeline.devices import warm_predictor
 from backend.pipeline.images import load_image
 from backend.queue import stop_requested
-from backend.store import predictions, projects, runs
+from backend.store import predictions, projects, versions
 from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
-from converters.label_config import parse_label_config
 from converters.results import regions_to_result, validate_prediction
 from converters.simplify import Simplification
 from converters.vectorize import vectorize
 from domain.errors import PredictionError, TaskError
 from domain.labels import LabelClass, LabelConfig
-from training.nnunet.predictor import FoldPredictor, load_cached
+from domain.prediction import FoldProbabilities
+from training.nnunet.postprocessing import postprocessed
+from training.postprocessing import read_postprocessing
 from training.versions import read_version
 
 logger = logging.getLogger(__name__)
@@ -39,7 +44,7 @@ def score_chunk(context: AppContext, project_id: int) -> bool:
     """Scores unlabelled tasks for a few seconds; returns whether some are left."""
     with context.store.begin() as session:
         project = projects.get(session, project_id)
-        version = runs.champion(session, project_id)
+        version = versions.champion(session, project_id)
         tasks = (
             predictions.unscored_tasks(session, project_id, version.id, CHUNK_TASKS)
             if version
@@ -47,12 +52,12 @@ def score_chunk(context: AppContext, project_id: int) -> bool:
         )
     if version is None or not tasks:
         return False
-    scorer = Scorer(context, project, version)
-    started = time.monotonic()
-    for task in tasks:
-        if stop_requested() or time.monotonic() - started > CHUNK_S:
-            break
-        scorer.score(task)
+    if not stop_requested():
+        started = time.monotonic()
+        with closing(Scorer(context, project, version).score(tasks)) as scored:
+            for _ in scored:
+                if stop_requested() or time.monotonic() - started > CHUNK_S:
+                    break
     with context.store.begin() as session:
         return bool(predictions.unscored_tasks(session, project_id, version.id, 1, retry=False))
 
@@ -61,13 +66,14 @@ def score_task(context: AppContext, project_id: int, task_id: int) -> None:
     """Scores one task with the champion, whatever its state; nothing without a champion."""
     with context.store.begin() as session:
         project = projects.get(session, project_id)
-        version = runs.champion(session, project_id)
+        version = versions.champion(session, project_id)
         task = session.get(TaskRow, task_id)
         is_known = version is not None and task_id in predictions.find(
             session, version.id, [task_id]
         )
     if version is not None and task is not None and not is_known:
-        Scorer(context, project, version).score(task)
+        for _ in Scorer(context, project, version).score([task]):
+            pass
 
 
 class Scorer:
@@ -77,15 +83,35 @@ class Scorer:
         self._context = context
         self._project = project
         self._version = version
-        self._config: LabelConfig = parse_label_config(project.label_config)
-        self._trained = _as_trained(self._config, read_version(Path(version.path)).class_values)
-        self._predictor: FoldPredictor = load_cached(Path(version.path), device=prediction_device())
         self._settings = projects.settings_of(project)
+        self._config: LabelConfig = label_config_of(project, self._settings)
+        self._trained = _as_trained(self._config, read_version(Path(version.path)).class_values)
+        self._postprocessing = read_postprocessing(Path(version.path))
+        self._predictor = warm_predictor(context.settings, self._settings, Path(version.path))
 
-    def score(self, task: TaskRow) -> None:
-        """Predicts a task and stores the answer, or the reason why there is none."""
+    def score(self, tasks: Iterable[TaskRow]) -> Generator[TaskRow, None, None]:
+        """Predicts tasks and stores each answer, or the reason why there is none.
+
+        The images of the next tasks are fetched and prepared while the networks run.
+
+        Yields:
+            Each task once its answer is stored.
+
+        Raises:
+            LabelStudioError: Label Studio does not answer: no fault of a task.
+        """
+        client, config = self._context.label_studio, self._config
+        stream = self._predictor.predict_stream(
+            tasks, lambda task: load_image(client, task, config)
+        )
+        with closing(stream):
+            for task, found in stream:
+                self._store(task, found)
+                yield task
+
+    def _store(self, task: TaskRow, found: Future[FoldProbabilities]) -> None:
         try:
-            row = self._predict(task)
+            row = self._prediction(task, found.result())
         except (TaskError, PredictionError) as error:
             message = f"{error} {error.remedy}".strip()
             logger.warning("Project %d: %s", self._project.id, message)
@@ -103,10 +129,8 @@ class Scorer:
                     session, self._project.id, "score", "task", row.error, task_id=task.id
                 )
 
-    def _predict(self, task: TaskRow) -> PredictionRow:
-        image = load_image(self._context.label_studio, task, self._config)
-        probabilities = self._predictor.predict(image)
-        mean = probabilities.mean(axis=0)
+    def _prediction(self, task: TaskRow, probabilities: FoldProbabilities) -> PredictionRow:
+        mean = postprocessed(probabilities.mean(axis=0), self._postprocessing)
         score = expected_quality(probabilities)
         regions = vectorize(
             mean,
@@ -116,7 +140,7 @@ class Scorer:
             vertex_budget=self._settings.vertex_budget,
             min_area_px=int(self._settings.min_region_area_px),
         )
-        size_hw = (int(image.shape[0]), int(image.shape[1]))
+        size_hw = (int(mean.shape[1]), int(mean.shape[2]))
         result = regions_to_result(regions, self._trained, size_hw, score=score)
         faults = validate_prediction(self._config, result, score=score)
         if faults:

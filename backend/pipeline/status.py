@@ -6,60 +6,18 @@ from pydantic import BaseModel, ConfigDict
 
 from backend.pipeline import trigger
 from backend.pipeline.context import AppContext
-from backend.store import predictions, projects, runs, snapshots
-from backend.store.models import ProjectRow, RunRow
+from backend.pipeline.control import sentence_of
+from backend.pipeline.fold_queue import training_workers
+from backend.pipeline.models.report import VersionReport, version_reports
+from backend.pipeline.run_report import RunReport, run_report
+from backend.store import projects, runs, snapshots, versions
+from backend.store.models import ProjectRow
 from domain.errors import StackError
-from domain.status import RunStatus, TaskState, VersionStatus
+from domain.status import TaskState
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True)
-
-
-class FoldReport(_Frozen):
-    """One fold's progress; ``dice`` is nnU-Net's pseudo Dice while it trains."""
-
-    fold: int
-    status: str
-    epoch: int
-    epochs: int
-    train_loss: float | None
-    dice: float | None
-    device: str
-    attempts: int
-    error: str
-
-
-class RunReport(_Frozen):
-    """One training run. ``seconds`` is the time spent per finished stage."""
-
-    id: int
-    number: int
-    status: RunStatus
-    trigger: str
-    labels: int
-    left_out: int
-    error: str
-    seconds: dict[str, float]
-    created_at: float
-    finished_at: float | None
-    folds: tuple[FoldReport, ...]
-
-
-class VersionReport(_Frozen):
-    """One model version, with the gate's numbers."""
-
-    name: str
-    status: VersionStatus
-    run: int
-    labels: int
-    oof_dice: dict[str, float]
-    gate: str
-    scored: int
-    published: int
-    failed: int
-    promoted_at: float | None
-    published_at: float | None
 
 
 class ProblemReport(_Frozen):
@@ -105,39 +63,18 @@ class ServiceReport(_Frozen):
 
 def project_report(context: AppContext, project_id: int) -> ProjectReport:
     """Everything about one project; NotConnectedError when nnloop does not know it."""
+    try:
+        n_workers = training_workers(context.queue)
+    except StackError:
+        n_workers = 0
     with context.store.begin() as session:
         project = projects.get(session, project_id)
         counts = snapshots.counts(session, project_id)
-        champion = runs.champion(session, project_id)
+        champion = versions.champion(session, project_id)
         active = runs.active_run(session, project_id)
-        waiting = (
-            f"run {active.number} is {active.status}"
-            if active
-            else trigger.evaluate(session, project_id).reason
-        )
+        waiting = sentence_of(active) if active else trigger.evaluate(session, project_id).reason
         run_rows = runs.runs_of(session, project_id)
-        run_reports = tuple(
-            _run(row, tuple(_fold(f) for f in runs.folds_of(session, row.id))) for row in run_rows
-        )
-        numbers = {row.id: row.number for row in run_rows}
-        versions = []
-        for version in runs.versions_of(session, project_id):
-            scored, published, failed = predictions.counts(session, version.id)
-            versions.append(
-                VersionReport(
-                    name=version.name,
-                    status=VersionStatus(version.status),
-                    run=numbers.get(version.run_id, 0),
-                    labels=version.metrics.get("labels", 0),
-                    oof_dice=version.metrics.get("oof_dice", {}),
-                    gate=version.metrics.get("gate", {}).get("reason", ""),
-                    scored=scored,
-                    published=published,
-                    failed=failed,
-                    promoted_at=version.promoted_at,
-                    published_at=version.published_at,
-                )
-            )
+        run_reports = tuple(run_report(session, row, n_workers) for row in run_rows)
         problems = tuple(
             ProblemReport(
                 stage=row.stage,
@@ -160,7 +97,7 @@ def project_report(context: AppContext, project_id: int) -> ProjectReport:
             synced_at=project.synced_at,
             error=project.error,
             runs=run_reports,
-            versions=tuple(versions),
+            versions=version_reports(session, project_id),
             problems=problems,
         )
 
@@ -192,24 +129,3 @@ def service_report(context: AppContext) -> ServiceReport:
         )
     except StackError as error:
         return ServiceReport(waiting={}, workers=(), error=f"{error} {error.remedy}")
-
-
-def _run(row: RunRow, folds: tuple[FoldReport, ...]) -> RunReport:
-    manifest = row.manifest or {}
-    return RunReport(
-        id=row.id,
-        number=row.number,
-        status=RunStatus(row.status),
-        trigger=row.trigger,
-        labels=len(manifest.get("entries", [])),
-        left_out=len(manifest.get("left_out", [])),
-        error=row.error,
-        seconds=row.seconds,
-        created_at=row.created_at,
-        finished_at=row.finished_at,
-        folds=folds,
-    )
-
-
-def _fold(row: object) -> FoldReport:
-    return FoldReport.model_validate(row, from_attributes=True)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from itertools import islice
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from backend.pipeline import trigger
 from backend.pipeline.context import AppContext
 from backend.queue import JobName
-from backend.store import predictions, projects, runs, snapshots
+from backend.store import predictions, projects, snapshots, versions
 from domain.errors import LabelStudioError
 from domain.status import TaskState
 
 logger = logging.getLogger(__name__)
+
+# Handled hints and resolved problems are kept this long, to look back at.
+HISTORY_S = 30 * 24 * 3600.0
 
 _Due = tuple[int | None, bool]
 """Id of the run that was created, and whether tasks wait for a score."""
@@ -31,7 +36,7 @@ def sync_project(context: AppContext, project_id: int) -> snapshots.SyncCounts:
     with context.store.begin() as session:
         projects.get(session, project_id)
         newest_hint = projects.newest_hint_id(session, project_id)
-        is_requested = projects.training_request_is_open(session, project_id)
+        request = projects.training_request(session, project_id)
     try:
         info = client.project(project_id)
         changed = 0
@@ -53,9 +58,10 @@ def sync_project(context: AppContext, project_id: int) -> snapshots.SyncCounts:
         row.synced_at = time.time()
         row.error = ""
         projects.close_hints(session, project_id, newest_hint)
+        projects.prune_history(session, project_id, time.time() - HISTORY_S)
         counts = snapshots.counts(session, project_id)
         # With the hints in one transaction: a person's request is one of them.
-        due = _start_due(session, project_id, is_requested=is_requested)
+        due = _start_due(session, project_id, request)
     _enqueue(context, project_id, due)
     return snapshots.SyncCounts(
         tasks=len(seen),
@@ -72,13 +78,13 @@ def follow_up(context: AppContext, project_id: int) -> None:
     _enqueue(context, project_id, due)
 
 
-def _start_due(session: Session, project_id: int, *, is_requested: bool = False) -> _Due:
-    """Creates the run that is due, or that a person asked for."""
-    if is_requested:
-        run = trigger.start(session, project_id, "requested by a person")
+def _start_due(session: Session, project_id: int, request: Mapping[str, Any] | None = None) -> _Due:
+    """Creates the run that is due, or that a person asked for with settings of its own."""
+    if request is not None:
+        run = trigger.start(session, project_id, "requested by a person", request)
     else:
         run = trigger.start_if_due(session, project_id)
-    version = runs.champion(session, project_id)
+    version = versions.champion(session, project_id)
     is_unscored = version is not None and bool(
         predictions.unscored_tasks(session, project_id, version.id, limit=1)
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy.orm import Session
 
+from backend.pipeline.run_settings import class_values_of, run_settings, settings_of_run
 from backend.settings import ProjectSettings
 from backend.store import projects, runs, snapshots
 from backend.store.models import RunRow
@@ -19,14 +22,24 @@ class Decision:
     reason: str
 
 
-def decide(labelled: int, changed: int, settings: ProjectSettings, *, has_run: bool) -> Decision:
+def decide(
+    labelled: int,
+    changed: int,
+    settings: ProjectSettings,
+    *,
+    has_run: bool,
+    new_labels: str = "",
+) -> Decision:
     """The rule: the first run waits for ``min_annotations``, later ones for ``retrain_after``.
+
+    Changed labels do not wait: what the serving version predicts is not what is drawn any more.
 
     Args:
         labelled: Tasks with a submitted annotation.
         changed: Of these, how many are new, changed or gone since the last run's manifest.
         settings: The project's settings.
         has_run: Whether any run has been started before.
+        new_labels: How the labels differ from the last run's; empty when they don't.
     """
     if labelled < settings.min_annotations:
         missing = settings.min_annotations - labelled
@@ -35,6 +48,8 @@ def decide(labelled: int, changed: int, settings: ProjectSettings, *, has_run: b
         )
     if not has_run:
         return Decision(True, f"{labelled} annotations, the first training is due")
+    if new_labels:
+        return Decision(True, f"the labels have changed: {new_labels}")
     if changed < settings.retrain_after:
         return Decision(
             False,
@@ -50,7 +65,7 @@ def evaluate(session: Session, project_id: int) -> Decision:
     current = {
         task.id: (annotations[-1].id, snapshots.hash_of(annotations))
         for task, annotations in snapshots.chosen_annotations(
-            session, project_id, settings.annotator_policy
+            session, project_id, settings.annotator_policy, results=False
         )
     }
     last = runs.last_run(session, project_id)
@@ -58,7 +73,8 @@ def evaluate(session: Session, project_id: int) -> Decision:
     changed = sum(
         1 for key in current.keys() | trained.keys() if current.get(key) != trained.get(key)
     )
-    return decide(len(current), changed, settings, has_run=last is not None)
+    new_labels = _new_labels(class_values_of(project), last)
+    return decide(len(current), changed, settings, has_run=last is not None, new_labels=new_labels)
 
 
 def start_if_due(session: Session, project_id: int) -> RunRow | None:
@@ -69,19 +85,34 @@ def start_if_due(session: Session, project_id: int) -> RunRow | None:
     return start(session, project_id, decision.reason) if decision.is_due else None
 
 
-def start(session: Session, project_id: int, reason: str) -> RunRow | None:
-    """Creates a run; None when one is active. The run remembers what was annotated at its start."""
+def start(
+    session: Session, project_id: int, reason: str, overrides: Mapping[str, Any] | None = None
+) -> RunRow | None:
+    """Creates a run; None when one is active. The run remembers what was annotated at its start.
+
+    ``overrides`` are RunSettings for this run alone. Raises SettingsError when one can't be used.
+    """
     project = projects.get(session, project_id)
-    settings = projects.settings_of(project)
+    settings = run_settings(project, overrides or {})
     run = runs.create_run(session, project_id, reason, settings.model_dump(mode="json"))
     if run is not None:
         run.candidates = {
             str(task.id): [annotations[-1].id, snapshots.hash_of(annotations)]
             for task, annotations in snapshots.chosen_annotations(
-                session, project_id, settings.annotator_policy
+                session, project_id, settings.annotator_policy, results=False
             )
         }
     return run
+
+
+def _new_labels(now: tuple[str, ...], last: RunRow | None) -> str:
+    # A run of 0.1 did not keep its labels; an interface that can't be read says nothing.
+    before = settings_of_run(last).class_values if last else ()
+    if not now or not before or set(now) == set(before):
+        return ""
+    added = [f"new is {name!r}" for name in now if name not in before]
+    gone = [f"gone is {name!r}" for name in before if name not in now]
+    return ", ".join(added + gone)
 
 
 def _candidates_of(run: RunRow | None) -> dict[int, tuple[int, str]]:

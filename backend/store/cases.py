@@ -21,10 +21,15 @@ def save(session: Session, row: CaseRow) -> None:
     session.merge(row)
 
 
-def folds_of_groups(session: Session, project_id: int, n_folds: int) -> dict[str, int]:
-    """Group -> fold, as fixed so far for this number of folds."""
-    query = select(GroupRow).where(GroupRow.project_id == project_id, GroupRow.n_folds == n_folds)
-    return {row.group: row.fold for row in session.scalars(query)}
+def fold_tables(session: Session, project_id: int) -> dict[int, dict[str, int]]:
+    """Number of folds -> group -> fold, as fixed so far."""
+    query = select(GroupRow.n_folds, GroupRow.group, GroupRow.fold).where(
+        GroupRow.project_id == project_id
+    )
+    tables: dict[int, dict[str, int]] = {}
+    for n_folds, group, fold in session.execute(query):
+        tables.setdefault(n_folds, {})[group] = fold
+    return tables
 
 
 def add_groups(

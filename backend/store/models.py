@@ -63,7 +63,10 @@ class ProjectRow(Base):
 
 
 class InboxRow(Base):
-    """One webhook: a hint that something changed. Never holds the raw body (it carries tokens)."""
+    """One webhook: a hint that something changed. Never holds the raw body (it carries tokens).
+
+    ``overrides`` are the settings a person gave with a request for a training.
+    """
 
     __tablename__ = "inbox"
     __table_args__ = (Index("ix_inbox_open", "handled_at", "project_id"),)
@@ -72,6 +75,7 @@ class InboxRow(Base):
     project_id: Mapped[int]
     action: Mapped[str] = mapped_column(String(64))
     task_ids: Mapped[list[Any]] = mapped_column(default=list)
+    overrides: Mapped[JsonDict] = mapped_column(default=dict)
     received_at: Mapped[float] = mapped_column(default=time.time)
     handled_at: Mapped[float | None] = mapped_column(default=None)
 
@@ -142,7 +146,8 @@ class RunRow(Base):
 
     ``candidates`` is what was annotated when it started ({task id: [annotation id, content hash]}),
     ``manifest`` what of that was trained on. A job that works on the run holds it until
-    ``lease_until``; ``not_before`` delays a retry. ``control`` is what a person wants of it.
+    ``lease_until``; ``not_before`` delays a retry. ``control`` is what a person wants of it;
+    ``note`` a sentence about what was done otherwise than asked.
     """
 
     __tablename__ = "training_run"
@@ -159,6 +164,7 @@ class RunRow(Base):
     settings: Mapped[JsonDict] = mapped_column(default=dict)
     seconds: Mapped[JsonDict] = mapped_column(default=dict)
     error: Mapped[str] = mapped_column(Text, default="")
+    note: Mapped[str] = mapped_column(Text, default="")
     attempts: Mapped[int] = mapped_column(default=0)
     lease_until: Mapped[float] = mapped_column(default=0.0)
     not_before: Mapped[float] = mapped_column(default=0.0)
@@ -202,7 +208,8 @@ class VersionRow(Base):
     """A ModelVersion. ``name`` is the string Label Studio sees as ``model_version``.
 
     A version trained elsewhere has no run. ``size_bytes`` is its folder's; a pruned version keeps
-    its row (what it was, and what it was trained on) without its weights.
+    its row (what it was, and what it was trained on) without its weights. A pinned one is never
+    pruned.
     """
 
     __tablename__ = "model_version"
@@ -220,6 +227,7 @@ class VersionRow(Base):
     promoted_at: Mapped[float | None] = mapped_column(default=None)
     published_at: Mapped[float | None] = mapped_column(default=None)
     size_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    is_pinned: Mapped[bool] = mapped_column(default=False)
     pruned_at: Mapped[float | None] = mapped_column(default=None)
 
 

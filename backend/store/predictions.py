@@ -82,6 +82,24 @@ def unpublished(session: Session, version_id: int, limit: int) -> list[Predictio
     return list(session.scalars(query))
 
 
+def count_unpublished(session: Session, version_id: int) -> int:
+    """How many ``unpublished`` would give without a limit."""
+    query = select(func.count(PredictionRow.id)).join(TaskRow, TaskRow.id == PredictionRow.task_id)
+    return session.scalar(query.where(*_waits_for_push(version_id))) or 0
+
+
+def count_unscored(session: Session, project_id: int, version_id: int) -> int:
+    """Unlabelled tasks that the version has not seen yet."""
+    known = select(PredictionRow.task_id).where(PredictionRow.version_id == version_id)
+    query = select(func.count(TaskRow.id)).where(
+        TaskRow.project_id == project_id,
+        TaskRow.state == TaskState.UNLABELLED,
+        TaskRow.removed_at.is_(None),
+        TaskRow.id.not_in(known),
+    )
+    return session.scalar(query) or 0
+
+
 def is_push_due(session: Session, version_id: int, before: float) -> bool:
     """Whether a prediction made before a time still waits to be pushed."""
     query = select(PredictionRow.id).join(TaskRow, TaskRow.id == PredictionRow.task_id)

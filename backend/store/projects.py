@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from backend.settings import ProjectSettings
 from backend.store.models import InboxRow, ProblemRow, ProjectRow
+from domain.annotation import LeftOut
 from domain.errors import NotConnectedError
 
 START_TRAINING = "START_TRAINING"
@@ -42,9 +44,22 @@ def settings_of(row: ProjectRow) -> ProjectSettings:
     return ProjectSettings.model_validate(row.settings)
 
 
-def add_hint(session: Session, project_id: int, action: str, task_ids: Sequence[int]) -> None:
-    """Stores a webhook's hint."""
-    session.add(InboxRow(project_id=project_id, action=action[:64], task_ids=list(task_ids)))
+def add_hint(
+    session: Session,
+    project_id: int,
+    action: str,
+    task_ids: Sequence[int],
+    overrides: Mapping[str, Any] | None = None,
+) -> None:
+    """Stores a webhook's hint, or a person's request with the settings given for it."""
+    session.add(
+        InboxRow(
+            project_id=project_id,
+            action=action[:64],
+            task_ids=list(task_ids),
+            overrides=dict(overrides or {}),
+        )
+    )
 
 
 def open_hints(session: Session) -> list[tuple[int, float]]:
@@ -58,14 +73,14 @@ def open_hints(session: Session) -> list[tuple[int, float]]:
     return [(project_id, newest) for project_id, newest in session.execute(query)]
 
 
-def training_request_is_open(session: Session, project_id: int) -> bool:
-    """Whether Label Studio's START_TRAINING waits to be handled."""
-    query = select(InboxRow.id).where(
+def training_request(session: Session, project_id: int) -> dict[str, Any] | None:
+    """The settings given with the newest open request for a training; None without a request."""
+    query = select(InboxRow.overrides).where(
         InboxRow.project_id == project_id,
         InboxRow.action == START_TRAINING,
         InboxRow.handled_at.is_(None),
     )
-    return session.scalar(query.limit(1)) is not None
+    return session.scalar(query.order_by(InboxRow.id.desc()).limit(1))
 
 
 def newest_hint_id(session: Session, project_id: int) -> int:
@@ -86,6 +101,18 @@ def close_hints(session: Session, project_id: int, up_to_id: int) -> None:
             InboxRow.handled_at.is_(None),
         )
         .values(handled_at=time.time())
+    )
+
+
+def prune_history(session: Session, project_id: int, before: float) -> None:
+    """Deletes hints that were handled and problems that were resolved before a time."""
+    session.execute(
+        delete(InboxRow).where(InboxRow.project_id == project_id, InboxRow.handled_at < before)
+    )
+    session.execute(
+        delete(ProblemRow).where(
+            ProblemRow.project_id == project_id, ProblemRow.resolved_at < before
+        )
     )
 
 
@@ -120,6 +147,34 @@ def report_problem(
                 run_id=run_id,
             )
         )
+
+
+def replace_problems(
+    session: Session, project_id: int, stage: str, run_id: int, left_out: Sequence[LeftOut]
+) -> None:
+    """Makes the open problems of a stage those given, in two statements; known ones stay."""
+    query = select(ProblemRow).where(
+        ProblemRow.project_id == project_id,
+        ProblemRow.stage == stage,
+        ProblemRow.resolved_at.is_(None),
+    )
+    known = {(row.task_id, row.message): row for row in session.scalars(query)}
+    wanted = {(item.task_id, item.message): item for item in left_out}
+    now = time.time()
+    for key in known.keys() - wanted.keys():
+        known[key].resolved_at = now
+    session.add_all(
+        ProblemRow(
+            project_id=project_id,
+            stage=stage,
+            reason=item.reason,
+            message=item.message,
+            task_id=item.task_id,
+            run_id=run_id,
+        )
+        for key, item in wanted.items()
+        if key not in known
+    )
 
 
 def resolve_problems(

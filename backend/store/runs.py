@@ -1,4 +1,4 @@
-"""The run ledger: TrainingRuns, their folds, the versions they made."""
+"""The run ledger: TrainingRuns and their folds."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, defer
 
-from backend.store.models import FoldRow, ProjectRow, RunRow, VersionRow
-from domain.status import FoldStatus, RunStatus, VersionStatus
+from backend.store.models import FoldRow, RunRow
+from domain.status import FoldStatus, RunControl, RunStatus
 
 # A job renews its lease at least this often per third; after it, another job may take over.
 LEASE_S = 20.0
+
+# The name of the time a run stood still, beside those of its stages.
+PAUSED = "paused"
 
 FINAL = (RunStatus.DONE, RunStatus.FAILED, RunStatus.CANCELLED)
 
@@ -57,7 +60,7 @@ def create_run(
 
 
 def claim_run(session: Session, run_id: int) -> RunRow | None:
-    """Takes the run's lease; None while another job holds it, or when the run is final."""
+    """Takes the run's lease; None while another job holds it, or it is paused or over."""
     now = time.time()
     taken = session.execute(
         update(RunRow)
@@ -66,6 +69,7 @@ def claim_run(session: Session, run_id: int) -> RunRow | None:
             RunRow.lease_until < now,
             RunRow.not_before <= now,
             RunRow.status.not_in(FINAL),
+            RunRow.control == RunControl.RUN,
         )
         .values(lease_until=now + LEASE_S)
         .execution_options(synchronize_session=False)
@@ -83,15 +87,44 @@ def renew_run(session: Session, run_id: int) -> None:
 def enter_stage(session: Session, run: RunRow, status: RunStatus) -> None:
     """Moves a run on; the time spent is kept under the old stage's name."""
     now = time.time()
-    spent = dict(run.seconds)
-    spent[run.status] = round(spent.get(run.status, 0.0) + now - run.stage_started_at, 3)
-    run.seconds = spent
+    name = PAUSED if run.control == RunControl.PAUSE else str(run.status)
+    run.seconds = {**run.seconds, name: _elapsed(run, name, now)}
     run.status = status
     run.stage_started_at = now
     run.attempts = 0
     run.not_before = 0.0
     if status.is_final:
         run.finished_at = now
+
+
+def set_control(session: Session, run: RunRow, control: RunControl) -> None:
+    """Notes what a person wants of the run. Time it stands still counts as ``paused``."""
+    if run.control == control:
+        return
+    now = time.time()
+    name = PAUSED if run.control == RunControl.PAUSE else str(run.status)
+    run.seconds = {**run.seconds, name: _elapsed(run, name, now)}
+    run.stage_started_at = now
+    run.control = control
+
+
+def seconds_in(run: RunRow, status: RunStatus, now: float) -> float:
+    """Seconds the run has spent in a stage until now, pauses left out."""
+    if run.status == status and run.control != RunControl.PAUSE:
+        return _elapsed(run, str(status), now)
+    return float(run.seconds.get(str(status), 0.0))
+
+
+def _elapsed(run: RunRow, name: str, now: float) -> float:
+    return round(float(run.seconds.get(name, 0.0)) + now - run.stage_started_at, 3)
+
+
+def is_held(session: Session, run: RunRow) -> bool:
+    """Whether a job works on the run or on one of its folds."""
+    now = time.time()
+    return run.lease_until >= now or any(
+        fold.lease_until >= now for fold in folds_of(session, run.id)
+    )
 
 
 def folds_of(session: Session, run_id: int) -> list[FoldRow]:
@@ -123,38 +156,3 @@ def claim_fold(session: Session, run_id: int, fold: int, worker: str) -> FoldRow
     if not taken.rowcount:  # type: ignore[attr-defined]
         return None
     return session.scalar(select(FoldRow).where(FoldRow.run_id == run_id, FoldRow.fold == fold))
-
-
-def versions_of(session: Session, project_id: int) -> list[VersionRow]:
-    """All versions, oldest first."""
-    query = select(VersionRow).where(VersionRow.project_id == project_id)
-    return list(session.scalars(query.order_by(VersionRow.id)))
-
-
-def version_of_run(session: Session, run_id: int) -> VersionRow | None:
-    """The version a run made."""
-    return session.scalar(select(VersionRow).where(VersionRow.run_id == run_id))
-
-
-def champion(session: Session, project_id: int) -> VersionRow | None:
-    """The version that serves."""
-    project = session.get(ProjectRow, project_id)
-    if project is None or project.champion_id is None:
-        return None
-    return session.get(VersionRow, project.champion_id)
-
-
-def promote(session: Session, version: VersionRow) -> None:
-    """Moves the champion pointer to a version; the old champion retires. One transaction."""
-    project = session.get_one(ProjectRow, version.project_id)
-    old = champion(session, version.project_id)
-    if old is not None and old.id != version.id:
-        old.status = VersionStatus.RETIRED
-    version.status = VersionStatus.CHAMPION
-    version.promoted_at = time.time()
-    project.champion_id = version.id
-
-
-def mark_published(session: Session, version_id: int) -> None:
-    """Notes that Label Studio now shows this version."""
-    session.get_one(VersionRow, version_id).published_at = time.time()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from backend.store.models import AnnotationRow, TaskRow
 from converters.agreement import AnnotatorPolicy, choose
@@ -134,9 +134,13 @@ def counts(session: Session, project_id: int) -> dict[TaskState, int]:
 
 
 def submitted_annotations(
-    session: Session, project_id: int
+    session: Session, project_id: int, *, results: bool = True
 ) -> list[tuple[TaskRow, tuple[AnnotationRow, ...]]]:
-    """(task, its submitted annotations, oldest first) of every labelled task, ordered by task."""
+    """(task, its submitted annotations, oldest first) of every labelled task, ordered by task.
+
+    Without ``results`` the regions, nearly all of the bytes, stay in the store; ``with_results``
+    reads them where they are needed.
+    """
     query = (
         select(TaskRow, AnnotationRow)
         .join(AnnotationRow, AnnotationRow.task_id == TaskRow.id)
@@ -148,6 +152,8 @@ def submitted_annotations(
         )
         .order_by(TaskRow.id, AnnotationRow.updated_at, AnnotationRow.id)
     )
+    if not results:
+        query = query.options(defer(AnnotationRow.result, raiseload=True))
     found: dict[int, tuple[TaskRow, list[AnnotationRow]]] = {}
     for task, annotation in session.execute(query):
         found.setdefault(task.id, (task, []))[1].append(annotation)
@@ -155,13 +161,23 @@ def submitted_annotations(
 
 
 def chosen_annotations(
-    session: Session, project_id: int, policy: AnnotatorPolicy
+    session: Session, project_id: int, policy: AnnotatorPolicy, *, results: bool = True
 ) -> list[tuple[TaskRow, tuple[AnnotationRow, ...]]]:
     """(task, the annotations the policy needs, oldest first) of every labelled task."""
     return [
         (task, choose(annotations, policy))
-        for task, annotations in submitted_annotations(session, project_id)
+        for task, annotations in submitted_annotations(session, project_id, results=results)
     ]
+
+
+def with_results(
+    session: Session, annotations: Sequence[AnnotationRow]
+) -> tuple[AnnotationRow, ...]:
+    """The same annotations with their regions, read now; those of one task."""
+    ids = [annotation.id for annotation in annotations]
+    query = select(AnnotationRow).where(AnnotationRow.id.in_(ids))
+    found = {row.id: row for row in session.scalars(query)}
+    return tuple(found[annotation_id] for annotation_id in ids)
 
 
 def hash_of(annotations: Sequence[AnnotationRow]) -> str:

@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from backend.pipeline.context import AppContext
 from backend.queue import JobName
-from backend.store import predictions, projects, runs
+from backend.store import predictions, projects, versions
 from backend.store.models import PredictionRow, TaskRow, VersionRow
 from backend.store.snapshots import CHUNK
 from backend.web.interface import check_labels
@@ -90,7 +90,7 @@ def _look(context: AppContext, question: Question, progress: _Progress) -> Versi
     """Adds to the progress what the store has by now; returns the version that serves."""
     with context.store.begin() as session:
         projects.get(session, question.project_id)
-        version = runs.champion(session, question.project_id)
+        version = versions.champion(session, question.project_id)
         if version is None:
             raise PredictionError(
                 f"Project {question.project_id} has no model version yet.",

@@ -8,7 +8,7 @@ from typing import Any
 
 from backend.label_studio import LabelStudioClient, PredictionRow
 from backend.pipeline.context import AppContext
-from backend.store import predictions, runs
+from backend.store import predictions, versions
 from backend.store.models import ProjectRow
 from converters.exports.run import SourceTask
 from converters.images import Pixels, read_image
@@ -50,8 +50,8 @@ class ProjectPredictions:
         self._version_id, self.version = None, model_version or ""
         with context.store.begin() as session:
             if session.get(ProjectRow, project_id) is not None:
-                known = {v.name: v.id for v in runs.versions_of(session, project_id)}
-                champion = runs.champion(session, project_id)
+                known = {v.name: v.id for v in versions.versions_of(session, project_id)}
+                champion = versions.champion(session, project_id)
                 if not self.version and champion is not None:
                     self.version = champion.name
                 self._version_id = known.get(self.version)

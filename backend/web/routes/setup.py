@@ -7,7 +7,7 @@ import logging
 from fastapi import Request
 
 from backend.pipeline.context import AppContext
-from backend.store import projects, runs
+from backend.store import projects, versions
 from backend.store.models import ProjectRow
 from backend.web.body import read_body
 from backend.web.protocol import SetupAnswer, SetupRequest
@@ -46,5 +46,5 @@ def _set_up(context: AppContext, body: SetupRequest) -> str:
             return UNTRAINED
         if body.label_config and body.label_config != project.label_config:
             projects.add_hint(session, project.id, "SETUP", [])
-        champion = runs.champion(session, project.id)
+        champion = versions.champion(session, project.id)
         return champion.name if champion else UNTRAINED

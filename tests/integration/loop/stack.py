@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 import pytest
 from sqlalchemy import select
 
@@ -23,13 +24,15 @@ from backend.credentials import service_credentials
 from backend.label_studio import LabelStudioClient, PredictionRow, ProjectInfo, ServedTask
 from backend.pipeline.connect import connect
 from backend.pipeline.context import AppContext
-from backend.pipeline.status import ProjectReport, RunReport, project_report
+from backend.pipeline.run_report import RunReport
+from backend.pipeline.status import ProjectReport, project_report
 from backend.settings import Settings
 from backend.stack import service
 from backend.stack.label_studio_server import LabelStudioServer
 from backend.stack.supervisor import Supervisor
 from backend.store.models import InboxRow
 from tests.integration.loop.discs import LABEL_CONFIG, Scene, scene
+from training.folds import PROGRESS
 
 T = TypeVar("T")
 
@@ -44,7 +47,7 @@ RUN_S = 240.0
 SMALL: dict[str, Any] = {
     "preset": "tiny",
     "n_folds": 2,
-    "fold_budget_s": 18.0,
+    "budget_s": 18.0,
     "min_annotations": 6,
     "retrain_after": 3,
     # The second version must replace the first whatever so short a training makes of it.
@@ -135,18 +138,40 @@ class Loop:
         with self.context.store.begin() as session:
             return list(session.scalars(query))
 
+    def epochs(self, project: LoopProject, number: int, fold: int) -> list[int]:
+        """The epochs a fold reported, in order; a line that was cut off is none."""
+        epochs = []
+        path = self.context.workspace(project.id).fold_dir(number, fold) / PROGRESS
+        for line in path.read_text().splitlines() if path.exists() else ():
+            try:
+                epochs.append(int(json.loads(line)["epoch"]))
+            except ValueError:
+                continue
+        return epochs
+
+    def children(self, project: LoopProject) -> list[int]:
+        """The processes that train folds of a project."""
+        specs = str(self.context.workspace(project.id).folder)
+        return [
+            process.pid
+            for process in psutil.process_iter(["cmdline"])
+            if any(specs in part for part in process.info["cmdline"] or [])
+        ]
+
     def run(self, project: LoopProject, number: int) -> RunReport | None:
         """A run by its number."""
         return next((r for r in self.report(project).runs if r.number == number), None)
 
-    def finished_run(self, project: LoopProject, number: int) -> RunReport:
+    def finished_run(
+        self, project: LoopProject, number: int, timeout_s: float = RUN_S
+    ) -> RunReport:
         """Waits until a run is over."""
 
         def look() -> RunReport | None:
             run = self.run(project, number)
             return run if run is not None and run.status.is_final else None
 
-        return self.wait_until(look, RUN_S, f"run {number} of {project.title}")
+        return self.wait_until(look, timeout_s, f"run {number} of {project.title}")
 
     def wait_until(self, look: Callable[[], T | None], timeout_s: float, what: str) -> T:
         """The first answer that is true; fails with what stands in the logs."""

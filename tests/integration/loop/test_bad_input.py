@@ -12,7 +12,8 @@ import pytest
 
 from backend.label_studio import PredictionRow
 from backend.pipeline.connect import connect
-from backend.pipeline.status import ProblemReport, ProjectReport, RunReport, project_report
+from backend.pipeline.run_report import RunReport
+from backend.pipeline.status import ProblemReport, ProjectReport, project_report
 from backend.stack.ports import LOOPBACK
 from backend.store.models import RunRow
 from domain.case import case_id_of_task
@@ -22,7 +23,7 @@ from tests.integration.loop.discs import region, scene
 from tests.integration.loop.stack import Loop, LoopProject
 from training.cases import read_image
 
-CHEAP = {"fold_budget_s": 1.0}
+CHEAP = {"budget_s": 1.0}
 ANSWERS = {"/refused.png": (401, b""), "/notes.png": (200, b"not a picture at all")}
 SQUARE = [[20, 20], [90, 20], [90, 90], [20, 90]]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from backend.pipeline.status import RunReport
+from backend.pipeline.run_report import RunReport
 from backend.stack.ports import free_port
 from backend.stack.process import ManagedProcess
 from backend.stack.service import web_spec
@@ -31,7 +31,7 @@ class Lost:
 @pytest.fixture(scope="module")
 def lost(loop: Loop) -> Lost:
     # Two labelled tasks are fewer than three folds.
-    settings = {"min_annotations": 2, "n_folds": 3, "fold_budget_s": 1.0}
+    settings = {"min_annotations": 2, "n_folds": 3, "budget_s": 1.0}
     project = loop.make_project("Lost webhook", 3, settings=settings)
     loop.switch_webhook(project, is_active=False)
     known = len(loop.hints(project))

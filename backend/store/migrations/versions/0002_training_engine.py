@@ -21,8 +21,14 @@ def upgrade() -> None:
         run.add_column(
             sa.Column("control", sa.String(length=16), nullable=False, server_default="run")
         )
+        run.add_column(sa.Column("note", sa.Text(), nullable=False, server_default=""))
     with op.batch_alter_table("training_run") as run:
         run.alter_column("control", server_default=None)
+        run.alter_column("note", server_default=None)
+    with op.batch_alter_table("inbox") as inbox:
+        inbox.add_column(sa.Column("overrides", sa.JSON(), nullable=False, server_default="{}"))
+    with op.batch_alter_table("inbox") as inbox:
+        inbox.alter_column("overrides", server_default=None)
     with op.batch_alter_table("fold_result") as fold:
         for name in ("val_loss", "case_dice", "eta_s"):
             fold.add_column(sa.Column(name, sa.Float(), nullable=True))
@@ -34,10 +40,14 @@ def upgrade() -> None:
         version.add_column(
             sa.Column("size_bytes", sa.BigInteger(), nullable=False, server_default="0")
         )
+        version.add_column(
+            sa.Column("is_pinned", sa.Boolean(), nullable=False, server_default=sa.false())
+        )
         version.add_column(sa.Column("pruned_at", sa.Float(), nullable=True))
     with op.batch_alter_table("model_version") as version:
         version.alter_column("origin", server_default=None)
         version.alter_column("size_bytes", server_default=None)
+        version.alter_column("is_pinned", server_default=None)
 
 
 def downgrade() -> None:
@@ -52,13 +62,16 @@ def downgrade() -> None:
     )
     op.execute("DELETE FROM model_version WHERE run_id IS NULL")
     with op.batch_alter_table("model_version") as version:
-        for name in ("pruned_at", "size_bytes", "origin"):
+        for name in ("pruned_at", "is_pinned", "size_bytes", "origin"):
             version.drop_column(name)
         version.alter_column("run_id", existing_type=sa.Integer(), nullable=False)
     with op.batch_alter_table("fold_result") as fold:
         for name in ("eta_s", "case_dice", "val_loss"):
             fold.drop_column(name)
+    with op.batch_alter_table("inbox") as inbox:
+        inbox.drop_column("overrides")
     with op.batch_alter_table("training_run") as run:
+        run.drop_column("note")
         run.drop_column("control")
     with op.batch_alter_table("case") as case:
         case.add_column(

@@ -25,11 +25,18 @@ COMMANDS = [
     "connect",
     "status",
     "train",
+    "curves",
+    "log",
+    "cancel",
+    "resume",
+    "pause",
+    "runs",
     "score",
     "publish",
     "export",
     "import",
     "agreement",
+    "evaluate",
     "demo",
 ]
 

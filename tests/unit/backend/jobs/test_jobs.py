@@ -8,9 +8,9 @@ import pytest
 
 from backend.jobs import loop, process, score
 from backend.queue import JobName
-from backend.store.models import RunRow
+from backend.store.models import ProjectRow, RunRow
 from domain.errors import LabelStudioError, PredictionError
-from domain.status import RunStatus
+from domain.status import RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 
 
@@ -90,3 +90,50 @@ def test_publishing_ends_the_run(app: FakeApp) -> None:
     assert (done.status, done.error) == (RunStatus.DONE, "")
     with app.store.begin() as session:
         assert session.get_one(RunRow, run_id).finished_at is not None
+
+
+@pytest.mark.parametrize(
+    ("status", "is_scored"), [(RunStatus.SCORING, False), (RunStatus.TRAINING, True)]
+)
+def test_a_run_paused_while_it_scores_stands_still(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch, status: RunStatus, is_scored: bool
+) -> None:
+    # One that is paused while it trains keeps nobody from what the serving version predicts.
+    chunks: list[int] = []
+
+    def chunk(_context: object, project_id: int) -> bool:
+        chunks.append(project_id)
+        return False
+
+    monkeypatch.setattr(score, "score_chunk", chunk)
+    app.add_run(status, control=RunControl.PAUSE)
+    score.score(PROJECT, 0)
+    assert (len(chunks) == 1) is is_scored
+    assert app.jobs == ([("publish", (PROJECT,))] if is_scored else [])
+
+
+def test_a_run_paused_while_it_publishes_stands_still(app: FakeApp) -> None:
+    run_id = app.add_run(RunStatus.PUBLISHING, 2, control=RunControl.PAUSE)
+    app.add_version()
+    loop.publish(PROJECT)
+    assert app.run(run_id).status == RunStatus.PUBLISHING
+
+
+def test_large_pools_are_scored_in_turn(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = PROJECT + 1
+    with app.store.begin() as session:
+        session.add(ProjectRow(id=other))
+    scored: list[int] = []
+
+    def chunk(_context: object, project_id: int) -> bool:
+        scored.append(project_id)
+        return True  # there is always more
+
+    monkeypatch.setattr(score, "score_chunk", chunk)
+    app.queue.ensure(JobName.SCORE, PROJECT, 0)
+    app.queue.ensure(JobName.SCORE, other, 0)
+    for _ in range(6):  # as the queue does: the first that came
+        name, (project_id, turn) = app.queue.asked.pop(0)
+        assert name == JobName.SCORE
+        score.score(project_id, turn)
+    assert scored == [PROJECT, other] * 3

@@ -57,11 +57,48 @@ def test_settings_that_can_not_be_used_change_nothing(
     app: FakeApp, label_studio: FakeLabelStudio
 ) -> None:
     with pytest.raises(SettingsError, match="2 project setting") as caught:
-        connect(app.context, 5, {"min_annotations": 1, "preset": "huge"})
+        connect(app.context, 5, {"min_annotations": 0, "preset": "huge"})
     assert "min_annotations" in str(caught.value) and "preset" in str(caught.value)
     assert label_studio.calls == ["find_project"]
     with app.store.begin() as session:
         assert session.get(ProjectRow, 5) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "fault"),
+    [
+        ("name:(P", "no regular expression"),
+        ("name:^P\\d+_", "one group in parentheses.*it has 0"),
+        ("name:(a)(b)", "it has 2"),
+    ],
+)
+def test_a_group_key_that_can_not_be_read_is_refused(
+    app: FakeApp, label_studio: FakeLabelStudio, key: str, fault: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"group_key: .*{fault}"):
+        connect(app.context, 5, {"group_key": key})
+
+
+def test_channels_are_checked_against_interface_and_tasks(
+    app: FakeApp, label_studio: FakeLabelStudio
+) -> None:
+    connect(app.context, 5, {"channels": ("image", "anything")})  # no task to compare with yet
+    label_studio.add_task(1, flair="/data/upload/2.png")
+    connect(app.context, 5, {"channels": ("image", "flair")})
+    with app.store.begin() as session:
+        session.get_one(ProjectRow, 5).n_channels = 6
+    with pytest.raises(SettingsError, match=r"'fliar', which task 1 does not have"):
+        connect(app.context, 5, {"channels": ("image", "fliar")})
+    with pytest.raises(LabelConfigError, match="shows one of the channels 'flair'"):
+        connect(app.context, 5, {"channels": ("flair",)})
+    connect(app.context, 5, {"seed": 3})
+    with app.store.begin() as session:
+        row = session.get_one(ProjectRow, 5)
+        assert projects.settings_of(row).channels == ("image", "flair")
+        assert row.n_channels == 6
+    connect(app.context, 5, {"channels": ()})
+    with app.store.begin() as session:
+        assert session.get_one(ProjectRow, 5).n_channels == 0
 
 
 def test_a_project_without_polygons_is_refused(app: FakeApp, label_studio: FakeLabelStudio) -> None:

@@ -8,48 +8,23 @@ import numpy.typing as npt
 import pytest
 
 from backend.pipeline import gate
-from backend.pipeline.gate import DicePerCase, evaluate_run, judge
-from backend.store import runs
-from backend.store.models import FoldRow, VersionRow
+from backend.pipeline.gate import evaluate_run
+from backend.pipeline.models.comparison import DicePerCase
+from backend.pipeline.publish import publish
+from backend.store import versions
+from backend.store.models import FoldRow, PredictionRow, VersionRow
 from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.status import FoldStatus, RunStatus, VersionStatus
 from tests.fakes.app import PROJECT, FakeApp
 from training.cases import write_case
+from training.presets import FULL
+from training.versions import VersionInfo
 
 CLASSES = ("lumen", "wall")
 
 
 def _dice(**values: float) -> DicePerCase:
     return {case: {"lumen": value, "wall": value} for case, value in values.items()}
-
-
-@pytest.mark.parametrize(
-    ("challenger", "champion", "is_promoted", "means", "n_cases"),
-    [
-        # The first version needs no better one.
-        (_dice(a=0.1), None, True, (0.1, None), 1),
-        (_dice(a=0.8, b=0.8), _dice(a=0.7, b=0.7), True, (0.8, 0.7), 2),
-        (_dice(a=0.80), _dice(a=0.81), True, (0.80, 0.81), 1),  # within the margin
-        (_dice(a=0.80), _dice(a=0.83), False, (0.80, 0.83), 1),
-        # Only what both were measured on counts: c would have tipped it.
-        (_dice(a=0.5, c=1.0), _dice(a=0.6, d=0.0), False, (0.5, 0.6), 1),
-        # Other classes: nothing in common, and the old version can't serve the new labels.
-        (_dice(a=0.3), {}, True, (0.3, None), 1),
-        (_dice(a=0.3), _dice(b=0.9), True, (0.3, None), 1),
-    ],
-)
-def test_judge(
-    challenger: DicePerCase,
-    champion: DicePerCase | None,
-    is_promoted: bool,
-    means: tuple[float, float | None],
-    n_cases: int,
-) -> None:
-    verdict = judge(challenger, champion, margin=0.011)
-    assert verdict.is_promoted is is_promoted
-    assert (verdict.challenger, verdict.champion) == pytest.approx(means)
-    assert verdict.n_cases == n_cases
-    assert ("first version" in verdict.reason) is (champion is None)
 
 
 class FakePredictor:
@@ -67,12 +42,19 @@ class FakePredictor:
         result[1, :, : fold + 1] = 1.0
         return result
 
+    def predict(self, image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Fold 1 is surer than fold 0, so the mean paints as it does."""
+        self.asked.append(-1)
+        surer = np.array([1.0, 4.0], np.float32)[:, None, None, None]
+        return surer * np.stack([self.predict_single_fold(image, fold) for fold in self.folds])
+
 
 @pytest.fixture
 def predictor(monkeypatch: pytest.MonkeyPatch) -> FakePredictor:
     fake = FakePredictor()
     monkeypatch.setattr(gate, "load_cached", lambda *_args, **_more: fake)
     monkeypatch.setattr(gate, "package_version", lambda *_args, **_more: Path("/models/v"))
+    monkeypatch.setattr(gate, "prune_quietly", lambda *_args: None)
     return fake
 
 
@@ -81,8 +63,10 @@ def _entry(task_id: int, fold: int, text: str = "same", group: str = "") -> Mani
     return ManifestEntry(case_id, task_id, task_id, text, group or case_id, fold)
 
 
-def _manifest(*entries: ManifestEntry, classes: tuple[str, ...] = CLASSES) -> dict[str, Any]:
-    manifest = Manifest(entries, class_values=classes, n_folds=2)
+def _manifest(
+    *entries: ManifestEntry, classes: tuple[str, ...] = CLASSES, n_folds: int = 2
+) -> dict[str, Any]:
+    manifest = Manifest(entries, class_values=classes, n_folds=n_folds)
     return {**manifest.to_json(), "n_channels": 1, "preset": "tiny"}
 
 
@@ -97,7 +81,7 @@ def _challenger(app: FakeApp, manifest: dict[str, Any], dice: DicePerCase) -> in
 
 def _version(app: FakeApp, run_id: int) -> VersionRow:
     with app.store.begin() as session:
-        version = runs.version_of_run(session, run_id)
+        version = versions.version_of_run(session, run_id)
         assert version is not None
         return version
 
@@ -160,7 +144,7 @@ def test_a_worse_version_does_not_serve(app: FakeApp, predictor: FakePredictor) 
     assert not evaluate_run(app.context, run_id, lambda: None)
     assert _version(app, run_id).status == VersionStatus.REJECTED
     with app.store.begin() as session:
-        champion = runs.champion(session, PROJECT)
+        champion = versions.champion(session, PROJECT)
         assert champion is not None and champion.id == old
 
 
@@ -188,4 +172,143 @@ def test_evaluating_twice_changes_nothing(
     assert first is (dice > 0.9)
     assert evaluate_run(app.context, run_id, lambda: None) is first
     with app.store.begin() as session:
-        assert len(runs.versions_of(session, PROJECT)) == 2
+        assert len(versions.versions_of(session, PROJECT)) == 2
+
+
+def _write_cases(app: FakeApp, *task_ids: int) -> None:
+    """Cases whose truth is what fold 1 paints."""
+    truth = np.zeros((8, 8), np.uint8)
+    truth[:, :2] = 1
+    for task_id in task_ids:
+        image = np.zeros((8, 8), np.uint8)
+        workspace = app.context.workspace(PROJECT)
+        write_case(workspace, case_id_of_task(task_id), image, truth, n_channels=1)
+
+
+@pytest.mark.parametrize(
+    ("classes", "wall"),
+    [
+        (("lumen", "wall"), 1.0),
+        # In another order: its class 1, painted where lumen is, is called wall.
+        (("wall", "lumen"), 0.0),
+    ],
+)
+def test_a_version_trained_elsewhere_is_measured_by_the_mean_of_its_folds(
+    app: FakeApp,
+    predictor: FakePredictor,
+    monkeypatch: pytest.MonkeyPatch,
+    classes: tuple[str, ...],
+    wall: float,
+) -> None:
+    info = VersionInfo("theirs", classes, 1, FULL, (0, 1), {})
+    monkeypatch.setattr(gate, "read_version", lambda _path: info)
+    app.add_imported("theirs")
+    _write_cases(app, 1, 2)
+    run_id = _challenger(
+        app,
+        _manifest(_entry(1, 0), _entry(2, 1)),
+        _dice(task_00000001=0.3, task_00000002=0.3),
+    )
+    is_promoted = evaluate_run(app.context, run_id, lambda: None)
+    gate_numbers = _version(app, run_id).metrics["gate"]
+    assert gate_numbers["champion"] == wall
+    assert is_promoted is (wall < 0.3)
+    assert predictor.asked.count(-1) == 2
+    assert "theirs was trained elsewhere" in gate_numbers["reason"]
+    measured = _version(app, run_id).metrics["champion_dice"]
+    assert measured["version"] == "theirs"
+    assert set(measured["dice_per_case"]) == {"task_00000001", "task_00000002"}
+
+
+def test_a_foreign_version_that_lacks_a_class_gives_way(
+    app: FakeApp, predictor: FakePredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = VersionInfo("theirs", ("lumen",), 1, FULL, (0,), {})
+    monkeypatch.setattr(gate, "read_version", lambda _path: info)
+    app.add_imported("theirs")
+    run_id = _challenger(app, _manifest(_entry(1, 0)), _dice(task_00000001=0.1))
+    assert evaluate_run(app.context, run_id, lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("champion_is", "serves_on"), [("measured", True), ("foreign", True), ("unmeasured", False)]
+)
+def test_a_version_nothing_is_known_of_replaces_only_its_like(
+    app: FakeApp, predictor: FakePredictor, champion_is: str, serves_on: bool
+) -> None:
+    """All images are of one patient: one network, trained on everything."""
+    manifest = _manifest(_entry(1, 0, group="p"), n_folds=1)
+    if champion_is == "foreign":
+        app.add_imported("theirs")
+    else:
+        dice = _dice(task_00000001=0.5) if champion_is == "measured" else {}
+        app.add_version(1, manifest=manifest, metrics={"dice_per_case": dice})
+    run_id = _challenger(app, manifest, {})
+    assert evaluate_run(app.context, run_id, lambda: None) is not serves_on
+    verdict = _version(app, run_id).metrics["gate"]
+    assert "one group" in verdict["reason"]
+    assert verdict["challenger"] is None
+    assert predictor.asked == []
+
+
+def test_a_version_trained_on_everything_is_measured_on_groups_it_has_not_seen(
+    app: FakeApp, predictor: FakePredictor
+) -> None:
+    old = _manifest(_entry(1, 0, group="p"), n_folds=1)
+    app.add_version(1, manifest=old, metrics={"dice_per_case": {}})
+    _write_cases(app, 1, 2)
+    manifest = _manifest(_entry(1, 0, group="p"), _entry(2, 1, group="q"))
+    run_id = _challenger(app, manifest, _dice(task_00000001=0.9, task_00000002=0.9))
+    assert not evaluate_run(app.context, run_id, lambda: None)
+    verdict = _version(app, run_id).metrics["gate"]
+    assert (verdict["n_cases"], verdict["champion"]) == (1, 1.0)
+    assert "not seen" in verdict["reason"]
+
+
+def test_the_verdict_holds_for_the_version_that_serves_at_its_end(
+    app: FakeApp, predictor: FakePredictor
+) -> None:
+    """A person rolls back while the challenger is measured against the version that served."""
+    manifest = _manifest(_entry(1, 0), _entry(2, 1))
+    known = {"task_00000001": {"lumen": 0.2, "wall": 0.2}}
+    old = app.add_version(1, manifest=manifest, metrics={"dice_per_case": {**known}})
+    app.add_version(3, manifest=manifest, metrics={"dice_per_case": {}})
+    _write_cases(app, 1, 2)
+    run_id = _challenger(app, manifest, _dice(task_00000001=0.5))
+
+    def roll_back() -> None:
+        with app.store.begin() as session:
+            versions.promote(session, session.get_one(VersionRow, old))
+
+    evaluate_run(app.context, run_id, roll_back)
+    verdict = _version(app, run_id).metrics["gate"]
+    assert verdict["champion"] == pytest.approx(0.2)  # not version 3's 5/6
+    assert verdict["is_promoted"]
+
+
+def test_a_champion_with_fewer_folds_is_measured_on_new_cases_all_the_same(
+    app: FakeApp, predictor: FakePredictor
+) -> None:
+    app.add_version(1, manifest=_manifest(_entry(1, 0)), metrics={})
+    _write_cases(app, 9)
+    manifest = _manifest(_entry(9, 4), n_folds=5)
+    run_id = _challenger(app, manifest, _dice(task_00000009=0.9))
+    evaluate_run(app.context, run_id, lambda: None)
+    assert predictor.asked == [0]  # fold 4 of 5 falls on one of the two that there are
+
+
+def test_a_challenger_that_is_refused_leaves_the_published_predictions(
+    app: FakeApp, predictor: FakePredictor
+) -> None:
+    manifest = _manifest(_entry(1, 0))
+    old = app.add_version(1, manifest=manifest, metrics={"dice_per_case": _dice(task_00000001=0.9)})
+    app.add_tasks(7)
+    with app.store.begin() as session:
+        session.add(PredictionRow(project_id=PROJECT, task_id=7, version_id=old, result=[]))
+    publish(app.context, PROJECT)
+    run_id = _challenger(app, manifest, _dice(task_00000001=0.2))
+    assert not evaluate_run(app.context, run_id, lambda: None)
+    publish(app.context, PROJECT)
+    held = [(row.task_id, row.model_version) for row in app.label_studio.predictions]
+    assert held == [(7, "nnloop-v1")]
+    assert app.label_studio.info.model_version == "nnloop-v1"

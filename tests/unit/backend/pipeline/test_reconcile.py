@@ -7,9 +7,9 @@ import pytest
 from backend.pipeline import reconcile
 from backend.pipeline.reconcile import tick
 from backend.store import projects
-from backend.store.models import FoldRow, InboxRow, PredictionRow, ProjectRow
+from backend.store.models import FoldRow, InboxRow, PredictionRow, ProjectRow, RunRow
 from domain.errors import StackError
-from domain.status import FoldStatus, RunStatus
+from domain.status import FoldStatus, RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.queue import FakeQueue
 
@@ -131,7 +131,7 @@ Q, R, D, F = FoldStatus.QUEUED, FoldStatus.RUNNING, FoldStatus.DONE, FoldStatus.
         ([(R, True), (R, True)], []),
         ([(D, False), (D, False)], "advance"),
         ([(D, False), (F, False)], "advance"),
-        ([(F, False), (R, True)], []),
+        ([(F, False), (R, True)], "advance"),  # the run has failed already
     ],
 )
 def test_folds_that_wait_for_a_worker(
@@ -169,6 +169,33 @@ def test_a_prediction_label_studio_did_not_store_is_pushed(app: FakeApp) -> None
 def test_label_studio_gets_time_to_store_an_answer_itself(app: FakeApp) -> None:
     _predict(app, app.add_version(published_at=1.0), reconcile.PUSH_AFTER_S - 5)
     assert _jobs(app) == []
+
+
+@pytest.mark.parametrize("control", [RunControl.RUN, RunControl.PAUSE])
+def test_while_the_next_run_trains_what_serves_is_pushed(app: FakeApp, control: RunControl) -> None:
+    _predict(app, app.add_version(published_at=1.0), reconcile.PUSH_AFTER_S + 1)
+    app.add_run(RunStatus.TRAINING, 2, control=control, lease_until=time.time() + 10)
+    assert _jobs(app) == [("publish", (PROJECT,))]
+
+
+@pytest.mark.parametrize("status", [s for s in RunStatus if not s.is_final])
+def test_nothing_is_enqueued_for_a_paused_run(app: FakeApp, status: RunStatus) -> None:
+    run_id = app.add_run(status, control=RunControl.PAUSE)
+    with app.store.begin() as session:
+        session.add(FoldRow(run_id=run_id, fold=0))
+    assert _jobs(app) == []
+
+
+def test_a_run_whose_canceller_went_away_is_ended(app: FakeApp) -> None:
+    run_id = app.add_run(
+        RunStatus.TRAINING, control=RunControl.CANCEL, lease_until=time.time() + 10
+    )
+    assert _jobs(app) == []
+    assert app.run(run_id).status == RunStatus.TRAINING
+    with app.store.begin() as session:
+        session.get_one(RunRow, run_id).lease_until = 0.0
+    assert _jobs(app) == []
+    assert app.run(run_id).status == RunStatus.CANCELLED
 
 
 def test_an_active_run_publishes_by_itself(app: FakeApp) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable
 
@@ -12,7 +13,7 @@ from backend.store import projects
 from backend.store import runs as ledger
 from backend.store.models import FoldRow, RunRow
 from domain.errors import LabelStudioError, NnloopError, NotEnoughCasesError, StackError
-from domain.status import FoldStatus, RunStatus
+from domain.status import FoldStatus, RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.queue import FakeQueue
 
@@ -86,7 +87,7 @@ def test_a_run_that_is_held_is_left_alone(app: FakeApp, monkeypatch: pytest.Monk
     [
         LabelStudioError("Label Studio can't be reached.", remedy="Start it."),
         StackError("Redis does not answer.", remedy="Start it."),
-        OSError("No space left on device"),
+        OSError("The share is gone"),
     ],
 )
 def test_what_may_pass_is_tried_again_with_growing_pauses(
@@ -136,6 +137,64 @@ def test_what_will_not_pass_ends_the_run_at_once(
     run = app.run(run_id)
     assert (run.status, run.error) == (RunStatus.FAILED, "Only 1 task. Label more.")
     assert run.finished_at is not None
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_ends_the_run_at_once(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    _prepare_by(monkeypatch, OSError(number, "No room"))
+    run_id = app.add_run(RunStatus.QUEUED)
+    runs.advance(app.context, run_id)
+    run = app.run(run_id)
+    assert run.status == RunStatus.FAILED
+    assert run.error.startswith(f"The disk of {app.context.settings.data_dir} is full (No room).")
+    with app.store.begin() as session:
+        assert [p.message for p in projects.open_problems(session, PROJECT)] == [run.error]
+
+
+@pytest.mark.parametrize("wanted", [RunControl.PAUSE, RunControl.CANCEL])
+def test_a_step_ends_soon_after_its_run_is_to(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch, wanted: RunControl
+) -> None:
+    monkeypatch.setattr(runs, "CONTROL_S", 0.0)
+    beats = []
+
+    def prepare_run(_context: AppContext, run_id: int, beat: Callable[[], None]) -> None:
+        beat()
+        beats.append("went on")
+        with app.store.begin() as session:
+            ledger.set_control(session, session.get_one(RunRow, run_id), wanted)
+        beat()
+        beats.append("not reached")
+
+    monkeypatch.setattr(prepare, "prepare_run", prepare_run)
+    run_id = app.add_run(RunStatus.QUEUED)
+    runs.advance(app.context, run_id)
+    assert beats == ["went on"]
+    run = app.run(run_id)
+    is_paused = wanted == RunControl.PAUSE
+    assert run.status == (RunStatus.PREPARING if is_paused else RunStatus.CANCELLED)
+    assert (run.attempts, run.lease_until, run.error) == (0, 0.0, "")
+    runs.advance(app.context, run_id)  # a job that was in the queue already
+    assert beats == ["went on"]
+
+
+@pytest.mark.parametrize(("budget_s", "n_folds"), [(None, 4), (100.0, 4), (15.0, 2)])
+def test_a_budget_too_small_for_all_folds_trains_fewer(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch, budget_s: float | None, n_folds: int
+) -> None:
+    def prepare_run(context: AppContext, run_id: int, beat: Callable[[], None]) -> None:
+        with context.store.begin() as session:
+            session.add_all(FoldRow(run_id=run_id, fold=fold) for fold in range(4))
+
+    monkeypatch.setattr(prepare, "prepare_run", prepare_run)
+    run_id = app.add_run(RunStatus.QUEUED, settings={"budget_s": budget_s})
+    runs.advance(app.context, run_id)
+    with app.store.begin() as session:
+        assert [row.fold for row in ledger.folds_of(session, run_id)] == list(range(n_folds))
+    note = app.run(run_id).note
+    assert note == "" if n_folds == 4 else note.startswith("2 of 4 folds are trained: the budget")
 
 
 def test_a_worker_asked_to_end_gives_the_run_back(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,9 @@ import pytest
 from backend.pipeline import score
 from backend.pipeline.score import score_chunk, score_task
 from backend.store import predictions, projects
-from backend.store.models import PredictionRow
+from backend.store.models import PredictionRow, TaskRow
 from converters.files import write_json
-from domain.errors import LabelStudioError
+from domain.errors import LabelStudioError, NnloopError
 from domain.status import TaskState
 from tests.fakes.app import PROJECT, FakeApp
 from training.presets import TINY
@@ -21,6 +23,17 @@ from training.versions import VersionInfo
 
 class FakePredictor:
     """Two folds that agree on a lumen in the left half and differ on the wall."""
+
+    def predict_stream(
+        self, items: Iterable[TaskRow], load: Callable[[TaskRow], npt.NDArray[Any]]
+    ) -> Generator[tuple[TaskRow, Future[npt.NDArray[np.float32]]], None, None]:
+        for item in items:
+            future: Future[npt.NDArray[np.float32]] = Future()
+            try:
+                future.set_result(self.predict(load(item)))
+            except NnloopError as error:
+                future.set_exception(error)
+            yield item, future
 
     def predict(self, image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         height, width = image.shape[:2]
@@ -33,7 +46,7 @@ class FakePredictor:
 
 @pytest.fixture(autouse=True)
 def _predictor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(score, "load_cached", lambda *_args, **_more: FakePredictor())
+    monkeypatch.setattr(score, "warm_predictor", lambda *_: FakePredictor())
 
 
 def _add_version(app: FakeApp, classes: tuple[str, ...] = ("lumen", "wall")) -> int:
@@ -78,7 +91,7 @@ def test_a_chunk_gives_the_worker_back_in_time(
             time.sleep(0.06)
             return super().predict(image)
 
-    monkeypatch.setattr(score, "load_cached", lambda *_args, **_more: SlowPredictor())
+    monkeypatch.setattr(score, "warm_predictor", lambda *_: SlowPredictor())
     monkeypatch.setattr(score, "CHUNK_S", 0.05)
     version = _add_version(app)
     app.add_tasks(1, 2, 3)
@@ -169,3 +182,21 @@ def test_a_prediction_label_studio_would_drop_is_an_error_of_its_task(
     app.add_tasks(1)
     score_chunk(app.context, PROJECT)
     assert "Label Studio would drop the prediction: Not allowed." in _rows(app, version, 1)[1].error
+
+
+def test_predictions_go_out_postprocessed(app: FakeApp) -> None:
+    version = _add_version(app)
+    app.add_tasks(1)
+    folder = app.context.workspace(PROJECT).version_dir("nnloop-v1")
+    write_json(
+        folder / "postprocessing.json",
+        {
+            "postprocessing_fns": ["remove_all_but_largest_component_from_segmentation"],
+            "postprocessing_kwargs": [{"labels_or_regions": [1, 2]}],
+        },
+    )
+    score_task(app.context, PROJECT, 1)
+    # The wall lies apart from the larger lumen. What the folds disagree on stays known.
+    row = _rows(app, version, 1)[1]
+    assert _labels(row) == {"lumen"}
+    assert row.score == pytest.approx(0.5)

@@ -35,7 +35,7 @@ def test_what_is_labelled_runs_and_failed(app: FakeApp) -> None:
         projects.report_problem(session, PROJECT, "score", "task", "Task 2: bad", task_id=2)
     report = status.project_report(app.context, PROJECT)
     assert (report.tasks, report.unlabelled, report.labelled, report.skipped) == (4, 2, 1, 1)
-    assert report.waiting_for == "run 2 is training"
+    assert report.waiting_for == "Run 2 is training."
     assert report.champion == "nnloop-v1"
     active = report.active_run
     assert active is not None and (active.number, active.labels) == (2, 2)

@@ -6,7 +6,7 @@ from backend.pipeline import sync
 from backend.pipeline.request import request_scoring, request_training
 from backend.store import projects, runs, snapshots
 from backend.store.models import PredictionRow, ProjectRow, TaskRow
-from domain.errors import LabelStudioError, NotConnectedError
+from domain.errors import LabelStudioError, NotConnectedError, SettingsError
 from domain.status import RunStatus, TaskState
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import polygon
@@ -72,7 +72,7 @@ def test_while_label_studio_is_down_nothing_is_lost(app: FakeApp, when: str) -> 
     assert _project(app).error == "Label Studio can't be reached."
     assert _open_hints(app) == 1
     with app.store.begin() as session:
-        assert projects.training_request_is_open(session, PROJECT)
+        assert projects.training_request(session, PROJECT) is not None
         # A reading that broke off says nothing about the tasks it did not come to.
         assert snapshots.counts(session, PROJECT)[TaskState.UNLABELLED] == 2
     app.label_studio.is_down, app.label_studio.while_reading = False, lambda: None
@@ -150,7 +150,7 @@ def test_a_requested_training(app: FakeApp) -> None:
         run = runs.active_run(session, PROJECT)
         assert run is not None and run.trigger == "requested by a person"
     # While it runs, another request is refused in words and leaves nothing behind.
-    assert request_training(app.context, PROJECT) == "Run 1 is queued already; one run at a time."
+    assert request_training(app.context, PROJECT) == "Run 1 is queued. One run at a time."
     assert _open_hints(app) == 0
     with app.store.begin() as session:
         runs.enter_stage(session, run, RunStatus.FAILED)
@@ -167,3 +167,18 @@ def test_a_requested_scoring(app: FakeApp) -> None:
     app.add_tasks(1)
     assert "requested" in request_scoring(app.context, PROJECT)
     assert app.jobs == [("score", (PROJECT, 0))]
+
+
+def test_a_request_brings_its_own_settings(app: FakeApp) -> None:
+    request_training(app.context, PROJECT, {"budget_s": 600.0, "replan": True})
+    sync.sync_project(app.context, PROJECT)
+    with app.store.begin() as session:
+        run = runs.active_run(session, PROJECT)
+        assert run is not None
+        assert (run.settings["budget_s"], run.settings["replan"]) == (600.0, True)
+
+
+def test_a_request_that_can_not_be_met_is_refused_at_once(app: FakeApp) -> None:
+    with pytest.raises(SettingsError, match="preset: Input should be"):
+        request_training(app.context, PROJECT, {"preset": "huge"})
+    assert _open_hints(app) == 0

@@ -3,12 +3,15 @@ from __future__ import annotations
 import pytest
 
 from backend.pipeline import trigger
+from backend.pipeline.run_settings import run_settings, settings_of_run
 from backend.settings import ProjectSettings
 from backend.store import runs, snapshots
 from backend.store.models import ProjectRow, RunRow
 from domain.annotation import Annotation, Task
+from domain.errors import SettingsError
 from domain.status import RunStatus
 from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.label_studio import CONFIG
 
 
 @pytest.mark.parametrize(
@@ -85,3 +88,55 @@ def test_a_request_starts_a_run_whatever_the_counts(app: FakeApp) -> None:
         run = trigger.start(session, PROJECT, "requested by a person")
         assert run is not None and run.trigger == "requested by a person"
         assert trigger.start(session, PROJECT, "again") is None
+
+
+def _labels(app: FakeApp, config: str) -> None:
+    with app.store.begin() as session:
+        session.get_one(ProjectRow, PROJECT).label_config = config
+
+
+def test_changed_labels_alone_start_a_run_once(app: FakeApp) -> None:
+    app.change_settings(min_annotations=2)
+    _label(app, 1, 2)
+    first = _start_if_due(app)
+    assert first is not None and first.settings["class_values"] == ["lumen", "wall"]
+    _finish(app, first)
+    assert _start_if_due(app) is None
+    _labels(app, CONFIG.replace('value="wall"', 'value="plaque"'))
+    second = _start_if_due(app)
+    assert second is not None
+    assert second.trigger == "the labels have changed: new is 'plaque', gone is 'wall'"
+    _finish(app, second, RunStatus.FAILED)
+    assert _start_if_due(app) is None  # tried, and not again
+
+
+@pytest.mark.parametrize("config", ["<View", CONFIG.replace("PolygonLabels", "Choices")])
+def test_an_interface_that_can_not_be_read_starts_nothing(app: FakeApp, config: str) -> None:
+    app.change_settings(min_annotations=2)
+    _label(app, 1, 2)
+    first = _start_if_due(app)
+    assert first is not None
+    _finish(app, first)
+    _labels(app, config)
+    assert _start_if_due(app) is None
+
+
+def test_changed_labels_wait_for_enough_annotations() -> None:
+    settings = ProjectSettings(min_annotations=10)
+    decision = trigger.decide(9, 0, settings, has_run=True, new_labels="new is 'x'")
+    assert not decision.is_due
+
+
+def test_a_run_has_settings_of_its_own(app: FakeApp) -> None:
+    app.change_settings(budget_s=60.0, preset="tiny", warm_start=True)
+    with app.store.begin() as session:
+        overrides = {"budget_s": 600.0, "warm_start": False, "replan": True}
+        run = trigger.start(session, PROJECT, "requested by a person", overrides)
+        assert run is not None
+        settings = settings_of_run(run)
+        assert (settings.budget_s, settings.warm_start, settings.replan) == (600.0, False, True)
+        assert (settings.preset, run.settings["replan"]) == ("tiny", True)
+        # The project's own stay as they are.
+        assert session.get_one(ProjectRow, PROJECT).settings["budget_s"] == 60.0
+        with pytest.raises(SettingsError, match="n_folds"):
+            run_settings(session.get_one(ProjectRow, PROJECT), {"n_folds": 1})

@@ -12,7 +12,7 @@ from sqlalchemy import inspect, text
 
 from backend.store import Store
 from backend.store.database import alembic_config
-from backend.store.models import Base, CaseRow, FoldRow, PredictionRow, RunRow, VersionRow
+from backend.store.models import Base, CaseRow, FoldRow, InboxRow, PredictionRow, RunRow, VersionRow
 from domain.errors import StackError
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -118,12 +118,17 @@ def test_rows_of_the_first_release_survive(tmp_path: Path) -> None:
             "error, created_at) VALUES (1, 1, 3, 0.5, '[]', '{}', '', 0)",
         ):
             connection.exec_driver_sql(statement)
+        connection.exec_driver_sql(
+            "INSERT INTO inbox (id, project_id, action, task_ids, received_at) "
+            "VALUES (1, 1, 'START_TRAINING', '[]', 0)"
+        )
         connection.commit()
     store.migrate()
     with store.begin() as session:
         version = session.get_one(VersionRow, 3)
         assert (version.run_id, version.origin, version.size_bytes) == (7, "trained", 0)
-        assert session.get_one(RunRow, 7).control == "run"
+        assert (session.get_one(RunRow, 7).control, session.get_one(RunRow, 7).note) == ("run", "")
+        assert session.get_one(InboxRow, 1).overrides == {}
         assert [row.run_id for row in session.query(FoldRow)] == [7]
         assert [row.version_id for row in session.query(PredictionRow)] == [3]
         assert [row.case_id for row in session.query(CaseRow)] == ["task_1"]

@@ -41,11 +41,11 @@ def test_closing_leaves_other_projects_alone(app: FakeApp) -> None:
 def test_a_request_is_open_until_its_hint_is_closed(app: FakeApp) -> None:
     with app.store.begin() as session:
         projects.add_hint(session, PROJECT, "ANNOTATION_CREATED", [])
-        assert not projects.training_request_is_open(session, PROJECT)
+        assert projects.training_request(session, PROJECT) is None
         projects.add_hint(session, PROJECT, projects.START_TRAINING, [])
-        assert projects.training_request_is_open(session, PROJECT)
+        assert projects.training_request(session, PROJECT) == {}
         projects.close_hints(session, PROJECT, projects.newest_hint_id(session, PROJECT))
-        assert not projects.training_request_is_open(session, PROJECT)
+        assert projects.training_request(session, PROJECT) is None
 
 
 def test_an_unknown_project_is_an_error_with_a_remedy(app: FakeApp) -> None:

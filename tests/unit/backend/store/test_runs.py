@@ -4,11 +4,11 @@ import threading
 import time
 from collections.abc import Callable
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from backend.store import Store, runs
-from backend.store.models import FoldRow, ProjectRow, RunRow, VersionRow
-from domain.status import FoldStatus, RunStatus, VersionStatus
+from backend.store.models import FoldRow, RunRow
+from domain.status import FoldStatus, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 
 
@@ -135,23 +135,6 @@ def test_stages_keep_their_time_and_start_without_a_history_of_failures(app: Fak
     with app.store.begin() as session:
         runs.enter_stage(session, session.get_one(RunRow, run_id), RunStatus.DONE)
     assert app.run(run_id).finished_at is not None
-
-
-def test_promote_retires_the_old_champion(app: FakeApp) -> None:
-    first, second = app.add_version(1), app.add_version(2)
-    with app.store.begin() as session:
-        champion = runs.champion(session, PROJECT)
-        assert champion is not None and champion.id == second
-        states = {row.id: row.status for row in session.scalars(select(VersionRow))}
-        assert states == {first: VersionStatus.RETIRED, second: VersionStatus.CHAMPION}
-        assert session.get_one(ProjectRow, PROJECT).champion_id == second
-        assert champion.promoted_at is not None
-        # Twice is as good as once.
-        runs.promote(session, champion)
-        assert champion.status == VersionStatus.CHAMPION
-        assert runs.champion(session, 99) is None
-        assert [version.id for version in runs.versions_of(session, PROJECT)] == [first, second]
-        assert runs.version_of_run(session, champion.run_id) is champion
 
 
 def test_the_active_runs_of_all_projects_come_without_their_manifests(app: FakeApp) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from backend.pipeline.context import AppContext
 from backend.queue import JobName
 from backend.settings import Settings
-from backend.store import Store, runs
+from backend.store import Store, runs, versions
 from backend.store.models import InboxRow, PredictionRow, ProjectRow, RunRow, TaskRow, VersionRow
 from backend.web.app import create_app
 from tests.fakes.queue import FakeQueue
@@ -55,13 +55,13 @@ class Service:
             version = VersionRow(project_id=project_id, run_id=run.id, name=name, path=name)
             session.add(version)
             session.flush()
-            runs.promote(session, version)
+            versions.promote(session, version)
             return version.id
 
     def predict(self, project_id: int, task_id: int, **values: Any) -> None:
         """What the prediction worker does: the champion's answer for a task."""
         with self.store.begin() as session:
-            version = runs.champion(session, project_id)
+            version = versions.champion(session, project_id)
             assert version is not None
             session.add(
                 PredictionRow(

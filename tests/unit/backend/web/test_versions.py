@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from backend.store import runs
+from backend.store import versions
 from tests.unit.backend.web.conftest import Service
 
 
@@ -12,7 +12,7 @@ def trained(service: Service) -> Service:
     for name in ("v1", "v2", "v3"):
         service.promote(7, name)
     with service.store.begin() as session:  # rolled back to the second
-        runs.promote(session, runs.versions_of(session, 7)[1])
+        versions.promote(session, versions.versions_of(session, 7)[1])
     service.connect(8)
     service.promote(8, "v1")
     service.promote(8, "w2")

@@ -1,4 +1,4 @@
-"""Settings of one installation (environment and file) and of one project (kept in the store)."""
+"""Settings of one installation, from the environment and a file."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from urllib.parse import urlsplit
 import platformdirs
 from pydantic import (
     AliasChoices,
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -25,17 +23,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from converters.agreement import AnnotatorPolicy
+from backend.settings.faults import faults_of
 from domain.errors import SettingsError
-
-
-def faults_of(error: ValidationError) -> str:
-    """Every fault with the name of its field; the values, which may be secret, stay out."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-        for fault in error.errors(include_input=False, include_url=False)
-    )
-
 
 Seconds = Annotated[float, Field(gt=0, lt=86_400)]
 
@@ -148,6 +137,19 @@ class Settings(BaseSettings):
         validation_alias=_names("NNLOOP_WORKER_THREADS", "worker_threads"),
         description="CPU threads one training worker uses.",
     )
+    engine: Literal["auto", "torch", "openvino"] = Field(
+        "auto",
+        validation_alias=_names("NNLOOP_ENGINE", "engine"),
+        description="What runs the networks of a prediction on a CPU. `auto`: OpenVINO once it is "
+        "ready and has shown itself equal to torch on the version; `openvino`: the first "
+        "prediction waits for it; `torch`: never OpenVINO. GPUs always run torch.",
+    )
+    predictor_memory_mib: int = Field(
+        2048,
+        ge=1,
+        validation_alias=_names("NNLOOP_PREDICTOR_MEMORY_MIB", "predictor_memory_mib"),
+        description="Memory for the networks of versions kept warm (at most 2), in MiB.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO",
         validation_alias=_names("NNLOOP_LOG_LEVEL", "log_level"),
@@ -241,69 +243,3 @@ class Settings(BaseSettings):
                 remedy="Set them to Label Studio's address and to a token from its Account page.",
             )
         return self.label_studio_url, key
-
-
-class ProjectSettings(BaseModel):
-    """What one project runs with; set by ``nnloop connect`` and kept in the store."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    min_annotations: int = Field(10, ge=2, description="Labelled tasks before the first training.")
-    retrain_after: int = Field(
-        5, ge=1, description="New or changed annotations before the next training."
-    )
-    preset: Literal["auto", "tiny", "fast", "full"] = Field(
-        "auto", description="Training preset; auto: `fast` on a GPU, `tiny` on a CPU."
-    )
-    n_folds: int | None = Field(None, ge=2, le=20, description="Folds; empty: the preset's.")
-    fold_budget_s: float | None = Field(
-        None, gt=0, description="Wall-clock time one fold may take, in seconds; empty: none."
-    )
-    warm_start: bool = Field(
-        True, description="Start each fold from the serving version's weights of that fold."
-    )
-    gate_margin: float = Field(
-        0.01,
-        ge=0,
-        le=1,
-        description="Loss of mean out-of-fold Dice up to which a new version still counts as "
-        "not worse.",
-    )
-    group_key: str | None = Field(
-        None,
-        description="Task data field that names the patient, video or site: one group is never "
-        "both trained on and validated on.",
-    )
-    min_region_area_px: float = Field(
-        0.0, ge=0, description="Predicted parts smaller than this many pixels are not pushed."
-    )
-    polygon_overlap: float = Field(
-        0.975,
-        ge=0.5,
-        le=1,
-        description="Overlap (IoU) a pushed polygon aims to keep with the predicted pixels; more "
-        "overlap, more points.",
-    )
-    vertex_budget: int = Field(
-        200,
-        ge=3,
-        description="Points of one pushed polygon; a region that needs more goes out as a brush "
-        "where the labelling interface has one.",
-    )
-    annotator_policy: AnnotatorPolicy = Field(
-        "latest",
-        description="Which annotations of a task count when several people drew it; the last three "
-        "combine all of them pixel by pixel.",
-    )
-    label_priority: tuple[str, ...] = Field(
-        (),
-        description="Labels that lie on top where regions overlap, the first on top of all; empty: "
-        "later regions paint over earlier ones.",
-    )
-    keypoints: Literal["disc", "leave_out"] = Field(
-        "disc", description="What a keypoint is: a disc of its width, or nothing."
-    )
-    line_width_px: float = Field(
-        3.0, gt=0, le=1000, description="Width of open vectors, in pixels of the image."
-    )
-    seed: int = Field(0, description="Seed of the training.")

@@ -1,0 +1,189 @@
+"""How `nnloop models` puts versions, comparisons and changes on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from backend.cli.shared import ago, console
+from backend.pipeline.models.compare import VersionComparison
+from backend.pipeline.models.comparison import in_brackets
+from backend.pipeline.models.details import VersionDetails
+from backend.pipeline.models.report import VersionReport
+from backend.pipeline.models.serving import Change
+from domain.status import VersionOrigin
+
+
+def print_list(reports: Sequence[VersionReport]) -> None:
+    """The table of a project's versions, newest first."""
+    table = Table()
+    for column in ("Version", "Status", "Labels", "Out-of-fold Dice", "Size", "Made", "Gate"):
+        table.add_column(column)
+    for report in reversed(reports):
+        table.add_row(
+            report.name,
+            _status(report),
+            "" if report.origin == VersionOrigin.IMPORTED else str(report.labels),
+            _dice(report.oof_dice),
+            "pruned" if report.pruned_at else size_text(report.size_bytes),
+            ago(report.created_at),
+            report.gate,
+        )
+    console.print(table)
+
+
+def print_details(details: VersionDetails, *, n_annotations: int | None) -> None:
+    """Everything about a version; ``n_annotations`` rows of them, None: all."""
+    report = details.report
+    console.rule(report.name, align="left")
+    rows = {
+        "Status": _status(report),
+        "Made": ago(report.created_at)
+        + (f" by run {report.run}" if report.run else "")
+        + (f", pruned {ago(report.pruned_at)}" if report.pruned_at else ""),
+        "Classes": ", ".join(details.class_values),
+        "Channels": str(details.n_channels),
+        "Preset": details.preset,
+        "Size": size_text(report.size_bytes),
+        "Predictions": f"{report.scored} scored, {report.published} pushed, {report.failed} failed",
+        "Out-of-fold Dice": _dice(report.oof_dice) or "not measured",
+        "Gate": report.gate or "-",
+        "Libraries": ", ".join(f"{name} {value}" for name, value in details.libraries.items()),
+        "Settings": ", ".join(f"{name}={value}" for name, value in details.settings.items()),
+        "Imported": ", ".join(f"{k}: {v}" for k, v in details.imported.items() if v),
+        "Manifest": details.manifest_digest,
+    }
+    for name, value in rows.items():
+        if value:
+            console.print(f"{name + ':':18}{value}", highlight=False, markup=False, soft_wrap=True)
+    if details.verdict.get("classes"):
+        console.print(_verdict(details))
+    if details.folds:
+        console.print(_folds(details))
+    if details.trained_on:
+        console.print(_annotations(details, n_annotations))
+    for item in details.left_out[:n_annotations]:
+        console.print(f"Left out: {item['message']}", highlight=False, markup=False)
+
+
+def print_comparison(found: VersionComparison) -> None:
+    """Two versions per class, and in the mean."""
+    comparison = found.comparison
+    table = Table(title=f"Dice of {found.second} against {found.first}", title_justify="left")
+    for column in ("Class", found.first, found.second, "Difference [95 % bounds]", "Cases"):
+        table.add_column(column)
+    for row in comparison.classes:
+        alike = f" (+{row.n_alike} alike)" if row.n_alike else ""
+        table.add_row(
+            row.name,
+            f"{row.champion:.3f}",
+            f"{row.challenger:.3f}",
+            in_brackets(row.difference, row.low, row.high),
+            f"{row.n_cases}{alike}",
+        )
+    table.add_row(
+        "mean",
+        f"{comparison.champion:.3f}",
+        f"{comparison.challenger:.3f}",
+        in_brackets(comparison.difference, comparison.low, comparison.high),
+        f"{comparison.n_cases} of {comparison.n_groups} groups",
+    )
+    console.print(table)
+    console.print(
+        f"{found.n_changed} common cases whose annotations differ and {found.n_only_one} that only "
+        "one of them has were left out."
+    )
+    if found.remark:
+        console.print(found.remark, highlight=False, markup=False)
+
+
+def print_change(change: Change) -> None:
+    """Which version serves now, and what follows."""
+    console.print(
+        f"[green]{change.version}[/green] serves"
+        + (f" in the place of {change.before}" if change.before else "")
+        + f": {change.to_push} stored predictions go to Label Studio"
+        + (f" once {change.to_score} new tasks are scored." if change.to_score else "."),
+        highlight=False,
+        soft_wrap=True,
+    )
+    if not change.is_queued:
+        console.print("nnloop is not running: it follows when `nnloop up` is started.")
+
+
+def size_text(n_bytes: int) -> str:
+    """Bytes for people.
+
+    >>> size_text(1_234_567)
+    '1.2 MB'
+    """
+    size = float(n_bytes)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def _status(report: VersionReport) -> str:
+    origin = ", imported" if report.origin == VersionOrigin.IMPORTED else ""
+    return f"{report.status}{origin}{', pinned' if report.is_pinned else ''}"
+
+
+def _dice(dice: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in dice.items())
+
+
+def _verdict(details: VersionDetails) -> Table:
+    table = Table(title="Gate, on the same cases", title_justify="left")
+    for column in ("Class", "Champion", "Challenger", "Difference [bounds]", "Cases", "Alike"):
+        table.add_column(column)
+    for row in details.verdict["classes"]:
+        table.add_row(
+            row["name"],
+            f"{row['champion']:.3f}",
+            f"{row['challenger']:.3f}",
+            in_brackets(row["difference"], row["low"], row["high"]),
+            str(row["n_cases"]),
+            str(row["n_alike"]),
+        )
+    return table
+
+
+def _folds(details: VersionDetails) -> Table:
+    table = Table(title="Folds", title_justify="left")
+    for column in ("Fold", "Epochs", "Seconds", "Device", "Warm start", "Dice"):
+        table.add_column(column)
+    for fold, result in details.folds.items():
+        table.add_row(
+            str(fold),
+            str(result.get("epochs", "")),
+            f"{result.get('seconds', 0.0):.0f}",
+            str(result.get("device", "")),
+            "yes" if result.get("warm_started") else "no",
+            _dice(result.get("dice_per_class", {})),
+        )
+    return table
+
+
+def _annotations(details: VersionDetails, limit: int | None) -> Table:
+    shown = details.trained_on[:limit]
+    rest = len(details.trained_on) - len(shown)
+    table = Table(
+        title=f"Trained on {len(details.trained_on)} tasks"
+        + (f" (the first {len(shown)}; --annotations names all)" if rest else ""),
+        title_justify="left",
+    )
+    for column in ("Task", "Annotations", "Content hash", "Group", "Fold", "Dice when held out"):
+        table.add_column(column)
+    for entry in shown:
+        table.add_row(
+            str(entry.task_id),
+            ", ".join(map(str, entry.annotation_ids)),
+            entry.content_hash[:12],
+            entry.group,
+            str(entry.fold),
+            _dice(entry.dice),
+        )
+    return table

@@ -1,0 +1,146 @@
+"""train, runs, pause, resume, cancel: a project's training runs in a person's hands."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from backend.cli.duration import Budget, budget_override, say_duration
+from backend.cli.projects import Project
+from backend.cli.shared import (
+    AsJson,
+    DataDir,
+    GpuMemory,
+    Planner,
+    Plans,
+    Trainer,
+    ago,
+    console,
+    context,
+)
+from backend.pipeline import control
+from backend.pipeline.request import request_training
+from backend.pipeline.run_report import RunReport
+from backend.pipeline.status import find_connected, project_report
+from domain.status import RunControl, RunStatus
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    for command in (train, runs, pause, resume, cancel):
+        app.command(command.__name__)(command)
+
+
+def train(
+    project: Project,
+    budget: Budget = None,
+    preset: Annotated[str | None, typer.Option(help="auto, tiny, fast or full.")] = None,
+    trainer: Trainer = None,
+    planner: Planner = None,
+    plans: Plans = None,
+    gpu_memory: GpuMemory = None,
+    folds: Annotated[int | None, typer.Option(help="Number of folds.")] = None,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Do not start from the serving version.")
+    ] = False,
+    replan: Annotated[
+        bool, typer.Option("--replan", help="Make new plans, though the old ones still fit.")
+    ] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Start a training run now, however few annotations are new.
+
+    The options hold for this run; `nnloop connect` sets them for all.
+
+    Example: nnloop train "Carotid" --budget 10m
+    """
+    given: dict[str, Any] = {
+        "preset": preset,
+        "trainer": trainer,
+        "planner": planner,
+        "plans": plans,
+        "gpu_memory_gb": gpu_memory,
+        "n_folds": folds,
+        "warm_start": False if from_scratch else None,
+        "replan": True if replan else None,
+    }
+    overrides = {name: value for name, value in given.items() if value is not None}
+    overrides |= budget_override(budget)
+    opened = context(data_dir)
+    console.print(request_training(opened, find_connected(opened, project), overrides))
+
+
+def runs(project: Project, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """List the newest training runs: how they ended, what they were asked for, how long they took.
+
+    Example: nnloop runs "Carotid"
+    """
+    opened = context(data_dir)
+    found = project_report(opened, find_connected(opened, project)).runs
+    if as_json:
+        typer.echo(json.dumps([run.model_dump(mode="json") for run in found], indent=1))
+        return
+    if not found:
+        console.print("No training has been started yet.")
+        return
+    table = Table()
+    for column in ("Run", "Status", "Why", "Labels", "Budget", "Trained", "Dice", "Started"):
+        table.add_column(column)
+    for run in found:
+        table.add_row(
+            str(run.number),
+            say_status(run),
+            run.trigger,
+            str(run.labels),
+            "" if run.budget_s is None else say_duration(run.budget_s),
+            say_duration(run.seconds.get(RunStatus.TRAINING, 0.0)),
+            _dice(run),
+            ago(run.created_at),
+        )
+    console.print(table)
+    for run in found:
+        for text in filter(None, (run.error, run.note)):
+            console.print(f"Run {run.number}: {text}", highlight=False, markup=False)
+
+
+def pause(project: Project, data_dir: DataDir = None) -> None:
+    """Make the active run stand still: its trainings end at their last epoch, wherever they run.
+
+    Example: nnloop pause "Carotid"
+    """
+    opened = context(data_dir)
+    console.print(control.pause(opened, find_connected(opened, project)))
+
+
+def resume(project: Project, data_dir: DataDir = None) -> None:
+    """Let a paused run go on from where it was.
+
+    Example: nnloop resume "Carotid"
+    """
+    opened = context(data_dir)
+    console.print(control.resume(opened, find_connected(opened, project)))
+
+
+def cancel(project: Project, data_dir: DataDir = None) -> None:
+    """End the active run and free its folders; the serving version stays.
+
+    Example: nnloop cancel "Carotid"
+    """
+    opened = context(data_dir)
+    console.print(control.cancel(opened, find_connected(opened, project)))
+
+
+def say_status(run: RunReport) -> str:
+    """A run's status with what a person wants of it."""
+    words = {RunControl.PAUSE: "paused", RunControl.CANCEL: "being cancelled"}
+    if run.status.is_final or run.control == RunControl.RUN:
+        return str(run.status)
+    return f"{words[run.control]} ({run.status})"
+
+
+def _dice(run: RunReport) -> str:
+    dice = [fold.case_dice for fold in run.folds if fold.case_dice is not None]
+    return f"{sum(dice) / len(dice):.3f}" if dice else ""

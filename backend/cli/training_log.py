@@ -1,0 +1,138 @@
+"""log and curves: what a run's folds say while they train."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from backend.cli.projects import Project
+from backend.cli.shared import DataDir, console, context
+from backend.pipeline.context import AppContext
+from backend.pipeline.run_report import FoldReport, RunReport
+from backend.pipeline.status import find_connected, project_report
+from domain.errors import TrainingError
+from domain.status import FoldStatus
+from training.fold_log import read_progress, tail
+from training.folds import LOG
+
+FOLLOW_S = 0.5
+
+RunNumber = Annotated[
+    int | None, typer.Option("--run", help="Number of the run; without it: the newest.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command("log")(log)
+    app.command("curves")(curves)
+
+
+def log(
+    project: Project,
+    fold: Annotated[
+        int | None, typer.Option(help="The fold; without it: one that trains, or the last one.")
+    ] = None,
+    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="Lines from the end.")] = 50,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the fold or Ctrl-C ends it.")
+    ] = False,
+    run: RunNumber = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Print the last lines a fold's training has written.
+
+    Example: nnloop log "Carotid" --fold 0 --follow
+    """
+    opened = context(data_dir)
+    project_id = find_connected(opened, project)
+    chosen = _run(opened, project_id, run)
+    shown = _fold(chosen, fold)
+    folder = opened.workspace(project_id).fold_dir(chosen.number, shown.fold)
+    if not (folder / LOG).exists():
+        raise TrainingError(
+            f"Fold {shown.fold} of run {chosen.number} has written no log yet ({shown.status}).",
+            remedy="A run that was cancelled or pruned has none any more.",
+        )
+    end = (folder / LOG).stat().st_size
+    for line in tail(folder, lines):
+        typer.echo(line)
+    if not follow:
+        return
+    try:
+        _follow(opened, project_id, chosen.number, shown.fold, folder / LOG, end)
+    except KeyboardInterrupt:
+        return
+
+
+def curves(
+    project: Project,
+    out: Annotated[Path, typer.Option("--out", help="The PNG file to write.")],
+    run: RunNumber = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Draw loss and Dice of a run's folds against its epochs.
+
+    Example: nnloop curves "Carotid" --out carotid.png
+    """
+    # Loads matplotlib, which no other command should wait for.
+    from training.curves import draw_curves
+
+    opened = context(data_dir)
+    project_id = find_connected(opened, project)
+    chosen = _run(opened, project_id, run)
+    workspace = opened.workspace(project_id)
+    progress = {
+        fold.fold: read_progress(workspace.fold_dir(chosen.number, fold.fold))
+        for fold in chosen.folds
+    }
+    if not any(progress.values()):
+        raise TrainingError(
+            f"Run {chosen.number} has no finished epoch to draw.",
+            remedy="Wait for the first one (nnloop status), or name another run (--run).",
+        )
+    draw_curves(progress, out)
+    console.print(f"{out}: {sum(map(bool, progress.values()))} folds of run {chosen.number}.")
+
+
+def _run(opened: AppContext, project_id: int, number: int | None) -> RunReport:
+    found = project_report(opened, project_id).runs
+    for run in found:
+        if number in (None, run.number):
+            return run
+    what = "no training run" if number is None else f"no run {number} among its newest"
+    raise TrainingError(f"Project {project_id} has {what}.", remedy="See `nnloop runs`.")
+
+
+def _fold(run: RunReport, number: int | None) -> FoldReport:
+    in_training = [fold for fold in run.folds if fold.status == FoldStatus.RUNNING]
+    begun = [fold for fold in run.folds if fold.attempts]
+    for fold in (*in_training, *reversed(begun), *run.folds):
+        if number in (None, fold.fold):
+            return fold
+    what = "no fold yet" if number is None else f"no fold {number}"
+    raise TrainingError(f"Run {run.number} has {what}.", remedy="See `nnloop status`.")
+
+
+def _follow(
+    opened: AppContext, project_id: int, number: int, fold: int, path: Path, offset: int
+) -> None:
+    while True:
+        is_over = _fold(_run(opened, project_id, number), fold).status in (
+            FoldStatus.DONE,
+            FoldStatus.FAILED,
+        )
+        if path.exists():
+            with path.open("rb") as file:
+                file.seek(offset)
+                added = file.read()
+            offset += len(added)
+            typer.echo(added.decode(errors="replace"), nl=False)
+        elif not is_over:
+            return  # the run was cancelled
+        if is_over:
+            return
+        time.sleep(FOLLOW_S)

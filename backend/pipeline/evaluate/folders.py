@@ -1,0 +1,116 @@
+"""Evaluates a folder of predicted label maps against a folder of references."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from backend.pipeline.evaluate.options import EvaluationOptions
+from converters.class_names import names_in_classes_json, names_in_dataset_json
+from domain.errors import FileFormatError, SettingsError
+from domain.labels import LabelClass, LabelConfig, LabelGroup
+from training.evaluation.case import CaseMeasures
+from training.evaluation.files import class_names_from_values, measure_pairs
+from training.evaluation.pairs import Pair, find_pairs
+from training.evaluation.report import write_overlays, write_tables
+from training.evaluation.summary import Evaluation, Problem, evaluate
+
+
+def evaluate_folders(
+    predictions: Path,
+    reference: Path,
+    options: EvaluationOptions,
+    *,
+    images: Path | None = None,
+    class_values: Sequence[str] = (),
+) -> Evaluation:
+    """Measures every case that both folders have, and writes the report.
+
+    Args:
+        predictions: Folder of label maps: PNG, TIFF, BMP or NIfTI.
+        reference: The same, with the same names.
+        options: Where to and how.
+        images: Folder of images for the pictures, named alike (nnU-Net's ``_0000`` may follow).
+        class_values: Names of the integers 1, 2, ...; empty takes those of classes.json or
+            nnU-Net's dataset.json in the reference folder or above it, else what occurs.
+
+    Raises:
+        FileFormatError: A folder is missing or has no label map, or nothing in them is labelled.
+        SettingsError: The report would go into one of the folders that are read.
+    """
+    for folder in (predictions, reference, images):
+        # nnU-Net keeps a summary.json of its own beside its predictions.
+        if folder is not None and options.out.resolve() == folder.resolve():
+            raise SettingsError(
+                f"The report would be written among the files of {folder}.",
+                remedy="Give --out another folder.",
+            )
+    pairs, problems = find_pairs(predictions, reference, images)
+    names = dict(enumerate(class_values, start=1)) or _names_beside(reference)
+    if not names:
+        names = class_names_from_values(pairs, options.workers)
+    if not names:
+        raise FileFormatError(
+            f"No label map in {predictions} and {reference} holds a class.",
+            remedy="Name the classes with --classes, if all of them are meant to be empty.",
+        )
+    config = config_of([names[integer] for integer in sorted(names)])
+    source = {"predictions": str(predictions), "reference": str(reference)}
+    return evaluate_pairs(pairs, names, config, options, problems=problems, source=source)
+
+
+def evaluate_pairs(
+    pairs: Sequence[Pair],
+    class_names: Mapping[int, str],
+    config: LabelConfig,
+    options: EvaluationOptions,
+    *,
+    problems: Sequence[Problem],
+    source: Mapping[str, Any],
+    remarks: Sequence[str] = (),
+) -> Evaluation:
+    """Measures pairs of files and writes the report.
+
+    Args:
+        pairs: The cases.
+        class_names: Integer in the files -> class name.
+        config: Colours of the classes 1, 2, ... in order of these integers.
+        options: Where to and how.
+        problems: Known before.
+        source: What was evaluated, for the head of summary.json.
+        remarks: Sentences about the whole.
+    """
+    measured: list[CaseMeasures] = []
+    found = list(problems)
+    with options.progress("Measuring", len(pairs)) as on_case:
+        for one in measure_pairs(
+            pairs,
+            class_names,
+            spacing_mm=options.spacing_mm,
+            workers=options.workers,
+            on_case=on_case,
+        ):
+            found.extend(one.problems)
+            if one.measures is not None:
+                measured.append(one.measures)
+    values = [class_names[integer] for integer in sorted(class_names)]
+    evaluation = evaluate(measured, values, found, remarks)
+    by_id = {pair.case_id: pair for pair in pairs}
+    of_pictures = write_overlays(
+        evaluation, by_id, sorted(class_names), config, options.out, options.n_worst
+    )
+    if of_pictures:
+        evaluation = evaluate(measured, values, [*found, *of_pictures], remarks)
+    write_tables(evaluation, options.out, source, options.n_worst)
+    return evaluation
+
+
+def config_of(class_values: Sequence[str]) -> LabelConfig:
+    """A configuration that has nothing but classes: their colours come from the palette."""
+    classes = tuple(LabelClass(i, value) for i, value in enumerate(class_values, start=1))
+    return LabelConfig(LabelGroup("label", "image", "polygonlabels", classes), "image", "")
+
+
+def _names_beside(reference: Path) -> dict[int, str]:
+    return names_in_classes_json(reference) or names_in_dataset_json(reference)

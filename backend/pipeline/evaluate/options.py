@@ -1,0 +1,41 @@
+"""What a person chooses about an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from training.evaluation.case import Spacing
+from training.evaluation.files import default_workers
+
+Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
+"""Given what is done and for how many cases; yields what to call after each."""
+
+N_WORST = 10
+
+
+@contextmanager
+def silent(description: str, total: int) -> Iterator[Callable[[], None]]:
+    """No progress."""
+    yield lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationOptions:
+    """Where to and how.
+
+    Attributes:
+        out: Folder for metrics.csv, summary.json and overlays/.
+        spacing_mm: (vertical, horizontal) size of a pixel; None takes what is known.
+        n_worst: Pictures drawn and cases named, the worst first; 0 or more.
+        workers: Processes that measure, at least 1.
+        progress: Follows it.
+    """
+
+    out: Path
+    spacing_mm: Spacing | None = None
+    n_worst: int = N_WORST
+    workers: int = field(default_factory=default_workers)
+    progress: Progress = silent

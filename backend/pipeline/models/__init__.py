@@ -1,0 +1,1 @@
+"""What a person does with versions: list, compare, promote, roll back, prune, export, import."""

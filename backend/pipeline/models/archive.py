@@ -1,0 +1,299 @@
+"""Brings versions out as nnU-Net's model zip, and models trained elsewhere in."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from backend.pipeline.annotations import label_config_of
+from backend.pipeline.context import AppContext
+from backend.pipeline.models.find import find_version
+from backend.pipeline.models.label_names import FittedLabels, fit_labels
+from backend.pipeline.models.serving import ask_for_scoring
+from backend.store import projects, versions
+from backend.store.models import ProjectRow, VersionRow
+from converters.files import link_or_copy, write_json
+from domain.errors import FileFormatError, SettingsError
+from domain.status import VersionOrigin, VersionStatus
+from training.archive.convert import Converted, convert_checkpoints
+from training.archive.export import WrittenArchive, dataset_name_of, write_archive
+from training.archive.foreign import ForeignModel, read_foreign
+from training.archive.unpack import ModelFolder, list_models, unpack_model
+from training.folds import FINAL
+from training.presets import FULL
+from training.versions import (
+    CONFIGURATION,
+    DATASET,
+    PLANS,
+    VersionInfo,
+    library_versions,
+    size_bytes,
+    write_version,
+)
+from training.workspace import Workspace
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_OWN_NAME = re.compile(r"nnloop-v\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedVersion:
+    """A model trained elsewhere that is now a version of a project.
+
+    Attributes:
+        version: Its name.
+        class_values: The project's names of its classes, in its integer order.
+        folds: How many networks it has.
+        serves: Whether it is the champion now: it is when the project had none.
+        notes: Sentences about what may be expected of it.
+    """
+
+    version: str
+    class_values: tuple[str, ...]
+    folds: int
+    serves: bool
+    notes: tuple[str, ...]
+
+
+def export_version(
+    context: AppContext,
+    name: str,
+    file: Path,
+    project_id: int | None = None,
+    dataset_name: str | None = None,
+) -> WrittenArchive:
+    """Writes a version as nnU-Net's model zip.
+
+    Args:
+        context: The process's context.
+        name: The version.
+        file: The zip to write.
+        project_id: Its project, where its name alone does not tell.
+        dataset_name: nnU-Net's name of the data set; None: made of the project's id and title.
+
+    Raises:
+        SettingsError: There is no such version, or ``dataset_name`` is not one for nnU-Net.
+        PredictionError: It was pruned.
+    """
+    with context.store.begin() as session:
+        row = find_version(session, name, project_id)
+        project = projects.get(session, row.project_id)
+    chosen = dataset_name or dataset_name_of(project.id, project.title)
+    try:
+        return write_archive(Path(row.path), file, chosen)
+    except ValueError:
+        raise SettingsError(
+            f"nnU-Net can't name a data set {chosen!r}.",
+            remedy="Name it like Dataset501_Carotid.",
+        ) from None
+
+
+def import_model(
+    context: AppContext,
+    project_id: int,
+    file: Path,
+    *,
+    mapping: Mapping[str, str] | None = None,
+    name: str | None = None,
+    model: str | None = None,
+    trust: bool = False,
+) -> ImportedVersion:
+    """Makes a version of nnU-Net's model zip. It serves at once where no version does yet.
+
+    Otherwise it is a challenger that `nnloop models promote` puts in service. Checkpoints are read
+    without running code of theirs, and kept as plain numbers.
+
+    Args:
+        context: The process's context.
+        project_id: A connected project.
+        file: The zip.
+        mapping: Name of a class in the model -> the project's label; "" leaves a class out.
+        name: The version's name; None: made of the zip's data set.
+        model: ``<trainer>__<plans>__<configuration>`` where the zip holds several.
+        trust: Unpickle whatever the checkpoints hold: runs any code in them.
+
+    Raises:
+        FileFormatError: The zip is hostile, broken, or of a kind nnloop can't predict with.
+        SettingsError: Its classes or channels do not fit the project, or the name is taken.
+        LabelConfigError: The project's interface can't be used.
+    """
+    with context.store.begin() as session:
+        project = projects.get(session, project_id)
+    chosen = _choose(list_models(file), file, model)
+    version = _checked_name(context, project_id, name or _default_name(chosen, file))
+    workspace = context.workspace(project_id)
+    workspace.models.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=workspace.models, prefix=".importing-"))
+    try:
+        unpack_model(file, chosen, folder)
+        foreign = read_foreign(folder, chosen.configuration, trust=trust)
+        _check_channels(foreign, project)
+        group = label_config_of(project, projects.settings_of(project)).group
+        fitted = fit_labels(foreign.labels, group, mapping or {})
+        write_json(folder / PLANS, foreign.plans)
+        write_json(folder / DATASET, foreign.dataset)
+        folds = _fold_numbers(chosen)
+        converted = convert_checkpoints(folder, folds, trust=trust)
+        notes = (*foreign.notes, *_notes(fitted))
+        imported: dict[str, Any] = {
+            "file": file.name,
+            "model": chosen.name,
+            "dataset": chosen.dataset_name,
+            "trainer": converted.trainer,
+            "epochs": converted.epochs,
+            "labels": dict(zip(foreign.labels, fitted.class_values, strict=True)),
+            "channels": list(foreign.channels),
+            "folds": folds,
+            "trusted": trust,
+            "notes": list(notes),
+        }
+        info = _info(version, foreign, fitted, converted, folds)
+        path = _write(workspace, info, folder, imported)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    serves = _add_row(context, project_id, info, path, imported)
+    if serves:
+        ask_for_scoring(context, project_id)
+    return ImportedVersion(version, fitted.class_values, len(folds), serves, notes)
+
+
+def _choose(found: tuple[ModelFolder, ...], file: Path, wanted: str | None) -> ModelFolder:
+    if not found:
+        raise FileFormatError(
+            f"{file.name} holds no model of nnU-Net: no folder "
+            "Dataset.../<trainer>__<plans>__<configuration> with plans.json, dataset.json and "
+            "fold_<k>/checkpoint_final.pth.",
+            remedy="Make it with nnUNetv2_export_model_to_zip or `nnloop models export`.",
+        )
+    names = ", ".join(model.name for model in found)
+    if wanted is not None:
+        chosen = [model for model in found if model.name == wanted]
+        if len(chosen) != 1:
+            raise SettingsError(f"{file.name} has no model {wanted!r}.", remedy=f"It has {names}.")
+        return chosen[0]
+    flat = [model for model in found if model.configuration == CONFIGURATION]
+    flat = flat or [m for m in found if not m.configuration.startswith("3d")]
+    if not flat:
+        raise FileFormatError(
+            f"{file.name} holds only three-dimensional models: {names}.",
+            remedy="Export the model's 2d configuration: nnUNetv2_export_model_to_zip -c 2d ...",
+        )
+    if len(flat) > 1:
+        raise SettingsError(
+            f"{file.name} holds several models: {names}.",
+            remedy=f"Choose one: --model {flat[0].name}",
+        )
+    return flat[0]
+
+
+def _default_name(model: ModelFolder, file: Path) -> str:
+    word = re.sub(r"[^A-Za-z0-9_.-]+", "-", model.dataset_name or file.stem).strip("-._")
+    return f"import-{word or 'model'}"[:60]
+
+
+def _checked_name(context: AppContext, project_id: int, name: str) -> str:
+    if not _NAME.fullmatch(name) or _OWN_NAME.fullmatch(name):
+        raise SettingsError(
+            f"A version can't be named {name!r}.",
+            remedy="Use up to 64 letters, digits, '.', '_' and '-'; nnloop-v<number> is for those "
+            "it trains.",
+        )
+    with context.store.begin() as session:
+        if versions.by_name(session, name, project_id):
+            raise SettingsError(
+                f"The project has a version {name!r} already.", remedy="Name it: --name NAME."
+            )
+    # Of an import that ended between the folder and the store.
+    shutil.rmtree(context.workspace(project_id).version_dir(name), ignore_errors=True)
+    return name
+
+
+def _check_channels(foreign: ForeignModel, project: ProjectRow) -> None:
+    # Grey and RGB become one another; other images can't be made up.
+    n_images = max(1, len(projects.settings_of(project).channels))
+    found, wanted = len(foreign.channels), project.n_channels or n_images
+    if found != wanted and not (found in (1, 3) and wanted in (1, 3)):
+        raise SettingsError(
+            f"The model takes {found} channels ({', '.join(foreign.channels)}), the project's "
+            f"images have {wanted}.",
+            remedy="Give the project's tasks the same images in the same order (setting "
+            "`channels`), or use a model trained on such images.",
+        )
+
+
+def _fold_numbers(model: ModelFolder) -> dict[str, int]:
+    numbered = sorted(int(name) for name in model.folds if name != "all")
+    # A network trained on everything stands in only where there are no folds.
+    return {str(number): number for number in numbered} if numbered else {"all": 0}
+
+
+def _notes(fitted: FittedLabels) -> list[str]:
+    left_out = [name for name in fitted.class_values if name.startswith("(")]
+    notes = []
+    if fitted.missing:
+        notes.append(f"It does not know {', '.join(fitted.missing)}: never predicted by it.")
+    if left_out:
+        notes.append(f"Left out of its predictions: {', '.join(left_out)}.")
+    return notes
+
+
+def _info(
+    version: str,
+    foreign: ForeignModel,
+    fitted: FittedLabels,
+    converted: Converted,
+    folds: Mapping[str, int],
+) -> VersionInfo:
+    preset = replace(
+        FULL,
+        name="imported",
+        n_folds=len(folds),
+        epochs=converted.epochs,
+        trainer=converted.trainer,
+        mirror_predict=bool(converted.mirror_axes),
+        compile=False,
+    )
+    return VersionInfo(
+        name=version,
+        class_values=fitted.class_values,
+        n_channels=len(foreign.channels),
+        preset=preset,
+        folds=tuple(folds.values()),
+        libraries=library_versions(),
+    )
+
+
+def _write(
+    workspace: Workspace, info: VersionInfo, folder: Path, imported: Mapping[str, Any]
+) -> Path:
+    def fill(target: Path) -> None:
+        for name in (PLANS, DATASET, *(f"fold_{k}/{FINAL}" for k in info.folds)):
+            link_or_copy(folder / name, target / name)
+
+    return write_version(workspace, info, fill, metrics={"imported": dict(imported)})
+
+
+def _add_row(
+    context: AppContext, project_id: int, info: VersionInfo, path: Path, imported: dict[str, Any]
+) -> bool:
+    with context.store.begin() as session:
+        row = VersionRow(
+            project_id=project_id,
+            origin=VersionOrigin.IMPORTED,
+            name=info.name,
+            path=str(path),
+            status=VersionStatus.CHALLENGER,
+            metrics={"labels": 0, "imported": imported},
+            size_bytes=size_bytes(path),
+        )
+        session.add(row)
+        session.flush()
+        serves = versions.champion(session, project_id) is None
+        if serves:
+            versions.promote(session, row)
+    return serves

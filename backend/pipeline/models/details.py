@@ -1,0 +1,118 @@
+"""VersionDetails: everything about a version, down to the annotations it was trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from backend.pipeline.context import AppContext
+from backend.pipeline.models.find import find_version
+from backend.pipeline.models.report import VersionReport, version_report
+from backend.store import runs
+from backend.store.models import RunRow, VersionRow
+from domain.case import Manifest
+from domain.errors import PredictionError
+from training.versions import VersionInfo, read_version
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class TrainedOn(_Frozen):
+    """One case of the manifest, and the Dice of the fold that held it out ({}: none did)."""
+
+    task_id: int
+    annotation_ids: tuple[int, ...]
+    content_hash: str
+    group: str
+    fold: int
+    dice: dict[str, float]
+
+
+class VersionDetails(_Frozen):
+    """Everything about a version.
+
+    Attributes:
+        report: Its figures.
+        project_id: Label Studio's id.
+        class_values: Classes in integer order, without background.
+        n_channels: Channels of its images.
+        preset: Name of the preset.
+        settings: The project's settings when its run started.
+        libraries: Library -> version it was trained with.
+        verdict: The gate's numbers (``comparison.Verdict``), {} when it did not go through it.
+        folds: Per fold the results of its training: epochs, seconds, Dice, device, ...
+        manifest_digest: Hash over annotations, folds and classes.
+        trained_on: The annotations behind it, by task.
+        left_out: What was annotated and not used, and why.
+        imported: Where it came from and what was remarked, {} when it was trained here.
+    """
+
+    report: VersionReport
+    project_id: int
+    class_values: tuple[str, ...]
+    n_channels: int
+    preset: str
+    settings: dict[str, Any]
+    libraries: dict[str, str]
+    verdict: dict[str, Any]
+    folds: dict[int, dict[str, Any]]
+    manifest_digest: str
+    trained_on: tuple[TrainedOn, ...]
+    left_out: tuple[dict[str, Any], ...]
+    imported: dict[str, Any]
+
+
+def version_details(context: AppContext, name: str, project_id: int | None) -> VersionDetails:
+    """Everything about a version; SettingsError when there is none of this name.
+
+    A pruned version tells as much: its JSON files stay.
+    """
+    with context.store.begin() as session:
+        row = find_version(session, name, project_id)
+        run = session.get(RunRow, row.run_id) if row.run_id is not None else None
+        folds = {
+            fold.fold: {k: v for k, v in (fold.result or {}).items() if k != "dice_per_case"}
+            for fold in (runs.folds_of(session, run.id) if run else [])
+        }
+        report = version_report(session, row)
+    info = _info(row)
+    manifest_json = (run.manifest if run else None) or {}
+    manifest = Manifest.from_json(manifest_json) if manifest_json else Manifest(())
+    dice = row.metrics.get("dice_per_case", {})
+    return VersionDetails(
+        report=report,
+        project_id=row.project_id,
+        class_values=info.class_values if info else manifest.class_values,
+        n_channels=info.n_channels if info else manifest_json.get("n_channels", 0),
+        preset=info.preset.name if info else manifest_json.get("preset", ""),
+        settings=run.settings if run else {},
+        libraries=info.libraries if info else {},
+        verdict=row.metrics.get("gate", {}),
+        folds=folds,
+        manifest_digest=manifest.digest if manifest_json else "",
+        trained_on=tuple(
+            TrainedOn(
+                task_id=entry.task_id,
+                annotation_ids=entry.annotation_ids,
+                content_hash=entry.content_hash,
+                group=entry.group,
+                fold=entry.fold,
+                dice=dice.get(entry.case_id, {}),
+            )
+            for entry in manifest.entries
+        ),
+        left_out=tuple(manifest_json.get("left_out", [])),
+        imported=row.metrics.get("imported", {}),
+    )
+
+
+def _info(row: VersionRow) -> VersionInfo | None:
+    try:
+        return read_version(Path(row.path))
+    except PredictionError:
+        # Its folder is gone, or on a machine that this one does not see: the store still tells.
+        return None

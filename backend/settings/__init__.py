@@ -1,0 +1,7 @@
+"""Settings of one installation and of one project."""
+
+from backend.settings.faults import faults_of
+from backend.settings.installation import Settings
+from backend.settings.project import ProjectSettings
+
+__all__ = ["ProjectSettings", "Settings", "faults_of"]

@@ -1,0 +1,86 @@
+"""The versions of a project: which serves, which served before, which may go."""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from backend.store.models import PredictionRow, ProjectRow, VersionRow
+from domain.status import VersionStatus
+
+
+def versions_of(session: Session, project_id: int) -> list[VersionRow]:
+    """All versions, oldest first."""
+    query = select(VersionRow).where(VersionRow.project_id == project_id)
+    return list(session.scalars(query.order_by(VersionRow.id)))
+
+
+def version_of_run(session: Session, run_id: int) -> VersionRow | None:
+    """The version a run made."""
+    return session.scalar(select(VersionRow).where(VersionRow.run_id == run_id))
+
+
+def by_name(session: Session, name: str, project_id: int | None = None) -> list[VersionRow]:
+    """Versions of this name: in one project at most one, else one per project."""
+    query = select(VersionRow).where(VersionRow.name == name)
+    if project_id is not None:
+        query = query.where(VersionRow.project_id == project_id)
+    return list(session.scalars(query.order_by(VersionRow.project_id)))
+
+
+def champion(session: Session, project_id: int) -> VersionRow | None:
+    """The version that serves."""
+    project = session.get(ProjectRow, project_id)
+    if project is None or project.champion_id is None:
+        return None
+    return session.get(VersionRow, project.champion_id)
+
+
+def predecessor(session: Session, project_id: int) -> VersionRow | None:
+    """The version that served before the champion and can serve again; None without one.
+
+    A version that a rollback took out of service is rejected, not retired, so going back twice
+    goes further back.
+    """
+    query = select(VersionRow).where(
+        VersionRow.project_id == project_id,
+        VersionRow.status == VersionStatus.RETIRED,
+        VersionRow.promoted_at.is_not(None),
+        VersionRow.pruned_at.is_(None),
+    )
+    return session.scalar(query.order_by(VersionRow.promoted_at.desc(), VersionRow.id.desc()))
+
+
+def promote(
+    session: Session, version: VersionRow, *, old_becomes: VersionStatus = VersionStatus.RETIRED
+) -> None:
+    """Moves the champion pointer to a version, in the caller's transaction.
+
+    Its predictions of an earlier time count as not pushed: Label Studio lost them when another
+    version took over.
+    """
+    project = session.get_one(ProjectRow, version.project_id)
+    old = champion(session, version.project_id)
+    if old is not None and old.id != version.id:
+        old.status = old_becomes
+    version.status = VersionStatus.CHAMPION
+    version.promoted_at = time.time()
+    version.published_at = None
+    project.champion_id = version.id
+    mark_withdrawn(session, version.id)
+
+
+def mark_published(session: Session, version_id: int) -> None:
+    """Notes that Label Studio now shows this version."""
+    session.get_one(VersionRow, version_id).published_at = time.time()
+
+
+def mark_withdrawn(session: Session, version_id: int) -> None:
+    """Notes that Label Studio holds no prediction of this version any more."""
+    session.execute(
+        update(PredictionRow)
+        .where(PredictionRow.version_id == version_id, PredictionRow.published_at.is_not(None))
+        .values(published_at=None)
+    )

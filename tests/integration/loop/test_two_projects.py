@@ -1,0 +1,76 @@
+"""Two projects that train on the same workers, and the end of both by a person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from backend.pipeline import control
+from backend.pipeline.request import request_training
+from backend.pipeline.run_report import RunReport
+from domain.status import FoldStatus, RunStatus
+from tests.integration.loop.stack import Answer, Loop, LoopProject
+
+
+@dataclass(frozen=True)
+class Two:
+    """``first`` is the run of the large project at the time the small one got a worker."""
+
+    first: RunReport
+    cancelled: list[Answer]
+    ended: list[RunReport]
+    has_folder: list[bool]
+    next: RunReport
+
+
+@pytest.fixture(scope="module")
+def two(loop: Loop) -> Two:
+    settings = {"min_annotations": 100, "budget_s": 24.0}
+    large = loop.make_project("Large", 4, settings={**settings, "n_folds": 4})
+    small = loop.make_project("Small", 4, settings={**settings, "n_folds": 2})
+    for project in (large, small):
+        loop.annotate(project, project.task_ids)
+    # The small one is made ready and held, so that it asks for a worker at once when let go.
+    request_training(loop.context, small.id)
+    loop.wait_until(lambda: _folds(loop, small), 60, "the folds of the small run")
+    control.pause(loop.context, small.id)
+    request_training(loop.context, large.id)
+    running = FoldStatus.RUNNING
+    loop.wait_until(lambda: _folds(loop, large).count(running) == 2, 60, "two folds at work")
+    control.resume(loop.context, small.id)
+    loop.wait_until(lambda: running in _folds(loop, small), 120, "a worker for the small run")
+    first = loop.run(large, 1)
+    assert first is not None
+    cancelled = [loop.nnloop("cancel", project.title) for project in (large, small)]
+    ended = [loop.finished_run(project, 1) for project in (large, small)]
+    folders = [loop.context.workspace(p.id).run_dir(1).exists() for p in (large, small)]
+    assert not loop.children(large) and not loop.children(small)
+    loop.nnloop("train", "Small", "--budget", "1m", "--from-scratch")
+    following = loop.wait_until(lambda: loop.run(small, 2), 30, "the next run")
+    control.cancel(loop.context, small.id)
+    loop.finished_run(small, 2)
+    return Two(first, cancelled, ended, folders, following)
+
+
+def _folds(loop: Loop, project: LoopProject) -> list[FoldStatus]:
+    run = loop.run(project, 1)
+    if run is None or run.status != RunStatus.TRAINING:
+        return []
+    return [fold.status for fold in run.folds]
+
+
+def test_the_second_project_does_not_wait_for_all_of_the_first(two: Two) -> None:
+    assert len(two.first.folds) == 4
+    assert FoldStatus.QUEUED in {fold.status for fold in two.first.folds}
+
+
+def test_a_cancelled_run_ends_and_frees_its_folds(two: Two) -> None:
+    assert [answer.status for answer in two.cancelled] == [0, 0]
+    assert all("cancelled" in answer.text for answer in two.cancelled)
+    assert {run.status for run in two.ended} == {RunStatus.CANCELLED}
+    assert two.has_folder == [False, False]
+
+
+def test_after_a_cancelled_run_the_next_one_may_start(two: Two) -> None:
+    assert (two.next.number, two.next.budget_s) == (2, 60.0)

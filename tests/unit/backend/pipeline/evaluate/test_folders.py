@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from backend.pipeline.evaluate.folders import evaluate_folders
+from backend.pipeline.evaluate.options import EvaluationOptions
+from domain.errors import FileFormatError, SettingsError
+from training.evaluation.report import COLUMNS
+
+
+def label_map(shift: int = 0) -> np.ndarray:
+    array = np.zeros((40, 50), np.uint8)
+    array[10:20, 10 + shift : 20 + shift] = 1
+    return array
+
+
+def write(path: Path, array: np.ndarray) -> None:
+    assert cv2.imwrite(str(path), array)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    predictions, reference = tmp_path / "predictions", tmp_path / "reference"
+    for folder in (predictions, reference):
+        folder.mkdir()
+    return predictions, reference
+
+
+def evaluated(folders: tuple[Path, Path], out: Path, **more: object) -> dict[str, object]:
+    evaluate_folders(*folders, EvaluationOptions(out, workers=1, n_worst=2), **more)  # type: ignore[arg-type]
+    value: dict[str, object] = json.loads((out / "summary.json").read_text())
+    return value
+
+
+def test_the_report(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    predictions, reference = folders
+    for name, shift in (("good", 0), ("bad", 5), ("worse", 9)):
+        write(predictions / f"{name}.png", label_map(shift))
+        write(reference / f"{name}.png", label_map())
+    write(predictions / "missed.png", np.zeros((40, 50), np.uint8))
+    write(reference / "missed.png", label_map())
+    out = tmp_path / "report"
+    (out / "overlays").mkdir(parents=True)
+    (out / "overlays" / "007_old.png").touch()
+    (out / "overlays" / "mine.png").touch()
+    summary = evaluated(folders, out, images=reference, class_values=("lumen",))
+    assert [one["case_id"] for one in summary["worst"]] == ["missed", "worse"]  # type: ignore[attr-defined]
+    assert sorted(p.name for p in (out / "overlays").iterdir()) == [
+        "001_missed.png",
+        "002_worse.png",
+        "mine.png",
+    ]
+    with (out / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == COLUMNS
+    assert [row["case_id"] for row in rows] == ["missed", "worse", "bad", "good"]
+    assert (rows[0]["presence"], rows[0]["hausdorff95"]) == ("missed", "")
+    assert (rows[2]["dice"], rows[2]["hausdorff95"], rows[2]["unit"]) == ("0.500000", "5", "px")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "name"),
+    [
+        ("reference/classes.json", '{"background": 0, "lumen": 1}', "lumen"),
+        ("dataset.json", '{"labels": {"background": 0, "wall": 1, "ignore": 2}}', "wall"),
+        ("unrelated.json", "{}", "class_1"),
+    ],
+)
+def test_names_of_classes_are_found(
+    folders: tuple[Path, Path], tmp_path: Path, file: str, text: str, name: str
+) -> None:
+    for folder in folders:
+        write(folder / "a.png", label_map())
+    (tmp_path / file).write_text(text)
+    classes = evaluated(folders, tmp_path / "out")["classes"]
+    assert [one["class_value"] for one in classes] == [name]  # type: ignore[attr-defined]
+
+
+def test_classes_that_can_not_be_known_are_asked_for(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    for folder in folders:
+        write(folder / "a.png", np.zeros((9, 9), np.uint8))
+    with pytest.raises(FileFormatError, match="holds a class"):
+        evaluated(folders, tmp_path / "out")
+    (tmp_path / "dataset.json").write_text('{"labels": {"whole": [1, 2]}}')
+    with pytest.raises(FileFormatError, match="one integer per class"):
+        evaluated(folders, tmp_path / "out")
+    summary = evaluated(folders, tmp_path / "out", class_values=("lumen",))
+    assert summary["classes"][0]["n_neither"] == 1  # type: ignore[index]
+
+
+def test_a_picture_without_its_image_says_so(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("broken", "small"):
+        for folder in folders:
+            write(folder / f"{name}.png", label_map())
+    (images / "broken.png").write_bytes(b"no")
+    write(images / "small.png", label_map()[:9])
+    summary = evaluated(folders, tmp_path / "out", images=images)
+    assert {p["reason"] for p in summary["problems"]} == {  # type: ignore[attr-defined]
+        "image_unreadable",
+        "image_size_differs",
+    }
+    assert len(list((tmp_path / "out" / "overlays").iterdir())) == 2
+
+
+def test_what_is_read_is_not_written_over(folders: tuple[Path, Path]) -> None:
+    for folder in folders:
+        write(folder / "a.png", label_map())
+        (folder / "summary.json").write_text("nnU-Net's")
+        with pytest.raises(SettingsError, match="among the files"):
+            evaluated(folders, folder)
+        assert (folder / "summary.json").read_text() == "nnU-Net's"

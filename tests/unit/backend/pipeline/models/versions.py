@@ -1,0 +1,77 @@
+"""Versions with folders, as training leaves them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from backend.store.models import PredictionRow, VersionRow
+from converters.files import write_json
+from domain.case import Manifest, ManifestEntry, case_id_of_task
+from domain.status import VersionStatus
+from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.label_studio import polygon
+from training.presets import TINY
+from training.versions import VersionInfo, write_version
+
+WEIGHTS = 1000
+
+
+def add_version(
+    app: FakeApp,
+    number: int,
+    *,
+    classes: tuple[str, ...] = ("lumen", "wall"),
+    manifest: dict[str, Any] | None = None,
+    **fields: Any,
+) -> int:
+    """A version that serves, its folder and the checkpoints of its run on the disk."""
+    workspace = app.context.workspace(PROJECT)
+    info = VersionInfo(f"nnloop-v{number}", classes, 1, TINY, (0,), {"torch": "2"})
+
+    def fill(folder: Path) -> None:
+        checkpoint = workspace.fold_dir(number, 0) / "checkpoint_final.pth"
+        checkpoint.parent.mkdir(parents=True)
+        checkpoint.write_bytes(bytes(WEIGHTS))
+        (checkpoint.parent / "train.log").write_text("log")
+        (folder / "fold_0").mkdir()
+        (folder / "fold_0" / "checkpoint_final.pth").hardlink_to(checkpoint)
+        write_json(folder / "plans.json", {})
+        write_json(folder / "dataset.json", {"labels": {"background": 0}})
+
+    write_version(workspace, info, fill, manifest=manifest)
+    return app.add_version(number, manifest=manifest, size_bytes=WEIGHTS, **fields)
+
+
+def weights(app: FakeApp, number: int) -> Path:
+    folder = app.context.workspace(PROJECT).version_dir(f"nnloop-v{number}")
+    return folder / "fold_0" / "checkpoint_final.pth"
+
+
+def set_status(app: FakeApp, version_id: int, status: VersionStatus) -> None:
+    with app.store.begin() as session:
+        session.get_one(VersionRow, version_id).status = status
+
+
+def predict(app: FakeApp, version_id: int, *task_ids: int) -> None:
+    with app.store.begin() as session:
+        for task_id in task_ids:
+            session.add(
+                PredictionRow(
+                    project_id=PROJECT,
+                    task_id=task_id,
+                    version_id=version_id,
+                    score=0.5,
+                    result=[polygon()],
+                )
+            )
+
+
+def manifest_of(*entries: tuple[int, str, str]) -> dict[str, Any]:
+    """Of (task id, content hash, group), the fold by the task's number."""
+    rows = tuple(
+        ManifestEntry(case_id_of_task(task), task, 100 + task, text, group, task % 2)
+        for task, text, group in entries
+    )
+    manifest = Manifest(rows, class_values=("lumen", "wall"), n_folds=2)
+    return {**manifest.to_json(), "n_channels": 1, "preset": "tiny"}

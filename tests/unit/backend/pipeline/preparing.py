@@ -1,0 +1,45 @@
+"""Runs prepared on what a Label Studio in memory holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backend.pipeline.prepare import prepare_run
+from backend.pipeline.sync import sync_project
+from backend.settings import ProjectSettings
+from backend.store import runs
+from domain.status import RunStatus
+from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.label_studio import FakeLabelStudio, polygon
+
+SETTINGS = ProjectSettings(preset="tiny", n_folds=2, min_annotations=1000).model_dump(mode="json")
+
+
+def label(label_studio: FakeLabelStudio, *task_ids: int, **data: Any) -> None:
+    """New tasks with a region of each class."""
+    for task_id in task_ids:
+        label_studio.add_task(task_id, **data)
+        label_studio.label(task_id, polygon("lumen"), polygon("wall", at=65, size=20))
+
+
+def prepare(app: FakeApp, **settings: object) -> dict[str, Any]:
+    """A run on what Label Studio holds now; returns its manifest."""
+    app.change_settings(**SETTINGS)
+    sync_project(app.context, PROJECT)
+    with app.store.begin() as session:
+        last = runs.last_run(session, PROJECT)
+        number = last.number + 1 if last else 1
+    run_id = app.add_run(RunStatus.PREPARING, number, settings={**SETTINGS, **settings})
+    try:
+        prepare_run(app.context, run_id, lambda: None)
+    finally:
+        with app.store.begin() as session:
+            session.merge(app.run(run_id)).status = RunStatus.DONE
+    manifest = app.run(run_id).manifest
+    assert manifest is not None
+    return manifest
+
+
+def folds_of(manifest: dict[str, Any]) -> dict[int, int]:
+    """Task id -> fold."""
+    return {row["task_id"]: row["fold"] for row in manifest["entries"]}

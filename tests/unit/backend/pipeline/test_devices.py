@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backend.pipeline import devices
+from backend.settings import ProjectSettings, Settings
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the predictor was loaded with."""
+    found: dict[str, Any] = {}
+    monkeypatch.setattr(
+        devices, "load_cached", lambda path, **options: found.update(path=path, **options)
+    )
+    monkeypatch.setattr(devices, "prediction_device", lambda: "cpu")
+    return found
+
+
+def test_the_preset_and_auto_are_the_defaults(asked: dict[str, Any]) -> None:
+    devices.warm_predictor(Settings.load(), ProjectSettings(), Path("v1"))
+    assert asked == {
+        "path": Path("v1"),
+        "device": "cpu",
+        "mirroring": None,
+        "tile_step": None,
+        "engine": "auto",
+        "max_bytes": 2048 * 2**20,
+    }
+
+
+def test_installation_and_project_choose(
+    asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NNLOOP_ENGINE", "torch")
+    monkeypatch.setenv("NNLOOP_PREDICTOR_MEMORY_MIB", "100")
+    project = ProjectSettings(mirror_predict=False, tile_step=0.75)
+    devices.warm_predictor(Settings.load(), project, Path("v1"))
+    assert (asked["engine"], asked["max_bytes"]) == ("torch", 100 * 2**20)
+    assert (asked["mirroring"], asked["tile_step"]) == (False, 0.75)
