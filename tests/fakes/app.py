@@ -7,9 +7,9 @@ from pathlib import Path
 
 from backend.pipeline.context import AppContext
 from backend.settings import Settings
-from backend.store import Store, runs
+from backend.store import Store, versions
 from backend.store.models import ProjectRow, RunRow, TaskRow, VersionRow
-from domain.status import RunStatus, TaskState
+from domain.status import RunStatus, TaskState, VersionOrigin
 from tests.fakes.label_studio import CONFIG, FakeLabelStudio
 from tests.fakes.queue import FakeQueue
 
@@ -58,7 +58,20 @@ class FakeApp:
             version = VersionRow(project_id=PROJECT, run_id=run_id, name=name, **values)
             session.add(version)
             session.flush()
-            runs.promote(session, version)
+            versions.promote(session, version)
+            version.published_at = fields.get("published_at")
+            return version.id
+
+    def add_imported(self, name: str, **fields: object) -> int:
+        """A version that serves and was trained elsewhere."""
+        with self.store.begin() as session:
+            values = {"path": str(self.context.workspace(PROJECT).version_dir(name)), **fields}
+            version = VersionRow(
+                project_id=PROJECT, name=name, origin=VersionOrigin.IMPORTED, **values
+            )
+            session.add(version)
+            session.flush()
+            versions.promote(session, version)
             return version.id
 
     def add_tasks(self, *task_ids: int, state: TaskState = TaskState.UNLABELLED) -> None:

@@ -1,4 +1,4 @@
-"""The tables of docs/settings.md as backend/settings.py has them.
+"""The tables of docs/settings.md as backend/settings/ has them.
 
 ``python -m tests.unit.packaging.settings_doc`` writes them into the page.
 """

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import geometry, rasterize, run
+from benchmarks import geometry, predict, rasterize, run
 
 
 @pytest.fixture
@@ -85,3 +85,19 @@ def test_the_peer_is_interpolated_between_two_epsilons() -> None:
     sweep = {0.5: geometry.Tally([0.99], [100]), 1.0: geometry.Tally([0.97], [60])}
     assert geometry.vertices_for(0.98, sweep) == pytest.approx(80)
     assert geometry.vertices_for(0.995, sweep) == 0
+
+
+def test_the_prediction_benchmark_averages_logits_as_nnunet_does() -> None:
+    logits = np.random.default_rng(0).normal(0, 4, (5, 3, 6, 7)).astype(np.float32)
+    powers = np.exp(logits)
+    folds = powers / powers.sum(axis=1, keepdims=True)
+    expected = np.exp(logits.mean(axis=0))
+    expected /= expected.sum(axis=0)
+    np.testing.assert_allclose(predict._like_nnunet(folds), expected, atol=1e-5)
+    assert np.abs(folds.mean(axis=0) - expected).max() > 0.05
+
+
+def test_the_prediction_benchmark_tells_the_image_that_agrees_least() -> None:
+    ours = [np.zeros((10, 10), np.uint8), np.zeros((10, 10), np.uint8)]
+    theirs = [ours[0].copy(), np.eye(10, dtype=np.uint8)]
+    assert predict._agreement(ours, theirs) == pytest.approx(0.9)

@@ -1,0 +1,285 @@
+"""``tiny`` under a time budget, next to nnU-Net: ``python -m benchmarks.quality --data DIR``.
+
+Both sides get the same folds and the same wall-clock time, two folds at a time with one thread
+each. The budget of ``tiny`` covers everything after the annotations are there: preprocessing, the
+start of processes, training, and the prediction of the held-out cases. nnU-Net gets the same time
+per fold for starting and training; its preprocessing and its prediction come on top. It is its
+plain trainer with the plans it makes by itself, at full resolution (or, with ``--plain-side``, on
+images made smaller for it).
+
+Dice is measured on label maps of full size, each case by the fold that did not train on it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from backend.pipeline.budget import share
+from benchmarks.shared_data import Project, one_thread, write_project
+from converters.files import read_json, write_json
+from training.evaluation import mean_over_cases
+from training.fold_runner import run_fold
+from training.folds import EpochProgress, FoldOutcome, FoldSpec
+from training.presets import FULL, TINY, Preset
+
+WORKERS = 2
+"""Folds trained at once, one thread each."""
+
+_PLAIN_ENVIRONMENT = {
+    "nnUNet_compile": "false",
+    "nnUNet_def_n_proc": "1",
+    # Augmentation in the training process, as in nnloop's folds.
+    "nnUNet_n_proc_DA": "0",
+}
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Dice of one side, means over all held-out cases.
+
+    Attributes:
+        dice: Class -> mean; a class absent from truth and prediction counts 1.
+        dice_present: Class -> mean over the cases whose truth has the class.
+        dice_folds: Fold -> class -> mean.
+        mean: Mean of ``dice`` over the classes.
+    """
+
+    dice: Mapping[str, float]
+    dice_present: Mapping[str, float]
+    dice_folds: Mapping[int, Mapping[str, float]]
+    mean: float
+
+
+def summarise(
+    dice_per_case: Mapping[int, Mapping[str, Mapping[str, float]]],
+    present: Mapping[str, frozenset[str]],
+) -> Summary:
+    """Means of what the folds measured.
+
+    Args:
+        dice_per_case: Fold -> case id -> class -> Dice.
+        present: Case id -> classes in its truth.
+    """
+    pooled = {case_id: row for rows in dice_per_case.values() for case_id, row in rows.items()}
+    where_present = {
+        case_id: {name: value for name, value in row.items() if name in present[case_id]}
+        for case_id, row in pooled.items()
+    }
+    dice = mean_over_cases(pooled)
+    return Summary(
+        dice=_rounded(dice),
+        dice_present=_rounded(mean_over_cases(where_present)),
+        dice_folds={
+            fold: _rounded(mean_over_cases(rows)) for fold, rows in sorted(dice_per_case.items())
+        },
+        mean=round(sum(dice.values()) / len(dice), 4) if dice else 0.0,
+    )
+
+
+class FoldClock:
+    """Shares a budget out over folds as a training run does. Thread-safe."""
+
+    def __init__(self, budget_s: float, n_folds: int, *, workers: int = WORKERS) -> None:
+        self._ends_at = time.monotonic() + budget_s
+        self._waiting, self._workers = n_folds, workers
+        self._busy: dict[int, float] = {}
+        self._lock = threading.Lock()
+
+    def start(self, fold: int) -> float:
+        """Seconds a fold that starts now may take."""
+        with self._lock:
+            now = time.monotonic()
+            self._waiting -= 1
+            free_in = [max(0.0, end - now) for end in self._busy.values()]
+            free_in += [0.0] * (self._workers - len(free_in))
+            seconds = share(self._ends_at - now, self._waiting + 1, free_in)
+            self._busy[fold] = now + seconds
+            return seconds
+
+    def end(self, fold: int) -> None:
+        """The fold has its result."""
+        with self._lock:
+            del self._busy[fold]
+
+
+def train_tiny(project: Project, folds: Sequence[int], budget_s: float, seed: int) -> list[Any]:
+    """Trains the folds through the product's fold runner; the outcomes in order of ``folds``."""
+    clock = FoldClock(budget_s, len(folds))
+
+    def one(fold: int) -> FoldOutcome:
+        spec = FoldSpec(
+            workspace_root=str(project.workspace.root),
+            project_id=project.workspace.project_id,
+            run="quality",
+            fold=fold,
+            class_values=project.class_values,
+            preset=TINY,
+            budget_s=clock.start(fold),
+            seed=seed,
+        )
+        outcome = run_fold(spec, _report, lambda: False)
+        clock.end(fold)
+        return outcome
+
+    return _two_at_a_time(one, folds)
+
+
+def train_plain(project: Project, folds: Sequence[int], budget_s: float) -> list[Any]:
+    """Trains the folds with nnU-Net's trainer; ``benchmarks.plain_nnunet.train``'s values."""
+    clock = FoldClock(budget_s, len(folds))
+
+    def one(fold: int) -> dict[str, Any]:
+        folder = project.workspace.fold_dir("plain", fold)
+        folder.mkdir(parents=True, exist_ok=True)
+        spec = {
+            "root": str(project.workspace.root),
+            "project_id": project.workspace.project_id,
+            "fold": fold,
+            "class_values": project.class_values,
+            "threads": 1,
+            "budget_s": clock.start(fold),
+            "out": str(folder / "out.json"),
+        }
+        write_json(folder / "spec.json", spec)
+        with (folder / "log.txt").open("wb") as log:
+            subprocess.run(
+                [sys.executable, "-m", "benchmarks.plain_nnunet", str(folder / "spec.json")],
+                cwd=ROOT,
+                env={**os.environ, **_PLAIN_ENVIRONMENT},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                check=True,
+            )
+        clock.end(fold)
+        outcome: dict[str, Any] = read_json(folder / "out.json")
+        print(f"plain fold {fold}: {outcome['steps']} steps, {outcome['dice_per_class']}")
+        return outcome
+
+    return _two_at_a_time(one, folds)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures, and prints the figures as one JSON line."""
+    options = _parse(arguments)
+    one_thread()
+    with tempfile.TemporaryDirectory() as scratch:
+        figures = measure(options, Path(scratch))
+    print(json.dumps(figures))
+
+
+def measure(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
+    """Runs both sides below a scratch folder; the figures."""
+    _say_settings(options)
+    project = write_project(options.data, scratch / "tiny", n_folds=options.folds)
+    present = {case.case_id: _classes(project, case.case_id) for case in project.cases}
+    started = time.monotonic()
+    folds = project.prepare(TINY).folds
+    left_s = options.budget - (time.monotonic() - started)
+    outcomes = train_tiny(project, folds, left_s, options.seed)
+    seconds = time.monotonic() - started
+    ours = summarise({outcome.fold: outcome.dice_per_case for outcome in outcomes}, present)
+    figures: dict[str, Any] = {
+        "dice": ours.dice,
+        "plain_dice": None,
+        "budget_s": options.budget,
+        "seconds": round(seconds, 1),
+        "mean": ours.mean,
+        "detail": asdict(ours),
+        "epochs": {outcome.fold: outcome.epochs for outcome in outcomes},
+    }
+    if not options.skip_plain:
+        plain_project = write_project(options.data, scratch / "plain", n_folds=options.folds)
+        # nnU-Net's own plans, whatever preset the comparison is with.
+        plain_project.prepare(_plain_preset(options.plain_side))
+        plain_outcomes = train_plain(plain_project, folds, left_s)
+        rows = {k: row["dice_per_case"] for k, row in zip(folds, plain_outcomes, strict=True)}
+        plain = summarise(rows, present)
+        figures["plain_dice"], figures["plain_mean"] = plain.dice, plain.mean
+        figures["plain_detail"] = asdict(plain)
+        figures["plain_steps"] = {
+            k: row["steps"] for k, row in zip(folds, plain_outcomes, strict=True)
+        }
+    return figures
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=ROOT.parent / "shared" / "data" / "ultrasound",
+        help="folder with images/ and masks/",
+    )
+    parser.add_argument("--budget", type=float, default=600.0, help="seconds for all folds")
+    parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--skip-plain", action="store_true", help="only nnloop's side")
+    parser.add_argument(
+        "--plain-side",
+        type=int,
+        default=None,
+        help="longest side in pixels that nnU-Net's images are reduced to; default: full size",
+    )
+    options = parser.parse_args(arguments)
+    if options.budget <= 0 or options.folds < 2:
+        parser.error(f"--budget {options.budget} must be positive, --folds {options.folds} >= 2")
+    return options
+
+
+def _plain_preset(side: int | None) -> Preset:
+    return replace(FULL, max_image_side=side)
+
+
+def _classes(project: Project, case_id: str) -> frozenset[str]:
+    truth = project.truth(case_id)
+    return frozenset(
+        name for k, name in enumerate(project.class_values, start=1) if (truth == k).any()
+    )
+
+
+def _two_at_a_time(work: Callable[[int], Any], folds: Sequence[int]) -> list[Any]:
+    with ThreadPoolExecutor(WORKERS) as pool:
+        return list(pool.map(work, folds))
+
+
+def _report(epoch: EpochProgress) -> None:
+    if epoch.case_dice is not None:
+        print(
+            f"fold {epoch.fold}, epoch {epoch.epoch} of {epoch.epochs}: loss "
+            f"{epoch.train_loss:.3f}, held-out sample {dict(epoch.case_dice)}",
+            flush=True,
+        )
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in values.items()}
+
+
+def _say_settings(options: argparse.Namespace) -> None:
+    size = "full size" if options.plain_side is None else f"at most {options.plain_side} pixels"
+    print(
+        f"{options.data.name}, {options.folds} folds, {WORKERS} at a time with 1 thread each, "
+        f"{options.budget:.0f} s in all.\n"
+        f"nnloop: preset tiny, preprocessing and prediction of held-out cases inside the budget.\n"
+        f"nnU-Net: nnUNetTrainer with its own plans, images of {size}, mirrored prediction with "
+        "tile step 0.5; preprocessing and prediction outside the budget.",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Arguments and summaries of the benchmarks that train; the training itself is not run here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import quality, warmstart
+from benchmarks.shared_data import write_project
+from converters.files import write_bytes
+from training.cases import read_image
+
+
+def test_dice_is_pooled_over_folds_and_counted_where_a_class_is_present() -> None:
+    per_case = {
+        1: {"b": {"nerve": 0.5, "vessel": 1.0}},
+        0: {"a": {"nerve": 0.7, "vessel": 0.4}, "c": {"nerve": 0.9, "vessel": 0.8}},
+    }
+    present = {"a": frozenset({"nerve", "vessel"}), "b": frozenset({"nerve"})}
+    summary = quality.summarise(per_case, present | {"c": present["a"]})
+    assert summary.dice == {"nerve": 0.7, "vessel": 0.7333}
+    assert summary.dice_present == {"nerve": 0.7, "vessel": 0.6}
+    assert summary.dice_folds == {
+        0: {"nerve": 0.8, "vessel": 0.6},
+        1: {"nerve": 0.5, "vessel": 1.0},
+    }
+    assert summary.mean == pytest.approx(0.7167, abs=1e-4)
+
+
+def test_three_folds_on_two_workers_get_half_the_budget_each() -> None:
+    clock = quality.FoldClock(600.0, 3)
+    assert clock.start(0) == pytest.approx(300, abs=1)
+    assert clock.start(1) == pytest.approx(300, abs=1)
+    clock.end(0)
+    # The first fold was quick: what it left goes to the third.
+    assert clock.start(2) == pytest.approx(600, abs=1)
+
+
+@pytest.mark.parametrize("arguments", [["--budget", "0"], ["--folds", "1"]])
+def test_senseless_arguments_are_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        quality.main(arguments)
+    assert "must be" in capsys.readouterr().err
+
+
+def test_more_earlier_cases_than_cases_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        warmstart.main(["--cases", "10", "--earlier", "11"])
+    assert "--earlier 11" in capsys.readouterr().err
+
+
+def test_the_best_warm_start_is_the_one_that_gains_most_over_scratch() -> None:
+    dice = {
+        "one": {"scratch": [0.5, 0.6], "warm": [0.6, 0.5], "shrink": [0.6, 0.7]},
+        "two": {"scratch": [0.8, 0.8], "warm": [0.7, 0.7], "shrink": [0.8, 0.9]},
+    }
+    summary = warmstart.summarise(dice)
+    assert summary["gain"] == {"warm": -0.05, "shrink": 0.075}
+    assert summary["wins"] == {"warm": 0.25, "shrink": 0.75}
+    assert summary["best"] == "shrink"
+    assert summary["mean"]["one"] == {"scratch": 0.55, "warm": 0.55, "shrink": 0.65}
+    worse = {"one": {"scratch": [0.5], "warm": [0.4]}}
+    assert warmstart.summarise(worse)["best"] == "scratch"
+    assert "| one | warm | 0.600 | 0.500 | 0.550 |" in warmstart.to_markdown(dice)
+
+
+def test_a_folder_of_images_becomes_a_project(tmp_path: Path) -> None:
+    import cv2
+
+    for i in range(4):
+        for name, array in (("images", np.full((8, 9, 3), i)), ("masks", np.full((8, 9), i % 3))):
+            path = tmp_path / "data" / name / f"{i}.png"
+            write_bytes(path, bytes(cv2.imencode(".png", array.astype(np.uint8))[1]))
+    project = write_project(tmp_path / "data", tmp_path / "root", n_folds=2)
+    assert (len(project.cases), project.n_channels) == (4, 3)
+    assert project.class_values == ("class_1", "class_2")
+    assert set(project.folds.values()) == {0, 1}
+    np.testing.assert_array_equal(project.truth("2"), np.full((8, 9), 2))
+    assert read_image(project.cases[0].image_pngs[0]).shape == (8, 9, 3)
+    fewer = write_project(tmp_path / "data", tmp_path / "other", n_folds=2, n_cases=3)
+    assert {c.case_id for c in fewer.cases} < {c.case_id for c in project.cases}
+
+
+def test_a_folder_without_masks_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    with pytest.raises(FileNotFoundError, match="images/ and masks/"):
+        write_project(tmp_path, tmp_path / "root", n_folds=2)
