@@ -23,8 +23,8 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from converters.files import read_json, write_json
 from training.cases import read_case_image, read_image
 from training.evaluation import mean_over_cases, named_dice
+from training.nnunet.data.plans import CONFIGURATION
 from training.nnunet.environment import nnunet_roots
-from training.nnunet.plans import CONFIGURATION
 from training.workspace import Workspace
 
 _SPACING = (999, 1, 1)

@@ -57,8 +57,8 @@ from domain.prediction import FoldProbabilities
 from training.cases import with_channels, write_case
 from training.fold_runner import run_fold
 from training.folds import FoldSpec
-from training.nnunet.dataset import prepare
-from training.nnunet.predictor import FoldPredictor
+from training.nnunet.data.dataset import prepare
+from training.nnunet.inference.predictor import FoldPredictor
 from training.presets import TINY
 from training.versions import package_version, read_version
 from training.workspace import Workspace

@@ -38,8 +38,8 @@ from converters.image_files import read_image_file
 from converters.images import Pixels, without_empty_color
 from domain.geometry import LabelMap
 from training.cases import find_cases, write_case
-from training.nnunet.dataset import PreparedDataset, prepare
-from training.nnunet.index import arrays_folder
+from training.nnunet.data.dataset import PreparedDataset, prepare
+from training.nnunet.data.index import arrays_folder
 from training.presets import FULL
 from training.workspace import Workspace
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from training.cases import CaseFiles, read_image, write_case
-from training.nnunet.dataset import PreparedDataset, prepare
+from training.nnunet.data.dataset import PreparedDataset, prepare
 from training.presets import Preset
 from training.splits import assign_folds
 from training.workspace import Workspace

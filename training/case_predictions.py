@@ -17,7 +17,7 @@ from converters.files import read_json, write_json
 from domain.errors import PredictionError
 from training.workspace import Workspace
 
-CHILD_MODULE = "training.nnunet.predict_cases"
+CHILD_MODULE = "training.nnunet.inference.predict_cases"
 
 _LOG_TAIL = 5
 

@@ -27,7 +27,7 @@ from training.folds import (
 )
 from training.orphans import process_record
 
-CHILD_MODULE = "training.nnunet.child"
+CHILD_MODULE = "training.nnunet.learning.child"
 
 _TERMINATE_S = 3.0
 """Grace between SIGTERM and SIGKILL; checkpoints are atomic, so neither loses more."""

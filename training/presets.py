@@ -31,7 +31,7 @@ class Preset:
             the configuration's ``spacing``, so that nnU-Net resamples images before training and
             probabilities back after prediction. Never enlarges. None keeps every pixel.
         min_image_side: Below ``max_image_side``, how far images may be made smaller still where the
-            classes keep their shapes (``training.nnunet.resolution``); None: not at all.
+            classes keep their shapes (``training.nnunet.data.resolution``); None: not at all.
         max_patch_side: Longest side of a patch in pixels (after resampling).
         features_per_stage: Width of each U-Net stage; its length is the number of stages.
         n_conv_per_stage: Convolutions per stage, encoder and decoder alike.
@@ -54,11 +54,11 @@ class Preset:
         gpu_memory_gb: Memory of the GPU that the planner plans for; None: the planner's own target.
         fast_export: Probabilities are resampled to the image's size by torch instead of skimage.
         postprocess: Look for nnU-Net's postprocessing on the held-out cases of all folds.
-        augmentation: ``nnunet``: nnU-Net's own; ``warp``: ``training.nnunet.augmentation``, from
-            cases kept in memory: what a CPU needs.
+        augmentation: ``nnunet``: nnU-Net's own; ``warp``: nnloop's, from cases kept in memory,
+            what a CPU needs (``training.nnunet.learning.augmentation``).
         bfloat16: Training steps in bfloat16 on CPUs that have it in hardware.
         warm_shrink: Share of an earlier version's weights that a warm start keeps, in [0, 1]; the
-            rest is fresh (``training.nnunet.warm_start``).
+            rest is fresh (``training.nnunet.learning.warm_start``).
         warm_lr: A warm start's learning rate, as a fraction of ``lr``.
         patience: Epochs without improvement on held-out cases after which the rest of the schedule
             is shortened; None: never. See ``training.plateau``.

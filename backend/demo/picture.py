@@ -16,7 +16,7 @@ from backend.demo.ultrasound import generate
 from converters.images import write_png
 from converters.label_config import parse_label_config
 from converters.overlay import prediction_panel
-from training.nnunet.predictor import FoldPredictor
+from training.nnunet.inference.predictor import FoldPredictor
 
 
 def draw(version_dir: Path, index: int, seed: int, out: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from backend.settings import ProjectSettings, Settings
 from training.devices import list_devices
-from training.nnunet.predictor import FoldPredictor, load_cached
+from training.nnunet.inference.predictor import FoldPredictor, load_cached
 
 
 @cache

@@ -24,8 +24,8 @@ from domain.case import Manifest, ManifestEntry
 from domain.status import VersionOrigin, VersionStatus
 from training.cases import read_case_image, read_image
 from training.evaluation import mean_over_cases, named_dice
-from training.nnunet.postprocessing import postprocessed
-from training.nnunet.predictor import FoldPredictor, load_cached
+from training.nnunet.inference.postprocessing import postprocessed
+from training.nnunet.inference.predictor import FoldPredictor, load_cached
 from training.postprocessing import KeepLargest, read_postprocessing
 from training.versions import package_version, read_version, size_bytes
 

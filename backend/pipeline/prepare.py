@@ -19,7 +19,7 @@ from domain.case import Manifest
 from domain.errors import CaseError, NotEnoughCasesError, TrainingError
 from training.cases import CaseFiles
 from training.nnunet.classes import trainer_class
-from training.nnunet.dataset import PreparedDataset, prepare
+from training.nnunet.data.dataset import PreparedDataset, prepare
 from training.presets import Preset
 
 logger = logging.getLogger(__name__)

@@ -27,7 +27,7 @@ from converters.vectorize import vectorize
 from domain.errors import PredictionError, TaskError
 from domain.labels import LabelClass, LabelConfig
 from domain.prediction import FoldProbabilities
-from training.nnunet.postprocessing import postprocessed
+from training.nnunet.inference.postprocessing import postprocessed
 from training.postprocessing import read_postprocessing
 from training.versions import read_version
 

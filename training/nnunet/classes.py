@@ -18,7 +18,7 @@ from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from domain.errors import TrainingError
-from training.nnunet.preset_trainer import PresetTrainer
+from training.nnunet.learning.preset_trainer import PresetTrainer
 from training.presets import OWN_TRAINER
 
 _TRAINERS = "nnunetv2.training.nnUNetTrainer"

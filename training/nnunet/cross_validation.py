@@ -19,9 +19,9 @@ from converters.files import link_or_copy
 from training.cases import read_image
 from training.evaluation import named_dice
 from training.folds import VALIDATION
+from training.nnunet.data.named_plans import PLANS_NAME
 from training.nnunet.environment import nnunet_roots
-from training.nnunet.named_plans import PLANS_NAME
-from training.nnunet.postprocessing import apply_postprocessing
+from training.nnunet.inference.postprocessing import apply_postprocessing
 from training.postprocessing import KeepLargest, read_postprocessing
 from training.versions import CONFIGURATION, DATASET, PLANS, POSTPROCESSING, POSTPROCESSING_PKL
 from training.workspace import Workspace

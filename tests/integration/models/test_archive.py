@@ -24,7 +24,7 @@ from tests.integration.models.conftest import MODEL, Foreign, nnunet
 from tests.integration.training.discs import disc_image
 from training.folds import FINAL
 from training.nnunet.checkpoint import read_checkpoint
-from training.nnunet.predictor import FoldPredictor
+from training.nnunet.inference.predictor import FoldPredictor
 
 pytestmark = pytest.mark.slow
 

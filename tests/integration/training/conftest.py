@@ -13,7 +13,7 @@ from domain.errors import TrainingError
 from tests.integration.training.discs import CLASS_VALUES, write_discs
 from training.fold_runner import run_fold
 from training.folds import EpochProgress, FoldOutcome, FoldSpec
-from training.nnunet.dataset import prepare
+from training.nnunet.data.dataset import prepare
 from training.presets import TINY
 from training.splits import assign_folds
 from training.versions import package_version

@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from training.nnunet import case_pool
-from training.nnunet.case_pool import CasePool
+from training.nnunet.data import case_pool
+from training.nnunet.data.case_pool import CasePool
 
 
 def square(number: int) -> tuple[int, int]:
@@ -79,7 +79,7 @@ def test_processes_die_with_their_parent(tmp_path: Path) -> None:
         textwrap.dedent(
             """
             import time
-            from training.nnunet import case_pool
+            from training.nnunet.data import case_pool
 
             def main():
                 case_pool.START_S, case_pool.usable_cores = 0.0, lambda: 2

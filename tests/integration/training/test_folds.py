@@ -21,7 +21,7 @@ from tests.integration.training.discs import CLASS_VALUES, disc_image
 from training.evaluation import dice_per_class
 from training.fold_runner import run_fold
 from training.folds import EpochProgress, FoldSpec
-from training.nnunet.predictor import FoldPredictor
+from training.nnunet.inference.predictor import FoldPredictor
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from domain.errors import PredictionError
 from tests.integration.training.conftest import Trained
 from tests.integration.training.discs import disc_image
 from training.nnunet.inference.model import EngineName
-from training.nnunet.predictor import FoldPredictor, load_cached
+from training.nnunet.inference.predictor import FoldPredictor, load_cached
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,9 @@ import torch
 from converters.files import read_json
 from tests.integration.training.discs import CLASS_VALUES, write_discs
 from training.folds import FoldSpec
-from training.nnunet.dataset import prepare
-from training.nnunet.trainer import LoopTrainer, make_trainer
-from training.nnunet.warped_batches import WarpedBatches
+from training.nnunet.data.dataset import prepare
+from training.nnunet.learning.trainer import LoopTrainer, make_trainer
+from training.nnunet.learning.warped_batches import WarpedBatches
 from training.presets import TINY
 from training.splits import assign_folds
 from training.workspace import Workspace

@@ -17,9 +17,9 @@ from tests.integration.training.discs import CLASS_VALUES, write_discs
 from training.fold_log import read_progress
 from training.fold_runner import run_fold
 from training.folds import FoldSpec
-from training.nnunet.child import main, train_fold
-from training.nnunet.dataset import prepare
-from training.nnunet.trainer import LoopTrainer, make_trainer
+from training.nnunet.data.dataset import prepare
+from training.nnunet.learning.child import main, train_fold
+from training.nnunet.learning.trainer import LoopTrainer, make_trainer
 from training.presets import TINY, Preset
 from training.splits import assign_folds
 from training.workspace import Workspace

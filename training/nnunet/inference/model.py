@@ -17,12 +17,12 @@ from domain.errors import PredictionError, TrainingError
 from training.folds import FINAL
 from training.nnunet.checkpoint import read_checkpoint
 from training.nnunet.classes import trainer_class
+from training.nnunet.data.plans import CONFIGURATION
 from training.nnunet.inference.cpu_engine import CpuEngine
 from training.nnunet.inference.engine import Engine
 from training.nnunet.inference.image import ImagePreparation
 from training.nnunet.inference.openvino_engine import OpenVinoEngine
 from training.nnunet.inference.torch_engine import TorchEngine
-from training.nnunet.plans import CONFIGURATION
 from training.presets import OWN_TRAINER
 from training.versions import VersionInfo, read_version
 

@@ -6,7 +6,7 @@ import pytest
 
 from backend.pipeline import prepare as prepare_module
 from training.cases import CaseFiles
-from training.nnunet.dataset import PreparedDataset
+from training.nnunet.data.dataset import PreparedDataset
 from training.workspace import Workspace
 
 

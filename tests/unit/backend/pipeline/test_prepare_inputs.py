@@ -24,7 +24,7 @@ from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import png, polygon
 from tests.unit.backend.pipeline.preparing import SETTINGS, folds_of, label, prepare
 from training.cases import read_case_image, read_image
-from training.nnunet.dataset import PreparedDataset
+from training.nnunet.data.dataset import PreparedDataset
 
 TWO_IMAGES = (
     '<View><Image name="left" value="$t1"/><Image name="right" value="$t2"/>'

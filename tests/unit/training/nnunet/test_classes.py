@@ -8,7 +8,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from domain.errors import TrainingError
 from training.nnunet.classes import planner_class, trainer_class
-from training.nnunet.preset_trainer import PresetTrainer
+from training.nnunet.learning.preset_trainer import PresetTrainer
 from training.presets import PRESETS
 
 

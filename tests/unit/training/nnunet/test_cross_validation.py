@@ -12,7 +12,7 @@ from nnunetv2.postprocessing.remove_connected_components import load_postprocess
 from converters.images import write_png
 from tests.unit.training.nnunet.spurious import CLASSES, write_run
 from training.nnunet.cross_validation import find_postprocessing
-from training.nnunet.postprocessing import apply_postprocessing
+from training.nnunet.inference.postprocessing import apply_postprocessing
 from training.postprocessing import KEEP_LARGEST, KeepLargest, read_postprocessing
 from training.workspace import Workspace
 

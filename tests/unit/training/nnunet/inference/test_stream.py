@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from domain.errors import ImageError, PredictionError
+from training.nnunet.inference.predictor import FoldPredictor
 from training.nnunet.inference.stream import _AHEAD, predict_stream
-from training.nnunet.predictor import FoldPredictor
 
 
 @pytest.fixture(scope="module", params=["torch", "openvino"])

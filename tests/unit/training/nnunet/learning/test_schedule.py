@@ -9,7 +9,7 @@ from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.lr_scheduler.warmup import Lin_incr_LRScheduler, PolyLRScheduler_offset
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from training.nnunet.schedule import stretch
+from training.nnunet.learning.schedule import stretch
 
 OLD, NEW = 100, 30
 

@@ -8,8 +8,8 @@ import pytest
 
 from converters.files import read_json
 from training.cases import CaseFiles, write_case
-from training.nnunet.dataset import PreparedDataset, prepare
-from training.nnunet.index import PlannedFor, arrays_folder
+from training.nnunet.data.dataset import PreparedDataset, prepare
+from training.nnunet.data.index import PlannedFor, arrays_folder
 from training.presets import TINY, Preset
 from training.workspace import Workspace
 
@@ -125,7 +125,7 @@ def test_killed_between_new_plans_and_new_arrays(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("training.nnunet.dataset.check_free", killed)
+        patch.setattr("training.nnunet.data.dataset.check_free", killed)
         with pytest.raises(KeyboardInterrupt):
             run(workspace, cases + large)
     assert spacing(workspace) == [2.0, 2.0]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from training.nnunet.augmentation import Augmentation, Image, warp_image, warp_labels
+from training.nnunet.learning.augmentation import Augmentation, Image, warp_image, warp_labels
 
 MAX_CACHE_BYTES = 2**30
 """Cases beyond it are read from disk each time: 1 GiB is 1,300 RGB cases of 256 x 256."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.nnunet.warm_start import scale_rate, shrink_and_perturb
+from training.nnunet.learning.warm_start import scale_rate, shrink_and_perturb
 
 OLD = {"weight": torch.tensor([1.0, 3.0]), "steps": torch.tensor(7)}
 FRESH = {"weight": torch.tensor([-1.0, 1.0]), "steps": torch.tensor(0)}

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from training.nnunet import warped_batches
-from training.nnunet.augmentation import Augmentation
-from training.nnunet.warped_batches import WarpedBatches
+from training.nnunet.learning import warped_batches
+from training.nnunet.learning.augmentation import Augmentation
+from training.nnunet.learning.warped_batches import WarpedBatches
 
 SCALES = [[1.0, 1.0], [0.5, 0.5], [0.25, 0.25]]
 

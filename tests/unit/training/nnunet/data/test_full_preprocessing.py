@@ -19,9 +19,9 @@ from nnunetv2.experiment_planning.plan_and_preprocess_api import preprocess_data
 from nnunetv2.preprocessing.preprocessors import default_preprocessor
 
 from training.cases import CaseFiles, write_case
-from training.nnunet.dataset import prepare
+from training.nnunet.data.dataset import prepare
+from training.nnunet.data.index import arrays_folder
 from training.nnunet.environment import nnunet_roots
-from training.nnunet.index import arrays_folder
 from training.presets import FULL, TINY
 from training.workspace import Workspace
 

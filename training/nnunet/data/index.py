@@ -11,7 +11,7 @@ from typing import Any
 
 from converters.files import read_json, update_json
 from training.cases import CaseFiles, remove_case
-from training.nnunet.plans import CONFIGURATION, PLANS
+from training.nnunet.data.plans import CONFIGURATION, PLANS
 from training.workspace import Workspace
 
 SIDE_FACTOR = 1.5

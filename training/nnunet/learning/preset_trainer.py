@@ -10,9 +10,9 @@ from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from training.nnunet.augmentation import Augmentation
-from training.nnunet.precision import step_autocast
-from training.nnunet.warped_batches import WarpedBatches
+from training.nnunet.learning.augmentation import Augmentation
+from training.nnunet.learning.precision import step_autocast
+from training.nnunet.learning.warped_batches import WarpedBatches
 from training.presets import TINY, Preset
 
 _MAX_GRADIENT_NORM = 12.0
@@ -24,8 +24,8 @@ _CUDA = torch.device("cuda")
 class PresetTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
     """What a preset says about training, and nothing about the loop around it.
 
-    ``training.nnunet.trainer.make_trainer`` puts the two together and sets ``preset``, which the
-    constructor reads: nnU-Net's constructor takes a fixed set of arguments.
+    ``training.nnunet.learning.trainer.make_trainer`` puts the two together and sets ``preset``,
+    which the constructor reads: nnU-Net's constructor takes a fixed set of arguments.
     """
 
     preset: ClassVar[Preset] = TINY

@@ -21,11 +21,11 @@ from domain.case import content_hash
 from domain.errors import TrainingError
 from training.cases import CaseFiles, read_image
 from training.named_plans import find_plans
-from training.nnunet.case_pool import CasePool
 from training.nnunet.classes import planner_class
+from training.nnunet.data.case_pool import CasePool
+from training.nnunet.data.named_plans import PLANS_NAME, read_named_plans
+from training.nnunet.data.resolution import coarsest_side
 from training.nnunet.environment import project_roots
-from training.nnunet.named_plans import PLANS_NAME, read_named_plans
-from training.nnunet.resolution import coarsest_side
 from training.presets import Preset
 from training.workspace import Workspace
 

@@ -16,10 +16,10 @@ from domain.errors import NotEnoughCasesError, TrainingError
 from training.cases import CaseFiles
 from training.disk import check_free, preprocessed_bytes
 from training.named_plans import plans_hash
-from training.nnunet.case_pool import CasePool
-from training.nnunet.index import DatasetIndex, PlannedFor, arrays_folder
-from training.nnunet.plans import dataset_json, make_plans, preprocessing_key
-from training.nnunet.preprocessing import (
+from training.nnunet.data.case_pool import CasePool
+from training.nnunet.data.index import DatasetIndex, PlannedFor, arrays_folder
+from training.nnunet.data.plans import dataset_json, make_plans, preprocessing_key
+from training.nnunet.data.preprocessing import (
     BYTES_PER_PIXEL,
     Preprocessing,
     look_at,
@@ -74,8 +74,8 @@ def prepare(
 
     Only new and changed cases (by content hash) are read and preprocessed: in this process, or in
     several when they are many. Plans stay frozen until classes, channels or the preset's plan
-    change, or the set outgrows them (``training.nnunet.index``), or on request; arrays that new
-    plans leave as they are stay too.
+    change, or the set outgrows them (``training.nnunet.data.index``), or on request; arrays
+    that new plans leave as they are stay too.
 
     With a single fold that fold trains on everything: nothing is held out, and its validation cases
     are its training cases.

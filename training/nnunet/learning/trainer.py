@@ -21,12 +21,12 @@ from training.epoch_plan import EpochPlan
 from training.folds import FINAL, LATEST, PROGRESS, EpochProgress, FoldSpec
 from training.nnunet.checkpoint import only_weights, plain, read_checkpoint, write_checkpoint
 from training.nnunet.classes import trainer_class
+from training.nnunet.data.plans import CONFIGURATION
 from training.nnunet.environment import nnunet_roots
-from training.nnunet.held_out import HeldOutCases
+from training.nnunet.learning.held_out import HeldOutCases
+from training.nnunet.learning.schedule import stretch
+from training.nnunet.learning.warm_start import scale_rate, shrink_and_perturb
 from training.nnunet.memory import is_out_of_memory
-from training.nnunet.plans import CONFIGURATION
-from training.nnunet.schedule import stretch
-from training.nnunet.warm_start import scale_rate, shrink_and_perturb
 
 _MEASURED_STEPS = 4
 """Optimiser steps timed before epochs are planned; the first is left out (allocations)."""

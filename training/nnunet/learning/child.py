@@ -1,4 +1,4 @@
-"""``python -m training.nnunet.child SPEC.json``: trains one fold, and nothing else.
+"""``python -m training.nnunet.learning.child SPEC.json``: trains one fold, and nothing else.
 
 Exit codes: 0 done (result.json is there), 1 failed (error.json says why in one sentence, the
 traceback is in the log), 3 the parent is gone.
@@ -21,8 +21,8 @@ from training.curves import CurvesWriter
 from training.disk import check_free, checkpoint_bytes
 from training.evaluation import mean_over_cases
 from training.folds import ERROR, LATEST, PROGRESS, RESULT, VALIDATION, FoldSpec
+from training.nnunet.learning.trainer import LoopTrainer, make_trainer
 from training.nnunet.memory import is_out_of_memory
-from training.nnunet.trainer import LoopTrainer, make_trainer
 from training.parent import end_with_parent
 
 
@@ -133,5 +133,5 @@ def _is_disk_full(error: Exception) -> bool:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        raise TrainingError("Usage: python -m training.nnunet.child SPEC.json")
+        raise TrainingError("Usage: python -m training.nnunet.learning.child SPEC.json")
     sys.exit(main(sys.argv[1:]))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.nnunet.augmentation import Augmentation, warp_image, warp_labels
+from training.nnunet.learning.augmentation import Augmentation, warp_image, warp_labels
 
 NONE = Augmentation(mirror=(0, 0), p_rotation=0, p_scaling=0, max_shift=0, p_intensity=0)
 SHAPE = (40, 60)

@@ -16,7 +16,7 @@ from converters.images import write_png
 from training.cases import read_case_image, read_image
 from training.evaluation import mean_over_cases, named_dice
 from training.folds import FoldSpec
-from training.nnunet.predictor import FoldPredictor
+from training.nnunet.inference.predictor import FoldPredictor
 
 SAMPLE_SIZE = 8
 """Cases measured during training, at most: enough to see a trend, few enough to see it often."""

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from training.nnunet import case_pool
-from training.nnunet.case_pool import CasePool
+from training.nnunet.data import case_pool
+from training.nnunet.data.case_pool import CasePool
 
 
 def square(number: int) -> tuple[int, int]:

@@ -13,8 +13,8 @@ from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPre
 from converters.files import read_json
 from domain.errors import NotEnoughCasesError, TrainingError
 from training.cases import CaseFiles, write_case
-from training.nnunet.dataset import PreparedDataset, prepare
-from training.nnunet.index import arrays_folder
+from training.nnunet.data.dataset import PreparedDataset, prepare
+from training.nnunet.data.index import arrays_folder
 from training.presets import FULL, TINY, Preset
 from training.workspace import Workspace
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from domain.errors import TrainingError
-from training.nnunet.named_plans import read_named_plans
+from training.nnunet.data.named_plans import read_named_plans
 
 STATISTICS = {"0": {"mean": 1.0}}
 FINGERPRINT = {"foreground_intensity_properties_per_channel": STATISTICS}

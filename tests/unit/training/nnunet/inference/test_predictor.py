@@ -11,9 +11,9 @@ import torch
 from converters.files import write_json
 from domain.errors import PredictionError
 from tests.unit.training.nnunet.inference.versions import dataset, plans, write_version
-from training.nnunet import predictor as predictor_module
+from training.nnunet.inference import predictor as predictor_module
+from training.nnunet.inference.predictor import FoldPredictor, load_cached
 from training.nnunet.inference.warm import WarmModels
-from training.nnunet.predictor import FoldPredictor, load_cached
 
 
 @pytest.fixture(scope="module")

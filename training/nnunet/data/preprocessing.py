@@ -17,8 +17,8 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from domain.errors import CaseError
 from training.cases import CaseFiles, read_image
-from training.nnunet.index import CaseFacts, remove_arrays
-from training.nnunet.plans import CONFIGURATION
+from training.nnunet.data.index import CaseFacts, remove_arrays
+from training.nnunet.data.plans import CONFIGURATION
 
 BYTES_PER_PIXEL = 100
 """Memory that work on a case takes per pixel of its image, at most: 30 (grey) to 51 (RGB) measured

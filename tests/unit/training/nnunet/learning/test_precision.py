@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.nnunet import precision
+from training.nnunet.learning import precision
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.nnunet.resolution import MIN_KEPT, coarsest_side, kept_dice
+from training.nnunet.data.resolution import MIN_KEPT, coarsest_side, kept_dice
 
 LabelMap = npt.NDArray[np.uint8]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from converters.files import read_json
 from training.cases import write_case
-from training.nnunet.dataset import prepare
+from training.nnunet.data.dataset import prepare
 from training.presets import TINY, Preset
 from training.workspace import Workspace
 

@@ -1,4 +1,4 @@
-"""``python -m training.nnunet.predict_cases SPEC.json ERROR.json``: label maps of cases.
+"""``python -m training.nnunet.inference.predict_cases SPEC.json ERROR.json``: label maps of cases.
 
 Prints a line per case: its id, then a tab and the reason when it could not be predicted. Ends with
 code 1 when the version can't be loaded; ERROR.json says why in one sentence.
@@ -21,8 +21,8 @@ from converters.images import write_png
 from domain.errors import NnloopError
 from training.case_predictions import CaseToPredict, PredictionSpec
 from training.cases import read_case_image
-from training.nnunet.postprocessing import postprocessed
-from training.nnunet.predictor import FoldPredictor
+from training.nnunet.inference.postprocessing import postprocessed
+from training.nnunet.inference.predictor import FoldPredictor
 from training.postprocessing import KeepLargest, read_postprocessing
 
 PARENT_GONE = 3

@@ -22,8 +22,8 @@ from converters.images import read_image as decode
 from converters.images import without_empty_color
 from domain.errors import CaseError, TrainingError
 from training.cases import CaseFiles, write_case
-from training.nnunet.dataset import PreparedDataset, prepare
-from training.nnunet.index import arrays_folder
+from training.nnunet.data.dataset import PreparedDataset, prepare
+from training.nnunet.data.index import arrays_folder
 from training.presets import TINY
 from training.workspace import Workspace
 

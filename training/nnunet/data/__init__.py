@@ -1,0 +1,1 @@
+"""From images and label maps to nnU-Net's plans and preprocessed cases."""
