@@ -140,7 +140,8 @@ def train_tiny(project: Project, folds: Sequence[int], budget_s: float, seed: in
 
 def train_plain(project: Project, folds: Sequence[int], budget_s: float) -> list[Any]:
     """Trains the folds with nnU-Net's trainer; ``benchmarks.plain_nnunet.train``'s values."""
-    clock = FoldClock(budget_s, len(folds))
+    # Equal shares, not a clock: what nnU-Net's predictions take must not be taken from later folds.
+    fold_s = share(budget_s, len(folds), [0.0] * WORKERS)
 
     def one(fold: int) -> dict[str, Any]:
         folder = project.workspace.fold_dir("plain", fold)
@@ -151,7 +152,7 @@ def train_plain(project: Project, folds: Sequence[int], budget_s: float) -> list
             "fold": fold,
             "class_values": project.class_values,
             "threads": 1,
-            "budget_s": clock.start(fold),
+            "budget_s": fold_s,
             "out": str(folder / "out.json"),
         }
         write_json(folder / "spec.json", spec)
@@ -164,7 +165,6 @@ def train_plain(project: Project, folds: Sequence[int], budget_s: float) -> list
                 stderr=subprocess.STDOUT,
                 check=True,
             )
-        clock.end(fold)
         outcome: dict[str, Any] = read_json(folder / "out.json")
         print(f"plain fold {fold}: {outcome['steps']} steps, {outcome['dice_per_class']}")
         return outcome

@@ -51,10 +51,11 @@ class VersionStatus(StrEnum):
 
 
 class VersionOrigin(StrEnum):
-    """Where a ModelVersion's weights come from."""
+    """Where a ModelVersion's weights come from; those of an ensemble from other versions."""
 
     TRAINED = "trained"
     IMPORTED = "imported"
+    ENSEMBLE = "ensemble"
 
 
 class TaskState(StrEnum):

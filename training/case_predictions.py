@@ -5,21 +5,15 @@ For processes that load no networks, as the command line.
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from converters.files import read_json, write_json
-from domain.errors import PredictionError
+from training.networks_child import run_child
 from training.workspace import Workspace
 
 CHILD_MODULE = "training.nnunet.inference.predict_cases"
-
-_LOG_TAIL = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +75,22 @@ class Failure:
     message: str
 
 
+class Failures:
+    """Reads the child's lines, one per case."""
+
+    def __init__(self, on_case: Callable[[], None]) -> None:
+        """Calls ``on_case`` for every line."""
+        self.found: list[Failure] = []
+        self._on_case = on_case
+
+    def read(self, line: str) -> None:
+        """Takes a line as ``training.nnunet.inference.child.write_outcome`` writes it."""
+        case_id, _, message = line.partition("\t")
+        if message:
+            self.found.append(Failure(case_id, message))
+        self._on_case()
+
+
 def predict_cases(
     version_dir: Path,
     cases: Sequence[CaseToPredict],
@@ -103,50 +113,10 @@ def predict_cases(
     Raises:
         PredictionError: The version can't be loaded, or the child ended before its time.
     """
-    with tempfile.TemporaryDirectory(prefix="nnloop-") as folder:
-        spec_file, error_file = Path(folder) / "spec.json", Path(folder) / "error.json"
-        spec = PredictionSpec(
-            str(version_dir.resolve()), device, str(out.resolve()), tuple(integers), tuple(cases)
-        )
-        write_json(spec_file, spec.to_json())
-        log = Path(folder) / "log"
-        with log.open("wb") as stderr:
-            child = subprocess.Popen(
-                [sys.executable, "-m", CHILD_MODULE, str(spec_file), str(error_file)],
-                # The child ends when this pipe closes, however this process ends.
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                cwd=Path(__file__).resolve().parent.parent,
-                text=True,
-            )
-        failures = []
-        try:
-            for line in child.stdout or ():
-                case_id, _, message = line.rstrip("\n").partition("\t")
-                if message:
-                    failures.append(Failure(case_id, message))
-                on_case()
-            code = child.wait()
-        finally:
-            _end(child)
-        if error_file.exists():
-            error = read_json(error_file)
-            raise PredictionError(error["message"], remedy=error["remedy"])
-        if code != 0:
-            tail = log.read_text(errors="replace").splitlines()[-_LOG_TAIL:]
-            raise PredictionError(
-                f"The process that predicted with {version_dir.name} ended with code {code}: "
-                + " ".join(line.strip() for line in tail),
-                remedy="If the machine ran out of memory, free some, then try again.",
-            )
-    return tuple(failures)
-
-
-def _end(child: subprocess.Popen[str]) -> None:
-    if child.poll() is None:
-        child.kill()
-    child.wait()
-    for pipe in (child.stdin, child.stdout):
-        if pipe is not None:
-            pipe.close()
+    spec = PredictionSpec(
+        str(version_dir.resolve()), device, str(out.resolve()), tuple(integers), tuple(cases)
+    )
+    collected = Failures(on_case)
+    work = f"predicted with {version_dir.name}"
+    run_child(CHILD_MODULE, spec.to_json(), collected.read, work=work)
+    return tuple(collected.found)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from converters.files import replace_with
 from training.fold_log import read_progress
@@ -24,6 +25,8 @@ _STYLES = ("-", "--", ":")
 """For classes beyond the colours."""
 
 _COLUMN_INCHES, _HEIGHT_INCHES, _DPI = 3.6, 5.4, 110
+_LETTER_INCHES = 0.085
+_PSEUDO_LABEL = "pseudo Dice"
 
 _DRAWING_SHARE = 0.02
 _MIN_WAIT_S = 10.0
@@ -43,17 +46,19 @@ def draw_curves(progress_by_fold: Mapping[int, Sequence[EpochProgress]], path: P
     folds = {fold: rows for fold, rows in sorted(progress_by_fold.items()) if rows}
     if not folds:
         return
+    classes = _classes(folds.values())
+    legend_inches = 0.6 + _LETTER_INCHES * max(map(len, (_PSEUDO_LABEL, *classes)))
     figure = Figure(
-        figsize=(1.2 + _COLUMN_INCHES * len(folds), _HEIGHT_INCHES), layout="constrained"
+        figsize=(legend_inches + _COLUMN_INCHES * len(folds), _HEIGHT_INCHES), layout="constrained"
     )
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, len(folds), sharex=True, sharey="row", squeeze=False)
-    classes = _classes(folds.values())
     for column, (fold, rows) in enumerate(folds.items()):
         axes[0, column].set_title(f"fold {fold}", fontsize="medium")
         _draw_loss(axes[0, column], rows)
         _draw_dice(axes[1, column], rows, classes)
         axes[1, column].set_xlabel("epoch")
+        axes[1, column].xaxis.set_major_locator(MaxNLocator(integer=True))
         for axis in axes[:, column]:
             axis.grid(visible=True, color="#dddddd", linewidth=0.6)
             axis.spines[["top", "right"]].set_visible(False)
@@ -113,7 +118,7 @@ def _draw_dice(axis: Axes, rows: Sequence[EpochProgress], classes: Sequence[str]
     epochs = [row.epoch for row in rows]
     pseudo = [float("nan") if row.dice is None else row.dice for row in rows]
     axis.plot(
-        epochs, pseudo, color=_PSEUDO, linewidth=1.0, marker=_marker(rows), label="pseudo Dice"
+        epochs, pseudo, color=_PSEUDO, linewidth=1.0, marker=_marker(rows), label=_PSEUDO_LABEL
     )
     measured = [row for row in rows if row.case_dice]
     for k, name in enumerate(classes):

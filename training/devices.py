@@ -6,7 +6,8 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from domain.errors import SettingsError
 
@@ -16,6 +17,9 @@ _NAME = re.compile(r"cpu|mps|cuda:\d+")
 
 _CPU_WORKERS = 2
 """Folds trained at once on a CPU: with more, each runs slower and memory grows by 1 GB."""
+
+_CPU_THREADS = 8
+"""Of one fold, at most: its network and its patches are small."""
 
 _QUERY_S = 10.0
 
@@ -61,7 +65,8 @@ def list_devices(
     """The devices to train on: every visible GPU, or the CPU when there is none.
 
     ``NNLOOP_DEVICES`` (``cpu``, ``mps``, ``cuda:0,cuda:1``) overrides what is found. On a CPU two
-    folds train at once, one thread each; on GPUs one fold each, the CPU threads shared out.
+    folds train at once, on GPUs one fold each, and the CPU's threads are shared out. When all train
+    on the CPU one core is left to the rest: a thread that waits for a core holds its fold up.
 
     Args:
         environment: Default: this process's.
@@ -89,27 +94,40 @@ def list_devices(
         Device(name, 1, max(1, n_cores // len(gpus)), _memory_of(name, memory)) for name in gpus
     ]
     if "cpu" in names or not names:
-        devices.append(_cpu(n_cores))
+        # Beside GPUs, which have their threads: one for each fold.
+        devices.append(replace(_cpu(n_cores), threads=1) if gpus else _cpu(n_cores))
     return tuple(devices)
 
 
 def _cpu(cores: int) -> Device:
-    return Device("cpu", workers=min(cores, _CPU_WORKERS), threads=1)
+    workers = min(cores, _CPU_WORKERS)
+    threads = min(max(1, (cores - 1) // workers), _CPU_THREADS)
+    return Device("cpu", workers=workers, threads=threads)
+
+
+def visible_gpus(mask: str) -> list[str]:
+    """The GPUs that a value of ``CUDA_VISIBLE_DEVICES`` names, as CUDA reads it.
+
+    The list ends at the first entry that is neither a number nor an id (``GPU-...``, ``MIG-...``).
+    """
+    entries = (part.strip() for part in mask.split(","))
+    return list(
+        takewhile(lambda entry: entry.isdigit() or entry.startswith(("GPU-", "MIG-")), entries)
+    )
 
 
 def _visible(memory: list[int], mask: str | None) -> list[int]:
-    if mask is None:
+    if mask is None or not memory:
         return memory
-    # As CUDA reads it: the list ends at the first entry that is not a GPU; ids may be UUIDs.
     visible = []
-    for entry in (part.strip() for part in mask.split(",")):
-        if entry.startswith(("GPU-", "MIG-")):
+    for entry in visible_gpus(mask):
+        if not entry.isdigit():
             visible.append(0)
-        elif entry.isdigit() and int(entry) < len(memory):
+        elif int(entry) < len(memory):
             visible.append(memory[int(entry)])
         else:
             break
-    return visible if memory else []
+    return visible
 
 
 def _memory_of(name: str, memory: list[int]) -> int:

@@ -44,7 +44,7 @@ class EpochPlan:
 
         Args:
             epochs: The trainer's own number, at least 1; a budget replaces it.
-            budget_s: Seconds from ``started`` to the fold's result, earlier attempts included.
+            budget_s: Seconds from ``started`` to the fold's result; None: no limit.
             patience: See ``Plateau``.
             started: When the process started, on ``clock``.
             clock: Seconds.
@@ -66,7 +66,11 @@ class EpochPlan:
     @property
     def spent_s(self) -> float:
         """Seconds since the start of the process, those of earlier attempts included."""
-        return self._before_s + self._clock() - self._started
+        return self._before_s + self._here_s
+
+    @property
+    def _here_s(self) -> float:
+        return self._clock() - self._started
 
     def start(self, done: int, *, step_s: float, iterations: int, val_iterations: int) -> int:
         """Plans before the first epoch of this process.
@@ -145,7 +149,7 @@ class EpochPlan:
     @property
     def left_s(self) -> float:
         """Seconds left to train in under the budget; may be negative."""
-        return (self._budget_s or 0.0) - self.prediction_s - self.spent_s
+        return (self._budget_s or 0.0) - self.prediction_s - self._here_s
 
     @property
     def epoch_s(self) -> float:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from converters.files import read_json, write_json
 from domain.errors import DiskFullError, TrainingError
+from training.devices import VARIABLE, visible_gpus
 from training.fold_log import parse_progress
 from training.folds import (
     ERROR,
@@ -25,7 +26,7 @@ from training.folds import (
     FoldOutcome,
     FoldSpec,
 )
-from training.orphans import process_record
+from training.orphans import descendants, kill_all, process_record
 
 CHILD_MODULE = "training.nnunet.learning.child"
 
@@ -55,7 +56,8 @@ def run_fold(
         poll_s: Seconds between polls.
 
     Raises:
-        TrainingError: The child failed; the message is its one sentence.
+        TrainingError: The child failed; the message is its one sentence. Or the GPU asked for is
+            not among those that CUDA_VISIBLE_DEVICES shows.
     """
     spec = _absolute(spec)
     folder = spec.fold_dir
@@ -64,14 +66,15 @@ def run_fold(
     if not (folder / RESULT).exists():
         (folder / ERROR).unlink(missing_ok=True)
         write_json(folder / SPEC, spec.to_json())
+        environment = _environment(spec)
         with (folder / LOG).open("ab") as log:
             child = subprocess.Popen(
-                [sys.executable, "-m", CHILD_MODULE, str(folder / SPEC)],
+                [sys.executable, "-m", CHILD_MODULE, str(folder / SPEC), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=Path(__file__).resolve().parent.parent,
-                env=_environment(spec),
+                env=environment,
             )
         try:
             write_json(folder / PROCESS, process_record(child.pid))
@@ -123,32 +126,44 @@ def _environment(spec: FoldSpec) -> dict[str, str]:
     threads = str(spec.threads)
     kind, _, index = spec.device.partition(":")
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        environment[name] = threads
+        # Beside a GPU the threads are processes that make patches, one thread each.
+        environment[name] = threads if kind == "cpu" else "1"
     # Read once, when nnU-Net is imported; 0 augmentation processes means: in the training process.
     environment["nnUNet_def_n_proc"] = threads
     environment["nnUNet_n_proc_DA"] = "0" if kind == "cpu" else threads
     environment["nnUNet_compile"] = "true" if spec.preset.compile else "false"
-    if kind == "cuda":
-        # nnU-Net always takes the first GPU it sees: show it the one we mean.
-        visible = environment.get("CUDA_VISIBLE_DEVICES", "")
-        names = [name for name in visible.split(",") if name]
-        position = int(index or 0)
-        environment["CUDA_VISIBLE_DEVICES"] = (
-            names[position] if position < len(names) else str(position)
-        )
-    else:
-        environment["CUDA_VISIBLE_DEVICES"] = ""
+    # nnU-Net always takes the first GPU it sees: show it the one we mean.
+    environment["CUDA_VISIBLE_DEVICES"] = (
+        _gpu(int(index or 0), os.environ.get("CUDA_VISIBLE_DEVICES")) if kind == "cuda" else ""
+    )
     return environment
+
+
+def _gpu(position: int, mask: str | None) -> str:
+    """What the child's CUDA_VISIBLE_DEVICES must be for a GPU of this process."""
+    if mask is None:
+        return str(position)
+    visible = visible_gpus(mask)
+    if position >= len(visible):
+        # Any other would be one that somebody has hidden from us.
+        raise TrainingError(
+            f"There is no GPU cuda:{position}: CUDA_VISIBLE_DEVICES={mask} shows {len(visible)}.",
+            remedy=f"Correct {VARIABLE} or CUDA_VISIBLE_DEVICES, then start the worker again.",
+        )
+    return visible[position]
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
     if child.poll() is None:
+        helpers = descendants(child.pid)
         child.terminate()
         try:
             child.wait(_TERMINATE_S)
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+        # A signal ends the child without a chance to end the processes that make its patches.
+        kill_all(helpers)
 
 
 def _raise_if_failed(spec: FoldSpec, code: int) -> None:

@@ -35,8 +35,9 @@ class FoldSpec:
         class_values: Class names in integer order, background left out.
         preset: Network and schedule.
         device: ``cpu``, ``cuda:<i>`` (an index into the visible GPUs) or ``mps``.
-        budget_s: Wall-clock seconds for the fold, from the start of its process to its result; the
-            epochs are planned to fit. None: the preset's epochs.
+        budget_s: Wall-clock seconds from the start of this process to the fold's result; the epochs
+            are planned to fit. Time that earlier, interrupted processes took does not count. None:
+            the preset's epochs.
         threads: CPU threads for torch, at least 1.
         warm_start: Checkpoint of the same fold of an earlier version to start from; ignored (and
             said so in the result) when its network has another shape. Never another fold's: its

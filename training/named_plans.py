@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from domain.errors import SettingsError
-from training.versions import PLANS
+from training.versions import MEMBERS, PLANS
 from training.workspace import Workspace
 
 
@@ -20,7 +20,8 @@ def find_plans(workspace: Workspace, name: str) -> Path:
             meant.
 
     Raises:
-        SettingsError: There is no such file; the remedy names those there are.
+        SettingsError: There is no such file, or an ensemble is named, which has several; the
+            remedy names those there are.
     """
     path = Path(name).expanduser()
     if path.is_absolute():
@@ -36,6 +37,12 @@ def find_plans(workspace: Workspace, name: str) -> Path:
     for candidate in found:
         if candidate.is_file():
             return candidate
+    if path.name == name and (workspace.models / name / MEMBERS).is_dir():
+        members = sorted(folder.name for folder in (workspace.models / name / MEMBERS).iterdir())
+        raise SettingsError(
+            f"{name} is an ensemble, whose members have plans of their own.",
+            remedy=f"Name the plans of one: {', '.join(members)}.",
+        )
     known = _known(workspace)
     raise SettingsError(
         f"There are no plans {name!r}.",

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from converters.files import read_json
 from domain.errors import PredictionError
+from training.networks_child import run_child
 from training.versions import POSTPROCESSING
+from training.workspace import Workspace
+
+CHILD_MODULE = "training.nnunet.find_postprocessing"
+DICE = "dice_per_case.json"
 
 KEEP_LARGEST = "remove_all_but_largest_component_from_segmentation"
 """nnU-Net's name of the one function its postprocessing is made of."""
@@ -38,6 +43,61 @@ class KeepLargest:
         if not labels or not all(type(label) is int and label > 0 for label in labels):
             raise ValueError(f"not integers of classes: {value!r}")
         return cls(tuple(labels))
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSteps:
+    """Steps, none when nothing helped, and {case id: {class: Dice in [0, 1]}} after them."""
+
+    steps: tuple[KeepLargest, ...]
+    dice_per_case: dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class PostprocessingSpec:
+    """What the child of ``find_steps`` does.
+
+    Attributes:
+        workspace_root: ``Workspace.root``.
+        project_id: ``Workspace.project_id``.
+        label_maps: Folder of CASE_ID.png.
+        model_dir: Holds plans.json and dataset.json of a model that predicts these classes.
+        out: Folder for postprocessing.json and .pkl, and for ``DICE``.
+        class_values: Class names in integer order, background left out.
+    """
+
+    workspace_root: str
+    project_id: int
+    label_maps: str
+    model_dir: str
+    out: str
+    class_values: tuple[str, ...]
+
+
+def find_steps(
+    workspace: Workspace,
+    label_maps: Path,
+    model_dir: Path,
+    out: Path,
+    class_values: tuple[str, ...],
+) -> FoundSteps:
+    """Lets nnU-Net decide on held-out label maps, in a child process.
+
+    For processes that load no networks. Arguments as of ``PostprocessingSpec``; ``out`` exists.
+
+    Raises:
+        PredictionError: The child could not do its work.
+    """
+    spec = PostprocessingSpec(
+        workspace_root=str(workspace.root.resolve()),
+        project_id=workspace.project_id,
+        label_maps=str(label_maps.resolve()),
+        model_dir=str(model_dir.resolve()),
+        out=str(out.resolve()),
+        class_values=class_values,
+    )
+    run_child(CHILD_MODULE, asdict(spec), work="looked for the postprocessing")
+    return FoundSteps(read_postprocessing(out), read_json(out / DICE))
 
 
 def read_postprocessing(version_dir: Path) -> tuple[KeepLargest, ...]:

@@ -58,7 +58,7 @@ class Preset:
             what a CPU needs (``training.nnunet.learning.augmentation``).
         bfloat16: Training steps in bfloat16 on CPUs that have it in hardware.
         warm_shrink: Share of an earlier version's weights that a warm start keeps, in [0, 1]; the
-            rest is fresh (``training.nnunet.learning.warm_start``).
+            rest is fresh (``training.nnunet.learning.warm_start``). A half won: docs/warm-start.md.
         warm_lr: A warm start's learning rate, as a fraction of ``lr``.
         patience: Epochs without improvement on held-out cases after which the rest of the schedule
             is shortened; None: never. See ``training.plateau``.
@@ -88,7 +88,7 @@ class Preset:
     augmentation: Literal["nnunet", "warp"] = "nnunet"
     bfloat16: bool = False
     batch_pixels: int | None = None
-    warm_shrink: float = 1.0
+    warm_shrink: float = 0.5
     warm_lr: float = 1.0
     patience: int | None = None
     plans: str | None = None
@@ -194,8 +194,8 @@ TINY = Preset(
     bfloat16=True,
     batch_pixels=4 * 128 * 128,
 )
-"""For a CPU: one thread, one to two minutes per fold; a patch shows the whole image. How its values
-were found: docs/tiny-preset.md."""
+"""For a CPU: one to two minutes per fold with one thread; a patch shows the whole image. How its
+values were found: docs/tiny-preset.md."""
 
 FAST = Preset(
     name="fast",

@@ -109,5 +109,42 @@ def assign_folds(
     return folds
 
 
+def held_out_cases(folds: Mapping[str, int]) -> dict[int, tuple[str, ...]]:
+    """The cases each fold holds out, sorted; none for a fold whose cases are all gone.
+
+    Args:
+        folds: Case id -> fold >= 0, at least one case. All in fold 0 means: nothing is held out.
+
+    Raises:
+        NotEnoughCasesError: All cases are in one fold that is not the only one.
+    """
+    n_folds = max(folds.values()) + 1
+    held: dict[int, list[str]] = {k: [] for k in range(n_folds)}
+    for case_id in sorted(folds):
+        held[folds[case_id]].append(case_id)
+    if n_folds > 1 and sum(1 for case_ids in held.values() if case_ids) < 2:
+        raise NotEnoughCasesError(
+            f"All {len(folds)} labelled images are in fold {n_folds - 1}, so nothing is left to "
+            "train on.",
+            remedy="Put some into other folds, or all into fold 0 to hold nothing out.",
+        )
+    return {k: tuple(case_ids) for k, case_ids in held.items()}
+
+
+def to_splits(held_out: Mapping[int, tuple[str, ...]]) -> list[dict[str, list[str]]]:
+    """nnU-Net's splits_final.json: entry k has fold k's cases as ``val``, all others as ``train``.
+
+    With a single fold both are all cases.
+
+    Args:
+        held_out: As ``held_out_cases`` returns it.
+    """
+    everything = {case_id for held in held_out.values() for case_id in held}
+    return [
+        {"train": sorted(everything - set(held_out[k]) or everything), "val": list(held_out[k])}
+        for k in sorted(held_out)
+    ]
+
+
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()

@@ -30,6 +30,8 @@ POSTPROCESSING_PKL = "postprocessing.pkl"
 """The same for nnU-Net's own commands; nnloop never reads it."""
 CONFIGURATION = "2d"
 """nnU-Net's configuration that nnloop trains and predicts with."""
+MEMBERS = "members"
+"""Folder of an ensemble's members, each a version's folder of its own."""
 
 _LIBRARIES = ("nnunetv2", "torch", "numpy")
 
@@ -41,6 +43,10 @@ class VersionInfo:
     ``class_values`` are in integer order without background; ``libraries`` name -> version;
     ``settings`` are those of the run, {} for a version that was trained elsewhere; ``created_at``
     is in Unix seconds (0 in versions older than the field).
+
+    An ensemble names the versions it averages in ``members``; any other version has none. Fold k of
+    an ensemble, ``folds[i]`` = k, is predicted by fold ``member_folds[i][m]`` of member m; None
+    there means the mean of all that member's folds (it held nothing out).
     """
 
     name: str
@@ -51,6 +57,8 @@ class VersionInfo:
     libraries: dict[str, str]
     settings: dict[str, Any] = field(default_factory=dict)
     created_at: float = 0.0
+    members: tuple[str, ...] = ()
+    member_folds: tuple[tuple[int | None, ...], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value that ``from_json`` reads back."""
@@ -63,6 +71,8 @@ class VersionInfo:
             "libraries": self.libraries,
             "settings": self.settings,
             "created_at": self.created_at,
+            "members": list(self.members),
+            "member_folds": [list(folds) for folds in self.member_folds],
         }
 
     @classmethod
@@ -77,6 +87,8 @@ class VersionInfo:
             libraries=value["libraries"],
             settings=value.get("settings", {}),
             created_at=value.get("created_at", 0.0),
+            members=tuple(value.get("members", ())),
+            member_folds=tuple(tuple(folds) for folds in value.get("member_folds", ())),
         )
 
 
@@ -211,6 +223,11 @@ def read_version(version_dir: Path) -> VersionInfo:
         ) from error
 
 
+def member_dirs(version_dir: Path, info: VersionInfo) -> tuple[Path, ...]:
+    """The folders that hold plans and networks: those of an ensemble's members, else its own."""
+    return tuple(version_dir / MEMBERS / name for name in info.members) or (version_dir,)
+
+
 def library_versions() -> dict[str, str]:
     """What predictions depend on: library -> its version as installed now."""
     return {name: library_version(name) for name in _LIBRARIES}
@@ -225,11 +242,12 @@ def remove_weights(folder: Path) -> int:
     """Removes the checkpoints below a folder; what says how they came about stays.
 
     Returns:
-        Bytes of the files removed. A checkpoint that is linked elsewhere frees its space when the
-        last of its links goes.
+        Bytes that became free. A checkpoint that is linked elsewhere, by its run or an ensemble,
+        frees its space when the last of its links goes.
     """
     freed = 0
     for path in sorted(folder.rglob("*.pth")):
-        freed += path.stat().st_size
+        stat = path.stat()
+        freed += stat.st_size if stat.st_nlink == 1 else 0
         path.unlink(missing_ok=True)
     return freed

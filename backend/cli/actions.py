@@ -7,7 +7,7 @@ import typer
 from backend.cli.projects import Project
 from backend.cli.shared import DataDir, console, context
 from backend.pipeline.publish import try_publish
-from backend.pipeline.request import request_scoring
+from backend.pipeline.request import nothing_serves, request_scoring
 from backend.pipeline.status import find_connected
 
 
@@ -32,10 +32,10 @@ def publish(project: Project, data_dir: DataDir = None) -> None:
     Example: nnloop publish "Carotid"
     """
     opened = context(data_dir)
-    report = try_publish(opened, find_connected(opened, project))
+    project_id = find_connected(opened, project)
+    report = try_publish(opened, project_id)
     if report is None:
-        console.print("No version serves yet: the first training has not been promoted.")
-        return
+        raise nothing_serves(project_id)
     console.print(f"{report.pushed} predictions of {report.version} pushed.")
     if report.dropped:
         console.print(f"[red]Label Studio did not keep {report.dropped}[/red]; see nnloop status.")

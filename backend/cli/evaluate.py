@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from backend.cli.shared import AsJson, DataDir, console, context, error_console
+from backend.cli.progress import case_progress
+from backend.cli.shared import AsJson, DataDir, console, context
 from backend.pipeline.evaluate.cases import Split
 from backend.pipeline.evaluate.folders import evaluate_folders
 from backend.pipeline.evaluate.options import N_WORST, EvaluationOptions
@@ -74,9 +72,10 @@ def evaluate(
 ) -> None:
     """Measure predictions: Dice, IoU, HD95 and mean surface distance per class and case.
 
-    Of a project: a version's predictions against the annotations as they are now. Of two folders:
-    label maps with the same names (PNG, TIFF, BMP, NIfTI). The worst cases come first, with
-    pictures. Ends with code 1 when nothing could be measured.
+    Of a project: a version's predictions against the annotations as they are now; nothing else
+    is started or changed by it. Of two folders: label maps with the same names (PNG, TIFF, BMP,
+    NIfTI). The worst cases come first, with pictures. Ends with code 1 when nothing could be
+    measured.
 
     Example: nnloop evaluate "Carotid" --version nnloop-v2
 
@@ -85,16 +84,20 @@ def evaluate(
     spacing_mm = parse_spacing(spacing) if spacing is not None else None
     n_workers = workers or default_workers()
     if project is None:
+        needed = {"--predictions": predictions, "--reference": reference, "--out": out}
+        missing = [name for name, path in needed.items() if path is None]
         if predictions is None or reference is None or out is None:
             raise SettingsError(
-                "Nothing says what to evaluate.",
+                "Nothing says what to evaluate."
+                if len(missing) == len(needed)
+                else f"{' and '.join(missing)} missing.",
                 remedy="Name a project, or give --predictions, --reference and --out.",
             )
         if version is not None or split is not None:
             raise SettingsError(
                 "--version and --split belong to a project.", remedy="Name the project."
             )
-        options = EvaluationOptions(out, spacing_mm, worst, n_workers, _progress)
+        options = EvaluationOptions(out, spacing_mm, worst, n_workers, case_progress)
         evaluation = evaluate_folders(
             predictions, reference, options, images=images, class_values=_names(classes)
         )
@@ -109,7 +112,7 @@ def evaluate(
         project_id = find_connected(opened, project)
         chosen = _split(split)
         out = out or default_out(opened, project_id, version, chosen)
-        options = EvaluationOptions(out, spacing_mm, worst, n_workers, _progress)
+        options = EvaluationOptions(out, spacing_mm, worst, n_workers, case_progress)
         evaluation = evaluate_version(opened, project_id, options, version=version, split=chosen)
     if as_json:
         typer.echo(json.dumps(evaluation.to_json(worst), indent=1))
@@ -117,20 +120,6 @@ def evaluate(
         _print(evaluation, worst, out)
     if not evaluation.cases:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _progress(description: str, total: int) -> Iterator[Callable[[], None]]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    # On stderr, so that --json stays JSON.
-    with Progress(*columns, console=error_console, transient=True) as bars:
-        task = bars.add_task(description, total=total)
-        yield lambda: bars.advance(task)
 
 
 def _names(classes: str | None) -> tuple[str, ...]:

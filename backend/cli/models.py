@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from backend.cli import models_ensemble
 from backend.cli.models_view import (
     print_change,
     print_comparison,
@@ -34,13 +35,14 @@ Name = Annotated[str, typer.Argument(help="Name of the version, as in `nnloop mo
 
 app = typer.Typer(
     name="models",
-    help="List, compare, promote, roll back, prune, export and import versions.",
+    help="List, compare, promote, roll back, prune, average, export and import versions.",
     no_args_is_help=True,
 )
 
 
 def register(parent: typer.Typer) -> None:
     """Adds the commands."""
+    models_ensemble.register(app)
     parent.add_typer(app)
 
 
@@ -208,8 +210,7 @@ def export(
             {
                 "path": str(written.path),
                 "dataset": written.dataset_name,
-                "plans": written.plans_name,
-                "folds": list(written.folds),
+                "models": [asdict(model) for model in written.models],
             }
         )
         return

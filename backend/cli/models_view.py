@@ -51,6 +51,8 @@ def print_details(details: VersionDetails, *, n_annotations: int | None) -> None
         "Gate": report.gate or "-",
         "Libraries": ", ".join(f"{name} {value}" for name, value in details.libraries.items()),
         "Settings": ", ".join(f"{name}={value}" for name, value in details.settings.items()),
+        "Members": ", ".join(details.members),
+        "Remark": details.remark,
         "Imported": ", ".join(f"{k}: {v}" for k, v in details.imported.items() if v),
         "Manifest": details.manifest_digest,
     }
@@ -127,7 +129,7 @@ def size_text(n_bytes: int) -> str:
 
 
 def _status(report: VersionReport) -> str:
-    origin = ", imported" if report.origin == VersionOrigin.IMPORTED else ""
+    origin = "" if report.origin == VersionOrigin.TRAINED else f", {report.origin}"
     return f"{report.status}{origin}{', pinned' if report.is_pinned else ''}"
 
 

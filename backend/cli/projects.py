@@ -6,6 +6,7 @@ import json
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from backend.cli.duration import Budget, budget_override, say_duration
@@ -113,6 +114,13 @@ def connect(
         typer.Option(help="Size of a pixel in mm, for evaluations: 0.1, or vertical,horizontal."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the training.")] = None,
+    reset: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Setting that goes back to its default, by its name in docs/settings.md: "
+            "gpu_memory_gb; repeat for more."
+        ),
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Connect a project: ML backend, webhook, uncertainty sampling, Data Manager tab.
@@ -120,6 +128,8 @@ def connect(
     `nnloop up` (or `serve`) must be running. Run it again to change settings or to repair.
 
     Example: nnloop connect "Carotid" --min-annotations 12 --retrain-after 8
+
+    Example: nnloop connect "Carotid" --reset n_folds --reset gpu_memory_gb
     """
     given: dict[str, Any] = {
         "min_annotations": min_annotations,
@@ -150,10 +160,10 @@ def connect(
     }
     overrides = {name: value for name, value in given.items() if value is not None}
     overrides |= budget_override(budget)
-    report = connect_project(context(data_dir), project, overrides)
+    report = connect_project(context(data_dir), project, overrides, reset=reset or ())
     word = "Updated" if report.was_known else "Connected"
-    console.print(f"[green]{word}[/green] project {report.project_id} {report.title!r}")
-    console.print(f"Classes: {', '.join(report.classes)}")
+    console.print(f"[green]{word}[/green] project {report.project_id} {escape(repr(report.title))}")
+    console.print(f"Classes: {', '.join(report.classes)}", markup=False)
     console.print(
         f"Training starts at {report.settings.min_annotations} annotations, then after every "
         f"{report.settings.retrain_after} new or changed ones."
@@ -193,32 +203,33 @@ def status(
 
 def _print_service(report: ServiceReport) -> None:
     if report.error:
-        console.print(f"[red]Queue:[/red] {report.error}")
+        console.print(f"[red]Queue:[/red] {escape(report.error)}")
         return
     waiting = sum(report.waiting.values())
     console.print(f"Workers: {', '.join(report.workers) or '[red]none[/red]'}; {waiting} jobs wait")
 
 
 def _print_project(report: ProjectReport) -> None:
-    console.rule(f"{report.id}  {report.title}", align="left")
+    console.rule(f"{report.id}  {escape(report.title)}", align="left")
     console.print(
         f"{report.labelled} labelled, {report.unlabelled} unlabelled, {report.skipped} skipped of "
         f"{report.tasks} tasks; read {ago(report.synced_at)}; serves {report.champion or 'nothing'}"
     )
-    console.print(f"Next training: {report.waiting_for}")
+    console.print(f"Next training: {report.waiting_for}", markup=False)
     if report.error:
-        console.print(f"[red]Label Studio:[/red] {report.error}")
+        console.print(f"[red]Label Studio:[/red] {escape(report.error)}")
     if report.active_run is not None:
         console.print(_folds(report.active_run))
         if report.active_run.note:
-            console.print(report.active_run.note, highlight=False)
+            console.print(report.active_run.note, highlight=False, markup=False)
     last = report.runs[0] if report.runs else None
     if last is not None and last.error:
-        console.print(f"[red]Run {last.number} {last.status}:[/red] {last.error}")
+        console.print(f"[red]Run {last.number} {last.status}:[/red] {escape(last.error)}")
     if report.versions:
         console.print(_versions(report))
     for problem in report.problems:
-        console.print(f"[yellow]{problem.stage}[/yellow] {problem.message}", highlight=False)
+        message = escape(problem.message)
+        console.print(f"[yellow]{problem.stage}[/yellow] {message}", highlight=False)
 
 
 def _folds(run: RunReport) -> Table:
@@ -238,7 +249,7 @@ def _folds(run: RunReport) -> Table:
             _figure(fold.case_dice),
             "" if fold.eta_s is None else say_duration(fold.eta_s),
             fold.device,
-            "; ".join(_remarks(fold)),
+            escape("; ".join(_remarks(fold))),
         )
     return table
 
@@ -276,5 +287,6 @@ def _versions(report: ProjectReport) -> Table:
     for version in report.versions:
         dice = ", ".join(f"{name} {value:.3f}" for name, value in version.oof_dice.items())
         pushed = f"{version.published}/{version.scored}"
-        table.add_row(version.name, version.status, str(version.labels), dice, pushed, version.gate)
+        cells = (version.name, version.status, str(version.labels), dice, pushed, version.gate)
+        table.add_row(*map(escape, cells))
     return table

@@ -6,6 +6,7 @@ import json
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from backend.cli.duration import Budget, budget_override, say_duration
@@ -24,7 +25,7 @@ from backend.cli.shared import (
 from backend.pipeline import control
 from backend.pipeline.request import request_training
 from backend.pipeline.run_report import RunReport
-from backend.pipeline.status import find_connected, project_report
+from backend.pipeline.status import find_connected, reports_of_runs
 from domain.status import RunControl, RunStatus
 
 
@@ -53,7 +54,8 @@ def train(
 ) -> None:
     """Start a training run now, however few annotations are new.
 
-    The options hold for this run; `nnloop connect` sets them for all.
+    The options hold for this run; `nnloop connect` sets them for all. Ends with code 1 when a run
+    is active: a project has one at a time.
 
     Example: nnloop train "Carotid" --budget 10m
     """
@@ -74,12 +76,12 @@ def train(
 
 
 def runs(project: Project, as_json: AsJson = False, data_dir: DataDir = None) -> None:
-    """List the newest training runs: how they ended, what they were asked for, how long they took.
+    """List the 20 newest training runs: how they ended, what was asked for, how long they took.
 
     Example: nnloop runs "Carotid"
     """
     opened = context(data_dir)
-    found = project_report(opened, find_connected(opened, project)).runs
+    found = reports_of_runs(opened, find_connected(opened, project))
     if as_json:
         typer.echo(json.dumps([run.model_dump(mode="json") for run in found], indent=1))
         return
@@ -93,7 +95,7 @@ def runs(project: Project, as_json: AsJson = False, data_dir: DataDir = None) ->
         table.add_row(
             str(run.number),
             say_status(run),
-            run.trigger,
+            escape(run.trigger),
             str(run.labels),
             "" if run.budget_s is None else say_duration(run.budget_s),
             say_duration(run.seconds.get(RunStatus.TRAINING, 0.0)),
@@ -126,6 +128,9 @@ def resume(project: Project, data_dir: DataDir = None) -> None:
 
 def cancel(project: Project, data_dir: DataDir = None) -> None:
     """End the active run and free its folders; the serving version stays.
+
+    What works on it stops within seconds. A worker that was killed counts as at work for 20 s more,
+    so long the run is being cancelled (nnloop status).
 
     Example: nnloop cancel "Carotid"
     """

@@ -12,7 +12,7 @@ from backend.cli.projects import Project
 from backend.cli.shared import DataDir, console, context
 from backend.pipeline.context import AppContext
 from backend.pipeline.run_report import FoldReport, RunReport
-from backend.pipeline.status import find_connected, project_report
+from backend.pipeline.status import find_connected, reports_of_runs
 from domain.errors import TrainingError
 from domain.status import FoldStatus
 from training.fold_log import read_progress, tail
@@ -99,11 +99,10 @@ def curves(
 
 
 def _run(opened: AppContext, project_id: int, number: int | None) -> RunReport:
-    found = project_report(opened, project_id).runs
-    for run in found:
-        if number in (None, run.number):
-            return run
-    what = "no training run" if number is None else f"no run {number} among its newest"
+    found = reports_of_runs(opened, project_id, number=number)
+    if found:
+        return found[0]
+    what = "no training run yet" if number is None else f"no run {number}"
     raise TrainingError(f"Project {project_id} has {what}.", remedy="See `nnloop runs`.")
 
 
@@ -121,7 +120,9 @@ def _follow(
     opened: AppContext, project_id: int, number: int, fold: int, path: Path, offset: int
 ) -> None:
     while True:
-        is_over = _fold(_run(opened, project_id, number), fold).status in (
+        run = _run(opened, project_id, number)
+        # A run that failed or was cancelled leaves folds behind that are neither done nor failed.
+        is_over = run.status.is_final or _fold(run, fold).status in (
             FoldStatus.DONE,
             FoldStatus.FAILED,
         )

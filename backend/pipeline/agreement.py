@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from backend.pipeline.annotations import label_config_of, read_settings_of
 from backend.pipeline.context import AppContext
 from backend.pipeline.images import load_image
-from backend.pipeline.sync import sync_project
+from backend.pipeline.sync import read_project
 from backend.settings import ProjectSettings
 from backend.store import projects, snapshots
 from backend.store.models import AnnotationRow, TaskRow
@@ -46,7 +46,7 @@ def agreement_report(
     Raises:
         LabelConfigError: The labelling interface has no control nnloop can use.
     """
-    sync_project(context, project_id)
+    read_project(context, project_id)
     with context.store.begin() as session:
         project = projects.get(session, project_id)
         settings = projects.settings_of(project)

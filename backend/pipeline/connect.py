@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,13 @@ class ConnectReport:
     was_known: bool
 
 
-def connect(context: AppContext, project: str | int, overrides: Mapping[str, Any]) -> ConnectReport:
+def connect(
+    context: AppContext,
+    project: str | int,
+    overrides: Mapping[str, Any],
+    *,
+    reset: Sequence[str] = (),
+) -> ConnectReport:
     """Makes a project ready for the loop. Can be repeated; settings not given stay as they are.
 
     The web service must run: Label Studio calls it while the backend is registered.
@@ -45,6 +51,7 @@ def connect(context: AppContext, project: str | int, overrides: Mapping[str, Any
         context: The process's context.
         project: Id or title.
         overrides: Fields of ProjectSettings to change.
+        reset: Fields that go back to their defaults.
 
     Raises:
         LabelConfigError: The labelling interface has no control nnloop can use, or not with these
@@ -57,7 +64,7 @@ def connect(context: AppContext, project: str | int, overrides: Mapping[str, Any
     with context.store.begin() as session:
         row = session.get(ProjectRow, info.id)
         before = row.settings if row else {}
-    settings = _merged(before, overrides)
+    settings = _merged(_without(before, reset), overrides)
     config = parse_label_config(info.label_config, channels=settings.channels)
     check_choices(settings, context.workspace(info.id))
     _check_priority(settings, config)
@@ -108,11 +115,22 @@ def _check_priority(settings: ProjectSettings, config: LabelConfig) -> None:
         )
 
 
+def _without(stored: Mapping[str, Any], reset: Sequence[str]) -> dict[str, Any]:
+    unknown = [name for name in reset if name not in ProjectSettings.model_fields]
+    if unknown:
+        raise SettingsError(
+            f"There is no project setting {unknown[0]!r} to reset.",
+            remedy=f"The settings are {', '.join(ProjectSettings.model_fields)}.",
+        )
+    return {name: value for name, value in stored.items() if name not in reset}
+
+
 def _merged(stored: Mapping[str, Any], overrides: Mapping[str, Any]) -> ProjectSettings:
     try:
         return ProjectSettings.model_validate({**stored, **overrides})
     except ValidationError as error:
         raise SettingsError(
-            f"{error.error_count()} project setting(s) can't be used: {faults_of(error)}.",
+            f"{error.error_count()} project setting(s) can't be used: "
+            f"{faults_of(error, with_values=True)}.",
             remedy="See `nnloop connect --help` and docs/settings.md.",
         ) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from backend.label_studio import LabelStudioClient
@@ -19,7 +19,6 @@ class AppContext:
     settings: Settings
     store: Store
     queue: JobQueue
-    _clients: dict[str, LabelStudioClient] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, settings: Settings | None = None) -> AppContext:

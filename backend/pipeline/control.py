@@ -53,7 +53,8 @@ def resume(context: AppContext, project_id: int) -> str:
 def cancel(context: AppContext, project_id: int) -> str:
     """Ends the active run and frees what its folds have written; returns a sentence.
 
-    A version the run has made by then stays.
+    It ends once nobody works on it; a worker that was killed counts as at work until its lease
+    runs out (``runs.LEASE_S``). A version the run has made by then stays.
     """
     with context.store.begin() as session:
         run = runs.active_run(session, project_id)
@@ -79,11 +80,21 @@ def settle(context: AppContext, run_id: int) -> bool:
     logger.info("Run %d is cancelled.", run_id)
     # A version links or copies what it needs, so nothing is lost that still serves.
     shutil.rmtree(context.workspace(run.project_id).run_dir(run.number), ignore_errors=True)
+    remove_unused_version(context, run)
     try:
         sync.follow_up(context, run.project_id)
     except StackError as error:
         logger.warning("Run %d: %s The next tick makes up for it.", run_id, error)
     return True
+
+
+def remove_unused_version(context: AppContext, run: RunRow) -> None:
+    """Removes the folder of a version that was packed, but ended before the gate had decided."""
+    with context.store.begin() as session:
+        if versions.version_of_run(session, run.id) is not None:
+            return
+    folder = context.workspace(run.project_id).version_dir(versions.name_of(run))
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def may_go_on(session: Session, run_id: int) -> bool:

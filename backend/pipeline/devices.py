@@ -17,9 +17,15 @@ def prediction_device() -> str:
 
 
 def warm_predictor(
-    settings: Settings, project: ProjectSettings, version_dir: Path
+    settings: Settings, project: ProjectSettings | None, version_dir: Path
 ) -> FoldPredictor:
     """A version's predictor as installation and project want it, warm when it was used lately.
+
+    Args:
+        settings: The installation's: engine and memory.
+        project: Its mirroring and tile step; None takes those of the version's preset, with which
+            its held-out cases were predicted at the end of its training.
+        version_dir: The version's folder.
 
     Raises:
         PredictionError: The version can't be loaded.
@@ -27,8 +33,8 @@ def warm_predictor(
     return load_cached(
         version_dir,
         device=prediction_device(),
-        mirroring=project.mirror_predict,
-        tile_step=project.tile_step,
+        mirroring=project.mirror_predict if project else None,
+        tile_step=project.tile_step if project else None,
         engine=settings.engine,
         max_bytes=settings.predictor_memory_mib * 2**20,
     )

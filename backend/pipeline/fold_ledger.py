@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
+from sqlalchemy.exc import SQLAlchemyError
 
 from backend.pipeline.control import may_go_on
 from backend.queue import stop_requested
@@ -13,12 +17,19 @@ from backend.store.models import FoldRow
 from domain.status import FoldStatus
 from training.folds import EpochProgress, FoldOutcome
 
+logger = logging.getLogger(__name__)
+
 # A person who pauses or cancels a run looks on: its trainings end within about this time.
 CONTROL_S = 1.0
 
 
 class FoldLedger:
-    """The row of a fold that this worker trains."""
+    """The row of a fold that this worker trains.
+
+    A store that does not answer for a while (a database that restarts) is no reason to end a
+    training: while it is away nobody else can take the fold, and when it is back the row tells
+    whether another worker has.
+    """
 
     def __init__(self, store: Store, row: FoldRow, worker: str) -> None:
         """Takes the row as it was claimed, and the name under which this worker has claimed it."""
@@ -37,8 +48,10 @@ class FoldLedger:
 
     def progress(self, epoch: EpochProgress) -> None:
         """Notes a finished epoch."""
-        with self._store.begin() as session:
+        with self._surviving(), self._store.begin() as session:
             row = session.get_one(FoldRow, self._fold_id)
+            if row.worker != self._worker:
+                return
             row.epoch, row.epochs = epoch.epoch, epoch.epochs
             if epoch.epoch > self._epoch_at_start:
                 row.error = ""  # it got further than the attempt that failed
@@ -56,16 +69,28 @@ class FoldLedger:
         if now - self._looked < CONTROL_S:
             return
         self._looked = now
-        with self._store.begin() as session:
+        with self._surviving(), self._store.begin() as session:
             row = session.get_one(FoldRow, self._fold_id)
-            # Another worker has the fold when this one stood still for longer than its lease.
-            self._is_over = row.worker != self._worker or not may_go_on(session, row.run_id)
+            # Another worker has the fold, or had it and is done, when this one stood still for
+            # longer than its lease.
+            self._is_over = (
+                row.worker != self._worker
+                or row.status != FoldStatus.RUNNING
+                or not may_go_on(session, row.run_id)
+            )
             if self._is_over or now - self._renewed < runs.LEASE_S / 5:
                 return
             self._renewed = now
             row.lease_until = time.time() + runs.LEASE_S
             if self._ends_at is not None:
                 row.eta_s = max(0.0, self._ends_at - now)
+
+    @contextmanager
+    def _surviving(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError:
+            logger.warning("Fold row %d could not be written.", self._fold_id, exc_info=True)
 
     def done(self, outcome: FoldOutcome, planned_batch_size: int = 0) -> None:
         """Keeps the result; the plan's batch size (0: not known) shows whether memory ran out."""

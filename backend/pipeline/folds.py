@@ -6,9 +6,6 @@ import logging
 import math
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
-
-from sqlalchemy.orm import Session
 
 from backend.pipeline.budget import fold_budget
 from backend.pipeline.context import AppContext
@@ -17,16 +14,15 @@ from backend.pipeline.fold_ledger import FoldLedger
 from backend.pipeline.fold_queue import enqueue_folds, training_workers
 from backend.pipeline.preset import preset_of_manifest
 from backend.pipeline.run_settings import settings_of_run
+from backend.pipeline.warm_start import warm_start_of
 from backend.queue import JobName
-from backend.store import runs, versions
+from backend.store import runs
 from backend.store.models import RunRow
 from converters.files import read_json
-from domain.case import Manifest
-from domain.errors import DiskFullError, StackError, TrainingError
+from domain.errors import DiskFullError, SettingsError, StackError, TrainingError
 from domain.status import FoldStatus, RunStatus
-from training.fold_log import read_progress
 from training.fold_runner import run_fold
-from training.folds import FINAL, FoldSpec
+from training.folds import FoldSpec
 
 logger = logging.getLogger(__name__)
 
@@ -71,17 +67,17 @@ def train_fold(
             )
             row.lease_until = 0.0
             return  # the next tick ends the run
-        warm_start = _warm_start(session, run, fold)
+        warm_start = warm_start_of(session, context.workspace(run.project_id), run, fold)
         budget_s = fold_budget(session, run, fold, n_workers, time.time())
         row.eta_s = budget_s if math.isfinite(budget_s) else None
-    spec = _spec(context, run, fold, device, warm_start, budget_s)
     _enqueue_next(context)
     ledger = FoldLedger(context.store, row, worker)
     try:
+        spec = _spec(context, run, fold, device, warm_start, budget_s)
         outcome = run_fold(
             spec, ledger.progress, lambda: ledger.should_stop, on_heartbeat=ledger.heartbeat
         )
-    except TrainingError as error:
+    except (TrainingError, SettingsError) as error:
         message = f"{error} {error.remedy}".strip()
         logger.warning("Run %d, fold %d: %s", run_id, fold, message)
         ledger.failed(message, is_final=isinstance(error, DiskFullError))
@@ -131,11 +127,7 @@ def _spec(
         # The only fold of a set with one group is trained on everything.
         holds_out=manifest["n_folds"] > 1,
     )
-    if math.isinf(budget_s):
-        return spec
-    # The trainer counts what earlier attempts have taken against the budget.
-    spent_s = sum(epoch.seconds for epoch in read_progress(spec.fold_dir))
-    return replace(spec, budget_s=budget_s + spent_s)
+    return spec if math.isinf(budget_s) else replace(spec, budget_s=budget_s)
 
 
 def _planned_batch_size(spec: FoldSpec) -> int:
@@ -143,22 +135,3 @@ def _planned_batch_size(spec: FoldSpec) -> int:
     if not plans.exists():
         return 0
     return int(read_json(plans)["configurations"]["2d"]["batch_size"])
-
-
-def _warm_start(session: Session, run: RunRow, fold: int) -> str | None:
-    """The champion's checkpoint of the same fold, unless it has seen what this fold holds out."""
-    if not settings_of_run(run).warm_start:
-        return None
-    champion = versions.champion(session, run.project_id)
-    if champion is None or champion.run_id is None:
-        return None  # nobody can tell what an imported one has seen
-    champion_run = session.get_one(RunRow, champion.run_id)
-    if not (champion_run.manifest and run.manifest):
-        return None
-    old, new = Manifest.from_json(champion_run.manifest), Manifest.from_json(run.manifest)
-    held_out = {entry.group for entry in new.entries if entry.fold == fold}
-    trained_on = {entry.group for entry in old.entries if entry.fold != fold}
-    checkpoint = Path(champion.path) / f"fold_{fold}" / FINAL
-    if held_out & trained_on or old.class_values != new.class_values or not checkpoint.exists():
-        return None
-    return str(checkpoint)

@@ -45,6 +45,12 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
             )
         ]
         skipped = snapshots.skipped_tasks(session, run.project_id)
+        # A run that waited or was tried again reads what has been annotated meanwhile: that is not
+        # news to the next one.
+        run.candidates = {
+            str(source.task.id): [source.annotations[-1].id, source.content_hash]
+            for source in sources
+        }
     preset = preset_of(settings)
     trainer_class(preset.trainer)  # one that can't be imported is told of now, not by every fold
     config = label_config_of(project, settings)

@@ -11,6 +11,7 @@ from backend.pipeline.preset import check_choices
 from backend.pipeline.run_settings import run_settings
 from backend.queue import JobName
 from backend.store import predictions, projects, runs, versions
+from domain.errors import PredictionError, StackError, TrainingError
 
 
 def request_training(
@@ -18,7 +19,8 @@ def request_training(
 ) -> str:
     """Asks for a run on what Label Studio holds now; returns a sentence for the person.
 
-    The request is a hint in the inbox: it outlives a restart of anything.
+    The request is a hint in the inbox: it outlives a restart of anything, and waits for `nnloop up`
+    where nothing runs.
 
     Args:
         context: The process's context.
@@ -27,26 +29,47 @@ def request_training(
 
     Raises:
         SettingsError: An override can't be used.
+        TrainingError: A run is active.
     """
     with context.store.begin() as session:
         settings = run_settings(projects.get(session, project_id), overrides or {})
         check_choices(settings, context.workspace(project_id))
         active = runs.active_run(session, project_id)
         if active is not None:
-            return f"{control.sentence_of(active)} One run at a time."
+            raise TrainingError(
+                f"No training was requested: {control.sentence_of(active)}",
+                remedy="A project has one run at a time: wait for its end (nnloop status), or end "
+                "it (nnloop cancel).",
+            )
         projects.add_hint(session, project_id, projects.START_TRAINING, [], overrides)
-    context.queue.ensure(JobName.SYNC, project_id)
+    try:
+        context.queue.ensure(JobName.SYNC, project_id)
+    except StackError as error:
+        return f"Training requested; it starts once nnloop runs. {error} {error.remedy}"
     return "Training requested; follow it with `nnloop status`."
 
 
 def request_scoring(context: AppContext, project_id: int) -> str:
-    """Asks for the scoring of what the champion has not seen; returns a sentence."""
+    """Asks for the scoring of what the champion has not seen; returns a sentence.
+
+    Raises:
+        PredictionError: No version serves.
+        StackError: Redis does not answer.
+    """
     with context.store.begin() as session:
         version = versions.champion(session, project_id)
         if version is None:
-            return "No version serves yet: the first training has not been promoted."
+            raise nothing_serves(project_id)
         is_open = bool(predictions.unscored_tasks(session, project_id, version.id, 1))
     if not is_open:
         return f"{version.name} has scored every unlabelled task."
     context.queue.ensure(JobName.SCORE, project_id, 0)
     return f"Scoring with {version.name} requested; follow it with `nnloop status`."
+
+
+def nothing_serves(project_id: int) -> PredictionError:
+    """The error for a project without a version in service."""
+    return PredictionError(
+        f"No version of project {project_id} serves yet.",
+        remedy="Wait for the first training (nnloop status), or start one (nnloop train).",
+    )

@@ -68,9 +68,25 @@ class RunReport(_Frozen):
     folds: tuple[FoldReport, ...]
 
 
-def run_report(session: Session, run: RunRow, n_workers: int) -> RunReport:
-    """The report of one run; ``n_workers`` are the training workers alive."""
-    manifest = run.manifest or {}
+def run_reports(
+    session: Session, project_id: int, n_workers: int, *, number: int | None = None
+) -> tuple[RunReport, ...]:
+    """The newest runs of a project, newest first, or the one of a number.
+
+    Args:
+        session: A session of the store.
+        project_id: Which.
+        n_workers: Training workers alive.
+        number: Of the run within the project.
+    """
+    rows = runs.runs_of(session, project_id, number=number)
+    sizes = runs.sizes_of(session, [row.id for row in rows])
+    return tuple(_run_report(session, row, n_workers, *sizes[row.id]) for row in rows)
+
+
+def _run_report(
+    session: Session, run: RunRow, n_workers: int, labels: int, left_out: int
+) -> RunReport:
     rows = runs.folds_of(session, run.id)
     is_training = run.status == RunStatus.TRAINING and run.control == RunControl.RUN
     return RunReport(
@@ -81,8 +97,8 @@ def run_report(session: Session, run: RunRow, n_workers: int) -> RunReport:
         trigger=run.trigger,
         budget_s=settings_of_run(run).budget_s,
         eta_s=training_eta_s(rows, n_workers) if is_training else None,
-        labels=len(manifest.get("entries", [])),
-        left_out=len(manifest.get("left_out", [])),
+        labels=labels,
+        left_out=left_out,
         error=run.error,
         note=run.note,
         seconds=run.seconds,

@@ -39,7 +39,8 @@ def run_settings(project: ProjectRow, overrides: Mapping[str, Any]) -> RunSettin
         return RunSettings.model_validate({**values, **overrides})
     except ValidationError as error:
         raise SettingsError(
-            f"{error.error_count()} setting(s) of the run can't be used: {faults_of(error)}.",
+            f"{error.error_count()} setting(s) of the run can't be used: "
+            f"{faults_of(error, with_values=True)}.",
             remedy="See `nnloop train --help` and docs/settings.md.",
         ) from None
 

@@ -15,6 +15,7 @@ from backend.pipeline import control, gate, prepare, sync
 from backend.pipeline.budget import FLOOR_S, folds_that_fit
 from backend.pipeline.context import AppContext
 from backend.pipeline.fold_queue import enqueue_folds, training_workers
+from backend.pipeline.models.retention import prune_quietly
 from backend.pipeline.run_settings import settings_of_run
 from backend.queue import JobName, stop_requested
 from backend.store import projects, runs
@@ -33,6 +34,10 @@ FIRST_PAUSE_S = 5.0
 
 # A disk that is full, or a quota that is used up, does not empty itself: tried once.
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+# Problems of scoring and publishing as a whole: where they are filed, and their reason.
+_STAGES = {RunStatus.SCORING: "score", RunStatus.PUBLISHING: "publish"}
+_FAILED = "failed"
 
 # A step looks this often whether its run was paused or cancelled.
 CONTROL_S = 1.0
@@ -127,14 +132,19 @@ def step_of_run(context: AppContext, project_id: int, status: RunStatus) -> Iter
     """Counts scoring or publishing as a step of the run that stands at this status, if one does.
 
     A failure holds the run back, longer each time, and ends it at last; otherwise it would stay
-    active for good, and with it every later training. Without such a run a failure is raised.
+    active for good, and with it every later training. Without such a run a failure becomes a
+    problem of the project (that Label Studio is away is one already) and is raised.
     """
+    stage = _STAGES[status]
     try:
         yield
     except Exception as error:
         with context.store.begin() as session:
             run = runs.active_run(session, project_id)
         if run is None or run.status != status:
+            if not isinstance(error, LabelStudioError):
+                with context.store.begin() as session:
+                    projects.report_problem(session, project_id, stage, _FAILED, _sentence(error))
             raise
         logger.warning("Run %d: %s failed.", run.id, run.status, exc_info=error)
         _retry(context, run.id, error)
@@ -143,6 +153,7 @@ def step_of_run(context: AppContext, project_id: int, status: RunStatus) -> Iter
             run = runs.active_run(session, project_id)
             if run is not None and run.status == status and run.attempts:
                 run.attempts, run.error = 0, ""
+            projects.resolve_problems(session, project_id, stage, reason=_FAILED)
 
 
 def pool_scored(context: AppContext, project_id: int) -> None:
@@ -175,7 +186,10 @@ def finish(context: AppContext, run_id: int) -> None:
 
 
 def fail(context: AppContext, run_id: int, message: str) -> None:
-    """Ends a run with the sentence that a person will read."""
+    """Ends a run with the sentence that a person will read, and frees its checkpoints.
+
+    They are of no more use, and a run that failed for a full disk may be the one that filled it.
+    """
     logger.error("Run %d failed: %s", run_id, message)
     with context.store.begin() as session:
         run = session.get_one(RunRow, run_id)
@@ -186,6 +200,8 @@ def fail(context: AppContext, run_id: int, message: str) -> None:
         projects.report_problem(
             session, run.project_id, "run", "run_failed", message, run_id=run_id
         )
+    control.remove_unused_version(context, run)
+    prune_quietly(context, run.project_id)
 
 
 def _retry(context: AppContext, run_id: int, error: Exception) -> None:

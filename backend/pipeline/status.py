@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy import select
 
 from backend.pipeline import trigger
 from backend.pipeline.context import AppContext
 from backend.pipeline.control import sentence_of
 from backend.pipeline.fold_queue import training_workers
 from backend.pipeline.models.report import VersionReport, version_reports
-from backend.pipeline.run_report import RunReport, run_report
+from backend.pipeline.run_report import RunReport, run_reports
 from backend.store import projects, runs, snapshots, versions
 from backend.store.models import ProjectRow
-from domain.errors import StackError
+from domain.errors import SettingsError, StackError
 from domain.status import TaskState
 
 
@@ -63,18 +64,13 @@ class ServiceReport(_Frozen):
 
 def project_report(context: AppContext, project_id: int) -> ProjectReport:
     """Everything about one project; NotConnectedError when nnloop does not know it."""
-    try:
-        n_workers = training_workers(context.queue)
-    except StackError:
-        n_workers = 0
-    with context.store.begin() as session:
+    n_workers = _training_workers(context)
+    with context.store.read() as session:
         project = projects.get(session, project_id)
         counts = snapshots.counts(session, project_id)
         champion = versions.champion(session, project_id)
         active = runs.active_run(session, project_id)
         waiting = sentence_of(active) if active else trigger.evaluate(session, project_id).reason
-        run_rows = runs.runs_of(session, project_id)
-        run_reports = tuple(run_report(session, row, n_workers) for row in run_rows)
         problems = tuple(
             ProblemReport(
                 stage=row.stage,
@@ -96,28 +92,60 @@ def project_report(context: AppContext, project_id: int) -> ProjectReport:
             waiting_for=waiting,
             synced_at=project.synced_at,
             error=project.error,
-            runs=run_reports,
+            runs=run_reports(session, project_id, n_workers),
             versions=version_reports(session, project_id),
             problems=problems,
         )
 
 
+def reports_of_runs(
+    context: AppContext, project_id: int, *, number: int | None = None
+) -> tuple[RunReport, ...]:
+    """The newest runs of a project, newest first, or the one of a number.
+
+    Raises:
+        NotConnectedError: nnloop does not know the project.
+    """
+    n_workers = _training_workers(context)
+    with context.store.read() as session:
+        projects.get(session, project_id)
+        return run_reports(session, project_id, n_workers, number=number)
+
+
+def _training_workers(context: AppContext) -> int:
+    try:
+        return training_workers(context.queue)
+    except StackError:
+        return 0  # what the store says can be reported without Redis
+
+
 def all_reports(context: AppContext) -> list[ProjectReport]:
     """Reports of all connected projects."""
-    with context.store.begin() as session:
+    with context.store.read() as session:
         ids = projects.all_ids(session)
     return [project_report(context, project_id) for project_id in ids]
 
 
 def find_connected(context: AppContext, project: str) -> int:
-    """Id of a connected project by id or title; NotConnectedError when there is none."""
-    with context.store.begin() as session:
+    """Id of a connected project by id or title.
+
+    Raises:
+        NotConnectedError: There is none.
+        SettingsError: Several have this title.
+    """
+    with context.store.read() as session:
         if project.isdecimal() and session.get(ProjectRow, int(project)) is not None:
             return int(project)
-        for project_id in projects.all_ids(session):
-            if session.get_one(ProjectRow, project_id).title == project:
-                return project_id
-    raise projects.not_connected(project)
+        query = select(ProjectRow.id).where(ProjectRow.title == project).order_by(ProjectRow.id)
+        found = list(session.scalars(query))
+    if len(found) > 1:
+        raise SettingsError(
+            f"{len(found)} connected projects are called {project!r}.",
+            remedy=f"Give the id of the one you mean: {', '.join(map(str, found))}.",
+        )
+    if not found:
+        raise projects.not_connected(project)
+    return found[0]
 
 
 def service_report(context: AppContext) -> ServiceReport:

@@ -14,7 +14,8 @@ from backend.pipeline import trigger
 from backend.pipeline.context import AppContext
 from backend.queue import JobName
 from backend.store import predictions, projects, snapshots, versions
-from domain.errors import LabelStudioError
+from backend.store.models import RunRow
+from domain.errors import LabelStudioError, SettingsError
 from domain.status import TaskState
 
 logger = logging.getLogger(__name__)
@@ -32,18 +33,37 @@ def sync_project(context: AppContext, project_id: int) -> snapshots.SyncCounts:
     Hints that arrived before the reading began are closed by it. When Label Studio does not
     answer, nothing is lost: the hints stay open and the next tick tries again.
     """
-    client = context.label_studio
     with context.store.begin() as session:
         projects.get(session, project_id)
         newest_hint = projects.newest_hint_id(session, project_id)
         request = projects.training_request(session, project_id)
+    counts = read_project(context, project_id)
+    with context.store.begin() as session:
+        projects.close_hints(session, project_id, newest_hint)
+        projects.prune_history(session, project_id, time.time() - HISTORY_S)
+        # With the hints in one transaction: a person's request is one of them.
+        due = _start_due(session, project_id, request)
+    _enqueue(context, project_id, due)
+    return counts
+
+
+def read_project(context: AppContext, project_id: int) -> snapshots.SyncCounts:
+    """Reads all tasks and annotations of a project, and starts nothing.
+
+    Raises:
+        LabelStudioError: Label Studio does not answer; the project's status says so too.
+        NotConnectedError: nnloop does not know the project.
+        SettingsError: Label Studio's address or key is not set.
+    """
     try:
+        client = context.label_studio
         info = client.project(project_id)
         changed = 0
         seen: list[int] = []
         tasks = client.iter_tasks(project_id)
         while chunk := list(islice(tasks, snapshots.CHUNK)):
             with context.store.begin() as session:
+                projects.lock(session, project_id)
                 changed += snapshots.write_tasks(session, project_id, chunk)
             seen.extend(task.id for task in chunk)
     except LabelStudioError as error:
@@ -51,18 +71,14 @@ def sync_project(context: AppContext, project_id: int) -> snapshots.SyncCounts:
             projects.get(session, project_id).error = str(error)
         raise
     with context.store.begin() as session:
+        projects.lock(session, project_id)
         row = projects.get(session, project_id)
         changed += snapshots.remove_missing(session, project_id, seen)
         row.title = info.title
         row.label_config = info.label_config
         row.synced_at = time.time()
         row.error = ""
-        projects.close_hints(session, project_id, newest_hint)
-        projects.prune_history(session, project_id, time.time() - HISTORY_S)
         counts = snapshots.counts(session, project_id)
-        # With the hints in one transaction: a person's request is one of them.
-        due = _start_due(session, project_id, request)
-    _enqueue(context, project_id, due)
     return snapshots.SyncCounts(
         tasks=len(seen),
         labelled=counts[TaskState.LABELLED],
@@ -81,7 +97,7 @@ def follow_up(context: AppContext, project_id: int) -> None:
 def _start_due(session: Session, project_id: int, request: Mapping[str, Any] | None = None) -> _Due:
     """Creates the run that is due, or that a person asked for with settings of its own."""
     if request is not None:
-        run = trigger.start(session, project_id, "requested by a person", request)
+        run = _start_requested(session, project_id, request)
     else:
         run = trigger.start_if_due(session, project_id)
     version = versions.champion(session, project_id)
@@ -89,6 +105,23 @@ def _start_due(session: Session, project_id: int, request: Mapping[str, Any] | N
         predictions.unscored_tasks(session, project_id, version.id, limit=1)
     )
     return (run.id if run else None, is_unscored)
+
+
+def _start_requested(
+    session: Session, project_id: int, request: Mapping[str, Any]
+) -> RunRow | None:
+    """The run a person asked for; where it can't be started, a problem says why."""
+    try:
+        run = trigger.start(session, project_id, "requested by a person", request)
+    except SettingsError as error:
+        run, why = None, f"{error} {error.remedy}".strip()
+    else:
+        why = "another run had begun by then. Ask again when it is over."
+    if run is None:
+        message = f"The training that was asked for was not started: {why}"
+        logger.warning("Project %d: %s", project_id, message)
+        projects.report_problem(session, project_id, "run", "request_dropped", message)
+    return run
 
 
 def _enqueue(context: AppContext, project_id: int, due: _Due) -> None:

@@ -62,12 +62,7 @@ def evaluate(session: Session, project_id: int) -> Decision:
     """``decide`` on what the store holds now."""
     project = projects.get(session, project_id)
     settings = projects.settings_of(project)
-    current = {
-        task.id: (annotations[-1].id, snapshots.hash_of(annotations))
-        for task, annotations in snapshots.chosen_annotations(
-            session, project_id, settings.annotator_policy, results=False
-        )
-    }
+    current = snapshots.chosen_hashes(session, project_id, settings.annotator_policy)
     last = runs.last_run(session, project_id)
     trained = _candidates_of(last)
     changed = sum(
@@ -96,12 +91,8 @@ def start(
     settings = run_settings(project, overrides or {})
     run = runs.create_run(session, project_id, reason, settings.model_dump(mode="json"))
     if run is not None:
-        run.candidates = {
-            str(task.id): [annotations[-1].id, snapshots.hash_of(annotations)]
-            for task, annotations in snapshots.chosen_annotations(
-                session, project_id, settings.annotator_policy, results=False
-            )
-        }
+        chosen = snapshots.chosen_hashes(session, project_id, settings.annotator_policy)
+        run.candidates = {str(task_id): list(found) for task_id, found in chosen.items()}
     return run
 
 

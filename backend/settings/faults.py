@@ -5,9 +5,15 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 
-def faults_of(error: ValidationError) -> str:
-    """Every fault with the name of its field; the values, which may be secret, stay out."""
+def faults_of(error: ValidationError, *, with_values: bool = False) -> str:
+    """Every fault with the name of its field.
+
+    Args:
+        error: What pydantic raised.
+        with_values: Says what was given, too; not for settings that may be secret.
+    """
     return "; ".join(
         f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-        for fault in error.errors(include_input=False, include_url=False)
+        + (f" (got {fault['input']!r})" if with_values else "")
+        for fault in error.errors(include_input=with_values, include_url=False)
     )

@@ -19,6 +19,8 @@ from domain.errors import StackError
 # SQLite lets one writer in at a time; the others wait this long before they fail.
 SQLITE_BUSY_S = 30
 
+_READS_ONLY = "nnloop_reads_only"
+
 
 class Store:
     """One database. Thread-safe; every process opens its own."""
@@ -51,6 +53,13 @@ class Store:
     def begin(self) -> Iterator[Session]:
         """A session that commits at the end of the block and rolls back on an error."""
         with self._sessions.begin() as session:
+            yield session
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session for reports: sees one state, changes nothing, and holds up no writer."""
+        with self._sessions() as session:
+            session.connection(execution_options={_READS_ONLY: True})
             yield session
 
     def migrate(self) -> None:
@@ -125,4 +134,5 @@ def _begin_immediate(connection: Connection) -> None:
     # A transaction that reads first and writes later would fail at once when another process
     # wrote in between (SQLITE_BUSY_SNAPSHOT, not subject to the timeout); taking the write lock
     # at the start waits instead.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    reads_only = connection.get_execution_options().get(_READS_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")

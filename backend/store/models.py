@@ -207,9 +207,10 @@ class FoldRow(Base):
 class VersionRow(Base):
     """A ModelVersion. ``name`` is the string Label Studio sees as ``model_version``.
 
-    A version trained elsewhere has no run. ``size_bytes`` is its folder's; a pruned version keeps
-    its row (what it was, and what it was trained on) without its weights. A pinned one is never
-    pruned.
+    A version trained elsewhere has no run, nor has an ensemble, whose ``manifest`` is of all its
+    members (what another version was trained on is in its run). ``size_bytes`` is its folder's; a
+    pruned version keeps its row (what it was, and what it was trained on) without its weights. A
+    pinned one is never pruned.
     """
 
     __tablename__ = "model_version"
@@ -223,6 +224,7 @@ class VersionRow(Base):
     status: Mapped[VersionStatus] = mapped_column(String(16), default=VersionStatus.CHALLENGER)
     path: Mapped[str] = mapped_column(Text)
     metrics: Mapped[JsonDict] = mapped_column(default=dict)
+    manifest: Mapped[JsonDict | None] = mapped_column(default=None)
     created_at: Mapped[float] = mapped_column(default=time.time)
     promoted_at: Mapped[float | None] = mapped_column(default=None)
     published_at: Mapped[float | None] = mapped_column(default=None)

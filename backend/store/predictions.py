@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Sequence
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from backend.store.models import PredictionRow, TaskRow
 from domain.status import TaskState
+
+logger = logging.getLogger(__name__)
 
 # A task that could not be predicted (its image host was down, say) is tried again after this.
 RETRY_FAILED_S = 600.0
@@ -50,7 +54,10 @@ def unscored_tasks(
 
 
 def save(session: Session, prediction: PredictionRow) -> None:
-    """Writes a prediction; an older one of the same task and version is replaced."""
+    """Writes a prediction; an older one of the same task and version is replaced.
+
+    Of two workers that predict a task at the same moment, one's answer is kept.
+    """
     old = session.scalar(
         select(PredictionRow).where(
             PredictionRow.task_id == prediction.task_id,
@@ -60,7 +67,11 @@ def save(session: Session, prediction: PredictionRow) -> None:
     if old is not None:
         session.delete(old)
         session.flush()
-    session.add(prediction)
+    try:
+        with session.begin_nested():
+            session.add(prediction)
+    except IntegrityError:
+        logger.info("Task %d was predicted by another worker too.", prediction.task_id)
 
 
 def find(session: Session, version_id: int, task_ids: Sequence[int]) -> dict[int, PredictionRow]:

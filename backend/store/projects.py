@@ -26,6 +26,14 @@ def get(session: Session, project_id: int) -> ProjectRow:
     return row
 
 
+def lock(session: Session, project_id: int) -> None:
+    """Lets no other transaction that locks the project go on before this one has ended.
+
+    For what is looked up first and written then. SQLite needs none: its transactions never overlap.
+    """
+    session.execute(select(ProjectRow.id).where(ProjectRow.id == project_id).with_for_update())
+
+
 def not_connected(project: str) -> NotConnectedError:
     """The error for a project that nnloop does not know."""
     return NotConnectedError(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, defer
 
+from backend.store import projects
 from backend.store.models import FoldRow, RunRow
 from domain.status import FoldStatus, RunControl, RunStatus
 
@@ -33,21 +35,37 @@ def active_runs(session: Session) -> list[RunRow]:
 
 
 def last_run(session: Session, project_id: int) -> RunRow | None:
-    """The newest run."""
-    query = select(RunRow).where(RunRow.project_id == project_id)
+    """The newest run, without its manifest."""
+    query = select(RunRow).where(RunRow.project_id == project_id).options(defer(RunRow.manifest))
     return session.scalar(query.order_by(RunRow.number.desc()).limit(1))
 
 
-def runs_of(session: Session, project_id: int, limit: int = 20) -> list[RunRow]:
-    """Newest runs first."""
+def runs_of(
+    session: Session, project_id: int, limit: int = 20, *, number: int | None = None
+) -> list[RunRow]:
+    """Newest runs first, or the one of a number, without what grows with the number of tasks."""
     query = select(RunRow).where(RunRow.project_id == project_id)
+    if number is not None:
+        query = query.where(RunRow.number == number)
+    query = query.options(defer(RunRow.candidates), defer(RunRow.manifest))
     return list(session.scalars(query.order_by(RunRow.number.desc()).limit(limit)))
+
+
+def sizes_of(session: Session, run_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """Run id -> (cases trained on, notes on what was left out) of its manifest; 0 without one."""
+    query = select(
+        RunRow.id,
+        func.json_array_length(RunRow.manifest["entries"]),
+        func.json_array_length(RunRow.manifest["left_out"]),
+    ).where(RunRow.id.in_(run_ids))
+    return {run_id: (n or 0, left_out or 0) for run_id, n, left_out in session.execute(query)}
 
 
 def create_run(
     session: Session, project_id: int, trigger: str, settings: dict[str, Any]
 ) -> RunRow | None:
     """A new queued run; None when one is active already."""
+    projects.lock(session, project_id)
     if active_run(session, project_id) is not None:
         return None
     newest = session.scalar(select(func.max(RunRow.number)).where(RunRow.project_id == project_id))

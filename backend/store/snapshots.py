@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session, defer
 
 from backend.store.models import AnnotationRow, TaskRow
@@ -18,6 +18,15 @@ from domain.status import TaskState
 
 # Rows per statement: below SQLite's limit on bound variables.
 CHUNK = 500
+
+
+class Hashed(Protocol):
+    """An annotation's row, or what of it was read."""
+
+    @property
+    def id(self) -> int: ...  # noqa: D102
+    @property
+    def content_hash(self) -> str: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +55,12 @@ def write_tasks(session: Session, project_id: int, tasks: Sequence[Task]) -> int
     known_tasks = {r.id: r for r in session.scalars(select(TaskRow).where(TaskRow.id.in_(ids)))}
     known = {
         r.id: r
-        for r in session.scalars(select(AnnotationRow).where(AnnotationRow.task_id.in_(ids)))
+        # Their regions, nearly all of the bytes, are only ever replaced here.
+        for r in session.scalars(
+            select(AnnotationRow)
+            .where(AnnotationRow.task_id.in_(ids))
+            .options(defer(AnnotationRow.result))
+        )
     }
     changed = 0
     for task in tasks:
@@ -144,12 +158,7 @@ def submitted_annotations(
     query = (
         select(TaskRow, AnnotationRow)
         .join(AnnotationRow, AnnotationRow.task_id == TaskRow.id)
-        .where(
-            TaskRow.project_id == project_id,
-            TaskRow.removed_at.is_(None),
-            AnnotationRow.removed_at.is_(None),
-            AnnotationRow.was_cancelled.is_(False),
-        )
+        .where(*_is_submitted(project_id))
         .order_by(TaskRow.id, AnnotationRow.updated_at, AnnotationRow.id)
     )
     if not results:
@@ -170,6 +179,41 @@ def chosen_annotations(
     ]
 
 
+def chosen_hashes(
+    session: Session, project_id: int, policy: AnnotatorPolicy
+) -> dict[int, tuple[int, str]]:
+    """Task id -> (newest annotation that counts, hash over all that count), of labelled tasks.
+
+    What ``chosen_annotations`` would give, read as plain values: it is asked for at every sync and
+    every report, of every task.
+    """
+    query = (
+        select(
+            AnnotationRow.task_id,
+            AnnotationRow.id,
+            AnnotationRow.content_hash,
+            AnnotationRow.ground_truth,
+            AnnotationRow.updated_at,
+        )
+        .join(TaskRow, TaskRow.id == AnnotationRow.task_id)
+        .where(*_is_submitted(project_id))
+    )
+    found: dict[int, list[Any]] = {}
+    for row in session.execute(query):
+        found.setdefault(row.task_id, []).append(row)
+    chosen = {task_id: choose(rows, policy) for task_id, rows in sorted(found.items())}
+    return {task_id: (rows[-1].id, hash_of(rows)) for task_id, rows in chosen.items()}
+
+
+def _is_submitted(project_id: int) -> tuple[ColumnElement[bool], ...]:
+    return (
+        TaskRow.project_id == project_id,
+        TaskRow.removed_at.is_(None),
+        AnnotationRow.removed_at.is_(None),
+        AnnotationRow.was_cancelled.is_(False),
+    )
+
+
 def with_results(
     session: Session, annotations: Sequence[AnnotationRow]
 ) -> tuple[AnnotationRow, ...]:
@@ -180,7 +224,7 @@ def with_results(
     return tuple(found[annotation_id] for annotation_id in ids)
 
 
-def hash_of(annotations: Sequence[AnnotationRow]) -> str:
+def hash_of(annotations: Sequence[Hashed]) -> str:
     """Content hash over the annotations behind one case; of a single one its own."""
     if len(annotations) == 1:
         return annotations[0].content_hash

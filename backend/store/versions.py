@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from backend.store.models import PredictionRow, ProjectRow, VersionRow
+from backend.store.models import PredictionRow, ProjectRow, RunRow, VersionRow
 from domain.status import VersionStatus
 
 
@@ -20,6 +21,11 @@ def versions_of(session: Session, project_id: int) -> list[VersionRow]:
 def version_of_run(session: Session, run_id: int) -> VersionRow | None:
     """The version a run made."""
     return session.scalar(select(VersionRow).where(VersionRow.run_id == run_id))
+
+
+def name_of(run: RunRow) -> str:
+    """Name of the version a run makes; also of its folder."""
+    return f"nnloop-v{run.number}"
 
 
 def by_name(session: Session, name: str, project_id: int | None = None) -> list[VersionRow]:
@@ -36,6 +42,20 @@ def champion(session: Session, project_id: int) -> VersionRow | None:
     if project is None or project.champion_id is None:
         return None
     return session.get(VersionRow, project.champion_id)
+
+
+def manifest_of(session: Session, version: VersionRow) -> dict[str, Any] | None:
+    """The manifest (JSON) of what a version was trained on; None when it was trained elsewhere."""
+    if version.manifest or version.run_id is None:
+        return version.manifest
+    return session.get_one(RunRow, version.run_id).manifest
+
+
+def group_key_of(session: Session, version: VersionRow) -> str | None:
+    """The setting ``group_key`` that explains the groups of a version's manifest."""
+    if version.run_id is None:
+        return (version.manifest or {}).get("group_key")
+    return session.get_one(RunRow, version.run_id).settings.get("group_key")
 
 
 def predecessor(session: Session, project_id: int) -> VersionRow | None:

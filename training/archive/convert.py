@@ -57,13 +57,14 @@ def convert_checkpoints(folder: Path, folds: dict[str, int], *, trust: bool = Fa
     environment = dict(os.environ)
     environment |= {"CUDA_VISIBLE_DEVICES": "", "nnUNet_def_n_proc": "1", "OMP_NUM_THREADS": "1"}
     child = subprocess.Popen(
-        [sys.executable, "-m", CHILD_MODULE, str(folder.absolute())],
+        [sys.executable, "-m", CHILD_MODULE, str(folder.absolute()), str(os.getpid())],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd=Path(__file__).resolve().parents[2],
         env=environment,
     )
+    output = b""
     try:
         with contextlib.suppress(subprocess.TimeoutExpired):
             output, _ = child.communicate(timeout=_TIMEOUT_S)

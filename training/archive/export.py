@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from converters.files import read_json, replace_with
-from domain.errors import PredictionError
+from training.ensembles import check_weights
 from training.folds import FINAL, RESULT
 from training.versions import (
     CONFIGURATION,
@@ -23,6 +23,7 @@ from training.versions import (
     POSTPROCESSING,
     POSTPROCESSING_PKL,
     VersionInfo,
+    member_dirs,
     read_version,
 )
 
@@ -32,25 +33,56 @@ _WITH_A_MEANING = ("background", "ignore")
 
 
 @dataclass(frozen=True, slots=True)
-class WrittenArchive:
-    """A zip, and what nnU-Net's commands need to be told to use it.
+class ArchivedModel:
+    """A model in a zip; ``folds`` are nnU-Net's names of the folds: numbers, or ``all``."""
 
-    ``folds`` are nnU-Net's names of the folds: numbers, or ``all``.
-    """
-
-    path: Path
-    dataset_name: str
     plans_name: str
     folds: tuple[str, ...]
 
     @property
-    def commands(self) -> tuple[str, str]:
-        """nnU-Net's commands that install the model and predict with it."""
-        return (
-            f"nnUNetv2_install_pretrained_model_from_zip {self.path}",
-            f"nnUNetv2_predict -i IMAGES -o PREDICTIONS -d {self.dataset_name} "
-            f"-p {self.plans_name} -c {CONFIGURATION} -f {' '.join(self.folds)}",
-        )
+    def folder(self) -> str:
+        """nnU-Net's name of the model's folder."""
+        return f"{_TRAINER}__{self.plans_name}__{CONFIGURATION}"
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenArchive:
+    """A zip, and what nnU-Net's commands need to be told to use it.
+
+    Attributes:
+        path: The zip.
+        dataset_name: nnU-Net's name of the data set.
+        models: One, or those of an ensemble's members.
+        postprocessing: In the zip, of an ensemble; "" when it has none.
+    """
+
+    path: Path
+    dataset_name: str
+    models: tuple[ArchivedModel, ...]
+    postprocessing: str = ""
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """nnU-Net's commands that install the model or models and predict with them."""
+        out = ["PREDICTIONS"]
+        if len(self.models) > 1:
+            out = [f"PREDICTIONS_{number}" for number in range(1, len(self.models) + 1)]
+        options = " --save_probabilities" if len(self.models) > 1 else ""
+        commands = [f"nnUNetv2_install_pretrained_model_from_zip {self.path}"]
+        commands += [
+            f"nnUNetv2_predict -i IMAGES -o {folder} -d {self.dataset_name} "
+            f"-p {model.plans_name} -c {CONFIGURATION} -f {' '.join(model.folds)}{options}"
+            for folder, model in zip(out, self.models, strict=True)
+        ]
+        if len(self.models) > 1:
+            commands.append(f"nnUNetv2_ensemble -i {' '.join(out)} -o PREDICTIONS -np 1")
+        if self.postprocessing:
+            commands.append(
+                "nnUNetv2_apply_postprocessing -i PREDICTIONS -o PREDICTIONS_PP -np 1 "
+                f"-pp_pkl_file $nnUNet_results/{self.postprocessing} "
+                f"-plans_json {out[0]}/{PLANS} -dataset_json {out[0]}/{DATASET}"
+            )
+        return tuple(commands)
 
 
 def dataset_name_of(number: int, title: str) -> str:
@@ -69,7 +101,8 @@ def write_archive(version_dir: Path, file: Path, dataset_name: str) -> WrittenAr
 
     ``nnUNetv2_install_pretrained_model_from_zip`` and ``nnUNetv2_predict`` work with it. The
     classes get their own names back: in the version they carry their integer in front, because
-    nnU-Net gives some names a meaning.
+    nnU-Net gives some names a meaning. The members of an ensemble are as many models in the zip;
+    plans of one name get their member's name behind it.
 
     Args:
         version_dir: The version's folder.
@@ -83,39 +116,61 @@ def write_archive(version_dir: Path, file: Path, dataset_name: str) -> WrittenAr
     if not _DATASET_NAME.fullmatch(dataset_name):
         raise ValueError(f"not a name of an nnU-Net data set: {dataset_name!r}")
     info = read_version(version_dir)
-    missing = [k for k in info.folds if not (version_dir / f"fold_{k}" / FINAL).exists()]
-    if missing:
-        raise PredictionError(
-            f"{info.name} has no weights of fold {missing[0]} any more: it was pruned.",
-            remedy="Export a version that is not pruned (`nnloop models list`).",
-        )
-    plans = read_json(version_dir / PLANS)
-    plans_name = str(plans.get("plans_name", "nnUNetPlans"))
-    names = _fold_names(version_dir, info)
-    root = f"{dataset_name}/{_TRAINER}__{plans_name}__{CONFIGURATION}"
+    folders = member_dirs(version_dir, info)
+    infos = [read_version(folder) for folder in folders]
+    for folder, one in zip(folders, infos, strict=True):
+        check_weights(folder, one)
+    names = _plans_names(folders, infos)
+    models = tuple(
+        ArchivedModel(name, tuple(_fold_names(folder, one).values()))
+        for name, folder, one in zip(names, folders, infos, strict=True)
+    )
+    has_own = bool(info.members) and (version_dir / POSTPROCESSING_PKL).exists()
+    ensemble = f"{dataset_name}/ensembles/ensemble___" + "___".join(m.folder for m in models)
 
     def write(temporary: Path) -> None:
         # Weights hardly compress: deflating them takes minutes and saves a tenth.
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-            archive.write(version_dir / PLANS, f"{root}/{PLANS}")
-            archive.writestr(f"{root}/{DATASET}", json.dumps(_dataset(version_dir, info), indent=1))
-            if (version_dir / FINGERPRINT).exists():
-                archive.write(version_dir / FINGERPRINT, f"{root}/{FINGERPRINT}")
-            results = f"{root}/crossval_results_folds_{'_'.join(names.values())}"
-            for name in (POSTPROCESSING, POSTPROCESSING_PKL):
-                if (version_dir / name).exists():
-                    archive.write(version_dir / name, f"{results}/{name}")
-            for fold, name in names.items():
-                folder = version_dir / f"fold_{fold}"
-                archive.write(folder / FINAL, f"{root}/fold_{name}/{FINAL}")
-                if (folder / CURVES).exists():
-                    archive.write(folder / CURVES, f"{root}/fold_{name}/progress.png")
-                for summary in _summary(folder, info):
-                    text = json.dumps(summary, indent=1)
-                    archive.writestr(f"{root}/fold_{name}/validation/summary.json", text)
+            for model, folder, one in zip(models, folders, infos, strict=True):
+                _write_model(archive, f"{dataset_name}/{model.folder}", model, folder, one)
+            if has_own:
+                for name in (POSTPROCESSING, POSTPROCESSING_PKL):
+                    archive.write(version_dir / name, f"{ensemble}/{name}")
 
     replace_with(file, write)
-    return WrittenArchive(file, dataset_name, plans_name, tuple(names.values()))
+    postprocessing = f"{ensemble}/{POSTPROCESSING_PKL}" if has_own else ""
+    return WrittenArchive(file, dataset_name, models, postprocessing)
+
+
+def _write_model(
+    archive: zipfile.ZipFile, root: str, model: ArchivedModel, folder: Path, info: VersionInfo
+) -> None:
+    plans = {**read_json(folder / PLANS), "plans_name": model.plans_name}
+    archive.writestr(f"{root}/{PLANS}", json.dumps(plans, indent=1))
+    archive.writestr(f"{root}/{DATASET}", json.dumps(_dataset(folder, info), indent=1))
+    if (folder / FINGERPRINT).exists():
+        archive.write(folder / FINGERPRINT, f"{root}/{FINGERPRINT}")
+    results = f"{root}/crossval_results_folds_{'_'.join(model.folds)}"
+    for name in (POSTPROCESSING, POSTPROCESSING_PKL):
+        if (folder / name).exists():
+            archive.write(folder / name, f"{results}/{name}")
+    for fold, name in _fold_names(folder, info).items():
+        source = folder / f"fold_{fold}"
+        archive.write(source / FINAL, f"{root}/fold_{name}/{FINAL}")
+        if (source / CURVES).exists():
+            archive.write(source / CURVES, f"{root}/fold_{name}/progress.png")
+        for summary in _summary(source, info):
+            text = json.dumps(summary, indent=1)
+            archive.writestr(f"{root}/fold_{name}/validation/summary.json", text)
+
+
+def _plans_names(folders: Sequence[Path], infos: Sequence[VersionInfo]) -> list[str]:
+    """Names of the plans, each another: they tell the models' folders apart."""
+    names = [str(read_json(folder / PLANS).get("plans_name", "nnUNetPlans")) for folder in folders]
+    return [
+        f"{name}_{re.sub(r'[^A-Za-z0-9]+', '_', info.name)}" if names.count(name) > 1 else name
+        for name, info in zip(names, infos, strict=True)
+    ]
 
 
 def _fold_names(version_dir: Path, info: VersionInfo) -> dict[int, str]:

@@ -31,6 +31,15 @@ def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     return checkpoint
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Removes what ``write_checkpoint`` leaves in a folder when it is killed.
+
+    Nobody may be writing there.
+    """
+    for path in folder.glob(".checkpoint_*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def only_weights() -> Iterator[None]:
     """Within the block, torch.load unpickles no code even where nnU-Net asks it to."""

@@ -6,7 +6,7 @@ import contextlib
 import io
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from training.workspace import Workspace
 
 _TRAINER = "nnUNetTrainer"
 """In the name of a folder only, whatever the trainer was."""
+_FOLD = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,40 @@ def find_postprocessing(
         class_values: Class names in integer order, background left out.
         beat: Called for every label map; what it raises ends the call.
     """
-    run_dir = workspace.run_dir(run)
-    with tempfile.TemporaryDirectory(dir=run_dir, prefix=".crossval-") as name:
+    first = workspace.fold_dir(run, folds[0])
+    label_maps = {
+        path.stem: path
+        for fold in folds
+        for path in sorted((workspace.fold_dir(run, fold) / VALIDATION).glob("*.png"))
+    }
+    return postprocessing_of_label_maps(
+        workspace, label_maps, first, workspace.run_dir(run), class_values, beat=beat
+    )
+
+
+def postprocessing_of_label_maps(
+    workspace: Workspace,
+    label_maps: Mapping[str, Path],
+    model_dir: Path,
+    out: Path,
+    class_values: Sequence[str],
+    *,
+    beat: Callable[[], None] = lambda: None,
+) -> Postprocessing:
+    """As ``find_postprocessing``, on label maps wherever they come from.
+
+    Args:
+        workspace: The project; it has the truth of the cases.
+        label_maps: Case id -> its label map (height, width) uint8, by networks that have not seen
+            the case; at least 1.
+        model_dir: Holds plans.json and dataset.json of a model that predicts these classes.
+        out: Folder for postprocessing.json and .pkl.
+        class_values: Class names in integer order, background left out.
+        beat: Called for every label map; what it raises ends the call.
+    """
+    with tempfile.TemporaryDirectory(dir=out, prefix=".crossval-") as name:
         root = Path(name)
-        case_ids = _lay_out(workspace, run, folds, root)
+        _lay_out(workspace, label_maps, model_dir, root)
         with (
             nnunet_roots(root / "raw", root / "preprocessed", root / "results"),
             contextlib.redirect_stdout(io.StringIO()),
@@ -82,40 +113,36 @@ def find_postprocessing(
                 ({"plans": PLANS_NAME, "configuration": CONFIGURATION, "trainer": _TRAINER},),
                 allow_ensembling=False,
                 num_processes=1,
-                folds=tuple(folds),
+                folds=(_FOLD,),
             )
         pickled = Path(found["best_model_or_ensemble"]["postprocessing_file"])
         for file in (POSTPROCESSING_PKL, POSTPROCESSING):
-            link_or_copy(pickled.with_name(file), run_dir / file)
-    steps = read_postprocessing(run_dir)
+            link_or_copy(pickled.with_name(file), out / file)
+    steps = read_postprocessing(out)
     dice = {}
-    for fold, case_id in case_ids:
+    for case_id, path in label_maps.items():
         beat()
-        label_map = read_image(workspace.fold_dir(run, fold) / VALIDATION / f"{case_id}.png")
         truth = read_image(workspace.label_png(case_id))
-        dice[case_id] = named_dice(apply_postprocessing(label_map, steps), truth, class_values)
+        dice[case_id] = named_dice(
+            apply_postprocessing(read_image(path), steps), truth, class_values
+        )
     return Postprocessing(steps, dice)
 
 
 def _lay_out(
-    workspace: Workspace, run: str | int, folds: Sequence[int], root: Path
-) -> list[tuple[int, str]]:
-    """Links what nnU-Net wants to find; returns fold and case id of every held-out label map."""
+    workspace: Workspace, label_maps: Mapping[str, Path], model_dir: Path, root: Path
+) -> None:
+    """Links what nnU-Net wants to find, all in one fold: its decision is over all cases."""
     dataset = root / "preprocessed" / workspace.dataset_name
     model = root / "results" / workspace.dataset_name
     model /= f"{_TRAINER}__{PLANS_NAME}__{CONFIGURATION}"
-    first = workspace.fold_dir(run, folds[0])
     for name in (PLANS, DATASET):
-        link_or_copy(first / name, model / name)
-    link_or_copy(first / PLANS, dataset / f"{PLANS_NAME}.json")
-    case_ids = []
-    for fold in folds:
-        for path in sorted((workspace.fold_dir(run, fold) / VALIDATION).glob("*.png")):
-            link_or_copy(path, model / f"fold_{fold}" / VALIDATION / path.name)
-            truth = workspace.label_png(path.stem)
-            link_or_copy(truth, dataset / "gt_segmentations" / path.name)
-            case_ids.append((fold, path.stem))
-    return case_ids
+        link_or_copy(model_dir / name, model / name)
+    link_or_copy(model_dir / PLANS, dataset / f"{PLANS_NAME}.json")
+    for case_id, path in label_maps.items():
+        name = f"{case_id}.png"
+        link_or_copy(path, model / f"fold_{_FOLD}" / VALIDATION / name)
+        link_or_copy(workspace.label_png(case_id), dataset / "gt_segmentations" / name)
 
 
 class _Loop:

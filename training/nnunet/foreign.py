@@ -44,9 +44,9 @@ _WRAPPERS = ("module.", "_orig_mod.")
 """What distributed training and torch.compile put before the names of weights."""
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, parent: int) -> int:
     """Converts the checkpoints named in job.json; the outcome is answer.json."""
-    end_with_parent()
+    end_with_parent(parent)
     torch.set_num_threads(1)
     try:
         answer = convert(folder, **read_json(folder / JOB))
@@ -274,4 +274,4 @@ def _axes(checkpoint: dict[str, Any]) -> tuple[int, ...]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))

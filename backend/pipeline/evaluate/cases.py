@@ -97,7 +97,11 @@ def choose_cases(
         else:
             fold = entry.fold
         if fold is not None and fold not in folds:
-            message = f"The fold that held {case_id} out (fold {fold}) is not in {name}."
+            message = (
+                f"The fold that held {case_id} out (fold {fold}) is not in {name}."
+                if fold >= 0
+                else f"A member of {name} has seen {case_id} in all its folds."
+            )
             problems.append(Problem(case_id, "fold_missing", message))
             continue
         cases.append(EvaluationCase(case_id, task, submitted, fold))

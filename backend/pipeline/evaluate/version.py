@@ -24,10 +24,10 @@ from backend.pipeline.evaluate.folders import evaluate_pairs
 from backend.pipeline.evaluate.options import EvaluationOptions
 from backend.pipeline.evaluate.version_cases import ReferenceWriter, common_classes
 from backend.pipeline.manifests import MAX_GROUP
-from backend.pipeline.sync import sync_project
+from backend.pipeline.sync import read_project
 from backend.settings import ProjectSettings
 from backend.store import projects, snapshots, versions
-from backend.store.models import RunRow, TaskRow, VersionRow
+from backend.store.models import TaskRow, VersionRow
 from converters.class_names import CLASSES
 from converters.files import write_json
 from converters.groups import GroupKey
@@ -37,7 +37,6 @@ from domain.errors import (
     LabelStudioError,
     PredictionError,
     SettingsError,
-    StackError,
     TaskError,
     TrainingError,
 )
@@ -213,10 +212,7 @@ def _predict(
 def _read_annotations(context: AppContext, project_id: int) -> list[str]:
     """Reads Label Studio; a remark when it does not answer and what was read last has to do."""
     try:
-        sync_project(context, project_id)
-    except StackError:
-        # The annotations are read; the jobs that became due are found by the next `nnloop up`.
-        return []
+        read_project(context, project_id)
     except (LabelStudioError, SettingsError) as error:
         with context.store.begin() as session:
             read_at = projects.get(session, project_id).synced_at
@@ -232,7 +228,8 @@ def _read_project(context: AppContext, project_id: int, version: str | None) -> 
         project = projects.get(session, project_id)
         settings = projects.settings_of(project)
         row = _find_version(session, project_id, version)
-        run = session.get_one(RunRow, row.run_id) if row.run_id is not None else None
+        manifest = versions.manifest_of(session, row)
+        group_key = versions.group_key_of(session, row)
         labelled = snapshots.chosen_annotations(
             session, project_id, settings.annotator_policy, results=False
         )
@@ -245,10 +242,10 @@ def _read_project(context: AppContext, project_id: int, version: str | None) -> 
         config=label_config_of(project, settings),
         settings=settings,
         version=row,
-        manifest=Manifest.from_json(run.manifest) if run is not None and run.manifest else None,
+        manifest=Manifest.from_json(manifest) if manifest else None,
         labelled=labelled,
         # As it was when the version was trained: it explains the groups of its manifest.
-        group_key=ProjectSettings.model_validate(run.settings).group_key if run else None,
+        group_key=group_key,
     )
 
 

@@ -38,7 +38,7 @@ from training.versions import (
 from training.workspace import Workspace
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_OWN_NAME = re.compile(r"nnloop-v\d+")
+_OWN_NAME = re.compile(r"nnloop-[ev]\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +200,8 @@ def _checked_name(context: AppContext, project_id: int, name: str) -> str:
     if not _NAME.fullmatch(name) or _OWN_NAME.fullmatch(name):
         raise SettingsError(
             f"A version can't be named {name!r}.",
-            remedy="Use up to 64 letters, digits, '.', '_' and '-'; nnloop-v<number> is for those "
-            "it trains.",
+            remedy="Use up to 64 letters, digits, '.', '_' and '-'; nnloop-v<number> and "
+            "nnloop-e<number> are for those it trains and averages.",
         )
     with context.store.begin() as session:
         if versions.by_name(session, name, project_id):

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from backend.pipeline.context import AppContext
 from backend.pipeline.models.comparison import Comparison, DicePerCase, compare_cases
 from backend.pipeline.models.find import find_version
-from backend.store.models import RunRow, VersionRow
+from backend.store import versions
+from backend.store.models import VersionRow
 from domain.case import Manifest
 from domain.errors import SettingsError
 
@@ -85,8 +86,8 @@ class _Side:
 
     @classmethod
     def of(cls, session: Session, row: VersionRow) -> _Side:
-        run = session.get(RunRow, row.run_id) if row.run_id is not None else None
-        entries = Manifest.from_json(run.manifest).entries if run and run.manifest else ()
+        manifest = versions.manifest_of(session, row)
+        entries = Manifest.from_json(manifest).entries if manifest else ()
         return cls(
             row,
             row.metrics.get("dice_per_case", {}),

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from backend.pipeline.context import AppContext
 from backend.pipeline.models.find import find_version
 from backend.pipeline.models.report import VersionReport, version_report
-from backend.store import runs
+from backend.store import runs, versions
 from backend.store.models import RunRow, VersionRow
 from domain.case import Manifest
 from domain.errors import PredictionError
@@ -41,7 +41,7 @@ class VersionDetails(_Frozen):
         class_values: Classes in integer order, without background.
         n_channels: Channels of its images.
         preset: Name of the preset.
-        settings: The project's settings when its run started.
+        settings: The project's settings when its run started, or the ensemble was made.
         libraries: Library -> version it was trained with.
         verdict: The gate's numbers (``comparison.Verdict``), {} when it did not go through it.
         folds: Per fold the results of its training: epochs, seconds, Dice, device, ...
@@ -49,6 +49,8 @@ class VersionDetails(_Frozen):
         trained_on: The annotations behind it, by task.
         left_out: What was annotated and not used, and why.
         imported: Where it came from and what was remarked, {} when it was trained here.
+        members: The versions that an ensemble averages.
+        remark: How an ensemble was measured, where not by held-out folds of all members.
     """
 
     report: VersionReport
@@ -64,6 +66,8 @@ class VersionDetails(_Frozen):
     trained_on: tuple[TrainedOn, ...]
     left_out: tuple[dict[str, Any], ...]
     imported: dict[str, Any]
+    members: tuple[str, ...] = ()
+    remark: str = ""
 
 
 def version_details(context: AppContext, name: str, project_id: int | None) -> VersionDetails:
@@ -79,8 +83,8 @@ def version_details(context: AppContext, name: str, project_id: int | None) -> V
             for fold in (runs.folds_of(session, run.id) if run else [])
         }
         report = version_report(session, row)
+        manifest_json = versions.manifest_of(session, row) or {}
     info = _info(row)
-    manifest_json = (run.manifest if run else None) or {}
     manifest = Manifest.from_json(manifest_json) if manifest_json else Manifest(())
     dice = row.metrics.get("dice_per_case", {})
     return VersionDetails(
@@ -89,7 +93,7 @@ def version_details(context: AppContext, name: str, project_id: int | None) -> V
         class_values=info.class_values if info else manifest.class_values,
         n_channels=info.n_channels if info else manifest_json.get("n_channels", 0),
         preset=info.preset.name if info else manifest_json.get("preset", ""),
-        settings=run.settings if run else {},
+        settings=run.settings if run else (info.settings if info else {}),
         libraries=info.libraries if info else {},
         verdict=row.metrics.get("gate", {}),
         folds=folds,
@@ -107,6 +111,8 @@ def version_details(context: AppContext, name: str, project_id: int | None) -> V
         ),
         left_out=tuple(manifest_json.get("left_out", [])),
         imported=row.metrics.get("imported", {}),
+        members=tuple(row.metrics.get("ensemble", {}).get("members", [])),
+        remark=row.metrics.get("remark", ""),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.store import predictions, versions
@@ -41,11 +42,12 @@ def version_reports(session: Session, project_id: int) -> tuple[VersionReport, .
 def version_report(session: Session, row: VersionRow) -> VersionReport:
     """The figures of one version."""
     scored, published, failed = predictions.counts(session, row.id)
-    run = session.get(RunRow, row.run_id) if row.run_id is not None else None
+    # The number alone: a run's manifest names every case.
+    number = session.scalar(select(RunRow.number).where(RunRow.id == row.run_id))
     return VersionReport(
         name=row.name,
         status=VersionStatus(row.status),
-        run=run.number if run else 0,
+        run=number or 0,
         labels=row.metrics.get("labels", 0),
         oof_dice=row.metrics.get("oof_dice", {}),
         gate=row.metrics.get("gate", {}).get("reason", ""),

@@ -30,7 +30,8 @@ KEPT_RUN_LOGS = 20
 class PruneReport:
     """What was pruned, or would be: names of versions, bytes, folders of runs.
 
-    ``freed_bytes`` counts a checkpoint once, though a version and its run share the file.
+    ``freed_bytes`` counts a checkpoint once, though a version, its run and an ensemble share the
+    file, and not at all while one of them keeps it.
     """
 
     versions: tuple[str, ...]
@@ -99,10 +100,13 @@ def prune(context: AppContext, project_id: int, *, dry_run: bool = False) -> Pru
         # Those pruned before too: the process may have ended between the ledger and the files.
         pruned = [row.path for row in rows if row.pruned_at is not None]
         report_names = tuple(row.name for row in going)
-        report_bytes = sum(row.size_bytes for row in going)
+        going_paths = [Path(row.path) for row in going]
         over = _numbers_of_runs_over(session, project_id)
     if dry_run:
-        return PruneReport(report_names, report_bytes, 0)
+        workspace = context.workspace(project_id)
+        runs = [workspace.run_dir(number) for number in over]
+        n_folders = sum(folder.exists() for folder in runs[KEPT_RUN_LOGS:])
+        return PruneReport(report_names, bytes_only_in([*going_paths, *runs]), n_folders)
     folders, freed = _free_runs(context, project_id, over)
     # Files of a run go first: a checkpoint's space is free when the last of its links is gone.
     removed = sum(remove_weights(Path(path)) for path in pruned)
@@ -142,7 +146,7 @@ def _free_runs(context: AppContext, project_id: int, numbers: Sequence[int]) -> 
         folder = workspace.run_dir(number)
         if not folder.exists():
             continue
-        freed += _unshared_bytes(folder)
+        freed += _unbytes_only_in(folder)
         if n < KEPT_RUN_LOGS:
             remove_weights(folder)
         else:
@@ -151,7 +155,18 @@ def _free_runs(context: AppContext, project_id: int, numbers: Sequence[int]) -> 
     return folders, freed
 
 
-def _unshared_bytes(folder: Path) -> int:
+def bytes_only_in(folders: Sequence[Path]) -> int:
+    """Bytes of the checkpoints that are in these folders and nowhere else."""
+    found: dict[tuple[int, int], tuple[int, int, int]] = {}
+    for folder in folders:
+        for path in folder.rglob("*.pth"):
+            stat = path.stat()
+            _, n, _ = found.get((stat.st_dev, stat.st_ino), (0, 0, 0))
+            found[(stat.st_dev, stat.st_ino)] = (stat.st_size, n + 1, stat.st_nlink)
+    return sum(size for size, n, links in found.values() if n >= links)
+
+
+def _unbytes_only_in(folder: Path) -> int:
     """Bytes of the checkpoints that no version shares."""
     stats = (path.stat() for path in folder.rglob("*.pth"))
     return sum(stat.st_size for stat in stats if stat.st_nlink == 1)

@@ -48,8 +48,8 @@ def test_before_the_first_version_scoring_and_publishing_say_so(loop: Loop) -> N
     loop.make_project("Nothing yet")
     for command in ("score", "publish"):
         answer = loop.nnloop(command, "Nothing yet")
-        assert answer.status == 0
-        assert "No version serves yet" in answer.text
+        assert answer.status == 1
+        assert "serves yet" in answer.text
 
 
 def test_connect_registers_everything_and_can_be_repeated(loop: Loop) -> None:
@@ -80,7 +80,8 @@ def test_connect_registers_everything_and_can_be_repeated(loop: Loop) -> None:
         (["export", "No such", "--out", "x"], "There is no project 'No such'"),
         (["connect", "No such"], "There is no project 'No such'"),
         (["export", "Discs", "--format", "pdf", "--out", "x"], "no export format 'pdf'"),
-        (["connect", "Discs", "--gate-margin", "7"], "gate_margin: Input should be less than"),
+        (["connect", "Discs", "--gate-margin", "7"], "less than or equal to 1 (got 7.0)"),
+        (["connect", "Discs", "--reset", "margin"], "no project setting 'margin' to reset"),
     ],
 )
 def test_a_mistake_is_answered_with_one_sentence(

@@ -1,4 +1,4 @@
-"""Three more annotations, and the version that follows; /predict while it is being trained."""
+"""The versions that follow: one after three more annotations, and one made worse on purpose."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import pytest
 from sqlalchemy import select
 
 from backend.label_studio import PredictionRow as PushedRow
+from backend.pipeline.connect import connect
 from backend.pipeline.run_report import RunReport
 from backend.pipeline.status import ProjectReport
 from backend.store.models import PredictionRow
 from domain.status import FoldStatus, RunStatus, VersionStatus
 from tests.integration.loop.discs import LABEL_CONFIG, scene
-from tests.integration.loop.stack import DEADLINE_S, Answer, Loop, Served
+from tests.integration.loop.stack import DEADLINE_S, SMALL, Answer, Loop, Served
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,34 @@ def retrained(loop: Loop, served: Served) -> Retrained:
     )
 
 
+@dataclass(frozen=True)
+class Refused:
+    """What was seen of a run whose version is worse, and of Label Studio after it."""
+
+    command: Answer
+    run: RunReport
+    report: ProjectReport
+    model_version: str
+    predictions: dict[int, PushedRow]
+
+
+@pytest.fixture(scope="module")
+def refused(loop: Loop, served: Served, retrained: Retrained) -> Refused:
+    project = served.project
+    connect(loop.context, project.id, {"gate_margin": 0.01})
+    trainer = "tests.integration.loop.unlearned:UnlearnedTrainer"
+    command = loop.nnloop("train", project.title, "--trainer", trainer, "--from-scratch")
+    run = loop.finished_run(project, 3)
+    connect(loop.context, project.id, {"gate_margin": SMALL["gate_margin"]})
+    return Refused(
+        command=command,
+        run=run,
+        report=loop.report(project),
+        model_version=loop.client.project(project.id).model_version,
+        predictions={row.task_id: row for row in loop.client.iter_predictions(project.id)},
+    )
+
+
 def _data(loop: Loop, project_id: int, task_id: int) -> dict[str, Any]:
     # Not Label Studio's own page of the task: opening that makes it ask for the prediction.
     return next(t.data for t in loop.client.iter_tasks(project_id) if t.id == task_id)
@@ -129,3 +158,22 @@ def test_predict_answers_in_time_while_folds_are_trained(retrained: Retrained) -
 
 def test_the_task_asked_for_gets_its_prediction_in_the_end(retrained: Retrained) -> None:
     assert retrained.predictions[retrained.new_task].model_version == "nnloop-v2"
+
+
+def test_a_version_that_is_worse_is_refused(refused: Refused) -> None:
+    assert refused.command.status == 0, refused.command.text
+    assert (refused.run.status, refused.run.error) == (RunStatus.DONE, "")
+    statuses = {version.name: version.status for version in refused.report.versions}
+    assert statuses == {
+        "nnloop-v1": VersionStatus.RETIRED,
+        "nnloop-v2": VersionStatus.CHAMPION,
+        "nnloop-v3": VersionStatus.REJECTED,
+    }
+    third = refused.report.versions[2]
+    assert third.gate.endswith("worse by more than 0.010")
+    assert (third.scored, third.published) == (0, 0)
+
+
+def test_the_champion_stays_published(retrained: Retrained, refused: Refused) -> None:
+    assert refused.report.champion == refused.model_version == "nnloop-v2"
+    assert refused.predictions == retrained.predictions

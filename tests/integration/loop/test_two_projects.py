@@ -15,9 +15,15 @@ from tests.integration.loop.stack import Answer, Loop, LoopProject
 
 @dataclass(frozen=True)
 class Two:
-    """``first`` is the run of the large project at the time the small one got a worker."""
+    """What was seen of a large and a small project.
+
+    ``first`` is the run of the large one at the time the small one got a worker; ``again`` what a
+    person was told who asked for another training of it, ``numbers`` the runs it had then.
+    """
 
     first: RunReport
+    again: Answer
+    numbers: list[int]
     cancelled: list[Answer]
     ended: list[RunReport]
     has_folder: list[bool]
@@ -42,6 +48,8 @@ def two(loop: Loop) -> Two:
     loop.wait_until(lambda: running in _folds(loop, small), 120, "a worker for the small run")
     first = loop.run(large, 1)
     assert first is not None
+    again = loop.nnloop("train", "Large")
+    numbers = [run.number for run in loop.report(large).runs]
     cancelled = [loop.nnloop("cancel", project.title) for project in (large, small)]
     ended = [loop.finished_run(project, 1) for project in (large, small)]
     folders = [loop.context.workspace(p.id).run_dir(1).exists() for p in (large, small)]
@@ -50,7 +58,7 @@ def two(loop: Loop) -> Two:
     following = loop.wait_until(lambda: loop.run(small, 2), 30, "the next run")
     control.cancel(loop.context, small.id)
     loop.finished_run(small, 2)
-    return Two(first, cancelled, ended, folders, following)
+    return Two(first, again, numbers, cancelled, ended, folders, following)
 
 
 def _folds(loop: Loop, project: LoopProject) -> list[FoldStatus]:
@@ -63,6 +71,12 @@ def _folds(loop: Loop, project: LoopProject) -> list[FoldStatus]:
 def test_the_second_project_does_not_wait_for_all_of_the_first(two: Two) -> None:
     assert len(two.first.folds) == 4
     assert FoldStatus.QUEUED in {fold.status for fold in two.first.folds}
+
+
+def test_a_project_has_one_run_at_a_time(two: Two) -> None:
+    assert two.again.status == 1
+    assert "No training was requested: Run 1 is training." in two.again.text
+    assert two.numbers == [1]
 
 
 def test_a_cancelled_run_ends_and_frees_its_folds(two: Two) -> None:

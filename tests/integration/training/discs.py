@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from training.cases import CaseFiles, write_case
 from training.workspace import Workspace
@@ -12,7 +13,7 @@ from training.workspace import Workspace
 CLASS_VALUES = ("disc", "square")
 
 
-def disc_image(seed: int, side: int = 96) -> tuple[np.ndarray, np.ndarray]:
+def disc_image(seed: int, side: int = 96) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     rng = np.random.default_rng(seed)
     labels = np.zeros((side, side), np.uint8)
     y, x = np.mgrid[:side, :side]

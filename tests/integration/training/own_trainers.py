@@ -86,6 +86,37 @@ class NoMemory(SmallMemory):
     error = RuntimeError
 
 
+class ScaledTrainer(SmallMemory):
+    """Mixed precision as on CUDA: a gradient scaler, and memory runs out after it has unscaled."""
+
+    def initialize(self) -> None:
+        super().initialize()
+        self.grad_scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=3)
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        if batch["data"].shape[0] > self.limit:
+            self.optimizer.zero_grad(set_to_none=True)
+            loss = self.loss(self.network(batch["data"]), batch["target"])
+            self.grad_scaler.scale(loss).backward()
+            self.grad_scaler.unscale_(self.optimizer)
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        result: dict[str, Any] = nnUNetTrainer.train_step(self, batch)
+        return result
+
+
+class DivergingTrainer(SmallMemory):
+    """Learns for an epoch, then loses its weights."""
+
+    limit = 4
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        result = super().train_step(batch)
+        if self.current_epoch == 1:
+            with torch.no_grad():
+                next(self.network.parameters()).fill_(float("nan"))
+        return result
+
+
 class ShortTrainer(nnUNetTrainer):  # type: ignore[misc]
     """nnU-Net's own trainer in everything but its length."""
 

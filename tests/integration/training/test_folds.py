@@ -129,8 +129,11 @@ def test_a_child_reports_its_own_failure_in_one_sentence(trained: Trained, tmp_p
     assert "Traceback" in (spec.fold_dir / "train.log").read_text()
 
 
-def test_the_child_dies_with_its_parent(trained: Trained, tmp_path: Path) -> None:
-    spec = FoldSpec(str(trained.workspace.root), 7, "4", 0, CLASS_VALUES, PRESET)
+@pytest.mark.parametrize("is_loading", [True, False])
+def test_the_child_dies_with_its_parent(trained: Trained, tmp_path: Path, is_loading: bool) -> None:
+    """Also when the parent dies while the child still loads its libraries, for seconds."""
+    run = "4" if is_loading else "6"
+    spec = FoldSpec(str(trained.workspace.root), 7, run, 0, CLASS_VALUES, PRESET)
     path = tmp_path / "spec.json"
     path.write_text(json.dumps(spec.to_json()))
     code = (
@@ -146,10 +149,13 @@ def test_the_child_dies_with_its_parent(trained: Trained, tmp_path: Path) -> Non
     while not record.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     child = psutil.Process(json.loads(record.read_text())["pid"])
-    # Long enough for the child to have asked the system to end it with its parent.
-    while not (spec.fold_dir / "plans.json").exists() and time.monotonic() < deadline:
+    # Its first file: it has asked the system to end it with its parent.
+    written = spec.fold_dir / "plans.json"
+    while not is_loading and not written.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
+    assert written.exists() is not is_loading
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
-    _, alive = psutil.wait_procs([child], timeout=5)
+    _, alive = psutil.wait_procs([child], timeout=30 if is_loading else 5)
     assert not alive
+    assert written.exists() is not is_loading

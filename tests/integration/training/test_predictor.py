@@ -112,4 +112,4 @@ def test_checkpoints_load_without_running_code_and_cached_versions_stay_warm(
     )
     assert checkpoint["trainer_name"] == "nnUNetTrainer"
     first, again = load_cached(trained.version_dir), load_cached(trained.version_dir)
-    assert first._model is again._model
+    assert first._tiled.networks is again._tiled.networks

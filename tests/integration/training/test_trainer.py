@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import time
 from pathlib import Path
 
@@ -101,7 +102,7 @@ def test_the_presets_own_trainer_takes_its_fields(workspace: Workspace) -> None:
     assert trainer.optimizer.param_groups[0]["lr"] == 0.5
     trainer.on_train_start()
     # A network that never saw a mirrored image is not asked about one.
-    assert not trainer.mirrors
+    assert trainer.mirror_axes == ()
 
 
 def test_a_resumed_trainer_with_stages_is_in_the_right_one(workspace: Workspace) -> None:
@@ -143,7 +144,7 @@ def test_out_of_memory_with_single_patches_is_told_in_a_sentence(
     with pytest.raises(RuntimeError, match="out of memory"):
         finished(spec)
     write_json(tmp_path / "spec.json", dataclasses.replace(spec, run="none2").to_json())
-    assert main([str(tmp_path / "spec.json")]) == 1
+    assert main([str(tmp_path / "spec.json"), str(os.getppid())]) == 1
     error = read_json(dataclasses.replace(spec, run="none2").fold_dir / "error.json")
     assert error["message"] == "Training of fold 0 on cpu failed: out of memory."
 

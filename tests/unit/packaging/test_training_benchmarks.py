@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from benchmarks import quality, warmstart
-from benchmarks.shared_data import write_project
-from converters.files import write_bytes
+from benchmarks.shared_data import Project, write_project
+from converters.files import read_json, write_bytes, write_json
 from training.cases import read_image
+from training.workspace import Workspace
 
 
 def test_dice_is_pooled_over_folds_and_counted_where_a_class_is_present() -> None:
@@ -36,6 +37,25 @@ def test_three_folds_on_two_workers_get_half_the_budget_each() -> None:
     clock.end(0)
     # The first fold was quick: what it left goes to the third.
     assert clock.start(2) == pytest.approx(600, abs=1)
+
+
+def test_nnunets_predictions_take_no_time_from_its_later_folds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    budgets: dict[int, float] = {}
+
+    def train_and_predict(command: list[str], **_: object) -> None:
+        spec = read_json(Path(command[-1]))
+        budgets[spec["fold"]] = spec["budget_s"]
+        now[0] += 10_000.0
+        write_json(Path(spec["out"]), {"steps": 1, "dice_per_case": {}, "dice_per_class": {}})
+
+    monkeypatch.setattr("benchmarks.quality.subprocess.run", train_and_predict)
+    monkeypatch.setattr("benchmarks.quality.time.monotonic", lambda: now[0])
+    project = Project(Workspace(tmp_path, 1), (), ("a",), 1, {})
+    quality.train_plain(project, (0, 1, 2), 600.0)
+    assert budgets == {0: 300.0, 1: 300.0, 2: 300.0}
 
 
 @pytest.mark.parametrize("arguments", [["--budget", "0"], ["--folds", "1"]])

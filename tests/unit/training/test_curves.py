@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -86,3 +87,11 @@ def test_pyplot_and_its_global_state_are_not_used(
     monkeypatch.setenv("MPLBACKEND", "tkagg")
     draw_curves({0: [epoch(1)]}, tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 1000
+
+
+@pytest.mark.filterwarnings("error")
+def test_long_class_names_leave_room_for_the_curves(tmp_path: Path) -> None:
+    name = "vessel wall, far side, behind the calcified plaque"
+    rows = [dataclasses.replace(epoch(k), case_dice={name: 0.5, "lumen": 0.6}) for k in (1, 2)]
+    draw_curves({0: rows}, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").exists()

@@ -16,7 +16,14 @@ def two_gpus() -> list[int]:
 
 @pytest.mark.parametrize(
     ("cores", "expected"),
-    [(1, Device("cpu", 1, 1)), (2, Device("cpu", 2, 1)), (64, Device("cpu", 2, 1))],
+    [
+        (1, Device("cpu", 1, 1)),
+        (2, Device("cpu", 2, 1)),
+        # one core is left to Label Studio, the web service and the prediction worker
+        (4, Device("cpu", 2, 1)),
+        (8, Device("cpu", 2, 3)),
+        (64, Device("cpu", 2, 8)),
+    ],
 )
 def test_without_a_gpu_two_folds_share_the_cpu(cores: int, expected: Device) -> None:
     assert list_devices({}, query=no_gpus, cores=cores) == (expected,)
@@ -30,9 +37,12 @@ def test_without_a_gpu_two_folds_share_the_cpu(cores: int, expected: Device) -> 
         ({"CUDA_VISIBLE_DEVICES": "1"}, (Device("cuda:0", 1, 8, 80_000),)),
         ({"CUDA_VISIBLE_DEVICES": "GPU-abc"}, (Device("cuda:0", 1, 8, 0),)),
         # hidden GPUs: the CPU
-        ({"CUDA_VISIBLE_DEVICES": ""}, (Device("cpu", 2, 1),)),
-        ({"CUDA_VISIBLE_DEVICES": "-1"}, (Device("cpu", 2, 1),)),
-        ({"NNLOOP_DEVICES": "cpu"}, (Device("cpu", 2, 1),)),
+        ({"CUDA_VISIBLE_DEVICES": ""}, (Device("cpu", 2, 3),)),
+        ({"CUDA_VISIBLE_DEVICES": "-1"}, (Device("cpu", 2, 3),)),
+        # the list ends at the first entry that is no GPU
+        ({"CUDA_VISIBLE_DEVICES": "1,-1,0"}, (Device("cuda:0", 1, 8, 80_000),)),
+        ({"CUDA_VISIBLE_DEVICES": "0,7,1"}, (Device("cuda:0", 1, 8, 24_000),)),
+        ({"NNLOOP_DEVICES": "cpu"}, (Device("cpu", 2, 3),)),
         ({"NNLOOP_DEVICES": "cuda:1"}, (Device("cuda:1", 1, 8, 80_000),)),
         (
             {"NNLOOP_DEVICES": "cuda:0, cpu"},

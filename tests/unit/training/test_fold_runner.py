@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import time
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from domain.errors import TrainingError
+from tests.unit.training import helper_child, quiet_child
 from training import fold_runner
 from training.fold_runner import run_fold
 from training.folds import EpochProgress, FoldSpec
@@ -41,8 +46,7 @@ def test_spec_round_trip(spec: FoldSpec) -> None:
 def test_a_child_without_result_is_a_failure(
     spec: FoldSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # `python -m json.tool SPEC` ends with code 0 and leaves no result.
-    play(monkeypatch, "json.tool")
+    play(monkeypatch, quiet_child.__name__)
     with pytest.raises(TrainingError, match="fold 0 ended with code 0 and no result"):
         run_fold(spec, lambda _: None, lambda: False, poll_s=0.02)
     assert '"project_id": 1' in (spec.fold_dir / "train.log").read_text()
@@ -52,7 +56,7 @@ def test_a_child_without_result_is_a_failure(
 def test_progress_is_told_in_order_without_half_lines(
     spec: FoldSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    play(monkeypatch, "json.tool")
+    play(monkeypatch, quiet_child.__name__)
     spec.fold_dir.mkdir(parents=True)
     lines = [json.dumps(ROW), '{"fold": 0, "ep', json.dumps({**ROW, "epoch": 2}), '{"half']
     (spec.fold_dir / "progress.jsonl").write_text("\n".join(lines))
@@ -68,21 +72,53 @@ def test_progress_is_told_in_order_without_half_lines(
     ("device", "visible", "expected"),
     [
         ("cpu", "0,1", ""),
-        ("cuda:1", "", "1"),
-        ("cuda:1", "4,6", "6"),
+        ("mps", None, ""),
+        ("cuda:1", None, "1"),
+        ("cuda:1", "4, 6", "6"),
         ("cuda:0", "GPU-a,GPU-b", "GPU-a"),
     ],
 )
 def test_the_child_sees_only_its_device(
-    tmp_path: Path,
+    spec: FoldSpec,
     monkeypatch: pytest.MonkeyPatch,
     device: str,
-    visible: str,
+    visible: str | None,
     expected: str,
 ) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    spec = FoldSpec(str(tmp_path), 1, "1", 0, ("a",), TINY, device=device, threads=3)
-    environment = fold_runner._environment(spec)
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    environment = fold_runner._environment(replace(spec, device=device, threads=3))
     assert environment["CUDA_VISIBLE_DEVICES"] == expected
-    assert environment["OMP_NUM_THREADS"] == "3"
+    # A CPU's threads compute; beside a GPU they are processes that make patches, a thread each.
+    assert environment["OMP_NUM_THREADS"] == ("3" if device == "cpu" else "1")
     assert environment["nnUNet_n_proc_DA"] == ("0" if device == "cpu" else "3")
+
+
+@pytest.mark.parametrize("visible", ["", "-1", "4,-1,6"])
+def test_a_hidden_gpu_is_not_used(
+    spec: FoldSpec, monkeypatch: pytest.MonkeyPatch, visible: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(TrainingError, match="no GPU cuda:1: CUDA_VISIBLE_DEVICES="):
+        run_fold(replace(spec, device="cuda:1"), lambda _: None, lambda: False)
+    assert not (spec.fold_dir / "process.json").exists()
+
+
+def test_a_stopped_child_leaves_no_process_behind(
+    spec: FoldSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play(monkeypatch, helper_child.__name__)
+    written = spec.fold_dir / "pids.json"
+    outcome = run_fold(spec, lambda _: None, written.exists, poll_s=0.02)
+    assert not outcome.finished
+    pids = json.loads(written.read_text())
+    assert pids["parent"] == os.getpid()
+    deadline = time.monotonic() + 5
+    while psutil.pid_exists(pids["helper"]) and time.monotonic() < deadline:
+        if psutil.Process(pids["helper"]).status() == psutil.STATUS_ZOMBIE:
+            break  # dead; whoever adopted it has not looked yet
+        time.sleep(0.02)
+    else:
+        assert not psutil.pid_exists(pids["helper"])

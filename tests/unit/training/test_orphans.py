@@ -55,6 +55,34 @@ def test_a_recycled_pid_is_never_killed(tmp_path: Path, sleeper: subprocess.Pope
     assert not path.exists()
 
 
+def test_the_processes_an_orphan_has_started_end_with_it(tmp_path: Path) -> None:
+    code = (
+        "import subprocess, sys, time;"
+        "helper = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
+        "print(helper.pid, flush=True); time.sleep(60)"
+    )
+    orphan = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert orphan.stdout is not None
+    helper = psutil.Process(int(orphan.stdout.readline()))
+    _record(tmp_path, **{**process_record(orphan.pid), "parent_started": 1.0})
+    assert sweep_orphans(tmp_path) == (orphan.pid,)
+    _, alive = psutil.wait_procs([helper], timeout=5)
+    assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    orphan.wait()
+    orphan.stdout.close()
+
+
+def test_a_record_of_another_machine_is_left_to_it(
+    tmp_path: Path, sleeper: subprocess.Popen[bytes]
+) -> None:
+    """Several machines share the folder; a pid says nothing about another's processes."""
+    record = process_record(sleeper.pid)
+    path = _record(tmp_path, **{**record, "host": "another", "parent_started": 1.0})
+    assert sweep_orphans(tmp_path) == ()
+    assert sleeper.poll() is None
+    assert path.exists()
+
+
 def test_a_half_written_record_is_skipped(tmp_path: Path) -> None:
     path = _record(tmp_path)
     path.write_text("{")

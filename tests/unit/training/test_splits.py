@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import NotEnoughCasesError
-from training.splits import assign_folds, choose_folds, usable_folds
+from training.splits import (
+    FoldAssignment,
+    assign_folds,
+    choose_folds,
+    held_out_cases,
+    to_splits,
+    usable_folds,
+)
 
 group_sets = st.sets(st.text(min_size=1, max_size=8), max_size=40)
 
@@ -54,6 +61,24 @@ def test_fifty_random_steps(rng: random.Random, wanted: int) -> None:
         # one group only.
         assert len(held_out) >= min(2, n_groups)
         assert (chosen.n_folds == 1) == (n_groups == 1)
+        _check_splits(groups, chosen)
+
+
+def _check_splits(groups: dict[int, str], chosen: FoldAssignment) -> None:
+    """What nnU-Net reads, as ``prepare`` writes it: no group is on both sides of a fold."""
+    held = held_out_cases({f"case_{c}": chosen.folds[group] for c, group in groups.items()})
+    everything = {f"case_{case}" for case in groups}
+    group_of = {f"case_{case}": group for case, group in groups.items()}
+    assert sorted(case for cases in held.values() for case in cases) == sorted(everything)
+    for fold, split in enumerate(to_splits(held)):
+        train, val = set(split["train"]), set(split["val"])
+        assert train
+        if chosen.n_folds == 1:
+            assert train == val == everything
+            continue
+        assert train | val == everything
+        assert val == set(held[fold])
+        assert not {group_of[case] for case in train} & {group_of[case] for case in val}
 
 
 @given(group_sets.filter(bool), st.integers(2, 6))

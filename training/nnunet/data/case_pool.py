@@ -57,7 +57,7 @@ class CasePool:
     def __init__(self, beat: Callable[[], None] = lambda: None) -> None:
         self._beat = beat
         self._executor: ProcessPoolExecutor | None = None
-        self._n_workers = 0
+        self._n_workers = self._n_affordable = 0
         self._is_usable = True
 
     def __enter__(self) -> CasePool:
@@ -91,7 +91,7 @@ class CasePool:
         while left:
             self._beat()
             if self._pays(len(left), spent / timed if timed else 0.0, item_bytes):
-                for position, result in self._map_in_pool(work, items, left, item_bytes):
+                for position, result in self._map_in_pool(work, items, left):
                     left.remove(position)
                     yield position, result
                 continue
@@ -107,7 +107,10 @@ class CasePool:
     def _pays(self, n_left: int, seconds_each: float, item_bytes: int) -> bool:
         if not self._is_usable or n_left < 2:
             return False
-        n_workers = self._n_workers or _affordable_workers(item_bytes)
+        if self._executor is None:
+            # Kept: the memory that is free is another at the next look.
+            self._n_affordable = _affordable_workers(item_bytes)
+        n_workers = self._n_workers or self._n_affordable
         saved_s = n_left * seconds_each * (1 - 1 / max(n_workers, 1))
         start_s = 0.0 if self._executor else 2 * START_S
         return n_workers > 1 and saved_s > start_s
@@ -117,10 +120,9 @@ class CasePool:
         work: Callable[[Item], Result],
         items: Sequence[Item],
         positions: Sequence[int],
-        item_bytes: int,
     ) -> Iterator[tuple[int, Result]]:
         """Ends early, with a warning, when a process of the pool was killed."""
-        executor = self._started(item_bytes)
+        executor = self._started()
         waiting = iter(tuple(positions))
         running: dict[Future[Result], int] = {}
         try:
@@ -144,9 +146,9 @@ class CasePool:
             self._is_usable = False
             self._stop()
 
-    def _started(self, item_bytes: int) -> ProcessPoolExecutor:
+    def _started(self) -> ProcessPoolExecutor:
         if self._executor is None:
-            self._n_workers = _affordable_workers(item_bytes)
+            self._n_workers = self._n_affordable
             self._executor = ProcessPoolExecutor(
                 self._n_workers,
                 mp_context=multiprocessing.get_context("spawn"),

@@ -27,6 +27,7 @@ from training.nnunet.data.preprocessing import (
     resampled_hw,
 )
 from training.presets import Preset
+from training.splits import held_out_cases, to_splits
 from training.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ def prepare(
         raise NotEnoughCasesError(
             "Training needs at least 1 labelled image, got 0.", remedy="Label images."
         )
-    held_out = _held_out(cases, folds)
+    held_out = held_out_cases({case.case_id: folds[case.case_id] for case in cases})
     dataset = dataset_json(class_values, n_channels, len(cases), channels)
     index, reason = DatasetIndex.load(workspace, _key(workspace, class_values, dataset, preset))
     removed = index.keep_only(workspace, {case.case_id for case in cases})
@@ -145,7 +146,7 @@ def prepare(
             _preprocess(workspace, stale, plans, dataset, index, pool)
         finally:
             index.save(workspace)
-    _write_splits(workspace, held_out)
+    update_json(workspace.preprocessed_dataset / "splits_final.json", to_splits(held_out))
     return PreparedDataset(
         n_cases=len(cases),
         preprocessed=tuple(case.case_id for case in stale),
@@ -219,30 +220,6 @@ def _preprocess(
         index.cases[case.case_id] = replace(
             index.cases[case.case_id], content_hash=case.content_hash
         )
-
-
-def _held_out(cases: Sequence[CaseFiles], folds: Mapping[str, int]) -> dict[int, tuple[str, ...]]:
-    n_folds = max(folds[case.case_id] for case in cases) + 1
-    held = {
-        k: tuple(sorted(case.case_id for case in cases if folds[case.case_id] == k))
-        for k in range(n_folds)
-    }
-    if n_folds > 1 and sum(1 for case_ids in held.values() if case_ids) < 2:
-        raise NotEnoughCasesError(
-            f"All {len(cases)} labelled images are in fold {n_folds - 1}, so nothing is left to "
-            "train on.",
-            remedy="Put some into other folds, or all into fold 0 to hold nothing out.",
-        )
-    return held
-
-
-def _write_splits(workspace: Workspace, held_out: Mapping[int, tuple[str, ...]]) -> None:
-    everything = {case_id for held in held_out.values() for case_id in held}
-    splits = [
-        {"train": sorted(everything - set(held_out[k]) or everything), "val": list(held_out[k])}
-        for k in sorted(held_out)
-    ]
-    update_json(workspace.preprocessed_dataset / "splits_final.json", splits)
 
 
 def _listing(cases: Sequence[CaseFiles]) -> dict[str, Any]:

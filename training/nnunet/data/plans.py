@@ -40,6 +40,16 @@ _FOREGROUND_SAMPLES = 10_000_000
 _RESOLUTION_CASES = 40
 """Label maps looked at to choose the working size: 0.1 s and reading them at 600 x 600 pixels."""
 
+_PER_IMAGE = frozenset(
+    {
+        "ZScoreNormalization",
+        "NoNormalization",
+        "RescaleTo01Normalization",
+        "RGBTo01Normalization",
+    }
+)
+"""nnU-Net's normalisations that take nothing from the plans."""
+
 _FAST_EXPORT = {
     # nnU-Net's torch resampling; the skimage one takes 8 times longer on a 660 x 460 image.
     "resampling_fn_probabilities": "resample_torch_fornnunet",
@@ -126,8 +136,9 @@ def make_plans(
 def preprocessing_key(plans: dict[str, Any]) -> str:
     """SHA-256 (hex) over what the preprocessed arrays depend on of the plans.
 
-    ``patch_size`` decides how they are cut into chunks on disk. Intensity statistics are left out:
-    no channel name of ``dataset_json`` leads to a normalisation that takes them from the plans.
+    ``patch_size`` decides how they are cut into chunks on disk. Intensity statistics of the set
+    count where a normalisation uses them: no channel name of ``dataset_json`` leads to one, but
+    named plans or a user's planner may.
     """
     configuration = plans["configurations"][CONFIGURATION]
     names = (
@@ -142,6 +153,8 @@ def preprocessing_key(plans: dict[str, Any]) -> str:
         "resampling_fn_seg_kwargs",
     )
     values = {name: configuration.get(name) for name in names}
+    if not _PER_IMAGE.issuperset(configuration["normalization_schemes"]):
+        values["intensities"] = plans["foreground_intensity_properties_per_channel"]
     return content_hash([values, plans["transpose_forward"], plans["image_reader_writer"]])
 
 

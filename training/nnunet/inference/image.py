@@ -11,8 +11,10 @@ import torch
 from acvl_utils.cropping_and_padding.padding import pad_nd_image
 from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
 from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
+from nnunetv2.preprocessing.resampling.resample_torch import resample_torch_fornnunet
 from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from torch.nn import functional
 
 from domain.errors import PredictionError, TrainingError
 from domain.prediction import FoldProbabilities
@@ -125,14 +127,9 @@ class ImagePreparation:
         rows, columns = image.crop
         crop_hw = (rows.stop - rows.start, columns.stop - columns.start)
         if inner.shape[2:] != crop_hw:
-            # Channel by channel: folds and classes may share a call.
-            resampled = self._configuration.resampling_fn_probabilities(
-                torch.from_numpy(inner.reshape(n_folds * n_classes, 1, *inner.shape[2:])),
-                (1, *crop_hw),
-                self._spacings[1],
-                self._spacings[0],
-            )
-            inner = np.asarray(resampled, np.float32).reshape(n_folds, n_classes, *crop_hw)
+            # Folds and classes may share a call: every map is resampled by itself.
+            maps = torch.from_numpy(inner.reshape(n_folds * n_classes, *inner.shape[2:]))
+            inner = self._resampled_maps(maps, crop_hw).reshape(n_folds, n_classes, *crop_hw)
         probabilities: FoldProbabilities = torch.softmax(torch.from_numpy(inner), dim=1).numpy()
         height, width = image.size_hw[::-1] if self._is_transposed else image.size_hw
         if crop_hw != (height, width):
@@ -154,6 +151,19 @@ class ImagePreparation:
         if tuple(shape[1:]) == data.shape[1:]:
             return data
         resampled = self._configuration.resampling_fn_data(data[:, None], shape, before, after)
+        return np.asarray(resampled, np.float32)[:, 0]
+
+    def _resampled_maps(
+        self, maps: torch.Tensor, size_hw: tuple[int, int]
+    ) -> npt.NDArray[np.float32]:
+        resample = self._configuration.resampling_fn_probabilities
+        if _is_linear(resample):
+            # What it comes to; it sets the number of threads of the whole process at each call.
+            found: npt.NDArray[np.float32] = functional.interpolate(
+                maps[None], size_hw, mode="bilinear"
+            )[0].numpy()
+            return found
+        resampled = resample(maps[:, None], (1, *size_hw), self._spacings[1], self._spacings[0])
         return np.asarray(resampled, np.float32)[:, 0]
 
     def _by_nnunet(self, channels: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float32], Slices]:
@@ -180,6 +190,18 @@ class ImagePreparation:
             )
             for channel, scheme in enumerate(schemes)
         ]
+
+
+def _is_linear(resample: Any) -> bool:
+    """Whether nnU-Net's resampling of a stack of maps is bilinear in each of them."""
+    is_torch = getattr(resample, "func", None) is resample_torch_fornnunet
+    keywords = getattr(resample, "keywords", {})
+    return (
+        is_torch
+        and keywords.get("force_separate_z") is False
+        and not keywords.get("is_seg")
+        and keywords.get("mode", "linear") == "linear"
+    )
 
 
 def _content(channels: npt.NDArray[Any]) -> Slices | None:

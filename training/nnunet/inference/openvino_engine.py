@@ -12,9 +12,28 @@ import numpy as np
 import numpy.typing as npt
 import openvino
 import torch
+from openvino.frontend import (
+    FrontEndManager,
+    GeneralFailure,
+    InitializationFailure,
+    NotImplementedFailure,
+    OpConversionFailure,
+    OpValidationFailure,
+)
+from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
 from training.nnunet.inference.engine import FoldLogits, Pending
+from training.nnunet.inference.merged_upsampling import merge_upsampling
 from training.nnunet.inference.tiling import Tiling
+
+_FAILURES = (
+    GeneralFailure,
+    InitializationFailure,
+    NotImplementedFailure,
+    OpConversionFailure,
+    OpValidationFailure,
+)
+"""The frontend's, which are no RuntimeErrors as the rest of OpenVINO's are."""
 
 _SPLIT_BYTES = 256 * 2**20
 """Mirrorings run side by side while their sums take no more than this."""
@@ -144,8 +163,21 @@ def _convert(network: torch.nn.Module, shape: tuple[int, ...]) -> Any:
     example = torch.zeros(shape)
     with torch.no_grad():
         # check_trace runs the network three times more; the engine is compared with torch anyway.
-        traced = torch.jit.trace(network, example, check_trace=False)
-    return openvino.convert_model(traced, example_input=example, input=[shape])
+        merged = merge_upsampling(network, example)
+        traced = torch.jit.trace(merged, example, check_trace=False)
+    # Not convert_model: that reports each use to its makers over the network, and while it works
+    # (for good, if it fails) the process logs errors only.
+    try:
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        decoder = TorchScriptPythonDecoder(traced, example_input=example)
+        model = frontend.convert(frontend.load(decoder))  # reads from the decoder while it lives
+        model.reshape(list(shape))
+    except _FAILURES as error:
+        # The first lines say where in OpenVINO's source; what is missing comes last.
+        lines = str(error).split("\n")
+        reason = next((line for line in lines if "No conversion rule" in line), lines[0])
+        raise RuntimeError(reason.strip("- ")) from error
+    return model
 
 
 def _options(threads: int) -> dict[str, Any]:

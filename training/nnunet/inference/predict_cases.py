@@ -6,9 +6,7 @@ code 1 when the version can't be loaded; ERROR.json says why in one sentence.
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
@@ -16,31 +14,19 @@ from typing import TextIO
 import numpy as np
 import numpy.typing as npt
 
-from converters.files import read_json, write_json
 from converters.images import write_png
 from domain.errors import NnloopError
 from training.case_predictions import CaseToPredict, PredictionSpec
 from training.cases import read_case_image
+from training.nnunet.inference.child import answer, write_outcome
 from training.nnunet.inference.postprocessing import postprocessed
 from training.nnunet.inference.predictor import FoldPredictor
 from training.postprocessing import KeepLargest, read_postprocessing
 
-PARENT_GONE = 3
-
 
 def main(argv: list[str]) -> int:
     """Predicts the cases of the JSON file ``argv[0]``; errors go to ``argv[1]``."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    # What libraries print must not be taken for a case: only this handle reaches the parent.
-    lines = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    spec = PredictionSpec.from_json(read_json(Path(argv[0])))
-    try:
-        predict(spec, lines)
-    except NnloopError as error:
-        write_json(Path(argv[1]), {"message": str(error), "remedy": error.remedy})
-        return 1
-    return 0
+    return answer(argv, lambda spec, lines: predict(PredictionSpec.from_json(spec), lines))
 
 
 def predict(spec: PredictionSpec, lines: TextIO) -> None:
@@ -60,11 +46,10 @@ def predict(spec: PredictionSpec, lines: TextIO) -> None:
         try:
             classes = _classes(predictor, case, steps)
         except NnloopError as error:
-            message = f"{error} {error.remedy}".strip().replace("\n", " ").replace("\t", " ")
-            lines.write(f"{case.case_id}\t{message}\n")
+            write_outcome(lines, case.case_id, error)
             continue
         write_png(out / f"{case.case_id}.png", integers[classes])
-        lines.write(f"{case.case_id}\n")
+        write_outcome(lines, case.case_id)
 
 
 def _classes(
@@ -78,14 +63,6 @@ def _classes(
         probabilities = predictor.predict(image).mean(axis=0)
     classes: npt.NDArray[np.intp] = postprocessed(probabilities, steps).argmax(axis=0)
     return classes
-
-
-def _end_with_parent() -> None:
-    # Ends when the parent closes its end, also by being killed. Not sys.stdin: its lock, held here
-    # for ever, would abort the interpreter when it shuts down.
-    while os.read(0, 1):
-        pass
-    os._exit(PARENT_GONE)
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ import torch
 from domain.errors import PredictionError
 from domain.prediction import FoldProbabilities
 from training.nnunet.inference.model import EngineName, Model
+from training.nnunet.inference.networks import Networks, TiledNetworks
 from training.nnunet.inference.stream import predict_stream
 from training.nnunet.inference.tiling import Tiling
 from training.nnunet.inference.warm import WarmModels
-from training.versions import read_version
 
 MAX_CACHED = 2
 """Versions kept warm: champion and challenger."""
@@ -28,11 +28,11 @@ OpenVINO's networks are compared with torch's."""
 
 T = TypeVar("T")
 
-_warm: WarmModels[Model] = WarmModels(MAX_CACHED, DEFAULT_CACHE_BYTES)
+_warm: WarmModels[Networks] = WarmModels(MAX_CACHED, DEFAULT_CACHE_BYTES)
 
 
 class FoldPredictor:
-    """One network per fold, kept in memory. Not thread-safe."""
+    """One network per fold, of an ensemble those of all members, in memory. Not thread-safe."""
 
     def __init__(
         self,
@@ -41,18 +41,26 @@ class FoldPredictor:
         dataset: dict[str, Any],
         *,
         device: str = "cpu",
-        mirroring: bool = False,
+        mirror_axes: Sequence[int] = (),
         tile_step: float = 0.5,
     ) -> None:
-        """Takes networks that are on ``device`` already and runs them in torch."""
-        model = Model.of_networks(networks, plans, dataset, device=device, engine="torch")
-        self._use(model, mirroring=mirroring, tile_step=tile_step)
+        """Takes networks that are on ``device`` already and runs them in torch.
 
-    def _use(self, model: Model, *, mirroring: bool, tile_step: float) -> None:
-        self._model = model
-        axes = model.mirror_axes if mirroring else ()
-        self._tiling = Tiling(model.patch_hw, tile_step, axes)
-        self.n_channels = model.preparation.n_channels
+        Args:
+            networks: Fold -> network.
+            plans: plans.json.
+            dataset: dataset.json.
+            device: torch's name of the networks' device.
+            mirror_axes: Average over images mirrored along these axes, 0 = rows, 1 = columns.
+            tile_step: Sliding-window step as a fraction of the patch, in (0, 1].
+        """
+        model = Model.of_networks(networks, plans, dataset, device=device, engine="torch")
+        tiling = Tiling(model.patch_hw, tile_step, tuple(mirror_axes))
+        self._use(TiledNetworks(Networks((model,)), (tiling,)))
+
+    def _use(self, networks: TiledNetworks) -> None:
+        self._tiled = networks
+        self.n_channels = networks.networks.models[0].preparation.n_channels
 
     @classmethod
     def load(
@@ -72,40 +80,38 @@ class FoldPredictor:
             folds: Which folds; None: all of them.
             device: ``cpu``, ``cuda:<i>`` or ``mps``.
             mirroring: Average over mirrored images (4 times the work), along the axes the version
-                was trained mirrored along; None: as the preset says.
-            tile_step: Sliding-window step as a fraction of the patch, in (0, 1]; None: as the
-                preset says.
+                was trained mirrored along; None: as the preset says, of an ensemble each member's.
+            tile_step: Sliding-window step as a fraction of the patch, in (0, 1]; None: likewise.
             engine: What runs the networks on a CPU.
 
         Raises:
             PredictionError: A file is missing or broken, a fold is not in the version, or the
                 version predicts something that nnloop does not read.
         """
-        model = Model.load(version_dir, folds=folds, device=device, engine=engine)
-        return cls._of(model, version_dir, mirroring, tile_step)
+        networks = Networks.load(version_dir, folds=folds, device=device, engine=engine)
+        return cls._of(networks, mirroring, tile_step)
 
     @classmethod
     def _of(
-        cls, model: Model, version_dir: Path, mirroring: bool | None, tile_step: float | None
+        cls, networks: Networks, mirroring: bool | None, tile_step: float | None
     ) -> FoldPredictor:
-        preset = read_version(version_dir).preset
         predictor = cls.__new__(cls)
-        predictor._use(
-            model,
-            mirroring=preset.mirror_predict if mirroring is None else mirroring,
-            tile_step=preset.tile_step if tile_step is None else tile_step,
-        )
+        predictor._use(TiledNetworks.of(networks, mirroring=mirroring, tile_step=tile_step))
         return predictor
 
     @property
     def folds(self) -> tuple[int, ...]:
-        """Fold numbers in the order of ``predict``'s first axis."""
-        return self._model.folds
+        """Folds that ``predict_single_fold`` takes; also the order of ``predict``'s first axis.
+
+        That of an ensemble has the folds of all its members, one member after the other.
+        """
+        return self._tiled.networks.folds
 
     @property
     def engine(self) -> str:
-        """What runs the networks now: ``torch`` or ``openvino``."""
-        return self._model.engine.name
+        """What runs the networks now: ``torch`` or ``openvino``, of an ensemble maybe both."""
+        names = dict.fromkeys(model.engine.name for model in self._tiled.networks.models)
+        return ", ".join(names)
 
     def predict(self, image: npt.NDArray[Any]) -> FoldProbabilities:
         """Class probabilities of every fold; their mean over folds costs nothing more.
@@ -116,22 +122,25 @@ class FoldPredictor:
 
         Returns:
             (fold, class, height, width) float32 softmax in [0, 1] at the image's size; class 0 is
-            background. The mean over folds is the mean of probabilities, not of logits.
+            background. The mean over folds is the mean of probabilities, not of logits. Of an
+            ensemble: the maps of all members, of which each member counts alike in the mean.
 
         Raises:
             PredictionError: The array is no such image.
         """
-        return self._predict(image, self.folds)
+        return self._tiled.start([self._tiled.prepare(image)])(0)
 
     def predict_single_fold(self, image: npt.NDArray[Any], fold: int) -> npt.NDArray[np.float32]:
-        """One fold's probabilities (class, height, width), for cases that fold held out."""
+        """One fold's probabilities (class, height, width), for cases that fold held out.
+
+        A fold of an ensemble is the mean over the members, each by its own fold.
+        """
         if fold not in self.folds:
             raise PredictionError(
                 f"Fold {fold} is not loaded; loaded are {list(self.folds)}.",
                 remedy="Ask for folds the version has.",
             )
-        single: npt.NDArray[np.float32] = self._predict(image, (fold,))[0]
-        return single
+        return self._tiled.held_out(self._tiled.prepare(image), fold)
 
     def predict_stream(
         self, items: Iterable[T], load: Callable[[T], npt.NDArray[Any]]
@@ -148,13 +157,7 @@ class FoldPredictor:
             Each item in order with its probabilities as of ``predict``. The future is done; its
             ``result()`` raises what ``load`` raised, or PredictionError for what is no image.
         """
-        return predict_stream(self._model, self._tiling, items, load)
-
-    def _predict(self, image: npt.NDArray[Any], folds: Sequence[int]) -> FoldProbabilities:
-        preparation = self._model.preparation
-        prepared = preparation.prepare(image)
-        pending = self._model.engine.start(prepared.pixels[None], folds, self._tiling)
-        return preparation.probabilities(pending()[:, 0], prepared)
+        return predict_stream(self._tiled, items, load)
 
 
 def load_cached(
@@ -172,8 +175,8 @@ def load_cached(
     never change. Other mirroring or another tile step share the networks.
     """
     _warm.max_bytes = max_bytes
-    model = _warm.get(
+    networks = _warm.get(
         (version_dir, device, engine),
-        lambda: Model.load(version_dir, folds=None, device=device, engine=engine),
+        lambda: Networks.load(version_dir, folds=None, device=device, engine=engine),
     )
-    return FoldPredictor._of(model, version_dir, mirroring, tile_step)
+    return FoldPredictor._of(networks, mirroring, tile_step)

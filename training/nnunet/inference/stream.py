@@ -9,14 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-import numpy as np
 import numpy.typing as npt
 
 from domain.prediction import FoldProbabilities
-from training.nnunet.inference.engine import Pending
-from training.nnunet.inference.image import PreparedImage
-from training.nnunet.inference.model import Model
-from training.nnunet.inference.tiling import Tiling
+from training.nnunet.inference.networks import Finish, Prepared, TiledNetworks
 
 _AHEAD = 3
 """Images loaded before the networks need them, besides those that share a call."""
@@ -30,32 +26,36 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class _Loading(Generic[T]):
     item: T
-    image: Future[PreparedImage]
+    image: Future[Prepared]
 
     @property
     def failed(self) -> bool:
         """Waits until it is loaded."""
         return self.image.exception() is not None
 
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Of the loaded image, as each model wants it."""
+        return tuple(one.pixels.shape for one in self.image.result())
+
 
 @dataclass(frozen=True, slots=True)
 class _Running(Generic[T]):
-    """Images of one size; ``pending`` is None for a single one that could not be loaded."""
+    """Images of one size; ``finish`` is None for a single one that could not be loaded."""
 
     images: tuple[_Loading[T], ...]
-    pending: Pending | None
+    finish: Finish | None
 
 
 def predict_stream(
-    model: Model,
-    tiling: Tiling,
+    networks: TiledNetworks,
     items: Iterable[T],
     load: Callable[[T], npt.NDArray[Any]],
 ) -> Generator[tuple[T, Future[FoldProbabilities]], None, None]:
     """See ``FoldPredictor.predict_stream``."""
 
-    def prepare(item: T) -> PreparedImage:
-        return model.preparation.prepare(load(item))
+    def prepare(item: T) -> Prepared:
+        return networks.prepare(load(item))
 
     source = iter(items)
     loading: deque[_Loading[T]] = deque()
@@ -63,46 +63,43 @@ def predict_stream(
     loader = ThreadPoolExecutor(1, thread_name_prefix="load images")
     try:
         while True:
-            wanted = _AHEAD + model.engine.batch_images - len(loading)
+            wanted = _AHEAD + networks.batch_images - len(loading)
             for item in itertools.islice(source, max(0, wanted)):
                 loading.append(_Loading(item, loader.submit(prepare, item)))
             is_next_ready = bool(loading) and (not running or loading[0].image.done())
             if is_next_ready and len(running) < _RUNNING:
-                running.append(_start(model, tiling, loading))
+                running.append(_start(networks, loading))
             elif running:
-                yield from _finished(model, running.popleft())
+                yield from _finished(running.popleft())
             else:
                 return
     finally:
         loader.shutdown(wait=False, cancel_futures=True)
 
 
-def _start(model: Model, tiling: Tiling, loading: deque[_Loading[T]]) -> _Running[T]:
+def _start(networks: TiledNetworks, loading: deque[_Loading[T]]) -> _Running[T]:
     """Takes the first images of one size that are loaded, and starts the networks on them."""
     group = [loading.popleft()]
     if group[0].failed:
         return _Running(tuple(group), None)
-    shape = group[0].image.result().pixels.shape
+    shapes = group[0].shapes
     while (
         loading
-        and len(group) < model.engine.batch_images
+        and len(group) < networks.batch_images
         and loading[0].image.done()
         and not loading[0].failed
-        and loading[0].image.result().pixels.shape == shape
+        and loading[0].shapes == shapes
     ):
         group.append(loading.popleft())
-    pixels = np.stack([one.image.result().pixels for one in group])
-    return _Running(tuple(group), model.engine.start(pixels, model.folds, tiling))
+    return _Running(tuple(group), networks.start([one.image.result() for one in group]))
 
 
-def _finished(model: Model, running: _Running[T]) -> Iterator[tuple[T, Future[FoldProbabilities]]]:
-    logits = running.pending() if running.pending is not None else None
+def _finished(running: _Running[T]) -> Iterator[tuple[T, Future[FoldProbabilities]]]:
     for i, one in enumerate(running.images):
         future: Future[FoldProbabilities] = Future()
         error = one.image.exception()
-        if error is not None or logits is None:
+        if error is not None or running.finish is None:
             future.set_exception(error)
         else:
-            image = one.image.result()
-            future.set_result(model.preparation.probabilities(logits[:, i], image))
+            future.set_result(running.finish(i))
         yield one.item, future

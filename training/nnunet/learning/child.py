@@ -1,4 +1,6 @@
-"""``python -m training.nnunet.learning.child SPEC.json``: trains one fold, and nothing else.
+"""``python -m training.nnunet.learning.child SPEC.json PARENT``: trains one fold, nothing else.
+
+PARENT is the process id of the one that started it, with which it ends.
 
 Exit codes: 0 done (result.json is there), 1 failed (error.json says why in one sentence, the
 traceback is in the log), 3 the parent is gone.
@@ -21,16 +23,18 @@ from training.curves import CurvesWriter
 from training.disk import check_free, checkpoint_bytes
 from training.evaluation import mean_over_cases
 from training.folds import ERROR, LATEST, PROGRESS, RESULT, VALIDATION, FoldSpec
+from training.nnunet.checkpoint import remove_unfinished
 from training.nnunet.learning.trainer import LoopTrainer, make_trainer
 from training.nnunet.memory import is_out_of_memory
-from training.parent import end_with_parent
+from training.parent import end_forks_with_this, end_with_parent
 
 
 def main(argv: list[str]) -> int:
-    """Runs the fold described by the JSON file ``argv[0]``."""
+    """Runs the fold described by the JSON file ``argv[0]``, for the process ``argv[1]``."""
     # Imports take seconds: the budget counts from the start of the process.
     started = time.monotonic() - (time.time() - psutil.Process().create_time())
-    end_with_parent()
+    end_with_parent(int(argv[1]))
+    end_forks_with_this()
     spec = FoldSpec.from_json(read_json(Path(argv[0])))
     try:
         train_fold(spec, started=started)
@@ -53,9 +57,10 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
         started: When the process started, on the monotonic clock; the budget counts from it.
 
     Raises:
-        TrainingError: The disk has no room for its checkpoints.
+        DiskFullError: The disk has no room for its checkpoints.
+        TrainingError: The preset's trainer can't be found, or the weights are no numbers any more.
     """
-    torch.set_num_threads(spec.threads)
+    _set_up_torch(spec)
     folder, dataset_folder = spec.fold_dir, spec.workspace.preprocessed_dataset
     # Copied into the fold: the dataset may be prepared anew while a version still needs these.
     for name in ("plans.json", "dataset.json"):
@@ -64,6 +69,7 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
     plans, dataset = read_json(folder / "plans.json"), read_json(folder / "dataset.json")
     trainer = make_trainer(spec, plans, dataset, started=started)
     trainer.initialize()
+    remove_unfinished(folder)
     check_free(folder, _checkpoint_bytes(trainer))
     _mend_progress(folder / PROGRESS)
     curves = CurvesWriter(folder, spec.fold)
@@ -79,7 +85,7 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
         dice = trainer.held_out.dice(
             network,
             trainer.held_out.case_ids,
-            mirroring=trainer.mirrors,
+            mirror_axes=trainer.mirror_axes,
             out=label_maps,
         )
     write_json(
@@ -98,6 +104,14 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
         },
     )
     (folder / LATEST).unlink(missing_ok=True)
+
+
+def _set_up_torch(spec: FoldSpec) -> None:
+    # As nnU-Net's own command: a GPU leaves torch's threads nothing to do, and processes forked
+    # beside them may stand still for ever; cuDNN looks for the fastest of its algorithms.
+    is_cpu = spec.device == "cpu"
+    torch.set_num_threads(spec.threads if is_cpu else 1)
+    torch.backends.cudnn.benchmark = not is_cpu
 
 
 def _checkpoint_bytes(trainer: LoopTrainer) -> int:
@@ -132,6 +146,6 @@ def _is_disk_full(error: Exception) -> bool:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        raise TrainingError("Usage: python -m training.nnunet.learning.child SPEC.json")
+    if len(sys.argv) != 3:
+        raise TrainingError("Usage: python -m training.nnunet.learning.child SPEC.json PARENT")
     sys.exit(main(sys.argv[1:]))

@@ -55,7 +55,7 @@ class HeldOutCases:
         network: torch.nn.Module,
         case_ids: Sequence[str],
         *,
-        mirroring: bool,
+        mirror_axes: Sequence[int],
         out: Path | None = None,
     ) -> dict[str, dict[str, float]]:
         """Case id -> class -> Dice in [0, 1] of the full-size image.
@@ -63,10 +63,10 @@ class HeldOutCases:
         Args:
             network: With deep supervision off; it is put into evaluation mode.
             case_ids: Held-out cases.
-            mirroring: Average over mirrored images.
+            mirror_axes: Average over images mirrored along these axes, 0 = rows, 1 = columns.
             out: Folder (it exists) for the label maps, CASE_ID.png each; None: they are not kept.
         """
-        predictor = self._predictor(network, mirroring)
+        predictor = self._predictor(network, mirror_axes)
         workspace, dice = self._spec.workspace, {}
         for case_id in case_ids:
             probabilities = predictor.predict_single_fold(
@@ -85,14 +85,14 @@ class HeldOutCases:
         Not mirrored: a quarter of the time, so that it can be measured four times as often.
         """
         started = time.monotonic()
-        dice = mean_over_cases(self.dice(network, self.sample, mirroring=False))
+        dice = mean_over_cases(self.dice(network, self.sample, mirror_axes=()))
         return dice, time.monotonic() - started
 
-    def seconds_per_case(self, network: torch.nn.Module, *, mirroring: bool) -> float:
+    def seconds_per_case(self, network: torch.nn.Module, *, mirror_axes: Sequence[int]) -> float:
         """Mean time to predict a case, timed on a few of ``sample``; 0 when there is none."""
         if not self.case_ids:
             return 0.0
-        predictor, fold = self._predictor(network, mirroring), self._spec.fold
+        predictor, fold = self._predictor(network, mirror_axes), self._spec.fold
         images = [read_case_image(self._spec.workspace, k) for k in self.sample[:_TIMED_CASES]]
         # The first call warms up (allocations, kernels).
         predictor.predict_single_fold(images[0], fold)
@@ -104,12 +104,12 @@ class HeldOutCases:
                 break
         return (time.monotonic() - started) / timed
 
-    def _predictor(self, network: torch.nn.Module, mirroring: bool) -> FoldPredictor:
+    def _predictor(self, network: torch.nn.Module, mirror_axes: Sequence[int]) -> FoldPredictor:
         return FoldPredictor(
             {self._spec.fold: network},
             self._plans,
             self._dataset,
             device=self._device,
-            mirroring=mirroring,
+            mirror_axes=mirror_axes,
             tile_step=self._spec.preset.tile_step,
         )

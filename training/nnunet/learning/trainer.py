@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.helpers import empty_cache
 
+from domain.errors import TrainingError
 from training.epoch_plan import EpochPlan
 from training.folds import FINAL, LATEST, PROGRESS, EpochProgress, FoldSpec
 from training.nnunet.checkpoint import only_weights, plain, read_checkpoint, write_checkpoint
@@ -24,13 +24,13 @@ from training.nnunet.classes import trainer_class
 from training.nnunet.data.plans import CONFIGURATION
 from training.nnunet.environment import nnunet_roots
 from training.nnunet.learning.held_out import HeldOutCases
+from training.nnunet.learning.randomness import seed_everything
 from training.nnunet.learning.schedule import stretch
 from training.nnunet.learning.warm_start import scale_rate, shrink_and_perturb
 from training.nnunet.memory import is_out_of_memory
 
 _MEASURED_STEPS = 4
 """Optimiser steps timed before epochs are planned; the first is left out (allocations)."""
-
 
 _END_S = 1.0
 """Between the last epoch and the result, beside the prediction: last checkpoint, curves."""
@@ -86,10 +86,11 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
         return network
 
     @property
-    def mirrors(self) -> bool:
-        """Whether predictions are averaged over mirrored images."""
+    def mirror_axes(self) -> tuple[int, ...]:
+        """Axes along which predictions are averaged over mirrored images."""
         # None: the network has never seen a mirrored image.
-        return self.spec.preset.mirror_predict and self.inference_allowed_mirroring_axes is not None
+        seen = self.inference_allowed_mirroring_axes or ()
+        return tuple(seen) if self.spec.preset.mirror_predict else ()
 
     def run_training(self) -> None:
         """nnU-Net's loop, reading the number of epochs anew each time.
@@ -111,7 +112,7 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
             self.dataloader_train, self.dataloader_val = self.get_dataloaders()
         self.set_deep_supervision_enabled(self.enable_deep_supervision)
         with self.evaluating() as network:
-            case_s = self.held_out.seconds_per_case(network, mirroring=self.mirrors)
+            case_s = self.held_out.seconds_per_case(network, mirror_axes=self.mirror_axes)
         self.plan.prediction_s = case_s * len(self.held_out.case_ids) + _END_S
         # Until it was measured; mirrored or not, at least what it will cost.
         self._sample_s = self._sample_s or case_s * len(self.held_out.sample)
@@ -127,7 +128,11 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
         )
 
     def on_epoch_end(self) -> None:
-        """Measures, plans again, reports the epoch, saves checkpoint_latest."""
+        """Measures, plans again, reports the epoch, saves checkpoint_latest.
+
+        Raises:
+            TrainingError: The weights are no numbers any more; checkpoint_latest stays as it was.
+        """
         log = self.logger
         log.log("epoch_end_timestamps", time.time(), self.current_epoch)
         started, ended, train_loss, val_loss, dice = (
@@ -161,6 +166,8 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
                 dice=progress.mean_case_dice,
             )
         )
+        if not np.isfinite(train_loss):
+            self._require_numbers(train_loss)
         eta_s = self.plan.eta_s(progress.epoch, self.num_epochs)
         self._report(replace(progress, epochs=self.num_epochs, eta_s=eta_s))
         self.save_checkpoint(str(self.spec.fold_dir / LATEST))
@@ -333,6 +340,17 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
             self.train_step(next(self.dataloader_train))
         return (time.monotonic() - started) / (_MEASURED_STEPS - 1)
 
+    def _require_numbers(self, train_loss: float) -> None:
+        """Raises when the weights are lost: nothing learns from there, however long it trains."""
+        if all(bool(torch.isfinite(weight).all()) for weight in self.plain_network.parameters()):
+            return  # a bad batch: its step was left out, as mixed precision does
+        raise TrainingError(
+            f"The weights of fold {self.spec.fold} were no numbers any more after epoch "
+            f"{self.current_epoch + 1} (train_loss {train_loss}).",
+            remedy="Train again: the fold goes on from the epoch before. If that does not help, "
+            "train from scratch, or with a lower learning rate.",
+        )
+
     def _set_epochs(self, epochs: int) -> None:
         stretch(self.lr_scheduler, self.num_epochs, epochs)
         self.num_epochs = epochs
@@ -380,10 +398,3 @@ def make_trainer(
     held_out = HeldOutCases(spec, plans, dataset, device=str(trainer.device))
     trainer.configure(spec, held_out, started=started)
     return trainer
-
-
-def seed_everything(seed: int) -> None:
-    """Seeds Python, numpy and torch."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)

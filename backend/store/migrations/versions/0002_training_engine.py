@@ -44,6 +44,7 @@ def upgrade() -> None:
             sa.Column("is_pinned", sa.Boolean(), nullable=False, server_default=sa.false())
         )
         version.add_column(sa.Column("pruned_at", sa.Float(), nullable=True))
+        version.add_column(sa.Column("manifest", sa.JSON(), nullable=True))
     with op.batch_alter_table("model_version") as version:
         version.alter_column("origin", server_default=None)
         version.alter_column("size_bytes", server_default=None)
@@ -62,7 +63,7 @@ def downgrade() -> None:
     )
     op.execute("DELETE FROM model_version WHERE run_id IS NULL")
     with op.batch_alter_table("model_version") as version:
-        for name in ("pruned_at", "is_pinned", "size_bytes", "origin"):
+        for name in ("manifest", "pruned_at", "is_pinned", "size_bytes", "origin"):
             version.drop_column(name)
         version.alter_column("run_id", existing_type=sa.Integer(), nullable=False)
     with op.batch_alter_table("fold_result") as fold:

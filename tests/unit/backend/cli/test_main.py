@@ -121,7 +121,8 @@ def test_an_error_is_a_sentence_and_a_remedy(call: Call) -> None:
     [
         (("up",), "LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY not set"),
         (("connect", "Carotid"), "LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY not set"),
-        (("train", "Carotid"), "nnloop is not running here"),
+        (("score", "Carotid"), "No version of project 1 serves yet"),
+        (("publish", "Carotid"), "No version of project 1 serves yet"),
         (("worker", "--role", "sweep"), "There is no worker role 'sweep'"),
         (("worker",), "NNLOOP_REDIS_URL is not set"),
         (("worker", "--device", "tpu"), "NNLOOP_WORKER_DEVICE"),
@@ -169,10 +170,16 @@ def test_settings_that_can_not_be_used_are_named(call: Call) -> None:
     assert "NNLOOP_PORT" in ended.err and "docs/settings.md" in ended.err
 
 
-def test_without_a_version_there_is_nothing_to_score_or_publish(call: Call) -> None:
-    for command in ("score", "publish"):
-        ended = call(command, "Carotid")
-        assert (ended.code, "No version serves yet" in ended.out) == (0, True)
+def test_a_training_asked_for_where_nothing_runs_waits(call: Call) -> None:
+    ended = call("train", "Carotid")
+    assert (ended.code, "it starts once nnloop runs" in ended.out) == (0, True)
+
+
+def test_a_scoring_asked_for_where_nothing_runs_is_refused(call: Call, app: FakeApp) -> None:
+    app.add_version()
+    app.add_tasks(1)
+    ended = call("score", "Carotid")
+    assert ended.code == 1 and "nnloop is not running here" in ended.err
 
 
 def test_the_addresses_of_a_running_stack_are_found(call: Call, app: FakeApp) -> None:

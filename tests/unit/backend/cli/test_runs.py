@@ -14,7 +14,7 @@ from backend.cli.main import app as program
 from backend.pipeline import trigger
 from backend.pipeline.context import AppContext
 from backend.store import projects
-from backend.store.models import FoldRow
+from backend.store.models import FoldRow, ProjectRow, RunRow
 from domain.errors import NnloopError, SettingsError, TrainingError
 from domain.status import FoldStatus, RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
@@ -187,3 +187,32 @@ def test_without_an_epoch_there_are_no_curves(app: FakeApp, tmp_path: Path) -> N
     error = _error("curves", "Carotid", "--out", str(tmp_path / "curves.png"))
     assert "Run 1 has no finished epoch to draw." in str(error)
     assert not (tmp_path / "curves.png").exists()
+
+
+def test_a_log_is_not_followed_beyond_the_end_of_its_run(
+    app: FakeApp, run_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(_seconds: float) -> None:
+        # Another fold failed: this one was stopped and stays queued for good.
+        with app.store.begin() as session:
+            session.query(FoldRow).filter_by(fold=1).one().status = FoldStatus.QUEUED
+            session.get_one(RunRow, run_id).status = RunStatus.FAILED
+
+    monkeypatch.setattr("backend.cli.training_log.time.sleep", end)
+    assert _output("log", "Carotid", "-n", "1", "--follow").splitlines() == ["fold 1 line 8"]
+
+
+def test_a_second_training_is_refused(app: FakeApp, run_id: int) -> None:
+    error = _error("train", "Carotid")
+    assert isinstance(error, TrainingError)
+    assert str(error) == "No training was requested: Run 3 is training."
+
+
+def test_texts_of_others_are_printed_as_they_are(app: FakeApp) -> None:
+    app.add_run(RunStatus.FAILED, 3, trigger="new is 'wall [mm]'", error="See [/data] or [red].")
+    with app.store.begin() as session:
+        session.get_one(ProjectRow, PROJECT).error = "No [answer]."
+        projects.report_problem(session, PROJECT, "prepare", "no_group", "By name:^([a-z]+)_ [/x]")
+    out = _output("status", "Carotid") + _output("runs", "Carotid")
+    for text in ("wall [mm]", "See [/data] or [red].", "No [answer].", "name:^([a-z]+)_ [/x]"):
+        assert text in out

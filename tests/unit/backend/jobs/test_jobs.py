@@ -8,6 +8,7 @@ import pytest
 
 from backend.jobs import loop, process, score
 from backend.queue import JobName
+from backend.store import projects
 from backend.store.models import ProjectRow, RunRow
 from domain.errors import LabelStudioError, PredictionError
 from domain.status import RunControl, RunStatus
@@ -137,3 +138,22 @@ def test_large_pools_are_scored_in_turn(app: FakeApp, monkeypatch: pytest.Monkey
         assert name == JobName.SCORE
         score.score(project_id, turn)
     assert scored == [PROJECT, other] * 3
+
+
+def test_a_scoring_without_a_run_that_fails_is_told_of(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> bool:
+        raise PredictionError("The checkpoint is gone.", remedy="Roll back.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(score, "score_chunk", fail)
+        for _ in range(2):
+            with pytest.raises(PredictionError):
+                score.score(PROJECT, 0)
+    with app.store.begin() as session:
+        (problem,) = projects.open_problems(session, PROJECT)
+    assert (problem.stage, problem.message) == ("score", "The checkpoint is gone. Roll back.")
+    score.score(PROJECT, 0)
+    with app.store.begin() as session:
+        assert projects.open_problems(session, PROJECT) == []

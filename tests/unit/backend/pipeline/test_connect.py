@@ -112,3 +112,11 @@ def test_a_project_without_polygons_is_refused(app: FakeApp, label_studio: FakeL
 def test_an_unknown_project_is_refused(app: FakeApp, label_studio: FakeLabelStudio) -> None:
     with pytest.raises(LabelStudioError, match="no project 'Veins'"):
         connect(app.context, "Veins", {})
+
+
+def test_a_setting_goes_back_to_its_default(app: FakeApp, label_studio: FakeLabelStudio) -> None:
+    connect(app.context, 5, {"gpu_memory_gb": 8.0, "n_folds": 4, "seed": 3})
+    settings = connect(app.context, 5, {"seed": 8}, reset=["gpu_memory_gb", "n_folds"]).settings
+    assert (settings.gpu_memory_gb, settings.n_folds, settings.seed) == (None, None, 8)
+    with pytest.raises(SettingsError, match="no project setting 'memory' to reset"):
+        connect(app.context, 5, {}, reset=["memory"])

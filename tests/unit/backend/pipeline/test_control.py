@@ -8,7 +8,8 @@ from backend.pipeline import control, trigger
 from backend.pipeline.request import request_training
 from backend.pipeline.status import project_report
 from backend.store import projects, runs
-from backend.store.models import FoldRow, InboxRow, ProblemRow, RunRow
+from backend.store.models import FoldRow, InboxRow, ProblemRow, RunRow, VersionRow
+from domain.errors import TrainingError
 from domain.status import FoldStatus, RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 
@@ -28,7 +29,8 @@ def test_a_paused_run_stays_the_active_one(app: FakeApp, status: RunStatus) -> N
     with app.store.begin() as session:
         assert runs.claim_run(session, run_id) is None
         assert trigger.start(session, PROJECT, "again") is None
-    assert request_training(app.context, PROJECT) == f"{said} One run at a time."
+    with pytest.raises(TrainingError, match="No training was requested: Run 3 is paused"):
+        request_training(app.context, PROJECT)
     report = project_report(app.context, PROJECT)
     assert report.waiting_for == said
     assert report.active_run is not None and report.active_run.control == RunControl.PAUSE
@@ -127,3 +129,18 @@ def test_history_is_pruned(app: FakeApp) -> None:
         projects.prune_history(session, PROJECT, time.time() + 60)
         assert [row.id for row in session.query(InboxRow)] == [2]
         assert [row.message for row in session.query(ProblemRow)] == ["Open."]
+
+
+@pytest.mark.parametrize("has_row", [True, False])
+def test_a_cancelled_run_leaves_no_version_that_nobody_knows(app: FakeApp, has_row: bool) -> None:
+    run_id = app.add_run(RunStatus.EVALUATING, 4)
+    folder = app.context.workspace(PROJECT).version_dir("nnloop-v4")
+    (folder / "fold_0").mkdir(parents=True)
+    if has_row:
+        with app.store.begin() as session:
+            session.add(
+                VersionRow(project_id=PROJECT, run_id=run_id, name="nnloop-v4", path=str(folder))
+            )
+    control.cancel(app.context, PROJECT)
+    assert app.run(run_id).status == RunStatus.CANCELLED
+    assert folder.exists() == has_row

@@ -41,3 +41,11 @@ def test_installation_and_project_choose(
     devices.warm_predictor(Settings.load(), project, Path("v1"))
     assert (asked["engine"], asked["max_bytes"]) == ("torch", 100 * 2**20)
     assert (asked["mirroring"], asked["tile_step"]) == (False, 0.75)
+
+
+def test_the_gate_predicts_as_the_preset_does(
+    asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NNLOOP_ENGINE", "torch")
+    devices.warm_predictor(Settings.load(), None, Path("v1"))
+    assert (asked["engine"], asked["mirroring"], asked["tile_step"]) == ("torch", None, None)

@@ -3,11 +3,12 @@ from __future__ import annotations
 import time
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from backend.pipeline.fold_ledger import FoldLedger
 from backend.store import runs
 from backend.store.models import FoldRow
-from domain.status import RunStatus
+from domain.status import FoldStatus, RunStatus
 from tests.fakes.app import FakeApp
 from training.folds import EpochProgress
 
@@ -69,3 +70,45 @@ def test_the_time_left_counts_down_between_epochs(
     clock.now += 300.0
     ledger.heartbeat()
     assert _row(app).eta_s == 0.0
+
+
+def test_a_store_that_is_away_ends_no_training(
+    app: FakeApp, clock: Clock, ledger: FoldLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise OperationalError("BEGIN", {}, Exception("the server restarts"))
+
+    with monkeypatch.context() as away:
+        away.setattr(app.store, "begin", refuse)
+        clock.now += runs.LEASE_S
+        ledger.heartbeat()
+        ledger.progress(EpochProgress(0, 1, 9, -0.1, -0.1, None, 1.0, 0.0))
+    assert not ledger.should_stop
+    clock.now += 2.0
+    ledger.heartbeat()
+    assert _row(app).lease_until > time.time()
+
+
+def test_a_worker_that_stood_still_gives_way_to_another(
+    app: FakeApp, clock: Clock, ledger: FoldLedger
+) -> None:
+    with app.store.begin() as session:
+        row = session.query(FoldRow).one()
+        row.worker, row.epoch = "another", 7
+    ledger.progress(EpochProgress(0, 2, 9, -0.1, -0.1, None, 1.0, 0.0))
+    assert (_row(app).epoch, _row(app).lease_until) == (7, 1.0)
+    clock.now += 2.0
+    ledger.heartbeat()
+    assert ledger.should_stop
+    ledger.interrupted()
+    assert (_row(app).worker, _row(app).status) == ("another", FoldStatus.RUNNING)
+
+
+def test_a_fold_that_is_over_is_not_trained_on(
+    app: FakeApp, clock: Clock, ledger: FoldLedger
+) -> None:
+    with app.store.begin() as session:
+        session.query(FoldRow).one().status = FoldStatus.DONE
+    clock.now += 2.0
+    ledger.heartbeat()
+    assert ledger.should_stop

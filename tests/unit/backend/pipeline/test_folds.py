@@ -190,18 +190,18 @@ def test_a_set_of_one_group_holds_nothing_out(app: FakeApp, training: FakeTraini
     assert not training.specs[0].holds_out
 
 
-def test_what_earlier_attempts_took_is_added_to_the_budget(
+def test_the_budget_counts_from_the_start_of_each_attempt(
     app: FakeApp, training: FakeTraining
 ) -> None:
     run_id = _run(app, budget_s=100)
     folder = app.context.workspace(PROJECT).fold_dir("5", 0)
     folder.mkdir(parents=True)
-    epochs = [EpochProgress(0, n, 9, -0.1, -0.1, None, 7.0, 0.0) for n in (1, 2)]
+    epochs = [EpochProgress(0, n, 9, -0.1, -0.1, None, 700.0, 0.0) for n in (1, 2)]
     lines = [json.dumps(dataclasses.asdict(epoch)) for epoch in epochs]
     (folder / PROGRESS).write_text("\n".join([*lines, '{"fold": 0, "epo']))
     train_fold(app.context, run_id, 0, DEVICE, "me")
-    # The trainer takes them off again: 100 s are left to the run.
-    assert training.specs[0].budget_s == pytest.approx(114.0, abs=1.0)
+    # What the earlier attempt took of the run's time is off the share already.
+    assert training.specs[0].budget_s == pytest.approx(100.0, abs=30.0)
 
 
 def test_a_worker_asked_to_end_gives_the_fold_back(
@@ -318,3 +318,18 @@ def test_without_redis_a_fold_is_trained_to_its_end(app: FakeApp, training: Fake
     context = AppContext(app.context.settings, app.store, _DeadQueue())
     train_fold(context, run_id, 0, DEVICE, "me")
     assert _fold(app, run_id).status == FoldStatus.DONE
+
+
+def test_a_fold_that_can_not_be_described_fails_with_the_reason(
+    app: FakeApp, training: FakeTraining
+) -> None:
+    run_id = _run(app)
+    with app.store.begin() as session:
+        run = session.get_one(RunRow, run_id)
+        assert run.manifest is not None
+        run.manifest = {**run.manifest, "preset": "gone"}
+    train_fold(app.context, run_id, 0, DEVICE, "me")
+    row = _fold(app, run_id)
+    assert (row.status, row.lease_until) == (FoldStatus.QUEUED, 0.0)  # free for its second try
+    assert "'gone'" in row.error
+    assert not training.specs

@@ -9,12 +9,13 @@ import pytest
 
 from backend.pipeline import gate
 from backend.pipeline.gate import evaluate_run
+from backend.pipeline.models import champion
 from backend.pipeline.models.comparison import DicePerCase
 from backend.pipeline.publish import publish
 from backend.store import versions
 from backend.store.models import FoldRow, PredictionRow, VersionRow
 from domain.case import Manifest, ManifestEntry, case_id_of_task
-from domain.status import FoldStatus, RunStatus, VersionStatus
+from domain.status import FoldStatus, RunStatus, VersionOrigin, VersionStatus
 from tests.fakes.app import PROJECT, FakeApp
 from training.cases import write_case
 from training.presets import FULL
@@ -52,7 +53,7 @@ class FakePredictor:
 @pytest.fixture
 def predictor(monkeypatch: pytest.MonkeyPatch) -> FakePredictor:
     fake = FakePredictor()
-    monkeypatch.setattr(gate, "load_cached", lambda *_args, **_more: fake)
+    monkeypatch.setattr(gate, "warm_predictor", lambda *_args: fake)
     monkeypatch.setattr(gate, "package_version", lambda *_args, **_more: Path("/models/v"))
     monkeypatch.setattr(gate, "prune_quietly", lambda *_args: None)
     return fake
@@ -128,7 +129,7 @@ def test_each_case_is_predicted_by_the_fold_that_held_it_out(
     run_id = _challenger(app, manifest, challenger)
     evaluate_run(app.context, run_id, lambda: beats.append(True))
     assert predictor.asked == [1, 1, 0, 1]
-    assert len(beats) == 5
+    assert len(beats) == 4
     verdict = _version(app, run_id).metrics["gate"]
     assert verdict["n_cases"] == 5
     # Fold 1 paints the truth (Dice 1), fold 0 half of it (2/3); wall is absent from both (1).
@@ -201,7 +202,7 @@ def test_a_version_trained_elsewhere_is_measured_by_the_mean_of_its_folds(
     wall: float,
 ) -> None:
     info = VersionInfo("theirs", classes, 1, FULL, (0, 1), {})
-    monkeypatch.setattr(gate, "read_version", lambda _path: info)
+    monkeypatch.setattr(champion, "read_version", lambda _path: info)
     app.add_imported("theirs")
     _write_cases(app, 1, 2)
     run_id = _challenger(
@@ -224,7 +225,7 @@ def test_a_foreign_version_that_lacks_a_class_gives_way(
     app: FakeApp, predictor: FakePredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     info = VersionInfo("theirs", ("lumen",), 1, FULL, (0,), {})
-    monkeypatch.setattr(gate, "read_version", lambda _path: info)
+    monkeypatch.setattr(champion, "read_version", lambda _path: info)
     app.add_imported("theirs")
     run_id = _challenger(app, _manifest(_entry(1, 0)), _dice(task_00000001=0.1))
     assert evaluate_run(app.context, run_id, lambda: None)
@@ -312,3 +313,25 @@ def test_a_challenger_that_is_refused_leaves_the_published_predictions(
     held = [(row.task_id, row.model_version) for row in app.label_studio.predictions]
     assert held == [(7, "nnloop-v1")]
     assert app.label_studio.info.model_version == "nnloop-v1"
+
+
+def test_an_ensemble_is_challenged_like_any_champion(
+    app: FakeApp, predictor: FakePredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folds, manifest and numbers stand in its own row; a case all have seen is left out."""
+    info = VersionInfo("nnloop-e1", CLASSES, 1, FULL, (0, 1), {}, members=("a", "b"))
+    monkeypatch.setattr(champion, "read_version", lambda _path: info)
+    version_id = app.add_imported("nnloop-e1")
+    old = _manifest(_entry(1, 0), _entry(2, 1), _entry(3, -1))
+    with app.store.begin() as session:
+        row = session.get_one(VersionRow, version_id)
+        row.origin, row.manifest = VersionOrigin.ENSEMBLE, old
+        row.metrics = {"dice_per_case": _dice(task_00000001=0.9), "remark": "b is foreign"}
+    _write_cases(app, 1, 2, 3)
+    new = _manifest(_entry(1, 0), _entry(2, 1), _entry(3, 1))
+    dice = _dice(task_00000001=0.3, task_00000002=0.3, task_00000003=0.3)
+    run_id = _challenger(app, new, dice)
+    assert not evaluate_run(app.context, run_id, lambda: None)
+    assert predictor.asked == [1]
+    reason = _version(app, run_id).metrics["gate"]["reason"]
+    assert "on 2 cases" in reason and "b is foreign" in reason

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from backend.pipeline import trigger
 from backend.pipeline.prepare import prepare_run
 from backend.pipeline.runs import InterruptedStepError
 from backend.pipeline.sync import sync_project
@@ -237,3 +238,19 @@ def test_a_worker_asked_to_end_keeps_what_it_has(app: FakeApp) -> None:
         prepare_run(app.context, run_id, stop)
     with app.store.begin() as session:
         assert [row.task_id for row in session.query(CaseRow)] == [1]
+
+
+def test_what_was_annotated_while_a_run_waited_is_no_news_to_the_next(app: FakeApp) -> None:
+    label(app.label_studio, 1, 2)
+    app.change_settings(**SETTINGS)
+    sync_project(app.context, PROJECT)
+    with app.store.begin() as session:
+        run = trigger.start(session, PROJECT, "by hand")
+    assert run is not None and set(run.candidates) == {"1", "2"}
+    label(app.label_studio, 3)
+    sync_project(app.context, PROJECT)
+    prepare_run(app.context, run.id, lambda: None)
+    assert set(app.run(run.id).candidates) == {"1", "2", "3"}
+    app.change_settings(**{**SETTINGS, "min_annotations": 1})
+    with app.store.begin() as session:
+        assert trigger.evaluate(session, PROJECT).reason.startswith("0 of 5 new")

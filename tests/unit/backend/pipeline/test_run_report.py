@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from backend.pipeline.run_report import run_report, training_eta_s
+from backend.pipeline.run_report import run_reports, training_eta_s
 from backend.store.models import FoldRow, RunRow
 from domain.status import FoldStatus, RunControl, RunStatus
-from tests.fakes.app import FakeApp
+from tests.fakes.app import PROJECT, FakeApp
 
 Q, R, D = FoldStatus.QUEUED, FoldStatus.RUNNING, FoldStatus.DONE
 
@@ -40,16 +40,25 @@ def test_when_the_last_fold_ends(
 
 def test_a_report_says_what_was_asked_and_what_was_done(app: FakeApp) -> None:
     run_id = app.add_run(
-        RunStatus.TRAINING, 2, settings={"budget_s": 600.0}, note="2 of 5 folds are trained."
+        RunStatus.TRAINING,
+        2,
+        settings={"budget_s": 600.0},
+        note="2 of 5 folds are trained.",
+        manifest={"entries": [{}, {}, {}], "left_out": [{}]},
     )
+    app.add_run(RunStatus.FAILED, 1)
     with app.store.begin() as session:
         result = {"seconds": 60, "batch_size": 1, "planned_batch_size": 2, "stopped": "plateau"}
         session.add(FoldRow(run_id=run_id, fold=0, status=D, result=result, case_dice=0.8))
         session.add(FoldRow(run_id=run_id, fold=1, status=R, epoch=1, epochs=9, eta_s=12.0))
-        run = session.get_one(RunRow, run_id)
-        report = run_report(session, run, 1)
-        run.control = RunControl.PAUSE
-        assert run_report(session, run, 1).eta_s is None
+    with app.store.begin() as session:
+        report, failed = run_reports(session, PROJECT, 1)
+        session.get_one(RunRow, run_id).control = RunControl.PAUSE
+        session.flush()
+        assert run_reports(session, PROJECT, 1, number=2)[0].eta_s is None
+        assert run_reports(session, PROJECT, 1, number=3) == ()
+    assert (report.number, report.labels, report.left_out) == (2, 3, 1)
+    assert (failed.number, failed.labels, failed.left_out) == (1, 0, 0)
     assert (report.budget_s, report.eta_s, report.control) == (600.0, 12.0, RunControl.RUN)
     assert report.note == "2 of 5 folds are trained."
     first, second = report.folds

@@ -270,3 +270,13 @@ def test_long_steps_keep_their_lease(app: FakeApp, monkeypatch: pytest.MonkeyPat
 
 def test_an_interrupted_step_is_one_of_nnloops_errors() -> None:
     assert issubclass(runs.InterruptedStepError, NnloopError)
+
+
+def test_a_failed_run_frees_its_checkpoints(app: FakeApp) -> None:
+    run_id = app.add_run(RunStatus.TRAINING, 2)
+    fold = app.context.workspace(PROJECT).fold_dir(2, 0)
+    fold.mkdir(parents=True)
+    for name in ("checkpoint_latest.pth", "train.log"):
+        (fold / name).write_text("x")
+    runs.fail(app.context, run_id, "The disk is full.")
+    assert [path.name for path in fold.iterdir()] == ["train.log"]

@@ -7,7 +7,7 @@ from backend.pipeline.context import AppContext
 from backend.queue import JobQueue
 from backend.store import projects
 from backend.store.models import FoldRow, PredictionRow, ProjectRow
-from domain.errors import NotConnectedError
+from domain.errors import NotConnectedError, SettingsError
 from domain.status import FoldStatus, RunStatus, TaskState
 from tests.fakes.app import PROJECT, FakeApp
 
@@ -66,3 +66,19 @@ def test_without_redis_the_rest_is_still_reported(app: FakeApp) -> None:
     report = status.service_report(context)
     assert report.waiting == {} and "nnloop up" in report.error
     assert status.project_report(context, PROJECT).id == PROJECT
+
+
+def test_of_projects_with_one_title_the_id_is_asked_for(app: FakeApp) -> None:
+    with app.store.begin() as session:
+        session.add(ProjectRow(id=7, title="Carotid"))
+    with pytest.raises(SettingsError, match="2 connected projects are called 'Carotid'") as caught:
+        status.find_connected(app.context, "Carotid")
+    assert caught.value.remedy.endswith("1, 7.")
+    assert status.find_connected(app.context, "7") == 7
+
+
+def test_a_report_does_not_wait_for_who_writes(app: FakeApp) -> None:
+    with app.store.begin() as session:
+        projects.report_problem(session, PROJECT, "run", "a", "Not committed yet.")
+        session.flush()
+        assert status.project_report(app.context, PROJECT).problems == ()

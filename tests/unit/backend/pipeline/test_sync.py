@@ -4,9 +4,17 @@ import pytest
 
 from backend.pipeline import sync
 from backend.pipeline.request import request_scoring, request_training
+from backend.queue import JobName
 from backend.store import projects, runs, snapshots
-from backend.store.models import PredictionRow, ProjectRow, TaskRow
-from domain.errors import LabelStudioError, NotConnectedError, SettingsError
+from backend.store.models import PredictionRow, ProblemRow, ProjectRow, TaskRow
+from domain.errors import (
+    LabelStudioError,
+    NotConnectedError,
+    PredictionError,
+    SettingsError,
+    StackError,
+    TrainingError,
+)
 from domain.status import RunStatus, TaskState
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import polygon
@@ -150,7 +158,8 @@ def test_a_requested_training(app: FakeApp) -> None:
         run = runs.active_run(session, PROJECT)
         assert run is not None and run.trigger == "requested by a person"
     # While it runs, another request is refused in words and leaves nothing behind.
-    assert request_training(app.context, PROJECT) == "Run 1 is queued. One run at a time."
+    with pytest.raises(TrainingError, match="No training was requested: Run 1 is queued"):
+        request_training(app.context, PROJECT)
     assert _open_hints(app) == 0
     with app.store.begin() as session:
         runs.enter_stage(session, run, RunStatus.FAILED)
@@ -161,7 +170,8 @@ def test_a_requested_training(app: FakeApp) -> None:
 
 
 def test_a_requested_scoring(app: FakeApp) -> None:
-    assert request_scoring(app.context, PROJECT).startswith("No version serves yet")
+    with pytest.raises(PredictionError, match="No version of project 1 serves yet"):
+        request_scoring(app.context, PROJECT)
     app.add_version()
     assert request_scoring(app.context, PROJECT) == "nnloop-v1 has scored every unlabelled task."
     app.add_tasks(1)
@@ -182,3 +192,48 @@ def test_a_request_that_can_not_be_met_is_refused_at_once(app: FakeApp) -> None:
     with pytest.raises(SettingsError, match="preset: Input should be"):
         request_training(app.context, PROJECT, {"preset": "huge"})
     assert _open_hints(app) == 0
+
+
+def test_reading_starts_nothing_and_leaves_a_request_open(app: FakeApp) -> None:
+    app.change_settings(min_annotations=1)
+    app.label_studio.add_task(1)
+    app.label_studio.label(1, polygon())
+    request_training(app.context, PROJECT)
+    app.queue.asked.clear()
+    assert sync.read_project(app.context, PROJECT).labelled == 1
+    assert app.jobs == []
+    assert _open_hints(app) == 1
+    with app.store.begin() as session:
+        assert runs.active_run(session, PROJECT) is None
+    sync.sync_project(app.context, PROJECT)
+    with app.store.begin() as session:
+        assert runs.active_run(session, PROJECT) is not None
+
+
+def test_a_request_that_another_run_overtook_is_not_lost_without_a_word(app: FakeApp) -> None:
+    request_training(app.context, PROJECT, {"budget_s": 600.0})
+    app.add_run(RunStatus.TRAINING)
+    sync.sync_project(app.context, PROJECT)
+    with app.store.begin() as session:
+        (problem,) = projects.open_problems(session, PROJECT)
+    assert "was not started: another run had begun" in problem.message
+
+
+def test_a_request_that_can_no_longer_be_met_does_not_stop_the_reading(app: FakeApp) -> None:
+    with app.store.begin() as session:
+        projects.add_hint(session, PROJECT, projects.START_TRAINING, [], {"n_folds": 1})
+    sync.sync_project(app.context, PROJECT)
+    assert _open_hints(app) == 0
+    with app.store.begin() as session:
+        problem: ProblemRow = projects.open_problems(session, PROJECT)[0]
+    assert "n_folds" in problem.message and "(got 1)" in problem.message
+
+
+def test_a_request_waits_where_nothing_runs(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_name: JobName, *_ids: int) -> bool:
+        raise StackError("nnloop is not running here.", remedy="Start it (nnloop up).")
+
+    monkeypatch.setattr(app.queue, "ensure", refuse)
+    said = request_training(app.context, PROJECT)
+    assert said.startswith("Training requested; it starts once nnloop runs.")
+    assert _open_hints(app) == 1

@@ -102,3 +102,19 @@ def test_a_push_is_due_after_the_time_label_studio_gets(app: FakeApp, age_s: flo
         assert predictions.is_push_due(session, version, time.time() - 10) is (age_s > 10)
         predictions.mark_published(session, version, [1])
         assert not predictions.is_push_due(session, version, time.time())
+
+
+def test_of_two_answers_at_the_same_moment_one_is_kept(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version_id = app.add_version()
+    app.add_tasks(1)
+    values = {"project_id": PROJECT, "task_id": 1, "version_id": version_id}
+    with app.store.begin() as session:
+        predictions.save(session, PredictionRow(**values, score=0.25))
+    with app.store.begin() as session:
+        # The other worker's answer is committed after this one has looked for it.
+        monkeypatch.setattr(session, "scalar", lambda _query: None)
+        predictions.save(session, PredictionRow(**values, score=0.75))
+    with app.store.begin() as session:
+        assert predictions.find(session, version_id, [1])[1].score == 0.25

@@ -3,10 +3,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from unittest.mock import create_autospec
 
 from sqlalchemy import update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
 
-from backend.store import Store, runs
+from backend.store import Store, projects, runs
 from backend.store.models import FoldRow, RunRow
 from domain.status import FoldStatus, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
@@ -144,3 +147,11 @@ def test_the_active_runs_of_all_projects_come_without_their_manifests(app: FakeA
         rows = runs.active_runs(session)
         assert [row.id for row in rows] == [first]
         assert "manifest" not in rows[0].__dict__  # looked at every second: not loaded
+
+
+def test_projects_are_locked_where_transactions_overlap() -> None:
+    session = create_autospec(Session, instance=True)
+    projects.lock(session, PROJECT)
+    (statement,) = session.execute.call_args.args
+    assert str(statement.compile(dialect=postgresql.dialect())).endswith("FOR UPDATE")
+    assert "FOR UPDATE" not in str(statement.compile(dialect=sqlite.dialect()))

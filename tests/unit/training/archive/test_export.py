@@ -10,6 +10,8 @@ import pytest
 from converters.files import write_json
 from domain.errors import PredictionError
 from training.archive.export import dataset_name_of, write_archive
+from training.archive.unpack import list_models
+from training.ensembles import package_ensemble
 from training.presets import TINY
 from training.versions import VersionInfo, remove_weights, write_version
 from training.workspace import Workspace
@@ -65,7 +67,7 @@ def test_the_zip_has_the_names_nnunet_looks_for(tmp_path: Path) -> None:
 
 def test_a_network_trained_on_everything_is_called_all(tmp_path: Path) -> None:
     written = write_archive(_version(tmp_path, (0,), 1), tmp_path / "m.zip", "Dataset501_Carotid")
-    assert written.folds == ("all",)
+    assert written.models[0].folds == ("all",)
 
 
 def test_a_pruned_version_and_a_wrong_name_are_refused(tmp_path: Path) -> None:
@@ -100,3 +102,39 @@ def test_the_postprocessing_lies_where_nnunet_looks_for_it(tmp_path: Path) -> No
         for name in ("postprocessing.json", "postprocessing.pkl"):
             stored = archive.read(f"{ROOT}/crossval_results_folds_0_2/{name}")
             assert stored.decode() == name
+
+
+def test_an_ensembles_members_get_folders_of_their_own(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, 1)
+    first, second = _version(tmp_path / "a"), _version(tmp_path / "b", (0, 1))
+    for folder, name in ((first, "nnloop-v3"), (second, "nnloop-v4")):
+        path = folder / "version.json"
+        value = {**json.loads(path.read_text()), "name": name}
+        path.unlink()
+        write_json(path, value)
+    found = tmp_path / "found"
+    for name in ("postprocessing.json", "postprocessing.pkl"):
+        write_json(found / name, {})
+    ensemble = package_ensemble(
+        workspace, "nnloop-e1", [first, second], [(0, 0)], postprocessing=found
+    )
+    file = tmp_path / "e.zip"
+    written = write_archive(ensemble, file, "Dataset501_Carotid")
+    assert [(model.plans_name, model.folds) for model in written.models] == [
+        ("nnUNetResEncUNetMPlans_nnloop_v3", ("0", "2")),
+        ("nnUNetResEncUNetMPlans_nnloop_v4", ("0", "1")),
+    ]
+    assert [model.name for model in list_models(file)] == [
+        f"nnUNetTrainer__{model.plans_name}__2d" for model in written.models
+    ]
+    install, first_, second_, ensembled, cleaned = written.commands
+    assert install.endswith(str(file))
+    assert first_.endswith("-f 0 2 --save_probabilities") and "-o PREDICTIONS_1" in first_
+    assert "-p nnUNetResEncUNetMPlans_nnloop_v4" in second_
+    assert ensembled == "nnUNetv2_ensemble -i PREDICTIONS_1 PREDICTIONS_2 -o PREDICTIONS -np 1"
+    assert f"$nnUNet_results/{written.postprocessing}" in cleaned
+    with zipfile.ZipFile(file) as archive:
+        assert written.postprocessing in archive.namelist()
+    remove_weights(ensemble / "members" / "nnloop-v4")
+    with pytest.raises(PredictionError, match="nnloop-v4 has no weights of fold 0"):
+        write_archive(ensemble, file, "Dataset501_Carotid")

@@ -14,6 +14,7 @@ from backend.pipeline.evaluate.cases import Split
 from backend.pipeline.evaluate.options import EvaluationOptions
 from backend.pipeline.evaluate.version import default_out, evaluate_version
 from backend.pipeline.evaluate.version_cases import common_classes
+from backend.store import runs
 from backend.store.models import VersionRow
 from converters.files import write_json
 from converters.label_config import parse_label_config
@@ -100,6 +101,7 @@ def test_held_out_cases_against_annotations_as_they_are_now(
     labelled: FakeApp, networks: Networks, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
+    labelled.change_settings(min_annotations=1, retrain_after=1)
     found = evaluated(labelled, out)
     assert [(c.case_id[-1], c.fold) for c in networks.asked] == [("1", 0), ("2", 1)]
     first = found.classes[0]
@@ -123,6 +125,10 @@ def test_held_out_cases_against_annotations_as_they_are_now(
     assert [(p.case_id, p.reason) for p in again.problems] == [("task_00000002", "not_labelled")]
     summary = json.loads((out / "summary.json").read_text())
     assert (summary["version"], summary["project_id"]) == ("nnloop-v1", PROJECT)
+    # Only looked at: no training is started by it, however much has changed.
+    assert labelled.jobs == []
+    with labelled.store.begin() as session:
+        assert runs.active_run(session, PROJECT) is None
     # What the report is about stays, so that it can be evaluated again as folders.
     assert sorted(p.name for p in (out / "predictions").iterdir()) == [
         "mine.png",

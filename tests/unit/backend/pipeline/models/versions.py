@@ -11,7 +11,7 @@ from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.status import VersionStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import polygon
-from training.presets import TINY
+from training.presets import TINY, Preset
 from training.versions import VersionInfo, write_version
 
 WEIGHTS = 1000
@@ -23,24 +23,27 @@ def add_version(
     *,
     classes: tuple[str, ...] = ("lumen", "wall"),
     manifest: dict[str, Any] | None = None,
+    folds: tuple[int, ...] = (0,),
+    preset: Preset = TINY,
     **fields: Any,
 ) -> int:
     """A version that serves, its folder and the checkpoints of its run on the disk."""
     workspace = app.context.workspace(PROJECT)
-    info = VersionInfo(f"nnloop-v{number}", classes, 1, TINY, (0,), {"torch": "2"})
+    info = VersionInfo(f"nnloop-v{number}", classes, 1, preset, folds, {"torch": "2"})
 
     def fill(folder: Path) -> None:
-        checkpoint = workspace.fold_dir(number, 0) / "checkpoint_final.pth"
-        checkpoint.parent.mkdir(parents=True)
-        checkpoint.write_bytes(bytes(WEIGHTS))
-        (checkpoint.parent / "train.log").write_text("log")
-        (folder / "fold_0").mkdir()
-        (folder / "fold_0" / "checkpoint_final.pth").hardlink_to(checkpoint)
+        for fold in folds:
+            checkpoint = workspace.fold_dir(number, fold) / "checkpoint_final.pth"
+            checkpoint.parent.mkdir(parents=True)
+            checkpoint.write_bytes(bytes(WEIGHTS))
+            (checkpoint.parent / "train.log").write_text("log")
+            (folder / f"fold_{fold}").mkdir()
+            (folder / f"fold_{fold}" / "checkpoint_final.pth").hardlink_to(checkpoint)
         write_json(folder / "plans.json", {})
         write_json(folder / "dataset.json", {"labels": {"background": 0}})
 
     write_version(workspace, info, fill, manifest=manifest)
-    return app.add_version(number, manifest=manifest, size_bytes=WEIGHTS, **fields)
+    return app.add_version(number, manifest=manifest, size_bytes=WEIGHTS * len(folds), **fields)
 
 
 def weights(app: FakeApp, number: int) -> Path:

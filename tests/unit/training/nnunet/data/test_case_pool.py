@@ -35,6 +35,18 @@ def test_scarce_memory_allows_no_process() -> None:
     assert pool.n_workers == 0
 
 
+@pytest.mark.usefixtures("_pays")
+def test_memory_that_goes_between_two_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter([2])
+    monkeypatch.setattr(case_pool, "_affordable_workers", lambda _bytes: next(looks, 0))
+    with CasePool() as pool:
+        assert pool._pays(50, 1.0, item_bytes=0)
+        # The second look would say none: a pool of no processes can't be made.
+        executor = pool._started()
+        assert pool.n_workers == 2
+        assert executor is pool._started()
+
+
 @pytest.mark.parametrize(
     ("n_left", "seconds_each", "has_pool", "pays"),
     [

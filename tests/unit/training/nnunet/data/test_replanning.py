@@ -10,6 +10,7 @@ from converters.files import read_json
 from training.cases import CaseFiles, write_case
 from training.nnunet.data.dataset import PreparedDataset, prepare
 from training.nnunet.data.index import PlannedFor, arrays_folder
+from training.nnunet.data.plans import preprocessing_key
 from training.presets import TINY, Preset
 from training.workspace import Workspace
 
@@ -130,3 +131,18 @@ def test_killed_between_new_plans_and_new_arrays(
             run(workspace, cases + large)
     assert spacing(workspace) == [2.0, 2.0]
     assert len(run(workspace, cases + large).preprocessed) == 7
+
+
+@pytest.mark.parametrize(
+    ("scheme", "counts"), [("ZScoreNormalization", False), ("CTNormalization", True)]
+)
+def test_arrays_depend_on_intensities_where_their_normalisation_does(
+    workspace: Workspace, scheme: str, counts: bool
+) -> None:
+    """A new plan of the same images may have other statistics: CT arrays are then made anew."""
+    run(workspace, [write(workspace, i) for i in range(2)])
+    plans = read_json(workspace.preprocessed_dataset / "plans.json")
+    plans["configurations"]["2d"]["normalization_schemes"] = [scheme]
+    before = preprocessing_key(plans)
+    plans["foreground_intensity_properties_per_channel"]["0"]["mean"] += 1.0
+    assert (preprocessing_key(plans) != before) is counts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 import torch
@@ -141,3 +143,22 @@ def test_out_of_memory_halves_the_calls_and_goes_on(
     own = TorchEngine({0: _Greedy(networks[0], most=0)}, device="cpu")
     with pytest.raises(torch.OutOfMemoryError):
         own.start(images, (0,), tiling)()
+
+
+class _WithStrangeLayer(nn.Module):
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return torch.linalg.eigvals(pixels).real
+
+
+def test_a_layer_that_openvino_does_not_know_is_a_runtime_error() -> None:
+    with pytest.raises(RuntimeError, match=r"No conversion rule .*eigvals"):
+        OpenVinoEngine({0: _WithStrangeLayer()}, n_channels=1, patch_hw=(8, 8), threads=1)
+
+
+def test_conversion_leaves_the_log_of_the_process_alone(
+    networks: dict[int, nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels: list[object] = []
+    monkeypatch.setattr(logging.getLogger(), "setLevel", levels.append)
+    OpenVinoEngine(networks, n_channels=2, patch_hw=PATCH, threads=1)
+    assert levels == []

@@ -66,10 +66,12 @@ def test_images_are_mirrored_along_the_axes_of_the_training(
 def test_settings_replace_the_presets_and_share_warm_networks(version_dir: Path) -> None:
     default = load_cached(version_dir, engine="torch")
     plain = load_cached(version_dir, engine="torch", mirroring=False, tile_step=1.0)
-    assert default._model is plain._model
-    assert (default._tiling.step, len(default._tiling.mirrorings)) == (0.5, 4)
-    assert (plain._tiling.step, len(plain._tiling.mirrorings)) == (1.0, 1)
-    assert load_cached(version_dir, engine="openvino")._model is not default._model
+    assert default._tiled.networks is plain._tiled.networks
+    assert (default._tiled.tilings[0].step, len(default._tiled.tilings[0].mirrorings)) == (0.5, 4)
+    assert (plain._tiled.tilings[0].step, len(plain._tiled.tilings[0].mirrorings)) == (1.0, 1)
+    assert (
+        load_cached(version_dir, engine="openvino")._tiled.networks is not default._tiled.networks
+    )
 
 
 def test_warm_networks_are_bounded_in_number_and_bytes(tmp_path: Path) -> None:
@@ -77,11 +79,11 @@ def test_warm_networks_are_bounded_in_number_and_bytes(tmp_path: Path) -> None:
     for folder in folders:
         folder.mkdir()
         write_version(folder, folds=(0,))
-    first = load_cached(folders[0], engine="torch")._model
-    assert load_cached(folders[0], engine="torch")._model is first
+    first = load_cached(folders[0], engine="torch")._tiled.networks
+    assert load_cached(folders[0], engine="torch")._tiled.networks is first
     for folder in folders[1:]:
         load_cached(folder, engine="torch")
-    assert load_cached(folders[0], engine="torch")._model is not first
+    assert load_cached(folders[0], engine="torch")._tiled.networks is not first
     load_cached(folders[1], engine="torch", max_bytes=1)
     assert len(predictor_module._warm) == 1
 

@@ -36,7 +36,7 @@ def test_a_stream_is_predict_item_by_item(predictor: FoldPredictor) -> None:
 
 def test_images_share_calls_when_the_engine_says_so(predictor: FoldPredictor) -> None:
     calls: list[int] = []
-    engine = predictor._model.engine
+    engine = predictor._tiled.networks.models[0].engine
 
     class Sharing:
         name, n_bytes, batch_images = "sharing", 0, 4
@@ -46,9 +46,13 @@ def test_images_share_calls_when_the_engine_says_so(predictor: FoldPredictor) ->
             time.sleep(0.1)  # the next ones are loaded meanwhile
             return engine.start(images, folds, tiling)
 
-    model = dataclasses.replace(predictor._model, engine=Sharing())
+    [plain] = predictor._tiled.networks.models
+    networks = dataclasses.replace(
+        predictor._tiled.networks, models=(dataclasses.replace(plain, engine=Sharing()),)
+    )
+    tiled = dataclasses.replace(predictor._tiled, networks=networks)
     numbers = [1, 2, 4, 5, 7, 3, 8, 10]  # the sixth has another size
-    found = list(predict_stream(model, predictor._tiling, numbers, _image))
+    found = list(predict_stream(tiled, numbers, _image))
     assert [item for item, _ in found] == numbers
     assert sum(calls) == 8
     assert max(calls) > 1

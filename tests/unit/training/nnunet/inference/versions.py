@@ -100,10 +100,12 @@ def write_version(
     mirror_axes: tuple[int, ...] | None = (0, 1),
     plans_json: dict[str, Any] | None = None,
     dataset_json: dict[str, Any] | None = None,
+    name: str = "v1",
+    **preset_fields: Any,
 ) -> Path:
     """The folder of a version; fold k's weights are drawn from seed k."""
-    preset = dataclasses.replace(TINY, tile_step=0.5)
-    info = VersionInfo("v1", ("disc", "square"), 1, preset, folds, {})
+    preset = dataclasses.replace(TINY, tile_step=0.5, **preset_fields)
+    info = VersionInfo(name, ("disc", "square"), 1, preset, folds, {})
     found = (plans_json or plans(), dataset_json or dataset())
     write_json(folder / "version.json", info.to_json())
     for name, value in zip(("plans.json", "dataset.json"), found, strict=True):

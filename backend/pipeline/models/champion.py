@@ -1,0 +1,145 @@
+"""The champion's Dice on a challenger's cases: which of its folds may judge which case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from backend.pipeline.context import AppContext
+from backend.pipeline.models.comparison import DicePerCase, Verdict
+from backend.store import versions
+from backend.store.models import VersionRow
+from domain.case import Manifest, ManifestEntry
+from domain.status import VersionOrigin
+from training.versions import read_version
+
+FoldOfCase = tuple[ManifestEntry, int | None]
+"""A case and the fold that predicts it; None: the mean of all folds."""
+
+
+class Judge(Protocol):
+    """A version's networks, ready to be measured."""
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        """Folds it can predict by."""
+        ...
+
+    def dice(self, cases: Sequence[FoldOfCase]) -> DicePerCase:
+        """Dice per class of cases, with the version's postprocessing, by today's annotations."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The champion's Dice on the challenger's cases; ``remark`` says how, where it matters."""
+
+    dice: DicePerCase
+    remark: str = ""
+
+
+def measure_champion(
+    context: AppContext,
+    champion: VersionRow,
+    manifest: Manifest,
+    make_judge: Callable[[tuple[str, ...]], Judge],
+) -> Measured:
+    """The champion's Dice on the challenger's cases, with today's annotations.
+
+    A case the champion was trained on is predicted by the fold that held it out; one it has never
+    seen by the fold that would have. Numbers of unchanged cases are taken from its own training. A
+    version without folds that held anything out answers with the mean of its folds, on the cases
+    it is not known to have been trained on.
+
+    Args:
+        context: The process's context.
+        champion: The version that serves.
+        manifest: The challenger's; its entries are measured.
+        make_judge: The champion's classes in its integer order -> its networks. Only called when
+            something has to be measured, or may have to.
+    """
+    with context.store.begin() as session:
+        value = versions.manifest_of(session, champion)
+    if champion.run_id is None:
+        classes = read_version(Path(champion.path)).class_values
+        # One trained elsewhere may know more classes than the project.
+        is_comparable = set(manifest.class_values) <= set(classes)
+        trained_on = Manifest.from_json(value) if value else None
+    else:
+        trained_on = Manifest.from_json(value or {})
+        classes = trained_on.class_values
+        is_comparable = set(manifest.class_values) == set(classes)
+    if not is_comparable:
+        return Measured({})
+    judge = make_judge(classes)
+    if trained_on is None:
+        dice = judge.dice([(entry, None) for entry in manifest.entries])
+        return Measured(
+            dice,
+            f"{champion.name} was trained elsewhere and measured by the mean of its folds; it may "
+            "have been trained on these images",
+        )
+    if trained_on.n_folds == 1:
+        seen = {entry.group for entry in trained_on.entries}
+        unseen = [entry for entry in manifest.entries if entry.group not in seen]
+        dice = judge.dice([(entry, None) for entry in unseen])
+        return Measured(dice, f"on the cases of groups that {champion.name} has not seen")
+    remark = champion.metrics.get("remark", "")
+    return Measured(_out_of_fold(judge, champion, trained_on, manifest), remark)
+
+
+def _out_of_fold(judge: Judge, champion: VersionRow, old: Manifest, new: Manifest) -> DicePerCase:
+    old_entries = {entry.case_id: entry for entry in old.entries}
+    known: DicePerCase = champion.metrics.get("dice_per_case", {})
+    fold_of_group = {entry.group: entry.fold for entry in old.entries}
+    dice: DicePerCase = {}
+    cases: list[FoldOfCase] = []
+    for entry in new.entries:
+        before = old_entries.get(entry.case_id)
+        if before and before.content_hash == entry.content_hash and entry.case_id in known:
+            dice[entry.case_id] = dict(known[entry.case_id])
+            continue
+        # No fold has seen a case of a new group: with another number of folds any of them will do.
+        fold = (
+            before.fold
+            if before
+            else fold_of_group.get(entry.group, judge.folds[entry.fold % len(judge.folds)])
+        )
+        if fold in judge.folds:
+            cases.append((entry, fold))
+    return {**dice, **judge.dice(cases)}
+
+
+def project_integers(predicted: Sequence[str], class_values: Sequence[str]) -> tuple[int, ...]:
+    """What a version's classes 0, 1, 2, ... are in today's label maps.
+
+    The order of labels may have changed since; a class that the project lacks is background.
+
+    Args:
+        predicted: The version's classes in its integer order, background left out.
+        class_values: The project's.
+    """
+    names = list(class_values)
+    return (0, *(names.index(name) + 1 if name in names else 0 for name in predicted))
+
+
+def unmeasured(champion: VersionRow, margin: float, why: str) -> Verdict:
+    """A challenger of which nothing is known, for no case was held out.
+
+    It replaces only a version of which as little is known.
+
+    Args:
+        champion: The version that serves.
+        margin: The gate's.
+        why: Why nothing was held out, the beginning of a sentence.
+    """
+    is_known = bool(champion.metrics.get("dice_per_case"))
+    is_foreign = champion.origin == VersionOrigin.IMPORTED
+    reason = (
+        f"{why}; {champion.name} serves on until a version can be compared with it"
+        if is_known or is_foreign
+        else f"{why}, nor for {champion.name}; it knows more annotations"
+    )
+    return Verdict(not (is_known or is_foreign), None, None, 0, margin, reason)

@@ -1,0 +1,34 @@
+"""``python -m training.nnunet.find_postprocessing SPEC.json ERROR.json``: see ``find_steps``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+from converters.files import write_json
+from training.nnunet.cross_validation import postprocessing_of_label_maps
+from training.nnunet.inference.child import answer
+from training.postprocessing import DICE, PostprocessingSpec
+from training.workspace import Workspace
+
+
+def main(argv: list[str]) -> int:
+    """Writes postprocessing.json, .pkl and the Dice after it as the JSON file ``argv[0]`` says."""
+    return answer(argv, _find)
+
+
+def _find(value: dict[str, Any], _: TextIO) -> None:
+    spec = PostprocessingSpec(**value)
+    found = postprocessing_of_label_maps(
+        Workspace(Path(spec.workspace_root), spec.project_id),
+        {path.stem: path for path in sorted(Path(spec.label_maps).glob("*.png"))},
+        Path(spec.model_dir),
+        Path(spec.out),
+        tuple(spec.class_values),
+    )
+    write_json(Path(spec.out) / DICE, found.dice_per_case)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,52 @@
+"""What the modules run by ``training.networks_child.run_child`` have in common."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+from converters.files import read_json, write_json
+from domain.errors import NnloopError
+
+PARENT_GONE = 3
+
+
+def answer(argv: list[str], work: Callable[[Any, TextIO], None]) -> int:
+    """Does the work of the JSON file ``argv[0]``; the sentence of an error goes to ``argv[1]``.
+
+    Args:
+        argv: Paths of the two files.
+        work: Called with the file's value and where to print lines for the parent.
+
+    Returns:
+        The process's exit code: 0, or 1 after an error.
+    """
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # What libraries print must not be taken for a case: only this handle reaches the parent.
+    lines = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    try:
+        work(read_json(Path(argv[0])), lines)
+    except NnloopError as error:
+        write_json(Path(argv[1]), {"message": str(error), "remedy": error.remedy})
+        return 1
+    return 0
+
+
+def write_outcome(lines: TextIO, case_id: str, error: NnloopError | None = None) -> None:
+    """Prints a case's line: its id, then a tab and the reason when it could not be predicted."""
+    reason = f"{error} {error.remedy}".strip() if error else ""
+    reason = reason.replace("\n", " ").replace("\t", " ")
+    lines.write(f"{case_id}\t{reason}\n" if error else f"{case_id}\n")
+
+
+def _end_with_parent() -> None:
+    # Ends when the parent closes its end, also by being killed. Not sys.stdin: its lock, held here
+    # for ever, would abort the interpreter when it shuts down.
+    while os.read(0, 1):
+        pass
+    os._exit(PARENT_GONE)

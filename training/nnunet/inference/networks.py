@@ -1,0 +1,162 @@
+"""Networks: everything of a version that predicts, one model or those of an ensemble's members."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from domain.errors import PredictionError
+from domain.prediction import FoldProbabilities
+from training.nnunet.inference.image import PreparedImage
+from training.nnunet.inference.mixing import mean_of_members, mixed
+from training.nnunet.inference.model import EngineName, Model
+from training.nnunet.inference.tiling import Tiling
+from training.presets import Preset
+from training.versions import member_dirs, read_version
+
+Prepared = tuple[PreparedImage, ...]
+"""An image as each of the models wants it."""
+
+Finish = Callable[[int], FoldProbabilities]
+"""The i-th of the images that were started together -> its maps, as of ``Networks.finish``."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Networks:
+    """The models of a version in memory.
+
+    Attributes:
+        models: One, or one per member of an ensemble.
+        presets: Of the models, for what is not asked for otherwise.
+        member_folds: Fold of an ensemble -> each member's fold, None for the mean of all of them;
+            {} where there is one model, whose folds count.
+    """
+
+    models: tuple[Model, ...]
+    presets: tuple[Preset, ...] = ()
+    member_folds: Mapping[int, tuple[int | None, ...]] = field(default_factory=dict)
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        """Folds that a held-out case can be predicted by."""
+        return tuple(self.member_folds) or self.models[0].folds
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that the networks take, in bytes."""
+        return sum(model.n_bytes for model in self.models)
+
+    @classmethod
+    def load(
+        cls,
+        version_dir: Path,
+        *,
+        folds: Sequence[int] | None,
+        device: str,
+        engine: EngineName,
+    ) -> Networks:
+        """Loads a packaged version. Arguments and errors as for ``Model.load``.
+
+        Of an ensemble's members only those folds are loaded that predict the folds asked for.
+        """
+        info = read_version(version_dir)
+        table = dict(zip(info.folds, info.member_folds, strict=True)) if info.members else {}
+        if folds is not None and table:
+            if not folds or not set(folds) <= set(table):
+                raise PredictionError(
+                    f"{version_dir.name} has folds {list(table)}, asked for {list(folds)}.",
+                    remedy="Ask for folds the version has.",
+                )
+            table = {fold: table[fold] for fold in folds}
+        models, presets = [], []
+        for number, folder in enumerate(member_dirs(version_dir, info)):
+            wanted = folds
+            if folds is not None and table:
+                needed = {row[number] for row in table.values()}
+                wanted = None if None in needed else sorted(k for k in needed if k is not None)
+            models.append(Model.load(folder, folds=wanted, device=device, engine=engine))
+            presets.append(read_version(folder).preset)
+        return cls(tuple(models), tuple(presets), table)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TiledNetworks:
+    """Networks with the tiles each model's images are cut into."""
+
+    networks: Networks
+    tilings: tuple[Tiling, ...]
+
+    @classmethod
+    def of(
+        cls, networks: Networks, *, mirroring: bool | None, tile_step: float | None
+    ) -> TiledNetworks:
+        """Tiles as asked for; None: as each model's preset says."""
+        tilings = tuple(
+            Tiling(
+                model.patch_hw,
+                preset.tile_step if tile_step is None else tile_step,
+                model.mirror_axes
+                if (preset.mirror_predict if mirroring is None else mirroring)
+                else (),
+            )
+            for model, preset in zip(networks.models, networks.presets, strict=True)
+        )
+        return cls(networks, tilings)
+
+    @property
+    def batch_images(self) -> int:
+        """Images of one size that are best started together, at least 1."""
+        return min(model.engine.batch_images for model in self.networks.models)
+
+    def prepare(self, image: npt.NDArray[np.generic]) -> Prepared:
+        """An image as each model wants it; PredictionError as ``ImagePreparation.prepare``."""
+        return tuple(model.preparation.prepare(image) for model in self.networks.models)
+
+    def start(self, images: Sequence[Prepared]) -> Finish:
+        """Starts all networks on images whose prepared sizes are the same.
+
+        Returns:
+            A function that waits for them and gives an image's maps: (fold, class, height, width)
+            float32 softmax of the networks of all models, one model after the other. Their plain
+            mean is the mean over the models of the mean over each one's folds
+            (``mixing.mixed``).
+        """
+        pending = [
+            model.engine.start(
+                np.stack([image[number].pixels for image in images]), model.folds, tiling
+            )
+            for number, (model, tiling) in enumerate(
+                zip(self.networks.models, self.tilings, strict=True)
+            )
+        ]
+        logits: list[npt.NDArray[np.float32]] = []
+
+        def finish(index: int) -> FoldProbabilities:
+            if not logits:
+                logits.extend(wait() for wait in pending)
+            return mixed(
+                [
+                    model.preparation.probabilities(found[:, index], image)
+                    for model, found, image in zip(
+                        self.networks.models, logits, images[index], strict=True
+                    )
+                ]
+            )
+
+        return finish
+
+    def held_out(self, image: Prepared, fold: int) -> npt.NDArray[np.float32]:
+        """(class, height, width) by one of ``Networks.folds``: the mean over the models."""
+        row = self.networks.member_folds.get(fold, (fold,))
+        found = []
+        for model, tiling, one, prepared in zip(
+            self.networks.models, self.tilings, row, image, strict=True
+        ):
+            folds = model.folds if one is None else (one,)
+            logits = model.engine.start(prepared.pixels[None], folds, tiling)()
+            found.append(model.preparation.probabilities(logits[:, 0], prepared))
+        return mean_of_members(found)
