@@ -81,7 +81,8 @@ class OpenVinoEngine:
             for network in networks.values()
             for parameter in network.parameters()
         )
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="inference")
+        # One more than run: it mirrors and adds while the others wait for their networks.
+        self._pool = ThreadPoolExecutor(threads + 1, thread_name_prefix="inference")
         self._requests = threading.local()
 
     @property
@@ -143,6 +144,9 @@ class OpenVinoEngine:
                 logits = np.flip(request.get_output_tensor(0).data[0], flips)
                 if weight is not None:
                     logits = logits * weight
+                if total is None and logits.shape[1:] == size_hw:
+                    total = np.array(logits)
+                    continue
                 if total is None:
                     total = np.zeros((len(logits), *size_hw), np.float32)
                 total[(slice(None), *window)] += logits
