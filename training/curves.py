@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import matplotlib.style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -48,9 +49,19 @@ def draw_curves(progress_by_fold: Mapping[int, Sequence[EpochProgress]], path: P
         return
     classes = _classes(folds.values())
     legend_inches = 0.6 + _LETTER_INCHES * max(map(len, (_PSEUDO_LABEL, *classes)))
-    figure = Figure(
-        figsize=(legend_inches + _COLUMN_INCHES * len(folds), _HEIGHT_INCHES), layout="constrained"
-    )
+    # nnU-Net's own plot enlarges the fonts of the whole process (seaborn.set).
+    with matplotlib.style.context("default"):
+        width = legend_inches + _COLUMN_INCHES * len(folds)
+        figure = _figure(folds, classes, (width, _HEIGHT_INCHES))
+        replace_with(path, lambda temporary: figure.savefig(temporary, format="png", dpi=_DPI))
+
+
+def _figure(
+    folds: Mapping[int, Sequence[EpochProgress]],
+    classes: Sequence[str],
+    inches: tuple[float, float],
+) -> Figure:
+    figure = Figure(figsize=inches, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, len(folds), sharex=True, sharey="row", squeeze=False)
     for column, (fold, rows) in enumerate(folds.items()):
@@ -67,7 +78,7 @@ def draw_curves(progress_by_fold: Mapping[int, Sequence[EpochProgress]], path: P
     axes[1, 0].set_ylim(0, 1)
     for axis in axes[:, -1]:
         axis.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    replace_with(path, lambda temporary: figure.savefig(temporary, format="png", dpi=_DPI))
+    return figure
 
 
 class CurvesWriter:

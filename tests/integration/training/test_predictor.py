@@ -69,9 +69,10 @@ def test_equals_nnunets_own_softmax_of_each_fold(
 def test_a_single_fold_is_a_slice_of_all(trained: Trained) -> None:
     predictor = FoldPredictor.load(trained.version_dir, engine="openvino")
     image = _image(96, 120)
-    np.testing.assert_array_equal(
-        predictor.predict_single_fold(image, 1), predictor.predict(image)[1]
-    )
+    single, folds = predictor.predict_single_fold(image, 1), predictor.predict(image)
+    # The last bits depend on where the arrays lie in memory.
+    np.testing.assert_allclose(single, folds[1], atol=1e-6)
+    assert np.abs(single - folds[0]).max() > 1e-3
 
 
 @pytest.mark.parametrize(

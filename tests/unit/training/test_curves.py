@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import cv2
+import matplotlib
 import numpy as np
 import pytest
 
@@ -95,3 +96,16 @@ def test_long_class_names_leave_room_for_the_curves(tmp_path: Path) -> None:
     rows = [dataclasses.replace(epoch(k), case_dice={name: 0.5, "lumen": 0.6}) for k in (1, 2)]
     draw_curves({0: rows}, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").exists()
+
+
+@pytest.mark.filterwarnings("error")
+def test_fonts_that_others_set_for_the_process_do_not_reach_the_picture(tmp_path: Path) -> None:
+    folds = {0: [epoch(1), epoch(2)]}
+    draw_curves(folds, tmp_path / "plain.png")
+    # What nnU-Net's plot_progress_png leaves behind.
+    with matplotlib.rc_context(
+        {"font.size": 30, "axes.labelsize": 30, "axes.facecolor": "#EAEAF2"}
+    ):
+        draw_curves(folds, tmp_path / "again.png")
+        assert matplotlib.rcParams["font.size"] == 30
+    assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "again.png").read_bytes()
