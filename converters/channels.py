@@ -29,6 +29,21 @@ def stack_channels(images: Mapping[str, Pixels], task_id: int) -> npt.NDArray[An
     Raises:
         ImageError: ``channel_sizes``: their sizes differ.
     """
+    check_sizes(images, task_id)
+    rows: list[npt.NDArray[Any]] = list(images.values())
+    if len(rows) == 1:
+        return rows[0]
+    if any(image.ndim == 3 for image in rows):
+        rows = [i if i.ndim == 3 else np.repeat(i[:, :, None], 3, axis=2) for i in rows]
+    return np.dstack(rows)
+
+
+def check_sizes(images: Mapping[str, Pixels], task_id: int) -> None:
+    """Makes sure that the images of a task lie on top of each other.
+
+    Raises:
+        ImageError: ``channel_sizes``: their sizes differ.
+    """
     first_name, first = next(iter(images.items()))
     for name, image in images.items():
         if image.shape[:2] != first.shape[:2]:
@@ -41,9 +56,3 @@ def stack_channels(images: Mapping[str, Pixels], task_id: int) -> npt.NDArray[An
                 remedy="Bring the images of the task to one size, or change the setting "
                 "`channels`.",
             )
-    if len(images) == 1:
-        return first
-    rows: list[npt.NDArray[Any]] = list(images.values())
-    if any(image.ndim == 3 for image in rows):
-        rows = [i if i.ndim == 3 else np.repeat(i[:, :, None], 3, axis=2) for i in rows]
-    return np.dstack(rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -26,20 +26,22 @@ _TURNED = frozenset({5, 6, 7, 8})
 
 
 class TaskImages(Protocol):
-    """Where an export finds the pixels of a task's image."""
+    """Where an export finds the pixels of a task's image, or of its images as channels."""
 
     def stamp(self, task: Task) -> str:
-        """A text that changes when the image does; "" when it is not there."""
+        """A text that changes when one of the images does; "" when the first is not there."""
 
     def size_hw(self, task: Task) -> tuple[int, int] | None:
         """(height, width) in pixels, EXIF applied; None when that would need the whole image.
+
+        Of several channels that of the first.
 
         Raises:
             ImageError: It is no image.
         """
 
-    def read(self, task: Task) -> Pixels:
-        """The image as ``converters.images.read_image`` gives it.
+    def read(self, task: Task, key: str) -> Pixels:
+        """The image in the data field ``key``, as ``converters.images.read_image`` gives it.
 
         Raises:
             ImageError: It is missing, refused or no image.
@@ -57,7 +59,7 @@ class NoImages:
         """Always None."""
         return None
 
-    def read(self, task: Task) -> Pixels:
+    def read(self, task: Task, key: str) -> Pixels:
         """Raises ImageError."""
         raise ImageError(
             task.id,
@@ -72,39 +74,36 @@ class FolderImages:
 
     Args:
         folder: Is searched for the path the data name, and for its end; not deeper.
-        image_key: The task data field that names the image.
+        image_keys: The task data fields that name the images of its channels, at least one.
     """
 
-    def __init__(self, folder: Path, image_key: str) -> None:
-        self._folder, self._image_key = folder, image_key
+    def __init__(self, folder: Path, image_keys: Sequence[str]) -> None:
+        self._folder, self._image_keys = folder, tuple(image_keys)
 
     def stamp(self, task: Task) -> str:
-        """Path, size and time of the file."""
-        path = self._find(task)
-        if path is None:
-            return ""
-        status = path.stat()
-        return f"{path.name} {status.st_size} {status.st_mtime_ns}"
+        """Path, size and time of the files."""
+        paths = [self._find(task, key) for key in self._image_keys]
+        return " ".join(map(_stamp_of, paths)) if paths[0] is not None else ""
 
     def size_hw(self, task: Task) -> tuple[int, int] | None:
         """From the file's header; None when there is no file."""
-        path = self._find(task)
+        path = self._find(task, self._image_keys[0])
         return None if path is None else image_size_hw(path, task.id)
 
-    def read(self, task: Task) -> Pixels:
+    def read(self, task: Task, key: str) -> Pixels:
         """Reads the file."""
-        path = self._find(task)
+        path = self._find(task, key)
         if path is None:
             raise ImageError(
                 task.id,
                 "image_missing",
-                f"its image {image_name(task, self._image_key)!r} is not in {self._folder}.",
+                f"its image {image_name(task, key)!r} is not in {self._folder}.",
                 remedy="Copy it there under that name.",
             )
         return read_image_file(path, task.id)
 
-    def _find(self, task: Task) -> Path | None:
-        value = task.data.get(self._image_key)
+    def _find(self, task: Task, key: str) -> Path | None:
+        value = task.data.get(key)
         if not isinstance(value, str):
             return None
         for name in _paths_of(value):
@@ -112,6 +111,13 @@ class FolderImages:
             if path.is_file():
                 return path
         return None
+
+
+def _stamp_of(path: Path | None) -> str:
+    if path is None:
+        return "-"
+    status = path.stat()
+    return f"{path.name} {status.st_size} {status.st_mtime_ns}"
 
 
 def read_image_file(path: Path, task_id: int) -> Pixels:

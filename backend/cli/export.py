@@ -54,6 +54,13 @@ def export(
     polygons: Annotated[
         str, typer.Option(help="COCO: exact (read back as equal masks) or drawn (as drawn).")
     ] = "exact",
+    channel: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Task data field of an image; repeat for several as channels (nnunet, nifti). "
+            "Without it the setting of a connected project holds."
+        ),
+    ] = None,
     model_version: Annotated[
         str | None, typer.Option(help="predictions: another version than the serving one.")
     ] = None,
@@ -86,7 +93,14 @@ def export(
     )
     with progress("Exporting", total) as on_task:
         request = ExportRequest(
-            format_row, out, options, images, label_config, model_version, on_task
+            format_row,
+            out,
+            options,
+            images,
+            label_config,
+            model_version,
+            channels=tuple(channel) if channel else settings.channels,
+            on_task=on_task,
         )
         if opened is None:
             report = export_file(path, request)

@@ -185,7 +185,7 @@ def _annotations(details: VersionDetails, limit: int | None) -> Table:
             ", ".join(map(str, entry.annotation_ids)),
             entry.content_hash[:12],
             entry.group,
-            str(entry.fold),
+            str(entry.fold) if entry.fold >= 0 else "none",
             _dice(entry.dice),
         )
     return table

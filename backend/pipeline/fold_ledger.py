@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,7 +56,9 @@ class FoldLedger:
             row.epoch, row.epochs = epoch.epoch, epoch.epochs
             if epoch.epoch > self._epoch_at_start:
                 row.error = ""  # it got further than the attempt that failed
-            row.train_loss, row.val_loss, row.dice = epoch.train_loss, epoch.val_loss, epoch.dice
+            row.dice = epoch.dice
+            # One bad batch makes a mean NaN, which JSON and some databases do not take.
+            row.train_loss, row.val_loss = _number(epoch.train_loss), _number(epoch.val_loss)
             if epoch.mean_case_dice is not None:
                 row.case_dice = epoch.mean_case_dice
             if epoch.eta_s is not None:
@@ -137,3 +140,7 @@ class FoldLedger:
             row.attempts -= 1
             row.eta_s = None
             row.lease_until = 0.0
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from converters.agreement import choose, combine
+from converters.channels import check_sizes
 from converters.contours import positive_parts
 from converters.exports.options import ExportOptions
 from converters.images import Pixels
@@ -37,7 +38,7 @@ class ExportItem:
         stem: str,
         image_name: str,
         size_hw: tuple[int, int],
-        read_image: Callable[[], Pixels] | None = None,
+        read_image: Callable[[str], Pixels] | None = None,
         predictions: Sequence[dict[str, Any]] = (),
     ) -> None:
         self.task, self.config, self.options = task, config, options
@@ -50,16 +51,32 @@ class ExportItem:
     def image(self) -> Pixels | None:
         """(height, width) or (height, width, 3) uint8 or uint16; None when there is none.
 
+        Of several channels the first one's.
+
         Raises:
             ImageError: It is missing, refused or no image.
         """
-        return self._read_image() if self._read_image is not None else None
+        return self._read_image(self.config.image_key) if self._read_image is not None else None
 
     @property
     def pixels(self) -> Pixels:
         """``image`` of a format that can't do without."""
         assert self.image is not None, "the format must declare that it needs pixels"  # noqa: S101
         return self.image
+
+    @cached_property
+    def channels(self) -> tuple[Pixels, ...]:
+        """``image``, or the images of all channels in order; empty when there is none.
+
+        Raises:
+            ImageError: One is missing, refused or no image, or their sizes differ.
+        """
+        if self.image is None or self._read_image is None:
+            return ()
+        rest = {key: self._read_image(key) for key in self.config.image_keys[1:]}
+        images = {self.config.image_key: self.image, **rest}
+        check_sizes(images, self.task.id)
+        return tuple(images.values())
 
     @property
     def submitted(self) -> tuple[Annotation, ...]:

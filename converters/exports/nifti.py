@@ -24,7 +24,8 @@ class Nifti:
     """labels/NAME.nii.gz, and images/NAME_0000.nii.gz where the image is there.
 
     Arrays are (height, width, 1): the first axis runs down the rows of the image, the second along
-    its columns. A colour image gives one file per channel (_0000 red, _0001 green, _0002 blue).
+    its columns. A colour image gives one file per channel (_0000 red, _0001 green, _0002 blue);
+    several images of a task follow each other in the order of the project's channels.
     """
 
     def __init__(self, out: Path, config: LabelConfig, options: ExportOptions) -> None:
@@ -34,8 +35,8 @@ class Nifti:
     def write(self, item: ExportItem) -> Written:
         """Writes the label map and the image's channels."""
         arrays: dict[str, npt.NDArray[Any]] = {f"labels/{item.stem}.nii.gz": item.label_map}
-        if item.image is not None:
-            channels = item.image if item.image.ndim == 3 else item.image[:, :, np.newaxis]
+        if item.channels:
+            channels = np.dstack(item.channels)
             for i in range(channels.shape[2]):
                 arrays[f"images/{item.stem}_{i:04d}.nii.gz"] = channels[:, :, i]
         for name, array in arrays.items():

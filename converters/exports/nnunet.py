@@ -22,6 +22,7 @@ from domain.labels import LabelConfig
 class RawDataset:
     """imagesTr/CASE_0000.png and labelsTr/CASE.png, with nnloop's case ids.
 
+    A task with several images as channels has a file for each (CASE_0000.png, CASE_0001.png, ...).
     nnU-Net wants the same channels everywhere: with one colour image in the set, grey ones are
     written as colour too.
     """
@@ -30,16 +31,20 @@ class RawDataset:
         self._out, self._config = out, config
 
     def write(self, item: ExportItem) -> Written:
-        """Writes image and label of a case."""
+        """Writes images and label of a case."""
         case_id = case_id_of_task(item.task.id)
         label_map = item.label_map
-        image = without_empty_color(item.pixels)
-        names = (f"imagesTr/{case_id}_0000.png", f"labelsTr/{case_id}.png")
-        for name, array in zip(names, (image, label_map), strict=True):
+        images = {
+            f"imagesTr/{case_id}_{number:04d}.png": without_empty_color(image)
+            for number, image in enumerate(item.channels)
+        }
+        for name, array in (*images.items(), (f"labelsTr/{case_id}.png", label_map)):
             path = self._out / name
             path.parent.mkdir(parents=True, exist_ok=True)
             write_png(path, array)
-        return Written(names, {"image": names[0], "is_color": image.ndim == 3})
+        is_color = any(image.ndim == 3 for image in images.values())
+        names = (*images, f"labelsTr/{case_id}.png")
+        return Written(names, {"images": list(images), "is_color": is_color})
 
     def finish(self, records: Records) -> None:
         """Brings all images to the same channels and writes dataset.json."""
@@ -48,7 +53,8 @@ class RawDataset:
             n_cases += 1
             is_color = is_color or record["is_color"]
         for record in records():
-            _bring_to(self._out / record["image"], is_color=is_color)
+            for name in record["images"]:
+                _bring_to(self._out / name, is_color=is_color)
         write_json(
             self._out / "dataset.json", dataset_json(self._config, n_cases, is_color=is_color)
         )
@@ -56,9 +62,13 @@ class RawDataset:
 
 def dataset_json(config: LabelConfig, n_cases: int, *, is_color: bool) -> dict[str, Any]:
     """What nnU-Net v2 wants to know about a raw data set."""
-    channels = ["R", "G", "B"] if is_color else ["grey"]
+    kinds = ["R", "G", "B"] if is_color else ["grey"]
+    if config.channel_keys:
+        kinds = [
+            f"{key} {kind}" if is_color else key for key in config.channel_keys for kind in kinds
+        ]
     return {
-        "channel_names": {str(i): name for i, name in enumerate(channels)},
+        "channel_names": {str(i): name for i, name in enumerate(kinds)},
         "labels": class_integers(config),
         "numTraining": n_cases,
         "file_ending": ".png",
@@ -85,4 +95,5 @@ FORMAT = Format(
     "nnU-Net raw data set: imagesTr, labelsTr, dataset.json",
     Needs.PIXELS,
     RawDataset,
+    version=2,
 )

@@ -104,6 +104,7 @@ class _Run:
             format_.version,
             options.to_json(),
             config.xml,
+            config.image_keys,
         ]
 
     def add(self, entry: SourceTask | LeftOut) -> None:
@@ -149,9 +150,9 @@ class _Run:
     def _stamp(self, entry: SourceTask) -> str:
         task = entry.task
         annotations = [(a.id, a.updated_at, a.ground_truth, a.result) for a in submitted(task)]
-        value = task.data.get(self._config.image_key)
+        values = [task.data.get(key) for key in self._config.image_keys]
         image = self._images.stamp(task)
-        return content_hash([self._job, annotations, list(entry.predictions), value, image])
+        return content_hash([self._job, annotations, list(entry.predictions), values, image])
 
     def _item(self, entry: SourceTask) -> ExportItem:
         task, needs = entry.task, self._format.needs
@@ -183,7 +184,7 @@ class _Run:
         if found is not None:
             return found
         if self._images.stamp(item.task):
-            image = self._images.read(item.task)
+            image = self._images.read(item.task, self._config.image_key)
             return int(image.shape[0]), int(image.shape[1])
         raise ImageError(
             item.task.id,

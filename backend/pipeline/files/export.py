@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,11 @@ from domain.labels import LabelConfig
 
 @dataclass(frozen=True, slots=True)
 class ExportRequest:
-    """What to write where. ``images`` is a folder of images, None: from Label Studio if at all."""
+    """What to write where.
+
+    ``images`` is a folder of images, None: from Label Studio if at all. ``channels`` names the task
+    data fields of several images per task, empty for one.
+    """
 
     format_: Format
     out: Path
@@ -30,6 +34,7 @@ class ExportRequest:
     images: Path | None = None
     label_config: Path | None = None
     model_version: str | None = None
+    channels: tuple[str, ...] = ()
     on_task: Callable[[], None] = lambda: None
 
 
@@ -44,13 +49,13 @@ def export_project(context: AppContext, project_id: int, request: ExportRequest)
     """
     client = context.label_studio
     xml = client.project(project_id).label_config
-    config = _given_config(request) or parse_label_config(xml)
+    config = _given_config(request) or parse_label_config(xml, channels=request.channels)
     source: Source = ProjectTasks(client, project_id)
     if request.format_.needs is Needs.PREDICTIONS:
         source = ProjectPredictions(context, project_id, request.model_version)
-    images: TaskImages = ProjectImages(client, config.image_key)
+    images: TaskImages = ProjectImages(client, config.image_keys)
     if request.images is not None:
-        images = FolderImages(request.images, config.image_key)
+        images = FolderImages(request.images, config.image_keys)
     return _run(source, config, images, request, ())
 
 
@@ -69,7 +74,7 @@ def export_file(path: Path, request: ExportRequest) -> FilesReport:
     remarks: tuple[str, ...] = ()
     config = _given_config(request)
     if config is None and request.format_.needs is not Needs.PREDICTIONS:
-        config = parse_label_config(infer_label_config(source.tasks()))
+        config = parse_label_config(infer_label_config(source.tasks()), channels=request.channels)
         names = ", ".join(f"{c.index} = {c.value}" for c in config.group.classes)
         remarks = (
             f"The classes were inferred from the regions, in order of appearance: {names}. "
@@ -78,7 +83,7 @@ def export_file(path: Path, request: ExportRequest) -> FilesReport:
     config = config or parse_label_config(_ANY_CONFIG)
     images: TaskImages = NoImages()
     if request.images is not None:
-        images = FolderImages(request.images, config.image_key)
+        images = FolderImages(request.images, config.image_keys)
     return _run(source, config, images, request, remarks)
 
 
@@ -90,10 +95,12 @@ _ANY_CONFIG = (
 
 
 def _given_config(request: ExportRequest) -> LabelConfig | None:
-    return None if request.label_config is None else read_label_config(request.label_config)
+    if request.label_config is None:
+        return None
+    return read_label_config(request.label_config, request.channels)
 
 
-def read_label_config(path: Path) -> LabelConfig:
+def read_label_config(path: Path, channels: Sequence[str] = ()) -> LabelConfig:
     """The labelling configuration in a file; LabelConfigError when it can't be read."""
     try:
         xml = path.read_text(encoding="utf-8-sig")
@@ -102,7 +109,7 @@ def read_label_config(path: Path) -> LabelConfig:
             f"The labelling configuration {path} can't be read: {error}.",
             remedy="Save the project's Labeling Interface code as UTF-8 in that file.",
         ) from error
-    return parse_label_config(xml)
+    return parse_label_config(xml, channels=channels)
 
 
 def _run(

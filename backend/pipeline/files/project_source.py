@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -97,28 +97,37 @@ class ProjectImages:
     """The images of a project's tasks, fetched through Label Studio.
 
     Their size is known only once they are fetched; an address stands for its content.
+
+    Args:
+        client: Of the server that serves them.
+        image_keys: The task data fields of the channels, at least one.
     """
 
-    def __init__(self, client: LabelStudioClient, image_key: str) -> None:
-        self._client, self._image_key = client, image_key
+    def __init__(self, client: LabelStudioClient, image_keys: Sequence[str]) -> None:
+        self._client, self._image_keys = client, tuple(image_keys)
 
     def stamp(self, task: Task) -> str:
-        """The image's address; "" when the task has none."""
-        value = task.data.get(self._image_key)
-        return value if isinstance(value, str) else ""
+        """The images' addresses; "" when the task has not the first."""
+        uris = [_uri(task, key) for key in self._image_keys]
+        return "\n".join(uris) if uris[0] else ""
 
     def size_hw(self, task: Task) -> tuple[int, int] | None:
         """Always None."""
         return None
 
-    def read(self, task: Task) -> Pixels:
+    def read(self, task: Task, key: str) -> Pixels:
         """Fetches and decodes the image."""
-        uri = self.stamp(task)
+        uri = _uri(task, key)
         if not uri:
             raise ImageError(
                 task.id,
                 "image_missing",
-                f"its data has no image in the field {self._image_key!r}.",
+                f"its data has no image in the field {key!r}.",
                 remedy="Import the task again with that field, or delete it.",
             )
         return read_image(self._client.fetch_image(uri, task.id, task.project_id), task.id)
+
+
+def _uri(task: Task, key: str) -> str:
+    value = task.data.get(key)
+    return value if isinstance(value, str) else ""

@@ -22,7 +22,10 @@ class _Frozen(BaseModel):
 
 
 class TrainedOn(_Frozen):
-    """One case of the manifest, and the Dice of the fold that held it out ({}: none did)."""
+    """One case of the manifest, and the Dice of the fold that held it out.
+
+    Where none did, as for some cases of an ensemble: fold -1 and {}.
+    """
 
     task_id: int
     annotation_ids: tuple[int, ...]

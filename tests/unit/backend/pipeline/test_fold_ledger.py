@@ -72,6 +72,12 @@ def test_the_time_left_counts_down_between_epochs(
     assert _row(app).eta_s == 0.0
 
 
+def test_a_loss_that_is_no_number_is_unknown(app: FakeApp, ledger: FoldLedger) -> None:
+    ledger.progress(EpochProgress(0, 1, 9, float("nan"), float("inf"), 0.5, 1.0, 0.0, None, 9.0))
+    row = _row(app)
+    assert (row.epoch, row.train_loss, row.val_loss, row.dice) == (1, None, None, 0.5)
+
+
 def test_a_store_that_is_away_ends_no_training(
     app: FakeApp, clock: Clock, ledger: FoldLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

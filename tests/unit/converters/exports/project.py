@@ -99,7 +99,7 @@ def run(
         out,
         CONFIG,
         options or ExportOptions(),
-        FolderImages(images, "image") if with_images else NoImages(),
+        FolderImages(images, ("image",)) if with_images else NoImages(),
     )
     return report, out
 

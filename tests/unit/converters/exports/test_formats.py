@@ -180,7 +180,7 @@ def test_yolo_says_when_it_bridges_a_hole(tmp_path: Path) -> None:
         '<Label value="lumen"/></BitmaskLabels></View>'
     )
     out = tmp_path / "yolo"
-    images_of = FolderImages(images, "image")
+    images_of = FolderImages(images, ("image",))
     report = run_export(
         ExportFile(path), format_by_name("yolo"), out, config, ExportOptions(), images_of
     )

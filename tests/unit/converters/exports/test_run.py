@@ -106,7 +106,7 @@ def test_images_are_never_read_above_their_folder(tmp_path: Path) -> None:
     secret = tmp_path / "secret.png"
     Image.fromarray(np.zeros(SIZE_HW, dtype=np.uint8)).save(secret)
     (tmp_path / "images" / "deep").mkdir(parents=True)
-    images = FolderImages(tmp_path / "images", "image")
+    images = FolderImages(tmp_path / "images", ("image",))
     source = tmp_path / "export.json"
     for name in ("../secret.png", str(secret), "/data/local-files/?d=../secret.png", "a\0.png"):
         rows = [{"id": 1, "data": {"image": name}, "annotations": [annotation(1)]}]
@@ -236,7 +236,7 @@ def _mutated(value: Any, rng: random.Random) -> Any:
 def test_fuzzed_exports_end_in_a_report_or_a_clear_error(tmp_path: Path, name: str) -> None:
     rng = random.Random(name)
     run(tmp_path, name)  # makes the images
-    images = FolderImages(tmp_path / "images", "image")
+    images = FolderImages(tmp_path / "images", ("image",))
     path = tmp_path / "export.json"
     started, refused = time.monotonic(), 0
     for i in range(120):
