@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and folders listed quickly."""
 
 from __future__ import annotations
 
@@ -68,6 +68,18 @@ def link_or_copy(source: Path, target: Path) -> None:
         target.hardlink_to(source)
     except OSError:
         write_bytes(target, source.read_bytes())
+
+
+def file_names(folder: Path) -> set[str]:
+    """Names of everything in a folder; none when it is not there.
+
+    Without a Path for each, which would cost more than the listing.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
 
 
 def _write(path: Path, data: bytes | Iterable[bytes]) -> None:

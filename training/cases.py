@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from converters.files import write_bytes
+from converters.files import file_names, write_bytes
 from domain.errors import TrainingError
 from domain.geometry import LabelMap
 from training.workspace import Workspace
@@ -142,9 +142,9 @@ def find_cases(
     """
     images, labels = workspace.image_png("x").parent, workspace.label_png("x").parent
     of_case: dict[str, list[str]] = {}
-    for name in sorted(_names(images)):
+    for name in sorted(png_names(images)):
         of_case.setdefault(name.rpartition("_")[0], []).append(name)
-    label_names = _names(labels)
+    label_names = png_names(labels)
     n_files = {1, n_channels} if n_channels == 3 else {n_channels}
     return {
         case_id: CaseFiles(
@@ -202,11 +202,9 @@ def _file_arrays(pixels: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
     return [pixels[:, :, channel] for channel in range(pixels.shape[2])]
 
 
-def _names(folder: Path) -> set[str]:
+def png_names(folder: Path) -> set[str]:
     """Of the PNG files in a folder; files half written have a leading dot."""
-    if not folder.is_dir():
-        return set()
-    names = (path.name for path in folder.iterdir())
+    names = file_names(folder)
     return {name for name in names if name.endswith(".png") and not name.startswith(".")}
 
 

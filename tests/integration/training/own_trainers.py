@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
@@ -14,8 +14,10 @@ from nnunetv2.training.nnUNetTrainer.variants.lr_schedule.nnUNetTrainer_warmup i
 CUDA = torch.device("cuda")
 
 
-class RmspropTrainer(nnUNetTrainer):  # type: ignore[misc]
-    """Its own epochs, steps and optimiser."""
+class _Short(nnUNetTrainer):  # type: ignore[misc]
+    """Ends after ``length``: epochs, steps per epoch, validation steps per epoch."""
+
+    length: ClassVar = (1, 1, 1)
 
     def __init__(
         self,
@@ -26,51 +28,37 @@ class RmspropTrainer(nnUNetTrainer):  # type: ignore[misc]
         device: torch.device = CUDA,
     ) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
-        self.num_epochs = 3
-        self.num_iterations_per_epoch = 2
-        self.num_val_iterations_per_epoch = 1
+        self.num_epochs, self.num_iterations_per_epoch = self.length[:2]
+        self.num_val_iterations_per_epoch = self.length[2]
+
+
+class RmspropTrainer(_Short):
+    """Its own epochs, steps and optimiser."""
+
+    length = (3, 2, 1)
 
     def configure_optimizers(self) -> tuple[Any, Any]:
         optimizer = torch.optim.RMSprop(self.network.parameters(), 1e-3)
         return optimizer, PolyLRScheduler(optimizer, 1e-3, self.num_epochs)
 
 
-class WarmupTrainer(nnUNetTrainer_warmup):  # type: ignore[misc]
+class WarmupTrainer(_Short, nnUNetTrainer_warmup):  # type: ignore[misc]
     """Changes its schedule after the first epoch, as a resumed one must too."""
 
-    def __init__(
-        self,
-        plans: dict[str, Any],
-        configuration: str,
-        fold: int,
-        dataset_json: dict[str, Any],
-        device: torch.device = CUDA,
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
+    length = (4, 1, 1)
+
+    def initialize(self) -> None:
         self.warmup_duration_whole_net = 1
-        self.num_epochs = 4
-        self.num_iterations_per_epoch = 1
-        self.num_val_iterations_per_epoch = 1
+        super().initialize()
 
 
-class SmallMemory(nnUNetTrainer):  # type: ignore[misc]
+class SmallMemory(_Short):
     """Its device holds one patch at a time."""
 
     limit = 1
     error: type[Exception] = torch.OutOfMemoryError
 
-    def __init__(
-        self,
-        plans: dict[str, Any],
-        configuration: str,
-        fold: int,
-        dataset_json: dict[str, Any],
-        device: torch.device = CUDA,
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        self.num_epochs = 2
-        self.num_iterations_per_epoch = 2
-        self.num_val_iterations_per_epoch = 1
+    length = (2, 2, 1)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         if batch["data"].shape[0] > self.limit:
@@ -117,18 +105,7 @@ class DivergingTrainer(SmallMemory):
         return result
 
 
-class ShortTrainer(nnUNetTrainer):  # type: ignore[misc]
+class ShortTrainer(_Short):
     """nnU-Net's own trainer in everything but its length."""
 
-    def __init__(
-        self,
-        plans: dict[str, Any],
-        configuration: str,
-        fold: int,
-        dataset_json: dict[str, Any],
-        device: torch.device = CUDA,
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        self.num_epochs = 1
-        self.num_iterations_per_epoch = 2
-        self.num_val_iterations_per_epoch = 1
+    length = (1, 2, 1)

@@ -227,8 +227,8 @@ def _listing(cases: Sequence[CaseFiles]) -> dict[str, Any]:
     return {
         "dataset": {
             case.case_id: {
-                "images": [f"{path.parent.name}/{path.name}" for path in case.image_pngs],
-                "label": f"{case.label_png.parent.name}/{case.label_png.name}",
+                "images": ["/".join(path.parts[-2:]) for path in case.image_pngs],
+                "label": "/".join(case.label_png.parts[-2:]),
             }
             for case in cases
         }

@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from converters.files import read_json, update_json
-from training.cases import CaseFiles, remove_case
+from converters.files import file_names, read_json, update_json
+from training.cases import CaseFiles, png_names, remove_case
 from training.nnunet.data.plans import CONFIGURATION, PLANS
 from training.workspace import Workspace
 
@@ -123,7 +123,8 @@ class DatasetIndex:
 
     def keep_only(self, workspace: Workspace, case_ids: set[str]) -> tuple[str, ...]:
         """Forgets every other case and removes its files, raw and preprocessed."""
-        on_disk = {path.stem for path in workspace.label_png("x").parent.glob("*.png")}
+        labels = png_names(workspace.label_png("x").parent)
+        on_disk = {name.removesuffix(".png") for name in labels}
         removed = sorted((on_disk | self.cases.keys()) - case_ids)
         for case_id in removed:
             self.cases.pop(case_id, None)
@@ -158,7 +159,7 @@ class DatasetIndex:
 
     def _forget_lost_arrays(self, workspace: Workspace) -> None:
         folder = arrays_folder(workspace)
-        names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        names = file_names(folder)
         for case_id, facts in self.cases.items():
             if facts.content_hash and not names.issuperset(_array_names(case_id)):
                 self.cases[case_id] = CaseFacts(facts.height, facts.width, facts.has_foreground)
