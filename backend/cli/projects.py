@@ -205,8 +205,12 @@ def _print_service(report: ServiceReport) -> None:
     if report.error:
         console.print(f"[red]Queue:[/red] {escape(report.error)}")
         return
-    waiting = sum(report.waiting.values())
-    console.print(f"Workers: {', '.join(report.workers) or '[red]none[/red]'}; {waiting} jobs wait")
+    workers = ", ".join(report.workers) or "[red]none[/red]"
+    console.print(f"Workers: {workers}; {_jobs_wait(sum(report.waiting.values()))}")
+
+
+def _jobs_wait(n: int) -> str:
+    return "1 job waits" if n == 1 else f"{n} jobs wait"
 
 
 def _print_project(report: ProjectReport) -> None:

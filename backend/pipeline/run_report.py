@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -45,7 +46,7 @@ class FoldReport(_Frozen):
 
 
 class RunReport(_Frozen):
-    """One training run. ``seconds`` is the time spent per finished stage.
+    """One training run. ``seconds`` is the time spent per stage until now, or ``paused``.
 
     ``eta_s`` is the seconds until the last fold's result; None while nobody can tell. ``note``
     says what was done otherwise than asked.
@@ -101,7 +102,7 @@ def _run_report(
         left_out=left_out,
         error=run.error,
         note=run.note,
-        seconds=run.seconds,
+        seconds=runs.seconds_until(run, time.time()),
         created_at=run.created_at,
         finished_at=run.finished_at,
         folds=tuple(map(_fold_report, rows)),

@@ -105,8 +105,7 @@ def renew_run(session: Session, run_id: int) -> None:
 def enter_stage(session: Session, run: RunRow, status: RunStatus) -> None:
     """Moves a run on; the time spent is kept under the old stage's name."""
     now = time.time()
-    name = PAUSED if run.control == RunControl.PAUSE else str(run.status)
-    run.seconds = {**run.seconds, name: _elapsed(run, name, now)}
+    run.seconds = seconds_until(run, now)
     run.status = status
     run.stage_started_at = now
     run.attempts = 0
@@ -120,8 +119,7 @@ def set_control(session: Session, run: RunRow, control: RunControl) -> None:
     if run.control == control:
         return
     now = time.time()
-    name = PAUSED if run.control == RunControl.PAUSE else str(run.status)
-    run.seconds = {**run.seconds, name: _elapsed(run, name, now)}
+    run.seconds = seconds_until(run, now)
     run.stage_started_at = now
     run.control = control
 
@@ -131,6 +129,14 @@ def seconds_in(run: RunRow, status: RunStatus, now: float) -> float:
     if run.status == status and run.control != RunControl.PAUSE:
         return _elapsed(run, str(status), now)
     return float(run.seconds.get(str(status), 0.0))
+
+
+def seconds_until(run: RunRow, now: float) -> dict[str, float]:
+    """Seconds per stage, and ``paused``; those of the stage a run is in are counted until now."""
+    if RunStatus(run.status).is_final:
+        return dict(run.seconds)
+    name = PAUSED if run.control == RunControl.PAUSE else str(run.status)
+    return {**run.seconds, name: _elapsed(run, name, now)}
 
 
 def _elapsed(run: RunRow, name: str, now: float) -> float:

@@ -82,7 +82,10 @@ def version_details(context: AppContext, name: str, project_id: int | None) -> V
         row = find_version(session, name, project_id)
         run = session.get(RunRow, row.run_id) if row.run_id is not None else None
         folds = {
-            fold.fold: {k: v for k, v in (fold.result or {}).items() if k != "dice_per_case"}
+            fold.fold: {
+                "epochs": fold.epoch,
+                **{k: v for k, v in (fold.result or {}).items() if k != "dice_per_case"},
+            }
             for fold in (runs.folds_of(session, run.id) if run else [])
         }
         report = version_report(session, row)

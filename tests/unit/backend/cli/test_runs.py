@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -103,9 +104,11 @@ def test_options_that_can_not_be_used_are_named(app: FakeApp) -> None:
     assert result.exit_code == 2 and "'soon' is no duration" in result.output
 
 
-def test_runs_are_listed(run_id: int) -> None:
+def test_runs_are_listed(app: FakeApp, run_id: int) -> None:
+    with app.store.begin() as session:
+        session.get_one(RunRow, run_id).stage_started_at = time.time() - 301
     out = _output("runs", "Carotid")
-    for word in ("3", "training", "12 annotations", "10m", "0.750"):
+    for word in ("3", "training", "12 annotations", "10m", "5m0", "0.750"):
         assert word in out
     (run,) = json.loads(_output("runs", "Carotid", "--json"))
     assert (run["number"], run["budget_s"], run["control"]) == (3, 600.0, "run")

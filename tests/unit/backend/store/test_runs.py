@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from backend.store import Store, projects, runs
 from backend.store.models import FoldRow, RunRow
-from domain.status import FoldStatus, RunStatus
+from domain.status import FoldStatus, RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 
 
@@ -137,7 +137,23 @@ def test_stages_keep_their_time_and_start_without_a_history_of_failures(app: Fak
     assert (run.attempts, run.not_before, run.finished_at) == (0, 0.0, None)
     with app.store.begin() as session:
         runs.enter_stage(session, session.get_one(RunRow, run_id), RunStatus.DONE)
-    assert app.run(run_id).finished_at is not None
+    run = app.run(run_id)
+    assert run.finished_at is not None
+    assert runs.seconds_until(run, time.time() + 100) == run.seconds
+
+
+def test_the_stage_a_run_is_in_counts_until_now(app: FakeApp) -> None:
+    now = time.time()
+    run_id = app.add_run(
+        RunStatus.TRAINING, stage_started_at=now - 5, seconds={"preparing": 2.0, "training": 4.0}
+    )
+    with app.store.begin() as session:
+        run = session.get_one(RunRow, run_id)
+        assert runs.seconds_until(run, now) == {"preparing": 2.0, "training": 9.0}
+        runs.set_control(session, run, RunControl.PAUSE)
+        found = runs.seconds_until(run, time.time() + 3)
+    assert 9.0 <= found["training"] < 10.0
+    assert 3.0 <= found["paused"] < 4.0
 
 
 def test_the_active_runs_of_all_projects_come_without_their_manifests(app: FakeApp) -> None:

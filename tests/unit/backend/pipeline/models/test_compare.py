@@ -4,6 +4,7 @@ import pytest
 
 from backend.pipeline.models.compare import compare_versions
 from backend.pipeline.models.details import version_details
+from backend.store.models import FoldRow, RunRow
 from domain.errors import SettingsError
 from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.backend.pipeline.models.versions import add_version, manifest_of
@@ -49,7 +50,12 @@ def test_a_version_trained_elsewhere_is_compared_by_what_the_gate_measured(app: 
 def test_a_version_tells_which_annotations_it_was_trained_on(app: FakeApp) -> None:
     manifest = manifest_of((1, "a", "p"), (2, "b", "q"))
     add_version(app, 1, manifest=manifest, metrics={"dice_per_case": _dice(task_00000002=0.4)})
+    with app.store.begin() as session:
+        run = session.query(RunRow).one()
+        result = {"seconds": 60.0, "dice_per_case": {}}
+        session.add(FoldRow(run_id=run.id, fold=0, epoch=20, epochs=20, result=result))
     details = version_details(app.context, "nnloop-v1", None)
+    assert details.folds == {0: {"epochs": 20, "seconds": 60.0}}
     assert [(e.task_id, e.annotation_ids, e.content_hash, e.group) for e in details.trained_on] == [
         (1, (101,), "a", "p"),
         (2, (102,), "b", "q"),
