@@ -51,8 +51,9 @@ for module in (
 
 def main() -> None:
     """Runs a command; an error is one sentence and a remedy, the traceback goes to the log."""
+    # Services log more, by their setting; a command has said what it did when it ends.
     logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     # Every request would be a line, and some of their addresses carry signatures.
     for noisy in ("httpx", "httpcore", "alembic", "numexpr"):

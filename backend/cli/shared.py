@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from pathlib import Path
@@ -58,6 +59,8 @@ def settings(data_dir: Path | None = None) -> Settings:
     if data_dir is not None:
         os.environ["NNLOOP_DATA_DIR"] = str(data_dir)
     loaded = Settings.load()
+    if "log_level" in loaded.model_fields_set:
+        use_log_level(loaded)
     stack = find_running(loaded.data_dir)
     if stack is None:
         return loaded
@@ -70,6 +73,11 @@ def settings(data_dir: Path | None = None) -> Settings:
     if not own_key and update["label_studio_url"] == stack.label_studio_url:
         update["label_studio_api_key"] = SecretStr(stack.label_studio_api_key)
     return loaded.model_copy(update=update)
+
+
+def use_log_level(chosen: Settings) -> None:
+    """Lets everything through that the setting ``log_level`` names, as services do."""
+    logging.getLogger().setLevel(chosen.log_level)
 
 
 def context(data_dir: Path | None = None) -> AppContext:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from backend.cli.shared import DataDir, console, error_console, settings
+from backend.cli.shared import DataDir, console, error_console, settings, use_log_level
 from backend.label_studio import LabelStudioClient
 from backend.queue import ROLES, work
 from backend.stack import service
@@ -40,6 +40,7 @@ def up(
     if port is not None:
         os.environ["NNLOOP_PORT"] = str(port)
     wanted = settings(data_dir)
+    use_log_level(wanted)
     url, key = wanted.require_label_studio()
     with LabelStudioClient(url, key) as client:
         user = client.whoami()
@@ -58,6 +59,7 @@ def serve(
     Example: NNLOOP_REDIS_URL=redis://redis:6379/0 nnloop serve
     """
     chosen = settings(data_dir)
+    use_log_level(chosen)
     os.environ.update(chosen.to_environment())
     uvicorn.run(
         "backend.web.app:open_app",
@@ -92,6 +94,7 @@ def worker(
     if threads is not None:
         os.environ["NNLOOP_WORKER_THREADS"] = str(threads)
     chosen = settings(data_dir)
+    use_log_level(chosen)
     queues = ROLES.get(role) or tuple(q for queues in reversed(ROLES.values()) for q in queues)
     if role not in (*ROLES, "all"):
         raise SettingsError(

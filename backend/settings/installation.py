@@ -153,7 +153,8 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO",
         validation_alias=_names("NNLOOP_LOG_LEVEL", "log_level"),
-        description="Least severe messages that reach the log.",
+        description="Least severe messages that services log. Other commands log warnings, more "
+        "when this is set.",
     )
 
     @field_validator("label_studio_url", "public_url")

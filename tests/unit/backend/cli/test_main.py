@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import sys
@@ -228,3 +229,34 @@ def test_every_error_of_nnloop_reaches_people_the_same_way(
     monkeypatch.setattr("backend.cli.projects.reports.service_report", fail)
     # Brackets are text here, not markup.
     assert call("status").err == "Error: It is [bold]so[/bold].\nDo [this].\n"
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"), [("", logging.WARNING), ("INFO", logging.INFO), ("ERROR", logging.ERROR)]
+)
+def test_a_command_logs_what_was_asked_for(
+    call: Call, monkeypatch: pytest.MonkeyPatch, level: str, expected: int
+) -> None:
+    root = logging.getLogger()
+    before = root.level
+    monkeypatch.setenv("NNLOOP_LOG_LEVEL", level)
+    try:
+        root.setLevel(logging.WARNING)
+        assert call("status").code == 0
+        assert root.level == expected
+    finally:
+        root.setLevel(before)
+
+
+def test_services_log_by_their_setting_also_when_it_is_the_default(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = logging.getLogger()
+    before = root.level
+    monkeypatch.delenv("NNLOOP_LOG_LEVEL", raising=False)
+    try:
+        root.setLevel(logging.WARNING)
+        assert call("worker", "--role", "none").code == 1
+        assert root.level == logging.INFO
+    finally:
+        root.setLevel(before)
