@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from backend.cli.progress import case_progress
+from backend.cli.progress import progress
 from backend.cli.shared import AsJson, DataDir, console, context
 from backend.pipeline.evaluate.cases import Split
 from backend.pipeline.evaluate.folders import evaluate_folders
@@ -97,7 +97,7 @@ def evaluate(
             raise SettingsError(
                 "--version and --split belong to a project.", remedy="Name the project."
             )
-        options = EvaluationOptions(out, spacing_mm, worst, n_workers, case_progress)
+        options = EvaluationOptions(out, spacing_mm, worst, n_workers, progress)
         evaluation = evaluate_folders(
             predictions, reference, options, images=images, class_values=_names(classes)
         )
@@ -112,7 +112,7 @@ def evaluate(
         project_id = find_connected(opened, project)
         chosen = _split(split)
         out = out or default_out(opened, project_id, version, chosen)
-        options = EvaluationOptions(out, spacing_mm, worst, n_workers, case_progress)
+        options = EvaluationOptions(out, spacing_mm, worst, n_workers, progress)
         evaluation = evaluate_version(opened, project_id, options, version=version, split=chosen)
     if as_json:
         typer.echo(json.dumps(evaluation.to_json(worst), indent=1))

@@ -8,8 +8,9 @@ from typing import Annotated, get_args
 
 import typer
 
-from backend.cli.files import print_report, progress
-from backend.cli.shared import DataDir, context
+from backend.cli.files import print_report
+from backend.cli.progress import progress
+from backend.cli.shared import DataDir, console, context
 from backend.pipeline.annotations import read_settings_of
 from backend.pipeline.context import AppContext
 from backend.pipeline.files.export import ExportRequest, export_file, export_project
@@ -91,7 +92,7 @@ def export(
         annotators=_policy(annotators) if annotators else settings.annotator_policy,
         reading=read_settings_of(settings) if opened else ReadSettings(),
     )
-    with progress("Exporting", total) as on_task:
+    with progress("Exporting", total, on=console) as on_task:
         request = ExportRequest(
             format_row,
             out,

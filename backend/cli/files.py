@@ -1,29 +1,11 @@
-"""What export and import share: their progress bar, and how they say what was left out."""
+"""How export and import say what was done and what was left out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from backend.cli.shared import console
 from converters.report import FilesReport
-
-
-@contextmanager
-def progress(description: str, total: int | None) -> Iterator[Callable[[], None]]:
-    """A bar on the terminal; yields what to call after each item."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bars:
-        task = bars.add_task(description, total=total)
-        yield lambda: bars.advance(task)
 
 
 def print_report(report: FilesReport, what: str, where: object) -> None:

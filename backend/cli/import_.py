@@ -8,7 +8,8 @@ from typing import Annotated, get_args
 
 import typer
 
-from backend.cli.files import print_report, progress
+from backend.cli.files import print_report
+from backend.cli.progress import progress
 from backend.cli.shared import DataDir, console, context
 from backend.pipeline.files.export import read_label_config
 from backend.pipeline.files.import_ import import_to_project
@@ -108,7 +109,7 @@ def import_(
         image_url,
         Simplification(tolerance_px=0) if exact else Simplification(),
     )
-    with progress("Importing", None) as on_image:
+    with progress("Importing", None, on=console) as on_image:
         if opened is not None and info is not None:
             report = import_to_project(opened, info.id, job, on_image=on_image)
             where = f"project {info.id} {info.title!r}"

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from backend.cli.progress import case_progress
+from backend.cli.progress import progress
 from backend.cli.shared import AsJson, DataDir, console, context
 from backend.pipeline.models.ensemble import EnsembleReport, make_ensemble
 from backend.pipeline.models.find import find_project
@@ -39,7 +39,7 @@ def ensemble(
     """
     opened = context(data_dir)
     project_id = find_project(opened, project)
-    report = make_ensemble(opened, project_id, version or (), progress=case_progress)
+    report = make_ensemble(opened, project_id, version or (), progress=progress)
     if as_json:
         typer.echo(json.dumps(asdict(report), indent=1))
         return

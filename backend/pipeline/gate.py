@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from backend.pipeline.context import AppContext
 from backend.pipeline.devices import warm_predictor
-from backend.pipeline.models.champion import (
-    FoldOfCase,
-    Measured,
-    measure_champion,
-    project_integers,
-    unmeasured,
-)
-from backend.pipeline.models.comparison import DicePerCase, Verdict, judge
+from backend.pipeline.models.challenger import add_judged, judge_challenger
+from backend.pipeline.models.champion import FoldOfCase, project_integers
+from backend.pipeline.models.comparison import DicePerCase, Verdict
 from backend.pipeline.models.retention import prune_quietly
 from backend.pipeline.postprocess import postprocessing_of
 from backend.pipeline.preset import preset_of_manifest
 from backend.settings import ProjectSettings
-from backend.store import projects, runs, versions
+from backend.store import runs, versions
 from backend.store.models import FoldRow, RunRow, VersionRow
 from domain.case import Manifest
 from domain.status import VersionStatus
@@ -70,33 +66,22 @@ def evaluate_run(context: AppContext, run_id: int, beat: Beat) -> bool:
         metrics["postprocessing"] = {"keeps_largest": keeps_largest, "dice_before": trained}
     name = versions.name_of(run)
     path = _package(context, run, folds, name, manifest, metrics)
-    while True:
+    judged = False
+    while not judged:
         with context.store.begin() as session:
             champion = versions.champion(session, run.project_id)
-        verdict, measured = _decide(context, run, champion, manifest, challenger, beat)
-        metrics["gate"] = asdict(verdict)
-        if champion is not None and measured.dice:
-            metrics["champion_dice"] = {"version": champion.name, "dice_per_case": measured.dice}
-        with context.store.begin() as session:
-            projects.lock(session, run.project_id)
-            serving = versions.champion(session, run.project_id)
-            if (serving and serving.id) != (champion and champion.id):
-                # A person promoted another version while this one was measured against the old.
-                continue
-            row = VersionRow(
-                project_id=run.project_id,
-                run_id=run_id,
-                name=name,
-                path=str(path),
-                status=VersionStatus.REJECTED,
-                metrics=metrics,
-                size_bytes=size_bytes(path),
-            )
-            session.add(row)
-            session.flush()
-            if verdict.is_promoted:
-                versions.promote(session, row)
-        break
+        verdict, of_gate = _decide(context, run, champion, manifest, challenger, beat)
+        row = VersionRow(
+            project_id=run.project_id,
+            run_id=run_id,
+            name=name,
+            path=str(path),
+            status=VersionStatus.REJECTED,
+            metrics={**metrics, **of_gate},
+            size_bytes=size_bytes(path),
+        )
+        # Not when a person promoted another version while this one was measured against the old.
+        judged = add_judged(context, row, champion, is_promoted=verdict.is_promoted)
     logger.info("Project %d: %s: %s", run.project_id, name, verdict.reason)
     prune_quietly(context, run.project_id)
     return verdict.is_promoted
@@ -132,36 +117,28 @@ def _decide(
     manifest: Manifest,
     challenger: DicePerCase,
     beat: Beat,
-) -> tuple[Verdict, Measured]:
-    margin = ProjectSettings.model_validate(run.settings).gate_margin
-    if champion is not None and not challenger:
-        why = "all labelled images are of one group, so none was held out to measure it on"
-        return unmeasured(champion, margin, why), Measured({})
-    measured = Measured({})
-    if champion is not None:
-        path, classes = Path(champion.path), manifest.class_values
-        measured = measure_champion(
-            context,
-            champion,
-            manifest,
-            lambda predicted: _Judge(
-                workspace=context.workspace(champion.project_id),
-                predictor=warm_predictor(context.settings, None, path),
-                class_values=classes,
-                predicted_values=predicted,
-                steps=read_postprocessing(path),
-                beat=beat,
-            ),
+) -> tuple[Verdict, dict[str, Any]]:
+    def make_judge(serving: VersionRow, predicted: tuple[str, ...]) -> _Judge:
+        path = Path(serving.path)
+        return _Judge(
+            workspace=context.workspace(serving.project_id),
+            predictor=warm_predictor(context.settings, None, path),
+            class_values=manifest.class_values,
+            predicted_values=predicted,
+            steps=read_postprocessing(path),
+            beat=beat,
         )
-    groups = {entry.case_id: entry.group for entry in manifest.entries}
-    verdict = judge(
+
+    return judge_challenger(
+        context,
+        champion,
+        manifest,
         challenger,
-        measured.dice if champion else None,
-        margin,
-        groups,
-        remark=measured.remark,
+        ProjectSettings.model_validate(run.settings).gate_margin,
+        make_judge,
+        why_unmeasured="all labelled images are of one group, so none was held out to measure it "
+        "on",
     )
-    return verdict, measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,19 +157,21 @@ class _Judge:
         return self.predictor.folds
 
     def dice(self, cases: Sequence[FoldOfCase]) -> DicePerCase:
+        integers = np.array(project_integers(self.predicted_values, self.class_values), np.uint8)
         found: DicePerCase = {}
         for entry, fold in cases:
             self.beat()
-            found[entry.case_id] = self._dice(entry.case_id, fold)
+            found[entry.case_id] = self._dice(entry.case_id, fold, integers)
         return found
 
-    def _dice(self, case_id: str, fold: int | None) -> dict[str, float]:
+    def _dice(
+        self, case_id: str, fold: int | None, integers: npt.NDArray[np.uint8]
+    ) -> dict[str, float]:
         image = read_case_image(self.workspace, case_id)
         truth = read_image(self.workspace.label_png(case_id))
         if fold is None:
             probabilities = self.predictor.predict(image).mean(axis=0)
         else:
             probabilities = self.predictor.predict_single_fold(image, fold)
-        integers = np.array(project_integers(self.predicted_values, self.class_values), np.uint8)
         predicted = integers[postprocessed(probabilities, self.steps).argmax(axis=0)]
         return named_dice(predicted, truth, self.class_values)

@@ -10,13 +10,14 @@ from backend.label_studio import LabelStudioClient
 from backend.store.models import TaskRow
 from converters.channels import stack_channels
 from converters.images import Pixels, read_image, without_empty_color
+from domain.annotation import Task
 from domain.errors import ImageError
 from domain.labels import LabelConfig
 
 
 def image_uris(task: TaskRow, config: LabelConfig) -> tuple[str, ...]:
     """The raw values of the task's image fields in order; ImageError when one is missing."""
-    return tuple(_uri(task, key) for key in config.image_keys)
+    return tuple(image_uri(task, key) for key in config.image_keys)
 
 
 def load_image(client: LabelStudioClient, task: TaskRow, config: LabelConfig) -> npt.NDArray[Any]:
@@ -38,7 +39,8 @@ def load_image(client: LabelStudioClient, task: TaskRow, config: LabelConfig) ->
     return stack_channels(images, task.id)
 
 
-def _uri(task: TaskRow, key: str) -> str:
+def image_uri(task: TaskRow | Task, key: str) -> str:
+    """The raw value of one image field of a task; ImageError when it is missing."""
     value = task.data.get(key)
     if not isinstance(value, str) or not value:
         raise ImageError(

@@ -10,7 +10,8 @@ from backend.pipeline.preset import preset_of_manifest
 from backend.store.models import FoldRow, RunRow
 from domain.case import Manifest
 from training.folds import VALIDATION
-from training.nnunet.cross_validation import Postprocessing, find_postprocessing
+from training.nnunet.cross_validation import find_postprocessing
+from training.postprocessing import FoundSteps
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ def postprocessing_of(
     folds: Sequence[FoldRow],
     manifest: Manifest,
     beat: Callable[[], None],
-) -> Postprocessing | None:
+) -> FoundSteps | None:
     """What the run's version is to do with its label maps; None: the preset asks for nothing.
 
     Also None where nothing was held out to decide on.

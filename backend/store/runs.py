@@ -126,9 +126,7 @@ def set_control(session: Session, run: RunRow, control: RunControl) -> None:
 
 def seconds_in(run: RunRow, status: RunStatus, now: float) -> float:
     """Seconds the run has spent in a stage until now, pauses left out."""
-    if run.status == status and run.control != RunControl.PAUSE:
-        return _elapsed(run, str(status), now)
-    return float(run.seconds.get(str(status), 0.0))
+    return float(seconds_until(run, now).get(str(status), 0.0))
 
 
 def seconds_until(run: RunRow, now: float) -> dict[str, float]:

@@ -7,7 +7,6 @@ import io
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +21,13 @@ from training.folds import VALIDATION
 from training.nnunet.data.named_plans import PLANS_NAME
 from training.nnunet.environment import nnunet_roots
 from training.nnunet.inference.postprocessing import apply_postprocessing
-from training.postprocessing import KeepLargest, read_postprocessing
+from training.postprocessing import FoundSteps, read_postprocessing
 from training.versions import CONFIGURATION, DATASET, PLANS, POSTPROCESSING, POSTPROCESSING_PKL
 from training.workspace import Workspace
 
 _TRAINER = "nnUNetTrainer"
 """In the name of a folder only, whatever the trainer was."""
 _FOLD = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Postprocessing:
-    """What was found.
-
-    Attributes:
-        steps: In the order they are applied; none when nothing helped.
-        dice_per_case: Held-out case id -> class -> Dice after the steps.
-    """
-
-    steps: tuple[KeepLargest, ...]
-    dice_per_case: dict[str, dict[str, float]]
 
 
 def find_postprocessing(
@@ -51,7 +37,7 @@ def find_postprocessing(
     class_values: Sequence[str],
     *,
     beat: Callable[[], None] = lambda: None,
-) -> Postprocessing:
+) -> FoundSteps:
     """Lets nnU-Net decide on the held-out label maps of all folds.
 
     A step is kept when it raises Dice over all cases and, the first one, lowers it for no class.
@@ -85,7 +71,7 @@ def postprocessing_of_label_maps(
     class_values: Sequence[str],
     *,
     beat: Callable[[], None] = lambda: None,
-) -> Postprocessing:
+) -> FoundSteps:
     """As ``find_postprocessing``, on label maps wherever they come from.
 
     Args:
@@ -126,7 +112,7 @@ def postprocessing_of_label_maps(
         dice[case_id] = named_dice(
             apply_postprocessing(read_image(path), steps), truth, class_values
         )
-    return Postprocessing(steps, dice)
+    return FoundSteps(steps, dice)
 
 
 def _lay_out(

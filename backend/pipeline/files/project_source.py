@@ -8,12 +8,13 @@ from typing import Any
 
 from backend.label_studio import LabelStudioClient, PredictionRow
 from backend.pipeline.context import AppContext
+from backend.pipeline.images import image_uri
 from backend.store import predictions, versions
 from backend.store.models import ProjectRow
 from converters.exports.run import SourceTask
 from converters.images import Pixels, read_image
 from domain.annotation import Task
-from domain.errors import ImageError, PredictionError
+from domain.errors import PredictionError
 
 _CHUNK = 250
 
@@ -108,7 +109,8 @@ class ProjectImages:
 
     def stamp(self, task: Task) -> str:
         """The images' addresses; "" when the task has not the first."""
-        uris = [_uri(task, key) for key in self._image_keys]
+        values = [task.data.get(key) for key in self._image_keys]
+        uris = [value if isinstance(value, str) else "" for value in values]
         return "\n".join(uris) if uris[0] else ""
 
     def size_hw(self, task: Task) -> tuple[int, int] | None:
@@ -117,17 +119,5 @@ class ProjectImages:
 
     def read(self, task: Task, key: str) -> Pixels:
         """Fetches and decodes the image."""
-        uri = _uri(task, key)
-        if not uri:
-            raise ImageError(
-                task.id,
-                "image_missing",
-                f"its data has no image in the field {key!r}.",
-                remedy="Import the task again with that field, or delete it.",
-            )
+        uri = image_uri(task, key)
         return read_image(self._client.fetch_image(uri, task.id, task.project_id), task.id)
-
-
-def _uri(task: Task, key: str) -> str:
-    value = task.data.get(key)
-    return value if isinstance(value, str) else ""

@@ -44,7 +44,7 @@ def measure_champion(
     context: AppContext,
     champion: VersionRow,
     manifest: Manifest,
-    make_judge: Callable[[tuple[str, ...]], Judge],
+    make_judge: Callable[[VersionRow, tuple[str, ...]], Judge],
 ) -> Measured:
     """The champion's Dice on the challenger's cases, with today's annotations.
 
@@ -57,8 +57,8 @@ def measure_champion(
         context: The process's context.
         champion: The version that serves.
         manifest: The challenger's; its entries are measured.
-        make_judge: The champion's classes in its integer order -> its networks. Only called when
-            something has to be measured, or may have to.
+        make_judge: The champion, and its classes in its integer order -> its networks. Only called
+            when something has to be measured, or may have to.
     """
     with context.store.begin() as session:
         value = versions.manifest_of(session, champion)
@@ -73,7 +73,7 @@ def measure_champion(
         is_comparable = set(manifest.class_values) == set(classes)
     if not is_comparable:
         return Measured({})
-    judge = make_judge(classes)
+    judge = make_judge(champion, classes)
     if trained_on is None:
         dice = judge.dice([(entry, None) for entry in manifest.entries])
         return Measured(
@@ -94,6 +94,7 @@ def _out_of_fold(judge: Judge, champion: VersionRow, old: Manifest, new: Manifes
     old_entries = {entry.case_id: entry for entry in old.entries}
     known: DicePerCase = champion.metrics.get("dice_per_case", {})
     fold_of_group = {entry.group: entry.fold for entry in old.entries}
+    folds = judge.folds
     dice: DicePerCase = {}
     cases: list[FoldOfCase] = []
     for entry in new.entries:
@@ -105,9 +106,9 @@ def _out_of_fold(judge: Judge, champion: VersionRow, old: Manifest, new: Manifes
         fold = (
             before.fold
             if before
-            else fold_of_group.get(entry.group, judge.folds[entry.fold % len(judge.folds)])
+            else fold_of_group.get(entry.group, folds[entry.fold % len(folds)])
         )
-        if fold in judge.folds:
+        if fold in folds:
             cases.append((entry, fold))
     return {**dice, **judge.dice(cases)}
 

@@ -6,7 +6,7 @@ import logging
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,21 +14,15 @@ from typing import Any
 from backend.pipeline.context import AppContext
 from backend.pipeline.evaluate.options import Progress
 from backend.pipeline.models.candidates import Candidate
-from backend.pipeline.models.champion import (
-    FoldOfCase,
-    Measured,
-    measure_champion,
-    project_integers,
-    unmeasured,
-)
-from backend.pipeline.models.comparison import DicePerCase, Verdict, judge
+from backend.pipeline.models.challenger import add_judged, judge_challenger
+from backend.pipeline.models.champion import FoldOfCase, project_integers
+from backend.pipeline.models.comparison import DicePerCase, Verdict
 from backend.pipeline.models.members import Member, joint_manifest
 from backend.pipeline.models.retention import prune_quietly
 from backend.pipeline.models.serving import ask_for_scoring
 from backend.store import projects, versions
 from backend.store.models import VersionRow
 from domain.case import Manifest
-from domain.errors import SettingsError
 from domain.status import VersionOrigin, VersionStatus
 from training.case_predictions import CaseToPredict, predict_cases
 from training.cases import read_image
@@ -88,30 +82,18 @@ def enrol(
         metrics, dice = _measure(workspace, new, postprocessing, is_held_out)
         metrics["labels"] = len(manifest.entries)
         manifest_json = _manifest_json(new, manifest) if is_held_out else None
+        # Versions trained elsewhere have no manifest: they are measured on today's cases.
+        judged = manifest if is_held_out else new.truth
+        judged = replace(judged, entries=tuple(e for e in judged.entries if e.case_id in dice))
         while True:
             with context.store.begin() as session:
                 champion = versions.champion(session, project_id)
                 settings = projects.settings_of(projects.get(session, project_id))
                 name = _next_name(workspace, versions.versions_of(session, project_id))
-            # Versions trained elsewhere have no manifest: they are measured on today's cases.
-            judged = replace(
-                manifest if is_held_out else new.truth,
-                entries=tuple(
-                    entry
-                    for entry in (manifest if is_held_out else new.truth).entries
-                    if entry.case_id in dice
-                ),
-            )
-            verdict, measured = _decide(
+            verdict, of_gate = _decide(
                 context, champion, judged, dice, settings.gate_margin, new.remark, progress
             )
-            metrics["gate"] = asdict(verdict)
-            metrics.pop("champion_dice", None)
-            if champion is not None and measured.dice:
-                metrics["champion_dice"] = {
-                    "version": champion.name,
-                    "dice_per_case": measured.dice,
-                }
+            judged_metrics = {**metrics, **of_gate}
             path = package_ensemble(
                 workspace,
                 name,
@@ -120,7 +102,7 @@ def enrol(
                 postprocessing=postprocessing,
                 settings=settings.model_dump(mode="json"),
                 manifest=manifest_json,
-                metrics=metrics,
+                metrics=judged_metrics,
             )
             row = VersionRow(
                 project_id=project_id,
@@ -128,11 +110,11 @@ def enrol(
                 name=name,
                 path=str(path),
                 status=VersionStatus.REJECTED,
-                metrics=metrics,
+                metrics=judged_metrics,
                 manifest=manifest_json,
                 size_bytes=size_bytes(path),
             )
-            if _add(context, row, champion, is_promoted=verdict.is_promoted):
+            if add_judged(context, row, champion, is_promoted=verdict.is_promoted):
                 break
             # A person or a training put another version in service while this one was measured.
             shutil.rmtree(path, ignore_errors=True)
@@ -195,25 +177,21 @@ def _decide(
     margin: float,
     remark: str,
     progress: Progress,
-) -> tuple[Verdict, Measured]:
-    if champion is not None and not dice:
-        why = "no case with the present annotations was held out by all members"
-        return unmeasured(champion, margin, why), Measured({})
-    groups = {entry.case_id: entry.group for entry in manifest.entries}
-    measured = Measured({})
-    if champion is not None:
-        workspace, served = context.workspace(champion.project_id), champion
-        measured = measure_champion(
-            context,
-            champion,
-            manifest,
-            lambda predicted: _ChildJudge(
-                workspace, Path(served.path), manifest.class_values, predicted, progress
-            ),
-        )
-    remarks = "; ".join(filter(None, dict.fromkeys((remark, measured.remark))))
-    verdict = judge(dice, measured.dice if champion else None, margin, groups, remark=remarks)
-    return verdict, measured
+) -> tuple[Verdict, dict[str, Any]]:
+    def make_judge(serving: VersionRow, predicted: tuple[str, ...]) -> _ChildJudge:
+        workspace, classes = context.workspace(serving.project_id), manifest.class_values
+        return _ChildJudge(workspace, Path(serving.path), classes, predicted, progress)
+
+    return judge_challenger(
+        context,
+        champion,
+        manifest,
+        dice,
+        margin,
+        make_judge,
+        why_unmeasured="no case with the present annotations was held out by all members",
+        remark=remark,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,24 +241,3 @@ def _next_name(workspace: Workspace, rows: Sequence[VersionRow]) -> str:
     names = {row.name for row in rows} | {path.name for path in workspace.models.glob("nnloop-e*")}
     numbers = [int(found[1]) for found in map(_NAME.fullmatch, names) if found]
     return f"nnloop-e{max(numbers, default=0) + 1}"
-
-
-def _add(
-    context: AppContext, row: VersionRow, champion: VersionRow | None, *, is_promoted: bool
-) -> bool:
-    """Adds the row, and lets it serve; False when another than ``champion`` serves by now."""
-    with context.store.begin() as session:
-        projects.lock(session, row.project_id)
-        serving = versions.champion(session, row.project_id)
-        if (serving and serving.id) != (champion and champion.id):
-            return False
-        if versions.by_name(session, row.name, row.project_id):
-            raise SettingsError(
-                f"Somebody else has made {row.name} meanwhile.",
-                remedy="Look at it with `nnloop models list`, then try again.",
-            )
-        session.add(row)
-        session.flush()
-        if is_promoted:
-            versions.promote(session, row)
-    return True

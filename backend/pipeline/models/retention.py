@@ -146,7 +146,7 @@ def _free_runs(context: AppContext, project_id: int, numbers: Sequence[int]) -> 
         folder = workspace.run_dir(number)
         if not folder.exists():
             continue
-        freed += _unbytes_only_in(folder)
+        freed += bytes_only_in([folder])
         if n < KEPT_RUN_LOGS:
             remove_weights(folder)
         else:
@@ -164,9 +164,3 @@ def bytes_only_in(folders: Sequence[Path]) -> int:
             _, n, _ = found.get((stat.st_dev, stat.st_ino), (0, 0, 0))
             found[(stat.st_dev, stat.st_ino)] = (stat.st_size, n + 1, stat.st_nlink)
     return sum(size for size, n, links in found.values() if n >= links)
-
-
-def _unbytes_only_in(folder: Path) -> int:
-    """Bytes of the checkpoints that no version shares."""
-    stats = (path.stat() for path in folder.rglob("*.pth"))
-    return sum(stat.st_size for stat in stats if stat.st_nlink == 1)

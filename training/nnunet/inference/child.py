@@ -11,8 +11,7 @@ from typing import Any, TextIO
 
 from converters.files import read_json, write_json
 from domain.errors import NnloopError
-
-PARENT_GONE = 3
+from training.parent import PARENT_GONE
 
 
 def answer(argv: list[str], work: Callable[[Any, TextIO], None]) -> int:
