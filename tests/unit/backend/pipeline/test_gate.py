@@ -287,6 +287,27 @@ def test_the_verdict_holds_for_the_version_that_serves_at_its_end(
     assert verdict["is_promoted"]
 
 
+def test_no_figures_stay_of_a_version_that_served_before_the_verdict(
+    app: FakeApp, predictor: FakePredictor
+) -> None:
+    """The version a person goes back to has other classes, so it can't be measured."""
+    other = app.add_version(1, manifest=_manifest(_entry(1, 0), classes=("bone",)), metrics={})
+    manifest = _manifest(_entry(1, 0), _entry(2, 1))
+    app.add_version(3, manifest=manifest, metrics={"dice_per_case": {}})
+    _write_cases(app, 1, 2)
+    run_id = _challenger(app, manifest, _dice(task_00000001=0.5))
+
+    def roll_back() -> None:
+        with app.store.begin() as session:
+            versions.promote(session, session.get_one(VersionRow, other))
+
+    evaluate_run(app.context, run_id, roll_back)
+    metrics = _version(app, run_id).metrics
+    assert metrics["gate"]["champion"] is None
+    assert "champion_dice" not in metrics
+    assert predictor.asked  # version 3 had been measured
+
+
 def test_a_champion_with_fewer_folds_is_measured_on_new_cases_all_the_same(
     app: FakeApp, predictor: FakePredictor
 ) -> None:
