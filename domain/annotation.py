@@ -28,13 +28,17 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One row of the project: its data fields and the annotations that exist now."""
+    """One row of the project: its data fields and the annotations that exist now.
+
+    ``created_at`` and ``updated_at`` are Label Studio's texts; "" where they are not known.
+    """
 
     id: int
     project_id: int
     data: dict[str, Any]
     annotations: tuple[Annotation, ...] = field(default=())
     updated_at: str = ""
+    created_at: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

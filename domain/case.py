@@ -4,19 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from domain.annotation import LeftOut
 
 
-def case_id_of_task(task_id: int) -> str:
-    """The case id of a task; it never changes.
+def case_id_of_task(task_id: int, source: str = "") -> str:
+    """The case id of a task; it never changes while the task is the same one.
+
+    Args:
+        task_id: Label Studio's id, which it gives to another task once this one is deleted.
+        source: The task's ``source_of``; "" in a file of tasks, where ids are unique.
 
     >>> case_id_of_task(7)
     'task_00000007'
+    >>> case_id_of_task(7, "c0ffee1234")
+    'task_00000007_c0ffee12'
     """
-    return f"task_{task_id:08d}"
+    return f"task_{task_id:08d}" + (f"_{source[:8]}" if source else "")
+
+
+def source_of(created_at: str, images: Sequence[str]) -> str:
+    """The identity of a task beyond its id: when it was made, and the images it names.
+
+    Args:
+        created_at: Label Studio's text; "" where it is not known.
+        images: The raw values of its image fields, in the order of the channels.
+
+    Returns:
+        SHA-256 (hex).
+    """
+    return content_hash([created_at, list(images)])
 
 
 def content_hash(value: Any) -> str:

@@ -19,7 +19,8 @@ class ProjectInfo:
     """The settings and counts of a project that nnloop looks at.
 
     ``label_config`` is the labelling XML, ``model_version`` the version whose predictions
-    annotators see ("" if unset), ``sampling`` Label Studio's own words.
+    annotators see ("" if unset), ``sampling`` Label Studio's own words. ``created_at`` tells it
+    from a project that had its id before.
     """
 
     id: int
@@ -30,6 +31,7 @@ class ProjectInfo:
     task_number: int
     num_tasks_with_annotations: int
     total_predictions_number: int
+    created_at: str = ""
 
 
 class Projects(Calls):
@@ -112,4 +114,5 @@ def _project(row: dict[str, Any]) -> ProjectInfo:
         task_number=int(row.get("task_number") or 0),
         num_tasks_with_annotations=int(row.get("num_tasks_with_annotations") or 0),
         total_predictions_number=int(row.get("total_predictions_number") or 0),
+        created_at=str(row.get("created_at") or ""),
     )

@@ -252,6 +252,7 @@ def _task(row: dict[str, Any], project_id: int) -> Task:
         data=row["data"],
         annotations=tuple(annotations),
         updated_at=str(row.get("updated_at") or ""),
+        created_at=str(row.get("created_at") or ""),
     )
 
 

@@ -45,7 +45,8 @@ class ProjectRow(Base):
     """A connected Label Studio project.
 
     ``champion_id`` is the version that serves. ``n_channels`` is 0 until the first run has seen
-    the images.
+    the images. ``created_at`` is Label Studio's own text: another one under the same id is another
+    project. ``label_mapping`` is {old class name: new one}, the renames that people have told of.
     """
 
     __tablename__ = "project"
@@ -53,6 +54,8 @@ class ProjectRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     title: Mapped[str] = mapped_column(Text, default="")
     label_config: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[str] = mapped_column(String(40), default="")
+    label_mapping: Mapped[JsonDict] = mapped_column(default=dict)
     settings: Mapped[JsonDict] = mapped_column(default=dict)
     champion_id: Mapped[int | None] = mapped_column(default=None)
     n_channels: Mapped[int] = mapped_column(default=0)
@@ -81,7 +84,12 @@ class InboxRow(Base):
 
 
 class TaskRow(Base):
-    """Snapshot of one task."""
+    """Snapshot of one task.
+
+    ``source`` (``domain.case.source_of``) is its identity: Label Studio gives the ids of deleted
+    tasks to new ones. ``image_hash`` is over the bytes of its images and ``image_tag`` what their
+    server said of them (ETag, Last-Modified, size) when they were last fetched; "" before.
+    """
 
     __tablename__ = "task"
     __table_args__ = (Index("ix_task_pool", "project_id", "state", "removed_at"),)
@@ -89,6 +97,10 @@ class TaskRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     project_id: Mapped[int]
     data: Mapped[JsonDict] = mapped_column(default=dict)
+    created_at: Mapped[str] = mapped_column(String(40), default="")
+    source: Mapped[str] = mapped_column(String(64), default="")
+    image_hash: Mapped[str] = mapped_column(String(64), default="")
+    image_tag: Mapped[str] = mapped_column(Text, default="")
     state: Mapped[TaskState] = mapped_column(String(16), default=TaskState.UNLABELLED)
     removed_at: Mapped[float | None] = mapped_column(default=None)
 
@@ -116,7 +128,8 @@ class CaseRow(Base):
     """A case whose files are written.
 
     ``source_hash`` is over what the files are made from (annotation, image address, classes,
-    channels): while it stays, nothing is fetched or drawn again. ``files_hash`` is over the pixels.
+    channels): while it stays, nothing is fetched or drawn again. ``files_hash`` is over the pixels,
+    ``image_hash`` over the bytes of the images as they were fetched.
     ``notes`` are the regions left out or drawn with a remark, for the next manifest.
     """
 
@@ -127,6 +140,7 @@ class CaseRow(Base):
     task_id: Mapped[int]
     source_hash: Mapped[str] = mapped_column(String(64))
     files_hash: Mapped[str] = mapped_column(String(64))
+    image_hash: Mapped[str] = mapped_column(String(64), default="")
     notes: Mapped[list[Any]] = mapped_column(default=list)
 
 
@@ -236,7 +250,10 @@ class VersionRow(Base):
 class PredictionRow(Base):
     """One version's answer for one task, as Label Studio gets it. Unique per task and version.
 
-    ``error`` is set instead of a result when the task can't be predicted (image missing, ...).
+    ``source`` and ``image_hash`` are those of the task when it was made: once they differ from the
+    task's, it is dead. ``error`` is set instead of a result when the task can't be predicted (image
+    missing, ...); then ``attempts`` counts the tries and ``not_before`` delays the next one (None:
+    it is not tried again by itself). ``held`` says why a prediction is not pushed; "" = it is.
     """
 
     __tablename__ = "prediction"
@@ -250,9 +267,14 @@ class PredictionRow(Base):
     task_id: Mapped[int]
     version_id: Mapped[int] = mapped_column(ForeignKey("model_version.id"))
     score: Mapped[float] = mapped_column(default=0.0)
+    source: Mapped[str] = mapped_column(String(64), default="")
+    image_hash: Mapped[str] = mapped_column(String(64), default="")
     result: Mapped[list[Any]] = mapped_column(default=list)
     uncertainty: Mapped[JsonDict] = mapped_column(default=dict)
     error: Mapped[str] = mapped_column(Text, default="")
+    attempts: Mapped[int] = mapped_column(default=0)
+    not_before: Mapped[float | None] = mapped_column(default=0.0)
+    held: Mapped[str] = mapped_column(Text, default="")
     created_at: Mapped[float] = mapped_column(default=time.time)
     published_at: Mapped[float | None] = mapped_column(default=None)
 
@@ -270,5 +292,6 @@ class ProblemRow(Base):
     stage: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str] = mapped_column(String(64))
     message: Mapped[str] = mapped_column(Text)
+    remedy: Mapped[str] = mapped_column(Text, default="")
     created_at: Mapped[float] = mapped_column(default=time.time)
     resolved_at: Mapped[float | None] = mapped_column(default=None)
