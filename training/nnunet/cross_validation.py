@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from nnunetv2.evaluation import evaluate_predictions
 from nnunetv2.evaluation.find_best_configuration import find_best_configuration
 from nnunetv2.postprocessing import remove_connected_components
 
-from converters.files import link_or_copy
+from converters.files import link_or_copy, read_json, write_json
 from training.cases import read_image
-from training.evaluation import named_dice
+from training.evaluation import DicePerCase, named_dice
 from training.folds import VALIDATION
 from training.nnunet.data.named_plans import PLANS_NAME
 from training.nnunet.environment import nnunet_roots
@@ -105,7 +106,7 @@ def postprocessing_of_label_maps(
         for file in (POSTPROCESSING_PKL, POSTPROCESSING):
             link_or_copy(pickled.with_name(file), out / file)
     steps = read_postprocessing(out)
-    dice = {}
+    dice: DicePerCase = {}
     for case_id, path in label_maps.items():
         beat()
         truth = read_image(workspace.label_png(case_id))
@@ -122,13 +123,31 @@ def _lay_out(
     dataset = root / "preprocessed" / workspace.dataset_name
     model = root / "results" / workspace.dataset_name
     model /= f"{_TRAINER}__{PLANS_NAME}__{CONFIGURATION}"
-    for name in (PLANS, DATASET):
-        link_or_copy(model_dir / name, model / name)
+    link_or_copy(model_dir / PLANS, model / PLANS)
+    write_json(model / DATASET, _of_classes_that_occur(workspace, label_maps, model_dir))
     link_or_copy(model_dir / PLANS, dataset / f"{PLANS_NAME}.json")
     for case_id, path in label_maps.items():
         name = f"{case_id}.png"
         link_or_copy(path, model / f"fold_{_FOLD}" / VALIDATION / name)
         link_or_copy(workspace.label_png(case_id), dataset / "gt_segmentations" / name)
+
+
+def _of_classes_that_occur(
+    workspace: Workspace, label_maps: Mapping[str, Path], model_dir: Path
+) -> dict[str, Any]:
+    """dataset.json without the classes that no case shows, in truth or prediction.
+
+    nnU-Net's mean over the classes would be NaN with one of them, which is never more than before:
+    its first step would not be tried, however much it helps the other classes.
+    """
+    dataset: dict[str, Any] = read_json(model_dir / DATASET)
+    found: set[int] = set()
+    for case_id, path in label_maps.items():
+        for label_map in (path, workspace.label_png(case_id)):
+            found.update(np.unique(read_image(label_map)).tolist())
+    labels = {name: k for name, k in dataset["labels"].items() if k == 0 or k in found}
+    # With no class at all nnU-Net would have nothing to count.
+    return {**dataset, "labels": labels} if len(labels) > 1 else dataset
 
 
 class _Loop:
