@@ -158,7 +158,7 @@ def _summary(evaluation: Evaluation) -> Table:
     unit = evaluation.unit
     table = Table(title=f"{len(evaluation.cases)} cases", title_justify="left")
     table.add_column("Class")
-    table.add_column("Cases", justify="right")
+    table.add_column("n", justify="right", no_wrap=True)
     table.add_column("Dice", justify="right", no_wrap=True)
     for column in ("median", "IoU", f"HD95 {unit}", f"MSD {unit}"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -186,10 +186,8 @@ def _means(evaluation: Evaluation) -> str:
     said = f"Mean Dice of the classes {figure(evaluation.mean_dice)}, of the images "
     said += f"{figure(evaluation.images.mean)}."
     if evaluation.n_empty:
-        said += (
-            f" Of {evaluation.n_empty} images with nothing in them {evaluation.n_left_empty} were "
-            "left empty."
-        )
+        said += f"\nImages with nothing in them: {evaluation.n_empty}, "
+        said += f"of which left empty: {evaluation.n_left_empty}."
     return said
 
 

@@ -94,8 +94,8 @@ def print_comparison(found: VersionComparison) -> None:
     console.print(table)
     if comparison.n_empty:
         console.print(
-            f"{comparison.n_empty} cases have nothing in them: {found.first} left "
-            f"{comparison.champion_left_empty} of them empty, {found.second} "
+            f"Cases with nothing in them: {comparison.n_empty}, of which {found.first} left "
+            f"{comparison.champion_left_empty} empty, {found.second} "
             f"{comparison.challenger_left_empty}.",
             highlight=False,
         )

@@ -22,7 +22,7 @@ from training.folds import VALIDATION
 from training.nnunet.data.named_plans import PLANS_NAME
 from training.nnunet.environment import nnunet_roots
 from training.nnunet.inference.postprocessing import apply_postprocessing
-from training.postprocessing import FoundSteps, read_postprocessing
+from training.postprocessing import FoundSteps, KeepLargest, read_postprocessing
 from training.versions import CONFIGURATION, DATASET, PLANS, POSTPROCESSING, POSTPROCESSING_PKL
 from training.workspace import Workspace
 
@@ -84,9 +84,13 @@ def postprocessing_of_label_maps(
         class_values: Class names in integer order, background left out.
         beat: Called for every label map; what it raises ends the call.
     """
+    integers = _integers(workspace, label_maps)
+    if not integers:
+        # Nothing to count: nnU-Net would fail on it.
+        return FoundSteps((), _dice(workspace, label_maps, (), class_values, beat))
     with tempfile.TemporaryDirectory(dir=out, prefix=".crossval-") as name:
         root = Path(name)
-        _lay_out(workspace, label_maps, model_dir, root)
+        _lay_out(workspace, label_maps, model_dir, root, integers)
         with (
             nnunet_roots(root / "raw", root / "preprocessed", root / "results"),
             contextlib.redirect_stdout(io.StringIO()),
@@ -106,6 +110,16 @@ def postprocessing_of_label_maps(
         for file in (POSTPROCESSING_PKL, POSTPROCESSING):
             link_or_copy(pickled.with_name(file), out / file)
     steps = read_postprocessing(out)
+    return FoundSteps(steps, _dice(workspace, label_maps, steps, class_values, beat))
+
+
+def _dice(
+    workspace: Workspace,
+    label_maps: Mapping[str, Path],
+    steps: tuple[KeepLargest, ...],
+    class_values: Sequence[str],
+    beat: Callable[[], None],
+) -> DicePerCase:
     dice: DicePerCase = {}
     for case_id, path in label_maps.items():
         beat()
@@ -113,41 +127,42 @@ def postprocessing_of_label_maps(
         dice[case_id] = named_dice(
             apply_postprocessing(read_image(path), steps), truth, class_values
         )
-    return FoundSteps(steps, dice)
+    return dice
+
+
+def _integers(workspace: Workspace, label_maps: Mapping[str, Path]) -> set[int]:
+    """The classes that any case shows, in truth or prediction; without background."""
+    found: set[int] = set()
+    for case_id, path in label_maps.items():
+        for label_map in (path, workspace.label_png(case_id)):
+            found.update(np.unique(read_image(label_map)).tolist())
+    return found - {0}
 
 
 def _lay_out(
-    workspace: Workspace, label_maps: Mapping[str, Path], model_dir: Path, root: Path
+    workspace: Workspace,
+    label_maps: Mapping[str, Path],
+    model_dir: Path,
+    root: Path,
+    integers: set[int],
 ) -> None:
-    """Links what nnU-Net wants to find, all in one fold: its decision is over all cases."""
+    """Links what nnU-Net wants to find, all in one fold: its decision is over all cases.
+
+    Its dataset.json is of the classes in ``integers`` alone. With one that no case shows nnU-Net's
+    mean over the classes would be NaN, and it finds no best model then.
+    """
     dataset = root / "preprocessed" / workspace.dataset_name
     model = root / "results" / workspace.dataset_name
     model /= f"{_TRAINER}__{PLANS_NAME}__{CONFIGURATION}"
     link_or_copy(model_dir / PLANS, model / PLANS)
-    write_json(model / DATASET, _of_classes_that_occur(workspace, label_maps, model_dir))
+    value: dict[str, Any] = read_json(model_dir / DATASET)
+    labels = {name: k for name, k in value["labels"].items() if k in {0, *integers}}
+    write_json(model / DATASET, {**value, "labels": labels})
     link_or_copy(model_dir / PLANS, dataset / f"{PLANS_NAME}.json")
     for case_id, path in label_maps.items():
         name = f"{case_id}.png"
         link_or_copy(path, model / f"fold_{_FOLD}" / VALIDATION / name)
         link_or_copy(workspace.label_png(case_id), dataset / "gt_segmentations" / name)
-
-
-def _of_classes_that_occur(
-    workspace: Workspace, label_maps: Mapping[str, Path], model_dir: Path
-) -> dict[str, Any]:
-    """dataset.json without the classes that no case shows, in truth or prediction.
-
-    nnU-Net's mean over the classes would be NaN with one of them, which is never more than before:
-    its first step would not be tried, however much it helps the other classes.
-    """
-    dataset: dict[str, Any] = read_json(model_dir / DATASET)
-    found: set[int] = set()
-    for case_id, path in label_maps.items():
-        for label_map in (path, workspace.label_png(case_id)):
-            found.update(np.unique(read_image(label_map)).tolist())
-    labels = {name: k for name, k in dataset["labels"].items() if k == 0 or k in found}
-    # With no class at all nnU-Net would have nothing to count.
-    return {**dataset, "labels": labels} if len(labels) > 1 else dataset
 
 
 class _Loop:
