@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from backend.cli.progress import progress
-from backend.cli.shared import AsJson, DataDir, console, context
+from backend.cli.shared import AsJson, DataDir, console, context, figure
 from backend.pipeline.evaluate.cases import Split
 from backend.pipeline.evaluate.folders import evaluate_folders
 from backend.pipeline.evaluate.options import N_WORST, EvaluationOptions
@@ -143,6 +143,7 @@ def _print(evaluation: Evaluation, n_worst: int, out: Path) -> None:
         console.print(remark, highlight=False, markup=False)
     if evaluation.cases:
         console.print(_summary(evaluation))
+        console.print(_means(evaluation), highlight=False)
         if n_worst:
             console.print(_worst(evaluation, n_worst))
     for problem in evaluation.problems[:_MAX_PROBLEMS]:
@@ -157,6 +158,7 @@ def _summary(evaluation: Evaluation) -> Table:
     unit = evaluation.unit
     table = Table(title=f"{len(evaluation.cases)} cases", title_justify="left")
     table.add_column("Class")
+    table.add_column("n", justify="right", no_wrap=True)
     table.add_column("Dice", justify="right", no_wrap=True)
     for column in ("median", "IoU", f"HD95 {unit}", f"MSD {unit}"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -169,14 +171,24 @@ def _summary(evaluation: Evaluation) -> Table:
         }
         table.add_row(
             one.class_value,
-            _value(one.dice.mean) + ("" if one.dice.sd is None else f" ± {one.dice.sd:.3f}"),
-            _value(one.dice.median),
-            _value(one.iou.mean),
-            _value(one.hausdorff95.mean, 2),
-            _value(one.mean_surface_distance.mean, 2),
+            str(one.dice.n),
+            figure(one.dice.mean) + ("" if one.dice.sd is None else f" ± {one.dice.sd:.3f}"),
+            figure(one.dice.median),
+            figure(one.iou.mean),
+            _distance_text(one.hausdorff95.mean),
+            _distance_text(one.mean_surface_distance.mean),
             ", ".join(f"{n} {presence}" for presence, n in counts.items() if n) or "-",
         )
     return table
+
+
+def _means(evaluation: Evaluation) -> str:
+    said = f"Mean Dice of the classes {figure(evaluation.mean_dice)}, of the images "
+    said += f"{figure(evaluation.images.mean)}."
+    if evaluation.n_empty:
+        said += f"\nImages with nothing in them: {evaluation.n_empty}, "
+        said += f"of which left empty: {evaluation.n_left_empty}."
+    return said
 
 
 def _worst(evaluation: Evaluation, n_worst: int) -> Table:
@@ -194,15 +206,15 @@ def _worst(evaluation: Evaluation, n_worst: int) -> Table:
 def _cells(case: CaseMeasures) -> list[str]:
     cells = []
     for one in case.classes:
-        cells += [f"{one.dice:.3f}", _distance(one)]
+        cells += [figure(one.dice), _distance(one)]
     return cells
 
 
 def _distance(one: ClassMeasures) -> str:
-    if one.hausdorff95 is not None:
-        return f"{one.hausdorff95:.2f}"
-    return "-" if one.presence is Presence.NEITHER else str(one.presence)
+    if one.hausdorff95 is None and one.presence is not Presence.NEITHER:
+        return str(one.presence)
+    return _distance_text(one.hausdorff95)
 
 
-def _value(value: float | None, digits: int = 3) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+def _distance_text(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

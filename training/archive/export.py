@@ -12,6 +12,7 @@ from typing import Any
 
 from converters.files import read_json, replace_with
 from training.ensembles import check_weights
+from training.evaluation import ClassDice, mean_over_classes
 from training.folds import FINAL, RESULT
 from training.versions import (
     CONFIGURATION,
@@ -193,14 +194,18 @@ def _dataset(version_dir: Path, info: VersionInfo) -> dict[str, Any]:
 
 
 def _summary(folder: Path, info: VersionInfo) -> Iterator[dict[str, Any]]:
-    """nnU-Net's validation/summary.json of a fold, of the Dice that was measured; none without."""
+    """nnU-Net's validation/summary.json of a fold, of the Dice that was measured; none without.
+
+    null where a class is absent: nnU-Net writes NaN, which is not JSON.
+    """
     result = read_json(folder / RESULT) if (folder / RESULT).exists() else {}
-    dice: dict[str, float] = result.get("dice_per_class", {})
-    if not dice:
+    dice: ClassDice = result.get("dice_per_class", {})
+    mean = mean_over_classes(dice)
+    if mean is None:
         return
     integers = {value: str(k) for k, value in enumerate(info.class_values, start=1)}
     yield {
-        "foreground_mean": {"Dice": sum(dice.values()) / len(dice)},
+        "foreground_mean": {"Dice": mean},
         "mean": {integers[name]: {"Dice": value} for name, value in dice.items()},
         "metric_per_case": [
             {
