@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from PIL import Image, UnidentifiedImageError
 
 from converters.images import MAX_PIXELS, Pixels, read_image
+from converters.orientation import turned_size_hw
 from domain.annotation import Task
 from domain.errors import ImageError
 
@@ -20,10 +21,6 @@ MAX_FILE_BYTES = 512 * 1024 * 1024
 _UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")
 """Label Studio puts this before the name of an uploaded file."""
 
-_ORIENTATION = 0x0112
-_TURNED = frozenset({5, 6, 7, 8})
-"""EXIF orientations that swap width and height."""
-
 
 class TaskImages(Protocol):
     """Where an export finds the pixels of a task's image, or of its images as channels."""
@@ -32,7 +29,7 @@ class TaskImages(Protocol):
         """A text that changes when one of the images does; "" when the first is not there."""
 
     def size_hw(self, task: Task) -> tuple[int, int] | None:
-        """(height, width) in pixels, EXIF applied; None when that would need the whole image.
+        """(height, width) in pixels as shown; None when that would need the whole image.
 
         Of several channels that of the first.
 
@@ -143,15 +140,14 @@ def read_image_file(path: Path, task_id: int) -> Pixels:
 
 
 def image_size_hw(path: Path, task_id: int) -> tuple[int, int]:
-    """(height, width) in pixels with EXIF orientation applied, from the file's header alone.
+    """(height, width) in pixels turned as browsers turn it, from the file's header alone.
 
     Raises:
         ImageError: It is no image, or has more than ``MAX_PIXELS``.
     """
     try:
         with Image.open(path) as image:
-            width, height = image.size
-            is_turned = image.getexif().get(_ORIENTATION, 1) in _TURNED
+            height, width = turned_size_hw(image)
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise ImageError(
             task_id,
@@ -161,7 +157,6 @@ def image_size_hw(path: Path, task_id: int) -> tuple[int, int]:
         ) from error
     except Image.DecompressionBombError:
         width = height = MAX_PIXELS
-        is_turned = False
     if width * height > MAX_PIXELS:
         raise ImageError(
             task_id,
@@ -169,7 +164,7 @@ def image_size_hw(path: Path, task_id: int) -> tuple[int, int]:
             f"the file {path.name} has more than {MAX_PIXELS:,} pixels.",
             remedy="Scale it down or cut it into tiles.",
         )
-    return (width, height) if is_turned else (height, width)
+    return height, width
 
 
 def image_name(task: Task, image_key: str) -> str:

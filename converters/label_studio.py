@@ -60,7 +60,7 @@ def annotation_to_label_map(
     Args:
         annotation: as Label Studio holds it; an empty result is a map of background.
         config: the project's labelling configuration.
-        size_hw: (height, width) in pixels of the real image, EXIF orientation applied.
+        size_hw: (height, width) in pixels of the real image as browsers show it.
         settings: how regions are read.
 
     Returns:
@@ -91,7 +91,7 @@ def annotation_to_shapes(
     Args:
         annotation: as Label Studio holds it.
         config: the project's labelling configuration.
-        size_hw: (height, width) in pixels of the real image, EXIF orientation applied.
+        size_hw: (height, width) in pixels of the real image as browsers show it.
         settings: how regions are read.
 
     Returns:

@@ -25,7 +25,7 @@ class ExportItem:
     """A task, the annotations that count, and its image when the format asks for it.
 
     ``stem`` is a file name without ending that no other task of this export has; ``image_name``
-    the image's own file name; ``size_hw`` (height, width) in pixels, EXIF applied. What a format
+    the image's own file name; ``size_hw`` (height, width) in pixels, as shown. What a format
     leaves out goes to ``notes``.
     """
 
