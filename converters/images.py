@@ -45,8 +45,8 @@ _GREY_16 = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
 def read_image(data: bytes, task_id: int) -> Pixels:
     """Decodes an image file (PNG, JPEG, TIFF, BMP, WebP, GIF, ...; the first frame of several).
 
-    Turned as browsers turn it (``converters.orientation``). Palettes, CMYK and other colour spaces become RGB, transparency
-    is dropped, 1-bit images become 0 and 255.
+    Turned as browsers turn it (``converters.orientation``). Palettes, CMYK and other colour spaces
+    become RGB, transparency is dropped, 1-bit images become 0 and 255.
 
     Args:
         data: the file.

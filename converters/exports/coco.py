@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from converters.clipping import parts_on_image
 from converters.coco_rle import encode_rle, polygons_to_rle
 from converters.contours import positive_parts
 from converters.exports.exporter import Format, Needs, Records, Written
@@ -112,7 +113,8 @@ class CocoInstances:
             # Also of a keyhole ring, whose hole other readers of polygons would fill.
             return encode_rle(mask)
         if isinstance(shape, Polygon) and not shape.holes:
-            drawn = [_flat(shape)]
+            # pycocotools walks along every edge, also where it is far off the image.
+            drawn = [_flat(part) for part in parts_on_image(shape, mask.shape)]
             if self._is_drawn or polygons_to_rle(drawn, mask.shape) == encode_rle(mask):
                 return drawn
         return [_flat(part) for part in parts]
