@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from converters.files import read_json, replace_with
+from converters.nnunet_names import nnunet_labels
 from training.ensembles import check_weights
 from training.evaluation import ClassDice, mean_over_classes
 from training.folds import FINAL, RESULT
@@ -30,7 +31,6 @@ from training.versions import (
 
 _TRAINER = "nnUNetTrainer"
 _DATASET_NAME = re.compile(r"Dataset\d{3}_[A-Za-z0-9_-]+")
-_WITH_A_MEANING = ("background", "ignore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +185,10 @@ def _fold_names(version_dir: Path, info: VersionInfo) -> dict[int, str]:
 
 def _dataset(version_dir: Path, info: VersionInfo) -> dict[str, Any]:
     dataset: dict[str, Any] = read_json(version_dir / DATASET)
-    prefixed = {f"{k}_{value}": value for k, value in enumerate(info.class_values, start=1)}
-    labels = {}
-    for name, integer in dataset["labels"].items():
-        own = prefixed.get(name, name)
-        labels[name if own in _WITH_A_MEANING else own] = integer
-    return {**dataset, "labels": labels}
+    prefixed = {f"{k}_{value}": k for k, value in enumerate(info.class_values, start=1)}
+    if {name: k for name, k in dataset["labels"].items() if k != 0} == prefixed:
+        return {**dataset, "labels": nnunet_labels(info.class_values)}
+    return dataset
 
 
 def _summary(folder: Path, info: VersionInfo) -> Iterator[dict[str, Any]]:
