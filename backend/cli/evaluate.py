@@ -17,6 +17,7 @@ from backend.pipeline.evaluate.options import N_WORST, EvaluationOptions
 from backend.pipeline.evaluate.version import default_out, evaluate_version
 from backend.pipeline.status import find_connected
 from converters.exports.options import parse_spacing
+from converters.mask_folder import MaskName
 from domain.errors import SettingsError
 from training.evaluation.case import CaseMeasures, ClassMeasures, Presence
 from training.evaluation.files import default_workers
@@ -56,6 +57,9 @@ def evaluate(
     classes: Annotated[
         str | None, typer.Option(help="Names of the integers 1, 2, ... in folders: lumen,wall.")
     ] = None,
+    mask_name: Annotated[
+        str, typer.Option(help="How the reference masks are called: '{name}_1stHO'.")
+    ] = "",
     spacing: Annotated[
         str | None,
         typer.Option(help="Size of a pixel in mm: one number, or vertical,horizontal."),
@@ -99,13 +103,18 @@ def evaluate(
             )
         options = EvaluationOptions(out, spacing_mm, worst, n_workers, progress)
         evaluation = evaluate_folders(
-            predictions, reference, options, images=images, class_values=_names(classes)
+            predictions,
+            reference,
+            options,
+            images=images,
+            class_values=_names(classes),
+            mask_name=MaskName(mask_name),
         )
     else:
-        if predictions or reference or images or classes:
+        if predictions or reference or images or classes or mask_name:
             raise SettingsError(
-                "--predictions, --reference, --images and --classes are for folders, and a project "
-                "was named too.",
+                "--predictions, --reference, --images, --classes and --mask-name are for folders, "
+                "and a project was named too.",
                 remedy="Leave out one of the two.",
             )
         opened = context(data_dir)
