@@ -19,7 +19,7 @@ from converters.imports.source import (
 from converters.label_config_xml import polygon_label_config
 from converters.results import regions_to_result
 from converters.simplify import Simplification
-from converters.vectorize import region_id, vectorize
+from converters.vectorize import inner_last, region_id, vectorize
 from domain.annotation import LeftOut, Region
 from domain.errors import FileFormatError, ImageError
 from domain.geometry import LabelMap, Polygon, Shape
@@ -142,7 +142,9 @@ def to_result(
     regions: list[Region] = []
     if image.label_map is not None:
         mapped = _mapped(image, by_name, notes)
-        regions += vectorize(mapped, [c.index for c in config.group.classes], **asdict(how))
+        regions += inner_last(
+            vectorize(mapped, [c.index for c in config.group.classes], **asdict(how))
+        )
     for number, region in enumerate(image.regions, start=1):
         class_index = by_name.get(region.class_name)
         if class_index is None:
@@ -155,7 +157,7 @@ def to_result(
             continue
         salted = region_id(class_index, polygons[0], salt=number)
         regions.append(Region(salted, class_index, polygons))
-    return regions_to_result(regions, config, size_hw), notes
+    return regions_to_result(regions, config, size_hw, is_prediction=False), notes
 
 
 def _mapped(image: ImportedImage, by_name: Mapping[str, int], notes: list[LeftOut]) -> LabelMap:

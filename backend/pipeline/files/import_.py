@@ -14,6 +14,7 @@ from converters.exports.item import left_out
 from converters.imports.run import ImportJob
 from converters.imports.source import ImportedImage
 from converters.imports.tasks import size_of, to_result
+from converters.predicted import as_predicted
 from converters.report import FilesReport, make_report
 from converters.results import validate_prediction
 from converters.work_index import WorkIndex
@@ -129,6 +130,7 @@ class _Run:
         size_hw = size_of(image, path)
         result, notes = to_result(image, self._job.config, size_hw, self._job.how)
         if self._job.as_ == "predictions":
+            result = as_predicted(result)
             for fault in validate_prediction(self._job.config, result):
                 raise ImageError(image.number, "invalid_result", f"Label Studio objects: {fault}")
         return _Ready(image, path, self._job.stamp_of(image, path), result, notes)
