@@ -11,6 +11,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
+from converters.controls import preference
 from converters.region_types import LABELS_TAG, REGION_TYPES, RegionType
 from domain.errors import LabelConfigError
 from domain.labels import Control, LabelClass, LabelConfig, LabelGroup
@@ -52,8 +53,8 @@ def parse_label_config(
 
     Returns:
         The drawing controls of one image, that image, the classes; of several channels, the
-        controls of all of them. Predictions go out by the first
-        control of the type that stands first in ``REGION_TYPES`` (polygons before all).
+        controls of all of them. Predictions go out by the first control of the type that stands
+        first in ``REGION_TYPES`` (polygons before all), a class it lacks by one that has it.
 
     Raises:
         LabelConfigError: if the text is not XML or unsafe (entities, a document type), has no
@@ -88,7 +89,7 @@ def parse_label_config(
         to_name = _image_of(tags[0].element, images)
         tags = [tag for tag in tags if _image_of(tag.element, images) == to_name]
     controls = _controls(tags, images)
-    output = min(controls, key=lambda c: _preference(c.region_type))
+    output = min(controls, key=lambda c: preference(c.region_type))
     return LabelConfig(
         group=LabelGroup(
             from_name=output.name,
@@ -176,24 +177,31 @@ def _tags_of(element: Element) -> list[_Tag]:
 
 
 def _controls(tags: list[_Tag], images: dict[str, Element]) -> tuple[Control, ...]:
-    labels_names: dict[str, str] = {}
+    labels: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
     for tag in tags:
         if tag.region_type is None:
-            labels_names.setdefault(_image_of(tag.element, images), _name_of(tag.element))
-    return tuple(
-        Control(
-            name=_name_of(tag.element),
-            to_name=(to_name := _image_of(tag.element, images)),
-            region_type=tag.region_type.labels_key if tag.has_labels else tag.region_type.kind,
-            labels_name="" if tag.has_labels else labels_names.get(to_name, ""),
+            labels.setdefault(_image_of(tag.element, images), []).append(_source(tag.element))
+    controls = []
+    for tag in tags:
+        if tag.region_type is None:
+            continue
+        to_name = _image_of(tag.element, images)
+        sources = [_source(tag.element)] if tag.has_labels else labels.get(to_name, [])
+        controls.append(
+            Control(
+                name=_name_of(tag.element),
+                to_name=to_name,
+                region_type=tag.region_type.labels_key if tag.has_labels else tag.region_type.kind,
+                labels_name="" if tag.has_labels or not sources else sources[0][0],
+                sources=tuple(sources),
+            )
         )
-        for tag in tags
-        if tag.region_type is not None
-    )
+    return tuple(controls)
 
 
-def _preference(region_type: str) -> int:
-    return next(i for i, t in enumerate(REGION_TYPES) if region_type in (t.kind, t.labels_key))
+def _source(element: Element) -> tuple[str, tuple[str, ...]]:
+    """Name of a tag with labels, and the names it stores."""
+    return _name_of(element), tuple(_labels_of(element))
 
 
 def _name_of(control: Element) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
 from converters.pages import OTHER_PAGE, other_page
-from converters.rasterize import covers_a_pixel, polygons_to_label_map
+from converters.painting_order import Drawn, class_ranks, in_painting_order
+from converters.predicted import Hands, is_marked
+from converters.rasterize import covers_a_pixel, hidden_shapes, polygons_to_label_map
 from converters.region_types import (
     LABELS_TYPE,
     RegionType,
@@ -22,9 +24,9 @@ from converters.regions.value import is_number, shown
 from converters.shape_labels import id_of, label_names, labels_by_id
 from converters.spans import crossed_spans, spans_to_mask
 from domain.annotation import Annotation, LeftOut
-from domain.errors import AnnotationError, LabelConfigError
+from domain.errors import AnnotationError
 from domain.geometry import LabelMap, Shape
-from domain.labels import Control, LabelClass, LabelConfig, LabelGroup
+from domain.labels import Control, LabelClass, LabelConfig
 
 Shapes = tuple[tuple[int, Shape], ...]
 """(class integer, shape in pixels), in painting order."""
@@ -42,7 +44,7 @@ class ReadSettings:
 
     ``keypoint``: a keypoint is a disc of its width, or left out. ``line_width_px``: width of open
     vectors. ``priority``: class names, the first on top; the other classes lie below these, later
-    regions over earlier ones.
+    regions over earlier ones. What a person drew lies over what was left as predicted all the same.
     """
 
     keypoint: Literal["disc", "leave_out"] = "disc"
@@ -59,14 +61,18 @@ def annotation_to_label_map(
     size_hw: tuple[int, int],
     *,
     settings: ReadSettings = _DEFAULTS,
+    predicted: Sequence[Mapping[str, Any]] = (),
 ) -> tuple[LabelMap, tuple[LeftOut, ...]]:
-    """Paints an annotation; later regions paint over earlier ones, unless a priority is set.
+    """Paints an annotation: what a person drew or changed over what was left as predicted.
+
+    Among equals later regions paint over earlier ones, unless a priority is set.
 
     Args:
         annotation: as Label Studio holds it; an empty result is a map of background.
         config: the project's labelling configuration.
         size_hw: (height, width) in pixels of the real image as browsers show it.
         settings: how regions are read.
+        predicted: as ``annotation_to_shapes``.
 
     Returns:
         (height, width) uint8 label map, and notes on regions, as ``annotation_to_shapes``.
@@ -75,7 +81,9 @@ def annotation_to_label_map(
         AnnotationError: as ``annotation_to_shapes``.
         LabelConfigError: as ``annotation_to_shapes``.
     """
-    shapes, notes = annotation_to_shapes(annotation, config, size_hw, settings=settings)
+    shapes, notes = annotation_to_shapes(
+        annotation, config, size_hw, settings=settings, predicted=predicted
+    )
     return polygons_to_label_map(shapes, size_hw), notes
 
 
@@ -85,6 +93,7 @@ def annotation_to_shapes(
     size_hw: tuple[int, int],
     *,
     settings: ReadSettings = _DEFAULTS,
+    predicted: Sequence[Mapping[str, Any]] = (),
 ) -> tuple[Shapes, tuple[LeftOut, ...]]:
     """Reads the regions of an annotation: every type, in both spellings.
 
@@ -102,14 +111,18 @@ def annotation_to_shapes(
         config: the project's labelling configuration.
         size_hw: (height, width) in pixels of the real image as browsers show it.
         settings: how regions are read.
+        predicted: entries of the predictions known for the task, as Label Studio has them; needed
+            for regions predicted by other means than nnloop,
+            or by an earlier one.
 
     Returns:
         The shapes in painting order, and a note on every entry of the result that did not become
         one: reasons ``other_control``, ``other_image``, ``other_page``, ``degenerate_polygon``,
         ``empty_region``, ``outside_image``, ``keypoint``, ``negative_prompt``, ``no_shape``,
         ``duplicate_region``.
-        Two reasons are remarks on a region that was used: ``thin_marked`` (it covers no pixel
-        centre and marks the pixels it crosses) and ``extra_label`` (only its first label counts).
+        Three reasons are remarks on a region that was used: ``thin_marked`` (it covers no pixel
+        centre and marks the pixels it crosses), ``extra_label`` (only its first label counts) and
+        ``hidden_region`` (others paint over all of it).
 
     Raises:
         AnnotationError: reason ``skipped`` (the annotator declined), ``other_page`` (all that was
@@ -125,34 +138,22 @@ def annotation_to_shapes(
             f"annotation {annotation.id} is a skip and says nothing about the image.",
             remedy="Leave skipped tasks out.",
         )
-    rank = _ranks(config.group, settings.priority)
-    reader = _Reader(annotation, config, size_hw, settings)
+    ranks = class_ranks(config.group, settings.priority)
+    reader = _Reader(annotation, config, size_hw, settings, predicted)
     for position, entry in enumerate(annotation.result):
         reader.read(position, entry)
-    if not reader.shapes and any(note.reason == OTHER_PAGE for note in reader.notes):
+    if not reader.drawn and any(note.reason == OTHER_PAGE for note in reader.notes):
         raise AnnotationError(
             annotation.task_id,
             OTHER_PAGE,
             f"all regions of annotation {annotation.id} lie on other pages than the first.",
             remedy="Make a task of each page; nnloop reads the first page of a task.",
         )
-    shapes = sorted(reader.shapes, key=lambda shape: rank.get(shape[0], 0))
-    return tuple(shapes), tuple(reader.notes)
-
-
-def _ranks(group: LabelGroup, priority: tuple[str, ...]) -> dict[int, int]:
-    """Class integer -> painting rank; what is painted last lies on top."""
-    ranks: dict[int, int] = {}
-    for rank, name in enumerate(reversed(priority), start=1):
-        label_class = group.class_by_value(name)
-        if label_class is None:
-            raise LabelConfigError(
-                f"The label priority names {name!r}, which the labelling configuration lacks.",
-                remedy=f"Its labels are {', '.join(repr(c.value) for c in group.classes)}; "
-                "set label_priority with `nnloop connect`.",
-            )
-        ranks[label_class.index] = rank
-    return ranks
+    drawn = in_painting_order(reader.drawn, ranks)
+    shapes = tuple((region.class_index, region.shape) for region in drawn)
+    for hidden in hidden_shapes(shapes, size_hw):
+        reader.note_hidden(drawn[hidden])
+    return shapes, tuple(reader.notes)
 
 
 class _Reader:
@@ -164,8 +165,9 @@ class _Reader:
         config: LabelConfig,
         size_hw: tuple[int, int],
         settings: ReadSettings,
+        predicted: Sequence[Mapping[str, Any]],
     ) -> None:
-        self.shapes: list[tuple[int, Shape]] = []
+        self.drawn: list[Drawn] = []
         self.notes: list[LeftOut] = []
         self._annotation = annotation
         self._config = config
@@ -173,6 +175,7 @@ class _Reader:
         self._size_hw = size_hw
         self._settings = settings
         self._labels = labels_by_id(annotation.result, self._is_label)
+        self._hands = Hands(annotation.result, predicted)
         self._drawn_ids = {
             id_of(e) for e in annotation.result if isinstance(e, dict) and self._control_of(e)
         }
@@ -281,6 +284,9 @@ class _Reader:
             return
         label_class, extra = self._class_of(names)
         where = Where(self._size_hw, self._drawn_hw(), self._settings.line_width_px)
+        if kind.kind == "vector" and is_marked(self._id):
+            # nnloop draws closed rings only, but the editor opens them unless told `closable`.
+            value = value | {"closed": True}
         try:
             drawing = READERS[kind.kind](value, where)
         except RegionError as error:
@@ -293,7 +299,11 @@ class _Reader:
             self._note("extra_label", f"counts as {label_class.value!r}; ignored were {extra}")
         shape = self._shape_of(drawing)
         if shape is not None:
-            self.shapes.append((label_class.index, shape))
+            names_of_class = (label_class.value, *label_class.names)
+            is_persons = self._hands.is_persons(
+                self._id, self._entry.get("origin"), kind, value, names_of_class
+            )
+            self.drawn.append(Drawn(label_class.index, shape, is_persons, self._id, self._name))
 
     def _shape_of(self, drawing: Drawing) -> Shape | None:
         if drawing.shape is None:
@@ -374,6 +384,12 @@ class _Reader:
                 "The image seems to have been turned since; put back the one that was annotated.",
             )
         return round(drawn_h), round(drawn_w)
+
+    def note_hidden(self, region: Drawn) -> None:
+        """Says that other regions leave nothing of one."""
+        self._id, self._name = region.region_id, region.name
+        label = self._group.class_by_index(region.class_index).value
+        self._note("hidden_region", f"({label}) is painted over by others: no pixel of it remains")
 
     def _note(self, reason: str, what: str) -> None:
         self.notes.append(

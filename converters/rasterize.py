@@ -74,6 +74,28 @@ def polygons_to_label_map(
     return label_map
 
 
+def hidden_shapes(shapes: Sequence[tuple[int, Shape]], size_hw: tuple[int, int]) -> tuple[int, ...]:
+    """Positions of the shapes of which later ones leave no pixel, as ``polygons_to_label_map``.
+
+    A shape that covers no pixel is not among them.
+    """
+    boxes = np.array([_box_of(shape) for _, shape in shapes]).reshape(-1, 2, 2)
+    low, high = boxes[:, 0], boxes[:, 1]
+    covered = np.zeros(size_hw, dtype=np.bool_)
+    hidden = []
+    for position in range(len(shapes) - 1, -1, -1):
+        # Most regions overlap no other one: those need not be drawn a second time.
+        overlaps = ((low < high[position]) & (low[position] < high)).all(axis=1)
+        if np.count_nonzero(overlaps) == overlaps[position]:
+            continue
+        top, left, inside = _window_of(shapes[position][1], size_hw)
+        window = covered[top : top + inside.shape[0], left : left + inside.shape[1]]
+        if inside.any() and window[inside].all():
+            hidden.append(position)
+        window |= inside
+    return tuple(reversed(hidden))
+
+
 def shape_to_mask(shape: Shape, size_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
     """The pixels of a shape, polygon or pixels, as ``polygon_to_mask`` gives them."""
     mask = np.zeros(size_hw, dtype=np.bool_)
@@ -97,6 +119,17 @@ def covers_a_pixel(shape: Shape, size_hw: tuple[int, int]) -> bool:
         if np.isfinite(middle) and _inside(shape, size_hw, int(middle))[2].any():
             return True
     return bool(_window_of(shape, size_hw)[2].any())
+
+
+def _box_of(shape: Shape) -> list[list[float]]:
+    """[[left, top], [right, bottom]]."""
+    if isinstance(shape, Polygon):
+        if len(shape.exterior) == 0:
+            return [[0.0, 0.0], [0.0, 0.0]]
+        low, high = shape.exterior.min(axis=0), shape.exterior.max(axis=0)
+        return [low.tolist(), high.tolist()]
+    height, width = shape.inside.shape
+    return [[shape.left, shape.top], [shape.left + width, shape.top + height]]
 
 
 def _window_of(shape: Shape, size_hw: tuple[int, int]) -> _Window:

@@ -12,10 +12,12 @@ import numpy as np
 
 from converters.best_fit import BestFit, best_disc, best_ellipse, best_rectangle
 from converters.colors import color_of
+from converters.controls import control_of, kind_of
 from converters.keyhole import keyhole_ring
 from converters.percent import lengths_to_percent, pixels_to_percent
+from converters.predicted import as_predicted
 from converters.rasterize import polygon_to_mask
-from converters.region_types import LABELS_TYPE, region_type_by_name
+from converters.region_types import LABELS_TYPE
 from converters.vectorize import OVER_BUDGET, region_id
 from domain.annotation import Region
 from domain.errors import LabelConfigError
@@ -32,20 +34,23 @@ def regions_to_result(
     size_hw: tuple[int, int],
     *,
     score: float | None = None,
+    is_prediction: bool = True,
 ) -> list[dict[str, Any]]:
     """Writes regions as Label Studio reads them.
 
-    The form is that of the configuration's output control: polygon (holes as keyhole rings), brush,
-    bitmask, vector, or the rectangle, ellipse or disc that fits best. A region whose vertex budget
-    gave way goes out as brush or bitmask where the configuration has such a control for its class.
-    Where the labels come from a ``<Labels>`` tag a region is two entries with one id. Polygons,
-    brushes and bitmasks, read back, give the very same pixels.
+    The form is that of the control which has the class (``control_of``): polygon (holes as keyhole
+    rings), brush, bitmask, vector (a closed ring), or the rectangle, ellipse or disc that fits
+    best. A region whose vertex budget gave way goes out as brush or bitmask where the configuration
+    has such a control for its class. Where the labels come from a ``<Labels>`` tag a region is two
+    entries with one id. Polygons, brushes and bitmasks, read back, give the very same pixels.
 
     Args:
         regions: in painting order, in pixels. ``meta["over_budget"]`` is a sentence.
         config: the project's labelling configuration.
         size_hw: (height, width) in pixels of the image, EXIF orientation applied.
         score: in [0, 1]; stands in every entry whose region has no score of its own.
+        is_prediction: the ids show later which regions a person changed; a person's own have none
+            of that.
 
     Returns:
         The ``result`` list of a prediction or annotation; ids depend only on the content. What an
@@ -56,18 +61,18 @@ def regions_to_result(
         LabelConfigError: if its control draws a kind of region nnloop can't write.
     """
     group = config.group
-    output = group.control_by_name(group.from_name) or group.controls[0]
     result: list[dict[str, Any]] = []
     for region in regions:
         label_class = group.class_by_index(region.class_index)
         own_score = region.score if region.score is not None else score
         for polygon in region.polygons:
-            control, notes = output, []
+            control, notes = control_of(group, label_class), []
             if OVER_BUDGET in region.meta:
-                control = _pixel_control(config, output, label_class)
+                usual = control
+                control = control_of(group, label_class, as_pixels=True)
                 notes.append(
                     f"{_kind_of(control).capitalize()}: {region.meta[OVER_BUDGET]}."
-                    if control is not output
+                    if control is not usual
                     else f"{region.meta[OVER_BUDGET]}.".capitalize()
                 )
             value, note = _WRITERS[_kind_of(control)](polygon, size_hw, label_class)
@@ -84,7 +89,7 @@ def regions_to_result(
             if notes:
                 entry["meta"] = {"text": notes}
             result += _entries(entry, control, value, label_class.value)
-    return result
+    return as_predicted(result) if is_prediction else result
 
 
 def validate_prediction(
@@ -114,29 +119,19 @@ def _entries(
     drawn = entry | {"from_name": control.name, "type": control.region_type}
     if not control.labels_name:
         return [drawn | {"value": value | {control.region_type: [label]}}]
-    labelled = entry | {"from_name": control.labels_name, "type": LABELS_TYPE}
+    labels_name = control.labels_name_of(label) or control.labels_name
+    labelled = entry | {"from_name": labels_name, "type": LABELS_TYPE}
     return [drawn | {"value": value}, labelled | {"value": value | {LABELS_TYPE: [label]}}]
 
 
 def _kind_of(control: Control) -> str:
-    region_type = region_type_by_name(control.region_type)
-    kind = region_type.kind if region_type else control.region_type
+    kind = kind_of(control)
     if kind not in _WRITERS:
         raise LabelConfigError(
             f"nnloop can't write regions of the type {control.region_type!r}.",
             remedy="Add a <PolygonLabels> control to the labelling configuration.",
         )
     return kind
-
-
-def _pixel_control(config: LabelConfig, output: Control, label_class: LabelClass) -> Control:
-    """A brush or bitmask control that has the class, else the output control."""
-    for control in config.group.controls:
-        if control.region_type.startswith(("brush", "bitmask")):
-            owner = control.labels_name or control.name
-            if label_class.value in _interface(config.xml).get_control(owner).labels:
-                return control
-    return output
 
 
 def _polygon(polygon: Polygon, size_hw: Size, _: LabelClass) -> tuple[Value, str]:

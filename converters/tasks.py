@@ -62,6 +62,13 @@ def tasks_from_export(
         yield pending
 
 
+def is_min_row(row: object) -> bool:
+    """Whether a row is one of JSON_MIN."""
+    if not isinstance(row, dict) or "annotations" in row or "completions" in row:
+        return False
+    return "annotation_id" in row or row.keys() >= _MIN_KEYS
+
+
 def _rows_of_object(value: Mapping[str, Any]) -> Iterable[Any]:
     if isinstance(value.get("tasks"), list):
         return list(value["tasks"])
@@ -87,7 +94,7 @@ def _known_form(row: Any, position: int) -> Task:
         raise _fault(position, position, "is a COCO data set, not an export of Label Studio")
     if "annotations" in row or "completions" in row or isinstance(row.get("data"), dict):
         return _of_export_row(row, position)
-    if "annotation_id" in row or row.keys() >= _MIN_KEYS:
+    if is_min_row(row):
         return _of_min_row(row, position)
     if "result" in row:
         return _of_prediction(row, position)

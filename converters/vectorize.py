@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -70,6 +71,15 @@ def vectorize(
     return _regions(borders, how, None)
 
 
+def inner_last(regions: Sequence[Region]) -> tuple[Region, ...]:
+    """Regions that don't overlap, an inner one after the one around it.
+
+    Its outline then lies on top in an editor, and when somebody enlarges it. Larger convex hulls
+    come first, since what is open to one side lies around what it clasps, too; equals stay.
+    """
+    return tuple(sorted(regions, key=_hull_area_px2, reverse=True))
+
+
 def region_id(class_index: int, polygon: Polygon, salt: int = 0) -> str:
     """Ten hex digits that depend on nothing but the region's content (and ``salt``)."""
     digest = hashlib.blake2b(f"{class_index}/{salt}".encode(), digest_size=5)
@@ -108,3 +118,8 @@ def _meta(outline: Outline, how: Simplification) -> dict[str, Any]:
             f"fewer would keep less than {how.iou_floor:.0%} of its pixels"
         )
     return meta
+
+
+def _hull_area_px2(region: Region) -> float:
+    hull = cv2.convexHull(region.polygons[0].exterior.astype(np.float32))
+    return float(cv2.contourArea(hull))

@@ -37,13 +37,22 @@ class Control:
 
     ``region_type`` is the ``type`` of its regions in results: ``polygonlabels`` where the control
     has labels of its own, ``polygon`` where they come from a ``<Labels>`` tag beside it;
-    ``labels_name`` is that tag's name, else "".
+    ``labels_name`` is that tag's name, else "" (of several the first). ``sources`` are the tags
+    that give its regions labels, itself or those ``<Labels>``: (name, stored class names); empty
+    where that is not known, and then it has every class.
     """
 
     name: str
     to_name: str
     region_type: str
     labels_name: str = ""
+    sources: tuple[tuple[str, tuple[str, ...]], ...] = field(default=(), compare=False)
+
+    def labels_name_of(self, value: str) -> str:
+        """The tag that gives its regions this class, itself or a ``<Labels>``; "" for none."""
+        if not self.sources:
+            return self.labels_name or self.name
+        return next((name for name, values in self.sources if value in values), "")
 
 
 @dataclass(frozen=True, slots=True)

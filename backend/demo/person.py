@@ -75,7 +75,7 @@ class Person:
     ) -> None:
         self._client.annotate(
             task_id,
-            regions_to_result(regions, self._config, self._size_hw(task_id)),
+            regions_to_result(regions, self._config, self._size_hw(task_id), is_prediction=False),
             parent_prediction=prediction.id if prediction else None,
         )
 

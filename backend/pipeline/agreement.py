@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from backend.pipeline.annotations import label_config_of, read_settings_of
+from backend.pipeline.annotations import (
+    label_config_of,
+    predicted_regions,
+    read_settings_of,
+)
 from backend.pipeline.context import AppContext
 from backend.pipeline.images import load_image
 from backend.pipeline.sync import read_project
@@ -80,12 +84,15 @@ def _by_annotator(
 ) -> dict[int, LabelMap]:
     newest = {a.completed_by: a for a in rows if a.completed_by is not None}
     height, width = load_image(context.label_studio, task, config).shape[:2]
+    with context.store.begin() as session:
+        predicted = predicted_regions(session, rows)
     return {
         person: annotation_to_label_map(
             Annotation(id=row.id, task_id=task.id, result=row.result),
             config,
             (int(height), int(width)),
             settings=read_settings_of(settings),
+            predicted=predicted,
         )[0]
         for person, row in newest.items()
     }

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sqlalchemy.orm import Session
+
 from backend.settings import ProjectSettings
-from backend.store.models import AnnotationRow, ProjectRow
+from backend.store import predictions
+from backend.store.models import AnnotationRow, JsonDict, ProjectRow
 from converters.agreement import combine
 from converters.label_config import parse_label_config
 from converters.label_studio import ReadSettings, annotation_to_label_map
+from converters.predicted import needs_predictions
 from domain.annotation import Annotation, LeftOut
 from domain.geometry import LabelMap
 from domain.labels import LabelConfig
@@ -28,11 +32,22 @@ def read_settings_of(settings: ProjectSettings) -> ReadSettings:
     return ReadSettings(settings.keypoints, settings.line_width_px, settings.label_priority)
 
 
+def predicted_regions(session: Session, annotations: Sequence[AnnotationRow]) -> list[JsonDict]:
+    """The stored predictions that tell which regions of a task's annotations were changed.
+
+    None where the annotations tell it themselves: nearly always.
+    """
+    if not any(needs_predictions(row.result) for row in annotations):
+        return []
+    return predictions.results_of_task(session, annotations[0].task_id)
+
+
 def label_map_of(
     annotations: Sequence[AnnotationRow],
     config: LabelConfig,
     size_hw: tuple[int, int],
     settings: ProjectSettings,
+    predicted: Sequence[JsonDict] = (),
 ) -> tuple[LabelMap, tuple[LeftOut, ...]]:
     """Reads the annotations that the policy chose and combines them.
 
@@ -41,6 +56,7 @@ def label_map_of(
         config: the project's labelling configuration.
         size_hw: (height, width) in pixels of the image.
         settings: the project's.
+        predicted: ``predicted_regions`` of these annotations.
 
     Returns:
         (height, width) uint8 label map, and notes on regions.
@@ -54,7 +70,11 @@ def label_map_of(
     for row in annotations:
         annotation = Annotation(id=row.id, task_id=row.task_id, result=row.result)
         label_map, of_regions = annotation_to_label_map(
-            annotation, config, size_hw, settings=read_settings_of(settings)
+            annotation,
+            config,
+            size_hw,
+            settings=read_settings_of(settings),
+            predicted=predicted,
         )
         label_maps.append(label_map)
         notes.extend(of_regions)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, astuple, dataclass, field
 
-from backend.pipeline.annotations import label_map_of, read_settings_of
+from backend.pipeline.annotations import label_map_of, predicted_regions, read_settings_of
 from backend.pipeline.context import AppContext
 from backend.pipeline.images import image_uris, load_image
 from backend.settings import ProjectSettings
 from backend.store import cases as case_store
 from backend.store import projects, snapshots
 from backend.store.models import AnnotationRow, CaseRow, ProjectRow, TaskRow
+from converters import painting_order
 from converters.label_studio import READING
 from domain.annotation import LeftOut
 from domain.case import case_id_of_task, content_hash
@@ -112,8 +113,9 @@ def _write(
                 raise _ColorFound
             with context.store.begin() as session:
                 annotations = snapshots.with_results(session, source.annotations)
+                predicted = predicted_regions(session, annotations)
             size_hw = (int(image.shape[0]), int(image.shape[1]))
-            label_map, notes = label_map_of(annotations, config, size_hw, settings)
+            label_map, notes = label_map_of(annotations, config, size_hw, settings, predicted)
             files = write_case(workspace, source.case_id, image, label_map, n_channels=n_channels)
         except TaskError as error:
             message = f"{error} {error.remedy}".strip()
@@ -149,6 +151,7 @@ def _source_hash(
             settings.annotator_policy,
             astuple(read_settings_of(settings)),
             READING,
+            painting_order.RULE,
             n_channels,
         ]
     )

@@ -23,7 +23,7 @@ from backend.store import predictions, projects, versions
 from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
 from converters.results import regions_to_result, validate_prediction
 from converters.simplify import Simplification
-from converters.vectorize import vectorize
+from converters.vectorize import inner_last, vectorize
 from domain.errors import PredictionError, TaskError
 from domain.labels import LabelClass, LabelConfig
 from domain.prediction import FoldProbabilities
@@ -141,7 +141,7 @@ class Scorer:
             min_area_px=int(self._settings.min_region_area_px),
         )
         size_hw = (int(mean.shape[1]), int(mean.shape[2]))
-        result = regions_to_result(regions, self._trained, size_hw, score=score)
+        result = regions_to_result(inner_last(regions), self._trained, size_hw, score=score)
         faults = validate_prediction(self._config, result, score=score)
         if faults:
             raise PredictionError(

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from backend.store.models import PredictionRow, TaskRow
+from backend.store.models import JsonDict, PredictionRow, TaskRow
 from domain.status import TaskState
 
 logger = logging.getLogger(__name__)
@@ -84,6 +84,14 @@ def find(session: Session, version_id: int, task_ids: Sequence[int]) -> dict[int
         )
         found.update({row.task_id: row for row in session.scalars(query)})
     return found
+
+
+def results_of_task(session: Session, task_id: int) -> list[JsonDict]:
+    """The regions that any version ever predicted for a task, as Label Studio gets them."""
+    query = select(PredictionRow.result).where(
+        PredictionRow.task_id == task_id, PredictionRow.error == ""
+    )
+    return [entry for result in session.scalars(query) for entry in result or ()]
 
 
 def unpublished(session: Session, version_id: int, limit: int) -> list[PredictionRow]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from converters.exports.run import SourceTask
 from converters.json_stream import MAX_PIECE_BYTES, Piece, iter_json
-from converters.tasks import tasks_from_export
+from converters.tasks import is_min_row, tasks_from_export
 from domain.annotation import LeftOut, Task
 from domain.errors import FileFormatError, TaskError
 
@@ -34,7 +35,10 @@ class ExportFile:
         for task in tasks_from_export(reading.rows(), on_error=reading.note):
             yield from reading.take_faults()
             rows = reading.predictions.pop(task.id, [])
-            yield SourceTask(task, _chosen(rows, self._model_version))
+            predicted = tuple(
+                entry for row in rows for entry in row["result"] if isinstance(entry, dict)
+            )
+            yield SourceTask(task, _chosen(rows, self._model_version), predicted)
         yield from reading.take_faults()
 
     def tasks(self, on_left_out: Callable[[LeftOut], None] = lambda _: None) -> Iterator[Task]:
@@ -44,6 +48,13 @@ class ExportFile:
                 yield entry.task
             else:
                 on_left_out(entry)
+
+    def is_min(self) -> bool:
+        """Whether the file is a JSON_MIN export, by its first row."""
+        try:
+            return any(is_min_row(row) for row in islice(_Reading(self.path).rows(), 1))
+        except FileFormatError:
+            return False  # reading the tasks will say so
 
 
 class _Reading:

@@ -41,11 +41,13 @@ class ExportItem:
         longer_names: tuple[str, ...] = (),
         read_image: Callable[[str], Pixels] | None = None,
         predictions: Sequence[dict[str, Any]] = (),
+        predicted: Sequence[dict[str, Any]] = (),
     ) -> None:
         self.task, self.config, self.options = task, config, options
         self.stem, self.image_name, self.size_hw = stem, image_name, size_hw
         self.longer_names, self.predictions = longer_names, tuple(predictions)
         self.notes: list[LeftOut] = []
+        self._predicted = tuple(predicted)
         self._read_image = read_image
 
     @cached_property
@@ -132,7 +134,11 @@ class ExportItem:
         for annotation in annotations:
             try:
                 shapes, notes = annotation_to_shapes(
-                    annotation, self.config, self.size_hw, settings=self.options.reading
+                    annotation,
+                    self.config,
+                    self.size_hw,
+                    settings=self.options.reading,
+                    predicted=self._predicted,
                 )
             except AnnotationError as error:
                 faults.append(error)

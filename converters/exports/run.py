@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from converters import painting_order
 from converters.exports.exporter import Exporter, Format, Needs
 from converters.exports.item import ExportItem, left_out, submitted
 from converters.exports.options import ExportOptions
@@ -27,10 +28,14 @@ REPORT = "report.json"
 
 @dataclass(frozen=True, slots=True)
 class SourceTask:
-    """A task to export, with the predictions stored for it (Label Studio's JSON)."""
+    """A task to export, with the predictions stored for it (Label Studio's JSON).
+
+    ``predicted`` are the regions of all predictions known for it, whatever their version.
+    """
 
     task: Task
     predictions: tuple[dict[str, Any], ...] = field(default=())
+    predicted: tuple[dict[str, Any], ...] = field(default=())
 
 
 Source = Iterable[SourceTask | LeftOut]
@@ -105,6 +110,7 @@ class _Run:
             format_.name,
             format_.version,
             READING,
+            painting_order.RULE,
             options.to_json(),
             config.xml,
             config.image_keys,
@@ -155,7 +161,8 @@ class _Run:
         annotations = [(a.id, a.updated_at, a.ground_truth, a.result) for a in submitted(task)]
         values = [task.data.get(key) for key in self._config.image_keys]
         image = self._images.stamp(task)
-        return content_hash([self._job, annotations, list(entry.predictions), values, image])
+        predicted = [list(entry.predictions), list(entry.predicted)]
+        return content_hash([self._job, annotations, predicted, values, image])
 
     def _item(self, entry: SourceTask) -> ExportItem:
         task, needs = entry.task, self._format.needs
@@ -175,6 +182,7 @@ class _Run:
             size_hw=(0, 0),
             read_image=partial(self._images.read, task) if has_image else None,
             predictions=entry.predictions,
+            predicted=entry.predicted,
         )
         if needs is not Needs.PREDICTIONS:
             item.size_hw = self._size_hw(item)

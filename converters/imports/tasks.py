@@ -22,7 +22,7 @@ from converters.label_config_xml import polygon_label_config
 from converters.label_names import MatchedClasses
 from converters.results import regions_to_result
 from converters.simplify import Simplification
-from converters.vectorize import region_id, vectorize
+from converters.vectorize import inner_last, region_id, vectorize
 from domain.annotation import LeftOut, Region
 from domain.errors import FileFormatError, ImageError, TaskError
 from domain.geometry import LabelMap, Polygon, Shape
@@ -168,7 +168,9 @@ def to_result(
     regions: list[Region] = []
     if image.label_map is not None:
         mapped = _mapped(image, classes, notes)
-        regions += vectorize(mapped, [c.index for c in config.group.classes], **asdict(how))
+        regions += inner_last(
+            vectorize(mapped, [c.index for c in config.group.classes], **asdict(how))
+        )
     for number, region in enumerate(image.regions, start=1):
         if region.class_name not in classes.by_name:
             notes.append(_unknown(image, number, region.class_name))
@@ -185,7 +187,7 @@ def to_result(
             continue
         salted = region_id(label_class.index, polygons[0], salt=number)
         regions.append(Region(salted, label_class.index, polygons))
-    return regions_to_result(regions, config, size_hw), notes
+    return regions_to_result(regions, config, size_hw, is_prediction=False), notes
 
 
 def said_of(

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from backend.pipeline.annotations import label_map_of
+from backend.pipeline.annotations import label_map_of, predicted_regions
 from backend.pipeline.context import AppContext
 from backend.pipeline.evaluate.cases import EvaluationCase
 from backend.pipeline.images import load_image
 from backend.settings import ProjectSettings
 from backend.store import snapshots
+from backend.store.models import AnnotationRow, JsonDict
 from converters.image_files import image_size_hw
 from converters.images import write_png
 from domain.errors import PredictionError
+from domain.geometry import LabelMap
 from domain.labels import LabelConfig
 from training.cases import write_case
 from training.workspace import Workspace
@@ -52,19 +54,28 @@ class ReferenceWriter:
         image_png = self.workspace.image_png(case.case_id)
         with self.context.store.begin() as session:
             annotations = snapshots.with_results(session, case.annotations)
+            predicted = predicted_regions(session, annotations)
         if image_png.exists():
             size_hw = image_size_hw(image_png, case.task.id)
-            label_map, _ = label_map_of(annotations, self.config, size_hw, self.settings)
+            label_map = self._label_map(annotations, size_hw, predicted)
             workspace = self.workspace
         else:
             image = load_image(self.context.label_studio, case.task, self.config)
             size_hw = (int(image.shape[0]), int(image.shape[1]))
-            label_map, _ = label_map_of(annotations, self.config, size_hw, self.settings)
+            label_map = self._label_map(annotations, size_hw, predicted)
             write_case(self.scratch, case.case_id, image, label_map, n_channels=self.n_channels)
             workspace = self.scratch
         self.out.mkdir(parents=True, exist_ok=True)
         write_png(self.out / f"{case.case_id}.png", label_map)
         return workspace
+
+    def _label_map(
+        self,
+        annotations: tuple[AnnotationRow, ...],
+        size_hw: tuple[int, int],
+        predicted: list[JsonDict],
+    ) -> LabelMap:
+        return label_map_of(annotations, self.config, size_hw, self.settings, predicted)[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ def export_project(context: AppContext, project_id: int, request: ExportRequest)
     client = context.label_studio
     xml = client.project(project_id).label_config
     config = _given_config(request) or parse_label_config(xml, channels=request.channels)
-    source: Source = ProjectTasks(client, project_id)
+    source: Source = ProjectTasks(context, project_id)
     if request.format_.needs is Needs.PREDICTIONS:
         source = ProjectPredictions(context, project_id, request.model_version)
     images: TaskImages = ProjectImages(client, config.image_keys)
@@ -82,6 +82,8 @@ def export_file(path: Path, request: ExportRequest) -> FilesReport:
             f"The classes were inferred from the regions, in order of appearance: {names}. "
             "--label-config FILE.xml gives them the project's order and colours.",
         )
+    if request.format_.needs is not Needs.PREDICTIONS and source.is_min():
+        remarks = (*remarks, _NO_ORIGIN)
     config = config or parse_label_config(_ANY_CONFIG)
     images: TaskImages = NoImages()
     if request.images is not None:
@@ -89,6 +91,10 @@ def export_file(path: Path, request: ExportRequest) -> FilesReport:
     return _run(source, config, images, request, remarks)
 
 
+_NO_ORIGIN = (
+    "JSON_MIN does not say which regions a person changed: all count alike, later regions lie over "
+    "earlier ones. Exported as JSON, corrections lie over what was left as predicted."
+)
 _ANY_CONFIG = (
     '<View><Image name="image" value="$image"/><PolygonLabels name="label" toName="image">'
     '<Label value="any"/></PolygonLabels></View>'

@@ -14,6 +14,7 @@ from backend.pipeline.files.attach import Match, ProjectIndex, TaskChoice
 from converters.imports.run import ImportJob, looked_through
 from converters.imports.source import ImportedImage
 from converters.imports.tasks import left_out_image, size_of
+from converters.predicted import as_predicted
 from converters.report import FilesReport, make_report
 from converters.results import validate_prediction
 from converters.work_index import WorkIndex
@@ -162,6 +163,7 @@ class _Run:
             self._take(image, match.task_id)
         result, notes = self._job.said_of(image, size_hw)
         if self._job.as_ == "predictions":
+            result = as_predicted(result)
             for fault in validate_prediction(self._job.config, result):
                 raise ImageError(image.number, "invalid_result", f"Label Studio objects: {fault}")
         if match is not None and known is None:

@@ -13,6 +13,7 @@ from backend.store import predictions, versions
 from backend.store.models import ProjectRow
 from converters.exports.run import SourceTask
 from converters.images import Pixels, read_image
+from converters.predicted import needs_predictions
 from domain.annotation import Task
 from domain.errors import PredictionError
 
@@ -20,13 +21,20 @@ _CHUNK = 250
 
 
 class ProjectTasks:
-    """The tasks of a project as they are now, read in pages."""
+    """The tasks of a project as they are now, read in pages; nnloop need not know the project."""
 
-    def __init__(self, client: LabelStudioClient, project_id: int) -> None:
-        self._client, self._project_id = client, project_id
+    def __init__(self, context: AppContext, project_id: int) -> None:
+        self._context, self._project_id = context, project_id
 
     def __iter__(self) -> Iterator[SourceTask]:
-        return (SourceTask(task) for task in self._client.iter_tasks(self._project_id))
+        for task in self._context.label_studio.iter_tasks(self._project_id):
+            yield SourceTask(task, predicted=self._predicted(task))
+
+    def _predicted(self, task: Task) -> tuple[dict[str, Any], ...]:
+        if not any(needs_predictions(annotation.result) for annotation in task.annotations):
+            return ()
+        with self._context.store.begin() as session:
+            return tuple(predictions.results_of_task(session, task.id))
 
 
 class ProjectPredictions:

@@ -82,7 +82,8 @@ HOSTILE: list[Any] = [
 def test_what_is_mutated_is_sound() -> None:
     shapes, notes = annotation_to_shapes(Annotation(1, 1, good()), CONFIG, SIZE_HW)
     assert [index for index, _ in shapes] == [1, 2] * len(TAGS)
-    assert notes == ()
+    # Each lies on top of the one before.
+    assert {note.reason for note in notes} <= {"hidden_region"}
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

@@ -147,7 +147,8 @@ def test_the_exports_of_label_studios_own_tests_parse() -> None:
             except AnnotationError as error:
                 refused.add((error.task_id, error.reason))
                 continue
-            assert {note.reason for note in notes} <= {"thin_marked", "other_control"}, name
+            reasons = {note.reason for note in notes}
+            assert reasons <= {"thin_marked", "other_control", "hidden_region"}, name
             n_drawn += int(label_map.any())
     # Their configuration says 'butterfly', their regions 'Butterfly'.
     assert refused == {(10959, "unknown_label"), (10960, "unknown_label")}

@@ -1,0 +1,47 @@
+"""Controls: by which control of the labelling interface a class goes out."""
+
+from __future__ import annotations
+
+from converters.region_types import REGION_TYPES, region_type_by_name
+from domain.labels import Control, LabelClass, LabelGroup
+
+_PIXELS = ("brush", "bitmask")
+
+
+def control_of(group: LabelGroup, label_class: LabelClass, *, as_pixels: bool = False) -> Control:
+    """The control that a predicted region of a class goes out by.
+
+    Of those that have the class the one on the group's image, then the first kind in
+    ``REGION_TYPES`` (polygons before all), then the first of the document.
+
+    Args:
+        group: the controls.
+        label_class: one of its classes.
+        as_pixels: whether a brush or bitmask that has the class goes before.
+
+    Returns:
+        The control; the group's own where none has the class.
+    """
+    able = [control for control in group.controls if control.labels_name_of(label_class.value)]
+    if not able:
+        return group.control_by_name(group.from_name) or group.controls[0]
+    return min(
+        able,
+        key=lambda control: (
+            control.to_name != group.to_name,
+            not (as_pixels and kind_of(control) in _PIXELS),
+            preference(control.region_type),
+        ),
+    )
+
+
+def kind_of(control: Control) -> str:
+    """``polygon`` for ``<Polygon>`` and ``<PolygonLabels>``."""
+    region_type = region_type_by_name(control.region_type)
+    return region_type.kind if region_type else control.region_type
+
+
+def preference(region_type: str) -> int:
+    """Place in ``REGION_TYPES``; past its end for what is not there."""
+    kinds = [i for i, t in enumerate(REGION_TYPES) if region_type in (t.kind, t.labels_key)]
+    return kinds[0] if kinds else len(REGION_TYPES)
