@@ -117,7 +117,7 @@ class CocoInstances:
             return encode_rle(mask)
         if isinstance(shape, Polygon) and not shape.holes:
             # pycocotools walks along every edge, also where it is far off the image.
-            drawn = [_flat(part) for part in parts_on_image(shape, mask.shape)]
+            drawn = [_flat(part) for part in parts_on_image(shape, (mask.shape[0], mask.shape[1]))]
             if self._is_drawn or polygons_to_rle(drawn, mask.shape) == encode_rle(mask):
                 return drawn
         return [_flat(part) for part in parts]
