@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from converters.file_names import stored_name
 from converters.image_address import names_an_image, path_of, places, storage_path_of
 from converters.image_files import FolderImages, file_stem, image_name, longer_names
 from converters.image_folder import FolderOfImages
@@ -78,6 +79,19 @@ def test_a_file_is_found(address: str, file: str, tmp_path: Path) -> None:
     found = folder_of(tmp_path, file, "other.png").find(address)
     assert found.path == tmp_path / file
     assert found.rivals == ()
+
+
+def test_an_upload_whose_long_name_was_cut(tmp_path: Path) -> None:
+    name = "a long name (with brackets) " + "of many words " * 8
+    stored = f"upload/12/0a1b2c3d-{stored_name(name)}"[: 100 - 8 - 4] + "_Ab3dE9f.png"
+    assert len(stored) == 100
+    folder = folder_of(tmp_path, f"{name}.png", f"{name}.jpg", "a long name.png")
+    assert folder.find(f"/data/{stored}").path == tmp_path / f"{name}.png"
+    (tmp_path / f"{name}2.png").write_bytes(b"")
+    rivals = FolderOfImages(tmp_path).find(f"/data/{stored}").rivals
+    assert rivals == (f"{name}.png", f"{name}2.png")
+    # Of a name that was not cut the end is its own.
+    assert folder.find("/data/upload/12/0a1b2c3d-a_long_Ab3dE9f.png").path is None
 
 
 @pytest.mark.parametrize(

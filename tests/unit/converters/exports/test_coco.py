@@ -134,7 +134,7 @@ def _names_of(tmp_path: Path, *images: str) -> list[str]:
         NoImages(),
     )
     assert report.done == len(images)
-    found = json.loads((out / "annotations.json").read_text())["images"]
+    found = json.loads((tmp_path / "c" / "annotations.json").read_text())["images"]
     assert all(set(image) == {"id", "file_name", "width", "height"} for image in found)
     return [image["file_name"] for image in found]
 
