@@ -35,7 +35,8 @@ def path_of(value: str) -> str:
 def storage_path_of(value: str) -> str:
     """``path_of`` after the host or bucket, which tells equal paths apart."""
     match = _KEY.match(value) or _WEB.match(value)
-    host = match[0].rpartition("://")[2].strip("/") if match else ""
+    # Without a name and password before the host: this goes into files.
+    host = match[0].rpartition("//")[2].rpartition("@")[2].strip("/") if match else ""
     return "/".join(part for part in (host, path_of(value).lstrip("/")) if part)
 
 

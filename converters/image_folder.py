@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +10,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from converters.file_names import name_keys, same_name_key
-from converters.image_address import UPLOAD_PREFIX, is_upload, places
+from converters.image_address import UPLOAD_PREFIX, is_upload, path_of, places
+
+_CUT = re.compile(r"upload/\d+/[0-9a-f]{8}-(?P<start>.+)_\w{7}(?P<ending>\.\w+)$")
+_LONGEST = 100
+"""A stored name with its folder that would be longer is cut by Django: the end of its stem goes, and
+seven random letters come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,9 @@ class FolderOfImages:
             as_upload = self._by_upload(name, is_certain=is_upload(address))
             if as_upload != FoundFile():
                 return as_upload
+        cut = _CUT.search(path_of(address)) if is_upload(address) else None
+        if cut is not None and len(cut[0]) == _LONGEST:
+            return self._by_cut_name(cut["start"], cut["ending"])
         for key in (_nfc, _nfc_any_case):
             for place in [*found, *sorted(bare)]:
                 resolved = self._by_key(place, key)
@@ -59,12 +68,26 @@ class FolderOfImages:
         """The file whose stored name this is, without its prefix."""
         if not is_certain and _is_file(self.folder / name):
             return FoundFile(self.folder / name)
+        return self._only(self.folder, self._stored_names().get(same_name_key(name), []))
+
+    def _by_cut_name(self, start: str, ending: str) -> FoundFile:
+        """The file whose stored name was too long and begins and ends so."""
+        files = {
+            file
+            for key, several in self._stored_names().items()
+            if len(key) > len(start + ending) and key.startswith(start) and key.endswith(ending)
+            for file in several
+        }
+        return self._only(self.folder, sorted(files))
+
+    def _stored_names(self) -> dict[str, list[str]]:
+        """Files by the names that Label Studio stores them under, without prefixes."""
         if self._uploads is None:
             self._uploads = {}
             for file in _names_in(self.folder):
                 for key in name_keys(file):
                     self._uploads.setdefault(key, []).append(file)
-        return self._only(self.folder, self._uploads.get(same_name_key(name), []))
+        return self._uploads
 
     def _by_key(self, place: str, key: Callable[[str], str]) -> FoundFile:
         """Each part of a path under a name with the same key."""

@@ -31,8 +31,9 @@ from domain.labels import Control, LabelClass, LabelConfig
 Shapes = tuple[tuple[int, Shape], ...]
 """(class integer, shape in pixels), in painting order."""
 
-READING = 2
-"""Goes up when the same regions give other pixels, so that label maps drawn before are redone."""
+DRAWING_RULES = 2
+"""Counts the rules by which regions become label maps: another number, other pixels. What was drawn
+by an earlier rule is drawn anew."""
 
 _ASPECT_TOLERANCE = math.log(1.02)
 """Sides are rounded to whole pixels when an image is scaled, so ratios agree only nearly."""

@@ -13,7 +13,7 @@ from backend.store import cases as case_store
 from backend.store import projects, snapshots
 from backend.store.models import AnnotationRow, CaseRow, ProjectRow, TaskRow
 from converters import painting_order
-from converters.label_studio import READING
+from converters.label_studio import DRAWING_RULES
 from domain.annotation import LeftOut
 from domain.case import case_id_of_task, content_hash
 from domain.errors import TaskError
@@ -150,8 +150,8 @@ def _source_hash(
             list(config.class_values),
             settings.annotator_policy,
             astuple(read_settings_of(settings)),
-            READING,
             painting_order.RULE,
+            DRAWING_RULES,
             n_channels,
         ]
     )

@@ -14,7 +14,7 @@ from converters.exports.item import ExportItem, left_out, submitted
 from converters.exports.options import ExportOptions
 from converters.image_files import TaskImages, file_stem, image_name, longer_names
 from converters.images import MAX_PIXELS
-from converters.label_studio import READING
+from converters.label_studio import DRAWING_RULES
 from converters.report import FilesReport, make_report
 from converters.work_index import WorkIndex
 from domain.annotation import LeftOut, Task
@@ -109,8 +109,8 @@ class _Run:
         self._job = [
             format_.name,
             format_.version,
-            READING,
             painting_order.RULE,
+            DRAWING_RULES,
             options.to_json(),
             config.xml,
             config.image_keys,

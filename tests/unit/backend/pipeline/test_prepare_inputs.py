@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from PIL import Image
 from sqlalchemy import event
 
@@ -70,9 +71,20 @@ def as_file(image: npt.NDArray[Any], kind: str, mode: str | None = None, **how: 
 
 def turned(image: npt.NDArray[Any]) -> bytes:
     """A JPEG whose EXIF orientation turns it by 90 degrees to the size of the others."""
+    return as_file(np.rot90(image), "JPEG", exif=_turning())
+
+
+def _turning() -> Image.Exif:
     exif = Image.Exif()
     exif[0x0112] = 6
-    return as_file(np.rot90(image), "JPEG", exif=exif)
+    return exif
+
+
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-'
+    b'syntax-ns#"><rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" '
+    b'tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+)
 
 
 @pytest.mark.usefixtures("_no_preprocessing")
@@ -88,8 +100,22 @@ def turned(image: npt.NDArray[Any]) -> bytes:
         (as_file(RGB[..., 0], "PNG", "1"), 1),
         (as_file(RGB, "TIFF", "CMYK"), 3),
         (turned(RGB), 3),
+        (as_file(RGB, "WEBP", lossless=True, exif=_turning()), 3),
+        (as_file(RGB, "JPEG", xmp=XMP), 3),
     ],
-    ids=["jpg", "jpg RGB", "RGBA", "palette", "LA", "16 bits", "1 bit", "CMYK", "EXIF"],
+    ids=[
+        "jpg",
+        "jpg RGB",
+        "RGBA",
+        "palette",
+        "LA",
+        "16 bits",
+        "1 bit",
+        "CMYK",
+        "EXIF",
+        "WebP",
+        "XMP",
+    ],
 )
 def test_every_kind_of_file_becomes_a_case(app: FakeApp, data: bytes, n_channels: int) -> None:
     fake = app.label_studio
@@ -102,6 +128,63 @@ def test_every_kind_of_file_becomes_a_case(app: FakeApp, data: bytes, n_channels
     for task_id in (1, 2):
         image = read_case_image(workspace, case_id_of_task(task_id))
         assert image.shape == ((40, 48) if n_channels == 1 else (40, 48, 3))
+
+
+@pytest.mark.usefixtures("_no_preprocessing")
+def test_a_shape_is_cut_at_the_border(app: FakeApp) -> None:
+    label(app.label_studio, 2)
+    app.label_studio.add_task(1)
+    triangle = polygon("wall")
+    triangle["value"]["points"] = [[50, 50], [150, 50], [50, 150]]
+    app.label_studio.label(1, triangle)
+    prepare(app)
+    label_map = read_image(app.context.workspace(PROJECT).label_png(case_id_of_task(1)))
+    # All of the quarter lies on the near side of the long edge.
+    expected = np.zeros((40, 48), dtype=np.uint8)
+    expected[20:, 24:] = 2
+    np.testing.assert_array_equal(label_map, expected)
+
+
+@pytest.mark.usefixtures("_no_preprocessing")
+def test_a_task_of_pages_is_trained_on_its_first(app: FakeApp) -> None:
+    fake = app.label_studio
+    xml = fake.info.label_config.replace('value="$image"', 'valueList="$pages"')
+    assert xml != fake.info.label_config
+    fake.info = replace(fake.info, label_config=xml)
+    for task_id in (1, 2, 3):
+        fake.add_task(task_id)
+        uri = fake.tasks[task_id].data["image"]
+        fake.tasks[task_id] = replace(fake.tasks[task_id], data={"pages": [uri, "/none.png"]})
+    second = polygon("wall", at=65, size=20) | {"item_index": 1}
+    fake.label(1, polygon() | {"item_index": 0}, second)
+    fake.label(2, polygon())
+    fake.label(3, second)
+    manifest = prepare(app)
+    assert [row["task_id"] for row in manifest["entries"]] == [1, 2]
+    assert [(row["task_id"], row["reason"]) for row in manifest["left_out"]] == [
+        (1, "other_page"),
+        (3, "other_page"),
+    ]
+    label_map = read_image(app.context.workspace(PROJECT).label_png(case_id_of_task(1)))
+    assert set(np.unique(label_map)) == {0, 1}
+
+
+def test_classes_with_the_words_of_nnunet_are_prepared(app: FakeApp) -> None:
+    fake = app.label_studio
+    names = {"lumen": "background", "wall": "ignore"}
+    xml = fake.info.label_config
+    for old, new in names.items():
+        xml = xml.replace(f'value="{old}"', f'value="{new}"')
+    fake.info = replace(fake.info, label_config=xml)
+    for task_id in (1, 2, 3):
+        fake.add_task(task_id)
+        fake.label(task_id, polygon("background"), polygon("ignore", at=65, size=20))
+    manifest = prepare(app)
+    assert manifest["class_values"] == ["background", "ignore"]
+    assert manifest["left_out"] == []
+    dataset = read_json(app.context.workspace(PROJECT).preprocessed_dataset / "dataset.json")
+    manager = LabelManager(dataset["labels"], None)
+    assert (manager.has_ignore_label, list(manager.foreground_labels)) == (False, [1, 2])
 
 
 def test_a_task_that_is_too_small_is_left_out_by_name(app: FakeApp) -> None:

@@ -15,7 +15,11 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from converters.coco_rle import decode_rle, encode_rle
-from converters.exports.options import ExportOptions
+from converters.exports.file_source import ExportFile
+from converters.exports.formats import format_by_name
+from converters.exports.options import ExportOptions, PolygonStyle
+from converters.exports.run import run_export
+from converters.image_files import NoImages
 from converters.label_studio import annotation_to_shapes
 from converters.rasterize import shape_to_mask
 from converters.tasks import tasks_from_export
@@ -113,3 +117,74 @@ def test_drawn_polygons_keep_their_points(tmp_path: Path) -> None:
     _, out = run(tmp_path, "coco", ExportOptions(polygons="drawn"), rows=rows)
     (entry,) = json.loads((out / "annotations.json").read_text())["annotations"]
     assert entry["segmentation"] == [[2.0, 1.5, 12.0, 1.8, 8.0, 15.0]]
+
+
+def _names_of(tmp_path: Path, *images: str) -> list[str]:
+    rows = [row(i, "x.png") | {"data": {"image": value}} for i, value in enumerate(images, start=1)]
+    for entry in rows:
+        entry["annotations"] = [{"id": entry["id"], "result": [region("lumen", SQUARE)]}]
+    path = tmp_path / "names.json"
+    path.write_text(json.dumps(rows))
+    report = run_export(
+        ExportFile(path),
+        format_by_name("coco"),
+        tmp_path / "c",
+        CONFIG,
+        ExportOptions(),
+        NoImages(),
+    )
+    assert report.done == len(images)
+    found = json.loads((tmp_path / "c" / "annotations.json").read_text())["images"]
+    assert all(set(image) == {"id", "file_name", "width", "height"} for image in found)
+    return [image["file_name"] for image in found]
+
+
+SQUARE = [[10, 10], [60, 10], [60, 60], [10, 60]]
+
+
+@pytest.mark.parametrize(
+    ("images", "names"),
+    [
+        (("/data/local-files/?d=a/1.png", "x/2.png"), ["1.png", "2.png"]),
+        (
+            ("/data/local-files/?d=d/a/1.png", "/data/local-files/?d=d/b/1.png", "d/2.png"),
+            ["d/a/1.png", "d/b/1.png", "2.png"],
+        ),
+        (("a/1.png", "a/1.PNG"), ["a/1.png", "a/1.PNG"]),
+        (("s3://one/d/1.png", "s3://two/d/1.png"), ["one/d/1.png", "two/d/1.png"]),
+        (("http://h/a/1.png?t=1", "http://h/b/1.png"), ["a/1.png", "b/1.png"]),
+        (
+            ("/data/upload/3/0a1b2c3d-1.png", "/data/upload/3/1a1b2c3d-1.png"),
+            ["data/upload/3/0a1b2c3d-1.png", "data/upload/3/1a1b2c3d-1.png"],
+        ),
+        (("a/1.png", "a/1.png", "2.png"), ["1.png", "1.png", "2.png"]),  # one image, two tasks
+        (("e\u0301/1.png", "e/1.png"), ["\u00e9/1.png", "e/1.png"]),
+    ],
+)
+def test_names_tell_images_apart(tmp_path: Path, images: tuple[str, ...], names: list[str]) -> None:
+    assert _names_of(tmp_path, *images) == names
+
+
+@pytest.mark.parametrize("polygons", ["exact", "drawn"])
+@pytest.mark.parametrize("far", [150.0, 1e8])
+def test_what_leaves_the_image_is_cut_at_the_border(
+    tmp_path: Path, polygons: PolygonStyle, far: float
+) -> None:
+    triangle = region("lumen", [[50, 50], [far, 50], [50, far]])
+    keyhole = [[-far, 10], [60, 10], [60, 80], [-far, 80], [-far, 10]]
+    keyhole += [[20, 20], [20, 60], [40, 60], [40, 20], [20, 20]]
+    rows = [row(7, "left.png", {"id": 1, "result": [triangle, region("wall", keyhole)]})]
+    _, out = run(tmp_path, "coco", ExportOptions(polygons=polygons), rows=rows)
+    (task,) = tasks_from_export(rows)
+    shapes, _ = annotation_to_shapes(task.annotations[0], CONFIG, SIZE_HW)
+    coco = _load(out / "annotations.json")
+    for annotation, (_, shape) in zip(coco.dataset["annotations"], shapes, strict=True):
+        mask = coco.annToMask(annotation).astype(bool)
+        expected = shape_to_mask(shape, SIZE_HW)
+        assert annotation["area"] == expected.sum()
+        if polygons == "exact":
+            assert (mask == expected).all()
+        if isinstance(annotation["segmentation"], list):
+            points = np.concatenate([np.reshape(p, (-1, 2)) for p in annotation["segmentation"]])
+            assert points.min() >= 0
+            assert (points.max(axis=0) <= SIZE_HW[::-1]).all()

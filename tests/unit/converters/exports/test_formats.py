@@ -25,7 +25,9 @@ from converters.label_config import parse_label_config
 from converters.rasterize import polygon_to_mask
 from domain.errors import SettingsError
 from domain.geometry import Polygon
+from tests.unit.converters.configs import CONFIG
 from tests.unit.converters.exports.project import (
+    KEYHOLE,
     ROWS,
     SIZE_HW,
     annotation,
@@ -164,6 +166,73 @@ def test_yolo(tmp_path: Path) -> None:
     assert (painted == truth(7, 0)).all()
     assert (_png(out / "images" / "left.png") == _png(tmp_path / "images" / "left.png")).all()
     assert report.done == 1
+
+
+TRIANGLE_BEYOND = [[50.3, 50.2], [170.1, 40.3], [60.2, 190.7]]
+TWICE_BEYOND = [[10, 10], [150, 10], [150, 90], [10, 90], [10, 60], [130, 60], [130, 40], [10, 40]]
+
+
+@pytest.mark.parametrize("points", [TRIANGLE_BEYOND, TWICE_BEYOND])
+@pytest.mark.parametrize("far", [1.0, 1e6])
+def test_yolo_cuts_at_the_border(points: list[list[float]], far: float, tmp_path: Path) -> None:
+    stretched = [[x if x <= 100 else x * far, y if y <= 100 else y * far] for x, y in points]
+    rows = [row(7, "left.png", annotation(1, region("lumen", stretched)))]
+    _, out = run(tmp_path, "yolo", rows=rows)
+    run(tmp_path, "masks-png", rows=rows)
+    painted = np.zeros(SIZE_HW, dtype=bool)
+    for line in (out / "labels" / "left.txt").read_text().splitlines():
+        ring = np.array(line.split()[1:], dtype=np.float64).reshape(-1, 2)
+        assert ((ring >= 0) & (ring <= 1)).all()
+        painted |= polygon_to_mask(Polygon(ring * SIZE_HW[::-1]), SIZE_HW)
+    expected = _png(tmp_path / "masks-png" / "masks" / "left.png") == 1
+    assert expected.any()
+    assert np.count_nonzero(painted != expected) <= 2
+
+
+def test_nnunet_keeps_its_words_to_itself(tmp_path: Path) -> None:
+    config = parse_label_config(
+        '<View><Image name="image" value="$image"/><PolygonLabels name="label" toName="image">'
+        '<Label value="background"/><Label value="ignore"/><Label value="a/b c"/></PolygonLabels>'
+        "</View>"
+    )
+    rows = [row(7, "left.png", annotation(1, region("background", KEYHOLE)))]
+    path, images = write_project(tmp_path, rows)
+    report = run_export(
+        ExportFile(path),
+        format_by_name("nnunet"),
+        tmp_path / "out",
+        config,
+        ExportOptions(),
+        FolderImages(images, ("image",)),
+    )
+    dataset = json.loads((tmp_path / "out" / "dataset.json").read_text())
+    assert dataset["labels"] == {"background": 0, "1_background": 1, "2_ignore": 2, "a/b c": 3}
+    assert set(np.unique(_png(tmp_path / "out" / "labelsTr" / "task_00000007.png"))) == {0, 1}
+    (remark,) = report.remarks
+    assert "'ignore' as '2_ignore'" in remark
+
+
+def test_only_the_first_page_is_written(tmp_path: Path) -> None:
+    other = region("wall", [[70, 70], [90, 70], [90, 90]], item_index=1, id="r9")
+    rows = [row(7, "p0.png", annotation(1, region("lumen", KEYHOLE, item_index=0), other))]
+    path, images = write_project(tmp_path, rows)
+    rows[0]["data"]["image"] = ["p0.png", "p1.png"]
+    path.write_text(json.dumps(rows))
+    for name in ("nnunet", "masks-png", "coco", "yolo"):
+        report = run_export(
+            ExportFile(path),
+            format_by_name(name),
+            tmp_path / name,
+            CONFIG,
+            ExportOptions(),
+            FolderImages(images, ("image",)),
+        )
+        assert report.done == 1
+        assert report.left_out == {"other_page": 1}
+    mask = _png(tmp_path / "masks-png" / "masks" / "p0.png")
+    assert set(np.unique(mask)) == {0, 1}
+    written = _png(tmp_path / "nnunet" / "imagesTr" / "task_00000007_0000.png")
+    assert (written == _png(images / "p0.png")).all()
 
 
 def test_yolo_says_when_it_bridges_a_hole(tmp_path: Path) -> None:
