@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from converters.imports.find import ImageFinder
 from converters.imports.formats import format_by_name
 from converters.imports.run import ImportJob, run_import_to_file
 from converters.imports.source import ImportOptions
-from converters.imports.find import ImageFinder
 from converters.imports.tasks import infer_classes, label_config_for
 from converters.label_config import parse_label_config
 from converters.label_studio import annotation_to_label_map
