@@ -112,7 +112,7 @@ def mask_files(
     names = sorted(name for name in file_names(folder) if not name.startswith("."))
     stems: dict[str, str] = {}
     for endings in (tuple(suffixes), LOSSY_SUFFIXES):
-        stems = {name: stem for name in names if (stem := _stem(name, endings)) is not None}
+        stems |= {name: stem for name in names if (stem := _stem(name, endings)) is not None}
         if any(how.names_of(stem) for stem in stems.values()):
             break
     found = {name: how.names_of(stem) for name, stem in stems.items()}

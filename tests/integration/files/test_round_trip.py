@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,23 +16,21 @@ from backend.label_studio import LabelStudioClient, ProjectInfo
 from backend.pipeline.context import AppContext
 from backend.pipeline.files.export import ExportRequest, export_file, export_project
 from backend.pipeline.files.import_ import import_to_project
-from backend.settings import Settings
-from backend.stack.label_studio_server import LabelStudioServer
 from converters.exports.formats import format_by_name
 from converters.exports.options import ExportOptions
+from converters.imports.find import ImageFinder
 from converters.imports.formats import format_by_name as import_format
 from converters.imports.run import ImportJob, run_import_to_file
 from converters.imports.source import ImportOptions
-from converters.imports.tasks import As, ImageFinder
+from converters.imports.tasks import As
 from converters.label_config import parse_label_config
-from converters.label_config_xml import polygon_label_config
 from converters.rasterize import shape_to_mask
 from converters.report import FilesReport
 from domain.annotation import LeftOut
 from tests.conftest import missing
+from tests.integration.files.conftest import CONFIG
 
 INSECTS = Path(__file__).resolve().parents[4] / "shared" / "data" / "insects"
-CONFIG = polygon_label_config(["kudzu"])
 SIZE_HW = (576, 768)
 N_IMAGES = 4
 
@@ -46,25 +44,6 @@ def via(tmp_path: Path) -> Path:
     path = tmp_path / "via.json"
     path.write_text(json.dumps(dict(list(whole.items())[:N_IMAGES])))
     return path
-
-
-@pytest.fixture
-def context(
-    tmp_path: Path, label_studio: LabelStudioServer, client: LabelStudioClient
-) -> AppContext:
-    settings = Settings.load(
-        data_dir=tmp_path / "data",
-        label_studio_url=label_studio.url,
-        label_studio_api_key=label_studio.credentials.token,
-    )
-    return AppContext.open(settings)
-
-
-@pytest.fixture
-def project(client: LabelStudioClient) -> Iterator[ProjectInfo]:
-    made = client.create_project("Files", CONFIG)
-    yield made
-    client.delete_project(made.id)
 
 
 def _job(source: Path, name: str, images: Path, prefix: str, as_: As) -> ImportJob:
