@@ -9,6 +9,7 @@ from filelock import FileLock
 
 from backend.label_studio import PredictionRow as PushRow
 from backend.pipeline.context import AppContext
+from backend.pipeline.withdraw import withdraw
 from backend.store import predictions, projects, versions
 from domain.errors import LabelStudioError
 
@@ -33,9 +34,11 @@ def publish(context: AppContext, project_id: int) -> PublishReport | None:
     Order matters to annotators: first the new predictions (bulk import, then read back, because
     Label Studio drops invalid ones without a word), then ``model_version`` of the project
     (uncertainty sampling is random while it does not match), then the old versions go.
+    Before all that, what Label Studio holds of tasks that have become others goes.
     The old ones stay while a version that has just come into service has not seen every task.
     Idempotent by (task, version): what Label Studio holds already is not sent again.
     """
+    withdraw(context, project_id)
     with context.store.begin() as session:
         version = versions.champion(session, project_id)
         if version is None:
@@ -98,6 +101,9 @@ def _retire(context: AppContext, project_id: int, others: dict[str, int]) -> Non
 
 def try_publish(context: AppContext, project_id: int) -> PublishReport | None:
     """``publish``; a refusal is recorded as a problem of the project before it is raised."""
+    with context.store.begin() as session:
+        if project_id in projects.halted(session):
+            return None
     folder = context.workspace(project_id).folder
     folder.mkdir(parents=True, exist_ok=True)
     try:

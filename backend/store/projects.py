@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import delete, func, select, update
@@ -16,6 +17,21 @@ from domain.annotation import LeftOut
 from domain.errors import NotConnectedError
 
 START_TRAINING = "START_TRAINING"
+
+CONNECTION = "connection"
+"""Stage of the problems that say what is wrong between nnloop and Label Studio."""
+
+GONE, REPLACED = "project_gone", "project_replaced"
+"""Reasons of that stage that halt a project."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something wrong with a project as a whole, and what to do."""
+
+    reason: str
+    message: str
+    remedy: str = ""
 
 
 def get(session: Session, project_id: int) -> ProjectRow:
@@ -122,6 +138,53 @@ def prune_history(session: Session, project_id: int, before: float) -> None:
             ProblemRow.project_id == project_id, ProblemRow.resolved_at < before
         )
     )
+
+
+def set_faults(session: Session, project_id: int, stage: str, faults: Sequence[Fault]) -> None:
+    """Makes the open problems of a stage those given; known ones stay, others are closed."""
+    query = select(ProblemRow).where(
+        ProblemRow.project_id == project_id,
+        ProblemRow.stage == stage,
+        ProblemRow.resolved_at.is_(None),
+    )
+    wanted = {(fault.reason, fault.message) for fault in faults}
+    for row in session.scalars(query):
+        if (row.reason, row.message) not in wanted:
+            row.resolved_at = time.time()
+    session.flush()
+    for fault in faults:
+        add_fault(session, project_id, stage, fault)
+
+
+def add_fault(session: Session, project_id: int, stage: str, fault: Fault) -> None:
+    """Opens a problem, unless the same one is open."""
+    query = select(ProblemRow.id).where(
+        ProblemRow.project_id == project_id,
+        ProblemRow.stage == stage,
+        ProblemRow.reason == fault.reason,
+        ProblemRow.message == fault.message,
+        ProblemRow.resolved_at.is_(None),
+    )
+    if session.scalar(query.limit(1)) is None:
+        session.add(
+            ProblemRow(
+                project_id=project_id,
+                stage=stage,
+                reason=fault.reason,
+                message=fault.message,
+                remedy=fault.remedy,
+            )
+        )
+
+
+def halted(session: Session) -> set[int]:
+    """Ids of projects that Label Studio has no more: nothing is done for them."""
+    query = select(ProblemRow.project_id).where(
+        ProblemRow.stage == CONNECTION,
+        ProblemRow.reason.in_((GONE, REPLACED)),
+        ProblemRow.resolved_at.is_(None),
+    )
+    return set(session.scalars(query))
 
 
 def report_problem(

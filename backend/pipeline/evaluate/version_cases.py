@@ -57,7 +57,7 @@ class ReferenceWriter:
             label_map, _ = label_map_of(annotations, self.config, size_hw, self.settings)
             workspace = self.workspace
         else:
-            image = load_image(self.context.label_studio, case.task, self.config)
+            image = load_image(self.context, case.task, self.config)
             size_hw = (int(image.shape[0]), int(image.shape[1]))
             label_map, _ = label_map_of(annotations, self.config, size_hw, self.settings)
             write_case(self.scratch, case.case_id, image, label_map, n_channels=self.n_channels)

@@ -99,7 +99,7 @@ def _out_of_fold(judge: Judge, champion: VersionRow, old: Manifest, new: Manifes
     cases: list[FoldOfCase] = []
     for entry in new.entries:
         before = old_entries.get(entry.case_id)
-        if before and before.content_hash == entry.content_hash and entry.case_id in known:
+        if before and before.is_same(entry) and entry.case_id in known:
             dice[entry.case_id] = dict(known[entry.case_id])
             continue
         # No fold has seen a case of a new group: with another number of folds any of them will do.
