@@ -157,9 +157,7 @@ def _of_backend(
     return faults
 
 
-def _of_project(
-    project: ProjectRow, info: ProjectInfo, champion: VersionRow | None
-) -> list[Fault]:
+def _of_project(project: ProjectRow, info: ProjectInfo, champion: VersionRow | None) -> list[Fault]:
     faults = []
     if champion is not None and champion.published_at and info.model_version != champion.name:
         faults.append(

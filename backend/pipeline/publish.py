@@ -11,7 +11,7 @@ from backend.label_studio import PredictionRow as PushRow
 from backend.pipeline.context import AppContext
 from backend.pipeline.withdraw import withdraw
 from backend.store import predictions, projects, versions
-from domain.errors import LabelStudioError
+from domain.errors import LabelStudioError, ProjectGoneError
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,10 @@ def try_publish(context: AppContext, project_id: int) -> PublishReport | None:
     """``publish``; a refusal is recorded as a problem of the project before it is raised."""
     with context.store.begin() as session:
         if project_id in projects.halted(session):
-            return None
+            raise ProjectGoneError(
+                f"Nothing is pushed to project {project_id}: it is not in Label Studio any more.",
+                remedy=f"See nnloop status {project_id}.",
+            )
     folder = context.workspace(project_id).folder
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -17,6 +17,7 @@ from backend.pipeline.context import AppContext
 from backend.pipeline.images import image_keys_of
 from backend.queue import JobName
 from backend.store import predictions, projects, snapshots, versions
+from backend.store.identity import CHUNK
 from backend.store.models import RunRow
 from domain.errors import (
     LabelStudioAuthError,
@@ -85,7 +86,7 @@ def _read(context: AppContext, project_id: int) -> tuple[snapshots.SyncCounts, P
         changed = 0
         seen: list[int] = []
         tasks = client.iter_tasks(project_id)
-        while chunk := list(islice(tasks, snapshots.CHUNK)):
+        while chunk := list(islice(tasks, CHUNK)):
             with context.store.begin() as session:
                 projects.lock(session, project_id)
                 changed += snapshots.write_tasks(session, project_id, chunk, image_keys)

@@ -186,7 +186,7 @@ def tasks_to_withdraw(session: Session, project_id: int, limit: int) -> dict[int
         TaskRow.to_withdraw.is_(True),
         TaskRow.removed_at.is_(None),
     )
-    return {task_id: source for task_id, source in session.execute(query.limit(limit))}
+    return {row.id: row.source for row in session.execute(query.limit(limit))}
 
 
 def projects_to_withdraw(session: Session) -> list[int]:

@@ -6,6 +6,7 @@ import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, func, select, update
@@ -40,6 +41,27 @@ def get(session: Session, project_id: int) -> ProjectRow:
     if row is None:
         raise not_connected(str(project_id))
     return row
+
+
+def seconds_of(created_at: object) -> int | None:
+    """Label Studio's text of a time in whole seconds since the epoch; None when it is none."""
+    try:
+        return int(datetime.fromisoformat(str(created_at)).timestamp())
+    except ValueError:
+        return None
+
+
+def find_same(session: Session, project_id: int, created: int | None) -> ProjectRow | None:
+    """The project of an id, unless it was made at another time than the one that is connected.
+
+    Args:
+        session: Of the store.
+        project_id: Label Studio's.
+        created: Whole seconds since the epoch; None where they are not known.
+    """
+    row = session.get(ProjectRow, project_id)
+    known = seconds_of(row.created_at) if row is not None else None
+    return None if known is not None and created is not None and known != created else row
 
 
 def lock(session: Session, project_id: int) -> None:

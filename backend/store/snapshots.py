@@ -20,7 +20,6 @@ from domain.errors import AnnotationError
 from domain.status import TaskState
 
 
-
 class Hashed(Protocol):
     """An annotation's row, or what of it was read."""
 
@@ -234,9 +233,7 @@ def with_results(
     """
     task_id = annotations[0].task_id
     ids = [annotation.id for annotation in annotations]
-    query = select(AnnotationRow).where(
-        AnnotationRow.id.in_(ids), AnnotationRow.task_id == task_id
-    )
+    query = select(AnnotationRow).where(AnnotationRow.id.in_(ids), AnnotationRow.task_id == task_id)
     found = {row.id: row for row in session.scalars(query)}
     if len(found) < len(ids):
         raise AnnotationError(

@@ -87,7 +87,11 @@ class ProjectPredictions:
     def _is_of(self, row: StoredRow, task: Task) -> bool:
         """Whether a prediction is of the task as it is now, which the store may not know yet."""
         keys = self._image_keys
-        return not row.source or keys is None or row.source == source_in(task.data, task.created_at, keys)
+        return (
+            not row.source
+            or keys is None
+            or row.source == source_in(task.data, task.created_at, keys)
+        )
 
     def _from_label_studio(self, tasks: Iterator[Task]) -> Iterator[SourceTask]:
         """Tasks and predictions both come by rising task id: they are merged."""

@@ -4,6 +4,8 @@ Revision ID: 0003
 Revises: 0002
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -12,7 +14,7 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-_NEW: dict[str, tuple[tuple[str, sa.types.TypeEngine, str | None], ...]] = {
+_NEW: dict[str, tuple[tuple[str, sa.types.TypeEngine[Any], str | None], ...]] = {
     "project": (("created_at", sa.String(40), ""), ("label_mapping", sa.JSON(), "{}")),
     "task": (
         ("created_at", sa.String(40), ""),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backend.label_studio import BackendInfo, ProjectInfo
+from backend.label_studio import ProjectInfo
 from backend.label_studio.images import FetchedImage
 from backend.pipeline import trigger
 from backend.pipeline.agreement import agreement_report
