@@ -50,7 +50,8 @@ class ManifestEntry:
     """One case of a training set and the exact annotations behind it.
 
     ``annotation_ids`` are all that were used, oldest first; ``annotation_id`` is the newest of
-    them. ``content_hash`` covers all.
+    them. ``content_hash`` covers all. ``source`` is the task's (``source_of``), ``image_hash`` over
+    the bytes of its images; "" in a manifest of the time before they were kept.
     """
 
     case_id: str
@@ -60,11 +61,20 @@ class ManifestEntry:
     group: str
     fold: int
     annotation_ids: tuple[int, ...] = field(default=())
+    source: str = ""
+    image_hash: str = ""
 
     def __post_init__(self) -> None:
         # A list from JSON, or nothing from a manifest of the time when one annotation counted.
         ids = tuple(self.annotation_ids) or (self.annotation_id,)
         object.__setattr__(self, "annotation_ids", ids)
+
+    def is_same(self, other: ManifestEntry) -> bool:
+        """Whether both say the same of the same image, as far as it is known."""
+        return self.content_hash == other.content_hash and all(
+            "" in pair or pair[0] == pair[1]
+            for pair in ((self.source, other.source), (self.image_hash, other.image_hash))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +107,8 @@ class Manifest:
                     "content_hash": e.content_hash,
                     "group": e.group,
                     "fold": e.fold,
+                    "source": e.source,
+                    "image_hash": e.image_hash,
                 }
                 for e in self.entries
             ],

@@ -11,6 +11,8 @@
     +-- LabelStudioError         Label Studio refused, failed or did not answer
     |   +-- LabelStudioAuthError the key was refused
     |   +-- NotConnectedError    nnloop does not know this project
+    |   +-- MissingError         Label Studio has no such thing (404)
+    |   +-- ProjectGoneError     a connected project was deleted; carries ``reason``
     +-- TrainingError            a run or a fold can't go on
     |   +-- NotEnoughCasesError  fewer usable cases than a run needs
     |   +-- DiskFullError        the disk has no room for what comes next
@@ -74,6 +76,21 @@ class LabelStudioAuthError(LabelStudioError):
 
 class NotConnectedError(LabelStudioError):
     """The project was never connected to nnloop."""
+
+
+class MissingError(LabelStudioError):
+    """Label Studio has no such project, task or prediction (404)."""
+
+
+class ProjectGoneError(LabelStudioError):
+    """A connected project was deleted in Label Studio, or another one has its id.
+
+    ``reason`` is a stable machine-readable word.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", reason: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.reason = reason
 
 
 class TrainingError(NnloopError):

@@ -13,6 +13,7 @@ from backend.cli import (
     actions,
     agreement,
     demo,
+    disconnect,
     evaluate,
     export,
     import_,
@@ -36,6 +37,7 @@ app = typer.Typer(
 for module in (
     stack,
     projects,
+    disconnect,
     runs,
     training_log,
     actions,

@@ -164,6 +164,8 @@ def connect(
     report = connect_project(context(data_dir), project, overrides, reset=reset or ())
     word = "Updated" if report.was_known else "Connected"
     console.print(f"[green]{word}[/green] project {report.project_id} {escape(repr(report.title))}")
+    for sentence in report.done:
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     console.print(f"Classes: {', '.join(report.classes)}", markup=False)
     console.print(
         f"Training starts at {report.settings.min_annotations} annotations, then after every "
@@ -233,7 +235,7 @@ def _print_project(report: ProjectReport) -> None:
     if report.versions:
         console.print(_versions(report))
     for problem in report.problems:
-        message = escape(problem.message)
+        message = escape(f"{problem.message} {problem.remedy}".strip())
         console.print(f"[yellow]{problem.stage}[/yellow] {message}", highlight=False)
 
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+
 from backend.jobs.process import context
 from backend.pipeline import publish as publishing
 from backend.pipeline import runs
 from backend.pipeline.control import stands_still
 from backend.pipeline.sync import sync_project
+from domain.errors import ProjectGoneError
 from domain.status import RunStatus
+
+logger = logging.getLogger(__name__)
 
 
 def sync(project_id: int) -> None:
     """Reads a project from Label Studio."""
-    sync_project(context(), project_id)
+    try:
+        sync_project(context(), project_id)
+    except ProjectGoneError as error:
+        logger.warning("%s %s", error, error.remedy)
 
 
 def advance(run_id: int) -> None:

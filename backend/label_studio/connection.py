@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from domain.errors import LabelStudioAuthError, LabelStudioError
+from domain.errors import LabelStudioAuthError, LabelStudioError, MissingError
 
 TIMEOUT_S = 60.0
 """Seconds Label Studio may take for an ordinary call."""
@@ -135,6 +135,7 @@ class Connection:
 
         Raises:
             LabelStudioAuthError: 401 or 403.
+            MissingError: 404.
             LabelStudioError: Any other refusal, no answer, or an answer that is no JSON.
         """
         response = self.send(method, path, **options)
@@ -158,16 +159,13 @@ class Connection:
         detail = self._masked(detail_of(response))
         if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             raise self._auth_error(method, path, status, detail)
-        remedies = {
-            404: "Check the project or task id; it may have been deleted.",
-            413: "Raise the upload limit of Label Studio or of the proxy before it.",
-        }
-        remedy = remedies.get(status, "")
-        if status >= 500:
-            remedy = "See the log of Label Studio."
-        raise LabelStudioError(
-            f"{method} {path} on {self.url} failed with {status}: {detail}", remedy=remedy
-        )
+        message = f"{method} {path} on {self.url} failed with {status}: {detail}"
+        if status == httpx.codes.NOT_FOUND:
+            remedy = "Check the project or task id; it may have been deleted."
+            raise MissingError(message, remedy=remedy)
+        remedies = {413: "Raise the upload limit of Label Studio or of the proxy before it."}
+        remedy = "See the log of Label Studio." if status >= 500 else remedies.get(status, "")
+        raise LabelStudioError(message, remedy=remedy)
 
     def _open_sdk(self) -> Any:
         # Imported here: it takes a second, which `nnloop --help` should not.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 import httpx
@@ -25,6 +27,17 @@ IMAGE_TIMEOUT_S = 30.0
 _MAX_REDIRECTS = 5
 _ATTEMPTS = 3
 _CHUNK = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedImage:
+    """An image file. ``tag`` is what its server said of it: ETag, or else when it was changed.
+
+    "" when it said neither, as Label Studio does of uploads and local files.
+    """
+
+    data: bytes
+    tag: str = ""
 
 
 class Images(Calls):
@@ -63,23 +76,40 @@ class Images(Calls):
                 ``image_too_large`` or ``unsupported_uri``.
             LabelStudioAuthError: A personal access token was refused.
         """
+        found = self.fetch_changed(uri, task_id, project_id, max_bytes=max_bytes)
+        return found.data if found is not None else b""
+
+    def fetch_changed(
+        self,
+        uri: str,
+        task_id: int,
+        project_id: int,
+        *,
+        unless_tag: str = "",
+        max_bytes: int = MAX_BYTES,
+    ) -> FetchedImage | None:
+        """``fetch_image`` with the image's tag; None when it still has the tag ``unless_tag``.
+
+        Its server is told the tag, and its answer is not read when it shows the same one.
+        """
         scheme = uri.partition(":")[0].lower()
         if scheme == "data":
-            return _decode_data_uri(uri, task_id, max_bytes)
+            return FetchedImage(_decode_data_uri(uri, task_id, max_bytes))
         if scheme in STORAGE_SCHEMES:
             encoded = base64.urlsafe_b64encode(uri.encode()).decode()
             path = f"{self._connection.url}/{{}}/presign/?fileuri={encoded}"
             try:
-                return self._download(path.format(f"tasks/{task_id}"), uri, task_id, max_bytes)
+                url = path.format(f"tasks/{task_id}")
+                return self._download(url, uri, task_id, max_bytes, unless_tag)
             except ImageError as error:
                 if error.reason != "image_missing":
                     raise
                 url = path.format(f"projects/{project_id}")
-                return self._download(url, uri, task_id, max_bytes)
+                return self._download(url, uri, task_id, max_bytes, unless_tag)
         if _is_web(uri):
-            return self._download(uri, uri, task_id, max_bytes)
+            return self._download(uri, uri, task_id, max_bytes, unless_tag)
         if uri.startswith("/") and not uri.startswith("//"):
-            return self._download(self._absolute(uri), uri, task_id, max_bytes)
+            return self._download(self._absolute(uri), uri, task_id, max_bytes, unless_tag)
         raise ImageError(
             task_id,
             "unsupported_uri",
@@ -95,10 +125,12 @@ class Images(Calls):
             path = path[len(prefix) :]
         return base + path
 
-    def _download(self, url: str, uri: str, task_id: int, max_bytes: int) -> bytes:
+    def _download(
+        self, url: str, uri: str, task_id: int, max_bytes: int, unless_tag: str
+    ) -> FetchedImage | None:
         for _ in range(_MAX_REDIRECTS + 1):
-            found = self._hop(url, uri, task_id, max_bytes)
-            if isinstance(found, bytes):
+            found = self._hop(url, uri, task_id, max_bytes, unless_tag)
+            if not isinstance(found, str):
                 return found
             url = urljoin(url, found)
             if not _is_web(url):
@@ -112,15 +144,20 @@ class Images(Calls):
             remedy="Check the address in the task's data.",
         )
 
-    def _hop(self, url: str, uri: str, task_id: int, max_bytes: int) -> bytes | str:
-        """One request with retries: the bytes, or the address it redirects to."""
+    def _hop(
+        self, url: str, uri: str, task_id: int, max_bytes: int, unless_tag: str
+    ) -> FetchedImage | str | None:
+        """One request with retries: the image, or the address it redirects to; None as above."""
         fault = ""
         for attempt in range(_ATTEMPTS):
             if attempt:
                 time.sleep(0.5 * attempt)
             headers = self._connection.auth_headers() if self._is_label_studio(url) else {}
+            headers = {**headers, **_condition(unless_tag)}
             try:
                 with self._plain.stream("GET", url, headers=headers) as response:
+                    if unless_tag and _is_unchanged(response, unless_tag):
+                        return None
                     if response.status_code not in (502, 503, 504):
                         return _read(response, uri, task_id, max_bytes)
                     fault = f"status {response.status_code}"
@@ -161,7 +198,28 @@ def shown(uri: str) -> str:
     return keep if len(keep) <= 160 else keep[:157] + "..."
 
 
-def _read(response: httpx.Response, uri: str, task_id: int, max_bytes: int) -> bytes | str:
+_ETAG, _MODIFIED = "etag ", "modified "
+"""What a tag begins with."""
+
+
+def _tag_of(headers: Mapping[str, str]) -> str:
+    etag, modified = headers.get("etag", ""), headers.get("last-modified", "")
+    return _ETAG + etag if etag else _MODIFIED + modified if modified else ""
+
+
+def _condition(tag: str) -> dict[str, str]:
+    if tag.startswith(_ETAG):
+        return {"If-None-Match": tag.removeprefix(_ETAG)}
+    return {"If-Modified-Since": tag.removeprefix(_MODIFIED)} if tag else {}
+
+
+def _is_unchanged(response: httpx.Response, tag: str) -> bool:
+    if response.status_code == httpx.codes.NOT_MODIFIED:
+        return True
+    return response.is_success and _tag_of(response.headers) == tag
+
+
+def _read(response: httpx.Response, uri: str, task_id: int, max_bytes: int) -> FetchedImage | str:
     status = response.status_code
     if response.is_redirect:
         return response.headers["location"]
@@ -187,7 +245,7 @@ def _read(response: httpx.Response, uri: str, task_id: int, max_bytes: int) -> b
         if size > max_bytes:
             raise _too_large(task_id, uri, max_bytes)
         parts.append(chunk)
-    return b"".join(parts)
+    return FetchedImage(b"".join(parts), _tag_of(response.headers))
 
 
 def _is_lost_upload(response: httpx.Response) -> bool:

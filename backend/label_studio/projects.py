@@ -11,6 +11,9 @@ from domain.errors import LabelStudioError
 UNCERTAINTY_SAMPLING = "Uncertainty sampling"
 """Label Studio's name for: lowest prediction score first."""
 
+SEQUENTIAL_SAMPLING = "Sequential sampling"
+"""Label Studio's name for: one after the other, as new projects have it."""
+
 _PAGE_SIZE = 100
 
 

@@ -22,9 +22,7 @@ class Views(Calls):
         Returns:
             The tab's id.
         """
-        views: list[dict[str, Any]] = self._connection.json(
-            "GET", "/api/dm/views/", params={"project": project_id}
-        )
+        views = self._views(project_id)
         if not views:
             # Label Studio shows its default tab only while no tab is stored.
             self._create_view(project_id, {"title": "Default"})
@@ -45,6 +43,19 @@ class Views(Calls):
                 self._connection.json("PATCH", f"/api/dm/views/{view_id}/", body=body)
                 return view_id
         return self._create_view(project_id, data)
+
+    def remove_views(self, project_id: int, title: str) -> int:
+        """Deletes the project's tabs with this title; returns how many there were."""
+        ids = [int(v["id"]) for v in self._views(project_id) if v["data"].get("title") == title]
+        for view_id in ids:
+            self._connection.json("DELETE", f"/api/dm/views/{view_id}/")
+        return len(ids)
+
+    def _views(self, project_id: int) -> list[dict[str, Any]]:
+        views: list[dict[str, Any]] = self._connection.json(
+            "GET", "/api/dm/views/", params={"project": project_id}
+        )
+        return views
 
     def _create_view(self, project_id: int, data: dict[str, Any]) -> int:
         body = {"project": project_id, "data": data}

@@ -3,13 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from backend.label_studio.calls import Calls
 
 
+@dataclass(frozen=True, slots=True)
+class WebhookInfo:
+    """A webhook as Label Studio knows it. ``headers`` hold a password: not shown.
+
+    ``is_complete``: it reports all actions, with their payload.
+    """
+
+    id: int
+    url: str
+    is_active: bool
+    is_complete: bool
+    headers: Mapping[str, str] = field(repr=False)
+
+
 class Webhooks(Calls):
     """Calls about webhooks."""
+
+    def list_webhooks(self, project_id: int) -> list[WebhookInfo]:
+        """The project's webhooks by rising id, those of the whole organisation left out."""
+        rows: list[dict[str, Any]] = self._connection.json(
+            "GET", "/api/webhooks/", params={"project": project_id}
+        )
+        found = [
+            WebhookInfo(
+                id=int(row["id"]),
+                url=str(row["url"]),
+                is_active=bool(row.get("is_active", True)),
+                is_complete=bool(row.get("send_for_all_actions")) and bool(row["send_payload"]),
+                headers=dict(row.get("headers") or {}),
+            )
+            for row in rows
+            if row["project"] == project_id
+        ]
+        return sorted(found, key=lambda hook: hook.id)
 
     def ensure_webhook(self, project_id: int, url: str, headers: Mapping[str, str]) -> int:
         """Makes sure exactly one active webhook of the project reports all actions to a URL.
@@ -49,11 +82,5 @@ class Webhooks(Calls):
         return len(found)
 
     def _webhook_ids(self, project_id: int, url: str) -> list[int]:
-        rows: list[dict[str, Any]] = self._connection.json(
-            "GET", "/api/webhooks/", params={"project": project_id}
-        )
-        return sorted(
-            int(row["id"])
-            for row in rows
-            if row["project"] == project_id and row["url"].rstrip("/") == url.rstrip("/")
-        )
+        wanted = url.rstrip("/")
+        return [h.id for h in self.list_webhooks(project_id) if h.url.rstrip("/") == wanted]

@@ -83,7 +83,7 @@ def _by_annotator(
     settings: ProjectSettings,
 ) -> dict[int, LabelMap]:
     newest = {a.completed_by: a for a in rows if a.completed_by is not None}
-    height, width = load_image(context.label_studio, task, config).shape[:2]
+    height, width = load_image(context, task, config).shape[:2]
     with context.store.begin() as session:
         predicted = predicted_regions(session, rows)
     return {

@@ -8,6 +8,7 @@ from dataclasses import asdict, astuple, dataclass, field
 from backend.pipeline.annotations import label_map_of, predicted_regions, read_settings_of
 from backend.pipeline.context import AppContext
 from backend.pipeline.images import image_uris, load_image
+from backend.pipeline.revalidate import revalidate
 from backend.settings import ProjectSettings
 from backend.store import cases as case_store
 from backend.store import projects, snapshots
@@ -37,6 +38,11 @@ class Source:
     @property
     def case_id(self) -> str:
         """Of the case it becomes."""
+        return case_id_of_task(self.task.id, self.task.source)
+
+    @property
+    def own_group(self) -> str:
+        """Its group where it has no other: of the task's id, so that its fold never moves."""
         return case_id_of_task(self.task.id)
 
     @property
@@ -70,6 +76,7 @@ def write_cases(
     Raises:
         LabelStudioError: Label Studio does not answer.
     """
+    revalidate(context, [source.task for source in sources], config, beat)
     n_images = len(config.image_keys)
     # Another number of images as channels starts in grey again.
     is_color = project.n_channels == 3 * n_images
@@ -104,11 +111,16 @@ def _write(
         try:
             source_hash = _source_hash(source, config, settings, n_channels)
             row = known.get(source.case_id)
-            if row is not None and row.source_hash == source_hash and source.case_id in on_disk:
+            if (
+                row is not None
+                and row.source_hash == source_hash
+                and source.case_id in on_disk
+                and _is_of_image(row, source.task)
+            ):
                 found.files[source.case_id] = on_disk[source.case_id]
                 found.left_out.extend(LeftOut(**note) for note in row.notes)
                 continue
-            image = load_image(context.label_studio, source.task, config)
+            image = load_image(context, source.task, config)
             if image.ndim == 3 and image.shape[2] == 3 * n_channels:
                 raise _ColorFound
             with context.store.begin() as session:
@@ -132,10 +144,16 @@ def _write(
                     task_id=source.task.id,
                     source_hash=source_hash,
                     files_hash=files.content_hash,
+                    image_hash=source.task.image_hash,
                     notes=[asdict(note) for note in notes],
                 ),
             )
     return found
+
+
+def _is_of_image(row: CaseRow, task: TaskRow) -> bool:
+    """Whether a case shows the image as it was last fetched; what is not known does not count."""
+    return "" in (row.image_hash, task.image_hash) or row.image_hash == task.image_hash
 
 
 def _source_hash(
@@ -145,6 +163,7 @@ def _source_hash(
     return content_hash(
         [
             source.content_hash,
+            source.task.source,
             uris[0] if len(uris) == 1 else uris,
             [control.name for control in config.group.controls],
             list(config.class_values),

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
 from backend.credentials import service_credentials
-from backend.label_studio import LabelStudioClient
+from backend.label_studio import BackendInfo, LabelStudioClient, ProjectInfo
+from backend.pipeline.connection_check import TITLE, require_same, webhook_headers, webhook_url
 from backend.pipeline.context import AppContext
+from backend.pipeline.disconnect import VIEW_TITLE, end_run, forget
 from backend.pipeline.preset import check_choices
 from backend.queue import JobName
 from backend.settings import ProjectSettings, faults_of
 from backend.store.models import ProjectRow
 from converters.label_config import parse_label_config
-from domain.errors import SettingsError
+from domain.errors import LabelStudioError, ProjectGoneError, SettingsError, StackError
 from domain.labels import LabelConfig
-
-TITLE = "nnloop"
-VIEW_TITLE = "Most uncertain first"
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectReport:
-    """What ``connect`` set up."""
+    """What ``connect`` set up; ``done`` says what else it did, a sentence each."""
 
     project_id: int
     title: str
@@ -34,6 +33,7 @@ class ConnectReport:
     settings: ProjectSettings
     backend_url: str
     was_known: bool
+    done: tuple[str, ...] = ()
 
 
 def connect(
@@ -45,7 +45,8 @@ def connect(
 ) -> ConnectReport:
     """Makes a project ready for the loop. Can be repeated; settings not given stay as they are.
 
-    The web service must run: Label Studio calls it while the backend is registered.
+    The web service must run: Label Studio calls it while the backend is registered. A project whose
+    id belonged to one that was deleted starts afresh. When a step fails, the others are undone.
 
     Args:
         context: The process's context.
@@ -58,37 +59,94 @@ def connect(
             channels.
         LabelStudioError: Label Studio refused a step, or does not reach the service.
         SettingsError: A setting can't be used.
+        StackError: Redis does not answer.
+        TrainingError: A run of the project that had the id is still at work.
     """
     client = context.label_studio
     info = client.find_project(project)
     with context.store.begin() as session:
         row = session.get(ProjectRow, info.id)
-        before = row.settings if row else {}
+    is_replaced = row is not None and _is_other(row, info)
+    before = row.settings if row is not None and not is_replaced else {}
     settings = _merged(_without(before, reset), overrides)
     config = parse_label_config(info.label_config, channels=settings.channels)
     check_choices(settings, context.workspace(info.id))
     _check_priority(settings, config)
     _check_channels(client, info.id, settings, config)
+    if not context.queue.ping():
+        raise StackError(
+            "Redis does not answer, so nothing would work on the project.",
+            remedy="Start nnloop (nnloop up), or correct NNLOOP_REDIS_URL.",
+        )
+    done = end_run(context, info.id) if is_replaced else []
+    with ExitStack() as undo:
+        if row is None or is_replaced:
+            undo.callback(_undo, context, info, client.list_backends(info.id))
+        _set_up(context, info.id)
+        if is_replaced:
+            assert row is not None  # noqa: S101 - as above
+            done.append(f"The id belonged to {row.title!r}, which Label Studio has no more.")
+            done += forget(context, info.id)
+        elif row is None and context.workspace(info.id).folder.exists():
+            # Of a project of which no row is left: its cases would be taken for this one's.
+            done += forget(context, info.id)[:-1]
+        _store(context, info, settings)
+        undo.pop_all()
+    with suppress(StackError):  # the clock reads it too
+        context.queue.ensure(JobName.SYNC, info.id)
+    was_known = row is not None and not is_replaced
+    url = context.settings.service_url
+    return ConnectReport(
+        info.id, info.title, config.class_values, settings, url, was_known, tuple(done)
+    )
+
+
+def _set_up(context: AppContext, project_id: int) -> None:
+    client, settings = context.label_studio, context.settings
+    login = service_credentials(settings)
+    client.register_backend(project_id, settings.service_url, TITLE, login)
+    client.ensure_webhook(project_id, webhook_url(settings), webhook_headers(settings))
+    client.set_sampling_uncertainty(project_id)
+    client.ensure_uncertainty_view(project_id, VIEW_TITLE)
+
+
+def _undo(context: AppContext, before: ProjectInfo, backends: Sequence[BackendInfo]) -> None:
+    """Takes out what a connect that failed has made; what was there before stays."""
+    client, url = context.label_studio, context.settings.service_url
+    if any(backend.url == url or backend.title == TITLE for backend in backends):
+        return
+    with suppress(LabelStudioError):
+        client.remove_backend(before.id, url)
+    with suppress(LabelStudioError):
+        client.remove_views(before.id, VIEW_TITLE)
+    with suppress(LabelStudioError):
+        now = client.project(before.id)
+        if now.sampling != before.sampling:
+            client.update_project(before.id, sampling=before.sampling)
+        if now.model_version != before.model_version:
+            client.update_project(before.id, model_version=before.model_version)
+
+
+def _store(context: AppContext, info: ProjectInfo, settings: ProjectSettings) -> None:
     with context.store.begin() as session:
         row = session.get(ProjectRow, info.id)
-        was_known = row is not None
         if row is None:
-            row = ProjectRow(id=info.id)
+            row = ProjectRow(id=info.id, settings={})
             session.add(row)
         row.title = info.title
         row.label_config = info.label_config
-        row.settings = settings.model_dump(mode="json")
-        if tuple(before.get("channels", ())) != settings.channels:
+        row.created_at = info.created_at or row.created_at
+        if tuple(row.settings.get("channels", ())) != settings.channels:
             row.n_channels = 0  # other images may be grey again
-    user, password = service_credentials(context.settings)
-    url = context.settings.service_url
-    client.register_backend(info.id, url, TITLE, (user, password))
-    token = base64.b64encode(f"{user}:{password}".encode()).decode()
-    client.ensure_webhook(info.id, f"{url}/webhook", {"Authorization": f"Basic {token}"})
-    client.set_sampling_uncertainty(info.id)
-    client.ensure_uncertainty_view(info.id, VIEW_TITLE)
-    context.queue.ensure(JobName.SYNC, info.id)
-    return ConnectReport(info.id, info.title, config.class_values, settings, url, was_known)
+        row.settings = settings.model_dump(mode="json")
+
+
+def _is_other(row: ProjectRow, info: ProjectInfo) -> bool:
+    try:
+        require_same(row, info)
+    except ProjectGoneError:
+        return True
+    return False
 
 
 def _check_channels(

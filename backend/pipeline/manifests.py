@@ -48,7 +48,7 @@ def make_manifest(
     """
     project_id = sources[0].task.project_id
     found = _groups_of(sources, settings.group_key, config)
-    groups = {s.case_id: found.get(s.case_id, s.case_id)[:MAX_GROUP] for s in sources}
+    groups = {s.case_id: found.get(s.case_id, s.own_group)[:MAX_GROUP] for s in sources}
     with context.store.begin() as session:
         tables = case_store.fold_tables(session, project_id)
     chosen = choose_folds(tables, groups.values(), settings.n_folds or preset.n_folds)
@@ -72,6 +72,8 @@ def make_manifest(
                 content_hash=source.content_hash,
                 group=groups[source.case_id],
                 fold=chosen.folds[groups[source.case_id]],
+                source=source.task.source,
+                image_hash=source.task.image_hash,
             )
             for source in sources
         ),

@@ -48,7 +48,11 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
         # A run that waited or was tried again reads what has been annotated meanwhile: that is not
         # news to the next one.
         run.candidates = {
-            str(source.task.id): [source.annotations[-1].id, source.content_hash]
+            str(source.task.id): [
+                source.annotations[-1].id,
+                source.content_hash,
+                source.task.source,
+            ]
             for source in sources
         }
     preset = preset_of(settings)

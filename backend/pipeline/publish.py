@@ -9,8 +9,9 @@ from filelock import FileLock
 
 from backend.label_studio import PredictionRow as PushRow
 from backend.pipeline.context import AppContext
+from backend.pipeline.withdraw import withdraw
 from backend.store import predictions, projects, versions
-from domain.errors import LabelStudioError
+from domain.errors import LabelStudioError, ProjectGoneError
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +34,11 @@ def publish(context: AppContext, project_id: int) -> PublishReport | None:
     Order matters to annotators: first the new predictions (bulk import, then read back, because
     Label Studio drops invalid ones without a word), then ``model_version`` of the project
     (uncertainty sampling is random while it does not match), then the old versions go.
+    Before all that, what Label Studio holds of tasks that have become others goes.
     The old ones stay while a version that has just come into service has not seen every task.
     Idempotent by (task, version): what Label Studio holds already is not sent again.
     """
+    withdraw(context, project_id)
     with context.store.begin() as session:
         version = versions.champion(session, project_id)
         if version is None:
@@ -98,6 +101,12 @@ def _retire(context: AppContext, project_id: int, others: dict[str, int]) -> Non
 
 def try_publish(context: AppContext, project_id: int) -> PublishReport | None:
     """``publish``; a refusal is recorded as a problem of the project before it is raised."""
+    with context.store.begin() as session:
+        if project_id in projects.halted(session):
+            raise ProjectGoneError(
+                f"Nothing is pushed to project {project_id}: it is not in Label Studio any more.",
+                remedy=f"See nnloop status {project_id}.",
+            )
     folder = context.workspace(project_id).folder
     folder.mkdir(parents=True, exist_ok=True)
     try:

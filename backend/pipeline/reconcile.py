@@ -89,6 +89,12 @@ def _due_pushes(context: AppContext) -> list[Job]:
     jobs: list[Job] = []
     with context.store.begin() as session:
         busy = {r.project_id for r in runs.active_runs(session) if r.status in CHANGING_CHAMPION}
+        busy |= projects.halted(session)
+        jobs.extend(
+            (JobName.PUBLISH, (project_id,))
+            for project_id in predictions.projects_to_withdraw(session)
+            if project_id not in busy
+        )
         champions = select(ProjectRow.id, VersionRow.id, VersionRow.published_at).join(
             VersionRow, VersionRow.id == ProjectRow.champion_id
         )

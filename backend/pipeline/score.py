@@ -45,6 +45,8 @@ def score_chunk(context: AppContext, project_id: int) -> bool:
     with context.store.begin() as session:
         project = projects.get(session, project_id)
         version = versions.champion(session, project_id)
+        if project_id in projects.halted(session):
+            return False
         tasks = (
             predictions.unscored_tasks(session, project_id, version.id, CHUNK_TASKS)
             if version
@@ -68,6 +70,8 @@ def score_task(context: AppContext, project_id: int, task_id: int) -> None:
         project = projects.get(session, project_id)
         version = versions.champion(session, project_id)
         task = session.get(TaskRow, task_id)
+        if task is not None and task.project_id != project_id:
+            task = None  # its id has gone to a task of another project
         is_known = version is not None and task_id in predictions.find(
             session, version.id, [task_id]
         )
@@ -100,9 +104,9 @@ class Scorer:
         Raises:
             LabelStudioError: Label Studio does not answer: no fault of a task.
         """
-        client, config = self._context.label_studio, self._config
+        context, config = self._context, self._config
         stream = self._predictor.predict_stream(
-            tasks, lambda task: load_image(client, task, config)
+            tasks, lambda task: load_image(context, task, config)
         )
         with closing(stream):
             for task, found in stream:
@@ -121,6 +125,7 @@ class Scorer:
                 version_id=self._version.id,
                 error=message,
             )
+        row.source, row.image_hash = task.source, task.image_hash
         with self._context.store.begin() as session:
             predictions.save(session, row)
             projects.resolve_problems(session, self._project.id, "score", task_id=task.id)

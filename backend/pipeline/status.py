@@ -27,6 +27,7 @@ class ProblemReport(_Frozen):
     stage: str
     reason: str
     message: str
+    remedy: str
     task_id: int | None
     created_at: float
 
@@ -76,6 +77,7 @@ def project_report(context: AppContext, project_id: int) -> ProjectReport:
                 stage=row.stage,
                 reason=row.reason,
                 message=row.message,
+                remedy=row.remedy,
                 task_id=row.task_id,
                 created_at=row.created_at,
             )

@@ -10,12 +10,22 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from backend.label_studio import ProjectInfo
 from backend.pipeline import trigger
+from backend.pipeline.connection_check import check_connection, halt, key_refused, require_same
 from backend.pipeline.context import AppContext
+from backend.pipeline.images import image_keys_of
 from backend.queue import JobName
 from backend.store import predictions, projects, snapshots, versions
+from backend.store.identity import CHUNK
 from backend.store.models import RunRow
-from domain.errors import LabelStudioError, SettingsError
+from domain.errors import (
+    LabelStudioAuthError,
+    LabelStudioError,
+    MissingError,
+    ProjectGoneError,
+    SettingsError,
+)
 from domain.status import TaskState
 
 logger = logging.getLogger(__name__)
@@ -32,12 +42,22 @@ def sync_project(context: AppContext, project_id: int) -> snapshots.SyncCounts:
 
     Hints that arrived before the reading began are closed by it. When Label Studio does not
     answer, nothing is lost: the hints stay open and the next tick tries again.
+
+    Raises:
+        LabelStudioError, NotConnectedError, SettingsError: As ``read_project``.
     """
     with context.store.begin() as session:
         projects.get(session, project_id)
         newest_hint = projects.newest_hint_id(session, project_id)
         request = projects.training_request(session, project_id)
-    counts = read_project(context, project_id)
+    try:
+        counts, info = _read(context, project_id)
+    except ProjectGoneError:
+        with context.store.begin() as session:
+            # Nothing of it can be done later either; the clock looks whether it is there again.
+            projects.close_hints(session, project_id, newest_hint)
+        raise
+    _check(context, project_id, info)
     with context.store.begin() as session:
         projects.close_hints(session, project_id, newest_hint)
         projects.prune_history(session, project_id, time.time() - HISTORY_S)
@@ -53,19 +73,34 @@ def read_project(context: AppContext, project_id: int) -> snapshots.SyncCounts:
     Raises:
         LabelStudioError: Label Studio does not answer; the project's status says so too.
         NotConnectedError: nnloop does not know the project.
+        ProjectGoneError: Label Studio has it no more; nothing is done for it from then on.
         SettingsError: Label Studio's address or key is not set.
     """
+    return _read(context, project_id)[0]
+
+
+def _read(context: AppContext, project_id: int) -> tuple[snapshots.SyncCounts, ProjectInfo]:
     try:
         client = context.label_studio
-        info = client.project(project_id)
+        info, image_keys = _find(context, project_id)
         changed = 0
         seen: list[int] = []
         tasks = client.iter_tasks(project_id)
-        while chunk := list(islice(tasks, snapshots.CHUNK)):
+        while chunk := list(islice(tasks, CHUNK)):
             with context.store.begin() as session:
                 projects.lock(session, project_id)
-                changed += snapshots.write_tasks(session, project_id, chunk)
+                changed += snapshots.write_tasks(session, project_id, chunk, image_keys)
             seen.extend(task.id for task in chunk)
+    except ProjectGoneError as error:
+        with context.store.begin() as session:
+            projects.get(session, project_id).error = ""
+            halt(session, project_id, error)
+        raise
+    except LabelStudioAuthError as error:
+        with context.store.begin() as session:
+            projects.get(session, project_id).error = ""
+            key_refused(session, project_id, error)
+        raise
     except LabelStudioError as error:
         with context.store.begin() as session:
             projects.get(session, project_id).error = str(error)
@@ -76,15 +111,38 @@ def read_project(context: AppContext, project_id: int) -> snapshots.SyncCounts:
         changed += snapshots.remove_missing(session, project_id, seen)
         row.title = info.title
         row.label_config = info.label_config
+        row.created_at = info.created_at or row.created_at
         row.synced_at = time.time()
         row.error = ""
         counts = snapshots.counts(session, project_id)
-    return snapshots.SyncCounts(
+    read = snapshots.SyncCounts(
         tasks=len(seen),
         labelled=counts[TaskState.LABELLED],
         skipped=counts[TaskState.SKIPPED],
         changed=changed,
     )
+    return read, info
+
+
+def _find(context: AppContext, project_id: int) -> tuple[ProjectInfo, tuple[str, ...] | None]:
+    """The project as Label Studio has it, if it is still the same; its image fields."""
+    try:
+        info = context.label_studio.project(project_id)
+    except MissingError:
+        info = None
+    with context.store.read() as session:
+        row = projects.get(session, project_id)
+        require_same(row, info)
+        assert info is not None  # noqa: S101 - require_same raised
+        return info, image_keys_of(info.label_config, projects.settings_of(row))
+
+
+def _check(context: AppContext, project_id: int, info: ProjectInfo) -> None:
+    try:
+        check_connection(context, project_id, info)
+    except LabelStudioError as error:
+        # The reading is done, and what follows from it must not wait for this.
+        logger.warning("Project %d: its connection could not be checked: %s", project_id, error)
 
 
 def follow_up(context: AppContext, project_id: int) -> None:
@@ -96,6 +154,8 @@ def follow_up(context: AppContext, project_id: int) -> None:
 
 def _start_due(session: Session, project_id: int, request: Mapping[str, Any] | None = None) -> _Due:
     """Creates the run that is due, or that a person asked for with settings of its own."""
+    if project_id in projects.halted(session):
+        return None, False
     if request is not None:
         run = _start_requested(session, project_id, request)
     else:

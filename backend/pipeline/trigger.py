@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +66,9 @@ def evaluate(session: Session, project_id: int) -> Decision:
     last = runs.last_run(session, project_id)
     trained = _candidates_of(last)
     changed = sum(
-        1 for key in current.keys() | trained.keys() if current.get(key) != trained.get(key)
+        1
+        for key in current.keys() | trained.keys()
+        if not _is_same(current.get(key), trained.get(key))
     )
     new_labels = _new_labels(class_values_of(project), last)
     return decide(len(current), changed, settings, has_run=last is not None, new_labels=new_labels)
@@ -106,7 +108,13 @@ def _new_labels(now: tuple[str, ...], last: RunRow | None) -> str:
     return ", ".join(added + gone)
 
 
-def _candidates_of(run: RunRow | None) -> dict[int, tuple[int, str]]:
-    if run is None:
-        return {}
-    return {int(task): (int(row[0]), str(row[1])) for task, row in run.candidates.items()}
+def _is_same(now: Sequence[Any] | None, before: Sequence[Any] | None) -> bool:
+    """Whether a task is labelled as before, and is the same one: ids are reused."""
+    if now is None or before is None:
+        return now is before
+    # A run of 0.1 did not keep the source.
+    return all(a == b for a, b in zip(now, before, strict=False))
+
+
+def _candidates_of(run: RunRow | None) -> dict[int, list[Any]]:
+    return {} if run is None else {int(task): list(row) for task, row in run.candidates.items()}

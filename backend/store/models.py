@@ -89,6 +89,8 @@ class TaskRow(Base):
     ``source`` (``domain.case.source_of``) is its identity: Label Studio gives the ids of deleted
     tasks to new ones. ``image_hash`` is over the bytes of its images and ``image_tag`` what their
     server said of them (ETag, Last-Modified, size) when they were last fetched; "" before.
+    ``image_checked_at`` is when that was last seen to be so. ``to_withdraw``: Label Studio may hold
+    predictions of what the task was before; nothing new is pushed until those are gone.
     """
 
     __tablename__ = "task"
@@ -101,6 +103,8 @@ class TaskRow(Base):
     source: Mapped[str] = mapped_column(String(64), default="")
     image_hash: Mapped[str] = mapped_column(String(64), default="")
     image_tag: Mapped[str] = mapped_column(Text, default="")
+    image_checked_at: Mapped[float] = mapped_column(default=0.0)
+    to_withdraw: Mapped[bool] = mapped_column(default=False)
     state: Mapped[TaskState] = mapped_column(String(16), default=TaskState.UNLABELLED)
     removed_at: Mapped[float | None] = mapped_column(default=None)
 
@@ -158,10 +162,10 @@ class GroupRow(Base):
 class RunRow(Base):
     """A TrainingRun. ``number`` counts within the project; ``seconds`` holds time per stage.
 
-    ``candidates`` is what was annotated when it started ({task id: [annotation id, content hash]}),
-    ``manifest`` what of that was trained on. A job that works on the run holds it until
-    ``lease_until``; ``not_before`` delays a retry. ``control`` is what a person wants of it;
-    ``note`` a sentence about what was done otherwise than asked.
+    ``candidates`` is what was annotated when it started ({task id: [annotation id, content hash,
+    the task's source]}), ``manifest`` what of that was trained on. A job that works on the run
+    holds it until ``lease_until``; ``not_before`` delays a retry. ``control`` is what a person
+    wants of it; ``note`` a sentence about what was done otherwise than asked.
     """
 
     __tablename__ = "training_run"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from backend.store.models import JsonDict, PredictionRow, TaskRow
+from backend.store.models import JsonDict, PredictionRow, ProjectRow, TaskRow
 from domain.status import TaskState
 
 logger = logging.getLogger(__name__)
@@ -19,6 +19,18 @@ logger = logging.getLogger(__name__)
 RETRY_FAILED_S = 600.0
 # The error of a prediction that Label Studio refused: the same one would be refused again.
 DROPPED = "Label Studio did not keep this prediction."
+
+
+def is_live() -> ColumnElement[bool]:
+    """Whether a prediction is of its task (joined) as it is now: dead ones count as none."""
+    return and_(
+        PredictionRow.source == TaskRow.source,
+        or_(
+            PredictionRow.image_hash == "",
+            TaskRow.image_hash == "",
+            PredictionRow.image_hash == TaskRow.image_hash,
+        ),
+    )
 
 
 def unscored_tasks(
@@ -39,7 +51,11 @@ def unscored_tasks(
         select(TaskRow)
         .outerjoin(
             PredictionRow,
-            and_(PredictionRow.task_id == TaskRow.id, PredictionRow.version_id == version_id),
+            and_(
+                PredictionRow.task_id == TaskRow.id,
+                PredictionRow.version_id == version_id,
+                is_live(),
+            ),
         )
         .where(
             TaskRow.project_id == project_id,
@@ -56,8 +72,13 @@ def unscored_tasks(
 def save(session: Session, prediction: PredictionRow) -> None:
     """Writes a prediction; an older one of the same task and version is replaced.
 
-    Of two workers that predict a task at the same moment, one's answer is kept.
+    Of two workers that predict a task at the same moment, one's answer is kept. Nothing is written
+    when the task has become another one since.
     """
+    source = session.scalar(select(TaskRow.source).where(TaskRow.id == prediction.task_id))
+    if source is not None and source != (prediction.source or ""):
+        logger.info("Task %d has changed while it was predicted.", prediction.task_id)
+        return
     old = session.scalar(
         select(PredictionRow).where(
             PredictionRow.task_id == prediction.task_id,
@@ -75,12 +96,17 @@ def save(session: Session, prediction: PredictionRow) -> None:
 
 
 def find(session: Session, version_id: int, task_ids: Sequence[int]) -> dict[int, PredictionRow]:
-    """The version's predictions of these tasks, by task id."""
+    """The version's predictions of these tasks as they are now, by task id."""
     found: dict[int, PredictionRow] = {}
     for start in range(0, len(task_ids), 500):
-        query = select(PredictionRow).where(
-            PredictionRow.version_id == version_id,
-            PredictionRow.task_id.in_(task_ids[start : start + 500]),
+        query = (
+            select(PredictionRow)
+            .join(TaskRow, TaskRow.id == PredictionRow.task_id)
+            .where(
+                PredictionRow.version_id == version_id,
+                PredictionRow.task_id.in_(task_ids[start : start + 500]),
+                is_live(),
+            )
         )
         found.update({row.task_id: row for row in session.scalars(query)})
     return found
@@ -109,7 +135,11 @@ def count_unpublished(session: Session, version_id: int) -> int:
 
 def count_unscored(session: Session, project_id: int, version_id: int) -> int:
     """Unlabelled tasks that the version has not seen yet."""
-    known = select(PredictionRow.task_id).where(PredictionRow.version_id == version_id)
+    known = (
+        select(PredictionRow.task_id)
+        .join(TaskRow, TaskRow.id == PredictionRow.task_id)
+        .where(PredictionRow.version_id == version_id, is_live())
+    )
     query = select(func.count(TaskRow.id)).where(
         TaskRow.project_id == project_id,
         TaskRow.state == TaskState.UNLABELLED,
@@ -133,12 +163,16 @@ def _waits_for_push(version_id: int) -> tuple[ColumnElement[bool], ...]:
         PredictionRow.error == "",
         TaskRow.removed_at.is_(None),
         TaskRow.state == TaskState.UNLABELLED,
+        # What Label Studio may still hold of the task before would pass for it.
+        TaskRow.to_withdraw.is_(False),
+        is_live(),
     )
 
 
 def mark_published(session: Session, version_id: int, task_ids: Iterable[int]) -> None:
     """Marks predictions that Label Studio was seen to hold."""
     ids = list(task_ids)
+    is_theirs = select(TaskRow.id).where(TaskRow.to_withdraw.is_(False))
     for start in range(0, len(ids), 500):
         session.execute(
             update(PredictionRow)
@@ -146,9 +180,54 @@ def mark_published(session: Session, version_id: int, task_ids: Iterable[int]) -
                 PredictionRow.version_id == version_id,
                 PredictionRow.task_id.in_(ids[start : start + 500]),
                 PredictionRow.published_at.is_(None),
+                PredictionRow.task_id.in_(is_theirs),
             )
             .values(published_at=time.time())
+            .execution_options(synchronize_session=False)
         )
+
+
+def tasks_to_withdraw(session: Session, project_id: int, limit: int) -> dict[int, str]:
+    """Task id -> source, of tasks of which Label Studio may hold predictions of other images."""
+    query = select(TaskRow.id, TaskRow.source).where(
+        TaskRow.project_id == project_id,
+        TaskRow.to_withdraw.is_(True),
+        TaskRow.removed_at.is_(None),
+    )
+    return {row.id: row.source for row in session.execute(query.limit(limit))}
+
+
+def projects_to_withdraw(session: Session) -> list[int]:
+    """Connected projects with ``tasks_to_withdraw``."""
+    query = (
+        select(TaskRow.project_id)
+        .join(ProjectRow, ProjectRow.id == TaskRow.project_id)
+        .where(TaskRow.to_withdraw.is_(True), TaskRow.removed_at.is_(None))
+    )
+    return sorted(session.scalars(query.distinct()))
+
+
+def mark_gone(session: Session, withdrawn: Mapping[int, str]) -> None:
+    """Forgets the dead predictions of tasks of which Label Studio holds none any more.
+
+    Those that live are pushed again. ``withdrawn`` is what ``tasks_to_withdraw`` gave; a task that
+    has changed once more since is left to the next time.
+    """
+    for task_id, source in withdrawn.items():
+        row = session.get(TaskRow, task_id)
+        if row is None or row.source != source:
+            continue
+        row.to_withdraw = False
+        session.flush()
+        live = (
+            select(PredictionRow.id)
+            .join(TaskRow, TaskRow.id == PredictionRow.task_id)
+            .where(TaskRow.id == task_id, is_live())
+        )
+        ids = list(session.scalars(live))
+        is_theirs = PredictionRow.task_id == task_id
+        session.execute(delete(PredictionRow).where(is_theirs, PredictionRow.id.not_in(ids)))
+        session.execute(update(PredictionRow).where(is_theirs).values(published_at=None))
 
 
 def mark_dropped(session: Session, prediction_id: int) -> None:
@@ -159,11 +238,15 @@ def mark_dropped(session: Session, prediction_id: int) -> None:
 
 
 def counts(session: Session, version_id: int) -> tuple[int, int, int]:
-    """(scored, published, failed) predictions of a version."""
-    query = select(
-        func.count(PredictionRow.id),
-        func.count(PredictionRow.published_at),
-        func.count(func.nullif(PredictionRow.error, "")),
-    ).where(PredictionRow.version_id == version_id)
+    """(scored, published, failed) predictions of a version; dead ones are not counted."""
+    query = (
+        select(
+            func.count(PredictionRow.id),
+            func.count(PredictionRow.published_at),
+            func.count(func.nullif(PredictionRow.error, "")),
+        )
+        .outerjoin(TaskRow, TaskRow.id == PredictionRow.task_id)
+        .where(PredictionRow.version_id == version_id, or_(TaskRow.id.is_(None), is_live()))
+    )
     scored, published, failed = session.execute(query).one()
     return scored, published, failed

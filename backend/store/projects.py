@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, func, select, update
@@ -17,6 +19,21 @@ from domain.errors import NotConnectedError
 
 START_TRAINING = "START_TRAINING"
 
+CONNECTION = "connection"
+"""Stage of the problems that say what is wrong between nnloop and Label Studio."""
+
+GONE, REPLACED = "project_gone", "project_replaced"
+"""Reasons of that stage that halt a project."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something wrong with a project as a whole, and what to do."""
+
+    reason: str
+    message: str
+    remedy: str = ""
+
 
 def get(session: Session, project_id: int) -> ProjectRow:
     """The project's row; NotConnectedError when nnloop does not know it."""
@@ -24,6 +41,27 @@ def get(session: Session, project_id: int) -> ProjectRow:
     if row is None:
         raise not_connected(str(project_id))
     return row
+
+
+def seconds_of(created_at: object) -> int | None:
+    """Label Studio's text of a time in whole seconds since the epoch; None when it is none."""
+    try:
+        return int(datetime.fromisoformat(str(created_at)).timestamp())
+    except ValueError:
+        return None
+
+
+def find_same(session: Session, project_id: int, created: int | None) -> ProjectRow | None:
+    """The project of an id, unless it was made at another time than the one that is connected.
+
+    Args:
+        session: Of the store.
+        project_id: Label Studio's.
+        created: Whole seconds since the epoch; None where they are not known.
+    """
+    row = session.get(ProjectRow, project_id)
+    known = seconds_of(row.created_at) if row is not None else None
+    return None if known is not None and created is not None and known != created else row
 
 
 def lock(session: Session, project_id: int) -> None:
@@ -122,6 +160,53 @@ def prune_history(session: Session, project_id: int, before: float) -> None:
             ProblemRow.project_id == project_id, ProblemRow.resolved_at < before
         )
     )
+
+
+def set_faults(session: Session, project_id: int, stage: str, faults: Sequence[Fault]) -> None:
+    """Makes the open problems of a stage those given; known ones stay, others are closed."""
+    query = select(ProblemRow).where(
+        ProblemRow.project_id == project_id,
+        ProblemRow.stage == stage,
+        ProblemRow.resolved_at.is_(None),
+    )
+    wanted = {(fault.reason, fault.message) for fault in faults}
+    for row in session.scalars(query):
+        if (row.reason, row.message) not in wanted:
+            row.resolved_at = time.time()
+    session.flush()
+    for fault in faults:
+        add_fault(session, project_id, stage, fault)
+
+
+def add_fault(session: Session, project_id: int, stage: str, fault: Fault) -> None:
+    """Opens a problem, unless the same one is open."""
+    query = select(ProblemRow.id).where(
+        ProblemRow.project_id == project_id,
+        ProblemRow.stage == stage,
+        ProblemRow.reason == fault.reason,
+        ProblemRow.message == fault.message,
+        ProblemRow.resolved_at.is_(None),
+    )
+    if session.scalar(query.limit(1)) is None:
+        session.add(
+            ProblemRow(
+                project_id=project_id,
+                stage=stage,
+                reason=fault.reason,
+                message=fault.message,
+                remedy=fault.remedy,
+            )
+        )
+
+
+def halted(session: Session) -> set[int]:
+    """Ids of projects that Label Studio has no more: nothing is done for them."""
+    query = select(ProblemRow.project_id).where(
+        ProblemRow.stage == CONNECTION,
+        ProblemRow.reason.in_((GONE, REPLACED)),
+        ProblemRow.resolved_at.is_(None),
+    )
+    return set(session.scalars(query))
 
 
 def report_problem(

@@ -10,14 +10,14 @@ from typing import Any, Protocol
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session, defer
 
+from backend.store import identity
+from backend.store.identity import CHUNK
 from backend.store.models import AnnotationRow, TaskRow
 from converters.agreement import AnnotatorPolicy, choose
 from domain.annotation import Annotation, Task
 from domain.case import content_hash
+from domain.errors import AnnotationError
 from domain.status import TaskState
-
-# Rows per statement: below SQLite's limit on bound variables.
-CHUNK = 500
 
 
 class Hashed(Protocol):
@@ -46,30 +46,22 @@ def state_of(annotations: Sequence[Annotation]) -> TaskState:
     return TaskState.SKIPPED if annotations else TaskState.UNLABELLED
 
 
-def write_tasks(session: Session, project_id: int, tasks: Sequence[Task]) -> int:
+def write_tasks(
+    session: Session,
+    project_id: int,
+    tasks: Sequence[Task],
+    image_keys: Sequence[str] | None = None,
+) -> int:
     """Upserts tasks with all their annotations; returns how many annotations were new or changed.
 
-    Annotations of these tasks that are not given are marked as removed.
+    A row of a task that had the id before becomes this one's (``identity.settle``, which
+    ``image_keys`` are for). Annotations of these tasks that are not given are marked as removed.
     """
-    ids = [task.id for task in tasks]
-    known_tasks = {r.id: r for r in session.scalars(select(TaskRow).where(TaskRow.id.in_(ids)))}
-    known = {
-        r.id: r
-        # Their regions, nearly all of the bytes, are only ever replaced here.
-        for r in session.scalars(
-            select(AnnotationRow)
-            .where(AnnotationRow.task_id.in_(ids))
-            .options(defer(AnnotationRow.result))
-        )
-    }
+    rows = identity.settle(session, project_id, tasks, image_keys)
+    known = _known_annotations(session, tasks)
     changed = 0
     for task in tasks:
-        row = known_tasks.get(task.id)
-        if row is None:
-            row = TaskRow(id=task.id, project_id=project_id)
-            session.add(row)
-        if row.data != task.data:
-            row.data = task.data
+        row = rows[task.id]
         row.state = state_of(task.annotations)
         row.removed_at = None
         for annotation in task.annotations:
@@ -84,11 +76,26 @@ def write_tasks(session: Session, project_id: int, tasks: Sequence[Task]) -> int
     return changed
 
 
+def _known_annotations(session: Session, tasks: Sequence[Task]) -> dict[int, AnnotationRow]:
+    """The rows of the tasks' annotations, and those that have the ids of their new ones."""
+    task_ids = [task.id for task in tasks]
+    own_ids = [annotation.id for task in tasks for annotation in task.annotations]
+    known: dict[int, AnnotationRow] = {}
+    for column, ids in ((AnnotationRow.task_id, task_ids), (AnnotationRow.id, own_ids)):
+        for start in range(0, len(ids), CHUNK):
+            # Their regions, nearly all of the bytes, are only ever replaced here.
+            query = select(AnnotationRow).options(defer(AnnotationRow.result))
+            found = session.scalars(query.where(column.in_(ids[start : start + CHUNK])))
+            known.update({row.id: row for row in found})
+    return known
+
+
 def _write_annotation(
     session: Session, project_id: int, row: AnnotationRow | None, annotation: Annotation
 ) -> int:
     values: dict[str, Any] = {
         "task_id": annotation.task_id,
+        "project_id": project_id,
         "content_hash": content_hash(annotation.result),
         "was_cancelled": annotation.was_cancelled,
         "ground_truth": annotation.ground_truth,
@@ -97,16 +104,15 @@ def _write_annotation(
         "updated_at": annotation.updated_at,
     }
     if row is None:
-        session.add(
-            AnnotationRow(
-                id=annotation.id, project_id=project_id, result=annotation.result, **values
-            )
-        )
+        session.add(AnnotationRow(id=annotation.id, result=annotation.result, **values))
         return 1
     is_changed = (
         row.content_hash != values["content_hash"]
         or row.was_cancelled != annotation.was_cancelled
         or row.removed_at is not None
+        # Equal words about another image are news.
+        or row.task_id != annotation.task_id
+        or row.created_at != annotation.created_at
     )
     if is_changed:
         row.result = annotation.result
@@ -181,11 +187,11 @@ def chosen_annotations(
 
 def chosen_hashes(
     session: Session, project_id: int, policy: AnnotatorPolicy
-) -> dict[int, tuple[int, str]]:
-    """Task id -> (newest annotation that counts, hash over all that count), of labelled tasks.
+) -> dict[int, tuple[int, str, str]]:
+    """Task id -> (newest annotation that counts, hash over all that count, the task's source).
 
-    What ``chosen_annotations`` would give, read as plain values: it is asked for at every sync and
-    every report, of every task.
+    Of labelled tasks: what ``chosen_annotations`` would give, read as plain values. It is asked for
+    at every sync and every report.
     """
     query = (
         select(
@@ -194,6 +200,7 @@ def chosen_hashes(
             AnnotationRow.content_hash,
             AnnotationRow.ground_truth,
             AnnotationRow.updated_at,
+            TaskRow.source,
         )
         .join(TaskRow, TaskRow.id == AnnotationRow.task_id)
         .where(*_is_submitted(project_id))
@@ -202,7 +209,9 @@ def chosen_hashes(
     for row in session.execute(query):
         found.setdefault(row.task_id, []).append(row)
     chosen = {task_id: choose(rows, policy) for task_id, rows in sorted(found.items())}
-    return {task_id: (rows[-1].id, hash_of(rows)) for task_id, rows in chosen.items()}
+    return {
+        task_id: (rows[-1].id, hash_of(rows), rows[-1].source) for task_id, rows in chosen.items()
+    }
 
 
 def _is_submitted(project_id: int) -> tuple[ColumnElement[bool], ...]:
@@ -217,10 +226,22 @@ def _is_submitted(project_id: int) -> tuple[ColumnElement[bool], ...]:
 def with_results(
     session: Session, annotations: Sequence[AnnotationRow]
 ) -> tuple[AnnotationRow, ...]:
-    """The same annotations with their regions, read now; those of one task."""
+    """The same annotations with their regions, read now; those of one task.
+
+    Raises:
+        AnnotationError: One of them has become another task's meanwhile.
+    """
+    task_id = annotations[0].task_id
     ids = [annotation.id for annotation in annotations]
-    query = select(AnnotationRow).where(AnnotationRow.id.in_(ids))
+    query = select(AnnotationRow).where(AnnotationRow.id.in_(ids), AnnotationRow.task_id == task_id)
     found = {row.id: row for row in session.scalars(query)}
+    if len(found) < len(ids):
+        raise AnnotationError(
+            task_id,
+            "changed",
+            "it was deleted or replaced while it was being prepared.",
+            remedy="The next training finds what is there now.",
+        )
     return tuple(found[annotation_id] for annotation_id in ids)
 
 

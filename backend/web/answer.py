@@ -9,19 +9,21 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 import anyio
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from backend.pipeline.context import AppContext
+from backend.pipeline.images import image_keys_of
 from backend.queue import JobName
 from backend.store import predictions, projects, versions
-from backend.store.models import PredictionRow, TaskRow, VersionRow
-from backend.store.snapshots import CHUNK
+from backend.store.identity import CHUNK, settle
+from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
 from backend.web.interface import check_labels
 from backend.web.protocol import MAX_HINT_TASKS, PredictResult
 from backend.web.waiting import in_thread
+from domain.annotation import Task
 from domain.errors import PredictionError
 
 # Tasks of one request that go ahead of the pool; the others come with the pool. 32 are about what
@@ -36,11 +38,15 @@ LAST_LOOK_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked: a project, its tasks with their data, and its labelling interface (or "")."""
+    """What is asked: a project, its tasks with their data, and its labelling interface (or "").
+
+    ``project_created``: when the project was made, in whole seconds since the epoch, if it is said.
+    """
 
     project_id: int
-    data_by_task: dict[int, dict[str, Any]]
+    tasks: dict[int, Task]
     label_config: str = ""
+    project_created: int | None = None
 
 
 @dataclass(slots=True)
@@ -49,6 +55,7 @@ class _Progress:
 
     version: VersionRow | None = None
     rows: dict[int, PredictionRow] = field(default_factory=dict)
+    is_stored: bool = False
 
 
 async def answer(
@@ -62,7 +69,7 @@ async def answer(
         deadline: ``time.monotonic()`` at which the caller must have an answer.
 
     Raises:
-        NotConnectedError: if nnloop does not know the project.
+        NotConnectedError: if nnloop does not know the project, or knew another one by its id.
         PredictionError: if the project has no version yet, a task can't be predicted, some are not
             predicted in time, or a prediction has a label that the interface lacks.
         StackError: if the store or Redis does not answer in time.
@@ -72,7 +79,7 @@ async def answer(
     pause = FIRST_LOOK_S
     while True:
         version = await in_thread(deadline, _look, context, question, progress)
-        missing = [task_id for task_id in question.data_by_task if task_id not in progress.rows]
+        missing = [task_id for task_id in question.tasks if task_id not in progress.rows]
         if not missing:
             return _results(question, version, progress.rows)
         if served_by != version.id:
@@ -89,7 +96,9 @@ async def answer(
 def _look(context: AppContext, question: Question, progress: _Progress) -> VersionRow:
     """Adds to the progress what the store has by now; returns the version that serves."""
     with context.store.begin() as session:
-        projects.get(session, question.project_id)
+        project = projects.find_same(session, question.project_id, question.project_created)
+        if project is None or project.id in projects.halted(session):
+            raise projects.not_connected(str(question.project_id))
         version = versions.champion(session, question.project_id)
         if version is None:
             raise PredictionError(
@@ -99,7 +108,10 @@ def _look(context: AppContext, question: Question, progress: _Progress) -> Versi
             )
         if progress.version is None or progress.version.id != version.id:
             progress.version, progress.rows = version, {}
-        missing = [i for i in question.data_by_task if i not in progress.rows]
+        if not progress.is_stored:
+            _keep_tasks(session, project, question)
+            progress.is_stored = True
+        missing = [i for i in question.tasks if i not in progress.rows]
         progress.rows.update(predictions.find(session, version.id, missing))
     failed = next((r for i in missing if (r := progress.rows.get(i)) and r.error), None)
     if failed is not None:
@@ -111,30 +123,36 @@ def _look(context: AppContext, question: Question, progress: _Progress) -> Versi
 
 
 def _ask_for(context: AppContext, question: Question, missing: list[int]) -> None:
-    _keep_tasks(context, question, missing)
     for task_id in missing[:MAX_URGENT]:
         context.queue.ensure(JobName.PREDICT, question.project_id, task_id)
     if len(missing) > MAX_URGENT:
         context.queue.ensure(JobName.SCORE, question.project_id, 0)
 
 
-def _keep_tasks(context: AppContext, question: Question, task_ids: list[int]) -> None:
-    """Stores tasks created a moment ago, so that the worker finds them."""
-    with context.store.begin() as session:
-        known: dict[int, TaskRow] = {}
-        for start in range(0, len(task_ids), CHUNK):
-            query = select(TaskRow).where(TaskRow.id.in_(task_ids[start : start + CHUNK]))
-            known.update({row.id: row for row in session.scalars(query)})
-        for row in known.values():
-            # Label Studio has just sent it, so it is not gone.
-            row.removed_at = None
-        unheard_of = [task_id for task_id in task_ids if task_id not in known]
-        session.add_all(
-            TaskRow(id=i, project_id=question.project_id, data=question.data_by_task[i])
-            for i in unheard_of
-        )
-        if unheard_of:
-            projects.add_hint(session, question.project_id, "PREDICT", unheard_of[:MAX_HINT_TASKS])
+def _keep_tasks(session: Session, project: ProjectRow, question: Question) -> None:
+    """Stores tasks made a moment ago, so that the worker finds them, and those that are others.
+
+    Ids are given again: what was predicted for another task or image of the same id is no answer.
+    """
+    keys = image_keys_of(project.label_config, projects.settings_of(project))
+    before = _sources(session, list(question.tasks))
+    rows = settle(session, project.id, list(question.tasks.values()), keys)
+    for row in rows.values():
+        # Label Studio has just sent it, so it is not gone.
+        row.removed_at = None
+    news = [i for i, row in rows.items() if before.get(i, "") != (row.source or "")]
+    news += [i for i in rows if i not in before and i not in news]
+    if news:
+        projects.add_hint(session, project.id, "PREDICT", news[:MAX_HINT_TASKS])
+
+
+def _sources(session: Session, task_ids: list[int]) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for start in range(0, len(task_ids), CHUNK):
+        query = select(TaskRow.id, TaskRow.source)
+        query = query.where(TaskRow.id.in_(task_ids[start : start + CHUNK]))
+        found.update((row.id, row.source) for row in session.execute(query))
+    return found
 
 
 def _results(
@@ -159,7 +177,7 @@ def _score(value: float | None) -> float:
 
 def _too_late(question: Question, n_missing: int, deadline_s: float) -> PredictionError:
     return PredictionError(
-        f"{n_missing} of {len(question.data_by_task)} tasks of project {question.project_id} "
+        f"{n_missing} of {len(question.tasks)} tasks of project {question.project_id} "
         f"are not predicted within {deadline_s:g} s.",
         remedy="They are being worked on, and nnloop pushes what is done: reload in a moment.",
     )

@@ -20,14 +20,21 @@ logger = logging.getLogger(__name__)
 # all the same, and written when the store is free.
 PATIENCE_S = 0.5
 
+OTHER_PROJECT = "OTHER_PROJECT"
+"""Kept instead of the action of a webhook of a project that took the id of a connected one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What is kept of a webhook. ``project_id`` is None when it was sent without its payload."""
+    """What is kept of a webhook. ``project_id`` is None when it was sent without its payload.
+
+    ``project_created``: when the project was made, in whole seconds since the epoch, if it is said.
+    """
 
     project_id: int | None
     action: str
     task_ids: tuple[int, ...] = ()
+    project_created: int | None = None
 
 
 class Inbox:
@@ -65,8 +72,12 @@ class Inbox:
                 for project_id in projects.all_ids(session):
                     projects.add_hint(session, project_id, hint.action, hint.task_ids)
                 return
-            projects.add_hint(session, hint.project_id, hint.action, hint.task_ids)
-            is_connected = session.get(ProjectRow, hint.project_id) is not None
+            row = projects.find_same(session, hint.project_id, hint.project_created)
+            is_connected = row is not None
+            # Of another project of that id no training is asked for; the reading says what it is.
+            is_other = not is_connected and session.get(ProjectRow, hint.project_id) is not None
+            action = OTHER_PROJECT if is_other else hint.action
+            projects.add_hint(session, hint.project_id, action, hint.task_ids)
         if not is_connected:
             self._warn(
                 f"A webhook of project {hint.project_id} came, which is not connected. "

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+from backend.label_studio import BackendInfo
+from backend.label_studio.projects import UNCERTAINTY_SAMPLING
+from backend.pipeline.connection_check import TITLE, webhook_headers, webhook_url
 from backend.pipeline.context import AppContext
 from backend.settings import Settings
 from backend.store import Store, versions
 from backend.store.models import ProjectRow, RunRow, TaskRow, VersionRow
+from domain.case import case_id_of_task
 from domain.status import RunStatus, TaskState, VersionOrigin
 from tests.fakes.label_studio import CONFIG, FakeLabelStudio
 from tests.fakes.queue import FakeQueue
@@ -32,6 +37,10 @@ class FakeApp:
         self.context.__dict__["label_studio"] = self.label_studio
         with self.store.begin() as session:
             session.add(ProjectRow(id=PROJECT, title="Carotid", label_config=CONFIG))
+        studio = self.label_studio
+        studio.backends = [BackendInfo(1, settings.service_url, TITLE, "CO")]
+        studio.webhooks[webhook_url(settings)] = webhook_headers(settings)
+        studio.info = replace(studio.info, sampling=UNCERTAINTY_SAMPLING)
 
     def change_settings(self, **values: object) -> None:
         with self.store.begin() as session:
@@ -73,6 +82,11 @@ class FakeApp:
             session.flush()
             versions.promote(session, version)
             return version.id
+
+    def case_id(self, task_id: int) -> str:
+        """Of the case that a task, read before, becomes."""
+        with self.store.begin() as session:
+            return case_id_of_task(task_id, session.get_one(TaskRow, task_id).source)
 
     def add_tasks(self, *task_ids: int, state: TaskState = TaskState.UNLABELLED) -> None:
         """Snapshots of tasks, also known to Label Studio."""

@@ -12,8 +12,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from backend.label_studio import BackendInfo, PredictionRow, ProjectInfo
+from backend.label_studio.images import FetchedImage
+from backend.label_studio.webhooks import WebhookInfo
 from domain.annotation import Annotation, Task
-from domain.errors import ImageError, LabelStudioError
+from domain.errors import ImageError, LabelStudioError, MissingError
 
 CONFIG = (
     '<View><Image name="image" value="$image"/><PolygonLabels name="label" toName="image">'
@@ -27,12 +29,14 @@ class FakeLabelStudio:
     ``calls`` lists the names of all calls in order, ``fetched`` the tasks whose images were read.
     ``is_down`` makes every call fail; ``drops`` are tasks whose predictions the bulk import loses
     without a word, as the real one does; ``while_reading`` is called in the middle of a reading.
+    ``now`` is when new tasks are made; ``tags`` are those of images, by default of their bytes.
     """
 
     def __init__(self, project_id: int = 1, label_config: str = CONFIG) -> None:
         self.info = ProjectInfo(project_id, "Carotid", label_config, "", "", 0, 0, 0)
         self.tasks: dict[int, Task] = {}
         self.images: dict[str, bytes] = {}
+        self.tags: dict[str, str] = {}
         self.predictions: list[PredictionRow] = []
         self.drops: set[int] = set()
         self.is_down = False
@@ -40,7 +44,11 @@ class FakeLabelStudio:
         self.calls: list[str] = []
         self.fetched: list[int] = []
         self.webhooks: dict[str, dict[str, str]] = {}
+        self.backends: list[BackendInfo] = []
+        self.views: list[str] = []
+        self.now = "2026-01-01T00:00:00.000000Z"
         self._annotation_id = 100
+        self._prediction_id = 0
 
     # What a person does in the editor.
 
@@ -50,7 +58,9 @@ class FakeLabelStudio:
         if image is None:
             image = np.random.default_rng(task_id).integers(0, 255, (40, 48), dtype=np.uint8)
         self.images[uri] = png(image)
-        self.tasks[task_id] = Task(task_id, self.info.id, {"image": uri, **data})
+        self.tasks[task_id] = Task(
+            task_id, self.info.id, {"image": uri, **data}, created_at=self.now
+        )
 
     def label(self, task_id: int, *results: dict[str, Any], was_cancelled: bool = False) -> int:
         """Submits an annotation; returns its id."""
@@ -102,12 +112,30 @@ class FakeLabelStudio:
             raise ImageError(task_id, "image_missing", "the image does not exist.")
         return self.images[uri]
 
+    def fetch_changed(
+        self,
+        uri: str,
+        task_id: int,
+        project_id: int,
+        *,
+        unless_tag: str = "",
+        max_bytes: int = 512 * 1024 * 1024,
+    ) -> FetchedImage | None:
+        tag = self.tags.get(uri, f"etag {hash(self.images.get(uri))}")
+        if tag and tag == unless_tag:
+            self.calls.append("fetch_changed")
+            return None
+        return FetchedImage(self.fetch_image(uri, task_id, project_id), tag)
+
     def import_predictions(self, project_id: int, rows: Sequence[PredictionRow]) -> int:
         self._called("import_predictions")
         if any(row.task_id not in self.tasks for row in rows):
             raise LabelStudioError("Label Studio refused POST import/predictions with 400.")
         taken = [row for row in rows if row.task_id not in self.drops]
-        self.predictions += taken
+        self._prediction_id += len(taken)
+        self.predictions += [
+            replace(row, id=self._prediction_id - number) for number, row in enumerate(taken)
+        ]
         return len(taken)
 
     def iter_predictions(
@@ -137,6 +165,49 @@ class FakeLabelStudio:
         self.predictions = kept
         return n_deleted
 
+    def task_predictions(
+        self, task_id: int, model_version: str | None = None
+    ) -> list[PredictionRow]:
+        self._called("task_predictions")
+        return [row for row in self.iter_predictions(self.info.id) if row.task_id == task_id]
+
+    def delete_prediction(self, prediction_id: int) -> None:
+        self._called("delete_prediction")
+        self.predictions = [row for row in self.predictions if row.id != prediction_id]
+
+    def list_backends(self, project_id: int) -> list[BackendInfo]:
+        self._called("list_backends")
+        return list(self.backends)
+
+    def list_webhooks(self, project_id: int) -> list[WebhookInfo]:
+        self._called("list_webhooks")
+        return [
+            WebhookInfo(number, url, True, True, headers)
+            for number, (url, headers) in enumerate(self.webhooks.items())
+        ]
+
+    def remove_backend(self, project_id: int, url: str) -> bool:
+        self._called("remove_backend")
+        n_before = len(self.backends)
+        self.backends = [backend for backend in self.backends if backend.url != url]
+        self.webhooks.pop(f"{url}/webhook", None)
+        return len(self.backends) < n_before
+
+    def remove_webhook(self, project_id: int, url: str) -> int:
+        self._called("remove_webhook")
+        return int(self.webhooks.pop(url, None) is not None)
+
+    def remove_views(self, project_id: int, title: str) -> int:
+        self._called("remove_views")
+        n_before = len(self.views)
+        self.views = [view for view in self.views if view != title]
+        return n_before - len(self.views)
+
+    def update_project(self, project_id: int, **fields: Any) -> ProjectInfo:
+        self._called("update_project")
+        self.info = replace(self.info, **fields)
+        return self.info
+
     def set_sampling_uncertainty(self, project_id: int) -> ProjectInfo:
         self._called("set_sampling_uncertainty")
         self.info = replace(self.info, sampling="Uncertainty sampling")
@@ -152,7 +223,12 @@ class FakeLabelStudio:
         is_interactive: bool = False,
     ) -> BackendInfo:
         self._called("register_backend")
-        return BackendInfo(1, url, title, "CO")
+        backend = BackendInfo(1, url, title, "CO")
+        self.backends = [backend]
+        self.webhooks.setdefault(f"{url}/webhook", {})
+        if not self.info.model_version:
+            self.info = replace(self.info, model_version=title)
+        return backend
 
     def ensure_webhook(self, project_id: int, url: str, headers: Mapping[str, str]) -> int:
         self._called("ensure_webhook")
@@ -161,6 +237,8 @@ class FakeLabelStudio:
 
     def ensure_uncertainty_view(self, project_id: int, title: str = "Most uncertain first") -> int:
         self._called("ensure_uncertainty_view")
+        if title not in self.views:
+            self.views.append(title)
         return 1
 
     def _called(self, name: str) -> None:
@@ -173,7 +251,7 @@ class FakeLabelStudio:
 
     def _is_known(self, project_id: int) -> None:
         if project_id != self.info.id:
-            raise LabelStudioError(f"There is no project {project_id}.")
+            raise MissingError(f"There is no project {project_id}.")
 
 
 def png(image: npt.NDArray[Any]) -> bytes:

@@ -79,15 +79,18 @@ def choose_cases(
         )
     chosen = split or (Split.NEW if not_held_out else Split.OOF)
     entries = {entry.case_id: entry for entry in manifest.entries} if manifest else {}
+    # Of the time when a case was named by its task's id alone.
+    plain = {case_id: entry for case_id, entry in entries.items() if not entry.source}
     # A new task of a known patient: the folds that were trained on the patient may not judge it.
     fold_of_group = {entry.group: entry.fold for entry in entries.values()}
     cases: list[EvaluationCase] = []
     problems: list[Problem] = []
     seen = set()
     for task, submitted in labelled:
-        case_id = case_id_of_task(task.id)
+        case_id = case_id_of_task(task.id, task.source)
+        entry = entries.get(case_id) or plain.get(case_id_of_task(task.id))
+        case_id = entry.case_id if entry else case_id
         seen.add(case_id)
-        entry = entries.get(case_id)
         if entry is None:
             if chosen is Split.OOF:
                 continue

@@ -60,7 +60,7 @@ class ReferenceWriter:
             label_map = self._label_map(annotations, size_hw, predicted)
             workspace = self.workspace
         else:
-            image = load_image(self.context.label_studio, case.task, self.config)
+            image = load_image(self.context, case.task, self.config)
             size_hw = (int(image.shape[0]), int(image.shape[1]))
             label_map = self._label_map(annotations, size_hw, predicted)
             write_case(self.scratch, case.case_id, image, label_map, n_channels=self.n_channels)

@@ -8,8 +8,10 @@ from typing import Any
 
 from backend.label_studio import LabelStudioClient, PredictionRow
 from backend.pipeline.context import AppContext
-from backend.pipeline.images import image_uri
-from backend.store import predictions, versions
+from backend.pipeline.images import image_keys_of, image_uri
+from backend.store import predictions, projects, versions
+from backend.store.identity import source_in
+from backend.store.models import PredictionRow as StoredRow
 from backend.store.models import ProjectRow
 from converters.exports.run import SourceTask
 from converters.images import Pixels, read_image
@@ -57,13 +59,16 @@ class ProjectPredictions:
     ) -> None:
         self._context, self._project_id = context, project_id
         self._version_id, self.version = None, model_version or ""
+        self._image_keys: tuple[str, ...] | None = None
         with context.store.begin() as session:
-            if session.get(ProjectRow, project_id) is not None:
+            row = session.get(ProjectRow, project_id)
+            if row is not None:
                 known = {v.name: v.id for v in versions.versions_of(session, project_id)}
                 champion = versions.champion(session, project_id)
                 if not self.version and champion is not None:
                     self.version = champion.name
                 self._version_id = known.get(self.version)
+                self._image_keys = image_keys_of(row.label_config, projects.settings_of(row))
         self.version = self.version or context.label_studio.project(project_id).model_version
         if not self.version:
             raise PredictionError(
@@ -80,11 +85,21 @@ class ProjectPredictions:
         while chunk := list(islice(tasks, _CHUNK)):
             with self._context.store.begin() as session:
                 found = predictions.find(session, self._version_id, [task.id for task in chunk])
-                rows = {
-                    i: self._row(row.result, row.score) for i, row in found.items() if not row.error
-                }
             for task in chunk:
-                yield SourceTask(task, (rows[task.id],) if task.id in rows else ())
+                row = found.get(task.id)
+                if row is None or row.error or not self._is_of(row, task):
+                    yield SourceTask(task, ())
+                else:
+                    yield SourceTask(task, (self._row(row.result, row.score),))
+
+    def _is_of(self, row: StoredRow, task: Task) -> bool:
+        """Whether a prediction is of the task as it is now, which the store may not know yet."""
+        keys = self._image_keys
+        return (
+            not row.source
+            or keys is None
+            or row.source == source_in(task.data, task.created_at, keys)
+        )
 
     def _from_label_studio(self, tasks: Iterator[Task]) -> Iterator[SourceTask]:
         """Tasks and predictions both come by rising task id: they are merged."""

@@ -104,12 +104,13 @@ def _known(
     context: AppContext, champion: VersionRow, old: Manifest, new: Manifest, names: Sequence[str]
 ) -> DicePerCase:
     """What its own training measured of cases that are unchanged, as Dice is counted now."""
-    hashes = {entry.case_id: entry.content_hash for entry in old.entries}
+    before = {entry.case_id: entry for entry in old.entries}
     measured: DicePerCase = champion.metrics.get("dice_per_case", {})
     unchanged = {
         entry.case_id: measured[entry.case_id]
         for entry in new.entries
-        if hashes.get(entry.case_id) == entry.content_hash
+        if (entry_before := before.get(entry.case_id)) is not None
+        and entry_before.is_same(entry)
         and set(names) <= measured.get(entry.case_id, {}).keys()
     }
     return without_absent(context.workspace(champion.project_id), new.class_values, unchanged)

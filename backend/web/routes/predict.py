@@ -9,6 +9,7 @@ from backend.web.answer import Question, answer
 from backend.web.body import read_body
 from backend.web.protocol import PredictAnswer, PredictRequest
 from backend.web.waiting import arrived_at
+from domain.annotation import Task
 
 # 1,000 tasks are 0.6 MiB, more when they carry predictions or images as text.
 LIMIT_MIB = 64
@@ -25,8 +26,12 @@ async def predict(request: Request) -> PredictAnswer:
     deadline = arrived_at(request) + context.settings.predict_deadline_s
     question = Question(
         project_id=body.project_id,
-        data_by_task={task.id: task.data for task in body.tasks},
+        tasks={
+            task.id: Task(task.id, body.project_id, task.data, created_at=task.created_at or "")
+            for task in body.tasks
+        },
         label_config=body.label_config or "",
+        project_created=body.project_created,
     )
     results = await answer(context, question, deadline)
     return PredictAnswer(results=[results[task.id] for task in body.tasks])

@@ -8,7 +8,6 @@ from fastapi import Request
 
 from backend.pipeline.context import AppContext
 from backend.store import projects, versions
-from backend.store.models import ProjectRow
 from backend.web.body import read_body
 from backend.web.protocol import SetupAnswer, SetupRequest
 from backend.web.recurring_log import RecurringLog
@@ -35,8 +34,8 @@ async def setup(request: Request) -> SetupAnswer:
 
 def _set_up(context: AppContext, body: SetupRequest) -> str:
     with context.store.begin() as session:
-        project = session.get(ProjectRow, body.project)
-        if project is None:
+        project = projects.find_same(session, body.project, body.project_created)
+        if project is None or project.id in projects.halted(session):
             message = (
                 f"Label Studio set nnloop up for project {body.project}, which is not connected. "
                 f"Connect it: nnloop connect {body.project}"

@@ -18,5 +18,6 @@ async def webhook(request: Request) -> WebhookAnswer:
     if event.project is None and event.action == START_TRAINING:
         raise HTTPException(422, "START_TRAINING names no project. Send its id as `project`.")
     inbox: Inbox = request.app.state.inbox
-    await inbox.put(Hint(event.project, event.action, tuple(event.task_ids)))
+    hint = Hint(event.project, event.action, tuple(event.task_ids), event.project_created)
+    await inbox.put(hint)
     return WebhookAnswer()

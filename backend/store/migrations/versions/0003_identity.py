@@ -21,6 +21,8 @@ _NEW: dict[str, tuple[tuple[str, sa.types.TypeEngine[Any], str | None], ...]] = 
         ("source", sa.String(64), ""),
         ("image_hash", sa.String(64), ""),
         ("image_tag", sa.Text(), ""),
+        ("image_checked_at", sa.Float(), "0"),
+        ("to_withdraw", sa.Boolean(), "0"),
     ),
     "case": (("image_hash", sa.String(64), ""),),
     "prediction": (

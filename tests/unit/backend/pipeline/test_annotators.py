@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from backend.label_studio import ProjectInfo
+from backend.label_studio.images import FetchedImage
 from backend.pipeline import trigger
 from backend.pipeline.agreement import agreement_report
 from backend.pipeline.annotations import label_map_of
@@ -67,10 +68,10 @@ class FakeLabelStudio:
     def iter_tasks(self, project_id: int) -> Iterator[Task]:
         return iter(self._tasks)
 
-    def fetch_image(self, uri: str, task_id: int, project_id: int) -> bytes:
+    def fetch_changed(self, uri: str, task_id: int, project_id: int) -> FetchedImage:
         buffer = io.BytesIO()
         Image.fromarray(np.zeros(SIZE_HW, dtype=np.uint8)).save(buffer, "PNG")
-        return buffer.getvalue()
+        return FetchedImage(buffer.getvalue())
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ def test_connecting_sets_everything_up(app: FakeApp, label_studio: FakeLabelStud
     assert report.settings.min_annotations == 4
     assert label_studio.calls == [
         "find_project",
+        "list_backends",
         "register_backend",
         "ensure_webhook",
         "set_sampling_uncertainty",

@@ -11,7 +11,6 @@ from backend.pipeline.runs import InterruptedStepError
 from backend.pipeline.sync import sync_project
 from backend.store import projects, runs
 from backend.store.models import CaseRow, ProjectRow
-from domain.case import case_id_of_task
 from domain.errors import LabelStudioError, NotEnoughCasesError, TrainingError
 from domain.status import RunStatus
 from tests.fakes.app import PROJECT, FakeApp
@@ -40,7 +39,7 @@ def test_only_what_changed_is_fetched_again(app: FakeApp) -> None:
     assert sorted(app.label_studio.fetched) == [2, 4]
     assert before["digest"] != after["digest"]
     # A file that someone deleted is made again.
-    app.context.workspace(PROJECT).label_png(case_id_of_task(3)).unlink()
+    app.context.workspace(PROJECT).label_png(app.case_id(3)).unlink()
     app.label_studio.fetched.clear()
     prepare(app)
     assert app.label_studio.fetched == [3]
@@ -100,7 +99,7 @@ def test_an_empty_annotation_is_a_true_negative(app: FakeApp) -> None:
     app.label_studio.add_task(3)
     app.label_studio.label(3)
     assert [row["task_id"] for row in prepare(app)["entries"]] == [1, 2, 3]
-    label_map = read_image(app.context.workspace(PROJECT).label_png(case_id_of_task(3)))
+    label_map = read_image(app.context.workspace(PROJECT).label_png(app.case_id(3)))
     assert not label_map.any()
 
 
@@ -192,7 +191,7 @@ def test_a_colour_image_turns_the_whole_project_to_colour(app: FakeApp) -> None:
     assert manifest["n_channels"] == 3
     workspace = app.context.workspace(PROJECT)
     for task_id in (1, 2, 3):
-        assert read_image(workspace.image_png(case_id_of_task(task_id))).shape == (40, 48, 3)
+        assert read_image(workspace.image_png(app.case_id(task_id))).shape == (40, 48, 3)
     with app.store.begin() as session:
         assert session.get_one(ProjectRow, PROJECT).n_channels == 3
     app.label_studio.fetched.clear()

@@ -18,7 +18,7 @@ from backend.store import projects, runs
 from backend.store.models import ProjectRow, TaskRow
 from converters.files import read_json
 from converters.label_config import parse_label_config
-from domain.case import Manifest, case_id_of_task
+from domain.case import Manifest
 from domain.errors import CaseError
 from domain.status import RunStatus
 from tests.fakes.app import PROJECT, FakeApp
@@ -47,12 +47,12 @@ def test_the_manifest_names_what_is_trained_on(app: FakeApp) -> None:
     assert Manifest.from_json(manifest).digest == manifest["digest"]
     # The files are what it says.
     workspace = app.context.workspace(PROJECT)
-    label_map = read_image(workspace.label_png(case_id_of_task(2)))
+    label_map = read_image(workspace.label_png(app.case_id(2)))
     assert label_map.shape == (40, 48)
     assert set(np.unique(label_map)) == {0, 2}
     splits = read_json(workspace.preprocessed_dataset / "splits_final.json")
     for fold, split in enumerate(splits):
-        held_out = {case_id_of_task(t) for t, f in folds_of(manifest).items() if f == fold}
+        held_out = {app.case_id(t) for t, f in folds_of(manifest).items() if f == fold}
         assert set(split["val"]) == held_out
         assert held_out.isdisjoint(split["train"])
     with app.store.begin() as session:
@@ -126,7 +126,7 @@ def test_every_kind_of_file_becomes_a_case(app: FakeApp, data: bytes, n_channels
     assert manifest["n_channels"] == n_channels
     workspace = app.context.workspace(PROJECT)
     for task_id in (1, 2):
-        image = read_case_image(workspace, case_id_of_task(task_id))
+        image = read_case_image(workspace, app.case_id(task_id))
         assert image.shape == ((40, 48) if n_channels == 1 else (40, 48, 3))
 
 
@@ -138,7 +138,7 @@ def test_a_shape_is_cut_at_the_border(app: FakeApp) -> None:
     triangle["value"]["points"] = [[50, 50], [150, 50], [50, 150]]
     app.label_studio.label(1, triangle)
     prepare(app)
-    label_map = read_image(app.context.workspace(PROJECT).label_png(case_id_of_task(1)))
+    label_map = read_image(app.context.workspace(PROJECT).label_png(app.case_id(1)))
     # All of the quarter lies on the near side of the long edge.
     expected = np.zeros((40, 48), dtype=np.uint8)
     expected[20:, 24:] = 2
@@ -165,7 +165,7 @@ def test_a_task_of_pages_is_trained_on_its_first(app: FakeApp) -> None:
         (1, "other_page"),
         (3, "other_page"),
     ]
-    label_map = read_image(app.context.workspace(PROJECT).label_png(case_id_of_task(1)))
+    label_map = read_image(app.context.workspace(PROJECT).label_png(app.case_id(1)))
     assert set(np.unique(label_map)) == {0, 1}
 
 
@@ -214,7 +214,7 @@ def test_unusable_cases_are_left_out_until_the_rest_is_usable(
 
     def prepare_without(_workspace: object, cases: Any, folds: Any, **_: object) -> PreparedDataset:
         seen.append(sorted(folds))
-        bad = [case_id for case_id in folds if case_id in map(case_id_of_task, (2, 4))]
+        bad = [case_id for case_id in folds if case_id in map(app.case_id, (2, 4))]
         if bad:
             raise CaseError({bad[0]: "it is odd."}, remedy="Mend it.")
         return PreparedDataset(len(cases), (), (), False, (0, 1), {}, 0.0)
@@ -262,14 +262,14 @@ def test_several_images_of_a_task_are_channels(app: FakeApp) -> None:
     assert "'t1' has 48 x 40 pixels, but 't2' has 48 x 20" in left_out["message"]
     workspace = app.context.workspace(PROJECT)
     np.testing.assert_array_equal(
-        read_case_image(workspace, case_id_of_task(1)), np.dstack([grey // 2, grey])
+        read_case_image(workspace, app.case_id(1)), np.dstack([grey // 2, grey])
     )
     np.testing.assert_array_equal(
-        read_case_image(workspace, case_id_of_task(2)),
+        read_case_image(workspace, app.case_id(2)),
         np.dstack([grey.astype(np.uint16) * 3, grey]),
     )
     # What is drawn on either image counts, and lies in the same place.
-    labels = [read_image(workspace.label_png(case_id_of_task(i))) for i in (1, 2)]
+    labels = [read_image(workspace.label_png(app.case_id(i))) for i in (1, 2)]
     assert labels[0].any()
     np.testing.assert_array_equal(labels[0], labels[1])
     app.label_studio.fetched.clear()
@@ -285,7 +285,7 @@ def test_colour_in_one_channel_makes_all_of_them_colour(app: FakeApp) -> None:
         _two_images(app, task_id, grey, second)
         app.label_studio.label(task_id, _drawn("label", "left"))
     assert prepare(app, channels=["t1", "t2"])["n_channels"] == 6
-    image = read_case_image(app.context.workspace(PROJECT), case_id_of_task(2))
+    image = read_case_image(app.context.workspace(PROJECT), app.case_id(2))
     np.testing.assert_array_equal(image, np.dstack([grey, grey, grey, RGB]))
 
 
@@ -295,7 +295,7 @@ def test_a_prediction_sees_the_channels_in_the_same_order(app: FakeApp) -> None:
     data = app.label_studio.tasks[1].data
     task = TaskRow(id=1, project_id=PROJECT, data=data)
     config = parse_label_config(TWO_IMAGES, channels=["t2", "t1"])
-    image = load_image(app.context.label_studio, task, config)
+    image = load_image(app.context, task, config)
     np.testing.assert_array_equal(image, np.dstack([grey // 2, grey]))
 
 

@@ -13,7 +13,8 @@ from sqlalchemy import select
 from backend.pipeline.context import AppContext
 from backend.queue import JobName
 from backend.settings import Settings
-from backend.store import Store, runs, versions
+from backend.store import Store, predictions, runs, versions
+from backend.store.identity import source_in
 from backend.store.models import InboxRow, PredictionRow, ProjectRow, RunRow, TaskRow, VersionRow
 from backend.web.app import create_app
 from tests.fakes.queue import FakeQueue
@@ -63,11 +64,18 @@ class Service:
         with self.store.begin() as session:
             version = versions.champion(session, project_id)
             assert version is not None
-            session.add(
-                PredictionRow(
-                    project_id=project_id, task_id=task_id, version_id=version.id, **values
-                )
+            task = session.get(TaskRow, task_id)
+            if task is None:
+                data = {"image": f"/data/{task_id}.png"}
+                source = source_in(data, "", ["image"])
+                task = TaskRow(id=task_id, project_id=project_id, data=data, source=source)
+                session.add(task)
+                session.flush()
+            row = PredictionRow(
+                project_id=project_id, task_id=task_id, version_id=version.id, **values
             )
+            row.source, row.image_hash = task.source, task.image_hash
+            predictions.save(session, row)
 
     def predict_when_asked(self, **values: Any) -> None:
         """From now on, every PREDICT job is done the moment it is enqueued."""

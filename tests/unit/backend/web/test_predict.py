@@ -52,7 +52,7 @@ def test_task_named_twice_gets_two_results(ready: Service) -> None:
 
 def test_one_task_may_stand_for_a_list_and_name_the_project(ready: Service) -> None:
     ready.predict(7, 1, score=0.5)
-    body = {"tasks": {"id": 1, "data": {}, "project": 7}}
+    body = {"tasks": {"id": 1, "data": {"image": "/data/1.png"}, "project": 7}}
     assert ready.client.post("/predict", json=body).json()["results"][0]["score"] == 0.5
 
 

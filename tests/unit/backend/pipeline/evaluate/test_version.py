@@ -145,11 +145,11 @@ def test_new_tasks_are_fetched_and_go_to_all_folds(
     labelled: FakeApp, networks: Networks, tmp_path: Path
 ) -> None:
     found = evaluated(labelled, tmp_path / "out", split=Split.NEW)
-    assert [(c.case_id, c.fold) for c in networks.asked] == [("task_00000003", None)]
+    assert [(c.case_id, c.fold) for c in networks.asked] == [(labelled.case_id(3), None)]
     assert labelled.label_studio.fetched == [3]
     assert len(found.cases) == 1
     # The training set is not touched.
-    assert not labelled.context.workspace(PROJECT).image_png("task_00000003").exists()
+    assert not labelled.context.workspace(PROJECT).image_png(labelled.case_id(3)).exists()
 
 
 def test_what_can_not_be_predicted_or_read_is_a_problem(
@@ -161,7 +161,7 @@ def test_what_can_not_be_predicted_or_read_is_a_problem(
     assert [c.case_id for c in found.cases] == ["task_00000002"]
     assert {(p.case_id, p.reason) for p in found.problems} == {
         ("task_00000001", "prediction_failed"),
-        ("task_00000003", "unreadable"),
+        (labelled.case_id(3), "unreadable"),
     }
 
 

@@ -1,0 +1,42 @@
+"""Everything the store knows of a project, forgotten."""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from backend.store.models import (
+    AnnotationRow,
+    CaseRow,
+    FoldRow,
+    GroupRow,
+    InboxRow,
+    PredictionRow,
+    ProblemRow,
+    ProjectRow,
+    RunRow,
+    TaskRow,
+    VersionRow,
+)
+
+
+def forget_project(session: Session, project_id: int) -> None:
+    """Deletes every row of a project, itself included; no error when there is none."""
+    versions = select(VersionRow.id).where(VersionRow.project_id == project_id)
+    runs = select(RunRow.id).where(RunRow.project_id == project_id)
+    # Before what they refer to.
+    session.execute(delete(PredictionRow).where(PredictionRow.version_id.in_(versions)))
+    session.execute(delete(FoldRow).where(FoldRow.run_id.in_(runs)))
+    for table in (
+        PredictionRow,
+        VersionRow,
+        RunRow,
+        CaseRow,
+        GroupRow,
+        AnnotationRow,
+        TaskRow,
+        InboxRow,
+        ProblemRow,
+    ):
+        session.execute(delete(table).where(table.project_id == project_id))
+    session.execute(delete(ProjectRow).where(ProjectRow.id == project_id))
