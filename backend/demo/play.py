@@ -23,8 +23,8 @@ from backend.demo.ultrasound import DEFAULT_SEED, N_DEMO_IMAGES, generate
 from backend.demo.view import View
 from backend.label_studio import LabelStudioClient
 from backend.pipeline.connect import connect
-from backend.pipeline.disconnect import VIEW_TITLE
 from backend.pipeline.context import AppContext
+from backend.pipeline.disconnect import VIEW_TITLE
 from backend.pipeline.run_report import RunReport
 from backend.pipeline.status import ProjectReport, project_report
 from backend.settings import Settings
