@@ -11,7 +11,13 @@ from pydantic import ValidationError
 
 from backend.credentials import service_credentials
 from backend.label_studio import BackendInfo, LabelStudioClient, ProjectInfo
-from backend.pipeline.connection_check import TITLE, require_same, webhook_headers, webhook_url
+from backend.pipeline.connection_check import (
+    TITLE,
+    go_on,
+    require_same,
+    webhook_headers,
+    webhook_url,
+)
 from backend.pipeline.context import AppContext
 from backend.pipeline.disconnect import VIEW_TITLE, end_run, forget
 from backend.pipeline.preset import check_choices
@@ -139,6 +145,7 @@ def _store(context: AppContext, info: ProjectInfo, settings: ProjectSettings) ->
         if tuple(row.settings.get("channels", ())) != settings.channels:
             row.n_channels = 0  # other images may be grey again
         row.settings = settings.model_dump(mode="json")
+        go_on(session, info.id)
 
 
 def _is_other(row: ProjectRow, info: ProjectInfo) -> bool:

@@ -18,13 +18,15 @@ from backend.pipeline.run_settings import class_values_of
 from backend.settings import Settings
 from backend.store import projects, runs, versions
 from backend.store.models import ProjectRow, VersionRow
-from backend.store.projects import CONNECTION, GONE, REPLACED, Fault
+from backend.store.projects import CONNECTION, GONE, LEAVING, REPLACED, Fault
 from domain.errors import LabelStudioAuthError, PredictionError, ProjectGoneError
 from domain.status import RunControl, VersionOrigin
 from training.versions import read_version
 
 TITLE = "nnloop"
 """Of the backend in Label Studio."""
+
+KEY_REFUSED = "key_refused"
 
 STANDS_STILL = "It stands still, for the project is not in Label Studio any more."
 
@@ -77,10 +79,43 @@ def halt(session: Session, project_id: int, error: ProjectGoneError) -> None:
         run.note = f"{run.note} {STANDS_STILL}".strip()
 
 
+def leave(session: Session, project_id: int) -> None:
+    """Keeps everything from being started for a project that is about to be forgotten."""
+    error = _leaving(project_id)
+    projects.add_fault(
+        session, project_id, CONNECTION, Fault(error.reason, str(error), error.remedy)
+    )
+
+
+def require_staying(session: Session, project_id: int) -> None:
+    """Raises ProjectGoneError for a project that is being disconnected."""
+    reasons = {row.reason for row in projects.open_problems(session, project_id)}
+    if LEAVING in reasons:
+        raise _leaving(project_id)
+
+
+def _leaving(project_id: int) -> ProjectGoneError:
+    return ProjectGoneError(
+        f"Project {project_id} is being disconnected.",
+        remedy=f"If that broke off: nnloop disconnect {project_id}, or nnloop connect {project_id}",
+        reason=LEAVING,
+    )
+
+
+def go_on(session: Session, project_id: int) -> None:
+    """Lifts ``halt`` and ``key_refused``: the project was just read."""
+    for reason in (GONE, REPLACED, LEAVING, KEY_REFUSED):
+        projects.resolve_problems(session, project_id, CONNECTION, reason=reason)
+    run = runs.active_run(session, project_id)
+    if run is not None and run.control == RunControl.PAUSE and STANDS_STILL in run.note:
+        run.note = run.note.replace(STANDS_STILL, "").strip()
+        runs.set_control(session, run, RunControl.RUN)
+
+
 def key_refused(session: Session, project_id: int, error: LabelStudioAuthError) -> None:
     """Says that the key is refused; what else was found before stays."""
     projects.add_fault(
-        session, project_id, CONNECTION, Fault("key_refused", str(error), error.remedy)
+        session, project_id, CONNECTION, Fault(KEY_REFUSED, str(error), error.remedy)
     )
 
 
@@ -110,10 +145,6 @@ def check_connection(context: AppContext, project_id: int, info: ProjectInfo) ->
             *_of_labels(project, champion),
         ]
         projects.set_faults(session, project_id, CONNECTION, faults)
-        run = runs.active_run(session, project_id)
-        if run is not None and run.control == RunControl.PAUSE and STANDS_STILL in run.note:
-            run.note = run.note.replace(STANDS_STILL, "").strip()
-            runs.set_control(session, run, RunControl.RUN)
     return faults
 
 

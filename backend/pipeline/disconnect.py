@@ -10,12 +10,11 @@ from pathlib import Path
 from backend.label_studio import ProjectInfo
 from backend.label_studio.projects import SEQUENTIAL_SAMPLING, UNCERTAINTY_SAMPLING
 from backend.pipeline import control
-from backend.pipeline.connection_check import TITLE, require_same, webhook_url
+from backend.pipeline.connection_check import TITLE, leave, require_same, webhook_url
 from backend.pipeline.context import AppContext
 from backend.store import projects, runs, versions
 from backend.store.forget import forget_project
 from backend.store.models import ProjectRow
-from backend.store.projects import CONNECTION, GONE, Fault
 from domain.errors import MissingError, ProjectGoneError, TrainingError
 
 VIEW_TITLE = "Most uncertain first"
@@ -52,9 +51,7 @@ def disconnect(
     with context.store.begin() as session:
         project = projects.get(session, project_id)
         names = [version.name for version in versions.versions_of(session, project_id)]
-        # From here on nothing is started for it; the next reading lifts this if it fails half way.
-        fault = Fault(GONE, "The project is being disconnected.", f"nnloop status {project_id}")
-        projects.add_fault(session, project_id, CONNECTION, fault)
+        leave(session, project_id)
     done = end_run(context, project_id)
     done += ["Label Studio was not asked."] if local else _take_out(context, project, names, purge)
     return done + forget(context, project_id, purge=purge)

@@ -12,7 +12,14 @@ from sqlalchemy.orm import Session
 
 from backend.label_studio import ProjectInfo
 from backend.pipeline import trigger
-from backend.pipeline.connection_check import check_connection, halt, key_refused, require_same
+from backend.pipeline.connection_check import (
+    check_connection,
+    go_on,
+    halt,
+    key_refused,
+    require_same,
+    require_staying,
+)
 from backend.pipeline.context import AppContext
 from backend.pipeline.images import image_keys_of
 from backend.queue import JobName
@@ -113,6 +120,7 @@ def _read(context: AppContext, project_id: int) -> tuple[snapshots.SyncCounts, P
         row.label_config = info.label_config
         row.created_at = info.created_at or row.created_at
         row.synced_at = time.time()
+        go_on(session, project_id)
         row.error = ""
         counts = snapshots.counts(session, project_id)
     read = snapshots.SyncCounts(
@@ -126,6 +134,8 @@ def _read(context: AppContext, project_id: int) -> tuple[snapshots.SyncCounts, P
 
 def _find(context: AppContext, project_id: int) -> tuple[ProjectInfo, tuple[str, ...] | None]:
     """The project as Label Studio has it, if it is still the same; its image fields."""
+    with context.store.read() as session:
+        require_staying(session, project_id)
     try:
         info = context.label_studio.project(project_id)
     except MissingError:

@@ -22,7 +22,7 @@ START_TRAINING = "START_TRAINING"
 CONNECTION = "connection"
 """Stage of the problems that say what is wrong between nnloop and Label Studio."""
 
-GONE, REPLACED = "project_gone", "project_replaced"
+GONE, REPLACED, LEAVING = "project_gone", "project_replaced", "disconnecting"
 """Reasons of that stage that halt a project."""
 
 
@@ -200,10 +200,13 @@ def add_fault(session: Session, project_id: int, stage: str, fault: Fault) -> No
 
 
 def halted(session: Session) -> set[int]:
-    """Ids of projects that Label Studio has no more: nothing is done for them."""
+    """Ids of projects that Label Studio has no more, or that are being disconnected.
+
+    Nothing is trained, pushed or predicted for them.
+    """
     query = select(ProblemRow.project_id).where(
         ProblemRow.stage == CONNECTION,
-        ProblemRow.reason.in_((GONE, REPLACED)),
+        ProblemRow.reason.in_((GONE, REPLACED, LEAVING)),
         ProblemRow.resolved_at.is_(None),
     )
     return set(session.scalars(query))

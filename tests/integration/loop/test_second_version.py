@@ -57,7 +57,7 @@ def retrained(loop: Loop, served: Served) -> Retrained:
     assert new_task not in _scored(loop, project.id)
     question = {
         "tasks": [{"id": new_task, "data": _data(loop, project.id, new_task)}],
-        "project": f"{project.id}.1795238184",
+        "project": str(project.id),
         "label_config": LABEL_CONFIG,
         "params": {"login": None, "password": None, "context": None},
     }

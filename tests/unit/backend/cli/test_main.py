@@ -24,6 +24,7 @@ COMMANDS = [
     "serve",
     "worker",
     "connect",
+    "disconnect",
     "status",
     "train",
     "curves",
