@@ -14,8 +14,8 @@ from converters.image_address import UPLOAD_PREFIX, is_upload, path_of, places
 
 _CUT = re.compile(r"upload/\d+/[0-9a-f]{8}-(?P<start>.+)_\w{7}(?P<ending>\.\w+)$")
 _LONGEST = 100
-"""A stored name with its folder that would be longer is cut by Django: the end of its stem goes, and
-seven random letters come."""
+"""A stored name with its folder that would be longer is cut by Django: the end of its stem goes,
+and seven random letters come."""
 
 
 @dataclass(frozen=True, slots=True)
