@@ -129,8 +129,8 @@ def _images(records: Records) -> Iterator[dict[str, Any]]:
     Tasks of the very same image keep one name.
     """
     taken: Counter[str] = Counter()
-    for called in {tuple(_names(record["image"])) for record in records()}:
-        taken.update({_as_one(name) for name in called})
+    for distinct in {tuple(_names(record["image"])) for record in records()}:
+        taken.update({_as_one(name) for name in distinct})
     for record in records():
         image = record["image"]
         names = _names(image)
