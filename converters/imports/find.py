@@ -31,6 +31,11 @@ class ImageFinder:
         self._names_in: dict[Path, set[str]] = {}
         self._by_key: dict[tuple[Path, str], dict[str, list[str]]] = {}
 
+    @property
+    def has_folder(self) -> bool:
+        """Whether somebody said where the images are."""
+        return self._folder is not None
+
     def names(self, image: ImportedImage) -> list[str]:
         """Paths the image may have below a folder of images, likeliest first."""
         return list(self._candidates(image))

@@ -148,7 +148,8 @@ def looked_through(job: ImportJob) -> ImportJob:
             shared.add(path)
         name = same_name_key(entry.file_name)
         (repeated if name in names else names).add(name)
-    known.update(dict.fromkeys(job.options.colors))
+    # Colours that are background are no class that occurs.
+    known.update(dict.fromkeys(c for c, name in job.options.colors.items() if not name))
     classes = match_classes(tuple(used), job.config.group, job.mapping, tuple(known))
     return replace(job, found=Found(classes, frozenset(shared), frozenset(repeated)))
 
@@ -197,6 +198,13 @@ def _add(job: ImportJob, index: WorkIndex, number: int, entry: ImportedImage | L
         return 0
     try:
         path = job.find(entry)
+        if path is None and entry.stems and job.images.has_folder:
+            raise ImageError(
+                entry.number,
+                "image_missing",
+                f"no image of {entry.file_name!r} was found.",
+                remedy="Correct --images, or say with --mask-name how masks are called.",
+            )
         stamp = job.stamp_of(entry, path)
         if index.is_current(entry.key, stamp):
             return 1

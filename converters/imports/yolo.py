@@ -33,7 +33,9 @@ _FAR = 2.0
 """A fraction beyond this is no fraction: the file holds pixels."""
 
 _ENTRY = re.compile(r"^\s+(?:-\s*|(?P<key>['\"]?\d+['\"]?)\s*:\s*)(?P<name>\S.*?)\s*$")
-_FLOW = re.compile(r"""(?:(?P<key>\d+)\s*:\s*)?(?P<name>'[^']*'|"[^"]*"|[^,\[\]{}'"]+)""")
+_FLOW = re.compile(
+    r"""(?:(?P<key>\d+)\s*:\s*)?(?P<name>'[^']*'|"[^"]*"|[^\s,\[\]{}'"][^,\[\]{}]*)"""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +228,11 @@ def _yaml_names(text: str) -> dict[int, str]:
 
 
 def _uncommented(line: str) -> str:
-    return re.sub(r"(^|\s)#.*$", "", line)
+    for mark in re.finditer(r"(^|\s)#", line):
+        before = line[: mark.start()]
+        if before.count('"') % 2 == 0 and before.count("'") % 2 == 0:
+            return before
+    return line
 
 
 FORMAT = ImportFormat("yolo", "a data set of YOLO: polygons, boxes, rotated boxes", read_yolo)

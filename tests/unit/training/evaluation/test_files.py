@@ -5,10 +5,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from converters.exports.nifti import nifti_bytes
+from converters.mask_folder import MaskName
 from domain.errors import FileFormatError
-from training.evaluation.files import measure_pairs, paint
+from training.evaluation.files import class_names_from_values, measure_pairs, paint
 from training.evaluation.pairs import Pair, find_pairs
 
 
@@ -148,3 +150,62 @@ def test_a_pair_is_read_only_when_needed() -> None:
     missing = Pair("x", Path("/nowhere/a.png"), Path("/nowhere/b.png"))
     (found,) = measure_pairs([missing], {1: "x"})
     assert found.problems[0].reason == "unreadable"
+
+
+@pytest.mark.parametrize("inside", [1, 255, 65535, "alpha", "1 bit"])
+def test_one_class_is_one_class_however_it_is_written(
+    folders: tuple[Path, Path], inside: int | str
+) -> None:
+    predictions, reference = folders
+    write(predictions / "a.png", label_map())
+    array = label_map()
+    if inside == "alpha":
+        array = np.dstack([np.full((40, 50, 3), 255, np.uint8), array * 255])
+    elif inside == "1 bit":
+        Image.fromarray(array > 0).save(reference / "a.png")
+    else:
+        dtype = np.uint16 if inside == 65535 else np.uint8
+        array = array.astype(dtype) * inside  # type: ignore[operator]
+    if inside != "1 bit":
+        write(reference / "a.png", array)
+    pairs, _ = find_pairs(predictions, reference)
+    names = class_names_from_values(pairs, workers=1)
+    assert names == {1: "class_1"}
+    (found,) = measure_pairs(pairs, names)
+    assert found.problems == ()
+    assert found.measures is not None
+    assert found.measures.classes[0].dice == 1
+
+
+def test_white_beside_other_values_is_a_class(folders: tuple[Path, Path]) -> None:
+    predictions, reference = folders
+    both = label_map()
+    both[30:35] = 255
+    write(predictions / "a.png", both)
+    write(reference / "a.png", label_map(value=255))
+    pairs, _ = find_pairs(predictions, reference)
+    assert set(class_names_from_values(pairs, workers=1)) == {1, 255}
+
+
+def test_references_are_called_after_their_images(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    predictions, reference = folders
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a", "b_0000", "c_mask", "d"):
+        write(predictions / f"{name}.png", label_map())
+    for name in ("a_1stHO", "a_2ndHO", "b_seg", "c_mask", "d"):
+        write(reference / f"{name}.png", label_map())
+    write(images / "b_0000.png", label_map())
+    pairs, problems = find_pairs(predictions, reference, images)
+    assert {p.case_id: (p.predicted.stem, p.reference.stem) for p in pairs} == {
+        "a": ("a", "a_1stHO"),
+        "b": ("b_0000", "b_seg"),
+        "c_mask": ("c_mask", "c_mask"),
+        "d": ("d", "d"),
+    }
+    assert [p.image.name for p in pairs if p.image] == ["b_0000.png"]
+    assert ("a_2ndHO", "prediction_missing") in {(p.case_id, p.reason) for p in problems}
+    pairs, _ = find_pairs(predictions, reference, mask_name=MaskName("{name}_2ndHO"))
+    assert [(p.case_id, p.reference.stem) for p in pairs] == [("a", "a_2ndHO")]

@@ -82,6 +82,19 @@ def test_names_of_classes_are_found(
     assert [one["class_value"] for one in classes] == [name]  # type: ignore[attr-defined]
 
 
+def test_nnunets_data_set_is_a_reference(tmp_path: Path) -> None:
+    root, predictions = tmp_path / "Dataset001_X", tmp_path / "predictions"
+    for folder in (root / "labelsTr", root / "imagesTr", predictions):
+        folder.mkdir(parents=True)
+    write(root / "labelsTr" / "case_1.png", label_map())
+    write(root / "imagesTr" / "case_1_0000.png", label_map() * 200)
+    write(predictions / "case_1.png", label_map() * 255)
+    (root / "dataset.json").write_text('{"labels": {"background": 0, "wall": 1}}')
+    summary = evaluated((predictions, root), tmp_path / "out")
+    assert summary["problems"] == []
+    assert [one["class_value"] for one in summary["classes"]] == ["wall"]  # type: ignore[attr-defined]
+
+
 def test_classes_that_can_not_be_known_are_asked_for(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
