@@ -222,10 +222,11 @@ def judge(
       (``Comparison``) is below ``-margin``. Measured on its own, an equally good challenger is not
       refused for it more often than every second time, whatever the noise, and one that is worse by
       ``margin`` and 1.64 standard errors passes 1 time in 20. Refusals in a row are not
-      independent, though: the champion's figures stay, so one that was lucky when it was measured
-      holds its place for longer than a coin would, until there are new cases or a person promotes.
-      Asking for proof that the challenger is worse instead would let small losses through, run
-      after run.
+      independent, though: the champion's figures stay, and one that was lucky when it was measured
+      holds its place until there are new cases, or a person promotes. In simulated loops of 12
+      equally good versions on the same cases, five refusals in a row came in 44, 31, 9 % of loops
+      with 5, 12, 30 cases. Asking for proof that the challenger is worse instead would let small
+      losses through, run after run.
     - **A class** is refused only beyond doubt: when the upper bound of its difference lies below
       ``-margin``. With several classes one of them is nearly always below by chance; the levels
       hold for all together (Bonferroni), so a challenger that is worse by no more than the margin
@@ -236,8 +237,11 @@ def judge(
     stretch, nor among the classes whose bounds are widened for their number.
 
     Simulated with two classes and differences that vary by 0.08 from case to case, a challenger is
-    promoted with 5, 12, 30 cases: equally good 66, 77, 85 %; better by 0.02: 91, 97, 99 %; worse by
-    0.05: 4, 1, 0 %; worse by 0.15, or one class by 0.3 while the other gains as much: never.
+    promoted with 5, 12, 30 cases: equally good 66, 73, 83 %; better by 0.02: 88, 97, 100 %; worse
+    by 0.05: 5, 1, 0 %; worse by 0.15, or one class by 0.3 while the other gains as much: never. A
+    third class that is in no case changes none of it. With one class, 60 % empty images and false
+    alarms in 5 % of these on both sides, of 12, 30, 100 cases: equally good 54, 58, 68 %; false
+    alarms in 30 % instead: 14, 4, 0 %.
 
     Intervals: ``training.bootstrap.paired_interval`` (paired, over groups, 10,000 resamples).
 
