@@ -20,12 +20,11 @@ import platform
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.truth.check import Checker
+from benchmarks.truth.check import Checker, advance
 from benchmarks.truth.nnloop_view import NnloopView
 from benchmarks.truth.servers import running
 from benchmarks.truth.session import FIRST_LABELS, Session
@@ -101,20 +100,6 @@ def run(folder: Path, seed: int, last: int, every: int) -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores, "
         f"Python {platform.python_version()}",
     }
-
-
-def advance(session: Session, checker: Checker, last: int, every: int, path: Path) -> None:
-    """Acts up to action ``last``, checks after each ``every`` and after the last one."""
-    state = session.state
-    while state.done < last:
-        done, found = session.act(state.done)
-        state.done += 1
-        state.counts = dict(Counter(state.counts) + Counter([done.partition(":")[0]]))
-        print(f"{state.done} {done}", flush=True)
-        checker.count(found)
-        if state.done % every == 0 or state.done == last:
-            checker.check()
-        state.save(path)
 
 
 if __name__ == "__main__":

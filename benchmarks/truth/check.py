@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from benchmarks.truth.compare import (
@@ -14,9 +16,11 @@ from benchmarks.truth.compare import (
     drawn_prediction,
     training_findings,
 )
+from benchmarks.truth.imports import empty_imports
 from benchmarks.truth.nnloop_view import NnloopView
 from benchmarks.truth.reader import Reader
 from benchmarks.truth.scenes import number_of
+from benchmarks.truth.session import Session
 from benchmarks.truth.state import State
 
 
@@ -29,6 +33,7 @@ class Checker:
     view: NnloopView
     _gallery: Gallery = field(init=False)
     _said: set[str] = field(default_factory=set)
+    _fits: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._gallery = Gallery(self.state.seed)
@@ -37,6 +42,7 @@ class Checker:
         """Lets nnloop come to rest, compares, prints what is new, adds it up."""
         started = time.monotonic()
         faults = self.view.settle()
+        self._fits.clear()
         project, tasks = self.reader.project(), self.reader.tasks()
         truths = self.reader.truths(tasks, project["label_config"], self.state.mapping)
         try:
@@ -51,14 +57,17 @@ class Checker:
         answered = {i: [r] for i, r in self.view.offered(tasks, project).items()}
         found += self._stale(tasks, held, "Label Studio shows")
         found += self._stale(tasks, answered, "/predict answers with")
-        found += self._empty_imports(tasks)
+        found += empty_imports(self.state, tasks)
         self.count(found, faults)
         self.state.checks += 1
+        self.state.checked_at = self.state.done
         sums = {kind: sum(f.count for f in found if f.kind == kind) for kind in self.state.totals}
         print(
             f"  check {self.state.checks} after {self.state.done} actions: {sums}; "
             f"{len(tasks)} tasks, {len(truths)} count, {len(seen)} trained on, {len(held)} with a "
-            f"prediction, {len(answered)} answered; {time.monotonic() - started:.1f} s",
+            f"prediction, {len(answered)} answered, which fit their images by "
+            f"{sum(self._fits) / max(1, len(self._fits)):.2f} (Dice); "
+            f"{time.monotonic() - started:.1f} s",
             flush=True,
         )
         return found
@@ -90,6 +99,7 @@ class Checker:
                 drawn = drawn_prediction(task, result, self.state.class_of)
                 if drawn is None or present is None:
                     continue
+                self._fits.append(float(self._gallery.fits(drawn, [present])[0]))
                 former = self.state.shown.get(str(task_id), [])
                 other = self._gallery.stale(drawn, present, former, everything)
                 if other is not None:
@@ -97,16 +107,20 @@ class Checker:
                     found.append(Finding("stale_offered", 1, task_id, what))
         return found
 
-    def _empty_imports(self, tasks: Iterable[Mapping[str, Any]]) -> list[Finding]:
-        """Submitted empty annotations that nobody of the session submitted, each told once."""
-        known = {*self.state.own, *self.state.judged}
-        found = []
-        for task in tasks:
-            for row in task["annotations"]:
-                if int(row["id"]) in known:
-                    continue
-                self.state.judged.append(int(row["id"]))
-                if not row["result"] and not row["was_cancelled"]:
-                    what = f"an import submitted annotation {row['id']} empty"
-                    found.append(Finding("false_negatives_made", 1, int(task["id"]), what))
-        return found
+
+def advance(session: Session, checker: Checker, last: int, every: int, path: Path) -> None:
+    """Acts up to action ``last``, checks after each ``every`` and after the last one."""
+    state = session.state
+    while True:
+        is_due = state.done % every == 0 or state.done == last
+        if is_due and state.checked_at != state.done:
+            checker.check()
+            state.save(path)
+        if state.done >= last:
+            return
+        done, found = session.act(state.done)
+        state.done += 1
+        state.counts = dict(Counter(state.counts) + Counter([done.partition(":")[0]]))
+        print(f"{state.done} {done}", flush=True)
+        checker.count(found)
+        state.save(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ class Imports:
         tasks = self._tasks_of(scenes)
         for number, task in tasks.items():
             self.state.show(task["id"], number)
-        found = []
+        found = empty_imports(self.state, tasks.values())
         for scene in scenes:
             if kind != "wrong" and drawn[scene.name]:
                 found += self._compared(scene, tasks.get(scene.number), drawn[scene.name])
@@ -70,7 +70,8 @@ class Imports:
         drawn = self._drawn(scene)
         said = self._import("coco", [scene], {scene.name: drawn})
         after = {task["id"]: task for task in self.reader.tasks()}
-        found = self._compared(scene, after.get(row["id"]), drawn)
+        found = empty_imports(self.state, after.values())
+        found += self._compared(scene, after.get(row["id"]), drawn)
         known = {task["id"] for task in before}
         for task_id in after.keys() - known:
             self.state.show(task_id, scene.number)
@@ -121,8 +122,24 @@ class Imports:
         return [Scene(number, self.state.seed) for number in range(first, first + n)]
 
     def _drawn(self, scene: Scene) -> Drawn:
-        names = [self.state.current(name) for name in CLASSES]
+        """Both shapes, a little beside the scene's; only the disc where they would overlap."""
+        names = [self.state.current(name) for name in CLASSES[: 1 if scene.is_nested else 2]]
         return [
             (name, ring + self.rng.uniform(-0.7, 0.7, 2))
-            for name, ring in zip(names, scene.rings, strict=True)
+            for name, ring in zip(names, scene.rings, strict=False)
         ]
+
+
+def empty_imports(state: State, tasks: Iterable[Mapping[str, Any]]) -> list[Finding]:
+    """Submitted empty annotations that nobody of the session submitted, each told once."""
+    known = {*state.own, *state.judged}
+    found = []
+    for task in tasks:
+        for row in task["annotations"]:
+            if int(row["id"]) in known:
+                continue
+            state.judged.append(int(row["id"]))
+            if not row["result"] and not row["was_cancelled"]:
+                what = f"an import submitted annotation {row['id']} empty"
+                found.append(Finding("false_negatives_made", 1, int(task["id"]), what))
+    return found

@@ -1,4 +1,7 @@
-"""Images that can be told apart: each has a bright disc and a dark square in places of its own."""
+"""Images that can be told apart: each has a bright disc and a dark square in places of its own.
+
+In every other image the disc lies in the square, as a lumen in its wall.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,11 @@ class Scene:
     number: int
     seed: int
 
+    @property
+    def is_nested(self) -> bool:
+        """Whether the disc lies in the square."""
+        return self.number % 2 == 1
+
     @cached_property
     def rings(self) -> tuple[Ring, Ring]:
         """The outlines of the disc and the square, (n, 2) points x, y in pixels."""
@@ -39,9 +47,12 @@ class Scene:
         places = rng.permutation(n_across * (HEIGHT // _CELL))[:2]
         centres = np.stack([places % n_across, places // n_across], axis=1) * _CELL + _CELL / 2
         centres = centres + rng.uniform(-1.5, 1.5, (2, 2))
+        radius, half = rng.uniform(11.5, 14), rng.uniform(10.5, 13.5)
+        if self.is_nested:
+            centres[0] = centres[1]
+            radius, half = rng.uniform(7, 9), rng.uniform(14, 17)
         angles = np.linspace(0, 2 * np.pi, 18, endpoint=False) + rng.uniform(0, 0.3)
-        disc = centres[0] + rng.uniform(11.5, 14) * np.stack([np.cos(angles), np.sin(angles)], 1)
-        half = rng.uniform(10.5, 13.5)
+        disc = centres[0] + radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
         square = centres[1] + half * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
         return disc, square
 
@@ -49,7 +60,7 @@ class Scene:
     def truth(self) -> npt.NDArray[np.uint8]:
         """(128, 160) uint8: 1 disc, 2 square."""
         label_map = np.zeros(SIZE_HW, dtype=np.uint8)
-        for index, ring in enumerate(self.rings, start=1):
+        for index, ring in ((2, self.rings[1]), (1, self.rings[0])):
             label_map[polygon([(x, y) for x, y in ring], SIZE_HW).inside] = index
         return label_map
 

@@ -92,9 +92,10 @@ class Session:
         for task_id, number in self.upload(FIRST_IMAGES)[:n_labels]:
             scene = Scene(number, state.seed)
             # As it is, for the version to learn from.
+            # The disc last: it may lie in the square.
             result = [
                 as_polygon(name, ring, self._rng)
-                for name, ring in zip(CLASSES, scene.rings, strict=True)
+                for name, ring in zip(CLASSES[::-1], scene.rings[::-1], strict=True)
             ]
             self._submit(self.admin, task_id, result)
 
@@ -231,8 +232,7 @@ class Session:
     def _rename(self) -> str:
         state = self.state
         old = str(self._rng.choice(state.labels))
-        base = old.partition("-v")[0]
-        new = f"{base}-v{2 + sum(name.startswith(f'{base}-v') for name in state.mapping.values())}"
+        new = state.new_name(old.partition("-v")[0])
         state.labels[state.labels.index(old)] = new
         if old in state.class_of:
             state.class_of[new] = state.class_of[old]
@@ -247,7 +247,7 @@ class Session:
 
     def _add_class(self) -> str:
         state = self.state
-        added = f"extra{len(state.labels) + len(state.removed)}"
+        added = state.new_name("extra")
         state.labels.append(added)
         self.admin.set_label_config(label_config(state.labels))
         return repr(added)

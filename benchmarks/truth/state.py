@@ -18,8 +18,8 @@ class State:
 
     ``labels`` are the interface's labels now, ``removed`` those taken out of it. ``class_of`` names
     the class (of ``CLASSES``) behind every name it ever had; ``mapping`` are the renames nnloop was
-    told of. ``own`` are annotations the session submitted, ``judged`` others that were judged.
-    ``shown`` are the numbers of the scenes that tasks of an id showed, in order.
+    told of. ``own`` are annotations the session submitted, ``judged`` those of imports that were
+    looked at. ``shown`` are the numbers of the scenes that tasks of an id showed, in order.
     """
 
     seed: int
@@ -27,6 +27,7 @@ class State:
     done: int = 0
     seconds: float = 0.0
     next_scene: int = 0
+    next_name: int = 2
     second_token: str = ""
     version: str = ""
     ports: list[int] = field(default_factory=lambda: [0, 0])
@@ -39,6 +40,7 @@ class State:
     shown: dict[str, list[int]] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
     checks: int = 0
+    checked_at: int = 0
     counts: dict[str, int] = field(default_factory=dict)
 
     def show(self, task_id: int, number: int) -> None:
@@ -46,6 +48,11 @@ class State:
         numbers = self.shown.setdefault(str(task_id), [])
         if not numbers or numbers[-1] != number:
             numbers.append(number)
+
+    def new_name(self, base: str) -> str:
+        """A label that there never was."""
+        self.next_name += 1
+        return f"{base}-v{self.next_name - 1}"
 
     def current(self, name: str) -> str:
         """What one of ``CLASSES`` is called in the interface; where it is gone, another label."""
