@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,8 @@ class Imports:
 
     def _import(self, format_: str, scenes: Sequence[Scene], drawn: dict[str, Drawn]) -> str:
         """Runs the command; its exit status and last words."""
+        # There already when the session was cut off here.
+        shutil.rmtree(self.folder, ignore_errors=True)
         images = write_images(self.folder, scenes)
         source, options = write_source(format_, self.folder, drawn)
         project = str(self.state.project_id)

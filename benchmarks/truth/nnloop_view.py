@@ -32,6 +32,7 @@ REST_S = 40.0
 
 _LOOK_S = 0.2
 _CLI_S = 180.0
+_AGAIN_S = 3.0
 
 SETTINGS: Mapping[str, Any] = {
     "preset": "tiny",
@@ -82,6 +83,14 @@ class NnloopView:
 
     def training_view(self) -> dict[int, Seen]:
         """The cases that a training would get now, by task id: prepared as a run does."""
+        try:
+            return self._prepared()
+        except Exception:  # noqa: BLE001
+            # A run that the session made due may be at the same cases: what fails twice is a fault.
+            time.sleep(_AGAIN_S)
+            return self._prepared()
+
+    def _prepared(self) -> dict[int, Seen]:
         context = self.context
         with context.store.begin() as session:
             project = projects.get(session, self.project_id)
