@@ -88,9 +88,13 @@ def as_polygon(name: str, ring: Ring, rng: np.random.Generator, origin: str = "m
 
 
 def corrected(result: Sequence[Region], rng: np.random.Generator) -> list[Region]:
-    """A prediction after a person's hand: one polygon enlarged by a quarter, the others left."""
+    """A prediction after a person's hand: one polygon enlarged by a quarter, the others left.
+
+    One of the two largest: a small one is hardly ever worth a correction.
+    """
     polygons = [i for i, entry in enumerate(result) if entry["type"] == "polygonlabels"]
-    chosen = int(rng.choice(polygons)) if polygons else -1
+    polygons.sort(key=lambda i: -float(np.prod(np.ptp(result[i]["value"]["points"], axis=0))))
+    chosen = int(rng.choice(polygons[:2])) if polygons else -1
     changed = []
     for i, entry in enumerate(result):
         if i == chosen:
