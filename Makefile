@@ -49,8 +49,14 @@ endif
 demo: setup ## Run the whole loop on generated images (DEMO_ARGS for options).
 	@$(BIN)/nnloop demo $(DEMO_ARGS)
 
-test: setup check ## Run the checks, then every test (PYTEST_ARGS for options).
+# Unit tests share nothing and run side by side; the others share servers and run one by one.
+test: setup check ## Run the checks, then every test (PYTEST_ARGS for some of them, or options).
+ifeq ($(strip $(PYTEST_ARGS)),)
+	@$(BIN)/python -m pytest tests/unit -n auto --maxprocesses 4
+	@$(BIN)/python -m pytest tests/integration tests/e2e
+else
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+endif
 
 check: environment ## Ruff, mypy, import-linter.
 	@$(STEP) 'ruff check' $(BIN)/ruff check .

@@ -11,14 +11,19 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
+from domain.overlap import Overlap
 from domain.prediction import FoldProbabilities
+from training.evaluation import image_dice
 
 
 def pairwise_fold_dice(probabilities: FoldProbabilities) -> float:
-    """Mean Dice between the label maps of every two folds, over foreground classes.
+    """Mean Dice between the label maps of every two folds: one of them in the place of the truth.
 
-    Dice of a class = 2 |A and B| / (|A| + |B|); two folds that both leave a class out agree, which
-    counts as 1. The folds have seen different cases, so where they agree an image is probably
+    Of every two folds it is the image's own figure (``training.evaluation.image_dice``), over the
+    classes that either of them shows: a class that neither does says nothing, one that only one of
+    them does counts as 0. A class that no fold sees thus changes nothing. Two folds that see
+    nothing at all agree, 1: an image with nothing in it, predicted empty, is a good prediction. The
+    folds have seen different cases, so where they agree an image is probably
     predicted well (query by committee: Seung, Opper, Sompolinsky 1992; as a quality estimate of
     segmentations: Roy et al. 2019, arXiv:1811.09800).
 
@@ -33,42 +38,48 @@ def pairwise_fold_dice(probabilities: FoldProbabilities) -> float:
     if n_folds == 1:
         return expected_soft_dice(probabilities)
     label_maps = probabilities.argmax(axis=1)
-    dices = []
+    pairs = list(combinations(range(n_folds), 2))
+    dices: list[list[float | None]] = [[] for _ in pairs]
     for class_index in range(1, n_classes):
         masks = label_maps == class_index
-        areas = np.count_nonzero(masks, axis=(1, 2))
-        for a, b in combinations(range(n_folds), 2):
-            total = int(areas[a]) + int(areas[b])
-            common = np.count_nonzero(masks[a] & masks[b])
-            dices.append(2.0 * common / total if total else 1.0)
-    return float(np.mean(dices))
+        areas = np.count_nonzero(masks, axis=(1, 2)).tolist()
+        for of_pair, (a, b) in zip(dices, pairs, strict=True):
+            shared = int(np.count_nonzero(masks[a] & masks[b])) if areas[a] and areas[b] else 0
+            of_pair.append(Overlap(shared, areas[a], areas[b]).dice)
+    return float(np.mean([image_dice(of_pair) for of_pair in dices]))
 
 
 def expected_soft_dice(probabilities: FoldProbabilities) -> float:
     """Dice the mean map's label map would have if its probabilities were true.
 
     For each foreground class with mask A and mean probability p: 2 sum_A(p) / (|A| + sum(p)). A
-    class that is nowhere the most probable has Dice 1 if it is truly absent and 0 if not; its
-    pixels hang together, so the chance that it is absent is taken as 1 - max(p).
+    class that is nowhere the most probable has Dice 0 if it is there after all, and says nothing if
+    not. Its pixels hang together, so the chance that it is there is taken as max(p), and with that
+    weight its 0 enters the mean over the classes. An image predicted empty is right (1) if nothing
+    is there, by the same reasoning with the chance max(1 - p of background), and wrong (0) if not.
 
     Returns:
-        In [0, 1], the mean over foreground classes.
+        In [0, 1].
     """
     _check(probabilities)
     mean = _mean(probabilities)
     label_map = mean.argmax(axis=0)
-    dices = []
+    if not label_map.any():
+        return min(max(float(mean[0].min()), 0.0), 1.0)
+    dices, weights = [], []
     for class_index in range(1, len(mean)):
         mask = label_map == class_index
         area = np.count_nonzero(mask)
         if area == 0:
-            dices.append(1.0 - float(mean[class_index].max()))
+            dices.append(0.0)
+            weights.append(float(mean[class_index].max()))
         else:
             expected_area = float(mean[class_index].sum())
             expected_common = float(mean[class_index][mask].sum())
             dices.append(2.0 * expected_common / (area + expected_area))
+            weights.append(1.0)
     # float32 softmax can exceed 1 by a hair.
-    return min(float(np.mean(dices)), 1.0)
+    return min(float(np.average(dices, weights=weights)), 1.0)
 
 
 def predictive_entropy(

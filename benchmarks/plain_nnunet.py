@@ -22,7 +22,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from converters.files import read_json, write_json
 from training.cases import read_case_image, read_image
-from training.evaluation import mean_over_cases, named_dice
+from training.evaluation import DicePerCase, mean_over_cases, named_dice
 from training.nnunet.data.plans import CONFIGURATION
 from training.nnunet.environment import nnunet_roots
 from training.workspace import Workspace
@@ -64,7 +64,7 @@ def train(spec: dict[str, Any], ends_at: float) -> dict[str, Any]:
         ends_at: When training stops.
 
     Returns:
-        ``dice_per_case``, ``dice_per_class``, ``steps``.
+        ``dice_per_case``, ``dice_per_class`` (as ``FoldOutcome``'s), ``steps``.
     """
     workspace = Workspace(Path(spec["root"]), spec["project_id"])
     folder = workspace.preprocessed_dataset
@@ -95,7 +95,7 @@ def train(spec: dict[str, Any], ends_at: float) -> dict[str, Any]:
         nnUNetTrainer.__name__,
         trainer.inference_allowed_mirroring_axes,
     )
-    dice = {}
+    dice: DicePerCase = {}
     for case_id in held_out:
         image = read_case_image(workspace, case_id)
         channels = image[None] if image.ndim == 2 else np.moveaxis(image, 2, 0)

@@ -29,7 +29,7 @@ from typing import Any
 from backend.pipeline.budget import share
 from benchmarks.shared_data import Project, one_thread, write_project
 from converters.files import read_json, write_json
-from training.evaluation import mean_over_cases
+from training.evaluation import ClassDice, mean_over_cases, mean_over_classes
 from training.fold_runner import run_fold
 from training.folds import EpochProgress, FoldOutcome, FoldSpec
 from training.presets import FULL, TINY, Preset
@@ -49,23 +49,24 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Dice of one side, means over all held-out cases.
+    """Dice of one side, means over the held-out cases; None for a class that is in none of them.
 
     Attributes:
-        dice: Class -> mean; a class absent from truth and prediction counts 1.
+        dice: Class -> mean over the cases that have it in truth or prediction
+            (``training.evaluation.dice``).
         dice_present: Class -> mean over the cases whose truth has the class.
         dice_folds: Fold -> class -> mean.
         mean: Mean of ``dice`` over the classes.
     """
 
-    dice: Mapping[str, float]
-    dice_present: Mapping[str, float]
-    dice_folds: Mapping[int, Mapping[str, float]]
+    dice: ClassDice
+    dice_present: ClassDice
+    dice_folds: Mapping[int, ClassDice]
     mean: float
 
 
 def summarise(
-    dice_per_case: Mapping[int, Mapping[str, Mapping[str, float]]],
+    dice_per_case: Mapping[int, Mapping[str, Mapping[str, float | None]]],
     present: Mapping[str, frozenset[str]],
 ) -> Summary:
     """Means of what the folds measured.
@@ -86,7 +87,7 @@ def summarise(
         dice_folds={
             fold: _rounded(mean_over_cases(rows)) for fold, rows in sorted(dice_per_case.items())
         },
-        mean=round(sum(dice.values()) / len(dice), 4) if dice else 0.0,
+        mean=round(mean_over_classes(dice) or 0.0, 4),
     )
 
 
@@ -265,8 +266,8 @@ def _report(epoch: EpochProgress) -> None:
         )
 
 
-def _rounded(values: Mapping[str, float]) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in values.items()}
+def _rounded(values: Mapping[str, float | None]) -> ClassDice:
+    return {name: None if value is None else round(value, 4) for name, value in values.items()}
 
 
 def _say_settings(options: argparse.Namespace) -> None:

@@ -25,6 +25,7 @@ from types import MappingProxyType
 from typing import Any
 
 from benchmarks.shared_data import Project, one_thread, write_project
+from training.evaluation import mean_over_classes
 from training.fold_runner import run_fold
 from training.folds import FINAL, FoldOutcome, FoldSpec
 from training.presets import TINY, Preset
@@ -82,7 +83,7 @@ def measure(options: argparse.Namespace, data: Path, scratch: Path) -> dict[str,
                 fold=first.fold,
                 warm_start=None if variant is None else checkpoint,
             )
-            mean = statistics.fmean(outcome.dice_per_class.values())
+            mean = mean_over_classes(outcome.dice_per_class) or 0.0
             dice[name].append(round(mean, 4))
             print(f"{data.name} seed {seed} fold {first.fold} {name}: {mean:.4f}", flush=True)
     return dice

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.geometry import LabelMap
+from domain.overlap import Overlap, overlap
 
 AnnotatorPolicy = Literal["latest", "ground_truth_first", "union", "majority", "staple"]
 """Which annotations of a task count. ``latest``: the newest. ``ground_truth_first``: the newest
@@ -146,7 +147,10 @@ def _box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Two annotators on one class, over one task or the sum of several; areas in pixels."""
+    """Two annotators on one class, over one task or the sum of several; areas in pixels.
+
+    ``n_tasks`` are those in which at least one of the two drew the class: the others say nothing.
+    """
 
     annotator_a: int
     annotator_b: int
@@ -159,8 +163,7 @@ class Agreement:
     @property
     def dice(self) -> float | None:
         """Overlap in [0, 1]; None where neither drew the class."""
-        total = self.area_a_px + self.area_b_px
-        return 2 * self.overlap_px / total if total else None
+        return Overlap(self.overlap_px, self.area_a_px, self.area_b_px).dice
 
 
 def agreement(
@@ -183,11 +186,9 @@ def agreement(
                 f"{label_maps[b].shape} of {b}."
             )
         for index, value in enumerate(class_values, start=1):
-            in_a, in_b = label_maps[a] == index, label_maps[b] == index
-            overlap, area_a, area_b = (
-                int(np.count_nonzero(mask)) for mask in (in_a & in_b, in_a, in_b)
-            )
-            rows.append(Agreement(a, b, value, overlap, area_a, area_b))
+            found = overlap(label_maps[a] == index, label_maps[b] == index)
+            areas = found.shared_px, found.first_px, found.second_px
+            rows.append(Agreement(a, b, value, *areas, n_tasks=int(found.dice is not None)))
     return tuple(rows)
 
 

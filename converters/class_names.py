@@ -1,8 +1,9 @@
-"""Which integer of a label map is which class: classes.json, and nnU-Net's dataset.json."""
+"""Which integer or colour of a mask is which class: classes.json, dataset.json, labelmap.txt."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,50 +15,102 @@ CLASSES = "classes.json"
 DATASET = "dataset.json"
 """nnU-Net's description of a data set; its ``labels`` map class name -> integer."""
 
+LABELMAP = "labelmap.txt"
+"""CVAT's: a line ``name:r,g,b:parts:actions`` per class."""
+
 _IGNORE = "ignore"
 
 
-def names_in_classes_json(folder: Path) -> dict[int, str]:
-    """Integer -> class name of classes.json in a folder or above it; empty without the file.
+@dataclass(frozen=True, slots=True)
+class ClassNames:
+    """What stands beside a folder of masks about their classes; empty where nothing does.
+
+    ``names`` are by integer, ``ignored`` the integers that are neither class nor background,
+    ``colors`` the names by ``#rrggbb`` ("" = background).
+    """
+
+    names: dict[int, str] = field(default_factory=dict)
+    ignored: frozenset[int] = field(default=frozenset())
+    colors: dict[str, str] = field(default_factory=dict)
+
+
+def classes_beside(folder: Path) -> ClassNames:
+    """Reads classes.json, else nnU-Net's dataset.json, and labelmap.txt, in a folder or above it.
 
     Raises:
-        FileFormatError: It does not map names to integers.
+        FileFormatError: One of them can't be read, or is not what it should be.
     """
+    colors: dict[str, str] = {}
+    for file in (folder / LABELMAP, folder.parent / LABELMAP):
+        if file.is_file():
+            colors = _labelmap(file)
+            break
     for file in (folder / CLASSES, folder.parent / CLASSES):
         if file.is_file():
-            value = _load(file)
-            if not isinstance(value, dict) or not all(type(v) is int for v in value.values()):
-                raise FileFormatError(
-                    f"{file} does not map class names to integers.",
-                    remedy='Write it like {"background": 0, "lumen": 1}, or use --classes.',
-                )
-            return {number: str(name) for name, number in value.items() if number != 0}
-    return {}
-
-
-def names_in_dataset_json(folder: Path) -> dict[int, str]:
-    """Integer -> class name of nnU-Net's dataset.json in a folder or above it; empty without.
-
-    The ignore label is no class and left out.
-
-    Raises:
-        FileFormatError: The file can't be read, or its labels are unions of classes.
-    """
+            return ClassNames(_classes(file), colors=colors)
     for file in (folder / DATASET, folder.parent / DATASET):
         if file.is_file():
-            value = _load(file)
-            labels: Any = value.get("labels") if isinstance(value, dict) else None
-            if not isinstance(labels, dict) or not all(type(v) is int for v in labels.values()):
-                raise FileFormatError(
-                    f"The labels in {file} are not one integer per class.",
-                    remedy="Name the integers 1, 2, ... with --classes.",
-                )
-            return {n: str(name) for name, n in labels.items() if n != 0 and name != _IGNORE}
-    return {}
+            names, ignored = _dataset(file)
+            return ClassNames(names, ignored, colors)
+    return ClassNames(colors=colors)
+
+
+def _classes(file: Path) -> dict[int, str]:
+    value = _load(file)
+    if not isinstance(value, dict) or not all(type(v) is int for v in value.values()):
+        raise FileFormatError(
+            f"{file} does not map class names to integers.",
+            remedy='Write it like {"background": 0, "lumen": 1}, or use --classes.',
+        )
+    return {number: str(name) for name, number in value.items() if number != 0}
+
+
+def _dataset(file: Path) -> tuple[dict[int, str], frozenset[int]]:
+    """Names by integer without the background, and nnU-Net's ignore label."""
+    value = _load(file)
+    labels: Any = value.get("labels") if isinstance(value, dict) else None
+    pairs = []
+    for name, number in labels.items() if isinstance(labels, dict) else ():
+        if isinstance(number, str) and name.isdecimal():  # the Decathlon's {"1": "lesion"}
+            name, number = number, int(name)
+        elif isinstance(number, str) and number.isdecimal():
+            number = int(number)
+        pairs.append((name, number))
+    if not pairs or not all(type(number) is int for _, number in pairs):
+        raise FileFormatError(
+            f"The labels in {file} are not one integer per class.",
+            remedy="Name the integers 1, 2, ... with --classes.",
+        )
+    names = {number: str(name) for name, number in pairs if number != 0 and name != _IGNORE}
+    return names, frozenset(number for name, number in pairs if name == _IGNORE)
+
+
+def _labelmap(file: Path) -> dict[str, str]:
+    colors = {}
+    for line in _text(file).splitlines():
+        name, _, rest = line.strip().partition(":")
+        parts = rest.partition(":")[0].split(",")
+        if line.lstrip().startswith("#") or not name:
+            continue
+        if len(parts) != 3 or not all(p.strip().isdecimal() and int(p) < 256 for p in parts):
+            raise FileFormatError(
+                f"{file} has the line {line[:80]!r}.",
+                remedy="Write it as CVAT does: name:255,0,0:parts:actions.",
+            )
+        red, green, blue = map(int, parts)
+        colors[f"#{red:02x}{green:02x}{blue:02x}"] = "" if name == "background" else name
+    return colors
 
 
 def _load(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(_text(file))
+    except ValueError as error:
+        raise FileFormatError(f"{file} can't be read: {error}.") from error
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise FileFormatError(f"{file} can't be read: {error}.") from error

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Protocol
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from PIL import Image, UnidentifiedImageError
 
+from converters.image_address import UPLOAD_PREFIX, is_upload, path_of, storage_path_of
+from converters.image_folder import FolderOfImages, FoundFile
 from converters.images import MAX_PIXELS, Pixels, read_image
+from converters.orientation import turned_size_hw
+from converters.pages import first_page
 from domain.annotation import Task
 from domain.errors import ImageError
 
 MAX_FILE_BYTES = 512 * 1024 * 1024
 """A larger image file is refused unread."""
 
-_UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")
-"""Label Studio puts this before the name of an uploaded file."""
-
-_ORIENTATION = 0x0112
-_TURNED = frozenset({5, 6, 7, 8})
-"""EXIF orientations that swap width and height."""
+_MAX_STEM = 120
+_MAX_STEM_BYTES = 200
+"""Of the 255 that a name may have."""
 
 
 class TaskImages(Protocol):
@@ -32,7 +33,7 @@ class TaskImages(Protocol):
         """A text that changes when one of the images does; "" when the first is not there."""
 
     def size_hw(self, task: Task) -> tuple[int, int] | None:
-        """(height, width) in pixels, EXIF applied; None when that would need the whole image.
+        """(height, width) in pixels as shown; None when that would need the whole image.
 
         Of several channels that of the first.
 
@@ -78,39 +79,42 @@ class FolderImages:
     """
 
     def __init__(self, folder: Path, image_keys: Sequence[str]) -> None:
-        self._folder, self._image_keys = folder, tuple(image_keys)
+        self._files, self._image_keys = FolderOfImages(folder), tuple(image_keys)
 
     def stamp(self, task: Task) -> str:
         """Path, size and time of the files."""
-        paths = [self._find(task, key) for key in self._image_keys]
+        paths = [self._find(task, key).path for key in self._image_keys]
         return " ".join(map(_stamp_of, paths)) if paths[0] is not None else ""
 
     def size_hw(self, task: Task) -> tuple[int, int] | None:
         """From the file's header; None when there is no file."""
-        path = self._find(task, self._image_keys[0])
+        path = self._find(task, self._image_keys[0]).path
         return None if path is None else image_size_hw(path, task.id)
 
     def read(self, task: Task, key: str) -> Pixels:
         """Reads the file."""
-        path = self._find(task, key)
-        if path is None:
+        found = self._find(task, key)
+        if found.path is not None:
+            return read_image_file(found.path, task.id)
+        name, folder = image_name(task, key), self._files.folder
+        if found.rivals:
+            rivals = ", ".join(map(repr, found.rivals))
             raise ImageError(
                 task.id,
-                "image_missing",
-                f"its image {image_name(task, key)!r} is not in {self._folder}.",
-                remedy="Copy it there under that name.",
+                "image_ambiguous",
+                f"its image {name!r} may be any of {rivals} in {folder}.",
+                remedy="Keep one of them there, under the name that the task's data have.",
             )
-        return read_image_file(path, task.id)
+        raise ImageError(
+            task.id,
+            "image_missing",
+            f"its image {name!r} is not in {folder}.",
+            remedy="Copy it there under that name.",
+        )
 
-    def _find(self, task: Task, key: str) -> Path | None:
-        value = task.data.get(key)
-        if not isinstance(value, str):
-            return None
-        for name in _paths_of(value):
-            path = self._folder / name
-            if path.is_file():
-                return path
-        return None
+    def _find(self, task: Task, key: str) -> FoundFile:
+        value = first_page(task.data.get(key))
+        return self._files.find(value) if isinstance(value, str) else FoundFile()
 
 
 def _stamp_of(path: Path | None) -> str:
@@ -143,15 +147,14 @@ def read_image_file(path: Path, task_id: int) -> Pixels:
 
 
 def image_size_hw(path: Path, task_id: int) -> tuple[int, int]:
-    """(height, width) in pixels with EXIF orientation applied, from the file's header alone.
+    """(height, width) in pixels turned as browsers turn it, from the file's header alone.
 
     Raises:
         ImageError: It is no image, or has more than ``MAX_PIXELS``.
     """
     try:
         with Image.open(path) as image:
-            width, height = image.size
-            is_turned = image.getexif().get(_ORIENTATION, 1) in _TURNED
+            height, width = turned_size_hw(image)
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise ImageError(
             task_id,
@@ -161,7 +164,6 @@ def image_size_hw(path: Path, task_id: int) -> tuple[int, int]:
         ) from error
     except Image.DecompressionBombError:
         width = height = MAX_PIXELS
-        is_turned = False
     if width * height > MAX_PIXELS:
         raise ImageError(
             task_id,
@@ -169,7 +171,7 @@ def image_size_hw(path: Path, task_id: int) -> tuple[int, int]:
             f"the file {path.name} has more than {MAX_PIXELS:,} pixels.",
             remedy="Scale it down or cut it into tiles.",
         )
-    return (width, height) if is_turned else (height, width)
+    return height, width
 
 
 def image_name(task: Task, image_key: str) -> str:
@@ -177,13 +179,20 @@ def image_name(task: Task, image_key: str) -> str:
 
     Takes a path, a URL, ``/data/local-files/?d=...`` or a storage address.
     """
-    value = task.data.get(image_key)
-    if not isinstance(value, str) or value.startswith("data:"):
+    value = first_page(task.data.get(image_key))
+    if not isinstance(value, str):
         return ""
-    name = PurePosixPath(_path_of(value)).name
-    if "/data/upload/" in value or value.startswith("upload/"):
-        name = _UPLOAD_PREFIX.sub("", name)
-    return name
+    name = unicodedata.normalize("NFC", PurePosixPath(path_of(value)).name)
+    return UPLOAD_PREFIX.sub("", name) if is_upload(value) else name
+
+
+def longer_names(task: Task, image_key: str) -> tuple[str, ...]:
+    """Names that tell apart images whose ``image_name`` is one: the path, then with its host."""
+    value = first_page(task.data.get(image_key))
+    if not isinstance(value, str):
+        return ()
+    names = (path_of(value).lstrip("/"), storage_path_of(value))
+    return tuple(unicodedata.normalize("NFC", name) for name in names if name)
 
 
 def file_stem(name: str) -> str:
@@ -193,28 +202,6 @@ def file_stem(name: str) -> str:
     'scan_3_left'
     """
     stem = PurePosixPath(name).stem if name else ""
-    return re.sub(r"[^\w.-]+", "_", stem).strip("._")[:120]
-
-
-def _paths_of(value: str) -> Iterator[str]:
-    """Where the image may lie below a folder, likeliest first; never above the folder."""
-    parts = [p for p in PurePosixPath(_path_of(value)).parts if p not in ("/", "..", ".", "")]
-    for start in range(len(parts)):
-        yield "/".join(parts[start:])
-    if parts and _UPLOAD_PREFIX.match(parts[-1]):
-        yield _UPLOAD_PREFIX.sub("", parts[-1])
-
-
-def _path_of(value: str) -> str:
-    """The path in an address, with forward slashes and without a NUL, which no path may hold."""
-    if value.startswith("data:"):
-        return ""
-    try:
-        parts = urlsplit(value)
-        local = parse_qs(parts.query).get("d") if "local-files" in parts.path else None
-        # Of a bare file name, '#' and '?' are part of the name.
-        is_address = bool(parts.netloc) or value.startswith("/data/")
-        path = local[0] if local else unquote(parts.path if is_address else value)
-    except ValueError:  # a malformed host, as in http://[a
-        path = value
-    return path.replace("\\", "/").replace("\0", "")[:1000]
+    plain = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", stem)).strip("._")[:_MAX_STEM]
+    # File systems count bytes, and formats add to the stem.
+    return plain.encode()[:_MAX_STEM_BYTES].decode(errors="ignore")

@@ -1,4 +1,4 @@
-"""Image files <-> arrays, as Label Studio shows them: EXIF orientation applied."""
+"""Image files <-> arrays, as Label Studio shows them: turned as browsers turn them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 
+from converters.orientation import orientation_of, turned
 from domain.errors import ImageError
 
 MAX_PIXELS = 80_000_000
@@ -38,17 +39,14 @@ _UNREADABLE = (
 )
 """What Pillow's decoders raise on foreign bytes; its documentation promises only OSError."""
 
-_ORIENTATION = 0x0112
-"""The EXIF tag."""
-
 _GREY_16 = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
 
 
 def read_image(data: bytes, task_id: int) -> Pixels:
     """Decodes an image file (PNG, JPEG, TIFF, BMP, WebP, GIF, ...; the first frame of several).
 
-    EXIF orientation is applied. Palettes, CMYK and other colour spaces become RGB, transparency
-    is dropped, 1-bit images become 0 and 255.
+    Turned as browsers turn it (``converters.orientation``). Palettes, CMYK and other colour spaces
+    become RGB, transparency is dropped, 1-bit images become 0 and 255.
 
     Args:
         data: the file.
@@ -125,9 +123,10 @@ def _decoded(data: bytes, task_id: int) -> Pixels:
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise _too_large(task_id, f"it has {width} x {height} pixels")
+        orientation = orientation_of(image)
         if _is_rgb_16(image):
-            return _rgb_16(data, image.getexif().get(_ORIENTATION, 1))
-        return _as_array(ImageOps.exif_transpose(image), task_id)
+            return _rgb_16(data, orientation)
+        return _as_array(turned(image, orientation), task_id)
 
 
 def _as_array(image: Image.Image, task_id: int) -> Pixels:

@@ -221,7 +221,7 @@ def _image_key(image: Element) -> str:
     if not key:
         raise LabelConfigError(
             f"The <Image> object {image.get('name', '')!r} has the value "
-            f"{image.get('value', '')!r}, which is not one field of the task.",
+            f"{_value_of(image)!r}, which is not one field of the task.",
             remedy='Use a task field with one image: value="$image".',
         )
     return key
@@ -229,8 +229,17 @@ def _image_key(image: Element) -> str:
 
 def _variable(image: Element) -> str:
     """The task data field of an image; "" where it is not one field."""
-    match = _PLAIN_VARIABLE.fullmatch(image.get("value", "").strip())
+    match = _PLAIN_VARIABLE.fullmatch(_value_of(image).strip())
     return match.group(1) if match else ""
+
+
+def _value_of(image: Element) -> str:
+    """What an image shows; ``valueList`` where it shows the pages of a list."""
+    value = image.get("value", "")
+    if value:
+        return value
+    # Label Studio reads attributes in any case.
+    return next((v for key, v in image.items() if key.lower() == "valuelist"), "")
 
 
 def _channel_keys(images: dict[str, Element], channels: Sequence[str]) -> tuple[str, ...]:

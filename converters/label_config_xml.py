@@ -5,13 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
+from converters.image_address import names_an_image
 from converters.label_config import MAX_CLASSES
-from converters.region_types import LABELS_TYPE, region_type_by_name, region_type_of_value
-from domain.annotation import Task
+from converters.pages import first_page
+from converters.region_types import (
+    LABELS_TYPE,
+    PER_REGION_KEYS,
+    RegionType,
+    region_type_by_name,
+    region_type_of_value,
+)
+from converters.regions.value import shown
+from converters.report import Reasons
+from domain.annotation import LeftOut, Task
 from domain.errors import LabelConfigError
 
 _COLORS = (
@@ -24,7 +33,6 @@ _COLORS = (
     "#00d2be",
     "#ec6ed6",
 )
-_IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif"})
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MAX_CONTROLS = 50
 
@@ -53,31 +61,40 @@ class _Found:
     image_key: str = ""
 
 
-def infer_label_config(tasks: Iterable[Task]) -> str:
+def infer_label_config(tasks: Iterable[Task], reasons: Reasons | None = None) -> str:
     """The labelling interface that the regions of an export were drawn with.
 
     Classes come in order of appearance, also when several controls share them. Reads all tasks and
     keeps none.
 
+    Args:
+        tasks: All of the export.
+        reasons: Why rows were no tasks; may grow while the tasks are read.
+
     Raises:
-        LabelConfigError: No task has a labelled region.
+        LabelConfigError: No task has a labelled region; the message says what was found instead.
     """
     found = _Found()
+    reasons = Reasons() if reasons is None else reasons
     for task in tasks:
         found.image_key = found.image_key or _image_key(task.data)
         for annotation in task.annotations:
             for region in annotation.result:
                 if isinstance(region, dict):
                     _note(region, found)
-    if not found.controls or not found.classes:
+        if not found.classes:
+            reasons.add(_why_none(task))
+    controls = _drawing_controls(found)
+    if not controls or not found.classes:
         raise LabelConfigError(
-            "The export has no labelled region to infer classes from.",
+            "The export has no labelled region to infer classes from"
+            + (f": {reasons}." if str(reasons) else "."),
             remedy="Give the project's labelling configuration with --label-config FILE.xml.",
         )
     classes = list(found.classes)
-    image = next(iter(found.controls))[1]
+    image = controls[0][1]
     tags = []
-    for name, to_name, kind in found.controls:
+    for name, to_name, kind in controls:
         region_type = region_type_by_name(kind)
         if to_name != image or region_type is None:
             continue
@@ -93,6 +110,38 @@ def infer_label_config(tasks: Iterable[Task]) -> str:
     return _view(found.image_key or "image", image, tags)
 
 
+def _drawing_controls(found: _Found) -> list[tuple[str, str, str]]:
+    """(name, image, type of its regions) of each control.
+
+    JSON_MIN has no types: there a shape without a class, which one forgot, looks like one of a
+    control without labels of its own.
+    """
+    labelled = {
+        (name, to_name) for name, to_name, kind in found.controls if kind.endswith(LABELS_TYPE)
+    }
+    return [
+        (name, to_name, kind)
+        for name, to_name, kind in found.controls
+        if kind.endswith(LABELS_TYPE) or (name, to_name) not in labelled
+    ]
+
+
+def _why_none(task: Task) -> LeftOut:
+    """Why a task names no class."""
+    results = [a.result for a in task.annotations if not a.was_cancelled]
+    if not task.annotations:
+        return LeftOut(task.id, "unlabelled", f"Task {task.id} is not labelled yet.")
+    if not results:
+        return LeftOut(task.id, "skipped", f"Task {task.id} was skipped by its annotator.")
+    kinds = {r.get("type") or "unknown" for rs in results for r in rs if isinstance(r, dict)}
+    if not kinds:
+        return LeftOut(task.id, "empty", f"Task {task.id} was submitted without a region.")
+    types = ", ".join(shown(kind) for kind in sorted(map(str, kinds)))
+    return LeftOut(
+        task.id, "no_class", f"Task {task.id} has no region with a class, only entries of {types}."
+    )
+
+
 def _note(region: dict[str, Any], found: _Found) -> None:
     value = region.get("value")
     if not isinstance(value, dict):
@@ -102,19 +151,28 @@ def _note(region: dict[str, Any], found: _Found) -> None:
     region_type = region_type_by_name(kind) if kind else region_type_of_value(value)
     if region_type is None and kind != LABELS_TYPE:
         return
+    if not kind and value.keys() & PER_REGION_KEYS and not _has_labels(value, region_type):
+        return  # a rating, a choice or a text about one region, which repeats where that is
     key = LABELS_TYPE if region_type is None or LABELS_TYPE in value else region_type.labels_key
     name, to_name = _name(region, "from_name", "label"), _name(region, "to_name", "image")
     if len(found.controls) + len(found.labels_names) < _MAX_CONTROLS:
         if key == LABELS_TYPE and (kind == LABELS_TYPE or not kind):
             found.labels_names[name, to_name] = None
         elif region_type is not None:
-            found.controls[name, to_name, str(kind or region_type.labels_key)] = None
+            spelling = (
+                region_type.labels_key if region_type.labels_key in value else region_type.kind
+            )
+            found.controls[name, to_name, str(kind or spelling)] = None
     labels = value.get(key)
     for label in labels if isinstance(labels, list) else ():
         # One more than can be used, so that reading the configuration says there are too many.
         is_usable = isinstance(label, str) and label and not _NOT_XML.search(label)
         if is_usable and len(found.classes) <= MAX_CLASSES:
             found.classes[label] = None
+
+
+def _has_labels(value: dict[str, Any], region_type: RegionType | None) -> bool:
+    return LABELS_TYPE in value or (region_type is not None and region_type.labels_key in value)
 
 
 def _name(region: dict[str, Any], key: str, otherwise: str) -> str:
@@ -125,16 +183,13 @@ def _name(region: dict[str, Any], key: str, otherwise: str) -> str:
 def _image_key(data: dict[str, Any]) -> str:
     """The field that names an image; "" if none looks like one."""
     texts = {
-        key: value for key, value in data.items() if isinstance(value, str) and key.isidentifier()
+        key: value
+        for key, field_value in data.items()
+        if isinstance(value := first_page(field_value), str) and key.isidentifier()
     }
     if "image" in texts:
         return "image"
-    for key, value in texts.items():
-        path = value.partition("?")[0] if "local-files" not in value else value
-        is_image = PurePosixPath(path).suffix.lower() in _IMAGE_ENDINGS
-        if is_image or value.startswith("data:image/"):
-            return key
-    return ""
+    return next((key for key, value in texts.items() if names_an_image(value)), "")
 
 
 def _labels_tag(tag: str, name: str, to_name: str, classes: Sequence[str]) -> str:

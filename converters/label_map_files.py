@@ -1,28 +1,28 @@
-"""Label maps in files: PNG, TIFF and BMP index masks, and NIfTI of one slice."""
+"""Label maps in files: pictures (PNG, TIFF, BMP, GIF), and NIfTI of one slice."""
 
 from __future__ import annotations
 
-import io
 import zlib
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
 
 from converters.image_files import MAX_FILE_BYTES
 from converters.images import MAX_PIXELS
+from converters.mask_pixels import WHITE, MaskPicture, as_label_map, decode_mask
 from domain.errors import FileFormatError
 from domain.geometry import LabelMap
 
-PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
+PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")
+LOSSY_SUFFIXES = (".jpg", ".jpeg", ".webp")
+"""Looked at only in a folder that has no other masks: images lie beside masks in these."""
+
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 SUFFIXES = PICTURE_SUFFIXES + NIFTI_SUFFIXES
-
-WHITE = 255
-"""What a mask of one class often holds instead of 1."""
 
 _MM = {"mm": 1.0, "meter": 1000.0, "micron": 0.001, "unknown": 1.0}
 """Millimetres of a NIfTI length unit. Files without a unit mean millimetres, as every viewer
@@ -61,38 +61,76 @@ def stem_of(path: Path) -> str | None:
 def read_label_map(path: Path) -> StoredLabelMap:
     """Reads an index mask: 0 = background, k = class k.
 
-    Grey and palette pictures are taken as they are (a palette's integer, not its colour), colour
-    pictures whose channels are equal as grey. NIfTI needs one slice of whole numbers.
+    Pictures are read by the rules of ``converters.mask_pixels``. NIfTI needs one slice of whole
+    numbers.
 
     Raises:
-        FileFormatError: It is no such file, too large, or holds values beyond 0..255.
+        FileFormatError: It is no such file, too large, a colour picture, or holds values beyond
+            0..255.
     """
     if path.name.lower().endswith(NIFTI_SUFFIXES):
         return _read_nifti(path)
-    return StoredLabelMap(read_mask(path)[1])
-
-
-def read_mask(path: Path) -> tuple[bytes, LabelMap]:
-    """The bytes of a picture file, and its (height, width) uint8; raises as ``read_label_map``."""
-    try:
-        raw = path.read_bytes() if path.stat().st_size <= MAX_FILE_BYTES else b""
-        with Image.open(io.BytesIO(raw)) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise FileFormatError(f"{path.name} has more than {MAX_PIXELS:,} pixels.")
-            array = np.asarray(image)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        what = "is no image" if isinstance(error, UnidentifiedImageError) else "can't be read"
-        raise FileFormatError(f"{path.name} {what} ({type(error).__name__}).") from error
-    if array.ndim == 3 and array.shape[2] >= 3:
-        first = array[:, :, 0]
-        if all(np.array_equal(first, array[:, :, i]) for i in (1, 2)):
-            array = first
-    if array.ndim != 2 or array.dtype not in (np.uint8, np.bool_, np.uint16, np.int32):
+    picture = read_mask(path)[1]
+    if picture.colors:
         raise FileFormatError(
             f"{path.name} is a colour picture, not an index mask.",
             remedy="Write masks as grey or palette PNG with the class integer in each pixel.",
         )
-    return raw, _as_label_map(path, array)
+    return StoredLabelMap(picture.label_map)
+
+
+def read_mask(path: Path) -> tuple[bytes, MaskPicture]:
+    """The bytes of a picture file, and the mask in it; colours are classes too.
+
+    Raises:
+        FileFormatError: It can't be read, is too large or holds no mask.
+    """
+    try:
+        raw = path.read_bytes() if path.stat().st_size <= MAX_FILE_BYTES else b""
+    except OSError as error:
+        raise FileFormatError(f"{path.name} can't be read ({type(error).__name__}).") from error
+    return raw, decode_mask(raw, path.name)
+
+
+def white_as_class(label_map: LabelMap, known: Iterable[int]) -> LabelMap:
+    """A map of nothing but 0 and 255, where 255 is no class: 255 stands for the first class.
+
+    Args:
+        label_map: (height, width) uint8.
+        known: The integers of the classes; none: 1 is the first.
+    """
+    integers = sorted(known)
+    if WHITE in integers or not is_white(label_map):
+        return label_map
+    first = np.uint8(integers[0] if integers else 1)
+    return np.where(label_map == WHITE, first, np.uint8(0))
+
+
+def is_white(label_map: LabelMap) -> bool:
+    """Whether a map (height, width) holds 255 and nothing else but 0."""
+    inside = label_map[label_map > 0]
+    return bool(inside.size and inside.min() == WHITE)
+
+
+def class_integers(present: Iterable[Collection[int]]) -> set[int]:
+    """The classes of a folder whose files hold these integers; white stands for 1 where it can.
+
+    255 is a class of its own where a file holds it beside others.
+
+    >>> sorted(class_integers([{0, 1}, {0, 255}]))
+    [1]
+    >>> sorted(class_integers([{0, 1, 255}, {0, 255}]))
+    [1, 255]
+    """
+    found: set[int] = set()
+    has_white = False
+    for values in present:
+        inside = set(values) - {0}
+        if inside == {WHITE}:
+            has_white = True
+        else:
+            found |= inside
+    return found | {1} if has_white and WHITE not in found else found
 
 
 def read_slice(path: Path) -> npt.NDArray[Any]:
@@ -106,7 +144,7 @@ def read_slice(path: Path) -> npt.NDArray[Any]:
 
 def _read_nifti(path: Path) -> StoredLabelMap:
     array, spacing_mm, axes = _load_nifti(path)
-    return StoredLabelMap(_as_label_map(path, array), spacing_mm, axes)
+    return StoredLabelMap(as_label_map(array, path.name), spacing_mm, axes)
 
 
 def _load_nifti(
@@ -144,17 +182,3 @@ def _spacing_mm(zooms: list[float], unit: str) -> tuple[float, float] | None:
     if unit not in _MM or (unit == "unknown" and zooms == [1.0, 1.0]):
         return None
     return zooms[0] * _MM[unit], zooms[1] * _MM[unit]
-
-
-def _as_label_map(path: Path, array: npt.NDArray[Any]) -> LabelMap:
-    if array.size and array.dtype.kind not in "bui" and not np.array_equal(array, np.rint(array)):
-        raise FileFormatError(
-            f"{path.name} holds fractions, not classes.",
-            remedy="Write the class integers, not probabilities.",
-        )
-    if array.max(initial=0) > WHITE or array.min(initial=0) < 0:
-        raise FileFormatError(
-            f"{path.name} holds the value {array.max() if array.max() > WHITE else array.min()}; "
-            f"0 to {WHITE} are possible."
-        )
-    return array.astype(np.uint8)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from converters.pages import OTHER_PAGE, other_page
 from converters.rasterize import covers_a_pixel, polygons_to_label_map
 from converters.region_types import (
     LABELS_TYPE,
@@ -18,6 +19,7 @@ from converters.region_types import (
 )
 from converters.regions import READERS, Drawing, RegionError, Where
 from converters.regions.value import is_number, shown
+from converters.shape_labels import id_of, label_names, labels_by_id
 from converters.spans import crossed_spans, spans_to_mask
 from domain.annotation import Annotation, LeftOut
 from domain.errors import AnnotationError, LabelConfigError
@@ -26,6 +28,9 @@ from domain.labels import Control, LabelClass, LabelConfig, LabelGroup
 
 Shapes = tuple[tuple[int, Shape], ...]
 """(class integer, shape in pixels), in painting order."""
+
+READING = 2
+"""Goes up when the same regions give other pixels, so that label maps drawn before are redone."""
 
 _ASPECT_TOLERANCE = math.log(1.02)
 """Sides are rounded to whole pixels when an image is scaled, so ratios agree only nearly."""
@@ -60,7 +65,7 @@ def annotation_to_label_map(
     Args:
         annotation: as Label Studio holds it; an empty result is a map of background.
         config: the project's labelling configuration.
-        size_hw: (height, width) in pixels of the real image, EXIF orientation applied.
+        size_hw: (height, width) in pixels of the real image as browsers show it.
         settings: how regions are read.
 
     Returns:
@@ -84,25 +89,31 @@ def annotation_to_shapes(
     """Reads the regions of an annotation: every type, in both spellings.
 
     Percentages are taken of ``size_hw``, whatever size the region names: they scale with the image.
-    Polygon points are clipped to the image, other shapes cut off at its border. ``image_rotation``
-    is a view setting and moves nothing. A keyhole ring stays one ring; the even-odd rule leaves its
-    hole open. A shape too thin to cover a pixel centre marks the pixels that its outline crosses.
+    A shape is cut off at the image's border when it is painted; its corners stay where they are,
+    also beyond it. ``image_rotation`` is a view setting and moves nothing. A keyhole ring stays one
+    ring; the even-odd rule leaves its hole open. A shape too thin to cover a pixel centre marks the
+    pixels that its outline crosses. Of a task with several pages only the first is read.
+
+    A shape beside ``<Labels>`` has the class that the first of these controls gives it, in the
+    order of the configuration, wherever the label stands in the result.
 
     Args:
         annotation: as Label Studio holds it.
         config: the project's labelling configuration.
-        size_hw: (height, width) in pixels of the real image, EXIF orientation applied.
+        size_hw: (height, width) in pixels of the real image as browsers show it.
         settings: how regions are read.
 
     Returns:
         The shapes in painting order, and a note on every entry of the result that did not become
-        one: reasons ``other_control``, ``other_image``, ``degenerate_polygon``, ``empty_region``,
-        ``outside_image``, ``keypoint``, ``negative_prompt``, ``no_shape``, ``duplicate_region``.
+        one: reasons ``other_control``, ``other_image``, ``other_page``, ``degenerate_polygon``,
+        ``empty_region``, ``outside_image``, ``keypoint``, ``negative_prompt``, ``no_shape``,
+        ``duplicate_region``.
         Two reasons are remarks on a region that was used: ``thin_marked`` (it covers no pixel
         centre and marks the pixels it crosses) and ``extra_label`` (only its first label counts).
 
     Raises:
-        AnnotationError: reason ``skipped`` (the annotator declined), ``unknown_label`` (the
+        AnnotationError: reason ``skipped`` (the annotator declined), ``other_page`` (all that was
+            drawn lies on other pages, so nothing is known of the first), ``unknown_label`` (the
             configuration lacks it, or the region has none), ``size_mismatch`` (the region was drawn
             on the image turned by 90 degrees), ``malformed_region``, ``too_large``.
         LabelConfigError: the priority names a class the configuration lacks.
@@ -118,6 +129,13 @@ def annotation_to_shapes(
     reader = _Reader(annotation, config, size_hw, settings)
     for position, entry in enumerate(annotation.result):
         reader.read(position, entry)
+    if not reader.shapes and any(note.reason == OTHER_PAGE for note in reader.notes):
+        raise AnnotationError(
+            annotation.task_id,
+            OTHER_PAGE,
+            f"all regions of annotation {annotation.id} lie on other pages than the first.",
+            remedy="Make a task of each page; nnloop reads the first page of a task.",
+        )
     shapes = sorted(reader.shapes, key=lambda shape: rank.get(shape[0], 0))
     return tuple(shapes), tuple(reader.notes)
 
@@ -154,9 +172,14 @@ class _Reader:
         self._group = config.group
         self._size_hw = size_hw
         self._settings = settings
-        self._labels = _labels_by_id(annotation.result, self._group)
+        self._labels = labels_by_id(annotation.result, self._is_label)
         self._drawn_ids = {
-            _id_of(e) for e in annotation.result if isinstance(e, dict) and self._control_of(e)
+            id_of(e) for e in annotation.result if isinstance(e, dict) and self._control_of(e)
+        }
+        self._bare_ids = {
+            id_of(e)
+            for e in annotation.result
+            if isinstance(e, dict) and (control := self._control_of(e)) and control.labels_name
         }
         self._seen: dict[str, list[tuple[int, dict[str, Any]]]] = {}
         self._entry: dict[str, Any] = {}
@@ -169,7 +192,7 @@ class _Reader:
         if not isinstance(entry, dict):
             raise self._malformed(f"is no object but {type(entry).__name__}")
         self._entry = entry
-        self._id = _id_of(entry)
+        self._id = id_of(entry)
         if self._id:
             self._name = repr(self._id[:60])
         to_name = entry.get("to_name")
@@ -179,7 +202,7 @@ class _Reader:
         control = self._control_of(entry)
         if control is not None:
             self._read_shape(self._kind_of(control), self._names(control))
-        elif _is_label(entry, self._group):
+        elif self._is_label(entry):
             self._read_label()
         else:
             kind = entry.get("from_name") or entry.get("type")
@@ -189,6 +212,18 @@ class _Reader:
     def _control_of(self, entry: Mapping[str, Any]) -> Control | None:
         name = entry.get("from_name")
         return self._group.control_by_name(name) if isinstance(name, str) else None
+
+    def _is_label(self, entry: Mapping[str, Any]) -> bool:
+        """Whether the entry gives a label to a shape in the spelling with ``<Labels>``."""
+        group = self._group
+        if entry.get("to_name", group.to_name) not in group.to_names or not any(
+            control.labels_name for control in group.controls
+        ):
+            return False
+        if "type" in entry:
+            return bool(entry["type"] == LABELS_TYPE)
+        value = entry.get("value")  # JSON_MIN drops the type
+        return isinstance(value, dict) and LABELS_TYPE in value and self._control_of(entry) is None
 
     def _kind_of(self, control: Control) -> RegionType:
         expected = region_type_by_name(control.region_type)
@@ -207,22 +242,37 @@ class _Reader:
         value = self._value()
         if not control.labels_name:
             return value.get(control.region_type, [])
-        names: object = value.get(LABELS_TYPE) or self._labels.get(self._id, [])
-        return names
+        own = value.get(LABELS_TYPE) or []
+        if not isinstance(own, list):
+            return own
+        given = label_names(self._labels.get(self._id, []), control, self._group)
+        return [*own, *(name for name in given if name not in own)]
 
     def _read_label(self) -> None:
         """An entry that only gives a label: the shape with its id has read it already."""
         if self._id and self._id in self._drawn_ids:
+            if self._id not in self._bare_ids:  # a shape whose control has labels of its own
+                ignored = shown(self._value().get(LABELS_TYPE, []))
+                self._note(
+                    "extra_label", f"has its class from its own control; ignored were {ignored}"
+                )
             return
         value = self._value()
         kind = region_type_of_value(value)
         if kind is None:
             self._note("no_shape", "has a label but no shape")
             return
-        self._read_shape(kind, value.get(LABELS_TYPE, []))
+        if any(drawn == kind.place(value) for _, drawn in self._seen.get(self._id, ())):
+            return  # all labels of a shape were read with the first entry that gives one
+        bare = next(control for control in self._group.controls if control.labels_name)
+        given = self._labels.get(self._id) or [("", value.get(LABELS_TYPE, []))]
+        self._read_shape(kind, label_names(given, bare, self._group))
 
     def _read_shape(self, kind: RegionType, names: object) -> None:
         value = self._value()
+        if page := other_page(self._entry):
+            self._note(OTHER_PAGE, f"lies on {page} of the task; nnloop reads the first page")
+            return
         if self._entry.get("is_positive") is False:
             self._note("negative_prompt", "is a negative prompt of a smart tool")
             return
@@ -237,7 +287,7 @@ class _Reader:
             raise self._error(
                 error.reason, str(error), "Correct or delete it in Label Studio."
             ) from error
-        if self._is_repeated(label_class, {k: value.get(k) for k in (*kind.geometry, "rotation")}):
+        if self._is_repeated(label_class, kind.place(value)):
             return
         if extra:
             self._note("extra_label", f"counts as {label_class.value!r}; ignored were {extra}")
@@ -345,32 +395,3 @@ class _Reader:
             f"region {self._name} of annotation {self._annotation.id} {what}.",
             remedy=remedy,
         )
-
-
-def _id_of(entry: Mapping[str, Any]) -> str:
-    """The region's id; "" for none, and for what can't be one."""
-    found = entry.get("id")
-    if isinstance(found, int) and abs(found) < 10**30:
-        return str(found)
-    return found if isinstance(found, str) else ""
-
-
-def _is_label(entry: Mapping[str, Any], group: LabelGroup) -> bool:
-    """Whether the entry gives a label to a shape in the spelling with ``<Labels>``."""
-    has_labels_tag = any(control.labels_name for control in group.controls)
-    if entry.get("to_name", group.to_name) not in group.to_names or not has_labels_tag:
-        return False
-    if "type" in entry:
-        return bool(entry["type"] == LABELS_TYPE)
-    return any(entry.get("from_name") == control.labels_name for control in group.controls)
-
-
-def _labels_by_id(result: list[dict[str, Any]], group: LabelGroup) -> dict[str, object]:
-    """Region id -> label names, from the entries that only give labels; the first counts."""
-    labels: dict[str, object] = {}
-    for entry in result:
-        if isinstance(entry, dict) and _is_label(entry, group):
-            value = entry.get("value")
-            if _id_of(entry) and isinstance(value, dict):
-                labels.setdefault(_id_of(entry), value.get(LABELS_TYPE, []))
-    return labels

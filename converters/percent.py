@@ -19,10 +19,14 @@ PERCENT_DECIMALS = 9
 
 
 def percent_to_pixels(points: Ring, size_hw: tuple[int, int]) -> Ring:
-    """(n, 2) percent (x, y) -> (n, 2) float64 pixels, clipped to the image."""
+    """(n, 2) percent (x, y) -> (n, 2) float64 pixels; not clipped.
+
+    A corner that is moved to the border turns the sides that meet in it.
+    """
     height, width = size_hw
-    scaled = np.round(points / 100.0 * np.array([width, height], dtype=np.float64), PIXEL_DECIMALS)
-    return np.clip(scaled, 0.0, [width, height])
+    sides = np.array([width, height], dtype=np.float64)
+    pixels: Ring = np.round(points / 100.0 * sides, PIXEL_DECIMALS)
+    return pixels
 
 
 def pixels_to_percent(points: Ring, size_hw: tuple[int, int]) -> Ring:

@@ -34,6 +34,10 @@ class RegionType:
         """``polygonlabels``."""
         return f"{self.kind}labels"
 
+    def place(self, value: dict[str, Any]) -> dict[str, Any]:
+        """What of a ``value`` says where the region is: equal for regions in the same place."""
+        return {key: value.get(key) for key in (*self.geometry, "rotation")}
+
 
 REGION_TYPES = (
     RegionType("Polygon", ("points",)),
@@ -49,6 +53,11 @@ REGION_TYPES = (
 LABELS_TAG = "Labels"
 LABELS_TYPE = "labels"
 """``type`` of the entry that gives a region its label in the spelling with ``<Labels>``."""
+
+PER_REGION_KEYS = frozenset(
+    {"choices", "taxonomy", "rating", "number", "text", "textarea", "datetime", "ranker"}
+)
+"""Keys in the ``value`` of an entry that says something about a region and repeats where it is."""
 
 _BY_NAME = {name: t for t in REGION_TYPES for name in (t.kind, t.labels_key)}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -10,6 +11,36 @@ from converters.work_index import WorkIndex, write_report
 from domain.annotation import LeftOut
 
 MAX_EXAMPLES = 20
+
+
+_MAX_REASONS = 3
+_MAX_WORDS = 300
+
+
+class Reasons:
+    """Counts why things were left out, and keeps an example of each.
+
+    >>> reasons = Reasons()
+    >>> reasons.add(LeftOut(7, "skipped", "Task 7 was skipped by its annotator."))
+    >>> str(reasons)
+    '1 skipped (Task 7 was skipped by its annotator.)'
+    """
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._examples: dict[str, str] = {}
+
+    def add(self, note: LeftOut) -> None:
+        """Counts one."""
+        self._counts[note.reason] += 1
+        self._examples.setdefault(note.reason, note.message[:_MAX_WORDS])
+
+    def __str__(self) -> str:
+        """The most frequent ones; "" when there was none."""
+        most = self._counts.most_common(_MAX_REASONS)
+        words = [f"{n} {reason} ({self._examples[reason]})" for reason, n in most]
+        rest = self._counts.total() - sum(n for _, n in most)
+        return ", ".join([*words, f"{rest} more"] if rest else words)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from converters.image_address import names_an_image
+from converters.region_types import PER_REGION_KEYS
 from converters.regions.value import shown
 from domain.annotation import Annotation, Task
 from domain.case import content_hash
@@ -12,8 +14,6 @@ from domain.errors import AnnotationError, TaskError
 
 _MIN_KEYS = frozenset({"annotator", "annotation_id", "created_at", "updated_at", "lead_time"})
 """What a JSON_MIN row has beside the task's data and one list of regions per control."""
-
-_LABEL_KEYS = ("labels", "choices", "textarea", "rating", "number")
 
 OnError = Callable[[TaskError], None]
 
@@ -127,16 +127,32 @@ def _of_min_row(row: dict[str, Any], position: int) -> Task:
         and all(isinstance(entry, dict) and "original_width" in entry for entry in value)
     }
     data = {k: v for k, v in row.items() if k not in _MIN_KEYS | regions.keys() | {"id"}}
+    # JSON_MIN drops which page a region lies on.
+    page = {"item_index": "that JSON_MIN lost"} if _has_pages(data) else {}
     annotation = {
         "id": row.get("annotation_id"),
         "completed_by": row.get("annotator"),
         "created_at": row.get("created_at"),
         "updated_at": row.get("updated_at"),
         "result": [
-            entry for name, values in regions.items() for entry in _min_entries(name, values)
+            {**entry, **page}
+            for name, values in regions.items()
+            for entry in _min_entries(name, values)
         ],
     }
     return Task(task_id, 0, data, (_annotation(annotation, task_id, position),))
+
+
+def _has_pages(data: dict[str, Any]) -> bool:
+    """Whether the task shows a list of images, and no single one."""
+    if any(isinstance(value, str) and names_an_image(value) for value in data.values()):
+        return False
+    return any(
+        isinstance(value, list)
+        and len(value) > 1
+        and all(isinstance(page, str) and names_an_image(page) for page in value)
+        for value in data.values()
+    )
 
 
 def _min_entries(from_name: str, values: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -148,11 +164,15 @@ def _min_entries(from_name: str, values: list[dict[str, Any]]) -> Iterator[dict[
     times: dict[str, int] = {}
     for value in values:
         frame: dict[str, Any] = {
-            k: value[k] for k in ("original_width", "original_height") if k in value
+            k: value[k] for k in ("original_width", "original_height", "item_index") if k in value
         }
         inner = {k: v for k, v in value.items() if k not in frame and k not in ("type", "id")}
         place = content_hash(
-            {k: v for k, v in inner.items() if not k.endswith("labels") and k not in _LABEL_KEYS}
+            {
+                k: v
+                for k, v in inner.items()
+                if not k.endswith("labels") and k not in PER_REGION_KEYS
+            }
         )[:10]
         nth = times[place] = times.get(place, 0) + 1
         entry: dict[str, Any] = {

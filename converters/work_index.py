@@ -171,6 +171,12 @@ class WorkIndex:
             self.forget(key)
         return gone
 
+    def forget_unseen_left_out(self) -> None:
+        """Forgets what an earlier run left out and this run has not met."""
+        query = "SELECT key FROM items WHERE run != ? AND record IS NULL"
+        for (key,) in self._db.execute(query, (self._run,)).fetchall():
+            self.forget(key)
+
     def records(self) -> Iterator[dict[str, Any]]:
         """The records of all items that are done, in the order of this run."""
         query = "SELECT record FROM items WHERE record IS NOT NULL ORDER BY position"

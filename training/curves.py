@@ -127,7 +127,7 @@ def _draw_loss(axis: Axes, rows: Sequence[EpochProgress]) -> None:
 
 def _draw_dice(axis: Axes, rows: Sequence[EpochProgress], classes: Sequence[str]) -> None:
     epochs = [row.epoch for row in rows]
-    pseudo = [float("nan") if row.dice is None else row.dice for row in rows]
+    pseudo = [_or_nan(row.dice) for row in rows]
     axis.plot(
         epochs, pseudo, color=_PSEUDO, linewidth=1.0, marker=_marker(rows), label=_PSEUDO_LABEL
     )
@@ -135,7 +135,7 @@ def _draw_dice(axis: Axes, rows: Sequence[EpochProgress], classes: Sequence[str]
     for k, name in enumerate(classes):
         axis.plot(
             [row.epoch for row in measured],
-            [(row.case_dice or {}).get(name, float("nan")) for row in measured],
+            [_or_nan((row.case_dice or {}).get(name)) for row in measured],
             color=_CLASSES[k % len(_CLASSES)],
             linestyle=_STYLES[k // len(_CLASSES) % len(_STYLES)],
             linewidth=1.5,
@@ -143,6 +143,11 @@ def _draw_dice(axis: Axes, rows: Sequence[EpochProgress], classes: Sequence[str]
             markersize=3,
             label=name,
         )
+
+
+def _or_nan(value: float | None) -> float:
+    # matplotlib leaves a gap there.
+    return float("nan") if value is None else value
 
 
 def _marker(rows: Sequence[EpochProgress]) -> str:

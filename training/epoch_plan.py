@@ -107,7 +107,7 @@ class EpochPlan:
             trained_s: Seconds of training and validation.
             measured_s: Seconds of measuring ``dice``.
             val_loss: For ``Plateau``.
-            dice: For ``Plateau``.
+            dice: For ``Plateau``, or None: not measured, or nothing to measure it on.
 
         Returns:
             Epochs to train in all.

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from training.evaluation import mean_over_classes
 from training.presets import Preset
 from training.workspace import Workspace
 
@@ -100,7 +101,8 @@ class EpochProgress:
         seconds: Wall-clock time of the epoch.
         time: When it ended, Unix seconds.
         case_dice: Class -> full-image Dice in [0, 1], mean over a fixed sample of held-out cases,
-            predicted without mirroring; None on epochs where it was not measured.
+            predicted without mirroring; None for a class that is absent from all of them. None
+            on epochs where it was not measured.
         eta_s: Seconds until the fold has its result, prediction of the held-out cases included.
     """
 
@@ -112,13 +114,13 @@ class EpochProgress:
     dice: float | None
     seconds: float
     time: float
-    case_dice: Mapping[str, float] | None = None
+    case_dice: Mapping[str, float | None] | None = None
     eta_s: float | None = None
 
     @property
     def mean_case_dice(self) -> float | None:
-        """Mean of ``case_dice`` over the classes."""
-        return sum(self.case_dice.values()) / len(self.case_dice) if self.case_dice else None
+        """Mean of ``case_dice`` over the classes that have one."""
+        return mean_over_classes(self.case_dice or {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +130,9 @@ class FoldOutcome:
     Attributes:
         finished: False when it was stopped on request; the other values are then empty.
         epochs: Epochs trained.
-        dice_per_case: Held-out case id -> class -> Dice of the full-size image; empty when nothing
-            was held out.
-        dice_per_class: Mean over the held-out cases.
+        dice_per_case: Held-out case id -> class -> Dice of the full-size image, None where the
+            class is absent (``training.evaluation.dice``); empty when nothing was held out.
+        dice_per_class: Mean over the held-out cases that say something about the class, or None.
         seconds: Wall-clock time over all attempts, prediction of the held-out cases included.
         warm_started: Whether training started from ``FoldSpec.warm_start``.
         epochs_planned: Epochs planned at its start: the trainer's, or what fitted the budget.
@@ -141,8 +143,8 @@ class FoldOutcome:
     fold: int
     finished: bool
     epochs: int = 0
-    dice_per_case: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    dice_per_class: Mapping[str, float] = field(default_factory=dict)
+    dice_per_case: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    dice_per_class: Mapping[str, float | None] = field(default_factory=dict)
     seconds: float = 0.0
     device: str = ""
     warm_started: bool = False

@@ -50,7 +50,7 @@ class _Smoothed:
 class Plateau:
     """Watches one fold, epoch by epoch.
 
-    It looks at the running mean of the full-image Dice of held-out cases (mean over classes) and,
+    It looks at the running mean of the full-image Dice of held-out cases (mean over images) and,
     until that was measured three times, at the running mean of the validation loss. No better for
     ``patience`` epochs is a plateau. It is final.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from converters.files import read_json
 from domain.errors import PredictionError
+from training.evaluation import DicePerCase
 from training.networks_child import run_child
 from training.versions import POSTPROCESSING
 from training.workspace import Workspace
@@ -51,11 +52,11 @@ class FoundSteps:
 
     Attributes:
         steps: In the order they are applied; none when nothing helped.
-        dice_per_case: Held-out case id -> class -> Dice in [0, 1] after the steps.
+        dice_per_case: Held-out case id -> class -> Dice in [0, 1] after the steps, or None.
     """
 
     steps: tuple[KeepLargest, ...]
-    dice_per_case: dict[str, dict[str, float]]
+    dice_per_case: DicePerCase
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from rich.progress import track
 from rich.table import Table
 
 from backend.cli.projects import Project
-from backend.cli.shared import AsJson, DataDir, console, context, error_console
+from backend.cli.shared import AsJson, DataDir, console, context, error_console, figure
 from backend.pipeline.agreement import AgreementReport, agreement_report
 from backend.pipeline.status import find_connected
 
@@ -22,7 +22,8 @@ def register(app: typer.Typer) -> None:
 def agreement(project: Project, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Compare the annotators of a project: Dice per class and pair, fresh from Label Studio.
 
-    Areas of all tasks that both annotated are added up; a dash says that neither drew the class.
+    Areas of all tasks that both annotated are added up. Tasks counts those in which one of the two
+    drew the class; a dash says that neither ever did.
 
     Example: nnloop agreement "Carotid" --json
     """
@@ -70,8 +71,6 @@ def as_value(report: AgreementReport) -> dict[str, object]:
 def _table(report: AgreementReport) -> Table:
     table = Table("Annotators", "Class", "Dice", "Tasks")
     for row in report.rows:
-        dice = "-" if row.dice is None else f"{row.dice:.3f}"
-        table.add_row(
-            f"{row.annotator_a} and {row.annotator_b}", row.class_value, dice, str(row.n_tasks)
-        )
+        pair = f"{row.annotator_a} and {row.annotator_b}"
+        table.add_row(pair, row.class_value, figure(row.dice), str(row.n_tasks))
     return table

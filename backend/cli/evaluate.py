@@ -10,13 +10,14 @@ import typer
 from rich.table import Table
 
 from backend.cli.progress import progress
-from backend.cli.shared import AsJson, DataDir, console, context
+from backend.cli.shared import AsJson, DataDir, console, context, figure
 from backend.pipeline.evaluate.cases import Split
 from backend.pipeline.evaluate.folders import evaluate_folders
 from backend.pipeline.evaluate.options import N_WORST, EvaluationOptions
 from backend.pipeline.evaluate.version import default_out, evaluate_version
 from backend.pipeline.status import find_connected
 from converters.exports.options import parse_spacing
+from converters.mask_folder import MaskName
 from domain.errors import SettingsError
 from training.evaluation.case import CaseMeasures, ClassMeasures, Presence
 from training.evaluation.files import default_workers
@@ -56,6 +57,9 @@ def evaluate(
     classes: Annotated[
         str | None, typer.Option(help="Names of the integers 1, 2, ... in folders: lumen,wall.")
     ] = None,
+    mask_name: Annotated[
+        str, typer.Option(help="How the reference masks are called: '{name}_1stHO'.")
+    ] = "",
     spacing: Annotated[
         str | None,
         typer.Option(help="Size of a pixel in mm: one number, or vertical,horizontal."),
@@ -99,13 +103,18 @@ def evaluate(
             )
         options = EvaluationOptions(out, spacing_mm, worst, n_workers, progress)
         evaluation = evaluate_folders(
-            predictions, reference, options, images=images, class_values=_names(classes)
+            predictions,
+            reference,
+            options,
+            images=images,
+            class_values=_names(classes),
+            mask_name=MaskName(mask_name),
         )
     else:
-        if predictions or reference or images or classes:
+        if predictions or reference or images or classes or mask_name:
             raise SettingsError(
-                "--predictions, --reference, --images and --classes are for folders, and a project "
-                "was named too.",
+                "--predictions, --reference, --images, --classes and --mask-name are for folders, "
+                "and a project was named too.",
                 remedy="Leave out one of the two.",
             )
         opened = context(data_dir)
@@ -143,6 +152,7 @@ def _print(evaluation: Evaluation, n_worst: int, out: Path) -> None:
         console.print(remark, highlight=False, markup=False)
     if evaluation.cases:
         console.print(_summary(evaluation))
+        console.print(_means(evaluation), highlight=False)
         if n_worst:
             console.print(_worst(evaluation, n_worst))
     for problem in evaluation.problems[:_MAX_PROBLEMS]:
@@ -157,6 +167,7 @@ def _summary(evaluation: Evaluation) -> Table:
     unit = evaluation.unit
     table = Table(title=f"{len(evaluation.cases)} cases", title_justify="left")
     table.add_column("Class")
+    table.add_column("n", justify="right", no_wrap=True)
     table.add_column("Dice", justify="right", no_wrap=True)
     for column in ("median", "IoU", f"HD95 {unit}", f"MSD {unit}"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -169,14 +180,24 @@ def _summary(evaluation: Evaluation) -> Table:
         }
         table.add_row(
             one.class_value,
-            _value(one.dice.mean) + ("" if one.dice.sd is None else f" ± {one.dice.sd:.3f}"),
-            _value(one.dice.median),
-            _value(one.iou.mean),
-            _value(one.hausdorff95.mean, 2),
-            _value(one.mean_surface_distance.mean, 2),
+            str(one.dice.n),
+            figure(one.dice.mean) + ("" if one.dice.sd is None else f" ± {one.dice.sd:.3f}"),
+            figure(one.dice.median),
+            figure(one.iou.mean),
+            _distance_text(one.hausdorff95.mean),
+            _distance_text(one.mean_surface_distance.mean),
             ", ".join(f"{n} {presence}" for presence, n in counts.items() if n) or "-",
         )
     return table
+
+
+def _means(evaluation: Evaluation) -> str:
+    said = f"Mean Dice of the classes {figure(evaluation.mean_dice)}, of the images "
+    said += f"{figure(evaluation.images.mean)}."
+    if evaluation.n_empty:
+        said += f"\nImages with nothing in them: {evaluation.n_empty}, "
+        said += f"of which left empty: {evaluation.n_left_empty}."
+    return said
 
 
 def _worst(evaluation: Evaluation, n_worst: int) -> Table:
@@ -194,15 +215,15 @@ def _worst(evaluation: Evaluation, n_worst: int) -> Table:
 def _cells(case: CaseMeasures) -> list[str]:
     cells = []
     for one in case.classes:
-        cells += [f"{one.dice:.3f}", _distance(one)]
+        cells += [figure(one.dice), _distance(one)]
     return cells
 
 
 def _distance(one: ClassMeasures) -> str:
-    if one.hausdorff95 is not None:
-        return f"{one.hausdorff95:.2f}"
-    return "-" if one.presence is Presence.NEITHER else str(one.presence)
+    if one.hausdorff95 is None and one.presence is not Presence.NEITHER:
+        return str(one.presence)
+    return _distance_text(one.hausdorff95)
 
 
-def _value(value: float | None, digits: int = 3) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+def _distance_text(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

@@ -8,6 +8,7 @@ from typing import Annotated, get_args
 
 import typer
 
+from backend.cli.export_source import export_file_of, folder_error, is_folder
 from backend.cli.files import print_report
 from backend.cli.progress import progress
 from backend.cli.shared import DataDir, console, context
@@ -20,7 +21,7 @@ from converters.agreement import POLICIES, AnnotatorPolicy
 from converters.exports.formats import FORMATS, format_by_name
 from converters.exports.options import ExportOptions, PolygonStyle, parse_spacing
 from converters.label_studio import ReadSettings
-from domain.errors import FileFormatError, SettingsError
+from domain.errors import SettingsError
 
 _FORMATS = "\n\n".join(f"{f.name}: {f.summary}." for f in FORMATS.values())
 
@@ -79,11 +80,8 @@ def export(
     format_row = format_by_name(format_)
     if images is not None and not images.is_dir():
         raise SettingsError(f"There is no folder {images}.", remedy="Correct --images.")
-    path = Path(source)
-    is_file = path.suffix.lower() == ".json"
-    if is_file and not path.is_file():
-        raise FileFormatError(f"There is no file {path}.", remedy="Correct the path.")
-    opened = None if is_file else context(data_dir)
+    path = export_file_of(source)
+    opened = None if path is not None else context(data_dir)
     project_id, total = (0, None) if opened is None else _find(opened, source)
     settings = ProjectSettings() if opened is None else _settings_of(opened, project_id)
     options = ExportOptions(
@@ -103,15 +101,21 @@ def export(
             channels=tuple(channel) if channel else settings.channels,
             on_task=on_task,
         )
-        if opened is None:
+        if path is not None:
             report = export_file(path, request)
         else:
+            assert opened is not None  # noqa: S101 - one of the two is given
             report = export_project(opened, project_id, request)
     print_report(report, "tasks", out)
 
 
 def _find(opened: AppContext, project: str) -> tuple[int, int]:
-    info = opened.label_studio.find_project(project)
+    try:
+        info = opened.label_studio.find_project(project)
+    except SettingsError:  # Label Studio is not set up: the folder is all that is there
+        if is_folder(project):
+            raise folder_error(project) from None
+        raise
     return info.id, info.task_number
 
 

@@ -24,8 +24,8 @@ from backend.pipeline.models import archive, retention, serving
 from backend.pipeline.models.compare import compare_versions
 from backend.pipeline.models.details import version_details
 from backend.pipeline.models.find import find_project, find_version
-from backend.pipeline.models.label_names import parse_map
 from backend.pipeline.models.report import version_reports
+from converters.label_names import parse_map
 
 ProjectOption = Annotated[
     str | None,

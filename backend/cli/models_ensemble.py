@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from backend.cli.progress import progress
-from backend.cli.shared import AsJson, DataDir, console, context
+from backend.cli.shared import AsJson, DataDir, console, context, figure
 from backend.pipeline.models.ensemble import EnsembleReport, make_ensemble
 from backend.pipeline.models.find import find_project
 
@@ -57,7 +57,7 @@ def print_ensemble(report: EnsembleReport) -> None:
         table.add_column("Versions")
         table.add_column("Dice", justify="right")
         for row in report.considered:
-            table.add_row(" + ".join(row.versions), "-" if row.dice is None else f"{row.dice:.3f}")
+            table.add_row(" + ".join(row.versions), figure(row.dice))
         console.print(table)
     if not report.version:
         console.print(f"{report.reason}: no ensemble was made.", highlight=False, soft_wrap=True)

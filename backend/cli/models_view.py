@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from backend.cli.shared import ago, console
+from backend.cli.shared import ago, console, figure
 from backend.pipeline.models.compare import VersionComparison
 from backend.pipeline.models.comparison import in_brackets
 from backend.pipeline.models.details import VersionDetails
@@ -76,13 +76,13 @@ def print_comparison(found: VersionComparison) -> None:
     for column in ("Class", found.first, found.second, "Difference [95 % bounds]", "Cases"):
         table.add_column(column)
     for row in comparison.classes:
-        alike = f" (+{row.n_alike} alike)" if row.n_alike else ""
+        absent = f" (+{row.n_alike} without it)" if row.n_alike else ""
         table.add_row(
             row.name,
-            f"{row.champion:.3f}",
-            f"{row.challenger:.3f}",
+            figure(row.champion),
+            figure(row.challenger),
             in_brackets(row.difference, row.low, row.high),
-            f"{row.n_cases}{alike}",
+            f"{row.n_cases}{absent}",
         )
     table.add_row(
         "mean",
@@ -92,6 +92,16 @@ def print_comparison(found: VersionComparison) -> None:
         f"{comparison.n_cases} of {comparison.n_groups} groups",
     )
     console.print(table)
+    if comparison.n_empty:
+        console.print(
+            f"Cases with nothing in them: {comparison.n_empty}, of which {found.first} left "
+            f"{comparison.champion_left_empty} empty, {found.second} "
+            f"{comparison.challenger_left_empty}.",
+            highlight=False,
+        )
+    if comparison.not_compared:
+        names = ", ".join(comparison.not_compared)
+        console.print(f"Not compared, because only one of the two knows it: {names}.")
     console.print(
         f"{found.n_changed} common cases whose annotations differ and {found.n_only_one} that only "
         "one of them has were left out."
@@ -133,19 +143,19 @@ def _status(report: VersionReport) -> str:
     return f"{report.status}{origin}{', pinned' if report.is_pinned else ''}"
 
 
-def _dice(dice: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.3f}" for name, value in dice.items())
+def _dice(dice: Mapping[str, float | None]) -> str:
+    return ", ".join(f"{name} {figure(value)}" for name, value in dice.items())
 
 
 def _verdict(details: VersionDetails) -> Table:
     table = Table(title="Gate, on the same cases", title_justify="left")
-    for column in ("Class", "Champion", "Challenger", "Difference [bounds]", "Cases", "Alike"):
+    for column in ("Class", "Champion", "Challenger", "Difference [bounds]", "Cases", "Without it"):
         table.add_column(column)
     for row in details.verdict["classes"]:
         table.add_row(
             row["name"],
-            f"{row['champion']:.3f}",
-            f"{row['challenger']:.3f}",
+            figure(row["champion"]),
+            figure(row["challenger"]),
             in_brackets(row["difference"], row["low"], row["high"]),
             str(row["n_cases"]),
             str(row["n_alike"]),

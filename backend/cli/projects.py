@@ -20,6 +20,7 @@ from backend.cli.shared import (
     ago,
     console,
     context,
+    figure,
 )
 from backend.pipeline import status as reports
 from backend.pipeline.connect import connect as connect_project
@@ -289,7 +290,7 @@ def _versions(report: ProjectReport) -> Table:
     for column in ("Version", "Status", "Labels", "Out-of-fold Dice", "Pushed", "Gate"):
         table.add_column(column)
     for version in report.versions:
-        dice = ", ".join(f"{name} {value:.3f}" for name, value in version.oof_dice.items())
+        dice = ", ".join(f"{name} {figure(value)}" for name, value in version.oof_dice.items())
         pushed = f"{version.published}/{version.scored}"
         cells = (version.name, version.status, str(version.labels), dice, pushed, version.gate)
         table.add_row(*map(escape, cells))

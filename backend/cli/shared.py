@@ -85,6 +85,11 @@ def context(data_dir: Path | None = None) -> AppContext:
     return AppContext.open(settings(data_dir))
 
 
+def figure(value: float | None) -> str:
+    """A figure in a table; a dash where nothing is known, as Dice of an absent class."""
+    return "-" if value is None else f"{value:.3f}"
+
+
 def ago(moment: float | None) -> str:
     """How long ago a time was, in words."""
     if moment is None:

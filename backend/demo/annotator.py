@@ -17,6 +17,7 @@ from backend.demo.vessel import LUMEN, WALL
 from converters.rasterize import polygons_to_label_map
 from domain.annotation import Region
 from domain.geometry import LabelMap, Polygon, Ring
+from domain.overlap import overlap
 
 JITTER_PX = 1.0
 """Standard deviation of a clicked point from the true boundary along x and along y, in pixels:
@@ -109,17 +110,13 @@ def correct(
     seen = polygons_to_label_map(shapes, (height, width))
     submitted: list[Region] = []
     for index in _PAINT_ORDER:
-        if dice(seen == index, truth == index) >= KEEP_DICE:
+        dice = overlap(seen == index, truth == index).dice
+        # None: not there and not predicted, so there is nothing to keep and nothing to draw.
+        if dice is not None and dice >= KEEP_DICE:
             submitted += [region for region in predicted if region.class_index == index]
         else:
             submitted += draw(truth, index, rng)
     return tuple(submitted)
-
-
-def dice(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:
-    """Dice of two (height, width) bool masks, 0 to 1; two empty masks agree fully (1.0)."""
-    total = int(a.sum()) + int(b.sum())
-    return 1.0 if total == 0 else 2.0 * int((a & b).sum()) / total
 
 
 def _outlines(mask: npt.NDArray[np.bool_]) -> list[Ring]:

@@ -17,7 +17,7 @@ from domain.annotation import Annotation
 from domain.geometry import LabelMap
 from domain.labels import LabelConfig
 from domain.status import RunStatus
-from training.evaluation import named_dice
+from training.evaluation import ClassDice, image_dice, mean_over_cases, named_dice
 
 STAGES: dict[str, RunStatus] = {
     "prepare": RunStatus.PREPARING,
@@ -29,11 +29,13 @@ STAGES: dict[str, RunStatus] = {
 
 
 class VersionFigures(BaseModel):
-    """One version. Dice are means over images, 0 to 1; both empty counts as 1.
+    """One version.
 
+    Dice of a class are means over the images that say something about it, 0 to 1, or None where
+    none does (``training.evaluation.dice``).
     ``pool_dice`` is measured on the polygons Label Studio held for unlabelled tasks, so it is empty
     for a version that the gate refused. ``score_rank_correlation`` is Spearman's, between the score
-    and the mean Dice of the classes; None when it is not defined.
+    and the image's own figure; None when it is not defined.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,8 +43,8 @@ class VersionFigures(BaseModel):
     name: str
     labels: int
     verdict: str
-    oof_dice: dict[str, float]
-    pool_dice: dict[str, float]
+    oof_dice: ClassDice
+    pool_dice: ClassDice
     score_rank_correlation: float | None
     vertices_median: float | None
     published: int
@@ -78,20 +80,17 @@ def measure(
     """
     version = next(v for v in report.versions if v.run == run.number)
     pushed = list(client.iter_predictions(report.id, version.name))
-    dice = [_dice(row, config, truth[row.task_id]) for row in pushed]
+    dice = {str(row.task_id): _dice(row, config, truth[row.task_id]) for row in pushed}
     vertices = [len(region["value"]["points"]) for row in pushed for region in row.result]
     return VersionFigures(
         name=version.name,
         labels=version.labels,
         verdict=_verdict(version),
         oof_dice=version.oof_dice,
-        pool_dice={
-            name: float(np.mean([row[name] for row in dice])) for name in config.class_values
-        }
-        if dice
-        else {},
+        pool_dice=mean_over_cases(dice),
         score_rank_correlation=rank_correlation(
-            [row.score or 0.0 for row in pushed], [float(np.mean(list(d.values()))) for d in dice]
+            [row.score or 0.0 for row in pushed],
+            [image_dice(dice[str(row.task_id)].values()) for row in pushed],
         ),
         vertices_median=float(np.median(vertices)) if vertices else None,
         published=len(pushed),
@@ -106,7 +105,7 @@ def rank_correlation(scores: Sequence[float], dice: Sequence[float]) -> float | 
     return float(spearmanr(scores, dice).statistic)
 
 
-def _dice(row: PredictionRow, config: LabelConfig, truth: LabelMap) -> dict[str, float]:
+def _dice(row: PredictionRow, config: LabelConfig, truth: LabelMap) -> ClassDice:
     size_hw = (int(truth.shape[0]), int(truth.shape[1]))
     drawn, _ = annotation_to_label_map(
         Annotation(id=row.id or 0, task_id=row.task_id, result=row.result), config, size_hw

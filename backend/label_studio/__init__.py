@@ -9,7 +9,7 @@ from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.predictions import PredictionRow
 from backend.label_studio.projects import ProjectInfo
 from backend.label_studio.server import User
-from backend.label_studio.tasks import ServedTask
+from backend.label_studio.tasks import ServedTask, TaskHead, plain_name
 
 __all__ = [
     "BackendInfo",
@@ -17,5 +17,7 @@ __all__ = [
     "PredictionRow",
     "ProjectInfo",
     "ServedTask",
+    "TaskHead",
     "User",
+    "plain_name",
 ]

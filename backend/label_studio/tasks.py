@@ -34,6 +34,7 @@ _ANNOTATION_FIELDS = (
     "created_at",
     "updated_at",
 )
+_HEAD_FIELDS = ("id", "data", "created_at")
 _TASK_FIELDS = ("id", "data", "annotations", *_ANNOTATION_FIELDS)
 
 
@@ -43,6 +44,18 @@ class ServedTask:
 
     task: Task
     predictions: tuple[PredictionRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskHead:
+    """A task without its annotations.
+
+    ``data`` and ``created_at`` tell it from a task that had its id before.
+    """
+
+    id: int
+    data: dict[str, Any]
+    created_at: str
 
 
 class Tasks(Calls):
@@ -86,18 +99,11 @@ class Tasks(Calls):
         )
         return _task(row, int(row["project"]))
 
-    def existing_tasks(self, project_id: int, task_ids: Collection[int]) -> set[int]:
-        """Those of some tasks that the project still has. Close ids take few calls."""
-        found: set[int] = set()
-        if not task_ids:
-            return found
-        wanted, last = set(task_ids), max(task_ids)
-        for rows in task_pages(self._connection, project_id, ["id"], after_id=min(task_ids) - 1):
-            ids = [int(row["id"]) for row in rows]
-            found.update(wanted.intersection(ids))
-            if ids[-1] >= last:
-                break
-        return found
+    def iter_heads(self, project_id: int) -> Iterator[TaskHead]:
+        """Every task without its annotations, by rising id; several times as fast as all of it."""
+        for rows in task_pages(self._connection, project_id, _HEAD_FIELDS):
+            for row in rows:
+                yield TaskHead(int(row["id"]), row["data"], str(row.get("created_at") or ""))
 
     def uploaded_tasks(self, project_id: int, names: Collection[str]) -> dict[str, list[int]]:
         """Ids of the tasks made by uploading files of these names, by name, oldest first."""

@@ -12,6 +12,7 @@ from backend.settings import ProjectSettings
 from backend.store import cases as case_store
 from backend.store import projects, snapshots
 from backend.store.models import AnnotationRow, CaseRow, ProjectRow, TaskRow
+from converters.label_studio import READING
 from domain.annotation import LeftOut
 from domain.case import case_id_of_task, content_hash
 from domain.errors import TaskError
@@ -147,6 +148,7 @@ def _source_hash(
             list(config.class_values),
             settings.annotator_policy,
             astuple(read_settings_of(settings)),
+            READING,
             n_channels,
         ]
     )

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.pipeline.control import may_go_on
@@ -16,6 +15,7 @@ from backend.queue import stop_requested
 from backend.store import Store, runs
 from backend.store.models import FoldRow
 from domain.status import FoldStatus
+from training.evaluation import mean_over_classes
 from training.folds import EpochProgress, FoldOutcome
 
 logger = logging.getLogger(__name__)
@@ -104,8 +104,7 @@ class FoldLedger:
             row.finished_at = time.time()
             row.epoch = row.epochs = outcome.epochs
             row.eta_s = None
-            if outcome.dice_per_class:
-                row.case_dice = float(np.mean(list(outcome.dice_per_class.values())))
+            row.case_dice = mean_over_classes(outcome.dice_per_class)
             row.lease_until = 0.0
             row.result = {
                 "dice_per_case": {k: dict(v) for k, v in outcome.dice_per_case.items()},

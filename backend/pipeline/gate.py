@@ -16,6 +16,7 @@ from backend.pipeline.devices import warm_predictor
 from backend.pipeline.models.challenger import add_judged, judge_challenger
 from backend.pipeline.models.champion import FoldOfCase, project_integers
 from backend.pipeline.models.comparison import DicePerCase, Verdict
+from backend.pipeline.models.earlier_dice import without_absent
 from backend.pipeline.models.retention import prune_quietly
 from backend.pipeline.postprocess import postprocessing_of
 from backend.pipeline.preset import preset_of_manifest
@@ -25,7 +26,7 @@ from backend.store.models import FoldRow, RunRow, VersionRow
 from domain.case import Manifest
 from domain.status import VersionStatus
 from training.cases import read_case_image, read_image
-from training.evaluation import mean_over_cases, named_dice
+from training.evaluation import ClassDice, mean_over_cases, named_dice
 from training.nnunet.inference.postprocessing import postprocessed
 from training.nnunet.inference.predictor import FoldPredictor
 from training.postprocessing import KeepLargest, read_postprocessing
@@ -51,6 +52,10 @@ def evaluate_run(context: AppContext, run_id: int, beat: Beat) -> bool:
     challenger: DicePerCase = {}
     for fold in folds:
         challenger.update((fold.result or {}).get("dice_per_case", {}))
+    # A fold may have been trained before nnloop was updated.
+    challenger = without_absent(
+        context.workspace(run.project_id), manifest.class_values, challenger
+    )
     trained = mean_over_cases(challenger)
     postprocessing = postprocessing_of(context, run, folds, manifest, beat)
     if postprocessing is not None:
@@ -164,9 +169,7 @@ class _Judge:
             found[entry.case_id] = self._dice(entry.case_id, fold, integers)
         return found
 
-    def _dice(
-        self, case_id: str, fold: int | None, integers: npt.NDArray[np.uint8]
-    ) -> dict[str, float]:
+    def _dice(self, case_id: str, fold: int | None, integers: npt.NDArray[np.uint8]) -> ClassDice:
         image = read_case_image(self.workspace, case_id)
         truth = read_image(self.workspace.label_png(case_id))
         if fold is None:

@@ -10,6 +10,7 @@ from backend.label_studio import LabelStudioClient
 from backend.store.models import TaskRow
 from converters.channels import stack_channels
 from converters.images import Pixels, read_image, without_empty_color
+from converters.pages import first_page
 from domain.annotation import Task
 from domain.errors import ImageError
 from domain.labels import LabelConfig
@@ -24,7 +25,7 @@ def load_image(client: LabelStudioClient, task: TaskRow, config: LabelConfig) ->
     """Fetches and decodes the image of a task, or its images as channels of one.
 
     Returns:
-        (height, width) grey or (height, width, 3) RGB, uint8 or uint16, EXIF orientation applied;
+        (height, width) grey or (height, width, 3) RGB, uint8 or uint16, turned as browsers turn it;
         an RGB image without any colour comes back grey. Of k channels (height, width, k), or
         (height, width, 3 k) when one of them has colour.
 
@@ -40,8 +41,12 @@ def load_image(client: LabelStudioClient, task: TaskRow, config: LabelConfig) ->
 
 
 def image_uri(task: TaskRow | Task, key: str) -> str:
-    """The raw value of one image field of a task; ImageError when it is missing."""
-    value = task.data.get(key)
+    """The raw value of one image field of a task, of several pages the first.
+
+    Raises:
+        ImageError: It is missing.
+    """
+    value = first_page(task.data.get(key))
     if not isinstance(value, str) or not value:
         raise ImageError(
             task.id,

@@ -23,9 +23,10 @@ class _Frozen(BaseModel):
 class FoldReport(_Frozen):
     """One fold's progress.
 
-    ``dice`` is nnU-Net's pseudo Dice while it trains, ``case_dice`` the mean full-image Dice of
-    held-out cases; ``eta_s`` the seconds until its result. At its end are known: ``batch_size``,
-    whether memory that ran out made it smaller, and ``stopped``, see ``FoldOutcome``.
+    ``dice`` is nnU-Net's pseudo Dice while it trains, ``case_dice`` the full-image Dice of held-out
+    cases, the mean over the classes that are there (None: none is); ``eta_s`` the seconds until its
+    result. At its end are known: ``batch_size``, whether memory that ran out made it smaller, and
+    ``stopped``, see ``FoldOutcome``.
     """
 
     fold: int

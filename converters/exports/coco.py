@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from converters.clipping import parts_on_image
 from converters.coco_rle import encode_rle, polygons_to_rle
 from converters.contours import positive_parts
 from converters.exports.exporter import Format, Needs, Records, Written
@@ -21,6 +24,7 @@ from domain.geometry import Polygon, Shape
 from domain.labels import LabelConfig
 
 ANNOTATIONS = "annotations.json"
+_LONGER = "longer_names"
 _DECIMALS = 3
 """Thousandths of a pixel: pycocotools itself reads fifths."""
 
@@ -60,6 +64,7 @@ class CocoInstances:
         image = {
             "id": item.task.id,
             "file_name": item.image_name or item.stem,
+            _LONGER: item.longer_names,
             "width": width,
             "height": height,
         }
@@ -77,8 +82,7 @@ class CocoInstances:
         yield b'{\n"info": {"description": "Exported by nnloop"},\n"categories": '
         yield json.dumps(categories, ensure_ascii=False).encode()
         yield b',\n"images": ['
-        images = (json.dumps(record["image"], ensure_ascii=False) for record in records())
-        yield from _rows(images)
+        yield from _rows(json.dumps(image, ensure_ascii=False) for image in _images(records))
         yield b'\n],\n"annotations": ['
         yield from _rows(self._numbered(records))
         yield b"\n]\n}\n"
@@ -112,10 +116,35 @@ class CocoInstances:
             # Also of a keyhole ring, whose hole other readers of polygons would fill.
             return encode_rle(mask)
         if isinstance(shape, Polygon) and not shape.holes:
-            drawn = [_flat(shape)]
+            # pycocotools walks along every edge, also where it is far off the image.
+            drawn = [_flat(part) for part in parts_on_image(shape, mask.shape)]
             if self._is_drawn or polygons_to_rle(drawn, mask.shape) == encode_rle(mask):
                 return drawn
         return [_flat(part) for part in parts]
+
+
+def _images(records: Records) -> Iterator[dict[str, Any]]:
+    """The images, with as much of their paths in ``file_name`` as tells them apart.
+
+    Tasks of the very same image keep one name.
+    """
+    taken: Counter[str] = Counter()
+    for names in {tuple(_names(record["image"])) for record in records()}:
+        taken.update({_as_one(name) for name in names})
+    for record in records():
+        image = record["image"]
+        names = _names(image)
+        own = next((name for name in names if taken[_as_one(name)] == 1), names[-1])
+        yield {key: value for key, value in image.items() if key != _LONGER} | {"file_name": own}
+
+
+def _names(image: dict[str, Any]) -> list[str]:
+    return [image["file_name"], *image[_LONGER]]
+
+
+def _as_one(name: str) -> str:
+    """Equal for names that one file system or another takes for the same."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _parts_of(window: npt.NDArray[np.bool_], top: int, left: int) -> tuple[Polygon, ...]:
@@ -145,4 +174,5 @@ FORMAT = Format(
     "COCO instances: polygons, RLE for holes, all annotators",
     Needs.SIZE,
     CocoInstances,
+    version=2,
 )

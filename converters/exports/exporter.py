@@ -59,6 +59,7 @@ class Format:
     """A row of the registry.
 
     ``version`` goes up when the same task gives other files, so that an older export is redone.
+    ``remarks`` are sentences for the report about the classes.
     """
 
     name: str
@@ -66,3 +67,4 @@ class Format:
     needs: Needs
     open: Callable[[Path, LabelConfig, ExportOptions], Exporter]
     version: int = 1
+    remarks: Callable[[LabelConfig], tuple[str, ...]] = lambda _: ()

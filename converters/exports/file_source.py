@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,13 @@ class ExportFile:
             yield SourceTask(task, _chosen(rows, self._model_version))
         yield from reading.take_faults()
 
-    def tasks(self) -> Iterator[Task]:
-        """The tasks alone."""
-        return (entry.task for entry in self if isinstance(entry, SourceTask))
+    def tasks(self, on_left_out: Callable[[LeftOut], None] = lambda _: None) -> Iterator[Task]:
+        """The tasks alone; ``on_left_out`` is told of the rows that are none."""
+        for entry in self:
+            if isinstance(entry, SourceTask):
+                yield entry.task
+            else:
+                on_left_out(entry)
 
 
 class _Reading:

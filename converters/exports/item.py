@@ -25,8 +25,8 @@ class ExportItem:
     """A task, the annotations that count, and its image when the format asks for it.
 
     ``stem`` is a file name without ending that no other task of this export has; ``image_name``
-    the image's own file name; ``size_hw`` (height, width) in pixels, EXIF applied. What a format
-    leaves out goes to ``notes``.
+    the image's own file name, ``longer_names`` with the folders before it; ``size_hw`` (height,
+    width) in pixels, as shown. What a format leaves out goes to ``notes``.
     """
 
     def __init__(
@@ -38,12 +38,13 @@ class ExportItem:
         stem: str,
         image_name: str,
         size_hw: tuple[int, int],
+        longer_names: tuple[str, ...] = (),
         read_image: Callable[[str], Pixels] | None = None,
         predictions: Sequence[dict[str, Any]] = (),
     ) -> None:
         self.task, self.config, self.options = task, config, options
         self.stem, self.image_name, self.size_hw = stem, image_name, size_hw
-        self.predictions = tuple(predictions)
+        self.longer_names, self.predictions = longer_names, tuple(predictions)
         self.notes: list[LeftOut] = []
         self._read_image = read_image
 

@@ -11,10 +11,10 @@ from PIL import Image
 
 from converters.exports.exporter import Format, Needs, Records, Written
 from converters.exports.item import ExportItem
-from converters.exports.masks import class_integers
 from converters.exports.options import ExportOptions
 from converters.files import write_json
 from converters.images import without_empty_color, write_png
+from converters.nnunet_names import nnunet_channel, nnunet_labels, renamed_labels
 from domain.case import case_id_of_task
 from domain.labels import LabelConfig
 
@@ -61,15 +61,17 @@ class RawDataset:
 
 
 def dataset_json(config: LabelConfig, n_cases: int, *, is_color: bool) -> dict[str, Any]:
-    """What nnU-Net v2 wants to know about a raw data set."""
+    """What nnU-Net v2 wants to know about a raw data set; no name in it changes how it learns."""
     kinds = ["R", "G", "B"] if is_color else ["grey"]
     if config.channel_keys:
         kinds = [
-            f"{key} {kind}" if is_color else key for key in config.channel_keys for kind in kinds
+            f"{key} {kind}" if is_color else nnunet_channel(key)
+            for key in config.channel_keys
+            for kind in kinds
         ]
     return {
         "channel_names": {str(i): name for i, name in enumerate(kinds)},
-        "labels": class_integers(config),
+        "labels": nnunet_labels(config.class_values),
         "numTraining": n_cases,
         "file_ending": ".png",
     }
@@ -90,10 +92,19 @@ def _bring_to(path: Path, *, is_color: bool) -> None:
     write_png(path, array)
 
 
+def _remarks(config: LabelConfig) -> tuple[str, ...]:
+    renamed = renamed_labels(config.class_values)
+    if not renamed:
+        return ()
+    pairs = ", ".join(f"{value!r} as {name!r}" for value, name in renamed.items())
+    return (f"dataset.json has {pairs}, because nnU-Net gives the word a meaning of its own.",)
+
+
 FORMAT = Format(
     "nnunet",
     "nnU-Net raw data set: imagesTr, labelsTr, dataset.json",
     Needs.PIXELS,
     RawDataset,
-    version=2,
+    version=3,
+    remarks=_remarks,
 )

@@ -11,8 +11,9 @@ from typing import Any, TypeGuard
 from converters.exports.exporter import Exporter, Format, Needs
 from converters.exports.item import ExportItem, left_out, submitted
 from converters.exports.options import ExportOptions
-from converters.image_files import TaskImages, file_stem, image_name
+from converters.image_files import TaskImages, file_stem, image_name, longer_names
 from converters.images import MAX_PIXELS
+from converters.label_studio import READING
 from converters.report import FilesReport, make_report
 from converters.work_index import WorkIndex
 from domain.annotation import LeftOut, Task
@@ -75,6 +76,7 @@ def run_export(
                 on_task()
             removed = index.forget_unseen()
             run.exporter.finish(index.records)
+            remarks = (*remarks, *format_.remarks(config))
             return make_report(out / REPORT, format_.name, index, run.unchanged, removed, remarks)
     except OSError as error:
         raise StackError(
@@ -102,6 +104,7 @@ class _Run:
         self._job = [
             format_.name,
             format_.version,
+            READING,
             options.to_json(),
             config.xml,
             config.image_keys,
@@ -168,6 +171,7 @@ class _Run:
             self._options,
             stem=stem,
             image_name=name,
+            longer_names=longer_names(task, self._config.image_key),
             size_hw=(0, 0),
             read_image=partial(self._images.read, task) if has_image else None,
             predictions=entry.predictions,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from converters.clipping import parts_on_image
 from converters.contours import positive_parts
 from converters.exports.exporter import Format, Needs, Records, Written
 from converters.exports.item import ExportItem
@@ -67,9 +68,9 @@ class YoloSegmentation:
 
 
 def _polygons_of(shape: Shape, size_hw: tuple[int, int]) -> Iterator[Polygon]:
-    """A drawn polygon as it is; pixels as their outlines."""
+    """Of a drawn polygon what lies on the image; pixels as their outlines."""
     if isinstance(shape, Polygon):
-        yield shape
+        yield from parts_on_image(shape, size_hw)
         return
     mask = np.pad(shape.inside, 1)
     ones = np.ones(mask.shape, dtype=np.float32)
@@ -89,4 +90,5 @@ FORMAT = Format(
     "YOLO segmentation: labels/*.txt, data.yaml, images where they are there",
     Needs.PIXELS_IF_THERE,
     YoloSegmentation,
+    version=2,
 )

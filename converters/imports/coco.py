@@ -32,39 +32,71 @@ from domain.geometry import PixelMask, Polygon, Shape
 
 _MAX_CATEGORIES = 10_000
 _LARGEST_ID = 2**63 - 1
+_LONGEST_ID = 1000
 
 
 def read_coco(path: Path, options: ImportOptions) -> ImportSource:
     """Reads a COCO file image by image; annotations may come in any order.
 
-    Polygons of one annotation are united; an RLE becomes its pixels; an annotation with a box only
-    becomes the box. Memory does not grow with the file: a temporary database sorts it.
+    Polygons of one annotation are united; an RLE becomes its pixels; an annotation whose
+    segmentation has no area (``[]``, ``[[]]``, two corners) becomes its box. Ids are whole numbers
+    or texts, and "1" is 1. Memory does not grow with the file: a temporary database sorts it.
 
     Raises:
         FileFormatError: It is no COCO file.
     """
     with closing(sqlite3.connect("")) as db:
-        db.execute("CREATE TABLE images (id INTEGER PRIMARY KEY, place TEXT, raw BLOB)")
-        db.execute("CREATE TABLE annotations (image_id INTEGER, raw BLOB)")
+        db.execute("CREATE TABLE images (id TEXT PRIMARY KEY, number TEXT, place TEXT, raw BLOB)")
+        db.execute("CREATE TABLE annotations (image_id TEXT, raw BLOB)")
         faults: list[LeftOut] = []
         categories = _load(path, db, faults)
-        db.execute("CREATE INDEX by_image ON annotations (image_id)")
+        key = _settle_ids(db)
         yield from faults
-        rows = db.execute("SELECT id, place, raw FROM images ORDER BY rowid")
+        rows = db.execute(f"SELECT {key}, place, raw FROM images ORDER BY rowid")  # noqa: S608
         for number, (image_id, place, raw) in enumerate(rows, start=1):
             found = db.execute(
                 "SELECT raw FROM annotations WHERE image_id = ? ORDER BY rowid", (image_id,)
             )
             yield _image(number, json.loads(raw), place, (r[0] for r in found), categories, options)
-        lost = "SELECT count(*) FROM annotations WHERE image_id NOT IN (SELECT id FROM images)"
-        (n_lost,) = db.execute(lost).fetchone()
+        (n_lost,) = db.execute(
+            f"SELECT count(*) FROM annotations WHERE image_id NOT IN (SELECT {key} FROM images)"  # noqa: S608
+        ).fetchone()
         if n_lost:
             message = f"{n_lost} annotation(s) belong to images the file lacks."
             yield LeftOut(0, "image_unknown", message)
 
 
-def _load(path: Path, db: sqlite3.Connection, faults: list[LeftOut]) -> dict[int, str]:
-    categories: dict[int, str] = {}
+def _settle_ids(db: sqlite3.Connection) -> str:
+    """Which column tells the images apart: ``number`` ("0001" is 1) unless that makes two one."""
+    query = "SELECT count(*), count(DISTINCT number) FROM images"
+    n_images, n_numbers = db.execute(query).fetchone()
+    key = "number" if n_images == n_numbers else "id"
+    if key == "number":
+        db.create_function("as_number", 1, _as_number, deterministic=True)
+        db.execute("UPDATE annotations SET image_id = as_number(image_id)")
+    db.execute("CREATE INDEX by_image ON annotations (image_id)")
+    db.execute("CREATE INDEX by_number ON images (number)")
+    return key
+
+
+def _id_of(value: object) -> str | None:
+    """An id as text; None when it is neither a whole number nor a text."""
+    if isinstance(value, str) and value.strip() and len(value) <= _LONGEST_ID:
+        return value.strip()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST_ID:
+        return str(value)
+    return None
+
+
+def _as_number(text: str) -> str:
+    """A text of digits without leading zeros; any other as it is."""
+    return str(int(text)) if text.isascii() and text.isdecimal() else text
+
+
+def _load(path: Path, db: sqlite3.Connection, faults: list[LeftOut]) -> dict[str, str]:
+    categories: dict[str, str] = {}
     groups = set()
     for piece in iter_json(path, into=("images", "annotations", "categories")):
         groups.add(piece.group)
@@ -84,22 +116,24 @@ def _load(path: Path, db: sqlite3.Connection, faults: list[LeftOut]) -> dict[int
     return categories
 
 
-def _keep(piece: Piece, db: sqlite3.Connection, categories: dict[int, str]) -> None:
+def _keep(piece: Piece, db: sqlite3.Connection, categories: dict[str, str]) -> None:
     row = piece.parse()
     key = "image_id" if piece.group == "annotations" else "id"
-    row_id = row.get(key) if isinstance(row, dict) else None
-    if not isinstance(row_id, int) or isinstance(row_id, bool) or abs(row_id) > _LARGEST_ID:
-        raise FileFormatError(f"{piece.place} has no whole number {key!r}.")
+    row_id = _id_of(row.get(key)) if isinstance(row, dict) else None
+    if row_id is None:
+        raise FileFormatError(f"{piece.place} has no {key!r} that is a whole number or a text.")
     if piece.group == "annotations":
         db.execute("INSERT INTO annotations VALUES (?, ?)", (row_id, piece.raw))
     elif piece.group == "categories":
         name = row.get("name")
-        if not isinstance(name, str) or not name or len(categories) >= _MAX_CATEGORIES:
+        if not isinstance(name, str) or not name or len(categories) >= 2 * _MAX_CATEGORIES:
             raise FileFormatError(f"{piece.place} has no name.")
         categories[row_id] = name
+        categories.setdefault(_as_number(row_id), name)
     else:
         try:
-            db.execute("INSERT INTO images VALUES (?, ?, ?)", (row_id, piece.place, piece.raw))
+            values = (row_id, _as_number(row_id), piece.place, piece.raw)
+            db.execute("INSERT INTO images VALUES (?, ?, ?, ?)", values)
         except sqlite3.IntegrityError:
             raise FileFormatError(f"{piece.place} has the id {row_id} of another image.") from None
 
@@ -109,7 +143,7 @@ def _image(
     row: dict[str, Any],
     place: str,
     annotations: Iterator[bytes],
-    categories: dict[int, str],
+    categories: dict[str, str],
     options: ImportOptions,
 ) -> ImportedImage | LeftOut:
     name, width, height = row.get("file_name"), row.get("width"), row.get("height")
@@ -119,23 +153,22 @@ def _image(
     digest = hashlib.sha256(json.dumps([name, size_hw, sorted(categories.items())]).encode())
     notes = Notes(number, name)
     regions = []
+    i = 0
     for i, raw in enumerate(annotations, start=1):
         digest.update(raw)
         annotation = json.loads(raw)
         region = annotation.get("id", i)
-        category = annotation.get("category_id")
-        known = categories.get(category) if isinstance(category, int) else None
+        category = _id_of(annotation.get("category_id"))
+        known = categories.get(category) or categories.get(_as_number(category)) if category else ""
         class_name = known or options.default_class
         if not class_name:
-            notes.add(region, "no_class", "has a category the file lacks")
+            notes.add(region, "no_class", f"has the category {category!r}, which the file lacks")
             continue
         try:
-            shapes = _shapes(annotation, size_hw)
+            shapes = _shapes(annotation, size_hw, region, notes)
         except ValueError as error:
             notes.add(region, "malformed_region", str(error))
             continue
-        if not annotation.get("segmentation"):
-            notes.add(region, "box_only", "has no segmentation; its box was taken")
         regions.append(ImportedShape(class_name, shapes))
     return ImportedImage(
         number=number,
@@ -145,37 +178,80 @@ def _image(
         size_hw=size_hw,
         regions=tuple(regions),
         notes=tuple(notes.items),
+        is_empty=i == 0,
     )
 
 
-def _shapes(annotation: dict[str, Any], size_hw: tuple[int, int] | None) -> tuple[Shape, ...]:
+def _shapes(
+    annotation: dict[str, Any], size_hw: tuple[int, int] | None, region: object, notes: Notes
+) -> tuple[Shape, ...]:
     segmentation = annotation.get("segmentation")
-    if isinstance(segmentation, list) and segmentation:
-        return tuple(_polygon(flat) for flat in segmentation)
-    if isinstance(segmentation, dict):
-        if size_hw is None:
-            raise ValueError("is an RLE, but its image has no width and height")
-        mask = decode_rle(segmentation, size_hw)
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        if len(rows) == 0:
-            raise ValueError("covers no pixel")
-        window = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        return (PixelMask(int(rows[0]), int(columns[0]), window),)
+    if isinstance(segmentation, dict) and segmentation:
+        return (_pixels(segmentation, size_hw),)
+    polygons, faults = _polygons(segmentation)
+    if polygons:
+        for fault in faults:
+            notes.add(region, "malformed_part", f"lost a part: it {fault}")
+        return polygons
     box = annotation.get("bbox")
     if (
         isinstance(box, list)
         and len(box) == 4
         and all(map(is_coordinate, box))
         and min(box[2:]) > 0
+        and not any("no list" in fault for fault in faults)
     ):
+        why = f"has a segmentation that {faults[0]}" if faults else "has no segmentation"
+        notes.add(region, "box_only", f"{why}; its box was taken")
         return (box_polygon(*map(float, box)),)
-    raise ValueError("has neither a segmentation nor a box")
+    raise ValueError(faults[0] if faults else "has neither a segmentation nor a box")
 
 
-def _polygon(flat: Any) -> Polygon:
-    if not isinstance(flat, list) or len(flat) % 2:
+def _pixels(rle: dict[str, Any], size_hw: tuple[int, int] | None) -> PixelMask:
+    size = rle.get("size")
+    if size_hw is None and isinstance(size, list) and len(size) == 2 and all(map(is_size, size)):
+        size_hw = (size[0], size[1])
+    if size_hw is None:
+        raise ValueError("is an RLE without a size, and its image has no width and height")
+    mask = decode_rle(rle, size_hw)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if len(rows) == 0:
+        raise ValueError("covers no pixel")
+    window = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return PixelMask(int(rows[0]), int(columns[0]), window)
+
+
+def _polygons(segmentation: Any) -> tuple[tuple[Polygon, ...], list[str]]:
+    """The parts that have an area, and what is wrong with the others.
+
+    A part is ``[x, y, x, y, ...]`` or ``[[x, y], ...]``; a single part may stand without its list.
+    """
+    if not isinstance(segmentation, list):
+        return (), []
+    parts = segmentation
+    if parts and (all(map(is_coordinate, parts)) or (len(parts) > 2 and all(map(_is_pair, parts)))):
+        parts = [parts]
+    polygons, faults = [], []
+    for part in parts:
+        if part == []:
+            continue
+        try:
+            polygons.append(_polygon(part))
+        except ValueError as error:
+            faults.append(str(error))
+    return tuple(polygons), faults
+
+
+def _polygon(part: Any) -> Polygon:
+    if isinstance(part, list) and part and all(map(_is_pair, part)):
+        return Polygon(ring_of(part))
+    if not isinstance(part, list) or len(part) % 2:
         raise ValueError("has a polygon that is no list of x, y, x, y, ...")
-    return Polygon(ring_of([flat[i : i + 2] for i in range(0, len(flat), 2)]))
+    return Polygon(ring_of([part[i : i + 2] for i in range(0, len(part), 2)]))
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(is_coordinate, value))
 
 
 FORMAT = ImportFormat("coco", "COCO instances: polygons, RLE, boxes", read_coco)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from converters.imports import coco, labelme, masks, via
+from converters.imports import coco, cvat, labelme, masks, via, voc, yolo
 from converters.imports.source import ImportFormat
 from domain.errors import SettingsError
 
 FORMATS: dict[str, ImportFormat] = {
-    f.name: f for f in (masks.FORMAT, coco.FORMAT, via.FORMAT, labelme.FORMAT)
+    f.name: f
+    for f in (
+        masks.FORMAT,
+        coco.FORMAT,
+        yolo.FORMAT,
+        via.FORMAT,
+        labelme.FORMAT,
+        cvat.FORMAT,
+        voc.FORMAT,
+    )
 }
 
 

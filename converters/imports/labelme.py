@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from converters.images import read_image
 from converters.imports.source import (
     ImportedImage,
     ImportedShape,
@@ -26,11 +25,14 @@ from converters.imports.source import (
     ring_of,
 )
 from converters.json_stream import MAX_PIECE_BYTES, Piece
+from converters.mask_pixels import decode_mask
 from domain.annotation import LeftOut
-from domain.errors import FileFormatError, ImageError
+from domain.errors import FileFormatError
 from domain.geometry import PixelMask, Polygon, Shape
 
 _NO_AREA = frozenset({"line", "linestrip", "point", "points"})
+_RINGS = frozenset({"polygon", "rotation", "quadrilateral"})
+"""Shapes given by their corners; the last two are X-AnyLabeling's."""
 
 
 def read_labelme(path: Path, options: ImportOptions) -> ImportSource:
@@ -64,15 +66,14 @@ def _image(number: int, path: Path, options: ImportOptions) -> ImportedImage:
         raw = path.read_bytes() if path.stat().st_size <= 8 * MAX_PIECE_BYTES else b""
     except OSError as error:
         raise FileFormatError(f"{path} can't be read: {error.strerror}.") from error
-    value = Piece("", "", 0, 0, raw, path.name).parse()
+    value = Piece("", "", 0, 0, raw.removeprefix(b"\xef\xbb\xbf"), path.name).parse()
     shapes = value.get("shapes") if isinstance(value, dict) else None
     if not isinstance(shapes, list):
         raise FileFormatError(f"{path.name} is no file of LabelMe: it has no list 'shapes'.")
-    name = value.get("imagePath")
-    if not isinstance(name, str) or not name:
-        name = f"{path.stem}.png"
-    name = PurePosixPath(name.replace("\\", "/")).name
-    height, width = value.get("imageHeight"), value.get("imageWidth")
+    said = value.get("imagePath")
+    is_named = isinstance(said, str) and bool(said.strip())
+    name = PurePosixPath(str(said).replace("\\", "/")).name if is_named else f"{path.stem}.png"
+    height, width = _whole(value.get("imageHeight")), _whole(value.get("imageWidth"))
     notes = Notes(number, name)
     grouped: dict[tuple[str, object], list[Shape]] = {}
     for i, shape in enumerate(shapes, start=1):
@@ -85,7 +86,13 @@ def _image(number: int, path: Path, options: ImportOptions) -> ImportedImage:
         size_hw=(height, width) if is_size(height) and is_size(width) else None,
         regions=tuple(ImportedShape(label, tuple(found)) for (label, _), found in grouped.items()),
         notes=tuple(notes.items),
+        is_empty=not shapes,
+        stems=() if is_named else (path.stem,),
     )
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _add(
@@ -96,6 +103,7 @@ def _add(
     grouped: dict[tuple[str, object], list[Shape]],
 ) -> None:
     label = shape.get("label") if isinstance(shape, dict) else None
+    label = str(label) if isinstance(label, int) and not isinstance(label, bool) else label
     label = label.strip() if isinstance(label, str) and label.strip() else default_class
     if not isinstance(shape, dict) or not label:
         notes.add(number, "no_class", "has no label; --default-class gives it one")
@@ -106,8 +114,8 @@ def _add(
         return
     try:
         found = _shape(kind, shape)
-    except (ValueError, ImageError) as error:
-        notes.add(number, "malformed_region", str(error).removeprefix("Task 0: ").rstrip("."))
+    except ValueError as error:
+        notes.add(number, "malformed_region", str(error))
         return
     group = shape.get("group_id")
     key = (label, group) if isinstance(group, int | str) else (label, ("alone", number))
@@ -116,7 +124,8 @@ def _add(
 
 def _shape(kind: str, shape: dict[str, Any]) -> Shape:
     points = shape.get("points")
-    if kind == "polygon":
+    is_cornered = kind == "rectangle" and isinstance(points, list) and len(points) == 4
+    if kind in _RINGS or is_cornered:  # X-AnyLabeling gives rectangles all four corners
         return Polygon(ring_of(points))
     if (
         not isinstance(points, list)
@@ -147,10 +156,11 @@ def _mask(text: Any, top: int, left: int) -> PixelMask:
     if not isinstance(text, str) or top < 0 or left < 0:
         raise ValueError("is a mask without pixels")
     try:
-        pixels = read_image(base64.b64decode(text, validate=True), 0)
+        inside = decode_mask(base64.b64decode(text, validate=True), "its mask").label_map > 0
     except binascii.Error as error:
         raise ValueError(f"is a mask that is no base64 ({error})") from error
-    inside = pixels[:, :, 0] > 0 if pixels.ndim == 3 else pixels > 0
+    except FileFormatError as error:
+        raise ValueError(f"has a mask that can't be used: {error}".rstrip(".")) from error
     if not inside.any():
         raise ValueError("covers no pixel")
     return PixelMask(top, left, np.asarray(inside, dtype=np.bool_))

@@ -1,79 +1,166 @@
-"""Index masks: a folder of PNG files, 0 = background, k = class k."""
+"""Masks: a folder of pictures, 0 = background, k = class k, or one colour per class."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from converters.class_names import names_in_classes_json
+from converters.class_names import ClassNames, classes_beside
 from converters.imports.source import ImportedImage, ImportFormat, ImportOptions, ImportSource
-from converters.label_map_files import WHITE, read_mask
+from converters.label_map_files import (
+    PICTURE_SUFFIXES,
+    class_integers,
+    read_mask,
+    white_as_class,
+)
+from converters.mask_folder import MaskFile, MaskName, folder_of_masks, images_beside, mask_files
+from converters.mask_pixels import WHITE
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
 
+_MAX_VALUES = 40
+"""Values without a class: with more, a picture is antialiased or a photograph."""
+
 
 def read_masks(path: Path, options: ImportOptions) -> ImportSource:
-    """Reads a folder of masks in order of their names.
+    """Reads a folder of masks in order of their names; of nnU-Net's data set its labels.
 
-    Grey and palette PNGs of 8 bits are taken as they are (a palette's integer, not its colour). A
-    mask whose only other value is 255 counts as class 1. Classes are called as ``options.classes``
-    says, else as classes.json does, else ``class_1``, ``class_2``, ...
+    Pictures are read by the rules of ``converters.mask_pixels``. Where only 0 and 255 occur, 255 is
+    class 1. Classes are called as ``options.classes`` says, else as classes.json or nnU-Net's
+    dataset.json does, else ``class_1``, ``class_2``, ...; colours as ``options.colors`` or
+    labelmap.txt says, else ``#rrggbb``.
 
     Raises:
-        FileFormatError: The folder is missing or has no PNG file, or classes.json is no such file.
+        FileFormatError: The folder is missing or has no mask, or the file of names is no such file.
     """
-    names = (
-        sorted(p.name for p in path.iterdir() if p.suffix.lower() == ".png")
-        if path.is_dir()
-        else []
-    )
-    if not names:
-        raise FileFormatError(f"{path} holds no PNG masks.", remedy="Give the folder with them.")
-    label_names = _label_names(path, options)
-    for number, name in enumerate(names, start=1):
+    folder = folder_of_masks(path)
+    files = mask_files(folder, MaskName(options.mask_name), PICTURE_SUFFIXES)
+    said = classes_beside(folder)
+    colors = said.colors | dict(options.colors)
+    names = dict(enumerate(options.classes, start=1)) or said.names
+    known = ClassNames(names, said.ignored - names.keys(), colors)
+    guessed = () if names else class_integers(_values(file.path) for file in files)
+    is_named_alike = all(len(file.names) > 1 for file in files)
+    images = images_beside(folder)
+    for number, file in enumerate(files, start=1):
         try:
-            yield _image(number, path / name, label_names)
+            yield _image(number, file, known, guessed, images, is_named_alike)
         except FileFormatError as error:
-            yield LeftOut(number, "malformed_mask", str(error))
+            message = f"{error} {error.remedy}".strip()
+            yield LeftOut(number, "malformed_mask", message)
 
 
-def _image(number: int, path: Path, label_names: dict[int, str]) -> ImportedImage:
-    raw, array = read_mask(path)
-    values = np.unique(array).tolist()
-    notes = []
-    if values and values[-1] == WHITE and set(values) <= {0, WHITE} and WHITE not in label_names:
-        array = np.where(array == WHITE, 1, 0).astype(np.uint8)
-        values = [v if v == 0 else 1 for v in values]
-    names = dict(label_names)
-    for value in values:
-        if value == 0 or value in names:
-            continue
-        if label_names:
-            message = f"The mask {path.name!r} holds the value {value}, which has no class."
-            notes.append(LeftOut(number, "unknown_value", message, str(value)))
-            array = np.where(array == value, 0, array).astype(np.uint8)
-        else:
-            names[value] = f"class_{value}"
+def _image(
+    number: int,
+    file: MaskFile,
+    known: ClassNames,
+    guessed: Collection[int],
+    images: Path | None,
+    is_named_alike: bool,
+) -> ImportedImage:
+    path = file.path
+    raw, picture = read_mask(path)
+    label_map, notes = picture.label_map, []
+    is_empty = not label_map.any()
+    if picture.colors:
+        names, background = _named_colors(path, label_map, picture.colors, known.colors)
+        label_map = np.where(np.isin(label_map, background), np.uint8(0), label_map)
+        names = {value: name for value, name in names.items() if name}
+        is_empty = not label_map.any()
+    else:
+        label_map = white_as_class(label_map, known.names or guessed)
+        present = set(np.unique(label_map).tolist())
+        names = known.names or {value: f"class_{value}" for value in present & set(guessed)}
+        notes = _unnamed(number, path, label_map, names.keys(), known.ignored)
+        label_map = np.where(np.isin(label_map, list(names)), label_map, np.uint8(0))
     digest = hashlib.sha256(raw + json.dumps(sorted(names.items())).encode())
+    stem = file.names[-1] if is_named_alike else file.names[0]
     return ImportedImage(
         number=number,
         key=path.name,
         stamp=digest.hexdigest(),
-        file_name=path.name,
-        size_hw=(int(array.shape[0]), int(array.shape[1])),
+        file_name=stem + path.suffix,
+        size_hw=(int(label_map.shape[0]), int(label_map.shape[1])),
         notes=tuple(notes),
-        label_map=array,
-        label_names=names,
+        label_map=label_map,
+        label_names=dict(names),
+        is_empty=is_empty,
+        stems=file.names,
+        path=_beside(images, file.names),
+        mask=path,
     )
 
 
-def _label_names(path: Path, options: ImportOptions) -> dict[int, str]:
-    if options.classes:
-        return dict(enumerate(options.classes, start=1))
-    return names_in_classes_json(path)
+def _beside(images: Path | None, names: tuple[str, ...]) -> Path | None:
+    """nnU-Net's image of a label file: its first channel."""
+    for name in names if images is not None else ():
+        found = sorted(images.glob(f"{_escaped(name)}_0000.*")) if images else []
+        if found:
+            return found[0]
+    return None
 
 
-FORMAT = ImportFormat("masks", "a folder of index masks (PNG)", read_masks)
+def _escaped(name: str) -> str:
+    return "".join(f"[{char}]" if char in "*?[" else char for char in name)
+
+
+def _values(path: Path) -> set[int]:
+    try:
+        picture = read_mask(path)[1]
+    except FileFormatError:
+        return set()  # reported when the mask is read
+    values = set(np.unique(picture.label_map).tolist())
+    return set() if picture.colors or len(values) > _MAX_VALUES else values
+
+
+def _named_colors(
+    path: Path, label_map: npt.NDArray[np.uint8], found: dict[int, str], known: dict[str, str]
+) -> tuple[dict[int, str], list[int]]:
+    """Class names by integer, and the integers of colours that are background."""
+    names = {value: known.get(color, color) for value, color in found.items()}
+    unnamed = [color for color in found.values() if color not in known]
+    if unnamed and label_map.all() and all(names.values()):
+        raise FileFormatError(
+            f"{path.name} is a colour picture without black, so its background is not known.",
+            remedy=f"Say which colour it is with --map '{unnamed[0]}='.",
+        )
+    return names, [value for value, name in names.items() if not name]
+
+
+def _unnamed(
+    number: int,
+    path: Path,
+    label_map: npt.NDArray[np.uint8],
+    known: Collection[int],
+    ignored: Collection[int],
+) -> list[LeftOut]:
+    counts: Any = np.bincount(label_map.ravel(), minlength=256)
+    values = [v for v in np.flatnonzero(counts).tolist() if v and v not in known]
+    if len(values) > _MAX_VALUES:
+        raise FileFormatError(
+            f"{path.name} holds {len(values)} values without a class: it is antialiased, or no "
+            "mask.",
+            remedy="Write the class integer, or 255, in each pixel, without smoothing.",
+        )
+    notes = []
+    for value in values:
+        n = int(counts[value])
+        if value in ignored or (value == WHITE and len(known) > 0):
+            what = f"is to be ignored in {n} pixels (value {value}); they count as background"
+            reason = "ignored_pixels"
+        else:
+            what = f"holds the value {value} in {n} pixels, which has no class"
+            reason = "unknown_value"
+        notes.append(LeftOut(number, reason, f"The mask {path.name!r} {what}.", str(value)))
+    return notes
+
+
+FORMAT = ImportFormat(
+    "masks", "a folder of masks (PNG, TIFF, BMP, GIF), or nnU-Net's data set", read_masks
+)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from converters.exports.exporter import Records
-from converters.exports.item import left_out
+from converters.file_names import same_name_key
 from converters.files import write_bytes
+from converters.imports.addresses import image_address
+from converters.imports.find import ImageFinder
 from converters.imports.source import ImportedImage, ImportFormat, ImportOptions
-from converters.imports.tasks import As, ImageFinder, size_of, to_result
+from converters.imports.tasks import As, left_out_image, said_of, size_of
+from converters.label_names import MatchedClasses, match_classes
 from converters.report import FilesReport, make_report
 from converters.simplify import Simplification
 from converters.work_index import WorkIndex
 from domain.annotation import LeftOut
 from domain.case import content_hash
-from domain.errors import StackError, TaskError
+from domain.errors import ImageError, StackError, TaskError
 from domain.labels import LabelConfig
 
 DEFAULT_VERSION = "imported"
@@ -29,7 +32,9 @@ class ImportJob:
     """What to import and how.
 
     ``label_config`` gives the classes; ``model_version`` names predictions; ``image_url`` is put
-    before the file name in a task's data (``/data/local-files/?d=scans/``).
+    before the file name in a task's data (``/data/local-files/?d=scans/``); ``mapping`` says which
+    label their classes are; ``empty_as_negative`` whether images that the source says are empty get
+    an empty annotation. ``found`` is what ``looked_through`` adds.
     """
 
     format_: ImportFormat
@@ -41,6 +46,9 @@ class ImportJob:
     model_version: str = DEFAULT_VERSION
     image_url: str = ""
     how: Simplification = field(default_factory=Simplification)
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    empty_as_negative: bool = False
+    found: Found | None = None
 
     def stamp_of(self, image: ImportedImage, path: Path | None) -> str:
         """Changes when the image's annotations, its file or the job do."""
@@ -56,6 +64,8 @@ class ImportJob:
                 self.options.classes,
                 self.options.class_key,
                 self.options.default_class,
+                sorted(self.mapping.items()),
+                self.empty_as_negative,
                 [str(path), about.st_size, about.st_mtime_ns] if about else "",
             ]
         )
@@ -63,6 +73,84 @@ class ImportJob:
     def entries(self) -> Iterator[ImportedImage | LeftOut]:
         """The images of the source."""
         return self.format_.read(self.path, self.options)
+
+    def find(self, image: ImportedImage) -> Path | None:
+        """The image's file, None where it was not found.
+
+        Raises:
+            ImageError: ``ambiguous_image``: another image of the source has the same file.
+        """
+        path = self.images.find(image)
+        if path is not None and self.found is not None and path in self.found.shared:
+            raise ImageError(
+                image.number,
+                "ambiguous_image",
+                f"{image.file_name!r} and another image of the source are both the file {path}.",
+                remedy="Give each its own file, or name the masks that count with --mask-name.",
+            )
+        return path
+
+    def said_of(
+        self, image: ImportedImage, size_hw: tuple[int, int]
+    ) -> tuple[list[dict[str, Any]], list[LeftOut]]:
+        """Label Studio's regions of an image, and what was left out; raises as ``tasks.said_of``.
+
+        Args:
+            image: What the source says.
+            size_hw: (height, width) in pixels.
+        """
+        classes = self.found.classes if self.found is not None else MatchedClasses({})
+        return said_of(
+            image,
+            self.config,
+            size_hw,
+            self.how,
+            classes,
+            empty_as_negative=self.empty_as_negative,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one reading of the whole source tells before anything is written.
+
+    ``classes`` says which label each of its classes is; ``shared`` are image files that several of
+    its images would have, ``repeated`` the names (``same_name_key``) that several of them have.
+    """
+
+    classes: MatchedClasses
+    shared: frozenset[Path]
+    repeated: frozenset[str]
+
+
+def looked_through(job: ImportJob) -> ImportJob:
+    """The job with ``found``; nothing is written.
+
+    Raises:
+        FileFormatError: The source is not of the job's format.
+        SettingsError: It uses a class that is no label of the configuration.
+    """
+    if job.found is not None:
+        return job
+    used: dict[str, None] = {}
+    known: dict[str, None] = dict.fromkeys(job.options.classes)
+    owners: dict[Path, str] = {}
+    shared: set[Path] = set()
+    names: set[str] = set()
+    repeated: set[str] = set()
+    for entry in job.entries():
+        if isinstance(entry, LeftOut):
+            continue
+        used.update(dict.fromkeys(entry.used_names))
+        known.update(dict.fromkeys(entry.class_names))
+        path = job.images.find(entry)
+        if path is not None and owners.setdefault(path, entry.key) != entry.key:
+            shared.add(path)
+        name = same_name_key(entry.file_name)
+        (repeated if name in names else names).add(name)
+    known.update(dict.fromkeys(job.options.colors))
+    classes = match_classes(tuple(used), job.config.group, job.mapping, tuple(known))
+    return replace(job, found=Found(classes, frozenset(shared), frozenset(repeated)))
 
 
 def run_import_to_file(
@@ -75,8 +163,11 @@ def run_import_to_file(
 
     Raises:
         FileFormatError: The source is not of the job's format.
+        SettingsError: It uses a class that is no label of the configuration.
         StackError: The file can't be written.
     """
+    job = looked_through(job)
+    remarks = job.found.classes.remarks if job.found is not None else ()
     try:
         index_path = out.with_name(f".{out.name}.nnloop-index.sqlite")
         with WorkIndex(index_path, out.parent, f"import {job.format_.name}") as index:
@@ -87,7 +178,7 @@ def run_import_to_file(
             removed = index.forget_unseen()
             write_bytes(out, _tasks(index.records))
             report = out.with_name(f"{out.stem}.report.json")
-            return make_report(report, job.format_.name, index, unchanged, removed)
+            return make_report(report, job.format_.name, index, unchanged, removed, remarks)
     except OSError as error:
         raise StackError(
             f"{error.filename or out} can't be written: {error.strerror}.",
@@ -104,16 +195,16 @@ def _add(job: ImportJob, index: WorkIndex, number: int, entry: ImportedImage | L
         message = f"The image {entry.file_name!r} comes more than once."
         index.left_out(f"row {number}", LeftOut(entry.number, "duplicate_image", message))
         return 0
-    path = job.images.find(entry)
-    stamp = job.stamp_of(entry, path)
-    if index.is_current(entry.key, stamp):
-        return 1
     try:
-        result, notes = to_result(entry, job.config, size_of(entry, path), job.how)
+        path = job.find(entry)
+        stamp = job.stamp_of(entry, path)
+        if index.is_current(entry.key, stamp):
+            return 1
+        result, notes = job.said_of(entry, size_of(entry, path))
     except TaskError as error:
-        index.left_out(entry.key, left_out(error))
+        index.left_out(entry.key, left_out_image(error))
         return 0
-    name = path.name if path is not None else entry.file_name
+    name = job.images.name_of(entry, path)
     index.done(entry.key, stamp, (), _task(job, name, result), notes)
     return 0
 
@@ -122,7 +213,7 @@ def _task(job: ImportJob, name: str, result: list[dict[str, Any]]) -> dict[str, 
     said: dict[str, Any] = {"result": result}
     if job.as_ == "predictions":
         said["model_version"] = job.model_version
-    return {"data": {job.config.image_key: job.image_url + name}, job.as_: [said]}
+    return {"data": {job.config.image_key: image_address(job.image_url, name)}, job.as_: [said]}
 
 
 def _tasks(records: Records) -> Iterator[bytes]:

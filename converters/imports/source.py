@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
 
+from converters.json_stream import MAX_PIECE_BYTES
 from domain.annotation import LeftOut
+from domain.errors import FileFormatError
 from domain.geometry import LabelMap, Polygon, Ring, Shape
 
 LARGEST_NUMBER = 1e6
@@ -19,7 +21,7 @@ LARGEST_NUMBER = 1e6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImportedShape:
-    """One region: the name of its class, and what it covers, in pixels.
+    """One region: the name of its class, and what it covers, in pixels unless its image says else.
 
     Several shapes of one region are united.
     """
@@ -35,6 +37,11 @@ class ImportedImage:
     ``number`` counts the source's images from 1 and stands for a task id in reports. ``key`` names
     the image in later runs, ``stamp`` changes when its annotations do. ``size_hw`` is what the
     source says, None if it says nothing. A mask comes as ``label_map`` with its ``label_names``.
+    ``is_empty``: the source says that nothing is in the image; False too where something was, but
+    could not be read. ``stems`` are names without ending that the image may have, where the source
+    does not know its name; ``path`` is its file where the source's folders say so, ``mask`` the
+    file of its mask, which is not its image. ``is_relative``: regions are polygons in fractions of
+    the image's width and height.
     """
 
     number: int
@@ -46,6 +53,20 @@ class ImportedImage:
     notes: tuple[LeftOut, ...] = field(default=())
     label_map: LabelMap | None = None
     label_names: dict[int, str] = field(default_factory=dict)
+    is_empty: bool = False
+    stems: tuple[str, ...] = field(default=())
+    path: Path | None = None
+    mask: Path | None = None
+    is_relative: bool = False
+
+    @property
+    def used_names(self) -> tuple[str, ...]:
+        """The classes that something in the image has, in order."""
+        names = [region.class_name for region in self.regions]
+        if self.label_map is not None:
+            present = np.flatnonzero(np.bincount(self.label_map.ravel(), minlength=256)).tolist()
+            names += [self.label_names[i] for i in present if i in self.label_names]
+        return tuple(dict.fromkeys(names))
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -62,14 +83,17 @@ class ImportedImage:
 class ImportOptions:
     """What a person chooses about reading.
 
-    ``classes`` names the integers 1, 2, ... of masks; ``class_key`` the attribute that holds a
-    VIA region's class ("" = find it); ``default_class`` the class of regions without one ("" =
-    leave them out).
+    ``classes`` names the integers 1, 2, ... of masks (0, 1, ... of YOLO); ``class_key`` the
+    attribute that holds a VIA region's class ("" = find it); ``default_class`` the class of regions
+    without one ("" = leave them out); ``mask_name`` how masks are called (``{name}_1stHO``, "" =
+    find it); ``colors`` the classes of colour masks by ``#rrggbb`` ("" = background).
     """
 
     classes: tuple[str, ...] = field(default=())
     class_key: str = ""
     default_class: str = ""
+    mask_name: str = ""
+    colors: Mapping[str, str] = field(default_factory=dict)
 
 
 ImportSource = Iterator[ImportedImage | LeftOut]
@@ -111,6 +135,20 @@ def ring_of(points: Any) -> Ring:
     if len(np.unique(ring, axis=0)) < 3:
         raise ValueError(f"has {len(ring)} points and no area")
     return ring
+
+
+def text_of(path: Path) -> str:
+    """A text file in UTF-8, with or without a byte order mark; FileFormatError when it is none."""
+    try:
+        if path.stat().st_size > MAX_PIECE_BYTES:
+            raise FileFormatError(f"{path.name} has more than {MAX_PIECE_BYTES // 1024**2} MB.")
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise FileFormatError(f"{path} can't be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise FileFormatError(
+            f"{path.name} is not UTF-8 ({error.reason}).", remedy="Save it as UTF-8."
+        ) from error
 
 
 def is_coordinate(value: object) -> TypeGuard[float]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from PIL import ImageColor
 
+from converters.border import cut_at_border
 from converters.image_files import image_size_hw
 from converters.imports.source import (
     ImportedImage,
@@ -17,36 +19,70 @@ from converters.imports.source import (
     ImportOptions,
 )
 from converters.label_config_xml import polygon_label_config
+from converters.label_names import MatchedClasses
 from converters.results import regions_to_result
 from converters.simplify import Simplification
 from converters.vectorize import region_id, vectorize
 from domain.annotation import LeftOut, Region
-from domain.errors import FileFormatError, ImageError
+from domain.errors import FileFormatError, ImageError, TaskError
 from domain.geometry import LabelMap, Polygon, Shape
 from domain.labels import LabelConfig
 
 As = Literal["annotations", "predictions"]
 
-_IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+LOST = "regions_lost"
+"""Reason of an image all of whose regions could not be used."""
+
 _MAX_CLASSES = 1000
+_MAX_REASONS = 20
+_NO_MAP: Mapping[str, str] = {}
 
 
-def infer_classes(format_: ImportFormat, path: Path, options: ImportOptions) -> tuple[str, ...]:
-    """The classes a source uses, in order of appearance. Reads all of it and keeps none.
+def infer_classes(
+    format_: ImportFormat, path: Path, options: ImportOptions, mapping: Mapping[str, str] = _NO_MAP
+) -> tuple[str, ...]:
+    """The classes a source names, in order of appearance. Reads all of it and keeps none.
+
+    Args:
+        format_: How to read it.
+        path: The source.
+        options: About reading.
+        mapping: Their name -> the name wanted; "" leaves a class out.
 
     Raises:
-        FileFormatError: It is not of this format, or has no region with a class.
+        FileFormatError: It is not of this format, has no region with a class, or is a colour
+            picture whose colours have no names.
     """
     names: dict[str, None] = dict.fromkeys(options.classes)
+    reasons: list[str] = []
     for entry in format_.read(path, options):
-        if isinstance(entry, ImportedImage) and len(names) < _MAX_CLASSES:
+        if isinstance(entry, LeftOut):
+            reasons.append(entry.message)
+            continue
+        reasons += [note.message for note in entry.notes]
+        unnamed = [
+            name for name in entry.used_names if name.startswith("#") and name not in mapping
+        ]
+        if unnamed and entry.label_map is not None:
+            raise FileFormatError(
+                f"{entry.key} is a colour picture, and its colours {', '.join(unnamed)} have no "
+                "names.",
+                remedy=f"Name them with --map '{unnamed[0]}=CLASS', or write masks as grey or "
+                "palette PNG with the class integer in each pixel.",
+            )
+        if len(names) < _MAX_CLASSES:
             names.update(dict.fromkeys(entry.class_names))
-    if not names:
+        del reasons[_MAX_REASONS:]
+    wanted = dict.fromkeys(mapping.get(name, name) for name in names)
+    if not any(wanted):
+        why = f" {reasons[0]}" if reasons else ""
         raise FileFormatError(
-            f"{path.name} has no region with a class.",
-            remedy="Name a class for all of them with --default-class.",
+            f"{path.name} has no region with a class.{why}",
+            remedy="Name a class for all of them with --default-class."
+            if not reasons
+            else "Mend that, or name a class for regions without one with --default-class.",
         )
-    return tuple(names)
+    return tuple(name for name in wanted if name)
 
 
 def label_config_for(classes: tuple[str, ...]) -> str:
@@ -54,52 +90,39 @@ def label_config_for(classes: tuple[str, ...]) -> str:
     return polygon_label_config(classes)
 
 
-class ImageFinder:
-    """Finds the image files of a source.
+def colors_of(mapping: Mapping[str, str], config: LabelConfig | None = None) -> dict[str, str]:
+    """Classes of colour masks by ``#rrggbb``: the labels' colours, and what is background ("").
 
     Args:
-        folder: Where they are; None when there are none.
-        prefix: Put before every name (``train_``).
-        match_stem: Whether another image ending counts as well (of masks: ``a.png`` for ``a.jpg``).
+        mapping: Their name (a colour) -> our name; these are mapped later, as any class.
+        config: Its labels' colours name their classes.
     """
-
-    def __init__(self, folder: Path | None, prefix: str = "", *, match_stem: bool = False) -> None:
-        self._folder, self._prefix, self._match_stem = folder, prefix, match_stem
-
-    def find(self, image: ImportedImage) -> Path | None:
-        """The image's file, or None."""
-        if self._folder is None:
-            return None
-        for name in self._names(image.file_name):
-            path = self._folder / name
-            if path.is_file():
-                return path
-        return None
-
-    def _names(self, file_name: str) -> Iterator[str]:
-        parts = [
-            part
-            for part in file_name.replace("\\", "/").replace("\0", "")[:1000].split("/")
-            if part not in ("", ".", "..")
-        ]
-        if not parts:
-            return
-        for start in range(len(parts)):
-            yield "/".join([*parts[start:-1], self._prefix + parts[-1]])
-        if self._match_stem:
-            stem = self._prefix + parts[-1].rpartition(".")[0]
-            for ending in _IMAGE_ENDINGS:
-                yield stem + ending
-                yield stem + ending.upper()
+    colors = {name.lower(): "" for name, ours in mapping.items() if name[:1] == "#" and not ours}
+    for label_class in config.group.classes if config is not None else ():
+        try:
+            red, green, blue = ImageColor.getrgb(label_class.color)[:3]
+        except ValueError:
+            continue
+        color = f"#{red:02x}{green:02x}{blue:02x}"
+        if color not in mapping:
+            colors.setdefault(color, label_class.value)
+    return colors
 
 
-def size_of(image: ImportedImage, path: Path | None) -> tuple[int, int]:
-    """(height, width) in pixels: the image file's, which must be what the source says.
+def size_of(
+    image: ImportedImage, path: Path | None, task_size_hw: tuple[int, int] | None = None
+) -> tuple[int, int]:
+    """(height, width) in pixels: the image's own, which must be what the source says.
+
+    Args:
+        image: What the source says.
+        path: The image's file, None when there is none.
+        task_size_hw: The size of the image of its task, where that was fetched.
 
     Raises:
         ImageError: There is no size, it is no image, or the two sizes differ.
     """
-    if path is None:
+    if path is None and task_size_hw is None:
         if image.size_hw is None:
             raise ImageError(
                 image.number,
@@ -109,13 +132,14 @@ def size_of(image: ImportedImage, path: Path | None) -> tuple[int, int]:
                 remedy="Give the folder of images with --images (and --image-prefix).",
             )
         return image.size_hw
-    found = image_size_hw(path, image.number)
+    found = image_size_hw(path, image.number) if path is not None else task_size_hw
+    assert found is not None  # noqa: S101 - one of both is there
     if image.size_hw not in (None, found):
         raise ImageError(
             image.number,
             "size_mismatch",
             f"the source says {image.file_name!r} has (height, width) {image.size_hw}, but "
-            f"{path.name} has {found}.",
+            f"{path.name if path is not None else 'the image of its task'} has {found}.",
             remedy="Use the image that was annotated; one turned by its EXIF tag counts as turned.",
         )
     return found
@@ -126,39 +150,93 @@ def to_result(
     config: LabelConfig,
     size_hw: tuple[int, int],
     how: Simplification,
+    classes: MatchedClasses,
 ) -> tuple[list[dict[str, Any]], list[LeftOut]]:
     """Label Studio's regions of an image, and what was left out.
 
-    Polygons keep their points; pixels are drawn round, within the limits of ``how``.
+    Polygons keep their points, and are cut at the image's border; pixels are drawn round, within
+    the limits of ``how``.
 
     Args:
         image: What the source says.
-        config: Gives the classes; a class goes by any of its names.
+        config: The labelling configuration.
         size_hw: (height, width) in pixels.
         how: Limits on simplification.
+        classes: Which of the configuration's classes theirs are.
     """
     notes = list(image.notes)
-    by_name = {name: c.index for c in reversed(config.group.classes) for name in c.names}
     regions: list[Region] = []
     if image.label_map is not None:
-        mapped = _mapped(image, by_name, notes)
+        mapped = _mapped(image, classes, notes)
         regions += vectorize(mapped, [c.index for c in config.group.classes], **asdict(how))
     for number, region in enumerate(image.regions, start=1):
-        class_index = by_name.get(region.class_name)
-        if class_index is None:
+        if region.class_name not in classes.by_name:
             notes.append(_unknown(image, number, region.class_name))
             continue
+        label_class = classes.by_name[region.class_name]
+        if label_class is None:
+            continue  # left out on request
+        if image.is_relative:
+            region = _scaled(region, size_hw)
         polygons = _polygons_of(region, size_hw, how)
         if not polygons:
             message = f"Region {number} of {image.file_name!r} lies outside the image."
             notes.append(LeftOut(image.number, "outside_image", message, str(number)))
             continue
-        salted = region_id(class_index, polygons[0], salt=number)
-        regions.append(Region(salted, class_index, polygons))
+        salted = region_id(label_class.index, polygons[0], salt=number)
+        regions.append(Region(salted, label_class.index, polygons))
     return regions_to_result(regions, config, size_hw), notes
 
 
-def _mapped(image: ImportedImage, by_name: Mapping[str, int], notes: list[LeftOut]) -> LabelMap:
+def said_of(
+    image: ImportedImage,
+    config: LabelConfig,
+    size_hw: tuple[int, int],
+    how: Simplification,
+    classes: MatchedClasses,
+    *,
+    empty_as_negative: bool,
+) -> tuple[list[dict[str, Any]], list[LeftOut]]:
+    """``to_result``, and never nothing unless the source says so and that is wanted.
+
+    Args:
+        image: What the source says.
+        config: The labelling configuration.
+        size_hw: (height, width) in pixels.
+        how: Limits on simplification.
+        classes: Which of the configuration's classes theirs are.
+        empty_as_negative: Whether an image that its source says is empty is to be told so.
+
+    Raises:
+        ImageError: ``empty`` (the source says so, and it is not wanted), ``regions_lost`` (all of
+            them, with the first reason), or ``class_left_out`` (all of them on request).
+    """
+    result, notes = to_result(image, config, size_hw, how, classes)
+    if result or (image.is_empty and empty_as_negative):
+        return result, notes
+    name = image.file_name
+    if image.is_empty:
+        raise ImageError(
+            image.number,
+            "empty",
+            f"the source has nothing in {name!r}.",
+            remedy="If that means that nothing is there to see, --empty-as-negative says so.",
+        )
+    if not notes:
+        message = f"every region of {name!r} has a class that --map leaves out."
+        raise ImageError(image.number, "class_left_out", message)
+    message = f"every region of {name!r} was lost. {notes[0].message}"
+    raise ImageError(image.number, LOST, message)
+
+
+def left_out_image(error: TaskError) -> LeftOut:
+    """The error as an entry of the report; an image of a source has no task yet."""
+    text = str(error).removeprefix(f"Task {error.task_id}: ")
+    message = f"{text[:1].upper()}{text[1:]} {error.remedy}".strip()
+    return LeftOut(error.task_id, error.reason, message)
+
+
+def _mapped(image: ImportedImage, classes: MatchedClasses, notes: list[LeftOut]) -> LabelMap:
     """The label map with the configuration's integers."""
     assert image.label_map is not None  # noqa: S101 - the caller looked
     table = np.zeros(256, dtype=np.uint8)
@@ -166,10 +244,11 @@ def _mapped(image: ImportedImage, by_name: Mapping[str, int], notes: list[LeftOu
     for value, name in image.label_names.items():
         if not 0 < value < table.size or value not in present:
             continue
-        if name in by_name:
-            table[value] = by_name[name]
-        else:
+        if name not in classes.by_name:
             notes.append(_unknown(image, value, name))
+            continue
+        label_class = classes.by_name[name]
+        table[value] = label_class.index if label_class is not None else 0
     return table[image.label_map]
 
 
@@ -181,17 +260,24 @@ def _unknown(image: ImportedImage, region: int, name: str) -> LeftOut:
     return LeftOut(image.number, "unknown_label", message, str(region))
 
 
+def _scaled(region: ImportedShape, size_hw: tuple[int, int]) -> ImportedShape:
+    """Fractions of the image's size as pixels."""
+    sizes_xy = np.array([size_hw[1], size_hw[0]], dtype=np.float64)
+    shapes = tuple(
+        Polygon(shape.exterior * sizes_xy) for shape in region.shapes if isinstance(shape, Polygon)
+    )
+    return ImportedShape(region.class_name, shapes)
+
+
 def _polygons_of(
     region: ImportedShape, size_hw: tuple[int, int], how: Simplification
 ) -> tuple[Polygon, ...]:
-    """Polygons as they are, where they touch the image; pixels as their outlines."""
-    height, width = size_hw
+    """Polygons as they are, cut at the border; pixels as their outlines."""
     found: list[Polygon] = []
     for shape in region.shapes:
         if isinstance(shape, Polygon):
-            low, high = shape.exterior.min(axis=0), shape.exterior.max(axis=0)
-            if (high > 0).all() and low[0] < width and low[1] < height:
-                found.append(shape)
+            cut = cut_at_border(shape, size_hw)
+            found += [cut] if cut is not None else []
             continue
         found += _outlines(shape, size_hw, how)
     return tuple(found)

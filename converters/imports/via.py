@@ -70,6 +70,7 @@ def read_via(path: Path, options: ImportOptions) -> ImportSource:
             size_hw=None,
             regions=tuple(shapes),
             notes=tuple(notes.items),
+            is_empty=not regions,
         )
 
 

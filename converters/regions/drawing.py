@@ -48,6 +48,14 @@ class Drawing:
     empty_words: str = ""
 
 
+def is_beside(points: Ring, size_hw: tuple[int, int]) -> bool:
+    """Whether all points, (n, 2) in pixels, lie beyond one side of the image, or on that side."""
+    if len(points) == 0:
+        return False
+    height, width = size_hw
+    return bool((points.max(axis=0) <= 0).any() or (points.min(axis=0) >= [width, height]).any())
+
+
 def nothing(reason: str, words: str) -> Drawing:
     """A region in which nothing was drawn."""
     return Drawing(None, empty_reason=reason, empty_words=words)

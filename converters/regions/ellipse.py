@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from converters.percent import lengths_to_pixels, point_to_pixels
-from converters.regions.drawing import Drawing, Where
+from converters.regions.drawing import Drawing, Where, is_beside
 from converters.regions.value import Value, number, size
 from converters.spans import ellipse_spans, spans_to_mask
 
@@ -30,5 +30,12 @@ def read(value: Value, where: Where) -> Drawing:
             centre[1] + along * np.sin(turn) + across * np.cos(turn),
         ]
     )
+    reach = [np.hypot(radii[0] * np.cos(turn), radii[1] * np.sin(turn))]
+    reach.append(np.hypot(radii[0] * np.sin(turn), radii[1] * np.cos(turn)))
+    box = np.array([np.subtract(centre, reach), np.add(centre, reach)])
     spans = ellipse_spans(centre, radii, degrees, where.size_hw)
-    return Drawing(spans_to_mask([spans], where.size_hw), outline=(outline,))
+    return Drawing(
+        spans_to_mask([spans], where.size_hw),
+        outline=(outline,),
+        is_outside=is_beside(box, where.size_hw),
+    )

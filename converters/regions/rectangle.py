@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from converters.percent import lengths_to_pixels, point_to_pixels
-from converters.regions.drawing import Drawing, Where
+from converters.regions.drawing import Drawing, Where, is_beside
 from converters.regions.value import Value, number
 from domain.geometry import Polygon
 
@@ -28,4 +28,4 @@ def read(value: Value, where: Where) -> Drawing:
     start = np.array(corner)
     ring = np.stack([start, start + across, start + across + down, start + down])
     closed = np.concatenate([ring, ring[:1]])
-    return Drawing(Polygon(ring), outline=(closed,))
+    return Drawing(Polygon(ring), outline=(closed,), is_outside=is_beside(ring, where.size_hw))

@@ -14,7 +14,7 @@ import numpy as np
 
 from converters.percent import point_to_pixels
 from converters.regions.bezier import flatten
-from converters.regions.drawing import Drawing, RegionError, Where, nothing
+from converters.regions.drawing import Drawing, RegionError, Where, is_beside, nothing
 from converters.regions.value import Value, check_count, is_number, shown
 from converters.spans import line_spans, spans_to_mask
 from domain.geometry import Polygon, Ring
@@ -43,7 +43,11 @@ def read(value: Value, where: Where) -> Drawing:
         ring = np.concatenate(
             [_line(vertices, anchors, link, where)[:-1] for link in _ring_links(vertices)]
         )
-        return Drawing(Polygon(ring), outline=(np.concatenate([ring, ring[:1]]),))
+        return Drawing(
+            Polygon(ring),
+            outline=(np.concatenate([ring, ring[:1]]),),
+            is_outside=is_beside(ring, where.size_hw),
+        )
     lines = [_line(vertices, anchors, link, where) for link in _links(vertices)] or [anchors[:1]]
     mask = spans_to_mask(line_spans(lines, where.line_width_px, where.size_hw), where.size_hw)
     return Drawing(mask, outline=tuple(lines))

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from converters.files import read_json, replace_with
+from converters.nnunet_names import nnunet_labels
 from training.ensembles import check_weights
+from training.evaluation import ClassDice, mean_over_classes
 from training.folds import FINAL, RESULT
 from training.versions import (
     CONFIGURATION,
@@ -29,7 +31,6 @@ from training.versions import (
 
 _TRAINER = "nnUNetTrainer"
 _DATASET_NAME = re.compile(r"Dataset\d{3}_[A-Za-z0-9_-]+")
-_WITH_A_MEANING = ("background", "ignore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,23 +185,25 @@ def _fold_names(version_dir: Path, info: VersionInfo) -> dict[int, str]:
 
 def _dataset(version_dir: Path, info: VersionInfo) -> dict[str, Any]:
     dataset: dict[str, Any] = read_json(version_dir / DATASET)
-    prefixed = {f"{k}_{value}": value for k, value in enumerate(info.class_values, start=1)}
-    labels = {}
-    for name, integer in dataset["labels"].items():
-        own = prefixed.get(name, name)
-        labels[name if own in _WITH_A_MEANING else own] = integer
-    return {**dataset, "labels": labels}
+    prefixed = {f"{k}_{value}": k for k, value in enumerate(info.class_values, start=1)}
+    if {name: k for name, k in dataset["labels"].items() if k != 0} == prefixed:
+        return {**dataset, "labels": nnunet_labels(info.class_values)}
+    return dataset
 
 
 def _summary(folder: Path, info: VersionInfo) -> Iterator[dict[str, Any]]:
-    """nnU-Net's validation/summary.json of a fold, of the Dice that was measured; none without."""
+    """nnU-Net's validation/summary.json of a fold, of the Dice that was measured; none without.
+
+    null where a class is absent: nnU-Net writes NaN, which is not JSON.
+    """
     result = read_json(folder / RESULT) if (folder / RESULT).exists() else {}
-    dice: dict[str, float] = result.get("dice_per_class", {})
-    if not dice:
+    dice: ClassDice = result.get("dice_per_class", {})
+    mean = mean_over_classes(dice)
+    if mean is None:
         return
     integers = {value: str(k) for k, value in enumerate(info.class_values, start=1)}
     yield {
-        "foreground_mean": {"Dice": sum(dice.values()) / len(dice)},
+        "foreground_mean": {"Dice": mean},
         "mean": {integers[name]: {"Dice": value} for name, value in dice.items()},
         "metric_per_case": [
             {

@@ -1,5 +1,23 @@
 """How good predictions are: overlap and surface distances per class and case, and their report."""
 
-from training.evaluation.dice import dice_per_class, mean_dice, mean_over_cases, named_dice
+from training.evaluation.dice import (
+    ClassDice,
+    DicePerCase,
+    dice_per_class,
+    image_dice,
+    mean_over_cases,
+    mean_over_classes,
+    mean_over_images,
+    named_dice,
+)
 
-__all__ = ["dice_per_class", "mean_dice", "mean_over_cases", "named_dice"]
+__all__ = [
+    "ClassDice",
+    "DicePerCase",
+    "dice_per_class",
+    "image_dice",
+    "mean_over_cases",
+    "mean_over_classes",
+    "mean_over_images",
+    "named_dice",
+]

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-import numpy as np
-
 from domain.geometry import LabelMap
-from training.evaluation.dice import overlap
+from domain.overlap import overlap
+from training.evaluation.dice import image_dice
 from training.evaluation.surface import surface_distances
 
 Spacing = tuple[float, float]
@@ -35,7 +34,7 @@ class ClassMeasures:
     Attributes:
         class_value: Its name.
         presence: MISSED is in the reference only, INVENTED in the prediction only.
-        dice: In [0, 1]; 1 for NEITHER, 0 for MISSED and INVENTED.
+        dice: In [0, 1]; 0 for MISSED and INVENTED, None for NEITHER: it says nothing.
         iou: As ``dice``.
         hausdorff95: In the case's unit; None where it is infinite or undefined.
         mean_surface_distance: The same.
@@ -45,8 +44,8 @@ class ClassMeasures:
 
     class_value: str
     presence: Presence
-    dice: float
-    iou: float
+    dice: float | None
+    iou: float | None
     hausdorff95: float | None
     mean_surface_distance: float | None
     reference_px: int
@@ -68,13 +67,13 @@ class CaseMeasures:
 
     @property
     def mean_dice(self) -> float:
-        """Mean over the classes, in [0, 1]."""
-        return float(np.mean([one.dice for one in self.classes]))
+        """Mean over the classes that say something, in [0, 1]: see ``image_dice``."""
+        return image_dice(one.dice for one in self.classes)
 
     @property
     def mean_iou(self) -> float:
-        """Mean over the classes, in [0, 1]."""
-        return float(np.mean([one.iou for one in self.classes]))
+        """As ``mean_dice``."""
+        return image_dice(one.iou for one in self.classes)
 
     @property
     def rank_key(self) -> tuple[float, float, str]:
@@ -114,7 +113,7 @@ def measure_case(
     for index, value in enumerate(class_values, start=1):
         in_predicted, in_reference = predicted == index, reference == index
         shared = overlap(in_predicted, in_reference)
-        presence = _presence(shared.predicted_px, shared.reference_px)
+        presence = _presence(shared.first_px, shared.second_px)
         hausdorff95 = mean = None
         if presence is Presence.BOTH:
             distances = surface_distances(in_predicted, in_reference, spacing_mm or (1.0, 1.0))
@@ -127,8 +126,8 @@ def measure_case(
                 iou=shared.iou,
                 hausdorff95=hausdorff95,
                 mean_surface_distance=mean,
-                reference_px=shared.reference_px,
-                predicted_px=shared.predicted_px,
+                reference_px=shared.second_px,
+                predicted_px=shared.first_px,
             )
         )
     return CaseMeasures(case_id, spacing_mm, tuple(measures))

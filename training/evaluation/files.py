@@ -17,7 +17,12 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from converters.label_map_files import WHITE, StoredLabelMap, read_label_map
+from converters.label_map_files import (
+    StoredLabelMap,
+    class_integers,
+    read_label_map,
+    white_as_class,
+)
 from domain.errors import FileFormatError, StackError
 from domain.geometry import LabelMap
 from training.evaluation.case import CaseMeasures, Spacing, measure_case
@@ -52,11 +57,8 @@ def default_workers() -> int:
 
 def class_names_from_values(pairs: Sequence[Pair], workers: int) -> dict[int, str]:
     """``class_1``, ``class_2``, ... for the integers that occur; reads every file once more."""
-    values: set[int] = set()
-    for found in _mapped(_values, pairs, workers, POOL_AFTER_S):
-        values |= found
-    if values == {WHITE}:
-        values = {1}
+    found = _mapped(_values, pairs, workers, POOL_AFTER_S)
+    values = class_integers(values for both in found for values in both)
     return {value: f"class_{value}" for value in sorted(values)}
 
 
@@ -98,12 +100,10 @@ def paint(label_map: LabelMap, class_names: Iterable[int]) -> tuple[LabelMap, li
         class_names: The integers of the classes.
     """
     integers = sorted(class_names)
+    label_map = white_as_class(label_map, integers)
     present = np.flatnonzero(np.bincount(label_map.ravel(), minlength=256)).tolist()
     table: npt.NDArray[np.uint8] = np.zeros(256, dtype=np.uint8)
     table[integers] = np.arange(1, len(integers) + 1)
-    if set(present) <= {0, WHITE} and WHITE not in integers:
-        table[WHITE] = 1
-        return table[label_map], []
     return table[label_map], [v for v in present if v and v not in integers]
 
 
@@ -153,14 +153,15 @@ def _mismatch(case_id: str, predicted: StoredLabelMap, reference: StoredLabelMap
     return Problem(case_id, "axes_differ", message)
 
 
-def _values(pair: Pair) -> set[int]:
-    values: set[int] = set()
+def _values(pair: Pair) -> list[set[int]]:
+    """The integers of either file."""
+    values: list[set[int]] = []
     for path in (pair.predicted, pair.reference):
         try:
-            values.update(np.unique(read_label_map(path).label_map).tolist())
+            values.append(set(np.unique(read_label_map(path).label_map).tolist()))
         except FileFormatError:
             continue  # reported when the pair is measured
-    return values - {0}
+    return values
 
 
 def _mapped(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from converters.label_map_files import stem_of
+from converters.mask_folder import FIRST_CHANNEL, MaskFile, MaskName, folder_of_masks, mask_files
 from domain.errors import FileFormatError
 from training.evaluation.summary import Problem
-
-_FIRST_CHANNEL = "_0000"
-"""How nnU-Net marks the first channel of an image."""
 
 _IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".webp", ".gif"})
 """Besides those of label maps."""
@@ -27,14 +26,21 @@ class Pair:
 
 
 def find_pairs(
-    predictions: Path, reference: Path, images: Path | None = None
+    predictions: Path,
+    reference: Path,
+    images: Path | None = None,
+    mask_name: MaskName | None = None,
 ) -> tuple[tuple[Pair, ...], tuple[Problem, ...]]:
     """Matches the files of two folders by their names without suffix, in order of the names.
 
+    What has no partner of its own name is matched by the name of its image (``a`` and ``a_mask``).
+
     Args:
         predictions: Folder of label maps; other files in it are not looked at.
-        reference: The same.
+        reference: The same; of nnU-Net's data set its folder of labels.
         images: Folder of images, named like the label maps, or with nnU-Net's ``_0000``.
+        mask_name: How the references are called, and the predictions where any of them is; None:
+            in the usual ways.
 
     Returns:
         The pairs, and a problem for every label map or image without partner, or with two.
@@ -43,44 +49,68 @@ def find_pairs(
         FileFormatError: A folder is missing, or has no label map.
     """
     problems: list[Problem] = []
-    predicted = _label_maps(predictions, "prediction", problems)
-    referred = _label_maps(reference, "reference", problems)
+    try:
+        predicted = _label_maps(predictions, "prediction", mask_name, problems)
+    except FileFormatError:
+        predicted = _label_maps(predictions, "prediction", None, problems)
+    referred = _label_maps(reference, "reference", mask_name, problems)
     pictures = _images(images)
     pairs = []
-    for case_id in sorted(predicted.keys() | referred.keys()):
-        if case_id not in referred:
-            message = f"{predicted[case_id].name} has no reference in {reference}."
+    for case_id, one, other in sorted(_matched(predicted, referred), key=lambda row: row[0]):
+        if other is None and one is not None:
+            message = f"{one.path.name} has no reference in {reference}."
             problems.append(Problem(case_id, "reference_missing", message))
-        elif case_id not in predicted:
-            message = f"{referred[case_id].name} has no prediction in {predictions}."
+        elif one is None and other is not None:
+            message = f"{other.path.name} has no prediction in {predictions}."
             problems.append(Problem(case_id, "prediction_missing", message))
-        else:
-            image = pictures.get(case_id)
+        elif one is not None and other is not None:
+            names = (case_id, *one.names, *other.names)
+            image = next((pictures[name] for name in names if name in pictures), None)
             if images is not None and image is None:
                 message = f"{case_id} has no image in {images}; its picture goes without."
                 problems.append(Problem(case_id, "image_missing", message))
-            pairs.append(Pair(case_id, predicted[case_id], referred[case_id], image))
+            pairs.append(Pair(case_id, one.path, other.path, image))
     return tuple(pairs), tuple(problems)
 
 
-def _label_maps(folder: Path, what: str, problems: list[Problem]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in _files(folder):
-        stem = stem_of(path)
-        if stem is None:
+def _matched(
+    predicted: dict[str, MaskFile], referred: dict[str, MaskFile]
+) -> Iterator[tuple[str, MaskFile | None, MaskFile | None]]:
+    """(case id, prediction, reference), either None where it has no partner."""
+    for case_id in predicted.keys() & referred.keys():
+        yield case_id, predicted[case_id], referred[case_id]
+    left = {key: file for key, file in predicted.items() if key not in referred}
+    by_name: dict[str, list[str]] = {}
+    for key, file in left.items():
+        for name in file.names:
+            by_name.setdefault(name, []).append(key)
+    for key, file in referred.items():
+        if key in predicted:
             continue
-        if stem in found:
+        found = [(name, by_name[name]) for name in file.names if name in by_name]
+        partners = {partner for _, keys in found for partner in keys if partner in left}
+        if len(partners) == 1:
+            yield found[0][0], left.pop(partners.pop()), file
+        else:
+            yield key, None, file
+    for key, file in left.items():
+        yield key, file, None
+
+
+def _label_maps(
+    folder: Path, what: str, mask_name: MaskName | None, problems: list[Problem]
+) -> dict[str, MaskFile]:
+    found: dict[str, MaskFile] = {}
+    for file in mask_files(folder_of_masks(folder), mask_name):
+        key = file.names[0]
+        if key in found:
             message = (
-                f"The {what}s {found[stem].name} and {path.name} are one case; the first counts."
+                f"The {what}s {found[key].path.name} and {file.path.name} are one case; the first "
+                "counts."
             )
-            problems.append(Problem(stem, "two_files", message))
+            problems.append(Problem(key, "two_files", message))
             continue
-        found[stem] = path
-    if not found:
-        raise FileFormatError(
-            f"{folder} holds no label maps.",
-            remedy="Give a folder with PNG, TIFF, BMP or NIfTI files, one per case.",
-        )
+        found[key] = file
     return found
 
 
@@ -90,8 +120,8 @@ def _images(folder: Path | None) -> dict[str, Path]:
         stem = path.stem if path.suffix.lower() in _IMAGE_SUFFIXES else stem_of(path)
         if stem is not None:
             found.setdefault(stem, path)
-            if stem.endswith(_FIRST_CHANNEL):
-                found.setdefault(stem.removesuffix(_FIRST_CHANNEL), path)
+            if stem.endswith(FIRST_CHANNEL):
+                found.setdefault(stem.removesuffix(FIRST_CHANNEL), path)
     return found
 
 

@@ -49,7 +49,8 @@ _OWN_PICTURE = re.compile(r"\d{3,}_.*\.png")
 def write_tables(evaluation: Evaluation, out: Path, extra: Mapping[str, Any], n_worst: int) -> None:
     """Writes metrics.csv (a row per case and class, the worst case first) and summary.json.
 
-    Cells are empty where a distance is infinite or undefined; ``presence`` says which.
+    Cells are empty where a measure is undefined (the class is in neither map) or a distance is
+    infinite; ``presence`` says which.
 
     Args:
         evaluation: What was measured.
@@ -125,8 +126,8 @@ def _csv(cases: Iterable[CaseMeasures]) -> Iterator[bytes]:
                     case.case_id,
                     one.class_value,
                     one.presence,
-                    f"{one.dice:.6f}",
-                    f"{one.iou:.6f}",
+                    _number(one.dice, ".6f"),
+                    _number(one.iou, ".6f"),
                     _number(one.hausdorff95),
                     _number(one.mean_surface_distance),
                     case.unit,
@@ -141,12 +142,15 @@ def _csv(cases: Iterable[CaseMeasures]) -> Iterator[bytes]:
     yield buffer.getvalue().encode()
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
+def _number(value: float | None, form: str = ".6g") -> str:
+    return "" if value is None else format(value, form)
 
 
 def _in_words(case: CaseMeasures) -> str:
-    return "Dice " + ", ".join(f"{one.class_value} {one.dice:.3f}" for one in case.classes)
+    return "Dice " + ", ".join(
+        f"{one.class_value} " + ("-" if one.dice is None else f"{one.dice:.3f}")
+        for one in case.classes
+    )
 
 
 def _picture(path: Path | None) -> Pixels | None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from training.evaluation.case import CaseMeasures, ClassMeasures, Presence
+from training.evaluation.dice import mean_over_classes
 
 MIXED_UNITS = (
     "Some cases have a spacing and some have none, so their distances can't be averaged: give "
@@ -27,7 +28,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A measure over cases. Without values all are None; ``sd`` (sample) needs two values."""
+    """A measure over ``n`` cases. Without any all are None; ``sd`` (sample) needs two."""
 
     n: int
     mean: float | None = None
@@ -60,12 +61,11 @@ class ClassSummary:
         class_value: Its name.
         n_cases: All cases measured = n_both + n_neither + n_missed + n_invented.
         n_both: Cases where reference and prediction have the class: only these have distances.
-        n_neither: Cases without it in either; their Dice and IoU count as 1.
+        n_neither: Cases without it in either: they say nothing about it and enter no figure.
         n_missed: Cases where only the reference has it: Dice 0, infinite distance.
         n_invented: Cases where only the prediction has it: Dice 0, infinite distance.
-        dice: Over all cases.
-        dice_where_present: Without the n_neither cases, which is how nnU-Net averages.
-        iou: Over all cases.
+        dice: Over the cases that say something: all but n_neither, as nnU-Net averages.
+        iou: The same.
         hausdorff95: Over the n_both cases; n = 0 where units are mixed.
         mean_surface_distance: The same.
     """
@@ -77,7 +77,6 @@ class ClassSummary:
     n_missed: int
     n_invented: int
     dice: Spread
-    dice_where_present: Spread
     iou: Spread
     hausdorff95: Spread
     mean_surface_distance: Spread
@@ -90,6 +89,9 @@ class Evaluation:
     Attributes:
         cases: The worst first: see ``CaseMeasures.rank_key``.
         classes: In integer order.
+        images: The cases' own figures, ``CaseMeasures.mean_dice``, over all cases.
+        n_empty: Cases with nothing in the reference.
+        n_left_empty: Those of them where nothing was predicted: their own figure is 1.
         unit: Of all distances: ``mm``, ``px``, or ``mixed``.
         problems: What could not be measured and why.
         remarks: Sentences about the whole.
@@ -97,15 +99,17 @@ class Evaluation:
 
     cases: tuple[CaseMeasures, ...]
     classes: tuple[ClassSummary, ...]
+    images: Spread
+    n_empty: int
+    n_left_empty: int
     unit: str
     problems: tuple[Problem, ...] = field(default=())
     remarks: tuple[str, ...] = field(default=())
 
     @property
     def mean_dice(self) -> float | None:
-        """Mean of the classes' mean Dice; None without cases."""
-        means = [one.dice.mean for one in self.classes if one.dice.mean is not None]
-        return float(np.mean(means)) if means else None
+        """Mean of the mean Dice of the classes that have one; None where none has."""
+        return mean_over_classes({one.class_value: one.dice.mean for one in self.classes})
 
     def to_json(self, n_worst: int = 10) -> dict[str, Any]:
         """A JSON value: the summary per class, the worst cases, problems and remarks."""
@@ -113,6 +117,9 @@ class Evaluation:
             "n_cases": len(self.cases),
             "unit": self.unit,
             "mean_dice": self.mean_dice,
+            "dice_of_images": asdict(self.images),
+            "n_empty": self.n_empty,
+            "n_left_empty": self.n_left_empty,
             "classes": [asdict(one) for one in self.classes],
             "worst": [
                 {
@@ -150,7 +157,17 @@ def evaluate(
         for position, value in enumerate(class_values)
     )
     said = (*remarks, MIXED_UNITS) if unit == "mixed" else tuple(remarks)
-    return Evaluation(ordered, summaries, unit, tuple(problems), said)
+    empty = [case for case in ordered if not any(one.reference_px for one in case.classes)]
+    return Evaluation(
+        cases=ordered,
+        classes=summaries,
+        images=Spread.of([case.mean_dice for case in ordered]),
+        n_empty=len(empty),
+        n_left_empty=sum(not any(one.predicted_px for one in case.classes) for case in empty),
+        unit=unit,
+        problems=tuple(problems),
+        remarks=said,
+    )
 
 
 def _summary(value: str, rows: list[ClassMeasures], unit: str) -> ClassSummary:
@@ -163,11 +180,8 @@ def _summary(value: str, rows: list[ClassMeasures], unit: str) -> ClassSummary:
         n_neither=count[Presence.NEITHER],
         n_missed=count[Presence.MISSED],
         n_invented=count[Presence.INVENTED],
-        dice=Spread.of([row.dice for row in rows]),
-        dice_where_present=Spread.of(
-            [row.dice for row in rows if row.presence is not Presence.NEITHER]
-        ),
-        iou=Spread.of([row.iou for row in rows]),
+        dice=Spread.of([row.dice for row in rows if row.dice is not None]),
+        iou=Spread.of([row.iou for row in rows if row.iou is not None]),
         hausdorff95=Spread.of(
             [row.hausdorff95 for row in comparable if row.hausdorff95 is not None]
         ),

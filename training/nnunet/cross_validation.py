@@ -10,18 +10,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from nnunetv2.evaluation import evaluate_predictions
 from nnunetv2.evaluation.find_best_configuration import find_best_configuration
 from nnunetv2.postprocessing import remove_connected_components
 
-from converters.files import link_or_copy
+from converters.files import link_or_copy, read_json, write_json
 from training.cases import read_image
-from training.evaluation import named_dice
+from training.evaluation import DicePerCase, named_dice
 from training.folds import VALIDATION
 from training.nnunet.data.named_plans import PLANS_NAME
 from training.nnunet.environment import nnunet_roots
 from training.nnunet.inference.postprocessing import apply_postprocessing
-from training.postprocessing import FoundSteps, read_postprocessing
+from training.postprocessing import FoundSteps, KeepLargest, read_postprocessing
 from training.versions import CONFIGURATION, DATASET, PLANS, POSTPROCESSING, POSTPROCESSING_PKL
 from training.workspace import Workspace
 
@@ -83,9 +84,13 @@ def postprocessing_of_label_maps(
         class_values: Class names in integer order, background left out.
         beat: Called for every label map; what it raises ends the call.
     """
+    integers = _integers(workspace, label_maps)
+    if not integers:
+        # Nothing to count: nnU-Net would fail on it.
+        return FoundSteps((), _dice(workspace, label_maps, (), class_values, beat))
     with tempfile.TemporaryDirectory(dir=out, prefix=".crossval-") as name:
         root = Path(name)
-        _lay_out(workspace, label_maps, model_dir, root)
+        _lay_out(workspace, label_maps, model_dir, root, integers)
         with (
             nnunet_roots(root / "raw", root / "preprocessed", root / "results"),
             contextlib.redirect_stdout(io.StringIO()),
@@ -105,25 +110,54 @@ def postprocessing_of_label_maps(
         for file in (POSTPROCESSING_PKL, POSTPROCESSING):
             link_or_copy(pickled.with_name(file), out / file)
     steps = read_postprocessing(out)
-    dice = {}
+    return FoundSteps(steps, _dice(workspace, label_maps, steps, class_values, beat))
+
+
+def _dice(
+    workspace: Workspace,
+    label_maps: Mapping[str, Path],
+    steps: tuple[KeepLargest, ...],
+    class_values: Sequence[str],
+    beat: Callable[[], None],
+) -> DicePerCase:
+    dice: DicePerCase = {}
     for case_id, path in label_maps.items():
         beat()
         truth = read_image(workspace.label_png(case_id))
         dice[case_id] = named_dice(
             apply_postprocessing(read_image(path), steps), truth, class_values
         )
-    return FoundSteps(steps, dice)
+    return dice
+
+
+def _integers(workspace: Workspace, label_maps: Mapping[str, Path]) -> set[int]:
+    """The classes that any case shows, in truth or prediction; without background."""
+    found: set[int] = set()
+    for case_id, path in label_maps.items():
+        for label_map in (path, workspace.label_png(case_id)):
+            found.update(np.unique(read_image(label_map)).tolist())
+    return found - {0}
 
 
 def _lay_out(
-    workspace: Workspace, label_maps: Mapping[str, Path], model_dir: Path, root: Path
+    workspace: Workspace,
+    label_maps: Mapping[str, Path],
+    model_dir: Path,
+    root: Path,
+    integers: set[int],
 ) -> None:
-    """Links what nnU-Net wants to find, all in one fold: its decision is over all cases."""
+    """Links what nnU-Net wants to find, all in one fold: its decision is over all cases.
+
+    Its dataset.json is of the classes in ``integers`` alone. With one that no case shows nnU-Net's
+    mean over the classes would be NaN, and it finds no best model then.
+    """
     dataset = root / "preprocessed" / workspace.dataset_name
     model = root / "results" / workspace.dataset_name
     model /= f"{_TRAINER}__{PLANS_NAME}__{CONFIGURATION}"
-    for name in (PLANS, DATASET):
-        link_or_copy(model_dir / name, model / name)
+    link_or_copy(model_dir / PLANS, model / PLANS)
+    value: dict[str, Any] = read_json(model_dir / DATASET)
+    labels = {name: k for name, k in value["labels"].items() if k in {0, *integers}}
+    write_json(model / DATASET, {**value, "labels": labels})
     link_or_copy(model_dir / PLANS, dataset / f"{PLANS_NAME}.json")
     for case_id, path in label_maps.items():
         name = f"{case_id}.png"

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from backend.pipeline.evaluate.options import EvaluationOptions
-from converters.class_names import names_in_classes_json, names_in_dataset_json
+from converters.class_names import classes_beside
+from converters.mask_folder import MaskName, folder_of_masks, images_beside
 from domain.errors import FileFormatError, SettingsError
 from domain.labels import LabelClass, LabelConfig, LabelGroup
 from training.evaluation.case import CaseMeasures
@@ -24,6 +25,7 @@ def evaluate_folders(
     *,
     images: Path | None = None,
     class_values: Sequence[str] = (),
+    mask_name: MaskName | None = None,
 ) -> Evaluation:
     """Measures every case that both folders have, and writes the report.
 
@@ -34,6 +36,7 @@ def evaluate_folders(
         images: Folder of images for the pictures, named alike (nnU-Net's ``_0000`` may follow).
         class_values: Names of the integers 1, 2, ...; empty takes those of classes.json or
             nnU-Net's dataset.json in the reference folder or above it, else what occurs.
+        mask_name: How the references are called; None: in the usual ways.
 
     Raises:
         FileFormatError: A folder is missing or has no label map, or nothing in them is labelled.
@@ -46,8 +49,9 @@ def evaluate_folders(
                 f"The report would be written among the files of {folder}.",
                 remedy="Give --out another folder.",
             )
-    pairs, problems = find_pairs(predictions, reference, images)
-    names = dict(enumerate(class_values, start=1)) or _names_beside(reference)
+    labels = folder_of_masks(reference)
+    pairs, problems = find_pairs(predictions, reference, images or images_beside(labels), mask_name)
+    names = dict(enumerate(class_values, start=1)) or classes_beside(labels).names
     if not names:
         names = class_names_from_values(pairs, options.workers)
     if not names:
@@ -110,7 +114,3 @@ def config_of(class_values: Sequence[str]) -> LabelConfig:
     """A configuration that has nothing but classes: their colours come from the palette."""
     classes = tuple(LabelClass(i, value) for i, value in enumerate(class_values, start=1))
     return LabelConfig(LabelGroup("label", "image", "polygonlabels", classes), "image", "")
-
-
-def _names_beside(reference: Path) -> dict[int, str]:
-    return names_in_classes_json(reference) or names_in_dataset_json(reference)

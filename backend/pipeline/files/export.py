@@ -15,7 +15,7 @@ from converters.exports.run import Source, run_export
 from converters.image_files import FolderImages, NoImages, TaskImages
 from converters.label_config import parse_label_config
 from converters.label_config_xml import infer_label_config
-from converters.report import FilesReport
+from converters.report import FilesReport, Reasons
 from domain.errors import LabelConfigError
 from domain.labels import LabelConfig
 
@@ -74,7 +74,9 @@ def export_file(path: Path, request: ExportRequest) -> FilesReport:
     remarks: tuple[str, ...] = ()
     config = _given_config(request)
     if config is None and request.format_.needs is not Needs.PREDICTIONS:
-        config = parse_label_config(infer_label_config(source.tasks()), channels=request.channels)
+        reasons = Reasons()
+        xml = infer_label_config(source.tasks(reasons.add), reasons)
+        config = parse_label_config(xml, channels=request.channels)
         names = ", ".join(f"{c.index} = {c.value}" for c in config.group.classes)
         remarks = (
             f"The classes were inferred from the regions, in order of appearance: {names}. "

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backend.label_studio import PredictionRow
+from backend.label_studio import PredictionRow, TaskHead
 from backend.pipeline.context import AppContext
-from converters.exports.item import left_out
-from converters.imports.run import ImportJob
+from backend.pipeline.files.attach import Match, ProjectIndex, TaskChoice
+from converters.imports.run import ImportJob, looked_through
 from converters.imports.source import ImportedImage
-from converters.imports.tasks import size_of, to_result
+from converters.imports.tasks import left_out_image, size_of
 from converters.report import FilesReport, make_report
 from converters.results import validate_prediction
 from converters.work_index import WorkIndex
@@ -31,10 +31,11 @@ _UPLOADING = "uploading"
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """An image that is converted and waits to be uploaded."""
+    """An image that is converted and waits to be stored; ``task_id`` where a task has it."""
 
     image: ImportedImage
-    path: Path
+    path: Path | None
+    task_id: int | None
     stamp: str
     result: list[dict[str, Any]]
     notes: list[LeftOut]
@@ -48,34 +49,44 @@ def import_to_project(
     context: AppContext,
     project_id: int,
     job: ImportJob,
+    choice: TaskChoice | None = None,
     *,
     on_image: Callable[[], None] = lambda: None,
 ) -> FilesReport:
-    """Uploads images and stores their regions as annotations or predictions.
+    """Stores regions as annotations or predictions of the tasks that have the images.
 
-    A second run skips what is there and unchanged; changed regions replace those of the first run.
-    What was imported is kept in the data folder (``imports/PROJECT/``), with the report beside it.
-    Nothing in Label Studio is deleted but predictions that are replaced.
+    Images that no task has are uploaded. A task with an annotation is left alone unless
+    ``choice.again``; then another one is added beside it. A second run skips what is there and
+    unchanged; changed regions replace those of the first run. What was imported is kept in the data
+    folder (``imports/PROJECT/``), with the report beside it. Nothing in Label Studio is deleted but
+    predictions that are replaced.
 
     Args:
         context: The process's context.
         project_id: Where to.
         job: What to import; ``job.config`` is the project's labelling configuration.
+        choice: Which tasks may be written to; None: those without an annotation, and new ones.
         on_image: Called after each image.
 
     Raises:
         FileFormatError: The source is not of the job's format.
+        SettingsError: It uses a class that is no label of the project; nothing was written.
         LabelStudioError: Label Studio refused or did not answer; a new run goes on from there.
     """
+    job = looked_through(job)
     folder = context.settings.data_dir / "imports" / str(project_id)
     name = hashlib.sha256(f"{job.path.resolve()} {job.as_} {job.model_version}".encode())
     stem = f"{job.path.stem[:40]}-{name.hexdigest()[:8]}"
     with WorkIndex(folder / f"{stem}.sqlite", folder, f"import {job.format_.name}") as index:
-        run = _Run(context, project_id, job, index)
+        run = _Run(context, project_id, job, choice or TaskChoice(), index)
         for batch in _batches(run.convert(on_image)):
-            run.upload(batch)
+            run.store(batch)
+        index.forget_unseen_left_out()
         report = folder / f"{stem}.report.json"
-        return make_report(report, job.format_.name, index, run.unchanged, 0)
+        remarks = job.found.classes.remarks if job.found is not None else ()
+        if run.n_attached:
+            remarks += (f"{run.n_attached} of the images were in the project already.",)
+        return make_report(report, job.format_.name, index, run.unchanged, 0, remarks)
 
 
 def _batches(items: Iterator[_Ready]) -> Iterator[list[_Ready]]:
@@ -83,7 +94,7 @@ def _batches(items: Iterator[_Ready]) -> Iterator[list[_Ready]]:
     size = 0
     for item in items:
         batch.append(item)
-        size += item.path.stat().st_size
+        size += item.path.stat().st_size if item.path is not None and item.task_id is None else 0
         if len(batch) == BATCH_IMAGES or size >= BATCH_BYTES:
             yield batch
             batch, size = [], 0
@@ -95,14 +106,21 @@ class _Run:
     """One import under way."""
 
     def __init__(
-        self, context: AppContext, project_id: int, job: ImportJob, index: WorkIndex
+        self,
+        context: AppContext,
+        project_id: int,
+        job: ImportJob,
+        choice: TaskChoice,
+        index: WorkIndex,
     ) -> None:
         self._client, self._project_id = context.label_studio, project_id
-        self._job, self._index = job, index
-        self.unchanged = 0
+        self._job, self._index, self._choice = job, index, choice
+        self._tasks = ProjectIndex(context.label_studio, project_id, job.config.image_key)
+        self._taken: dict[int, str] = {}
+        self.unchanged = self.n_attached = 0
 
     def convert(self, on_image: Callable[[], None]) -> Iterator[_Ready]:
-        """The images of the source that can be used."""
+        """The images of the source that can be used and are not stored yet."""
         for number, entry in enumerate(self._job.entries(), start=1):
             if isinstance(entry, LeftOut):
                 self._index.left_out(f"row {number}", entry)
@@ -112,82 +130,111 @@ class _Run:
                 self._index.left_out(f"row {number}", note)
             else:
                 try:
-                    yield self._ready(entry)
+                    ready = self._ready(entry)
                 except TaskError as error:
-                    self._leave_out(entry.key, left_out(error))
+                    self._leave_out(entry.key, left_out_image(error))
+                else:
+                    if ready is not None:
+                        yield ready
             on_image()
 
-    def _ready(self, image: ImportedImage) -> _Ready:
-        path = self._job.images.find(image)
-        if path is None:
-            raise ImageError(
-                image.number,
-                "image_missing",
-                f"the image {image.file_name!r} was not found.",
-                remedy="Give the folder of images with --images (and --image-prefix).",
-            )
-        size_hw = size_of(image, path)
-        result, notes = to_result(image, self._job.config, size_hw, self._job.how)
+    def _ready(self, image: ImportedImage) -> _Ready | None:
+        """None for what is stored already, unchanged."""
+        path = self._job.find(image)
+        stamp = self._job.stamp_of(image, path)
+        known = self._known_task(image.key)
+        if known is not None and self._index.is_current(image.key, stamp):
+            self._take(image, known)
+            self.unchanged += 1
+            return None
+        match = Match(known) if known is not None else self._match(image, path)
+        if path is None and (match is None or match.size_hw is None):
+            if match is None:
+                raise ImageError(
+                    image.number,
+                    "image_missing",
+                    f"the image {image.file_name!r} was not found, and no task has it.",
+                    remedy="Give the folder of images with --images (and --image-prefix).",
+                )
+            match = Match(match.task_id, self._tasks.size_hw(image, match.task_id))
+        size_hw = size_of(image, path, match.size_hw if match is not None else None)
+        if match is not None:
+            self._take(image, match.task_id)
+        result, notes = self._job.said_of(image, size_hw)
         if self._job.as_ == "predictions":
             for fault in validate_prediction(self._job.config, result):
                 raise ImageError(image.number, "invalid_result", f"Label Studio objects: {fault}")
-        return _Ready(image, path, self._job.stamp_of(image, path), result, notes)
+        if match is not None and known is None:
+            self.n_attached += 1
+        task_id = match.task_id if match is not None else None
+        return _Ready(image, path, task_id, stamp, result, notes)
 
-    def upload(self, batch: list[_Ready]) -> None:
+    def _known_task(self, key: str) -> int | None:
+        """The task an earlier run stored the image in, while it is that very task."""
+        record = self._index.record(key) or {}
+        head = self._tasks.heads.get(int(record.get("task", 0)))
+        if head is None:
+            return None
+        is_same = record.get("created_at", head.created_at) == head.created_at
+        return head.id if is_same and record.get("image", "") in ("", self._uri(head)) else None
+
+    def _match(self, image: ImportedImage, path: Path | None) -> Match | None:
+        if self._choice.new and path is not None:
+            return self._lost_upload(image, path)
+        repeated = self._job.found.repeated if self._job.found is not None else frozenset[str]()
+        return self._tasks.find(image, path, self._job.images.names(image), repeated)
+
+    def _lost_upload(self, image: ImportedImage, path: Path) -> Match | None:
+        """The task of an image that a killed run uploaded, but did not get to keep."""
+        if (self._index.record(image.key) or {}).get("state") != _UPLOADING:
+            return None
+        kept = {int(record.get("task", 0)) for record in self._index.records()}
+        made = self._client.uploaded_tasks(self._project_id, [path.name]).get(path.name, [])
+        free = [i for i in made if i not in kept and i not in self._taken]
+        return Match(free[0]) if free else None
+
+    def _take(self, image: ImportedImage, task_id: int) -> None:
+        other = self._taken.setdefault(task_id, image.key)
+        if other != image.key:
+            raise ImageError(
+                image.number,
+                "ambiguous_task",
+                f"{image.file_name!r} and {other!r} of the source are both the image of task "
+                f"{task_id}.",
+                remedy="Keep one of them in the source.",
+            )
+
+    def store(self, batch: list[_Ready]) -> None:
         """Brings Label Studio to what a batch says."""
-        task_ids = self._known_tasks(batch)
+        task_ids = {item.key: item.task_id for item in batch if item.task_id is not None}
+        files = []
         new = [item for item in batch if item.key not in task_ids]
         for item in new:
+            assert item.path is not None  # noqa: S101 - _ready looked
             self._keep(item, {"state": _UPLOADING})
-        files = [(item.path.name, item.path.read_bytes()) for item in new]
-        for item, task_id in zip(
-            new, self._client.import_images(self._project_id, files), strict=True
-        ):
+            files.append((item.path.name, item.path.read_bytes()))
+        made = self._client.import_images(self._project_id, files)
+        for item, task_id in zip(new, made, strict=True):
             task_ids[item.key] = task_id
             self._keep(item, {"state": _UPLOADED, "task": task_id})
-        changed = []
-        for item in batch:
-            if self._index.is_current(item.key, item.stamp):
-                self.unchanged += 1
-            else:
-                changed.append(item)
         if self._job.as_ == "predictions":
-            self._predict(changed, task_ids)
+            self._predict(batch, task_ids)
         else:
-            self._annotate(changed, task_ids)
+            for item in batch:
+                self._annotate(item, task_ids[item.key])
 
-    def _known_tasks(self, batch: list[_Ready]) -> dict[str, int]:
-        """Tasks of earlier runs that still exist, by image; those a killed run lost among them."""
-        records = {item.key: self._index.record(item.key) or {} for item in batch}
-        ids = {key: int(r["task"]) for key, r in records.items() if "task" in r}
-        alive = self._client.existing_tasks(self._project_id, list(ids.values()))
-        known = {key: task_id for key, task_id in ids.items() if task_id in alive}
-        for key in ids.keys() - known.keys():
-            self._index.forget(key)
-        lost = [item for item in batch if records[item.key].get("state") == _UPLOADING]
-        if lost:
-            taken = {int(r["task"]) for r in self._index.records() if "task" in r}
-            uploads = self._client.uploaded_tasks(self._project_id, [i.path.name for i in lost])
-            for item in lost:
-                free = [t for t in uploads.get(item.path.name, []) if t not in taken]
-                if free:
-                    known[item.key] = free[0]
-                    taken.add(free[0])
-                    self._keep(item, {"state": _UPLOADED, "task": free[0]})
-        return known
-
-    def _annotate(self, items: list[_Ready], task_ids: dict[str, int]) -> None:
-        for item in items:
-            task_id, digest = task_ids[item.key], _digest(item.result)
-            record = self._index.record(item.key) or {}
-            held = {a.id: _digest(a.result) for a in self._client.task(task_id).annotations}
-            annotation_id = record.get("annotation")
-            if digest in held.values():
-                # A killed run had got as far as this, but not as far as keeping it.
-                annotation_id = next(i for i, found in held.items() if found == digest)
-            elif annotation_id not in held:
-                annotation_id = self._client.annotate(task_id, item.result)
-            elif held[annotation_id] == record.get("digest"):
+    def _annotate(self, item: _Ready, task_id: int) -> None:
+        digest = _digest(item.result)
+        record = self._index.record(item.key) or {}
+        annotations = self._client.task(task_id).annotations
+        held = {a.id: _digest(a.result) for a in annotations}
+        same = [a.id for a in annotations if held[a.id] == digest and not a.was_cancelled]
+        annotation_id = record.get("annotation")
+        if same:
+            # A killed run had got as far as this, but not as far as keeping it.
+            annotation_id = same[0]
+        elif annotation_id in held:
+            if held[annotation_id] == record.get("digest"):
                 self._client.update_annotation(annotation_id, item.result)
             else:
                 message = (
@@ -196,7 +243,16 @@ class _Run:
                 )
                 item.notes.append(LeftOut(item.image.number, "edited", message))
                 digest = record.get("digest", "")
-            self._done(item, {"task": task_id, "annotation": annotation_id, "digest": digest})
+        elif held and not self._choice.again:
+            message = (
+                f"Task {task_id}, which has the image {item.image.file_name!r}, has an annotation "
+                "already; it stays as it is. --again puts another one beside it."
+            )
+            self._leave_out(item.key, LeftOut(item.image.number, "labelled", message))
+            return
+        else:
+            annotation_id = self._client.annotate(task_id, item.result)
+        self._done(item, task_id, {"annotation": annotation_id, "digest": digest})
 
     def _predict(self, items: list[_Ready], task_ids: dict[str, int]) -> None:
         rows = []
@@ -210,14 +266,23 @@ class _Run:
         for item in items:
             task_id = task_ids[item.key]
             if self._client.task_predictions(task_id, self._job.model_version):
-                self._done(item, {"task": task_id})
+                self._done(item, task_id, {})
             else:
                 message = f"Label Studio did not keep the prediction of {item.image.file_name!r}."
                 note = LeftOut(item.image.number, "prediction_dropped", message)
                 self._leave_out(item.key, note)
 
-    def _done(self, item: _Ready, record: dict[str, Any]) -> None:
-        self._index.done(item.key, item.stamp, (), record, item.notes)
+    def _done(self, item: _Ready, task_id: int, record: dict[str, Any]) -> None:
+        # Ids of deleted tasks are given to new ones: the record says which task it was.
+        head = self._tasks.heads.get(task_id)
+        if head is None:
+            task = self._client.task(task_id)
+            head = TaskHead(task_id, task.data, task.created_at)
+        about = {"task": task_id, "image": self._uri(head), "created_at": head.created_at}
+        self._index.done(item.key, item.stamp, (), about | record, item.notes)
+
+    def _uri(self, head: TaskHead) -> str:
+        return str(head.data.get(self._job.config.image_key) or "")
 
     def _keep(self, item: _Ready, record: dict[str, Any]) -> None:
         """Keeps how far an image has got; no stamp, so that the next run goes on with it."""

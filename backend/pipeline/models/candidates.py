@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -29,7 +28,7 @@ from domain.errors import PredictionError, SettingsError
 from domain.status import RunStatus
 from training.cases import read_image
 from training.devices import list_devices
-from training.evaluation import named_dice
+from training.evaluation import mean_over_images, named_dice
 from training.member_predictions import HeldOutCase, predict_members
 
 Choice = tuple[int, ...]
@@ -54,9 +53,9 @@ class Candidate:
 
     @property
     def dice(self) -> float:
-        """Mean over the cases of the mean over the classes, in [0, 1]; NaN without cases."""
-        means = [np.mean(list(scores.values())) for scores in self.dice_per_case.values()]
-        return float(np.mean(means)) if means else float("nan")
+        """Mean over the images (``mean_over_images``), in [0, 1]; NaN without cases."""
+        mean = mean_over_images(self.dice_per_case)
+        return float("nan") if mean is None else mean
 
 
 @dataclass(frozen=True, slots=True)

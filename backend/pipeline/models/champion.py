@@ -9,6 +9,7 @@ from typing import Protocol
 
 from backend.pipeline.context import AppContext
 from backend.pipeline.models.comparison import DicePerCase, Verdict
+from backend.pipeline.models.earlier_dice import without_absent
 from backend.store import versions
 from backend.store.models import VersionRow
 from domain.case import Manifest, ManifestEntry
@@ -49,7 +50,8 @@ def measure_champion(
     """The champion's Dice on the challenger's cases, with today's annotations.
 
     A case the champion was trained on is predicted by the fold that held it out; one it has never
-    seen by the fold that would have. Numbers of unchanged cases are taken from its own training. A
+    seen by the fold that would have. Numbers of unchanged cases are taken from its own training. In
+    the classes that both know: one that the champion lacks is no fault of its predictions. A
     version without folds that held anything out answers with the mean of its folds, on the cases
     it is not known to have been trained on.
 
@@ -59,25 +61,26 @@ def measure_champion(
         manifest: The challenger's; its entries are measured.
         make_judge: The champion, and its classes in its integer order -> its networks. Only called
             when something has to be measured, or may have to.
+
+    Returns:
+        Of every case the classes in common; no cases where there are none.
     """
     with context.store.begin() as session:
         value = versions.manifest_of(session, champion)
     if champion.run_id is None:
         classes = read_version(Path(champion.path)).class_values
-        # One trained elsewhere may know more classes than the project.
-        is_comparable = set(manifest.class_values) <= set(classes)
         trained_on = Manifest.from_json(value) if value else None
     else:
         trained_on = Manifest.from_json(value or {})
         classes = trained_on.class_values
-        is_comparable = set(manifest.class_values) == set(classes)
-    if not is_comparable:
+    shared = [name for name in manifest.class_values if name in classes]
+    if not shared:
         return Measured({})
     judge = make_judge(champion, classes)
     if trained_on is None:
         dice = judge.dice([(entry, None) for entry in manifest.entries])
         return Measured(
-            dice,
+            _only(shared, dice),
             f"{champion.name} was trained elsewhere and measured by the mean of its folds; it may "
             "have been trained on these images",
         )
@@ -85,23 +88,44 @@ def measure_champion(
         seen = {entry.group for entry in trained_on.entries}
         unseen = [entry for entry in manifest.entries if entry.group not in seen]
         dice = judge.dice([(entry, None) for entry in unseen])
-        return Measured(dice, f"on the cases of groups that {champion.name} has not seen")
+        return Measured(
+            _only(shared, dice), f"on the cases of groups that {champion.name} has not seen"
+        )
     remark = champion.metrics.get("remark", "")
-    return Measured(_out_of_fold(judge, champion, trained_on, manifest), remark)
+    known = _known(context, champion, trained_on, manifest, shared)
+    return Measured(_only(shared, _out_of_fold(judge, known, trained_on, manifest)), remark)
 
 
-def _out_of_fold(judge: Judge, champion: VersionRow, old: Manifest, new: Manifest) -> DicePerCase:
+def _only(names: Sequence[str], dice: DicePerCase) -> DicePerCase:
+    return {case_id: {name: scores[name] for name in names} for case_id, scores in dice.items()}
+
+
+def _known(
+    context: AppContext, champion: VersionRow, old: Manifest, new: Manifest, names: Sequence[str]
+) -> DicePerCase:
+    """What its own training measured of cases that are unchanged, as Dice is counted now."""
+    hashes = {entry.case_id: entry.content_hash for entry in old.entries}
+    measured: DicePerCase = champion.metrics.get("dice_per_case", {})
+    unchanged = {
+        entry.case_id: measured[entry.case_id]
+        for entry in new.entries
+        if hashes.get(entry.case_id) == entry.content_hash
+        and set(names) <= measured.get(entry.case_id, {}).keys()
+    }
+    return without_absent(context.workspace(champion.project_id), new.class_values, unchanged)
+
+
+def _out_of_fold(judge: Judge, known: DicePerCase, old: Manifest, new: Manifest) -> DicePerCase:
     old_entries = {entry.case_id: entry for entry in old.entries}
-    known: DicePerCase = champion.metrics.get("dice_per_case", {})
     fold_of_group = {entry.group: entry.fold for entry in old.entries}
     folds = judge.folds
     dice: DicePerCase = {}
     cases: list[FoldOfCase] = []
     for entry in new.entries:
-        before = old_entries.get(entry.case_id)
-        if before and before.content_hash == entry.content_hash and entry.case_id in known:
-            dice[entry.case_id] = dict(known[entry.case_id])
+        if entry.case_id in known:
+            dice[entry.case_id] = known[entry.case_id]
             continue
+        before = old_entries.get(entry.case_id)
         # No fold has seen a case of a new group: with another number of folds any of them will do.
         fold = (
             before.fold

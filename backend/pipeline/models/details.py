@@ -24,7 +24,8 @@ class _Frozen(BaseModel):
 class TrainedOn(_Frozen):
     """One case of the manifest, and the Dice of the fold that held it out.
 
-    Where none did, as for some cases of an ensemble: fold -1 and {}.
+    Its Dice is None for an absent class. Where none held it out, as for some cases of an ensemble:
+    fold -1 and {}.
     """
 
     task_id: int
@@ -32,7 +33,7 @@ class TrainedOn(_Frozen):
     content_hash: str
     group: str
     fold: int
-    dice: dict[str, float]
+    dice: dict[str, float | None]
 
 
 class VersionDetails(_Frozen):

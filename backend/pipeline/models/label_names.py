@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from converters.label_names import find_class
 from domain.errors import SettingsError
 from domain.labels import LabelGroup
-
-_PREFIX = re.compile(r"^\d+_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,25 +22,6 @@ class FittedLabels:
 
     class_values: tuple[str, ...]
     missing: tuple[str, ...]
-
-
-def parse_map(pairs: Sequence[str]) -> dict[str, str]:
-    """``['theirs=ours', 'other=']`` as a dict; an empty right side leaves a class out.
-
-    Raises:
-        SettingsError: An item has no ``=``, or names a class twice.
-    """
-    found: dict[str, str] = {}
-    for pair in pairs:
-        theirs, equals, ours = (part.strip() for part in pair.partition("="))
-        if not equals or not theirs or theirs in found:
-            raise SettingsError(
-                f"--map {pair!r} can't be used.",
-                remedy="Write --map theirs=ours once per class of the model; --map theirs= leaves "
-                "a class out.",
-            )
-        found[theirs] = ours
-    return found
 
 
 def fit_labels(
@@ -76,14 +55,14 @@ def fit_labels(
             chosen = group.class_by_value(mapping[label])
             fitted.append(chosen.value if chosen else f"({label})")
             continue
-        found = _find(label, group)
+        found = find_class(label, group)
         if found is None:
             raise SettingsError(
                 f"The model's class {label!r} is no label of the project.",
                 remedy=f"{_both(labels, ours)} Say which is which with --map '{label}=LABEL', or "
                 f"leave it out with --map '{label}='.",
             )
-        fitted.append(found)
+        fitted.append(found.value)
     used = [name for name in fitted if name in ours]
     twice = next((name for name in used if used.count(name) > 1), None)
     if twice is not None or not used:
@@ -94,19 +73,6 @@ def fit_labels(
             remedy=_both(labels, ours),
         )
     return FittedLabels(tuple(fitted), tuple(name for name in ours if name not in used))
-
-
-def _find(label: str, group: LabelGroup) -> str | None:
-    candidates = (label, _PREFIX.sub("", label))
-    for candidate in candidates:
-        exact = group.class_by_value(candidate)
-        if exact is not None:
-            return exact.value
-    folded = {candidate.casefold() for candidate in candidates}
-    for label_class in group.classes:
-        if folded & {name.casefold() for name in label_class.names}:
-            return label_class.value
-    return None
 
 
 def _both(labels: Sequence[str], ours: Sequence[str]) -> str:

@@ -12,7 +12,10 @@ from domain.status import VersionOrigin, VersionStatus
 
 
 class VersionReport(BaseModel):
-    """One model version, with the gate's sentence. ``run`` is 0 when it was trained elsewhere."""
+    """One model version, with the gate's sentence. ``run`` is 0 when it was trained elsewhere.
+
+    ``oof_dice`` is None for a class that no held-out case says anything about.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -20,7 +23,7 @@ class VersionReport(BaseModel):
     status: VersionStatus
     run: int
     labels: int
-    oof_dice: dict[str, float]
+    oof_dice: dict[str, float | None]
     gate: str
     scored: int
     published: int

@@ -1,8 +1,9 @@
 import math
+from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -14,6 +15,7 @@ from active_learning.uncertainty import (
     predictive_entropy,
 )
 from domain.prediction import FoldProbabilities
+from training.evaluation import image_dice, named_dice
 
 
 def of_label_maps(*label_maps: list[list[int]], n_classes: int = 2) -> FoldProbabilities:
@@ -44,10 +46,14 @@ def fold_probabilities(draw: st.DrawFn) -> FoldProbabilities:
         ([[[1, 1, 0, 0]], [[0, 1, 1, 0]]], 2, 0.5),  # 2 * 1 / (2 + 2)
         ([[[0, 0, 0, 0]], [[0, 0, 0, 0]]], 2, 1.0),  # both empty
         ([[[0, 0, 0, 0]], [[1, 0, 0, 0]]], 2, 0.0),  # one empty
-        ([[[1, 1, 0, 0]], [[0, 1, 1, 0]]], 3, 0.75),  # class 2 empty in both: (0.5 + 1) / 2
+        ([[[1, 1, 0, 0]], [[0, 1, 1, 0]]], 3, 0.5),  # class 2 empty in both: it says nothing
         ([[[1, 1, 2, 0]], [[1, 1, 0, 2]]], 3, 0.5),  # (1 + 0) / 2
         # three pairs: 1, 0.5, 0.5
         ([[[1, 1, 0, 0]], [[1, 1, 0, 0]], [[0, 1, 1, 0]]], 2, 2 / 3),
+        # One fold of three sees class 2: in two pairs (1 + 0) / 2, in the third nothing is said.
+        ([[[1, 1, 0, 2]], [[1, 1, 0, 0]], [[1, 1, 0, 0]]], 3, 2 / 3),
+        # One fold of three sees something at all.
+        ([[[1, 1, 0, 0]], [[0, 0, 0, 0]], [[0, 0, 0, 0]]], 2, 1 / 3),
     ],
 )
 def test_pairwise_fold_dice(folds: list[list[list[int]]], n_classes: int, dice: float) -> None:
@@ -66,6 +72,15 @@ def test_one_fold_falls_back_to_expected_soft_dice() -> None:
 def test_expected_soft_dice_of_an_absent_class() -> None:
     assert expected_soft_dice(constant([0.9, 0.1])) == pytest.approx(0.9)
     assert expected_soft_dice(constant([1.0, 0.0])) == 1.0
+
+
+def test_expected_soft_dice_of_a_class_that_may_be_there() -> None:
+    """Class 1 on half of the pixels for sure; class 2 nowhere, with a chance of at most 0.25."""
+    sure = np.zeros((1, 3, 2, 2), np.float32)
+    sure[0, 1, 0], sure[0, 0, 1] = 1.0, 1.0
+    assert expected_soft_dice(sure) == 1.0
+    sure[0, :, 1, 1] = [0.75, 0.0, 0.25]
+    assert expected_soft_dice(sure) == pytest.approx(1 / 1.25)
 
 
 def test_a_less_sure_map_has_a_lower_expected_dice() -> None:
@@ -127,6 +142,34 @@ def test_ranges_and_indifference_to_the_order_of_folds(probabilities: FoldProbab
     turned = probabilities[::-1]
     assert pairwise_fold_dice(turned) == pytest.approx(dice)
     np.testing.assert_allclose(mutual_information(turned), information, atol=1e-6)
+
+
+@given(fold_probabilities())
+def test_a_class_that_no_fold_expects_changes_nothing(probabilities: FoldProbabilities) -> None:
+    debris = np.zeros_like(probabilities[:, :1])
+    more = np.concatenate([probabilities, debris], axis=1)
+    assert expected_quality(more) == expected_quality(probabilities)
+    assert expected_soft_dice(more) == pytest.approx(expected_soft_dice(probabilities))
+
+
+@given(
+    hnp.arrays(np.uint8, (3, 2, 4), elements={"min_value": 0, "max_value": 3}),
+    st.permutations([1, 2, 3]),
+)
+def test_the_order_of_classes_does_not_matter(maps: np.ndarray, order: list[int]) -> None:
+    turned = np.array([0, *order])[maps]
+    before = pairwise_fold_dice(of_label_maps(*maps.tolist(), n_classes=4))
+    assert pairwise_fold_dice(of_label_maps(*turned.tolist(), n_classes=4)) == pytest.approx(before)
+
+
+@given(fold_probabilities())
+def test_the_score_is_the_expected_figure_of_the_image(probabilities: FoldProbabilities) -> None:
+    """One fold in the place of the truth, with the Dice of every other report."""
+    maps = probabilities.argmax(axis=1)
+    assume(len(maps) > 1)
+    names = [str(k) for k in range(1, probabilities.shape[1])]
+    dices = [image_dice(named_dice(a, b, names).values()) for a, b in combinations(maps, 2)]
+    assert expected_quality(probabilities) == pytest.approx(np.mean(dices))
 
 
 @pytest.mark.parametrize("measure", [pairwise_fold_dice, predictive_entropy, mutual_information])

@@ -101,3 +101,25 @@ def test_pooled_adds_areas() -> None:
     (row,) = pooled(rows)
     assert (row.overlap_px, row.area_a_px, row.area_b_px, row.n_tasks) == (2, 4, 4, 2)
     assert row.dice == 0.5
+
+
+def test_a_task_without_the_class_is_not_counted_for_it() -> None:
+    empty, full = np.zeros((1, 4), dtype=np.uint8), np.ones((1, 4), dtype=np.uint8)
+    pairs = [(full, full), *[(empty, empty)] * 50]
+    rows = [row for a, b in pairs for row in agreement({1: a, 2: b}, ("lumen", "debris"))]
+    debris, lumen = sorted(pooled(rows), key=lambda row: row.class_value)
+    assert (lumen.dice, lumen.n_tasks) == (1.0, 1)
+    assert (debris.dice, debris.n_tasks) == (None, 0)
+
+
+@pytest.mark.parametrize("policy", ["union", "majority", "staple"])
+def test_a_class_nobody_has_drawn_changes_no_combination(policy: AnnotatorPolicy) -> None:
+    maps = np.zeros((3, 30, 30), dtype=np.uint8)
+    maps[:, 5:15, 5:15] = 1
+    maps[0, 5:15, 13:15] = 0
+    maps[2, 20:25, 20:25] = 2  # one of three sees the second class
+    few, more = combine(list(maps), policy, 2), combine(list(maps), policy, 5)
+    np.testing.assert_array_equal(few, more)
+    assert (few == 1).any()
+    # Nobody drew anything: nothing comes of it.
+    assert not combine(list(np.zeros_like(maps)), policy, 2).any()

@@ -155,7 +155,7 @@ MANY = "".join(f'<Label value="c{i}"/>' for i in range(256))
         (view(IMAGE, labels('value="a"', "")), "has no value"),
         (view(IMAGE, labels("<Label", '<Label value="a"/><Label')), "'a' more than once"),
         (view(IMAGE, labels('<Label value="a"/>', MANY)), "256 labels"),
-        (view(IMAGE.replace("value=", "valueList="), LABELS), "not one field"),
+        (view(IMAGE.replace("$image", "a list"), LABELS), "not one field"),
         (view(IMAGE.replace("$image", "$images[{{idx}}].url"), LABELS), "not one field"),
     ],
 )
@@ -237,3 +237,9 @@ def test_regions_on_every_channel_are_read() -> None:
     label_map, notes = annotation_to_label_map(Annotation(1, 1, result), config, (4, 4))
     assert label_map[0, 0] == 2
     assert [note.reason for note in notes] == ["other_image"]
+
+
+@pytest.mark.parametrize("attribute", ["valueList", "valuelist"])
+def test_pages_are_a_field_like_any_other(attribute: str) -> None:
+    xml = view(IMAGE.replace("value=", f"{attribute}="), LABELS)
+    assert parse_label_config(xml).image_key == "image"

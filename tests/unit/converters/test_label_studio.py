@@ -1,10 +1,14 @@
 import dataclasses
+import itertools
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from converters.label_config import parse_label_config
 from converters.label_studio import (
@@ -12,6 +16,7 @@ from converters.label_studio import (
     annotation_to_label_map,
     annotation_to_shapes,
 )
+from converters.rasterize import polygons_to_label_map
 from converters.tasks import tasks_from_export
 from domain.annotation import Annotation
 from domain.errors import AnnotationError, LabelConfigError
@@ -55,11 +60,139 @@ def test_submitted_empty_is_background() -> None:
     assert left_out == ()
 
 
-def test_points_beyond_the_image_are_clipped() -> None:
+def test_points_beyond_the_image_stay_where_they_are() -> None:
     points = [[-20, -20], [50, -20], [50, 130], [-20, 130]]
     ((_, polygon),), _ = annotation_to_shapes(annotation(region(points)), CONFIG, (4, 8))
     assert isinstance(polygon, Polygon)
-    assert polygon.exterior.tolist() == [[0, 0], [4, 0], [4, 4], [0, 4]]
+    assert polygon.exterior.tolist() == [[-1.6, -0.8], [4, -0.8], [4, 5.2], [-1.6, 5.2]]
+
+
+def drawn_on(canvas: float, size_hw: tuple[int, int], shape: Callable[[Any], None]) -> Any:
+    """(height, width) bool of a shape drawn by Pillow on a larger canvas, at 16 points a pixel."""
+    height, width = size_hw
+    side = round(16 * canvas)
+    image = Image.new("1", (side * width, side * height))
+    shape(ImageDraw.Draw(image))
+    fine = np.array(image)
+    start_y, start_x = (side - 16) // 2 * height, (side - 16) // 2 * width
+    window = fine[start_y : start_y + 16 * height, start_x : start_x + 16 * width]
+    return window.reshape(height, 16, width, 16).mean(axis=(1, 3))
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [[50, 50], [150, 50], [50, 150]],  # a corner of the image cuts the long side
+        [[-70, 30], [40, -60], [130, 45], [60, 180]],
+        [[-150, -140], [240, -120], [230, 245], [-120, 230]],  # all of it
+        [[20, -90], [80, -90], [80, 190], [60, 190], [60, 20], [40, 20], [40, 190], [20, 190]],
+    ],
+)
+def test_a_polygon_is_cut_at_the_border(points: list[list[float]]) -> None:
+    size_hw = (30, 40)
+    label_map, notes = annotation_to_label_map(annotation(region(points)), CONFIG, size_hw)
+    place = [((200 + x) / 100 * 40 * 16, (200 + y) / 100 * 30 * 16) for x, y in points]
+    share = drawn_on(5, size_hw, lambda draw: draw.polygon(place, fill=1))
+    assert notes == ()
+    assert label_map[share > 0.9].all()
+    assert not label_map[share < 0.1].any()
+    assert abs(label_map.sum() - share.sum()) < 12
+
+
+def test_huge_coordinates_cost_nothing() -> None:
+    far = 9e8
+    ring = [[50 - far, 50], [50, 50 - far], [50 + far, 50], [50, 50 + far]]
+    vertices = [{"id": str(i), "x": x, "y": y} for i, (x, y) in enumerate(ring)]
+    rectangle = {"x": -far, "y": -far, "width": far, "height": far, "rotation": 30}
+    ellipse = {"x": 50, "y": 50, "radiusX": far, "radiusY": far, "rotation": 10}
+    keyhole = [*ring, ring[0], [40, 40], [40, 60], [60, 60], [60, 40], [40, 40]]
+    config = parse_label_config(
+        '<View><Image name="image" value="$image"/>'
+        + "".join(
+            f'<{tag} name="{tag.lower()}" toName="image"><Label value="lumen"/></{tag}>'
+            for tag in ("PolygonLabels", "RectangleLabels", "EllipseLabels", "VectorLabels")
+        )
+        + "</View>"
+    )
+    values = {
+        "polygonlabels": [{"points": ring}, {"points": keyhole}],
+        "vectorlabels": [
+            {"vertices": vertices, "closed": True},
+            {"vertices": vertices, "closed": False},
+        ],
+        "rectanglelabels": [rectangle],
+        "ellipselabels": [ellipse],
+    }
+    entries = [
+        region(id=f"{kind}{i}", type=kind, from_name=kind, value={**value, kind: ["lumen"]})
+        for kind, several in values.items()
+        for i, value in enumerate(several)
+    ]
+    started = time.monotonic()
+    shapes, notes = annotation_to_shapes(annotation(*entries), config, (300, 400))
+    painted = [polygons_to_label_map([shape], (300, 400)) for shape in shapes]
+    assert time.monotonic() - started < 3
+    assert painted[0].all()
+    assert not painted[1][150, 200]
+    assert painted[1][10, 10]
+    assert all(note.reason == "outside_image" for note in notes)
+
+
+@pytest.mark.parametrize("x", [float("nan"), float("inf"), 1e300, None, "5", True])
+def test_a_coordinate_that_is_no_number_is_the_fault_of_its_task(x: object) -> None:
+    with pytest.raises(AnnotationError) as caught:
+        annotation_to_shapes(annotation(region([[0, 0], [x, 5], [5, 5]])), CONFIG, (4, 8))
+    assert (caught.value.task_id, caught.value.reason) == (7, "malformed_region")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("polygonlabels", {"points": [[100, 10], [150, 10], [150, 50]]}),
+        ("rectanglelabels", {"x": 100, "y": 10, "width": 20, "height": 20, "rotation": 0}),
+        ("rectanglelabels", {"x": -5, "y": 10, "width": 5, "height": 20, "rotation": 0}),
+        ("ellipselabels", {"x": 120, "y": 50, "radiusX": 20, "radiusY": 20}),
+        ("rectanglelabels", {"x": 120, "y": -20, "width": 30, "height": 10, "rotation": 45}),
+    ],
+)
+def test_what_only_touches_the_border_lies_outside(kind: str, value: dict[str, Any]) -> None:
+    config = parse_label_config(
+        f'<View><Image name="image" value="$image"/><{kind} name="label" toName="image">'
+        f'<Label value="lumen"/></{kind}></View>'
+    )
+    entry = region(type=kind, value={**value, kind: ["lumen"]})
+    label_map, notes = annotation_to_label_map(annotation(entry), config, (30, 40))
+    assert not label_map.any()
+    assert [note.reason for note in notes] == ["outside_image"]
+
+
+@pytest.mark.parametrize(
+    "page", [1, 2, 17, -1, "1", "x", pytest.param(10**6000, id="huge"), [0], {}, True, 0.5]
+)
+def test_a_region_of_another_page_is_left_out(page: object) -> None:
+    first = region(id="r0", item_index=0)
+    other = region([[60, 60], [90, 60], [90, 90]], item_index=page)
+    label_map, notes = annotation_to_label_map(annotation(first, other), CONFIG, (4, 8))
+    assert label_map.tolist() == [[1, 1, 1, 1, 0, 0, 0, 0]] * 4
+    assert [(note.reason, note.region_id) for note in notes] == [("other_page", "r1")]
+
+
+def test_the_page_is_named_as_people_count() -> None:
+    _, (note,) = annotation_to_shapes(
+        annotation(region(id="r0"), region(item_index=3)), CONFIG, (4, 8)
+    )
+    assert "page 4" in note.message
+
+
+def test_an_annotation_of_other_pages_is_no_true_negative() -> None:
+    with pytest.raises(AnnotationError, match="other pages") as caught:
+        annotation_to_shapes(annotation(region(item_index=1)), CONFIG, (4, 8))
+    assert caught.value.reason == "other_page"
+    # What is said about a page in words is no region.
+    choice = {"from_name": "quality", "type": "choices", "value": {"choices": ["good"]}}
+    shapes, notes = annotation_to_shapes(annotation(choice | {"item_index": 1}), CONFIG, (4, 8))
+    assert shapes == ()
+    assert [note.reason for note in notes] == ["other_control"]
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 270])
@@ -292,6 +425,75 @@ def test_json_min_joins_labels_and_shapes_again() -> None:
     assert notes == ()
     assert (label_map[:, :4] == 1).all()
     assert set(np.unique(label_map[:, 4:])) == {0, 2}
+
+
+TWO_LABELS = parse_label_config(
+    """<View><Image name="image" value="$image"/>
+    <Labels name="organ" toName="image"><Label value="lesion"/><Label value="cyst"/></Labels>
+    <Labels name="quality" toName="image"><Label value="sharp"/><Label value="blurry"/></Labels>
+    <Polygon name="poly" toName="image"/><Rectangle name="box" toName="image"/></View>"""
+)
+
+
+def two_labels(*, with_shape: bool = True) -> list[dict[str, Any]]:
+    shape, organ = pair("a", "cyst", POLYGON, "polygon")
+    quality = organ | {"from_name": "quality", "value": POLYGON | {"labels": ["blurry"]}}
+    organ = organ | {"from_name": "organ"}
+    return [shape, organ, quality] if with_shape else [organ, quality]
+
+
+@pytest.mark.parametrize("with_shape", [True, False])
+@pytest.mark.parametrize("with_types", [True, False])
+def test_of_two_labels_controls_the_first_counts(with_shape: bool, with_types: bool) -> None:
+    for order in itertools.permutations(two_labels(with_shape=with_shape)):
+        result = [{k: v for k, v in e.items() if k != "type" or with_types} for e in order]
+        label_map, notes = annotation_to_label_map(annotation(*result), TWO_LABELS, (4, 8))
+        assert (label_map[:, :4] == 2).all()
+        assert [note.reason for note in notes] == ["extra_label"]
+        assert "'cyst'" in notes[0].message
+        assert "'blurry'" in notes[0].message
+
+
+def test_a_label_of_the_second_control_counts_where_the_first_gives_none() -> None:
+    shape, _, quality = two_labels()
+    for order in ([shape, quality], [quality, shape]):
+        label_map, reasons = label_map_of(order, TWO_LABELS, (4, 8))
+        assert (label_map[:, :4] == 4).all()
+        assert reasons == []
+
+
+def test_the_first_control_decides_for_each_shape_alone() -> None:
+    shape, organ, quality = two_labels()
+    box = {"id": "b", "from_name": "box", "type": "rectangle", "value": BOX}
+    box_quality = {"id": "b", "from_name": "quality", "type": "labels"}
+    result = [quality, box_quality | {"value": BOX | {"labels": ["sharp"]}}, box, organ, shape]
+    label_map, reasons = label_map_of(result, TWO_LABELS, (4, 8))
+    assert label_map.tolist() == [[2] * 4 + [3] * 4] * 2 + [[2] * 4 + [0] * 4] * 2
+    assert reasons == ["extra_label"]
+
+
+def test_an_unknown_label_of_the_control_that_counts_is_an_error() -> None:
+    shape, organ, quality = two_labels()
+    gone = organ | {"value": POLYGON | {"labels": ["polyp"]}}
+    with pytest.raises(AnnotationError, match="'polyp'") as caught:
+        label_map_of([quality, gone, shape], TWO_LABELS, (4, 8))
+    assert caught.value.reason == "unknown_label"
+
+
+def test_labels_beside_a_control_with_labels_of_its_own() -> None:
+    config = parse_label_config(
+        """<View><Image name="image" value="$image"/>
+        <PolygonLabels name="label" toName="image"><Label value="lumen"/></PolygonLabels>
+        <Labels name="quality" toName="image"><Label value="sharp"/></Labels>
+        <Rectangle name="box" toName="image"/></View>"""
+    )
+    quality = {"id": "r1", "from_name": "quality", "to_name": "image", "type": "labels"}
+    quality["value"] = POLYGON | {"labels": ["sharp"]}
+    for result in ([region(), quality], [quality, region()]):
+        label_map, notes = annotation_to_label_map(annotation(*result), config, (4, 8))
+        assert (label_map[:, :4] == 1).all()
+        assert [note.reason for note in notes] == ["extra_label"]
+        assert "'sharp'" in notes[0].message
 
 
 def test_two_controls_are_one_group() -> None:

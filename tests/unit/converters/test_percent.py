@@ -15,9 +15,9 @@ def test_percent_of_the_sides() -> None:
     assert percent_to_pixels(points, (480, 640)).tolist() == [[0, 0], [320, 240], [640, 120]]
 
 
-def test_points_are_clipped_to_the_image() -> None:
-    points = np.array([[-5, 101], [100.4, 50]], dtype=np.float64)
-    assert percent_to_pixels(points, (10, 20)).tolist() == [[0, 10], [20, 5]]
+def test_drawn_points_stay_beyond_the_image_and_written_ones_are_clipped() -> None:
+    points = np.array([[-5, 101], [100.5, 50]], dtype=np.float64)
+    assert percent_to_pixels(points, (10, 20)).tolist() == [[-1, 10.1], [20.1, 5]]
     beyond = np.array([[-1, 11], [21, 5]], dtype=np.float64)
     assert pixels_to_percent(beyond, (10, 20)).tolist() == [[0, 100], [100, 50]]
 

@@ -30,6 +30,15 @@ def test_dice_is_pooled_over_folds_and_counted_where_a_class_is_present() -> Non
     assert summary.mean == pytest.approx(0.7167, abs=1e-4)
 
 
+def test_a_class_in_no_image_has_no_figure_in_a_summary() -> None:
+    present = {"a": frozenset({"nerve"}), "b": frozenset[str]()}
+    rows = {"a": {"nerve": 0.7, "vessel": None}, "b": {"nerve": None, "vessel": None}}
+    summary = quality.summarise({0: rows}, present)
+    assert summary.dice == {"nerve": 0.7, "vessel": None}
+    assert summary.dice_present == {"nerve": 0.7}
+    assert summary.mean == 0.7
+
+
 def test_three_folds_on_two_workers_get_half_the_budget_each() -> None:
     clock = quality.FoldClock(600.0, 3)
     assert clock.start(0) == pytest.approx(300, abs=1)

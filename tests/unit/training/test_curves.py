@@ -91,6 +91,19 @@ def test_pyplot_and_its_global_state_are_not_used(
 
 
 @pytest.mark.filterwarnings("error")
+def test_a_class_that_is_absent_leaves_a_gap(tmp_path: Path) -> None:
+    rows = [
+        dataclasses.replace(epoch(k), case_dice={"lumen": 0.6, "debris": value})
+        for k, value in ((1, None), (2, 0.0), (3, None))
+    ]
+    draw_curves({0: rows}, tmp_path / "gap.png")
+    # Never there: its line is empty, and no point lies at 1.
+    never = [dataclasses.replace(row, case_dice={"lumen": 0.6, "debris": None}) for row in rows]
+    draw_curves({0: never}, tmp_path / "never.png")
+    assert (tmp_path / "gap.png").read_bytes() != (tmp_path / "never.png").read_bytes()
+
+
+@pytest.mark.filterwarnings("error")
 def test_long_class_names_leave_room_for_the_curves(tmp_path: Path) -> None:
     name = "vessel wall, far side, behind the calcified plaque"
     rows = [dataclasses.replace(epoch(k), case_dice={name: 0.5, "lumen": 0.6}) for k in (1, 2)]

@@ -61,3 +61,6 @@ def test_progress_of_an_earlier_nnloop_is_read() -> None:
     assert progress.case_dice is None
     assert progress.mean_case_dice is None
     assert EpochProgress(**ROW, case_dice={"a": 0.5, "b": 1.0}).mean_case_dice == 0.75  # type: ignore[arg-type]
+    # A class that is absent from the sample says nothing.
+    assert EpochProgress(**ROW, case_dice={"a": 0.5, "b": None}).mean_case_dice == 0.5  # type: ignore[arg-type]
+    assert EpochProgress(**ROW, case_dice={"a": None}).mean_case_dice is None  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,13 @@ import torch
 from converters.files import read_json
 from converters.images import write_png
 from training.cases import read_case_image, read_image
-from training.evaluation import mean_over_cases, named_dice
+from training.evaluation import (
+    ClassDice,
+    DicePerCase,
+    mean_over_cases,
+    mean_over_images,
+    named_dice,
+)
 from training.folds import FoldSpec
 from training.nnunet.inference.predictor import FoldPredictor
 
@@ -24,6 +31,34 @@ SAMPLE_SIZE = 8
 _TIMED_CASES = 4
 _TIMED_S = 1.0
 """Cases timed before training: images differ in size, but no more than about a second of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleDice:
+    """Full-image Dice of a sample of held-out cases; as it is made: not measured.
+
+    Attributes:
+        per_class: Class -> mean over the sample, or None.
+        trend: See ``trend_of``.
+        seconds: What measuring took.
+    """
+
+    per_class: ClassDice | None = None
+    trend: float | None = None
+    seconds: float = 0.0
+
+
+def trend_of(dice_per_case: DicePerCase) -> float | None:
+    """One figure in [0, 1] that can be compared from epoch to epoch; None where nothing is said.
+
+    The mean over images, not over classes: a class that no image of the sample has comes into the
+    means over classes, with 0, at any epoch in which one stray pixel of it is predicted, and leaves
+    them again. Here the same images count at each epoch, and such a pixel costs one of them. Where
+    there is nothing in any of them, and nothing was predicted, no trend can be seen.
+    """
+    if all(score is None for scores in dice_per_case.values() for score in scores.values()):
+        return None
+    return mean_over_images(dice_per_case)
 
 
 class HeldOutCases:
@@ -57,8 +92,8 @@ class HeldOutCases:
         *,
         mirror_axes: Sequence[int],
         out: Path | None = None,
-    ) -> dict[str, dict[str, float]]:
-        """Case id -> class -> Dice in [0, 1] of the full-size image.
+    ) -> DicePerCase:
+        """Case id -> class -> Dice in [0, 1] of the full-size image, None where it is absent.
 
         Args:
             network: With deep supervision off; it is put into evaluation mode.
@@ -67,7 +102,7 @@ class HeldOutCases:
             out: Folder (it exists) for the label maps, CASE_ID.png each; None: they are not kept.
         """
         predictor = self._predictor(network, mirror_axes)
-        workspace, dice = self._spec.workspace, {}
+        workspace, dice = self._spec.workspace, DicePerCase()
         for case_id in case_ids:
             probabilities = predictor.predict_single_fold(
                 read_case_image(workspace, case_id), self._spec.fold
@@ -79,14 +114,14 @@ class HeldOutCases:
             dice[case_id] = named_dice(label_map, truth, self._spec.class_values)
         return dice
 
-    def sample_dice(self, network: torch.nn.Module) -> tuple[dict[str, float], float]:
-        """Class -> mean Dice over ``sample``, and the seconds it took.
+    def sample_dice(self, network: torch.nn.Module) -> SampleDice:
+        """Measures ``sample``.
 
         Not mirrored: a quarter of the time, so that it can be measured four times as often.
         """
         started = time.monotonic()
-        dice = mean_over_cases(self.dice(network, self.sample, mirror_axes=()))
-        return dice, time.monotonic() - started
+        dice = self.dice(network, self.sample, mirror_axes=())
+        return SampleDice(mean_over_cases(dice), trend_of(dice), time.monotonic() - started)
 
     def seconds_per_case(self, network: torch.nn.Module, *, mirror_axes: Sequence[int]) -> float:
         """Mean time to predict a case, timed on a few of ``sample``; 0 when there is none."""

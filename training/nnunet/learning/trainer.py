@@ -23,7 +23,7 @@ from training.nnunet.checkpoint import only_weights, plain, read_checkpoint, wri
 from training.nnunet.classes import trainer_class
 from training.nnunet.data.plans import CONFIGURATION
 from training.nnunet.environment import nnunet_roots
-from training.nnunet.learning.held_out import HeldOutCases
+from training.nnunet.learning.held_out import HeldOutCases, SampleDice
 from training.nnunet.learning.randomness import seed_everything
 from training.nnunet.learning.schedule import stretch
 from training.nnunet.learning.warm_start import scale_rate, shrink_and_perturb
@@ -145,7 +145,7 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
                 "mean_fg_dice",
             )
         )
-        case_dice, measured_s = self._case_dice(ended - started)
+        sample = self._sample_dice(ended - started)
         progress = EpochProgress(
             fold=self.spec.fold,
             epoch=self.current_epoch + 1,
@@ -155,15 +155,15 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
             dice=dice if np.isfinite(dice) else None,
             seconds=ended - started,
             time=time.time(),
-            case_dice=case_dice,
+            case_dice=sample.per_class,
         )
         self._set_epochs(
             self.plan.epoch_done(
                 progress.epoch,
                 trained_s=progress.seconds,
-                measured_s=measured_s,
+                measured_s=sample.seconds,
                 val_loss=val_loss,
-                dice=progress.mean_case_dice,
+                dice=sample.trend,
             )
         )
         if not np.isfinite(train_loss):
@@ -322,13 +322,14 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
                 loader._finish()
         self.dataloader_train = self.dataloader_val = None
 
-    def _case_dice(self, epoch_s: float) -> tuple[dict[str, float] | None, float]:
-        """Dice per class of the sample where its cost allows it, and the seconds it took."""
+    def _sample_dice(self, epoch_s: float) -> SampleDice:
+        """Dice of the sample of held-out cases where its cost allows it."""
         if not self.held_out.sample or not self.plan.may_measure(self._sample_s, epoch_s):
-            return None, 0.0
+            return SampleDice()
         with self.evaluating() as network:
-            dice, self._sample_s = self.held_out.sample_dice(network)
-        return dice, self._sample_s
+            found = self.held_out.sample_dice(network)
+        self._sample_s = found.seconds
+        return found
 
     def _step_s(self) -> float:
         """Seconds of one optimiser step, timed; the steps count as training."""
@@ -356,7 +357,9 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
         self.num_epochs = epochs
 
     def _report(self, progress: EpochProgress) -> None:
-        dice = {name: round(value, 4) for name, value in (progress.case_dice or {}).items()}
+        dice = {
+            name: value and round(value, 4) for name, value in (progress.case_dice or {}).items()
+        }
         self.print_to_log_file(
             f"{progress.epoch} of {progress.epochs} epochs: train_loss {progress.train_loss:.4f}, "
             f"val_loss {progress.val_loss:.4f}, full-image Dice {dice or 'not measured'}, "

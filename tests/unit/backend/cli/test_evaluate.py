@@ -53,6 +53,27 @@ def test_folders_in_a_table_and_as_files(folders: tuple[str, ...], tmp_path: Pat
     ]
 
 
+def test_an_absent_class_is_a_dash_and_an_empty_cell(
+    folders: tuple[str, ...], tmp_path: Path
+) -> None:
+    for name in ("predictions", "reference"):
+        empty = np.zeros((40, 50), np.uint8)
+        assert cv2.imwrite(str(tmp_path / name / "nothing.png"), empty)
+    said = _run(*folders, "--classes", "lumen,debris")
+    assert "…" not in said
+    debris = next(line for line in said.splitlines() if "debris" in line)
+    assert [cell.strip() for cell in debris.strip("│").split("│")][1:4] == ["0", "-", "-"]
+    assert "Mean Dice of the classes 0.400, of the images 0.600." in said
+    assert "Images with nothing in them: 1, of which left empty: 1." in said
+    cells = (tmp_path / "out" / "metrics.csv").read_text().splitlines()
+    assert [line for line in cells if "nothing,debris,neither,,,,,px" in line]
+    value = json.loads((tmp_path / "out" / "summary.json").read_text())
+    lumen, debris_json = value["classes"]
+    assert (lumen["dice"]["n"], debris_json["dice"]["n"]) == (2, 0)
+    assert debris_json["dice"]["mean"] is None
+    assert value["mean_dice"] == pytest.approx(0.4)
+
+
 def test_json_is_json_alone(folders: tuple[str, ...]) -> None:
     value = json.loads(_run(*folders, "--json", "--worst", "1"))
     assert value["classes"][0]["class_value"] == "class_1"

@@ -81,10 +81,81 @@ def test_wrong_options_say_so(
         _run("export", path, "--out", tmp_path / "out", *options)
 
 
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("there.jsonl", "there.jsonl is there"),
+        ("there.json.gz", "there.json.gz is there"),
+        ("there", "there is there"),
+        ("exports", "exports is a folder"),
+        ("exports/", "exports/ is a folder"),
+        ("folder.json", "folder.json is a folder"),
+        ("exports/projct", "no file exports/projct"),
+        ("exports/x.v2", "no file exports/x.v2"),
+        ("./none", "no file ./none"),
+        ("none.jsonl", "no file none.jsonl"),
+        ("none.JSON", "no file none.JSON"),
+        ("C:\\data\\export.xml", "no file C:"),
+    ],
+)
+def test_a_file_is_never_taken_for_a_title(
+    source: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NNLOOP_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    for name in ("there.jsonl", "there.json.gz", "there"):
+        Path(name).write_text("{}")
+    for name in ("exports", "folder.json"):
+        Path(name).mkdir()
+    with pytest.raises(FileFormatError) as caught:
+        _run("export", source, "--format", "masks-png", "--out", "out")
+    assert words in str(caught.value)
+    assert "LABEL_STUDIO" not in f"{caught.value} {caught.value.remedy}"
+
+
+@pytest.mark.parametrize("title", ["MRI / CT", "Liver.v2", "7", "St. Anna", "x" * 300, "Niere"])
+def test_a_title_is_looked_for_in_label_studio(
+    title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NNLOOP_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match="LABEL_STUDIO_URL"):
+        _run("export", title, "--format", "masks-png", "--out", "out")
+
+
+def test_an_export_of_any_case_is_read(tmp_path: Path) -> None:
+    path, _ = write_project(tmp_path, ROWS[:1])
+    other = path.rename(tmp_path / "PROJECT.JSON")
+    assert "1 tasks" in _run("export", other, "--format", "csv", "--out", tmp_path / "out")
+
+
+def test_the_reasons_are_named_where_no_class_is_found(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {**ROWS[0], "id": "seven"},
+        {**ROWS[0], "id": "eight"},
+        ROWS[2],
+        ROWS[3],
+        {"id": 5, "data": {}, "annotations": [{"id": 1, "result": [{"type": "choices"}]}]},
+        {"id": 6, "data": {}, "annotations": [{"id": 2, "result": []}]},
+    ]
+    path = tmp_path / "export.json"
+    path.write_text(json.dumps(rows))
+    with pytest.raises(LabelConfigError) as caught:
+        _run("export", path, "--format", "masks-png", "--out", tmp_path / "out")
+    said = str(caught.value)
+    assert "2 malformed_task" in said
+    assert "the id 'seven', which is no whole number" in said
+    assert "2 more" in said
+
+
 def test_missing_files_and_unclear_targets_say_so(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="There is no file"):
         _run("export", tmp_path / "none.json", "--out", tmp_path / "out")
     with pytest.raises(SettingsError, match="Where to import"):
         _run("import", tmp_path, "--format", "masks")
-    with pytest.raises(FileFormatError, match="no PNG masks"):
+    with pytest.raises(FileFormatError, match="no label maps"):
         _run("import", tmp_path, "--format", "masks", "--out", tmp_path / "t.json")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,14 @@ from typer.testing import CliRunner
 from backend.cli import models
 from backend.cli.main import app as program
 from backend.pipeline.models import archive
+from backend.pipeline.models.comparison import judge
 from backend.store import versions
 from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.backend.cli.test_main import Call, call
 from tests.unit.backend.pipeline.models.versions import add_version, manifest_of, weights
 from tests.unit.training.archive.zips import entries, write_zip
 from training.archive.convert import Converted
+from training.evaluation import ClassDice, DicePerCase
 
 __all__ = ["call"]
 
@@ -77,6 +80,37 @@ def test_compare_prints_differences_with_bounds(call: Call, two: FakeApp) -> Non
     assert "3 of 3 groups" in ended.out
     value = json.loads(call("models", "compare", "nnloop-v1", "nnloop-v2", "--json").out)
     assert value["comparison"]["difference"] == pytest.approx(0.1)
+
+
+def test_an_absent_class_is_a_dash_everywhere(call: Call, app: FakeApp) -> None:
+    manifest = manifest_of((1, "a", "p"), (2, "b", "q"), (3, "c", "r"))
+    for number, value in ((1, 0.6), (2, 0.7)):
+        dice: DicePerCase = {
+            f"task_{i:08d}": {"lumen": value, "wall": None, "debris": None} for i in (1, 2, 3)
+        }
+        dice["task_00000003"]["lumen"] = None
+        verdict = judge(dice, dice, 0.01)
+        oof: ClassDice = {"lumen": value, "wall": None}
+        metrics = {"dice_per_case": dice, "oof_dice": oof, "gate": asdict(verdict)}
+        if number == 2:
+            for scores in dice.values():
+                del scores["debris"]
+        add_version(app, number, manifest=manifest, metrics=metrics)
+    rows = json.loads(call("models", "list", "--json").out)
+    assert [row["oof_dice"]["wall"] for row in rows] == [None, None]
+    assert call("models", "list").code == 0
+    shown = call("models", "show", "nnloop-v2").out
+    assert "Out-of-fold Dice: lumen 0.700, wall -" in shown
+    assert re.search(r"wall +│ - +│ - +│ - +│ 0 +│ 3", shown)
+    assert re.search(r"2 +│ 102 +│ b +│ q +│ 0 +│ lumen 0\.700, wall -", shown)
+    compared = call("models", "compare", "nnloop-v1", "nnloop-v2").out
+    assert re.search(r"wall +│ - +│ - +│ - +│ 0 \(\+3 without it\)", compared)
+    assert re.search(r"lumen +│ 0\.600 +│ 0\.700 +│ \+0\.100", compared)
+    assert "Cases with nothing in them: 1, of which nnloop-v1 left 1 empty" in compared
+    assert "only one of the two knows it: debris." in compared
+    value = json.loads(call("models", "compare", "nnloop-v1", "nnloop-v2", "--json").out)
+    assert value["comparison"]["classes"][1]["difference"] is None
+    assert "NaN" not in call("models", "show", "nnloop-v2", "--json").out
 
 
 def test_rollback_and_promote_without_a_running_stack(call: Call, two: FakeApp) -> None:

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from backend.demo.annotator import KEEP_DICE, annotate, correct, dice, draw
+from backend.demo.annotator import KEEP_DICE, annotate, correct, draw
 from backend.demo.phantom import Phantom
 from backend.demo.vessel import LUMEN, WALL, Artery
 from converters.rasterize import polygons_to_label_map
 from domain.annotation import Region
 from domain.geometry import LabelMap, Polygon
+from domain.overlap import overlap
 
 SIZE_HW = (464, 662)
 PLAIN = ((0.05, 0.3), (0.02, 1.0), (0.01, 2.0), (0.01, 3.0))
@@ -27,6 +29,12 @@ EMPTY = np.zeros(SIZE_HW, dtype=np.uint8)
 
 def painted(regions: tuple[Region, ...]) -> LabelMap:
     return polygons_to_label_map([(r.class_index, p) for r in regions for p in r.polygons], SIZE_HW)
+
+
+def dice(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:
+    found = overlap(a, b).dice
+    assert found is not None
+    return found
 
 
 def agreement(regions: tuple[Region, ...], truth: LabelMap) -> tuple[float, float]:
@@ -142,12 +150,3 @@ def test_only_the_bad_class_is_drawn_anew() -> None:
 
 def test_a_vessel_seen_where_none_is_gets_deleted() -> None:
     assert correct(annotate(TYPICAL, rng()), EMPTY, rng()) == ()
-
-
-def test_dice() -> None:
-    a = np.array([[True, True, False]])
-    b = np.array([[False, True, True]])
-    none = np.zeros((1, 3), dtype=bool)
-    assert dice(a, b) == 0.5
-    assert dice(none, none) == 1.0
-    assert dice(a, none) == 0.0

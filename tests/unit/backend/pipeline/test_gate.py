@@ -132,10 +132,10 @@ def test_each_case_is_predicted_by_the_fold_that_held_it_out(
     assert len(beats) == 4
     verdict = _version(app, run_id).metrics["gate"]
     assert verdict["n_cases"] == 5
-    # Fold 1 paints the truth (Dice 1), fold 0 half of it (2/3); wall is absent from both (1).
+    # Fold 1 paints the truth (Dice 1), fold 0 half of it (2/3); wall is absent from both.
     lumen = [0.9, 1.0, 1.0, 2 / 3, 1.0]
-    wall = [0.9, 1.0, 1.0, 1.0, 1.0]
-    assert verdict["champion"] == pytest.approx(np.mean(np.mean([lumen, wall], axis=0)))
+    assert verdict["champion"] == pytest.approx(np.mean(lumen))
+    assert verdict["classes"][1]["champion"] == 0.9
 
 
 def test_a_worse_version_does_not_serve(app: FakeApp, predictor: FakePredictor) -> None:
@@ -149,17 +149,86 @@ def test_a_worse_version_does_not_serve(app: FakeApp, predictor: FakePredictor) 
         assert champion is not None and champion.id == old
 
 
-def test_after_a_change_of_labels_the_new_version_serves(
-    app: FakeApp, predictor: FakePredictor
+@pytest.mark.parametrize(
+    ("classes", "lumen", "is_promoted"),
+    [
+        (("lumen",), 0.1, False),  # wall is new; the lumen got lost
+        (("lumen",), 0.9, True),
+        (("lumen", "wall", "plaque"), 0.1, False),  # plaque is gone
+        (("lumen", "wall", "plaque"), 0.9, True),
+        (("vessel", "plaque"), 0.1, True),  # nothing in common
+    ],
+)
+def test_after_a_change_of_labels_the_classes_in_common_are_compared(
+    app: FakeApp,
+    predictor: FakePredictor,
+    classes: tuple[str, ...],
+    lumen: float,
+    is_promoted: bool,
 ) -> None:
     app.add_version(
         1,
-        manifest=_manifest(_entry(1, 0), classes=("lumen",)),
-        metrics={"dice_per_case": {"task_00000001": {"lumen": 1.0}}},
+        manifest=_manifest(_entry(1, 0), classes=classes),
+        metrics={"dice_per_case": {"task_00000001": dict.fromkeys(classes, 0.9)}},
     )
-    run_id = _challenger(app, _manifest(_entry(1, 0)), _dice(task_00000001=0.1))
+    run_id = _challenger(app, _manifest(_entry(1, 0)), _dice(task_00000001=lumen))
+    assert evaluate_run(app.context, run_id, lambda: None) is is_promoted
+    verdict = _version(app, run_id).metrics["gate"]
+    shared = [name for name in CLASSES if name in classes]
+    assert [row["name"] for row in verdict["classes"]] == shared
+    assert ("nothing to compare" in verdict["reason"]) is (not shared)
+    assert ("not compared" in verdict["reason"] and "wall" in verdict["reason"]) is (
+        classes == ("lumen",)
+    )
+
+
+def test_a_version_that_lacks_a_class_is_not_blamed_for_it(
+    app: FakeApp, predictor: FakePredictor
+) -> None:
+    """The champion predicts anew what was labelled with a class it never knew."""
+    app.add_version(1, manifest=_manifest(_entry(1, 0), classes=("lumen",)), metrics={})
+    truth = np.zeros((8, 8), np.uint8)
+    truth[:, :1], truth[:, 6:] = 1, 2
+    workspace = app.context.workspace(PROJECT)
+    for task_id in (1, 2):
+        name = case_id_of_task(task_id)
+        write_case(workspace, name, np.zeros((8, 8), np.uint8), truth, n_channels=1)
+    manifest = _manifest(_entry(1, 0, "now with a wall"), _entry(2, 0))
+    challenger = _dice(task_00000001=0.5, task_00000002=0.5)
+    run_id = _challenger(app, manifest, challenger)
+    assert not evaluate_run(app.context, run_id, lambda: None)
+    verdict = _version(app, run_id).metrics["gate"]
+    assert (verdict["champion"], verdict["challenger"]) == (1.0, 0.5)
+
+
+def test_what_earlier_versions_of_nnloop_counted_as_1_says_nothing(
+    app: FakeApp, predictor: FakePredictor
+) -> None:
+    """Nobody has drawn a wall; the champion's figures still count its absence as perfect."""
+    manifest = _manifest(_entry(1, 0), _entry(2, 1))
+    earlier = {case_id_of_task(i): {"lumen": 0.8, "wall": 1.0} for i in (1, 2)}
+    app.add_version(1, manifest=manifest, metrics={"dice_per_case": earlier})
+    _write_cases(app, 1, 2)
+    now = {case_id_of_task(i): {"lumen": 0.8, "wall": None} for i in (1, 2)}
+    run_id = _challenger(app, manifest, now)
     assert evaluate_run(app.context, run_id, lambda: None)
-    assert "nothing to compare" in _version(app, run_id).metrics["gate"]["reason"]
+    verdict = _version(app, run_id).metrics["gate"]
+    assert (verdict["champion"], verdict["challenger"]) == pytest.approx((0.8, 0.8))
+    wall = verdict["classes"][1]
+    assert (wall["champion"], wall["n_cases"], wall["n_alike"]) == (None, 0, 2)
+    # The figures are told, and kept, without it.
+    assert _version(app, run_id).metrics["oof_dice"] == {"lumen": 0.8, "wall": None}
+    assert predictor.asked == []
+
+
+def test_a_run_whose_folds_were_trained_before_an_update_is_counted_as_now(
+    app: FakeApp, predictor: FakePredictor
+) -> None:
+    _write_cases(app, 1)
+    run_id = _challenger(app, _manifest(_entry(1, 0)), {"task_00000001": {"lumen": 1, "wall": 1}})
+    assert evaluate_run(app.context, run_id, lambda: None)
+    # The lumen is there: its 1 is a perfect one.
+    assert _version(app, run_id).metrics["oof_dice"] == {"lumen": 1.0, "wall": None}
 
 
 @pytest.mark.parametrize("dice", [0.95, 0.1])
@@ -221,14 +290,16 @@ def test_a_version_trained_elsewhere_is_measured_by_the_mean_of_its_folds(
     assert set(measured["dice_per_case"]) == {"task_00000001", "task_00000002"}
 
 
-def test_a_foreign_version_that_lacks_a_class_gives_way(
-    app: FakeApp, predictor: FakePredictor, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("dice", [0.1, 0.995])
+def test_a_foreign_version_that_lacks_a_class_is_compared_in_the_others(
+    app: FakeApp, predictor: FakePredictor, monkeypatch: pytest.MonkeyPatch, dice: float
 ) -> None:
-    info = VersionInfo("theirs", ("lumen",), 1, FULL, (0,), {})
+    info = VersionInfo("theirs", ("lumen",), 1, FULL, (0, 1), {})
     monkeypatch.setattr(champion, "read_version", lambda _path: info)
     app.add_imported("theirs")
-    run_id = _challenger(app, _manifest(_entry(1, 0)), _dice(task_00000001=0.1))
-    assert evaluate_run(app.context, run_id, lambda: None)
+    _write_cases(app, 1)
+    run_id = _challenger(app, _manifest(_entry(1, 0)), _dice(task_00000001=dice))
+    assert evaluate_run(app.context, run_id, lambda: None) is (dice > 0.9)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from PIL import Image
 from converters.imports.formats import format_by_name
 from converters.imports.run import ImportJob, run_import_to_file
 from converters.imports.source import ImportOptions
-from converters.imports.tasks import ImageFinder, infer_classes, label_config_for
+from converters.imports.find import ImageFinder
+from converters.imports.tasks import infer_classes, label_config_for
 from converters.label_config import parse_label_config
 from converters.label_studio import annotation_to_label_map
 from converters.report import FilesReport
@@ -30,7 +31,7 @@ def _import(
     format_ = format_by_name(name)
     options = fields.pop("options", ImportOptions())
     config = parse_label_config(label_config_for(infer_classes(format_, source, options)))
-    finder = ImageFinder(images, prefix, match_stem=name == "masks")
+    finder = ImageFinder(images, prefix)
     job = ImportJob(format_, source, options, config, finder, how=EXACT, **fields)
     report = run_import_to_file(job, out)
     return report, json.loads(out.read_text())
@@ -92,8 +93,9 @@ def test_an_image_of_another_size_or_none_is_left_out(tmp_path: Path) -> None:
     exif[0x0112] = 6  # shown as 8 x 6 (height x width)
     Image.new("L", (8, 6)).save(tmp_path / "images" / "turned.png", exif=exif)
     Image.new("L", (8, 6)).save(tmp_path / "images" / "plain.png")
+    Image.new("L", (8, 6)).save(tmp_path / "images" / "other.png")
     size = {"width": 8, "height": 6}
-    names = ("plain.png", "turned.png", "../plain.png")
+    names = ("plain.png", "turned.png", "../other.png")
     images = [{"id": i, "file_name": name, **size} for i, name in enumerate(names)]
     images.append({"id": 9, "file_name": "lost.png"})
     ring = {"segmentation": [[1, 1, 5, 1, 5, 5]], "category_id": 1}
@@ -106,7 +108,7 @@ def test_an_image_of_another_size_or_none_is_left_out(tmp_path: Path) -> None:
     path.write_text(json.dumps(source))
     report, tasks = _import("coco", path, tmp_path / "t.json", tmp_path / "images")
     assert report.left_out == {"image_missing": 1, "size_mismatch": 1}
-    assert [t["data"]["image"] for t in tasks] == ["plain.png", "plain.png"]
+    assert [t["data"]["image"] for t in tasks] == ["plain.png", "other.png"]
 
 
 def test_no_class_at_all_says_what_to_do(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from domain.errors import PredictionError
 from training.archive.export import dataset_name_of, write_archive
 from training.archive.unpack import list_models
 from training.ensembles import package_ensemble
+from training.evaluation import ClassDice
 from training.presets import TINY
 from training.versions import VersionInfo, remove_weights, write_version
 from training.workspace import Workspace
@@ -19,7 +20,12 @@ from training.workspace import Workspace
 ROOT = "Dataset501_Carotid/nnUNetTrainer__nnUNetResEncUNetMPlans__2d"
 
 
-def _version(root: Path, folds: tuple[int, ...] = (0, 2), n_folds: int = 3) -> Path:
+def _version(
+    root: Path,
+    folds: tuple[int, ...] = (0, 2),
+    n_folds: int = 3,
+    scores: ClassDice | None = None,
+) -> Path:
     info = VersionInfo("v", ("lumen", "ignore"), 1, TINY, folds, {})
 
     def fill(folder: Path) -> None:
@@ -29,8 +35,8 @@ def _version(root: Path, folds: tuple[int, ...] = (0, 2), n_folds: int = 3) -> P
         write_json(folder / "dataset_fingerprint.json", {})
         for fold in folds:
             write_json(folder / f"fold_{fold}" / "checkpoint_final.pth", fold)
-            scores = {"lumen": 0.8, "ignore": 0.6}
-            result = {"dice_per_class": scores, "dice_per_case": {"task_1": scores}}
+            given = scores or {"lumen": 0.8, "ignore": 0.6}
+            result = {"dice_per_class": given, "dice_per_case": {"task_1": given}}
             write_json(folder / f"fold_{fold}" / "result.json", result)
 
     return write_version(Workspace(root, 1), info, fill, manifest={"n_folds": n_folds})
@@ -63,6 +69,20 @@ def test_the_zip_has_the_names_nnunet_looks_for(tmp_path: Path) -> None:
     install, predict = written.commands
     assert install.endswith(str(file))
     assert "-d Dataset501_Carotid -p nnUNetResEncUNetMPlans -c 2d -f 0 2" in predict
+
+
+def test_an_absent_class_has_no_figure_in_nnunets_summary(tmp_path: Path) -> None:
+    file = tmp_path / "m.zip"
+    write_archive(
+        _version(tmp_path, scores={"lumen": 0.8, "ignore": None}), file, "Dataset501_Carotid"
+    )
+    summary = _json(file, "fold_2/validation/summary.json")
+    assert summary["foreground_mean"] == {"Dice": 0.8}
+    assert summary["mean"]["2"] == {"Dice": None}
+    nothing = _version(tmp_path / "other", scores={"lumen": None, "ignore": None})
+    write_archive(nothing, file, "Dataset501_Carotid")
+    with zipfile.ZipFile(file) as archive:
+        assert not [name for name in archive.namelist() if name.endswith("summary.json")]
 
 
 def test_a_network_trained_on_everything_is_called_all(tmp_path: Path) -> None:

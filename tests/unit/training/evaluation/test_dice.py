@@ -1,37 +1,61 @@
 from __future__ import annotations
 
+import json
+import math
+from itertools import permutations
+
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
 from hypothesis import given
+from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from training.evaluation import dice_per_class, mean_dice, mean_over_cases, named_dice
-from training.evaluation.dice import overlap
+from training.evaluation import (
+    DicePerCase,
+    dice_per_class,
+    image_dice,
+    mean_over_cases,
+    mean_over_classes,
+    mean_over_images,
+    named_dice,
+)
+
+NAMES = ("a", "b", "c")
+EMPTY = np.zeros((5, 6), np.uint8)
 
 label_maps = hnp.arrays(np.uint8, (5, 6), elements={"min_value": 0, "max_value": 3})
+pairs = st.lists(st.tuples(label_maps, label_maps), max_size=6)
+
+
+def measured(
+    maps: list[tuple[np.ndarray, np.ndarray]], names: tuple[str, ...] = NAMES
+) -> DicePerCase:
+    return {f"case {i}": named_dice(a, b, names) for i, (a, b) in enumerate(maps)}
 
 
 def test_hand_counted() -> None:
     predicted = np.array([[1, 1, 0], [2, 0, 0]], np.uint8)
     truth = np.array([[1, 0, 0], [2, 2, 0]], np.uint8)
     # class 1: 2*1/(2+1); class 2: 2*1/(1+2); class 3: absent from both
-    np.testing.assert_allclose(dice_per_class(predicted, truth, 3), [2 / 3, 2 / 3, 1])
-    assert mean_dice(predicted, truth, 3) == pytest.approx(7 / 9)
-    assert named_dice(predicted, truth, ["a", "b"]) == pytest.approx({"a": 2 / 3, "b": 2 / 3})
+    np.testing.assert_allclose(dice_per_class(predicted, truth, 3), [2 / 3, 2 / 3, math.nan])
+    found = named_dice(predicted, truth, ["a", "b", "c"])
+    assert found == {"a": pytest.approx(2 / 3), "b": pytest.approx(2 / 3), "c": None}
+    assert image_dice(found.values()) == pytest.approx(2 / 3)
 
 
 @given(label_maps, label_maps)
 def test_symmetric_in_range_and_one_only_when_equal(a: np.ndarray, b: np.ndarray) -> None:
     scores = dice_per_class(a, b, 3)
     np.testing.assert_array_equal(scores, dice_per_class(b, a, 3))
-    assert ((scores >= 0) & (scores <= 1)).all()
-    assert (mean_dice(a, b, 3) == 1) == bool((a == b).all())
+    said = scores[~np.isnan(scores)]
+    assert ((said >= 0) & (said <= 1)).all()
+    assert (image_dice(said.tolist()) == 1) == bool((a == b).all())
 
 
 def test_a_class_seen_by_one_side_only_scores_zero() -> None:
-    empty, full = np.zeros((2, 2), np.uint8), np.ones((2, 2), np.uint8)
-    assert dice_per_class(full, empty, 1) == [0]
+    full = np.ones((5, 6), np.uint8)
+    assert dice_per_class(full, EMPTY, 1) == [0]
+    assert dice_per_class(EMPTY, full, 1) == [0]
 
 
 def test_shapes_must_agree() -> None:
@@ -39,24 +63,65 @@ def test_shapes_must_agree() -> None:
         dice_per_class(np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8), 1)
 
 
-def test_mean_over_cases() -> None:
-    cases = {"x": {"a": 1.0, "b": 0.0}, "y": {"a": 0.5, "b": 1.0}}
-    assert mean_over_cases(cases) == {"a": 0.75, "b": 0.5}
+def test_means_are_over_what_says_something() -> None:
+    cases: DicePerCase = {
+        "x": {"a": 1.0, "b": 0.0, "c": None},
+        "y": {"a": 0.5, "b": None, "c": None},
+        "empty": {"a": None, "b": None, "c": None},
+    }
+    means = mean_over_cases(cases)
+    assert means == {"a": 0.75, "b": 0.0, "c": None}
+    assert mean_over_classes(means) == pytest.approx(0.375)
+    # The empty image is a good prediction, and no class's.
+    assert mean_over_images(cases) == pytest.approx((0.5 + 0.5 + 1) / 3)
+
+
+def test_nothing_is_made_up() -> None:
     assert mean_over_cases({}) == {}
+    assert mean_over_classes({}) is mean_over_images({}) is None
+    only_empty: DicePerCase = {"x": {"a": None}}
+    assert mean_over_cases(only_empty) == {"a": None}
+    assert mean_over_classes({"a": None}) is None
+    assert mean_over_images(only_empty) == image_dice([]) == 1.0
 
 
-@given(label_maps, label_maps)
-def test_overlap_is_simpleitks(a: np.ndarray, b: np.ndarray) -> None:
-    filter_ = sitk.LabelOverlapMeasuresImageFilter()
-    filter_.Execute(sitk.GetImageFromArray(a), sitk.GetImageFromArray(b))
-    for k in (1, 2, 3):
-        if (a == k).any() or (b == k).any():
-            found = overlap(a == k, b == k)
-            assert found.dice == pytest.approx(filter_.GetDiceCoefficient(k))
-            assert found.iou == pytest.approx(filter_.GetJaccardCoefficient(k))
+@given(pairs)
+def test_a_class_nobody_has_drawn_changes_no_figure(
+    maps: list[tuple[np.ndarray, np.ndarray]],
+) -> None:
+    before, after = measured(maps), measured(maps, (*NAMES, "debris"))
+    means = mean_over_cases(after)
+    assert means.pop("debris", None) is None
+    assert means == mean_over_cases(before)
+    assert mean_over_classes(mean_over_cases(after)) == mean_over_classes(mean_over_cases(before))
+    assert mean_over_images(after) == mean_over_images(before)
 
 
-@given(label_maps, label_maps)
-def test_iou_follows_from_dice(a: np.ndarray, b: np.ndarray) -> None:
-    found = overlap(a == 1, b == 1)
-    assert found.iou == pytest.approx(found.dice / (2 - found.dice))
+@given(pairs, st.sampled_from(list(permutations((1, 2, 3)))))
+def test_the_order_of_classes_does_not_matter(
+    maps: list[tuple[np.ndarray, np.ndarray]], order: tuple[int, ...]
+) -> None:
+    table = np.array([0, *order], np.uint8)
+    names = tuple(NAMES[order.index(k)] for k in (1, 2, 3))
+    turned = measured([(table[a], table[b]) for a, b in maps], names)
+    before = measured(maps)
+    assert turned == before
+    assert mean_over_cases(turned) == pytest.approx(mean_over_cases(before))
+    assert mean_over_images(turned) == pytest.approx(mean_over_images(before))
+
+
+@given(pairs)
+def test_what_is_kept_is_json(maps: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    found = measured(maps)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_many_empty_images_do_not_touch_a_class() -> None:
+    shown = np.ones((5, 6), np.uint8)
+    half = shown.copy()
+    half[:, 3:] = 0
+    few = measured([(half, shown)])
+    many = measured([(half, shown), *[(EMPTY, EMPTY)] * 500])
+    assert mean_over_cases(many) == mean_over_cases(few)
+    images = mean_over_images(many)
+    assert images is not None and images > 0.99

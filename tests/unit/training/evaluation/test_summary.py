@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from training.evaluation import named_dice
-from training.evaluation.case import CaseMeasures, Presence, measure_case
+from training.evaluation.case import CaseMeasures, ClassMeasures, Presence, measure_case
 from training.evaluation.summary import MIXED_UNITS, Problem, Spread, evaluate
 
 CLASSES = ("lumen", "wall")
@@ -43,11 +43,12 @@ def test_a_case_class_by_class() -> None:
 
 
 def test_absent_classes_are_flagged_and_have_no_distance() -> None:
-    for measures, presence, dice in (
+    rows: tuple[tuple[ClassMeasures, Presence, float | None], ...] = (
         (MISSED.classes[0], Presence.MISSED, 0),
         (INVENTED.classes[1], Presence.INVENTED, 0),
-        (NOTHING.classes[0], Presence.NEITHER, 1),
-    ):
+        (NOTHING.classes[0], Presence.NEITHER, None),
+    )
+    for measures, presence, dice in rows:
         assert (measures.presence, measures.dice, measures.iou) == (presence, dice, dice)
         assert measures.hausdorff95 is measures.mean_surface_distance is None
 
@@ -91,16 +92,49 @@ def test_every_case_is_counted_and_said() -> None:
         1,
     )
     assert (wall.n_both, wall.n_missed, wall.n_invented, wall.n_neither) == (3, 0, 1, 1)
-    assert lumen.dice.n == 5
-    assert lumen.dice.mean == pytest.approx((1 + 60 / 72 + 0 + 1 + 1) / 5)
-    assert lumen.dice_where_present.n == 4
-    assert lumen.dice_where_present.mean == pytest.approx((1 + 60 / 72 + 0 + 1) / 4)
+    assert lumen.dice.n == lumen.iou.n == 4
+    assert lumen.dice.mean == pytest.approx((1 + 60 / 72 + 0 + 1) / 4)
+    assert found.mean_dice == pytest.approx((lumen.dice.mean + 3 / 4) / 2)
+    # The one image with nothing in it, left empty, is a good prediction.
+    assert (found.images.n, found.n_empty, found.n_left_empty) == (5, 1, 1)
+    assert found.images.mean == pytest.approx((1 + (60 / 72 + 1) / 2 + 1 / 2 + 1 / 2 + 1) / 5)
     assert (lumen.hausdorff95.n, lumen.hausdorff95.highest) == (3, 1.0)
     value = json.loads(json.dumps(found.to_json(2), allow_nan=False))
     assert [case["case_id"] for case in value["worst"]] == ["invented", "missed"]
     assert value["worst"][1]["classes"][0]["presence"] == "missed"
     assert value["problems"][0]["reason"] == "unreadable"
     assert value["n_cases"] == 5
+    assert value["dice_of_images"]["n"] == 5
+
+
+def test_a_class_in_no_case_has_no_figure() -> None:
+    without = evaluate([PERFECT, SHIFTED, NOTHING], CLASSES)
+    names = (*CLASSES, "debris")
+    cases = [
+        measure_case(
+            "perfect", painted((1, 2, 2), (2, 10, 10)), painted((1, 2, 2), (2, 10, 10)), names
+        ),
+        measure_case(
+            "shifted", painted((1, 2, 3), (2, 10, 10)), painted((1, 2, 2), (2, 10, 10)), names
+        ),
+        measure_case("nothing", EMPTY, EMPTY, names),
+    ]
+    found = evaluate(cases, names)
+    assert found.classes[2].dice == found.classes[2].iou == Spread(0)
+    assert found.classes[2].n_neither == 3
+    assert found.classes[:2] == without.classes
+    assert (found.mean_dice, found.images) == (without.mean_dice, without.images)
+    assert [one.case_id for one in found.cases] == [one.case_id for one in without.cases]
+
+
+def test_only_empty_images() -> None:
+    invented = case("seen where nothing is", painted((1, 2, 2)), EMPTY)
+    found = evaluate([NOTHING, invented], CLASSES)
+    assert [one.case_id for one in found.cases] == ["seen where nothing is", "nothing"]
+    assert (found.n_empty, found.n_left_empty, found.images.mean) == (2, 1, 0.5)
+    # One case says something about the lumen: it was invented there.
+    assert (found.mean_dice, found.classes[0].dice.n, found.classes[1].dice.n) == (0.0, 1, 0)
+    assert evaluate([NOTHING], CLASSES).mean_dice is None
 
 
 def test_spread() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import multiprocessing
 from pathlib import Path
 
@@ -11,7 +12,10 @@ from nnunetv2.postprocessing.remove_connected_components import load_postprocess
 
 from converters.images import write_png
 from tests.unit.training.nnunet.spurious import CLASSES, write_run
+from training.cases import write_case
+from training.evaluation import ClassDice
 from training.nnunet.cross_validation import find_postprocessing
+from training.nnunet.data.plans import dataset_json
 from training.nnunet.inference.postprocessing import apply_postprocessing
 from training.postprocessing import KEEP_LARGEST, KeepLargest, read_postprocessing
 from training.workspace import Workspace
@@ -38,6 +42,46 @@ def test_nothing_is_done_where_nothing_helps(tmp_path: Path) -> None:
     found = find_postprocessing(workspace, 1, (0, 1), CLASSES)
     assert found.steps == ()
     assert read_postprocessing(workspace.run_dir(1)) == ()
+
+
+@pytest.mark.parametrize("classes", [CLASSES, (*CLASSES, "debris")])
+def test_a_class_nobody_has_drawn_does_not_stop_the_search(
+    tmp_path: Path, classes: tuple[str, ...]
+) -> None:
+    """nnU-Net's mean over the classes is NaN with such a class, and no number is above it."""
+    workspace = Workspace(tmp_path, 7)
+    write_run(workspace, 1, with_spurious=False)
+    for fold in (0, 1):
+        folder = workspace.fold_dir(1, fold)
+        (folder / "dataset.json").write_text(json.dumps(dataset_json(classes, 1, 4)))
+        for number in (0, 1):
+            case_id = f"task_{2 * fold + number}"
+            labels = np.zeros((40, 40), np.uint8)
+            labels[5:15, 5:15], labels[8:12, 8:12] = 1, 2
+            write_case(workspace, case_id, labels, labels, n_channels=1)
+            predicted = labels.copy()
+            predicted[30:36, 30:36], predicted[32:34, 32:34] = 1, 2
+            write_png(folder / "validation" / f"{case_id}.png", predicted)
+    found = find_postprocessing(workspace, 1, (0, 1), classes)
+    assert found.steps == (KeepLargest((1, 2)),)
+    expected: ClassDice = {"disc": 1.0, "square": 1.0}
+    if "debris" in classes:
+        expected["debris"] = None
+    assert found.dice_per_case == {f"task_{i}": expected for i in range(4)}
+
+
+def test_with_nothing_in_any_case_nothing_is_done(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, 7)
+    write_run(workspace, 1, with_spurious=False)
+    empty = np.zeros((40, 40), np.uint8)
+    for fold in (0, 1):
+        for number in (0, 1):
+            case_id = f"task_{2 * fold + number}"
+            write_case(workspace, case_id, empty, empty, n_channels=1)
+            write_png(workspace.fold_dir(1, fold) / "validation" / f"{case_id}.png", empty)
+    found = find_postprocessing(workspace, 1, (0, 1), CLASSES)
+    assert found.steps == ()
+    assert found.dice_per_case["task_0"] == {"disc": None, "square": None}
 
 
 def test_the_steps_do_what_nnunet_does_with_its_own_file(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from backend.pipeline.models.label_names import fit_labels, parse_map
+from backend.pipeline.models.label_names import fit_labels
 from converters.label_config import parse_label_config
+from converters.label_names import parse_map
 from domain.errors import SettingsError
 from domain.labels import LabelGroup
 

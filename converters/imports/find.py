@@ -1,0 +1,102 @@
+"""Finds the image files of a source."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from converters.file_names import same_name_key
+from converters.files import file_names
+from converters.imports.source import ImportedImage
+from converters.mask_folder import FIRST_CHANNEL
+
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif")
+
+
+class ImageFinder:
+    """Finds the image files of a source.
+
+    A name is looked for as it stands, then in the other Unicode form, then in the form Label Studio
+    stores; a path in the name is tried whole, then from its end; of an image known by its name
+    without ending (``ImportedImage.stems``) every ending.
+
+    Args:
+        folder: Where they are; None: where the source's own folders have them, if at all.
+        prefix: Put before every name (``train_``).
+    """
+
+    def __init__(self, folder: Path | None, prefix: str = "") -> None:
+        self._folder, self._prefix = folder, prefix
+        self._names_in: dict[Path, set[str]] = {}
+        self._by_key: dict[tuple[Path, str], dict[str, list[str]]] = {}
+
+    def names(self, image: ImportedImage) -> list[str]:
+        """Paths the image may have below a folder of images, likeliest first."""
+        return list(self._candidates(image))
+
+    def find(self, image: ImportedImage) -> Path | None:
+        """The image's file, or None."""
+        if self._folder is None:
+            return image.path
+        candidates = list(self._candidates(image))
+        for name in candidates:
+            path = self._folder / name
+            if path.name in self._listed(path.parent) and path.is_file() and path != image.mask:
+                return path
+        for kind, key_of in _KEYS.items():
+            for name in candidates:
+                path = self._folder / name
+                found = self._keyed(path.parent, kind, key_of).get(key_of(path.name), [])
+                if len(found) == 1 and path.parent / found[0] != image.mask:
+                    return path.parent / found[0]
+        return None
+
+    def name_of(self, image: ImportedImage, path: Path | None) -> str:
+        """The image's name in a task: its path below the folder, else what the source says."""
+        if path is not None and self._folder is not None:
+            return path.relative_to(self._folder).as_posix()
+        if path is not None and image.stems and image.path is not None:
+            return "/".join([*_parts(image.file_name)[:-1], path.name])
+        return "/".join(_parts(image.file_name)) or image.file_name
+
+    def _candidates(self, image: ImportedImage) -> Iterator[str]:
+        parts = _parts(image.file_name)
+        if not parts:
+            return
+        for start in range(len(parts)):
+            yield "/".join([*parts[start:-1], self._prefix + parts[-1]])
+        for start in range(len(parts)) if image.stems else ():
+            folder = parts[start:-1]
+            for stem in image.stems:
+                for channel in ("", FIRST_CHANNEL):
+                    for ending in IMAGE_ENDINGS:
+                        for written in (ending, ending.upper()):
+                            yield "/".join([*folder, self._prefix + stem + channel + written])
+
+    def _listed(self, folder: Path) -> set[str]:
+        if folder not in self._names_in:
+            self._names_in[folder] = file_names(folder)
+        return self._names_in[folder]
+
+    def _keyed(self, folder: Path, kind: str, key_of: Callable[[str], str]) -> dict[str, list[str]]:
+        if (folder, kind) not in self._by_key:
+            found: dict[str, list[str]] = {}
+            for name in sorted(self._listed(folder)):
+                found.setdefault(key_of(name), []).append(name)
+            self._by_key[folder, kind] = found
+        return self._by_key[folder, kind]
+
+
+def _parts(file_name: str) -> list[str]:
+    """A path's parts with nothing that leaves the folder."""
+    cleaned = file_name.replace("\\", "/").replace("\0", "")[:1000]
+    return [part for part in cleaned.split("/") if part not in ("", ".", "..")]
+
+
+def _nfc(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+_KEYS: dict[str, Callable[[str], str]] = {"nfc": _nfc, "stored": same_name_key}
+"""When two names count as one, strictest first."""

@@ -1,0 +1,28 @@
+"""Pages: a task may show several images as pages of one object; nnloop reads the first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from converters.regions.value import shown
+
+OTHER_PAGE = "other_page"
+"""Reason of what lies on another page than the first."""
+
+
+def first_page(value: object) -> object:
+    """A task's data field: of a list of pages the first, anything else as it is."""
+    return value[0] if isinstance(value, list) and value else value
+
+
+def other_page(entry: Mapping[str, Any]) -> str:
+    """Which page an entry of a result lies on, in words; "" on the first.
+
+    Label Studio counts ``item_index`` from 0, people from 1; a task without pages has none.
+    """
+    index = entry.get("item_index")
+    if index in (None, 0, "0"):
+        return ""
+    is_plain = isinstance(index, int) and abs(index) < 10**9
+    return f"page {int(index) + 1}" if is_plain else f"the page {shown(index)}"
