@@ -29,14 +29,16 @@ class Outcome:
 
 
 def discover(folder: Path = ROOT / "benchmarks") -> list[str]:
-    """Names of the modules in a folder that define ``main``, sorted, this one left out.
+    """Names of the modules and packages in a folder that define ``main``, sorted, this one not.
 
     The source is parsed, not imported: a benchmark may load heavy libraries.
     """
+    modules = {path.stem: path for path in folder.glob("*.py")}
+    packages = {path.parent.name: path for path in folder.glob("*/__main__.py")}
     return sorted(
-        path.stem
-        for path in folder.glob("*.py")
-        if path.stem != Path(__file__).stem and _defines_main(path)
+        name
+        for name, path in {**modules, **packages}.items()
+        if name != Path(__file__).stem and _defines_main(path)
     )
 
 

@@ -10,7 +10,7 @@ from benchmarks import geometry, predict, rasterize, run
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A root folder with four benchmarks: one sound, three that fail in their own ways."""
+    """A root folder with five benchmarks: two sound, three that fail in their own ways."""
     folder = tmp_path / "benchmarks"
     folder.mkdir()
     sources = {
@@ -23,17 +23,21 @@ def root(tmp_path: Path) -> Path:
     }
     for name, source in sources.items():
         (folder / f"{name}.py").write_text(source, encoding="utf-8")
+    package = folder / "boxed"
+    package.mkdir()
+    (package / "__main__.py").write_text("def main(): pass\nprint('{\"n\": 2}')\n")
     return tmp_path
 
 
 def test_modules_with_a_main_are_discovered(root: Path) -> None:
-    assert run.discover(root / "benchmarks") == ["broken", "listy", "sound", "wordy"]
-    assert "rasterize" in run.discover()
+    assert run.discover(root / "benchmarks") == ["boxed", "broken", "listy", "sound", "wordy"]
+    assert {"rasterize", "truth"} <= set(run.discover())
     assert "run" not in run.discover()
 
 
 def test_figures_are_the_last_line(root: Path) -> None:
     assert run.run_benchmark("sound", root).figures == {"seconds": 1.5}
+    assert run.run_benchmark("boxed", root).figures == {"n": 2}
 
 
 @pytest.mark.parametrize(
