@@ -14,13 +14,13 @@ _UNSEEN = re.compile(
 
 
 def one_line(text: object, limit: int = LONGEST) -> str:
-    """A text as one line: no terminal codes, no control characters, runs of spaces as one.
+    r"""A text as one line: no terminal codes, no control characters, runs of spaces as one.
 
     Args:
         text: Anything; its ``str`` counts.
         limit: Most characters of the result; what is cut off shows as ``...``.
 
-    >>> one_line("Traceback:\\n  File \\x1b[31mx\\x1b[0m")
+    >>> one_line("Traceback:\n  File \x1b[31mx\x1b[0m")
     'Traceback: File x'
     """
     # A page of HTML may be megabytes; what lies far behind the limit is not even looked at.

@@ -6,6 +6,7 @@ never late.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -46,9 +47,9 @@ class Deadline:
                 _shut(one)
 
     def trace(self, _name: str, info: dict[str, Any]) -> None:
-        """httpcore's ``trace`` extension: takes note of every connection that was opened."""
+        """The ``trace`` extension of httpcore: takes note of every connection that was opened."""
         stream = info.get("return_value")
-        if not hasattr(stream, "get_extra_info"):
+        if stream is None or not hasattr(stream, "get_extra_info"):
             return
         opened = stream.get_extra_info("socket")
         if not isinstance(opened, socket.socket):
@@ -114,7 +115,5 @@ def within(seconds: float, work: Callable[[], T]) -> T:
 
 
 def _shut(one: socket.socket) -> None:
-    try:
+    with contextlib.suppress(OSError):  # closed already
         one.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # closed already

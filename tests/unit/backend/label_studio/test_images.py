@@ -142,7 +142,7 @@ def test_a_server_that_talks_nonsense_is_an_error_of_the_task(
     client: LabelStudioClient, host: str, path: str, words: str
 ) -> None:
     client.image_deadline_s = 10.0
-    with pytest.raises(ImageError, match="^Task 7: ") as caught:
+    with pytest.raises(ImageError, match=r"^Task 7: ") as caught:
         client.fetch_image(host + path, 7, 1)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
