@@ -236,7 +236,8 @@ class Scorer:
     def _prediction(self, task: TaskRow, probabilities: FoldProbabilities) -> PredictionRow:
         mean = postprocessed(probabilities.mean(axis=0), self._postprocessing)
         score = expected_quality(probabilities)
-        if not math.isfinite(score):
+        # One that is no number would pass for background everywhere, on which all folds agree.
+        if not math.isfinite(float(mean.sum())):
             raise PredictionError(
                 "Its prediction is no number.",
                 remedy="The version's weights may be broken: train again, or roll back.",
