@@ -50,22 +50,28 @@ class QueueName(StrEnum):
 
     INTERACTIVE = "nnloop-interactive"
     LOOP = "nnloop-loop"
+    STEP = "nnloop-step"
     SCORE = "nnloop-score"
     TRAIN = "nnloop-train"
 
 
 ROLES = {
     "train": (QueueName.TRAIN,),
-    "predict": (QueueName.INTERACTIVE, QueueName.LOOP, QueueName.SCORE),
+    "predict": (QueueName.INTERACTIVE, QueueName.STEP, QueueName.SCORE),
+    "loop": (QueueName.LOOP,),
 }
-"""What a worker does, by the word an admin uses: its queues, most urgent first."""
+"""What a worker does, by the word an admin uses: its queues, most urgent first.
+
+Reading Label Studio and pushing to it has a worker of its own, so that it waits for no image and no
+network, and no annotator waits for it.
+"""
 
 
 class JobName(StrEnum):
     """Dotted names of the jobs; arguments are ids. A test resolves every one."""
 
     SYNC = "backend.jobs.loop.sync"
-    ADVANCE = "backend.jobs.loop.advance"
+    ADVANCE = "backend.jobs.step.advance"
     PUBLISH = "backend.jobs.loop.publish"
     SCORE = "backend.jobs.score.score"
     PREDICT = "backend.jobs.score.predict"
@@ -79,7 +85,7 @@ class JobName(StrEnum):
 
 _QUEUE_OF = {
     JobName.SYNC: QueueName.LOOP,
-    JobName.ADVANCE: QueueName.LOOP,
+    JobName.ADVANCE: QueueName.STEP,
     JobName.PUBLISH: QueueName.LOOP,
     JobName.SCORE: QueueName.SCORE,
     JobName.PREDICT: QueueName.INTERACTIVE,

@@ -60,10 +60,12 @@ class LeftOut:
     """Something that was not used, and why.
 
     ``reason`` is a stable word (``unknown_label``, ``skipped``, ``image_missing``, ...);
-    ``message`` a sentence for a person; ``region_id`` is empty when the whole task is left out.
+    ``message`` a sentence for a person, ``remedy`` one that says what to do; ``region_id`` is empty
+    when the whole task is left out.
     """
 
     task_id: int
     reason: str
     message: str
     region_id: str = ""
+    remedy: str = ""

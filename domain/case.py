@@ -116,7 +116,7 @@ class Manifest:
                 {
                     "task_id": x.task_id,
                     "reason": x.reason,
-                    "message": x.message,
+                    "message": f"{x.message} {x.remedy}".strip(),
                     "region_id": x.region_id,
                 }
                 for x in self.left_out

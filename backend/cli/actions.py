@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from backend.cli.projects import Project
@@ -17,13 +19,22 @@ def register(app: typer.Typer) -> None:
     app.command("publish")(publish)
 
 
-def score(project: Project, data_dir: DataDir = None) -> None:
+def score(
+    project: Project,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Try the tasks that failed again, also those set aside.")
+    ] = False,
+    data_dir: DataDir = None,
+) -> None:
     """Score the unlabelled tasks that the serving version has not seen, and push them.
 
     Example: nnloop score "Carotid"
+
+    Example: nnloop score "Carotid" --retry
     """
     opened = context(data_dir)
-    console.print(request_scoring(opened, find_connected(opened, project)))
+    found = find_connected(opened, project)
+    console.print(request_scoring(opened, found, retry=retry), markup=False)
 
 
 def publish(project: Project, data_dir: DataDir = None) -> None:

@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
-from backend.cli.duration import Budget, budget_override, say_duration
+from backend.cli.duration import Budget, budget_override
 from backend.cli.shared import (
     AsJson,
     DataDir,
@@ -17,17 +16,13 @@ from backend.cli.shared import (
     Planner,
     Plans,
     Trainer,
-    ago,
     console,
     context,
-    figure,
 )
+from backend.cli.status_view import print_project, print_service
 from backend.pipeline import status as reports
 from backend.pipeline.connect import connect as connect_project
-from backend.pipeline.run_report import FoldReport, RunReport
-from backend.pipeline.status import ProjectReport, ServiceReport
 from converters.exports.options import parse_spacing
-from domain.status import RunControl
 
 Project = Annotated[str, typer.Argument(help="Id or title of the Label Studio project.")]
 
@@ -177,10 +172,15 @@ def status(
     project: Annotated[
         str | None, typer.Argument(help="Id or title; without it: every project.")
     ] = None,
+    problems: Annotated[
+        bool, typer.Option("--problems", help="List the problem of every task in full.")
+    ] = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
     """Say what is labelled, what runs, what waits, what failed and why.
+
+    Example: nnloop status "Carotid" --problems
 
     Example: nnloop status "Carotid" --json
     """
@@ -197,103 +197,8 @@ def status(
         }
         typer.echo(json.dumps(value, indent=1))
         return
-    _print_service(service)
+    print_service(service)
     for report in found:
-        _print_project(report)
+        print_project(report, lists_problems=problems)
     if not found:
         console.print("No project is connected. Connect one: nnloop connect PROJECT")
-
-
-def _print_service(report: ServiceReport) -> None:
-    if report.error:
-        console.print(f"[red]Queue:[/red] {escape(report.error)}")
-        return
-    workers = ", ".join(report.workers) or "[red]none[/red]"
-    console.print(f"Workers: {workers}; {_jobs_wait(sum(report.waiting.values()))}")
-
-
-def _jobs_wait(n: int) -> str:
-    return "1 job waits" if n == 1 else f"{n} jobs wait"
-
-
-def _print_project(report: ProjectReport) -> None:
-    console.rule(f"{report.id}  {escape(report.title)}", align="left")
-    console.print(
-        f"{report.labelled} labelled, {report.unlabelled} unlabelled, {report.skipped} skipped of "
-        f"{report.tasks} tasks; read {ago(report.synced_at)}; serves {report.champion or 'nothing'}"
-    )
-    console.print(f"Next training: {report.waiting_for}", markup=False)
-    if report.error:
-        console.print(f"[red]Label Studio:[/red] {escape(report.error)}")
-    if report.active_run is not None:
-        console.print(_folds(report.active_run))
-        if report.active_run.note:
-            console.print(report.active_run.note, highlight=False, markup=False)
-    last = report.runs[0] if report.runs else None
-    if last is not None and last.error:
-        console.print(f"[red]Run {last.number} {last.status}:[/red] {escape(last.error)}")
-    if report.versions:
-        console.print(_versions(report))
-    for problem in report.problems:
-        message = escape(f"{problem.message} {problem.remedy}".strip())
-        console.print(f"[yellow]{problem.stage}[/yellow] {message}", highlight=False)
-
-
-def _folds(run: RunReport) -> Table:
-    table = Table(title=_title(run), title_justify="left")
-    for column in ("Fold", "Status", "Epoch", "Loss", "Val. loss", "Dice (patches)", "Dice"):
-        table.add_column(column)
-    for column in ("Left", "Device", "Remarks"):
-        table.add_column(column)
-    for fold in run.folds:
-        table.add_row(
-            str(fold.fold),
-            fold.status,
-            f"{fold.epoch}/{fold.epochs}",
-            _figure(fold.train_loss),
-            _figure(fold.val_loss),
-            _figure(fold.dice),
-            _figure(fold.case_dice),
-            "" if fold.eta_s is None else say_duration(fold.eta_s),
-            fold.device,
-            escape("; ".join(_remarks(fold))),
-        )
-    return table
-
-
-def _title(run: RunReport) -> str:
-    words = [f"Run {run.number}: {run.status}"]
-    if run.control == RunControl.PAUSE:
-        words = [f"Run {run.number}: paused while {run.status}, `nnloop resume` goes on"]
-    elif run.control == RunControl.CANCEL:
-        words = [f"Run {run.number}: being cancelled"]
-    if run.budget_s is not None:
-        words.append(f"budget {say_duration(run.budget_s)}")
-    if run.eta_s is not None:
-        words.append(f"trained in about {say_duration(run.eta_s)}")
-    return ", ".join(words)
-
-
-def _remarks(fold: FoldReport) -> list[str]:
-    remarks = [fold.error] if fold.error else []
-    if fold.stopped == "plateau":
-        remarks.append("ended early: Dice rose no more")
-    if fold.has_smaller_batch:
-        remarks.append(f"batch reduced to {fold.batch_size}: memory ran out")
-    return remarks
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
-
-
-def _versions(report: ProjectReport) -> Table:
-    table = Table(title="Versions", title_justify="left")
-    for column in ("Version", "Status", "Labels", "Out-of-fold Dice", "Pushed", "Gate"):
-        table.add_column(column)
-    for version in report.versions:
-        dice = ", ".join(f"{name} {figure(value)}" for name, value in version.oof_dice.items())
-        pushed = f"{version.published}/{version.scored}"
-        cells = (version.name, version.status, str(version.labels), dice, pushed, version.gate)
-        table.add_row(*map(escape, cells))
-    return table

@@ -32,8 +32,9 @@ def up(
 ) -> None:
     """Start everything nnloop needs next to an existing Label Studio, until Ctrl-C.
 
-    Starts Redis (unless NNLOOP_REDIS_URL names one), the web service, one warm prediction worker
-    and one training worker per GPU (two on a CPU). A process that dies is started again.
+    Starts Redis (unless NNLOOP_REDIS_URL names one), the web service, one worker that reads Label
+    Studio and pushes, one warm prediction worker and one training worker per GPU (two on a CPU). A
+    process that dies is started again.
 
     Example: LABEL_STUDIO_URL=http://localhost:8080 LABEL_STUDIO_API_KEY=... nnloop up
     """
@@ -73,7 +74,8 @@ def serve(
 
 def worker(
     role: Annotated[
-        str, typer.Option(help="train, predict (also reads Label Studio and pushes), or all.")
+        str,
+        typer.Option(help="train, predict, loop (reads Label Studio and pushes), or all."),
     ] = "all",
     name: Annotated[str, typer.Option(help="Name shown in `nnloop status`.")] = "worker",
     device: Annotated[

@@ -1,4 +1,4 @@
-"""Jobs that move the loop on: reading, one step of a run, publishing."""
+"""Jobs that read Label Studio and push to it. They load no network and wait for no image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 
 from backend.jobs.process import context
 from backend.pipeline import publish as publishing
-from backend.pipeline import runs
+from backend.pipeline import run_ends
 from backend.pipeline.control import stands_still
 from backend.pipeline.sync import sync_project
 from domain.errors import ProjectGoneError
@@ -23,15 +23,11 @@ def sync(project_id: int) -> None:
         logger.warning("%s %s", error, error.remedy)
 
 
-def advance(run_id: int) -> None:
-    """Takes the next step of a run."""
-    runs.advance(context(), run_id)
-
-
 def publish(project_id: int) -> None:
     """Pushes the champion's predictions."""
-    if stands_still(context(), project_id, RunStatus.PUBLISHING):
+    opened, status = context(), RunStatus.PUBLISHING
+    if stands_still(opened, project_id, status) or run_ends.is_paused(opened, project_id, status):
         return
-    with runs.step_of_run(context(), project_id, RunStatus.PUBLISHING):
-        publishing.try_publish(context(), project_id)
-        runs.published(context(), project_id)
+    with run_ends.step_of_run(opened, project_id, status):
+        publishing.try_publish(opened, project_id)
+        run_ends.published(opened, project_id)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 from backend.jobs.process import context
-from backend.pipeline import runs
+from backend.pipeline import run_ends
 from backend.pipeline.control import stands_still
 from backend.pipeline.score import score_chunk, score_task
 from backend.queue import JobName
@@ -15,15 +17,25 @@ def score(project_id: int, turn: int) -> None:
 
     ``turn`` alternates between 0 and 1: a job can't queue itself while it runs.
     """
-    if stands_still(context(), project_id, RunStatus.SCORING):
+    opened, status = context(), RunStatus.SCORING
+    if stands_still(opened, project_id, status) or run_ends.is_paused(opened, project_id, status):
         return
-    with runs.step_of_run(context(), project_id, RunStatus.SCORING):
-        if score_chunk(context(), project_id):
-            context().queue.ensure(JobName.SCORE, project_id, 1 - turn)
+    with run_ends.step_of_run(opened, project_id, status):
+        if score_chunk(opened, project_id):
+            opened.queue.ensure(JobName.SCORE, project_id, 1 - turn)
         else:
-            runs.pool_scored(context(), project_id)
+            run_ends.pool_scored(opened, project_id)
+
+
+# A job can't queue itself while it runs: the image waits until the job has surely ended.
+AFTER_JOB_S = 0.3
 
 
 def predict(project_id: int, task_id: int) -> None:
-    """Predicts one task."""
-    score_task(context(), project_id, task_id)
+    """Predicts one task; one whose image does not come at once when it has come."""
+
+    def again() -> None:
+        time.sleep(AFTER_JOB_S)
+        context().queue.ensure(JobName.PREDICT, project_id, task_id)
+
+    score_task(context(), project_id, task_id, again)

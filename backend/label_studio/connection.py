@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from domain.errors import LabelStudioAuthError, LabelStudioError, MissingError
+from domain.text import one_line
 
 TIMEOUT_S = 60.0
 """Seconds Label Studio may take for an ordinary call."""
@@ -243,28 +244,28 @@ class _Translated:
 
 
 def detail_of(response: httpx.Response) -> str:
-    """What an error answer says, in at most 400 characters."""
+    """What an error answer says, as one line of at most 400 characters."""
     try:
         value = response.json()
     except ValueError:
-        text = "" if "html" in response.headers.get("content-type", "") else response.text.strip()
-        return text[:_DETAIL_LIMIT] or response.reason_phrase
+        text = "" if "html" in response.headers.get("content-type", "") else response.text
+        return one_line(text, _DETAIL_LIMIT) or one_line(response.reason_phrase)
     if not isinstance(value, dict):
-        return str(value)[:_DETAIL_LIMIT]
+        return one_line(value, _DETAIL_LIMIT)
     faults = value.get("validation_errors")
     if faults:
         text = json.dumps(faults, ensure_ascii=False)
     else:
         text = str(value.get("detail") or response.reason_phrase)
-    return text[:_DETAIL_LIMIT]
+    return one_line(text, _DETAIL_LIMIT)
 
 
 def _sdk_detail(body: Any) -> str:
-    return str(body.get("detail", body) if isinstance(body, dict) else body)[:_DETAIL_LIMIT]
+    return one_line(body.get("detail", body) if isinstance(body, dict) else body, _DETAIL_LIMIT)
 
 
 def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    return one_line(error) or type(error).__name__
 
 
 def _without_user(url: str) -> str:

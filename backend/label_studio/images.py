@@ -5,15 +5,19 @@ from __future__ import annotations
 import base64
 import binascii
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import wraps
+from typing import Any, TypeVar, cast
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 import httpx
 
 from backend.label_studio.calls import Calls
 from backend.label_studio.connection import Connection
+from backend.label_studio.deadline import OutOfTimeError, limit_request, within
 from domain.errors import ImageError
+from domain.text import one_line
 
 MAX_BYTES = 512 * 1024 * 1024
 """Largest image read; larger ones would not fit a worker's memory once decoded."""
@@ -24,8 +28,12 @@ STORAGE_SCHEMES = frozenset({"s3", "gs", "azure-blob"})
 IMAGE_TIMEOUT_S = 30.0
 """Seconds without a byte before a download counts as dead."""
 
+DEADLINE_S = 60.0
+"""Seconds one image may take in all, retries and redirects included."""
+
 _MAX_REDIRECTS = 5
 _ATTEMPTS = 3
+_RETRY_PAUSE_S = 0.5
 _CHUNK = 256 * 1024
 
 
@@ -40,13 +48,52 @@ class FetchedImage:
     tag: str = ""
 
 
+Fetch = TypeVar("Fetch", bound=Callable[..., Any])
+
+
+def _in_time(fetch: Fetch) -> Fetch:
+    """A fetch under a time limit over all it does: ImageError when that is over."""
+
+    @wraps(fetch)
+    def limited(self: Images, uri: str, task_id: int, project_id: int, **options: Any) -> Any:
+        try:
+            return within(
+                self.image_deadline_s, lambda: fetch(self, uri, task_id, project_id, **options)
+            )
+        except OutOfTimeError:
+            raise ImageError(
+                task_id,
+                "image_unreachable",
+                f"the image {shown(uri)!r} was not read within {self.image_deadline_s:g} s.",
+                remedy="See why its server is so slow, or allow more time "
+                "(NNLOOP_IMAGE_DEADLINE_S).",
+            ) from None
+        except UnicodeError as error:  # letters that no address holds
+            raise ImageError(
+                task_id,
+                "unsupported_uri",
+                f"the image {one_line(shown(uri))!r} has no address nnloop can read "
+                f"({one_line(error)}).",
+                remedy="Correct the address in the task's data.",
+            ) from None
+
+    return cast(Fetch, limited)
+
+
 class Images(Calls):
-    """Calls that read images."""
+    """Calls that read images. ``image_deadline_s`` is the time one may take in all, in seconds."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
-        # Redirects are followed by hand: the key must not travel to another host.
-        self._plain = httpx.Client(timeout=IMAGE_TIMEOUT_S, follow_redirects=False)
+        self.image_deadline_s = DEADLINE_S
+        # Redirects are followed by hand: the key must not travel to another host. No connection
+        # is kept: a deadline knows of those only that were opened under it.
+        self._plain = httpx.Client(
+            timeout=IMAGE_TIMEOUT_S,
+            follow_redirects=False,
+            limits=httpx.Limits(max_keepalive_connections=0),
+            event_hooks={"request": [limit_request]},
+        )
 
     def close(self) -> None:
         """Closes the pooled connections."""
@@ -79,6 +126,7 @@ class Images(Calls):
         found = self.fetch_changed(uri, task_id, project_id, max_bytes=max_bytes)
         return found.data if found is not None else b""
 
+    @_in_time
     def fetch_changed(
         self,
         uri: str,
@@ -132,7 +180,10 @@ class Images(Calls):
             found = self._hop(url, uri, task_id, max_bytes, unless_tag)
             if not isinstance(found, str):
                 return found
-            url = urljoin(url, found)
+            try:
+                url = urljoin(url, found)
+            except ValueError:  # as of http://[
+                break
             if not _is_web(url):
                 break
             if self._is_label_studio(url) and "/user/login" in urlsplit(url).path:
@@ -151,7 +202,7 @@ class Images(Calls):
         fault = ""
         for attempt in range(_ATTEMPTS):
             if attempt:
-                time.sleep(0.5 * attempt)
+                time.sleep(_RETRY_PAUSE_S * attempt)
             headers = self._connection.auth_headers() if self._is_label_studio(url) else {}
             headers = {**headers, **_condition(unless_tag)}
             try:
@@ -161,11 +212,12 @@ class Images(Calls):
                     if response.status_code not in (502, 503, 504):
                         return _read(response, uri, task_id, max_bytes)
                     fault = f"status {response.status_code}"
-            except httpx.InvalidURL as error:
-                fault = str(error)
+            except (httpx.InvalidURL, ValueError) as error:
+                # ValueError: a part of the host's name is too long, or has letters of no name.
+                fault = one_line(error) or type(error).__name__
                 break
             except httpx.HTTPError as error:
-                fault = str(error) or type(error).__name__
+                fault = one_line(error) or type(error).__name__
         raise ImageError(
             task_id,
             "image_unreachable",
@@ -221,7 +273,7 @@ def _is_unchanged(response: httpx.Response, tag: str) -> bool:
 
 def _read(response: httpx.Response, uri: str, task_id: int, max_bytes: int) -> FetchedImage | str:
     status = response.status_code
-    if response.is_redirect:
+    if response.has_redirect_location:
         return response.headers["location"]
     if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         raise _refused(task_id, uri, f"status {status}")
@@ -233,10 +285,11 @@ def _read(response: httpx.Response, uri: str, task_id: int, max_bytes: int) -> F
             remedy="Upload it again, connect its storage in Label Studio, or delete the task.",
         )
     if not response.is_success:
+        to_nowhere = " and no address to go on to" if response.is_redirect else ""
         raise ImageError(
             task_id,
             "image_unreachable",
-            f"reading the image {shown(uri)!r} failed with status {status}.",
+            f"reading the image {shown(uri)!r} failed with status {status}{to_nowhere}.",
             remedy="See the log of the server that holds it.",
         )
     parts, size = [], 0

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, astuple, dataclass, field
 
+from backend.pipeline import trials
 from backend.pipeline.annotations import label_map_of, predicted_regions, read_settings_of
 from backend.pipeline.context import AppContext
+from backend.pipeline.faults import fault_of
 from backend.pipeline.images import image_uris, load_image
 from backend.pipeline.revalidate import revalidate
 from backend.settings import ProjectSettings
@@ -17,7 +19,6 @@ from converters import painting_order
 from converters.label_studio import DRAWING_RULES
 from domain.annotation import LeftOut
 from domain.case import case_id_of_task, content_hash
-from domain.errors import TaskError
 from domain.labels import LabelConfig
 from training.cases import CaseFiles, find_cases, write_case
 
@@ -105,6 +106,7 @@ def _write(
     on_disk = find_cases(
         workspace, {case_id: row.files_hash for case_id, row in known.items()}, n_channels
     )
+    deadly = trials.deadly_tasks(context, project.id)
     found = WrittenCases(n_channels)
     for source in sources:
         beat()
@@ -120,7 +122,8 @@ def _write(
                 found.files[source.case_id] = on_disk[source.case_id]
                 found.left_out.extend(LeftOut(**note) for note in row.notes)
                 continue
-            image = load_image(context, source.task, config)
+            with trials.at_work(context, source.task, deadly):
+                image = load_image(context, source.task, config)
             if image.ndim == 3 and image.shape[2] == 3 * n_channels:
                 raise _ColorFound
             with context.store.begin() as session:
@@ -129,9 +132,10 @@ def _write(
             size_hw = (int(image.shape[0]), int(image.shape[1]))
             label_map, notes = label_map_of(annotations, config, size_hw, settings, predicted)
             files = write_case(workspace, source.case_id, image, label_map, n_channels=n_channels)
-        except TaskError as error:
-            message = f"{error} {error.remedy}".strip()
-            found.left_out.append(LeftOut(error.task_id, error.reason, message))
+        except _ColorFound:
+            raise
+        except Exception as error:  # noqa: BLE001 - what is no fault of the task is raised
+            found.left_out.append(fault_of(source.task.id, error))
             continue
         found.files[source.case_id] = files
         found.left_out.extend(notes)

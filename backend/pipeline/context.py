@@ -33,7 +33,9 @@ class AppContext:
     def label_studio(self) -> LabelStudioClient:
         """The client; SettingsError when Label Studio's address or key is not set."""
         url, key = self.settings.require_label_studio()
-        return LabelStudioClient(url, key)
+        client = LabelStudioClient(url, key)
+        client.image_deadline_s = self.settings.image_deadline_s
+        return client
 
     def workspace(self, project_id: int) -> Workspace:
         """The project's folder of cases, runs and versions."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from backend.pipeline.budget import fold_budget
 from backend.pipeline.context import AppContext
 from backend.pipeline.control import may_go_on
+from backend.pipeline.faults import sentence_of
 from backend.pipeline.fold_ledger import FoldLedger
 from backend.pipeline.fold_queue import enqueue_folds, training_workers
 from backend.pipeline.preset import preset_of_manifest
@@ -78,14 +79,13 @@ def train_fold(
             spec, ledger.progress, lambda: ledger.should_stop, on_heartbeat=ledger.heartbeat
         )
     except (TrainingError, SettingsError) as error:
-        message = f"{error} {error.remedy}".strip()
+        message = sentence_of(error)
         logger.warning("Run %d, fold %d: %s", run_id, fold, message)
         ledger.failed(message, is_final=isinstance(error, DiskFullError))
     except Exception as error:
         # A bug: left to the queue, the fold would be tried again for ever.
         logger.exception("Run %d, fold %d", run_id, fold)
-        message = f"Unexpected {type(error).__name__}: {error}; the log has the details."
-        ledger.failed(message)
+        ledger.failed(sentence_of(error))
     else:
         if outcome.finished:
             ledger.done(outcome, _planned_batch_size(spec))

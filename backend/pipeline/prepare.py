@@ -17,6 +17,7 @@ from backend.store.models import FoldRow, ProjectRow, RunRow
 from domain.annotation import LeftOut
 from domain.case import Manifest
 from domain.errors import CaseError, NotEnoughCasesError, TrainingError
+from domain.text import one_line
 from training.cases import CaseFiles
 from training.nnunet.classes import trainer_class
 from training.nnunet.data.dataset import PreparedDataset, prepare
@@ -135,7 +136,8 @@ def _faults(used: Sequence[Source], error: CaseError) -> list[LeftOut]:
         LeftOut(
             source.task.id,
             "unusable_case",
-            f"Task {source.task.id}: {error.faults[source.case_id]} {error.remedy}".strip(),
+            f"Task {source.task.id}: {one_line(error.faults[source.case_id])}",
+            remedy=error.remedy,
         )
         for source in used
         if source.case_id in error.faults

@@ -15,7 +15,7 @@ from backend.pipeline import control
 from backend.pipeline.context import AppContext
 from backend.pipeline.fold_queue import OPEN, enqueue_folds
 from backend.queue import JobName
-from backend.store import predictions, projects, runs
+from backend.store import pauses, predictions, projects, runs
 from backend.store.models import ProjectRow, RunRow, VersionRow
 from domain.status import FoldStatus, RunControl, RunStatus
 
@@ -98,8 +98,9 @@ def _due_pushes(context: AppContext) -> list[Job]:
         champions = select(ProjectRow.id, VersionRow.id, VersionRow.published_at).join(
             VersionRow, VersionRow.id == ProjectRow.champion_id
         )
+        paused = pauses.paused(session)
         for project_id, version_id, published_at in session.execute(champions).all():
-            if project_id in busy:
+            if project_id in busy or {(project_id, "score"), (project_id, "publish")} & paused:
                 continue
             if published_at is None and predictions.unscored_tasks(
                 session, project_id, version_id, 1, retry=False

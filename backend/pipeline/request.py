@@ -10,7 +10,7 @@ from backend.pipeline.context import AppContext
 from backend.pipeline.preset import check_choices
 from backend.pipeline.run_settings import run_settings
 from backend.queue import JobName
-from backend.store import predictions, projects, runs, versions
+from backend.store import pauses, predictions, projects, runs, trials, versions
 from domain.errors import PredictionError, StackError, TrainingError
 
 
@@ -49,8 +49,13 @@ def request_training(
     return "Training requested; follow it with `nnloop status`."
 
 
-def request_scoring(context: AppContext, project_id: int) -> str:
+def request_scoring(context: AppContext, project_id: int, *, retry: bool = False) -> str:
     """Asks for the scoring of what the champion has not seen; returns a sentence.
+
+    Args:
+        context: The process's context.
+        project_id: A connected project.
+        retry: Also of the tasks that failed, those set aside too.
 
     Raises:
         PredictionError: No version serves.
@@ -60,9 +65,15 @@ def request_scoring(context: AppContext, project_id: int) -> str:
         version = versions.champion(session, project_id)
         if version is None:
             raise nothing_serves(project_id)
+        if retry:
+            predictions.retry_failed(session, version.id)
+            trials.forgive(session, project_id)
+        pauses.end(session, project_id, "score")
         is_open = bool(predictions.unscored_tasks(session, project_id, version.id, 1))
+        n_failed = predictions.count_failed(session, project_id, version.id)
     if not is_open:
-        return f"{version.name} has scored every unlabelled task."
+        more = f" {n_failed} failed; --retry tries them again." if n_failed else ""
+        return f"{version.name} has scored every unlabelled task.{more}"
     context.queue.ensure(JobName.SCORE, project_id, 0)
     return f"Scoring with {version.name} requested; follow it with `nnloop status`."
 

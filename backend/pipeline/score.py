@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Hashable, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from sqlalchemy.orm import Session
 
 from active_learning.score import expected_quality
 from active_learning.uncertainty import mutual_information, predictive_entropy
+from backend.pipeline import trials
 from backend.pipeline.annotations import label_config_of
 from backend.pipeline.context import AppContext
 from backend.pipeline.devices import warm_predictor
+from backend.pipeline.faults import fault_of
 from backend.pipeline.images import load_image
+from backend.pipeline.loading import Arrivals, ImageLoads
 from backend.queue import stop_requested
-from backend.store import predictions, projects, versions
+from backend.store import predictions, problems, projects, versions
+from backend.store import trials as trial_store
 from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
 from converters.results import regions_to_result, validate_prediction
 from converters.simplify import Simplification
 from converters.vectorize import inner_last, vectorize
-from domain.errors import PredictionError, TaskError
+from domain.annotation import LeftOut
+from domain.errors import PredictionError
 from domain.labels import LabelClass, LabelConfig
 from domain.prediction import FoldProbabilities
 from training.nnunet.inference.postprocessing import postprocessed
@@ -33,15 +41,22 @@ from training.versions import read_version
 
 logger = logging.getLogger(__name__)
 
+_loads = ImageLoads()
+
 # A scoring job hands the worker back after this time, so that an annotator who opens an unscored
 # task waits no longer than this before the prediction of that task begins.
 CHUNK_S = 3.0
 CHUNK_TASKS = 64
+# Others wait behind who has opened a task whose image does not come.
+TASK_S = 1.0
+RETRY_REMEDY = "It is set aside; `nnloop score PROJECT --retry` tries it again."
 DEFAULT_LIMITS = Simplification()
 
 
 def score_chunk(context: AppContext, project_id: int) -> bool:
     """Scores unlabelled tasks for a few seconds; returns whether some are left."""
+    suspects: set[int] = set()
+    deadly: set[int] = set()
     with context.store.begin() as session:
         project = projects.get(session, project_id)
         version = versions.champion(session, project_id)
@@ -52,20 +67,41 @@ def score_chunk(context: AppContext, project_id: int) -> bool:
             if version
             else []
         )
+        if tasks:
+            suspects, deadly = trial_store.bury(session, project_id, trials.liveness(context))
     if version is None or not tasks:
         return False
     if not stop_requested():
-        started = time.monotonic()
-        with closing(Scorer(context, project, version).score(tasks)) as scored:
-            for _ in scored:
-                if stop_requested() or time.monotonic() - started > CHUNK_S:
-                    break
+        scorer = Scorer(context, project, version)
+        until = time.monotonic() + CHUNK_S
+        for task in tasks:
+            if task.id in deadly:
+                scorer.set_aside(task)
+        tasks = [task for task in tasks if task.id not in deadly]
+        # Who was at work when a worker died works alone: of all of them one is to blame.
+        alone = [[task] for task in tasks if task.id in suspects]
+        for group in alone or [tasks]:
+            with closing(scorer.score(group, until)) as scored:
+                for _ in scored:
+                    if stop_requested() or time.monotonic() > until:
+                        break
+            if stop_requested() or time.monotonic() > until:
+                break
     with context.store.begin() as session:
         return bool(predictions.unscored_tasks(session, project_id, version.id, 1, retry=False))
 
 
-def score_task(context: AppContext, project_id: int, task_id: int) -> None:
-    """Scores one task with the champion, whatever its state; nothing without a champion."""
+def score_task(
+    context: AppContext,
+    project_id: int,
+    task_id: int,
+    on_image: Callable[[], None] = lambda: None,
+) -> None:
+    """Scores one task with the champion, whatever its state; nothing without a champion.
+
+    Other annotators wait behind: an image that does not come at once is left to come, and
+    ``on_image`` is called from another thread when it is there.
+    """
     with context.store.begin() as session:
         project = projects.get(session, project_id)
         version = versions.champion(session, project_id)
@@ -75,9 +111,15 @@ def score_task(context: AppContext, project_id: int, task_id: int) -> None:
         is_known = version is not None and task_id in predictions.find(
             session, version.id, [task_id]
         )
-    if version is not None and task is not None and not is_known:
-        for _ in Scorer(context, project, version).score([task]):
-            pass
+        _, deadly = trial_store.bury(session, project_id, trials.liveness(context))
+    if version is None or task is None or is_known:
+        return
+    scorer = Scorer(context, project, version)
+    if task_id in deadly:
+        scorer.set_aside(task)
+        return
+    for _ in scorer.score([task], time.monotonic() + TASK_S, on_image):
+        pass
 
 
 class Scorer:
@@ -93,10 +135,22 @@ class Scorer:
         self._postprocessing = read_postprocessing(Path(version.path))
         self._predictor = warm_predictor(context.settings, self._settings, Path(version.path))
 
-    def score(self, tasks: Iterable[TaskRow]) -> Generator[TaskRow, None, None]:
+    def score(
+        self,
+        tasks: Sequence[TaskRow],
+        until: float = math.inf,
+        on_image: Callable[[], None] | None = None,
+    ) -> Generator[TaskRow, None, None]:
         """Predicts tasks and stores each answer, or the reason why there is none.
 
-        The images of the next tasks are fetched and prepared while the networks run.
+        The images of the next tasks are fetched and prepared while the networks run. Whichever
+        comes first is predicted first.
+
+        Args:
+            tasks: Which.
+            until: ``time.monotonic()`` at which no other prediction begins; images that have not
+                come by then go on coming, for the next call.
+            on_image: Called from another thread when such an image is there.
 
         Yields:
             Each task once its answer is stored.
@@ -105,38 +159,94 @@ class Scorer:
             LabelStudioError: Label Studio does not answer: no fault of a task.
         """
         context, config = self._context, self._config
-        stream = self._predictor.predict_stream(
-            tasks, lambda task: load_image(context, task, config)
+        arrivals = Arrivals(
+            _loads,
+            tasks,
+            self._key,
+            lambda task: load_image(context, task, config),
+            self._begin,
+            until,
         )
-        with closing(stream):
-            for task, found in stream:
-                self._store(task, found)
-                yield task
+        try:
+            while arrivals.wait():
+                stream = self._predictor.predict_stream(arrivals.ready(), arrivals.image)
+                with closing(stream):
+                    for task, found in stream:
+                        arrivals.done(task)
+                        self._store(task, found)
+                        yield task
+            if on_image is not None:
+                for _, image in arrivals.under_way():
+                    image.add_done_callback(partial(_call, on_image))
+        finally:
+            self._end(arrivals.left_over())
+
+    def set_aside(self, task: TaskRow) -> None:
+        """Stores that a task is not tried again by itself, because workers died at it."""
+        fault = fault_of(task.id, trials.deadly_error(task.id))
+        self._save_fault(task, fault, is_last=True)
+
+    def _key(self, task: TaskRow) -> Hashable:
+        return (task.id, task.source, *(str(task.data.get(key)) for key in self._config.image_keys))
+
+    def _begin(self, tasks: list[TaskRow]) -> None:
+        with self._context.store.begin() as session:
+            trial_store.begin(session, tasks, trials.worker_name())
+
+    def _end(self, task_ids: list[int]) -> None:
+        if task_ids:
+            with self._context.store.begin() as session:
+                trial_store.end(session, task_ids)
 
     def _store(self, task: TaskRow, found: Future[FoldProbabilities]) -> None:
         try:
             row = self._prediction(task, found.result())
-        except (TaskError, PredictionError) as error:
-            message = f"{error} {error.remedy}".strip()
-            logger.warning("Project %d: %s", self._project.id, message)
+            with self._context.store.begin() as session:
+                _save(session, task, row)
+                projects.resolve_problems(session, self._project.id, "score", task_id=task.id)
+                trial_store.end(session, [task.id])
+        except Exception as error:  # noqa: BLE001 - what is no fault of the task is raised
+            self._save_fault(task, fault_of(task.id, error))
+
+    def _save_fault(self, task: TaskRow, fault: LeftOut, *, is_last: bool = False) -> None:
+        with self._context.store.begin() as session:
+            old = predictions.find(session, self._version.id, [task.id]).get(task.id)
+            attempts = (old.attempts if old is not None else 0) + 1
+            not_before = None if is_last else predictions.next_try(attempts)
+            remedy = fault.remedy
+            if not_before is None and not is_last:
+                remedy = f"{remedy} {RETRY_REMEDY}".strip()
             row = PredictionRow(
                 project_id=self._project.id,
                 task_id=task.id,
                 version_id=self._version.id,
-                error=message,
+                error=f"{fault.message} {remedy}",
+                attempts=attempts,
+                not_before=not_before,
             )
-        row.source, row.image_hash = task.source, task.image_hash
-        with self._context.store.begin() as session:
-            predictions.save(session, row)
-            projects.resolve_problems(session, self._project.id, "score", task_id=task.id)
-            if row.error:
-                projects.report_problem(
-                    session, self._project.id, "score", "task", row.error, task_id=task.id
-                )
+            _save(session, task, row)
+            problems.tell(
+                session,
+                self._project.id,
+                "score",
+                fault.reason,
+                fault.message,
+                task_id=task.id,
+                remedy=remedy,
+            )
+            if not is_last:
+                trial_store.end(session, [task.id])
+        logger.warning("Project %d: %s", self._project.id, row.error)
 
     def _prediction(self, task: TaskRow, probabilities: FoldProbabilities) -> PredictionRow:
         mean = postprocessed(probabilities.mean(axis=0), self._postprocessing)
         score = expected_quality(probabilities)
+        # One that is no number would pass for background everywhere, on which all folds agree.
+        if not math.isfinite(float(mean.sum())):
+            raise PredictionError(
+                "Its prediction is no number.",
+                remedy="The version's weights may be broken: train again, or roll back.",
+            )
         regions = vectorize(
             mean,
             [c.index for c in self._trained.group.classes],
@@ -150,7 +260,7 @@ class Scorer:
         faults = validate_prediction(self._config, result, score=score)
         if faults:
             raise PredictionError(
-                f"Task {task.id}: Label Studio would drop the prediction: {faults[0]}",
+                f"Label Studio would drop the prediction: {faults[0]}",
                 remedy="Check that the labelling interface still has the labels trained on.",
             )
         return PredictionRow(
@@ -165,6 +275,19 @@ class Scorer:
                 "mutual_information": float(np.mean(mutual_information(probabilities))),
             },
         )
+
+
+def _save(session: Session, task: TaskRow, row: PredictionRow) -> None:
+    """Writes a prediction with the identity of what it was made from."""
+    now = session.get(TaskRow, task.id)
+    row.source = task.source
+    # The images may have been fetched after this row of the task was read.
+    row.image_hash = now.image_hash if now is not None else ""
+    predictions.save(session, row)
+
+
+def _call(on_image: Callable[[], None], _image: object) -> None:
+    on_image()
 
 
 def _as_trained(config: LabelConfig, class_values: tuple[str, ...]) -> LabelConfig:

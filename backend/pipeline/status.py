@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import re
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict, computed_field
 from sqlalchemy import select
 
 from backend.pipeline import trigger
@@ -11,6 +14,7 @@ from backend.pipeline.control import sentence_of
 from backend.pipeline.fold_queue import training_workers
 from backend.pipeline.models.report import VersionReport, version_reports
 from backend.pipeline.run_report import RunReport, run_reports
+from backend.queue import ROLES
 from backend.store import projects, runs, snapshots, versions
 from backend.store.models import ProjectRow
 from domain.errors import SettingsError, StackError
@@ -22,7 +26,7 @@ class _Frozen(BaseModel):
 
 
 class ProblemReport(_Frozen):
-    """Something a person should know."""
+    """Something a person should know, and what to do about it."""
 
     stage: str
     reason: str
@@ -30,6 +34,21 @@ class ProblemReport(_Frozen):
     remedy: str
     task_id: int | None
     created_at: float
+
+
+class ProblemGroup(_Frozen):
+    """Problems that differ in their tasks only.
+
+    ``message`` has no task in it; parts that differ are ``...``. ``tasks`` are their ids in rising
+    order, () for a problem of no task; ``count`` is the number of problems.
+    """
+
+    stage: str
+    reason: str
+    message: str
+    remedy: str
+    tasks: tuple[int, ...]
+    count: int
 
 
 class ProjectReport(_Frozen):
@@ -49,6 +68,12 @@ class ProjectReport(_Frozen):
     versions: tuple[VersionReport, ...]
     problems: tuple[ProblemReport, ...]
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def problem_groups(self) -> tuple[ProblemGroup, ...]:
+        """The problems, equal ones together, the most frequent first."""
+        return grouped(self.problems)
+
     @property
     def active_run(self) -> RunReport | None:
         """The run that is not final."""
@@ -56,10 +81,14 @@ class ProjectReport(_Frozen):
 
 
 class ServiceReport(_Frozen):
-    """The queue and the workers; ``error`` is set when Redis does not answer."""
+    """The queue and the workers; ``error`` is set when Redis does not answer.
+
+    ``missing_roles`` are those that no live worker has.
+    """
 
     waiting: dict[str, int]
     workers: tuple[str, ...]
+    missing_roles: tuple[str, ...] = ()
     error: str = ""
 
 
@@ -153,9 +182,49 @@ def find_connected(context: AppContext, project: str) -> int:
 def service_report(context: AppContext) -> ServiceReport:
     """The queue and the workers."""
     try:
+        workers = context.queue.workers()
+        served = {queue for worker in workers for queue in worker.queues}
         return ServiceReport(
             waiting=context.queue.counts(),
-            workers=tuple(worker.name for worker in context.queue.workers()),
+            workers=tuple(worker.name for worker in workers),
+            missing_roles=tuple(
+                role for role, queues in ROLES.items() if not served & set(map(str, queues))
+            ),
         )
     except StackError as error:
         return ServiceReport(waiting={}, workers=(), error=f"{error} {error.remedy}")
+
+
+# Whatever stands in quotes, and numbers, may differ between problems that are otherwise the same.
+_VARIES = re.compile(r"'[^']*'|\"[^\"]*\"|\S*://\S+|\b\d[\d.,x]*\b")
+_OF_TASK = re.compile(r"^Task \d+: ")
+
+
+def grouped(problems: Sequence[ProblemReport]) -> tuple[ProblemGroup, ...]:
+    """Equal problems together, the most frequent first; of as many, the newest first."""
+    alike: dict[tuple[str, str, str, str], list[ProblemReport]] = {}
+    for one in problems:
+        text = _OF_TASK.sub("", one.message) if one.task_id is not None else one.message
+        same = _VARIES.sub("...", text) if one.task_id is not None else text
+        alike.setdefault((one.stage, one.reason, one.remedy, same), []).append(one)
+    groups = [
+        ProblemGroup(
+            stage=stage,
+            reason=reason,
+            message=_in_common([_OF_TASK.sub("", one.message) for one in members]),
+            remedy=remedy,
+            tasks=tuple(sorted({one.task_id for one in members if one.task_id is not None})),
+            count=len(members),
+        )
+        for (stage, reason, remedy, _), members in alike.items()
+    ]
+    return tuple(sorted(groups, key=lambda group: -group.count))
+
+
+def _in_common(messages: Sequence[str]) -> str:
+    """A message in which every part that is not the same in all is ``...``."""
+    parts = [_VARIES.findall(message) for message in messages]
+    if len({len(one) for one in parts}) != 1:
+        return messages[0]
+    shown = iter(same[0] if len(set(same)) == 1 else "..." for same in zip(*parts, strict=True))
+    return _VARIES.sub(lambda _: next(shown), messages[0])

@@ -109,6 +109,12 @@ class Settings(BaseSettings):
         validation_alias=_names("NNLOOP_PREDICT_DEADLINE_S", "predict_deadline_s"),
         description="Longest time /predict keeps an annotator waiting, in seconds.",
     )
+    image_deadline_s: Seconds = Field(
+        60.0,
+        validation_alias=_names("NNLOOP_IMAGE_DEADLINE_S", "image_deadline_s"),
+        description="Longest time reading one image may take in all, redirects and retries "
+        "included, in seconds.",
+    )
     debounce_s: Annotated[float, Field(ge=0, lt=3600)] = Field(
         2.0,
         validation_alias=_names("NNLOOP_DEBOUNCE_S", "debounce_s"),

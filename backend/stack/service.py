@@ -41,9 +41,9 @@ class WorkerPlan:
 
 
 def plan_workers(devices: Sequence[Device]) -> tuple[WorkerPlan, ...]:
-    """One prediction worker, and one training worker per GPU (on a CPU: per thread, at most 2).
+    """A prediction worker, a loop worker, and a training worker per GPU (on a CPU: 2 at most).
 
-    The prediction worker comes first: it also reads Label Studio and moves runs on.
+    The loop worker reads Label Studio and pushes to it; it loads no network and is mostly idle.
     """
     trainers = [
         WorkerPlan(f"trainer-{i}", "train", device.name, device.threads)
@@ -51,7 +51,11 @@ def plan_workers(devices: Sequence[Device]) -> tuple[WorkerPlan, ...]:
     ]
     first = devices[0]
     threads = first.threads if first.is_gpu else 1
-    return (WorkerPlan("predictor", "predict", first.name, threads), *trainers)
+    return (
+        WorkerPlan("predictor", "predict", first.name, threads),
+        WorkerPlan("loop", "loop", "cpu", 1),
+        *trainers,
+    )
 
 
 @contextmanager

@@ -277,7 +277,7 @@ class PredictionRow(Base):
     uncertainty: Mapped[JsonDict] = mapped_column(default=dict)
     error: Mapped[str] = mapped_column(Text, default="")
     attempts: Mapped[int] = mapped_column(default=0)
-    not_before: Mapped[float | None] = mapped_column(default=0.0)
+    not_before: Mapped[float | None] = mapped_column(default=None)
     held: Mapped[str] = mapped_column(Text, default="")
     created_at: Mapped[float] = mapped_column(default=time.time)
     published_at: Mapped[float | None] = mapped_column(default=None)
@@ -299,3 +299,31 @@ class ProblemRow(Base):
     remedy: Mapped[str] = mapped_column(Text, default="")
     created_at: Mapped[float] = mapped_column(default=time.time)
     resolved_at: Mapped[float | None] = mapped_column(default=None)
+
+
+class TrialRow(Base):
+    """A task that a worker is at this moment: fetching, decoding, drawing or predicting it.
+
+    Written before the work, deleted after it. What is left of a worker that died says who was at
+    work then: ``deaths`` counts that, ``worker`` is "" from then on. ``source`` is the task's.
+    """
+
+    __tablename__ = "trial"
+
+    task_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    project_id: Mapped[int]
+    source: Mapped[str] = mapped_column(String(64), default="")
+    worker: Mapped[str] = mapped_column(String(128), default="")
+    deaths: Mapped[int] = mapped_column(default=0)
+    started_at: Mapped[float] = mapped_column(default=time.time)
+
+
+class PauseRow(Base):
+    """Work on a project as a whole that failed without a run, and when it is tried again."""
+
+    __tablename__ = "pause"
+
+    project_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    stage: Mapped[str] = mapped_column(String(16), primary_key=True)
+    attempts: Mapped[int] = mapped_column(default=0)
+    not_before: Mapped[float] = mapped_column(default=0.0)

@@ -15,8 +15,9 @@ from domain.status import TaskState
 
 logger = logging.getLogger(__name__)
 
-# A task that could not be predicted (its image host was down, say) is tried again after this.
-RETRY_FAILED_S = 600.0
+# A task that could not be predicted (its image host was down, say) is tried again after the first
+# of these pauses, then the next; past the last one it is set aside. In all a day and five hours.
+RETRY_PAUSES_S = (600.0, 3_600.0, 4 * 3_600.0, 24 * 3_600.0)
 # The error of a prediction that Label Studio refused: the same one would be refused again.
 DROPPED = "Label Studio did not keep this prediction."
 
@@ -36,7 +37,7 @@ def is_live() -> ColumnElement[bool]:
 def unscored_tasks(
     session: Session, project_id: int, version_id: int, limit: int, *, retry: bool = True
 ) -> list[TaskRow]:
-    """Unlabelled tasks that the version has not seen yet, then those it failed on a while ago.
+    """Unlabelled tasks that the version has not seen yet, then failed ones that are due again.
 
     Without ``retry`` only the former: tasks that fail for hours must not keep a run from its end.
     """
@@ -44,7 +45,7 @@ def unscored_tasks(
     if retry:
         is_failed = and_(
             PredictionRow.error.not_in(("", DROPPED)),
-            PredictionRow.created_at <= time.time() - RETRY_FAILED_S,
+            PredictionRow.not_before <= time.time(),
         )
         is_wanted = or_(is_wanted, is_failed)
     query = (
@@ -93,6 +94,24 @@ def save(session: Session, prediction: PredictionRow) -> None:
             session.add(prediction)
     except IntegrityError:
         logger.info("Task %d was predicted by another worker too.", prediction.task_id)
+
+
+def next_try(attempts: int) -> float | None:
+    """When a task that has failed so often is tried again; None: it is set aside."""
+    if attempts > len(RETRY_PAUSES_S):
+        return None
+    return time.time() + RETRY_PAUSES_S[attempts - 1]
+
+
+def retry_failed(session: Session, version_id: int) -> int:
+    """Makes all failed tasks due again, those set aside too; how many."""
+    failed = (
+        PredictionRow.version_id == version_id,
+        PredictionRow.error.not_in(("", DROPPED)),
+    )
+    n_failed = session.scalar(select(func.count(PredictionRow.id)).where(*failed)) or 0
+    session.execute(update(PredictionRow).where(*failed).values(not_before=0.0, attempts=0))
+    return n_failed
 
 
 def find(session: Session, version_id: int, task_ids: Sequence[int]) -> dict[int, PredictionRow]:
@@ -145,6 +164,22 @@ def count_unscored(session: Session, project_id: int, version_id: int) -> int:
         TaskRow.state == TaskState.UNLABELLED,
         TaskRow.removed_at.is_(None),
         TaskRow.id.not_in(known),
+    )
+    return session.scalar(query) or 0
+
+
+def count_failed(session: Session, project_id: int, version_id: int) -> int:
+    """Unlabelled tasks that the version failed on, whether tried again or set aside."""
+    query = (
+        select(func.count(PredictionRow.id))
+        .join(TaskRow, TaskRow.id == PredictionRow.task_id)
+        .where(
+            PredictionRow.version_id == version_id,
+            PredictionRow.error.not_in(("", DROPPED)),
+            TaskRow.project_id == project_id,
+            TaskRow.state == TaskState.UNLABELLED,
+            TaskRow.removed_at.is_(None),
+        )
     )
     return session.scalar(query) or 0
 

@@ -16,6 +16,7 @@ from backend.settings import ProjectSettings
 from backend.store.models import InboxRow, ProblemRow, ProjectRow
 from domain.annotation import LeftOut
 from domain.errors import NotConnectedError
+from domain.text import one_line
 
 START_TRAINING = "START_TRAINING"
 
@@ -33,6 +34,10 @@ class Fault:
     reason: str
     message: str
     remedy: str = ""
+
+
+PROBLEM_LENGTH = 1_000
+"""Characters of a problem's message and of its remedy."""
 
 
 def get(session: Session, project_id: int) -> ProjectRow:
@@ -221,8 +226,10 @@ def report_problem(
     *,
     task_id: int | None = None,
     run_id: int | None = None,
+    remedy: str = "",
 ) -> None:
-    """Records a problem once: the same open problem is not repeated."""
+    """Records a problem once: the same open problem is not repeated. Texts become one line."""
+    message, remedy = one_line(message, PROBLEM_LENGTH), one_line(remedy, PROBLEM_LENGTH)
     known = session.scalar(
         select(ProblemRow.id).where(
             ProblemRow.project_id == project_id,
@@ -239,6 +246,7 @@ def report_problem(
                 stage=stage,
                 reason=reason,
                 message=message,
+                remedy=remedy,
                 task_id=task_id,
                 run_id=run_id,
             )
@@ -255,7 +263,7 @@ def replace_problems(
         ProblemRow.resolved_at.is_(None),
     )
     known = {(row.task_id, row.message): row for row in session.scalars(query)}
-    wanted = {(item.task_id, item.message): item for item in left_out}
+    wanted = {(item.task_id, one_line(item.message, PROBLEM_LENGTH)): item for item in left_out}
     now = time.time()
     for key in known.keys() - wanted.keys():
         known[key].resolved_at = now
@@ -264,7 +272,8 @@ def replace_problems(
             project_id=project_id,
             stage=stage,
             reason=item.reason,
-            message=item.message,
+            message=key[1],
+            remedy=one_line(item.remedy, PROBLEM_LENGTH),
             task_id=item.task_id,
             run_id=run_id,
         )
@@ -294,7 +303,7 @@ def resolve_problems(
     session.execute(query.values(resolved_at=time.time()))
 
 
-def open_problems(session: Session, project_id: int, limit: int = 50) -> list[ProblemRow]:
+def open_problems(session: Session, project_id: int, limit: int = 10_000) -> list[ProblemRow]:
     """Open problems, newest first."""
     query = (
         select(ProblemRow)

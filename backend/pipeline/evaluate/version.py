@@ -23,6 +23,7 @@ from backend.pipeline.evaluate.cases import (
 from backend.pipeline.evaluate.folders import evaluate_pairs
 from backend.pipeline.evaluate.options import EvaluationOptions
 from backend.pipeline.evaluate.version_cases import ReferenceWriter, common_classes
+from backend.pipeline.faults import fault_of
 from backend.pipeline.manifests import MAX_GROUP
 from backend.pipeline.sync import read_project
 from backend.settings import ProjectSettings
@@ -33,13 +34,7 @@ from converters.files import write_json
 from converters.groups import GroupKey
 from domain.annotation import Task
 from domain.case import Manifest, case_id_of_task
-from domain.errors import (
-    LabelStudioError,
-    PredictionError,
-    SettingsError,
-    TaskError,
-    TrainingError,
-)
+from domain.errors import LabelStudioError, PredictionError, SettingsError
 from domain.labels import LabelConfig
 from training.case_predictions import CaseToPredict, predict_cases
 from training.devices import list_devices
@@ -166,8 +161,9 @@ def _write_references(
         for case in cases:
             try:
                 ready.append((case, writer.write(case)))
-            except (TaskError, TrainingError) as error:
-                message = f"{error} {error.remedy}".strip()
+            except Exception as error:  # noqa: BLE001 - what is no fault of the task is raised
+                fault = fault_of(case.task.id, error)
+                message = f"{fault.message} {fault.remedy}".strip()
                 problems.append(Problem(case.case_id, "unreadable", message))
             on_case()
     return ready

@@ -13,7 +13,7 @@ from backend.pipeline.context import AppContext
 from backend.pipeline.models.find import find_version
 from backend.pipeline.models.retention import prune_quietly
 from backend.queue import JobName
-from backend.store import predictions, projects, versions
+from backend.store import pauses, predictions, projects, versions
 from backend.store.models import VersionRow
 from domain.errors import SettingsError, StackError
 from domain.status import VersionStatus
@@ -98,6 +98,10 @@ def pin(context: AppContext, name: str, project_id: int | None = None, *, is_pin
 
 def ask_for_scoring(context: AppContext, project_id: int) -> bool:
     """Asks for the champion's scoring, which ends in publishing; False when the queue is down."""
+    with context.store.begin() as session:
+        # What failed so far failed with another version, or a person wants it tried now.
+        pauses.end(session, project_id, "score")
+        pauses.end(session, project_id, "publish")
     try:
         context.queue.ensure(JobName.SCORE, project_id, 0)
     except StackError as error:

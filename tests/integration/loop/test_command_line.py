@@ -21,6 +21,7 @@ def test_status_tells_a_program_everything(loop: Loop, served: Served) -> None:
     assert {**project, "synced_at": None} == {**report, "synced_at": None}
     assert project["champion"].startswith("nnloop-v")
     assert [name.split("-")[0] for name in answer.body["service"]["workers"]] == [
+        "loop",
         "predictor",
         "trainer",
         "trainer",

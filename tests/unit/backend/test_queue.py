@@ -29,10 +29,10 @@ WORKER = """
 import importlib, sys, types
 jobs = types.ModuleType("backend.jobs.loop")
 exec({code!r}, jobs.__dict__)
-for name in ("loop", "score", "train"):
+for name in ("loop", "score", "step", "train"):
     sys.modules["backend.jobs." + name] = jobs
 from backend.queue import ROLES, work
-work({url!r}, ROLES["predict"], label="w")
+work({url!r}, (*ROLES["predict"], *ROLES["loop"]), label="w")
 """
 
 
@@ -90,6 +90,9 @@ def test_every_queue_has_a_worker() -> None:
     assert {job.queue for job in JobName} <= set(QueueName)
     # An annotator who waits goes before everything else.
     assert ROLES["predict"][0] == JobName.PREDICT.queue
+    # Reading and pushing wait for no network and no image, and no annotator waits for them.
+    assert {JobName.SYNC.queue, JobName.PUBLISH.queue} == set(ROLES["loop"])
+    assert not set(ROLES["loop"]) & {*ROLES["predict"], *ROLES["train"]}
 
 
 def test_a_job_is_queued_once(queue: JobQueue, connection: redis.Redis) -> None:
@@ -126,13 +129,13 @@ def test_a_started_job_counts_while_its_worker_lives(
     queue: JobQueue, connection: redis.Redis, is_alive: bool
 ) -> None:
     queue.ensure(JobName.ADVANCE, 1)
-    connection.delete("rq:queue:nnloop-loop")
+    connection.delete("rq:queue:nnloop-step")
     job = _job(connection, "advance-1")
     job.worker_name = "w-1"
     job.set_status(JobStatus.STARTED)
     job.save()
     if is_alive:
-        connection.set("nnloop:worker:w-1", "nnloop-loop|advance-1", ex=60)
+        connection.set("nnloop:worker:w-1", "nnloop-step|advance-1", ex=60)
     assert queue.ensure(JobName.ADVANCE, 1) is not is_alive
 
 
@@ -226,7 +229,7 @@ def test_a_worker_asked_to_end_tells_its_job(
     process = start_worker(LONG.format(path=str(path)))
     assert _eventually(path.exists)
     (worker,) = queue.workers()
-    assert worker.queues == tuple(map(str, ROLES["predict"]))
+    assert worker.queues == (*map(str, ROLES["predict"]), *map(str, ROLES["loop"]))
     assert not queue.ensure(JobName.SYNC, 1)  # it runs
     process.send_signal(signal.SIGTERM)
     assert process.wait(15) == 0

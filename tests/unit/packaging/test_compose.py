@@ -113,12 +113,22 @@ def test_the_example_holds_no_secret_and_compose_insists_on_one() -> None:
     assert set(re.findall(r"\$\{(\w+):\?", text)) == secrets
 
 
-def test_each_profile_has_a_trainer_and_a_predictor() -> None:
-    def roles(profile: str) -> set[str]:
-        workers = [s for s in SERVICES.values() if profile in s.get("profiles", [])]
-        return {worker["command"][worker["command"].index("--role") + 1] for worker in workers}
+def test_each_profile_has_a_worker_of_every_role() -> None:
+    from backend.queue import ROLES
 
-    assert roles("cpu") == roles("gpu") == {"train", "predict"}
+    def roles(profile: str) -> list[str]:
+        """Of the workers that run under a profile: its own, and those of every profile."""
+        workers = [
+            service
+            for service in SERVICES.values()
+            if "--role" in service.get("command", [])
+            and profile in service.get("profiles", [profile])
+        ]
+        return sorted(
+            worker["command"][worker["command"].index("--role") + 1] for worker in workers
+        )
+
+    assert roles("cpu") == roles("gpu") == sorted(ROLES)
     assert EXAMPLE["COMPOSE_PROFILES"] == "cpu"
 
 

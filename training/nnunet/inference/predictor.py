@@ -155,7 +155,8 @@ class FoldPredictor:
 
         Yields:
             Each item in order with its probabilities as of ``predict``. The future is done; its
-            ``result()`` raises what ``load`` raised, or PredictionError for what is no image.
+            ``result()`` raises what ``load`` raised, PredictionError for what is no image, or what
+            the networks raised: an item that fails stops no other.
         """
         return predict_stream(self._tiled, items, load)
 

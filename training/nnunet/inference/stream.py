@@ -41,10 +41,11 @@ class _Loading(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class _Running(Generic[T]):
-    """Images of one size; ``finish`` is None for a single one that could not be loaded."""
+    """Images of one size; ``finish`` is None where the networks did not start on them."""
 
     images: tuple[_Loading[T], ...]
     finish: Finish | None
+    error: Exception | None = None
 
 
 def predict_stream(
@@ -70,7 +71,7 @@ def predict_stream(
             if is_next_ready and len(running) < _RUNNING:
                 running.append(_start(networks, loading))
             elif running:
-                yield from _finished(running.popleft())
+                yield from _finished(networks, running.popleft())
             else:
                 return
     finally:
@@ -91,15 +92,32 @@ def _start(networks: TiledNetworks, loading: deque[_Loading[T]]) -> _Running[T]:
         and loading[0].shapes == shapes
     ):
         group.append(loading.popleft())
-    return _Running(tuple(group), networks.start([one.image.result() for one in group]))
+    try:
+        finish = networks.start([one.image.result() for one in group])
+    except Exception as error:  # noqa: BLE001 - handed over with the item it belongs to
+        return _Running(tuple(group), None, error)
+    return _Running(tuple(group), finish)
 
 
-def _finished(running: _Running[T]) -> Iterator[tuple[T, Future[FoldProbabilities]]]:
+def _finished(
+    networks: TiledNetworks, running: _Running[T]
+) -> Iterator[tuple[T, Future[FoldProbabilities]]]:
     for i, one in enumerate(running.images):
         future: Future[FoldProbabilities] = Future()
-        error = one.image.exception()
-        if error is not None or running.finish is None:
+        try:
+            future.set_result(_probabilities(running, one, i))
+        except Exception as error:  # noqa: BLE001 - handed over with the item it belongs to
+            if len(running.images) > 1:
+                # Of images that shared a call one may be the fault of all: each by itself.
+                yield from _finished(networks, _start(networks, deque([one])))
+                continue
             future.set_exception(error)
-        else:
-            future.set_result(running.finish(i))
         yield one.item, future
+
+
+def _probabilities(running: _Running[T], one: _Loading[T], index: int) -> FoldProbabilities:
+    for error in (one.image.exception(), running.error):
+        if error is not None:
+            raise error
+    assert running.finish is not None  # noqa: S101 - it started, or there is an error
+    return running.finish(index)

@@ -49,10 +49,32 @@ def upgrade() -> None:
             for name, _, default in columns:
                 if default is not None:
                     batch.alter_column(name, server_default=None)
+    # What failed so far was tried again by itself, and goes on so.
+    op.execute("UPDATE prediction SET not_before = 0 WHERE error != ''")
+    op.create_table(
+        "trial",
+        sa.Column("task_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("project_id", sa.Integer(), nullable=False),
+        sa.Column("source", sa.String(64), nullable=False),
+        sa.Column("worker", sa.String(128), nullable=False),
+        sa.Column("deaths", sa.Integer(), nullable=False),
+        sa.Column("started_at", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("task_id", name=op.f("pk_trial")),
+    )
+    op.create_table(
+        "pause",
+        sa.Column("project_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("stage", sa.String(16), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("not_before", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("project_id", "stage", name=op.f("pk_pause")),
+    )
 
 
 def downgrade() -> None:
     """Takes the revision back."""
+    op.drop_table("pause")
+    op.drop_table("trial")
     for table, columns in _NEW.items():
         with op.batch_alter_table(table) as batch:
             for name, _, _ in columns:

@@ -2,22 +2,27 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import subprocess
+import sys
+import threading
 import time
 
 import pytest
 
-from backend.jobs import loop, process, score
+from backend.jobs import loop, process, score, step
+from backend.pipeline import reconcile, runs
+from backend.pipeline.request import request_scoring
 from backend.queue import JobName
-from backend.store import projects
-from backend.store.models import ProjectRow, RunRow
-from domain.errors import LabelStudioError, PredictionError
+from backend.store import pauses, projects
+from backend.store.models import PauseRow, ProblemRow, ProjectRow, RunRow
+from domain.errors import PredictionError
 from domain.status import RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 
 
 @pytest.fixture(autouse=True)
 def _context(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (loop, score, process):
+    for module in (loop, score, step, process):
         monkeypatch.setattr(module, "context", lambda: app.context)
 
 
@@ -71,11 +76,23 @@ def test_the_end_of_the_pool_leads_to_publishing(
     assert app.jobs == [("publish", (PROJECT,))]
 
 
-def test_a_failure_without_a_run_is_the_queues_to_keep(app: FakeApp) -> None:
+def test_while_label_studio_is_down_pushing_is_tried_after_longer_pauses(app: FakeApp) -> None:
     app.add_version()
     app.label_studio.is_down = True
-    with pytest.raises(LabelStudioError):
-        loop.publish(PROJECT)
+    loop.publish(PROJECT)
+    app.label_studio.calls.clear()
+    loop.publish(PROJECT)  # whoever asks for it
+    assert app.label_studio.calls == []
+    with app.store.begin() as session:
+        # That Label Studio is away is told of once, by who pushes.
+        (problem,) = projects.open_problems(session, PROJECT)
+        assert problem.reason == "label_studio"
+        session.get_one(PauseRow, (PROJECT, "publish")).not_before = 0.0
+    app.label_studio.is_down = False
+    loop.publish(PROJECT)
+    with app.store.begin() as session:
+        assert session.get(PauseRow, (PROJECT, "publish")) is None
+        assert projects.open_problems(session, PROJECT) == []
 
 
 def test_publishing_ends_the_run(app: FakeApp) -> None:
@@ -140,20 +157,118 @@ def test_large_pools_are_scored_in_turn(app: FakeApp, monkeypatch: pytest.Monkey
     assert scored == [PROJECT, other] * 3
 
 
-def test_a_scoring_without_a_run_that_fails_is_told_of(
-    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+def test_a_scoring_that_fails_without_a_run_is_told_of_once_and_tried_ever_less_often(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    app.add_version()
+    app.add_tasks(1)
+    now = time.time()
+    tries: list[float] = []
+
     def fail(*_: object) -> bool:
-        raise PredictionError("The checkpoint is gone.", remedy="Roll back.")
+        tries.append(now)
+        raise KeyError("the checkpoint\nis gone")
 
     with monkeypatch.context() as broken:
         broken.setattr(score, "score_chunk", fail)
-        for _ in range(2):
-            with pytest.raises(PredictionError):
-                score.score(PROJECT, 0)
+        broken.setattr(pauses.time, "time", lambda: now)
+        start = now
+        while now < start + 13 * 60:
+            # As the web process does every second, and a worker when it is asked.
+            for name, ids in reconcile._due_pushes(app.context):
+                assert name == JobName.SCORE
+                score.score(*ids)
+            now += 1.0
+    assert len(tries) <= 8
+    assert tries[1] - tries[0] < 15  # what was over at once is over soon
     with app.store.begin() as session:
         (problem,) = projects.open_problems(session, PROJECT)
-    assert (problem.stage, problem.message) == ("score", "The checkpoint is gone. Roll back.")
+        assert (problem.stage, problem.reason) == ("score", "failed")
+        assert problem.message == (
+            "Unexpected KeyError: 'the checkpoint\\nis gone'; the log has the details."
+        )
+        n_rows = len(session.query(ProblemRow).all())
+        session.get_one(PauseRow, (PROJECT, "score")).not_before = 0.0
+    assert n_rows == 1
+    assert caplog.text.count("Traceback") == 1
+    monkeypatch.setattr(score, "score_chunk", lambda *_: False)
     score.score(PROJECT, 0)
     with app.store.begin() as session:
         assert projects.open_problems(session, PROJECT) == []
+
+
+def test_a_person_who_asks_for_a_scoring_does_not_wait_for_its_pause(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.add_version()
+    app.add_tasks(1)
+    chunks: list[int] = []
+
+    def chunk(_context: object, project_id: int) -> bool:
+        chunks.append(project_id)
+        raise PredictionError("The checkpoint is gone.", remedy="Roll back.")
+
+    monkeypatch.setattr(score, "score_chunk", chunk)
+    score.score(PROJECT, 0)
+    score.score(PROJECT, 0)
+    assert len(chunks) == 1
+    request_scoring(app.context, PROJECT)
+    score.score(PROJECT, 0)
+    assert len(chunks) == 2
+    with app.store.begin() as session:
+        (problem,) = projects.open_problems(session, PROJECT)
+    assert (problem.message, problem.remedy) == ("The checkpoint is gone.", "Roll back.")
+
+
+def test_a_worker_that_prepares_a_run_is_free_for_annotators(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[tuple[int, str]] = []
+    may_end = threading.Event()
+
+    def advance(_context: object, run_id: int) -> None:
+        steps.append((run_id, threading.current_thread().name))
+        assert may_end.wait(10)
+
+    monkeypatch.setattr(runs, "advance", advance)
+    run_id = app.add_run(RunStatus.QUEUED)
+    step.advance(run_id)
+    step.advance(run_id)  # asked for again meanwhile
+    may_end.set()
+    step.wait_for_threads()
+    assert steps == [(run_id, f"prepare run {run_id}")]
+    # The gate runs networks, which are not to be used by two threads.
+    other = app.add_run(RunStatus.TRAINING, 2)
+    step.advance(other)
+    assert steps[1:] == [(other, threading.current_thread().name)]
+
+
+def test_only_so_many_runs_are_prepared_at_once(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+    may_end = threading.Event()
+
+    def advance(_context: object, run_id: int) -> None:
+        started.append(run_id)
+        assert may_end.wait(10)
+
+    monkeypatch.setattr(runs, "advance", advance)
+    ids = [app.add_run(RunStatus.PREPARING, number) for number in range(step.MOST_AT_ONCE + 2)]
+    for run_id in ids:
+        step.advance(run_id)
+    may_end.set()
+    step.wait_for_threads()
+    assert sorted(started) == ids[: step.MOST_AT_ONCE]
+    step.advance(ids[-1])
+    step.wait_for_threads()
+    assert ids[-1] in started
+
+
+def test_who_reads_and_pushes_loads_no_network() -> None:
+    code = (
+        "import sys, backend.jobs.loop;"
+        "print([m for m in ('torch', 'nnunetv2', 'openvino') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

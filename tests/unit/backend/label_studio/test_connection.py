@@ -162,7 +162,8 @@ def test_a_token_refresh_that_fails_is_an_error(server: Server) -> None:
         ("application/json", b"{}", "Bad Request"),
         ("text/plain", b"plain", "plain"),
         ("text/html", b"<html>long page</html>", "Bad Request"),
-        ("text/plain", b"x" * 1000, "x" * 400),
+        ("text/plain", b"x" * 1000, "x" * 397 + "..."),
+        ("text/plain", b"\x1b[31mTraceback:\n\n  File\r\n", "Traceback: File"),
     ],
 )
 def test_what_an_error_answer_says(kind: str, content: bytes, detail: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from backend.pipeline import gate, prepare, runs
+from backend.pipeline import gate, prepare, run_ends, runs
 from backend.pipeline.context import AppContext
 from backend.queue import JobName
 from backend.store import projects
@@ -59,9 +59,9 @@ def test_from_queued_to_scoring(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -
     assert (run.status, run.lease_until) == (RunStatus.SCORING, 0.0)
     assert app.jobs[-1] == ("score", (PROJECT, 0))
     assert set(run.seconds) == {"queued", "preparing", "training", "evaluating"}
-    runs.pool_scored(app.context, PROJECT)
+    run_ends.pool_scored(app.context, PROJECT)
     assert app.run(run_id).status == RunStatus.PUBLISHING
-    runs.published(app.context, PROJECT)
+    run_ends.published(app.context, PROJECT)
     assert app.run(run_id).status == RunStatus.DONE
 
 
@@ -96,7 +96,7 @@ def test_what_may_pass_is_tried_again_with_growing_pauses(
     _prepare_by(monkeypatch, error)
     run_id = app.add_run(RunStatus.QUEUED)
     pauses = []
-    for attempt in range(1, runs.MAX_ATTEMPTS):
+    for attempt in range(1, run_ends.MAX_ATTEMPTS):
         runs.advance(app.context, run_id)
         run = app.run(run_id)
         assert (run.status, run.attempts, run.lease_until) == (RunStatus.PREPARING, attempt, 0.0)
@@ -109,7 +109,7 @@ def test_what_may_pass_is_tried_again_with_growing_pauses(
     runs.advance(app.context, run_id)
     run = app.run(run_id)
     assert run.status == RunStatus.FAILED
-    assert run.error.endswith(f"Given up after {runs.MAX_ATTEMPTS} attempts.")
+    assert run.error.endswith(f"Given up after {run_ends.MAX_ATTEMPTS} attempts.")
     with app.store.begin() as session:
         (problem,) = projects.open_problems(session, PROJECT)
         assert (problem.run_id, problem.message) == (run_id, run.error)
@@ -247,7 +247,7 @@ def test_the_end_of_a_run_starts_the_next_that_is_due(app: FakeApp) -> None:
         app.label_studio.label(task_id, polygon())
     sync_project(app.context, PROJECT)
     assert app.jobs == []  # one run at a time
-    runs.published(app.context, PROJECT)
+    run_ends.published(app.context, PROJECT)
     assert app.run(run_id).status == RunStatus.DONE
     assert app.jobs == [("advance", (run_id + 1,))]
 
@@ -278,5 +278,5 @@ def test_a_failed_run_frees_its_checkpoints(app: FakeApp) -> None:
     fold.mkdir(parents=True)
     for name in ("checkpoint_latest.pth", "train.log"):
         (fold / name).write_text("x")
-    runs.fail(app.context, run_id, "The disk is full.")
+    run_ends.fail(app.context, run_id, "The disk is full.")
     assert [path.name for path in fold.iterdir()] == ["train.log"]

@@ -47,6 +47,8 @@ class FakePredictor:
 @pytest.fixture(autouse=True)
 def _predictor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(score, "warm_predictor", lambda *_: FakePredictor())
+    # A busy machine must not end a chunk before its time.
+    monkeypatch.setattr(score, "CHUNK_S", 60.0)
 
 
 def _add_version(app: FakeApp, classes: tuple[str, ...] = ("lumen", "wall")) -> int:
@@ -88,11 +90,11 @@ def test_a_chunk_gives_the_worker_back_in_time(
 ) -> None:
     class SlowPredictor(FakePredictor):
         def predict(self, image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-            time.sleep(0.06)
+            time.sleep(1.1)
             return super().predict(image)
 
     monkeypatch.setattr(score, "warm_predictor", lambda *_: SlowPredictor())
-    monkeypatch.setattr(score, "CHUNK_S", 0.05)
+    monkeypatch.setattr(score, "CHUNK_S", 1.0)
     version = _add_version(app)
     app.add_tasks(1, 2, 3)
     assert score_chunk(app.context, PROJECT)
@@ -114,7 +116,7 @@ def test_a_task_that_fails_does_not_hold_the_pool_up(app: FakeApp) -> None:
         (problem,) = projects.open_problems(session, PROJECT)
         assert problem.task_id == 1
         # Later it works: the problem is gone.
-        session.get_one(PredictionRow, rows[1].id).created_at = 0.0
+        session.get_one(PredictionRow, rows[1].id).not_before = 0.0
     app.label_studio.add_task(1)
     assert not score_chunk(app.context, PROJECT)
     assert _rows(app, version, 1)[1].error == ""
@@ -125,7 +127,7 @@ def test_a_task_that_fails_does_not_hold_the_pool_up(app: FakeApp) -> None:
 def test_tasks_that_go_on_failing_do_not_keep_the_pool_open(
     app: FakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predictions, "RETRY_FAILED_S", -1.0)  # each is due again at once
+    monkeypatch.setattr(predictions, "RETRY_PAUSES_S", (-1.0,) * 9)  # each is due again at once
     _add_version(app)
     app.add_tasks(1)
     app.label_studio.images.clear()

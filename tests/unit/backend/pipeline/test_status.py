@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from backend.pipeline import status
@@ -85,3 +87,59 @@ def test_a_report_does_not_wait_for_who_writes(app: FakeApp) -> None:
         projects.report_problem(session, PROJECT, "run", "a", "Not committed yet.")
         session.flush()
         assert status.project_report(app.context, PROJECT).problems == ()
+
+
+def _problem(app: FakeApp, task_id: int | None, message: str, reason: str = "r") -> None:
+    with app.store.begin() as session:
+        projects.report_problem(
+            session, PROJECT, "score", reason, message, task_id=task_id, remedy="Do this."
+        )
+
+
+def test_problems_that_differ_in_their_task_are_one_group(app: FakeApp) -> None:
+    for task_id in (9, 3, 12):
+        _problem(app, task_id, f"Task {task_id}: 'scan {task_id}.png' answers 404 on 'a host'.")
+    _problem(app, 4, "Task 4: it has 3 x 4 pixels.")
+    _problem(app, None, "The checkpoint 3 is gone.")
+    _problem(app, None, "The checkpoint 4 is gone.")
+    report = status.project_report(app.context, PROJECT)
+    first, *others = report.problem_groups
+    assert (first.count, first.tasks, first.remedy) == (3, (3, 9, 12), "Do this.")
+    assert first.message == "... answers 404 on 'a host'."
+    assert sorted((group.message, group.tasks) for group in others) == [
+        ("The checkpoint 3 is gone.", ()),
+        ("The checkpoint 4 is gone.", ()),
+        ("it has 3 x 4 pixels.", (4,)),
+    ]
+    assert len(report.problems) == 6
+    value = report.model_dump(mode="json")
+    assert value["problem_groups"][0]["tasks"] == [3, 9, 12]
+    assert status.ProjectReport.model_validate(value) == report
+
+
+def test_ten_thousand_problems_are_grouped_at_once(app: FakeApp) -> None:
+    problems = tuple(
+        status.ProblemReport(
+            stage="score",
+            reason="image_missing",
+            message=f"Task {i}: the image 'http://host/{i}.png' does not exist.",
+            remedy="",
+            task_id=i,
+            created_at=0.0,
+        )
+        for i in range(10_000)
+    )
+    started = time.monotonic()
+    (group,) = status.grouped(problems)
+    assert time.monotonic() - started < 30  # minutes, if each were compared with each
+    assert group.count == len(group.tasks) == 10_000
+
+
+@pytest.mark.parametrize(
+    "message", ["Task 1: it's odd: 'a.", 'Task 1: "', "Task 1: ''", "Task 1: "]
+)
+def test_odd_messages_are_grouped_too(app: FakeApp, message: str) -> None:
+    for task_id in (1, 2):
+        _problem(app, task_id, message)
+    report = status.project_report(app.context, PROJECT)
+    assert sum(group.count for group in report.problem_groups) == 2

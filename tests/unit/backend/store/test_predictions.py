@@ -46,13 +46,25 @@ def test_unscored_are_unlabelled_live_tasks_without_a_prediction(app: FakeApp) -
 def test_a_failed_task_is_tried_again_later_and_after_the_new_ones(app: FakeApp) -> None:
     version = app.add_version()
     app.add_tasks(1, 2, 3, 4)
-    long_ago = time.time() - predictions.RETRY_FAILED_S - 1
-    _save(app, version, 1, error="host down", created_at=long_ago)
-    _save(app, version, 2, error="host down")
-    _save(app, version, 3, error=predictions.DROPPED, created_at=long_ago)
+    app.add_tasks(5)
+    _save(app, version, 1, error="host down", not_before=time.time() - 1)
+    _save(app, version, 2, error="host down", not_before=time.time() + 60)
+    _save(app, version, 3, error=predictions.DROPPED, not_before=0.0)
+    _save(app, version, 5, error="it never worked", not_before=None)  # set aside
     assert _unscored(app, version) == [4, 1]
     # While a run scores its pool, tasks that fail for hours must not keep it from its end.
     assert _unscored(app, version, retry=False) == [4]
+    with app.store.begin() as session:
+        assert predictions.retry_failed(session, version) == 3
+    assert _unscored(app, version) == [4, 1, 2, 5]
+
+
+def test_tries_come_after_longer_pauses_and_end() -> None:
+    pauses = [predictions.next_try(attempts) for attempts in range(1, 7)]
+    assert pauses[4:] == [None, None]
+    waits = [moment - time.time() for moment in pauses[:4] if moment is not None]
+    assert waits == sorted(waits)
+    assert waits[0] == pytest.approx(600, abs=5) and waits[3] == pytest.approx(86_400, abs=5)
 
 
 def test_a_new_prediction_replaces_the_old_one(app: FakeApp) -> None:

@@ -34,6 +34,49 @@ def test_a_stream_is_predict_item_by_item(predictor: FoldPredictor) -> None:
         np.testing.assert_allclose(future.result(), predictor.predict(_image(item)), atol=1e-6)
 
 
+@pytest.mark.parametrize("size_hw", [(1, 500), (500, 1), (1, 1), (2, 3)])
+def test_the_smallest_images_are_predicted(
+    predictor: FoldPredictor, size_hw: tuple[int, int]
+) -> None:
+    image = np.random.default_rng(1).integers(0, 255, size_hw, np.uint8)
+    for pixels in (image, np.zeros_like(image)):
+        [(_, future)] = predictor.predict_stream([0], lambda _: pixels)  # noqa: B023
+        assert future.result().shape == (2, 3, *size_hw)
+        assert np.isfinite(future.result()).all()
+
+
+def test_networks_that_fail_on_an_image_fail_on_it_alone(predictor: FoldPredictor) -> None:
+    [plain] = predictor._tiled.networks.models
+
+    class Moody:
+        """Shares calls, and fails where an image of one value is among those of a call."""
+
+        name, n_bytes, batch_images = "moody", 0, 4
+
+        def start(self, images, folds, tiling):  # type: ignore[no-untyped-def]
+            time.sleep(0.1)  # the next ones are loaded meanwhile
+            if (np.ptp(images, axis=(1, 2, 3)) == 0).any():
+                raise RuntimeError("an image of one value")
+            return plain.engine.start(images, folds, tiling)
+
+    networks = dataclasses.replace(
+        predictor._tiled.networks, models=(dataclasses.replace(plain, engine=Moody()),)
+    )
+    tiled = dataclasses.replace(predictor._tiled, networks=networks)
+
+    def load(number: int) -> np.ndarray:
+        return np.full((40, 36), 7, np.uint8) if number in (2, 5) else _image(1)
+
+    found = list(predict_stream(tiled, range(8), load))
+    assert [item for item, _ in found] == list(range(8))
+    for item, future in found:
+        if item in (2, 5):
+            with pytest.raises(RuntimeError, match="one value"):
+                future.result()
+        else:
+            assert future.result().shape == (2, 3, 40, 36)
+
+
 def test_images_share_calls_when_the_engine_says_so(predictor: FoldPredictor) -> None:
     calls: list[int] = []
     engine = predictor._tiled.networks.models[0].engine

@@ -1,0 +1,173 @@
+"""Images of tasks, read in threads; a job that ends leaves the slow ones running.
+
+A prediction worker must not wait for a server that drips. So every image is read in a thread of
+its own, whichever comes first is predicted first, and the next job takes up what has come by then.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy.typing as npt
+
+from backend.store.models import TaskRow
+
+AHEAD = 6
+"""Images read at once, or read and not taken by the networks yet."""
+
+SLOW_S = 2.0
+"""An image that takes longer no longer counts as one of those."""
+
+MOST_SLOW = 16
+"""Slow images at once; each ends by the deadline of an image."""
+
+KEPT_S = 120.0
+"""Nobody has asked for an image for so long: its task was labelled meanwhile, say."""
+
+Image = npt.NDArray[Any]
+Read = Callable[[], Image]
+
+
+@dataclass(slots=True)
+class _Load:
+    future: Future[Image]
+    started: float = field(default_factory=time.monotonic)
+    asked_at: float = field(default_factory=time.monotonic)
+
+
+class ImageLoads:
+    """The images that this process is reading, by any key. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loads: dict[Hashable, _Load] = {}
+
+    def start(self, key: Hashable, read: Read) -> Future[Image]:
+        """Reads an image, unless that is under way or done already."""
+        with self._lock:
+            now = time.monotonic()
+            for old in [k for k, one in self._loads.items() if now - one.asked_at > KEPT_S]:
+                if self._loads[old].future.done():
+                    del self._loads[old]
+            load = self._loads.get(key)
+            if load is not None:
+                load.asked_at = now
+                return load.future
+            load = self._loads[key] = _Load(Future())
+        # Daemons: a worker that is asked to end does not wait for them.
+        threading.Thread(
+            target=_read, args=(load.future, read), name="load an image", daemon=True
+        ).start()
+        return load.future
+
+    def is_slow(self, key: Hashable) -> bool:
+        """Whether an image is still being read, and has been for long."""
+        with self._lock:
+            load = self._loads.get(key)
+            return (
+                load is not None
+                and not load.future.done()
+                and time.monotonic() - load.started > SLOW_S
+            )
+
+    def forget(self, key: Hashable) -> None:
+        """Drops an image that was used."""
+        with self._lock:
+            self._loads.pop(key, None)
+
+
+class Arrivals:
+    """Tasks in the order in which their images come, until a time."""
+
+    def __init__(
+        self,
+        loads: ImageLoads,
+        tasks: Sequence[TaskRow],
+        key: Callable[[TaskRow], Hashable],
+        read: Callable[[TaskRow], Image],
+        on_start: Callable[[list[TaskRow]], None],
+        until: float,
+    ) -> None:
+        """Takes tasks.
+
+        Args:
+            loads: The process's.
+            tasks: Whose images.
+            key: Of a task's image in ``loads``.
+            read: Reads it; called in another thread.
+            on_start: Told the tasks whose images are about to be read.
+            until: ``time.monotonic()`` at which ``wait`` and ``ready`` end.
+        """
+        self._loads, self._key, self._read = loads, key, read
+        self._on_start, self._until = on_start, until
+        self._waiting = list(reversed(tasks))
+        self._coming: dict[int, tuple[TaskRow, Future[Image]]] = {}
+        self._ready: dict[int, Future[Image]] = {}
+
+    def wait(self) -> bool:
+        """Waits for the next image; False when the time is over or no task is left."""
+        while True:
+            self._fill()
+            if not self._coming or time.monotonic() >= self._until:
+                return False
+            futures = [future for _, future in self._coming.values()]
+            # Not longer: one that becomes slow makes room for another.
+            left = min(SLOW_S / 4, self._until - time.monotonic())
+            if wait(futures, max(0.0, left), FIRST_COMPLETED).done:
+                return True
+
+    def ready(self) -> Iterator[TaskRow]:
+        """Tasks whose images are there by now; does not wait for others."""
+        while time.monotonic() < self._until:
+            self._fill()
+            arrived = next((t for t, future in self._coming.values() if future.done()), None)
+            if arrived is None:
+                return
+            self._ready[arrived.id] = self._coming.pop(arrived.id)[1]
+            yield arrived
+
+    def image(self, task: TaskRow) -> Image:
+        """The image of a task that ``ready`` gave; raises what reading it raised."""
+        return self._ready[task.id].result()
+
+    def done(self, task: TaskRow) -> None:
+        """Drops the image of a task."""
+        self._ready.pop(task.id, None)
+        self._loads.forget(self._key(task))
+
+    def under_way(self) -> list[tuple[TaskRow, Future[Image]]]:
+        """Tasks whose images are still being read."""
+        return [(t, future) for t, future in self._coming.values() if not future.done()]
+
+    def left_over(self) -> list[int]:
+        """Ids of tasks whose images are there but that are not ``done``."""
+        arrived = [t.id for t, future in self._coming.values() if future.done()]
+        return [*arrived, *self._ready]
+
+    def _fill(self) -> None:
+        started: list[TaskRow] = []
+        n_slow = sum(self._loads.is_slow(self._key(t)) for t, _ in self._coming.values())
+        room = AHEAD + min(n_slow, MOST_SLOW) - len(self._coming)
+        while self._waiting and len(started) < room:
+            started.append(self._waiting.pop())
+        if not started:
+            return
+        self._on_start(started)
+        for task in started:
+            future = self._loads.start(self._key(task), partial(self._read, task))
+            self._coming[task.id] = (task, future)
+
+
+def _read(future: Future[Image], read: Read) -> None:
+    try:
+        future.set_result(read())
+    except Exception as error:  # noqa: BLE001 - raised where it is waited for
+        future.set_exception(error)
+    except BaseException as error:  # noqa: BLE001 - as a panic in a library's Rust
+        future.set_exception(RuntimeError(f"{type(error).__name__}: {error}"))

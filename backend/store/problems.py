@@ -1,0 +1,44 @@
+"""The one open problem of a task, or of work on a whole project, at one stage."""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import or_, update
+from sqlalchemy.orm import Session
+
+from backend.store import projects
+from backend.store.models import ProblemRow
+from domain.text import one_line
+
+
+def tell(
+    session: Session,
+    project_id: int,
+    stage: str,
+    reason: str,
+    message: str,
+    *,
+    task_id: int | None = None,
+    remedy: str = "",
+) -> None:
+    """Makes a problem the only open one of its task at a stage (without a task: of its reason).
+
+    One that is open already stays as it is, so that it keeps its time.
+    """
+    message = one_line(message, projects.PROBLEM_LENGTH)
+    remedy = one_line(remedy, projects.PROBLEM_LENGTH)
+    others = update(ProblemRow).where(
+        ProblemRow.project_id == project_id,
+        ProblemRow.stage == stage,
+        ProblemRow.resolved_at.is_(None),
+        or_(ProblemRow.message != message, ProblemRow.remedy != remedy),
+    )
+    if task_id is None:
+        others = others.where(ProblemRow.task_id.is_(None), ProblemRow.reason == reason)
+    else:
+        others = others.where(ProblemRow.task_id == task_id)
+    session.execute(others.values(resolved_at=time.time()))
+    projects.report_problem(
+        session, project_id, stage, reason, message, task_id=task_id, remedy=remedy
+    )

@@ -1,0 +1,29 @@
+"""Text of other programs, fit for a sentence of nnloop's."""
+
+from __future__ import annotations
+
+import re
+
+LONGEST = 300
+"""Characters that a text of another program may take within an error or a problem."""
+
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
+_UNSEEN = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+"
+)
+
+
+def one_line(text: object, limit: int = LONGEST) -> str:
+    r"""A text as one line: no terminal codes, no control characters, runs of spaces as one.
+
+    Args:
+        text: Anything; its ``str`` counts.
+        limit: Most characters of the result; what is cut off shows as ``...``.
+
+    >>> one_line("Traceback:\n  File \x1b[31mx\x1b[0m")
+    'Traceback: File x'
+    """
+    # A page of HTML may be megabytes; what lies far behind the limit is not even looked at.
+    start = str(text)[: 20 * limit + 2_000]
+    line = " ".join(_UNSEEN.sub(" ", _ANSI.sub("", start)).split())
+    return line if len(line) <= limit else line[: limit - 3].rstrip() + "..."

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from domain.text import LONGEST, one_line
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain", "plain"),
+        ("  a\r\n\tb\x00c ", "a b c"),
+        ("\x1b[1;31mred\x1b[0m", "red"),  # colours
+        ("\x1b]0;title\x07text", "text"),  # a terminal's title
+        ("a\u2028b\u200bc\ufeff", "a b c"),  # separators that some editors show as new lines
+        ("\udcff", ""),  # half a character, which no database takes
+        ("Käse 猫", "Käse 猫"),
+        (ValueError("two\nlines"), "two lines"),
+        ("", ""),
+    ],
+)
+def test_any_text_becomes_one_line(text: object, expected: str) -> None:
+    assert one_line(text) == expected
+
+
+def test_what_is_too_long_is_cut() -> None:
+    cut = one_line("word " * 10_000_000)
+    assert len(cut) <= LONGEST and cut.endswith("wo...")
+    assert one_line("x" * LONGEST) == "x" * LONGEST
+    assert one_line("abcdefgh", 6) == "abc..."
+
+
+def test_a_page_of_html_behind_much_white_space_is_read_to_its_text() -> None:
+    assert one_line("\n" * 3_000 + "<h1>Gone</h1>") == "<h1>Gone</h1>"
