@@ -126,7 +126,8 @@ class ProjectSettings(BaseModel):
     label_priority: tuple[str, ...] = Field(
         (),
         description="Labels that lie on top where regions overlap, the first on top of all; empty: "
-        "later regions paint over earlier ones.",
+        "later regions paint over earlier ones. What a person drew or changed lies over what was "
+        "left as predicted, whatever its label.",
     )
     keypoints: Literal["disc", "leave_out"] = Field(
         "disc", description="What a keypoint is: a disc of its width, or nothing."

@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -35,6 +37,27 @@ def test_the_bridge_is_the_shortest() -> None:
     ring = keyhole_ring(Polygon(OUTER, (INNER,))).tolist()
     assert ring[:3] == [[0, 0], [3, 3], [3, 6]]
     assert ring.count([0, 0]) == ring.count([3, 3]) == 2
+
+
+def test_a_hole_hangs_on_the_nearest_ring() -> None:
+    # A row of holes: one bridge from the exterior, then from hole to hole.
+    holes = [INNER / 3 + [1 + 2 * i, 4] for i in range(4)]
+    outer = np.array([[0, 0], [100, 0], [100, 100], [0, 100]], dtype=np.float64)
+    ring = keyhole_ring(Polygon(outer, tuple(holes)))
+    lengths = np.hypot(*(ring - np.roll(ring, 1, axis=0)).T)
+    bridges = lengths[(lengths > 0.5) & (lengths < 99) & (abs(lengths - 1) > 1e-9)]
+    assert sorted(bridges) == pytest.approx([np.hypot(2, 5)] * 2)
+    assert abs(signed_area(ring)) == pytest.approx(10_000 - 4)
+
+
+def test_many_holes_are_joined_in_no_time() -> None:
+    outer = np.array([[0, 0], [400, 0], [400, 400], [0, 400]], dtype=np.float64)
+    holes = tuple(INNER + 10 * np.array([x, y]) for x in range(20) for y in range(39))
+    started = time.monotonic()
+    ring = keyhole_ring(Polygon(outer, holes))
+    assert time.monotonic() - started < 15
+    assert len(ring) == 4 + 6 * len(holes)
+    assert abs(signed_area(ring)) == pytest.approx(160_000 - 9 * len(holes))
 
 
 def test_without_holes_nothing_changes() -> None:

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from converters.rasterize import polygon_to_mask, polygons_to_label_map
-from converters.vectorize import region_id, vectorize
+from converters.vectorize import inner_last, region_id, vectorize
 from domain.annotation import Region
 from domain.geometry import LabelMap, Polygon
 from tests.unit.converters.shapes import blobs, label_maps, size_of
@@ -170,3 +170,24 @@ def test_real_masks(folder: str, max_median_vertices: int) -> None:
         vertices += [r.polygons[0].n_vertices for r in regions]
     assert np.mean(ious) >= 0.99
     assert np.median(vertices) <= max_median_vertices
+
+
+def test_an_inner_region_comes_after_the_one_around_it() -> None:
+    label_map = np.zeros((60, 60), dtype=np.uint8)
+    label_map[5:55, 5:55] = 2
+    label_map[15:45, 15:45] = 1
+    label_map[25:35, 25:35] = 3
+    regions = vectorize(label_map, [1, 2, 3])
+    assert [r.class_index for r in regions] == [1, 2, 3]
+    assert [r.class_index for r in inner_last(regions)] == [2, 1, 3]
+    # Open to one side, as at the image's border, it still comes first.
+    clasp = label_map.copy()
+    clasp[15:45, 45:] = 0
+    assert [r.class_index for r in inner_last(vectorize(clasp, [1, 2, 3]))] == [2, 1, 3]
+
+
+@given(label_maps())
+def test_the_order_of_painting_changes_no_pixel(label_map: LabelMap) -> None:
+    regions = inner_last(vectorize(label_map, [1, 2], tolerance_px=0))
+    np.testing.assert_array_equal(painted(regions, size_of(label_map)), label_map)
+    assert inner_last(regions) == regions

@@ -15,11 +15,12 @@ from backend.label_studio import ProjectInfo
 from backend.label_studio.images import FetchedImage
 from backend.pipeline import trigger
 from backend.pipeline.agreement import agreement_report
-from backend.pipeline.annotations import label_map_of
+from backend.pipeline.annotations import label_map_of, predicted_regions
 from backend.pipeline.context import AppContext
+from backend.pipeline.files.project_source import ProjectTasks
 from backend.settings import ProjectSettings, Settings
 from backend.store import Store, projects, snapshots
-from backend.store.models import AnnotationRow, ProjectRow
+from backend.store.models import AnnotationRow, PredictionRow, ProjectRow, VersionRow
 from converters.agreement import AnnotatorPolicy
 from converters.label_config import parse_label_config
 from domain.annotation import Annotation, Task
@@ -150,3 +151,34 @@ def test_settings_reach_the_reader() -> None:
     assert (label_map_of([row], CONFIG, SIZE_HW, top)[0] == 2).all()
     plain = label_map_of([row], CONFIG, SIZE_HW, ProjectSettings())[0]
     assert plain[0].tolist() == [1] * 4 + [2] * 4
+
+
+@pytest.mark.parametrize("origin", [{"origin": "prediction"}, {}])
+def test_the_stored_prediction_tells_what_was_changed(
+    context: AppContext, origin: dict[str, str]
+) -> None:
+    # Pushed under ids that don't tell by themselves, and enlarged in Label Studio since.
+    predicted = [box(50) | {"id": "a"}, box(100, "wall") | {"id": "b"}]
+    held = [box(75) | {"id": "a"} | origin, box(100, "wall") | {"id": "b"} | origin]
+    row = AnnotationRow(id=60, project_id=5, task_id=1, result=held)
+    with context.store.begin() as session:
+        assert predicted_regions(session, [row]) == []
+        session.add(VersionRow(id=3, project_id=5, name="v1", path=""))
+        session.flush()
+        session.add(PredictionRow(project_id=5, task_id=1, version_id=3, result=predicted))
+    with context.store.begin() as session:
+        known = predicted_regions(session, [row])
+        drawn_by_hand = AnnotationRow(id=61, task_id=1, result=[box(5) | {"origin": "manual"}])
+        assert predicted_regions(session, [drawn_by_hand]) == []
+    assert known == predicted
+    label_map, _ = label_map_of([row], CONFIG, SIZE_HW, ProjectSettings(), known)
+    assert label_map[0].tolist() == [1] * 6 + [2] * 2
+    (task,) = ProjectTasks(_with(context, held), 5)
+    assert list(task.predicted) == predicted
+
+
+def _with(context: AppContext, result: list[dict[str, Any]]) -> AppContext:
+    context.__dict__["label_studio"] = FakeLabelStudio(
+        Task(1, 5, TASK.data, (Annotation(60, 1, result),))
+    )
+    return context

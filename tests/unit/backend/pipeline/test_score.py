@@ -14,6 +14,7 @@ from backend.pipeline.score import score_chunk, score_task
 from backend.store import predictions, projects
 from backend.store.models import PredictionRow, TaskRow
 from converters.files import write_json
+from converters.predicted import is_marked
 from domain.errors import LabelStudioError, NnloopError
 from domain.status import TaskState
 from tests.fakes.app import PROJECT, FakeApp
@@ -174,6 +175,24 @@ def test_labels_are_those_of_the_version(
     # The left half is what the version's first class stands for.
     left = [r for r in row.result if max(x for x, _ in r["value"]["points"]) <= 52]
     assert {r["value"]["polygonlabels"][0] for r in left} == ({trained[0]} & expected)
+
+
+def test_classes_over_two_controls_go_out_by_the_one_that_has_them(app: FakeApp) -> None:
+    xml = (
+        '<View><Image name="image" value="$image"/>'
+        '<PolygonLabels name="zones" toName="image"><Label value="lumen"/></PolygonLabels>'
+        '<VectorLabels name="front" toName="image"><Label value="wall"/></VectorLabels></View>'
+    )
+    with app.store.begin() as session:
+        projects.get(session, PROJECT).label_config = xml
+    version = _add_version(app)
+    app.add_tasks(1)
+    score_chunk(app.context, PROJECT)
+    row = _rows(app, version, 1)[1]
+    assert row.error == ""
+    found = {(r["from_name"], r["type"], r["value"][r["type"]][0]) for r in row.result}
+    assert found == {("zones", "polygonlabels", "lumen"), ("front", "vectorlabels", "wall")}
+    assert all(is_marked(region["id"]) for region in row.result)
 
 
 def test_a_prediction_label_studio_would_drop_is_an_error_of_its_task(

@@ -19,6 +19,7 @@ from converters.exports.formats import format_by_name
 from converters.exports.options import ExportOptions
 from converters.exports.run import run_export
 from converters.image_files import FolderImages, NoImages
+from converters.predicted import as_predicted
 from domain.errors import FileFormatError, NnloopError, StackError
 from tests.unit.converters.configs import CONFIG
 from tests.unit.converters.exports.project import (
@@ -255,3 +256,41 @@ def test_fuzzed_exports_end_in_a_report_or_a_clear_error(tmp_path: Path, name: s
             assert str(error)
     assert refused < 120
     assert time.monotonic() - started < 60
+
+
+def test_what_a_person_enlarged_lies_on_top_in_an_export_of_a_file(tmp_path: Path) -> None:
+    def entry(region_id: str, label: str, right: float) -> dict[str, Any]:
+        value = {"points": [[0, 0], [right, 0], [right, 100], [0, 100]], "polygonlabels": [label]}
+        return region(label, value["points"]) | {
+            "id": region_id,
+            "origin": "prediction",
+            "value": value,
+        }
+
+    pushed = as_predicted([entry("a", "lumen", 50), entry("b", "wall", 100)])
+    held = [pushed[0] | {"value": entry("a", "lumen", 75)["value"]}, pushed[1]]
+    # The same under another tool's ids: then the file's own predictions tell.
+    plain = [entry("a", "lumen", 75), entry("b", "wall", 100)]
+    rows = [
+        row(1, "left.png", annotation(1, *held)),
+        row(2, "empty.png", annotation(2, *plain))
+        | {"predictions": [{"result": [entry("a", "lumen", 50), entry("b", "wall", 100)]}]},
+        row(3, "empty.png", annotation(3, *plain)),
+    ]
+    _, out = run(tmp_path, "masks-png", rows=rows)
+    shares = [
+        (path.name, float((np.asarray(Image.open(path)) == 1).mean()))
+        for path in sorted((out / "masks").iterdir())
+    ]
+    expected = 0.75
+    assert shares == [("empty.png", expected), ("left.png", expected), ("task_00000003.png", 0.0)]
+
+
+def test_a_file_without_origins_is_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "export.json"
+    path.write_text(json.dumps(ROWS))
+    assert not ExportFile(path).is_min()
+    path.write_text(json.dumps([{"id": 1, "image": "a.png", "annotation_id": 3}]))
+    assert ExportFile(path).is_min()
+    path.write_text("no json")
+    assert not ExportFile(path).is_min()
