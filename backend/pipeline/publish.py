@@ -11,12 +11,15 @@ from backend.label_studio import PredictionRow as PushRow
 from backend.pipeline.context import AppContext
 from backend.pipeline.withdraw import withdraw
 from backend.store import predictions, projects, versions
+from backend.store.models import VersionRow
 from domain.errors import LabelStudioError, ProjectGoneError
 
 logger = logging.getLogger(__name__)
 
 # Predictions held in memory at once.
 BATCH = 2_000
+# Label Studio keeps a score as it was sent.
+SAME_SCORE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ def publish(context: AppContext, project_id: int) -> PublishReport | None:
         others = {v.name: v.id for v in versions.versions_of(session, project_id)}
         del others[version.name]
     client = context.label_studio
-    held = {row.task_id for row in client.iter_predictions(project_id, version.name)}
+    held = _held(context, project_id, version)
     pushed = dropped = 0
     while True:
         with context.store.begin() as session:
@@ -87,6 +90,32 @@ def publish(context: AppContext, project_id: int) -> PublishReport | None:
             versions.mark_published(session, version.id)
     logger.info("Project %d: %d predictions of %s pushed.", project_id, pushed, version.name)
     return PublishReport(version.name, pushed, dropped)
+
+
+def _held(context: AppContext, project_id: int, version: VersionRow) -> set[int]:
+    """Tasks whose prediction by the version Label Studio holds.
+
+    What it holds by a version that had the name before (the project was disconnected and connected
+    again, so numbers began anew) is deleted: it would pass for this one's.
+    """
+    client = context.label_studio
+    rows = [
+        (row.task_id, row.id, row.score, len(row.result))
+        for row in client.iter_predictions(project_id, version.name)
+    ]
+    with context.store.begin() as session:
+        known = predictions.not_seen_yet(session, version.id)
+    held = set()
+    for task_id, prediction_id, score, n_regions in rows:
+        ours = known.get(task_id)
+        is_other = ours is not None and (
+            abs((score or 0.0) - ours[0]) > SAME_SCORE or n_regions != ours[1]
+        )
+        if is_other and prediction_id is not None:
+            client.delete_prediction(prediction_id)
+        else:
+            held.add(task_id)
+    return held
 
 
 def _retire(context: AppContext, project_id: int, others: dict[str, int]) -> None:

@@ -75,8 +75,9 @@ def settle(
         is_other = row.project_id != project_id or "" != row.created_at != created_at
         if image_keys is not None:
             source = source_in(task.data, created_at, image_keys)
-            before_now = source_in(task.data, row.created_at, image_keys)
-            is_same = before_now == (before or source_in(row.data, row.created_at, image_keys))
+            is_same = before == source or source_in(task.data, row.created_at, image_keys) == (
+                before or source_in(row.data, row.created_at, image_keys)
+            )
         else:
             is_same = row.data == task.data
             source = before if is_same and not is_other else ""

@@ -5,16 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backend.pipeline import trigger
+from backend.pipeline import revalidate, trigger
 from backend.pipeline.prepare import prepare_run
 from backend.pipeline.runs import InterruptedStepError
 from backend.pipeline.sync import sync_project
 from backend.store import projects, runs
-from backend.store.models import CaseRow, ProjectRow
+from backend.store.models import CaseRow, ProjectRow, TaskRow
 from domain.errors import LabelStudioError, NotEnoughCasesError, TrainingError
 from domain.status import RunStatus
 from tests.fakes.app import PROJECT, FakeApp
-from tests.fakes.label_studio import polygon
+from tests.fakes.label_studio import png, polygon
 from tests.unit.backend.pipeline.preparing import SETTINGS, folds_of, label, prepare
 from training.cases import read_image
 
@@ -253,3 +253,58 @@ def test_what_was_annotated_while_a_run_waited_is_no_news_to_the_next(app: FakeA
     app.change_settings(**{**SETTINGS, "min_annotations": 1})
     with app.store.begin() as session:
         assert trigger.evaluate(session, PROJECT).reason.startswith("0 of 5 new")
+
+
+def test_a_task_that_took_an_id_is_a_case_of_its_own(app: FakeApp) -> None:
+    label(app.label_studio, 1, 2)
+    before = prepare(app)
+    old = app.case_id(2)
+    image = app.context.workspace(PROJECT).image_png(old).read_bytes()
+    app.label_studio.now = "2026-02-02T00:00:00.000000Z"
+    label(app.label_studio, 2)
+    app.label_studio.fetched.clear()
+    after = prepare(app)
+    assert app.label_studio.fetched == [2]
+    assert app.case_id(2) != old
+    # The old manifest's case is what it was, and the fold of the id has not moved.
+    assert app.context.workspace(PROJECT).image_png(old).read_bytes() == image
+    assert folds_of(before) == folds_of(after)
+    sources = [{row["task_id"]: row["source"] for row in m["entries"]} for m in (before, after)]
+    assert sources[0][1] == sources[1][1] and sources[0][2] != sources[1][2]
+
+
+@pytest.mark.parametrize("has_tag", [True, False])
+def test_an_image_overwritten_in_place_is_prepared_again(app: FakeApp, has_tag: bool) -> None:
+    label(app.label_studio, 1, 2)
+    uri = "/data/upload/2.png"
+    if not has_tag:
+        app.label_studio.tags[uri] = ""
+    before = prepare(app)
+    app.label_studio.images[uri] = png(np.full((40, 48), 9, np.uint8))
+    after = prepare(app)
+    image = read_image(app.context.workspace(PROJECT).image_png(app.case_id(2)))
+    assert (image == 9).all()
+    hashes = [{row["task_id"]: row["image_hash"] for row in m["entries"]} for m in (before, after)]
+    assert hashes[0][1] == hashes[1][1] and hashes[0][2] != hashes[1][2]
+    # An image that can't be had is not taken for another one.
+    del app.label_studio.images[uri]
+    app.label_studio.tags[uri] = ""
+    assert len(prepare(app)["entries"]) == 2
+
+
+def test_looking_again_takes_a_limited_time_longest_ago_first(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    label(app.label_studio, 1, 2, 3)
+    prepare(app)
+    app.label_studio.tags = {f"/data/upload/{i}.png": "" for i in (1, 2, 3)}
+    with app.store.begin() as session:
+        for task_id, at in ((1, 20.0), (2, 10.0), (3, 30.0)):
+            row = session.get_one(TaskRow, task_id)
+            row.image_checked_at, row.image_tag = at, ""
+    now = iter(range(1000))
+    monkeypatch.setattr(revalidate.time, "monotonic", lambda: float(next(now)))
+    monkeypatch.setattr(revalidate, "REVALIDATE_S", 2.5)
+    app.label_studio.fetched.clear()
+    prepare(app)
+    assert app.label_studio.fetched == [2, 1]

@@ -64,11 +64,28 @@ def test_what_was_imported_before_a_crash_is_not_imported_again(app: FakeApp) ->
     version = app.add_version()
     app.add_tasks(1, 2)
     _predict(app, version, 1, 2)
-    app.label_studio.predictions.append(PushedRow(1, [], 0.1, "nnloop-v1"))
+    app.label_studio.predictions.append(PushedRow(1, [polygon()], 0.1, "nnloop-v1", 50))
     publish(app.context, PROJECT)
     assert _held(app) == [(1, "nnloop-v1"), (2, "nnloop-v1")]
+    assert 50 in [row.id for row in app.label_studio.predictions]
     with app.store.begin() as session:
         assert predictions.counts(session, version) == (2, 2, 0)
+
+
+@pytest.mark.parametrize(
+    "row", [PushedRow(1, [polygon()], 0.9, "nnloop-v1", 50), PushedRow(1, [], 0.1, "nnloop-v1", 50)]
+)
+def test_a_prediction_by_an_earlier_version_of_the_name_does_not_pass_for_this_ones(
+    app: FakeApp, row: PushedRow
+) -> None:
+    # Disconnected and connected again: the numbers of versions began anew.
+    version = app.add_version()
+    app.add_tasks(1)
+    _predict(app, version, 1)
+    app.label_studio.predictions.append(row)
+    publish(app.context, PROJECT)
+    (pushed,) = app.label_studio.predictions
+    assert (pushed.score, len(pushed.result), pushed.id != 50) == (0.1, 1, True)
 
 
 def test_annotators_always_see_predictions(app: FakeApp) -> None:

@@ -140,3 +140,33 @@ def test_a_run_has_settings_of_its_own(app: FakeApp) -> None:
         assert session.get_one(ProjectRow, PROJECT).settings["budget_s"] == 60.0
         with pytest.raises(SettingsError, match="n_folds"):
             run_settings(session.get_one(ProjectRow, PROJECT), {"n_folds": 1})
+
+
+def test_another_image_under_the_id_is_a_change(app: FakeApp) -> None:
+    app.change_settings(min_annotations=1, retrain_after=1)
+    note = Annotation(1, 1, [{"x": ""}])
+
+    def write(image: str) -> None:
+        with app.store.begin() as session:
+            task = Task(1, PROJECT, {"image": image}, (note,), created_at="2026-01-01T00:00:00Z")
+            snapshots.write_tasks(session, PROJECT, [task], ["image"])
+
+    write("a.png")
+    first = _start_if_due(app)
+    assert first is not None
+    _finish(app, first)
+    assert _start_if_due(app) is None
+    write("b.png")
+    assert _start_if_due(app) is not None
+
+
+def test_a_run_from_before_sources_were_kept_is_compared_by_its_annotations(app: FakeApp) -> None:
+    app.change_settings(min_annotations=1, retrain_after=1)
+    _label(app, 1)
+    first = _start_if_due(app)
+    assert first is not None
+    with app.store.begin() as session:
+        row = session.get_one(RunRow, first.id)
+        row.candidates = {task: found[:2] for task, found in row.candidates.items()}
+    _finish(app, first)
+    assert _start_if_due(app) is None

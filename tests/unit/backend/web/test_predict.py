@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from backend.queue import JobName
+from backend.store import projects
+from backend.store.models import ProjectRow
 from backend.web.answer import MAX_URGENT, _score
 from domain.errors import StackError
 from tests.unit.backend.web.conftest import XML, Service, ask_predict, region
@@ -198,3 +200,60 @@ def test_interface_that_nnloop_cannot_use_is_said(ready: Service) -> None:
 def test_score_is_always_a_number_from_0_to_1(stored: float | None, sent: float) -> None:
     assert _score(stored) == sent
     assert _score(math.nan) == 0.0
+
+
+EARLY, LATE = "2026-01-01T00:00:00.000000Z", "2026-02-02T00:00:00.000000Z"
+
+
+def task(created_at: str = EARLY, image: str = "/data/1.png") -> dict[str, Any]:
+    return {"id": 1, "data": {"image": image}, "created_at": created_at}
+
+
+@pytest.mark.parametrize("now", [task(LATE), task(image="/data/2.png")])
+def test_what_was_predicted_for_another_image_is_no_answer(
+    ready: Service, now: dict[str, Any]
+) -> None:
+    body = {"project": 7, "tasks": [task()]}
+    ready.predict_when_asked(score=0.9)
+    assert ready.client.post("/predict", json=body).json()["results"][0]["score"] == 0.9
+    assert ready.client.post("/predict", json=body).status_code == 200
+    assert ready.queue.asked == [(JobName.PREDICT, (7, 1))]
+    # Deleted and imported again, or changed by PATCH, a moment ago: nobody has told nnloop.
+    ready.predict_when_asked(score=0.1)
+    body = {"project": 7, "tasks": [now]}
+    assert ready.client.post("/predict", json=body).json()["results"][0]["score"] == 0.1
+    row = ready.tasks()[1]
+    assert (row.data, row.created_at) == (now["data"], now["created_at"])
+    assert row.to_withdraw  # Label Studio may hold the old one
+    assert ready.hints() == [(7, "PREDICT", [1])] * 2
+
+
+def test_another_project_under_the_id_is_not_connected(ready: Service) -> None:
+    with ready.store.begin() as session:
+        session.get_one(ProjectRow, 7).created_at = "2026-11-21T05:16:24.792678Z"
+    ready.predict(7, 1, score=0.5)
+    assert ready.client.post("/predict", json=ask_predict("7.1795238184", 1)).status_code == 200
+    assert ready.client.post("/predict", json=ask_predict(7, 1)).status_code == 200  # not said
+    text = detail(ready, ask_predict("7.1795238185", 1), 404)
+    assert "is not connected" in text
+    answer = ready.client.post("/setup", json={"project": "7.1795238185", "schema": XML})
+    assert answer.json() == {"model_version": "nnloop-untrained"}
+    answer = ready.client.post("/setup", json={"project": "7.1795238184", "schema": XML})
+    assert answer.json() == {"model_version": "nnloop-1"}
+
+
+def test_a_project_that_is_gone_is_not_connected(ready: Service) -> None:
+    ready.predict(7, 1, score=0.5)
+    with ready.store.begin() as session:
+        fault = projects.Fault(projects.GONE, "It is gone.")
+        projects.add_fault(session, 7, projects.CONNECTION, fault)
+    assert "is not connected" in detail(ready, ask_predict(7, 1), 404)
+
+
+def test_a_webhook_of_another_project_asks_for_no_training(ready: Service) -> None:
+    with ready.store.begin() as session:
+        session.get_one(ProjectRow, 7).created_at = "2026-11-21T05:16:24.792678Z"
+    for created_at in ("2026-11-21T05:16:24.792678Z", LATE):
+        body = {"action": "START_TRAINING", "project": {"id": 7, "created_at": created_at}}
+        assert ready.client.post("/webhook", json=body).status_code == 200
+    assert ready.hints() == [(7, "START_TRAINING", []), (7, "OTHER_PROJECT", [])]
