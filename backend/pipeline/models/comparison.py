@@ -64,7 +64,8 @@ class Comparison:
     Leaving them out would hide what was seen where nothing is. So ``difference`` is a sum: the
     difference of the two means, and the difference of the empty images left empty as a share of all
     images (a false alarm in one image of 50 costs 0.02). Where no image shows anything, the means
-    are the shares left empty.
+    are the shares left empty. (An empty image in which both saw the same class can't be told from
+    one in which both missed it: it counts as showing something, with 0 on both sides.)
 
     ``n_groups`` is what was resampled. ``not_compared`` are classes that one side alone knows.
     """
