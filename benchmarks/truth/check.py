@@ -18,7 +18,7 @@ from benchmarks.truth.compare import (
 )
 from benchmarks.truth.imports import empty_imports
 from benchmarks.truth.nnloop_view import NnloopView
-from benchmarks.truth.reader import Reader
+from benchmarks.truth.reader import Reader, newest
 from benchmarks.truth.scenes import number_of
 from benchmarks.truth.session import Session
 from benchmarks.truth.state import State
@@ -54,7 +54,8 @@ class Checker:
         held: dict[int, list[Any]] = {}
         for row in self.reader.predictions():
             held.setdefault(int(row["task"]), []).append(row["result"])
-        answered = {i: [r] for i, r in self.view.offered(tasks, project).items()}
+        asked = [task for task in tasks if self._is_asked(task)]
+        answered = {i: [r] for i, r in self.view.offered(asked, project).items()}
         found += self._stale(tasks, held, "Label Studio shows")
         found += self._stale(tasks, answered, "/predict answers with")
         found += empty_imports(self.state, tasks)
@@ -65,7 +66,7 @@ class Checker:
         print(
             f"  check {self.state.checks} after {self.state.done} actions: {sums}; "
             f"{len(tasks)} tasks, {len(truths)} count, {len(seen)} trained on, {len(held)} with a "
-            f"prediction, {len(answered)} answered, which fit their images by "
+            f"prediction, {len(answered)} of {len(asked)} answered, which fit their images by "
             f"{sum(self._fits) / max(1, len(self._fits)):.2f} (Dice); "
             f"{time.monotonic() - started:.1f} s",
             flush=True,
@@ -86,6 +87,16 @@ class Checker:
                     f"({finding.kind} {finding.count})"
                 )
         print("\n".join(lines), end="\n" if lines else "", flush=True)
+
+    def _is_asked(self, task: Mapping[str, Any]) -> bool:
+        """Whether /predict is asked: what is labelled would cost a prediction of its own.
+
+        Of these, only tasks whose id has shown another image can be answered wrongly.
+        """
+        return (
+            newest(task["annotations"]) is None
+            or len(self.state.shown.get(str(task["id"]), ())) > 1
+        )
 
     def _stale(
         self, tasks: Iterable[Mapping[str, Any]], offered: Mapping[int, list[Any]], who: str
