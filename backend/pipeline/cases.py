@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, astuple, dataclass, field
+from typing import Any
 
-from backend.pipeline.annotations import label_map_of, read_settings_of
+from backend.pipeline.annotations import label_map_of, reading_of
 from backend.pipeline.context import AppContext
 from backend.pipeline.images import image_uris, load_image
 from backend.settings import ProjectSettings
@@ -135,6 +136,16 @@ def _write(
     return found
 
 
+def _interface_of(config: LabelConfig) -> list[Any]:
+    """All of the interface that label maps depend on; colours and hints are not of it."""
+    return [
+        [astuple(control) for control in config.group.controls],
+        [[c.value, c.title, list(c.former_values)] for c in config.group.classes],
+        sorted(config.image_names),
+        list(config.image_keys),
+    ]
+
+
 def _source_hash(
     source: Source, config: LabelConfig, settings: ProjectSettings, n_channels: int
 ) -> str:
@@ -143,10 +154,8 @@ def _source_hash(
         [
             source.content_hash,
             uris[0] if len(uris) == 1 else uris,
-            [control.name for control in config.group.controls],
-            list(config.class_values),
-            settings.annotator_policy,
-            astuple(read_settings_of(settings)),
+            _interface_of(config),
+            reading_of(config, settings),
             n_channels,
         ]
     )

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from backend.credentials import service_credentials
 from backend.label_studio import LabelStudioClient
+from backend.pipeline import labels
 from backend.pipeline.context import AppContext
 from backend.pipeline.preset import check_choices
 from backend.queue import JobName
@@ -18,7 +19,7 @@ from backend.settings import ProjectSettings, faults_of
 from backend.store.models import ProjectRow
 from converters.label_config import parse_label_config
 from domain.errors import SettingsError
-from domain.labels import LabelConfig
+from domain.labels import LabelConfig, LabelNames
 
 TITLE = "nnloop"
 VIEW_TITLE = "Most uncertain first"
@@ -64,8 +65,10 @@ def connect(
     with context.store.begin() as session:
         row = session.get(ProjectRow, info.id)
         before = row.settings if row else {}
+        mapping = row.label_mapping if row else {}
     settings = _merged(_without(before, reset), overrides)
     config = parse_label_config(info.label_config, channels=settings.channels)
+    config = LabelNames(mapping, config.class_values).applied_to(config)
     check_choices(settings, context.workspace(info.id))
     _check_priority(settings, config)
     _check_channels(client, info.id, settings, config)
@@ -73,10 +76,11 @@ def connect(
         row = session.get(ProjectRow, info.id)
         was_known = row is not None
         if row is None:
-            row = ProjectRow(id=info.id)
+            row = ProjectRow(id=info.id, label_config=info.label_config)
             session.add(row)
+            session.flush()
         row.title = info.title
-        row.label_config = info.label_config
+        labels.take_config(session, row, info.label_config)
         row.settings = settings.model_dump(mode="json")
         if tuple(before.get("channels", ())) != settings.channels:
             row.n_channels = 0  # other images may be grey again

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from filelock import FileLock
 
-from backend.label_studio import PredictionRow as PushRow
 from backend.pipeline.context import AppContext
+from backend.pipeline.held import held_by_label_studio, report_held, rows_to_push
 from backend.store import predictions, projects, versions
 from domain.errors import LabelStudioError
 
@@ -43,7 +43,7 @@ def publish(context: AppContext, project_id: int) -> PublishReport | None:
         others = {v.name: v.id for v in versions.versions_of(session, project_id)}
         del others[version.name]
     client = context.label_studio
-    held = {row.task_id for row in client.iter_predictions(project_id, version.name)}
+    held = held_by_label_studio(context, project_id, version)
     pushed = dropped = 0
     while True:
         with context.store.begin() as session:
@@ -51,13 +51,12 @@ def publish(context: AppContext, project_id: int) -> PublishReport | None:
             batch = predictions.unpublished(session, version.id, BATCH)
         if not batch:
             break
-        client.import_predictions(
-            project_id,
-            [PushRow(row.task_id, row.result, row.score, version.name) for row in batch],
-        )
-        held = {row.task_id for row in client.iter_predictions(project_id, version.name)}
-        missing = [row for row in batch if row.task_id not in held]
-        pushed += len(batch) - len(missing)
+        rows = rows_to_push(context, project_id, batch, version.name)
+        sent = {row.task_id for row in rows}
+        client.import_predictions(project_id, rows)
+        held = held_by_label_studio(context, project_id, version)
+        missing = [row for row in batch if row.task_id in sent - held]
+        pushed += len(sent) - len(missing)
         dropped += len(missing)
         with context.store.begin() as session:
             for row in missing:
@@ -78,6 +77,7 @@ def publish(context: AppContext, project_id: int) -> PublishReport | None:
         is_complete = not predictions.unscored_tasks(
             session, project_id, version.id, 1, retry=False
         )
+        report_held(session, project_id, version)
     if is_complete or version.published_at is not None:
         _retire(context, project_id, others)
         with context.store.begin() as session:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +16,18 @@ from active_learning.uncertainty import mutual_information, predictive_entropy
 from backend.pipeline.annotations import label_config_of
 from backend.pipeline.context import AppContext
 from backend.pipeline.devices import warm_predictor
+from backend.pipeline.held import why_held
 from backend.pipeline.images import load_image
+from backend.pipeline.version_labels import labels_of_version
 from backend.queue import stop_requested
 from backend.store import predictions, projects, versions
 from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
+from converters.relabel import in_present_names
 from converters.results import regions_to_result, validate_prediction
 from converters.simplify import Simplification
 from converters.vectorize import vectorize
 from domain.errors import PredictionError, TaskError
-from domain.labels import LabelClass, LabelConfig
+from domain.labels import LabelConfig
 from domain.prediction import FoldProbabilities
 from training.nnunet.inference.postprocessing import postprocessed
 from training.postprocessing import read_postprocessing
@@ -85,7 +87,8 @@ class Scorer:
         self._version = version
         self._settings = projects.settings_of(project)
         self._config: LabelConfig = label_config_of(project, self._settings)
-        self._trained = _as_trained(self._config, read_version(Path(version.path)).class_values)
+        values = read_version(Path(version.path)).class_values
+        self._labels = labels_of_version(self._config, version, values)
         self._postprocessing = read_postprocessing(Path(version.path))
         self._predictor = warm_predictor(context.settings, self._settings, Path(version.path))
 
@@ -130,19 +133,21 @@ class Scorer:
                 )
 
     def _prediction(self, task: TaskRow, probabilities: FoldProbabilities) -> PredictionRow:
-        mean = postprocessed(probabilities.mean(axis=0), self._postprocessing)
-        score = expected_quality(probabilities)
+        labels = self._labels
+        mean = labels.merged(postprocessed(probabilities.mean(axis=0), self._postprocessing))
+        score = expected_quality(labels.merged(probabilities))
         regions = vectorize(
             mean,
-            [c.index for c in self._trained.group.classes],
+            labels.integers,
             iou_target=self._settings.polygon_overlap,
             iou_floor=min(DEFAULT_LIMITS.iou_floor, self._settings.polygon_overlap),
             vertex_budget=self._settings.vertex_budget,
             min_area_px=int(self._settings.min_region_area_px),
         )
         size_hw = (int(mean.shape[1]), int(mean.shape[2]))
-        result = regions_to_result(regions, self._trained, size_hw, score=score)
-        faults = validate_prediction(self._config, result, score=score)
+        result = labels.as_trained(regions_to_result(regions, labels.config, size_hw, score=score))
+        shown, lost = in_present_names(result, self._config.group)
+        faults = [] if lost else validate_prediction(self._config, shown, score=score)
         if faults:
             raise PredictionError(
                 f"Task {task.id}: Label Studio would drop the prediction: {faults[0]}",
@@ -154,22 +159,10 @@ class Scorer:
             version_id=self._version.id,
             score=score,
             result=result,
+            held=why_held(lost),
             uncertainty={
                 "fold_disagreement": 1.0 - score,
                 "predictive_entropy": float(np.mean(predictive_entropy(probabilities))),
                 "mutual_information": float(np.mean(mutual_information(probabilities))),
             },
         )
-
-
-def _as_trained(config: LabelConfig, class_values: tuple[str, ...]) -> LabelConfig:
-    """The labelling interface with the integers of a version, less the labels it lost since.
-
-    A label added, removed or moved in Label Studio shifts the integers; the version keeps its own.
-    """
-    classes = tuple(
-        LabelClass(index, value)
-        for index, value in enumerate(class_values, start=1)
-        if config.group.class_by_value(value) is not None
-    )
-    return replace(config, group=replace(config.group, classes=classes))

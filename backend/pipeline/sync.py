@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from backend.pipeline import trigger
+from backend.pipeline import labels, trigger
 from backend.pipeline.context import AppContext
 from backend.queue import JobName
 from backend.store import predictions, projects, snapshots, versions
@@ -75,7 +75,7 @@ def read_project(context: AppContext, project_id: int) -> snapshots.SyncCounts:
         row = projects.get(session, project_id)
         changed += snapshots.remove_missing(session, project_id, seen)
         row.title = info.title
-        row.label_config = info.label_config
+        labels.take_config(session, row, info.label_config, changed=changed)
         row.synced_at = time.time()
         row.error = ""
         counts = snapshots.counts(session, project_id)

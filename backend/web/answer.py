@@ -19,7 +19,7 @@ from backend.queue import JobName
 from backend.store import predictions, projects, versions
 from backend.store.models import PredictionRow, TaskRow, VersionRow
 from backend.store.snapshots import CHUNK
-from backend.web.interface import check_labels
+from backend.web.interface import check_labels, in_labels_of_today
 from backend.web.protocol import MAX_HINT_TASKS, PredictResult
 from backend.web.waiting import in_thread
 from domain.errors import PredictionError
@@ -48,6 +48,8 @@ class _Progress:
     """What has been found so far, all of one version."""
 
     version: VersionRow | None = None
+    label_config: str = ""
+    label_mapping: dict[str, str] = field(default_factory=dict)
     rows: dict[int, PredictionRow] = field(default_factory=dict)
 
 
@@ -74,7 +76,7 @@ async def answer(
         version = await in_thread(deadline, _look, context, question, progress)
         missing = [task_id for task_id in question.data_by_task if task_id not in progress.rows]
         if not missing:
-            return _results(question, version, progress.rows)
+            return _results(version, progress)
         if served_by != version.id:
             # The first look, or another version was promoted meanwhile.
             served_by = version.id
@@ -89,7 +91,9 @@ async def answer(
 def _look(context: AppContext, question: Question, progress: _Progress) -> VersionRow:
     """Adds to the progress what the store has by now; returns the version that serves."""
     with context.store.begin() as session:
-        projects.get(session, question.project_id)
+        project = projects.get(session, question.project_id)
+        progress.label_config = question.label_config or project.label_config
+        progress.label_mapping = project.label_mapping
         version = versions.champion(session, question.project_id)
         if version is None:
             raise PredictionError(
@@ -137,16 +141,17 @@ def _keep_tasks(context: AppContext, question: Question, task_ids: list[int]) ->
             projects.add_hint(session, question.project_id, "PREDICT", unheard_of[:MAX_HINT_TASKS])
 
 
-def _results(
-    question: Question, version: VersionRow, rows: dict[int, PredictionRow]
-) -> dict[int, PredictResult]:
-    if question.label_config:
-        check_labels(question.label_config, version.name, [row.result for row in rows.values()])
+def _results(version: VersionRow, progress: _Progress) -> dict[int, PredictResult]:
+    rows, xml = list(progress.rows.values()), progress.label_config
+    results = [row.result for row in rows]
+    if xml:
+        results = in_labels_of_today(xml, progress.label_mapping, results)
+        check_labels(xml, version.name, results)
     return {
-        task_id: PredictResult(
-            result=row.result, score=_score(row.score), model_version=version.name
+        row.task_id: PredictResult(
+            result=result, score=_score(row.score), model_version=version.name
         )
-        for task_id, row in rows.items()
+        for row, result in zip(rows, results, strict=True)
     }
 
 
