@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -40,7 +40,7 @@ from domain.errors import (
     TaskError,
     TrainingError,
 )
-from domain.labels import LabelConfig
+from domain.labels import LabelConfig, LabelNames
 from training.case_predictions import CaseToPredict, predict_cases
 from training.devices import list_devices
 from training.evaluation.pairs import Pair
@@ -59,6 +59,7 @@ class _Project:
     """What the store says, read in one transaction."""
 
     config: LabelConfig
+    label_mapping: Mapping[str, str]
     settings: ProjectSettings
     version: VersionRow
     manifest: Manifest | None
@@ -106,7 +107,8 @@ def evaluate_version(
     row, settings = project.version, project.settings
     options = replace(options, spacing_mm=options.spacing_mm or settings.pixel_spacing_mm)
     info = read_version(Path(row.path))
-    classes = common_classes(row.name, info.class_values, project.config)
+    names = LabelNames(project.label_mapping, project.config.class_values)
+    classes = common_classes(row.name, names.current_names(info.class_values), project.config)
     cases, problems = choose_cases(
         row.name,
         project.manifest,
@@ -240,6 +242,7 @@ def _read_project(context: AppContext, project_id: int, version: str | None) -> 
         )
     return _Project(
         config=label_config_of(project, settings),
+        label_mapping=project.label_mapping,
         settings=settings,
         version=row,
         manifest=Manifest.from_json(manifest) if manifest else None,

@@ -174,14 +174,15 @@ def judge(
             when no version serves.
         margin: Loss of Dice that still counts as not worse.
         groups: Case id -> group; None: each case is its own.
-        remark: How the champion was measured, where that is not by its own held-out folds.
+        remark: How the champion was measured, where that is not by its own held-out folds; or why
+            it was not.
     """
     found = compare_cases(challenger, champion, groups or {}) if champion else None
     if found is None:
         reason = (
             "the first version that serves"
             if champion is None
-            else "nothing to compare: the version that serves has other classes or folds"
+            else f"nothing to compare: {remark or 'the version that serves has other folds'}"
         )
         mean = float(np.mean([_mean(scores) for scores in challenger.values()] or [np.nan]))
         return Verdict(True, mean if challenger else None, None, len(challenger), margin, reason)
