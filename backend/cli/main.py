@@ -16,6 +16,7 @@ from backend.cli import (
     evaluate,
     export,
     import_,
+    labels,
     models,
     projects,
     runs,
@@ -45,6 +46,7 @@ for module in (
     agreement,
     evaluate,
     models,
+    labels,
 ):
     module.register(app)
 

@@ -107,7 +107,7 @@ def changes(
     found = {key for key in current.keys() | trained.keys() if current.get(key) != trained.get(key)}
     if last is None or settings_of_run(last).label_mapping == dict(names.mapping):
         return found
-    if last.manifest is None and RunStatus(last.status).is_final:
+    if last.manifest is None and last.status == RunStatus.FAILED:
         return found | current.keys()  # it ended before it had cases, maybe for want of the mapping
     left_out = (last.manifest or {}).get("left_out", [])
     unread = {int(item["task_id"]) for item in left_out if item["reason"] == "unknown_label"}

@@ -91,6 +91,28 @@ class FakeLabelStudio:
             yield task
             self.while_reading()
 
+    def task(self, task_id: int) -> Task:
+        self._called("task")
+        if task_id not in self.tasks:
+            raise LabelStudioError(f"There is no task {task_id}.")
+        return self.tasks[task_id]
+
+    def update_annotation(self, annotation_id: int, result: Sequence[dict[str, Any]]) -> None:
+        self._called("update_annotation")
+        self._annotation_id += 1  # its dates come from it
+        for task in self.tasks.values():
+            changed = tuple(
+                replace(
+                    a,
+                    result=list(result),
+                    updated_at=f"2026-01-01T00:00:{self._annotation_id:05d}Z",
+                )
+                if a.id == annotation_id
+                else a
+                for a in task.annotations
+            )
+            self.tasks[task.id] = replace(task, annotations=changed)
+
     def fetch_image(
         self, uri: str, task_id: int, project_id: int, *, max_bytes: int = 512 * 1024 * 1024
     ) -> bytes:
@@ -107,7 +129,8 @@ class FakeLabelStudio:
         if any(row.task_id not in self.tasks for row in rows):
             raise LabelStudioError("Label Studio refused POST import/predictions with 400.")
         taken = [row for row in rows if row.task_id not in self.drops]
-        self.predictions += taken
+        first = 1 + max((row.id or 0 for row in self.predictions), default=0)
+        self.predictions += [replace(row, id=first + k) for k, row in enumerate(taken)]
         return len(taken)
 
     def iter_predictions(
@@ -117,6 +140,10 @@ class FakeLabelStudio:
         for row in sorted(self.predictions, key=lambda row: row.task_id):
             if model_version is None or row.model_version == model_version:
                 yield row
+
+    def delete_prediction(self, prediction_id: int) -> None:
+        self._called("delete_prediction")
+        self.predictions = [row for row in self.predictions if row.id != prediction_id]
 
     def count_predictions(self, project_id: int) -> dict[str, int]:
         self._called("count_predictions")

@@ -39,6 +39,7 @@ COMMANDS = [
     "agreement",
     "evaluate",
     "demo",
+    "labels",
 ]
 
 
