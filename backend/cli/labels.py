@@ -70,9 +70,9 @@ def labels(
     project_id = find_connected(opened, project)
     remark = _read(opened, project_id)
     change = LabelChange(
-        renamed=[_pair("--map", text) for text in map_ or ()],
+        renamed=[pair("--map", text) for text in map_ or ()],
         dropped=drop or (),
-        apart=[_pair("--keep-apart", text, needs_both=False) for text in keep_apart or ()],
+        apart=[pair("--keep-apart", text, needs_both=False) for text in keep_apart or ()],
         forgotten=unmap or (),
     )
     said = [remark] if remark else []
@@ -127,7 +127,12 @@ def _read(opened: AppContext, project_id: int) -> str:
     return ""
 
 
-def _pair(option: str, text: str, *, needs_both: bool = True) -> tuple[str, str]:
+def pair(option: str, text: str, *, needs_both: bool = True) -> tuple[str, str]:
+    """``OLD=NEW`` as two names; without ``needs_both`` OLD alone is (OLD, "").
+
+    Raises:
+        SettingsError: It is neither.
+    """
     old, equals, new = (part.strip() for part in text.partition("="))
     if not old or (needs_both and not new) or (equals and not new):
         raise SettingsError(
@@ -142,7 +147,7 @@ def _written(report: WriteReport) -> list[str]:
     names = ", ".join(f'"{name}" in {n}' for name, n in report.names.items())
     said = [
         f"{report.annotations} annotations of people in Label Studio {word}"
-        + (f" ({names}); only the names of labels in them." if names else ".")
+        + (f" ({names}; only the names of labels in them)." if names else ".")
     ]
     if report.touched:
         saved = "would be saved" if report.is_dry else "were saved"

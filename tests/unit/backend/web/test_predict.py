@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from backend.queue import JobName
+from backend.store.models import ProjectRow
 from backend.web.answer import MAX_URGENT, _score
 from domain.errors import StackError
 from tests.unit.backend.web.conftest import XML, Service, ask_predict, region
@@ -198,3 +199,20 @@ def test_interface_that_nnloop_cannot_use_is_said(ready: Service) -> None:
 def test_score_is_always_a_number_from_0_to_1(stored: float | None, sent: float) -> None:
     assert _score(stored) == sent
     assert _score(math.nan) == 0.0
+
+
+def test_answers_are_in_the_labels_of_today(ready: Service) -> None:
+    """The interface of the request decides: nnloop may not have read it yet."""
+    ready.predict(7, 1, score=0.5, result=[region("lumen"), region("wall")])
+    renamed = XML.replace('"lumen"', '"Lumen"')
+    text = detail(ready, ask_predict(7, 1, label_config=renamed))
+    assert "predicts the label 'lumen'" in text
+    assert "nnloop labels PROJECT --map OLD=NEW" in text
+    with ready.store.begin() as session:
+        session.get_one(ProjectRow, 7).label_mapping = {"lumen": "Lumen"}
+    answer = ready.client.post("/predict", json=ask_predict(7, 1, label_config=renamed))
+    (result,) = answer.json()["results"]
+    assert result["result"] == [region("Lumen"), region("wall")]
+    # Back again, and without saying which interface: that of the last reading.
+    answer = ready.client.post("/predict", json=ask_predict(7, 1))
+    assert answer.json()["results"][0]["result"] == [region("lumen"), region("wall")]
