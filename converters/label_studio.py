@@ -131,6 +131,8 @@ def _ranks(group: LabelGroup, priority: tuple[str, ...]) -> dict[int, int]:
     """Class integer -> painting rank; what is painted last lies on top."""
     ranks: dict[int, int] = {}
     for rank, name in enumerate(reversed(priority), start=1):
+        if name in group.dropped_values:
+            continue
         label_class = group.class_by_value(name)
         if label_class is None:
             raise LabelConfigError(

@@ -107,7 +107,7 @@ def as_value(report: LabelReport, said: list[str]) -> dict[str, object]:
                 "name": use.name,
                 "annotations": use.n_annotations,
                 "tasks": sorted(use.tasks),
-                "counts_as": report.mapping.get(use.name),
+                "counts_as": report.counts_as.get(use.name),
             }
             for use in report.missing
         ],
@@ -185,6 +185,6 @@ def _print(report: LabelReport) -> None:
 
 
 def _counts_as(report: LabelReport, name: str) -> str:
-    if name not in report.mapping:
+    if name not in report.counts_as:
         return "? the interface lacks it"
-    return report.mapping[name] or "background"
+    return report.counts_as[name] or "background"

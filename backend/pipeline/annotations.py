@@ -33,12 +33,16 @@ def label_config_of(project: ProjectRow, settings: ProjectSettings) -> LabelConf
 
 
 def label_names_of(project: ProjectRow) -> LabelNames:
-    """What the project's classes, also those of its versions, are called now."""
+    """What the project's classes, also those of its versions, are called now.
+
+    A class answers to its title too, as it does in annotations.
+    """
     try:
-        present = label_config_of(project, settings_of(project)).class_values
+        config = label_config_of(project, settings_of(project))
     except LabelConfigError:
-        present = ()  # the mapping alone says it
-    return LabelNames(project.label_mapping, present)
+        return LabelNames(project.label_mapping)  # the mapping alone says it
+    titles = {c.title: c.value for c in config.group.classes if c.title}
+    return LabelNames({**project.label_mapping, **titles}, config.class_values)
 
 
 def read_settings_of(settings: ProjectSettings) -> ReadSettings:

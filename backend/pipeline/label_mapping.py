@@ -29,6 +29,7 @@ class LabelReport:
         present: Those of the interface, in its order.
         missing: Those that annotations use and the interface lacks.
         mapping: {old name: new name, "" for one that is left out}.
+        counts_as: {name that is no label: the label it is read as, "" for none}.
         apart: (gone, new) pairs that are no rename.
         questions: What a person should say.
     """
@@ -36,6 +37,7 @@ class LabelReport:
     present: tuple[LabelUse, ...]
     missing: tuple[LabelUse, ...]
     mapping: dict[str, str]
+    counts_as: dict[str, str]
     apart: tuple[tuple[str, str], ...]
     questions: tuple[Question, ...]
 
@@ -68,10 +70,15 @@ def label_report(context: AppContext, project_id: int) -> LabelReport:
         project = projects.get(session, project_id)
         uses = labels.label_uses(session, project)
         present = label_config_of(project, projects.settings_of(project)).class_values
+        names = label_names_of(project)
+        others = [name for name in (*uses, *project.label_mapping) if name not in present]
         return LabelReport(
             present=tuple(uses.get(name, LabelUse(name)) for name in present),
             missing=tuple(use for name, use in uses.items() if name not in present),
             mapping=dict(project.label_mapping),
+            counts_as={
+                name: names.now(name) for name in others if names.now(name) in (*present, DROPPED)
+            },
             apart=tuple((old, new) for old, new in project.labels_apart),
             questions=labels.questions(session, project),
         )
@@ -122,7 +129,8 @@ def _keep(
         n = uses[old].n_annotations if old in uses else 0
         what = f'counts as "{new}"' if new else "counts as background"
         said.append(f'"{old}" {what}: {n} {"annotation uses" if n == 1 else "annotations use"} it.')
-    after = LabelNames(mapping, before.present)
+    project.label_mapping = mapping
+    after = label_names_of(project)
     for name in mapping:
         if name not in after.present and after.now(name) not in (*after.present, DROPPED):
             raise SettingsError(
@@ -130,7 +138,6 @@ def _keep(
                 remedy=f"Its labels are {_listed(before.present)}; the mapping is "
                 f"{', '.join(f'{old}={new}' for old, new in mapping.items())}.",
             )
-    project.label_mapping = mapping
     said += _keep_apart(project, change.apart, before)
     labels.publish_again(session, project, before, after)
     labels.ask(session, project)

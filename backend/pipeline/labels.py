@@ -86,7 +86,8 @@ class Question:
         still = f"{' and '.join(users)} still {'use' if self.tasks else 'predicts'} it."
         if not self.came:
             left_out = " These tasks are left out." if self.tasks else ""
-            return f'The label "{self.gone}" went; {still}{left_out}'
+            gone = "went" if self.was_known else "is none of the interface"
+            return f'The label "{self.gone}" {gone}; {still}{left_out}'
         went = (
             f'The label "{self.gone}" went and {in_quotes(self.came)} came'
             if self.was_known

@@ -17,6 +17,10 @@ from backend.store.models import ProjectRow, RunRow
 from domain.labels import DROPPED, LabelNames
 from domain.status import RunStatus
 
+# A training that leaves out less than one in so many tasks is not wasted: a single task with a
+# label that nobody knows holds up no other.
+WASTED = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -52,7 +56,7 @@ def decide(
         remark: What else differs from the last run.
     """
     if question:
-        return Decision(False, f"an answer. {question}")
+        return Decision(False, f"waits for an answer. {question}")
     if labelled < settings.min_annotations:
         missing = settings.min_annotations - labelled
         return Decision(
@@ -79,7 +83,7 @@ def evaluate(session: Session, project_id: int) -> Decision:
     last = runs.last_run(session, project_id)
     asked = labels.open_questions(session, project)
     left_out = {task for one in asked for task in one.tasks}
-    changed = changes(current, last, label_names_of(project))
+    changed = changes(current, last, project.label_mapping)
     return decide(
         len(current.keys() - left_out),
         len(changed),
@@ -87,25 +91,30 @@ def evaluate(session: Session, project_id: int) -> Decision:
         has_run=last is not None,
         new_labels=_new_labels(project, last),
         question=next(
-            (f"{one.message} {one.remedy}" for one in asked if one.reason == labels.RENAME), ""
+            (
+                f"{one.message} {one.remedy}"
+                for one in asked
+                if one.reason == labels.RENAME and len(one.tasks) * WASTED >= len(current)
+            ),
+            "",
         ),
         remark=_remark(project, settings, last),
     )
 
 
 def changes(
-    current: Mapping[int, tuple[int, str]], last: RunRow | None, names: LabelNames
+    current: Mapping[int, tuple[int, str]], last: RunRow | None, mapping: Mapping[str, str]
 ) -> set[int]:
     """Tasks that are new, changed or gone since a run, or could not be read by its label names.
 
     Args:
         current: Task id -> (newest annotation, hash), as ``chosen_hashes`` gives it.
         last: The run; None: all are new.
-        names: The project's label names.
+        mapping: The project's, of its labels' names.
     """
     trained = _candidates_of(last)
     found = {key for key in current.keys() | trained.keys() if current.get(key) != trained.get(key)}
-    if last is None or settings_of_run(last).label_mapping == dict(names.mapping):
+    if last is None or settings_of_run(last).label_mapping == mapping:
         return found
     if last.manifest is None and last.status == RunStatus.FAILED:
         return found | current.keys()  # it ended before it had cases, maybe for want of the mapping

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from backend.pipeline.annotations import label_config_of
+from backend.pipeline.annotations import label_config_of, label_names_of
 from backend.pipeline.context import AppContext
 from backend.pipeline.evaluate.cases import (
     EvaluationCase,
@@ -59,7 +59,7 @@ class _Project:
     """What the store says, read in one transaction."""
 
     config: LabelConfig
-    label_mapping: Mapping[str, str]
+    names: LabelNames
     settings: ProjectSettings
     version: VersionRow
     manifest: Manifest | None
@@ -107,8 +107,9 @@ def evaluate_version(
     row, settings = project.version, project.settings
     options = replace(options, spacing_mm=options.spacing_mm or settings.pixel_spacing_mm)
     info = read_version(Path(row.path))
-    names = LabelNames(project.label_mapping, project.config.class_values)
-    classes = common_classes(row.name, names.current_names(info.class_values), project.config)
+    classes = common_classes(
+        row.name, project.names.current_names(info.class_values), project.config
+    )
     cases, problems = choose_cases(
         row.name,
         project.manifest,
@@ -242,7 +243,7 @@ def _read_project(context: AppContext, project_id: int, version: str | None) -> 
         )
     return _Project(
         config=label_config_of(project, settings),
-        label_mapping=project.label_mapping,
+        names=label_names_of(project),
         settings=settings,
         version=row,
         manifest=Manifest.from_json(manifest) if manifest else None,

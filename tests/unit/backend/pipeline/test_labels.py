@@ -122,7 +122,7 @@ def test_a_rename_is_asked_about_and_no_training_starts_before_the_answer(app: F
     assert "--keep-apart lumen=Lumen" in problem.remedy
     _annotate(app, 20, 21, 22, labels=("wall",))
     sync_project(app.context, PROJECT)
-    assert _waits_for(app).startswith(f"an answer. {problem.message}")
+    assert _waits_for(app).startswith(f"waits for an answer. {problem.message}")
     assert _last_run(app).number == 1  # type: ignore[union-attr]
     change_labels(app.context, PROJECT, MAPPED)
     assert _problems(app) == []
@@ -130,6 +130,30 @@ def test_a_rename_is_asked_about_and_no_training_starts_before_the_answer(app: F
     run = _last_run(app)
     # The annotations are the same: only the three new ones count.
     assert run is not None and run.trigger == "3 new or changed annotations since the last run"
+
+
+def test_a_single_task_with_an_unknown_label_holds_up_no_training(app: FakeApp) -> None:
+    app.change_settings(min_annotations=4, preset="tiny")
+    _annotate(app, *range(1, 11), labels=("lumen",))
+    _annotate(app, 11, labels=("lumne",))
+    sync_project(app.context, PROJECT)
+    (problem,) = _problems(app)
+    assert problem.message == (
+        'The interface lacks the label "lumne", and nobody uses "wall": a rename? '
+        "The annotations of 1 task still use it."
+    )
+    run = _last_run(app)
+    assert run is not None and run.trigger == "10 annotations, the first training is due"
+
+
+def test_a_class_answers_to_its_title(app: FakeApp) -> None:
+    """An alias given later: annotations and versions have the name from before."""
+    _trained_app(app)
+    _set_config(app, CONFIG.replace('value="lumen"', 'value="lumen" alias="l"'))
+    assert _problems(app) == []
+    report = label_report(app.context, PROJECT)
+    assert report.counts_as == {"lumen": "l"}
+    assert _waits_for(app).startswith("0 of 3 new or changed annotations")
 
 
 def test_a_mapped_rename_wastes_no_run(app: FakeApp) -> None:
