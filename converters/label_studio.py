@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from domain.labels import Control, LabelClass, LabelConfig
 Shapes = tuple[tuple[int, Shape], ...]
 """(class integer, shape in pixels), in painting order."""
 
-DRAWING_RULES = 2
+DRAWING_RULES = 3
 """Counts the rules by which regions become label maps: another number, other pixels. What was drawn
 by an earlier rule is drawn anew."""
 
@@ -120,7 +120,7 @@ def annotation_to_shapes(
         The shapes in painting order, and a note on every entry of the result that did not become
         one: reasons ``other_control``, ``other_image``, ``other_page``, ``degenerate_polygon``,
         ``empty_region``, ``outside_image``, ``keypoint``, ``negative_prompt``, ``no_shape``,
-        ``duplicate_region``.
+        ``duplicate_region``, ``dropped_label``.
         Three reasons are remarks on a region that was used: ``thin_marked`` (it covers no pixel
         centre and marks the pixels it crosses), ``extra_label`` (only its first label counts) and
         ``hidden_region`` (others paint over all of it).
@@ -283,6 +283,9 @@ class _Reader:
         if kind.kind == "keypoint" and self._settings.keypoint == "leave_out":
             self._note("keypoint", "is a keypoint, which the project's settings leave out")
             return
+        if self._is_dropped(names):
+            self._note("dropped_label", f"has the label {shown(names[0])}, which is left out")
+            return
         label_class, extra = self._class_of(names)
         where = Where(self._size_hw, self._drawn_hw(), self._settings.line_width_px)
         if kind.kind == "vector" and is_marked(self._id):
@@ -358,6 +361,12 @@ class _Reader:
                 f"Relabel the region with one of {known}, or put the label back.",
             )
         return label_class, ", ".join(shown(x) for x in names[1:])
+
+    def _is_dropped(self, names: object) -> TypeGuard[list[str]]:
+        """Whether a person said that regions of this label count as nothing."""
+        return (
+            isinstance(names, list) and names[:1] != [] and names[0] in self._group.dropped_values
+        )
 
     def _value(self) -> dict[str, Any]:
         value = self._entry.get("value")

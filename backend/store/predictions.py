@@ -140,7 +140,7 @@ def results_of_task(session: Session, task_id: int) -> list[JsonDict]:
 
 
 def unpublished(session: Session, version_id: int, limit: int) -> list[PredictionRow]:
-    """Predictions without error, of tasks that exist and are unlabelled, not pushed yet."""
+    """Predictions that are not pushed yet, without error and not held, of live unlabelled tasks."""
     query = select(PredictionRow).join(TaskRow, TaskRow.id == PredictionRow.task_id)
     query = query.where(*_waits_for_push(version_id)).order_by(PredictionRow.id).limit(limit)
     return list(session.scalars(query))
@@ -210,6 +210,7 @@ def _waits_for_push(version_id: int) -> tuple[ColumnElement[bool], ...]:
         PredictionRow.version_id == version_id,
         PredictionRow.published_at.is_(None),
         PredictionRow.error == "",
+        PredictionRow.held == "",
         TaskRow.removed_at.is_(None),
         TaskRow.state == TaskState.UNLABELLED,
         # What Label Studio may still hold of the task before would pass for it.

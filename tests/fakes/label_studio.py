@@ -101,6 +101,28 @@ class FakeLabelStudio:
             yield task
             self.while_reading()
 
+    def task(self, task_id: int) -> Task:
+        self._called("task")
+        if task_id not in self.tasks:
+            raise LabelStudioError(f"There is no task {task_id}.")
+        return self.tasks[task_id]
+
+    def update_annotation(self, annotation_id: int, result: Sequence[dict[str, Any]]) -> None:
+        self._called("update_annotation")
+        self._annotation_id += 1  # its dates come from it
+        for task in self.tasks.values():
+            changed = tuple(
+                replace(
+                    a,
+                    result=list(result),
+                    updated_at=f"2026-01-01T00:00:{self._annotation_id:05d}Z",
+                )
+                if a.id == annotation_id
+                else a
+                for a in task.annotations
+            )
+            self.tasks[task.id] = replace(task, annotations=changed)
+
     def fetch_image(
         self, uri: str, task_id: int, project_id: int, *, max_bytes: int = 512 * 1024 * 1024
     ) -> bytes:
