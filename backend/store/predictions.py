@@ -146,20 +146,6 @@ def unpublished(session: Session, version_id: int, limit: int) -> list[Predictio
     return list(session.scalars(query))
 
 
-def not_seen_yet(session: Session, version_id: int) -> dict[int, tuple[float, int]]:
-    """Task id -> (score, number of regions), of predictions not seen in Label Studio yet."""
-    query = (
-        select(
-            PredictionRow.task_id,
-            PredictionRow.score,
-            func.json_array_length(PredictionRow.result),
-        )
-        .join(TaskRow, TaskRow.id == PredictionRow.task_id)
-        .where(*_waits_for_push(version_id))
-    )
-    return {task_id: (score, n or 0) for task_id, score, n in session.execute(query)}
-
-
 def count_unpublished(session: Session, version_id: int) -> int:
     """How many ``unpublished`` would give without a limit."""
     query = select(func.count(PredictionRow.id)).join(TaskRow, TaskRow.id == PredictionRow.task_id)
