@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from backend.label_studio.tasks import plain_name
 from backend.pipeline.context import AppContext
 from backend.pipeline.files.project_source import ProjectImages, ProjectPredictions, ProjectTasks
 from converters.exports.exporter import Format, Needs
@@ -55,7 +56,7 @@ def export_project(context: AppContext, project_id: int, request: ExportRequest)
         source = ProjectPredictions(context, project_id, request.model_version)
     images: TaskImages = ProjectImages(client, config.image_keys)
     if request.images is not None:
-        images = FolderImages(request.images, config.image_keys)
+        images = FolderImages(request.images, config.image_keys, plain_name)
     return _run(source, config, images, request, ())
 
 
@@ -85,7 +86,7 @@ def export_file(path: Path, request: ExportRequest) -> FilesReport:
     config = config or parse_label_config(_ANY_CONFIG)
     images: TaskImages = NoImages()
     if request.images is not None:
-        images = FolderImages(request.images, config.image_keys)
+        images = FolderImages(request.images, config.image_keys, plain_name)
     return _run(source, config, images, request, remarks)
 
 
