@@ -135,7 +135,7 @@ def annotation_to_shapes(
             annotation.task_id,
             OTHER_PAGE,
             f"all regions of annotation {annotation.id} lie on other pages than the first.",
-            remedy="Make a task of each page; nnloop reads the first page of a task.",
+            remedy="Make a task of each page. (JSON_MIN loses the pages: export as JSON.)",
         )
     shapes = sorted(reader.shapes, key=lambda shape: rank.get(shape[0], 0))
     return tuple(shapes), tuple(reader.notes)
