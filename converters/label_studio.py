@@ -148,7 +148,7 @@ def annotation_to_shapes(
             annotation.task_id,
             OTHER_PAGE,
             f"all regions of annotation {annotation.id} lie on other pages than the first.",
-            remedy="Make a task of each page; nnloop reads the first page of a task.",
+            remedy="Make a task of each page. (JSON_MIN loses the pages: export as JSON.)",
         )
     drawn = in_painting_order(reader.drawn, ranks)
     shapes = tuple((region.class_index, region.shape) for region in drawn)

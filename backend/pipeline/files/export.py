@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from backend.label_studio.tasks import plain_name
 from backend.pipeline.context import AppContext
 from backend.pipeline.files.project_source import (
     ProjectImages,
@@ -68,7 +69,7 @@ def export_project(context: AppContext, project_id: int, request: ExportRequest)
         source = in_labels_of_today(stored, config)
     images: TaskImages = ProjectImages(client, config.image_keys)
     if request.images is not None:
-        images = FolderImages(request.images, config.image_keys)
+        images = FolderImages(request.images, config.image_keys, plain_name)
     return _run(source, config, images, request, ())
 
 
@@ -100,7 +101,7 @@ def export_file(path: Path, request: ExportRequest) -> FilesReport:
     config = _renamed(config or parse_label_config(_ANY_CONFIG), {}, request.label_mapping)
     images: TaskImages = NoImages()
     if request.images is not None:
-        images = FolderImages(request.images, config.image_keys)
+        images = FolderImages(request.images, config.image_keys, plain_name)
     return _run(source, config, images, request, remarks)
 
 
