@@ -123,8 +123,8 @@ class Found:
     repeated: frozenset[str]
 
 
-def looked_through(job: ImportJob) -> ImportJob:
-    """The job with ``found``; nothing is written.
+def looked_through(job: ImportJob, *, on_image: Callable[[], None] = lambda: None) -> ImportJob:
+    """The job with ``found``; nothing is written. ``on_image`` is called after each image.
 
     Raises:
         FileFormatError: The source is not of the job's format.
@@ -139,6 +139,7 @@ def looked_through(job: ImportJob) -> ImportJob:
     names: set[str] = set()
     repeated: set[str] = set()
     for entry in job.entries():
+        on_image()
         if isinstance(entry, LeftOut):
             continue
         used.update(dict.fromkeys(entry.used_names))
