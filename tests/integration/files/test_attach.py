@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import unicodedata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -187,14 +187,18 @@ def test_equal_names_are_told_apart_by_content_and_equal_images_are_not(
         (images / name).write_bytes(_png(5 if name == "twin.png" else 6))
     twins = [_upload(client, project.id, "twin.png", _png(5)) for _ in range(2)]
     renamed = _upload(client, project.id, "quite another name.png", _png(6))
-    names = ("p1/a.png", "p2/a.png", "p3/a.png", "twin.png", "renamed.png")
+    exported = _upload(client, project.id, "out and in.png", _png(8))
+    stored = PurePosixPath(_tasks(client, project)[exported].data["image"]).name
+    assert stored.endswith("-out_and_in.png")
+    (images / "out and in.png").write_bytes(_png(8))
+    names = ("p1/a.png", "p2/a.png", "p3/a.png", "twin.png", "renamed.png", stored)
     source = _coco(tmp_path / "coco.json", names)
     report = import_to_project(context, project.id, _job(source, images))
     assert report.left_out == {"ambiguous_task": 1, "other_image": 1}
     after = _tasks(client, project)
-    assert len(after) == 5
+    assert len(after) == 6
     labelled = {task.id for task in after.values() if task.annotations}
-    assert labelled == {ids["p1"], ids["p2"], renamed}
+    assert labelled == {ids["p1"], ids["p2"], renamed, exported}
     assert not labelled & set(twins)
     # Without the files nothing tells the three a.png apart, so none is guessed.
     other = _coco(tmp_path / "by-name.json", names)
@@ -202,7 +206,8 @@ def test_equal_names_are_told_apart_by_content_and_equal_images_are_not(
     assert report.left_out == {"ambiguous_task": 4, "image_missing": 1}
     report = import_to_project(context, project.id, _job(source, images), TaskChoice(new=True))
     assert report.left_out == {}
-    assert len(_tasks(client, project)) == 7
+    # Those that were there stay; the two that were left out are new.
+    assert len(_tasks(client, project)) == 8
 
 
 def test_what_a_person_submitted_stays_alone(
@@ -318,7 +323,9 @@ def test_the_command_refuses_before_it_writes_and_does_what_its_flags_say(
     source = other
     assert "2 labelled" in run("--map", "kudzu=lumen", "--empty-as-negative").output
     run("--map", "kudzu=lumen", "--again")
-    run("--map", "kudzu=lumen", "--new")
-    after = _tasks(client, project)
-    assert len(after) == 3
-    assert sorted(len(task.annotations) for task in after.values()) == [1, 1, 2]
+    # What says the same as an annotation that is there (nothing) is not said twice.
+    assert sorted(_counts(_tasks(client, project))) == [1, 2]
+    source = tmp_path / "third.json"
+    source.write_text(other.read_text())
+    run("--map", "kudzu=lumen", "--empty-as-negative", "--new")
+    assert sorted(_counts(_tasks(client, project))) == [1, 1, 1, 2]
