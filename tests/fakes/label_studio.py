@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from backend.label_studio import BackendInfo, PredictionRow, ProjectInfo
+from backend.label_studio import BackendInfo, PredictionRow, ProjectInfo, TaskHead
 from backend.label_studio.images import FetchedImage
 from backend.label_studio.webhooks import WebhookInfo
 from domain.annotation import Annotation, Task
@@ -122,6 +122,12 @@ class FakeLabelStudio:
                 for a in task.annotations
             )
             self.tasks[task.id] = replace(task, annotations=changed)
+
+    def iter_heads(self, project_id: int) -> Iterator[TaskHead]:
+        self._called("iter_heads")
+        self._is_known(project_id)
+        for task in sorted(self.tasks.values(), key=lambda task: task.id):
+            yield TaskHead(task.id, task.data, task.created_at)
 
     def fetch_image(
         self, uri: str, task_id: int, project_id: int, *, max_bytes: int = 512 * 1024 * 1024
