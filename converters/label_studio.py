@@ -249,7 +249,7 @@ class _Reader:
             stored = names[0] if isinstance(names, list) else label_class.value
             every_name = {stored, label_class.value, *label_class.names}
             is_persons = self._hands.is_persons(
-                self._id, self._entry.get("origin"), kind, value, every_name
+                self._id, self._entry.get("origin"), kind, value, drawn_hw, every_name
             )
             self.drawn.append(Drawn(label_class.index, shape, is_persons, self._id, self._name))
 
