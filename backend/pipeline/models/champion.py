@@ -73,14 +73,14 @@ def measure_champion(
     else:
         trained_on = Manifest.from_json(value or {})
         classes = trained_on.class_values
-    shared = [name for name in manifest.class_values if name in classes]
-    if not shared:
+    common = [name for name in manifest.class_values if name in classes]
+    if not common:
         return Measured({})
     judge = make_judge(champion, classes)
     if trained_on is None:
         dice = judge.dice([(entry, None) for entry in manifest.entries])
         return Measured(
-            _only(shared, dice),
+            _of_classes(dice, common),
             f"{champion.name} was trained elsewhere and measured by the mean of its folds; it may "
             "have been trained on these images",
         )
@@ -89,30 +89,22 @@ def measure_champion(
         unseen = [entry for entry in manifest.entries if entry.group not in seen]
         dice = judge.dice([(entry, None) for entry in unseen])
         return Measured(
-            _only(shared, dice), f"on the cases of groups that {champion.name} has not seen"
+            _of_classes(dice, common), f"on the cases of groups that {champion.name} has not seen"
         )
     remark = champion.metrics.get("remark", "")
-    known = _known(context, champion, trained_on, manifest, shared)
-    return Measured(_only(shared, _out_of_fold(judge, known, trained_on, manifest)), remark)
+    known: DicePerCase = champion.metrics.get("dice_per_case", {})
+    dice = _out_of_fold(judge, known, trained_on, manifest)
+    # Known figures may be those of an earlier nnloop.
+    workspace = context.workspace(champion.project_id)
+    dice = without_absent(workspace, manifest.class_values, dice)
+    return Measured(_of_classes(dice, common), remark)
 
 
-def _only(names: Sequence[str], dice: DicePerCase) -> DicePerCase:
-    return {case_id: {name: scores[name] for name in names} for case_id, scores in dice.items()}
-
-
-def _known(
-    context: AppContext, champion: VersionRow, old: Manifest, new: Manifest, names: Sequence[str]
-) -> DicePerCase:
-    """What its own training measured of cases that are unchanged, as Dice is counted now."""
-    hashes = {entry.case_id: entry.content_hash for entry in old.entries}
-    measured: DicePerCase = champion.metrics.get("dice_per_case", {})
-    unchanged = {
-        entry.case_id: measured[entry.case_id]
-        for entry in new.entries
-        if hashes.get(entry.case_id) == entry.content_hash
-        and set(names) <= measured.get(entry.case_id, {}).keys()
+def _of_classes(dice: DicePerCase, names: Sequence[str]) -> DicePerCase:
+    return {
+        case_id: {name: value for name, value in scores.items() if name in names}
+        for case_id, scores in dice.items()
     }
-    return without_absent(context.workspace(champion.project_id), new.class_values, unchanged)
 
 
 def _out_of_fold(judge: Judge, known: DicePerCase, old: Manifest, new: Manifest) -> DicePerCase:
@@ -122,10 +114,10 @@ def _out_of_fold(judge: Judge, known: DicePerCase, old: Manifest, new: Manifest)
     dice: DicePerCase = {}
     cases: list[FoldOfCase] = []
     for entry in new.entries:
-        if entry.case_id in known:
-            dice[entry.case_id] = known[entry.case_id]
-            continue
         before = old_entries.get(entry.case_id)
+        if before and before.content_hash == entry.content_hash and entry.case_id in known:
+            dice[entry.case_id] = dict(known[entry.case_id])
+            continue
         # No fold has seen a case of a new group: with another number of folds any of them will do.
         fold = (
             before.fold
