@@ -301,7 +301,7 @@ class _Reader:
         shape = self._shape_of(drawing)
         if shape is not None:
             stored = names[0] if isinstance(names, list) else label_class.value
-            every_name = {stored, label_class.value, *label_class.names}
+            every_name = {stored, *label_class.names, *label_class.former_values}
             is_persons = self._hands.is_persons(
                 self._id, self._entry.get("origin"), kind, value, drawn_hw, every_name
             )
