@@ -183,7 +183,6 @@ def version(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(score, "vectorize", fail_vectorize)
     monkeypatch.setattr(score, "regions_to_result", fail_result)
     monkeypatch.setattr(score, "validate_prediction", fail_validate)
-    monkeypatch.setattr(score, "_loads", score.ImageLoads())
     made = app.add_version()
     info = VersionInfo("nnloop-v1", ("lumen", "wall"), 1, TINY, (0, 1), {})
     write_json(
