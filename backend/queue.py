@@ -243,8 +243,12 @@ def work(url: str, queues: Sequence[QueueName], *, label: str = "worker") -> Non
     # inherit that: a multiprocessing pool ends its processes by SIGTERM and would wait forever
     # for one that only takes note of it.
     os.register_at_fork(after_in_child=_default_signals)
-    with _redis_errors(), _heartbeat(redis, name, queues, worker.current_job_id):
-        worker.work(with_scheduler=False, logging_level="WARNING")
+    try:
+        with _redis_errors(), _heartbeat(redis, name, queues, worker.current_job_id):
+            worker.work(with_scheduler=False, logging_level="WARNING")
+    finally:
+        # Also when Redis went: what is at work in a thread must not keep the process alive.
+        _stop.set()
 
 
 def _default_signals() -> None:

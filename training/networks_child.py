@@ -14,6 +14,7 @@ from typing import Any
 
 from converters.files import read_json, write_json
 from domain.errors import PredictionError
+from domain.text import one_line
 
 _LOG_TAIL = 5
 
@@ -59,7 +60,7 @@ def run_child(
             tail = log.read_text(errors="replace").splitlines()[-_LOG_TAIL:]
             raise PredictionError(
                 f"The process that {work} ended with code {code}: "
-                + " ".join(line.strip() for line in tail),
+                f"{one_line(' '.join(tail), 1_000)}",
                 remedy="If the machine ran out of memory, free some, then try again.",
             )
 

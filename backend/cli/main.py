@@ -26,6 +26,7 @@ from backend.cli import (
 )
 from backend.cli.shared import console, error_console, settings
 from domain.errors import NnloopError
+from domain.text import one_line
 
 app = typer.Typer(
     name="nnloop",
@@ -72,7 +73,7 @@ def main() -> None:
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 - the last line of defence: people get a sentence
         log = _log_traceback(error)
-        _say(f"Unexpected {type(error).__name__}: {error}", f"The details are in {log}.")
+        _say(f"Unexpected {type(error).__name__}: {one_line(error)}", f"The details are in {log}.")
         sys.exit(1)
 
 

@@ -10,7 +10,7 @@ import uvicorn
 
 from backend.cli.shared import DataDir, console, error_console, settings, use_log_level
 from backend.label_studio import LabelStudioClient
-from backend.queue import ROLES, work
+from backend.queue import ROLES, QueueName, work
 from backend.stack import service
 from backend.stack.supervisor import StackEvent
 from domain.errors import SettingsError
@@ -97,7 +97,7 @@ def worker(
         os.environ["NNLOOP_WORKER_THREADS"] = str(threads)
     chosen = settings(data_dir)
     use_log_level(chosen)
-    queues = ROLES.get(role) or tuple(q for queues in reversed(ROLES.values()) for q in queues)
+    queues = ROLES.get(role) or tuple(QueueName)
     if role not in (*ROLES, "all"):
         raise SettingsError(
             f"There is no worker role {role!r}.", remedy=f"Choose one of {', '.join(ROLES)}, all."

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from backend.label_studio import LabelStudioClient
+from backend.pipeline.loading import ImageLoads
 from backend.queue import JobQueue
 from backend.settings import Settings
 from backend.store import Store
@@ -36,6 +37,11 @@ class AppContext:
         client = LabelStudioClient(url, key)
         client.image_deadline_s = self.settings.image_deadline_s
         return client
+
+    @cached_property
+    def image_loads(self) -> ImageLoads:
+        """The images that this process is reading."""
+        return ImageLoads()
 
     def workspace(self, project_id: int) -> Workspace:
         """The project's folder of cases, runs and versions."""

@@ -17,7 +17,7 @@ from backend.pipeline.models.retention import prune_quietly
 from backend.queue import JobName
 from backend.store import pauses, problems, projects, runs
 from backend.store.models import RunRow
-from domain.errors import LabelStudioError, NnloopError
+from domain.errors import LabelStudioError, NnloopError, StackError
 from domain.status import RunStatus
 
 logger = logging.getLogger(__name__)
@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 # upgrade of Label Studio.
 MAX_ATTEMPTS = 8
 FIRST_PAUSE_S = 5.0
+
+# A server that was away is back at some moment: it is not left waiting for long.
+AWAY_S = 60.0
 
 STAGES = {RunStatus.SCORING: "score", RunStatus.PUBLISHING: "publish"}
 """Where problems of scoring and publishing as a whole are filed."""
@@ -81,7 +84,9 @@ def _pause(context: AppContext, project_id: int, stage: str, error: Exception) -
     with context.store.begin() as session:
         if not isinstance(error, LabelStudioError):
             problems.tell(session, project_id, stage, FAILED, message, remedy=remedy)
-        pause = pauses.lengthen(session, project_id, stage)
+        is_away = isinstance(error, LabelStudioError | StackError)
+        longest_s = AWAY_S if is_away else pauses.LONGEST_S
+        pause = pauses.lengthen(session, project_id, stage, longest_s)
     # The log has the way there once; later only that it goes on.
     is_known = pause.attempts > 1 or isinstance(error, NnloopError)
     logger.warning(

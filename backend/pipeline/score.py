@@ -23,7 +23,7 @@ from backend.pipeline.devices import warm_predictor
 from backend.pipeline.faults import fault_of
 from backend.pipeline.held import why_held
 from backend.pipeline.images import load_image
-from backend.pipeline.loading import Arrivals, ImageLoads
+from backend.pipeline.loading import Arrivals
 from backend.pipeline.version_labels import labels_of_version
 from backend.queue import stop_requested
 from backend.store import predictions, problems, projects, versions
@@ -42,8 +42,6 @@ from training.postprocessing import read_postprocessing
 from training.versions import read_version
 
 logger = logging.getLogger(__name__)
-
-_loads = ImageLoads()
 
 # A scoring job hands the worker back after this time, so that an annotator who opens an unscored
 # task waits no longer than this before the prediction of that task begins.
@@ -163,7 +161,7 @@ class Scorer:
         """
         context, config = self._context, self._config
         arrivals = Arrivals(
-            _loads,
+            self._context.image_loads,
             tasks,
             self._key,
             lambda task: load_image(context, task, config),
@@ -182,7 +180,8 @@ class Scorer:
                 for _, image in arrivals.under_way():
                     image.add_done_callback(partial(_call, on_image))
         finally:
-            self._end(arrivals.left_over())
+            at_work = arrivals.under_way() if stop_requested() else []
+            self._end([*arrivals.left_over(), *(task.id for task, _ in at_work)])
 
     def set_aside(self, task: TaskRow) -> None:
         """Stores that a task is not tried again by itself, because workers died at it."""

@@ -14,14 +14,16 @@ LONGEST_S = 900.0
 """From 10 s, doubled each time, to a quarter of an hour: what ends by itself is soon noticed."""
 
 
-def lengthen(session: Session, project_id: int, stage: str) -> PauseRow:
+def lengthen(
+    session: Session, project_id: int, stage: str, longest_s: float = LONGEST_S
+) -> PauseRow:
     """Notes one more failure; the row says when the next try is."""
     row = session.get(PauseRow, (project_id, stage))
     if row is None:
         row = PauseRow(project_id=project_id, stage=stage, attempts=0)
         session.add(row)
     row.attempts += 1
-    row.not_before = time.time() + min(FIRST_S * 2 ** min(row.attempts - 1, 20), LONGEST_S)
+    row.not_before = time.time() + min(FIRST_S * 2 ** min(row.attempts - 1, 20), longest_s)
     return row
 
 

@@ -41,6 +41,9 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 DEADLINE_S = 6.0
 """NNLOOP_PREDICT_DEADLINE_S of the stack."""
 
+IMAGE_DEADLINE_S = 12.0
+"""NNLOOP_IMAGE_DEADLINE_S of the stack."""
+
 RUN_S = 240.0
 """Longest wait for a training run; it takes 20 to 40 s on two cores."""
 
@@ -279,6 +282,7 @@ def running_loop(label_studio: LabelStudioServer, data_dir: Path) -> Iterator[Lo
         devices="cpu",
         debounce_s=0.5,
         predict_deadline_s=DEADLINE_S,
+        image_deadline_s=IMAGE_DEADLINE_S,
         # No reading by the clock: what happens, happens because a webhook came.
         sync_interval_s=3600.0,
     )

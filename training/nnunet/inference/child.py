@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from converters.files import read_json, write_json
 from domain.errors import NnloopError
+from domain.text import one_line
 from training.parent import PARENT_GONE
 
 
@@ -36,10 +37,13 @@ def answer(argv: list[str], work: Callable[[Any, TextIO], None]) -> int:
     return 0
 
 
-def write_outcome(lines: TextIO, case_id: str, error: NnloopError | None = None) -> None:
+def write_outcome(lines: TextIO, case_id: str, error: Exception | None = None) -> None:
     """Prints a case's line: its id, then a tab and the reason when it could not be predicted."""
-    reason = f"{error} {error.remedy}".strip() if error else ""
-    reason = reason.replace("\n", " ").replace("\t", " ")
+    reason = ""
+    if isinstance(error, NnloopError):
+        reason = one_line(f"{error} {error.remedy}", 1_000)
+    elif error is not None:
+        reason = f"Unexpected {type(error).__name__}: {one_line(error)}"
     lines.write(f"{case_id}\t{reason}\n" if error else f"{case_id}\n")
 
 

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.images import write_png
-from domain.errors import NnloopError
 from training.case_predictions import CaseToPredict, PredictionSpec
 from training.cases import read_case_image
 from training.nnunet.inference.child import answer, write_outcome
@@ -45,7 +44,7 @@ def predict(spec: PredictionSpec, lines: TextIO) -> None:
     for case in spec.cases:
         try:
             classes = _classes(predictor, case, steps)
-        except NnloopError as error:
+        except Exception as error:  # noqa: BLE001 - the fault of a case stops no other
             write_outcome(lines, case.case_id, error)
             continue
         write_png(out / f"{case.case_id}.png", integers[classes])

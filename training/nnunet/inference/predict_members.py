@@ -13,7 +13,6 @@ from typing import TextIO
 import numpy as np
 
 from converters.images import write_png
-from domain.errors import NnloopError
 from training.cases import read_case_image
 from training.member_predictions import HeldOutCase, MembersSpec
 from training.nnunet.inference.child import answer, write_outcome
@@ -48,7 +47,7 @@ def predict(spec: MembersSpec, lines: TextIO) -> None:
             members = [
                 predictor.predict(image).mean(axis=0, keepdims=True) for predictor in predictors
             ]
-        except NnloopError as error:
+        except Exception as error:  # noqa: BLE001 - the fault of a case stops no other
             write_outcome(lines, case.case_id, error)
             continue
         for number, choice in enumerate(spec.choices):

@@ -19,6 +19,7 @@ import torch
 
 from converters.files import read_json, write_json
 from domain.errors import DiskFullError, NnloopError, TrainingError
+from domain.text import one_line
 from training.curves import CurvesWriter
 from training.disk import check_free, checkpoint_bytes
 from training.evaluation import mean_over_cases
@@ -135,8 +136,10 @@ def _explain(spec: FoldSpec, error: Exception) -> tuple[str, str]:
         return f"{where}: out of memory.", "Use a smaller preset, or free memory on the device."
     if _is_disk_full(error):
         return f"{where}: the disk is full.", "Free space below the data folder, then train again."
-    first_line = (str(error).splitlines() or [""])[0]
-    return f"{where}: {type(error).__name__}: {first_line}", f"See {spec.fold_dir / 'train.log'}."
+    return (
+        f"{where}: {type(error).__name__}: {one_line(error)}",
+        f"See {spec.fold_dir / 'train.log'}.",
+    )
 
 
 def _is_disk_full(error: Exception) -> bool:

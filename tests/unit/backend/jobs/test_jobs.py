@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -263,6 +264,24 @@ def test_only_so_many_runs_are_prepared_at_once(
     step.advance(ids[-1])
     step.wait_for_threads()
     assert ids[-1] in started
+
+
+def test_a_task_whose_image_comes_late_is_predicted_when_it_has_come(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(score, "AFTER_JOB_S", 0.0)
+
+    def late(
+        _context: object, _project_id: int, _task_id: int, on_image: Callable[[], None]
+    ) -> None:
+        threading.Thread(target=on_image).start()
+
+    monkeypatch.setattr(score, "score_task", late)
+    score.predict(PROJECT, 7)
+    deadline = time.monotonic() + 10
+    while not app.jobs and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert app.jobs == [("predict", (PROJECT, 7))]
 
 
 def test_who_reads_and_pushes_loads_no_network() -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import io
+import multiprocessing
+import os
+import threading
 import time
 import zlib
 from collections.abc import Callable, Generator, Iterable
@@ -22,7 +25,9 @@ from backend.jobs import loop
 from backend.jobs import score as jobs
 from backend.label_studio import LabelStudioClient
 from backend.pipeline import score, trials
+from backend.pipeline.context import AppContext
 from backend.pipeline.faults import fault_of
+from backend.pipeline.request import request_scoring
 from backend.pipeline.score import score_chunk
 from backend.store import predictions, projects
 from backend.store.models import PredictionRow, ProblemRow, TrialRow, VersionRow
@@ -178,7 +183,6 @@ def version(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(score, "vectorize", fail_vectorize)
     monkeypatch.setattr(score, "regions_to_result", fail_result)
     monkeypatch.setattr(score, "validate_prediction", fail_validate)
-    monkeypatch.setattr(score, "_loads", score.ImageLoads())
     made = app.add_version()
     info = VersionInfo("nnloop-v1", ("lumen", "wall"), 1, TINY, (0, 1), {})
     write_json(
@@ -367,12 +371,46 @@ def test_a_task_that_kills_its_worker_twice_is_set_aside_and_those_beside_it_are
     assert 3 not in app.label_studio.fetched[fetched:]
     score.score_task(app.context, PROJECT, 3)
     assert 3 not in app.label_studio.fetched[fetched:]
-    from backend.pipeline.request import request_scoring
-
     request_scoring(app.context, PROJECT, retry=True)
     assert not score_chunk(app.context, PROJECT)
     assert 3 in app.label_studio.fetched[fetched:]
     assert _open(app) == []
+
+
+def test_what_a_killed_process_was_at_is_found_by_the_next(
+    app: FakeApp, version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for task_id in (1, 2, 3):
+        _add(app, task_id, _noise(40))
+    fetch = app.label_studio.fetch_image
+
+    def kill(uri: str, task_id: int, project_id: int, **more: Any) -> Any:
+        if task_id == 2:
+            time.sleep(0.2)  # those beside it are under way, too
+            os._exit(9)  # as the kernel ends a process that takes all memory
+        return fetch(uri, task_id, project_id, **more)
+
+    monkeypatch.setattr(app.label_studio, "fetch_image", kill)
+
+    def work() -> None:
+        trials.worker_name.cache_clear()
+        app.store.engine.dispose(close=False)
+        while score_chunk(app.context, PROJECT):
+            pass
+
+    codes = []
+    for _ in range(4):
+        process = multiprocessing.get_context("fork").Process(target=work)
+        process.start()
+        process.join(60)
+        codes.append(process.exitcode)
+    assert codes == [9, 9, 0, 0]
+    with app.store.begin() as session:
+        rows = predictions.find(session, version, [1, 2, 3])
+    assert {i: bool(row.error) for i, row in rows.items()} == {1: False, 2: True, 3: False}
+    (problem,) = _open(app)
+    assert (problem.task_id, problem.reason) == (2, "kills_worker")
+    assert "Task 2: the worker died twice while it was at this task." in problem.message
 
 
 def test_another_image_under_the_same_id_is_not_to_blame(app: FakeApp, version: int) -> None:
@@ -395,8 +433,6 @@ def test_a_worker_is_told_alive_from_dead(app: FakeApp) -> None:
 def test_images_that_do_not_come_hold_up_no_chunk_and_no_annotator(
     app: FakeApp, version: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import threading
-
     may_come = threading.Event()
     fetch = app.label_studio.fetch_image
 
@@ -442,8 +478,6 @@ def test_images_that_do_not_come_hold_up_no_chunk_and_no_annotator(
 def test_the_client_takes_the_deadline_of_the_settings(
     app: FakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from backend.pipeline.context import AppContext
-
     settings = app.context.settings.model_copy(
         update={"label_studio_url": "http://127.0.0.1:9", "image_deadline_s": 3.5}
     )

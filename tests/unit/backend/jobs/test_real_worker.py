@@ -1,0 +1,73 @@
+"""The loop worker as a process of its own, with a real Redis and a Label Studio that is away."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from backend.pipeline import reconcile
+from backend.pipeline.context import AppContext
+from backend.queue import JobQueue
+from backend.stack.ports import free_port
+from backend.stack.process import ManagedProcess
+from backend.stack.redis_server import RedisServer
+from backend.store import projects
+from backend.store.models import PauseRow
+from tests.fakes.app import PROJECT, FakeApp
+
+ROOT = Path(__file__).resolve().parents[4]
+
+
+def test_pushing_that_fails_is_one_problem_and_not_a_traceback_every_few_seconds(
+    app: FakeApp, tmp_path: Path
+) -> None:
+    app.add_version()  # put in service by hand: its push is due until it has been done
+    redis = RedisServer.open(tmp_path / "redis")
+    process = ManagedProcess(redis.spec())
+    process.start()
+    log = tmp_path / "loop.log"
+    environment = {
+        **os.environ,
+        "NNLOOP_DATA_DIR": str(app.context.settings.data_dir),
+        "NNLOOP_REDIS_URL": redis.url,
+        "LABEL_STUDIO_URL": f"http://127.0.0.1:{free_port()}",
+        "LABEL_STUDIO_API_KEY": "a" * 40,
+        "COLUMNS": "200",
+    }
+    command = [sys.executable, "-m", "backend.cli", "worker", "--role", "loop", "--name", "loop"]
+    queue = JobQueue(redis.url)
+    context = AppContext(app.context.settings, app.store, queue)
+    with log.open("w") as file:
+        worker = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=file, stderr=file)
+    try:
+        attempts, asked = 0, 0
+        ends = time.monotonic() + 60
+        started = 0.0
+        while time.monotonic() < ends and (not started or time.monotonic() - started < 7.5):
+            # The web process does this every second.
+            for name, ids in reconcile._due_pushes(context):
+                asked += queue.ensure(name, *ids)
+            with app.store.begin() as session:
+                row = session.get(PauseRow, (PROJECT, "publish"))
+                attempts = row.attempts if row else 0
+            if attempts and not started:
+                started = time.monotonic()
+            time.sleep(0.25)
+        assert started, log.read_text()
+        assert attempts == 1 and asked == 1
+        with app.store.begin() as session:
+            (problem,) = projects.open_problems(session, PROJECT)
+        assert (problem.stage, problem.reason) == ("publish", "label_studio")
+        assert "Traceback" not in log.read_text()
+        [known] = queue.workers()
+        assert known.queues == ("nnloop-loop",)
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(15) == 0
+    finally:
+        worker.kill()
+        worker.wait()
+        process.stop()
