@@ -300,7 +300,7 @@ def take_config(session: Session, project: ProjectRow, xml: str, *, changed: int
     project.label_config = xml
     after = label_names_of(project)
     is_other = set(before.present) != set(after.present)
-    if is_other:
+    if is_other and after.present:  # one that can't be read says nothing about labels
         publish_again(session, project, before, after)
     is_open = changed and is_asked(session, project.id, RENAME, RENAME_OF_VERSION, GONE)
     if is_other or is_open or project.synced_at is None:
