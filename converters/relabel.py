@@ -74,11 +74,16 @@ def _id_of(entry: Any) -> object:
 def _label_lists(result: Sequence[Any], group: LabelGroup) -> Iterator[tuple[int, str, list[str]]]:
     """(position, key of the value, its label names) of the entries of a group's controls."""
     controls = {c.name for c in group.controls} | {c.labels_name for c in group.controls}
+    has_labels_tag = any(c.labels_name for c in group.controls)
     for position, entry in enumerate(result):
         if not isinstance(entry, Mapping) or not isinstance(entry.get("from_name"), str):
             continue
+        # Of several <Labels> on the image a control names one.
+        is_label = has_labels_tag and entry.get("type") == LABELS_TYPE
         value = entry.get("value")
-        if entry["from_name"] not in controls or not isinstance(value, Mapping):
+        if not isinstance(value, Mapping) or not (
+            entry["from_name"] in controls or (is_label and entry.get("to_name") in group.to_names)
+        ):
             continue
         for key in _LABEL_KEYS.intersection(value):
             names = value[key]

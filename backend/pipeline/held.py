@@ -14,10 +14,11 @@ from backend.pipeline.annotations import label_config_of
 from backend.pipeline.context import AppContext
 from backend.pipeline.labels import in_quotes, say
 from backend.store import predictions, projects, versions
-from backend.store.models import PredictionRow, VersionRow
+from backend.store.models import PredictionRow, TaskRow, VersionRow
 from converters.relabel import in_present_names, label_names
 from converters.results import validate_prediction
 from domain.labels import LabelConfig, LabelGroup
+from domain.status import TaskState
 
 HELD = "held"
 """Reason of the problem that says what is held."""
@@ -54,13 +55,12 @@ def rows_to_push(
         found = []
         for row in batch:
             result, lost = in_present_names(row.result, config.group)
-            stored = session.get(PredictionRow, row.id)
             if not lost and (result == row.result or not _misfits(config, result, row.score)):
                 found.append(PushedRow(row.task_id, result, row.score, version))
-            elif stored is not None and lost:
+            elif (stored := session.get(PredictionRow, row.id)) is not None:
                 stored.held = why_held(lost)
-            elif stored is not None:
-                session.delete(stored)  # its class is drawn by another control now
+                if not lost:
+                    session.delete(stored)
     return found
 
 
@@ -99,7 +99,13 @@ def report_held(session: Session, project_id: int, version: VersionRow) -> None:
     """Says once what of the serving version is held; nothing when nothing is."""
     query = (
         select(PredictionRow.held, func.count())
-        .where(PredictionRow.version_id == version.id, PredictionRow.held != "")
+        .join(TaskRow, TaskRow.id == PredictionRow.task_id)
+        .where(
+            PredictionRow.version_id == version.id,
+            PredictionRow.held != "",
+            TaskRow.removed_at.is_(None),
+            TaskRow.state == TaskState.UNLABELLED,
+        )
         .group_by(PredictionRow.held)
         .order_by(PredictionRow.held)
     )

@@ -185,6 +185,7 @@ def questions(session: Session, project: ProjectRow) -> tuple[Question, ...]:
     predicted = classes_of_version(session, version) if version else ()
     last = runs.last_run(session, project.id)
     trained = settings_of_run(last).class_values if last else ()
+    was_known = {*trained, *predicted, *names.current_names((*trained, *predicted))}
     known = {*uses, *predicted}
     now = {names.now(name) for name in known}
     came = [name for name in names.present if name not in now]
@@ -197,8 +198,8 @@ def questions(session: Session, project: ProjectRow) -> tuple[Question, ...]:
         tasks = uses[name].tasks if name in uses else frozenset()
         if tasks or candidates:
             served_by = version.name if version and name in predicted else ""
-            was_known = name in trained or name in predicted
-            found.append(Question(name, candidates, tasks, project.id, served_by, was_known))
+            one = Question(name, candidates, tasks, project.id, served_by, name in was_known)
+            found.append(one)
     return tuple(found)
 
 
@@ -300,7 +301,7 @@ def take_config(session: Session, project: ProjectRow, xml: str, *, changed: int
     project.label_config = xml
     after = label_names_of(project)
     is_other = set(before.present) != set(after.present)
-    if is_other:
+    if is_other and after.present:  # one that can't be read says nothing about labels
         publish_again(session, project, before, after)
     is_open = changed and is_asked(session, project.id, RENAME, RENAME_OF_VERSION, GONE)
     if is_other or is_open or project.synced_at is None:

@@ -83,6 +83,16 @@ class Story:
             return len(shown) == N_IMAGES - N_LABELLED and all(x in allowed for x in shown.values())
 
         self.loop.wait_until(are_shown, 30, what)
+        self.wait_for_held(is_held=False)
+
+    def wait_for_held(self, *, is_held: bool) -> None:
+        """Until `nnloop status` says that something is held, or says it no more."""
+
+        def is_said() -> bool:
+            found = any(p.reason == "held" for p in self.loop.report(self.project).problems)
+            return found is is_held
+
+        self.loop.wait_until(is_said, 30, f"held: {is_held}")
 
 
 def labels_of(row: PredictionRow) -> set[str]:
@@ -102,9 +112,7 @@ def story(loop: Loop, tmp_path_factory: pytest.TempPathFactory) -> Story:
     loop.wait_until(is_training, 90, "the first epoch")
     loop.client.update_project(project.id, label_config=RENAMED)
     story = Story(loop, project, loop.finished_run(project, 1))
-    loop.wait_until(
-        lambda: any(p.reason == "held" for p in loop.report(project).problems), 30, "what is held"
-    )
+    story.wait_for_held(is_held=True)
     story.keep("renamed")
     question = {
         "tasks": [{"id": project.task_ids[-1], "data": {}}],
@@ -126,7 +134,7 @@ def story(loop: Loop, tmp_path_factory: pytest.TempPathFactory) -> Story:
     story.set_labels(WITH_DEBRIS)
     story.keep("added")
     story.set_labels(WITHOUT_SQUARE)
-    loop.wait_until(lambda: not _shows(story, "square"), 30, "no square is shown")
+    story.wait_for_held(is_held=True)
     story.keep("removed")
     dropped = story.labels("--drop", "square")
     story.wait_for_labels("the predictions without the square", {"Disc"}, set())
@@ -134,10 +142,6 @@ def story(loop: Loop, tmp_path_factory: pytest.TempPathFactory) -> Story:
     story.set_labels(SPLIT)
     story.keep("split")
     return story
-
-
-def _shows(story: Story, label: str) -> bool:
-    return any(label in labels for labels in story.pushed().values())
 
 
 def _of_labels(step: Step) -> dict[str, str]:

@@ -311,6 +311,24 @@ def test_predictions_that_lost_a_label_are_held_and_go_out_under_the_new_name(ap
 
 
 @pytest.mark.usefixtures("_networks")
+def test_an_interface_that_can_not_be_read_withdraws_nothing(app: FakeApp) -> None:
+    _trained_app(app)
+    version = _serve(app, "lumen", "wall")
+    app.label_studio.add_task(31)
+    sync_project(app.context, PROJECT)
+    score_chunk(app.context, PROJECT)
+    publish(app.context, PROJECT)
+    _set_config(app, "<View")
+    with app.store.begin() as session:
+        assert session.get_one(VersionRow, version).published_at is not None
+    assert _problems(app) == []
+    _set_config(app, CONFIG)
+    publish(app.context, PROJECT)
+    assert _pushed(app) == _shows(31, labels={"lumen", "wall"})
+    assert app.label_studio.calls.count("import_predictions") == 1  # they were there
+
+
+@pytest.mark.usefixtures("_networks")
 def test_classes_that_became_one_are_predicted_as_one(app: FakeApp) -> None:
     _trained_app(app)
     _serve(app, "lumen", "wall")
