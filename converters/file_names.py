@@ -15,6 +15,18 @@ _DROPPED = re.compile(r"[^-\w.]")
 accents where the same name in NFC keeps them."""
 
 
+_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")
+
+
+def without_prefix(name: str) -> str:
+    """The name of an upload as people know it: without Label Studio's eight digits and dash.
+
+    >>> without_prefix("0a1b2c3d-scan.png")
+    'scan.png'
+    """
+    return _PREFIX.sub("", name)
+
+
 def stored_name(name: str) -> str:
     """What Label Studio stores an upload of this name under, without its prefix of 8 hex digits.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -76,10 +76,16 @@ class FolderImages:
     Args:
         folder: Is searched for the path the data name, and for its end; not deeper.
         image_keys: The task data fields that name the images of its channels, at least one.
+        uploaded_as: Another name that a file may have been uploaded under.
     """
 
-    def __init__(self, folder: Path, image_keys: Sequence[str]) -> None:
-        self._files, self._image_keys = FolderOfImages(folder), tuple(image_keys)
+    def __init__(
+        self,
+        folder: Path,
+        image_keys: Sequence[str],
+        uploaded_as: Callable[[str], str] = str,
+    ) -> None:
+        self._files, self._image_keys = FolderOfImages(folder, uploaded_as), tuple(image_keys)
 
     def stamp(self, task: Task) -> str:
         """Path, size and time of the files."""

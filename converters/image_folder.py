@@ -35,10 +35,11 @@ class FolderOfImages:
     Args:
         folder: Is searched for the path of an address, and for its ends; not deeper. It is listed
             once.
+        uploaded_as: Another name that a file may have been uploaded under.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, uploaded_as: Callable[[str], str] = str) -> None:
+        self.folder, self._uploaded_as = folder, uploaded_as
         self._listings: dict[tuple[Path, Callable[[str], str]], dict[str, list[str]]] = {}
         self._uploads: dict[str, list[str]] | None = None
         self.find = lru_cache(maxsize=16)(self._find)
@@ -85,7 +86,7 @@ class FolderOfImages:
         if self._uploads is None:
             self._uploads = {}
             for file in _names_in(self.folder):
-                for key in name_keys(file):
+                for key in {*name_keys(file), same_name_key(self._uploaded_as(file))}:
                     self._uploads.setdefault(key, []).append(file)
         return self._uploads
 

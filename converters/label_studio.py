@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 
@@ -20,7 +19,8 @@ from converters.region_types import (
     region_type_of_value,
 )
 from converters.regions import READERS, Drawing, RegionError, Where
-from converters.regions.value import is_number, shown
+from converters.regions.drawn_size import REMEDIES, drawn_size_hw
+from converters.regions.value import shown
 from converters.shape_labels import id_of, label_names, labels_by_id
 from converters.spans import crossed_spans, spans_to_mask
 from domain.annotation import Annotation, LeftOut
@@ -31,12 +31,9 @@ from domain.labels import Control, LabelClass, LabelConfig
 Shapes = tuple[tuple[int, Shape], ...]
 """(class integer, shape in pixels), in painting order."""
 
-DRAWING_RULES = 2
+DRAWING_RULES = 3
 """Counts the rules by which regions become label maps: another number, other pixels. What was drawn
 by an earlier rule is drawn anew."""
-
-_ASPECT_TOLERANCE = math.log(1.02)
-"""Sides are rounded to whole pixels when an image is scaled, so ratios agree only nearly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +117,7 @@ def annotation_to_shapes(
         The shapes in painting order, and a note on every entry of the result that did not become
         one: reasons ``other_control``, ``other_image``, ``other_page``, ``degenerate_polygon``,
         ``empty_region``, ``outside_image``, ``keypoint``, ``negative_prompt``, ``no_shape``,
-        ``duplicate_region``.
+        ``duplicate_region``, ``dropped_label``.
         Three reasons are remarks on a region that was used: ``thin_marked`` (it covers no pixel
         centre and marks the pixels it crosses), ``extra_label`` (only its first label counts) and
         ``hidden_region`` (others paint over all of it).
@@ -148,7 +145,7 @@ def annotation_to_shapes(
             annotation.task_id,
             OTHER_PAGE,
             f"all regions of annotation {annotation.id} lie on other pages than the first.",
-            remedy="Make a task of each page; nnloop reads the first page of a task.",
+            remedy="Make a task of each page. (JSON_MIN loses the pages: export as JSON.)",
         )
     drawn = in_painting_order(reader.drawn, ranks)
     shapes = tuple((region.class_index, region.shape) for region in drawn)
@@ -283,26 +280,30 @@ class _Reader:
         if kind.kind == "keypoint" and self._settings.keypoint == "leave_out":
             self._note("keypoint", "is a keypoint, which the project's settings leave out")
             return
+        if self._is_dropped(names):
+            self._note("dropped_label", f"has the label {shown(names[0])}, which is left out")
+            return
         label_class, extra = self._class_of(names)
-        where = Where(self._size_hw, self._drawn_hw(), self._settings.line_width_px)
         if kind.kind == "vector" and is_marked(self._id):
             # nnloop draws closed rings only, but the editor opens them unless told `closable`.
             value = value | {"closed": True}
         try:
+            drawn_hw = drawn_size_hw(self._entry, self._size_hw)
+            where = Where(self._size_hw, drawn_hw, self._settings.line_width_px)
             drawing = READERS[kind.kind](value, where)
         except RegionError as error:
-            raise self._error(
-                error.reason, str(error), "Correct or delete it in Label Studio."
-            ) from error
+            remedy = REMEDIES.get(error.reason, "Correct or delete it in Label Studio.")
+            raise self._error(error.reason, str(error), remedy) from error
         if self._is_repeated(label_class, kind.place(value)):
             return
         if extra:
             self._note("extra_label", f"counts as {label_class.value!r}; ignored were {extra}")
         shape = self._shape_of(drawing)
         if shape is not None:
-            names_of_class = (label_class.value, *label_class.names)
+            stored = names[0] if isinstance(names, list) else label_class.value
+            every_name = {stored, label_class.value, *label_class.names}
             is_persons = self._hands.is_persons(
-                self._id, self._entry.get("origin"), kind, value, names_of_class
+                self._id, self._entry.get("origin"), kind, value, drawn_hw, every_name
             )
             self.drawn.append(Drawn(label_class.index, shape, is_persons, self._id, self._name))
 
@@ -359,32 +360,17 @@ class _Reader:
             )
         return label_class, ", ".join(shown(x) for x in names[1:])
 
+    def _is_dropped(self, names: object) -> TypeGuard[list[str]]:
+        """Whether a person said that regions of this label count as nothing."""
+        return (
+            isinstance(names, list) and names[:1] != [] and names[0] in self._group.dropped_values
+        )
+
     def _value(self) -> dict[str, Any]:
         value = self._entry.get("value")
         if not isinstance(value, dict):
             raise self._malformed("has no value object")
         return value
-
-    def _drawn_hw(self) -> tuple[int, int]:
-        """(height, width) the region was drawn on; a turned image is an error."""
-        drawn_w = self._entry.get("original_width")
-        drawn_h = self._entry.get("original_height")
-        if drawn_w is None or drawn_h is None:
-            return self._size_hw
-        if not (is_number(drawn_w) and is_number(drawn_h) and drawn_w >= 1 and drawn_h >= 1):
-            raise self._malformed(
-                f"was drawn on an image of size {shown(drawn_w)} x {shown(drawn_h)}"
-            )
-        height, width = self._size_hw
-        drawn, real = math.log(drawn_w / drawn_h), math.log(width / height)
-        if abs(drawn + real) <= _ASPECT_TOLERANCE < abs(drawn - real):
-            raise self._error(
-                "size_mismatch",
-                f"was drawn on an image of {drawn_w} x {drawn_h} pixels, but the image now is "
-                f"{width} x {height}",
-                "The image seems to have been turned since; put back the one that was annotated.",
-            )
-        return round(drawn_h), round(drawn_w)
 
     def note_hidden(self, region: Drawn) -> None:
         """Says that other regions leave nothing of one."""

@@ -51,6 +51,8 @@ def class_ranks(group: LabelGroup, priority: Sequence[str]) -> dict[int, int]:
     """
     ranks: dict[int, int] = {}
     for rank, name in enumerate(reversed(priority), start=1):
+        if name in group.dropped_values:
+            continue
         label_class = group.class_by_value(name)
         if label_class is None:
             raise LabelConfigError(

@@ -15,12 +15,16 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from converters.rasterize import shape_to_mask
 from converters.region_types import (
     LABELS_TYPE,
     RegionType,
     region_type_by_name,
     region_type_of_value,
 )
+from converters.regions import READERS, RegionError, Where
 
 ID_PREFIX = "nnloop-"
 """How the ids of predicted regions begin; the digest of their content follows."""
@@ -56,7 +60,7 @@ def as_predicted(result: Result) -> list[dict[str, Any]]:
         old, kind = entry.get("id"), _kind_of(entry)
         if kind is None or old in ids:
             continue
-        mark = _mark(labels[old], kind, entry["value"])
+        mark = _mark(labels[old], _content_of(kind, entry["value"], _drawn_hw(entry)))
         if mark:
             new, nth = mark, 1
             while new in taken:
@@ -106,7 +110,8 @@ class Hands:
         region_id: str,
         origin: object,
         kind: RegionType,
-        value: Mapping[str, Any],
+        value: dict[str, Any],
+        drawn_hw: tuple[int, int],
         labels: Iterable[str],
     ) -> bool:
         """Whether a person drew or changed the region.
@@ -121,55 +126,69 @@ class Hands:
             origin: what Label Studio says; None where it says nothing.
             kind: of its shape.
             value: of the entry with the shape.
+            drawn_hw: (height, width) in pixels it was drawn on.
             labels: every name that its class goes by, also former ones.
         """
         marked = _MARKED.fullmatch(region_id)
-        if marked:
-            return all(_mark(label, kind, value) != marked[1] for label in labels)
         known = self._predicted.get(region_id)
-        if known is not None:
-            return not _is_among(known, kind, value, set(labels))
-        return self._is_of_known or origin != "prediction"
+        if marked is None and known is None:
+            return self._is_of_known or origin != "prediction"
+        content = _content_of(kind, value, drawn_hw)
+        if marked:
+            return all(_mark(label, content) != marked[1] for label in labels)
+        return not _is_among(known or (), kind, content, set(labels))
 
 
-def _is_among(known: Result, kind: RegionType, value: Mapping[str, Any], labels: set[str]) -> bool:
+def _is_among(known: Result, kind: RegionType, content: object, labels: set[str]) -> bool:
     """Whether one of the entries with its id has the region's shape, and one its label."""
-    content = _content_of(kind, value)
     return (
         content is not None
         and any(_label_of(entry) in labels for entry in known)
         and any(
-            _kind_of(entry) is kind and _content_of(kind, entry["value"]) == content
+            _kind_of(entry) is kind
+            and _content_of(kind, entry["value"], _drawn_hw(entry)) == content
             for entry in known
         )
     )
 
 
-def _mark(label: str, kind: RegionType, value: Mapping[str, Any]) -> str:
+def _mark(label: str, content: object) -> str:
     """The id for this content; "" for what can't be read."""
-    content = _content_of(kind, value)
     if content is None:
         return ""
-    text = json.dumps([label, kind.kind, content], separators=(",", ":"))
+    text = json.dumps([label, content], separators=(",", ":"))
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=5)
     return ID_PREFIX + digest.hexdigest()
 
 
-def _content_of(kind: RegionType, value: Mapping[str, Any]) -> Any:
-    """The geometry with rounded numbers; None for what can't be read."""
-    keys = (*kind.geometry, "rotation") if "x" in kind.geometry else kind.geometry
-    if kind.kind == "keypoint":
-        keys = (*kind.geometry, "width")
+def _content_of(kind: RegionType, value: dict[str, Any], drawn_hw: tuple[int, int]) -> Any:
+    """The geometry with rounded numbers, of masks the pixels; None for what can't be read.
+
+    Label Studio's editor writes a mask anew now and then: other bytes, the same pixels.
+    """
+    keys: tuple[str, ...] = kind.geometry
+    if "x" in keys:
+        keys = (*keys, "width" if kind.kind == "keypoint" else "rotation")
     try:
-        return [_rounded(value.get(key, 0), key) for key in keys]
-    except (TypeError, ValueError, OverflowError, RecursionError):
+        if kind.kind in ("brush", "bitmask"):
+            return [kind.kind, *_pixels_of(kind, value, drawn_hw)]
+        return [kind.kind, *(_rounded(value.get(key, 0), key) for key in keys)]
+    except (RegionError, TypeError, ValueError, OverflowError, RecursionError):
         return None
+
+
+def _pixels_of(kind: RegionType, value: dict[str, Any], drawn_hw: tuple[int, int]) -> list[Any]:
+    shape = READERS[kind.kind](value, Where(drawn_hw, drawn_hw, 0.0)).shape
+    if shape is None:
+        return []
+    bits = np.packbits(shape_to_mask(shape, drawn_hw))
+    return [*drawn_hw, hashlib.blake2b(bits.tobytes(), digest_size=8).hexdigest()]
 
 
 def _rounded(value: Any, key: str) -> Any:
     if isinstance(value, dict):
         return [_rounded(value.get(k), k) for k in (_VERTEX_KEYS if key == "vertices" else "xy")]
-    if key == "rle" or value is None or isinstance(value, str | bool):
+    if value is None or isinstance(value, str | bool):
         return value
     if isinstance(value, list):
         return [_rounded(item, key) for item in value]
@@ -182,6 +201,12 @@ def _kind_of(entry: Mapping[str, Any]) -> RegionType | None:
     if not isinstance(value, dict) or entry.get("type") == LABELS_TYPE:
         return None
     return region_type_by_name(entry.get("type")) or region_type_of_value(value)
+
+
+def _drawn_hw(entry: Mapping[str, Any]) -> tuple[int, int]:
+    sides = entry.get("original_height"), entry.get("original_width")
+    height, width = (side if isinstance(side, int) else 0 for side in sides)
+    return height, width
 
 
 def _label_of(entry: Mapping[str, Any]) -> str:

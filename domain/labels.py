@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +17,8 @@ class LabelClass:
     Label Studio stores it in regions: the label's ``alias`` where it has one, else its ``value``.
     ``color`` is the CSS colour of the interface ("" if unset), ``alias`` the label's alias ("" if
     it has none), ``title`` the name annotators read where that is another one, else "",
-    ``predicted_values`` the names under which other models know the class.
+    ``predicted_values`` the names under which other models know the class, ``former_values`` those
+    it had before people renamed it.
     """
 
     index: int
@@ -22,6 +27,7 @@ class LabelClass:
     alias: str = ""
     predicted_values: tuple[str, ...] = field(default=())
     title: str = ""
+    former_values: tuple[str, ...] = field(default=())
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -61,7 +67,8 @@ class LabelGroup:
 
     Image objects that are channels of one image count as one. ``from_name``, ``to_name`` and
     ``region_type`` are those of the control that predictions go out by. ``controls`` are all of
-    them in document order; without any it is that one.
+    them in document order; without any it is that one. ``dropped_values`` are former names whose
+    regions count as nothing: a person said so.
     """
 
     from_name: str
@@ -69,6 +76,7 @@ class LabelGroup:
     region_type: str
     classes: tuple[LabelClass, ...]
     controls: tuple[Control, ...] = field(default=())
+    dropped_values: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
         if not self.controls:
@@ -86,12 +94,13 @@ class LabelGroup:
     def class_by_value(self, value: str) -> LabelClass | None:
         """The class an annotator's label name stands for, or None if the group lacks it.
 
-        The stored name goes before the titles of other classes.
+        The stored name goes before the titles of other classes, both before former names.
         """
-        stored = next((c for c in self.classes if c.value == value), None)
-        if stored is not None:
-            return stored
-        return next((c for c in self.classes if c.title and c.title == value), None)
+        return (
+            next((c for c in self.classes if c.value == value), None)
+            or next((c for c in self.classes if c.title and c.title == value), None)
+            or next((c for c in self.classes if value in c.former_values), None)
+        )
 
     def class_by_index(self, index: int) -> LabelClass:
         """The class with this integer; KeyError if there is none."""
@@ -130,3 +139,65 @@ class LabelConfig:
     def class_values(self) -> tuple[str, ...]:
         """Class names in integer order, background left out."""
         return tuple(c.value for c in self.group.classes)
+
+
+DROPPED = ""
+"""In a LabelMapping: regions of that name count as nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelNames:
+    """A LabelMapping beside the names that an interface has now.
+
+    ``mapping`` is {old name: new name, or ``DROPPED``}. A name that the interface has is itself,
+    whatever the mapping says; others are followed from name to name.
+    """
+
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    present: Collection[str] = field(default=())
+
+    def now(self, name: str) -> str:
+        """What a class is called now; ``DROPPED`` for one that is left out.
+
+        >>> LabelNames({"a": "b", "b": "c"}, ("c",)).now("a")
+        'c'
+        """
+        seen: set[str] = set()
+        while name not in self.present and name in self.mapping and name not in seen:
+            seen.add(name)
+            name = self.mapping[name]
+        return name
+
+    def current_names(self, names: Iterable[str]) -> tuple[str, ...]:
+        """What classes are called now, in the same order; one left out keeps its own name."""
+        return tuple(self.now(name) or name for name in names)
+
+    def renamed(self, values: Mapping[str, T]) -> dict[str, T]:
+        """Values by class, under the present names; unchanged where two classes became one."""
+        names = self.current_names(values)
+        if len(set(names)) < len(names):
+            return dict(values)
+        return dict(zip(names, values.values(), strict=True))
+
+    def agrees_with(self, older: LabelNames) -> bool:
+        """Whether an older mapping read no name as another class than this one does.
+
+        A rename told of since then is no other class.
+        """
+        return all(
+            self.now(older.now(name)) == self.now(name)
+            for name in {*self.mapping, *older.mapping}
+            if older.now(name) != DROPPED or self.now(name) != DROPPED
+        )
+
+    def applied_to(self, config: LabelConfig) -> LabelConfig:
+        """The interface, its classes answering to their former names too."""
+        former: dict[str, list[str]] = {}
+        for name in self.mapping:
+            if name not in self.present:
+                former.setdefault(self.now(name), []).append(name)
+        classes = tuple(
+            replace(c, former_values=tuple(former.get(c.value, ()))) for c in config.group.classes
+        )
+        dropped = tuple(former.get(DROPPED, ()))
+        return replace(config, group=replace(config.group, classes=classes, dropped_values=dropped))

@@ -10,6 +10,7 @@ import typer
 
 from backend.cli.export_source import export_file_of, folder_error, is_folder
 from backend.cli.files import print_report
+from backend.cli.labels import pair
 from backend.cli.progress import progress
 from backend.cli.shared import DataDir, console, context
 from backend.pipeline.annotations import read_settings_of
@@ -66,6 +67,14 @@ def export(
     model_version: Annotated[
         str | None, typer.Option(help="predictions: another version than the serving one.")
     ] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            help="OLD=NEW: the label OLD is called NEW now; repeat for more. What `nnloop labels` "
+            "knows of a connected project holds anyway.",
+        ),
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Write the labelled tasks of a project, or of an export file without any server, as files.
@@ -78,6 +87,11 @@ def export(
     Example: nnloop export project.json --format coco --images scans --out coco
     """
     format_row = format_by_name(format_)
+    if map_ and Path(source).suffix.lower() == ".json" and label_config is None:
+        raise SettingsError(
+            "--map of a file needs the labelling interface that the new names are of.",
+            remedy="Give it with --label-config FILE.xml.",
+        )
     if images is not None and not images.is_dir():
         raise SettingsError(f"There is no folder {images}.", remedy="Correct --images.")
     path = export_file_of(source)
@@ -99,6 +113,7 @@ def export(
             label_config,
             model_version,
             channels=tuple(channel) if channel else settings.channels,
+            label_mapping=dict(pair("--map", text) for text in map_ or ()),
             on_task=on_task,
         )
         if path is not None:

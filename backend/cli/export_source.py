@@ -27,6 +27,8 @@ def export_file_of(source: str) -> Path | None:
     path = Path(source)
     if _is(path, "file"):
         if path.suffix.lower() == ".json":
+            if _is_packed(path):
+                raise FileFormatError(f"The file {source} is packed.", remedy=_WANTED)
             return path
         raise FileFormatError(
             f"The file {source} is there, but is no .json file.",
@@ -52,6 +54,14 @@ def folder_error(source: str) -> FileFormatError:
     return FileFormatError(
         f"{source} is a folder, and an export of Label Studio is one file.", remedy=_WANTED
     )
+
+
+def _is_packed(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4).startswith((b"\x1f\x8b", b"PK\3\4", b"BZh", b"\xfd7zX"))
+    except OSError:
+        return False  # reading it will say so
 
 
 def _looks_like_a_path(source: str) -> bool:

@@ -18,7 +18,12 @@ from backend.pipeline.files.import_ import import_to_project
 from converters.files import write_bytes
 from converters.imports.find import ImageFinder
 from converters.imports.formats import FORMATS, format_by_name
-from converters.imports.run import DEFAULT_VERSION, ImportJob, run_import_to_file
+from converters.imports.run import (
+    DEFAULT_VERSION,
+    ImportJob,
+    looked_through,
+    run_import_to_file,
+)
 from converters.imports.source import ImportOptions
 from converters.imports.tasks import LOST, As, colors_of, infer_classes, label_config_for
 from converters.label_config import parse_label_config
@@ -154,6 +159,8 @@ def import_(
         mapping,
         empty_as_negative,
     )
+    with progress("Reading", None, on=console) as on_image:
+        job = looked_through(job, on_image=on_image)
     with progress("Importing", None, on=console) as on_image:
         if opened is not None and info is not None:
             how = TaskChoice(new=new, again=again)

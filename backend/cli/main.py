@@ -17,6 +17,7 @@ from backend.cli import (
     evaluate,
     export,
     import_,
+    labels,
     models,
     projects,
     runs,
@@ -47,6 +48,7 @@ for module in (
     agreement,
     evaluate,
     models,
+    labels,
 ):
     module.register(app)
 

@@ -3,28 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from backend.settings import ProjectSettings
 from backend.store import predictions
 from backend.store.models import AnnotationRow, JsonDict, ProjectRow
+from backend.store.projects import settings_of
+from converters import painting_order
 from converters.agreement import combine
 from converters.label_config import parse_label_config
-from converters.label_studio import ReadSettings, annotation_to_label_map
+from converters.label_studio import DRAWING_RULES, ReadSettings, annotation_to_label_map
 from converters.predicted import needs_predictions
 from domain.annotation import Annotation, LeftOut
+from domain.errors import LabelConfigError
 from domain.geometry import LabelMap
-from domain.labels import LabelConfig
+from domain.labels import LabelConfig, LabelNames
+
+TRUTH_SETTINGS = ("annotator_policy", "keypoints", "line_width_px", "label_priority")
+"""The settings that shape label maps."""
 
 
 def label_config_of(project: ProjectRow, settings: ProjectSettings) -> LabelConfig:
     """The project's labelling interface, with the channels its settings name.
 
+    Its classes answer to the names they had before people renamed them (``label_mapping``).
+
     Raises:
         LabelConfigError: It can't be used, or not with these channels.
     """
-    return parse_label_config(project.label_config, channels=settings.channels)
+    config = parse_label_config(project.label_config, channels=settings.channels)
+    return LabelNames(project.label_mapping, config.class_values).applied_to(config)
+
+
+def label_names_of(project: ProjectRow) -> LabelNames:
+    """What the project's classes, also those of its versions, are called now.
+
+    A class answers to its title too, as it does in annotations.
+    """
+    try:
+        config = label_config_of(project, settings_of(project))
+    except LabelConfigError:
+        return LabelNames(project.label_mapping)  # the mapping alone says it
+    titles = {c.title: c.value for c in config.group.classes if c.title}
+    return LabelNames({**project.label_mapping, **titles}, config.class_values)
 
 
 def read_settings_of(settings: ProjectSettings) -> ReadSettings:
@@ -40,6 +63,22 @@ def predicted_regions(session: Session, annotations: Sequence[AnnotationRow]) ->
     if not any(needs_predictions(row.result) for row in annotations):
         return []
     return predictions.results_of_task(session, annotations[0].task_id)
+
+
+def reading_of(config: LabelConfig, settings: ProjectSettings) -> list[Any]:
+    """All but annotations and classes that shapes their label maps, as a JSON value.
+
+    Another value, another truth: what was drawn or measured by the old one counts no more.
+    """
+    return [
+        DRAWING_RULES,
+        painting_order.RULE,
+        settings.annotator_policy,
+        settings.keypoints,
+        settings.line_width_px,
+        [getattr(config.group.class_by_value(n), "value", n) for n in settings.label_priority],
+        sorted(config.group.dropped_values),
+    ]
 
 
 def label_map_of(

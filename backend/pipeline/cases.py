@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, astuple, dataclass, field
+from typing import Any
 
 from backend.pipeline import trials
-from backend.pipeline.annotations import label_map_of, predicted_regions, read_settings_of
+from backend.pipeline.annotations import label_map_of, predicted_regions, reading_of
 from backend.pipeline.context import AppContext
 from backend.pipeline.faults import fault_of
 from backend.pipeline.images import image_uris, load_image
@@ -15,8 +16,6 @@ from backend.settings import ProjectSettings
 from backend.store import cases as case_store
 from backend.store import projects, snapshots
 from backend.store.models import AnnotationRow, CaseRow, ProjectRow, TaskRow
-from converters import painting_order
-from converters.label_studio import DRAWING_RULES
 from domain.annotation import LeftOut
 from domain.case import case_id_of_task, content_hash
 from domain.labels import LabelConfig
@@ -160,6 +159,16 @@ def _is_of_image(row: CaseRow, task: TaskRow) -> bool:
     return "" in (row.image_hash, task.image_hash) or row.image_hash == task.image_hash
 
 
+def _interface_of(config: LabelConfig) -> list[Any]:
+    """All of the interface that label maps depend on; colours and hints are not of it."""
+    return [
+        [astuple(control) for control in config.group.controls],
+        [[c.value, c.title, list(c.former_values)] for c in config.group.classes],
+        sorted(config.image_names),
+        list(config.image_keys),
+    ]
+
+
 def _source_hash(
     source: Source, config: LabelConfig, settings: ProjectSettings, n_channels: int
 ) -> str:
@@ -169,12 +178,8 @@ def _source_hash(
             source.content_hash,
             source.task.source,
             uris[0] if len(uris) == 1 else uris,
-            [control.name for control in config.group.controls],
-            list(config.class_values),
-            settings.annotator_policy,
-            astuple(read_settings_of(settings)),
-            painting_order.RULE,
-            DRAWING_RULES,
+            _interface_of(config),
+            reading_of(config, settings),
             n_channels,
         ]
     )

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from backend.credentials import service_credentials
 from backend.label_studio import BackendInfo, LabelStudioClient, ProjectInfo
+from backend.pipeline import labels
 from backend.pipeline.connection_check import (
     TITLE,
     go_on,
@@ -26,7 +27,7 @@ from backend.settings import ProjectSettings, faults_of
 from backend.store.models import ProjectRow
 from converters.label_config import parse_label_config
 from domain.errors import LabelStudioError, ProjectGoneError, SettingsError, StackError
-from domain.labels import LabelConfig
+from domain.labels import LabelConfig, LabelNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,10 @@ def connect(
         row = session.get(ProjectRow, info.id)
     is_replaced = row is not None and _is_other(row, info)
     before = row.settings if row is not None and not is_replaced else {}
+    mapping = row.label_mapping if row is not None and not is_replaced else {}
     settings = _merged(_without(before, reset), overrides)
     config = parse_label_config(info.label_config, channels=settings.channels)
+    config = LabelNames(mapping, config.class_values).applied_to(config)
     check_choices(settings, context.workspace(info.id))
     _check_priority(settings, config)
     _check_channels(client, info.id, settings, config)
@@ -137,10 +140,11 @@ def _store(context: AppContext, info: ProjectInfo, settings: ProjectSettings) ->
     with context.store.begin() as session:
         row = session.get(ProjectRow, info.id)
         if row is None:
-            row = ProjectRow(id=info.id, settings={})
+            row = ProjectRow(id=info.id, label_config=info.label_config, settings={})
             session.add(row)
+            session.flush()
         row.title = info.title
-        row.label_config = info.label_config
+        labels.take_config(session, row, info.label_config)
         row.created_at = info.created_at or row.created_at
         if tuple(row.settings.get("channels", ())) != settings.channels:
             row.n_channels = 0  # other images may be grey again

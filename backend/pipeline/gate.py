@@ -14,7 +14,7 @@ import numpy.typing as npt
 from backend.pipeline.context import AppContext
 from backend.pipeline.devices import warm_predictor
 from backend.pipeline.models.challenger import add_judged, judge_challenger
-from backend.pipeline.models.champion import FoldOfCase, project_integers
+from backend.pipeline.models.champion import FoldOfCase, in_current_names, project_integers
 from backend.pipeline.models.comparison import DicePerCase, Verdict
 from backend.pipeline.models.earlier_dice import without_absent
 from backend.pipeline.models.retention import prune_quietly
@@ -123,6 +123,8 @@ def _decide(
     challenger: DicePerCase,
     beat: Beat,
 ) -> tuple[Verdict, dict[str, Any]]:
+    manifest, challenger = in_current_names(context, run.project_id, manifest, challenger)
+
     def make_judge(serving: VersionRow, predicted: tuple[str, ...]) -> _Judge:
         path = Path(serving.path)
         return _Judge(

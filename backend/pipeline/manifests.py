@@ -6,17 +6,21 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
+from backend.pipeline.annotations import reading_of
 from backend.pipeline.cases import Source
 from backend.pipeline.context import AppContext
 from backend.settings import ProjectSettings
 from backend.store import cases as case_store
 from converters.groups import GroupKey
 from domain.annotation import LeftOut, Task
-from domain.case import Manifest, ManifestEntry
+from domain.case import Manifest, ManifestEntry, content_hash
 from domain.errors import TrainingError
 from domain.labels import LabelConfig
 from training.presets import Preset
 from training.splits import choose_folds
+
+LABEL_MAPPING = "label_mapping"
+"""Key in a run's manifest: the renames of labels that its annotations were read by."""
 
 MAX_GROUP = 255
 """Characters of a group's name that count: the width of the column."""
@@ -33,7 +37,7 @@ def make_manifest(
     """Groups the sources and gives every group its fold; ``keep_folds`` remembers them.
 
     A task without a group is a group of its own; the manifest says so. With 1 group ``n_folds`` is
-    1 and nothing is held out.
+    1 and nothing is held out. A case's hash covers its annotations and how they were read.
 
     Args:
         context: The process's context.
@@ -62,6 +66,7 @@ def make_manifest(
         for s in sources
         if settings.group_key and s.case_id not in found
     ]
+    reading = reading_of(config, settings)
     return Manifest(
         entries=tuple(
             ManifestEntry(
@@ -69,7 +74,7 @@ def make_manifest(
                 task_id=source.task.id,
                 annotation_id=source.annotations[-1].id,
                 annotation_ids=tuple(annotation.id for annotation in source.annotations),
-                content_hash=source.content_hash,
+                content_hash=content_hash([source.content_hash, reading]),
                 group=groups[source.case_id],
                 fold=chosen.folds[groups[source.case_id]],
                 source=source.task.source,

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from backend.pipeline.annotations import label_config_of
 from backend.pipeline.cases import Beat, Source, write_cases
 from backend.pipeline.context import AppContext
-from backend.pipeline.manifests import keep_folds, make_manifest
+from backend.pipeline.labels import ask
+from backend.pipeline.manifests import LABEL_MAPPING, keep_folds, make_manifest
 from backend.pipeline.preset import PRESET, PRESET_VALUES, preset_of
 from backend.pipeline.run_settings import RunSettings, settings_of_run
 from backend.settings import ProjectSettings
@@ -67,7 +68,7 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
     used = [source for source in sources if source.case_id in written.files]
     while True:
         try:
-            _require_enough(used, len(sources), left_out, settings)
+            _require_enough(context, project, used, len(sources), left_out, settings)
             manifest = make_manifest(context, config, used, left_out, settings, preset)
         except TrainingError:
             _report(context, run, left_out)
@@ -82,7 +83,7 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
         except CaseError as error:
             left_out += _faults(used, error)
             used = [source for source in used if source.case_id not in error.faults]
-    _keep(context, run_id, manifest, prepared, written.n_channels, preset)
+    _keep(context, run_id, manifest, prepared, written.n_channels, preset, project.label_mapping)
     logger.info(
         "Run %d: %d cases, %d of them new or changed, %d left out, %d folds, %.1f s.",
         run_id,
@@ -118,17 +119,31 @@ def _prepare(
 
 
 def _require_enough(
-    used: Sequence[Source], labelled: int, left_out: Sequence[LeftOut], settings: ProjectSettings
+    context: AppContext,
+    project: ProjectRow,
+    used: Sequence[Source],
+    labelled: int,
+    left_out: Sequence[LeftOut],
+    settings: ProjectSettings,
 ) -> None:
     # One is enough for who asked for it; otherwise all but one being unusable is a fault to mend.
     if len(used) >= min(2, settings.min_annotations):
         return
+    with context.store.begin() as session:
+        asked = ask(session, project) if _has_unknown_labels(left_out) else ()
+    renamed = [question.cause for question in asked if question.came]
+    why = f": {' '.join(renamed)}" if renamed else "."
+    if not renamed and left_out:
+        why = f" ({left_out[0].message})."
     raise NotEnoughCasesError(
-        f"Only {len(used)} of {labelled} labelled tasks can be trained on"
-        + (f" ({left_out[0].message})" if left_out else "")
-        + ".",
-        remedy="Label more tasks; `nnloop status` names those that were left out and why.",
+        f"Only {len(used)} of {labelled} labelled tasks can be trained on{why}",
+        remedy=" ".join(question.remedy for question in asked)
+        or "Label more tasks; `nnloop status` names those that were left out and why.",
     )
+
+
+def _has_unknown_labels(left_out: Sequence[LeftOut]) -> bool:
+    return any(item.reason == "unknown_label" for item in left_out)
 
 
 def _faults(used: Sequence[Source], error: CaseError) -> list[LeftOut]:
@@ -151,12 +166,14 @@ def _keep(
     prepared: PreparedDataset,
     n_channels: int,
     preset: Preset,
+    label_mapping: dict[str, str],
 ) -> None:
     with context.store.begin() as session:
         row = session.get_one(RunRow, run_id)
         row.manifest = {
             **manifest.to_json(),
             "n_channels": n_channels,
+            LABEL_MAPPING: label_mapping,
             PRESET: preset.name,
             PRESET_VALUES: preset.to_json(),
             "replanned": prepared.replanned,

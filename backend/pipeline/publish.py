@@ -7,19 +7,16 @@ from dataclasses import dataclass
 
 from filelock import FileLock
 
-from backend.label_studio import PredictionRow as PushRow
 from backend.pipeline.context import AppContext
+from backend.pipeline.held import held_by_label_studio, report_held, rows_to_push
 from backend.pipeline.withdraw import withdraw
 from backend.store import predictions, projects, versions
-from backend.store.models import VersionRow
 from domain.errors import LabelStudioError, ProjectGoneError
 
 logger = logging.getLogger(__name__)
 
 # Predictions held in memory at once.
 BATCH = 2_000
-# Label Studio keeps a score as it was sent.
-SAME_SCORE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +46,7 @@ def publish(context: AppContext, project_id: int) -> PublishReport | None:
         others = {v.name: v.id for v in versions.versions_of(session, project_id)}
         del others[version.name]
     client = context.label_studio
-    held = _held(context, project_id, version)
+    held = held_by_label_studio(context, project_id, version)
     pushed = dropped = 0
     while True:
         with context.store.begin() as session:
@@ -57,13 +54,12 @@ def publish(context: AppContext, project_id: int) -> PublishReport | None:
             batch = predictions.unpublished(session, version.id, BATCH)
         if not batch:
             break
-        client.import_predictions(
-            project_id,
-            [PushRow(row.task_id, row.result, row.score, version.name) for row in batch],
-        )
-        held = {row.task_id for row in client.iter_predictions(project_id, version.name)}
-        missing = [row for row in batch if row.task_id not in held]
-        pushed += len(batch) - len(missing)
+        rows = rows_to_push(context, project_id, batch, version.name)
+        sent = {row.task_id for row in rows}
+        client.import_predictions(project_id, rows)
+        held = held_by_label_studio(context, project_id, version)
+        missing = [row for row in batch if row.task_id in sent - held]
+        pushed += len(sent) - len(missing)
         dropped += len(missing)
         with context.store.begin() as session:
             for row in missing:
@@ -84,38 +80,13 @@ def publish(context: AppContext, project_id: int) -> PublishReport | None:
         is_complete = not predictions.unscored_tasks(
             session, project_id, version.id, 1, retry=False
         )
+        report_held(session, project_id, version)
     if is_complete or version.published_at is not None:
         _retire(context, project_id, others)
         with context.store.begin() as session:
             versions.mark_published(session, version.id)
     logger.info("Project %d: %d predictions of %s pushed.", project_id, pushed, version.name)
     return PublishReport(version.name, pushed, dropped)
-
-
-def _held(context: AppContext, project_id: int, version: VersionRow) -> set[int]:
-    """Tasks whose prediction by the version Label Studio holds.
-
-    What it holds by a version that had the name before (the project was disconnected and connected
-    again, so numbers began anew) is deleted: it would pass for this one's.
-    """
-    client = context.label_studio
-    rows = [
-        (row.task_id, row.id, row.score, len(row.result))
-        for row in client.iter_predictions(project_id, version.name)
-    ]
-    with context.store.begin() as session:
-        known = predictions.not_seen_yet(session, version.id)
-    held = set()
-    for task_id, prediction_id, score, n_regions in rows:
-        ours = known.get(task_id)
-        is_other = ours is not None and (
-            abs((score or 0.0) - ours[0]) > SAME_SCORE or n_regions != ours[1]
-        )
-        if is_other and prediction_id is not None:
-            client.delete_prediction(prediction_id)
-        else:
-            held.add(task_id)
-    return held
 
 
 def _retire(context: AppContext, project_id: int, others: dict[str, int]) -> None:

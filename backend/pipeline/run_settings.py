@@ -12,6 +12,7 @@ from backend.settings import ProjectSettings, faults_of
 from backend.store.models import ProjectRow, RunRow
 from backend.store.projects import settings_of
 from domain.errors import LabelConfigError, SettingsError
+from domain.labels import LabelNames
 
 
 class RunSettings(ProjectSettings):
@@ -21,6 +22,14 @@ class RunSettings(ProjectSettings):
     class_values: tuple[str, ...] = Field(
         (), description="The labels at the run's start; empty where they can't be read."
     )
+    label_mapping: dict[str, str] = Field(
+        {}, description="The renames of labels that were known at the run's start."
+    )
+
+    @property
+    def label_names(self) -> LabelNames:
+        """What the labels were called at the run's start."""
+        return LabelNames(self.label_mapping, self.class_values)
 
 
 def settings_of_run(run: RunRow) -> RunSettings:
@@ -34,7 +43,10 @@ def run_settings(project: ProjectRow, overrides: Mapping[str, Any]) -> RunSettin
     Raises:
         SettingsError: An override can't be used.
     """
-    values = settings_of(project).model_dump() | {"class_values": class_values_of(project)}
+    values = settings_of(project).model_dump() | {
+        "class_values": class_values_of(project),
+        "label_mapping": project.label_mapping,
+    }
     try:
         return RunSettings.model_validate({**values, **overrides})
     except ValidationError as error:

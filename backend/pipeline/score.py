@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Generator, Hashable, Sequence
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,18 +21,21 @@ from backend.pipeline.annotations import label_config_of
 from backend.pipeline.context import AppContext
 from backend.pipeline.devices import warm_predictor
 from backend.pipeline.faults import fault_of
+from backend.pipeline.held import why_held
 from backend.pipeline.images import load_image
 from backend.pipeline.loading import Arrivals, ImageLoads
+from backend.pipeline.version_labels import labels_of_version
 from backend.queue import stop_requested
 from backend.store import predictions, problems, projects, versions
 from backend.store import trials as trial_store
 from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
+from converters.relabel import in_present_names
 from converters.results import regions_to_result, validate_prediction
 from converters.simplify import Simplification
 from converters.vectorize import inner_last, vectorize
 from domain.annotation import LeftOut
 from domain.errors import PredictionError
-from domain.labels import LabelClass, LabelConfig
+from domain.labels import LabelConfig
 from domain.prediction import FoldProbabilities
 from training.nnunet.inference.postprocessing import postprocessed
 from training.postprocessing import read_postprocessing
@@ -131,7 +133,8 @@ class Scorer:
         self._version = version
         self._settings = projects.settings_of(project)
         self._config: LabelConfig = label_config_of(project, self._settings)
-        self._trained = _as_trained(self._config, read_version(Path(version.path)).class_values)
+        values = read_version(Path(version.path)).class_values
+        self._labels = labels_of_version(self._config, version, values)
         self._postprocessing = read_postprocessing(Path(version.path))
         self._predictor = warm_predictor(context.settings, self._settings, Path(version.path))
 
@@ -239,8 +242,9 @@ class Scorer:
         logger.warning("Project %d: %s", self._project.id, row.error)
 
     def _prediction(self, task: TaskRow, probabilities: FoldProbabilities) -> PredictionRow:
-        mean = postprocessed(probabilities.mean(axis=0), self._postprocessing)
-        score = expected_quality(probabilities)
+        labels = self._labels
+        mean = labels.merged(postprocessed(probabilities.mean(axis=0), self._postprocessing))
+        score = expected_quality(labels.merged(probabilities))
         # One that is no number would pass for background everywhere, on which all folds agree.
         if not math.isfinite(float(mean.sum())):
             raise PredictionError(
@@ -249,15 +253,18 @@ class Scorer:
             )
         regions = vectorize(
             mean,
-            [c.index for c in self._trained.group.classes],
+            labels.integers,
             iou_target=self._settings.polygon_overlap,
             iou_floor=min(DEFAULT_LIMITS.iou_floor, self._settings.polygon_overlap),
             vertex_budget=self._settings.vertex_budget,
             min_area_px=int(self._settings.min_region_area_px),
         )
         size_hw = (int(mean.shape[1]), int(mean.shape[2]))
-        result = regions_to_result(inner_last(regions), self._trained, size_hw, score=score)
-        faults = validate_prediction(self._config, result, score=score)
+        result = labels.as_trained(
+            regions_to_result(inner_last(regions), labels.config, size_hw, score=score)
+        )
+        shown, lost = in_present_names(result, self._config.group)
+        faults = [] if lost else validate_prediction(self._config, shown, score=score)
         if faults:
             raise PredictionError(
                 f"Label Studio would drop the prediction: {faults[0]}",
@@ -269,6 +276,7 @@ class Scorer:
             version_id=self._version.id,
             score=score,
             result=result,
+            held=why_held(lost),
             uncertainty={
                 "fold_disagreement": 1.0 - score,
                 "predictive_entropy": float(np.mean(predictive_entropy(probabilities))),
@@ -288,16 +296,3 @@ def _save(session: Session, task: TaskRow, row: PredictionRow) -> None:
 
 def _call(on_image: Callable[[], None], _image: object) -> None:
     on_image()
-
-
-def _as_trained(config: LabelConfig, class_values: tuple[str, ...]) -> LabelConfig:
-    """The labelling interface with the integers of a version, less the labels it lost since.
-
-    A label added, removed or moved in Label Studio shifts the integers; the version keeps its own.
-    """
-    classes = tuple(
-        LabelClass(index, value)
-        for index, value in enumerate(class_values, start=1)
-        if config.group.class_by_value(value) is not None
-    )
-    return replace(config, group=replace(config.group, classes=classes))

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from backend.label_studio import ProjectInfo
-from backend.pipeline import trigger
+from backend.pipeline import labels, trigger
 from backend.pipeline.connection_check import (
     check_connection,
     go_on,
@@ -117,7 +117,7 @@ def _read(context: AppContext, project_id: int) -> tuple[snapshots.SyncCounts, P
         row = projects.get(session, project_id)
         changed += snapshots.remove_missing(session, project_id, seen)
         row.title = info.title
-        row.label_config = info.label_config
+        labels.take_config(session, row, info.label_config, changed=changed)
         row.created_at = info.created_at or row.created_at
         row.synced_at = time.time()
         go_on(session, project_id)

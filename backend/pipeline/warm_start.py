@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from backend.pipeline.annotations import label_names_of
 from backend.pipeline.preset import preset_of_manifest
 from backend.pipeline.run_settings import settings_of_run
-from backend.store import versions
+from backend.store import projects, versions
 from backend.store.models import RunRow, VersionRow
 from converters.files import read_json
 from domain.case import Manifest
@@ -58,7 +59,9 @@ def warm_start_of(session: Session, workspace: Workspace, run: RunRow, fold: int
     held_out = {entry.group for entry in new.entries if entry.fold == fold}
     trained_on = {entry.group for entry in old.entries if entry.fold != fold}
     checkpoint = folder / f"fold_{fold}" / FINAL
-    if held_out & trained_on or old.class_values != new.class_values or not checkpoint.exists():
+    names = label_names_of(projects.get(session, run.project_id))
+    same_classes = names.current_names(old.class_values) == names.current_names(new.class_values)
+    if held_out & trained_on or not same_classes or not checkpoint.exists():
         return None
     return str(checkpoint)
 

@@ -46,7 +46,9 @@ class ProjectRow(Base):
 
     ``champion_id`` is the version that serves. ``n_channels`` is 0 until the first run has seen
     the images. ``created_at`` is Label Studio's own text: another one under the same id is another
-    project. ``label_mapping`` is {old class name: new one}, the renames that people have told of.
+    project. ``label_mapping`` is {old class name: new one}, the renames that people have told of
+    ("" = its regions count as nothing); ``labels_apart`` are [gone name, new name] that they said
+    are no rename.
     """
 
     __tablename__ = "project"
@@ -56,6 +58,7 @@ class ProjectRow(Base):
     label_config: Mapped[str] = mapped_column(Text, default="")
     created_at: Mapped[str] = mapped_column(String(40), default="")
     label_mapping: Mapped[JsonDict] = mapped_column(default=dict)
+    labels_apart: Mapped[list[Any]] = mapped_column(default=list)
     settings: Mapped[JsonDict] = mapped_column(default=dict)
     champion_id: Mapped[int | None] = mapped_column(default=None)
     n_channels: Mapped[int] = mapped_column(default=0)

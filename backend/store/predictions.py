@@ -140,24 +140,10 @@ def results_of_task(session: Session, task_id: int) -> list[JsonDict]:
 
 
 def unpublished(session: Session, version_id: int, limit: int) -> list[PredictionRow]:
-    """Predictions without error, of tasks that exist and are unlabelled, not pushed yet."""
+    """Predictions that are not pushed yet, without error and not held, of live unlabelled tasks."""
     query = select(PredictionRow).join(TaskRow, TaskRow.id == PredictionRow.task_id)
     query = query.where(*_waits_for_push(version_id)).order_by(PredictionRow.id).limit(limit)
     return list(session.scalars(query))
-
-
-def not_seen_yet(session: Session, version_id: int) -> dict[int, tuple[float, int]]:
-    """Task id -> (score, number of regions), of predictions not seen in Label Studio yet."""
-    query = (
-        select(
-            PredictionRow.task_id,
-            PredictionRow.score,
-            func.json_array_length(PredictionRow.result),
-        )
-        .join(TaskRow, TaskRow.id == PredictionRow.task_id)
-        .where(*_waits_for_push(version_id))
-    )
-    return {task_id: (score, n or 0) for task_id, score, n in session.execute(query)}
 
 
 def count_unpublished(session: Session, version_id: int) -> int:
@@ -210,6 +196,7 @@ def _waits_for_push(version_id: int) -> tuple[ColumnElement[bool], ...]:
         PredictionRow.version_id == version_id,
         PredictionRow.published_at.is_(None),
         PredictionRow.error == "",
+        PredictionRow.held == "",
         TaskRow.removed_at.is_(None),
         TaskRow.state == TaskState.UNLABELLED,
         # What Label Studio may still hold of the task before would pass for it.

@@ -20,7 +20,7 @@ from backend.queue import JobName
 from backend.store import predictions, projects, versions
 from backend.store.identity import CHUNK, settle
 from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
-from backend.web.interface import check_labels
+from backend.web.interface import check_labels, in_labels_of_today
 from backend.web.protocol import MAX_HINT_TASKS, PredictResult
 from backend.web.waiting import in_thread
 from domain.annotation import Task
@@ -54,6 +54,8 @@ class _Progress:
     """What has been found so far, all of one version."""
 
     version: VersionRow | None = None
+    label_config: str = ""
+    label_mapping: dict[str, str] = field(default_factory=dict)
     rows: dict[int, PredictionRow] = field(default_factory=dict)
     is_stored: bool = False
 
@@ -81,7 +83,7 @@ async def answer(
         version = await in_thread(deadline, _look, context, question, progress)
         missing = [task_id for task_id in question.tasks if task_id not in progress.rows]
         if not missing:
-            return _results(question, version, progress.rows)
+            return _results(version, progress)
         if served_by != version.id:
             # The first look, or another version was promoted meanwhile.
             served_by = version.id
@@ -99,6 +101,8 @@ def _look(context: AppContext, question: Question, progress: _Progress) -> Versi
         project = projects.find_same(session, question.project_id, question.project_created)
         if project is None or project.id in projects.halted(session):
             raise projects.not_connected(str(question.project_id))
+        progress.label_config = question.label_config or project.label_config
+        progress.label_mapping = project.label_mapping
         version = versions.champion(session, question.project_id)
         if version is None:
             raise PredictionError(
@@ -155,16 +159,17 @@ def _sources(session: Session, task_ids: list[int]) -> dict[int, str]:
     return found
 
 
-def _results(
-    question: Question, version: VersionRow, rows: dict[int, PredictionRow]
-) -> dict[int, PredictResult]:
-    if question.label_config:
-        check_labels(question.label_config, version.name, [row.result for row in rows.values()])
+def _results(version: VersionRow, progress: _Progress) -> dict[int, PredictResult]:
+    rows, xml = list(progress.rows.values()), progress.label_config
+    results = [row.result for row in rows]
+    if xml:
+        results = in_labels_of_today(xml, progress.label_mapping, results)
+        check_labels(xml, version.name, results)
     return {
-        task_id: PredictResult(
-            result=row.result, score=_score(row.score), model_version=version.name
+        row.task_id: PredictResult(
+            result=result, score=_score(row.score), model_version=version.name
         )
-        for task_id, row in rows.items()
+        for row, result in zip(rows, results, strict=True)
     }
 
 

@@ -5,14 +5,15 @@ A region with a label that the interface lacks would show grey, and survive the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
 from converters.label_config import parse_label_config
 from converters.region_types import LABELS_TYPE
+from converters.relabel import in_present_names
 from domain.errors import PredictionError
-from domain.labels import LabelConfig
+from domain.labels import LabelConfig, LabelNames
 
 
 def check_labels(xml: str, version: str, results: Iterable[list[dict[str, Any]]]) -> None:
@@ -40,10 +41,29 @@ def check_labels(xml: str, version: str, results: Iterable[list[dict[str, Any]]]
             raise _misfit(version, f"the label {min(set(labels) - known)!r}")
 
 
+def in_labels_of_today(
+    xml: str, mapping: Mapping[str, str], results: Iterable[list[dict[str, Any]]]
+) -> list[list[dict[str, Any]]]:
+    """Results under the names that the interface has; those of labels it lacks stay.
+
+    Args:
+        xml: the labelling interface as it is now.
+        mapping: {old name: new name} that people have told of.
+        results: Label Studio results, in the names their version was trained on.
+
+    Raises:
+        LabelConfigError: if nnloop can't use the interface.
+    """
+    config = _parsed(xml)
+    group = LabelNames(mapping, config.class_values).applied_to(config).group
+    return [in_present_names(result, group)[0] for result in results]
+
+
 def _misfit(version: str, what: str) -> PredictionError:
     return PredictionError(
         f"Version {version} predicts {what}, which the labelling interface does not have any more.",
-        remedy="Put it back, or train a version for the new interface: nnloop train PROJECT",
+        remedy="Its predictions are held. Renamed? nnloop labels PROJECT --map OLD=NEW; else "
+        "put it back, or train a version for the new interface: nnloop train PROJECT",
     )
 
 

@@ -114,6 +114,8 @@ class _Run:
             options.to_json(),
             config.xml,
             config.image_keys,
+            [c.former_values for c in config.group.classes],
+            config.group.dropped_values,
         ]
 
     def add(self, entry: SourceTask | LeftOut) -> None:

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from converters.file_names import same_name_key
+from converters.file_names import same_name_key, without_prefix
 from converters.files import file_names
 from converters.imports.source import ImportedImage
 from converters.mask_folder import FIRST_CHANNEL
@@ -69,8 +69,10 @@ class ImageFinder:
         parts = _parts(image.file_name)
         if not parts:
             return
-        for start in range(len(parts)):
-            yield "/".join([*parts[start:-1], self._prefix + parts[-1]])
+        bare = without_prefix(parts[-1])  # what Label Studio exports is named as it stores it
+        for name in (parts[-1], bare) if bare != parts[-1] else (bare,):
+            for start in range(len(parts)):
+                yield "/".join([*parts[start:-1], self._prefix + name])
         for start in range(len(parts)) if image.stems else ():
             folder = parts[start:-1]
             for stem in image.stems:

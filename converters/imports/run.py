@@ -123,8 +123,13 @@ class Found:
     repeated: frozenset[str]
 
 
-def looked_through(job: ImportJob) -> ImportJob:
-    """The job with ``found``; nothing is written.
+def keys_of(image: ImportedImage) -> set[str]:
+    """Keys (``same_name_key``) of the names its image may have, with ending or without."""
+    return {same_name_key(name) for name in (image.file_name, *image.stems)}
+
+
+def looked_through(job: ImportJob, *, on_image: Callable[[], None] = lambda: None) -> ImportJob:
+    """The job with ``found``; nothing is written. ``on_image`` is called after each image.
 
     Raises:
         FileFormatError: The source is not of the job's format.
@@ -139,6 +144,7 @@ def looked_through(job: ImportJob) -> ImportJob:
     names: set[str] = set()
     repeated: set[str] = set()
     for entry in job.entries():
+        on_image()
         if isinstance(entry, LeftOut):
             continue
         used.update(dict.fromkeys(entry.used_names))
@@ -146,8 +152,9 @@ def looked_through(job: ImportJob) -> ImportJob:
         path = job.images.find(entry)
         if path is not None and owners.setdefault(path, entry.key) != entry.key:
             shared.add(path)
-        name = same_name_key(entry.file_name)
-        (repeated if name in names else names).add(name)
+        own = keys_of(entry)
+        repeated |= own & names
+        names |= own
     # Colours that are background are no class that occurs.
     known.update(dict.fromkeys(c for c, name in job.options.colors.items() if not name))
     classes = match_classes(tuple(used), job.config.group, job.mapping, tuple(known))

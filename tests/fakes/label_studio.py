@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from backend.label_studio import BackendInfo, PredictionRow, ProjectInfo
+from backend.label_studio import BackendInfo, PredictionRow, ProjectInfo, TaskHead
 from backend.label_studio.images import FetchedImage
 from backend.label_studio.webhooks import WebhookInfo
 from domain.annotation import Annotation, Task
@@ -100,6 +100,34 @@ class FakeLabelStudio:
             self._answers()
             yield task
             self.while_reading()
+
+    def task(self, task_id: int) -> Task:
+        self._called("task")
+        if task_id not in self.tasks:
+            raise LabelStudioError(f"There is no task {task_id}.")
+        return self.tasks[task_id]
+
+    def update_annotation(self, annotation_id: int, result: Sequence[dict[str, Any]]) -> None:
+        self._called("update_annotation")
+        self._annotation_id += 1  # its dates come from it
+        for task in self.tasks.values():
+            changed = tuple(
+                replace(
+                    a,
+                    result=list(result),
+                    updated_at=f"2026-01-01T00:00:{self._annotation_id:05d}Z",
+                )
+                if a.id == annotation_id
+                else a
+                for a in task.annotations
+            )
+            self.tasks[task.id] = replace(task, annotations=changed)
+
+    def iter_heads(self, project_id: int) -> Iterator[TaskHead]:
+        self._called("iter_heads")
+        self._is_known(project_id)
+        for task in sorted(self.tasks.values(), key=lambda task: task.id):
+            yield TaskHead(task.id, task.data, task.created_at)
 
     def fetch_image(
         self, uri: str, task_id: int, project_id: int, *, max_bytes: int = 512 * 1024 * 1024

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from converters.files import read_json
+from converters.nnunet_names import class_of_label
 from domain.errors import FileFormatError
 from training.versions import CONFIGURATION, DATASET, PLANS
 
@@ -135,7 +136,7 @@ def _labels(labels: dict[str, Any]) -> tuple[str, ...]:
         )
     if len(wanted) < 2:
         raise FileFormatError("The model knows no class besides background.")
-    return tuple(by_integer[k] for k in wanted[1:])
+    return tuple(class_of_label(by_integer[k], k) for k in wanted[1:])
 
 
 def _require_known_network(configuration: dict[str, Any]) -> None:

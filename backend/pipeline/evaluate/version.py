@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from backend.pipeline.annotations import label_config_of
+from backend.pipeline.annotations import label_config_of, label_names_of
 from backend.pipeline.context import AppContext
 from backend.pipeline.evaluate.cases import (
     EvaluationCase,
@@ -34,8 +34,12 @@ from converters.files import write_json
 from converters.groups import GroupKey
 from domain.annotation import Task
 from domain.case import Manifest, case_id_of_task
-from domain.errors import LabelStudioError, PredictionError, SettingsError
-from domain.labels import LabelConfig
+from domain.errors import (
+    LabelStudioError,
+    PredictionError,
+    SettingsError,
+)
+from domain.labels import LabelConfig, LabelNames
 from training.case_predictions import CaseToPredict, predict_cases
 from training.devices import list_devices
 from training.evaluation.pairs import Pair
@@ -54,6 +58,7 @@ class _Project:
     """What the store says, read in one transaction."""
 
     config: LabelConfig
+    names: LabelNames
     settings: ProjectSettings
     version: VersionRow
     manifest: Manifest | None
@@ -101,7 +106,9 @@ def evaluate_version(
     row, settings = project.version, project.settings
     options = replace(options, spacing_mm=options.spacing_mm or settings.pixel_spacing_mm)
     info = read_version(Path(row.path))
-    classes = common_classes(row.name, info.class_values, project.config)
+    classes = common_classes(
+        row.name, project.names.current_names(info.class_values), project.config
+    )
     cases, problems = choose_cases(
         row.name,
         project.manifest,
@@ -236,6 +243,7 @@ def _read_project(context: AppContext, project_id: int, version: str | None) -> 
         )
     return _Project(
         config=label_config_of(project, settings),
+        names=label_names_of(project),
         settings=settings,
         version=row,
         manifest=Manifest.from_json(manifest) if manifest else None,

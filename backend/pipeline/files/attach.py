@@ -11,9 +11,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import numpy as np
 
 from backend.label_studio import LabelStudioClient, TaskHead, plain_name
-from converters.file_names import name_keys, same_name_key
+from converters.file_names import name_keys, same_name_key, without_prefix
 from converters.image_files import image_name
 from converters.images import read_image
+from converters.imports.run import keys_of
 from converters.imports.source import ImportedImage
 from domain.annotation import Task
 from domain.errors import ImageError
@@ -79,9 +80,11 @@ class ProjectIndex:
             if not name:
                 self._nameless.append(head.id)
                 continue
-            uri = str(head.data[self.image_key])
-            named = _Named(head.id, _folders_of(uri))
-            self._by_key.setdefault(same_name_key(name), []).append(named)
+            *folders, stored = _parts_of(str(head.data[self.image_key])) or (name,)
+            named = _Named(head.id, tuple(folders))
+            # An upload goes by its own name and by the one it is stored under.
+            for key in {same_name_key(name), same_name_key(stored)}:
+                self._by_key.setdefault(key, []).append(named)
             stem = same_name_key(PurePosixPath(name).stem)
             self._by_stem.setdefault(stem, []).append(named)
 
@@ -123,6 +126,7 @@ class ProjectIndex:
     def _named(self, image: ImportedImage, path: Path | None, names: Sequence[str]) -> list[_Named]:
         """Tasks of the image's name; those that share most of its folders, where any does."""
         wanted = [path.name] if path is not None else [PurePosixPath(n).name for n in names]
+        wanted += [without_prefix(name) for name in wanted[:1]]
         found: dict[int, _Named] = {}
         for name in wanted:
             for key in (*name_keys(name), same_name_key(plain_name(name))):
@@ -150,7 +154,7 @@ class ProjectIndex:
         if not named:
             return None
         folders = PurePosixPath(names[0]).parts[:-1] if names else ()
-        if same_name_key(PurePosixPath(image.file_name).name) in twice and not (
+        if keys_of(image) & set(twice) and not (
             folders and _common_tail(named[0].folders, folders) == len(folders)
         ):
             raise ImageError(
@@ -211,14 +215,15 @@ class ProjectIndex:
         return Match(task_ids[0])
 
 
-def _folders_of(uri: str) -> tuple[str, ...]:
+def _parts_of(uri: str) -> tuple[str, ...]:
+    """Folders and name in the address of an image."""
     try:
         address = urlsplit(uri)
         local = parse_qs(address.query).get("d") if "local-files" in address.path else None
         path = local[0] if local else unquote(address.path)
     except ValueError:  # a malformed host, as in http://[a
         path = uri
-    return PurePosixPath(path.replace("\\", "/")).parts[:-1]
+    return tuple(part for part in path.replace("\\", "/").split("/") if part)
 
 
 def _digest(data: bytes) -> str:

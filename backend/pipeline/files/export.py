@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from backend.label_studio.tasks import plain_name
 from backend.pipeline.context import AppContext
-from backend.pipeline.files.project_source import ProjectImages, ProjectPredictions, ProjectTasks
+from backend.pipeline.files.project_source import (
+    ProjectImages,
+    ProjectPredictions,
+    ProjectTasks,
+    in_labels_of_today,
+)
+from backend.store.models import ProjectRow
 from converters.exports.exporter import Format, Needs
 from converters.exports.file_source import ExportFile
 from converters.exports.options import ExportOptions
@@ -16,8 +23,8 @@ from converters.image_files import FolderImages, NoImages, TaskImages
 from converters.label_config import parse_label_config
 from converters.label_config_xml import infer_label_config
 from converters.report import FilesReport, Reasons
-from domain.errors import LabelConfigError
-from domain.labels import LabelConfig
+from domain.errors import LabelConfigError, SettingsError
+from domain.labels import LabelConfig, LabelNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +32,8 @@ class ExportRequest:
     """What to write where.
 
     ``images`` is a folder of images, None: from Label Studio if at all. ``channels`` names the task
-    data fields of several images per task, empty for one.
+    data fields of several images per task, empty for one. ``label_mapping`` is {old name of a
+    label: its name now}, over those that a connected project knows.
     """
 
     format_: Format
@@ -35,6 +43,7 @@ class ExportRequest:
     label_config: Path | None = None
     model_version: str | None = None
     channels: tuple[str, ...] = ()
+    label_mapping: Mapping[str, str] = field(default_factory=dict)
     on_task: Callable[[], None] = lambda: None
 
 
@@ -50,12 +59,17 @@ def export_project(context: AppContext, project_id: int, request: ExportRequest)
     client = context.label_studio
     xml = client.project(project_id).label_config
     config = _given_config(request) or parse_label_config(xml, channels=request.channels)
+    with context.store.read() as session:
+        project = session.get(ProjectRow, project_id)
+        known = project.label_mapping if project else {}
+    config = _renamed(config, known, request.label_mapping)
     source: Source = ProjectTasks(context, project_id)
     if request.format_.needs is Needs.PREDICTIONS:
-        source = ProjectPredictions(context, project_id, request.model_version)
+        stored = ProjectPredictions(context, project_id, request.model_version)
+        source = in_labels_of_today(stored, config)
     images: TaskImages = ProjectImages(client, config.image_keys)
     if request.images is not None:
-        images = FolderImages(request.images, config.image_keys)
+        images = FolderImages(request.images, config.image_keys, plain_name)
     return _run(source, config, images, request, ())
 
 
@@ -84,10 +98,10 @@ def export_file(path: Path, request: ExportRequest) -> FilesReport:
         )
     if request.format_.needs is not Needs.PREDICTIONS and source.is_min():
         remarks = (*remarks, _NO_ORIGIN)
-    config = config or parse_label_config(_ANY_CONFIG)
+    config = _renamed(config or parse_label_config(_ANY_CONFIG), {}, request.label_mapping)
     images: TaskImages = NoImages()
     if request.images is not None:
-        images = FolderImages(request.images, config.image_keys)
+        images = FolderImages(request.images, config.image_keys, plain_name)
     return _run(source, config, images, request, remarks)
 
 
@@ -100,6 +114,20 @@ _ANY_CONFIG = (
     '<Label value="any"/></PolygonLabels></View>'
 )
 """For predictions, which are written as they are."""
+
+
+def _renamed(
+    config: LabelConfig, known: Mapping[str, str], given: Mapping[str, str]
+) -> LabelConfig:
+    names = LabelNames({**known, **given}, config.class_values)
+    lost = next((new for old, new in given.items() if names.now(old) not in names.present), "")
+    if lost:
+        raise SettingsError(
+            f'--map names "{lost}", which is no label of the interface.',
+            remedy=f"Its labels are {', '.join(config.class_values)}; --label-config FILE.xml "
+            "gives another interface.",
+        )
+    return names.applied_to(config)
 
 
 def _given_config(request: ExportRequest) -> LabelConfig | None:

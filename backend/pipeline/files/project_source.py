@@ -13,11 +13,13 @@ from backend.store import predictions, projects, versions
 from backend.store.identity import source_in
 from backend.store.models import PredictionRow as StoredRow
 from backend.store.models import ProjectRow
-from converters.exports.run import SourceTask
+from converters.exports.run import Source, SourceTask
 from converters.images import Pixels, read_image
 from converters.predicted import needs_predictions
-from domain.annotation import Task
+from converters.relabel import in_present_names
+from domain.annotation import LeftOut, Task
 from domain.errors import PredictionError
+from domain.labels import LabelConfig
 
 _CHUNK = 250
 
@@ -115,6 +117,19 @@ class ProjectPredictions:
 
     def _row(self, result: list[dict[str, Any]], score: float | None) -> dict[str, Any]:
         return {"model_version": self.version, "score": score, "result": result}
+
+
+def in_labels_of_today(source: Source, config: LabelConfig) -> Iterator[SourceTask | LeftOut]:
+    """The same tasks, their predictions under the names that the interface has now."""
+    for entry in source:
+        if isinstance(entry, SourceTask):
+            rows = (
+                {**row, "result": in_present_names(row["result"], config.group)[0]}
+                for row in entry.predictions
+            )
+            yield SourceTask(entry.task, tuple(rows))
+        else:
+            yield entry
 
 
 class ProjectImages:

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from backend.pipeline.annotations import label_names_of
 from backend.pipeline.context import AppContext
 from backend.pipeline.evaluate.options import Progress
 from backend.pipeline.models.comparison import DicePerCase
@@ -22,6 +23,7 @@ from backend.pipeline.models.members import (
     joint_manifest,
     same_annotations,
 )
+from backend.store import projects
 from backend.store.models import RunRow
 from domain.case import Manifest
 from domain.errors import PredictionError, SettingsError
@@ -102,7 +104,9 @@ def held_out_cases(
     A version trained elsewhere held nothing out and predicts by the mean of its folds. A case that
     a member was not trained on counts: its folds have not seen it.
     """
-    if members[0].info.class_values != truth.manifest.class_values:
+    with context.store.read() as session:
+        names = label_names_of(projects.get(session, project_id))
+    if members[0].info.class_values != names.current_names(truth.manifest.class_values):
         return []  # the label maps have other integers
     workspace = context.workspace(project_id)
     hashes = {entry.case_id: entry.content_hash for entry in truth.manifest.entries}

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from sqlalchemy.orm import Session
+
+from backend.pipeline.annotations import label_names_of
 from backend.pipeline.context import AppContext
+from backend.pipeline.manifests import LABEL_MAPPING
 from backend.pipeline.models.comparison import DicePerCase, Verdict
 from backend.pipeline.models.earlier_dice import without_absent
-from backend.store import versions
+from backend.store import projects, versions
 from backend.store.models import VersionRow
 from domain.case import Manifest, ManifestEntry
+from domain.labels import LabelNames
 from domain.status import VersionOrigin
 from training.versions import read_version
 
@@ -35,7 +40,10 @@ class Judge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The champion's Dice on the challenger's cases; ``remark`` says how, where it matters."""
+    """The champion's Dice on the challenger's cases, of the classes that both know.
+
+    ``remark`` says how it was measured, where it matters; without any Dice why not.
+    """
 
     dice: DicePerCase
     remark: str = ""
@@ -67,50 +75,102 @@ def measure_champion(
     """
     with context.store.begin() as session:
         value = versions.manifest_of(session, champion)
+        names = names_for(session, champion.project_id, manifest)
+    trained_on = Manifest.from_json(value) if value else None
     if champion.run_id is None:
-        classes = read_version(Path(champion.path)).class_values
-        trained_on = Manifest.from_json(value) if value else None
+        values = read_version(Path(champion.path)).class_values
     else:
-        trained_on = Manifest.from_json(value or {})
-        classes = trained_on.class_values
-    shared = [name for name in manifest.class_values if name in classes]
-    if not shared:
-        return Measured({})
+        trained_on = trained_on or Manifest.from_json({})
+        values = trained_on.class_values
+    classes = names.current_names(values)
+    common = [name for name in manifest.class_values if name in classes]
+    if not common:
+        return Measured({}, "the version that serves knows none of the present labels")
     judge = make_judge(champion, classes)
     if trained_on is None:
         dice = judge.dice([(entry, None) for entry in manifest.entries])
         return Measured(
-            _only(shared, dice),
+            _of_classes(dice, common),
             f"{champion.name} was trained elsewhere and measured by the mean of its folds; it may "
             "have been trained on these images",
         )
     if trained_on.n_folds == 1:
         seen = {entry.group for entry in trained_on.entries}
         unseen = [entry for entry in manifest.entries if entry.group not in seen]
+        if not unseen:
+            return Measured({}, f"{champion.name} was trained on the groups of all cases")
         dice = judge.dice([(entry, None) for entry in unseen])
         return Measured(
-            _only(shared, dice), f"on the cases of groups that {champion.name} has not seen"
+            _of_classes(dice, common), f"on the cases of groups that {champion.name} has not seen"
         )
     remark = champion.metrics.get("remark", "")
-    known = _known(context, champion, trained_on, manifest, shared)
-    return Measured(_only(shared, _out_of_fold(judge, known, trained_on, manifest)), remark)
+    measured = _known_dice(champion, value or {}, values, names)
+    known = _unchanged(context, champion, measured, trained_on, manifest, common)
+    dice = _out_of_fold(judge, known, trained_on, manifest)
+    return Measured(_of_classes(dice, common), remark)
 
 
-def _only(names: Sequence[str], dice: DicePerCase) -> DicePerCase:
-    return {case_id: {name: scores[name] for name in names} for case_id, scores in dice.items()}
+def names_for(session: Session, project_id: int, manifest: Manifest) -> LabelNames:
+    """What classes are called in a manifest that is about to be judged, by the renames of today.
+
+    A manifest older than a rename is judged under its own names where two of its classes are one
+    by now: its label maps still tell them apart.
+    """
+    names = label_names_of(projects.get(session, project_id))
+    if len(set(names.current_names(manifest.class_values))) < len(manifest.class_values):
+        return LabelNames()
+    return names
 
 
-def _known(
-    context: AppContext, champion: VersionRow, old: Manifest, new: Manifest, names: Sequence[str]
+def in_current_names(
+    context: AppContext, project_id: int, manifest: Manifest, dice: DicePerCase
+) -> tuple[Manifest, DicePerCase]:
+    """A manifest and its Dice under the names that its classes have now."""
+    with context.store.begin() as session:
+        names = names_for(session, project_id, manifest)
+    return (
+        replace(manifest, class_values=names.current_names(manifest.class_values)),
+        {case_id: names.renamed(scores) for case_id, scores in dice.items()},
+    )
+
+
+def _of_classes(dice: DicePerCase, names: Sequence[str]) -> DicePerCase:
+    return {
+        case_id: {name: value for name, value in scores.items() if name in names}
+        for case_id, scores in dice.items()
+    }
+
+
+def _known_dice(
+    champion: VersionRow, manifest: Mapping[str, Any], values: tuple[str, ...], names: LabelNames
 ) -> DicePerCase:
-    """What its own training measured of cases that are unchanged, as Dice is counted now."""
+    """What its own training measured, where that was against the truth of today.
+
+    None of it where two of its classes are one by now, or a name is read as another class.
+    """
+    before = LabelNames(manifest.get(LABEL_MAPPING, {}), values)
+    is_merged = len(set(names.current_names(values))) < len(values)
+    if is_merged or not names.agrees_with(before):
+        return {}
+    dice: DicePerCase = champion.metrics.get("dice_per_case", {})
+    return {case_id: names.renamed(scores) for case_id, scores in dice.items()}
+
+
+def _unchanged(
+    context: AppContext,
+    champion: VersionRow,
+    measured: DicePerCase,
+    old: Manifest,
+    new: Manifest,
+    names: Sequence[str],
+) -> DicePerCase:
+    """What of its own figures is of cases that are unchanged, as Dice is counted now."""
     before = {entry.case_id: entry for entry in old.entries}
-    measured: DicePerCase = champion.metrics.get("dice_per_case", {})
     unchanged = {
         entry.case_id: measured[entry.case_id]
         for entry in new.entries
-        if (entry_before := before.get(entry.case_id)) is not None
-        and entry_before.is_same(entry)
+        if (earlier := before.get(entry.case_id)) is not None
+        and earlier.is_same(entry)
         and set(names) <= measured.get(entry.case_id, {}).keys()
     }
     return without_absent(context.workspace(champion.project_id), new.class_values, unchanged)
@@ -144,7 +204,8 @@ def project_integers(predicted: Sequence[str], class_values: Sequence[str]) -> t
     The order of labels may have changed since; a class that the project lacks is background.
 
     Args:
-        predicted: The version's classes in its integer order, background left out.
+        predicted: The version's classes in its integer order, background left out, as they are
+            called today; two may be one by now.
         class_values: The project's.
     """
     names = list(class_values)

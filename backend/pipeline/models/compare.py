@@ -6,13 +6,16 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
+from backend.pipeline.annotations import label_names_of
 from backend.pipeline.context import AppContext
+from backend.pipeline.manifests import LABEL_MAPPING
 from backend.pipeline.models.comparison import Comparison, DicePerCase, compare_cases
 from backend.pipeline.models.find import find_version
-from backend.store import versions
+from backend.store import projects, versions
 from backend.store.models import VersionRow
 from domain.case import Manifest
 from domain.errors import SettingsError
+from domain.labels import LabelNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,8 @@ def compare_versions(
 ) -> VersionComparison:
     """Pairs the out-of-fold Dice of two versions, each measured by its own training.
 
-    Only cases whose annotations are the same in both manifests count. A version that was trained
+    Only cases whose annotations are the same in both manifests, and were read alike, count; classes
+    are compared under the names that they have now. A version that was trained
     elsewhere held nothing out; it is compared with a version that the gate measured it against.
 
     Raises:
@@ -55,13 +59,13 @@ def compare_versions(
     for side, other in ((old_side, new_side), (new_side, old_side)):
         measured = other.row.metrics.get("champion_dice", {})
         if not side.dice and measured.get("version") == side.row.name:
-            side.dice, side.hashes = measured["dice_per_case"], other.hashes
+            side.dice, side.hashes = side.renamed(measured["dice_per_case"]), other.hashes
             remark = (
                 f"{side.row.name} was measured when {other.row.name} went through the gate; it may "
                 "have been trained on these images"
             )
     common = old_side.dice.keys() & new_side.dice.keys()
-    same = {c for c in common if old_side.hashes.get(c) == new_side.hashes.get(c)}
+    same = {c for c in common if old_side.hashes.get(c) == new_side.hashes.get(c) != ""}
     found = compare_cases(
         {case: new_side.dice[case] for case in same},
         {case: old_side.dice[case] for case in same},
@@ -80,17 +84,29 @@ def compare_versions(
 @dataclass
 class _Side:
     row: VersionRow
+    names: LabelNames
     dice: DicePerCase
     hashes: dict[str, str]
     groups: dict[str, str]
 
     @classmethod
     def of(cls, session: Session, row: VersionRow) -> _Side:
-        manifest = versions.manifest_of(session, row)
-        entries = Manifest.from_json(manifest).entries if manifest else ()
-        return cls(
+        value = versions.manifest_of(session, row)
+        manifest = Manifest.from_json(value) if value else Manifest(())
+        names = label_names_of(projects.get(session, row.project_id))
+        before = LabelNames((value or {}).get(LABEL_MAPPING, {}), manifest.class_values)
+        side = cls(
             row,
-            row.metrics.get("dice_per_case", {}),
-            {entry.case_id: entry.content_hash for entry in entries},
-            {entry.case_id: entry.group for entry in entries},
+            names,
+            {},
+            {
+                entry.case_id: entry.content_hash if names.agrees_with(before) else ""
+                for entry in manifest.entries
+            },
+            {entry.case_id: entry.group for entry in manifest.entries},
         )
+        side.dice = side.renamed(row.metrics.get("dice_per_case", {}))
+        return side
+
+    def renamed(self, dice: DicePerCase) -> DicePerCase:
+        return {case_id: self.names.renamed(scores) for case_id, scores in dice.items()}

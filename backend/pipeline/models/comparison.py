@@ -252,14 +252,15 @@ def judge(
             when no version serves.
         margin: Loss of Dice that still counts as not worse.
         groups: Case id -> group; None: each case is its own.
-        remark: How the champion was measured, where that is not by its own held-out folds.
+        remark: How the champion was measured, where that is not by its own held-out folds; or why
+            it was not.
     """
     found = compare_cases(challenger, champion, groups or {}) if champion else None
     if found is None:
         reason = (
             "the first version that serves"
             if champion is None
-            else "nothing to compare: the version that serves has other classes or folds"
+            else f"nothing to compare: {remark or 'the version that serves has other folds'}"
         )
         mean = _figure_of(challenger)
         return Verdict(True, mean, None, len(challenger), margin, reason)

@@ -7,10 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from backend.pipeline.annotations import label_names_of
 from backend.pipeline.context import AppContext
 from backend.pipeline.models.find import find_version
 from backend.pipeline.models.report import VersionReport, version_report
-from backend.store import runs, versions
+from backend.store import projects, runs, versions
 from backend.store.models import RunRow, VersionRow
 from domain.case import Manifest
 from domain.errors import PredictionError
@@ -42,7 +43,7 @@ class VersionDetails(_Frozen):
     Attributes:
         report: Its figures.
         project_id: Label Studio's id.
-        class_values: Classes in integer order, without background.
+        class_values: Classes in integer order, without background, as they are called now.
         n_channels: Channels of its images.
         preset: Name of the preset.
         settings: The project's settings when its run started, or the ensemble was made.
@@ -90,6 +91,7 @@ def version_details(context: AppContext, name: str, project_id: int | None) -> V
             for fold in (runs.folds_of(session, run.id) if run else [])
         }
         report = version_report(session, row)
+        names = label_names_of(projects.get(session, row.project_id))
         manifest_json = versions.manifest_of(session, row) or {}
     info = _info(row)
     manifest = Manifest.from_json(manifest_json) if manifest_json else Manifest(())
@@ -97,7 +99,7 @@ def version_details(context: AppContext, name: str, project_id: int | None) -> V
     return VersionDetails(
         report=report,
         project_id=row.project_id,
-        class_values=info.class_values if info else manifest.class_values,
+        class_values=names.current_names(info.class_values if info else manifest.class_values),
         n_channels=info.n_channels if info else manifest_json.get("n_channels", 0),
         preset=info.preset.name if info else manifest_json.get("preset", ""),
         settings=run.settings if run else (info.settings if info else {}),
@@ -112,7 +114,7 @@ def version_details(context: AppContext, name: str, project_id: int | None) -> V
                 content_hash=entry.content_hash,
                 group=entry.group,
                 fold=entry.fold,
-                dice=dice.get(entry.case_id, {}),
+                dice=names.renamed(dice.get(entry.case_id, {})),
             )
             for entry in manifest.entries
         ),

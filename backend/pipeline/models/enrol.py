@@ -15,7 +15,7 @@ from backend.pipeline.context import AppContext
 from backend.pipeline.evaluate.options import Progress
 from backend.pipeline.models.candidates import Candidate
 from backend.pipeline.models.challenger import add_judged, judge_challenger
-from backend.pipeline.models.champion import FoldOfCase, project_integers
+from backend.pipeline.models.champion import FoldOfCase, in_current_names, project_integers
 from backend.pipeline.models.comparison import DicePerCase, Verdict
 from backend.pipeline.models.members import Member, joint_manifest
 from backend.pipeline.models.retention import prune_quietly
@@ -91,7 +91,14 @@ def enrol(
                 settings = projects.settings_of(projects.get(session, project_id))
                 name = _next_name(workspace, versions.versions_of(session, project_id))
             verdict, of_gate = _decide(
-                context, champion, judged, dice, settings.gate_margin, new.remark, progress
+                context,
+                project_id,
+                champion,
+                judged,
+                dice,
+                settings.gate_margin,
+                new.remark,
+                progress,
             )
             judged_metrics = {**metrics, **of_gate}
             path = package_ensemble(
@@ -171,6 +178,7 @@ def _manifest_json(new: NewEnsemble, manifest: Manifest) -> dict[str, Any]:
 
 def _decide(
     context: AppContext,
+    project_id: int,
     champion: VersionRow | None,
     manifest: Manifest,
     dice: DicePerCase,
@@ -178,6 +186,8 @@ def _decide(
     remark: str,
     progress: Progress,
 ) -> tuple[Verdict, dict[str, Any]]:
+    manifest, dice = in_current_names(context, project_id, manifest, dice)
+
     def make_judge(serving: VersionRow, predicted: tuple[str, ...]) -> _ChildJudge:
         workspace, classes = context.workspace(serving.project_id), manifest.class_values
         return _ChildJudge(workspace, Path(serving.path), classes, predicted, progress)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from backend.store import versions
+from backend.pipeline.annotations import label_names_of
+from backend.store import projects, versions
 from backend.store.models import VersionRow
 from domain.case import Manifest, ManifestEntry
 from domain.errors import SettingsError
@@ -29,7 +30,7 @@ class Member:
 
     Attributes:
         row: In the store.
-        info: Its version.json.
+        info: Its version.json, its classes as they are called now.
         manifest: What it was trained on; None when it was trained elsewhere.
         group_key: The setting that explains the manifest's groups.
     """
@@ -61,6 +62,8 @@ class Member:
         check_weights(Path(row.path), info)
         value = versions.manifest_of(session, row)
         manifest = Manifest.from_json(value) if value else None
+        names = label_names_of(projects.get(session, row.project_id))
+        info = replace(info, class_values=names.current_names(info.class_values))
         return cls(row, info, manifest, versions.group_key_of(session, row))
 
     @property

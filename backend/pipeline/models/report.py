@@ -6,7 +6,8 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.store import predictions, versions
+from backend.pipeline.annotations import label_names_of
+from backend.store import predictions, projects, versions
 from backend.store.models import RunRow, VersionRow
 from domain.status import VersionOrigin, VersionStatus
 
@@ -43,7 +44,8 @@ def version_reports(session: Session, project_id: int) -> tuple[VersionReport, .
 
 
 def version_report(session: Session, row: VersionRow) -> VersionReport:
-    """The figures of one version."""
+    """The figures of one version, its classes as they are called now."""
+    names = label_names_of(projects.get(session, row.project_id))
     scored, published, failed = predictions.counts(session, row.id)
     # The number alone: a run's manifest names every case.
     number = session.scalar(select(RunRow.number).where(RunRow.id == row.run_id))
@@ -52,7 +54,7 @@ def version_report(session: Session, row: VersionRow) -> VersionReport:
         status=VersionStatus(row.status),
         run=number or 0,
         labels=row.metrics.get("labels", 0),
-        oof_dice=row.metrics.get("oof_dice", {}),
+        oof_dice=names.renamed(row.metrics.get("oof_dice", {})),
         gate=row.metrics.get("gate", {}).get("reason", ""),
         scored=scored,
         published=published,

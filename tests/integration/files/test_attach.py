@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import json
 import unicodedata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import Result
 from PIL import Image
+from typer.testing import CliRunner
 
+from backend.cli.main import app
 from backend.label_studio import LabelStudioClient, ProjectInfo
 from backend.pipeline.context import AppContext
 from backend.pipeline.files.attach import TaskChoice
@@ -24,8 +27,10 @@ from converters.imports.run import ImportJob
 from converters.imports.source import ImportOptions
 from converters.imports.tasks import As
 from converters.label_config import parse_label_config
+from converters.label_config_xml import polygon_label_config
 from converters.report import FilesReport
 from domain.annotation import Task
+from domain.errors import SettingsError
 from tests.integration.files.conftest import CONFIG
 
 SIZE_HW = (30, 40)
@@ -182,14 +187,18 @@ def test_equal_names_are_told_apart_by_content_and_equal_images_are_not(
         (images / name).write_bytes(_png(5 if name == "twin.png" else 6))
     twins = [_upload(client, project.id, "twin.png", _png(5)) for _ in range(2)]
     renamed = _upload(client, project.id, "quite another name.png", _png(6))
-    names = ("p1/a.png", "p2/a.png", "p3/a.png", "twin.png", "renamed.png")
+    exported = _upload(client, project.id, "out and in.png", _png(8))
+    stored = PurePosixPath(_tasks(client, project)[exported].data["image"]).name
+    assert stored.endswith("-out_and_in.png")
+    (images / "out and in.png").write_bytes(_png(8))
+    names = ("p1/a.png", "p2/a.png", "p3/a.png", "twin.png", "renamed.png", stored)
     source = _coco(tmp_path / "coco.json", names)
     report = import_to_project(context, project.id, _job(source, images))
     assert report.left_out == {"ambiguous_task": 1, "other_image": 1}
     after = _tasks(client, project)
-    assert len(after) == 5
+    assert len(after) == 6
     labelled = {task.id for task in after.values() if task.annotations}
-    assert labelled == {ids["p1"], ids["p2"], renamed}
+    assert labelled == {ids["p1"], ids["p2"], renamed, exported}
     assert not labelled & set(twins)
     # Without the files nothing tells the three a.png apart, so none is guessed.
     other = _coco(tmp_path / "by-name.json", names)
@@ -197,7 +206,8 @@ def test_equal_names_are_told_apart_by_content_and_equal_images_are_not(
     assert report.left_out == {"ambiguous_task": 4, "image_missing": 1}
     report = import_to_project(context, project.id, _job(source, images), TaskChoice(new=True))
     assert report.left_out == {}
-    assert len(_tasks(client, project)) == 7
+    # Those that were there stay; the two that were left out are new.
+    assert len(_tasks(client, project)) == 8
 
 
 def test_what_a_person_submitted_stays_alone(
@@ -263,3 +273,59 @@ def test_masks_go_to_the_images_they_are_of(
     assert (report.done, report.left_out) == (1, {"empty": 1})
     after = _tasks(client, project)
     assert [len(after[i].annotations) for i in (one, two)] == [1, 0]
+
+
+def test_the_command_refuses_before_it_writes_and_does_what_its_flags_say(
+    context: AppContext,
+    project: ProjectInfo,
+    client: LabelStudioClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NNLOOP_DATA_DIR", str(context.settings.data_dir))
+    monkeypatch.setenv("LABEL_STUDIO_URL", context.settings.label_studio_url)
+    key = context.settings.label_studio_api_key.get_secret_value()
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", key)
+    config = polygon_label_config(["lumen", "wall"])
+    client._connection.json("PATCH", f"/api/projects/{project.id}/", body={"label_config": config})
+    images = tmp_path / "images"
+    images.mkdir()
+    for seed, name in enumerate(("lost.png", "new.png", "empty.png")):
+        (images / name).write_bytes(_png(seed))
+    source = _coco(tmp_path / "coco.json", ("lost.png", "new.png", "empty.png"))
+    whole = json.loads(source.read_text())
+    whole["annotations"] = whole["annotations"][:2]
+    whole["annotations"][0]["category_id"] = 9
+    source.write_text(json.dumps(whole))
+
+    def run(*more: str) -> Result:
+        arguments = ("import", source, "--format", "coco", "--images", images)
+        options = (*arguments, "--project", project.id, *more)
+        return CliRunner().invoke(app, [str(part) for part in options])
+
+    refused = run()
+    assert isinstance(refused.exception, SettingsError)
+    assert "The source has kudzu; the project lumen, wall." in refused.exception.remedy
+    assert _tasks(client, project) == {}
+    lost = run("--map", "kudzu=wall", "--empty-as-negative")
+    assert lost.exit_code == 1
+    assert "regions_lost" in lost.output
+    held = _tasks(client, project)
+    by_name = {
+        image_name(t, "image"): [len(a.result) for a in t.annotations] for t in held.values()
+    }
+    assert by_name == {"new.png": [1], "empty.png": [0]}
+    assert run("--map", "kudzu=wall", "--empty-as-negative").exit_code == 1
+    assert _tasks(client, project) == held
+    # Regions of another program for the same images, on tasks that have an annotation now.
+    other = tmp_path / "other.json"
+    other.write_text(source.read_text())
+    source = other
+    assert "2 labelled" in run("--map", "kudzu=lumen", "--empty-as-negative").output
+    run("--map", "kudzu=lumen", "--again")
+    # What says the same as an annotation that is there (nothing) is not said twice.
+    assert sorted(_counts(_tasks(client, project))) == [1, 2]
+    source = tmp_path / "third.json"
+    source.write_text(other.read_text())
+    run("--map", "kudzu=lumen", "--empty-as-negative", "--new")
+    assert sorted(_counts(_tasks(client, project))) == [1, 1, 1, 2]

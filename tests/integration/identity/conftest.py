@@ -100,6 +100,11 @@ def serving(loop: Loop, version_zip: Path) -> Iterator[Callable[[str, int], Chan
         made.append(found)
         import_model(loop.context, found.id, version_zip, name=f"first-{found.id}")
         found.wait_for_predictions(found.project.task_ids)
+        loop.wait_until(
+            lambda: found.client.project(found.id).model_version == f"first-{found.id}",
+            WAIT_S,
+            f"the model version of {title}",
+        )
         return found
 
     yield make

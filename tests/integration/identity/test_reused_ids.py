@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import shapely
 
 from backend.pipeline.annotations import label_config_of
 from backend.pipeline.cases import Source, write_cases
 from backend.pipeline.images import load_image
 from backend.pipeline.sync import sync_project
 from backend.store import projects, snapshots
-from converters.images import read_image
 from tests.integration.identity.conftest import WAIT_S, Changing
 from tests.integration.loop.discs import scene
+from training.cases import read_image
 
 
 def _upload_of(changing: Changing, task_id: int) -> Path:
@@ -53,7 +56,9 @@ def test_an_image_changed_by_patch(serving: Callable[[str, int], Changing]) -> N
     assert [row.id for row in project.client.task_predictions(first)] == [old[first][0].id]
     project.sync()
     held = project.wait_for_predictions([first], {first: old[first]})
-    assert _points(held[first][0].result) == _points(old[second][0].result)
+    # The engine may have changed since, so the same image gives nearly the same shapes.
+    assert _overlap(held[first][0].result, old[second][0].result) > 0.9
+    assert _overlap(held[first][0].result, old[first][0].result) < 0.9
     # The others were left alone.
     assert (held[second], held[third]) == (old[second], old[third])
     case_ids = {task_id: project.task(task_id).source for task_id in (first, second)}
@@ -118,6 +123,16 @@ def test_a_new_project_with_the_task_ids_of_a_deleted_one(
     assert "is not in Label Studio any more" in said.text
     assert f"Forgot project {gone.id}." in said.text
     assert fresh.loop.report(fresh.project).tasks == 3
+
+
+def _overlap(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> float:
+    """IoU of all that two results cover."""
+    shapes = [
+        shapely.union_all([shapely.Polygon(r["value"]["points"]).buffer(0) for r in result])
+        for result in (one, other)
+    ]
+    union = shapes[0].union(shapes[1]).area
+    return float(shapes[0].intersection(shapes[1]).area / union) if union else 1.0
 
 
 def _points(result: list[dict[str, object]]) -> list[object]:

@@ -1,9 +1,15 @@
 import math
 
+import numpy as np
 import pytest
 
 from backend.label_studio import LabelStudioClient, PredictionRow, ProjectInfo, predictions
+from converters.label_config import parse_label_config
+from converters.label_studio import annotation_to_label_map
+from converters.results import regions_to_result
+from domain.annotation import Region
 from domain.errors import LabelStudioError, PredictionError
+from domain.geometry import Polygon
 from tests.integration.label_studio.conftest import region
 
 
@@ -43,3 +49,38 @@ def test_a_score_that_is_no_number_never_leaves(
     with pytest.raises(PredictionError, match=f"task {task_id}"):
         client.import_predictions(project.id, [PredictionRow(task_id, [], score, "v1")])
     assert client.count_predictions(project.id) == {}
+
+
+ZONES = '<PolygonLabels name="zones" toName="image"><Label value="ice"/></PolygonLabels>'
+OTHERS = (
+    '<VectorLabels name="front" toName="image"><Label value="front"/></VectorLabels>',
+    '<BrushLabels name="front" toName="image"><Label value="front"/><Label value="x"/>'
+    "</BrushLabels>",
+    '<Ellipse name="shape" toName="image"/><Labels name="a" toName="image"><Label value="front"/>'
+    '</Labels><Labels name="b" toName="image"><Label value="x"/></Labels>',
+)
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_classes_over_several_controls_are_all_kept(
+    client: LabelStudioClient, project: ProjectInfo, other: str
+) -> None:
+    xml = f'<View><Image name="image" value="$image"/>{ZONES}{other}</View>'
+    client.update_project(project.id, label_config=xml)
+    config = parse_label_config(client.project(project.id).label_config)
+    square = np.array([[2, 2], [12, 2], [12, 12], [2, 12]], dtype=np.float64)
+    regions = [
+        Region("", c.index, (Polygon(square + 14.0 * c.index),)) for c in config.group.classes
+    ]
+    result = regions_to_result(regions, config, (64, 64), score=0.5)
+    ids = client.import_images(project.id, [(f"{i}.png", b"x") for i in range(4)])
+    assert client.import_predictions(project.id, [PredictionRow(i, result, 0.5, "v1") for i in ids])
+    back = list(client.iter_predictions(project.id, "v1"))
+    assert [row.task_id for row in back] == ids
+    assert all(row.result == result for row in back)
+    # Submitted as it is, it means the same.
+    client.annotate(ids[0], back[0].result)
+    (annotation,) = client.task(ids[0]).annotations
+    label_map, notes = annotation_to_label_map(annotation, config, (64, 64))
+    assert notes == ()
+    assert set(np.unique(label_map)) == {0, *(c.index for c in config.group.classes)}

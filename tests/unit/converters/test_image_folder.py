@@ -81,6 +81,14 @@ def test_a_file_is_found(address: str, file: str, tmp_path: Path) -> None:
     assert found.rivals == ()
 
 
+def test_a_file_is_found_under_another_name_it_was_uploaded_as(tmp_path: Path) -> None:
+    (tmp_path / "gr\u00f6\u00dfe.png").write_bytes(b"")
+    address = "/data/upload/3/0a1b2c3d-gr_e.png"
+    assert FolderOfImages(tmp_path).find(address).path is None
+    folder = FolderOfImages(tmp_path, lambda name: name.replace("\u00f6\u00df", "_"))
+    assert folder.find(address).path == tmp_path / "gr\u00f6\u00dfe.png"
+
+
 def test_an_upload_whose_long_name_was_cut(tmp_path: Path) -> None:
     name = "a long name (with brackets) " + "of many words " * 8
     stored = f"upload/12/0a1b2c3d-{stored_name(name)}"[: 100 - 8 - 4] + "_Ab3dE9f.png"

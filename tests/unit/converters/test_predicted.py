@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from label_studio_sdk.converter.brush import encode_rle
 
 from converters.label_config import parse_label_config
 from converters.label_studio import (
@@ -110,6 +111,19 @@ def test_noise_in_the_last_bits_is_no_change() -> None:
         }
     }  # fmt: skip
     assert (label_map_of([moved(lumen, 10), noisy]) == 1).sum() == 140
+
+
+def test_a_mask_that_the_editor_wrote_anew_is_no_change() -> None:
+    config = config_of("Brush")
+    lumen, wall = regions_to_result([LUMEN, WALL], config, SIZE_HW)
+    alpha = np.zeros((*SIZE_HW, 4), dtype=np.uint8)
+    alpha[5:15, 15:25] = (0, 0, 255, 200)  # another colour, not quite opaque
+    alpha[4, 15:25] = (0, 0, 255, 60)
+    anew = wall | {"value": wall["value"] | {"rle": encode_rle(alpha.ravel())}}
+    larger = Region("", 1, (box(5, 5, 20, 15),))
+    (value,) = (e["value"] for e in regions_to_result([larger], config, SIZE_HW))
+    found = label_map_of([lumen | {"value": value}, anew], config)
+    assert ((found == 1).sum(), (found == 2).sum()) == (150, 50)
 
 
 def test_a_copy_in_the_editor_is_a_persons() -> None:

@@ -15,7 +15,11 @@ branch_labels = None
 depends_on = None
 
 _NEW: dict[str, tuple[tuple[str, sa.types.TypeEngine[Any], str | None], ...]] = {
-    "project": (("created_at", sa.String(40), ""), ("label_mapping", sa.JSON(), "{}")),
+    "project": (
+        ("created_at", sa.String(40), ""),
+        ("label_mapping", sa.JSON(), "{}"),
+        ("labels_apart", sa.JSON(), "[]"),
+    ),
     "task": (
         ("created_at", sa.String(40), ""),
         ("source", sa.String(64), ""),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,7 @@ def test_wrong_options_say_so(
         ("there.jsonl", "there.jsonl is there"),
         ("there.json.gz", "there.json.gz is there"),
         ("there", "there is there"),
+        ("packed.json", "packed.json is packed"),
         ("exports", "exports is a folder"),
         ("exports/", "exports/ is a folder"),
         ("folder.json", "folder.json is a folder"),
@@ -107,6 +109,7 @@ def test_a_file_is_never_taken_for_a_title(
     monkeypatch.chdir(tmp_path)
     for name in ("there.jsonl", "there.json.gz", "there"):
         Path(name).write_text("{}")
+    Path("packed.json").write_bytes(gzip.compress(b"[]"))
     for name in ("exports", "folder.json"):
         Path(name).mkdir()
     with pytest.raises(FileFormatError) as caught:

@@ -40,6 +40,7 @@ COMMANDS = [
     "agreement",
     "evaluate",
     "demo",
+    "labels",
 ]
 
 

@@ -15,7 +15,7 @@ from backend.pipeline.folds import WorkerDevice, train_fold
 from backend.queue import JobName
 from backend.settings import ProjectSettings
 from backend.store import runs
-from backend.store.models import FoldRow, RunRow, VersionRow
+from backend.store.models import FoldRow, ProjectRow, RunRow, VersionRow
 from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.errors import DiskFullError, StackError, TrainingError
 from domain.status import FoldStatus, RunControl, RunStatus
@@ -276,6 +276,7 @@ def test_only_a_run_in_training_is_trained(
         ({1: 1, 2: 0}, ("lumen",), {}, False),  # it was trained on what this fold holds out
         ({3: 1}, ("lumen",), {}, True),  # it has seen none of it
         ({1: 0, 2: 1}, ("wall",), {}, False),
+        ({1: 0, 2: 1}, ("Lumen",), {}, True),  # renamed since
         ({1: 0, 2: 1}, ("lumen",), {"warm_start": False}, False),
     ],
 )
@@ -288,6 +289,8 @@ def test_warm_start_never_sees_what_is_held_out(
     is_warm: bool,
 ) -> None:
     app.add_version(1, manifest=_manifest(old_folds, classes))
+    with app.store.begin() as session:
+        session.get_one(ProjectRow, PROJECT).label_mapping = {"Lumen": "lumen"}
     folder = app.context.workspace(PROJECT).version_dir("nnloop-v1") / "fold_0"
     folder.mkdir(parents=True)
     (folder / FINAL).touch()

@@ -13,7 +13,7 @@ from backend.pipeline.models import champion
 from backend.pipeline.models.comparison import DicePerCase
 from backend.pipeline.publish import publish
 from backend.store import versions
-from backend.store.models import FoldRow, PredictionRow, VersionRow
+from backend.store.models import FoldRow, PredictionRow, ProjectRow, VersionRow
 from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.status import FoldStatus, RunStatus, VersionOrigin, VersionStatus
 from tests.fakes.app import PROJECT, FakeApp
@@ -229,6 +229,45 @@ def test_a_run_whose_folds_were_trained_before_an_update_is_counted_as_now(
     assert evaluate_run(app.context, run_id, lambda: None)
     # The lumen is there: its 1 is a perfect one.
     assert _version(app, run_id).metrics["oof_dice"] == {"lumen": 1.0, "wall": None}
+
+
+@pytest.mark.parametrize(
+    ("classes", "mapping", "known", "is_promoted", "reason"),
+    [
+        # A label came, one went: what both know decides.
+        (("lumen",), {}, {"lumen": 0.9}, False, "mean out-of-fold Dice 0.100 against 0.900"),
+        (("plaque", "lumen"), {}, {"lumen": 0.05, "plaque": 1.0}, True, "0.100 against 0.050"),
+        # The champion can serve none of the labels of today.
+        (("plaque",), {}, {"plaque": 0.9}, True, "nothing to compare: the version that serves"),
+        # A rename that was told of, and one whose champion's classes became one: its numbers of
+        # then say nothing about the two together.
+        (("Lumen",), {"Lumen": "lumen"}, {"Lumen": 0.9}, False, "0.100 against 0.900"),
+        (("a", "b"), {"a": "lumen", "b": "lumen"}, {"a": 0.9, "b": 0.9}, True, "against 0.000"),
+    ],
+)
+def test_renamed_classes_are_the_same_ones(
+    app: FakeApp,
+    predictor: FakePredictor,
+    classes: tuple[str, ...],
+    mapping: dict[str, str],
+    known: dict[str, float],
+    is_promoted: bool,
+    reason: str,
+) -> None:
+    app.add_version(
+        1,
+        manifest=_manifest(_entry(1, 0), classes=classes),
+        metrics={"dice_per_case": {"task_00000001": known}},
+    )
+    with app.store.begin() as session:
+        session.get_one(ProjectRow, PROJECT).label_mapping = mapping
+    workspace, truth = app.context.workspace(PROJECT), np.zeros((8, 8), np.uint8)
+    truth[:, 4:] = 1  # fold 0 paints none of it
+    write_case(workspace, case_id_of_task(1), np.zeros((8, 8), np.uint8), truth, n_channels=1)
+    run_id = _challenger(app, _manifest(_entry(1, 0)), _dice(task_00000001=0.1))
+    assert evaluate_run(app.context, run_id, lambda: None) is is_promoted
+    assert reason in _version(app, run_id).metrics["gate"]["reason"]
+    assert predictor.asked == ([0] if len(mapping) == 2 else [])
 
 
 @pytest.mark.parametrize("dice", [0.95, 0.1])

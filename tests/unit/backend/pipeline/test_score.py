@@ -160,7 +160,8 @@ def test_one_task_is_scored_whatever_its_state_and_once(app: FakeApp) -> None:
     [
         (("lumen", "wall"), {"lumen", "wall"}),
         (("wall", "lumen"), {"lumen", "wall"}),  # the interface's order changed since
-        (("lumen", "plaque"), {"lumen"}),  # a label that the interface has lost is not pushed
+        # A label that the interface has lost stays in the store, and what has it is held.
+        (("lumen", "plaque"), {"lumen", "plaque"}),
     ],
 )
 def test_labels_are_those_of_the_version(
@@ -172,6 +173,7 @@ def test_labels_are_those_of_the_version(
     row = _rows(app, version, 1)[1]
     assert row.error == ""
     assert _labels(row) <= expected
+    assert row.held == ('The labelling interface lacks "plaque".' if "plaque" in trained else "")
     # The left half is what the version's first class stands for.
     left = [r for r in row.result if max(x for x, _ in r["value"]["points"]) <= 52]
     assert {r["value"]["polygonlabels"][0] for r in left} == ({trained[0]} & expected)

@@ -257,3 +257,20 @@ def test_a_webhook_of_another_project_asks_for_no_training(ready: Service) -> No
         body = {"action": "START_TRAINING", "project": {"id": 7, "created_at": created_at}}
         assert ready.client.post("/webhook", json=body).status_code == 200
     assert ready.hints() == [(7, "START_TRAINING", []), (7, "OTHER_PROJECT", [])]
+
+
+def test_answers_are_in_the_labels_of_today(ready: Service) -> None:
+    """The interface of the request decides: nnloop may not have read it yet."""
+    ready.predict(7, 1, score=0.5, result=[region("lumen"), region("wall")])
+    renamed = XML.replace('"lumen"', '"Lumen"')
+    text = detail(ready, ask_predict(7, 1, label_config=renamed))
+    assert "predicts the label 'lumen'" in text
+    assert "nnloop labels PROJECT --map OLD=NEW" in text
+    with ready.store.begin() as session:
+        session.get_one(ProjectRow, 7).label_mapping = {"lumen": "Lumen"}
+    answer = ready.client.post("/predict", json=ask_predict(7, 1, label_config=renamed))
+    (result,) = answer.json()["results"]
+    assert result["result"] == [region("Lumen"), region("wall")]
+    # Back again, and without saying which interface: that of the last reading.
+    answer = ready.client.post("/predict", json=ask_predict(7, 1))
+    assert answer.json()["results"][0]["result"] == [region("lumen"), region("wall")]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from converters.files import write_json
+from converters.nnunet_names import nnunet_labels
 from domain.errors import FileFormatError
 from tests.unit.training.archive.zips import dataset, plans
 from training.archive.foreign import ForeignModel, read_foreign
@@ -23,6 +24,12 @@ def test_labels_stand_in_integer_order(tmp_path: Path) -> None:
     data = dataset(labels={"wall": 2, "background": 0, "lumen": 1})
     found = _read(tmp_path, plans(), data)
     assert (found.labels, found.channels, found.notes) == (("lumen", "wall"), ("grey",), ())
+
+
+def test_classes_with_nnunets_words_come_back_under_their_own_names(tmp_path: Path) -> None:
+    values = ("ignore", "lumen", "background")
+    data = dataset(labels=nnunet_labels(values))
+    assert _read(tmp_path, plans(), data).labels == values
 
 
 def test_an_inherited_configuration_becomes_the_one_nnloop_uses(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from backend.pipeline.models.compare import compare_versions
 from backend.pipeline.models.details import version_details
-from backend.store.models import FoldRow, RunRow
+from backend.store.models import FoldRow, ProjectRow, RunRow
 from domain.errors import SettingsError
 from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.backend.pipeline.models.versions import add_version, manifest_of
@@ -71,3 +71,29 @@ def test_a_version_whose_folder_is_gone_is_told_from_the_store(app: FakeApp) -> 
     details = version_details(app.context, "nnloop-v1", PROJECT)
     assert details.class_values == ("lumen", "wall")
     assert len(details.trained_on) == 1
+
+
+def test_versions_before_and_after_a_rename_are_compared_class_by_class(app: FakeApp) -> None:
+    old, new = manifest_of((1, "a", "p")), manifest_of((1, "a", "p"))
+    old = {**old, "class_values": ["Lumen", "wall"]}
+    scores = {"task_00000001": {"Lumen": 0.6, "wall": 0.5}}
+    metrics = {"dice_per_case": scores, "oof_dice": {"Lumen": 0.6, "wall": 0.5}}
+    add_version(app, 1, manifest=old, metrics=metrics)
+    add_version(app, 2, manifest=new, metrics={"dice_per_case": _dice(task_00000001=0.8)})
+    # Nobody has said so: the wall alone is common.
+    (only,) = compare_versions(app.context, "nnloop-v1", "nnloop-v2").comparison.classes
+    assert only.name == "wall"
+    with app.store.begin() as session:
+        session.get_one(ProjectRow, PROJECT).label_mapping = {"Lumen": "lumen"}
+    lumen, _ = compare_versions(app.context, "nnloop-v1", "nnloop-v2").comparison.classes
+    assert (lumen.name, lumen.champion, lumen.challenger) == ("lumen", 0.6, 0.8)
+    details = version_details(app.context, "nnloop-v1", None)
+    assert details.class_values == ("lumen", "wall")
+    assert details.report.oof_dice == {"lumen": 0.6, "wall": 0.5}
+    # Read as another class since: what was measured then says nothing of it.
+    with app.store.begin() as session:
+        run = session.query(RunRow).order_by(RunRow.id).first()
+        assert run is not None
+        run.manifest = {**new, "label_mapping": {"Lumen": "wall"}}
+    with pytest.raises(SettingsError, match="no case in common"):
+        compare_versions(app.context, "nnloop-v1", "nnloop-v2")
