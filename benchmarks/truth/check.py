@@ -129,9 +129,10 @@ def advance(session: Session, checker: Checker, last: int, every: int, path: Pat
             state.save(path)
         if state.done >= last:
             return
+        started = time.monotonic()
         done, found = session.act(state.done)
         state.done += 1
         state.counts = dict(Counter(state.counts) + Counter([done.partition(":")[0]]))
-        print(f"{state.done} {done}", flush=True)
+        print(f"{state.done} {done} ({time.monotonic() - started:.1f} s)", flush=True)
         checker.count(found)
         state.save(path)

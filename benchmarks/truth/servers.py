@@ -67,10 +67,10 @@ def running(folder: Path, ports: list[int], *, with_trainers: bool) -> Iterator[
         )
         supervisor.add(redis.spec())
         supervisor.add(web_spec(settings))
-        predictor, *others = plan_workers(list_devices(dict(os.environ)))
-        supervisor.add(worker_spec(settings, predictor))
-        if with_trainers:
-            for plan in others:
+        for plan in plan_workers(list_devices(dict(os.environ))):
+            if plan.role != "train":
+                supervisor.add(worker_spec(settings, plan))
+            elif with_trainers:
                 trainers.add(worker_spec(settings, plan))
         context = AppContext.open(settings)
         yield Servers(label_studio, context, trainers)
