@@ -16,7 +16,6 @@ from backend.pipeline.run_report import RunReport
 from backend.pipeline.status import ProblemReport, ProjectReport, project_report
 from backend.stack.ports import LOOPBACK
 from backend.store.models import RunRow
-from domain.case import case_id_of_task
 from domain.errors import LabelConfigError, NotConnectedError
 from domain.status import RunStatus
 from tests.integration.loop.discs import region, scene
@@ -102,14 +101,14 @@ def troubled(loop: Loop, image_host: str) -> Troubled:
     run = loop.finished_run(project, 1)
     with loop.context.store.begin() as session:
         manifest = session.get_one(RunRow, run.id).manifest or {}
-    case_id = case_id_of_task(tasks["empty"])
+    case_ids = {entry["task_id"]: entry["case_id"] for entry in manifest["entries"]}
     return Troubled(
         tasks=tasks,
         run=run,
         report=loop.report(project),
         used={entry["task_id"] for entry in manifest["entries"]},
         left_out={item["task_id"]: item["reason"] for item in manifest["left_out"]},
-        label_png=loop.context.workspace(project.id).label_png(case_id),
+        label_png=loop.context.workspace(project.id).label_png(case_ids[tasks["empty"]]),
         predictions={row.task_id: row for row in loop.client.iter_predictions(project.id)},
     )
 

@@ -90,7 +90,7 @@ def test_new_tasks_are_predicted_by_all_folds(app: FakeApp, tmp_path: Path) -> N
         EvaluationOptions(tmp_path / "out", workers=1),
         split=Split.NEW,
     )
-    assert [c.case_id for c in found.cases] == [case_id_of_task(NEW)]
+    assert [c.case_id for c in found.cases] == [app.case_id(NEW)]
     assert found.cases[0].classes[0].dice > 0.3
 
 
