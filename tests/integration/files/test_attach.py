@@ -321,7 +321,7 @@ def test_the_command_refuses_before_it_writes_and_does_what_its_flags_say(
     other = tmp_path / "other.json"
     other.write_text(source.read_text())
     source = other
-    assert "2 labelled" in run("--map", "kudzu=lumen", "--empty-as-negative").output
+    assert "1 labelled" in run("--map", "kudzu=lumen", "--empty-as-negative").output
     run("--map", "kudzu=lumen", "--again")
     # What says the same as an annotation that is there (nothing) is not said twice.
     assert sorted(_counts(_tasks(client, project))) == [1, 2]
