@@ -182,12 +182,12 @@ class LabelNames:
     def agrees_with(self, older: LabelNames) -> bool:
         """Whether an older mapping read no name as another class than this one does.
 
-        A rename told of since then is no other class.
+        A rename told of since then is no other class; one left out since then is.
         """
         return all(
-            self.now(older.now(name)) == self.now(name)
+            (older.now(name) == DROPPED) == (self.now(name) == DROPPED)
+            and self.now(older.now(name)) == self.now(name)
             for name in {*self.mapping, *older.mapping}
-            if older.now(name) != DROPPED or self.now(name) != DROPPED
         )
 
     def applied_to(self, config: LabelConfig) -> LabelConfig:

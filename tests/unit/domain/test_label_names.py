@@ -39,6 +39,7 @@ def test_values_of_classes_that_became_one_keep_their_names() -> None:
         (LabelNames({"a": "lumen"}, PRESENT), LabelNames({"a": "wall"}, PRESENT), False),
         (LabelNames({"a": "lumen"}, PRESENT), LabelNames({"a": ""}, PRESENT), False),
         (LabelNames({"a": ""}, PRESENT), LabelNames({"a": ""}, PRESENT), True),
+        (LabelNames({}, ("a", "b")), LabelNames({"b": ""}, ("a",)), False),
         (LabelNames({"a": "lumen"}, PRESENT), LabelNames({}, PRESENT), False),
     ],
 )
