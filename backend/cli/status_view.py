@@ -113,7 +113,7 @@ def _shown(table: Table) -> Table:
         if longest <= LONGEST_FIGURE:
             column.min_width = longest + 2  # with the space on both sides
     table.box = box.SIMPLE_HEAD
-    table.pad_edge = False
+    table.pad_edge, table.show_edge, table.collapse_padding = False, False, True
     return table
 
 
