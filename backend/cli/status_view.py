@@ -110,9 +110,10 @@ def _shown(table: Table) -> Table:
     table.columns = [column for column in table.columns if any(column.cells)]
     for column in table.columns:
         longest = max(len(str(cell)) for cell in column.cells)
-        column.min_width = longest if longest <= LONGEST_FIGURE else None
+        if longest <= LONGEST_FIGURE:
+            column.min_width = longest + 2  # with the space on both sides
     table.box = box.SIMPLE_HEAD
-    table.pad_edge = False
+    table.pad_edge, table.show_edge, table.collapse_padding = False, False, True
     return table
 
 
