@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from converters.nnunet_names import class_of_label
 from domain.errors import FileFormatError
 
 CLASSES = "classes.json"
@@ -81,7 +82,11 @@ def _dataset(file: Path) -> tuple[dict[int, str], frozenset[int]]:
             f"The labels in {file} are not one integer per class.",
             remedy="Name the integers 1, 2, ... with --classes.",
         )
-    names = {number: str(name) for name, number in pairs if number != 0 and name != _IGNORE}
+    names = {
+        number: class_of_label(str(name), number)
+        for name, number in pairs
+        if number != 0 and name != _IGNORE
+    }
     return names, frozenset(number for name, number in pairs if name == _IGNORE)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeGuard
 
 import numpy as np
 
+from converters.lost_regions import require_first_page, require_some
 from converters.pages import OTHER_PAGE, other_page
 from converters.painting_order import Drawn, class_ranks, in_painting_order
 from converters.predicted import Hands, is_marked
@@ -31,7 +32,7 @@ from domain.labels import Control, LabelClass, LabelConfig
 Shapes = tuple[tuple[int, Shape], ...]
 """(class integer, shape in pixels), in painting order."""
 
-DRAWING_RULES = 3
+DRAWING_RULES = 4
 """Counts the rules by which regions become label maps: another number, other pixels. What was drawn
 by an earlier rule is drawn anew."""
 
@@ -76,12 +77,14 @@ def annotation_to_label_map(
         (height, width) uint8 label map, and notes on regions, as ``annotation_to_shapes``.
 
     Raises:
-        AnnotationError: as ``annotation_to_shapes``.
+        AnnotationError: as ``annotation_to_shapes``; reason ``regions_lost``: none of its regions
+            covers a pixel.
         LabelConfigError: as ``annotation_to_shapes``.
     """
     shapes, notes = annotation_to_shapes(
         annotation, config, size_hw, settings=settings, predicted=predicted
     )
+    require_some(annotation, shapes, notes)
     return polygons_to_label_map(shapes, size_hw), notes
 
 
@@ -140,13 +143,7 @@ def annotation_to_shapes(
     reader = _Reader(annotation, config, size_hw, settings, predicted)
     for position, entry in enumerate(annotation.result):
         reader.read(position, entry)
-    if not reader.drawn and any(note.reason == OTHER_PAGE for note in reader.notes):
-        raise AnnotationError(
-            annotation.task_id,
-            OTHER_PAGE,
-            f"all regions of annotation {annotation.id} lie on other pages than the first.",
-            remedy="Make a task of each page. (JSON_MIN loses the pages: export as JSON.)",
-        )
+    require_first_page(annotation, reader.drawn, reader.notes)
     drawn = in_painting_order(reader.drawn, ranks)
     shapes = tuple((region.class_index, region.shape) for region in drawn)
     for hidden in hidden_shapes(shapes, size_hw):

@@ -118,9 +118,10 @@ def _write(context: AppContext, task: Task, plan: Sequence[_Save]) -> None:
         policy = projects.settings_of(projects.get(session, task.project_id)).annotator_policy
         run = runs.last_run(session, task.project_id)
         written = {save.annotation.id: save.result for save in plan}
-        if run is not None and run.candidates.get(str(task.id)) == _candidate(task, policy, {}):
+        read = run.candidates.get(str(task.id), []) if run is not None else []
+        if run is not None and read[:2] == _candidate(task, policy, {}):
             # It has read these regions under the new names: to the next run they are no news.
-            new = _candidate(task, policy, written)
+            new = [*_candidate(task, policy, written), *read[2:]]
             run.candidates = {**run.candidates, str(task.id): new}
 
 
@@ -133,7 +134,7 @@ class _Hashed:
 def _candidate(
     task: Task, policy: AnnotatorPolicy, written: Mapping[int, list[Any]]
 ) -> list[int | str]:
-    """What a run keeps of a task, were some annotations written."""
+    """What a run keeps of a task's annotations, were some of them written."""
     chosen = choose((a for a in task.annotations if not a.was_cancelled), policy)
     rows = [_Hashed(a.id, content_hash(written.get(a.id, a.result))) for a in chosen]
     return [rows[-1].id, snapshots.hash_of(rows)]

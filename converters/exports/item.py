@@ -14,6 +14,7 @@ from converters.contours import positive_parts
 from converters.exports.options import ExportOptions
 from converters.images import Pixels
 from converters.label_studio import Shapes, annotation_to_shapes
+from converters.lost_regions import require_some
 from converters.rasterize import polygons_to_label_map
 from domain.annotation import Annotation, LeftOut, Task
 from domain.errors import AnnotationError, TaskError
@@ -140,6 +141,7 @@ class ExportItem:
                     settings=self.options.reading,
                     predicted=self._predicted,
                 )
+                require_some(annotation, shapes, notes)
             except AnnotationError as error:
                 faults.append(error)
                 continue

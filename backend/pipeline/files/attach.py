@@ -6,12 +6,12 @@ import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 
 from backend.label_studio import LabelStudioClient, TaskHead, plain_name
 from converters.file_names import name_keys, same_name_key, without_prefix
+from converters.image_address import path_of
 from converters.image_files import image_name
 from converters.images import read_image
 from converters.imports.run import keys_of
@@ -217,13 +217,7 @@ class ProjectIndex:
 
 def _parts_of(uri: str) -> tuple[str, ...]:
     """Folders and name in the address of an image."""
-    try:
-        address = urlsplit(uri)
-        local = parse_qs(address.query).get("d") if "local-files" in address.path else None
-        path = local[0] if local else unquote(address.path)
-    except ValueError:  # a malformed host, as in http://[a
-        path = uri
-    return tuple(part for part in path.replace("\\", "/").split("/") if part)
+    return tuple(part for part in path_of(uri).split("/") if part)
 
 
 def _digest(data: bytes) -> str:

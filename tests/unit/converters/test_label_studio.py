@@ -162,8 +162,8 @@ def test_what_only_touches_the_border_lies_outside(kind: str, value: dict[str, A
         f'<Label value="lumen"/></{kind}></View>'
     )
     entry = region(type=kind, value={**value, kind: ["lumen"]})
-    label_map, notes = annotation_to_label_map(annotation(entry), config, (30, 40))
-    assert not label_map.any()
+    shapes, notes = annotation_to_shapes(annotation(entry), config, (30, 40))
+    assert shapes == ()
     assert [note.reason for note in notes] == ["outside_image"]
 
 
@@ -404,8 +404,8 @@ def test_labels_beside_shapes_that_miss_their_partner() -> None:
     assert (label_map_of([with_label], LABELS_CONFIG, (4, 8))[0][:, :4] == 2).all()
     only_label = pair("a", "wall", POLYGON, "polygon")[1]
     assert (label_map_of([only_label], LABELS_CONFIG, (4, 8))[0][:, :4] == 2).all()
-    no_shape = only_label | {"value": {"labels": ["wall"]}}
-    assert label_map_of([no_shape], LABELS_CONFIG, (4, 8))[1] == ["no_shape"]
+    no_shape = only_label | {"id": "b", "value": {"labels": ["wall"]}}
+    assert label_map_of([with_label, no_shape], LABELS_CONFIG, (4, 8))[1] == ["no_shape"]
 
 
 def test_json_min_joins_labels_and_shapes_again() -> None:
