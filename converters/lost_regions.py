@@ -53,5 +53,5 @@ def require_first_page(
         annotation.task_id,
         OTHER_PAGE,
         f"all regions of annotation {annotation.id} lie on other pages than the first.",
-        remedy="Make a task of each page; nnloop reads the first page of a task.",
+        remedy="Make a task of each page. (JSON_MIN loses the pages: export as JSON.)",
     )
