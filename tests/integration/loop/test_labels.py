@@ -114,9 +114,10 @@ def story(loop: Loop, tmp_path_factory: pytest.TempPathFactory) -> Story:
     story = Story(loop, project, loop.finished_run(project, 1))
     story.wait_for_held(is_held=True)
     story.keep("renamed")
+    task = loop.client.task(project.task_ids[-1])
     question = {
-        "tasks": [{"id": project.task_ids[-1], "data": {}}],
-        "project": f"{project.id}.1795238184",
+        "tasks": [{"id": task.id, "data": task.data, "created_at": task.created_at}],
+        "project": project.id,
         "label_config": RENAMED,
     }
     story.predict = loop.post("/predict", question)
