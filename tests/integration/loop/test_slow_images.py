@@ -82,7 +82,7 @@ def dripping(loop: Loop, slow_host: str) -> Dripping:
 def _ask(loop: Loop, dripping: Dripping, task_id: int) -> tuple[int, float]:
     task = loop.client.task(task_id)
     body = {
-        "project": f"{dripping.project.id}.1",
+        "project": dripping.project.id,
         "tasks": [{"id": task_id, "data": task.data}],
         "label_config": "",
         "params": {"context": {}},
