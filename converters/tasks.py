@@ -139,9 +139,11 @@ def _of_min_row(row: dict[str, Any], position: int) -> Task:
         if name not in _MIN_KEYS
         and isinstance(value, list)
         and value
-        and all(isinstance(entry, dict) for entry in value)
-        and any(_is_min_region(entry) for entry in value)
+        and any(isinstance(entry, dict) and _is_min_region(entry) for entry in value)
     }
+    for name, values in regions.items():
+        if not all(isinstance(entry, dict) for entry in values):
+            raise _fault(task_id, position, f"has a region in {shown(name)} that is no object")
     data = {k: v for k, v in row.items() if k not in _MIN_KEYS | regions.keys() | {"id"}}
     listed = _lists_of_texts(data)
     page = {LISTED: listed} if listed else {}

@@ -115,3 +115,8 @@ def test_without_a_time_of_change_that_of_creation_counts() -> None:
     created = {"result": [], "created_at": "2026-01-02T00:00:00Z"}
     assert _task(created).annotations[0].updated_at == "2026-01-02T00:00:00Z"
     assert _task(created | {"updated_at": "2026-01-03"}).annotations[0].updated_at == "2026-01-03"
+
+
+def test_a_region_of_json_min_that_is_none_does_not_empty_its_row() -> None:
+    with pytest.raises(AnnotationError, match="has a region in 'label' that is no object"):
+        _n_px(MIN | {"image": "a.png", "label": [POINTS | SIZED, None]})
