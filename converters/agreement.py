@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import combinations
 from typing import Literal, Protocol, TypeVar, get_args
 
@@ -19,6 +20,7 @@ that is marked as ground truth, else the newest. The others combine all of them 
 
 POLICIES: tuple[AnnotatorPolicy, ...] = get_args(AnnotatorPolicy)
 
+_NEVER = datetime.min.replace(tzinfo=UTC)
 _STAPLE_THRESHOLD = 0.5
 
 
@@ -42,12 +44,24 @@ def choose(annotations: Iterable[A], policy: AnnotatorPolicy) -> tuple[A, ...]:
     >>> choose([], "latest")
     ()
     """
-    ordered = sorted(annotations, key=lambda a: (a.updated_at, a.id))
+    ordered = sorted(annotations, key=lambda a: (_moment(a.updated_at), a.id))
     if policy == "ground_truth_first":
         ordered = [a for a in ordered if a.ground_truth] or ordered
     if policy in ("latest", "ground_truth_first"):
         ordered = ordered[-1:]
     return tuple(ordered)
+
+
+def _moment(text: str) -> tuple[datetime, str]:
+    """A time to sort by; one without a zone is UTC, what is no time comes first.
+
+    As texts, '12:00:00Z' would come after '12:00:00.5Z', and times of two zones anywhere.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return _NEVER, text
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)), ""
 
 
 def combine(label_maps: Sequence[LabelMap], policy: AnnotatorPolicy, n_classes: int) -> LabelMap:

@@ -15,6 +15,7 @@ from converters.image_folder import FolderOfImages, FoundFile
 from converters.images import MAX_PIXELS, Pixels, read_image
 from converters.orientation import turned_size_hw
 from converters.pages import first_page
+from converters.regions.value import shown
 from domain.annotation import Task
 from domain.errors import ImageError
 
@@ -103,6 +104,15 @@ class FolderImages:
         if found.path is not None:
             return read_image_file(found.path, task.id)
         name, folder = image_name(task, key), self._files.folder
+        if not name:
+            raise ImageError(
+                task.id,
+                "image_missing",
+                f"its data have no address of a file in {key!r}, but "
+                f"{shown(task.data[key]) if key in task.data else 'no such field'}.",
+                remedy="The labelling interface must name the field of the data that holds the "
+                "image, and the field a path or an address.",
+            )
         if found.rivals:
             rivals = ", ".join(map(repr, found.rivals))
             raise ImageError(

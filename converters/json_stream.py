@@ -30,6 +30,8 @@ _DEEP = re.compile(rb'\[[-+0-9.eE,\s]*\]|["\[\]{}]')
 _STRING = re.compile(rb'\\[\s\S]|"')
 _SCALAR_END = re.compile(rb"[,\]}\s]")
 _OPENING = (ord("["), ord("{"))
+_STARTS = frozenset(b'[{"-0123456789tfnNI')
+"""How JSON begins, with the NaN and Infinity that some write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +112,20 @@ class _Reader:
     def pieces(self, into: Collection[str]) -> Iterator[Piece]:
         self._skip_mark()
         first = self._peek()
+        if first not in _STARTS:
+            head = bytes(self._window[self._at : self._at + 24])
+            raise FileFormatError(
+                f"{self._name} is no JSON: it starts with {head!r}.",
+                remedy="Export the project as JSON or JSON_MIN.",
+            )
         if first not in _OPENING:
             yield self._piece("", "", 0)
         else:
             yield from self._elements("", into)
-        if self._peek(at_end=True) >= 0:
+        following = self._peek(at_end=True)
+        if following == first == ord("{"):
+            self._fail("goes on after its end, as in JSON Lines; what is read is one list of tasks")
+        if following >= 0:
             self._fail("goes on after its end")
 
     def _skip_mark(self) -> None:

@@ -59,9 +59,12 @@ class _Found:
     labels_names: dict[tuple[str, str], None] = field(default_factory=dict)
     classes: dict[str, None] = field(default_factory=dict)
     image_key: str = ""
+    image_keys: dict[str, None] = field(default_factory=dict)
 
 
-def infer_label_config(tasks: Iterable[Task], reasons: Reasons | None = None) -> str:
+def infer_label_config(
+    tasks: Iterable[Task], reasons: Reasons | None = None, *, has_channels: bool = False
+) -> str:
     """The labelling interface that the regions of an export were drawn with.
 
     Classes come in order of appearance, also when several controls share them. Reads all tasks and
@@ -70,14 +73,18 @@ def infer_label_config(tasks: Iterable[Task], reasons: Reasons | None = None) ->
     Args:
         tasks: All of the export.
         reasons: Why rows were no tasks; may grow while the tasks are read.
+        has_channels: Whether a person named the fields of the images.
 
     Raises:
         LabelConfigError: No task has a labelled region; the message says what was found instead.
+            Or the tasks have several images, and nothing says which one the regions lie on.
     """
     found = _Found()
     reasons = Reasons() if reasons is None else reasons
     for task in tasks:
         found.image_key = found.image_key or _image_key(task.data)
+        if len(found.image_keys) < _MAX_CONTROLS:
+            found.image_keys |= dict.fromkeys(_image_keys(task.data))
         for annotation in task.annotations:
             for region in annotation.result:
                 if isinstance(region, dict):
@@ -107,7 +114,14 @@ def infer_label_config(tasks: Iterable[Task], reasons: Reasons | None = None) ->
         for name, to_name in found.labels_names
         if to_name == image
     ]
-    return _view(found.image_key or "image", image, tags)
+    key = image if image in found.image_keys else found.image_key or "image"
+    if len(found.image_keys) > 1 and key not in ("image", image) and not has_channels:
+        raise LabelConfigError(
+            f"The tasks have several images ({', '.join(map(shown, found.image_keys))}), and "
+            "nothing in the export says which of them the regions lie on.",
+            remedy="Give the project's labelling configuration with --label-config FILE.xml.",
+        )
+    return _view(key, image, tags)
 
 
 def _drawing_controls(found: _Found) -> list[tuple[str, str, str]]:
@@ -178,6 +192,17 @@ def _has_labels(value: dict[str, Any], region_type: RegionType | None) -> bool:
 def _name(region: dict[str, Any], key: str, otherwise: str) -> str:
     name = region.get(key)
     return name if isinstance(name, str) and name and not _NOT_XML.search(name) else otherwise
+
+
+def _image_keys(data: dict[str, Any]) -> list[str]:
+    """The fields that hold addresses of images."""
+    return [
+        key
+        for key, field_value in data.items()
+        if isinstance(value := first_page(field_value), str)
+        and key.isidentifier()
+        and names_an_image(value)
+    ]
 
 
 def _image_key(data: dict[str, Any]) -> str:

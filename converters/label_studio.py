@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeGuard
 
 import numpy as np
 
-from converters.lost_regions import require_first_page, require_some
+from converters.lost_regions import is_drawn, reason_of_other, require_first_page, require_some
 from converters.pages import OTHER_PAGE, other_page
 from converters.painting_order import Drawn, class_ranks, in_painting_order
 from converters.predicted import Hands, is_marked
@@ -32,7 +32,7 @@ from domain.labels import Control, LabelClass, LabelConfig
 Shapes = tuple[tuple[int, Shape], ...]
 """(class integer, shape in pixels), in painting order."""
 
-DRAWING_RULES = 4
+DRAWING_RULES = 5
 """Counts the rules by which regions become label maps: another number, other pixels. What was drawn
 by an earlier rule is drawn anew."""
 
@@ -118,9 +118,9 @@ def annotation_to_shapes(
 
     Returns:
         The shapes in painting order, and a note on every entry of the result that did not become
-        one: reasons ``other_control``, ``other_image``, ``other_page``, ``degenerate_polygon``,
-        ``empty_region``, ``outside_image``, ``keypoint``, ``negative_prompt``, ``no_shape``,
-        ``duplicate_region``, ``dropped_label``.
+        one: reasons ``other_control``, ``unknown_control``, ``other_image``, ``other_page``,
+        ``degenerate_polygon``, ``empty_region``, ``outside_image``, ``keypoint``,
+        ``negative_prompt``, ``no_shape``, ``duplicate_region``, ``dropped_label``.
         Three reasons are remarks on a region that was used: ``thin_marked`` (it covers no pixel
         centre and marks the pixels it crosses), ``extra_label`` (only its first label counts) and
         ``hidden_region`` (others paint over all of it).
@@ -195,7 +195,8 @@ class _Reader:
             self._name = repr(self._id[:60])
         to_name = entry.get("to_name")
         if to_name in self._config.image_names and to_name not in self._group.to_names:
-            self._note("other_image", f"lies on the image {shown(to_name)}, not the trained one")
+            reason = "other_image" if is_drawn(entry) else "other_control"
+            self._note(reason, f"lies on the image {shown(to_name)}, not the trained one")
             return
         control = self._control_of(entry)
         if control is not None:
@@ -205,7 +206,8 @@ class _Reader:
         else:
             kind = entry.get("from_name") or entry.get("type")
             trained = ", ".join(repr(c.name) for c in self._group.controls)
-            self._note("other_control", f"belongs to {shown(kind)}; nnloop trains on {trained}")
+            reason = reason_of_other(entry, self._config)
+            self._note(reason, f"belongs to {shown(kind)}; nnloop trains on {trained}")
 
     def _control_of(self, entry: Mapping[str, Any]) -> Control | None:
         name = entry.get("from_name")
@@ -268,7 +270,7 @@ class _Reader:
 
     def _read_shape(self, kind: RegionType, names: object) -> None:
         value = self._value()
-        if page := other_page(self._entry):
+        if page := other_page(self._entry, self._config.image_key):
             self._note(OTHER_PAGE, f"lies on {page} of the task; nnloop reads the first page")
             return
         if self._entry.get("is_positive") is False:

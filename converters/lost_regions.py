@@ -2,14 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+from xml.etree.ElementTree import ParseError
+
+from defusedxml import ElementTree
+from defusedxml.common import DefusedXmlException
 
 from converters.pages import OTHER_PAGE
+from converters.region_types import (
+    PER_REGION_KEYS,
+    region_type_by_name,
+    region_type_of_value,
+)
 from domain.annotation import Annotation, LeftOut
 from domain.errors import AnnotationError
+from domain.labels import LabelConfig
 
-LOST = frozenset({"degenerate_polygon", "empty_region", "outside_image", "no_shape"})
+UNKNOWN_CONTROL = "unknown_control"
+"""Reason of a region whose control the labelling interface lacks."""
+
+LOST = frozenset(
+    {"degenerate_polygon", "empty_region", "outside_image", "no_shape", UNKNOWN_CONTROL}
+    | {"other_image", "negative_prompt"}
+)
 """Reasons for which a region becomes nothing though a person drew something."""
+
+_REMEDIES = {
+    UNKNOWN_CONTROL: "Give the labelling interface that the regions were drawn with.",
+    "other_image": "Name the image to train on, or label it too.",
+}
+
+
+def is_drawn(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry of a result draws a region on an image, by its type or its value."""
+    if entry.get("type") is not None:
+        return region_type_by_name(entry["type"]) is not None
+    value = entry.get("value")  # JSON_MIN drops the type
+    return (
+        isinstance(value, dict)
+        and region_type_of_value(value) is not None
+        and (not value.keys() & PER_REGION_KEYS or any(k.endswith("labels") for k in value))
+    )
+
+
+def reason_of_other(entry: Mapping[str, Any], config: LabelConfig) -> str:
+    """Why an entry of none of the trained controls does not count.
+
+    A region of a control that the interface has and that gives no class (a bare ``<Rectangle>``)
+    is no label. One whose control the interface lacks was drawn with another interface.
+
+    Args:
+        entry: Of a result.
+        config: The labelling interface.
+    """
+    name = entry.get("from_name")
+    if not is_drawn(entry):
+        return "other_control"
+    image = _images_of_controls(config.xml).get(name) if isinstance(name, str) else None
+    if image is None:
+        return UNKNOWN_CONTROL
+    is_other = image in config.image_names and image not in config.group.to_names
+    return "other_image" if is_other else "other_control"
+
+
+@lru_cache(maxsize=16)
+def _images_of_controls(xml: str) -> dict[str, str]:
+    """Name of a control -> the object it points to."""
+    try:
+        root = ElementTree.fromstring(xml, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError):
+        return {}
+    return {tag.get("name", ""): tag.get("toName", "") for tag in root.iter() if tag.get("toName")}
 
 
 def require_some(
@@ -35,7 +100,9 @@ def require_some(
         "regions_lost",
         f"annotation {annotation.id} has regions, but none that covers a pixel: "
         f"{lost.message[:1].lower()}{lost.message[1:]}",
-        remedy="Draw them again; if nothing is to be seen, delete them and submit.",
+        remedy=_REMEDIES.get(
+            lost.reason, "Draw them again; if nothing is to be seen, delete them and submit."
+        ),
     )
 
 

@@ -16,12 +16,18 @@ def first_page(value: object) -> object:
     return value[0] if isinstance(value, list) and value else value
 
 
-def other_page(entry: Mapping[str, Any]) -> str:
+LISTED = "nnloop_listed"
+"""Key in an entry from JSON_MIN, which drops the page: the task's data fields that hold lists."""
+
+
+def other_page(entry: Mapping[str, Any], image_key: str) -> str:
     """Which page an entry of a result lies on, in words; "" on the first.
 
     Label Studio counts ``item_index`` from 0, people from 1; a task without pages has none.
     """
     index = entry.get("item_index")
+    if index is None and image_key in entry.get(LISTED, ()):
+        return "a page that JSON_MIN lost"
     if index in (None, 0, "0"):
         return ""
     is_plain = isinstance(index, int) and abs(index) < 10**9

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from converters.image_address import names_an_image
-from converters.region_types import PER_REGION_KEYS
+from converters.pages import LISTED
+from converters.region_types import region_type_of_value
 from converters.regions.value import shown
 from domain.annotation import Annotation, Task
 from domain.case import content_hash
@@ -14,6 +15,8 @@ from domain.errors import AnnotationError, TaskError
 
 _MIN_KEYS = frozenset({"annotator", "annotation_id", "created_at", "updated_at", "lead_time"})
 """What a JSON_MIN row has beside the task's data and one list of regions per control."""
+
+_DIGITS = re.compile(r"-?[0-9]{1,18}")
 
 OnError = Callable[[TaskError], None]
 
@@ -113,11 +116,16 @@ def _of_export_row(row: dict[str, Any], position: int) -> Task:
     annotations = row.get("annotations", row.get("completions")) or []
     if not isinstance(annotations, list):
         raise _fault(task_id, position, f"has annotations that are no list: {shown(annotations)}")
+    # Label Studio's page submits [] for nothing; null, which scripts leave behind, says nothing.
+    usable = [a for a in annotations if not isinstance(a, dict) or a.get("result") is not None]
+    if annotations and not usable and not any(_is_skip(a) for a in annotations):
+        raise _fault(task_id, position, "has no annotation with a result")
+    usable = usable or annotations
     return Task(
         id=task_id,
         project_id=_project_id(row),
         data=data,
-        annotations=tuple(_annotation(a, task_id, position) for a in annotations),
+        annotations=tuple(_annotation(a, task_id, position) for a in usable),
         updated_at=_text(row, "updated_at"),
     )
 
@@ -131,11 +139,14 @@ def _of_min_row(row: dict[str, Any], position: int) -> Task:
         if name not in _MIN_KEYS
         and isinstance(value, list)
         and value
-        and all(isinstance(entry, dict) and "original_width" in entry for entry in value)
+        and any(isinstance(entry, dict) and _is_min_region(entry) for entry in value)
     }
+    for name, values in regions.items():
+        if not all(isinstance(entry, dict) for entry in values):
+            raise _fault(task_id, position, f"has a region in {shown(name)} that is no object")
     data = {k: v for k, v in row.items() if k not in _MIN_KEYS | regions.keys() | {"id"}}
-    # JSON_MIN drops which page a region lies on.
-    page = {"item_index": "that JSON_MIN lost"} if _has_pages(data) else {}
+    listed = _lists_of_texts(data)
+    page = {LISTED: listed} if listed else {}
     annotation = {
         "id": row.get("annotation_id"),
         "completed_by": row.get("annotator"),
@@ -150,16 +161,19 @@ def _of_min_row(row: dict[str, Any], position: int) -> Task:
     return Task(task_id, 0, data, (_annotation(annotation, task_id, position),))
 
 
-def _has_pages(data: dict[str, Any]) -> bool:
-    """Whether the task shows a list of images, and no single one."""
-    if any(isinstance(value, str) and names_an_image(value) for value in data.values()):
-        return False
-    return any(
-        isinstance(value, list)
-        and len(value) > 1
-        and all(isinstance(page, str) and names_an_image(page) for page in value)
-        for value in data.values()
-    )
+def _is_min_region(entry: dict[str, Any]) -> bool:
+    """Also without its size, as predictions of scripts come that were submitted unchanged."""
+    has_labels = any(key.endswith("labels") for key in entry if isinstance(key, str))
+    return "original_width" in entry or (has_labels and region_type_of_value(entry) is not None)
+
+
+def _lists_of_texts(data: dict[str, Any]) -> list[str]:
+    """The fields that may hold the pages of an image."""
+    return [
+        key
+        for key, value in data.items()
+        if isinstance(value, list) and len(value) > 1 and all(isinstance(v, str) for v in value)
+    ]
 
 
 def _min_entries(from_name: str, values: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -174,13 +188,9 @@ def _min_entries(from_name: str, values: list[dict[str, Any]]) -> Iterator[dict[
             k: value[k] for k in ("original_width", "original_height", "item_index") if k in value
         }
         inner = {k: v for k, v in value.items() if k not in frame and k not in ("type", "id")}
-        place = content_hash(
-            {
-                k: v
-                for k, v in inner.items()
-                if not k.endswith("labels") and k not in PER_REGION_KEYS
-            }
-        )[:10]
+        # What else such an entry says of a region (a rating, a text) is no part of its place.
+        kind = region_type_of_value(inner)
+        place = content_hash(kind.place(inner) if kind else inner)[:10]
         nth = times[place] = times.get(place, 0) + 1
         entry: dict[str, Any] = {
             "from_name": from_name,
@@ -217,12 +227,23 @@ def _annotation(value: Any, task_id: int, position: int) -> Annotation:
         id=_integer(value, "id", 0, position),
         task_id=task_id,
         result=result,
-        was_cancelled=value.get("was_cancelled") is True or value.get("skipped") is True,
-        ground_truth=value.get("ground_truth") is True,
+        was_cancelled=_is_skip(value),
+        ground_truth=_is_true(value.get("ground_truth")),
         completed_by=person if _is_integer(person) else None,
         created_at=_text(value, "created_at"),
-        updated_at=_text(value, "updated_at"),
+        updated_at=_text(value, "updated_at") or _text(value, "created_at"),
     )
+
+
+def _is_skip(annotation: Mapping[str, Any]) -> bool:
+    return _is_true(annotation.get("was_cancelled")) or _is_true(annotation.get("skipped"))
+
+
+def _is_true(value: object) -> bool:
+    """Whether a flag is set; tables and scripts write it as a text or a number."""
+    if isinstance(value, str):
+        return value.strip().lower() in ("true", "1", "1.0", "yes", "t")
+    return value is True or (isinstance(value, int | float) and value == 1)
 
 
 def _belong_together(row: Any, pending: Task, task: Task) -> bool:
@@ -244,9 +265,19 @@ def _integer(value: dict[str, Any], key: str, default: int, position: int) -> in
     found = value.get(key)
     if found is None:
         return default
-    if not _is_integer(found):
+    number = whole_number(found)
+    if number is None:
         raise _fault(position, position, f"has the {key} {shown(found)}, which is no whole number")
-    return int(found)
+    return number
+
+
+def whole_number(value: object) -> int | None:
+    """An id; tables and scripts write it as a text or with a decimal point. None for others."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = int(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        value = int(value)
+    return value if isinstance(value, int) and _is_integer(value) else None
 
 
 def _is_integer(value: object) -> bool:

@@ -23,6 +23,8 @@ def print_report(report: FilesReport, what: str, where: object) -> None:
     )
     for remark in report.remarks:
         console.print(remark, highlight=False, markup=False)
+    if not report.done and not report.n_tasks_left_out:
+        console.print(f"[yellow]There was nothing to write:[/yellow] no {what} came.")
     n_notes = sum(report.left_out.values())
     if n_notes:
         reasons = ", ".join(f"{n} {reason}" for reason, n in report.left_out.items())

@@ -9,7 +9,7 @@ from typing import Any
 
 from converters.exports.run import SourceTask
 from converters.json_stream import MAX_PIECE_BYTES, Piece, iter_json
-from converters.tasks import is_min_row, tasks_from_export
+from converters.tasks import is_min_row, tasks_from_export, whole_number
 from domain.annotation import LeftOut, Task
 from domain.errors import FileFormatError, TaskError
 
@@ -118,8 +118,8 @@ class _Reading:
 
     def _keep_predictions(self, row: dict[str, Any], position: int) -> None:
         found = row.get("predictions")
-        task_id = row.get("id", position)
-        if isinstance(found, list) and isinstance(task_id, int):
+        task_id = whole_number(position if row.get("id") is None else row["id"])
+        if isinstance(found, list) and task_id is not None:
             usable = [p for p in found if isinstance(p, dict) and isinstance(p.get("result"), list)]
             if usable:
                 self.predictions[task_id] = usable

@@ -83,7 +83,7 @@ def class_folders(config: LabelConfig) -> dict[int, str]:
     for label_class in config.group.classes:
         # A class name is no path, and a dot in it starts no ending.
         name = file_stem(label_class.value.replace("/", "_") + ".x") or f"class_{label_class.index}"
-        if name.casefold() in taken:
+        while name.casefold() in taken:
             name = f"{name}_{label_class.index}"
         taken.add(name.casefold())
         folders[label_class.index] = name
@@ -100,5 +100,5 @@ NPY = Format(
     "masks-npy", "index masks as NumPy arrays", Needs.SIZE, partial(IndexMasks, ending="npy")
 )
 PER_CLASS = Format(
-    "masks-per-class", "one mask per class as PNG, 255 inside", Needs.SIZE, ClassMasks
+    "masks-per-class", "one mask per class as PNG, 255 inside", Needs.SIZE, ClassMasks, version=2
 )

@@ -200,18 +200,23 @@ class _Run:
         if self._images.stamp(item.task):
             image = self._images.read(item.task, self._config.image_key)
             return int(image.shape[0]), int(image.shape[1])
+        sizes = ", ".join(f"{w} x {h}" for h, w in sorted(_drawn_sizes(item.task))[:4])
+        what = (
+            f"its regions name images of several sizes ({sizes})"
+            if sizes
+            else ("no region says how large the image is")
+        )
         raise ImageError(
             item.task.id,
             "size_unknown",
-            "no region says how large the image is, and the image is not there.",
+            f"{what}, and the image is not there.",
             remedy="Give the folder of images with --images.",
         )
 
 
 def _drawn_size_hw(task: Task) -> tuple[int, int] | None:
     """(height, width) that all regions agree on; None when none says, or they differ."""
-    regions = (region for annotation in submitted(task) for region in annotation.result)
-    sizes = {size for size in map(_size_of, regions) if size is not None}
+    sizes = _drawn_sizes(task)
     if len(sizes) != 1:
         return None
     height, width = sizes.pop()
@@ -224,6 +229,11 @@ def _drawn_size_hw(task: Task) -> tuple[int, int] | None:
             remedy="Correct original_width and original_height.",
         )
     return height, width
+
+
+def _drawn_sizes(task: Task) -> set[tuple[int, int]]:
+    regions = (region for annotation in submitted(task) for region in annotation.result)
+    return {size for size in map(_size_of, regions) if size is not None}
 
 
 def _size_of(region: object) -> tuple[int, int] | None:

@@ -89,7 +89,9 @@ def export_file(path: Path, request: ExportRequest) -> FilesReport:
     config = _given_config(request)
     if config is None and request.format_.needs is not Needs.PREDICTIONS:
         reasons = Reasons()
-        xml = infer_label_config(source.tasks(reasons.add), reasons)
+        xml = infer_label_config(
+            source.tasks(reasons.add), reasons, has_channels=bool(request.channels)
+        )
         config = parse_label_config(xml, channels=request.channels)
         names = ", ".join(f"{c.index} = {c.value}" for c in config.group.classes)
         remarks = (

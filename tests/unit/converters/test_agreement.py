@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from converters.agreement import POLICIES, AnnotatorPolicy, agreement, choose, combine, pooled
+from domain.annotation import Annotation
 from domain.geometry import LabelMap
 
 several = st.integers(1, 5).flatmap(
@@ -123,3 +124,20 @@ def test_a_class_nobody_has_drawn_changes_no_combination(policy: AnnotatorPolicy
     assert (few == 1).any()
     # Nobody drew anything: nothing comes of it.
     assert not combine(list(np.zeros_like(maps)), policy, 2).any()
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        ("2026-01-01T12:00:00Z", "2026-01-01T12:00:00.500000Z"),  # no fraction is written as none
+        ("2026-01-01T12:00:00+02:00", "2026-01-01T11:00:00Z"),
+        ("2026-01-01T12:00:00", "2026-01-01T12:00:01Z"),  # no zone
+        ("", "2026-01-01"),
+        ("no time", "2026-01-01T12:00:00Z"),
+    ],
+)
+def test_the_latest_is_so_by_the_clock_not_by_the_text(older: str, newer: str) -> None:
+    first = Annotation(id=9, task_id=1, result=[], updated_at=older)
+    last = Annotation(id=1, task_id=1, result=[], updated_at=newer)
+    for order in ([first, last], [last, first]):
+        assert choose(order, "latest") == (last,)

@@ -58,6 +58,8 @@ def test_members_of_an_object_and_of_those_to_open(tmp_path: Path) -> None:
         (b'[1, {"a": "b', "element 1, byte 4 is cut short"),
         (b"[1 2]", "has '2' where"),
         (b"[1] x", "goes on after its end"),
+        (b'{"id": 1}\n{"id": 2}', "as in JSON Lines"),
+        (b"id,image\n1,a.png", "is no JSON: it starts with b'id,image"),
         (b'{"a" 1}', "without ':'"),
         (b"{1: 2}", "without a name"),
         (b"[" * 10_000 + b"]" * 10_000, "nested more than 64 levels"),

@@ -23,7 +23,8 @@ from converters.exports.run import run_export
 from converters.image_files import FolderImages
 from converters.label_config import parse_label_config
 from converters.rasterize import polygon_to_mask
-from domain.errors import SettingsError
+from domain.annotation import Task
+from domain.errors import ImageError, SettingsError
 from domain.geometry import Polygon
 from tests.unit.converters.configs import CONFIG
 from tests.unit.converters.exports.project import (
@@ -122,6 +123,33 @@ def test_class_folders_are_distinct_and_safe() -> None:
     )
     folders = list(class_folders(config).values())
     assert folders == ["a_b", "A_b_2", "class_3", "é.png", "a_b_5"]
+
+
+def test_a_class_folder_made_distinct_meets_no_other_class() -> None:
+    labels = "".join(f'<Label value="{v}"/>' for v in ("a_b_3", "a b", "a/b"))
+    config = parse_label_config(
+        f'<View><Image name="i" value="$i"/><PolygonLabels name="l" toName="i">{labels}'
+        "</PolygonLabels></View>"
+    )
+    assert list(class_folders(config).values()) == ["a_b_3", "a_b", "a_b_3_3"]
+
+
+def test_regions_of_several_sizes_are_named_as_the_reason(tmp_path: Path) -> None:
+    first = region("lumen", [[10, 10], [60, 10], [60, 60]])
+    second = first | {"id": "other", "original_width": 100, "original_height": 90}
+    rows = [row(7, "left.png", annotation(11, first, second))]
+    report, _ = run(tmp_path, "masks-png", with_images=False, rows=rows)
+    assert "several sizes" in report.examples[0].message
+    assert "100 x 90" in report.examples[0].message
+
+
+@pytest.mark.parametrize("data", [{"photo": "left.png"}, {"image": None}, {"image": [{"u": "a"}]}])
+def test_data_without_an_address_are_named_as_the_reason(
+    tmp_path: Path, data: dict[str, Any]
+) -> None:
+    task = Task(id=7, project_id=1, data=data)
+    with pytest.raises(ImageError, match="no address of a file in 'image'"):
+        FolderImages(tmp_path, ("image",)).read(task, "image")
 
 
 @pytest.mark.parametrize("spacing", [None, (0.25, 0.5)])
