@@ -80,8 +80,8 @@ def _dataset(file: Path) -> tuple[dict[int, str], frozenset[int]]:
     unions = [str(name) for name, number in pairs if isinstance(number, list)]
     if unions:
         raise FileFormatError(
-            f"The label {unions[0][:80]!r} in {file} is a union of several integers, which no mask "
-            "can tell apart from its parts.",
+            f"The labels in {file} are not one integer per class: {unions[0][:80]!r} is a union "
+            "of several.",
             remedy="Name the integers 1, 2, ... with --classes.",
         )
     if not pairs or not all(type(number) is int for _, number in pairs):
