@@ -77,6 +77,13 @@ def _dataset(file: Path) -> tuple[dict[int, str], frozenset[int]]:
         elif isinstance(number, str) and number.isdecimal():
             number = int(number)
         pairs.append((name, number))
+    unions = [str(name) for name, number in pairs if isinstance(number, list)]
+    if unions:
+        raise FileFormatError(
+            f"The labels in {file} are not one integer per class: {unions[0][:80]!r} is a union "
+            "of several.",
+            remedy="Name the integers 1, 2, ... with --classes.",
+        )
     if not pairs or not all(type(number) is int for _, number in pairs):
         raise FileFormatError(
             f"The labels in {file} are not one integer per class.",

@@ -7,6 +7,7 @@ here because foreign files are read by it: pycocotools' C code trusts its input.
 
 from __future__ import annotations
 
+import ast
 from typing import Any
 
 import numpy as np
@@ -52,16 +53,30 @@ def decode_rle(rle: Any, size_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
     if height * width > MAX_PIXELS:
         raise ValueError(f"it has more than {MAX_PIXELS:,} pixels")
     counts = rle.get("counts")
+    if isinstance(counts, str) and counts[:2] in ("b'", 'b"'):
+        counts = _unquoted(counts)
     if isinstance(counts, str):
         runs = _runs_of(counts, limit=height * width)
-    elif isinstance(counts, list) and all(type(n) is int for n in counts):
-        runs = counts
+    elif isinstance(counts, list) and all(map(_is_whole, counts)):
+        runs = [int(n) for n in counts]
     else:
         raise ValueError("its RLE has no counts")
     if any(n < 0 or n > height * width for n in runs) or sum(runs) != height * width:
         raise ValueError(f"the runs of its RLE do not add up to {height * width:,} pixels")
     values = np.arange(len(runs)) % 2 == 1
     return np.repeat(values, runs).reshape((height, width), order="F")
+
+
+def _is_whole(value: object) -> bool:
+    return type(value) is int or (type(value) is float and value.is_integer())
+
+
+def _unquoted(text: str) -> str:
+    """What Python's ``str(b"...")`` made of compressed counts; "'" occurs in none of them."""
+    try:
+        return bytes(ast.literal_eval(text)).decode("ascii")
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        raise ValueError(f"its RLE starts with {text[:10]!r}, which no RLE does") from None
 
 
 def polygons_to_rle(polygons: list[list[float]], size_hw: tuple[int, ...]) -> dict[str, Any]:

@@ -57,14 +57,18 @@ class Piece:
         what = f"member {self.key[:80]!r}" if self.key else f"element {self.index}"
         return f"{what}{inside} (byte {self.offset:,}) of {self.file_name}"
 
-    def parse(self) -> Any:
+    def parse(self, *, takes_nan: bool = False) -> Any:
         """The element as a Python value.
 
+        Args:
+            takes_nan: NaN and infinity come as floats; whoever asks so looks at every number.
+
         Raises:
-            FileFormatError: It is no JSON, holds NaN or infinity, or is no UTF-8.
+            FileFormatError: It is no JSON, is no UTF-8, or holds NaN or infinity.
         """
         try:
-            return json.loads(self.raw.decode("utf-8"), parse_constant=_refuse_constant)
+            constant = float if takes_nan else _refuse_constant
+            return json.loads(self.raw.decode("utf-8"), parse_constant=constant)
         except UnicodeDecodeError as error:
             raise _fault(self.place, f"is not UTF-8 ({error.reason})") from error
         except json.JSONDecodeError as error:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from converters.files import file_names
-from converters.label_map_files import LOSSY_SUFFIXES, SUFFIXES
+from converters.label_map_files import LOSSY_SUFFIXES, NIFTI_SUFFIXES, PICTURE_SUFFIXES, SUFFIXES
 from domain.errors import FileFormatError, SettingsError
 
 FIRST_CHANNEL = "_0000"
@@ -23,6 +23,11 @@ _AFFIX = re.compile(
     re.IGNORECASE,
 )
 """What tools put before or behind the image's name. Second observers (2ndHO) are asked for."""
+
+_IMAGE_ENDING = re.compile(r"\.(?:png|jpe?g|tiff?|bmp|webp|gif)$", re.IGNORECASE)
+
+_OTHERS = (*NIFTI_SUFFIXES, ".npy", ".npz", ".mha", ".mhd", ".nrrd", ".dcm")
+"""Files of pixels that are no pictures."""
 
 _NNUNET_IMAGES = {"labelsTr": "imagesTr", "labelsTs": "imagesTs"}
 
@@ -70,6 +75,7 @@ class MaskName:
         match = _AFFIX.fullmatch(names[-1])
         if match is not None:
             names.append(match["after"] or match["before"])
+        names.append(_IMAGE_ENDING.sub("", names[-1]))  # scan.jpg.png, scan.jpg_mask.png
         return tuple(name for name in dict.fromkeys(names) if name)
 
     def _parts(self) -> tuple[str, str]:
@@ -91,8 +97,21 @@ def images_beside(folder: Path) -> Path | None:
     return images if folder.name in _NNUNET_IMAGES and images.is_dir() else None
 
 
+def not_read(folder: Path) -> list[str]:
+    """What lies in or beside a folder of masks and is none of its pictures, but may hold masks."""
+    beside = [folder.parent / "labelsTs"] if folder.name == "labelsTr" else []
+    folders = [path for path in sorted(folder.iterdir()) if path.is_dir()] + beside
+    found = [f"the folder {path.name!r}" for path in folders if _has_pictures(path)]
+    files = (name for name in sorted(file_names(folder)) if not name.startswith("."))
+    return found + [f"the file {name!r}" for name in files if name.lower().endswith(_OTHERS)]
+
+
+def _has_pictures(folder: Path) -> bool:
+    return any(name.lower().endswith(PICTURE_SUFFIXES) for name in file_names(folder))
+
+
 def mask_files(
-    folder: Path, mask_name: MaskName | None = None, suffixes: Iterable[str] = SUFFIXES
+    folder: Path, mask_name: MaskName | None = None, suffixes: Sequence[str] = SUFFIXES
 ) -> list[MaskFile]:
     """The masks in a folder, by name. Lossy pictures count where there is nothing else.
 
@@ -119,9 +138,14 @@ def mask_files(
     if not any(found.values()):
         as_asked = f" called {how.pattern!r}" if how.pattern and stems else ""
         example = f" (but {next(iter(stems))})" if as_asked else ""
+        others = [] if as_asked else not_read(folder)
+        example = f", only {', '.join(others[:3])}" if others else example
+        kinds = [suffix.strip(".").upper() for suffix in suffixes if suffix not in NIFTI_SUFFIXES]
+        if set(NIFTI_SUFFIXES) & set(suffixes):
+            kinds.append("NIfTI")
         raise FileFormatError(
             f"{folder} holds no label maps{as_asked}{example}.",
-            remedy="Give a folder with PNG, TIFF, BMP, GIF or NIfTI files, one per image, and with "
+            remedy=f"Give a folder with {', '.join(kinds)} files, one per image, and with "
             "--mask-name '{name}_mask' how they are called.",
         )
     of_masks = {other for names_ in found.values() for other in names_[1:]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -24,6 +25,7 @@ from converters.imports.source import (
     is_coordinate,
     is_size,
     ring_of,
+    whole_of,
 )
 from converters.json_stream import Piece, iter_json
 from domain.annotation import LeftOut
@@ -49,15 +51,19 @@ def read_coco(path: Path, options: ImportOptions) -> ImportSource:
         db.execute("CREATE TABLE images (id TEXT PRIMARY KEY, number TEXT, place TEXT, raw BLOB)")
         db.execute("CREATE TABLE annotations (image_id TEXT, raw BLOB)")
         faults: list[LeftOut] = []
-        categories = _load(path, db, faults)
+        unread: list[str] = []
+        categories = _load(path, db, faults, unread)
         key = _settle_ids(db)
         yield from faults
+        # An annotation that can't be read may be any image's: none is known to be empty then.
         rows = db.execute(f"SELECT {key}, place, raw FROM images ORDER BY rowid")  # noqa: S608
         for number, (image_id, place, raw) in enumerate(rows, start=1):
             found = db.execute(
                 "SELECT raw FROM annotations WHERE image_id = ? ORDER BY rowid", (image_id,)
             )
-            yield _image(number, json.loads(raw), place, (r[0] for r in found), categories, options)
+            yield _image(
+                number, json.loads(raw), place, (r[0] for r in found), categories, unread, options
+            )
         (n_lost,) = db.execute(
             f"SELECT count(*) FROM annotations WHERE image_id NOT IN (SELECT {key} FROM images)"  # noqa: S608
         ).fetchone()
@@ -91,11 +97,17 @@ def _id_of(value: object) -> str | None:
 
 
 def _as_number(text: str) -> str:
-    """A text of digits without leading zeros; any other as it is."""
-    return str(int(text)) if text.isascii() and text.isdecimal() else text
+    """A text of digits without leading zeros and ".0"; any other as it is."""
+    return (
+        str(int(float(text)))
+        if re.fullmatch(r"\d{1,15}\.0+", text, re.ASCII)
+        else (str(int(text)) if text.isascii() and text.isdecimal() else text)
+    )
 
 
-def _load(path: Path, db: sqlite3.Connection, faults: list[LeftOut]) -> dict[str, str]:
+def _load(
+    path: Path, db: sqlite3.Connection, faults: list[LeftOut], unread: list[str]
+) -> dict[str, str]:
     categories: dict[str, str] = {}
     groups = set()
     for piece in iter_json(path, into=("images", "annotations", "categories")):
@@ -106,6 +118,7 @@ def _load(path: Path, db: sqlite3.Connection, faults: list[LeftOut]) -> dict[str
             _keep(piece, db, categories)
         except FileFormatError as error:
             faults.append(LeftOut(0, "malformed_entry", str(error)))
+            unread += [str(error)] if piece.group == "annotations" else []
             if len(faults) > 1000:
                 raise
     if "images" not in groups:
@@ -117,7 +130,7 @@ def _load(path: Path, db: sqlite3.Connection, faults: list[LeftOut]) -> dict[str
 
 
 def _keep(piece: Piece, db: sqlite3.Connection, categories: dict[str, str]) -> None:
-    row = piece.parse()
+    row = piece.parse(takes_nan=True)
     key = "image_id" if piece.group == "annotations" else "id"
     row_id = _id_of(row.get(key)) if isinstance(row, dict) else None
     if row_id is None:
@@ -126,6 +139,7 @@ def _keep(piece: Piece, db: sqlite3.Connection, categories: dict[str, str]) -> N
         db.execute("INSERT INTO annotations VALUES (?, ?)", (row_id, piece.raw))
     elif piece.group == "categories":
         name = row.get("name")
+        name = str(name) if isinstance(name, int) and not isinstance(name, bool) else name
         if not isinstance(name, str) or not name or len(categories) >= 2 * _MAX_CATEGORIES:
             raise FileFormatError(f"{piece.place} has no name.")
         categories[row_id] = name
@@ -144,9 +158,11 @@ def _image(
     place: str,
     annotations: Iterator[bytes],
     categories: dict[str, str],
+    unread: list[str],
     options: ImportOptions,
 ) -> ImportedImage | LeftOut:
-    name, width, height = row.get("file_name"), row.get("width"), row.get("height")
+    name = row.get("file_name") or row.get("path")  # COCO Annotator's
+    width, height = whole_of(row.get("width")), whole_of(row.get("height"))
     if not isinstance(name, str) or not name:
         return LeftOut(number, "malformed_image", f"{place} has no file_name.")
     size_hw = (height, width) if is_size(height) and is_size(width) else None
@@ -170,6 +186,9 @@ def _image(
             notes.add(region, "malformed_region", str(error))
             continue
         regions.append(ImportedShape(class_name, shapes))
+        size_hw = size_hw or _rle_size(annotation.get("segmentation"))
+    if i == 0 and unread:
+        notes.add("?", "malformed_entry", f"may be one that can't be read: {unread[0]}".rstrip("."))
     return ImportedImage(
         number=number,
         key=name,
@@ -178,7 +197,7 @@ def _image(
         size_hw=size_hw,
         regions=tuple(regions),
         notes=tuple(notes.items),
-        is_empty=i == 0,
+        is_empty=i == 0 and not unread,
     )
 
 
@@ -188,6 +207,12 @@ def _shapes(
     segmentation = annotation.get("segmentation")
     if isinstance(segmentation, dict) and segmentation:
         return (_pixels(segmentation, size_hw),)
+    if isinstance(segmentation, str) and segmentation.strip():
+        segmentation = _parsed(segmentation)
+    if isinstance(segmentation, list) and any(map(_is_rle, segmentation)):
+        parts = [part if _is_rle(part) else [part] for part in segmentation]
+        each = [_shapes({"segmentation": part}, size_hw, region, notes) for part in parts]
+        return tuple(shape for shapes in each for shape in shapes)
     polygons, faults = _polygons(segmentation)
     if polygons:
         for fault in faults:
@@ -208,9 +233,7 @@ def _shapes(
 
 
 def _pixels(rle: dict[str, Any], size_hw: tuple[int, int] | None) -> PixelMask:
-    size = rle.get("size")
-    if size_hw is None and isinstance(size, list) and len(size) == 2 and all(map(is_size, size)):
-        size_hw = (size[0], size[1])
+    size_hw = size_hw or _rle_size(rle)
     if size_hw is None:
         raise ValueError("is an RLE without a size, and its image has no width and height")
     mask = decode_rle(rle, size_hw)
@@ -219,6 +242,28 @@ def _pixels(rle: dict[str, Any], size_hw: tuple[int, int] | None) -> PixelMask:
         raise ValueError("covers no pixel")
     window = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return PixelMask(int(rows[0]), int(columns[0]), window)
+
+
+def _is_rle(part: object) -> bool:
+    return isinstance(part, dict) and "counts" in part
+
+
+def _rle_size(rle: Any) -> tuple[int, int] | None:
+    size = rle.get("size") if isinstance(rle, dict) else None
+    if not isinstance(size, list) or len(size) != 2 or not all(map(is_size, size)):
+        return None
+    return size[0], size[1]
+
+
+def _parsed(text: str) -> Any:
+    """A segmentation that came through a table, as text."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = text
+    if isinstance(value, str):
+        raise ValueError(f"has the segmentation {text[:40]!r}, which is none")
+    return value
 
 
 def _polygons(segmentation: Any) -> tuple[tuple[Polygon, ...], list[str]]:

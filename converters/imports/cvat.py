@@ -22,17 +22,20 @@ from converters.imports.source import (
     ImportSource,
     Notes,
     box_polygon,
+    cut_mask,
     ellipse_polygon,
     is_coordinate,
     is_size,
     ring_of,
+    whole_of,
 )
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
 from domain.geometry import PixelMask, Polygon, Shape
 
 _NO_AREA = frozenset({"polyline", "points", "cuboid", "skeleton"})
-_SHAPES = frozenset({"polygon", "box", "ellipse", "mask"}) | _NO_AREA
+_NO_SHAPES = frozenset({"tag"})
+"""What CVAT says of the whole image."""
 
 
 def read_cvat(path: Path, options: ImportOptions) -> ImportSource:
@@ -82,6 +85,11 @@ def _images(stream: IO[bytes], file: Path) -> Iterator[Element]:
         if depth == 1 and root is not None:
             if element.tag == "image":
                 yield element
+            elif element.tag == "track":
+                raise FileFormatError(
+                    f"{file.name} holds the tracks of a video, not images.",
+                    remedy="Export the task as 'CVAT for images 1.1'.",
+                )
             root.remove(element)
 
 
@@ -93,21 +101,25 @@ def _image(number: int, element: Element, options: ImportOptions) -> ImportedIma
     notes = Notes(number, name)
     digest = hashlib.sha256(tostring(element))
     drawn = sorted(
-        ((i, shape) for i, shape in enumerate(element, start=1) if shape.tag in _SHAPES),
-        key=lambda pair: (_number(pair[1], "z_order", 0.0), pair[0]),
+        ((i, shape) for i, shape in enumerate(element, start=1) if shape.tag not in _NO_SHAPES),
+        key=lambda pair: (_order(pair[1]), pair[0]),
     )
     regions = []
     for i, shape in drawn:
         label = shape.get("label", "").strip() or options.default_class
         if shape.tag in _NO_AREA:
             notes.add(i, "no_area", f"is a {shape.tag} and has no area")
+        elif shape.get("outside") == "1":
+            notes.add(i, "outside_image", "is marked as outside the image")
         elif not label:
             notes.add(i, "no_class", "has no label; --default-class gives it one")
         else:
             try:
-                regions.append(ImportedShape(label, (_shape(shape, size_hw),)))
+                regions.append(ImportedShape(label, (_shape(shape),)))
             except ValueError as error:
                 notes.add(i, "malformed_region", str(error))
+    if not drawn and len(element):
+        notes.add(1, "no_area", "is a tag of the whole image, which need not mean that it is empty")
     return ImportedImage(
         number=number,
         key=name,
@@ -116,22 +128,31 @@ def _image(number: int, element: Element, options: ImportOptions) -> ImportedIma
         size_hw=size_hw,
         regions=tuple(regions),
         notes=tuple(notes.items),
-        is_empty=not drawn,
+        is_empty=len(element) == 0,
     )
 
 
 def _size(element: Element) -> tuple[int, int] | None:
-    texts = (element.get("height", ""), element.get("width", ""))
-    sizes = [int(text) for text in texts if text.isdecimal() and len(text) < 9]
-    return (sizes[0], sizes[1]) if len(sizes) == 2 and all(map(is_size, sizes)) else None
+    height, width = whole_of(element.get("height")), whole_of(element.get("width"))
+    return (height, width) if is_size(height) and is_size(width) else None
 
 
-def _shape(shape: Element, size_hw: tuple[int, int] | None) -> Shape:
+def _order(shape: Element) -> float:
+    """How far in front it lies; what says nothing usable lies behind."""
+    try:
+        return _number(shape, "z_order", 0.0)
+    except ValueError:
+        return 0.0
+
+
+def _shape(shape: Element) -> Shape:
     if shape.tag == "polygon":
         pairs = [pair.split(",") for pair in shape.get("points", "").split(";") if pair.strip()]
         return Polygon(ring_of([[_float(text) for text in pair] for pair in pairs]))
     if shape.tag == "mask":
-        return _mask(shape, size_hw)
+        return _mask(shape)
+    if shape.tag not in ("ellipse", "box"):
+        raise ValueError(f"has the unknown shape {shape.tag[:40]!r}")
     radians = math.radians(_number(shape, "rotation", 0.0))
     if shape.tag == "ellipse":
         x, y, rx, ry = (_number(shape, key) for key in ("cx", "cy", "rx", "ry"))
@@ -150,20 +171,17 @@ def _shape(shape: Element, size_hw: tuple[int, int] | None) -> Shape:
     return Polygon((box.exterior - centre) @ turn + centre)
 
 
-def _mask(shape: Element, size_hw: tuple[int, int] | None) -> PixelMask:
+def _mask(shape: Element) -> PixelMask:
     """CVAT's RLE: runs along the rows of a box, outside first."""
     keys = ("top", "left", "height", "width")
     top, left, height, width = (int(_number(shape, key)) for key in keys)
     runs = [int(_float(text)) for text in shape.get("rle", "").split(",") if text.strip()]
-    limit = size_hw[0] * size_hw[1] if size_hw is not None else MAX_PIXELS
-    if top < 0 or left < 0 or height < 1 or width < 1 or height * width > limit:
+    if height < 1 or width < 1 or height * width > MAX_PIXELS:
         raise ValueError("is a mask with a box that is none")
     if any(run < 0 for run in runs) or sum(runs) != height * width:
         raise ValueError(f"is a mask whose runs do not add up to {height} x {width} pixels")
     inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
-    if not inside.any():
-        raise ValueError("covers no pixel")
-    return PixelMask(top, left, inside)
+    return cut_mask(inside, top, left)
 
 
 def _number(shape: Element, key: str, otherwise: float | None = None) -> float:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from converters.file_names import same_name_key, without_prefix
 from converters.files import file_names
+from converters.image_address import places
 from converters.imports.source import ImportedImage
 from converters.mask_folder import FIRST_CHANNEL
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif")
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://|/data/|data:", re.IGNORECASE)
 
 
 class ImageFinder:
@@ -61,6 +65,8 @@ class ImageFinder:
         """The image's name in a task: its path below the folder, else what the source says."""
         if path is not None and self._folder is not None:
             return path.relative_to(self._folder).as_posix()
+        if path is None and _URL.match(image.file_name):
+            return image.file_name
         if path is not None and image.stems and image.path is not None:
             return "/".join([*_parts(image.file_name)[:-1], path.name])
         return "/".join(_parts(image.file_name)) or image.file_name
@@ -73,6 +79,9 @@ class ImageFinder:
         for name in (parts[-1], bare) if bare != parts[-1] else (bare,):
             for start in range(len(parts)):
                 yield "/".join([*parts[start:-1], self._prefix + name])
+        for place in places(image.file_name):  # an address, or quoted as in one
+            inside, slash, last = place.rpartition("/")
+            yield inside + slash + self._prefix + last
         for start in range(len(parts)) if image.stems else ():
             folder = parts[start:-1]
             for stem in image.stems:

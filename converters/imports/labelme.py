@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import hashlib
+import io
 import math
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
+from PIL import Image
 
 from converters.imports.source import (
     ImportedImage,
@@ -19,10 +21,12 @@ from converters.imports.source import (
     ImportSource,
     Notes,
     box_polygon,
+    cut_mask,
     ellipse_polygon,
     is_coordinate,
     is_size,
     ring_of,
+    whole_of,
 )
 from converters.json_stream import MAX_PIECE_BYTES, Piece
 from converters.mask_pixels import decode_mask
@@ -45,7 +49,8 @@ def read_labelme(path: Path, options: ImportOptions) -> ImportSource:
         FileFormatError: The folder is missing or has no JSON file.
     """
     if path.is_dir():
-        names = sorted(p.name for p in path.iterdir() if p.suffix.lower() == ".json")
+        found = (p for p in path.rglob("*") if p.suffix.lower() == ".json" and p.is_file())
+        names = sorted(p.relative_to(path).as_posix() for p in found)
         folder = path
     else:
         names, folder = [path.name], path.parent
@@ -55,35 +60,36 @@ def read_labelme(path: Path, options: ImportOptions) -> ImportSource:
         )
     for number, name in enumerate(names, start=1):
         try:
-            yield _image(number, folder / name, options)
+            yield _image(number, folder / name, name, options)
         except FileFormatError as error:
             yield LeftOut(number, "malformed_image", str(error))
 
 
-def _image(number: int, path: Path, options: ImportOptions) -> ImportedImage:
+def _image(number: int, path: Path, key: str, options: ImportOptions) -> ImportedImage:
     # imageData holds the whole image: a file may be larger than a piece of an export.
     try:
         raw = path.read_bytes() if path.stat().st_size <= 8 * MAX_PIECE_BYTES else b""
     except OSError as error:
         raise FileFormatError(f"{path} can't be read: {error.strerror}.") from error
-    value = Piece("", "", 0, 0, raw.removeprefix(b"\xef\xbb\xbf"), path.name).parse()
+    value = Piece("", "", 0, 0, _utf8(raw), path.name).parse(takes_nan=True)
     shapes = value.get("shapes") if isinstance(value, dict) else None
     if not isinstance(shapes, list):
         raise FileFormatError(f"{path.name} is no file of LabelMe: it has no list 'shapes'.")
     said = value.get("imagePath")
     is_named = isinstance(said, str) and bool(said.strip())
-    name = PurePosixPath(str(said).replace("\\", "/")).name if is_named else f"{path.stem}.png"
-    height, width = _whole(value.get("imageHeight")), _whole(value.get("imageWidth"))
+    name = _below(PurePosixPath(key).parent, str(said)) if is_named else f"{path.stem}.png"
+    height, width = whole_of(value.get("imageHeight")), whole_of(value.get("imageWidth"))
+    is_sized = is_size(height) and is_size(width)
     notes = Notes(number, name)
     grouped: dict[tuple[str, object], list[Shape]] = {}
     for i, shape in enumerate(shapes, start=1):
         _add(i, shape, options.default_class, notes, grouped)
     return ImportedImage(
         number=number,
-        key=path.name,
+        key=key,
         stamp=hashlib.sha256(raw).hexdigest(),
         file_name=name,
-        size_hw=(height, width) if is_size(height) and is_size(width) else None,
+        size_hw=(int(str(height)), int(str(width))) if is_sized else _size_of(value),
         regions=tuple(ImportedShape(label, tuple(found)) for (label, _), found in grouped.items()),
         notes=tuple(notes.items),
         is_empty=not shapes,
@@ -91,8 +97,36 @@ def _image(number: int, path: Path, options: ImportOptions) -> ImportedImage:
     )
 
 
-def _whole(value: object) -> object:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+def _utf8(raw: bytes) -> bytes:
+    """Without its byte order mark; UTF-16, as editors on Windows save it, as UTF-8."""
+    if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        try:
+            return raw.decode("utf-16").encode()
+        except UnicodeError:
+            return raw  # its error is reported when it is parsed
+    return raw.removeprefix(codecs.BOM_UTF8)
+
+
+def _below(folder: PurePosixPath, said: str) -> str:
+    """The image's name with the folders that imagePath and its file's own place name.
+
+    A path that leads out of the folder (``../images/a.png``) says nothing about where images are.
+    """
+    path = PurePosixPath(said.strip().replace("\\", "/"))
+    is_inside = not path.is_absolute() and ".." not in path.parts and ":" not in path.parts[0]
+    return str(folder / path) if is_inside else str(folder / path.name)
+
+
+def _size_of(value: dict[str, Any]) -> tuple[int, int] | None:
+    """(height, width) of imageData, for version 3, which does not name the size."""
+    data = value.get("imageData")
+    if not isinstance(data, str):
+        return None
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+            return image.height, image.width
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None  # the image's own file may say
 
 
 def _add(
@@ -108,7 +142,7 @@ def _add(
     if not isinstance(shape, dict) or not label:
         notes.add(number, "no_class", "has no label; --default-class gives it one")
         return
-    kind = str(shape.get("shape_type") or "polygon")[:40]
+    kind = str(shape.get("shape_type") or "polygon")[:40].lower()
     if kind in _NO_AREA:
         notes.add(number, "no_area", f"is a {kind} and has no area")
         return
@@ -118,14 +152,15 @@ def _add(
         notes.add(number, "malformed_region", str(error))
         return
     group = shape.get("group_id")
-    key = (label, group) if isinstance(group, int | str) else (label, ("alone", number))
+    is_grouped = isinstance(group, int | str) and group != ""
+    key = (label, group) if is_grouped else (label, ("alone", number))
     grouped.setdefault(key, []).append(found)
 
 
 def _shape(kind: str, shape: dict[str, Any]) -> Shape:
     points = shape.get("points")
-    is_cornered = kind == "rectangle" and isinstance(points, list) and len(points) == 4
-    if kind in _RINGS or is_cornered:  # X-AnyLabeling gives rectangles all four corners
+    is_cornered = kind == "rectangle" and isinstance(points, list) and len(points) in (4, 5)
+    if kind in _RINGS or is_cornered:  # X-AnyLabeling gives all four corners
         return Polygon(ring_of(points))
     if (
         not isinstance(points, list)
@@ -153,17 +188,16 @@ def _shape(kind: str, shape: dict[str, Any]) -> Shape:
 
 def _mask(text: Any, top: int, left: int) -> PixelMask:
     """LabelMe's mask: a PNG of the box's size in base64."""
-    if not isinstance(text, str) or top < 0 or left < 0:
+    if not isinstance(text, str):
         raise ValueError("is a mask without pixels")
+    encoded = text.partition(",")[2] if text.startswith("data:") else text
     try:
-        inside = decode_mask(base64.b64decode(text, validate=True), "its mask").label_map > 0
+        inside = decode_mask(base64.b64decode(encoded, validate=True), "its mask").label_map > 0
     except binascii.Error as error:
         raise ValueError(f"is a mask that is no base64 ({error})") from error
     except FileFormatError as error:
         raise ValueError(f"has a mask that can't be used: {error}".rstrip(".")) from error
-    if not inside.any():
-        raise ValueError("covers no pixel")
-    return PixelMask(top, left, np.asarray(inside, dtype=np.bool_))
+    return cut_mask(inside, top, left)
 
 
 FORMAT = ImportFormat("labelme", "a folder of LabelMe JSON files", read_labelme)

@@ -19,7 +19,14 @@ from converters.label_map_files import (
     read_mask,
     white_as_class,
 )
-from converters.mask_folder import MaskFile, MaskName, folder_of_masks, images_beside, mask_files
+from converters.mask_folder import (
+    MaskFile,
+    MaskName,
+    folder_of_masks,
+    images_beside,
+    mask_files,
+    not_read,
+)
 from converters.mask_pixels import WHITE
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
@@ -54,6 +61,9 @@ def read_masks(path: Path, options: ImportOptions) -> ImportSource:
         except FileFormatError as error:
             message = f"{error} {error.remedy}".strip()
             yield LeftOut(number, "malformed_mask", message)
+    for what in not_read(folder):
+        message = f"{what[:1].upper()}{what[1:]} beside the masks is not read; import it by itself."
+        yield LeftOut(0, "not_read", message)
 
 
 def _image(

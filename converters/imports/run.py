@@ -14,7 +14,7 @@ from converters.files import write_bytes
 from converters.imports.addresses import image_address
 from converters.imports.find import ImageFinder
 from converters.imports.source import ImportedImage, ImportFormat, ImportOptions
-from converters.imports.tasks import As, left_out_image, said_of, size_of
+from converters.imports.tasks import As, left_out_image, left_out_repeat, said_of, size_of
 from converters.label_names import MatchedClasses, match_classes
 from converters.report import FilesReport, make_report
 from converters.simplify import Simplification
@@ -200,8 +200,7 @@ def _add(job: ImportJob, index: WorkIndex, number: int, entry: ImportedImage | L
         index.left_out(f"row {number}", entry)
         return 0
     if index.is_seen(entry.key):
-        message = f"The image {entry.file_name!r} comes more than once."
-        index.left_out(f"row {number}", LeftOut(entry.number, "duplicate_image", message))
+        index.left_out(f"row {number}", left_out_repeat(entry))
         return 0
     try:
         path = job.find(entry)

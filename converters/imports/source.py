@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
+import numpy.typing as npt
 
 from converters.json_stream import MAX_PIECE_BYTES
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
-from domain.geometry import LabelMap, Polygon, Ring, Shape
+from domain.geometry import LabelMap, PixelMask, Polygon, Ring, Shape
 
 LARGEST_NUMBER = 1e6
 """A larger pixel coordinate is no drawing's."""
@@ -185,6 +187,25 @@ def ellipse_polygon(
     cos, sin = math.cos(angle), math.sin(angle)
     points = [centre_xy[0] + u * cos - v * sin, centre_xy[1] + u * sin + v * cos]
     return Polygon(np.stack(points, axis=1))
+
+
+def whole_of(value: object) -> object:
+    """``40.0`` and ``"40"`` as 40, as some tools write sizes; anything else as it is."""
+    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,7}(\.0*)?\s*", value, re.ASCII):
+        value = float(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def cut_mask(inside: npt.NDArray[np.bool_], top: int, left: int) -> PixelMask:
+    """A window of pixels without what lies above or left of the image.
+
+    Raises:
+        ValueError: Nothing of it is in the image.
+    """
+    inside = inside[max(-top, 0) :, max(-left, 0) :]
+    if not inside.any():
+        raise ValueError("covers no pixel of the image")
+    return PixelMask(max(top, 0), max(left, 0), np.asarray(inside, dtype=np.bool_))
 
 
 def is_size(value: object) -> TypeGuard[int]:

@@ -231,6 +231,14 @@ def said_of(
     raise ImageError(image.number, LOST, message)
 
 
+def left_out_repeat(image: ImportedImage) -> LeftOut:
+    """An image that came before, as an entry of the report; what is said here is lost with it."""
+    message = f"The image {image.file_name!r} comes more than once"
+    if image.is_empty:
+        return LeftOut(image.number, "duplicate_image", f"{message}.")
+    return LeftOut(image.number, LOST, f"{message}; every region of this one was lost.")
+
+
 def left_out_image(error: TaskError) -> LeftOut:
     """The error as an entry of the report; an image of a source has no task yet."""
     text = str(error).removeprefix(f"Task {error.task_id}: ")

@@ -46,7 +46,7 @@ def read_via(path: Path, options: ImportOptions) -> ImportSource:
     for piece in _images(path):
         number += 1
         try:
-            value = piece.parse()
+            value = piece.parse(takes_nan=True)
         except FileFormatError as error:
             yield LeftOut(number, "malformed_image", str(error))
             continue
@@ -97,7 +97,7 @@ def _usual_key(path: Path) -> str:
     counts: Counter[str] = Counter()
     for piece in _images(path):
         try:
-            regions = _regions(piece.parse()) or []
+            regions = _regions(piece.parse(takes_nan=True)) or []
         except FileFormatError:
             continue  # reported when the images are read
         for region in regions:
@@ -121,6 +121,8 @@ def _class_in(value: Any) -> str:
     if isinstance(value, dict):
         ticked = [str(name) for name, is_on in value.items() if is_on is True]
         return ticked[0].strip() if len(ticked) == 1 else ""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
     return value.strip() if isinstance(value, str) else ""
 
 
@@ -162,11 +164,12 @@ def _polygon(kind: Any, attributes: dict[str, Any]) -> Polygon:
     if fields is None:
         raise ValueError(f"has the unknown shape {str(kind)[:40]!r}")
     numbers = [float(n) for n in map(attributes.get, fields) if is_coordinate(n)]
+    if kind == "rect" and len(numbers) == len(fields) and all(numbers[2:]):
+        x, y, width, height = numbers  # drawn from its other corner, a size is negative
+        return box_polygon(min(x, x + width), min(y, y + height), abs(width), abs(height))
     if len(numbers) < len(fields) or min(numbers[2:]) <= 0:
         raise ValueError(f"has no usable {', '.join(fields)}")
     x, y, *sizes = numbers
-    if kind == "rect":
-        return box_polygon(x, y, sizes[0], sizes[1])
     theta = attributes.get("theta", 0.0)
     return ellipse_polygon((x, y), (sizes[0], sizes[-1]), theta if is_coordinate(theta) else 0.0)
 

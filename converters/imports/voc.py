@@ -7,6 +7,7 @@ import math
 from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element, ParseError
 
+import numpy as np
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
@@ -114,12 +115,25 @@ def _polygon(element: Element) -> Polygon:
             n += 1
         return Polygon(ring_of(points))
     box = element.find("bndbox")
+    turned = element.find("robndbox")
+    if box is None and turned is not None:
+        return _turned(turned)
     if box is None:
         raise ValueError("has neither a box nor a polygon")
     left, top, right, bottom = (_number(box, key) for key in ("xmin", "ymin", "xmax", "ymax"))
     if right <= left or bottom <= top:
         raise ValueError("is a box without area")
     return box_polygon(left, top, right - left, bottom - top)
+
+
+def _turned(box: Element) -> Polygon:
+    """RoLabelImg's box: centre, size, and radians clockwise on the screen."""
+    x, y, width, height, angle = (_number(box, key) for key in ("cx", "cy", "w", "h", "angle"))
+    if width <= 0 or height <= 0:
+        raise ValueError("is a box without area")
+    corners = box_polygon(-width / 2, -height / 2, width, height).exterior
+    cos, sin = math.cos(angle), math.sin(angle)
+    return Polygon(corners @ np.array([[cos, sin], [-sin, cos]]) + [x, y])
 
 
 def _has_number(element: Element, key: str) -> bool:

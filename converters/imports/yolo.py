@@ -40,7 +40,7 @@ _FLOW = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class _Labels:
-    """A label file. ``folders`` are those below its folder of labels, ``image`` its image."""
+    """A label file, its ``image``, and the ``folders`` that its name needs to be told apart."""
 
     path: Path
     folders: tuple[str, ...]
@@ -91,13 +91,15 @@ def _label_files(root: Path) -> Iterator[_Labels]:
     folders = sorted(p for p in root.rglob("labels") if p.is_dir())
     for folder in folders or [root]:
         images = folder.parent / "images" if folders else folder
+        # Splits (train/labels, valid/labels) may each have an image of this name.
+        split = images.relative_to(root).parts if len(folders) > 1 else ()
         for path in sorted(folder.rglob("*.txt") if folders else folder.glob("*.txt")):
             if path.name in _NO_LABELS or path.name.startswith("."):
                 continue
             inside = path.parent.relative_to(folder).parts
             image = _image_of(images.joinpath(*inside), path.stem)
             if image is not None or folders:
-                yield _Labels(path, inside, image)
+                yield _Labels(path, (*split, *inside), image)
 
 
 def _image_of(folder: Path, stem: str) -> Path | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from converters.label_map_files import stem_of
@@ -33,7 +34,8 @@ def find_pairs(
 ) -> tuple[tuple[Pair, ...], tuple[Problem, ...]]:
     """Matches the files of two folders by their names without suffix, in order of the names.
 
-    What has no partner of its own name is matched by the name of its image (``a`` and ``a_mask``).
+    Names count as NFC. What has no partner of its own name is matched by the name of its image
+    (``a`` and ``a_mask``).
 
     Args:
         predictions: Folder of label maps; other files in it are not looked at.
@@ -101,7 +103,9 @@ def _label_maps(
     folder: Path, what: str, mask_name: MaskName | None, problems: list[Problem]
 ) -> dict[str, MaskFile]:
     found: dict[str, MaskFile] = {}
-    for file in mask_files(folder_of_masks(folder), mask_name):
+    for as_named in mask_files(folder_of_masks(folder), mask_name):
+        # macOS writes names in NFD.
+        file = replace(as_named, names=tuple(map(_nfc, as_named.names)))
         key = file.names[0]
         if key in found:
             message = (
@@ -119,10 +123,15 @@ def _images(folder: Path | None) -> dict[str, Path]:
     for path in _files(folder) if folder else ():
         stem = path.stem if path.suffix.lower() in _IMAGE_SUFFIXES else stem_of(path)
         if stem is not None:
+            stem = _nfc(stem)
             found.setdefault(stem, path)
             if stem.endswith(FIRST_CHANNEL):
                 found.setdefault(stem.removesuffix(FIRST_CHANNEL), path)
     return found
+
+
+def _nfc(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def _files(folder: Path) -> list[Path]:

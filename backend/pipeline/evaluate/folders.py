@@ -54,6 +54,11 @@ def evaluate_folders(
     names = dict(enumerate(class_values, start=1)) or classes_beside(labels).names
     if not names:
         names = class_names_from_values(pairs, options.workers)
+    if not names and not pairs and problems:
+        raise FileFormatError(
+            f"No case is in both {predictions} and {reference}: {problems[0].message}",
+            remedy="Name their files alike, or say with --mask-name how the references are called.",
+        )
     if not names:
         raise FileFormatError(
             f"No label map in {predictions} and {reference} holds a class.",

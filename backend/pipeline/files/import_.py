@@ -13,7 +13,7 @@ from backend.pipeline.context import AppContext
 from backend.pipeline.files.attach import Match, ProjectIndex, TaskChoice
 from converters.imports.run import ImportJob, looked_through
 from converters.imports.source import ImportedImage
-from converters.imports.tasks import left_out_image, size_of
+from converters.imports.tasks import left_out_image, left_out_repeat, size_of
 from converters.predicted import as_predicted
 from converters.report import FilesReport, make_report
 from converters.results import validate_prediction
@@ -126,9 +126,7 @@ class _Run:
             if isinstance(entry, LeftOut):
                 self._index.left_out(f"row {number}", entry)
             elif self._index.is_seen(entry.key):
-                message = f"The image {entry.file_name!r} comes more than once."
-                note = LeftOut(entry.number, "duplicate_image", message)
-                self._index.left_out(f"row {number}", note)
+                self._index.left_out(f"row {number}", left_out_repeat(entry))
             else:
                 try:
                     ready = self._ready(entry)

@@ -33,6 +33,8 @@ def _touch(folder: Path, *names: str) -> Path:
         ("mask_12", ("mask_12", "12")),
         ("21_manual1", ("21_manual1", "21")),
         ("a_0000", ("a_0000", "a")),
+        ("a.jpg", ("a.jpg", "a")),
+        ("a.JPG_mask", ("a.JPG_mask", "a.JPG", "a")),
         ("mask", ("mask",)),
         ("labels_left", ("labels_left",)),
     ],
@@ -140,4 +142,10 @@ def test_files_of_names_that_are_none(tmp_path: Path, name: str, text: str) -> N
     Image.fromarray(np.zeros((2, 2), np.uint8)).save(tmp_path / "a.png")
     (tmp_path / name).write_bytes(text.encode("latin-1"))
     with pytest.raises(FileFormatError, match=name):
+        classes_beside(tmp_path)
+
+
+def test_a_union_of_classes_is_named(tmp_path: Path) -> None:
+    (tmp_path / "dataset.json").write_text('{"labels": {"background": 0, "whole": [1, 2]}}')
+    with pytest.raises(FileFormatError, match=r"'whole'.*union"):
         classes_beside(tmp_path)

@@ -55,8 +55,13 @@ def _rle(kind: str) -> Any:
     if kind == "text":
         packed = coco_mask.encode(mask)
         return {"size": packed["size"], "counts": packed["counts"].decode()}
+    if kind == "repr":
+        return {"size": list(SIZE_HW), "counts": str(coco_mask.encode(mask)["counts"])}
     edges = np.flatnonzero(np.diff(mask.ravel(order="F").astype(int))) + 1
-    return {"size": list(SIZE_HW), "counts": np.diff([0, *edges, mask.size]).tolist()}
+    runs = np.diff([0, *edges, mask.size])
+    if kind == "float":
+        return {"size": [24.0, 36.0], "counts": runs.astype(float).tolist()}
+    return {"size": list(SIZE_HW), "counts": runs.tolist()}
 
 
 @pytest.mark.parametrize(
@@ -70,6 +75,12 @@ def _rle(kind: str) -> Any:
         ({"segmentation": [[float(n) for n in SQUARE]], "iscrowd": 0, "score": 0.5}, None),
         ({"segmentation": _rle("text")}, None),
         ({"segmentation": _rle("list"), "iscrowd": 1}, None),
+        ({"segmentation": _rle("repr")}, None),  # str() of pycocotools' bytes
+        ({"segmentation": _rle("float")}, None),
+        ({"segmentation": [_rle("list")]}, None),
+        ({"segmentation": [_rle("text"), [5, 4, 9, 4, 9, 8]]}, None),
+        ({"segmentation": json.dumps([SQUARE])}, None),  # through a table
+        ({"segmentation": [SQUARE], "area": float("nan"), "bbox": [float("nan")] * 4}, None),
         ({"segmentation": [], "bbox": BOX}, "box_only"),
         ({"segmentation": [[]], "bbox": BOX}, "box_only"),
         ({"segmentation": None, "bbox": BOX}, "box_only"),
@@ -125,6 +136,8 @@ def test_what_covers_nothing_is_lost_and_never_empty(
         (1.0, 1, 2.0, 2),
         ("scan-a", "scan-a", "nod", "nod"),
         (" 1 ", "1", 2, 2),
+        (1, "1.0", 2, "2.00"),  # through a table
+        (0, 0, 0, 0),
     ],
 )
 def test_ids_are_numbers_or_texts(
@@ -185,3 +198,48 @@ def test_empty_is_only_what_has_no_annotation(tmp_path: Path) -> None:
     assert isinstance(lost, ImportedImage) and isinstance(empty, ImportedImage)
     assert (lost.is_empty, empty.is_empty) == (False, True)
     assert "'99'" in lost.notes[0].message
+
+
+@pytest.mark.parametrize("broken", [{"image_id": None}, {"image_id": float("nan")}, {}])
+def test_an_annotation_of_nobody_knows_which_image_leaves_none_empty(
+    tmp_path: Path, broken: dict[str, Any]
+) -> None:
+    fault, image = _read(
+        tmp_path, [{"id": 1, "category_id": 2, "segmentation": [SQUARE], **broken}]
+    )
+    assert isinstance(fault, LeftOut) and isinstance(image, ImportedImage)
+    assert fault.reason == "malformed_entry"
+    assert not image.is_empty
+    assert [note.reason for note in image.notes] == ["malformed_entry"]
+
+
+@pytest.mark.parametrize("segmentation", ["a square", '"a square"', "[[4, 3"])
+def test_a_text_that_is_no_segmentation_is_not_replaced_by_its_box(
+    tmp_path: Path, segmentation: str
+) -> None:
+    image = _one(tmp_path, segmentation=segmentation, bbox=BOX)
+    assert (image.regions, image.is_empty) == ((), False)
+    assert [note.reason for note in image.notes] == ["malformed_region"]
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"file_name": "s.png", "width": 36.0, "height": "24"},
+        {"file_name": "s.png", "width": 36, "height": 24, "license": float("nan")},
+        {"file_name": None, "path": "s.png", "width": "36.0", "height": 24},
+    ],
+)
+def test_images_as_tables_and_other_tools_write_them(tmp_path: Path, about: dict[str, Any]) -> None:
+    annotation = {"id": 1, "image_id": 7, "category_id": 2, "segmentation": [SQUARE]}
+    categories = [{"id": 2, "name": 5}]
+    (image,) = _read(tmp_path, [annotation], images=[{"id": 7, **about}], categories=categories)
+    assert isinstance(image, ImportedImage)
+    assert (image.file_name, image.size_hw, image.class_names) == ("s.png", SIZE_HW, ("5",))
+
+
+def test_an_rle_gives_its_image_the_size(tmp_path: Path) -> None:
+    annotation = {"id": 1, "image_id": 7, "category_id": 2, "segmentation": _rle("list")}
+    (image,) = _read(tmp_path, [annotation], images=[{"id": 7, "file_name": "s.png"}])
+    assert isinstance(image, ImportedImage)
+    assert image.size_hw == SIZE_HW

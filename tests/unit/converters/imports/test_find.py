@@ -40,6 +40,10 @@ def _files(folder: Path, *names: str) -> Path:
         ("0a1b2c3d-my_scan.png", ["x/my scan.png", "my scan.png"], "my scan.png"),
         ("a#1?%20.png", ["a#1?%20.png"], "a#1?%20.png"),
         ("a b.png", ["a_b.png", "a(_)b.png"], None),  # either may be meant
+        ("a%20b.png", ["a b.png"], "a b.png"),
+        ("a%20b.png", ["a%20b.png", "a b.png"], "a%20b.png"),
+        ("https://host/x/a%20b.png?v=1", ["a b.png"], "a b.png"),
+        ("/data/local-files/?d=x%2Fa.png", ["x/a.png"], "x/a.png"),
         ("a.png", ["a.jpg"], None),
         ("a.png", ["A.PNG"], None),
         ("", ["a.png"], None),
@@ -88,3 +92,12 @@ def test_a_prefix_and_a_folder_that_is_not_there(tmp_path: Path) -> None:
     assert ImageFinder(tmp_path, "train_").find(_image("1.jpg")) == tmp_path / "train_1.jpg"
     assert ImageFinder(tmp_path / "nowhere").find(_image("1.jpg")) is None
     assert ImageFinder(None).find(_image("1.jpg")) is None
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://host/x/a%20b.png?v=1", "s3://bucket/p/a#1.png", "/data/local-files/?d=p/a.png"],
+)
+def test_an_address_stays_what_it_is(address: str) -> None:
+    image = _image(address)
+    assert ImageFinder(None).name_of(image, None) == address

@@ -54,10 +54,13 @@ def _mask(mode: str) -> str:
         ("rectangle", [CORNERS[0], CORNERS[2]], {}),
         ("rectangle", [CORNERS[2], CORNERS[0]], {}),
         ("rectangle", CORNERS, {}),
+        ("rectangle", [*CORNERS, CORNERS[0]], {}),
+        ("Rectangle", [CORNERS[0], CORNERS[2]], {"score": float("nan")}),
         ("rotation", CORNERS, {"direction": 1.2}),
         ("quadrilateral", CORNERS, {}),
         ("mask", [[10, 5], [30, 15]], {"mask": _mask("1")}),
         ("mask", [[10, 5], [30, 15]], {"mask": _mask("L")}),
+        ("mask", [[10, 5], [30, 15]], {"mask": "data:image/png;base64," + _mask("L")}),
         ("mask", [[10, 5], [30, 15]], {"mask": _mask("RGBA")}),  # white, the mask in its alpha
     ],
 )
@@ -110,3 +113,59 @@ def test_what_hand_written_files_have(tmp_path: Path) -> None:
     nameless = _read(tmp_path, imagePath=None)
     assert nameless.stems == ("a",)
     assert nameless.is_empty
+
+
+def test_a_mask_that_starts_outside_is_cut_and_not_moved(tmp_path: Path) -> None:
+    shape = {"label": "cell", "shape_type": "mask", "points": [[-5, -2], [15, 8]]}
+    image = _read(tmp_path, {**shape, "mask": _mask("1")})
+    mask = shape_to_mask(image.regions[0].shapes[0], SIZE_HW)
+    assert mask.sum() == 15 * 8
+    assert mask[:8, :15].all()
+
+
+def test_version_3_has_its_size_in_its_picture(tmp_path: Path) -> None:
+    image = _read(
+        tmp_path,
+        {"label": "cell", "points": CORNERS},
+        imageHeight=None,
+        imageWidth=None,
+        imageData=_mask("L"),
+    )
+    assert image.size_hw == (11, 21)
+    for data in ("no picture", "", 5):
+        assert _read(tmp_path, imageHeight=None, imageData=data).size_hw is None
+    assert _read(tmp_path, imageHeight="40", imageWidth=50.0).size_hw == SIZE_HW
+
+
+def test_utf_16_is_read(tmp_path: Path) -> None:
+    value = {"imagePath": "ä.jpg", "shapes": [{"label": "größe", "points": CORNERS}]}
+    (tmp_path / "a.json").write_bytes(json.dumps(value, ensure_ascii=False).encode("utf-16"))
+    (image,) = read_labelme(tmp_path, ImportOptions())
+    assert isinstance(image, ImportedImage)
+    assert (image.file_name, image.class_names) == ("ä.jpg", ("größe",))
+
+
+@pytest.mark.parametrize(
+    ("file", "said", "name"),
+    [
+        ("a.json", "p1/a.jpg", "p1/a.jpg"),
+        ("a.json", "p1\\a.jpg", "p1/a.jpg"),
+        ("p2/a.json", "a.jpg", "p2/a.jpg"),
+        ("a.json", "../images/a.jpg", "a.jpg"),
+        ("a.json", "C:\\images\\a.jpg", "a.jpg"),
+        ("a.json", "/images/a.jpg", "a.jpg"),
+    ],
+)
+def test_images_in_several_folders_stay_apart(
+    tmp_path: Path, file: str, said: str, name: str
+) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(json.dumps({"imagePath": said, "shapes": []}))
+    (image,) = read_labelme(tmp_path, ImportOptions())
+    assert isinstance(image, ImportedImage)
+    assert (image.file_name, image.key) == (name, file)
+
+
+def test_no_group_is_no_common_group(tmp_path: Path) -> None:
+    shapes = [{"label": "cell", "points": CORNERS, "group_id": group} for group in ("", "", 1, 1)]
+    assert len(_read(tmp_path, *shapes).regions) == 3

@@ -263,3 +263,30 @@ def test_fuzzed_files_end_in_entries_or_a_clear_error(tmp_path: Path, name: str)
         except NnloopError as error:
             assert str(error)
     assert n_entries > 100
+
+
+def test_via_numbers_as_classes_and_rectangles_from_any_corner(tmp_path: Path) -> None:
+    rect = {"name": "rect", "x": 15, "y": 9, "width": -10, "height": -4}
+    value = {"a": {"filename": "a.png", "regions": [_via_region(rect, kind=3, score=np.nan)]}}
+    path = tmp_path / "via.json"
+    path.write_text(json.dumps(value))
+    image = _image(_read("via", path, class_key="kind"))
+    assert image.class_names == ("3",)
+    assert _area(image) == [40]
+    assert image.notes == ()
+
+
+def test_what_lies_beside_masks_is_said(tmp_path: Path) -> None:
+    folder = tmp_path / "labelsTr"
+    for place in (folder, folder / "p2", tmp_path / "labelsTs"):
+        place.mkdir()
+        Image.fromarray(np.ones((4, 5), np.uint8)).save(place / "a.png")
+    np.save(folder / "b.npy", np.ones((4, 5), bool))
+    _, *notes = _read("masks", tmp_path)
+    assert [note.reason for note in notes if isinstance(note, LeftOut)] == ["not_read"] * 3
+    said = " ".join(note.message for note in notes if isinstance(note, LeftOut))
+    assert all(name in said for name in ("'p2'", "'labelsTs'", "'b.npy'"))
+    (folder / "a.png").unlink()
+    with pytest.raises(FileFormatError, match=r"only the folder 'p2'.*'b\.npy'") as caught:
+        _read("masks", folder)
+    assert "NIfTI" not in caught.value.remedy

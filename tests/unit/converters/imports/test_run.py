@@ -153,3 +153,21 @@ def test_real_masks_at_the_default_simplification(tmp_path: Path) -> None:
         mask = np.asarray(Image.open(path)) > 0
         found = _label_map(task, (mask.shape[0], mask.shape[1]), "nucleus") > 0
         assert (mask & found).sum() / (mask | found).sum() > 0.97
+
+
+def test_an_image_that_comes_twice_loses_its_regions_aloud(tmp_path: Path) -> None:
+    square = [2, 2, 8, 2, 8, 8, 2, 8]
+    value = {
+        "images": [{"id": i, "file_name": "a.png", "width": 20, "height": 10} for i in (1, 2, 3)],
+        "categories": [{"id": 1, "name": "cell"}],
+        "annotations": [
+            {"id": i, "image_id": i, "category_id": 1, "segmentation": [square]} for i in (1, 2)
+        ],
+    }
+    (tmp_path / "coco.json").write_text(json.dumps(value))
+    config = parse_label_config(label_config_for(("cell",)))
+    job = ImportJob(
+        format_by_name("coco"), tmp_path / "coco.json", ImportOptions(), config, ImageFinder(None)
+    )
+    report = run_import_to_file(job, tmp_path / "tasks.json")
+    assert report.left_out == {"regions_lost": 1, "duplicate_image": 1}

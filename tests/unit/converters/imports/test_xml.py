@@ -142,3 +142,64 @@ def test_no_folder_of_voc_says_so(tmp_path: Path) -> None:
     (tmp_path / "a.xml").write_text(BOMB)
     (left,) = read_voc(tmp_path, ImportOptions())
     assert isinstance(left, LeftOut)
+
+
+@pytest.mark.parametrize("order", ["", "x", "1.5", "nan"])
+def test_an_order_that_is_none_costs_no_shape(tmp_path: Path, order: str) -> None:
+    box = f'<box label="cell" xtl="10" ytl="5" xbr="30" ybr="15" z_order="{order}"/>'
+    (image,) = _cvat(tmp_path, box)
+    assert isinstance(image, ImportedImage)
+    assert _areas(image) == [200]
+
+
+@pytest.mark.parametrize(
+    ("shape", "reason"),
+    [
+        ('<tag label="blurry"/>', "no_area"),
+        ('<hexagon label="cell" points="1,1;9,1;9,9"/>', "malformed_region"),
+        ('<box label="cell" xtl="1" ytl="1" xbr="9" ybr="9" outside="1"/>', "outside_image"),
+        ('<skeleton label="cell"><points label="1" points="3,4"/></skeleton>', "no_area"),
+    ],
+)
+def test_what_nnloop_does_not_draw_leaves_no_empty_image(
+    tmp_path: Path, shape: str, reason: str
+) -> None:
+    (image,) = _cvat(tmp_path, shape)
+    assert isinstance(image, ImportedImage)
+    assert (image.regions, image.is_empty) == ((), False)
+    assert [note.reason for note in image.notes] == [reason]
+
+
+def test_a_mask_of_cvat_that_starts_outside_is_cut(tmp_path: Path) -> None:
+    (image,) = _cvat(
+        tmp_path, '<mask label="cell" rle="0,200" left="-5" top="-2" width="20" height="10"/>'
+    )
+    assert isinstance(image, ImportedImage)
+    mask = shape_to_mask(image.regions[0].shapes[0], SIZE_HW)
+    assert mask.sum() == 15 * 8
+    assert mask[:8, :15].all()
+
+
+def test_tracks_of_a_video_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match="tracks of a video"):
+        _cvat(tmp_path, "", '<track id="0" label="cell"/>')
+
+
+def test_a_size_with_a_point_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "annotations.xml"
+    path.write_text("<annotations><image name='a' width='50.0' height='40.0'/></annotations>")
+    (image,) = read_cvat(path, ImportOptions())
+    assert isinstance(image, ImportedImage)
+    assert image.size_hw == SIZE_HW
+
+
+def test_turned_boxes_of_voc(tmp_path: Path) -> None:
+    box = "<robndbox><cx>20</cx><cy>15</cy><w>20</w><h>10</h><angle>{}</angle></robndbox>"
+    objects = [f"<object><name>cell</name>{box.format(a)}</object>" for a in (0, 1.5707963, "x")]
+    (tmp_path / "a.xml").write_text(_voc("".join(objects)))
+    (image,) = read_voc(tmp_path, ImportOptions())
+    assert isinstance(image, ImportedImage)
+    flat, upright = (shape_to_mask(r.shapes[0], SIZE_HW) for r in image.regions)
+    assert flat.sum() == upright.sum() == 200
+    assert flat[15, 12] and not upright[15, 12] and upright[7, 20]
+    assert [note.reason for note in image.notes] == ["malformed_region"]

@@ -174,3 +174,12 @@ def test_nothing_of_yolo_says_so(tmp_path: Path) -> None:
     entries = _read(tmp_path)
     assert [note.reason for note in _images(entries)[0].notes] == ["malformed_region"]
     assert [e.reason for e in entries if isinstance(e, LeftOut)] == ["malformed_image"]
+
+
+def test_images_of_several_splits_stay_apart(tmp_path: Path) -> None:
+    for split in ("train", "valid"):
+        _write(tmp_path, **{f"{split}__images__a_png": None, f"{split}__labels__a_txt": ""})
+    images = _images(_read(tmp_path))
+    assert [i.file_name for i in images] == ["train/images/a.png", "valid/images/a.png"]
+    finder = ImageFinder(tmp_path / "valid" / "images")
+    assert finder.find(images[1]) == tmp_path / "valid" / "images" / "a.png"

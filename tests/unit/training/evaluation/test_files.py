@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import cv2
@@ -209,3 +210,18 @@ def test_references_are_called_after_their_images(
     assert ("a_2ndHO", "prediction_missing") in {(p.case_id, p.reason) for p in problems}
     pairs, _ = find_pairs(predictions, reference, mask_name=MaskName("{name}_2ndHO"))
     assert [(p.case_id, p.reference.stem) for p in pairs] == [("a", "a_2ndHO")]
+
+
+def test_names_are_one_whatever_their_unicode_form(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    predictions, reference = folders
+    images = tmp_path / "images"
+    images.mkdir()
+    composed, decomposed = (unicodedata.normalize(form, "größe") for form in ("NFC", "NFD"))
+    write(predictions / f"{composed}.png", label_map())
+    write(reference / f"{decomposed}_mask.png", label_map())
+    write(images / f"{decomposed}_0000.png", label_map())
+    (pair,), problems = find_pairs(predictions, reference, images)
+    assert (pair.case_id, problems) == (composed, ())
+    assert pair.image is not None

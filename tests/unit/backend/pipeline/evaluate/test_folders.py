@@ -132,3 +132,10 @@ def test_what_is_read_is_not_written_over(folders: tuple[Path, Path]) -> None:
         with pytest.raises(SettingsError, match="among the files"):
             evaluated(folders, folder)
         assert (folder / "summary.json").read_text() == "nnU-Net's"
+
+
+def test_folders_without_a_common_name_say_so(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    write(folders[0] / "a.png", label_map())
+    write(folders[1] / "b.png", label_map())
+    with pytest.raises(FileFormatError, match=r"No case is in both .*: [ab]\.png has no "):
+        evaluated(folders, tmp_path / "report")
