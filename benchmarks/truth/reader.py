@@ -21,6 +21,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from benchmarks.truth.drawing import Shape, draw
+from benchmarks.truth.regions import CHANGED
 
 Row = Mapping[str, Any]
 LabelMap = npt.NDArray[np.uint8]
@@ -160,7 +161,8 @@ def read(
         name = renamed(given[0], mapping, names) if given else ""
         if name not in names:
             return None
-        by_hand = entry.get("origin", "manual") != "prediction"
+        is_changed = entry.get("meta") == CHANGED
+        by_hand = is_changed or entry.get("origin", "manual") != "prediction"
         drawn.append((by_hand, names.index(name) + 1, draw(kind, entry["value"], size_hw)))
     label_map = np.zeros(size_hw, dtype=np.uint8)
     for _, index, shape in sorted(drawn, key=lambda row: row[0]):

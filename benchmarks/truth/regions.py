@@ -87,6 +87,10 @@ def as_polygon(name: str, ring: Ring, rng: np.random.Generator, origin: str = "m
     return _region("label", "polygonlabels", {"points": points, "closed": True}, name, rng, origin)
 
 
+CHANGED = {"text": ["changed by hand"]}
+"""``meta`` of a predicted region that the session's person changed."""
+
+
 def corrected(result: Sequence[Region], rng: np.random.Generator) -> list[Region]:
     """A prediction after a person's hand: one polygon enlarged by a quarter, the others left.
 
@@ -103,7 +107,10 @@ def corrected(result: Sequence[Region], rng: np.random.Generator) -> list[Region
             # An odd factor: no corner comes to lie on the centre of a pixel.
             points = middle + 1.2503 * (points - middle)
             value = {**entry["value"], "points": points.tolist()}
-            changed.append({**entry, "value": value, "origin": "prediction-changed"})
+            # Label Studio's editor leaves the origin of a polygon as it is, whatever is done to
+            # its points; so what the person did is noted for the reader where nnloop looks at
+            # nothing.
+            changed.append({**entry, "value": value, "origin": "prediction", "meta": CHANGED})
         else:
             changed.append({**entry, "origin": "prediction"})
     return changed
