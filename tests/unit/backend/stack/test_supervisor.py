@@ -84,7 +84,10 @@ def test_wait_ends_when_asked(python: MakeSpec) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_everything(tmp_path: Path, number: int, then: str) -> None:
     log = str(tmp_path / "log")
+    # A shell's background jobs ignore SIGINT, and so would the program of a test among them.
     program = f"""
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import sys
 from pathlib import Path
 from backend.stack.process import ProcessSpec
