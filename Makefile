@@ -49,12 +49,11 @@ endif
 demo: setup ## Run the whole loop on generated images (DEMO_ARGS for options).
 	@$(BIN)/nnloop demo $(DEMO_ARGS)
 
-# Unit tests share nothing and run side by side. Of the others, those that train without a server run
-# beside those that share the servers (tests/conftest.py).
+# Unit tests share nothing and run side by side; the others share servers and run one by one.
 test: setup check ## Run the checks, then every test (PYTEST_ARGS for some of them, or options).
 ifeq ($(strip $(PYTEST_ARGS)),)
 	@$(BIN)/python -m pytest tests/unit -n auto --maxprocesses 4
-	@$(BIN)/python -m pytest tests/integration tests/e2e -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest tests/integration tests/e2e
 else
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 endif

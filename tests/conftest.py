@@ -17,16 +17,6 @@ from domain.errors import StackError
 from tests.integration.loop.stack import Loop, Served, running_loop, serve_first_version
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With two processes (``make test``) one trains, the other has the servers: one of each."""
-    here = Path(__file__).parent
-    for item in items:
-        folder = item.path.relative_to(here).parts[:2]
-        if folder[0] != "unit":
-            is_training = folder in (("integration", "training"), ("integration", "models"))
-            item.add_marker(pytest.mark.xdist_group("training" if is_training else "servers"))
-
-
 def missing(reason: str) -> None:
     """Skips on a developer's machine, fails in CI, where nothing may be missing."""
     if os.environ.get("CI") == "true":
