@@ -23,7 +23,7 @@ MAX_PIXELS = 80_000_000
 
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
-_UNREADABLE = (
+UNREADABLE = (
     OSError,
     EOFError,
     SyntaxError,
@@ -63,7 +63,7 @@ def read_image(data: bytes, task_id: int) -> Pixels:
         return _decoded(data, task_id)
     except Image.DecompressionBombError as error:
         raise _too_large(task_id, str(error)) from error
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise ImageError(
             task_id,
             "not_an_image",

@@ -16,8 +16,6 @@ Rules, in this order:
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from converters.images import MAX_PIXELS
+from converters.images import MAX_PIXELS, UNREADABLE
 from domain.errors import FileFormatError
 from domain.geometry import LabelMap
 
@@ -42,23 +40,6 @@ _NEARLY = 64
 
 _STRETCH = 257
 """65535 / 255: an 8-bit value written as 16 bits."""
-
-_UNREADABLE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    RuntimeError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    cv2.error,
-    Image.DecompressionBombError,
-)
-"""What Pillow's decoders raise on foreign bytes."""
 
 Values = npt.NDArray[Any]
 
@@ -97,7 +78,7 @@ def decode_mask(data: bytes, name: str) -> MaskPicture:
                 )
             values, alpha = _planes(image, data)
             is_lossy = image.format in _LOSSY
-    except _UNREADABLE as error:
+    except (*UNREADABLE, Image.DecompressionBombError) as error:
         what = "is no image" if isinstance(error, UnidentifiedImageError) else "can't be read"
         raise FileFormatError(f"{name} {what} ({type(error).__name__}).") from error
     if values.ndim == 3 and _is_grey(values):
