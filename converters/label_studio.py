@@ -317,8 +317,8 @@ class _Reader:
             if marked.inside.any():
                 self._note(
                     "thin_marked",
-                    "is too thin to cover a pixel's centre and was used as the "
-                    f"{np.count_nonzero(marked.inside)} pixels it crosses",
+                    "is too thin to cover a pixel's centre and was used as the pixels it crosses "
+                    f"({np.count_nonzero(marked.inside)})",
                 )
                 return marked
         self._note("outside_image", "lies outside the image")

@@ -19,6 +19,7 @@ from backend.pipeline.status import find_connected
 from converters.exports.options import parse_spacing
 from converters.mask_folder import MaskName
 from domain.errors import SettingsError
+from domain.text import counted
 from training.evaluation.case import CaseMeasures, ClassMeasures, Presence
 from training.evaluation.files import default_workers
 from training.evaluation.summary import Evaluation
@@ -159,13 +160,15 @@ def _print(evaluation: Evaluation, n_worst: int, out: Path) -> None:
         console.print(f"[yellow]{problem.reason}[/yellow]", end=" ")
         console.print(problem.message, highlight=False, markup=False, soft_wrap=True)
     if len(evaluation.problems) > _MAX_PROBLEMS:
-        console.print(f"... and {len(evaluation.problems) - _MAX_PROBLEMS} more problems.")
+        console.print(
+            f"... and {counted(len(evaluation.problems) - _MAX_PROBLEMS, 'more problem')}."
+        )
     console.print(f"The whole report: {out}", highlight=False, soft_wrap=True)
 
 
 def _summary(evaluation: Evaluation) -> Table:
     unit = evaluation.unit
-    table = Table(title=f"{len(evaluation.cases)} cases", title_justify="left")
+    table = Table(title=counted(len(evaluation.cases), "case"), title_justify="left")
     table.add_column("Class")
     table.add_column("n", justify="right", no_wrap=True)
     table.add_column("Dice", justify="right", no_wrap=True)

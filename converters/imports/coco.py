@@ -31,6 +31,7 @@ from converters.json_stream import Piece, iter_json
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
 from domain.geometry import PixelMask, Polygon, Shape
+from domain.text import counted
 
 _MAX_CATEGORIES = 10_000
 _LARGEST_ID = 2**63 - 1
@@ -68,8 +69,8 @@ def read_coco(path: Path, options: ImportOptions) -> ImportSource:
             f"SELECT count(*) FROM annotations WHERE image_id NOT IN (SELECT {key} FROM images)"  # noqa: S608
         ).fetchone()
         if n_lost:
-            message = f"{n_lost} annotation(s) belong to images the file lacks."
-            yield LeftOut(0, "image_unknown", message)
+            lost = counted(n_lost, "annotation belongs", "annotations belong")
+            yield LeftOut(0, "image_unknown", f"{lost} to images the file lacks.")
 
 
 def _settle_ids(db: sqlite3.Connection) -> str:

@@ -30,6 +30,7 @@ from converters.mask_folder import (
 from converters.mask_pixels import WHITE
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
+from domain.text import counted
 
 _MAX_VALUES = 40
 """Values without a class: with more, a picture is antialiased or a photograph."""
@@ -154,18 +155,19 @@ def _unnamed(
     values = [v for v in np.flatnonzero(counts).tolist() if v and v not in known]
     if len(values) > _MAX_VALUES:
         raise FileFormatError(
-            f"{path.name} holds {len(values)} values without a class: it is antialiased, or no "
-            "mask.",
+            f"{path.name} holds {counted(len(values), 'value')} without a class: it is "
+            "antialiased, or no mask.",
             remedy="Write the class integer, or 255, in each pixel, without smoothing.",
         )
     notes = []
     for value in values:
         n = int(counts[value])
         if value in ignored or (value == WHITE and len(known) > 0):
-            what = f"is to be ignored in {n} pixels (value {value}); they count as background"
+            pixels = counted(n, "pixel")
+            what = f"is to be ignored in {pixels} (value {value}): background"
             reason = "ignored_pixels"
         else:
-            what = f"holds the value {value} in {n} pixels, which has no class"
+            what = f"holds the value {value} in {counted(n, 'pixel')}, which has no class"
             reason = "unknown_value"
         notes.append(LeftOut(number, reason, f"The mask {path.name!r} {what}.", str(value)))
     return notes

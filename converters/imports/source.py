@@ -16,6 +16,7 @@ from converters.json_stream import MAX_PIECE_BYTES
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
 from domain.geometry import LabelMap, PixelMask, Polygon, Ring, Shape
+from domain.text import counted
 
 LARGEST_NUMBER = 1e6
 """A larger pixel coordinate is no drawing's."""
@@ -135,7 +136,7 @@ def ring_of(points: Any) -> Ring:
         raise ValueError("has points that are no list of number pairs")
     ring = np.array(points, dtype=np.float64).reshape(-1, 2)
     if len(np.unique(ring, axis=0)) < 3:
-        raise ValueError(f"has {len(ring)} points and no area")
+        raise ValueError(f"has {counted(len(ring), 'point')} and no area")
     return ring
 
 

@@ -26,6 +26,7 @@ from converters.imports.source import (
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
 from domain.geometry import Polygon
+from domain.text import counted
 
 _NAME_FILES = ("classes.txt", "obj.names", "_darknet.labels")
 _NO_LABELS = frozenset({*_NAME_FILES, "train.txt", "val.txt", "valid.txt", "test.txt"})
@@ -175,7 +176,9 @@ def _object(words: list[str], has_keypoints: bool) -> tuple[int, Polygon]:
             raise ValueError("is a box without area")
         return int(class_number), box_polygon(x - width / 2, y - height / 2, width, height)
     if len(values) < 6 or len(values) % 2:
-        raise ValueError(f"has {len(values)} numbers, neither a box nor pairs of x and y")
+        raise ValueError(
+            f"has {counted(len(values), 'number')}, neither a box nor pairs of x and y"
+        )
     points = [values[i : i + 2] for i in range(0, len(values), 2)]
     return int(class_number), Polygon(ring_of(points))
 

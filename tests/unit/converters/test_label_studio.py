@@ -220,7 +220,7 @@ def test_without_original_size() -> None:
         (region(from_name="quality", type="choices"), "other_control", "'quality'"),
         ({"type": "relation", "from_id": "a", "to_id": "b"}, "other_control", "'relation'"),
         (region([]), "degenerate_polygon", "0 points"),
-        (region([[1, 1]]), "degenerate_polygon", "1 points"),
+        (region([[1, 1]]), "degenerate_polygon", "1 point and"),
         (region([[1, 1], [1, 1], [1, 1]]), "degenerate_polygon", "3 points"),
         # clipped flat against the border
         (region([[1, 101], [50, 120], [90, 105]]), "outside_image", "outside"),
@@ -319,7 +319,7 @@ def test_thin_polygons_mark_the_pixels_they_cross(
     label_map, (note,) = annotation_to_label_map(annotation(region(points)), CONFIG, (4, 8))
     assert list(zip(*np.nonzero(label_map), strict=True)) == pixels
     assert (note.reason, note.region_id) == ("thin_marked", "r1")
-    assert f"{len(pixels)} pixels" in note.message
+    assert f"pixels it crosses ({len(pixels)})" in note.message
 
 
 @pytest.mark.parametrize("closed", [{}, {"closed": False}, {"closed": None}])

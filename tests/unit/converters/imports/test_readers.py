@@ -157,7 +157,7 @@ def test_coco_polygons_rle_and_boxes(tmp_path: Path) -> None:
     ]
     assert _image(entries, 1).regions == ()
     assert isinstance(entries[2], LeftOut)
-    assert entries[2].message.startswith("1 annotation(s)")
+    assert entries[2].message.startswith("1 annotation belongs")
 
 
 def _png64(array: Any) -> str:
