@@ -8,24 +8,27 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from converters.coco_rle import decode_rle
-from converters.imports.source import (
-    ImportedImage,
-    ImportedShape,
-    ImportFormat,
-    ImportOptions,
-    ImportSource,
-    Notes,
+from converters.imports.shapes import (
     box_polygon,
     is_coordinate,
     is_size,
     ring_of,
-    whole_of,
+    size_of_image,
+)
+from converters.imports.source import (
+    ImportedImage,
+    ImportFormat,
+    ImportOptions,
+    ImportSource,
+    Notes,
+    Regions,
 )
 from converters.json_stream import Piece, iter_json
 from domain.annotation import LeftOut
@@ -163,13 +166,11 @@ def _image(
     options: ImportOptions,
 ) -> ImportedImage | LeftOut:
     name = row.get("file_name") or row.get("path")  # COCO Annotator's
-    width, height = whole_of(row.get("width")), whole_of(row.get("height"))
     if not isinstance(name, str) or not name:
         return LeftOut(number, "malformed_image", f"{place} has no file_name.")
-    size_hw = (height, width) if is_size(height) and is_size(width) else None
+    size_hw = size_of_image(row.get("height"), row.get("width"))
     digest = hashlib.sha256(json.dumps([name, size_hw, sorted(categories.items())]).encode())
-    notes = Notes(number, name)
-    regions = []
+    regions = Regions(number, name, options.default_class)
     i = 0
     for i, raw in enumerate(annotations, start=1):
         digest.update(raw)
@@ -177,27 +178,22 @@ def _image(
         region = annotation.get("id", i)
         category = _id_of(annotation.get("category_id"))
         known = categories.get(category) or categories.get(_as_number(category)) if category else ""
-        class_name = known or options.default_class
-        if not class_name:
-            notes.add(region, "no_class", f"has the category {category!r}, which the file lacks")
-            continue
-        try:
-            shapes = _shapes(annotation, size_hw, region, notes)
-        except ValueError as error:
-            notes.add(region, "malformed_region", str(error))
-            continue
-        regions.append(ImportedShape(class_name, shapes))
-        size_hw = size_hw or _rle_size(annotation.get("segmentation"))
+        lacks = f"has the category {category!r}, which the file lacks"
+        read = partial(_shapes, annotation, size_hw, region, regions)
+        if regions.read(region, known or "", read, no_class=lacks):
+            size_hw = size_hw or _rle_size(annotation.get("segmentation"))
     if i == 0 and unread:
-        notes.add("?", "malformed_entry", f"may be one that can't be read: {unread[0]}".rstrip("."))
+        regions.add(
+            "?", "malformed_entry", f"may be one that can't be read: {unread[0]}".rstrip(".")
+        )
     return ImportedImage(
         number=number,
         key=name,
         stamp=digest.hexdigest(),
         file_name=name,
         size_hw=size_hw,
-        regions=tuple(regions),
-        notes=tuple(notes.items),
+        regions=regions.found,
+        notes=tuple(regions.items),
         is_empty=i == 0 and not unread,
     )
 

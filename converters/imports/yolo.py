@@ -12,6 +12,10 @@ from pathlib import Path, PurePosixPath
 
 from converters.files import file_names
 from converters.imports.find import IMAGE_ENDINGS
+from converters.imports.shapes import (
+    box_around,
+    ring_of,
+)
 from converters.imports.source import (
     ImportedImage,
     ImportedShape,
@@ -19,8 +23,6 @@ from converters.imports.source import (
     ImportOptions,
     ImportSource,
     Notes,
-    box_polygon,
-    ring_of,
     text_of,
 )
 from domain.annotation import LeftOut
@@ -172,9 +174,7 @@ def _object(words: list[str], has_keypoints: bool) -> tuple[int, Polygon]:
         values = values[:4]
     if len(values) in (4, 5):  # the fifth is a prediction's confidence
         x, y, width, height = values[:4]
-        if width <= 0 or height <= 0:
-            raise ValueError("is a box without area")
-        return int(class_number), box_polygon(x - width / 2, y - height / 2, width, height)
+        return int(class_number), box_around((x, y), (width, height))
     if len(values) < 6 or len(values) % 2:
         raise ValueError(
             f"has {counted(len(values), 'number')}, neither a box nor pairs of x and y"
