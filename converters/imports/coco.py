@@ -227,4 +227,4 @@ def _name_of(row: dict[str, Any], known: _Known) -> str:
     return path if name in known.repeated and ends_alike else name
 
 
-FORMAT = ImportFormat("coco", "COCO instances: polygons, RLE, boxes", read_coco)
+FORMAT = ImportFormat("coco", "COCO instances: polygons, RLE, boxes", read_coco, is_file=True)

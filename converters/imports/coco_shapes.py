@@ -93,9 +93,8 @@ def _parts(segmentation: list[Any]) -> Iterator[Any]:
     A polygon is ``[x, y, x, y, ...]`` or ``[[x, y], ...]``; a single one may stand without its
     list, or in one list more.
     """
-    if segmentation and all(map(is_coordinate, segmentation)):
-        yield segmentation
-    elif len(segmentation) > 2 and all(map(_is_pair, segmentation)):
+    is_flat = bool(segmentation) and all(map(is_coordinate, segmentation))
+    if is_flat or (len(segmentation) > 2 and all(map(_is_pair, segmentation))):
         yield segmentation
     else:
         for part in segmentation:

@@ -72,7 +72,7 @@ class ImportJob:
 
     def entries(self) -> Iterator[ImportedImage | LeftOut]:
         """The images of the source."""
-        return self.format_.read(self.path, self.options)
+        return self.format_.entries(self.path, self.options)
 
     def find(self, image: ImportedImage) -> Path | None:
         """The image's file, None where it was not found.

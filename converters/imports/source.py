@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from converters.files import file_names, is_packed
 from converters.json_stream import MAX_PIECE_BYTES
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
@@ -96,11 +97,34 @@ ImportSource = Iterator[ImportedImage | LeftOut]
 
 @dataclass(frozen=True, slots=True)
 class ImportFormat:
-    """A row of the registry. ``read`` may be called several times."""
+    """A row of the registry. ``read`` may be called several times.
+
+    ``is_file``: its source is one file, never a folder.
+    """
 
     name: str
     summary: str
     read: Callable[[Path, ImportOptions], ImportSource]
+    is_file: bool = False
+
+    def entries(self, path: Path, options: ImportOptions) -> ImportSource:
+        """``read``, after a look at what the path is.
+
+        Raises:
+            FileFormatError: As ``read``; or the file is packed, or a folder where a file is wanted.
+        """
+        if path.is_file() and is_packed(path):
+            raise FileFormatError(
+                f"{path.name} is packed.", remedy="Unpack it, and give what is in it."
+            )
+        if self.is_file and path.is_dir():
+            inside = sorted(name for name in file_names(path) if name.lower().endswith(".json"))
+            example = f", as {' or '.join(inside[:3])} in it" if inside else ""
+            raise FileFormatError(
+                f"{path} is a folder, and {self.name} is read from one file.",
+                remedy=f"Give the file{example}.",
+            )
+        yield from self.read(path, options)
 
 
 class Notes:

@@ -243,7 +243,7 @@ def test_images_of_one_name_go_by_their_paths(tmp_path: Path) -> None:
         {"id": i, "file_name": path.replace("\\", "/").split("/")[-1], "path": path}
         for i, path in enumerate(paths)
     ]
-    found = [image for image in _read(tmp_path, [], images=images)]
+    found = _read(tmp_path, [], images=images)
     assert [i.file_name for i in found if isinstance(i, ImportedImage)] == [*paths[:2], "t.png"]
 
 
