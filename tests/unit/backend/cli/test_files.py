@@ -133,7 +133,7 @@ def test_a_title_is_looked_for_in_label_studio(
 def test_an_export_of_any_case_is_read(tmp_path: Path) -> None:
     path, _ = write_project(tmp_path, ROWS[:1])
     other = path.rename(tmp_path / "PROJECT.JSON")
-    assert "1 tasks" in _run("export", other, "--format", "csv", "--out", tmp_path / "out")
+    assert "1 task" in _run("export", other, "--format", "csv", "--out", tmp_path / "out")
 
 
 def test_the_reasons_are_named_where_no_class_is_found(tmp_path: Path) -> None:
