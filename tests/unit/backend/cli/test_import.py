@@ -203,6 +203,15 @@ def test_names_in_addresses(run: _Import, prefix: str, address: str | None) -> N
         assert found == address
 
 
+def test_bare_file_names_are_warned_of(run: _Import) -> None:
+    source = _coco(run.folder, {n: [(1, [SQUARE])] for n in ("a.png", "b.png")}, lumen=1)
+    said = run(source, "coco", *run.config(LUMEN))
+    assert "2 tasks name a file, not an address ('a.png'): Label Studio can't show them." in said
+    assert "--image-url" in said
+    said = run(source, "coco", *run.config(LUMEN), "--image-url", "/data/local-files/?d=scans/")
+    assert "not an address" not in said
+
+
 def test_two_images_of_the_source_are_not_one_file(run: _Import) -> None:
     """As where the folders were dropped when the images were copied."""
     (run.folder / "images").mkdir()
