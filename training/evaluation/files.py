@@ -126,7 +126,7 @@ def _measure(pair: Pair, *, class_names: dict[int, str], spacing_mm: Spacing | N
     problem = _mismatch(pair.case_id, predicted, reference)
     if problem is not None:
         return Measured(None, (problem,))
-    problems = []
+    problems = _turned(pair.case_id, predicted, reference)
     unknown: list[tuple[str, int]] = []
     maps = []
     for what, stored in (("prediction", predicted), ("reference", reference)):
@@ -160,6 +160,15 @@ def values_in_words(values: Sequence[int]) -> str:
     return (
         f"the value {listed}, which is" if len(values) == 1 else f"the values {listed}, which are"
     )
+
+
+def _turned(case_id: str, predicted: StoredLabelMap, reference: StoredLabelMap) -> list[Problem]:
+    """What was taken for granted of a NIfTI file that is compared with a picture."""
+    if (predicted.axes is None) == (reference.axes is None):
+        return []
+    one, what = (predicted, "prediction") if reference.axes is None else (reference, "reference")
+    message = f"The {what} of {case_id} {one.doubt}."
+    return [Problem(case_id, "orientation", message)] if one.doubt else []
 
 
 def _mismatch(case_id: str, predicted: StoredLabelMap, reference: StoredLabelMap) -> Problem | None:
