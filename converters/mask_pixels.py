@@ -54,10 +54,12 @@ class MaskPicture:
     Attributes:
         label_map: (height, width) uint8, 0 = background.
         colors: Integer -> ``#rrggbb`` of a colour picture; empty for any other.
+        doubt: What was taken for granted in reading it, as the end of a sentence; "" for nothing.
     """
 
     label_map: LabelMap
     colors: dict[int, str] = field(default_factory=dict)
+    doubt: str = ""
 
 
 def decode_mask(data: bytes, name: str) -> MaskPicture:

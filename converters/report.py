@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -50,7 +51,8 @@ class FilesReport:
     ``done`` counts tasks that are there; ``unchanged`` those among them that were there already,
     ``removed`` those that have left the source. ``left_out`` counts what was left out by reason,
     ``n_tasks_left_out`` the whole tasks among it; ``examples`` are the first few, ``path`` is the
-    file with all of it. ``remarks`` are sentences about the whole.
+    file with all of it. ``remarks`` are sentences about the whole. ``deeds`` counts what an import
+    into a project did with its images, by kind; empty for files.
     """
 
     done: int
@@ -61,6 +63,7 @@ class FilesReport:
     examples: tuple[LeftOut, ...]
     path: Path
     remarks: tuple[str, ...] = field(default=())
+    deeds: Mapping[str, int] = field(default_factory=dict)
 
 
 def make_report(
@@ -70,18 +73,37 @@ def make_report(
     unchanged: int,
     removed: int,
     remarks: tuple[str, ...] = (),
+    deeds: Mapping[str, int] | None = None,
+    n_kept: int = 0,
 ) -> FilesReport:
-    """Counts what the index holds and writes it to ``path`` as JSON."""
+    """Counts what the index holds and writes it to ``path`` as JSON.
+
+    Args:
+        path: The report's file.
+        format_name: What was exported or imported.
+        index: What was done and left out.
+        unchanged: How many items were there already.
+        removed: How many have left the source.
+        remarks: Sentences about the whole.
+        deeds: What this run did, by kind; they count as done instead of all that the index holds.
+        n_kept: Items of the index that this run left alone against the person's wish.
+    """
     done, n_tasks_left_out, reasons = index.counts()
+    n_tasks_left_out += n_kept
+    if deeds is not None:
+        done = sum(deeds.values())
     head = {
         "format": format_name,
         "done": done,
         "unchanged": unchanged,
         "removed": removed,
+        **({"deeds": dict(deeds)} if deeds is not None else {}),
         "remarks": list(remarks),
         "tasks_left_out": n_tasks_left_out,
         "left_out_by_reason": reasons,
     }
     write_report(path, head, index)
     examples = tuple(note for _, note in islice(index.notes(), MAX_EXAMPLES))
-    return FilesReport(done, unchanged, removed, reasons, n_tasks_left_out, examples, path, remarks)
+    return FilesReport(
+        done, unchanged, removed, reasons, n_tasks_left_out, examples, path, remarks, deeds or {}
+    )

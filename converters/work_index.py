@@ -150,6 +150,17 @@ class WorkIndex:
         self._save(key, stamp, names, record, notes)
         self._remove(old.difference(names))
 
+    def keep(self, key: str, note: LeftOut) -> None:
+        """Leaves an item that is done as it is, and notes why."""
+        self._position += 1
+        self._db.execute("BEGIN")
+        self._db.execute(
+            "UPDATE items SET run = ?, position = ? WHERE key = ?",
+            (self._run, self._position, key),
+        )
+        self._note(key, [note])
+        self._db.execute("COMMIT")
+
     def left_out(self, key: str, note: LeftOut) -> None:
         """Keeps an item that can't be done; files of an earlier run go."""
         old = self._files_of(key)
@@ -225,12 +236,15 @@ class WorkIndex:
             "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?)",
             (key, self._run, self._position, stamp, json.dumps(files), text),
         )
+        self._note(key, notes)
+        self._db.execute("COMMIT")
+
+    def _note(self, key: str, notes: Iterable[LeftOut]) -> None:
         self._db.execute("DELETE FROM notes WHERE key = ?", (key,))
         self._db.executemany(
             "INSERT INTO notes VALUES (?, ?, ?, ?, ?)",
             [(key, n.task_id, n.reason, n.message, n.region_id) for n in notes],
         )
-        self._db.execute("COMMIT")
 
     def _remove(self, files: Iterable[str]) -> None:
         for name in files:

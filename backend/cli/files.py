@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import typer
+from rich.markup import escape
 
 from backend.cli.shared import console
+from backend.pipeline.files.import_ import ADDED, EDITED, MADE, REPLACED, UNCHANGED
 from converters.report import FilesReport
+from domain.text import counted
+
+_DEEDS = {
+    MADE: ("task made", "tasks made"),
+    ADDED: ("added to a task of the project", "added to tasks of the project"),
+    REPLACED: ("in place of what an earlier import wrote",) * 2,
+    UNCHANGED: ("unchanged since an earlier import",) * 2,
+    EDITED: ("left as a person edited it", "left as a person edited them"),
+}
 
 
 def print_report(report: FilesReport, what: str, where: object) -> None:
     """Says what was done and what was left out and why.
 
+    Args:
+        report: How it ended.
+        what: One of what was written: ``task``.
+        where: Where to.
+
     Raises:
         typer.Exit: With code 1 when there were tasks and none could be used.
     """
-    console.print(
-        f"[green]{report.done} {what}[/green] in {where} ({report.unchanged} were there already"
-        + (f", {report.removed} removed" if report.removed else "")
-        + ").",
-        highlight=False,
-        soft_wrap=True,
-    )
+    done = f"[green]{counted(report.done, what)}[/green] in {escape(str(where))}"
+    if report.deeds:
+        done += ": " + ", ".join(_in_words(kind, n) for kind, n in report.deeds.items())
+    else:
+        removed = f", {report.removed} removed" if report.removed else ""
+        were = counted(report.unchanged, "was there already", "were there already")
+        done += f" ({were}{removed})"
+    console.print(f"{done}.", highlight=False, soft_wrap=True)
     for remark in report.remarks:
         console.print(remark, highlight=False, markup=False)
     if not report.done and not report.n_tasks_left_out:
@@ -28,10 +45,8 @@ def print_report(report: FilesReport, what: str, where: object) -> None:
     n_notes = sum(report.left_out.values())
     if n_notes:
         reasons = ", ".join(f"{n} {reason}" for reason, n in report.left_out.items())
-        console.print(
-            f"[yellow]{report.n_tasks_left_out} left out; notes:[/yellow] {reasons}",
-            highlight=False,
-        )
+        left = f"{report.n_tasks_left_out} left out" if report.n_tasks_left_out else "None left out"
+        console.print(f"[yellow]{left}; notes:[/yellow] {reasons}", highlight=False)
         for note in report.examples:
             console.print(f"  {note.message}", highlight=False, markup=False, soft_wrap=True)
         if n_notes > len(report.examples):
@@ -39,3 +54,7 @@ def print_report(report: FilesReport, what: str, where: object) -> None:
     console.print(f"The whole report: {report.path}", highlight=False, soft_wrap=True)
     if report.done == 0 and report.n_tasks_left_out:
         raise typer.Exit(1)
+
+
+def _in_words(kind: str, n: int) -> str:
+    return counted(n, *_DEEDS[kind])

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.class_names import ClassNames, classes_beside
+from converters.imports.class_masks import read_class_masks
+from converters.imports.find import IMAGE_ENDINGS
 from converters.imports.source import ImportedImage, ImportFormat, ImportOptions, ImportSource
 from converters.label_map_files import (
     PICTURE_SUFFIXES,
@@ -23,6 +25,7 @@ from converters.mask_folder import (
     MaskFile,
     MaskName,
     folder_of_masks,
+    folders_of_classes,
     images_beside,
     mask_files,
     not_read,
@@ -39,6 +42,8 @@ _MAX_VALUES = 40
 def read_masks(path: Path, options: ImportOptions) -> ImportSource:
     """Reads a folder of masks in order of their names; of nnU-Net's data set its labels.
 
+    A folder with a folder for every class is read by ``converters.imports.class_masks``.
+
     Pictures are read by the rules of ``converters.mask_pixels``. Where only 0 and 255 occur, 255 is
     class 1. Classes are called as ``options.classes`` says, else as classes.json or nnU-Net's
     dataset.json does, else ``class_1``, ``class_2``, ...; colours as ``options.colors`` or
@@ -48,8 +53,12 @@ def read_masks(path: Path, options: ImportOptions) -> ImportSource:
         FileFormatError: The folder is missing or has no mask, or the file of names is no such file.
     """
     folder = folder_of_masks(path)
+    said = classes_beside(folder) if folder.is_dir() else ClassNames()
+    class_folders = folders_of_classes(folder, said.folders)
+    if class_folders:
+        yield from read_class_masks(class_folders, options)
+        return
     files = mask_files(folder, MaskName(options.mask_name), PICTURE_SUFFIXES)
-    said = classes_beside(folder)
     colors = said.colors | dict(options.colors)
     names = dict(enumerate(options.classes, start=1)) or said.names
     known = ClassNames(names, said.ignored - names.keys(), colors)
@@ -62,7 +71,7 @@ def read_masks(path: Path, options: ImportOptions) -> ImportSource:
         except FileFormatError as error:
             message = f"{error} {error.remedy}".strip()
             yield LeftOut(number, "malformed_mask", message)
-    for what in not_read(folder):
+    for what in not_read(folder, [file.path for file in files]):
         message = f"{what[:1].upper()}{what[1:]} beside the masks is not read; import it by itself."
         yield LeftOut(0, "not_read", message)
 
@@ -77,7 +86,7 @@ def _image(
 ) -> ImportedImage:
     path = file.path
     raw, picture = read_mask(path)
-    label_map, notes = picture.label_map, []
+    label_map, notes = picture.label_map, list[LeftOut]()
     is_empty = not label_map.any()
     if picture.colors:
         names, background = _named_colors(path, label_map, picture.colors, known.colors)
@@ -90,13 +99,16 @@ def _image(
         names = known.names or {value: f"class_{value}" for value in present & set(guessed)}
         notes = _unnamed(number, path, label_map, names.keys(), known.ignored)
         label_map = np.where(np.isin(label_map, list(names)), label_map, np.uint8(0))
+    if picture.doubt:
+        message = f"The mask {path.name!r} {picture.doubt}."
+        notes.append(LeftOut(number, "orientation", message))
     digest = hashlib.sha256(raw + json.dumps(sorted(names.items())).encode())
     stem = file.names[-1] if is_named_alike else file.names[0]
     return ImportedImage(
         number=number,
         key=path.name,
         stamp=digest.hexdigest(),
-        file_name=stem + path.suffix,
+        file_name=stem + (path.suffix if path.suffix.lower() in PICTURE_SUFFIXES else ".png"),
         size_hw=(int(label_map.shape[0]), int(label_map.shape[1])),
         notes=tuple(notes),
         label_map=label_map,
@@ -112,8 +124,9 @@ def _beside(images: Path | None, names: tuple[str, ...]) -> Path | None:
     """nnU-Net's image of a label file: its first channel."""
     for name in names if images is not None else ():
         found = sorted(images.glob(f"{_escaped(name)}_0000.*")) if images else []
-        if found:
-            return found[0]
+        shown = [path for path in found if path.suffix.lower() in IMAGE_ENDINGS]
+        if shown:
+            return shown[0]
     return None
 
 
@@ -167,12 +180,17 @@ def _unnamed(
             what = f"is to be ignored in {pixels} (value {value}): background"
             reason = "ignored_pixels"
         else:
-            what = f"holds the value {value} in {counted(n, 'pixel')}, which has no class"
+            what = (
+                f"holds the value {value} in {counted(n, 'pixel')}, which has no class: background"
+            )
             reason = "unknown_value"
         notes.append(LeftOut(number, reason, f"The mask {path.name!r} {what}.", str(value)))
     return notes
 
 
 FORMAT = ImportFormat(
-    "masks", "a folder of masks (PNG, TIFF, BMP, GIF), or nnU-Net's data set", read_masks
+    "masks",
+    "a folder of masks (PNG, TIFF, BMP, GIF, NIfTI, NumPy), one with a folder per class, or "
+    "nnU-Net's data set",
+    read_masks,
 )

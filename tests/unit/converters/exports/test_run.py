@@ -200,7 +200,7 @@ def test_bad_rows_are_left_out_with_their_place(tmp_path: Path) -> None:
     )
     assert (report.done, report.n_tasks_left_out) == (2, 3)
     said = " ".join(note.message for note in report.examples)
-    for place in ("element 1 (byte", "element 2 (byte", "element 3 (byte"):
+    for place in ("element 2 (byte", "element 3 (byte", "element 4 (byte"):
         assert place in said
 
 
