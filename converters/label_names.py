@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -48,18 +49,27 @@ def parse_map(pairs: Sequence[str]) -> dict[str, str]:
 def find_class(name: str, group: LabelGroup) -> LabelClass | None:
     """The label that a name stands for: its value, alias, title or predicted name.
 
-    Letter case does not matter where nothing has the very name, nor does nnloop's integer prefix.
+    Letter case and Unicode form do not matter where nothing has the very name, nor does nnloop's
+    integer prefix.
     """
     candidates = (name, _PREFIX.sub("", name))
     for candidate in candidates:
         exact = group.class_by_value(candidate)
         if exact is not None:
             return exact
-    folded = {candidate.strip().casefold() for candidate in candidates}
+    folded = set(map(_folded, candidates))
     for label_class in group.classes:
-        if folded & {other.strip().casefold() for other in label_class.names}:
+        if folded & set(map(_folded, label_class.names)):
             return label_class
     return None
+
+
+def _folded(name: str) -> str:
+    return _composed(name).strip().casefold()
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def match_classes(
@@ -85,6 +95,12 @@ def match_classes(
             message has the names of both.
     """
     both = _both([*names, *known], group)
+    # A name that somebody typed is in NFC, one that comes from macOS may be in NFD.
+    forms = {_composed(name): name for name in (*known, *names)}
+    mapping = {
+        theirs if theirs in forms.values() else forms.get(_composed(theirs), theirs): ours
+        for theirs, ours in mapping.items()
+    }
     for theirs, ours in mapping.items():
         if theirs not in names and theirs not in known:
             raise SettingsError(f"--map names {theirs!r}, which the source lacks.", remedy=both)

@@ -81,6 +81,11 @@ def _images(path: Path) -> Iterator[Piece]:
                 f"{piece.place} is not what VIA writes: an object of images.",
                 remedy="Export the annotations as JSON in VIA.",
             )
+        if is_empty and piece.key == "project" and b"vid_list" in piece.raw:
+            raise FileFormatError(
+                f"{path.name} is a project of VIA 3, which nnloop does not read.",
+                remedy="Convert it to COCO and import that.",
+            )
         is_empty = False
         # A project file has settings and attributes beside the images.
         if piece.group == _METADATA or not piece.key.startswith("_via_"):

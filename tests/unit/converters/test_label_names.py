@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 
 from converters.label_config import parse_label_config
@@ -18,6 +20,8 @@ def _group(*labels: str) -> LabelGroup:
     ).group
 
 
+GROSS = "gr\u00f6\u00dfe"
+GROSS_NFD = unicodedata.normalize("NFD", GROSS)
 LUMEN, WALL = "value='Lumen' predicted_values='vessel,artery'", "value='Wall' alias='w1'"
 
 
@@ -32,6 +36,7 @@ LUMEN, WALL = "value='Lumen' predicted_values='vessel,artery'", "value='Wall' al
         (("x", "lumen"), {"x": ""}, {"x": None, "lumen": 1}),
         (("x", "y"), {"x": "Lumen", "y": "Lumen"}, {"x": 1, "y": 1}),  # two become one
         (("lumen",), {"lumen": "Wall"}, {"lumen": 2}),  # what is asked for goes before the name
+        ((GROSS_NFD,), {GROSS: "Lumen"}, {GROSS_NFD: 1}),  # of macOS, and as it is typed
         ((), {}, {}),
     ],
 )
@@ -41,6 +46,12 @@ def test_matches(
     matched = match_classes(names, _group(LUMEN, WALL), mapping)
     assert {n: c.index if c else None for n, c in matched.by_name.items()} == found
     assert matched.remarks == ()
+
+
+def test_a_name_is_one_in_either_unicode_form() -> None:
+    for theirs, ours in ((GROSS, GROSS_NFD), (GROSS_NFD, GROSS)):
+        matched = match_classes((theirs,), _group(LUMEN, f"value='{ours}'"), {})
+        assert matched.by_name[theirs] is not None
 
 
 def test_one_class_on_both_sides_matches_by_itself_and_says_so() -> None:

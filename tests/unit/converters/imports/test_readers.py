@@ -287,6 +287,13 @@ def test_via_numbers_may_be_texts(tmp_path: Path) -> None:
     assert _area(_image(_read("via", path)))[:2] == [200, 40]
 
 
+def test_a_project_of_via_3_is_called_so(tmp_path: Path) -> None:
+    path = tmp_path / "via.json"
+    path.write_text('{"project": {"pid": "__VIA__", "vid_list": ["1"]}, "metadata": {}}')
+    with pytest.raises(FileFormatError, match=r"via\.json is a project of VIA 3"):
+        _read("via", path)
+
+
 def _as_texts(value: Any) -> Any:
     return [str(n) for n in value] if isinstance(value, list) else str(value)
 
