@@ -55,9 +55,9 @@ class FolderOfImages:
             as_upload = self._by_upload(name, is_certain=is_upload(address))
             if as_upload != FoundFile():
                 return as_upload
-        cut = _CUT.search(path_of(address)) if is_upload(address) else None
-        if cut is not None and len(cut[0]) == _LONGEST:
-            return self._by_cut_name(cut["start"], cut["ending"])
+        cut = _cut_name(address)
+        if cut is not None:
+            return self._by_cut_name(*cut)
         for key in (_nfc, _nfc_any_case):
             for place in [*found, *sorted(bare)]:
                 resolved = self._by_key(place, key)
@@ -115,6 +115,17 @@ class FolderOfImages:
         if len(files) == 1:
             return FoundFile(folder / files[0])
         return FoundFile(rivals=tuple(sorted(files)))
+
+
+def was_cut(address: str) -> bool:
+    """Whether it is that of an upload whose name Label Studio cut."""
+    return _cut_name(address) is not None
+
+
+def _cut_name(address: str) -> tuple[str, str] | None:
+    """Start and ending of a name that was cut; None of any other."""
+    cut = _CUT.search(path_of(address)) if is_upload(address) else None
+    return (cut["start"], cut["ending"]) if cut is not None and len(cut[0]) == _LONGEST else None
 
 
 def _nfc(name: str) -> str:

@@ -13,6 +13,7 @@ from backend.label_studio import LabelStudioClient, TaskHead, plain_name
 from converters.file_names import name_keys, same_name_key, without_prefix
 from converters.image_address import path_of
 from converters.image_files import image_name
+from converters.image_folder import was_cut
 from converters.images import read_image
 from converters.imports.run import keys_of
 from converters.imports.source import ImportedImage
@@ -21,7 +22,7 @@ from domain.errors import ImageError
 
 MAX_COMPARED = 200
 """Images of tasks fetched to look for one of unknown name; in larger projects only those without a
-name (data: URIs) are."""
+name (data: URIs, names that Label Studio cut) are."""
 
 _SHOWN = 5
 
@@ -86,6 +87,8 @@ class ProjectIndex:
             # An upload goes by its own name and by the one it is stored under.
             for key in {same_name_key(name), same_name_key(stored)}:
                 self._by_key.setdefault(key, []).append(named)
+            if was_cut(str(head.data[self.image_key])):
+                self._nameless.append(head.id)  # what is left of its name finds nothing
             stem = same_name_key(PurePosixPath(name).stem)
             self._by_stem.setdefault(stem, []).append(named)
 

@@ -126,6 +126,19 @@ def test_without_a_name_only_content_is_left(
     assert _find(studio, "renamed.png", path=path) == 1
 
 
+def test_a_name_that_was_cut_is_looked_for_by_content_in_large_projects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attach, "MAX_COMPARED", 2)
+    prefix = "upload/3/0a1b2c3d-"
+    cut = f"/data/{prefix}{'x' * (100 - len(prefix) - 12)}_AbC1234.png"
+    studio = _project("/data/upload/1/0a1b2c3d-b.png", "/data/upload/1/0a1b2c3d-c.png", cut)
+    path = tmp_path / f"{'x' * 120}.png"
+    path.write_bytes(_pixels(3))
+    assert _find(studio, path.name, path=path) == 3
+    assert _find(studio, path.name) is None
+
+
 def test_an_image_that_can_not_be_compared_is_not_guessed(tmp_path: Path) -> None:
     studio = _project("/data/upload/1/0a1b2c3d-a.png")
     studio.images.clear()
