@@ -135,6 +135,11 @@ def import_(
         )
     if images is not None and not images.is_dir():
         raise SettingsError(f"There is no folder {images}.", remedy="Correct --images.")
+    if label_config is not None and label_config.is_dir():
+        raise SettingsError(
+            f"{label_config} is a folder, and --label-config wants a file.",
+            remedy="Give the labelling interface as an .xml file.",
+        )
     names = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
     mapping = {
         theirs.lower() if theirs[:1] == "#" else theirs: ours

@@ -176,5 +176,7 @@ def test_missing_files_and_unclear_targets_say_so(tmp_path: Path) -> None:
         _run("export", tmp_path / "none.json", "--out", tmp_path / "out")
     with pytest.raises(SettingsError, match="Where to import"):
         _run("import", tmp_path, "--format", "masks")
+    with pytest.raises(SettingsError, match="is a folder"):
+        _run("import", tmp_path, "--format", "masks", "--out", "t.json", "--label-config", tmp_path)
     with pytest.raises(FileFormatError, match="no label maps"):
         _run("import", tmp_path, "--format", "masks", "--out", tmp_path / "t.json")
