@@ -148,6 +148,18 @@ def test_new_goes_on_where_a_killed_run_stopped(
     assert world.annotations == {1: [], 2: ["lumen"], 3: ["lumen"], 4: ["lumen"]}
 
 
+def test_what_cannot_be_imported_now_stays_known(world: _World) -> None:
+    world.run()
+    kept = (world.images / "b.png").read_bytes()
+    (world.images / "b.png").write_text("no image")
+    report = world.run(lumen="wall")
+    assert (report.deeds, report.left_out) == ({"replaced": 2}, {"not_an_image": 1})
+    assert report.n_tasks_left_out == 1
+    (world.images / "b.png").write_bytes(kept)
+    assert world.run(lumen="wall").deeds == {"replaced": 1, "unchanged": 2}
+    assert world.annotations == {1: ["wall"], 2: ["wall"], 3: ["wall"]}
+
+
 def test_new_needs_the_files(world: _World) -> None:
     report = world.run(NEW, has_images=False)
     assert (report.done, report.left_out) == (0, {"image_missing": 3})
