@@ -45,8 +45,10 @@ def print_report(report: FilesReport, what: str, where: object) -> None:
     n_notes = sum(report.left_out.values())
     if n_notes:
         reasons = ", ".join(f"{n} {reason}" for reason, n in report.left_out.items())
-        left = f"{report.n_tasks_left_out} left out" if report.n_tasks_left_out else "None left out"
-        console.print(f"[yellow]{left}; notes:[/yellow] {reasons}", highlight=False)
+        console.print(
+            f"[yellow]{report.n_tasks_left_out} left out; notes:[/yellow] {reasons}",
+            highlight=False,
+        )
         for note in report.examples:
             console.print(f"  {note.message}", highlight=False, markup=False, soft_wrap=True)
         if n_notes > len(report.examples):

@@ -82,6 +82,9 @@ def run_export(
                 run.add(entry)
                 on_task()
             removed = index.forget_unseen()
+            for error in images.doubtful() if format_.needs is not Needs.PREDICTIONS else ():
+                index.left_out(str(error.task_id), left_out(error))
+            run.unchanged = min(run.unchanged, index.counts()[0])
             run.exporter.finish(index.records)
             remarks = (*remarks, *format_.remarks(config))
             return make_report(out / REPORT, format_.name, index, run.unchanged, removed, remarks)
@@ -127,6 +130,7 @@ class _Run:
             return
         task = entry.task
         key = str(task.id)
+        self._images.stamp(task)  # also of a task that is not written: its file is no other's
         if self._index.is_seen(key):
             note = LeftOut(task.id, "duplicate_task", f"Task {task.id} comes more than once.")
             self._n_bad_rows += 1

@@ -18,7 +18,7 @@ from converters.images import Pixels, read_image
 from converters.predicted import needs_predictions
 from converters.relabel import in_present_names
 from domain.annotation import LeftOut, Task
-from domain.errors import PredictionError
+from domain.errors import ImageError, PredictionError
 from domain.labels import LabelConfig
 
 _CHUNK = 250
@@ -150,6 +150,10 @@ class ProjectImages:
         values = [task.data.get(key) for key in self._image_keys]
         uris = [value if isinstance(value, str) else "" for value in values]
         return "\n".join(uris) if uris[0] else ""
+
+    def doubtful(self) -> Iterator[ImageError]:
+        """None: each task's own is fetched."""
+        yield from ()
 
     def size_hw(self, task: Task) -> tuple[int, int] | None:
         """Always None."""
