@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from converters.work_index import WorkIndex, write_report
-from domain.annotation import LeftOut
+from domain.annotation import REMARKS, LeftOut
 
 MAX_EXAMPLES = 20
 
@@ -49,8 +49,9 @@ class FilesReport:
 
     ``done`` counts tasks that are there; ``unchanged`` those among them that were there already,
     ``removed`` those that have left the source. ``left_out`` counts what was left out by reason,
-    ``n_tasks_left_out`` the whole tasks among it; ``examples`` are the first few, ``path`` is the
-    file with all of it. ``remarks`` are sentences about the whole.
+    ``n_tasks_left_out`` the whole tasks among it; ``examples`` are the first few. ``noted`` counts
+    what was used with a remark, of which nothing is lost, ``noted_examples`` are the first few.
+    ``path`` is the file with all of it. ``remarks`` are sentences about the whole.
     """
 
     done: int
@@ -61,6 +62,8 @@ class FilesReport:
     examples: tuple[LeftOut, ...]
     path: Path
     remarks: tuple[str, ...] = field(default=())
+    noted: dict[str, int] = field(default_factory=dict)
+    noted_examples: tuple[LeftOut, ...] = field(default=())
 
 
 def make_report(
@@ -73,6 +76,8 @@ def make_report(
 ) -> FilesReport:
     """Counts what the index holds and writes it to ``path`` as JSON."""
     done, n_tasks_left_out, reasons = index.counts()
+    noted = {reason: n for reason, n in reasons.items() if reason in REMARKS}
+    left_out = {reason: n for reason, n in reasons.items() if reason not in REMARKS}
     head = {
         "format": format_name,
         "done": done,
@@ -80,8 +85,24 @@ def make_report(
         "removed": removed,
         "remarks": list(remarks),
         "tasks_left_out": n_tasks_left_out,
-        "left_out_by_reason": reasons,
+        "left_out_by_reason": left_out,
+        "noted_by_reason": noted,
     }
     write_report(path, head, index)
-    examples = tuple(note for _, note in islice(index.notes(), MAX_EXAMPLES))
-    return FilesReport(done, unchanged, removed, reasons, n_tasks_left_out, examples, path, remarks)
+    return FilesReport(
+        done,
+        unchanged,
+        removed,
+        left_out,
+        n_tasks_left_out,
+        _examples(index, are_remarks=False),
+        path,
+        remarks,
+        noted,
+        _examples(index, are_remarks=True),
+    )
+
+
+def _examples(index: WorkIndex, *, are_remarks: bool) -> tuple[LeftOut, ...]:
+    notes = (note for _, note in index.notes() if note.is_remark == are_remarks)
+    return tuple(islice(notes, MAX_EXAMPLES))

@@ -32,6 +32,8 @@ _DECIMALS = 3
 class CocoInstances:
     """annotations.json. Image ids are task ids, category ids class integers.
 
+    Of several tasks of one image each has its own entry in ``images``, with its ``task_id``.
+
     A region is one annotation: ``segmentation`` is a list of polygons, or a compressed RLE where
     the region has a hole, which COCO's polygons can't have. pycocotools reads it as the very pixels
     nnloop paints; where it would read the drawn points otherwise (it rounds to fifths of a pixel),
@@ -126,16 +128,18 @@ class CocoInstances:
 def _images(records: Records) -> Iterator[dict[str, Any]]:
     """The images, with as much of their paths in ``file_name`` as tells them apart.
 
-    Tasks of the very same image keep one name.
+    Tasks of the very same image keep one name, for it is one file; ``task_id`` tells them apart.
     """
     taken: Counter[str] = Counter()
-    for distinct in {tuple(_names(record["image"])) for record in records()}:
+    tasks_of = Counter(tuple(_names(record["image"])) for record in records())
+    for distinct in tasks_of:
         taken.update({_as_one(name) for name in distinct})
     for record in records():
         image = record["image"]
         names = _names(image)
         own = next((name for name in names if taken[_as_one(name)] == 1), names[-1])
-        yield {key: value for key, value in image.items() if key != _LONGER} | {"file_name": own}
+        twin = {"task_id": image["id"]} if tasks_of[tuple(names)] > 1 else {}
+        yield {k: v for k, v in image.items() if k != _LONGER} | {"file_name": own} | twin
 
 
 def _names(image: dict[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +25,8 @@ from domain.labels import LabelConfig
 
 INDEX = ".nnloop-index.sqlite"
 REPORT = "report.json"
+_MOST_STRANGERS = 5
+"""Files of others that are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +102,27 @@ def run_export(
                 on_task()
             removed = index.forget_unseen()
             run.exporter.finish(index.records)
-            remarks = (*remarks, *format_.remarks(config))
+            remarks = (*remarks, *format_.remarks(config), *_strangers(index))
             return make_report(out / REPORT, format_.name, index, run.unchanged, removed, remarks)
     except OSError as error:
         raise StackError(
             f"{error.filename or out} can't be written: {error.strerror}.",
             remedy="Check the folder's rights and the free space.",
         ) from error
+
+
+def _strangers(index: WorkIndex) -> tuple[str, ...]:
+    """Says that files lie among those of the export that are not its own."""
+    found = index.strangers()
+    names = ", ".join(itertools.islice(found, _MOST_STRANGERS))
+    if not names:
+        return ()
+    n_more = sum(1 for _ in found)
+    more = f" and {n_more} more" if n_more else ""
+    return (
+        f"In the folder lie files that are not of this export, and were left alone: {names}{more}. "
+        "Whoever reads the folder takes them for part of it: delete them, or choose another one.",
+    )
 
 
 class _Run:
@@ -159,7 +176,21 @@ class _Run:
             return
         item = self._item(entry, missing)
         written = self.exporter.write(item)
+        if written.files and self._format.is_named_by_image:
+            item.notes += self._renamed(item)
         self._index.done(key, stamp, written.files, written.record, item.notes)
+
+    def _renamed(self, item: ExportItem) -> list[LeftOut]:
+        """Says that the files have another name than the image, because another task has it."""
+        other = self._index.holder_of(file_stem(item.image_name)) if item.image_name else None
+        if other is None or other == str(item.task.id):
+            return []
+        message = (
+            f"Task {item.task.id}: the image of task {other} is called like its "
+            f"{item.image_name!r} (folder, ending and case aside); its files are called "
+            f"{item.stem!r}."
+        )
+        return [LeftOut(item.task.id, "renamed_files", message)]
 
     def _missing(self, task: Task) -> ImageError | None:
         """Why the image is not there, though somebody said where images are."""

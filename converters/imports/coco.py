@@ -167,6 +167,8 @@ def _image(
         return LeftOut(number, "malformed_image", f"{place} has no file_name.")
     size_hw = (height, width) if is_size(height) and is_size(width) else None
     digest = hashlib.sha256(json.dumps([name, size_hw, sorted(categories.items())]).encode())
+    # nnloop's own export says so where several tasks have one image.
+    task_id = row.get("task_id") if type(row.get("task_id")) is int else None
     notes = Notes(number, name)
     regions = []
     i = 0
@@ -191,13 +193,14 @@ def _image(
         notes.add("?", "malformed_entry", f"may be one that can't be read: {unread[0]}".rstrip("."))
     return ImportedImage(
         number=number,
-        key=name,
+        key=name if task_id is None else f"{name} of task {task_id}",
         stamp=digest.hexdigest(),
         file_name=name,
         size_hw=size_hw,
         regions=tuple(regions),
         notes=tuple(notes.items),
         is_empty=i == 0 and not unread,
+        task_id=task_id,
     )
 
 
