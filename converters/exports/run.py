@@ -186,9 +186,8 @@ class _Run:
         if other is None or other == str(item.task.id):
             return []
         message = (
-            f"Task {item.task.id}: the image of task {other} is called like its "
-            f"{item.image_name!r} (folder, ending and case aside); its files are called "
-            f"{item.stem!r}."
+            f"Task {item.task.id}: its image {item.image_name!r} is called like that of task "
+            f"{other} (folder, ending and case aside), so its files are called {item.stem!r}."
         )
         return [LeftOut(item.task.id, "renamed_files", message)]
 

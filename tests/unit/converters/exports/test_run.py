@@ -81,7 +81,8 @@ def test_images_of_the_same_name_do_not_meet(tmp_path: Path, name: str, other: s
     assert stems == {"a" if first == "a.png" else "\u00e1", "task_00000002"}
     assert report.noted == {"renamed_files": 1}
     (note,) = report.noted_examples
-    assert note.message.startswith("Task 2: the image of task 1 is called like its ")
+    assert note.message.startswith("Task 2: its image ")
+    assert "is called like that of task 1 " in note.message
 
 
 def test_a_name_that_is_taken_twice_stops_nothing(tmp_path: Path) -> None:
