@@ -27,12 +27,14 @@ class ClassNames:
     """What stands beside a folder of masks about their classes; empty where nothing does.
 
     ``names`` are by integer, ``ignored`` the integers that are neither class nor background,
-    ``colors`` the names by ``#rrggbb`` ("" = background).
+    ``colors`` the names by ``#rrggbb`` ("" = background), ``folders`` the folders of classes that
+    have one each.
     """
 
     names: dict[int, str] = field(default_factory=dict)
     ignored: frozenset[int] = field(default=frozenset())
     colors: dict[str, str] = field(default_factory=dict)
+    folders: dict[str, str] = field(default_factory=dict)
 
 
 def classes_beside(folder: Path) -> ClassNames:
@@ -48,7 +50,9 @@ def classes_beside(folder: Path) -> ClassNames:
             break
     for file in (folder / CLASSES, folder.parent / CLASSES):
         if file.is_file():
-            return ClassNames(_classes(file), colors=colors)
+            folders = _folders(file, folder)
+            names = {} if folders else _classes(file)
+            return ClassNames(names, colors=colors, folders=folders)
     for file in (folder / DATASET, folder.parent / DATASET):
         if file.is_file():
             names, ignored = _dataset(file)
@@ -66,6 +70,16 @@ def _classes(file: Path) -> dict[int, str]:
     return {number: str(name) for name, number in value.items() if number != 0}
 
 
+def _folders(file: Path, folder: Path) -> dict[str, str]:
+    """Class -> folder, as ``nnloop export --format masks-per-class`` writes it; else empty."""
+    value = _load(file)
+    pairs = value.items() if isinstance(value, dict) else ()
+    are_texts = all(isinstance(name, str) and name not in ("", ".", "..") for _, name in pairs)
+    if not pairs or not are_texts or any("/" in name or "\\" in name for _, name in pairs):
+        return {}
+    return dict(pairs) if any((folder / name).is_dir() for _, name in pairs) else {}
+
+
 def _dataset(file: Path) -> tuple[dict[int, str], frozenset[int]]:
     """Names by integer without the background, and nnU-Net's ignore label."""
     value = _load(file)
@@ -74,7 +88,9 @@ def _dataset(file: Path) -> tuple[dict[int, str], frozenset[int]]:
     for name, number in labels.items() if isinstance(labels, dict) else ():
         if isinstance(number, str) and name.isdecimal():  # the Decathlon's {"1": "lesion"}
             name, number = number, int(name)
-        elif isinstance(number, str) and number.isdecimal():
+        elif (isinstance(number, str) and number.isdecimal()) or (
+            isinstance(number, float) and number.is_integer()
+        ):
             number = int(number)
         pairs.append((name, number))
     unions = [str(name) for name, number in pairs if isinstance(number, list)]

@@ -39,7 +39,7 @@ class Piece:
     """One element of a JSON file.
 
     ``key`` is the member's name in an object, ``group`` the name of the top-level member the
-    element lies in ("" for elements of the top level itself), ``index`` its number from 0 and
+    element lies in ("" for elements of the top level itself), ``index`` its number from 1 and
     ``offset`` the byte it starts at.
     """
 
@@ -120,10 +120,10 @@ class _Reader:
             head = bytes(self._window[self._at : self._at + 24])
             raise FileFormatError(
                 f"{self._name} is no JSON: it starts with {head!r}.",
-                remedy="Export the project as JSON or JSON_MIN.",
+                remedy="Export it again as JSON (of Label Studio JSON or JSON_MIN).",
             )
         if first not in _OPENING:
-            yield self._piece("", "", 0)
+            yield self._piece("", "", 1)
         else:
             yield from self._elements("", into)
         following = self._peek(at_end=True)
@@ -147,7 +147,7 @@ class _Reader:
         """Elements of the list or object that starts here, which is left behind."""
         is_object = self._take() == ord("{")
         end = ord("}") if is_object else ord("]")
-        index = 0
+        index = 1
         if self._peek() == end:
             self._take()
             return

@@ -109,14 +109,14 @@ def _parse(xml: str) -> Element:
     if not xml.strip():
         raise LabelConfigError(
             "The labelling configuration is empty.",
-            remedy=f"Set one in the project's settings, for example: {_EXAMPLE}",
+            remedy=f"Set one, for example: {_EXAMPLE}",
         )
     try:
         root: Element = ElementTree.fromstring(xml, forbid_dtd=True)
     except ParseError as error:
         raise LabelConfigError(
             f"The labelling configuration is not XML: {error}.",
-            remedy="Correct it in the project's settings, Labeling Interface, Code.",
+            remedy="Correct it; in Label Studio: Settings, Labeling Interface, Code.",
         ) from error
     except DefusedXmlException as error:
         raise LabelConfigError(
@@ -127,7 +127,7 @@ def _parse(xml: str) -> Element:
     except ValueError as error:  # an encoding declaration that does not match, a null byte
         raise LabelConfigError(
             f"The labelling configuration can't be read: {error}.",
-            remedy="Correct it in the project's settings, Labeling Interface, Code.",
+            remedy="Correct it; in Label Studio: Settings, Labeling Interface, Code.",
         ) from error
     return root
 

@@ -14,12 +14,16 @@ import numpy.typing as npt
 from converters.image_files import MAX_FILE_BYTES
 from converters.images import MAX_PIXELS
 from converters.mask_pixels import WHITE, MaskPicture, as_label_map, decode_mask
+from converters.nifti_axes import NiftiAxes
 from domain.errors import FileFormatError
 from domain.geometry import LabelMap
 
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")
 LOSSY_SUFFIXES = (".jpg", ".jpeg", ".webp")
 """Looked at only in a folder that has no other masks: images lie beside masks in these."""
+
+ARRAY_SUFFIXES = (".npy",)
+"""Looked at only in a folder without pictures and NIfTI: they hold all kinds of arrays."""
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 SUFFIXES = PICTURE_SUFFIXES + NIFTI_SUFFIXES
@@ -38,11 +42,13 @@ class StoredLabelMap:
         spacing_mm: (vertical, horizontal) size of a pixel; None where the file says nothing
             physical. The resolution of PNG and TIFF files is one of print, and not taken.
         axes: (3, 3) float64, NIfTI's directions and sizes of the voxel axes; None without.
+        doubt: As of a ``MaskPicture``.
     """
 
     label_map: LabelMap
     spacing_mm: tuple[float, float] | None = None
     axes: npt.NDArray[np.float64] | None = None
+    doubt: str = ""
 
 
 def stem_of(path: Path) -> str | None:
@@ -62,7 +68,8 @@ def read_label_map(path: Path) -> StoredLabelMap:
     """Reads an index mask: 0 = background, k = class k.
 
     Pictures are read by the rules of ``converters.mask_pixels``. NIfTI needs one slice of whole
-    numbers.
+    numbers; it is turned as viewers show it (``converters.nifti_axes``). NumPy's files hold an
+    array (height, width).
 
     Raises:
         FileFormatError: It is no such file, too large, a colour picture, or holds values beyond
@@ -70,6 +77,8 @@ def read_label_map(path: Path) -> StoredLabelMap:
     """
     if path.name.lower().endswith(NIFTI_SUFFIXES):
         return _read_nifti(path)
+    if path.name.lower().endswith(ARRAY_SUFFIXES):
+        return StoredLabelMap(_read_array(path))
     picture = read_mask(path)[1]
     if picture.colors:
         raise FileFormatError(
@@ -80,7 +89,7 @@ def read_label_map(path: Path) -> StoredLabelMap:
 
 
 def read_mask(path: Path) -> tuple[bytes, MaskPicture]:
-    """The bytes of a picture file, and the mask in it; colours are classes too.
+    """The bytes of a file, and the mask in it; of a colour picture, colours are classes.
 
     Raises:
         FileFormatError: It can't be read, is too large or holds no mask.
@@ -89,6 +98,9 @@ def read_mask(path: Path) -> tuple[bytes, MaskPicture]:
         raw = path.read_bytes() if path.stat().st_size <= MAX_FILE_BYTES else b""
     except OSError as error:
         raise FileFormatError(f"{path.name} can't be read ({type(error).__name__}).") from error
+    if path.name.lower().endswith((*NIFTI_SUFFIXES, *ARRAY_SUFFIXES)):
+        stored = read_label_map(path)
+        return raw, MaskPicture(stored.label_map, doubt=stored.doubt)
     return raw, decode_mask(raw, path.name)
 
 
@@ -134,22 +146,42 @@ def class_integers(present: Iterable[Collection[int]]) -> set[int]:
 
 
 def read_slice(path: Path) -> npt.NDArray[Any]:
-    """The pixels of a NIfTI file of one slice, (height, width), in the type it is stored in.
+    """The pixels of a NIfTI file of one slice as viewers show it, in the type it is stored in.
+
+    Returns:
+        (height, width).
 
     Raises:
         FileFormatError: It is no NIfTI file, too large, or has several slices.
     """
-    return _load_nifti(path)[0]
+    array, _, _, axes = _load_nifti(path)
+    return axes.shown(array)
 
 
 def _read_nifti(path: Path) -> StoredLabelMap:
-    array, spacing_mm, axes = _load_nifti(path)
-    return StoredLabelMap(as_label_map(array, path.name), spacing_mm, axes)
+    array, zooms, unit, axes = _load_nifti(path)
+    label_map = as_label_map(np.ascontiguousarray(axes.shown(array)), path.name)
+    spacing_mm = _spacing_mm([zooms[axes.down], zooms[1 - axes.down]], unit)
+    return StoredLabelMap(label_map, spacing_mm, axes.directions, axes.doubt)
 
 
-def _load_nifti(
-    path: Path,
-) -> tuple[npt.NDArray[Any], tuple[float, float] | None, npt.NDArray[np.float64]]:
+def _read_array(path: Path) -> LabelMap:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise FileFormatError(f"{path.name} has more than {MAX_FILE_BYTES:,} bytes.")
+        array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
+    except (OSError, EOFError, ValueError, SyntaxError, MemoryError) as error:
+        raise FileFormatError(f"{path.name} can't be read ({type(error).__name__}).") from error
+    if array.ndim != 2 or array.dtype.kind not in "buif" or array.size > MAX_PIXELS:
+        raise FileFormatError(
+            f"{path.name} holds an array of the shape {array.shape} and type {array.dtype}.",
+            remedy="Write the class integer of each pixel, (height, width).",
+        )
+    return as_label_map(array, path.name)
+
+
+def _load_nifti(path: Path) -> tuple[npt.NDArray[Any], list[float], str, NiftiAxes]:
+    """The slice as stored, the sizes of its two axes and their unit, and which axis is which."""
     # Imported here: nibabel takes a third of a second, which pictures should not cost.
     import nibabel
     from nibabel.filebasedimages import ImageFileError
@@ -170,10 +202,13 @@ def _load_nifti(
         array = np.asanyarray(image.dataobj).reshape(shape[:2])
         zooms = [float(size) for size in image.header.get_zooms()[:2]]
         unit = str(image.header.get_xyzt_units()[0])
-        axes = np.asarray(image.affine, dtype=np.float64)[:3, :3]
+        axes = NiftiAxes(
+            np.asarray(image.affine, dtype=np.float64)[:3, :3],
+            is_said=any(int(image.header[f"{form}_code"]) > 0 for form in ("qform", "sform")),
+        )
     except (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError) as error:
         raise FileFormatError(f"{path.name} can't be read ({type(error).__name__}).") from error
-    return array, _spacing_mm(zooms, unit), axes
+    return array, zooms, unit, axes
 
 
 def _spacing_mm(zooms: list[float], unit: str) -> tuple[float, float] | None:

@@ -1,4 +1,4 @@
-"""Names of classes on two sides: another tool's or model's, and the project's labels."""
+"""Names of classes on two sides: another tool's or model's, and the labels of an interface."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ def match_classes(
     """Finds the label of every class that a source uses.
 
     A class is the label ``mapping`` says, else the one ``find_class`` finds. A single class is the
-    single label of a project, whatever their names. Several classes may become one label only
+    single label of an interface, whatever their names. Several classes may become one label only
     through ``mapping``.
 
     Args:
         names: The classes that occur in the source.
-        group: The project's labels.
+        group: The interface's labels.
         mapping: Their name -> our name; "" leaves the class out.
         known: Classes the source names, whether they occur or not; ``mapping`` may name them.
 
@@ -111,7 +111,8 @@ def match_classes(
         pictures = " (of a colour picture)" if unknown[0].startswith("#") else ""
         what = "is no label" if len(unknown) == 1 else "are no labels"
         raise SettingsError(
-            f"{_list(map(repr, unknown))}{pictures} {what} of the project; nothing was imported.",
+            f"{_list(map(repr, unknown))}{pictures} {what} of the labelling interface; "
+            "nothing was imported.",
             remedy=f"{both} Say which is which with --map '{unknown[0]}=LABEL', or leave it out "
             f"with --map '{unknown[0]}='.",
         )
@@ -120,7 +121,8 @@ def match_classes(
 
 def _both(names: Sequence[str], group: LabelGroup) -> str:
     theirs = _list(dict.fromkeys(names)) or "none"
-    return f"The source has {theirs}; the project {_list(c.value for c in group.classes)}."
+    labels = _list(c.value for c in group.classes)
+    return f"The source has {theirs}; the labelling interface {labels}."
 
 
 def _list(names: Iterable[str]) -> str:

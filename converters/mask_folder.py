@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from converters.files import file_names
-from converters.label_map_files import LOSSY_SUFFIXES, NIFTI_SUFFIXES, PICTURE_SUFFIXES, SUFFIXES
+from converters.label_map_files import (
+    ARRAY_SUFFIXES,
+    LOSSY_SUFFIXES,
+    NIFTI_SUFFIXES,
+    PICTURE_SUFFIXES,
+    SUFFIXES,
+)
 from domain.errors import FileFormatError, SettingsError
 
 FIRST_CHANNEL = "_0000"
@@ -26,8 +32,14 @@ _AFFIX = re.compile(
 
 _IMAGE_ENDING = re.compile(r"\.(?:png|jpe?g|tiff?|bmp|webp|gif)$", re.IGNORECASE)
 
-_OTHERS = (*NIFTI_SUFFIXES, ".npy", ".npz", ".mha", ".mhd", ".nrrd", ".dcm")
+_OTHERS = (*NIFTI_SUFFIXES, *ARRAY_SUFFIXES, ".npz", ".mha", ".mhd", ".nrrd", ".dcm")
 """Files of pixels that are no pictures."""
+
+_NO_CLASSES = re.compile(
+    r"(?:images?|imgs?|masks?|labels?|annotations?|segmentations?|gt|train|val|valid|test)(?:T[rs])?",
+    re.IGNORECASE,
+)
+"""Folders of a data set that are called so hold no masks of one class."""
 
 _NNUNET_IMAGES = {"labelsTr": "imagesTr", "labelsTs": "imagesTs"}
 
@@ -80,15 +92,19 @@ class MaskName:
 
     def _parts(self) -> tuple[str, str]:
         before, _, after = self.pattern.partition(_NAME)
-        for suffix in (*SUFFIXES, *LOSSY_SUFFIXES):
+        for suffix in (*SUFFIXES, *ARRAY_SUFFIXES, *LOSSY_SUFFIXES):
             after = after[: -len(suffix)] if after.lower().endswith(suffix) else after
         return before, after
 
 
 def folder_of_masks(path: Path) -> Path:
-    """Of nnU-Net's data set the folder of its labels, else the folder itself."""
-    labels = path / "labelsTr"
-    return labels if labels.is_dir() else path
+    """Of nnU-Net's data set, and of nnloop's exports, the folder of the labels; else ``path``."""
+    if (path / "labelsTr").is_dir():
+        return path / "labelsTr"
+    for name in ("labels", "masks"):
+        if (path / name).is_dir() and (path / "classes.json").is_file():
+            return path if _has_masks(path) else path / name
+    return path
 
 
 def images_beside(folder: Path) -> Path | None:
@@ -97,13 +113,38 @@ def images_beside(folder: Path) -> Path | None:
     return images if folder.name in _NNUNET_IMAGES and images.is_dir() else None
 
 
-def not_read(folder: Path) -> list[str]:
-    """What lies in or beside a folder of masks and is none of its pictures, but may hold masks."""
+def not_read(folder: Path, read: Iterable[Path] = ()) -> list[str]:
+    """What lies in or beside a folder of masks, may hold masks, and is none of those ``read``."""
     beside = [folder.parent / "labelsTs"] if folder.name == "labelsTr" else []
     folders = [path for path in sorted(folder.iterdir()) if path.is_dir()] + beside
     found = [f"the folder {path.name!r}" for path in folders if _has_pictures(path)]
-    files = (name for name in sorted(file_names(folder)) if not name.startswith("."))
+    known = {path.name for path in read}
+    files = (n for n in sorted(file_names(folder)) if not n.startswith(".") and n not in known)
     return found + [f"the file {name!r}" for name in files if name.lower().endswith(_OTHERS)]
+
+
+def folders_of_classes(folder: Path, said: Mapping[str, str]) -> dict[str, Path]:
+    """Class -> folder, where a folder of masks has one for every class; empty where it has not.
+
+    Args:
+        folder: Has no masks of its own then.
+        said: Class -> name of its folder, where a file beside them says so; empty: two or more
+            folders that hold pictures are called like their classes.
+    """
+    if not folder.is_dir() or _has_masks(folder):
+        return {}
+    if said:
+        return {name: folder / sub for name, sub in said.items() if (folder / sub).is_dir()}
+    found = [path for path in sorted(folder.iterdir()) if path.is_dir() and _has_pictures(path)]
+    # A folder alone may be a patient's as well; it can be given itself.
+    if len(found) < 2 or any(_NO_CLASSES.fullmatch(path.name) for path in found):
+        return {}
+    return {path.name: path for path in found if not path.name.startswith(".")}
+
+
+def _has_masks(folder: Path) -> bool:
+    endings = (*SUFFIXES, *ARRAY_SUFFIXES, *LOSSY_SUFFIXES)
+    return any(name.lower().endswith(endings) for name in file_names(folder))
 
 
 def _has_pictures(folder: Path) -> bool:
@@ -113,14 +154,17 @@ def _has_pictures(folder: Path) -> bool:
 def mask_files(
     folder: Path, mask_name: MaskName | None = None, suffixes: Sequence[str] = SUFFIXES
 ) -> list[MaskFile]:
-    """The masks in a folder, by name. Lossy pictures count where there is nothing else.
+    """The masks in a folder, by name.
+
+    NIfTI counts where there are no pictures (unless it is in ``suffixes``), then NumPy's arrays,
+    then lossy pictures.
 
     An image beside its mask (``a.png`` and ``a_mask.png``) is no mask.
 
     Args:
         folder: Is listed, not deeper.
         mask_name: How they are called; None: in the usual ways.
-        suffixes: The endings that count.
+        suffixes: The endings that count first.
 
     Raises:
         FileFormatError: The folder is missing, or nothing in it is a mask.
@@ -130,7 +174,7 @@ def mask_files(
     how = mask_name or MaskName()
     names = sorted(name for name in file_names(folder) if not name.startswith("."))
     stems: dict[str, str] = {}
-    for endings in (tuple(suffixes), LOSSY_SUFFIXES):
+    for endings in (tuple(suffixes), NIFTI_SUFFIXES, ARRAY_SUFFIXES, LOSSY_SUFFIXES):
         stems |= {name: stem for name in names if (stem := _stem(name, endings)) is not None}
         if any(how.names_of(stem) for stem in stems.values()):
             break
@@ -140,13 +184,10 @@ def mask_files(
         example = f" (but {next(iter(stems))})" if as_asked else ""
         others = [] if as_asked else not_read(folder)
         example = f", only {', '.join(others[:3])}" if others else example
-        kinds = [suffix.strip(".").upper() for suffix in suffixes if suffix not in NIFTI_SUFFIXES]
-        if set(NIFTI_SUFFIXES) & set(suffixes):
-            kinds.append("NIfTI")
         raise FileFormatError(
             f"{folder} holds no label maps{as_asked}{example}.",
-            remedy=f"Give a folder with {', '.join(kinds)} files, one per image, and with "
-            "--mask-name '{name}_mask' how they are called.",
+            remedy="Give a folder with PNG, TIF, BMP, GIF, NIfTI or NumPy files, one per image, "
+            "and with --mask-name '{name}_mask' how they are called.",
         )
     of_masks = {other for names_ in found.values() for other in names_[1:]}
     return [

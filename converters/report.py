@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -51,7 +52,8 @@ class FilesReport:
     ``removed`` those that have left the source. ``left_out`` counts what was left out by reason,
     ``n_tasks_left_out`` the whole tasks among it; ``examples`` are the first few. ``noted`` counts
     what was used with a remark, of which nothing is lost, ``noted_examples`` are the first few.
-    ``path`` is the file with all of it. ``remarks`` are sentences about the whole.
+    ``path`` is the file with all of it. ``remarks`` are sentences about the whole. ``deeds`` counts
+    what an import into a project did with its images, by kind; empty for files.
     """
 
     done: int
@@ -64,6 +66,7 @@ class FilesReport:
     remarks: tuple[str, ...] = field(default=())
     noted: dict[str, int] = field(default_factory=dict)
     noted_examples: tuple[LeftOut, ...] = field(default=())
+    deeds: Mapping[str, int] = field(default_factory=dict)
 
 
 def make_report(
@@ -73,16 +76,33 @@ def make_report(
     unchanged: int,
     removed: int,
     remarks: tuple[str, ...] = (),
+    deeds: Mapping[str, int] | None = None,
+    n_kept: int = 0,
 ) -> FilesReport:
-    """Counts what the index holds and writes it to ``path`` as JSON."""
+    """Counts what the index holds and writes it to ``path`` as JSON.
+
+    Args:
+        path: The report's file.
+        format_name: What was exported or imported.
+        index: What was done and left out.
+        unchanged: How many items were there already.
+        removed: How many have left the source.
+        remarks: Sentences about the whole.
+        deeds: What this run did, by kind; they count as done instead of all that the index holds.
+        n_kept: Items of the index that this run left alone against the person's wish.
+    """
     done, n_tasks_left_out, reasons = index.counts()
     noted = {reason: n for reason, n in reasons.items() if reason in REMARKS}
     left_out = {reason: n for reason, n in reasons.items() if reason not in REMARKS}
+    n_tasks_left_out += n_kept
+    if deeds is not None:
+        done = sum(deeds.values())
     head = {
         "format": format_name,
         "done": done,
         "unchanged": unchanged,
         "removed": removed,
+        **({"deeds": dict(deeds)} if deeds is not None else {}),
         "remarks": list(remarks),
         "tasks_left_out": n_tasks_left_out,
         "left_out_by_reason": left_out,
@@ -100,6 +120,7 @@ def make_report(
         remarks,
         noted,
         _examples(index, are_remarks=True),
+        deeds or {},
     )
 
 

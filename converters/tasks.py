@@ -42,7 +42,8 @@ def tasks_from_export(
         lacks skips, ground truth and region ids.
 
     Raises:
-        AnnotationError: reason ``malformed_task``; the message names the row.
+        AnnotationError: reason ``malformed_task``, or ``no_result`` of a row whose annotations all
+            lack theirs; the message names the row.
     """
     if isinstance(rows, Mapping):
         rows = _rows_of_object(rows)
@@ -119,7 +120,12 @@ def _of_export_row(row: dict[str, Any], position: int) -> Task:
     # Label Studio's page submits [] for nothing; null, which scripts leave behind, says nothing.
     usable = [a for a in annotations if not isinstance(a, dict) or a.get("result") is not None]
     if annotations and not usable and not any(_is_skip(a) for a in annotations):
-        raise _fault(task_id, position, "has no annotation with a result")
+        raise AnnotationError(
+            task_id,
+            "no_result",
+            f"row {position} of the export has no annotation with a result: nobody said anything.",
+            remedy="Submit the task in Label Studio; an empty list says that nothing is there.",
+        )
     usable = usable or annotations
     return Task(
         id=task_id,

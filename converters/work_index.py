@@ -157,6 +157,17 @@ class WorkIndex:
         self._save(key, stamp, names, record, notes)
         self._remove(name for name in old.difference(names) if not self._is_one_of(name, names))
 
+    def keep(self, key: str, note: LeftOut) -> None:
+        """Leaves an item that is done as it is, and notes why."""
+        self._position += 1
+        self._db.execute("BEGIN")
+        self._db.execute(
+            "UPDATE items SET run = ?, position = ? WHERE key = ?",
+            (self._run, self._position, key),
+        )
+        self._note(key, [note])
+        self._db.execute("COMMIT")
+
     def left_out(self, key: str, note: LeftOut) -> None:
         """Keeps an item that can't be done; files of an earlier run go."""
         old = self._files_of(key)
@@ -250,12 +261,15 @@ class WorkIndex:
             "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?)",
             (key, self._run, self._position, stamp, json.dumps(files), text),
         )
+        self._note(key, notes)
+        self._db.execute("COMMIT")
+
+    def _note(self, key: str, notes: Iterable[LeftOut]) -> None:
         self._db.execute("DELETE FROM notes WHERE key = ?", (key,))
         self._db.executemany(
             "INSERT INTO notes VALUES (?, ?, ?, ?, ?)",
             [(key, n.task_id, n.reason, n.message, n.region_id) for n in notes],
         )
-        self._db.execute("COMMIT")
 
     def _is_one_of(self, name: str, names: Iterable[str]) -> bool:
         """Whether a file is one of others too: where case does not count, in the other case."""

@@ -1,4 +1,4 @@
-"""Text of other programs, fit for a sentence of nnloop's."""
+"""Words for people: counts with their nouns, and text of other programs fit for a sentence."""
 
 from __future__ import annotations
 
@@ -11,6 +11,20 @@ _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[
 _UNSEEN = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+"
 )
+
+
+def counted(n: int, what: str, plural: str = "") -> str:
+    """A count with its noun, as people write it.
+
+    Args:
+        n: How many.
+        what: The noun for one.
+        plural: The noun for any other number; "" adds an s.
+
+    >>> counted(1, "task"), counted(12, "task"), counted(2, "class", "classes")
+    ('1 task', '12 tasks', '2 classes')
+    """
+    return f"{n} {what if n == 1 else plural or what + 's'}"
 
 
 def one_line(text: object, limit: int = LONGEST) -> str:

@@ -19,8 +19,9 @@ from backend.pipeline.status import find_connected
 from converters.exports.options import parse_spacing
 from converters.mask_folder import MaskName
 from domain.errors import SettingsError
+from domain.text import counted
 from training.evaluation.case import CaseMeasures, ClassMeasures, Presence
-from training.evaluation.files import default_workers
+from training.evaluation.files import UNKNOWN_VALUE, default_workers
 from training.evaluation.summary import Evaluation
 
 _MAX_PROBLEMS = 20
@@ -126,7 +127,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(evaluation.to_json(worst), indent=1))
     else:
-        _print(evaluation, worst, out)
+        _print(evaluation, worst, out, is_of_folders=project is None)
     if not evaluation.cases:
         raise typer.Exit(1)
 
@@ -147,7 +148,7 @@ def _split(name: str | None) -> Split | None:
         ) from None
 
 
-def _print(evaluation: Evaluation, n_worst: int, out: Path) -> None:
+def _print(evaluation: Evaluation, n_worst: int, out: Path, *, is_of_folders: bool) -> None:
     for remark in evaluation.remarks:
         console.print(remark, highlight=False, markup=False)
     if evaluation.cases:
@@ -155,17 +156,19 @@ def _print(evaluation: Evaluation, n_worst: int, out: Path) -> None:
         console.print(_means(evaluation), highlight=False)
         if n_worst:
             console.print(_worst(evaluation, n_worst))
-    for problem in evaluation.problems[:_MAX_PROBLEMS]:
+    # What folders hold besides classes is said once, above.
+    problems = [p for p in evaluation.problems if p.reason != UNKNOWN_VALUE or not is_of_folders]
+    for problem in problems[:_MAX_PROBLEMS]:
         console.print(f"[yellow]{problem.reason}[/yellow]", end=" ")
         console.print(problem.message, highlight=False, markup=False, soft_wrap=True)
-    if len(evaluation.problems) > _MAX_PROBLEMS:
-        console.print(f"... and {len(evaluation.problems) - _MAX_PROBLEMS} more problems.")
+    if len(problems) > _MAX_PROBLEMS:
+        console.print(f"... and {counted(len(problems) - _MAX_PROBLEMS, 'more problem')}.")
     console.print(f"The whole report: {out}", highlight=False, soft_wrap=True)
 
 
 def _summary(evaluation: Evaluation) -> Table:
     unit = evaluation.unit
-    table = Table(title=f"{len(evaluation.cases)} cases", title_justify="left")
+    table = Table(title=counted(len(evaluation.cases), "case"), title_justify="left")
     table.add_column("Class")
     table.add_column("n", justify="right", no_wrap=True)
     table.add_column("Dice", justify="right", no_wrap=True)

@@ -121,7 +121,7 @@ def export(
         else:
             assert opened is not None  # noqa: S101 - one of the two is given
             report = export_project(opened, project_id, request)
-    print_report(report, "tasks", out)
+    print_report(report, "task", out)
 
 
 def _find(opened: AppContext, project: str) -> tuple[int, int]:

@@ -5,32 +5,49 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import typer
+from rich.markup import escape
 
 from backend.cli.shared import console
+from backend.pipeline.files.import_ import ADDED, EDITED, MADE, REPLACED, UNCHANGED
 from converters.report import FilesReport
 from domain.annotation import LeftOut
+from domain.text import counted
+
+_DEEDS = {
+    MADE: ("task made", "tasks made"),
+    ADDED: ("added to a task of the project", "added to tasks of the project"),
+    REPLACED: ("in place of what an earlier import wrote",) * 2,
+    UNCHANGED: ("unchanged since an earlier import",) * 2,
+    EDITED: ("left as a person edited it", "left as a person edited them"),
+}
 
 
 def print_report(report: FilesReport, what: str, where: object) -> None:
     """Says what was done and what was left out and why.
 
+    Args:
+        report: How it ended.
+        what: One of what was written: ``task``.
+        where: Where to.
+
     Raises:
         typer.Exit: With code 1 when there were tasks and none could be used.
     """
-    console.print(
-        f"[green]{report.done} {what}[/green] in {where} ({report.unchanged} were there already"
-        + (f", {report.removed} removed" if report.removed else "")
-        + ").",
-        highlight=False,
-        soft_wrap=True,
-    )
+    done = f"[green]{counted(report.done, what)}[/green] in {escape(str(where))}"
+    if report.deeds:
+        done += ": " + ", ".join(_in_words(kind, n) for kind, n in report.deeds.items())
+    else:
+        removed = f", {report.removed} removed" if report.removed else ""
+        were = counted(report.unchanged, "was there already", "were there already")
+        done += f" ({were}{removed})"
+    console.print(f"{done}.", highlight=False, soft_wrap=True)
     for remark in report.remarks:
         console.print(remark, highlight=False, markup=False)
     if not report.done and not report.n_tasks_left_out:
         console.print(f"[yellow]There was nothing to write:[/yellow] no {what} came.")
     if report.left_out:
         n_whole = report.n_tasks_left_out
-        whole = f" ({n_whole} whole {what if n_whole > 1 else what[:-1]})" if n_whole else ""
+        whole = f" ({counted(n_whole, f'whole {what}')})" if n_whole else ""
         _print_notes(f"[yellow]Left out[/yellow]{whole}", report.left_out, report.examples)
     if report.noted:
         _print_notes("Used, with a remark", report.noted, report.noted_examples)
@@ -47,3 +64,7 @@ def _print_notes(title: str, counts: Mapping[str, int], examples: Sequence[LeftO
     n_more = sum(counts.values()) - len(examples)
     if n_more:
         console.print(f"  ... and {n_more} more.", highlight=False)
+
+
+def _in_words(kind: str, n: int) -> str:
+    return counted(n, *_DEEDS[kind])

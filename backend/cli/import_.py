@@ -83,7 +83,11 @@ def import_(
     ] = False,
     new: Annotated[
         bool,
-        typer.Option("--new", help="Make new tasks also of images that the project has already."),
+        typer.Option(
+            "--new",
+            help="Make new tasks also of images that the project has already, but for those that "
+            "an earlier import of this source made tasks of.",
+        ),
     ] = False,
     again: Annotated[
         bool,
@@ -99,7 +103,10 @@ def import_(
     ] = "",
     image_url: Annotated[
         str,
-        typer.Option(help="Put before image names in the tasks file: /data/local-files/?d=scans/"),
+        typer.Option(
+            help="Where Label Studio finds the images of a tasks file; put before their names: "
+            "/data/local-files/?d=scans/, s3://bucket/, https://host/."
+        ),
     ] = "",
     model_version: Annotated[
         str, typer.Option(help="Name of the version that predictions get.")
@@ -119,6 +126,7 @@ def import_(
     Example: nnloop import coco.json --format coco --images scans --project "Carotid"
 
     Example: nnloop import via.json --format via --images scans --out tasks.json
+    --image-url "/data/local-files/?d=scans/"
     """
     format_row = format_by_name(format_)
     if (project is None) == (out is None):
@@ -170,7 +178,7 @@ def import_(
             assert out is not None  # noqa: S101 - checked above
             report = run_import_to_file(job, out, on_image=on_image)
             where = str(out)
-    print_report(report, "images", where)
+    print_report(report, "image", where)
     if LOST in report.left_out:
         raise typer.Exit(1)
 

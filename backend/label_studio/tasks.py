@@ -16,6 +16,7 @@ from backend.label_studio.predictions import PredictionRow, prediction_row
 from backend.label_studio.task_pages import task_pages
 from domain.annotation import Annotation, Task
 from domain.errors import LabelStudioError
+from domain.text import counted
 
 UPLOAD_FILES = 50
 """Files per upload; Label Studio takes 100 form files by default (DATA_UPLOAD_MAX_NUMBER_FILES)."""
@@ -190,7 +191,8 @@ class Tasks(Calls):
         ids = sorted(int(i) for i in (answer or {}).get("task_ids", []))
         if len(ids) != len(batch):
             raise LabelStudioError(
-                f"Label Studio made {len(ids)} tasks of {len(batch)} uploaded files.",
+                f"Label Studio made {counted(len(ids), 'task')} of "
+                f"{counted(len(batch), 'uploaded file')}.",
                 remedy="Check the file types it accepts, and its log.",
             )
         by_name = self._ids_by_stored_name(project_id, ids)

@@ -28,6 +28,7 @@ from backend.store.models import ProjectRow
 from converters.label_config import parse_label_config
 from domain.errors import LabelStudioError, ProjectGoneError, SettingsError, StackError
 from domain.labels import LabelConfig, LabelNames
+from domain.text import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +200,7 @@ def _merged(stored: Mapping[str, Any], overrides: Mapping[str, Any]) -> ProjectS
         return ProjectSettings.model_validate({**stored, **overrides})
     except ValidationError as error:
         raise SettingsError(
-            f"{error.error_count()} project setting(s) can't be used: "
+            f"{counted(error.error_count(), 'project setting')} can't be used: "
             f"{faults_of(error, with_values=True)}.",
             remedy="See `nnloop connect --help` and docs/settings.md.",
         ) from None

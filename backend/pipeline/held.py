@@ -19,6 +19,7 @@ from converters.relabel import in_present_names, label_names
 from converters.results import validate_prediction
 from domain.labels import LabelConfig, LabelGroup
 from domain.status import TaskState
+from domain.text import counted
 
 HELD = "held"
 """Reason of the problem that says what is held."""
@@ -109,11 +110,11 @@ def report_held(session: Session, project_id: int, version: VersionRow) -> None:
         .group_by(PredictionRow.held)
         .order_by(PredictionRow.held)
     )
-    counted = [(why, n) for why, n in session.execute(query)]
+    held = [(why, n) for why, n in session.execute(query)]
     messages = [
-        f"{n} {'prediction' if n == 1 else 'predictions'} of {version.name} "
+        f"{counted(n, 'prediction')} of {version.name} "
         f"{'is' if n == 1 else 'are'} held: {why[:1].lower()}{why[1:]}"
-        for why, n in counted
+        for why, n in held
     ]
     remedy = remedy_of(project_id)
     say(session, project_id, (HELD,), [(HELD, message, remedy) for message in messages])

@@ -28,6 +28,7 @@ from domain.case import Manifest
 from domain.errors import LabelConfigError, PredictionError
 from domain.labels import DROPPED, LabelNames
 from domain.status import VersionOrigin
+from domain.text import counted
 from training.versions import read_version
 
 logger = logging.getLogger(__name__)
@@ -137,7 +138,7 @@ def in_quotes(names: Sequence[str]) -> str:
 
 def tasks_in_words(n: int) -> str:
     """``1 task``, ``24 tasks``."""
-    return "1 task" if n == 1 else f"{n} tasks"
+    return counted(n, "task")
 
 
 def label_uses(session: Session, project: ProjectRow) -> dict[str, LabelUse]:

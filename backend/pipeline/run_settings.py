@@ -13,6 +13,7 @@ from backend.store.models import ProjectRow, RunRow
 from backend.store.projects import settings_of
 from domain.errors import LabelConfigError, SettingsError
 from domain.labels import LabelNames
+from domain.text import counted
 
 
 class RunSettings(ProjectSettings):
@@ -51,7 +52,7 @@ def run_settings(project: ProjectRow, overrides: Mapping[str, Any]) -> RunSettin
         return RunSettings.model_validate({**values, **overrides})
     except ValidationError as error:
         raise SettingsError(
-            f"{error.error_count()} setting(s) of the run can't be used: "
+            f"{counted(error.error_count(), 'setting')} of the run can't be used: "
             f"{faults_of(error, with_values=True)}.",
             remedy="See `nnloop train --help` and docs/settings.md.",
         ) from None

@@ -23,6 +23,7 @@ from backend.store import runs
 from backend.store.models import RunRow
 from domain.errors import LabelStudioError, NnloopError, StackError
 from domain.status import FoldStatus, RunStatus
+from domain.text import counted
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ def _start_training(context: AppContext, run_id: int) -> None:
         if n_fitting < len(rows):
             run.note = (
                 f"{n_fitting} of {len(rows)} folds are trained: the budget of {budget_s:g} s gives "
-                f"the others less than {FLOOR_S:g} s each on {n_workers} worker(s)."
+                f"the others less than {FLOOR_S:g} s each on {counted(n_workers, 'worker')}."
             )
             logger.warning("Run %d: %s", run_id, run.note)
         for row in rows[n_fitting:]:

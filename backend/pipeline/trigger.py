@@ -16,6 +16,7 @@ from backend.store import projects, runs, snapshots
 from backend.store.models import ProjectRow, RunRow
 from domain.labels import DROPPED, LabelNames
 from domain.status import RunStatus
+from domain.text import counted
 
 # A training that leaves out less than one in so many tasks is not wasted: a single task with a
 # label that nobody knows holds up no other.
@@ -60,10 +61,12 @@ def decide(
     if labelled < settings.min_annotations:
         missing = settings.min_annotations - labelled
         return Decision(
-            False, f"{labelled} of {settings.min_annotations} annotations, {missing} more needed"
+            False,
+            f"{labelled} of {counted(settings.min_annotations, 'annotation')}, {missing} more "
+            "needed",
         )
     if not has_run:
-        return Decision(True, f"{labelled} annotations, the first training is due")
+        return Decision(True, f"{counted(labelled, 'annotation')}, the first training is due")
     if new_labels:
         return Decision(True, f"the labels have changed: {new_labels}")
     if changed < settings.retrain_after:

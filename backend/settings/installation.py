@@ -25,6 +25,7 @@ from pydantic_settings import (
 
 from backend.settings.faults import faults_of
 from domain.errors import SettingsError
+from domain.text import counted
 
 Seconds = Annotated[float, Field(gt=0, lt=86_400)]
 
@@ -208,7 +209,7 @@ class Settings(BaseSettings):
             ) from None
         except ValidationError as error:
             raise SettingsError(
-                f"{error.error_count()} setting(s) can't be used: {faults_of(error)}.",
+                f"{counted(error.error_count(), 'setting')} can't be used: {faults_of(error)}.",
                 remedy="Correct them in the environment or in nnloop.toml (docs/settings.md).",
             ) from None
 

@@ -7,6 +7,8 @@ from typing import TypeVar
 from fastapi import HTTPException, Request
 from pydantic import BaseModel, ValidationError
 
+from domain.text import counted
+
 MIB = 2**20
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -37,7 +39,7 @@ async def read_body(request: Request, model: type[Model], limit_mib: int) -> Mod
     where = ".".join(str(part) for part in first["loc"]) or "the body"
     raise HTTPException(
         422,
-        f"The body can't be used: {where}: {first['msg']} ({len(faults)} fault(s) in all). "
+        f"The body can't be used: {where}: {first['msg']} ({counted(len(faults), 'fault')}). "
         "Send the JSON that Label Studio sends.",
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.exports.exporter import Format, Needs, Records, Written
+from converters.exports.exporter import Format, Needs, Record, Records, Written
 from converters.exports.image_names import names_of_image, told_apart
 from converters.exports.item import ExportItem
 from converters.exports.options import ExportOptions
@@ -43,12 +43,12 @@ class IndexMasks:
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_png(path, item.label_map)
-        return Written((name,), {"mask": name, "task_id": item.task.id, **names_of_image(item)})
+        return Written((name,), record_of(name, item))
 
     def finish(self, records: Records) -> None:
         """Writes classes.json and images.json."""
         write_json(self._out / CLASSES, class_integers(self._config))
-        write_bytes(self._out / IMAGES, _image_rows(records))
+        write_bytes(self._out / IMAGES, image_rows(records))
 
 
 class ClassMasks:
@@ -76,7 +76,13 @@ class ClassMasks:
         write_json(self._out / CLASSES, folders)
 
 
-def _image_rows(records: Records) -> Iterator[bytes]:
+def record_of(mask: str, item: ExportItem) -> Record:
+    """What ``image_rows`` wants to know of a task; ``mask`` is its file."""
+    return {"mask": mask, "task_id": item.task.id, **names_of_image(item)}
+
+
+def image_rows(records: Records) -> Iterator[bytes]:
+    """images.json: which image and task each mask is of."""
     separator = "[\n"
     for found in told_apart(records):
         row = {key: found.record[key] for key in ("mask", "task_id")} | {"image": found.name}

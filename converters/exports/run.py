@@ -16,6 +16,8 @@ from converters.exports.options import ExportOptions
 from converters.image_files import TaskImages, file_stem, image_name, longer_names
 from converters.images import MAX_PIXELS
 from converters.label_studio import DRAWING_RULES
+from converters.pages import other_page
+from converters.regions.value import number_of_text
 from converters.report import FilesReport, make_report
 from converters.work_index import WorkIndex
 from domain.annotation import LeftOut, Task
@@ -310,14 +312,17 @@ def _drawn_size_hw(task: Task) -> tuple[int, int] | None:
 
 
 def _drawn_sizes(task: Task) -> set[tuple[int, int]]:
-    regions = (region for annotation in submitted(task) for region in annotation.result)
-    return {size for size in map(_size_of, regions) if size is not None}
+    """What regions say; those of other pages, which may have other sizes, where no others do."""
+    regions = [region for annotation in submitted(task) for region in annotation.result]
+    first = [r for r in regions if not (isinstance(r, dict) and other_page(r, ""))]
+    sizes = {size for size in map(_size_of, first) if size is not None}
+    return sizes or {size for size in map(_size_of, regions) if size is not None}
 
 
 def _size_of(region: object) -> tuple[int, int] | None:
     if not isinstance(region, dict):
         return None
-    height, width = region.get("original_height"), region.get("original_width")
+    height, width = map(number_of_text, map(region.get, ("original_height", "original_width")))
     return (int(height), int(width)) if _is_side(height) and _is_side(width) else None
 
 

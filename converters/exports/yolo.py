@@ -19,6 +19,7 @@ from converters.keyhole import keyhole_ring
 from domain.annotation import LeftOut
 from domain.geometry import Polygon, Ring, Shape
 from domain.labels import LabelConfig
+from domain.text import counted
 
 _DECIMALS = 6
 
@@ -43,8 +44,8 @@ class YoloSegmentation:
                 lines.append(_line(class_index - 1, keyhole_ring(polygon), item.size_hw))
         if bridged:
             message = (
-                f"Task {item.task.id}: {bridged} region(s) with holes were written as one ring "
-                "with a bridge, because YOLO has no holes."
+                f"Task {item.task.id}: {counted(bridged, 'region')} with holes became one ring "
+                "each with a bridge, because YOLO has no holes."
             )
             item.notes.append(LeftOut(item.task.id, "hole_bridged", message))
         name = f"labels/{item.stem}.txt"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote
+
+_SHOWN = re.compile(r"[a-z][a-z0-9+.-]*://|/|data:", re.IGNORECASE)
+"""How an address starts that Label Studio can show: with a scheme, or with its own paths."""
 
 _STORAGES = ("s3://", "gs://", "azure-blob://")
 """Their keys are names as they are, with '#', '?' and '%'."""
@@ -19,3 +23,12 @@ def image_address(prefix: str, name: str) -> str:
     if prefix.lower().startswith(_STORAGES) or not ("://" in prefix or prefix.startswith("/")):
         return prefix + name
     return prefix + quote(name, safe="/")
+
+
+def is_shown(address: str) -> bool:
+    """Whether Label Studio can show the image of an address; a bare file name says not where.
+
+    >>> is_shown("scans/a.png"), is_shown("/data/local-files/?d=scans/a.png")
+    (False, True)
+    """
+    return _SHOWN.match(address) is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO
 from xml.etree.ElementTree import Element, ParseError, tostring
@@ -14,20 +15,21 @@ from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
 from converters.images import MAX_PIXELS
+from converters.imports.shapes import (
+    box_between,
+    cut_mask,
+    ellipse_polygon,
+    number_of,
+    ring_of,
+    size_of_image,
+    turned_box,
+)
 from converters.imports.source import (
     ImportedImage,
-    ImportedShape,
     ImportFormat,
     ImportOptions,
     ImportSource,
-    Notes,
-    box_polygon,
-    cut_mask,
-    ellipse_polygon,
-    is_coordinate,
-    is_size,
-    ring_of,
-    whole_of,
+    Regions,
 )
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
@@ -97,44 +99,34 @@ def _image(number: int, element: Element, options: ImportOptions) -> ImportedIma
     name = element.get("name", "")
     if not name:
         return LeftOut(number, "malformed_image", f"Image {number} of the file has no name.")
-    size_hw = _size(element)
-    notes = Notes(number, name)
+    size_hw = size_of_image(element.get("height"), element.get("width"))
+    regions = Regions(number, name, options.default_class)
     digest = hashlib.sha256(tostring(element))
     drawn = sorted(
         ((i, shape) for i, shape in enumerate(element, start=1) if shape.tag not in _NO_SHAPES),
         key=lambda pair: (_order(pair[1]), pair[0]),
     )
-    regions = []
     for i, shape in drawn:
-        label = shape.get("label", "").strip() or options.default_class
         if shape.tag in _NO_AREA:
-            notes.add(i, "no_area", f"is a {shape.tag} and has no area")
+            regions.add(i, "no_area", f"is a {shape.tag} and has no area")
         elif shape.get("outside") == "1":
-            notes.add(i, "outside_image", "is marked as outside the image")
-        elif not label:
-            notes.add(i, "no_class", "has no label; --default-class gives it one")
+            regions.add(i, "outside_image", "is marked as outside the image")
         else:
-            try:
-                regions.append(ImportedShape(label, (_shape(shape),)))
-            except ValueError as error:
-                notes.add(i, "malformed_region", str(error))
+            regions.read(i, shape.get("label", "").strip(), partial(_shapes, shape))
     if not drawn and len(element):
-        notes.add(1, "no_area", "is a tag of the whole image, which need not mean that it is empty")
+        regions.add(
+            1, "no_area", "is a tag of the whole image, which need not mean that it is empty"
+        )
     return ImportedImage(
         number=number,
         key=name,
         stamp=digest.hexdigest(),
         file_name=name,
         size_hw=size_hw,
-        regions=tuple(regions),
-        notes=tuple(notes.items),
+        regions=regions.found,
+        notes=tuple(regions.items),
         is_empty=len(element) == 0,
     )
-
-
-def _size(element: Element) -> tuple[int, int] | None:
-    height, width = whole_of(element.get("height")), whole_of(element.get("width"))
-    return (height, width) if is_size(height) and is_size(width) else None
 
 
 def _order(shape: Element) -> float:
@@ -145,12 +137,13 @@ def _order(shape: Element) -> float:
         return 0.0
 
 
-def _shape(shape: Element) -> Shape:
+def _shapes(shape: Element) -> tuple[Shape, ...]:
     if shape.tag == "polygon":
         pairs = [pair.split(",") for pair in shape.get("points", "").split(";") if pair.strip()]
-        return Polygon(ring_of([[_float(text) for text in pair] for pair in pairs]))
+        ring = [[number_of(text, "the coordinate") for text in pair] for pair in pairs]
+        return (Polygon(ring_of(ring)),)
     if shape.tag == "mask":
-        return _mask(shape)
+        return (_mask(shape),)
     if shape.tag not in ("ellipse", "box"):
         raise ValueError(f"has the unknown shape {shape.tag[:40]!r}")
     radians = math.radians(_number(shape, "rotation", 0.0))
@@ -158,24 +151,18 @@ def _shape(shape: Element) -> Shape:
         x, y, rx, ry = (_number(shape, key) for key in ("cx", "cy", "rx", "ry"))
         if rx <= 0 or ry <= 0:
             raise ValueError("is an ellipse without area")
-        return ellipse_polygon((x, y), (rx, ry), radians)
+        return (ellipse_polygon((x, y), (rx, ry), radians),)
     left, top, right, bottom = (_number(shape, key) for key in ("xtl", "ytl", "xbr", "ybr"))
-    if right <= left or bottom <= top:
-        raise ValueError("is a box without area")
-    box = box_polygon(left, top, right - left, bottom - top)
-    if not radians:
-        return box
-    cos, sin = math.cos(radians), math.sin(radians)
-    centre = box.exterior.mean(axis=0)
-    turn = np.array([[cos, sin], [-sin, cos]])  # clockwise on the screen, about the centre
-    return Polygon((box.exterior - centre) @ turn + centre)
+    return (turned_box(box_between(left, top, right, bottom), radians),)
 
 
 def _mask(shape: Element) -> PixelMask:
     """CVAT's RLE: runs along the rows of a box, outside first."""
     keys = ("top", "left", "height", "width")
     top, left, height, width = (int(_number(shape, key)) for key in keys)
-    runs = [int(_float(text)) for text in shape.get("rle", "").split(",") if text.strip()]
+    runs = [
+        int(number_of(text, "the run")) for text in shape.get("rle", "").split(",") if text.strip()
+    ]
     if height < 1 or width < 1 or height * width > MAX_PIXELS:
         raise ValueError("is a mask with a box that is none")
     if any(run < 0 for run in runs) or sum(runs) != height * width:
@@ -188,17 +175,7 @@ def _number(shape: Element, key: str, otherwise: float | None = None) -> float:
     text = shape.get(key)
     if text is None and otherwise is not None:
         return otherwise
-    return _float(text or "")
-
-
-def _float(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not is_coordinate(value):
-        raise ValueError(f"holds {text[:20]!r}, which is no number of pixels")
-    return value
+    return number_of(text, key)
 
 
 FORMAT = ImportFormat("cvat", "CVAT for images 1.1 (XML)", read_cvat)

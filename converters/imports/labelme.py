@@ -13,20 +13,22 @@ from typing import Any
 
 from PIL import Image
 
-from converters.imports.source import (
-    ImportedImage,
-    ImportedShape,
-    ImportFormat,
-    ImportOptions,
-    ImportSource,
-    Notes,
-    box_polygon,
+from converters.imports.shapes import (
+    box_between,
+    box_of_corners,
     cut_mask,
     ellipse_polygon,
     is_coordinate,
-    is_size,
     ring_of,
-    whole_of,
+    size_of_image,
+    with_numbers,
+)
+from converters.imports.source import (
+    ImportedImage,
+    ImportFormat,
+    ImportOptions,
+    ImportSource,
+    Regions,
 )
 from converters.json_stream import MAX_PIECE_BYTES, Piece
 from converters.mask_pixels import decode_mask
@@ -35,8 +37,11 @@ from domain.errors import FileFormatError
 from domain.geometry import PixelMask, Polygon, Shape
 
 _NO_AREA = frozenset({"line", "linestrip", "point", "points"})
-_RINGS = frozenset({"polygon", "rotation", "quadrilateral"})
-"""Shapes given by their corners; the last two are X-AnyLabeling's."""
+_RINGS = frozenset({"polygon", "quadrilateral"})
+"""Shapes given by their corners; the last is X-AnyLabeling's."""
+
+_TURNED = frozenset({"rotation", "oriented_rectangle", "rotated_rectangle", "rotated_box"})
+"""Boxes given by four corners, as X-AnyLabeling and newer releases of LabelMe call them."""
 
 
 def read_labelme(path: Path, options: ImportOptions) -> ImportSource:
@@ -78,20 +83,17 @@ def _image(number: int, path: Path, key: str, options: ImportOptions) -> Importe
     said = value.get("imagePath")
     is_named = isinstance(said, str) and bool(said.strip())
     name = _below(PurePosixPath(key).parent, str(said)) if is_named else f"{path.stem}.png"
-    height, width = whole_of(value.get("imageHeight")), whole_of(value.get("imageWidth"))
-    is_sized = is_size(height) and is_size(width)
-    notes = Notes(number, name)
-    grouped: dict[tuple[str, object], list[Shape]] = {}
+    regions = Regions(number, name, options.default_class)
     for i, shape in enumerate(shapes, start=1):
-        _add(i, shape, options.default_class, notes, grouped)
+        _add(i, shape, regions)
     return ImportedImage(
         number=number,
         key=key,
         stamp=hashlib.sha256(raw).hexdigest(),
         file_name=name,
-        size_hw=(int(str(height)), int(str(width))) if is_sized else _size_of(value),
-        regions=tuple(ImportedShape(label, tuple(found)) for (label, _), found in grouped.items()),
-        notes=tuple(notes.items),
+        size_hw=size_of_image(value.get("imageHeight"), value.get("imageWidth")) or _size_of(value),
+        regions=regions.found,
+        notes=tuple(regions.items),
         is_empty=not shapes,
         stems=() if is_named else (path.stem,),
     )
@@ -129,39 +131,29 @@ def _size_of(value: dict[str, Any]) -> tuple[int, int] | None:
         return None  # the image's own file may say
 
 
-def _add(
-    number: int,
-    shape: Any,
-    default_class: str,
-    notes: Notes,
-    grouped: dict[tuple[str, object], list[Shape]],
-) -> None:
-    label = shape.get("label") if isinstance(shape, dict) else None
-    label = str(label) if isinstance(label, int) and not isinstance(label, bool) else label
-    label = label.strip() if isinstance(label, str) and label.strip() else default_class
-    if not isinstance(shape, dict) or not label:
-        notes.add(number, "no_class", "has no label; --default-class gives it one")
+def _add(number: int, shape: Any, regions: Regions) -> None:
+    if not isinstance(shape, dict):
+        regions.add(number, "malformed_region", f"is no object but {type(shape).__name__}")
         return
+    label = shape.get("label")
+    label = str(label) if isinstance(label, int) and not isinstance(label, bool) else label
+    label = label.strip() if isinstance(label, str) else ""
     kind = str(shape.get("shape_type") or "polygon")[:40].lower()
     if kind in _NO_AREA:
-        notes.add(number, "no_area", f"is a {kind} and has no area")
-        return
-    try:
-        found = _shape(kind, shape)
-    except ValueError as error:
-        notes.add(number, "malformed_region", str(error))
+        regions.add(number, "no_area", f"is a {kind} and has no area")
         return
     group = shape.get("group_id")
-    is_grouped = isinstance(group, int | str) and group != ""
-    key = (label, group) if is_grouped else (label, ("alone", number))
-    grouped.setdefault(key, []).append(found)
+    group = group if isinstance(group, int | str) and group != "" else None
+    regions.read(number, label, lambda: (_shape(kind, shape),), group=group)
 
 
 def _shape(kind: str, shape: dict[str, Any]) -> Shape:
-    points = shape.get("points")
-    is_cornered = kind == "rectangle" and isinstance(points, list) and len(points) in (4, 5)
-    if kind in _RINGS or is_cornered:  # X-AnyLabeling gives all four corners
+    points = with_numbers(shape.get("points"))
+    if kind in _RINGS:
         return Polygon(ring_of(points))
+    is_cornered = kind == "rectangle" and isinstance(points, list) and len(points) in (4, 5)
+    if kind in _TURNED or is_cornered:  # X-AnyLabeling gives all four corners
+        return box_of_corners(points)
     if (
         not isinstance(points, list)
         or len(points) != 2
@@ -180,14 +172,14 @@ def _shape(kind: str, shape: dict[str, Any]) -> Shape:
     if kind == "rectangle":
         if right <= left or bottom <= top:
             raise ValueError("is a rectangle without area")
-        return box_polygon(left, top, right - left, bottom - top)
+        return box_between(left, top, right, bottom)
     if kind == "mask":
-        return _mask(shape.get("mask"), round(top), round(left))
+        return _mask(shape.get("mask"), (left, top, right, bottom))
     raise ValueError(f"has the unknown shape {kind!r}")
 
 
-def _mask(text: Any, top: int, left: int) -> PixelMask:
-    """LabelMe's mask: a PNG of the box's size in base64."""
+def _mask(text: Any, box: tuple[float, float, float, float]) -> PixelMask:
+    """LabelMe's mask: a PNG of the box's size in base64. ``box``: left, top, right, bottom."""
     if not isinstance(text, str):
         raise ValueError("is a mask without pixels")
     encoded = text.partition(",")[2] if text.startswith("data:") else text
@@ -197,7 +189,15 @@ def _mask(text: Any, top: int, left: int) -> PixelMask:
         raise ValueError(f"is a mask that is no base64 ({error})") from error
     except FileFormatError as error:
         raise ValueError(f"has a mask that can't be used: {error}".rstrip(".")) from error
-    return cut_mask(inside, top, left)
+    left, top, right, bottom = box
+    height, width = inside.shape
+    # LabelMe's box ends in the last row and column, other tools' behind them.
+    if abs(bottom - top + 0.5 - height) > 1 or abs(right - left + 0.5 - width) > 1:
+        raise ValueError(
+            f"has a mask of {width} x {height} pixels in a box of {right - left:g} x "
+            f"{bottom - top:g}"
+        )
+    return cut_mask(inside, round(top), round(left))
 
 
 FORMAT = ImportFormat("labelme", "a folder of LabelMe JSON files", read_labelme)

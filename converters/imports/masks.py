@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.class_names import ClassNames, classes_beside
+from converters.imports.class_masks import read_class_masks
+from converters.imports.find import IMAGE_ENDINGS
 from converters.imports.source import ImportedImage, ImportFormat, ImportOptions, ImportSource
 from converters.label_map_files import (
     PICTURE_SUFFIXES,
@@ -24,6 +26,7 @@ from converters.mask_folder import (
     MaskFile,
     MaskName,
     folder_of_masks,
+    folders_of_classes,
     images_beside,
     mask_files,
     not_read,
@@ -32,6 +35,7 @@ from converters.mask_images import images_of_masks
 from converters.mask_pixels import WHITE
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
+from domain.text import counted
 
 _MAX_VALUES = 40
 """Values without a class: with more, a picture is antialiased or a photograph."""
@@ -39,6 +43,8 @@ _MAX_VALUES = 40
 
 def read_masks(path: Path, options: ImportOptions) -> ImportSource:
     """Reads a folder of masks in order of their names; of nnU-Net's data set its labels.
+
+    A folder with a folder for every class is read by ``converters.imports.class_masks``.
 
     Pictures are read by the rules of ``converters.mask_pixels``. Where only 0 and 255 occur, 255 is
     class 1. Classes are called as ``options.classes`` says, else as classes.json or nnU-Net's
@@ -49,16 +55,18 @@ def read_masks(path: Path, options: ImportOptions) -> ImportSource:
         FileFormatError: The folder is missing or has no mask, or the file of names is no such file.
     """
     folder = folder_of_masks(path)
+    said = classes_beside(folder) if folder.is_dir() else ClassNames()
+    class_folders = folders_of_classes(folder, said.folders)
+    if class_folders:
+        yield from read_class_masks(class_folders, options)
+        return
     files = mask_files(folder, MaskName(options.mask_name), PICTURE_SUFFIXES)
     own = {} if options.mask_name else images_of_masks(folder)
     # The names of an export are no pattern: 'scan_mask.png' is no mask of 'scan.png' there.
     files = [file for file in files if file.path.name not in own] + [
-        MaskFile(folder / name, (PurePosixPath(of.image).stem,))
-        for name, of in own.items()
-        if name.endswith(PICTURE_SUFFIXES)
+        MaskFile(folder / name, (PurePosixPath(of.image).stem,)) for name, of in own.items()
     ]
     files.sort(key=lambda file: file.path.name)
-    said = classes_beside(folder)
     colors = said.colors | dict(options.colors)
     names = dict(enumerate(options.classes, start=1)) or said.names
     known = ClassNames(names, said.ignored - names.keys(), colors)
@@ -74,7 +82,7 @@ def read_masks(path: Path, options: ImportOptions) -> ImportSource:
             continue
         of = own.get(file.path.name)
         yield image if of is None else replace(image, file_name=of.image, task_id=of.task_id)
-    for what in not_read(folder):
+    for what in not_read(folder, [file.path for file in files]):
         message = f"{what[:1].upper()}{what[1:]} beside the masks is not read; import it by itself."
         yield LeftOut(0, "not_read", message)
 
@@ -89,7 +97,7 @@ def _image(
 ) -> ImportedImage:
     path = file.path
     raw, picture = read_mask(path)
-    label_map, notes = picture.label_map, []
+    label_map, notes = picture.label_map, list[LeftOut]()
     is_empty = not label_map.any()
     if picture.colors:
         names, background = _named_colors(path, label_map, picture.colors, known.colors)
@@ -102,13 +110,16 @@ def _image(
         names = known.names or {value: f"class_{value}" for value in present & set(guessed)}
         notes = _unnamed(number, path, label_map, names.keys(), known.ignored)
         label_map = np.where(np.isin(label_map, list(names)), label_map, np.uint8(0))
+    if picture.doubt:
+        message = f"The mask {path.name!r} {picture.doubt}."
+        notes.append(LeftOut(number, "orientation", message))
     digest = hashlib.sha256(raw + json.dumps(sorted(names.items())).encode())
     stem = file.names[-1] if is_named_alike else file.names[0]
     return ImportedImage(
         number=number,
         key=path.name,
         stamp=digest.hexdigest(),
-        file_name=stem + path.suffix,
+        file_name=stem + (path.suffix if path.suffix.lower() in PICTURE_SUFFIXES else ".png"),
         size_hw=(int(label_map.shape[0]), int(label_map.shape[1])),
         notes=tuple(notes),
         label_map=label_map,
@@ -124,8 +135,9 @@ def _beside(images: Path | None, names: tuple[str, ...]) -> Path | None:
     """nnU-Net's image of a label file: its first channel."""
     for name in names if images is not None else ():
         found = sorted(images.glob(f"{_escaped(name)}_0000.*")) if images else []
-        if found:
-            return found[0]
+        shown = [path for path in found if path.suffix.lower() in IMAGE_ENDINGS]
+        if shown:
+            return shown[0]
     return None
 
 
@@ -167,23 +179,29 @@ def _unnamed(
     values = [v for v in np.flatnonzero(counts).tolist() if v and v not in known]
     if len(values) > _MAX_VALUES:
         raise FileFormatError(
-            f"{path.name} holds {len(values)} values without a class: it is antialiased, or no "
-            "mask.",
+            f"{path.name} holds {counted(len(values), 'value')} without a class: it is "
+            "antialiased, or no mask.",
             remedy="Write the class integer, or 255, in each pixel, without smoothing.",
         )
     notes = []
     for value in values:
         n = int(counts[value])
         if value in ignored or (value == WHITE and len(known) > 0):
-            what = f"is to be ignored in {n} pixels (value {value}); they count as background"
+            pixels = counted(n, "pixel")
+            what = f"is to be ignored in {pixels} (value {value}): background"
             reason = "ignored_pixels"
         else:
-            what = f"holds the value {value} in {n} pixels, which has no class"
+            what = (
+                f"holds the value {value} in {counted(n, 'pixel')}, which has no class: background"
+            )
             reason = "unknown_value"
         notes.append(LeftOut(number, reason, f"The mask {path.name!r} {what}.", str(value)))
     return notes
 
 
 FORMAT = ImportFormat(
-    "masks", "a folder of masks (PNG, TIFF, BMP, GIF), or nnU-Net's data set", read_masks
+    "masks",
+    "a folder of masks (PNG, TIFF, BMP, GIF, NIfTI, NumPy), one with a folder per class, or "
+    "nnU-Net's data set",
+    read_masks,
 )

@@ -11,7 +11,7 @@ from typing import Any
 from converters.exports.exporter import Records
 from converters.file_names import same_name_key
 from converters.files import write_bytes
-from converters.imports.addresses import image_address
+from converters.imports.addresses import image_address, is_shown
 from converters.imports.find import ImageFinder
 from converters.imports.source import ImportedImage, ImportFormat, ImportOptions
 from converters.imports.tasks import As, left_out_image, left_out_repeat, said_of, size_of
@@ -23,6 +23,7 @@ from domain.annotation import LeftOut
 from domain.case import content_hash
 from domain.errors import ImageError, StackError, TaskError
 from domain.labels import LabelConfig
+from domain.text import counted
 
 DEFAULT_VERSION = "imported"
 
@@ -72,7 +73,7 @@ class ImportJob:
 
     def entries(self) -> Iterator[ImportedImage | LeftOut]:
         """The images of the source."""
-        return self.format_.read(self.path, self.options)
+        return self.format_.entries(self.path, self.options)
 
     def find(self, image: ImportedImage) -> Path | None:
         """The image's file, None where it was not found.
@@ -186,6 +187,7 @@ def run_import_to_file(
                 on_image()
             removed = index.forget_unseen()
             write_bytes(out, _tasks(index.records))
+            remarks += _about_addresses(index.records, job.config.image_key)
             report = out.with_name(f"{out.stem}.report.json")
             return make_report(report, job.format_.name, index, unchanged, removed, remarks)
     except OSError as error:
@@ -229,6 +231,23 @@ def _task(job: ImportJob, name: str, result: list[dict[str, Any]]) -> dict[str, 
     if job.as_ == "predictions":
         said["model_version"] = job.model_version
     return {"data": {job.config.image_key: image_address(job.image_url, name)}, job.as_: [said]}
+
+
+def _about_addresses(records: Records, image_key: str) -> tuple[str, ...]:
+    """A warning where addresses are file names: Label Studio imports such tasks, and shows none."""
+    n_bare, first = 0, ""
+    for record in records():
+        address = str(record["data"][image_key])
+        if not is_shown(address):
+            n_bare, first = n_bare + 1, first or address
+    if not n_bare:
+        return ()
+    tasks = counted(n_bare, "task names", "tasks name")
+    return (
+        f"{tasks} a file, not an address ({first!r}): Label Studio can't show "
+        f"{'it' if n_bare == 1 else 'them'}. Say with --image-url where the images are: "
+        "/data/local-files/?d=FOLDER/, s3://BUCKET/ or https://HOST/.",
+    )
 
 
 def _tasks(records: Records) -> Iterator[bytes]:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeGuard
 
 import numpy as np
-import numpy.typing as npt
 
+from converters.files import file_names, is_packed
 from converters.json_stream import MAX_PIECE_BYTES
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
-from domain.geometry import LabelMap, PixelMask, Polygon, Ring, Shape
-
-LARGEST_NUMBER = 1e6
-"""A larger pixel coordinate is no drawing's."""
+from domain.geometry import LabelMap, Shape
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,11 +99,34 @@ ImportSource = Iterator[ImportedImage | LeftOut]
 
 @dataclass(frozen=True, slots=True)
 class ImportFormat:
-    """A row of the registry. ``read`` may be called several times."""
+    """A row of the registry. ``read`` may be called several times.
+
+    ``is_file``: its source is one file, never a folder.
+    """
 
     name: str
     summary: str
     read: Callable[[Path, ImportOptions], ImportSource]
+    is_file: bool = False
+
+    def entries(self, path: Path, options: ImportOptions) -> ImportSource:
+        """``read``, after a look at what the path is.
+
+        Raises:
+            FileFormatError: As ``read``; or the file is packed, or a folder where a file is wanted.
+        """
+        if path.is_file() and is_packed(path):
+            raise FileFormatError(
+                f"{path.name} is packed.", remedy="Unpack it, and give what is in it."
+            )
+        if self.is_file and path.is_dir():
+            inside = sorted(name for name in file_names(path) if name.lower().endswith(".json"))
+            example = f", as {' or '.join(inside[:3])} in it" if inside else ""
+            raise FileFormatError(
+                f"{path} is a folder, and {self.name} is read from one file.",
+                remedy=f"Give the file{example}.",
+            )
+        yield from self.read(path, options)
 
 
 class Notes:
@@ -125,20 +142,57 @@ class Notes:
         self.items.append(LeftOut(self._number, reason, message, str(region)))
 
 
-def ring_of(points: Any) -> Ring:
-    """A list of number pairs -> (n, 2) float64.
+class Regions(Notes):
+    """Collects the regions of one image, and what is left out of it.
 
-    Raises:
-        ValueError: It is none; the message says why.
+    Args:
+        number: The image's.
+        file_name: Its name, for the notes.
+        default_class: The class of regions without one; "" leaves them out.
     """
-    if not isinstance(points, list) or not all(
-        isinstance(p, list) and len(p) == 2 and all(map(is_coordinate, p)) for p in points
-    ):
-        raise ValueError("has points that are no list of number pairs")
-    ring = np.array(points, dtype=np.float64).reshape(-1, 2)
-    if len(np.unique(ring, axis=0)) < 3:
-        raise ValueError(f"has {len(ring)} points and no area")
-    return ring
+
+    def __init__(self, number: int, file_name: str, default_class: str = "") -> None:
+        super().__init__(number, file_name)
+        self._default_class = default_class
+        self._found: dict[tuple[str, object], list[Shape]] = {}
+
+    @property
+    def found(self) -> tuple[ImportedShape, ...]:
+        """The regions in the order in which they came."""
+        return tuple(
+            ImportedShape(name, tuple(shapes)) for (name, _), shapes in self._found.items()
+        )
+
+    def read(
+        self,
+        region: object,
+        class_name: str,
+        shapes: Callable[[], Sequence[Shape]],
+        *,
+        no_class: str = "has no class; --default-class gives it one",
+        group: object = None,
+    ) -> bool:
+        """Adds a region, or notes why it is left out; whether it was added.
+
+        Args:
+            region: Its number from 1 or its id.
+            class_name: "" where the source names none.
+            shapes: Reads it; a ValueError says what is wrong with it.
+            no_class: What is said of a region without a class.
+            group: Regions of one class and group are one; None: it stands alone.
+        """
+        name = class_name or self._default_class
+        if not name:
+            self.add(region, "no_class", no_class)
+            return False
+        try:
+            read = shapes()
+        except ValueError as error:
+            self.add(region, "malformed_region", str(error))
+            return False
+        alone = ("alone", len(self._found), len(self.items))
+        self._found.setdefault((name, alone if group is None else group), []).extend(read)
+        return True
 
 
 def text_of(path: Path) -> str:
@@ -153,63 +207,3 @@ def text_of(path: Path) -> str:
         raise FileFormatError(
             f"{path.name} is not UTF-8 ({error.reason}).", remedy="Save it as UTF-8."
         ) from error
-
-
-def is_coordinate(value: object) -> TypeGuard[float]:
-    """A number of sane size."""
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and -LARGEST_NUMBER <= value <= LARGEST_NUMBER
-    )
-
-
-def box_polygon(x: float, y: float, width: float, height: float) -> Polygon:
-    """A rectangle from its upper left corner."""
-    corners = [[x, y], [x + width, y], [x + width, y + height], [x, y + height]]
-    return Polygon(np.array(corners, dtype=np.float64))
-
-
-def ellipse_polygon(
-    centre_xy: tuple[float, float], radii: tuple[float, float], angle: float = 0.0
-) -> Polygon:
-    """An ellipse as a polygon of the same area, never more than a tenth of a pixel off.
-
-    Args:
-        centre_xy: In pixels.
-        radii: Along the two axes, in pixels.
-        angle: Of the first axis against x, in radians, clockwise on the screen.
-    """
-    largest = max(*radii, 1.0)
-    n = min(max(12, math.ceil(math.pi / math.sqrt(0.1 / largest))), 720)
-    turns = np.linspace(0.0, 2 * math.pi, n, endpoint=False)
-    # The inscribed polygon is a little too small.
-    grow = math.sqrt(2 * math.pi / (n * math.sin(2 * math.pi / n)))
-    u, v = grow * radii[0] * np.cos(turns), grow * radii[1] * np.sin(turns)
-    cos, sin = math.cos(angle), math.sin(angle)
-    points = [centre_xy[0] + u * cos - v * sin, centre_xy[1] + u * sin + v * cos]
-    return Polygon(np.stack(points, axis=1))
-
-
-def whole_of(value: object) -> object:
-    """``40.0`` and ``"40"`` as 40, as some tools write sizes; anything else as it is."""
-    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,7}(\.0*)?\s*", value, re.ASCII):
-        value = float(value)
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def cut_mask(inside: npt.NDArray[np.bool_], top: int, left: int) -> PixelMask:
-    """A window of pixels without what lies above or left of the image.
-
-    Raises:
-        ValueError: Nothing of it is in the image.
-    """
-    inside = inside[max(-top, 0) :, max(-left, 0) :]
-    if not inside.any():
-        raise ValueError("covers no pixel of the image")
-    return PixelMask(max(top, 0), max(left, 0), np.asarray(inside, dtype=np.bool_))
-
-
-def is_size(value: object) -> TypeGuard[int]:
-    """A whole number of pixels from 1 to a million."""
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LARGEST_NUMBER

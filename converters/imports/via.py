@@ -12,17 +12,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from converters.imports.source import (
-    ImportedImage,
-    ImportedShape,
-    ImportFormat,
-    ImportOptions,
-    ImportSource,
-    Notes,
+from converters.imports.shapes import (
     box_polygon,
     ellipse_polygon,
     is_coordinate,
     ring_of,
+    with_numbers,
+)
+from converters.imports.source import (
+    ImportedImage,
+    ImportFormat,
+    ImportOptions,
+    ImportSource,
+    Regions,
 )
 from converters.json_stream import Piece, iter_json
 from domain.annotation import LeftOut
@@ -56,20 +58,17 @@ def read_via(path: Path, options: ImportOptions) -> ImportSource:
             message = f"{piece.place} is no image of VIA: it has no filename or no regions."
             yield LeftOut(number, "malformed_image", message)
             continue
-        notes = Notes(number, name)
-        shapes = [
-            shape
-            for i, region in enumerate(regions, start=1)
-            if (shape := _shape(i, region, class_key, options.default_class, notes)) is not None
-        ]
+        found = Regions(number, name, options.default_class)
+        for i, region in enumerate(regions, start=1):
+            _add(i, region, class_key, found)
         yield ImportedImage(
             number=number,
             key=piece.key or name,
             stamp=hashlib.sha256(piece.raw).hexdigest(),
             file_name=name,
             size_hw=None,
-            regions=tuple(shapes),
-            notes=tuple(notes.items),
+            regions=found.found,
+            notes=tuple(found.items),
             is_empty=not regions,
         )
 
@@ -126,28 +125,19 @@ def _class_in(value: Any) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
-def _shape(
-    number: int, region: Any, class_key: str, default_class: str, notes: Notes
-) -> ImportedShape | None:
+def _add(number: int, region: Any, class_key: str, regions: Regions) -> None:
     attributes = region.get("shape_attributes") if isinstance(region, dict) else None
     if not isinstance(attributes, dict):
-        notes.add(number, "malformed_region", "has no shape_attributes")
-        return None
+        regions.add(number, "malformed_region", "has no shape_attributes")
+        return
     about = region.get("region_attributes")
     class_name = _class_in(about.get(class_key)) if isinstance(about, dict) else ""
-    class_name = class_name or default_class
-    if not class_name:
-        notes.add(number, "no_class", "has no class; --default-class gives it one")
-        return None
+    attributes = {key: with_numbers(value) for key, value in attributes.items()}
     kind = attributes.get("name")
     if kind in ("polyline", "point"):
-        notes.add(number, "no_area", f"is a {kind} and has no area")
-        return None
-    try:
-        return ImportedShape(class_name, (_polygon(kind, attributes),))
-    except ValueError as error:
-        notes.add(number, "malformed_region", str(error))
-        return None
+        regions.add(number, "no_area", f"is a {kind} and has no area")
+        return
+    regions.read(number, class_name, lambda: (_polygon(kind, attributes),))
 
 
 def _polygon(kind: Any, attributes: dict[str, Any]) -> Polygon:
@@ -174,4 +164,4 @@ def _polygon(kind: Any, attributes: dict[str, Any]) -> Polygon:
     return ellipse_polygon((x, y), (sizes[0], sizes[-1]), theta if is_coordinate(theta) else 0.0)
 
 
-FORMAT = ImportFormat("via", "VGG Image Annotator JSON, versions 1 and 2", read_via)
+FORMAT = ImportFormat("via", "VGG Image Annotator JSON, versions 1 and 2", read_via, is_file=True)

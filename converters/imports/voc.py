@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import math
+from functools import partial
 from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element, ParseError
 
-import numpy as np
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
+from converters.imports.shapes import (
+    box_around,
+    box_between,
+    number_of,
+    ring_of,
+    size_of_image,
+    turned_box,
+)
 from converters.imports.source import (
     ImportedImage,
-    ImportedShape,
     ImportFormat,
     ImportOptions,
     ImportSource,
     Notes,
-    box_polygon,
-    is_coordinate,
-    is_size,
-    ring_of,
+    Regions,
 )
 from converters.json_stream import MAX_PIECE_BYTES
 from domain.annotation import LeftOut
@@ -46,19 +49,23 @@ def read_voc(path: Path, options: ImportOptions) -> ImportSource:
     folder = path / _FOLDER if (path / _FOLDER).is_dir() else path
     files = [path]
     if not path.is_file():
-        files = sorted(folder.glob("*.xml")) if folder.is_dir() else []
+        files = sorted(folder.glob("*.xml")) or sorted(folder.rglob("*.xml"))
     if not files:
         raise FileFormatError(
             f"{path} holds no XML file of Pascal VOC.", remedy="Give the folder with its files."
         )
     for number, file in enumerate(files, start=1):
+        inside = () if path.is_file() else file.parent.relative_to(folder).parts
         try:
-            yield _image(number, file, options)
+            yield _image(number, file, inside, options)
         except FileFormatError as error:
             yield LeftOut(number, "malformed_image", str(error))
 
 
-def _image(number: int, file: Path, options: ImportOptions) -> ImportedImage:
+def _image(
+    number: int, file: Path, inside: tuple[str, ...], options: ImportOptions
+) -> ImportedImage:
+    """``inside``: the folders that the file lies in below its source; its image may, too."""
     try:
         raw = file.read_bytes() if file.stat().st_size <= MAX_PIECE_BYTES else b""
         root: Element = ElementTree.fromstring(raw)
@@ -69,28 +76,21 @@ def _image(number: int, file: Path, options: ImportOptions) -> ImportedImage:
     if root.tag != "annotation":
         raise FileFormatError(f"{file.name} is no file of Pascal VOC: it is a <{root.tag[:40]}>.")
     said = (root.findtext("filename") or "").strip().replace("\\", "/")
-    name = PurePosixPath(said).name if said else f"{file.stem}.jpg"
-    notes = Notes(number, name)
-    regions = []
+    name = "/".join((*inside, PurePosixPath(said).name if said else f"{file.stem}.jpg"))
+    regions = Regions(number, name, options.default_class)
     objects = [element for element in root.iter("object") if element.findtext("deleted") != "1"]
     for i, element in enumerate(objects, start=1):
-        label = (element.findtext("name") or "").strip() or options.default_class
-        if not label:
-            notes.add(i, "no_class", "has no name; --default-class gives it one")
-            continue
-        try:
-            regions.append(ImportedShape(label, (_polygon(element),)))
-        except ValueError as error:
-            notes.add(i, "malformed_region", str(error))
-    image = file.parent.parent / _IMAGES / name
+        label = (element.findtext("name") or "").strip()
+        regions.read(i, label, partial(_polygons, element, i, regions))
+    image = file.parent.parent / _IMAGES / PurePosixPath(name).name
     return ImportedImage(
         number=number,
-        key=file.name,
+        key="/".join((*inside, file.name)),
         stamp=hashlib.sha256(raw).hexdigest(),
         file_name=name,
-        size_hw=_size(root.find("size")),
-        regions=tuple(regions),
-        notes=tuple(notes.items),
+        size_hw=size_of_image(root.findtext("size/height"), root.findtext("size/width")),
+        regions=regions.found,
+        notes=tuple(regions.items),
         is_empty=not objects,
         # Some tools write the name without its ending.
         stems=() if PurePosixPath(said).suffix else (PurePosixPath(name).stem,),
@@ -98,61 +98,45 @@ def _image(number: int, file: Path, options: ImportOptions) -> ImportedImage:
     )
 
 
-def _size(size: Element | None) -> tuple[int, int] | None:
-    if size is None:
-        return None
-    values = [int(_number(size, key)) for key in ("height", "width") if _has_number(size, key)]
-    return (values[0], values[1]) if len(values) == 2 and all(map(is_size, values)) else None
-
-
-def _polygon(element: Element) -> Polygon:
+def _polygons(element: Element, number: int, notes: Notes) -> tuple[Polygon, ...]:
     polygon = element.find("polygon")
-    if polygon is not None:
-        points = [[_number(pt, "x"), _number(pt, "y")] for pt in polygon.iter("pt")]
-        n = 1
-        while not polygon.findall("pt") and polygon.find(f"x{n}") is not None:
-            points.append([_number(polygon, f"x{n}"), _number(polygon, f"y{n}")])
-            n += 1
-        return Polygon(ring_of(points))
     box = element.find("bndbox")
+    if polygon is not None:
+        try:
+            return (Polygon(ring_of(_points(polygon))),)
+        except ValueError as error:
+            if box is None or not str(error).endswith("no area"):
+                raise
+            notes.add(number, "box_only", f"has a polygon that {error}; its box was taken")
     turned = element.find("robndbox")
     if box is None and turned is not None:
-        return _turned(turned)
+        return (_turned(turned),)
     if box is None:
         raise ValueError("has neither a box nor a polygon")
     left, top, right, bottom = (_number(box, key) for key in ("xmin", "ymin", "xmax", "ymax"))
-    if right <= left or bottom <= top:
-        raise ValueError("is a box without area")
-    return box_polygon(left, top, right - left, bottom - top)
+    # Some tools write the corners as they were drawn, from any side.
+    (left, right), (top, bottom) = sorted((left, right)), sorted((top, bottom))
+    return (box_between(left, top, right, bottom),)
+
+
+def _points(polygon: Element) -> list[list[float]]:
+    """LabelMe's ``pt`` elements, or ``x1``, ``y1``, ``x2``, ... of others."""
+    points = [[_number(pt, "x"), _number(pt, "y")] for pt in polygon.iter("pt")]
+    n = 1
+    while not polygon.findall("pt") and polygon.find(f"x{n}") is not None:
+        points.append([_number(polygon, f"x{n}"), _number(polygon, f"y{n}")])
+        n += 1
+    return points
 
 
 def _turned(box: Element) -> Polygon:
     """RoLabelImg's box: centre, size, and radians clockwise on the screen."""
     x, y, width, height, angle = (_number(box, key) for key in ("cx", "cy", "w", "h", "angle"))
-    if width <= 0 or height <= 0:
-        raise ValueError("is a box without area")
-    corners = box_polygon(-width / 2, -height / 2, width, height).exterior
-    cos, sin = math.cos(angle), math.sin(angle)
-    return Polygon(corners @ np.array([[cos, sin], [-sin, cos]]) + [x, y])
-
-
-def _has_number(element: Element, key: str) -> bool:
-    try:
-        _number(element, key)
-    except ValueError:
-        return False
-    return True
+    return turned_box(box_around((x, y), (width, height)), angle)
 
 
 def _number(element: Element, key: str) -> float:
-    text = (element.findtext(key) or "").strip()
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not is_coordinate(value):
-        raise ValueError(f"has {key} {text[:20]!r}, which is no number of pixels")
-    return value
+    return number_of(element.findtext(key), key)
 
 
 FORMAT = ImportFormat("voc", "a folder of Pascal VOC (XML)", read_voc)

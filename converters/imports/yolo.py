@@ -6,12 +6,17 @@ import hashlib
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from converters.files import file_names
 from converters.imports.find import IMAGE_ENDINGS
+from converters.imports.shapes import (
+    box_around,
+    ring_of,
+)
 from converters.imports.source import (
     ImportedImage,
     ImportedShape,
@@ -19,13 +24,12 @@ from converters.imports.source import (
     ImportOptions,
     ImportSource,
     Notes,
-    box_polygon,
-    ring_of,
     text_of,
 )
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
 from domain.geometry import Polygon
+from domain.text import counted
 
 _NAME_FILES = ("classes.txt", "obj.names", "_darknet.labels")
 _NO_LABELS = frozenset({*_NAME_FILES, "train.txt", "val.txt", "valid.txt", "test.txt"})
@@ -59,15 +63,16 @@ def read_yolo(path: Path, options: ImportOptions) -> ImportSource:
     """Reads a data set of YOLO in order of its label files.
 
     ``path`` is its folder (``images`` and ``labels`` in it, at any depth, or label files beside
-    images) or its data.yaml. Lines of 4 numbers are boxes, of 6 and more polygons, rotated boxes
-    among them. An image without a label file is not labelled, one with an empty file has nothing
-    in it. Classes are called as ``options.classes`` says (0, 1, ...), else as data.yaml or
-    classes.txt does, else ``class_0``, ``class_1``, ...
+    images), its folder ``labels``, or its data.yaml. Lines of 4 numbers are boxes, of 6 and more
+    polygons, rotated boxes among them; one more is a confidence. An image without a label file is
+    not labelled, one with an empty file has nothing in it. Classes are called as
+    ``options.classes`` says (0, 1, ...), else as data.yaml or classes.txt does, else ``class_0``,
+    ``class_1``, ...
 
     Raises:
         FileFormatError: There are no label files.
     """
-    root = path if path.is_dir() else path.parent
+    root = path.parent if path.name == "labels" or not path.is_dir() else path
     found = list(_label_files(root)) if path.exists() else []
     if not found:
         raise FileFormatError(
@@ -103,10 +108,12 @@ def _label_files(root: Path) -> Iterator[_Labels]:
 
 
 def _image_of(folder: Path, stem: str) -> Path | None:
-    for ending in IMAGE_ENDINGS:
-        for written in (ending, ending.upper()):
-            if (folder / (stem + written)).is_file():
-                return folder / (stem + written)
+    for form in ("NFC", "NFD"):  # macOS writes the second
+        name = unicodedata.normalize(form, stem)
+        for ending in IMAGE_ENDINGS:
+            for written in (ending, ending.upper()):
+                if (folder / (name + written)).is_file():
+                    return folder / (name + written)
     return None
 
 
@@ -137,6 +144,8 @@ def _image(
         except ValueError as error:
             notes.add(i, "malformed_region", str(error))
             continue
+        if len(words) % 2 == 0 and len(words) > 7 and not has_keypoints:
+            notes.add(i, "confidence", "has a number beside its pairs, taken for a confidence")
         if names and class_number not in names:
             notes.add(i, "no_class", f"has the class {class_number}, which has no name")
             continue
@@ -171,11 +180,13 @@ def _object(words: list[str], has_keypoints: bool) -> tuple[int, Polygon]:
         values = values[:4]
     if len(values) in (4, 5):  # the fifth is a prediction's confidence
         x, y, width, height = values[:4]
-        if width <= 0 or height <= 0:
-            raise ValueError("is a box without area")
-        return int(class_number), box_polygon(x - width / 2, y - height / 2, width, height)
+        return int(class_number), box_around((x, y), (width, height))
+    if len(values) > 6 and len(values) % 2 and 0 <= values[-1] <= 1:
+        values.pop()  # so is the last of a predicted polygon
     if len(values) < 6 or len(values) % 2:
-        raise ValueError(f"has {len(values)} numbers, neither a box nor pairs of x and y")
+        raise ValueError(
+            f"has {counted(len(values), 'number')}, neither a box nor pairs of x and y"
+        )
     points = [values[i : i + 2] for i in range(0, len(values), 2)]
     return int(class_number), Polygon(ring_of(points))
 

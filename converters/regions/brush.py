@@ -12,6 +12,7 @@ from converters.images import MAX_PIXELS
 from converters.regions.drawing import Drawing, RegionError, Where, nothing
 from converters.regions.mask import alpha_to_drawing
 from converters.regions.value import Value, shown
+from domain.text import counted
 
 MAX_RLE_BYTES = 8_000_000
 """A longer list is refused: decoding takes about 70 bytes of memory for each. The editor writes
@@ -46,7 +47,8 @@ def read(value: Value, where: Where) -> Drawing:
     n_channels, rest = divmod(n_values, width * height)
     if rest or n_channels not in (1, 4):
         raise RegionError(
-            f"has a brush mask of {n_values} values, which is none of {width} x {height} pixels"
+            f"has a brush mask of {counted(n_values, 'value')}, which is none of {width} x "
+            f"{height} pixels"
         )
     decoded = _decode(rle)
     alpha = decoded.reshape(height, width, n_channels)[:, :, -1]

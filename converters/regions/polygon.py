@@ -12,6 +12,7 @@ from converters.percent import percent_to_pixels
 from converters.regions.drawing import Drawing, Where, is_beside, nothing
 from converters.regions.value import Value, points
 from domain.geometry import Polygon
+from domain.text import counted
 
 
 def read(value: Value, where: Where) -> Drawing:
@@ -23,6 +24,6 @@ def read(value: Value, where: Where) -> Drawing:
     n_distinct = len(np.unique(ring, axis=0))
     beside = is_beside(ring, where.size_hw)
     if n_distinct < 2 and not beside:
-        return nothing("degenerate_polygon", f"has {len(ring)} points and no area")
+        return nothing("degenerate_polygon", f"has {counted(len(ring), 'point')} and no area")
     closed = np.concatenate([ring, ring[:1]])
     return Drawing(Polygon(ring), outline=(closed,), is_outside=beside)

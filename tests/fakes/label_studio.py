@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from backend.label_studio import BackendInfo, PredictionRow, ProjectInfo, TaskHead
+from backend.label_studio import BackendInfo, PredictionRow, ProjectInfo, TaskHead, plain_name
 from backend.label_studio.images import FetchedImage
 from backend.label_studio.webhooks import WebhookInfo
 from domain.annotation import Annotation, Task
@@ -106,6 +106,33 @@ class FakeLabelStudio:
         if task_id not in self.tasks:
             raise LabelStudioError(f"There is no task {task_id}.")
         return self.tasks[task_id]
+
+    def annotate(
+        self, task_id: int, result: Sequence[dict[str, Any]], *, was_cancelled: bool = False
+    ) -> int:
+        self._called("annotate")
+        return self.label(task_id, *result, was_cancelled=was_cancelled)
+
+    def import_images(self, project_id: int, files: Sequence[tuple[str, bytes]]) -> list[int]:
+        self._called("import_images")
+        made = []
+        for name, content in files:
+            task_id = max(self.tasks, default=0) + 1
+            uri = f"/data/upload/{project_id}/{task_id:08x}-{plain_name(name)}"
+            self.images[uri] = content
+            self.tasks[task_id] = Task(task_id, project_id, {"image": uri}, created_at=self.now)
+            made.append(task_id)
+        return made
+
+    def uploaded_tasks(self, project_id: int, names: Collection[str]) -> dict[str, list[int]]:
+        self._called("uploaded_tasks")
+        stored = {plain_name(name): name for name in names}
+        found: dict[str, list[int]] = {}
+        for task in sorted(self.tasks.values(), key=lambda task: task.id):
+            name = stored.get(str(task.data["image"]).rpartition("/")[2].partition("-")[2])
+            if name is not None:
+                found.setdefault(name, []).append(task.id)
+        return found
 
     def update_annotation(self, annotation_id: int, result: Sequence[dict[str, Any]]) -> None:
         self._called("update_annotation")

@@ -36,6 +36,12 @@ of it, and 512 x 512 pixels of two classes take 10 ms."""
 _WAITING_PER_WORKER = 4
 """Cases handed out ahead, so that no worker waits, and no list of a million futures is kept."""
 
+UNKNOWN_VALUE = "unknown_value"
+"""Reason of a label map with values that are no class."""
+
+_MAX_VALUES = 8
+"""Values that a message names."""
+
 _SAME_AXES = 1e-3
 """Relative difference up to which two NIfTI files count as one grid (they hold float32)."""
 
@@ -44,10 +50,14 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What came of one pair: its measures, unless a problem forbade them."""
+    """What came of one pair: its measures, unless a problem forbade them.
+
+    ``unknown`` are (prediction or reference, value) of values that are no class.
+    """
 
     measures: CaseMeasures | None
     problems: tuple[Problem, ...] = ()
+    unknown: tuple[tuple[str, int], ...] = ()
 
 
 def default_workers() -> int:
@@ -116,16 +126,17 @@ def _measure(pair: Pair, *, class_names: dict[int, str], spacing_mm: Spacing | N
     problem = _mismatch(pair.case_id, predicted, reference)
     if problem is not None:
         return Measured(None, (problem,))
-    problems = []
+    problems = _turned(pair.case_id, predicted, reference)
+    unknown: list[tuple[str, int]] = []
     maps = []
     for what, stored in (("prediction", predicted), ("reference", reference)):
-        label_map, unknown = paint(stored.label_map, class_names)
+        label_map, values = paint(stored.label_map, class_names)
         maps.append(label_map)
-        if unknown:
-            message = (
-                f"The {what} of {pair.case_id} holds {unknown}, which is no class: background."
-            )
-            problems.append(Problem(pair.case_id, "unknown_value", message))
+        if values:
+            unknown += [(what, value) for value in values]
+            said = f"{values_in_words(values)} no class: background"
+            message = f"The {what} of {pair.case_id} holds {said}."
+            problems.append(Problem(pair.case_id, UNKNOWN_VALUE, message))
     measures = measure_case(
         pair.case_id,
         maps[0],
@@ -133,7 +144,31 @@ def _measure(pair: Pair, *, class_names: dict[int, str], spacing_mm: Spacing | N
         [class_names[integer] for integer in sorted(class_names)],
         spacing_mm or reference.spacing_mm or predicted.spacing_mm,
     )
-    return Measured(measures, tuple(problems))
+    return Measured(measures, tuple(problems), tuple(unknown))
+
+
+def values_in_words(values: Sequence[int]) -> str:
+    """The start of a sentence about values: ``the value 7, which is``.
+
+    >>> values_in_words([7, 9])
+    'the values 7 and 9, which are'
+    """
+    shown = [str(value) for value in values[:_MAX_VALUES]]
+    if len(values) > _MAX_VALUES:
+        shown.append(f"{len(values) - _MAX_VALUES} more")
+    listed = " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+    return (
+        f"the value {listed}, which is" if len(values) == 1 else f"the values {listed}, which are"
+    )
+
+
+def _turned(case_id: str, predicted: StoredLabelMap, reference: StoredLabelMap) -> list[Problem]:
+    """What was taken for granted of a NIfTI file that is compared with a picture."""
+    if (predicted.axes is None) == (reference.axes is None):
+        return []
+    one, what = (predicted, "prediction") if reference.axes is None else (reference, "reference")
+    message = f"The {what} of {case_id} {one.doubt}."
+    return [Problem(case_id, "orientation", message)] if one.doubt else []
 
 
 def _mismatch(case_id: str, predicted: StoredLabelMap, reference: StoredLabelMap) -> Problem | None:

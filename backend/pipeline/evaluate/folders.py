@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,15 @@ from converters.class_names import classes_beside
 from converters.mask_folder import MaskName, folder_of_masks, images_beside
 from domain.errors import FileFormatError, SettingsError
 from domain.labels import LabelClass, LabelConfig, LabelGroup
+from domain.text import counted
 from training.evaluation.case import CaseMeasures
 from training.evaluation.files import class_names_from_values, measure_pairs
 from training.evaluation.pairs import Pair, find_pairs
 from training.evaluation.report import write_overlays, write_tables
 from training.evaluation.summary import Evaluation, Problem, evaluate
+
+_SHOWN = 12
+"""Values named in one sentence."""
 
 
 def evaluate_folders(
@@ -66,7 +71,9 @@ def evaluate_folders(
         )
     config = config_of([names[integer] for integer in sorted(names)])
     source = {"predictions": str(predictions), "reference": str(reference)}
-    return evaluate_pairs(pairs, names, config, options, problems=problems, source=source)
+    return evaluate_pairs(
+        pairs, names, config, options, problems=problems, source=source, names_values=True
+    )
 
 
 def evaluate_pairs(
@@ -78,6 +85,7 @@ def evaluate_pairs(
     problems: Sequence[Problem],
     source: Mapping[str, Any],
     remarks: Sequence[str] = (),
+    names_values: bool = False,
 ) -> Evaluation:
     """Measures pairs of files and writes the report.
 
@@ -89,9 +97,11 @@ def evaluate_pairs(
         problems: Known before.
         source: What was evaluated, for the head of summary.json.
         remarks: Sentences about the whole.
+        names_values: Whether a person names the integers, so that unknown ones may be mended so.
     """
     measured: list[CaseMeasures] = []
     found = list(problems)
+    unknown: Counter[tuple[str, int]] = Counter()
     with options.progress("Measuring", len(pairs)) as on_case:
         for one in measure_pairs(
             pairs,
@@ -101,8 +111,11 @@ def evaluate_pairs(
             on_case=on_case,
         ):
             found.extend(one.problems)
+            unknown.update(one.unknown)
             if one.measures is not None:
                 measured.append(one.measures)
+    if names_values:
+        remarks = (*remarks, *_about_unknown(unknown, class_names))
     values = [class_names[integer] for integer in sorted(class_names)]
     evaluation = evaluate(measured, values, found, remarks)
     by_id = {pair.case_id: pair for pair in pairs}
@@ -113,6 +126,25 @@ def evaluate_pairs(
         evaluation = evaluate(measured, values, [*found, *of_pictures], remarks)
     write_tables(evaluation, options.out, source, options.n_worst)
     return evaluation
+
+
+def _about_unknown(
+    unknown: Mapping[tuple[str, int], int], class_names: Mapping[int, str]
+) -> tuple[str, ...]:
+    """One sentence about all values that are no class, with its remedy."""
+    if not unknown:
+        return ()
+    each = [
+        f"{value} in {counted(n, what)}"
+        for (what, value), n in sorted(unknown.items(), key=lambda row: (row[0][1], row[0][0]))
+    ]
+    more = f" and {counted(len(each) - _SHOWN, 'more value')}" if len(each) > _SHOWN else ""
+    known = ", ".join(f"{integer} = {name}" for integer, name in sorted(class_names.items()))
+    return (
+        f"Values without a class counted as background: {', '.join(each[:_SHOWN])}{more}. The "
+        f"classes are {known}; name others with --classes (1, 2, ... in order) or in a "
+        "classes.json beside the references.",
+    )
 
 
 def config_of(class_values: Sequence[str]) -> LabelConfig:

@@ -30,7 +30,8 @@ _SHOWN = 5
 class TaskChoice:
     """Which tasks an import may write to.
 
-    ``new``: every image becomes a new task, also one the project has. ``again``: tasks that have an
+    ``new``: every image becomes a new task, also one the project has; one that this import made a
+    task of before is left alone. ``again``: tasks that have an
     annotation get another one beside it.
     """
 

@@ -149,7 +149,10 @@ def read_label_config(path: Path, channels: Sequence[str] = ()) -> LabelConfig:
             f"The labelling configuration {path} can't be read: {error}.",
             remedy="Save the project's Labeling Interface code as UTF-8 in that file.",
         ) from error
-    return parse_label_config(xml, channels=channels)
+    try:
+        return parse_label_config(xml, channels=channels)
+    except LabelConfigError as error:
+        raise LabelConfigError(f"{path.name}: {error}", remedy=error.remedy) from error
 
 
 def _run(

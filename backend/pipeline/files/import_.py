@@ -29,6 +29,11 @@ BATCH_BYTES = 32 * 1024 * 1024
 _UPLOADED = "uploaded"
 _UPLOADING = "uploading"
 
+MADE, ADDED, REPLACED = "made", "added", "replaced"
+UNCHANGED, EDITED = "unchanged", "edited"
+"""What became of an image: its task was made, its task had no such annotation, the annotation (or
+prediction) of an earlier import was replaced, it stayed, it stayed because a person edited it."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
@@ -85,9 +90,11 @@ def import_to_project(
         index.forget_unseen_left_out()
         report = folder / f"{stem}.report.json"
         remarks = job.found.classes.remarks if job.found is not None else ()
-        if run.n_attached:
-            remarks += (f"{run.n_attached} of the images were in the project already.",)
-        return make_report(report, job.format_.name, index, run.unchanged, 0, remarks)
+        unchanged = run.deeds[UNCHANGED] + run.deeds[EDITED]
+        deeds = {kind: n for kind, n in run.deeds.items() if n}
+        return make_report(
+            report, job.format_.name, index, unchanged, 0, remarks, deeds, run.n_refused
+        )
 
 
 def _batches(items: Iterator[_Ready]) -> Iterator[list[_Ready]]:
@@ -118,7 +125,8 @@ class _Run:
         self._job, self._index, self._choice = job, index, choice
         self._tasks = ProjectIndex(context.label_studio, project_id, job.config.image_key)
         self._taken: dict[int, str] = {}
-        self.unchanged = self.n_attached = 0
+        self.deeds = dict.fromkeys((MADE, ADDED, REPLACED, UNCHANGED, EDITED), 0)
+        self.n_refused = 0
 
     def convert(self, on_image: Callable[[], None]) -> Iterator[_Ready]:
         """The images of the source that can be used and are not stored yet."""
@@ -142,17 +150,24 @@ class _Run:
         path = self._job.find(image)
         stamp = self._job.stamp_of(image, path)
         known = self._known_task(image.key)
+        if known is not None and self._choice.new:
+            record = self._index.record(image.key) or {}
+            if "state" not in record and record.get(MADE, True):
+                self._refuse(image, known)
+                return None
+            known = known if "state" in record else None
         if known is not None and self._index.is_current(image.key, stamp):
             self._take(image, known)
-            self.unchanged += 1
+            self.deeds[UNCHANGED] += 1
             return None
         match = Match(known) if known is not None else self._match(image, path)
         if path is None and (match is None or match.size_hw is None):
             if match is None:
+                why = "--new needs its file" if self._choice.new else "no task has it"
                 raise ImageError(
                     image.number,
                     "image_missing",
-                    f"the image {image.file_name!r} was not found, and no task has it.",
+                    f"the image {image.file_name!r} was not found, and {why}.",
                     remedy="Give the folder of images with --images (and --image-prefix).",
                 )
             match = Match(match.task_id, self._tasks.size_hw(image, match.task_id))
@@ -164,10 +179,19 @@ class _Run:
             result = as_predicted(result)
             for fault in validate_prediction(self._job.config, result):
                 raise ImageError(image.number, "invalid_result", f"Label Studio objects: {fault}")
-        if match is not None and known is None:
-            self.n_attached += 1
         task_id = match.task_id if match is not None else None
         return _Ready(image, path, task_id, stamp, result, notes)
+
+    def _refuse(self, image: ImportedImage, task_id: int) -> None:
+        """Leaves an image alone whose task this import has made before."""
+        self._take(image, task_id)
+        message = (
+            f"{image.file_name!r} is in task {task_id}, which an earlier import of this source "
+            "made; --new makes no second one. Without --new what changed is changed there; to have "
+            "it made anew, delete the task."
+        )
+        self._index.keep(image.key, LeftOut(image.number, "imported_before", message))
+        self.n_refused += 1
 
     def _known_task(self, key: str) -> int | None:
         """The task an earlier run stored the image in, while it is that very task."""
@@ -179,8 +203,8 @@ class _Run:
         return head.id if is_same and record.get("image", "") in ("", self._uri(head)) else None
 
     def _match(self, image: ImportedImage, path: Path | None) -> Match | None:
-        if self._choice.new and path is not None:
-            return self._lost_upload(image, path)
+        if self._choice.new:
+            return self._lost_upload(image, path) if path is not None else None
         repeated = self._job.found.repeated if self._job.found is not None else frozenset[str]()
         return self._tasks.find(image, path, self._job.images.names(image), repeated)
 
@@ -211,12 +235,12 @@ class _Run:
         new = [item for item in batch if item.key not in task_ids]
         for item in new:
             assert item.path is not None  # noqa: S101 - _ready looked
-            self._keep(item, {"state": _UPLOADING})
+            self._keep(item, {"state": _UPLOADING, MADE: True})
             files.append((item.path.name, item.path.read_bytes()))
         made = self._client.import_images(self._project_id, files)
         for item, task_id in zip(new, made, strict=True):
             task_ids[item.key] = task_id
-            self._keep(item, {"state": _UPLOADED, "task": task_id})
+            self._keep(item, {"state": _UPLOADED, "task": task_id, MADE: True})
         if self._job.as_ == "predictions":
             self._predict(batch, task_ids)
         else:
@@ -230,13 +254,17 @@ class _Run:
         held = {a.id: _digest(a.result) for a in annotations}
         same = [a.id for a in annotations if held[a.id] == digest and not a.was_cancelled]
         annotation_id = record.get("annotation")
+        deed = self._deed(record)
         if same:
             # A killed run had got as far as this, but not as far as keeping it.
             annotation_id = same[0]
+            deed = UNCHANGED if deed != MADE else MADE
         elif annotation_id in held:
             if held[annotation_id] == record.get("digest"):
                 self._client.update_annotation(annotation_id, item.result)
+                deed = REPLACED
             else:
+                deed = EDITED
                 message = (
                     f"The annotation of {item.image.file_name!r} was edited in Label Studio since "
                     "it was imported; it stays as it is."
@@ -252,33 +280,47 @@ class _Run:
             return
         else:
             annotation_id = self._client.annotate(task_id, item.result)
-        self._done(item, task_id, {"annotation": annotation_id, "digest": digest})
+        self._done(item, task_id, deed, {"annotation": annotation_id, "digest": digest})
+
+    @staticmethod
+    def _deed(record: dict[str, Any]) -> str:
+        """What a first annotation or prediction of an image is, by its record so far."""
+        return MADE if "state" in record and record.get(MADE) else ADDED
 
     def _predict(self, items: list[_Ready], task_ids: dict[str, int]) -> None:
         rows = []
+        replaced = set()
         for item in items:
             task_id = task_ids[item.key]
             for old in self._client.task_predictions(task_id, self._job.model_version):
                 self._client.delete_prediction(int(old.id or 0))
+                replaced.add(item.key)
             rows.append(PredictionRow(task_id, item.result, None, self._job.model_version))
         if rows:
             self._client.import_predictions(self._project_id, rows)
         for item in items:
             task_id = task_ids[item.key]
             if self._client.task_predictions(task_id, self._job.model_version):
-                self._done(item, task_id, {})
+                record = self._index.record(item.key) or {}
+                deed = REPLACED if item.key in replaced else self._deed(record)
+                self._done(item, task_id, deed, {})
             else:
                 message = f"Label Studio did not keep the prediction of {item.image.file_name!r}."
                 note = LeftOut(item.image.number, "prediction_dropped", message)
                 self._leave_out(item.key, note)
 
-    def _done(self, item: _Ready, task_id: int, record: dict[str, Any]) -> None:
+    def _done(self, item: _Ready, task_id: int, deed: str, record: dict[str, Any]) -> None:
+        self.deeds[deed] += 1
+        before = self._index.record(item.key) or {}
         # Ids of deleted tasks are given to new ones: the record says which task it was.
         head = self._tasks.heads.get(task_id)
         if head is None:
             task = self._client.task(task_id)
             head = TaskHead(task_id, task.data, task.created_at)
-        about = {"task": task_id, "image": self._uri(head), "created_at": head.created_at}
+        about: dict[str, Any] = {"task": task_id, "image": self._uri(head)}
+        about |= {"created_at": head.created_at}
+        if MADE in before or "task" not in before:  # else it is of the time before this was kept
+            about[MADE] = bool(before.get(MADE))
         self._index.done(item.key, item.stamp, (), about | record, item.notes)
 
     def _uri(self, head: TaskHead) -> str:

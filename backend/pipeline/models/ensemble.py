@@ -24,6 +24,7 @@ from backend.pipeline.run_settings import class_values_of
 from backend.store import projects, versions
 from domain.errors import NnloopError, SettingsError
 from domain.status import VersionOrigin
+from domain.text import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,7 @@ def _eligible(session: Session, project_id: int) -> tuple[list[Member], list[str
         elif member.info.class_values != classes:
             left_out.append(f"{row.name} knows {', '.join(member.info.class_values)}.")
         elif member.info.n_channels != (project.n_channels or member.info.n_channels):
-            left_out.append(f"{row.name} takes {member.info.n_channels} channel(s).")
+            left_out.append(f"{row.name} takes {counted(member.info.n_channels, 'channel')}.")
         elif members and (fault := why_unlike(members[0], member)):
             left_out.append(f"{row.name} can't be averaged with {members[0].name}: {fault}.")
         else:

@@ -139,7 +139,7 @@ def test_every_upload_is_found_and_none_is_added(
     source = _coco(tmp_path / "coco.json", composed)
     report = import_to_project(context, project.id, _job(source, images))
     assert (report.done, report.left_out) == (len(NAMES), {})
-    assert "already" in report.remarks[-1]
+    assert report.deeds == {"added": len(NAMES)}
     after = _tasks(client, project)
     assert after.keys() == held.keys()
     assert _counts(after) == [1] * len(NAMES)
@@ -206,8 +206,8 @@ def test_equal_names_are_told_apart_by_content_and_equal_images_are_not(
     assert report.left_out == {"ambiguous_task": 4, "image_missing": 1}
     report = import_to_project(context, project.id, _job(source, images), TaskChoice(new=True))
     assert report.left_out == {}
-    # Those that were there stay; the two that were left out are new.
-    assert len(_tasks(client, project)) == 8
+    # None of them was made by an import: all six images are new tasks, and the others stay.
+    assert len(_tasks(client, project)) == 12
 
 
 def test_what_a_person_submitted_stays_alone(
@@ -305,7 +305,7 @@ def test_the_command_refuses_before_it_writes_and_does_what_its_flags_say(
 
     refused = run()
     assert isinstance(refused.exception, SettingsError)
-    assert "The source has kudzu; the project lumen, wall." in refused.exception.remedy
+    assert "The source has kudzu; the labelling interface lumen, wall." in refused.exception.remedy
     assert _tasks(client, project) == {}
     lost = run("--map", "kudzu=wall", "--empty-as-negative")
     assert lost.exit_code == 1

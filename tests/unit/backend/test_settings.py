@@ -84,7 +84,7 @@ def test_every_fault_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.load()
     message = str(caught.value)
-    assert message.startswith("4 setting(s)")
+    assert message.startswith("4 settings can")
     for name in ("NNLOOP_PORT", "LABEL_STUDIO_URL", "NNLOOP_LOG_LEVEL", "NNLOOP_WORKER_DEVICE"):
         assert name in message
     assert "pa55word" not in message

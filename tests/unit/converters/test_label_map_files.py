@@ -60,9 +60,10 @@ def test_nifti_as_exported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("unit", "spacing_mm"),
-    [("mm", (0.5, 0.25)), ("micron", (0.0005, 0.00025)), ("unknown", (0.5, 0.25)), ("sec", None)],
+    [("mm", (0.25, 0.5)), ("micron", (0.00025, 0.0005)), ("unknown", (0.25, 0.5)), ("sec", None)],
 )
 def test_units_of_nifti(tmp_path: Path, unit: str, spacing_mm: tuple[float, float] | None) -> None:
+    # The first axis runs along the picture, so the second is the vertical one.
     image = nibabel.Nifti1Image(LABELS.astype(np.float32), np.diag([0.5, 0.25, 3, 1]))
     if unit == "sec":
         image.header.set_xyzt_units("unknown", "sec")

@@ -66,7 +66,9 @@ def test_refused_with_the_names_of_both_sides(
 ) -> None:
     with pytest.raises(SettingsError, match=words) as caught:
         match_classes(names, _group(*labels), mapping)
-    assert f"The source has {', '.join(names)}; the project Lumen" in caught.value.remedy
+    assert (
+        f"The source has {', '.join(names)}; the labelling interface Lumen" in caught.value.remedy
+    )
 
 
 def test_a_thousand_classes_make_no_endless_message() -> None:

@@ -107,6 +107,12 @@ def test_refusals_name_the_row(rows: Any, words: str) -> None:
     assert len(seen) == 1
 
 
+def test_a_result_that_is_null_is_no_malformed_row() -> None:
+    with pytest.raises(AnnotationError, match=r"row 1 .* no annotation with a result") as caught:
+        list(tasks_from_export([{"id": 1, "data": {}, "annotations": [{"result": None}]}]))
+    assert caught.value.reason == "no_result"
+
+
 def test_the_rows_after_a_bad_one_are_read() -> None:
     seen: list[TaskError] = []
     rows = [{"id": 1, "data": {}}, None, {"id": 3, "data": {}}]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from domain.text import LONGEST, one_line
+from domain.text import LONGEST, counted, one_line
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,11 @@ def test_what_is_too_long_is_cut() -> None:
 
 def test_a_page_of_html_behind_much_white_space_is_read_to_its_text() -> None:
     assert one_line("\n" * 3_000 + "<h1>Gone</h1>") == "<h1>Gone</h1>"
+
+
+@pytest.mark.parametrize(
+    ("n", "words"), [(0, "0 classes"), (1, "1 class"), (2, "2 classes"), (1200, "1200 classes")]
+)
+def test_a_count_and_its_noun(n: int, words: str) -> None:
+    assert counted(n, "class", "classes") == words
+    assert counted(n, "task") == f"{n} task{'' if n == 1 else 's'}"

@@ -11,6 +11,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from converters.files import read_json
 from domain.errors import TrainingError
+from domain.text import counted
 from training.versions import CONFIGURATION
 
 PLANS_NAME = "nnUNetPlans"
@@ -79,8 +80,8 @@ def read_named_plans(path: Path, fingerprint: dict[str, Any]) -> dict[str, Any]:
     own = fingerprint[_INTENSITIES]
     if len(schemes) != len(own):
         raise TrainingError(
-            f"The plans in {path} were made for {len(schemes)} channel(s), the project's images "
-            f"have {len(own)}.",
+            f"The plans in {path} were made for {counted(len(schemes), 'channel')}, the "
+            f"project's images have {len(own)}.",
             remedy="Name plans of a data set with the same channels.",
         )
     kept = {key: value for key, value in configuration.items() if key not in _OF_NO_USE}

@@ -74,6 +74,29 @@ def test_an_absent_class_is_a_dash_and_an_empty_cell(
     assert value["mean_dice"] == pytest.approx(0.4)
 
 
+def test_values_without_a_class_are_said_once_with_the_remedy(
+    folders: tuple[str, ...], tmp_path: Path
+) -> None:
+    for name, value in (("predictions", 7), ("reference", 9)):
+        for case in ("near", "far") if name == "predictions" else ("far",):
+            path = str(tmp_path / name / f"{case}.png")
+            array = cv2.imread(path, cv2.IMREAD_UNCHANGED)
+            assert array is not None
+            array[30:35, 2:9] = value
+            assert cv2.imwrite(path, array)
+    said = " ".join(_run(*folders, "--classes", "lumen").split())
+    assert (
+        "Values without a class counted as background: 7 in 2 predictions, 9 in 1 reference. The "
+        "classes are 1 = lumen; name others with --classes"
+    ) in said
+    assert "unknown_value" not in said
+    report = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [p["message"] for p in report["problems"] if p["case_id"] == "near"] == [
+        "The prediction of near holds the value 7, which is no class: background."
+    ]
+    assert len(report["remarks"]) == 1
+
+
 def test_json_is_json_alone(folders: tuple[str, ...]) -> None:
     value = json.loads(_run(*folders, "--json", "--worst", "1"))
     assert value["classes"][0]["class_value"] == "class_1"

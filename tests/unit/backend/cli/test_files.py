@@ -49,18 +49,34 @@ def test_export_from_a_file_without_server_infers_classes(tmp_path: Path) -> Non
     assert "2 were there already" in _run(*arguments)
 
 
-def test_masks_go_out_and_in_again(tmp_path: Path) -> None:
-    path, _ = write_project(tmp_path, ROWS[:1])
-    out, tasks, xml = tmp_path / "masks", tmp_path / "tasks.json", tmp_path / "config.xml"
-    _run("export", path, "--format", "masks-png", "--out", out)
-    source = out / "masks"
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("masks-png", ""),
+        ("masks-png", "masks"),
+        ("masks-npy", ""),
+        ("masks-per-class", ""),
+        ("masks-per-class", "masks"),
+        ("nifti", ""),
+        ("nifti", "labels"),
+        ("nnunet", ""),
+    ],
+)
+def test_masks_go_out_and_in_again(tmp_path: Path, name: str, folder: str) -> None:
+    path, images = write_project(tmp_path, ROWS[:1])
+    out, tasks, xml = tmp_path / "out", tmp_path / "tasks.json", tmp_path / "config.xml"
+    _run("export", path, "--format", name, "--out", out, "--images", images)
     arguments = ("--format", "masks", "--out", tasks, "--label-config", xml, "--exact")
-    _run("import", source, *arguments)
+    _run("import", out / folder, *arguments)
     assert xml.exists()
+    (task,) = json.loads(tasks.read_text())
+    image = "task_00000007_0000.png" if name == "nnunet" else "left.png"
+    assert task["data"]["image"] == image
     _run("export", tasks, "--format", "masks-npy", "--out", tmp_path / "npy", "--label-config", xml)
-    again = np.load(tmp_path / "npy" / "masks" / "left.npy")
+    again = np.load(tmp_path / "npy" / "masks" / f"{Path(image).stem}.npy")
     assert again.shape == SIZE_HW
-    assert (again == _mask(source / "left.png")).all()
+    _run("export", path, "--format", "masks-npy", "--out", tmp_path / "truth")
+    assert (again == np.load(tmp_path / "truth" / "masks" / "left.npy")).all()
 
 
 def test_all_left_out_is_exit_code_1(tmp_path: Path) -> None:
@@ -164,7 +180,7 @@ def test_a_title_is_looked_for_in_label_studio(
 def test_an_export_of_any_case_is_read(tmp_path: Path) -> None:
     path, _ = write_project(tmp_path, ROWS[:1])
     other = path.rename(tmp_path / "PROJECT.JSON")
-    assert "1 tasks" in _run("export", other, "--format", "csv", "--out", tmp_path / "out")
+    assert "1 task" in _run("export", other, "--format", "csv", "--out", tmp_path / "out")
 
 
 def test_the_reasons_are_named_where_no_class_is_found(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from backend.cli.main import app
 from converters.label_config import parse_label_config
 from converters.label_studio import annotation_to_label_map
 from converters.tasks import tasks_from_export
-from domain.errors import FileFormatError, SettingsError
+from domain.errors import FileFormatError, LabelConfigError, SettingsError
 from domain.geometry import LabelMap
 
 SIZE_HW = (20, 30)
@@ -103,12 +103,28 @@ def test_a_class_that_fits_no_label_is_refused_and_nothing_is_written(run: _Impo
     source = _coco(run.folder, {"a.png": [(1, [SQUARE])], "b.png": []}, lesion=1, lumen=2)
     with pytest.raises(SettingsError, match="'lesion' is no label") as caught:
         run(source, "coco", *run.config(LUMEN, WALL))
-    assert "The source has lesion; the project lumen, wall." in caught.value.remedy
+    assert "The source has lesion; the labelling interface lumen, wall." in caught.value.remedy
     assert "--map 'lesion=LABEL'" in caught.value.remedy
     assert not run.out.exists()
     run(source, "coco", *run.config(LUMEN, WALL), "--map", "lesion=Wall")
     (task,) = run.tasks
     assert task["annotations"][0]["result"][0]["value"]["polygonlabels"] == ["wall"]
+
+
+def test_an_import_into_a_file_speaks_of_no_project(run: _Import) -> None:
+    source = _coco(run.folder, {"a.png": [(1, [SQUARE])]}, lesion=1, lumen=2)
+    with pytest.raises(SettingsError) as caught:
+        run(source, "coco", *run.config(LUMEN, WALL))
+    assert "project" not in f"{caught.value} {caught.value.remedy}"
+    broken = run.folder / "broken.xml"
+    broken.write_text("<View>")
+    with pytest.raises(LabelConfigError, match=r"broken\.xml") as config:
+        run(source, "coco", "--label-config", broken)
+    assert "project" not in f"{config.value} {config.value.remedy}"
+    (run.folder / "rows.json").write_text("id,image")
+    with pytest.raises(FileFormatError, match="is no JSON") as file:
+        run(run.folder / "rows.json", "coco", *run.config(LUMEN))
+    assert "project" not in file.value.remedy
 
 
 def test_one_class_on_both_sides_matches_by_itself(run: _Import) -> None:
@@ -185,6 +201,15 @@ def test_names_in_addresses(run: _Import, prefix: str, address: str | None) -> N
         assert parse_qs(urlsplit(found).query) == {"d": [f"scans/{name}"]}
     else:
         assert found == address
+
+
+def test_bare_file_names_are_warned_of(run: _Import) -> None:
+    source = _coco(run.folder, {n: [(1, [SQUARE])] for n in ("a.png", "b.png")}, lumen=1)
+    said = run(source, "coco", *run.config(LUMEN))
+    assert "2 tasks name a file, not an address ('a.png'): Label Studio can't show them." in said
+    assert "--image-url" in said
+    said = run(source, "coco", *run.config(LUMEN), "--image-url", "/data/local-files/?d=scans/")
+    assert "not an address" not in said
 
 
 def test_two_images_of_the_source_are_not_one_file(run: _Import) -> None:

@@ -119,6 +119,8 @@ class Trip:
 
 _TRIPS = [
     Trip("masks-png", "masks", "masks"),
+    Trip("masks-npy", "masks", "."),
+    Trip("nifti", "masks", "."),
     Trip("nnunet", "masks", "."),
     Trip("coco", "coco", "annotations.json"),
     Trip("yolo", "yolo", "."),

@@ -255,7 +255,7 @@ def test_bad_rows_are_left_out_with_their_place(tmp_path: Path) -> None:
     )
     assert (report.done, report.n_tasks_left_out) == (2, 3)
     said = " ".join(note.message for note in report.examples)
-    for place in ("element 1 (byte", "element 2 (byte", "element 3 (byte"):
+    for place in ("element 2 (byte", "element 3 (byte", "element 4 (byte"):
         assert place in said
 
 
@@ -339,6 +339,20 @@ def test_what_a_person_enlarged_lies_on_top_in_an_export_of_a_file(tmp_path: Pat
     ]
     expected = 0.75
     assert shares == [("empty.png", expected), ("left.png", expected), ("task_00000003.png", 0.0)]
+
+
+def test_the_size_is_that_of_the_first_page(tmp_path: Path) -> None:
+    first, other = (region("lumen", [[0, 0], [50, 0], [50, 50], [0, 50]]) for _ in range(2))
+    first |= {"id": "a", "item_index": 0, "original_height": "30", "original_width": "40"}
+    other |= {"id": "b", "original_height": 9, "original_width": 8}
+    for place in (other, other["value"]):
+        page = {**other, "value": dict(other["value"])}
+        (page if place is other else page["value"])["item_index"] = 1
+        rows = [row(1, "p.png", annotation(1, first, page))]
+        report, out = run(tmp_path, "masks-png", rows=rows, with_images=False)
+        assert report.left_out == {"other_page": 1}
+        mask = np.asarray(Image.open(out / "masks" / "p.png"))
+        assert (mask.shape, int(mask.sum())) == ((30, 40), 300)
 
 
 def test_a_file_without_origins_is_told_apart(tmp_path: Path) -> None:
