@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import unicodedata
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from urllib.parse import SplitResult, parse_qs, unquote, unquote_plus, urlsplit
@@ -41,6 +42,24 @@ def storage_path_of(value: str) -> str:
     # Without a name and password before the host: this goes into files.
     host = match[0].rpartition("//")[2].rpartition("@")[2].strip("/") if match else ""
     return "/".join(part for part in (host, path_of(value).lstrip("/")) if part)
+
+
+def identity_of(value: str) -> str:
+    """A text that is equal for two addresses of one image, however they are quoted.
+
+    Of Label Studio's own addresses its host does not count.
+
+    >>> identity_of("http://localhost:8080/data/upload/1/a%20b.png")
+    'data/upload/1/a b.png'
+    """
+    parts = _split(value) if _WEB.match(value) else None
+    if parts is not None and not parts.path.startswith("/data/"):
+        path = storage_path_of(value) + (f"?{parts.query}" if parts.query else "")
+    elif _KEY.match(value):
+        path = storage_path_of(value)
+    else:
+        path = path_of(value).lstrip("/")
+    return unicodedata.normalize("NFC", path)
 
 
 def is_upload(value: str) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from PIL import Image, UnidentifiedImageError
 
-from converters.image_address import UPLOAD_PREFIX, is_upload, path_of, storage_path_of
+from converters.image_address import UPLOAD_PREFIX, identity_of, is_upload, path_of, storage_path_of
 from converters.image_folder import FolderOfImages, FoundFile
 from converters.images import MAX_PIXELS, Pixels, read_image
 from converters.orientation import turned_size_hw
@@ -32,6 +32,9 @@ class TaskImages(Protocol):
 
     def stamp(self, task: Task) -> str:
         """A text that changes when one of the images does; "" when the first is not there."""
+
+    def doubtful(self) -> Iterator[ImageError]:
+        """Tasks asked for so far whose image is a file that may be another task's as well."""
 
     def size_hw(self, task: Task) -> tuple[int, int] | None:
         """(height, width) in pixels as shown; None when that would need the whole image.
@@ -59,6 +62,10 @@ class NoImages:
     def stamp(self, task: Task) -> str:
         """Always empty."""
         return ""
+
+    def doubtful(self) -> Iterator[ImageError]:
+        """None."""
+        yield from ()
 
     def size_hw(self, task: Task) -> tuple[int, int] | None:
         """Always None."""
@@ -94,6 +101,25 @@ class FolderImages:
         uploaded_as: Callable[[str], str] = str,
     ) -> None:
         self._files, self._image_keys = FolderOfImages(folder, uploaded_as), tuple(image_keys)
+        self._users: dict[Path, dict[str, list[int]]] = {}
+
+    def doubtful(self) -> Iterator[ImageError]:
+        """Tasks whose images have several addresses, and are one file here.
+
+        As in a flat folder of a/1.png and b/1.png: which of the two it is can't be known.
+        """
+        for path, users in self._users.items():
+            for address, task_ids in users.items() if len(users) > 1 else ():
+                other, (others, *_) = next(row for row in users.items() if row[0] != address)
+                for task_id in task_ids:
+                    yield ImageError(
+                        task_id,
+                        "image_ambiguous",
+                        f"its image {address!r} and that of task {others}, {other!r}, are both "
+                        f"{path.name!r} in {self._files.folder}.",
+                        remedy="Keep the images in the folders that their addresses name, and give "
+                        "the folder above them.",
+                    )
 
     def stamp(self, task: Task) -> str:
         """Path, size and time of the files."""
@@ -146,7 +172,14 @@ class FolderImages:
 
     def _find(self, task: Task, key: str) -> FoundFile:
         value = first_page(task.data.get(key))
-        return self._files.find(value) if isinstance(value, str) else FoundFile()
+        if not isinstance(value, str):
+            return FoundFile()
+        found = self._files.find(value)
+        if found.path is not None:
+            task_ids = self._users.setdefault(found.path, {}).setdefault(identity_of(value), [])
+            if task_ids[-1:] != [task.id]:
+                task_ids.append(task.id)
+        return found
 
 
 def _stamp_of(path: Path | None) -> str:

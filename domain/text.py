@@ -1,8 +1,10 @@
-"""Words for people: counts with their nouns, and text of other programs fit for a sentence."""
+"""Text of other programs, fit for a sentence of nnloop's."""
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 
 LONGEST = 300
 """Characters that a text of another program may take within an error or a problem."""
@@ -11,20 +13,6 @@ _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[
 _UNSEEN = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+"
 )
-
-
-def counted(n: int, what: str, plural: str = "") -> str:
-    """A count with its noun, as people write it.
-
-    Args:
-        n: How many.
-        what: The noun for one.
-        plural: The noun for any other number; "" adds an s.
-
-    >>> counted(1, "task"), counted(12, "task"), counted(2, "class", "classes")
-    ('1 task', '12 tasks', '2 classes')
-    """
-    return f"{n} {what if n == 1 else plural or what + 's'}"
 
 
 def one_line(text: object, limit: int = LONGEST) -> str:
@@ -41,3 +29,35 @@ def one_line(text: object, limit: int = LONGEST) -> str:
     start = str(text)[: 20 * limit + 2_000]
     line = " ".join(_UNSEEN.sub(" ", _ANSI.sub("", start)).split())
     return line if len(line) <= limit else line[: limit - 3].rstrip() + "..."
+
+
+def counted(n: int, one: str, several: str = "") -> str:
+    """How many of something there are.
+
+    Args:
+        n: How many.
+        one: The word for one.
+        several: The word for more, or none; by default with an s.
+
+    >>> counted(1, "task"), counted(12, "task"), counted(2, "entry", "entries")
+    ('1 task', '12 tasks', '2 entries')
+    """
+    return f"{n} {one if n == 1 else several or one + 's'}"
+
+
+_ALIKE = 0.6
+"""Share of equal characters from which two names look like each other."""
+
+
+def closest_first(name: str, known: Iterable[str]) -> list[str]:
+    """Names, those that look like one that was meant before the others; else in their order.
+
+    >>> closest_first("lumne", ["wall", "plaque", "Lumen"])
+    ['Lumen', 'wall', 'plaque']
+    """
+
+    def unlike(other: str) -> float:
+        alike = difflib.SequenceMatcher(None, name.casefold(), other.casefold()).ratio()
+        return -alike if alike >= _ALIKE else 0.0
+
+    return sorted(known, key=unlike)

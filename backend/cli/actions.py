@@ -11,7 +11,6 @@ from backend.cli.shared import DataDir, console, context
 from backend.pipeline.publish import try_publish
 from backend.pipeline.request import nothing_serves, request_scoring
 from backend.pipeline.status import find_connected
-from domain.text import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -48,6 +47,6 @@ def publish(project: Project, data_dir: DataDir = None) -> None:
     report = try_publish(opened, project_id)
     if report is None:
         raise nothing_serves(project_id)
-    console.print(f"{counted(report.pushed, 'prediction')} of {report.version} pushed.")
+    console.print(f"{report.pushed} predictions of {report.version} pushed.")
     if report.dropped:
         console.print(f"[red]Label Studio did not keep {report.dropped}[/red]; see nnloop status.")

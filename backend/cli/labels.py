@@ -17,7 +17,6 @@ from backend.pipeline.label_writing import WriteReport, write_labels
 from backend.pipeline.status import find_connected
 from backend.pipeline.sync import read_project
 from domain.errors import LabelStudioError, SettingsError
-from domain.text import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -144,17 +143,17 @@ def pair(option: str, text: str, *, needs_both: bool = True) -> tuple[str, str]:
 
 
 def _written(report: WriteReport) -> list[str]:
-    would = "would be" if report.is_dry else "was" if report.annotations == 1 else "were"
+    word = "would be changed" if report.is_dry else "were changed"
     names = ", ".join(f'"{name}" in {n}' for name, n in report.names.items())
     said = [
-        f"{counted(report.annotations, 'annotation')} of people in Label Studio {would} changed"
+        f"{report.annotations} annotations of people in Label Studio {word}"
         + (f" ({names}; only the names of labels in them)." if names else ".")
     ]
     if report.touched:
-        would = "would be" if report.is_dry else "was" if report.touched == 1 else "were"
+        saved = "would be saved" if report.is_dry else "were saved"
         said.append(
-            f"{counted(report.touched, 'newer annotation')} of the same tasks {would} saved again "
-            "unchanged, so that the newest stays the newest."
+            f"{report.touched} newer annotations of the same tasks {saved} again as they are, so "
+            "that the newest stays the newest."
         )
     return said + report.skipped
 

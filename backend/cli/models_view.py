@@ -13,7 +13,6 @@ from backend.pipeline.models.details import VersionDetails
 from backend.pipeline.models.report import VersionReport
 from backend.pipeline.models.serving import Change
 from domain.status import VersionOrigin
-from domain.text import counted
 
 
 def print_list(reports: Sequence[VersionReport]) -> None:
@@ -184,7 +183,7 @@ def _annotations(details: VersionDetails, limit: int | None) -> Table:
     shown = details.trained_on[:limit]
     rest = len(details.trained_on) - len(shown)
     table = Table(
-        title=f"Trained on {counted(len(details.trained_on), 'task')}"
+        title=f"Trained on {len(details.trained_on)} tasks"
         + (f" (the first {len(shown)}; --annotations names all)" if rest else ""),
         title_justify="left",
     )

@@ -23,7 +23,6 @@ from backend.cli.status_view import print_project, print_service
 from backend.pipeline import status as reports
 from backend.pipeline.connect import connect as connect_project
 from converters.exports.options import parse_spacing
-from domain.text import counted
 
 Project = Annotated[str, typer.Argument(help="Id or title of the Label Studio project.")]
 
@@ -164,8 +163,8 @@ def connect(
         console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     console.print(f"Classes: {', '.join(report.classes)}", markup=False)
     console.print(
-        f"Training starts at {counted(report.settings.min_annotations, 'annotation')}, then after "
-        f"every {report.settings.retrain_after} new or changed ones."
+        f"Training starts at {report.settings.min_annotations} annotations, then after every "
+        f"{report.settings.retrain_after} new or changed ones."
     )
 
 

@@ -12,7 +12,7 @@ from backend.cli.shared import ago, console, figure
 from backend.pipeline.run_report import FoldReport, RunReport
 from backend.pipeline.status import ProblemGroup, ProjectReport, ServiceReport
 from domain.status import RunControl
-from domain.text import counted, one_line
+from domain.text import one_line
 
 # Of the tasks of a problem so many are named; `--problems` and `--json` name all.
 NAMED_TASKS = 8
@@ -44,7 +44,7 @@ def print_service(report: ServiceReport) -> None:
 
 
 def _jobs_wait(n: int) -> str:
-    return counted(n, "job waits", "jobs wait")
+    return "1 job waits" if n == 1 else f"{n} jobs wait"
 
 
 def print_project(report: ProjectReport, *, lists_problems: bool = False) -> None:
@@ -52,8 +52,7 @@ def print_project(report: ProjectReport, *, lists_problems: bool = False) -> Non
     console.rule(f"{report.id}  {escape(report.title)}", align="left")
     console.print(
         f"{report.labelled} labelled, {report.unlabelled} unlabelled, {report.skipped} skipped of "
-        f"{counted(report.tasks, 'task')}; read {ago(report.synced_at)}; serves "
-        f"{report.champion or 'nothing'}"
+        f"{report.tasks} tasks; read {ago(report.synced_at)}; serves {report.champion or 'nothing'}"
     )
     console.print(f"Next training: {report.waiting_for}", markup=False)
     if report.error:

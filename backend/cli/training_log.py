@@ -15,7 +15,6 @@ from backend.pipeline.run_report import FoldReport, RunReport
 from backend.pipeline.status import find_connected, reports_of_runs
 from domain.errors import TrainingError
 from domain.status import FoldStatus
-from domain.text import counted
 from training.fold_log import read_progress, tail
 from training.folds import LOG
 
@@ -96,9 +95,7 @@ def curves(
             remedy="Wait for the first one (nnloop status), or name another run (--run).",
         )
     draw_curves(progress, out)
-    console.print(
-        f"{out}: {counted(sum(map(bool, progress.values())), 'fold')} of run {chosen.number}."
-    )
+    console.print(f"{out}: {sum(map(bool, progress.values()))} folds of run {chosen.number}.")
 
 
 def _run(opened: AppContext, project_id: int, number: int | None) -> RunReport:

@@ -17,7 +17,6 @@ from backend.store import projects
 from backend.store.models import ProjectRow
 from domain.errors import SettingsError, StackError
 from domain.labels import DROPPED, LabelNames
-from domain.text import counted
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +128,7 @@ def _keep(
         mapping[old] = new
         n = uses[old].n_annotations if old in uses else 0
         what = f'counts as "{new}"' if new else "counts as background"
-        said.append(f'"{old}" {what}: {counted(n, "annotation uses", "annotations use")} it.')
+        said.append(f'"{old}" {what}: {n} {"annotation uses" if n == 1 else "annotations use"} it.')
     project.label_mapping = mapping
     after = label_names_of(project)
     for name in mapping:

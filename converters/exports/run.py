@@ -103,6 +103,9 @@ def run_export(
                     index.left_out(str(entry.task.id), fault_of(entry.task.id, error))
                 on_task()
             removed = index.forget_unseen()
+            for doubt in images.doubtful() if format_.needs is not Needs.PREDICTIONS else ():
+                index.left_out(str(doubt.task_id), left_out(doubt))
+            run.unchanged = min(run.unchanged, index.counts()[0])
             run.exporter.finish(index.records)
             remarks = (*remarks, *format_.remarks(config), *_strangers(index))
             return make_report(out / REPORT, format_.name, index, run.unchanged, removed, remarks)
@@ -162,6 +165,7 @@ class _Run:
             return
         task = entry.task
         key = str(task.id)
+        self._images.stamp(task)  # also of a task that is not written: its file is no other's
         if self._index.is_seen(key):
             note = LeftOut(task.id, "duplicate_task", f"Task {task.id} comes more than once.")
             self._n_bad_rows += 1

@@ -67,8 +67,13 @@ def find_pairs(
             problems.append(Problem(case_id, "prediction_missing", message))
         elif one is not None and other is not None:
             names = (case_id, *one.names, *other.names)
-            image = next((pictures[name] for name in names if name in pictures), None)
-            if images is not None and image is None:
+            found = next((pictures[name] for name in names if name in pictures), ())
+            image = found[0] if len(found) == 1 else None
+            if len(found) > 1:
+                files = ", ".join(path.name for path in found)
+                message = f"The image of {case_id} may be any of {files}; its picture goes without."
+                problems.append(Problem(case_id, "image_ambiguous", message))
+            elif images is not None and image is None:
                 message = f"{case_id} has no image in {images}; its picture goes without."
                 problems.append(Problem(case_id, "image_missing", message))
             pairs.append(Pair(case_id, one.path, other.path, image))
@@ -118,16 +123,18 @@ def _label_maps(
     return found
 
 
-def _images(folder: Path | None) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+def _images(folder: Path | None) -> dict[str, list[Path]]:
+    """Images by their names without ending; the very name goes before nnU-Net's first channel."""
+    found: dict[str, list[Path]] = {}
+    channels: dict[str, list[Path]] = {}
     for path in _files(folder) if folder else ():
         stem = path.stem if path.suffix.lower() in _IMAGE_SUFFIXES else stem_of(path)
         if stem is not None:
             stem = _nfc(stem)
-            found.setdefault(stem, path)
+            found.setdefault(stem, []).append(path)
             if stem.endswith(FIRST_CHANNEL):
-                found.setdefault(stem.removesuffix(FIRST_CHANNEL), path)
-    return found
+                channels.setdefault(stem.removesuffix(FIRST_CHANNEL), []).append(path)
+    return channels | found
 
 
 def _nfc(name: str) -> str:

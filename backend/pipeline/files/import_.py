@@ -93,7 +93,7 @@ def import_to_project(
         unchanged = run.deeds[UNCHANGED] + run.deeds[EDITED]
         deeds = {kind: n for kind, n in run.deeds.items() if n}
         return make_report(
-            report, job.format_.name, index, unchanged, 0, remarks, deeds, run.n_refused
+            report, job.format_.name, index, unchanged, 0, remarks, deeds, run.n_kept
         )
 
 
@@ -126,7 +126,7 @@ class _Run:
         self._tasks = ProjectIndex(context.label_studio, project_id, job.config.image_key)
         self._taken: dict[int, str] = {}
         self.deeds = dict.fromkeys((MADE, ADDED, REPLACED, UNCHANGED, EDITED), 0)
-        self.n_refused = 0
+        self.n_kept = 0
 
     def convert(self, on_image: Callable[[], None]) -> Iterator[_Ready]:
         """The images of the source that can be used and are not stored yet."""
@@ -190,8 +190,7 @@ class _Run:
             "made; --new makes no second one. Without --new what changed is changed there; to have "
             "it made anew, delete the task."
         )
-        self._index.keep(image.key, LeftOut(image.number, "imported_before", message))
-        self.n_refused += 1
+        self._leave_out(image.key, LeftOut(image.number, "imported_before", message))
 
     def _known_task(self, key: str) -> int | None:
         """The task an earlier run stored the image in, while it is that very task."""
@@ -331,7 +330,12 @@ class _Run:
         self._index.done(item.key, "", (), record, ())
 
     def _leave_out(self, key: str, note: LeftOut) -> None:
-        self._index.left_out(key, note)
+        """Notes why an image is not imported now; what an earlier run did of it stays known."""
+        if self._index.record(key) is None:
+            self._index.left_out(key, note)
+        else:
+            self._index.keep(key, note)
+            self.n_kept += 1
 
 
 def _digest(result: list[dict[str, Any]]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from converters.file_names import stored_name
-from converters.image_address import names_an_image, path_of, places, storage_path_of
+from converters.image_address import identity_of, names_an_image, path_of, places, storage_path_of
 from converters.image_files import FolderImages, file_stem, image_name, longer_names
 from converters.image_folder import FolderOfImages
 from domain.annotation import Task
@@ -189,6 +189,35 @@ def test_no_place_lies_above_the_folder() -> None:
 def test_paths_and_their_hosts(value: str, path: str, stored: str) -> None:
     assert path_of(value) == path
     assert storage_path_of(value) == stored
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_one"),
+    [
+        ("a/1.png", "b/1.png", False),
+        ("a/1.png", "/data/local-files/?d=a/1.png", True),
+        ("/data/local-files/?d=a%201.png", "http://h:8080/data/local-files/?d=a+1.png", True),
+        ("/data/upload/1/0a1b2c3d-1.png", "http://h/data/upload/1/0a1b2c3d-1.png", True),
+        ("/data/upload/1/0a1b2c3d-1.png", "/data/upload/1/1a1b2c3d-1.png", False),
+        ("s3://b/1.png", "s3://c/1.png", False),
+        ("https://h/1.png?v=1", "https://h/1.png?v=2", False),
+        (f"x/{NFC}", f"x/{NFD}", True),
+        ("http://[a", "http://[a", True),
+    ],
+)
+def test_addresses_of_one_image(one: str, other: str, is_one: bool) -> None:
+    assert (identity_of(one) == identity_of(other)) == is_one
+
+
+def test_a_file_that_may_be_the_image_of_two_tasks_is_that_of_none(tmp_path: Path) -> None:
+    folder_of(tmp_path, "1.png", "a/2.png", "b/2.png")
+    images = FolderImages(tmp_path, ("image",))
+    addresses = ["a/1.png", "a/2.png", "b/2.png", "a/1.png", "b/1.png"]
+    for number, address in enumerate(addresses, start=1):
+        assert images.stamp(Task(number, 1, {"image": address}))
+    found = {error.task_id: str(error) for error in images.doubtful()}
+    assert found.keys() == {1, 4, 5}
+    assert "'a/1.png' and that of task 5, 'b/1.png', are both '1.png'" in found[4]
 
 
 def test_names_for_files_that_are_written() -> None:

@@ -79,6 +79,28 @@ def test_masks_go_out_and_in_again(tmp_path: Path, name: str, folder: str) -> No
     assert (again == np.load(tmp_path / "truth" / "masks" / "left.npy")).all()
 
 
+def test_a_flat_folder_gives_no_image_to_two_tasks(tmp_path: Path) -> None:
+    rows = [
+        {**ROWS[0], "id": i, "data": {"image": f"{d}/left.png"}} for i, d in ((1, "a"), (2, "b"))
+    ]
+    other = {**ROWS[0], "data": {"image": "c/other.png"}}
+    _, images = write_project(tmp_path, [ROWS[0], {**ROWS[0], "data": {"image": "x-other.png"}}])
+    path = tmp_path / "flat.json"
+    out = ("--format", "masks-png", "--images", images, "--out", tmp_path / "out")
+    path.write_text(json.dumps([rows[0], other]))
+    _run("export", path, *out)
+    unlabelled = {"id": 2, "data": {"image": "b/left.png"}, "annotations": []}
+    for second in (rows[1], unlabelled):
+        path.write_text(json.dumps([rows[0], other, second]))
+        said = _run("export", path, *out)
+        assert "1 task in" in said and "2 image_ambiguous" in said
+        assert [p.stem for p in (tmp_path / "out" / "masks").iterdir()] == ["other"]
+    (images / "a").mkdir()
+    (images / "left.png").rename(images / "a" / "left.png")
+    path.write_text(json.dumps([rows[0], other]))
+    assert "2 tasks in" in _run("export", path, *out)
+
+
 def test_all_left_out_is_exit_code_1(tmp_path: Path) -> None:
     path, _ = write_project(tmp_path, ROWS[:1])
     out = tmp_path / "out"

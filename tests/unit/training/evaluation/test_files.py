@@ -4,6 +4,7 @@ import unicodedata
 from pathlib import Path
 
 import cv2
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -225,3 +226,36 @@ def test_names_are_one_whatever_their_unicode_form(
     (pair,), problems = find_pairs(predictions, reference, images)
     assert (pair.case_id, problems) == (composed, ())
     assert pair.image is not None
+
+
+def test_an_image_that_may_be_any_of_two_files_is_none(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    predictions, reference = folders
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in "abc":
+        write(predictions / f"{name}.png", label_map())
+        write(reference / f"{name}.png", label_map())
+    # The very name goes first.
+    for name in ("a.png", "a_0000.png", "b.png", "b.tif", "c_0000.png", "c_0000.tif"):
+        write(images / name, label_map())
+    pairs, problems = find_pairs(predictions, reference, images)
+    assert [p.image and p.image.name for p in pairs] == ["a.png", None, None]
+    assert [(p.case_id, p.reason) for p in problems] == [
+        ("b", "image_ambiguous"),
+        ("c", "image_ambiguous"),
+    ]
+
+
+def test_a_slice_that_says_nothing_of_how_it_lies_is_named_beside_a_picture(
+    folders: tuple[Path, Path],
+) -> None:
+    predictions, reference = folders
+    write(reference / "a.png", label_map())
+    image = nibabel.Nifti1Image(label_map()[:, :, np.newaxis], np.eye(4))
+    nibabel.save(image, predictions / "a.nii.gz")
+    pairs, _ = find_pairs(predictions, reference)
+    (found,) = measure_pairs(pairs, {1: "x"})
+    assert found.measures is not None and found.measures.classes[0].dice == 1
+    assert [problem.reason for problem in found.problems] == ["orientation"]

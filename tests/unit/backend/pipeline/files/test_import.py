@@ -102,7 +102,7 @@ def test_what_became_of_each_image_is_counted(
     said = " ".join(capsys.readouterr().out.split())
     assert said.startswith(
         "3 images in project 1: 2 in place of what an earlier import wrote, 1 left as a person "
-        "edited it. Left out: 1 edited"
+        "edited it."
     )
     assert json.loads(report.path.read_text())["deeds"] == {"replaced": 2, "edited": 1}
 
@@ -146,6 +146,18 @@ def test_new_goes_on_where_a_killed_run_stopped(
     assert len(world.studio.tasks) == 4
     assert world.run(NEW).deeds == {"made": 3}
     assert world.annotations == {1: [], 2: ["lumen"], 3: ["lumen"], 4: ["lumen"]}
+
+
+def test_what_cannot_be_imported_now_stays_known(world: _World) -> None:
+    world.run()
+    kept = (world.images / "b.png").read_bytes()
+    (world.images / "b.png").write_text("no image")
+    report = world.run(lumen="wall")
+    assert (report.deeds, report.left_out) == ({"replaced": 2}, {"not_an_image": 1})
+    assert report.n_tasks_left_out == 1
+    (world.images / "b.png").write_bytes(kept)
+    assert world.run(lumen="wall").deeds == {"replaced": 1, "unchanged": 2}
+    assert world.annotations == {1: ["wall"], 2: ["wall"], 3: ["wall"]}
 
 
 def test_new_needs_the_files(world: _World) -> None:
