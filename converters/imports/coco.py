@@ -188,6 +188,8 @@ def _image(
     if not name:
         return LeftOut(number, "malformed_image", f"{place} has no file_name.")
     size_hw = size_of_image(row.get("height"), row.get("width"))
+    # nnloop's own export says so where several tasks have one image.
+    task_id = row.get("task_id") if type(row.get("task_id")) is int else None
     about = [name, size_hw, sorted(known.categories.items())]
     digest = hashlib.sha256(json.dumps(about).encode())
     regions = Regions(number, name, options.default_class)
@@ -206,13 +208,14 @@ def _image(
         regions.add("?", "malformed_entry", what)
     return ImportedImage(
         number=number,
-        key=name,
+        key=name if task_id is None else f"{name} of task {task_id}",
         stamp=digest.hexdigest(),
         file_name=name,
         size_hw=size_hw,
         regions=regions.found,
         notes=tuple(regions.items),
         is_empty=i == 0 and not known.unread,
+        task_id=task_id,
     )
 
 

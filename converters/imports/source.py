@@ -37,7 +37,8 @@ class ImportedImage:
     could not be read. ``stems`` are names without ending that the image may have, where the source
     does not know its name; ``path`` is its file where the source's folders say so, ``mask`` the
     file of its mask, which is not its image. ``is_relative``: regions are polygons in fractions of
-    the image's width and height.
+    the image's width and height. ``task_id``: the source has the image once for each of several
+    tasks, and this is that of one.
     """
 
     number: int
@@ -54,6 +55,7 @@ class ImportedImage:
     path: Path | None = None
     mask: Path | None = None
     is_relative: bool = False
+    task_id: int | None = None
 
     @property
     def used_names(self) -> tuple[str, ...]:
