@@ -27,3 +27,17 @@ def one_line(text: object, limit: int = LONGEST) -> str:
     start = str(text)[: 20 * limit + 2_000]
     line = " ".join(_UNSEEN.sub(" ", _ANSI.sub("", start)).split())
     return line if len(line) <= limit else line[: limit - 3].rstrip() + "..."
+
+
+def counted(n: int, one: str, several: str = "") -> str:
+    """How many of something there are.
+
+    Args:
+        n: How many.
+        one: The word for one.
+        several: The word for more, or none; by default with an s.
+
+    >>> counted(1, "task"), counted(12, "task"), counted(2, "entry", "entries")
+    ('1 task', '12 tasks', '2 entries')
+    """
+    return f"{n} {one if n == 1 else several or one + 's'}"

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
+from backend.cli.sentences import say
 from backend.cli.shared import DataDir, console, error_console, settings, use_log_level
 from backend.label_studio import LabelStudioClient
 from backend.queue import ROLES, QueueName, work
@@ -45,10 +46,10 @@ def up(
     url, key = wanted.require_label_studio()
     with LabelStudioClient(url, key) as client:
         user = client.whoami()
-    console.print(f"Label Studio at {url}, as {user.email}")
+    say(f"Label Studio at {url}, as {user.email}")
     with service.running(wanted, on_event=show_event) as (supervisor, ready):
-        console.print(f"[green]nnloop is up[/green] at {ready.service_url}")
-        console.print("Connect a project: nnloop connect PROJECT   Stop: Ctrl-C")
+        say(f"at {ready.service_url}", lead="[green]nnloop is up[/green]")
+        say("Connect a project: nnloop connect PROJECT   Stop: Ctrl-C")
         supervisor.wait()
 
 
@@ -114,6 +115,6 @@ def worker(
 def show_event(event: StackEvent) -> None:
     """Prints what happens to a process."""
     if event.kind == "crashed":
-        error_console.print(f"[red]{event.name}[/red]: {event.message}")
+        say(event.message, lead=f"[red]{event.name}[/red]:", on=error_console)
     elif event.kind != "stopping":
         console.print(f"[dim]{event.name}: {event.message}[/dim]")
