@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 
 LONGEST = 300
 """Characters that a text of another program may take within an error or a problem."""
@@ -41,3 +43,21 @@ def counted(n: int, one: str, several: str = "") -> str:
     ('1 task', '12 tasks', '2 entries')
     """
     return f"{n} {one if n == 1 else several or one + 's'}"
+
+
+_ALIKE = 0.6
+"""Share of equal characters from which two names look like each other."""
+
+
+def closest_first(name: str, known: Iterable[str]) -> list[str]:
+    """Names, those that look like one that was meant before the others; else in their order.
+
+    >>> closest_first("lumne", ["wall", "plaque", "Lumen"])
+    ['Lumen', 'wall', 'plaque']
+    """
+
+    def unlike(other: str) -> float:
+        alike = difflib.SequenceMatcher(None, name.casefold(), other.casefold()).ratio()
+        return -alike if alike >= _ALIKE else 0.0
+
+    return sorted(known, key=unlike)

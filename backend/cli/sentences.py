@@ -32,18 +32,10 @@ def say(text: str, *, lead: str = "", on: Console = console) -> None:
         lead: What goes before it in the first line, with markup: ``[red]Error:[/red]``.
         on: Where to.
     """
-    lay_out(text, on.width if on.is_terminal else 0, lead=lead, on=on)
-
-
-def lay_out(
-    text: str, width: int, *, lead: str = "", style: str = "", on: Console = console
-) -> None:
-    """Prints a sentence in lines of ``width`` characters, whatever it is printed on."""
     first = Text.from_markup(f"{lead} ") if lead else Text()
-    for number, line in enumerate(wrapped(text, width, used=first.cell_len).split("\n")):
-        words = Text(line, style)
-        shown = Text.assemble(first, words) if number == 0 else words
-        on.print(shown, soft_wrap=True, highlight=False)
+    width = on.width if on.is_terminal else 0
+    shown = Text.assemble(first, wrapped(text, width, used=first.cell_len))
+    on.print(shown, soft_wrap=True, highlight=False)
 
 
 def wrapped(text: str, width: int, *, used: int = 0) -> str:
@@ -65,7 +57,8 @@ def wrapped(text: str, width: int, *, used: int = 0) -> str:
         return text
     lines = []
     for line in text.split("\n"):
-        words, free = [], width - used
+        words: list[str] = []
+        free = width - used
         for part in _parts(line, width):
             needed = len(part) + (1 if words else 0)
             if needed > free and (words or used):
