@@ -217,6 +217,8 @@ def connect(
     say(f"project {report.project_id} {report.title!r}", lead=f"[green]{word}[/green]")
     for sentence in report.done:
         say(sentence)
+    for sentence in report.warnings:
+        say(sentence, lead="[yellow]Note:[/yellow]")
     say(f"Classes: {', '.join(report.classes)}")
     least, more = report.settings.min_annotations, report.settings.retrain_after
     say(

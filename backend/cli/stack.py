@@ -13,8 +13,8 @@ from backend.cli.shared import DataDir, console, error_console, settings, use_lo
 from backend.label_studio import LabelStudioClient
 from backend.queue import ROLES, QueueName, work
 from backend.stack import service
-from backend.stack.supervisor import StackEvent
-from domain.errors import SettingsError
+from backend.stack.supervisor import StackEvent, Supervisor
+from domain.errors import SettingsError, StackError
 
 
 def register(app: typer.Typer) -> None:
@@ -47,10 +47,24 @@ def up(
     with LabelStudioClient(url, key) as client:
         user = client.whoami()
     say(f"Label Studio at {url}, as {user.email}")
-    with service.running(wanted, on_event=show_event) as (supervisor, ready):
-        say(f"at {ready.service_url}", lead="[green]nnloop is up[/green]")
-        say("Connect a project: nnloop connect PROJECT   Stop: Ctrl-C")
-        supervisor.wait()
+    supervisor = Supervisor(on_event=show_event)
+    try:
+        with supervisor, service.running(wanted, supervisor=supervisor) as (_, ready):
+            say(f"at {ready.service_url}", lead="[green]nnloop is up[/green]")
+            say("Connect a project: nnloop connect PROJECT")
+            say("Stop: Ctrl-C")
+            supervisor.wait()
+            say(
+                f"nnloop stops ({supervisor.stop_signal}). Trainings go on from their last epoch "
+                "when it starts again."
+            )
+    except KeyboardInterrupt:
+        say("nnloop was stopped while it started; nothing of it runs any more.")
+        raise
+    left = supervisor.leftover_processes()
+    if left:
+        raise StackError(f"nnloop has stopped, but {', '.join(left)} still runs.", remedy="End it.")
+    say("nnloop has stopped.")
 
 
 def serve(
@@ -116,5 +130,5 @@ def show_event(event: StackEvent) -> None:
     """Prints what happens to a process."""
     if event.kind == "crashed":
         say(event.message, lead=f"[red]{event.name}[/red]:", on=error_console)
-    elif event.kind != "stopping":
-        console.print(f"[dim]{event.name}: {event.message}[/dim]")
+    else:
+        console.print(f"[dim]{event.name}: {event.message}[/dim]", highlight=False)
