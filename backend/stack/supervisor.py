@@ -92,6 +92,7 @@ class Supervisor:
         self._on_event = on_event
         self._first_backoff_s = first_backoff_s
         self._watched: list[_Watched] = []
+        self._starting: ManagedProcess | None = None
         self._lock = threading.RLock()
         self._stopping = threading.Event()
         self._asked_to_stop = threading.Event()
@@ -145,10 +146,12 @@ class Supervisor:
         self._tell("starting", spec.name, "starting")
         watched = _Watched(ManagedProcess(spec, stack_id=self.stack_id))
         watched.backoff_s = self._first_backoff_s
+        self._starting = watched.process
         watched.process.start()
         watched.started_at = time.monotonic()
         with self._lock:
             self._watched.append(watched)
+            self._starting = None
         self._tell("ready", spec.name, "ready")
         if self._watcher is None:
             self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
@@ -199,6 +202,8 @@ class Supervisor:
             self._stopping.set()
             if self._watcher is not None and self._watcher is not threading.current_thread():
                 self._watcher.join()
+            if self._starting is not None:  # a second Ctrl-C may have cut its own cleaning short
+                self._starting.stop()
             for watched in reversed(self._watched):
                 if watched.process.is_running:
                     self._tell("stopping", watched.process.spec.name, "stopping")
