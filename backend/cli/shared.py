@@ -22,7 +22,10 @@ error_console = Console(stderr=True)
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        "--data-dir", help="Folder of nnloop's data (NNLOOP_DATA_DIR).", show_default=False
+        "--data-dir",
+        help="Folder of nnloop's data (NNLOOP_DATA_DIR); by default "
+        "~/.local/share/nnloop on Linux.",
+        show_default=False,
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

@@ -12,9 +12,15 @@ from backend.cli.sentences import say
 from backend.cli.shared import DataDir, console, error_console, settings, use_log_level
 from backend.label_studio import LabelStudioClient
 from backend.queue import ROLES, QueueName, work
+from backend.settings import Settings
 from backend.stack import service
 from backend.stack.supervisor import StackEvent, Supervisor
 from domain.errors import SettingsError, StackError
+
+
+def _worker(text: str, setting: str) -> str:
+    default = Settings.model_fields[setting].default
+    return f"{text} (NNLOOP_{setting.upper()}). \\[default: {default}]"
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +34,10 @@ def up(
     data_dir: DataDir = None,
     port: Annotated[
         int | None,
-        typer.Option(help="Port of the web service (NNLOOP_PORT); 0 takes a free one."),
+        typer.Option(
+            help="Port of the web service (NNLOOP_PORT); 0 takes a free one. "
+            f"\\[default: {Settings.model_fields['port'].default}]"
+        ),
     ] = None,
 ) -> None:
     """Start everything nnloop needs next to an existing Label Studio, until Ctrl-C.
@@ -95,10 +104,10 @@ def worker(
     name: Annotated[str, typer.Option(help="Name shown in `nnloop status`.")] = "worker",
     device: Annotated[
         str | None,
-        typer.Option(help="Device to train on: cpu, cuda:0, ... (NNLOOP_WORKER_DEVICE)."),
+        typer.Option(help=_worker("Device to train on: cpu, cuda:0, ...", "worker_device")),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(help="CPU threads to train with (NNLOOP_WORKER_THREADS).")
+        int | None, typer.Option(help=_worker("CPU threads to train with", "worker_threads"))
     ] = None,
     data_dir: DataDir = None,
 ) -> None:

@@ -16,6 +16,7 @@ from backend.store import projects, runs, versions
 from backend.store.forget import forget_project
 from backend.store.models import ProjectRow
 from domain.errors import MissingError, ProjectGoneError, TrainingError
+from domain.text import counted
 
 VIEW_TITLE = "Most uncertain first"
 """Of the tab in Label Studio's Data Manager."""
@@ -127,7 +128,7 @@ def _take_out(
         for name in names:
             if name in held:
                 n = client.delete_model_version(project.id, name)
-                done.append(f"Deleted {n} predictions of {name}.")
+                done.append(f"Deleted {counted(n, 'prediction')} of {name}.")
     return done
 
 

@@ -16,6 +16,7 @@ from backend.store import projects, runs, snapshots
 from backend.store.models import ProjectRow, RunRow
 from domain.labels import DROPPED, LabelNames
 from domain.status import RunStatus
+from domain.text import counted
 
 # A training that leaves out less than one in so many tasks is not wasted: a single task with a
 # label that nobody knows holds up no other.
@@ -63,7 +64,7 @@ def decide(
             False, f"{labelled} of {settings.min_annotations} annotations, {missing} more needed"
         )
     if not has_run:
-        return Decision(True, f"{labelled} annotations, the first training is due")
+        return Decision(True, f"{counted(labelled, 'annotation')}, the first training is due")
     if new_labels:
         return Decision(True, f"the labels have changed: {new_labels}")
     if changed < settings.retrain_after:
@@ -72,7 +73,7 @@ def decide(
             f"{changed} of {settings.retrain_after} new or changed annotations since the last run"
             + (f"; {remark}" if remark else ""),
         )
-    return Decision(True, f"{changed} new or changed annotations since the last run")
+    return Decision(True, f"{counted(changed, 'new or changed annotation')} since the last run")
 
 
 def evaluate(session: Session, project_id: int) -> Decision:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from domain.text import counted
 from training.bootstrap import paired_interval
 from training.evaluation import DicePerCase, image_dice, mean_over_images
 
@@ -271,7 +272,7 @@ def judge(
     elif worse:
         judgement = "; ".join(
             f"{c.name} is worse beyond doubt: {c.challenger:.3f} against {c.champion:.3f} on "
-            f"{c.n_cases} cases, {in_brackets(c.difference, c.low, c.high)}"
+            f"{counted(c.n_cases, 'case')}, {in_brackets(c.difference, c.low, c.high)}"
             for c in worse
         )
     else:
@@ -279,7 +280,7 @@ def judge(
     remarks = "; ".join(filter(None, (remark, _not_compared(found))))
     reason = (
         f"mean out-of-fold Dice {found.challenger:.3f} against {found.champion:.3f} on "
-        f"{found.n_cases} cases{_of_empty(found)}, "
+        f"{counted(found.n_cases, 'case')}{_of_empty(found)}, "
         f"{in_brackets(found.difference, found.low, found.high)}: "
         f"{judgement}" + (f" ({remarks})" if remarks else "")
     )

@@ -80,7 +80,7 @@ def test_everything_of_the_project_goes_and_nothing_else(busy: FakeApp) -> None:
 
 def test_purging(busy: FakeApp) -> None:
     said = disconnect(busy.context, PROJECT, purge=True)
-    assert "Deleted 1 predictions of nnloop-v1." in said
+    assert "Deleted 1 prediction of nnloop-v1." in said
     assert [row.model_version for row in busy.label_studio.predictions] == ["a-persons-own"]
     assert not busy.context.workspace(PROJECT).folder.exists()
     assert not (busy.context.settings.data_dir / "disconnected").exists()
