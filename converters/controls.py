@@ -35,6 +35,16 @@ def control_of(group: LabelGroup, label_class: LabelClass, *, as_pixels: bool = 
     )
 
 
+def ring_openers(group: LabelGroup) -> dict[Control, tuple[str, ...]]:
+    """Controls that predictions go out by and whose rings the editor opens; their classes."""
+    found: dict[Control, tuple[str, ...]] = {}
+    for label_class in group.classes:
+        control = control_of(group, label_class)
+        if control.opens_rings:
+            found[control] = (*found.get(control, ()), label_class.value)
+    return found
+
+
 def kind_of(control: Control) -> str:
     """``polygon`` for ``<Polygon>`` and ``<PolygonLabels>``."""
     region_type = region_type_by_name(control.region_type)

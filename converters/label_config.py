@@ -194,9 +194,15 @@ def _controls(tags: list[_Tag], images: dict[str, Element]) -> tuple[Control, ..
                 region_type=tag.region_type.labels_key if tag.has_labels else tag.region_type.kind,
                 labels_name="" if tag.has_labels or not sources else sources[0][0],
                 sources=tuple(sources),
+                opens_rings=tag.region_type.kind == "vector" and not _is_closable(tag.element),
             )
         )
     return tuple(controls)
+
+
+def _is_closable(element: Element) -> bool:
+    values = [value for name, value in element.items() if name.lower() == "closable"]
+    return "".join(values).strip().lower() == "true"
 
 
 def _source(element: Element) -> tuple[str, tuple[str, ...]]:

@@ -45,7 +45,8 @@ class Control:
     has labels of its own, ``polygon`` where they come from a ``<Labels>`` tag beside it;
     ``labels_name`` is that tag's name, else "" (of several the first). ``sources`` are the tags
     that give its regions labels, itself or those ``<Labels>``: (name, stored class names); empty
-    where that is not known, and then it has every class.
+    where that is not known, and then it has every class. ``opens_rings`` says that the editor takes
+    the last edge from its closed rings when a task is opened (vectors not told ``closable``).
     """
 
     name: str
@@ -53,6 +54,7 @@ class Control:
     region_type: str
     labels_name: str = ""
     sources: tuple[tuple[str, tuple[str, ...]], ...] = field(default=(), compare=False)
+    opens_rings: bool = field(default=False, compare=False)
 
     def labels_name_of(self, value: str) -> str:
         """The tag that gives its regions this class, itself or a ``<Labels>``; "" for none."""

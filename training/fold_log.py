@@ -1,9 +1,10 @@
-"""What a fold writes while it trains, read back: its log's end and its progress."""
+"""What a fold writes while it trains, and how it is read back: its log's end, its progress."""
 
 from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 from training.folds import LOG, PROGRESS, EpochProgress
@@ -28,6 +29,22 @@ def tail(fold_dir: Path, n: int) -> tuple[str, ...]:
             start = file.seek(start - size)
             data = file.read(size) + data
     return tuple(data.decode(errors="replace").splitlines()[-n:])
+
+
+def write_progress(fold_dir: Path, progress: EpochProgress) -> None:
+    """Adds an epoch to the fold's progress.jsonl."""
+    with (fold_dir / PROGRESS).open("a") as file:
+        file.write(json.dumps(asdict(progress)) + "\n")
+
+
+def progress_in_words(progress: EpochProgress) -> str:
+    """An epoch as one line of the log."""
+    dice = {name: value and round(value, 4) for name, value in (progress.case_dice or {}).items()}
+    return (
+        f"{progress.epoch} of {progress.epochs} epochs: train_loss {progress.train_loss:.4f}, "
+        f"val_loss {progress.val_loss:.4f}, full-image Dice {dice or 'not measured'}, "
+        f"{progress.seconds:.1f} s, {progress.eta_s or 0:.0f} s to go"
+    )
 
 
 def read_progress(fold_dir: Path) -> tuple[EpochProgress, ...]:

@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 
 from backend.cli.projects import Project
-from backend.cli.shared import DataDir, console, context
+from backend.cli.sentences import say
+from backend.cli.shared import DataDir, context
 from backend.pipeline.publish import try_publish
 from backend.pipeline.request import nothing_serves, request_scoring
 from backend.pipeline.status import find_connected
+from domain.text import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +36,7 @@ def score(
     """
     opened = context(data_dir)
     found = find_connected(opened, project)
-    console.print(request_scoring(opened, found, retry=retry), markup=False)
+    say(request_scoring(opened, found, retry=retry))
 
 
 def publish(project: Project, data_dir: DataDir = None) -> None:
@@ -47,6 +49,6 @@ def publish(project: Project, data_dir: DataDir = None) -> None:
     report = try_publish(opened, project_id)
     if report is None:
         raise nothing_serves(project_id)
-    console.print(f"{report.pushed} predictions of {report.version} pushed.")
+    say(f"{counted(report.pushed, 'prediction')} of {report.version} pushed.")
     if report.dropped:
-        console.print(f"[red]Label Studio did not keep {report.dropped}[/red]; see nnloop status.")
+        say("See nnloop status.", lead=f"[red]Label Studio did not keep {report.dropped}.[/red]")

@@ -9,6 +9,7 @@ from rich.progress import track
 from rich.table import Table
 
 from backend.cli.projects import Project
+from backend.cli.sentences import say
 from backend.cli.shared import AsJson, DataDir, console, context, error_console, figure
 from backend.pipeline.agreement import AgreementReport, agreement_report
 from backend.pipeline.status import find_connected
@@ -39,9 +40,9 @@ def agreement(project: Project, as_json: AsJson = False, data_dir: DataDir = Non
     if report.rows:
         console.print(_table(report))
     else:
-        console.print("No task has annotations of two people yet.")
+        say("No task has annotations of two people yet.")
     for item in report.left_out:
-        console.print(f"[yellow]left out[/yellow] {item.message}", highlight=False)
+        say(item.message, lead="[yellow]left out[/yellow]")
 
 
 def as_value(report: AgreementReport) -> dict[str, object]:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from backend.cli.shared import DataDir, console, context
+from backend.cli.sentences import say
+from backend.cli.shared import DataDir, context
 from backend.pipeline.disconnect import disconnect as disconnect_project
 from backend.pipeline.status import find_connected
 
@@ -40,4 +41,4 @@ def disconnect(
     for sentence in disconnect_project(
         opened, find_connected(opened, project), purge=purge, local=local
     ):
-        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+        say(sentence)

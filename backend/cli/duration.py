@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from backend.cli.setting_options import TRAINING
+
 _PATTERN = re.compile(
     r"(?:(?P<h>\d+(?:\.\d+)?)h)?(?:(?P<m>\d+(?:\.\d+)?)m)?(?:(?P<s>\d+(?:\.\d+)?)s?)?"
 )
@@ -60,5 +62,6 @@ Budget = Annotated[
         metavar="DURATION",
         help="Time the training of all folds may take: 90s, 10m, 1h30m; or none.",
         show_default=False,
+        rich_help_panel=TRAINING,
     ),
 ]

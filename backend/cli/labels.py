@@ -10,6 +10,7 @@ from rich.table import Table
 
 from backend.cli.progress import progress
 from backend.cli.projects import Project
+from backend.cli.sentences import say
 from backend.cli.shared import AsJson, DataDir, console, context, error_console
 from backend.pipeline.context import AppContext
 from backend.pipeline.label_mapping import LabelChange, LabelReport, change_labels, label_report
@@ -17,6 +18,7 @@ from backend.pipeline.label_writing import WriteReport, write_labels
 from backend.pipeline.status import find_connected
 from backend.pipeline.sync import read_project
 from domain.errors import LabelStudioError, SettingsError
+from domain.text import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -28,18 +30,30 @@ def labels(
     project: Project,
     map_: Annotated[
         list[str] | None,
-        typer.Option("--map", help="OLD=NEW: the label OLD is called NEW now; repeat for more."),
+        typer.Option(
+            "--map",
+            metavar="OLD=NEW",
+            help="The label OLD is called NEW now; repeat for more.",
+        ),
     ] = None,
     drop: Annotated[
         list[str] | None,
-        typer.Option(help="Regions of this former label count as background; repeat for more."),
+        typer.Option(
+            metavar="OLD",
+            help="Regions of this former label count as background; repeat for more.",
+        ),
     ] = None,
     keep_apart: Annotated[
         list[str] | None,
-        typer.Option(help="OLD=NEW: NEW is another label than OLD was; OLD alone: all are."),
+        typer.Option(
+            metavar="OLD=NEW", help="NEW is another label than OLD was; OLD alone: all are."
+        ),
     ] = None,
     unmap: Annotated[
-        list[str] | None, typer.Option(help="Forget what was said of this former label.")
+        list[str] | None,
+        typer.Option(
+            metavar="OLD", help="Forget what was said of this former label; repeat for more."
+        ),
     ] = None,
     write: Annotated[
         bool,
@@ -91,7 +105,7 @@ def labels(
         typer.echo(json.dumps(as_value(found, said), indent=1))
         return
     for sentence in said:
-        console.print(sentence, markup=False, highlight=False)
+        say(sentence)
     _print(found)
 
 
@@ -143,19 +157,24 @@ def pair(option: str, text: str, *, needs_both: bool = True) -> tuple[str, str]:
 
 
 def _written(report: WriteReport) -> list[str]:
-    word = "would be changed" if report.is_dry else "were changed"
+    word = _verb(report, report.annotations, "changed")
     names = ", ".join(f'"{name}" in {n}' for name, n in report.names.items())
     said = [
-        f"{report.annotations} annotations of people in Label Studio {word}"
+        f"{counted(report.annotations, 'annotation')} of people in Label Studio {word}"
         + (f" ({names}; only the names of labels in them)." if names else ".")
     ]
     if report.touched:
-        saved = "would be saved" if report.is_dry else "were saved"
         said.append(
-            f"{report.touched} newer annotations of the same tasks {saved} again as they are, so "
-            "that the newest stays the newest."
+            f"{counted(report.touched, 'newer annotation')} of the same tasks "
+            f"{_verb(report, report.touched, 'saved')} again as they are, so that the newest stays "
+            "the newest."
         )
     return said + report.skipped
+
+
+def _verb(report: WriteReport, n: int, participle: str) -> str:
+    will = "would be" if report.is_dry else "was" if n == 1 else "were"
+    return f"{will} {participle}"
 
 
 def _print(report: LabelReport) -> None:
@@ -176,12 +195,10 @@ def _print(report: LabelReport) -> None:
             table.add_row(name, _counts_as(report, name), "0", "0")
     console.print(table)
     for name in sorted(present & report.mapping.keys()):
-        console.print(
-            f'"{name}" is a label again; that it counts as "{report.mapping[name]}" has no effect.',
-            markup=False,
-        )
+        say(f'"{name}" is a label again; that it counts as "{report.mapping[name]}" has no effect.')
     for question in report.questions:
-        console.print(f"{question.message} {question.remedy}", markup=False, highlight=False)
+        say(question.message)
+        say(question.remedy)
 
 
 def _counts_as(report: LabelReport, name: str) -> str:

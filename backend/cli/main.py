@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import sys
 import traceback
@@ -24,6 +25,7 @@ from backend.cli import (
     stack,
     training_log,
 )
+from backend.cli.sentences import say
 from backend.cli.shared import console, error_console, settings
 from domain.errors import NnloopError
 from domain.text import one_line
@@ -54,6 +56,23 @@ for module in (
     module.register(app)
 
 
+def _flow(program: typer.Typer) -> None:
+    """Makes each paragraph of a help one line, for the terminal to wrap.
+
+    Typer keeps the line breaks of a docstring, which come on top of those of the terminal.
+    """
+    for command in program.registered_commands:
+        text = command.help or inspect.getdoc(command.callback) or ""
+        paragraphs = inspect.cleandoc(text).split("\n\n")
+        command.help = "\n\n".join(" ".join(one.split()) for one in paragraphs)
+    for group in program.registered_groups:
+        if group.typer_instance is not None:
+            _flow(group.typer_instance)
+
+
+_flow(app)
+
+
 def main() -> None:
     """Runs a command; an error is one sentence and a remedy, the traceback goes to the log."""
     # Services log more, by their setting; a command has said what it did when it ends.
@@ -78,11 +97,9 @@ def main() -> None:
 
 
 def _say(message: str, remedy: str) -> None:
-    error_console.print("Error:", style="bold red", end=" ")
-    # Not wrapped: paths and commands in it are there to be copied.
-    error_console.print(message, markup=False, highlight=False, soft_wrap=True)
+    say(message, lead="[bold red]Error:[/bold red]", on=error_console)
     if remedy:
-        error_console.print(remedy, markup=False, highlight=False, soft_wrap=True)
+        say(remedy, on=error_console)
 
 
 def _log_traceback(error: Exception) -> Path:

@@ -18,6 +18,7 @@ from backend.cli.models_view import (
     print_list,
     size_text,
 )
+from backend.cli.sentences import say
 from backend.cli.shared import AsJson, DataDir, console, context
 from backend.pipeline.context import AppContext
 from backend.pipeline.models import archive, retention, serving
@@ -26,6 +27,7 @@ from backend.pipeline.models.details import version_details
 from backend.pipeline.models.find import find_project, find_version
 from backend.pipeline.models.report import version_reports
 from converters.label_names import parse_map
+from domain.text import counted
 
 ProjectOption = Annotated[
     str | None,
@@ -60,7 +62,7 @@ def list_(project: ProjectOption = None, as_json: AsJson = False, data_dir: Data
         _print_json([report.model_dump(mode="json") for report in reports])
         return
     if not reports:
-        console.print("No version yet: the first training makes one, or import one.")
+        say("No version yet: the first training makes one (nnloop train), or nnloop models import.")
         return
     print_list(reports)
 
@@ -157,7 +159,7 @@ def pin(
     """
     opened = context(data_dir)
     serving.pin(opened, name, _project_id(opened, project), is_pinned=not off)
-    console.print(f"{name} " + ("may be pruned again." if off else "is kept."), highlight=False)
+    say(f"{name} " + ("may be pruned again." if off else "is kept."))
 
 
 @app.command()
@@ -182,7 +184,7 @@ def prune(
         return
     names = ", ".join(report.versions) or "no version"
     word = "Would prune" if dry_run else "Pruned"
-    console.print(f"{word} {names}; {size_text(report.freed_bytes)}.", highlight=False)
+    say(f"{word} {names}; {size_text(report.freed_bytes)}.")
 
 
 @app.command()
@@ -215,8 +217,8 @@ def export(
         )
         return
     size = size_text(out.stat().st_size)
-    console.print(f"[green]{name}[/green] is in {out} ({size}).", highlight=False, soft_wrap=True)
-    console.print("With nnU-Net installed elsewhere:", highlight=False)
+    say(f"is in {out} ({size}).", lead=f"[green]{name}[/green]")
+    say("With nnU-Net installed elsewhere:")
     for command in written.commands:
         console.print(f"  {command}", highlight=False, markup=False, soft_wrap=True)
 
@@ -265,18 +267,14 @@ def import_(
     if as_json:
         _print_json(asdict(done))
         return
-    console.print(
-        f"[green]{done.version}[/green]: {done.folds} networks for {', '.join(done.class_values)}.",
-        highlight=False,
-    )
+    networks = counted(done.folds, "network")
+    say(f"{networks} for {', '.join(done.class_values)}.", lead=f"[green]{done.version}[/green]:")
     for note in done.notes:
-        console.print(note, highlight=False, markup=False)
-    console.print(
+        say(note)
+    say(
         "It serves: its predictions follow; see `nnloop status`."
         if done.serves
-        else f"It waits: put it in service with `nnloop models promote {done.version}`.",
-        highlight=False,
-        soft_wrap=True,
+        else f"It waits: put it in service with `nnloop models promote {done.version}`."
     )
 
 

@@ -10,9 +10,11 @@ import typer
 from rich.table import Table
 
 from backend.cli.progress import progress
+from backend.cli.sentences import say
 from backend.cli.shared import AsJson, DataDir, console, context, figure
 from backend.pipeline.models.ensemble import EnsembleReport, make_ensemble
 from backend.pipeline.models.find import find_project
+from domain.text import counted
 
 
 def register(models: typer.Typer) -> None:
@@ -49,10 +51,10 @@ def ensemble(
 def print_ensemble(report: EnsembleReport) -> None:
     """What was measured, the best first, and what came of it."""
     for sentence in report.left_out:
-        console.print(f"Not considered: {sentence}", highlight=False, markup=False, soft_wrap=True)
+        say(f"Not considered: {sentence}")
     if report.n_cases:
-        cases = f"{report.n_cases} held-out cases" if report.n_cases > 1 else "1 held-out case"
-        console.print(f"Mean Dice on the same {cases}:", highlight=False)
+        cases = counted(report.n_cases, "held-out case")
+        say(f"Mean Dice on the same {cases}:")
         table = Table()
         table.add_column("Versions")
         table.add_column("Dice", justify="right")
@@ -60,14 +62,9 @@ def print_ensemble(report: EnsembleReport) -> None:
             table.add_row(" + ".join(row.versions), figure(row.dice))
         console.print(table)
     if not report.version:
-        console.print(f"{report.reason}: no ensemble was made.", highlight=False, soft_wrap=True)
+        say(f"{report.reason}: no ensemble was made.")
         return
-    console.print(
-        f"[green]{report.version}[/green] "
-        + ("serves" if report.is_promoted else "does not serve")
-        + f": {report.reason}.",
-        highlight=False,
-        soft_wrap=True,
-    )
+    serves = "serves" if report.is_promoted else "does not serve"
+    say(f"{serves}: {report.reason}.", lead=f"[green]{report.version}[/green]")
     if report.is_promoted:
-        console.print("Its predictions follow; see `nnloop status`.", highlight=False)
+        say("Its predictions follow; see `nnloop status`.")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
+from backend.cli.sentences import say
 from backend.cli.shared import ago, console, figure
 from backend.pipeline.models.compare import VersionComparison
 from backend.pipeline.models.comparison import in_brackets
@@ -13,6 +14,7 @@ from backend.pipeline.models.details import VersionDetails
 from backend.pipeline.models.report import VersionReport
 from backend.pipeline.models.serving import Change
 from domain.status import VersionOrigin
+from domain.text import counted
 
 
 def print_list(reports: Sequence[VersionReport]) -> None:
@@ -66,7 +68,7 @@ def print_details(details: VersionDetails, *, n_annotations: int | None) -> None
     if details.trained_on:
         console.print(_annotations(details, n_annotations))
     for item in details.left_out[:n_annotations]:
-        console.print(f"Left out: {item['message']}", highlight=False, markup=False)
+        say(f"Left out: {item['message']}")
 
 
 def print_comparison(found: VersionComparison) -> None:
@@ -89,39 +91,40 @@ def print_comparison(found: VersionComparison) -> None:
         f"{comparison.champion:.3f}",
         f"{comparison.challenger:.3f}",
         in_brackets(comparison.difference, comparison.low, comparison.high),
-        f"{comparison.n_cases} of {comparison.n_groups} groups",
+        f"{comparison.n_cases} of {counted(comparison.n_groups, 'group')}",
     )
     console.print(table)
     if comparison.n_empty:
-        console.print(
+        say(
             f"Cases with nothing in them: {comparison.n_empty}, of which {found.first} left "
             f"{comparison.champion_left_empty} empty, {found.second} "
-            f"{comparison.challenger_left_empty}.",
-            highlight=False,
+            f"{comparison.challenger_left_empty}."
         )
     if comparison.not_compared:
         names = ", ".join(comparison.not_compared)
-        console.print(f"Not compared, because only one of the two knows it: {names}.")
-    console.print(
-        f"{found.n_changed} common cases whose annotations differ and {found.n_only_one} that only "
-        "one of them has were left out."
-    )
+        say(f"Not compared, because only one of the two knows it: {names}.")
+    if found.n_changed or found.n_only_one:
+        say(
+            f"Left out: {counted(found.n_changed, 'common case')} whose annotations differ, and "
+            f"{found.n_only_one} that only one of them has."
+        )
     if found.remark:
-        console.print(found.remark, highlight=False, markup=False)
+        say(found.remark)
 
 
 def print_change(change: Change) -> None:
     """Which version serves now, and what follows."""
-    console.print(
-        f"[green]{change.version}[/green] serves"
+    n, new = change.to_push, change.to_score
+    once = f" once {counted(new, 'new task')} {'is' if new == 1 else 'are'} scored" if new else ""
+    say(
+        "serves"
         + (f" in the place of {change.before}" if change.before else "")
-        + f": {change.to_push} stored predictions go to Label Studio"
-        + (f" once {change.to_score} new tasks are scored." if change.to_score else "."),
-        highlight=False,
-        soft_wrap=True,
+        + f": {counted(n, 'stored prediction')} {'goes' if n == 1 else 'go'} to Label Studio"
+        + f"{once}.",
+        lead=f"[green]{change.version}[/green]",
     )
     if not change.is_queued:
-        console.print("nnloop is not running: it follows when `nnloop up` is started.")
+        say("nnloop is not running: it follows when `nnloop up` is started.")
 
 
 def size_text(n_bytes: int) -> str:
@@ -183,7 +186,7 @@ def _annotations(details: VersionDetails, limit: int | None) -> Table:
     shown = details.trained_on[:limit]
     rest = len(details.trained_on) - len(shown)
     table = Table(
-        title=f"Trained on {len(details.trained_on)} tasks"
+        title=f"Trained on {counted(len(details.trained_on), 'task')}"
         + (f" (the first {len(shown)}; --annotations names all)" if rest else ""),
         title_justify="left",
     )

@@ -6,23 +6,29 @@ import json
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from backend.cli.duration import Budget, budget_override
-from backend.cli.shared import (
-    AsJson,
-    DataDir,
+from backend.cli.sentences import say
+from backend.cli.setting_options import (
+    N_FOLDS,
+    PREDICTIONS,
+    PRESETS,
+    START,
+    TRAINING,
+    TRUTH,
+    VERSIONS,
     GpuMemory,
     Planner,
     Plans,
     Trainer,
-    console,
-    context,
+    setting,
 )
+from backend.cli.shared import AsJson, DataDir, context
 from backend.cli.status_view import print_project, print_service
 from backend.pipeline import status as reports
 from backend.pipeline.connect import connect as connect_project
 from converters.exports.options import parse_spacing
+from domain.text import counted
 
 Project = Annotated[str, typer.Argument(help="Id or title of the Label Studio project.")]
 
@@ -36,92 +42,142 @@ def register(app: typer.Typer) -> None:
 def connect(
     project: Project,
     min_annotations: Annotated[
-        int | None, typer.Option(help="Labelled tasks before the first training.")
+        int | None,
+        setting("min_annotations", "Labelled tasks before the first training.", START),
     ] = None,
     retrain_after: Annotated[
-        int | None, typer.Option(help="New or changed annotations before the next training.")
+        int | None,
+        setting("retrain_after", "New or changed annotations before the next training.", START),
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="auto, tiny, fast or full.")] = None,
+    preset: Annotated[str | None, setting("preset", PRESETS, TRAINING)] = None,
     trainer: Trainer = None,
     planner: Planner = None,
     plans: Plans = None,
     gpu_memory: GpuMemory = None,
-    folds: Annotated[int | None, typer.Option(help="Number of folds.")] = None,
+    folds: Annotated[
+        int | None, setting("n_folds", N_FOLDS, TRAINING, empty="as the preset")
+    ] = None,
     budget: Budget = None,
     warm_start: Annotated[
         bool | None,
-        typer.Option("--warm-start/--from-scratch", help="Start from the serving version."),
+        typer.Option(
+            "--warm-start/--from-scratch",
+            help="Start from the serving version. \\[default: warm-start]",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
+    seed: Annotated[int | None, setting("seed", "Seed of the training.", TRAINING)] = None,
     gate_margin: Annotated[
-        float | None, typer.Option(help="Loss of Dice that still counts as not worse.")
+        float | None,
+        setting("gate_margin", "Loss of Dice that still counts as not worse.", VERSIONS),
     ] = None,
     keep_versions: Annotated[
-        int | None, typer.Option(help="Versions whose weights are kept.")
+        int | None, setting("keep_versions", "Versions whose weights are kept.", VERSIONS)
     ] = None,
     keep_bytes: Annotated[
-        int | None, typer.Option(help="Bytes the kept versions may take in all.")
+        int | None,
+        setting(
+            "keep_bytes", "Bytes the kept versions may take in all.", VERSIONS, empty="no limit"
+        ),
     ] = None,
     group_key: Annotated[
         str | None,
-        typer.Option(
-            help=r"Task data field that names patient, video or site, or a part of the file name: "
-            r"name:^(P\d+)_"
+        setting(
+            "group_key",
+            "Task data field that names patient, video or site, or a part of the file name: "
+            r"name:^(P\d+)_",
+            TRUTH,
+            empty="each task is a group",
         ),
     ] = None,
     channel: Annotated[
         list[str] | None,
-        typer.Option(help="Task data field of an image; repeat to stack several; '' for one."),
-    ] = None,
-    min_region_area: Annotated[
-        float | None, typer.Option(help="Smaller predicted parts (pixels) are not pushed.")
+        setting(
+            "channels",
+            "Task data field of an image; repeat to stack several; '' for one.",
+            TRUTH,
+            empty="the image that is drawn on",
+            metavar="FIELD",
+        ),
     ] = None,
     annotator_policy: Annotated[
         str | None,
-        typer.Option(help="latest, ground_truth_first, union, majority or staple."),
+        setting(
+            "annotator_policy", "latest, ground_truth_first, union, majority or staple.", TRUTH
+        ),
     ] = None,
     label_priority: Annotated[
         list[str] | None,
-        typer.Option(help="Label on top where regions overlap; repeat for the next; '' for none."),
+        setting(
+            "label_priority",
+            "Label on top where regions overlap; repeat for the next; '' for none.",
+            TRUTH,
+            empty="later regions lie on top",
+            metavar="LABEL",
+        ),
     ] = None,
-    keypoints: Annotated[str | None, typer.Option(help="disc or leave_out.")] = None,
+    keypoints: Annotated[str | None, setting("keypoints", "disc or leave_out.", TRUTH)] = None,
     line_width: Annotated[
-        float | None, typer.Option(help="Width of open vectors, in pixels.")
+        float | None, setting("line_width_px", "Width of open vectors, in pixels.", TRUTH)
+    ] = None,
+    pixel_spacing: Annotated[
+        str | None,
+        setting(
+            "pixel_spacing_mm",
+            "Size of a pixel in mm, for evaluations: 0.1, or vertical,horizontal.",
+            TRUTH,
+            empty="distances are in pixels",
+        ),
+    ] = None,
+    min_region_area: Annotated[
+        float | None,
+        setting(
+            "min_region_area_px", "Smaller predicted parts (pixels) are not pushed.", PREDICTIONS
+        ),
     ] = None,
     polygon_overlap: Annotated[
         float | None,
-        typer.Option(help="Overlap pushed polygons keep, 0.5 to 1."),
+        setting("polygon_overlap", "Overlap pushed polygons keep, 0.5 to 1.", PREDICTIONS),
     ] = None,
     vertex_budget: Annotated[
-        int | None, typer.Option(help="Points of one pushed polygon, before it becomes a brush.")
+        int | None,
+        setting(
+            "vertex_budget", "Points of one pushed polygon, before it becomes a brush.", PREDICTIONS
+        ),
     ] = None,
     mirror_predict: Annotated[
         bool | None,
-        typer.Option(
+        setting(
+            "mirror_predict",
+            "Average predictions over mirrored images: 4 times the work.",
+            PREDICTIONS,
             "--mirror-predict/--no-mirror-predict",
-            help="Average predictions over mirrored images: 4 times the work.",
+            empty="as the preset",
         ),
     ] = None,
     tile_step: Annotated[
         float | None,
-        typer.Option(help="Step of the sliding window as a fraction of the patch, in (0, 1]."),
+        setting(
+            "tile_step",
+            "Step of the sliding window as a fraction of the patch, in (0, 1].",
+            PREDICTIONS,
+            empty="as the preset",
+        ),
     ] = None,
-    pixel_spacing: Annotated[
-        str | None,
-        typer.Option(help="Size of a pixel in mm, for evaluations: 0.1, or vertical,horizontal."),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the training.")] = None,
     reset: Annotated[
         list[str] | None,
         typer.Option(
             help="Setting that goes back to its default, by its name in docs/settings.md: "
-            "gpu_memory_gb; repeat for more."
+            "gpu_memory_gb; repeat for more.",
+            metavar="SETTING",
         ),
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Connect a project: ML backend, webhook, uncertainty sampling, Data Manager tab.
 
-    `nnloop up` (or `serve`) must be running. Run it again to change settings or to repair.
+    `nnloop up` (or `serve`) must be running. Run it again to change settings or to repair: what is
+    not given stays as it is. The defaults are those of a new project.
 
     Example: nnloop connect "Carotid" --min-annotations 12 --retrain-after 8
 
@@ -158,13 +214,16 @@ def connect(
     overrides |= budget_override(budget)
     report = connect_project(context(data_dir), project, overrides, reset=reset or ())
     word = "Updated" if report.was_known else "Connected"
-    console.print(f"[green]{word}[/green] project {report.project_id} {escape(repr(report.title))}")
+    say(f"project {report.project_id} {report.title!r}", lead=f"[green]{word}[/green]")
     for sentence in report.done:
-        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
-    console.print(f"Classes: {', '.join(report.classes)}", markup=False)
-    console.print(
-        f"Training starts at {report.settings.min_annotations} annotations, then after every "
-        f"{report.settings.retrain_after} new or changed ones."
+        say(sentence)
+    for sentence in report.warnings:
+        say(sentence, lead="[yellow]Note:[/yellow]")
+    say(f"Classes: {', '.join(report.classes)}")
+    least, more = report.settings.min_annotations, report.settings.retrain_after
+    say(
+        f"Training starts at {counted(least, 'annotation')}, then after every "
+        + ("new or changed one." if more == 1 else f"{more} new or changed ones.")
     )
 
 
@@ -201,4 +260,4 @@ def status(
     for report in found:
         print_project(report, lists_problems=problems)
     if not found:
-        console.print("No project is connected. Connect one: nnloop connect PROJECT")
+        say("No project is connected. Connect one: nnloop connect PROJECT")

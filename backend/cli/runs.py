@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Annotated, Any
 
 import typer
@@ -11,17 +12,17 @@ from rich.table import Table
 
 from backend.cli.duration import Budget, budget_override, say_duration
 from backend.cli.projects import Project
-from backend.cli.shared import (
-    AsJson,
-    DataDir,
+from backend.cli.sentences import say
+from backend.cli.setting_options import (
+    N_FOLDS,
+    PRESETS,
+    TRAINING,
     GpuMemory,
     Planner,
     Plans,
     Trainer,
-    ago,
-    console,
-    context,
 )
+from backend.cli.shared import AsJson, DataDir, ago, console, context
 from backend.pipeline import control
 from backend.pipeline.request import request_training
 from backend.pipeline.run_report import RunReport
@@ -38,24 +39,34 @@ def register(app: typer.Typer) -> None:
 def train(
     project: Project,
     budget: Budget = None,
-    preset: Annotated[str | None, typer.Option(help="auto, tiny, fast or full.")] = None,
+    preset: Annotated[str | None, typer.Option(help=PRESETS, rich_help_panel=TRAINING)] = None,
     trainer: Trainer = None,
     planner: Planner = None,
     plans: Plans = None,
     gpu_memory: GpuMemory = None,
-    folds: Annotated[int | None, typer.Option(help="Number of folds.")] = None,
+    folds: Annotated[int | None, typer.Option(help=N_FOLDS, rich_help_panel=TRAINING)] = None,
     from_scratch: Annotated[
-        bool, typer.Option("--from-scratch", help="Do not start from the serving version.")
+        bool,
+        typer.Option(
+            "--from-scratch",
+            help="Do not start from the serving version.",
+            rich_help_panel=TRAINING,
+        ),
     ] = False,
     replan: Annotated[
-        bool, typer.Option("--replan", help="Make new plans, though the old ones still fit.")
+        bool,
+        typer.Option(
+            "--replan",
+            help="Make new plans, though the old ones still fit.",
+            rich_help_panel=TRAINING,
+        ),
     ] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Start a training run now, however few annotations are new.
 
-    The options hold for this run; `nnloop connect` sets them for all. Ends with code 1 when a run
-    is active: a project has one at a time.
+    The options hold for this run; without them the settings of the project do, which `nnloop
+    connect` changes. Ends with code 1 when a run is active: a project has one at a time.
 
     Example: nnloop train "Carotid" --budget 10m
     """
@@ -72,7 +83,7 @@ def train(
     overrides = {name: value for name, value in given.items() if value is not None}
     overrides |= budget_override(budget)
     opened = context(data_dir)
-    console.print(request_training(opened, find_connected(opened, project), overrides))
+    say(request_training(opened, find_connected(opened, project), overrides))
 
 
 def runs(project: Project, as_json: AsJson = False, data_dir: DataDir = None) -> None:
@@ -86,7 +97,7 @@ def runs(project: Project, as_json: AsJson = False, data_dir: DataDir = None) ->
         typer.echo(json.dumps([run.model_dump(mode="json") for run in found], indent=1))
         return
     if not found:
-        console.print("No training has been started yet.")
+        say(f"No training has been started yet. Start one: nnloop train {shlex.quote(project)}")
         return
     table = Table()
     for column in ("Run", "Status", "Why", "Labels", "Budget", "Trained", "Dice", "Started"):
@@ -105,7 +116,7 @@ def runs(project: Project, as_json: AsJson = False, data_dir: DataDir = None) ->
     console.print(table)
     for run in found:
         for text in filter(None, (run.error, run.note)):
-            console.print(f"Run {run.number}: {text}", highlight=False, markup=False)
+            say(f"Run {run.number}: {text}")
 
 
 def pause(project: Project, data_dir: DataDir = None) -> None:
@@ -114,7 +125,7 @@ def pause(project: Project, data_dir: DataDir = None) -> None:
     Example: nnloop pause "Carotid"
     """
     opened = context(data_dir)
-    console.print(control.pause(opened, find_connected(opened, project)))
+    say(control.pause(opened, find_connected(opened, project)))
 
 
 def resume(project: Project, data_dir: DataDir = None) -> None:
@@ -123,7 +134,7 @@ def resume(project: Project, data_dir: DataDir = None) -> None:
     Example: nnloop resume "Carotid"
     """
     opened = context(data_dir)
-    console.print(control.resume(opened, find_connected(opened, project)))
+    say(control.resume(opened, find_connected(opened, project)))
 
 
 def cancel(project: Project, data_dir: DataDir = None) -> None:
@@ -135,7 +146,7 @@ def cancel(project: Project, data_dir: DataDir = None) -> None:
     Example: nnloop cancel "Carotid"
     """
     opened = context(data_dir)
-    console.print(control.cancel(opened, find_connected(opened, project)))
+    say(control.cancel(opened, find_connected(opened, project)))
 
 
 def say_status(run: RunReport) -> str:

@@ -22,31 +22,11 @@ error_console = Console(stderr=True)
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        "--data-dir", help="Folder of nnloop's data (NNLOOP_DATA_DIR).", show_default=False
+        "--data-dir",
+        help="Folder of nnloop's data (NNLOOP_DATA_DIR); by default "
+        "~/.local/share/nnloop on Linux.",
+        show_default=False,
     ),
-]
-
-
-def _absolute(plans: str | None) -> str | None:
-    """The whole path where a file is meant: a worker has another working folder."""
-    if plans and ("/" in plans or plans.endswith(".json")) and Path(plans).is_file():
-        return str(Path(plans).resolve())
-    return plans
-
-
-Trainer = Annotated[
-    str | None,
-    typer.Option(help="nnU-Net trainer, or package.module:Class; '' for the preset's."),
-]
-Planner = Annotated[
-    str | None, typer.Option(help="nnU-Net planner, as nnUNetPlannerResEncM; '' for the preset's.")
-]
-Plans = Annotated[
-    str | None,
-    typer.Option(help="A plans.json, or plans by their name; '' to plan.", callback=_absolute),
-]
-GpuMemory = Annotated[
-    float | None, typer.Option("--gpu-memory", help="GPU memory to plan for, in GB.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 

@@ -8,12 +8,19 @@ from typing import Annotated
 import typer
 import uvicorn
 
+from backend.cli.sentences import say
 from backend.cli.shared import DataDir, console, error_console, settings, use_log_level
 from backend.label_studio import LabelStudioClient
 from backend.queue import ROLES, QueueName, work
+from backend.settings import Settings
 from backend.stack import service
-from backend.stack.supervisor import StackEvent
-from domain.errors import SettingsError
+from backend.stack.supervisor import StackEvent, Supervisor
+from domain.errors import SettingsError, StackError
+
+
+def _worker(text: str, setting: str) -> str:
+    default = Settings.model_fields[setting].default
+    return f"{text} (NNLOOP_{setting.upper()}). \\[default: {default}]"
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +34,10 @@ def up(
     data_dir: DataDir = None,
     port: Annotated[
         int | None,
-        typer.Option(help="Port of the web service (NNLOOP_PORT); 0 takes a free one."),
+        typer.Option(
+            help="Port of the web service (NNLOOP_PORT); 0 takes a free one. "
+            f"\\[default: {Settings.model_fields['port'].default}]"
+        ),
     ] = None,
 ) -> None:
     """Start everything nnloop needs next to an existing Label Studio, until Ctrl-C.
@@ -45,11 +55,25 @@ def up(
     url, key = wanted.require_label_studio()
     with LabelStudioClient(url, key) as client:
         user = client.whoami()
-    console.print(f"Label Studio at {url}, as {user.email}")
-    with service.running(wanted, on_event=show_event) as (supervisor, ready):
-        console.print(f"[green]nnloop is up[/green] at {ready.service_url}")
-        console.print("Connect a project: nnloop connect PROJECT   Stop: Ctrl-C")
-        supervisor.wait()
+    say(f"Label Studio at {url}, as {user.email}")
+    supervisor = Supervisor(on_event=show_event)
+    try:
+        with supervisor, service.running(wanted, supervisor=supervisor) as (_, ready):
+            say(f"at {ready.service_url}", lead="[green]nnloop is up[/green]")
+            say("Connect a project: nnloop connect PROJECT")
+            say("Stop: Ctrl-C")
+            supervisor.wait()
+            say(
+                f"nnloop stops ({supervisor.stop_signal}). Trainings go on from their last epoch "
+                "when it starts again."
+            )
+    except KeyboardInterrupt:
+        say("nnloop was stopped while it started; nothing of it runs any more.")
+        raise
+    left = supervisor.leftover_processes()
+    if left:
+        raise StackError(f"nnloop has stopped, but {', '.join(left)} still runs.", remedy="End it.")
+    say("nnloop has stopped.")
 
 
 def serve(
@@ -80,10 +104,10 @@ def worker(
     name: Annotated[str, typer.Option(help="Name shown in `nnloop status`.")] = "worker",
     device: Annotated[
         str | None,
-        typer.Option(help="Device to train on: cpu, cuda:0, ... (NNLOOP_WORKER_DEVICE)."),
+        typer.Option(help=_worker("Device to train on: cpu, cuda:0, ...", "worker_device")),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(help="CPU threads to train with (NNLOOP_WORKER_THREADS).")
+        int | None, typer.Option(help=_worker("CPU threads to train with", "worker_threads"))
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -114,6 +138,6 @@ def worker(
 def show_event(event: StackEvent) -> None:
     """Prints what happens to a process."""
     if event.kind == "crashed":
-        error_console.print(f"[red]{event.name}[/red]: {event.message}")
-    elif event.kind != "stopping":
-        console.print(f"[dim]{event.name}: {event.message}[/dim]")
+        say(event.message, lead=f"[red]{event.name}[/red]:", on=error_console)
+    else:
+        console.print(f"[dim]{event.name}: {event.message}[/dim]", highlight=False)

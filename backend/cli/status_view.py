@@ -8,11 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from backend.cli.duration import say_duration
+from backend.cli.sentences import wrapped
 from backend.cli.shared import ago, console, figure
+from backend.pipeline.labels import STAGE as LABELS
 from backend.pipeline.run_report import FoldReport, RunReport
 from backend.pipeline.status import ProblemGroup, ProjectReport, ServiceReport
 from domain.status import RunControl
-from domain.text import one_line
+from domain.text import counted, one_line
 
 # Of the tasks of a problem so many are named; `--problems` and `--json` name all.
 NAMED_TASKS = 8
@@ -33,42 +35,49 @@ _ROLES = {
 def print_service(report: ServiceReport) -> None:
     """Prints the queue and the workers."""
     if report.error:
-        console.print(f"[red]Queue:[/red] {escape(report.error)}")
+        _line(report.error, "[red]Queue:[/red]")
         return
-    workers = ", ".join(report.workers) or "[red]none[/red]"
-    console.print(f"Workers: {workers}; {_jobs_wait(sum(report.waiting.values()))}")
+    waiting = _jobs_wait(sum(report.waiting.values()))
+    if not report.workers:
+        _line(f"none; {waiting}. Start them: nnloop up", "[red]Workers:[/red]")
+    else:
+        _line(f"{', '.join(report.workers)}; {waiting}", "Workers:")
     for role in report.missing_roles if report.workers else ():
-        console.print(
-            f"[red]No worker {_ROLES[role]}.[/red] Start one: nnloop worker --role {role}"
-        )
+        _line(f"Start one: nnloop worker --role {role}", f"[red]No worker {_ROLES[role]}.[/red]")
 
 
 def _jobs_wait(n: int) -> str:
     return "1 job waits" if n == 1 else f"{n} jobs wait"
 
 
+def _line(text: str, lead: str = "") -> None:
+    """Prints a sentence in the width of the page, also where that is no terminal."""
+    first = Text.from_markup(f"{lead} ") if lead else Text()
+    shown = Text.assemble(first, wrapped(text, console.width, used=first.cell_len))
+    console.print(shown, overflow="fold", highlight=False)
+
+
 def print_project(report: ProjectReport, *, lists_problems: bool = False) -> None:
     """Prints a project; its problems in groups, or each by itself."""
     console.rule(f"{report.id}  {escape(report.title)}", align="left")
-    console.print(
+    read = "not read yet" if report.synced_at is None else f"read {ago(report.synced_at)}"
+    _line(
         f"{report.labelled} labelled, {report.unlabelled} unlabelled, {report.skipped} skipped of "
-        f"{report.tasks} tasks; read {ago(report.synced_at)}; serves {report.champion or 'nothing'}"
+        f"{counted(report.tasks, 'task')}; {read}; serves {report.champion or 'nothing'}"
     )
-    console.print(f"Next training: {report.waiting_for}", markup=False)
+    _line(f"Next training: {_waits_for(report)}")
     if report.error:
-        console.print(f"[red]Label Studio:[/red] {escape(one_line(report.error, SHORT))}")
+        _line(one_line(report.error, SHORT), "[red]Label Studio:[/red]")
     if report.active_run is not None:
         console.print(_shown(_folds(report.active_run)))
         for fold in report.active_run.folds:
             if remarks := _remarks(fold):
-                words = one_line("; ".join(remarks), SHORT)
-                console.print(f"Fold {fold.fold}: {words}", highlight=False, markup=False)
+                _line(f"Fold {fold.fold}: {one_line('; '.join(remarks), SHORT)}")
         if report.active_run.note:
-            console.print(report.active_run.note, highlight=False, markup=False)
+            _line(report.active_run.note)
     last = report.runs[0] if report.runs else None
     if last is not None and last.error:
-        error = escape(one_line(last.error, SHORT))
-        console.print(f"[red]Run {last.number} {last.status}:[/red] {error}")
+        _line(one_line(last.error, SHORT), f"[red]Run {last.number} {last.status}:[/red]")
     if report.versions:
         console.print(_shown(_versions(report)))
     if lists_problems:
@@ -79,14 +88,23 @@ def print_project(report: ProjectReport, *, lists_problems: bool = False) -> Non
             _print_problem(group.stage, one_line(_sentence(group), SHORT), group.remedy)
 
 
+def _waits_for(report: ProjectReport) -> str:
+    """What the next training waits for; a question that is asked below is not asked twice."""
+    for problem in report.problems:
+        if problem.stage == LABELS and problem.message in report.waiting_for:
+            return "waits for an answer to the question about labels below."
+    return report.waiting_for
+
+
 def _print_problem(stage: str, message: str, remedy: str) -> None:
     """Its lines, those after the first set in."""
+    width = console.width - len(stage) - 1
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row(Text(stage, style="yellow"), Text(one_line(message, 1_000)))
+    table.add_row(Text(stage, "yellow"), Text(wrapped(one_line(message, 1_000), width)))
     if remedy:
-        table.add_row("", Text(one_line(remedy, SHORT), style="dim"))
+        table.add_row("", Text(wrapped(one_line(remedy, SHORT), width), "dim"))
     console.print(table)
 
 

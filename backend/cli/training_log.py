@@ -9,12 +9,14 @@ from typing import Annotated
 import typer
 
 from backend.cli.projects import Project
-from backend.cli.shared import DataDir, console, context
+from backend.cli.sentences import say
+from backend.cli.shared import DataDir, context
 from backend.pipeline.context import AppContext
 from backend.pipeline.run_report import FoldReport, RunReport
 from backend.pipeline.status import find_connected, reports_of_runs
 from domain.errors import TrainingError
 from domain.status import FoldStatus
+from domain.text import counted
 from training.fold_log import read_progress, tail
 from training.folds import LOG
 
@@ -95,15 +97,22 @@ def curves(
             remedy="Wait for the first one (nnloop status), or name another run (--run).",
         )
     draw_curves(progress, out)
-    console.print(f"{out}: {sum(map(bool, progress.values()))} folds of run {chosen.number}.")
+    say(f"{out}: {counted(sum(map(bool, progress.values())), 'fold')} of run {chosen.number}.")
 
 
 def _run(opened: AppContext, project_id: int, number: int | None) -> RunReport:
     found = reports_of_runs(opened, project_id, number=number)
     if found:
         return found[0]
-    what = "no training run yet" if number is None else f"no run {number}"
-    raise TrainingError(f"Project {project_id} has {what}.", remedy="See `nnloop runs`.")
+    if number is None or not reports_of_runs(opened, project_id):
+        raise TrainingError(
+            f"Project {project_id} has no training run yet.",
+            remedy=f"Start one (nnloop train {project_id}); what the first one waits for: nnloop "
+            f"status {project_id}",
+        )
+    raise TrainingError(
+        f"Project {project_id} has no run {number}.", remedy=f"See nnloop runs {project_id}"
+    )
 
 
 def _fold(run: RunReport, number: int | None) -> FoldReport:
@@ -113,7 +122,11 @@ def _fold(run: RunReport, number: int | None) -> FoldReport:
         if number in (None, fold.fold):
             return fold
     what = "no fold yet" if number is None else f"no fold {number}"
-    raise TrainingError(f"Run {run.number} has {what}.", remedy="See `nnloop status`.")
+    known = ", ".join(str(fold.fold) for fold in run.folds)
+    raise TrainingError(
+        f"Run {run.number} has {what} ({run.status}).",
+        remedy=f"Its folds are {known}." if known else "Folds follow once its cases are prepared.",
+    )
 
 
 def _follow(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +25,7 @@ from backend.pipeline.preset import check_choices
 from backend.queue import JobName
 from backend.settings import ProjectSettings, faults_of
 from backend.store.models import ProjectRow
+from converters.controls import ring_openers
 from converters.label_config import parse_label_config
 from domain.errors import LabelStudioError, ProjectGoneError, SettingsError, StackError
 from domain.labels import LabelConfig, LabelNames
@@ -33,7 +34,11 @@ from domain.text import counted
 
 @dataclass(frozen=True, slots=True)
 class ConnectReport:
-    """What ``connect`` set up; ``done`` says what else it did, a sentence each."""
+    """What ``connect`` set up.
+
+    ``done`` says what else it did, ``warnings`` what of the project will disappoint: a sentence
+    each.
+    """
 
     project_id: int
     title: str
@@ -42,6 +47,7 @@ class ConnectReport:
     backend_url: str
     was_known: bool
     done: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def connect(
@@ -105,10 +111,28 @@ def connect(
     with suppress(StackError):  # the clock reads it too
         context.queue.ensure(JobName.SYNC, info.id)
     was_known = row is not None and not is_replaced
-    url = context.settings.service_url
     return ConnectReport(
-        info.id, info.title, config.class_values, settings, url, was_known, tuple(done)
+        project_id=info.id,
+        title=info.title,
+        classes=config.class_values,
+        settings=settings,
+        backend_url=context.settings.service_url,
+        was_known=was_known,
+        done=tuple(done),
+        warnings=tuple(_warnings(config)),
     )
+
+
+def _warnings(config: LabelConfig) -> Iterator[str]:
+    """What the interface does to predictions."""
+    for control, values in ring_openers(config.group).items():
+        tag = "VectorLabels" if control.region_type == "vectorlabels" else "Vector"
+        yield (
+            f"Predictions of {labels.in_quotes(values)} go out as closed rings of the control "
+            f'"{control.name}", and Label Studio opens them when a task is opened: they come back '
+            f'as open lines. Add closable="true" to <{tag} name="{control.name}" ...> in the '
+            "project's labelling interface (Settings, Labeling Interface)."
+        )
 
 
 def _set_up(context: AppContext, project_id: int) -> None:

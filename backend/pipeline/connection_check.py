@@ -13,6 +13,7 @@ from backend.label_studio import ProjectInfo
 from backend.label_studio.backends import BackendInfo
 from backend.label_studio.projects import UNCERTAINTY_SAMPLING
 from backend.label_studio.webhooks import WebhookInfo
+from backend.pipeline import labels
 from backend.pipeline.context import AppContext
 from backend.pipeline.run_settings import class_values_of
 from backend.settings import Settings
@@ -142,8 +143,9 @@ def check_connection(context: AppContext, project_id: int, info: ProjectInfo) ->
         faults = [
             *_of_backend(project_id, backends, webhooks, settings),
             *_of_project(project, info, champion),
-            *_of_labels(project, champion),
         ]
+        if not labels.is_asked(session, project_id, *labels.ASKED):
+            faults += _of_labels(project, champion)  # else the question says it
         projects.set_faults(session, project_id, CONNECTION, faults)
     return faults
 

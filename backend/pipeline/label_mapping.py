@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
@@ -12,11 +13,13 @@ from backend.pipeline import labels
 from backend.pipeline.annotations import label_config_of, label_names_of
 from backend.pipeline.context import AppContext
 from backend.pipeline.labels import LabelUse, Question
+from backend.pipeline.run_settings import settings_of_run
 from backend.queue import JobName
-from backend.store import projects
+from backend.store import projects, runs, versions
 from backend.store.models import ProjectRow
 from domain.errors import SettingsError, StackError
 from domain.labels import DROPPED, LabelNames
+from domain.text import closest_first, counted
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +96,8 @@ def change_labels(context: AppContext, project_id: int, change: LabelChange) -> 
     Raises:
         LabelConfigError: The interface can't be used.
         NotConnectedError: nnloop does not know the project.
-        SettingsError: A name is no label, is one still, or the names would lead in a circle.
+        SettingsError: A name is no label, is one still, nobody uses it, or the names would lead in
+            a circle.
     """
     with context.store.begin() as session:
         projects.lock(session, project_id)
@@ -113,47 +117,131 @@ def _keep(
 ) -> list[str]:
     before = label_names_of(project)
     mapping = dict(project.label_mapping)
+    known = _known(session, project, uses)
     said = []
     for name in change.forgotten:
         if name not in mapping:
             raise SettingsError(
-                f'"{name}" is not mapped.', remedy=f"Mapped are: {_listed(mapping)}."
+                f'"{name}" is not mapped.', remedy=f"Mapped are: {_listed(mapping, name)}."
             )
         del mapping[name]
         said.append(f'"{name}" is mapped to nothing any more.')
+    _refuse_swap(change.renamed, before)
+    between = {new for _, new in change.renamed}
     for old, new in (*change.renamed, *((name, DROPPED) for name in change.dropped)):
-        _check(old, new, before, mapping)
+        _check(project.id, old, new, before, mapping)
+        if old not in mapping and old not in between:
+            _require_used(old, known, before, mapping, project.id)
+        was = mapping.get(old, new)
         if new in before.present:
             mapping.pop(new, None)  # a rename that was taken back
         mapping[old] = new
-        n = uses[old].n_annotations if old in uses else 0
-        what = f'counts as "{new}"' if new else "counts as background"
-        said.append(f'"{old}" {what}: {n} {"annotation uses" if n == 1 else "annotations use"} it.')
+        said.append(f"{_says(old, new, was)}: {_users(uses.get(old))}.")
+        if was != new:
+            said.append(f"To forget it: nnloop labels {project.id} --unmap {shlex.quote(old)}")
     project.label_mapping = mapping
     after = label_names_of(project)
     for name in mapping:
         if name not in after.present and after.now(name) not in (*after.present, DROPPED):
             raise SettingsError(
                 f'"{name}" would lead to "{after.now(name)}", which is no label of the interface.',
-                remedy=f"Its labels are {_listed(before.present)}; the mapping is "
-                f"{', '.join(f'{old}={new}' for old, new in mapping.items())}.",
+                remedy=f"Its labels are {_listed(before.present, after.now(name))}; the mapping is "
+                f"{', '.join(f'{old}={new}' for old, new in mapping.items())} (nnloop labels "
+                f"{project.id} --unmap OLD forgets an entry).",
             )
     said += _keep_apart(project, change.apart, before)
+    for old, _ in change.apart:
+        if old not in before.present:
+            _require_used(old, known, before, mapping, project.id)
     labels.publish_again(session, project, before, after)
     labels.ask(session, project)
     return said
 
 
-def _check(old: str, new: str, names: LabelNames, mapping: dict[str, str]) -> None:
+def _known(session: Session, project: ProjectRow, uses: dict[str, LabelUse]) -> dict[str, str]:
+    """Who uses a name, in words: of those that annotations or versions know."""
+    found = {name: labels.tasks_in_words(len(use.tasks)) for name, use in uses.items()}
+    for version in reversed(versions.versions_of(session, project.id)):
+        for name in labels.classes_of_version(session, version):
+            found.setdefault(name, version.name)
+    last = runs.last_run(session, project.id)
+    for name in settings_of_run(last).class_values if last else ():
+        found.setdefault(name, "the last training")
+    return found
+
+
+def _require_used(
+    name: str,
+    known: Mapping[str, str],
+    names: LabelNames,
+    mapping: Mapping[str, str],
+    project_id: int,
+) -> None:
+    """Raises SettingsError for a name that nobody uses: it is misspelt, or there is nothing to say.
+
+    Whoever is told of such a rename would go on leaving out what is called otherwise.
+    """
+    if name in known:
+        return
+    others = [one for one in known if one not in names.present]
+    listed = ", ".join(f'"{one}" ({known[one]})' for one in closest_first(name, others))
+    remedy = (
+        f"Used, but no label of the interface: {listed}."
+        if listed
+        else "All names that are used are labels of the interface: nothing needs a mapping."
+    )
+    if mapping:
+        mapped = ", ".join(f"{old}={new}" for old, new in mapping.items())
+        remedy += (
+            f" Mapped already: {mapped} (nnloop labels {project_id} --unmap OLD forgets an entry)."
+        )
+    raise SettingsError(f'"{name}" is used by no annotation and no version.', remedy=remedy)
+
+
+def _says(old: str, new: str, was: str) -> str:
+    what = f'counts as "{new}"' if new else "counts as background"
+    return f'"{old}" {what}' + ("" if was == new else f", no longer as {_class(was)}")
+
+
+def _class(name: str) -> str:
+    return f'"{name}"' if name else "background"
+
+
+def _users(use: LabelUse | None) -> str:
+    n = use.n_annotations if use else 0
+    return f"{counted(n, 'annotation')} {'uses' if n == 1 else 'use'} it"
+
+
+def _refuse_swap(renamed: Sequence[tuple[str, str]], names: LabelNames) -> None:
+    """Raises SettingsError where two labels of the interface are to exchange their names."""
+    for old, new in renamed:
+        if (new, old) in renamed and {old, new} <= set(names.present) and old != new:
+            raise SettingsError(
+                f'"{old}" and "{new}" are both labels of the interface, and each says what it is: '
+                "which annotations are from before a swap, their names don't tell.",
+                remedy="Swap them over a third name, in three renames, each with --write; "
+                "docs/truth.md says how.",
+            )
+
+
+def _check(
+    project_id: int, old: str, new: str, names: LabelNames, mapping: Mapping[str, str]
+) -> None:
     if old in names.present:
+        forget = f"nnloop labels {project_id} --unmap {shlex.quote(old)}"
         raise SettingsError(
             f'"{old}" is a label of the interface: its name says what it is.',
-            remedy="Rename or remove it in Label Studio's labelling interface first.",
+            remedy="Rename or remove it in Label Studio's labelling interface first."
+            + (
+                f" What was said of it before has no effect; it is forgotten by {forget}"
+                if old in mapping
+                else ""
+            ),
         )
     if new not in (*names.present, *mapping, DROPPED):
         raise SettingsError(
             f'"{new}" is no label of the interface.',
-            remedy=f"Its labels are {_listed(names.present)}.",
+            remedy=f"Its labels are {_listed(names.present, new)}.",
         )
 
 
@@ -166,7 +254,7 @@ def _keep_apart(
         if new and new not in names.present:
             raise SettingsError(
                 f'"{new}" is no label of the interface.',
-                remedy=f"Its labels are {_listed(names.present)}.",
+                remedy=f"Its labels are {_listed(names.present, new)}.",
             )
         found = [(old, name) for name in ([new] if new else names.present)]
         apart += [pair for pair in found if pair not in apart]
@@ -175,5 +263,5 @@ def _keep_apart(
     return said
 
 
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names) or "none"
+def _listed(names: Iterable[str], wanted: str) -> str:
+    return ", ".join(f'"{name}"' for name in closest_first(wanted, tuple(names))) or "none"

@@ -45,6 +45,9 @@ RENAME_OF_VERSION = "rename_of_version"
 GONE = "gone"
 """A label in use went; its tasks are left out."""
 
+ASKED = (RENAME, RENAME_OF_VERSION, GONE)
+"""Reasons of the problems about labels that a person should answer."""
+
 _CHUNK = 500
 
 
@@ -235,7 +238,7 @@ def ask(session: Session, project: ProjectRow) -> tuple[Question, ...]:
     """
     found = questions(session, project)
     said = [(one.reason, one.message, one.remedy) for one in found if one.came or one.was_known]
-    say(session, project.id, (RENAME, RENAME_OF_VERSION, GONE), said)
+    say(session, project.id, ASKED, said)
     return found
 
 
@@ -285,7 +288,7 @@ def is_asked(session: Session, project_id: int, *reasons: str) -> bool:
 
 def open_questions(session: Session, project: ProjectRow) -> tuple[Question, ...]:
     """``questions`` where some were found and are not answered; costs next to nothing else."""
-    is_open = is_asked(session, project.id, RENAME, RENAME_OF_VERSION, GONE)
+    is_open = is_asked(session, project.id, *ASKED)
     return questions(session, project) if is_open else ()
 
 
@@ -304,7 +307,7 @@ def take_config(session: Session, project: ProjectRow, xml: str, *, changed: int
     is_other = set(before.present) != set(after.present)
     if is_other and after.present:  # one that can't be read says nothing about labels
         publish_again(session, project, before, after)
-    is_open = changed and is_asked(session, project.id, RENAME, RENAME_OF_VERSION, GONE)
+    is_open = changed and is_asked(session, project.id, *ASKED)
     if is_other or is_open or project.synced_at is None:
         ask(session, project)
 

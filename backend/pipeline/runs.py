@@ -6,7 +6,7 @@ import errno
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -38,8 +38,11 @@ class InterruptedStepError(NnloopError):
     """The worker or the run was asked to stop; the step is taken up again where it was left."""
 
 
-def advance(context: AppContext, run_id: int) -> None:
-    """Takes the run's next step. Does nothing while another job holds the run, or it is paused."""
+def advance(context: AppContext, run_id: int, pause: Callable[[], None] = lambda: None) -> None:
+    """Takes the run's next step. Does nothing while another job holds the run, or it is paused.
+
+    Long steps call ``pause`` between two cases.
+    """
     if control.settle(context, run_id):
         return
     with context.store.begin() as session:
@@ -48,7 +51,7 @@ def advance(context: AppContext, run_id: int) -> None:
         return
     try:
         with _lease(context, run_id):
-            _step(context, run)
+            _step(context, run, _Beat(context, run_id, pause))
     except InterruptedStepError:
         _release(context, run_id)
         control.settle(context, run_id)
@@ -67,21 +70,21 @@ def advance(context: AppContext, run_id: int) -> None:
         control.settle(context, run_id)
 
 
-def _step(context: AppContext, run: RunRow) -> None:
+def _step(context: AppContext, run: RunRow, beat: _Beat) -> None:
     if run.status in (RunStatus.QUEUED, RunStatus.PREPARING):
         _enter(context, run.id, RunStatus.PREPARING)
-        prepare.prepare_run(context, run.id, _Beat(context, run.id))
+        prepare.prepare_run(context, run.id, beat)
         _start_training(context, run.id)
     elif run.status == RunStatus.TRAINING:
         if _folds_are_done(context, run.id):
             _enter(context, run.id, RunStatus.EVALUATING)
-            _evaluate(context, run)
+            _evaluate(context, run, beat)
     elif run.status == RunStatus.EVALUATING:
-        _evaluate(context, run)
+        _evaluate(context, run, beat)
 
 
-def _evaluate(context: AppContext, run: RunRow) -> None:
-    if gate.evaluate_run(context, run.id, _Beat(context, run.id)):
+def _evaluate(context: AppContext, run: RunRow, beat: _Beat) -> None:
+    if gate.evaluate_run(context, run.id, beat):
         _enter(context, run.id, RunStatus.SCORING)
         context.queue.ensure(JobName.SCORE, run.project_id, 0)
     else:
@@ -156,12 +159,14 @@ def _lease(context: AppContext, run_id: int) -> Iterator[None]:
 class _Beat:
     """For long steps to call: ends the step when the worker or the run was asked to stop."""
 
-    def __init__(self, context: AppContext, run_id: int) -> None:
+    def __init__(self, context: AppContext, run_id: int, pause: Callable[[], None]) -> None:
         self._context = context
         self._run_id = run_id
+        self._pause = pause
         self._looked = time.monotonic()
 
     def __call__(self) -> None:
+        self._pause()
         if stop_requested():
             raise InterruptedStepError("The worker was asked to end.")
         if time.monotonic() - self._looked < CONTROL_S:

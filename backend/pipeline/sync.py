@@ -21,6 +21,7 @@ from backend.pipeline.connection_check import (
     require_staying,
 )
 from backend.pipeline.context import AppContext
+from backend.pipeline.faults import sentence_of
 from backend.pipeline.images import image_keys_of
 from backend.queue import JobName
 from backend.store import predictions, projects, snapshots, versions
@@ -110,7 +111,7 @@ def _read(context: AppContext, project_id: int) -> tuple[snapshots.SyncCounts, P
         raise
     except LabelStudioError as error:
         with context.store.begin() as session:
-            projects.get(session, project_id).error = str(error)
+            projects.get(session, project_id).error = sentence_of(error)
         raise
     with context.store.begin() as session:
         projects.lock(session, project_id)

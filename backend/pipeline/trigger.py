@@ -75,7 +75,7 @@ def decide(
             f"{changed} of {settings.retrain_after} new or changed annotations since the last run"
             + (f"; {remark}" if remark else ""),
         )
-    return Decision(True, f"{changed} new or changed annotations since the last run")
+    return Decision(True, f"{counted(changed, 'new or changed annotation')} since the last run")
 
 
 def evaluate(session: Session, project_id: int) -> Decision:

@@ -66,6 +66,10 @@ class Supervisor:
     As a context manager it starts them, and stops them however the block is left; inside the
     block SIGTERM raises KeyboardInterrupt, as Ctrl-C does, except while ``wait`` waits for both.
 
+    Attributes:
+        stack_id: Marks its processes, see ``leftover_processes``.
+        stop_signal: Name of the first signal that asked ``wait`` to end; "" for none.
+
     Args:
         specs: What to run, in the order of starting.
         on_event: Told what happens; called from the starting and the watching thread.
@@ -88,9 +92,11 @@ class Supervisor:
         self._on_event = on_event
         self._first_backoff_s = first_backoff_s
         self._watched: list[_Watched] = []
+        self._starting: ManagedProcess | None = None
         self._lock = threading.RLock()
         self._stopping = threading.Event()
         self._asked_to_stop = threading.Event()
+        self.stop_signal = ""
         self._watcher: threading.Thread | None = None
         self._old_sigterm: Any = None
 
@@ -140,10 +146,12 @@ class Supervisor:
         self._tell("starting", spec.name, "starting")
         watched = _Watched(ManagedProcess(spec, stack_id=self.stack_id))
         watched.backoff_s = self._first_backoff_s
+        self._starting = watched.process
         watched.process.start()
         watched.started_at = time.monotonic()
         with self._lock:
             self._watched.append(watched)
+            self._starting = None
         self._tell("ready", spec.name, "ready")
         if self._watcher is None:
             self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
@@ -190,10 +198,12 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stops everything, last started first. Safe to repeat."""
-        self._stopping.set()
-        if self._watcher is not None and self._watcher is not threading.current_thread():
-            self._watcher.join()
         with self._signals():  # a second Ctrl-C must not cut the cleaning short
+            self._stopping.set()
+            if self._watcher is not None and self._watcher is not threading.current_thread():
+                self._watcher.join()
+            if self._starting is not None:  # a second Ctrl-C may have cut its own cleaning short
+                self._starting.stop()
             for watched in reversed(self._watched):
                 if watched.process.is_running:
                     self._tell("stopping", watched.process.spec.name, "stopping")
@@ -250,6 +260,7 @@ class Supervisor:
             return
 
         def ask(number: int, frame: FrameType | None) -> None:
+            self.stop_signal = self.stop_signal or signal.Signals(number).name
             self.ask_to_stop()
 
         old = {n: signal.signal(n, ask) for n in (signal.SIGINT, signal.SIGTERM)}

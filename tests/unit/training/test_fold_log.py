@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.fold_log import read_progress, tail
+from training.fold_log import progress_in_words, read_progress, tail, write_progress
 from training.folds import EpochProgress
 
 ROW = {
@@ -54,6 +54,18 @@ def test_an_epoch_reported_twice_counts_once(tmp_path: Path) -> None:
     lines = [json.dumps(rows[0]), '{"fold": 0, "ep', *map(json.dumps, rows[1:])]
     (tmp_path / "progress.jsonl").write_text("\n".join(lines) + "\n")
     assert [(row.epoch, row.dice) for row in read_progress(tmp_path)] == [(1, None), (2, 0.2)]
+
+
+def test_what_is_written_is_read_and_told(tmp_path: Path) -> None:
+    first, second = EpochProgress(**ROW), EpochProgress(**{**ROW, "epoch": 2, "eta_s": 0.0})
+    write_progress(tmp_path, first)
+    write_progress(tmp_path, second)
+    assert read_progress(tmp_path) == (first, second)
+    told = EpochProgress(**{**ROW, "case_dice": {"lumen": 0.81236, "wall": None}})
+    assert progress_in_words(told) == (
+        "1 of 2 epochs: train_loss 0.1000, val_loss 0.2000, full-image Dice "
+        "{'lumen': 0.8124, 'wall': None}, 1.0 s, 0 s to go"
+    )
 
 
 def test_progress_of_an_earlier_nnloop_is_read() -> None:

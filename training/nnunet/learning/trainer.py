@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ from nnunetv2.utilities.helpers import empty_cache
 
 from domain.errors import TrainingError
 from training.epoch_plan import EpochPlan
-from training.folds import FINAL, LATEST, PROGRESS, EpochProgress, FoldSpec
+from training.fold_log import progress_in_words, write_progress
+from training.folds import FINAL, LATEST, EpochProgress, FoldSpec
 from training.nnunet.checkpoint import only_weights, plain, read_checkpoint, write_checkpoint
 from training.nnunet.classes import trainer_class
 from training.nnunet.data.plans import CONFIGURATION
@@ -357,16 +357,8 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
         self.num_epochs = epochs
 
     def _report(self, progress: EpochProgress) -> None:
-        dice = {
-            name: value and round(value, 4) for name, value in (progress.case_dice or {}).items()
-        }
-        self.print_to_log_file(
-            f"{progress.epoch} of {progress.epochs} epochs: train_loss {progress.train_loss:.4f}, "
-            f"val_loss {progress.val_loss:.4f}, full-image Dice {dice or 'not measured'}, "
-            f"{progress.seconds:.1f} s, {progress.eta_s or 0:.0f} s to go"
-        )
-        with (self.spec.fold_dir / PROGRESS).open("a") as file:
-            file.write(json.dumps(asdict(progress)) + "\n")
+        self.print_to_log_file(progress_in_words(progress))
+        write_progress(self.spec.fold_dir, progress)
 
 
 def make_trainer(

@@ -118,6 +118,7 @@ def test_without_runs_the_list_says_so(app: FakeApp) -> None:
     assert "No training has been started yet." in _output("runs", "Carotid")
     error = _error("log", "Carotid")
     assert isinstance(error, TrainingError) and "no training run" in str(error)
+    assert "nnloop train 1" in error.remedy
 
 
 def test_a_run_is_paused_resumed_and_cancelled(app: FakeApp, run_id: int) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -8,11 +9,15 @@ from typer.testing import CliRunner
 from backend.cli import projects as commands
 from backend.cli.main import app as program
 from backend.cli.shared import console
+from backend.pipeline.sync import sync_project
 from backend.queue import WorkerInfo
-from backend.store import projects
+from backend.store import projects, runs
 from backend.store.models import FoldRow, ProjectRow
+from domain.case import Manifest
+from domain.errors import LabelStudioError
 from domain.status import FoldStatus, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.label_studio import CONFIG, polygon
 
 NARROW = 80
 
@@ -110,6 +115,41 @@ def test_everything_fits_a_narrow_terminal(app: FakeApp) -> None:
     assert len(text.splitlines()) < 140
     for figure in ("123/1000", "running", "-0.500", "0.700", "nnloop-v3"):
         assert figure in text
+
+
+def test_a_rename_is_asked_about_once(app: FakeApp) -> None:
+    for task_id in range(1, 13):
+        app.label_studio.add_task(task_id)
+        app.label_studio.label(task_id, polygon("lumen"))
+    sync_project(app.context, PROJECT)
+    with app.store.begin() as session:
+        run = runs.last_run(session, PROJECT)
+        assert run is not None
+        run.status = RunStatus.DONE
+    app.add_version(2, manifest=Manifest((), class_values=("lumen", "wall"), n_folds=2).to_json())
+    renamed = CONFIG.replace('"lumen"', '"Lumen"')
+    app.label_studio.info = replace(app.label_studio.info, label_config=renamed)
+    sync_project(app.context, PROJECT)
+    lines = _status().splitlines()
+    text = " ".join(" ".join(lines).split())
+    assert text.count("--map") == 1 and text.count("a rename?") == 1
+    assert "Next training: waits for an answer to the question about labels below." in text
+    # A command is copied whole.
+    assert any("nnloop labels 1 --keep-apart lumen=Lumen" in line for line in lines)
+    assert max(map(len, lines)) <= NARROW
+
+
+def test_what_is_wrong_is_said_with_its_remedy(app: FakeApp) -> None:
+    text = " ".join(_status().split())
+    assert "Workers: none; 0 jobs wait. Start them: nnloop up" in text
+    assert "0 tasks; not read yet; serves nothing" in text
+    app.add_tasks(1)
+    app.label_studio.is_down = True
+    with pytest.raises(LabelStudioError):
+        sync_project(app.context, PROJECT)
+    text = " ".join(_status().split())
+    assert "Label Studio: Label Studio can't be reached. Start it." in text
+    assert "skipped of 1 task; " in text
 
 
 def test_a_role_that_no_worker_has_is_named(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> None:

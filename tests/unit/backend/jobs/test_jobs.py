@@ -19,6 +19,7 @@ from backend.store.models import PauseRow, ProblemRow, ProjectRow, RunRow
 from domain.errors import PredictionError
 from domain.status import RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
+from tests.unit.backend.stack.conftest import eventually
 
 
 @pytest.fixture(autouse=True)
@@ -227,7 +228,7 @@ def test_a_worker_that_prepares_a_run_is_free_for_annotators(
     steps: list[tuple[int, str]] = []
     may_end = threading.Event()
 
-    def advance(_context: object, run_id: int) -> None:
+    def advance(_context: object, run_id: int, _pause: object = None) -> None:
         steps.append((run_id, threading.current_thread().name))
         assert may_end.wait(10)
 
@@ -238,10 +239,35 @@ def test_a_worker_that_prepares_a_run_is_free_for_annotators(
     may_end.set()
     step.wait_for_threads()
     assert steps == [(run_id, f"prepare run {run_id}")]
-    # The gate runs networks, which are not to be used by two threads.
+    # The gate runs networks, which are not to be used by two threads: the job waits for it.
     other = app.add_run(RunStatus.TRAINING, 2)
     step.advance(other)
-    assert steps[1:] == [(other, threading.current_thread().name)]
+    assert [run for run, _ in steps[1:]] == [other]
+
+
+def test_annotators_go_first_between_the_cases_of_a_gate(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step, "TURN_S", 0.0)
+    cases: list[int] = []
+
+    def evaluate(_context: object, _run_id: int, beat: Callable[[], None]) -> bool:
+        for case in range(3):
+            beat()
+            cases.append(case)
+        return True
+
+    monkeypatch.setattr("backend.pipeline.gate.evaluate_run", evaluate)
+    run_id = app.add_run(RunStatus.EVALUATING)
+    for done in range(3):
+        step.advance(run_id)
+        assert (len(cases), app.run(run_id).status) == (done, RunStatus.EVALUATING)
+    # Nobody takes it for given up, and it asks for its next turn by itself.
+    assert app.run(run_id).lease_until > time.time()
+    assert eventually(lambda: ("advance", (run_id,)) in app.jobs)
+    step.advance(run_id)
+    assert (cases, app.run(run_id).status) == ([0, 1, 2], RunStatus.SCORING)
+    assert step._in_turns == {}
 
 
 def test_only_so_many_runs_are_prepared_at_once(

@@ -43,6 +43,44 @@ def test_connecting_sets_everything_up(app: FakeApp, label_studio: FakeLabelStud
     assert app.jobs == [("sync", (5,))]
 
 
+VECTORS = """<View><Image name="image" value="$image"/>
+<PolygonLabels name="label" toName="image"><Label value="lumen"/></PolygonLabels>
+<VectorLabels name="edge" toName="image" {closable}>
+<Label value="lumen"/><Label value="front"/><Label value="coast"/></VectorLabels></View>"""
+
+
+@pytest.mark.parametrize(
+    ("closable", "warns"),
+    [
+        ("", True),
+        ('closable="false"', True),
+        ('closable="true"', False),
+        ('Closable="True"', False),
+    ],
+)
+def test_rings_that_the_editor_opens_are_warned_of(
+    app: FakeApp, label_studio: FakeLabelStudio, closable: str, warns: bool
+) -> None:
+    xml = VECTORS.format(closable=closable)
+    label_studio.info = replace(label_studio.info, label_config=xml)
+    warnings = connect(app.context, 5, {}).warnings
+    assert len(warnings) == warns
+    if warns:
+        # The lumen goes out as polygons.
+        assert warnings[0].startswith('Predictions of "front" and "coast" go out as closed rings')
+        assert 'Add closable="true" to <VectorLabels name="edge" ...>' in warnings[0]
+
+
+def test_rings_of_vectors_beside_labels_are_warned_of(
+    app: FakeApp, label_studio: FakeLabelStudio
+) -> None:
+    xml = """<View><Image name="image" value="$image"/><Vector name="pen" toName="image"/>
+    <Labels name="label" toName="image"><Label value="front"/></Labels></View>"""
+    label_studio.info = replace(label_studio.info, label_config=xml)
+    (warning,) = connect(app.context, 5, {}).warnings
+    assert '<Vector name="pen" ...>' in warning
+
+
 def test_connecting_again_changes_only_what_is_given(
     app: FakeApp, label_studio: FakeLabelStudio
 ) -> None:

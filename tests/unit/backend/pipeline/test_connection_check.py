@@ -8,6 +8,8 @@ import pytest
 
 from backend.label_studio.webhooks import WebhookInfo
 from backend.pipeline.connection_check import STANDS_STILL, webhook_url
+from backend.pipeline.label_mapping import LabelChange, change_labels
+from backend.pipeline.labels import RENAME_OF_VERSION
 from backend.pipeline.publish import try_publish
 from backend.pipeline.score import score_chunk
 from backend.pipeline.status import project_report
@@ -57,6 +59,11 @@ def _renamed(studio: FakeLabelStudio) -> None:
     studio.info = replace(studio.info, label_config=config)
 
 
+def _added(studio: FakeLabelStudio) -> None:
+    config = studio.info.label_config.replace("<Label ", '<Label value="plaque"/><Label ', 1)
+    studio.info = replace(studio.info, label_config=config)
+
+
 def _unusable(studio: FakeLabelStudio) -> None:
     studio.info = replace(studio.info, label_config="<View/>")
 
@@ -69,7 +76,7 @@ def _unusable(studio: FakeLabelStudio) -> None:
         (_no_login, "webhook", "lacks the header that logs it in"),
         (_other_version, "model_version", "'somebody-else'.*'nnloop-v1' serves.*nnloop publish 1"),
         (_random_order, "sampling", "'Uniform sampling'.*nnloop connect 1"),
-        (_renamed, "labels", "new is 'media', gone is 'wall'.*nnloop labels 1 --map 'wall=media'"),
+        (_added, "labels", "new is 'plaque'. The next training learns the labels as they are"),
         (_unusable, "label_config", "no control that nnloop can use"),
     ],
 )
@@ -93,10 +100,17 @@ def test_a_change_is_said_within_one_reading_and_closed_when_mended(
 def test_a_rename_that_was_told_of_is_no_fault(app: FakeApp) -> None:
     add_version(app, 1)
     _renamed(app.label_studio)
-    assert set(faults(app)) == {"labels"}
-    with app.store.begin() as session:
-        session.get_one(ProjectRow, PROJECT).label_mapping = {"wall": "media"}
+    # It is asked about once, as a question.
     assert faults(app) == {}
+    (asked,) = project_report(app.context, PROJECT).problems
+    assert (asked.stage, asked.reason) == ("labels", RENAME_OF_VERSION)
+    assert asked.remedy.startswith("Yes: nnloop labels 1 --map wall=media; no: ")
+    # Kept apart it is no question any more, but the labels are others still.
+    change_labels(app.context, PROJECT, LabelChange(apart=[("wall", "media")]))
+    assert set(faults(app)) == {"labels"}
+    change_labels(app.context, PROJECT, LabelChange(renamed=[("wall", "media")]))
+    assert faults(app) == {}
+    assert project_report(app.context, PROJECT).problems == ()
 
 
 def test_a_webhook_that_is_switched_off(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> None:

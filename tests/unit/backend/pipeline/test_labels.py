@@ -384,10 +384,79 @@ def test_a_mapping_that_can_not_be_is_refused_with_the_names(
         assert projects.get(session, PROJECT).label_mapping == {}
 
 
+def test_a_name_that_nobody_uses_is_refused_with_those_that_are_used(app: FakeApp) -> None:
+    _trained_app(app)
+    _serve(app, "lumen", "wall", "plaque")
+    _annotate(app, 40, labels=("debris",))
+    _set_config(app, RENAMED)
+    used = 'Used, but no label of the interface: "lumen" (12 tasks), '
+    for change in (
+        LabelChange(renamed=[("lumne", "Lumen")]),
+        LabelChange(dropped=["lumne"]),
+        LabelChange(apart=[("lumne", "")]),
+    ):
+        with pytest.raises(SettingsError, match='"lumne" is used by no annotation') as caught:
+            change_labels(app.context, PROJECT, change)
+        # The one that looks like it comes first; what only a version knows is named too.
+        assert caught.value.remedy == used + '"debris" (1 task), "plaque" (nnloop-v1).'
+    change_labels(app.context, PROJECT, LabelChange(renamed=[("plaque", "wall")]))
+    change_labels(app.context, PROJECT, MAPPED)
+    with pytest.raises(SettingsError) as caught:
+        change_labels(app.context, PROJECT, LabelChange(renamed=[("lumne", "Lumen")]))
+    assert "Mapped already: plaque=wall, lumen=Lumen (nnloop labels 1 --unmap OLD" in (
+        caught.value.remedy
+    )
+    # Of a name that is mapped something else can be said, and how to take it back.
+    said = change_labels(app.context, PROJECT, LabelChange(renamed=[("lumen", "wall")]))
+    assert said == [
+        '"lumen" counts as "wall", no longer as "Lumen": 12 annotations use it.',
+        "To forget it: nnloop labels 1 --unmap lumen",
+    ]
+
+
+def test_labels_of_the_interface_that_are_misspelt_are_listed_alike_ones_first(
+    app: FakeApp,
+) -> None:
+    _trained_app(app)
+    _set_config(app, RENAMED.replace('"wall"', '"a wall"'))
+    with pytest.raises(SettingsError) as caught:
+        change_labels(app.context, PROJECT, LabelChange(renamed=[("wall", "awall")]))
+    assert caught.value.remedy == 'Its labels are "a wall", "Lumen".'
+
+
+def test_a_swap_of_two_labels_is_refused_with_the_way_round(app: FakeApp) -> None:
+    _trained_app(app)
+    swap = LabelChange(renamed=[("lumen", "wall"), ("wall", "lumen")])
+    with pytest.raises(SettingsError, match="are both labels of the interface") as caught:
+        change_labels(app.context, PROJECT, swap)
+    assert "third name" in caught.value.remedy and "docs/truth.md" in caught.value.remedy
+
+
+def test_two_labels_swap_over_a_third_name(app: FakeApp) -> None:
+    """As docs/truth.md says."""
+    _trained_app(app)
+    before = {a.id: a.result for t in app.label_studio.tasks.values() for a in t.annotations}
+    names = ["lumen", "wall"]
+    for old, new in (("lumen", "x"), ("wall", "lumen"), ("x", "wall")):
+        names[names.index(old)] = new
+        first = CONFIG.replace('"lumen"', '"1"').replace('"wall"', '"2"')
+        _set_config(app, first.replace('"1"', f'"{names[0]}"').replace('"2"', f'"{names[1]}"'))
+        change_labels(app.context, PROJECT, LabelChange(renamed=[(old, new)]))
+        write_labels(app.context, PROJECT, is_dry=False)
+        sync_project(app.context, PROJECT)
+    swapped = {"lumen": "wall", "wall": "lumen"}
+    for task in app.label_studio.tasks.values():
+        for annotation in task.annotations:
+            was = [entry["value"]["polygonlabels"][0] for entry in before[annotation.id]]
+            now = [entry["value"]["polygonlabels"][0] for entry in annotation.result]
+            assert now == [swapped[name] for name in was]
+    assert _problems(app) == []
+
+
 def test_chains_lead_to_the_end_and_the_table_shows_all(app: FakeApp) -> None:
     _trained_app(app)
     _set_config(app, RENAMED)
-    change = LabelChange(renamed=[("core", "Lumen"), ("lumen", "core")], dropped=["debris"])
+    change = LabelChange(renamed=[("core", "Lumen"), ("lumen", "core")])
     assert change_labels(app.context, PROJECT, change)[1] == (
         '"lumen" counts as "core": 12 annotations use it.'
     )

@@ -77,7 +77,7 @@ def test_while_label_studio_is_down_nothing_is_lost(app: FakeApp, when: str) -> 
     app.label_studio.while_reading = go_down
     with pytest.raises(LabelStudioError):
         sync.sync_project(app.context, PROJECT)
-    assert _project(app).error == "Label Studio can't be reached."
+    assert _project(app).error == "Label Studio can't be reached. Start it."
     assert _open_hints(app) == 1
     with app.store.begin() as session:
         assert projects.training_request(session, PROJECT) is not None

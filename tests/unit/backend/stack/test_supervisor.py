@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,52 @@ except KeyboardInterrupt:
         assert nnloop.wait(10) == 0
     assert len(before) == 2  # the worker and its guard
     assert any(row.startswith(f"{pid} ") for row in before)
+    assert leftover_processes(stack_id) == []
+
+
+STUBBORN = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (time.sleep(float(sys.argv[1])), exit(0)))
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("is_ready", ["True", "False"], ids=["up", "starting"])
+def test_a_second_ctrl_c_leaves_nothing_behind(tmp_path: Path, is_ready: str) -> None:
+    program = f"""
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+import sys
+from pathlib import Path
+from backend.stack.process import ProcessSpec
+from backend.stack.supervisor import Supervisor
+def spec(name, seconds, is_ready):
+    log = Path({str(tmp_path)!r}) / name
+    argv = (sys.executable, "-S", "-c", {STUBBORN!r}, seconds)
+    return ProcessSpec(name, argv, log, is_ready=lambda: "ready" in log.read_text() and is_ready)
+stack = Supervisor([spec("first", "0", True), spec("second", "2", {is_ready})])
+print(stack.stack_id, flush=True)
+try:
+    with stack:
+        stack.wait()
+        print(stack.stop_signal)
+except KeyboardInterrupt:
+    print("interrupted")
+print(stack.leftover_processes())
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as nnloop:
+        assert nnloop.stdout is not None
+        stack_id = nnloop.stdout.readline().decode().strip()
+        log = tmp_path / "second"
+        assert eventually(lambda: log.exists() and "ready" in log.read_text())
+        time.sleep(0.3)  # until it waits, or still asks whether the second one is ready
+        for _ in range(6):
+            nnloop.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+        said = nnloop.stdout.read().decode().split()
+        assert nnloop.wait(20) == 0
+    assert said == ["SIGINT" if is_ready == "True" else "interrupted", "[]"]
     assert leftover_processes(stack_id) == []
 
 
