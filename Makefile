@@ -1,4 +1,4 @@
-# make setup | demo | test | check | bench | lock | clean. `make` alone lists them.
+# make setup | demo | test | test-fast | check | bench | lock | clean. `make` alone lists them.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -8,6 +8,9 @@ LABEL_STUDIO_VENV := .venv-label-studio
 BIN := $(VENV)/bin
 STEP := bash .ci/step
 INSTALLED := $(VENV)/.installed
+# Not named $(MAKE) where it is used: `make -n` would run those lines.
+LANE = $(MAKE) --no-print-directory
+WITHOUT_SERVERS := tests/integration/training tests/integration/models
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 
@@ -19,7 +22,8 @@ FIRST_USABLE = $(shell for p in $(PYTHONS); do "$$p" -c '$(USABLE)' 2>/dev/null 
 # Looked for when it is first needed, and once.
 PYTHON ?= $(eval PYTHON := $(FIRST_USABLE))$(PYTHON)
 
-.PHONY: help setup environment label-studio demo test check bench lock clean
+.PHONY: help setup environment label-studio demo test test-with-servers test-without-servers \
+  test-fast check bench lock clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -49,14 +53,27 @@ endif
 demo: setup ## Run the whole loop on generated images (DEMO_ARGS for options).
 	@$(BIN)/nnloop demo $(DEMO_ARGS)
 
-# Unit tests share nothing and run side by side; the others share servers and run one by one.
-test: setup check ## Run the checks, then every test (PYTEST_ARGS for some of them, or options).
+# Side by side: the tests that share servers run one by one and wait much of the time; all others
+# compute, and give way to them. Label Studio is installed while the first of those run.
 ifeq ($(strip $(PYTEST_ARGS)),)
-	@$(BIN)/python -m pytest tests/unit -n auto --maxprocesses 4
-	@$(BIN)/python -m pytest tests/integration tests/e2e
+test: environment ## Run the checks, then every test (PYTEST_ARGS for some of them, or options).
+	@$(BIN)/python .ci/side_by_side.py 'Tests with servers' $(LANE) test-with-servers \
+	  -- 'Checks, tests without servers' nice -n 5 $(LANE) test-without-servers
 else
+test: setup check
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 endif
+
+test-with-servers: setup
+	@$(BIN)/python -m pytest tests/integration tests/e2e $(WITHOUT_SERVERS:%=--ignore=%)
+
+# Unit tests share nothing and run side by side. Trainings share what they have trained.
+test-without-servers: check
+	@$(BIN)/python -m pytest tests/unit -n auto --maxprocesses 4
+	@$(BIN)/python -m pytest $(WITHOUT_SERVERS)
+
+test-fast: environment ## Run the unit tests but the slow ones.
+	@$(BIN)/python -m pytest tests/unit -n auto --maxprocesses 4 -m 'not slow'
 
 check: environment ## Ruff, mypy, import-linter.
 	@$(STEP) 'ruff check' $(BIN)/ruff check .

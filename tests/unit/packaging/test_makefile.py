@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.packaging.paths import ROOT
 
-TARGETS = ("setup", "demo", "test", "check", "bench", "lock", "clean")
+TARGETS = ("setup", "demo", "test", "test-fast", "check", "bench", "lock", "clean")
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
