@@ -196,6 +196,20 @@ def test_what_is_no_image_says_nothing_about_the_image(
         assert predictions.find(session, pushed, [1])
 
 
+def test_what_nnloop_pushed_before_the_project_was_disconnected_goes_too(app: FakeApp) -> None:
+    app.label_studio.add_task(1)
+    sync_project(app.context, PROJECT)
+    marked = {**polygon(), "id": "nnloop-a7d7aa79bc"}
+    app.label_studio.predictions = [
+        PushedRow(1, [marked], 0.5, "nnloop-v7", 1),
+        PushedRow(1, [polygon()], 0.5, "somebody-elses", 2),
+    ]
+    _patch(app, 1)
+    sync_project(app.context, PROJECT)
+    assert publish(app.context, PROJECT) is None
+    assert [row.model_version for row in app.label_studio.predictions] == ["somebody-elses"]
+
+
 def test_nothing_is_done_for_a_project_that_is_gone(app: FakeApp, pushed: int) -> None:
     _patch(app, 1)
     sync_project(app.context, PROJECT)
