@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from converters.region_types import REGION_TYPES, region_type_by_name
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from converters.region_types import LABELS_TYPE, REGION_TYPES, region_type_by_name
 from domain.labels import Control, LabelClass, LabelGroup
 
 _PIXELS = ("brush", "bitmask")
@@ -55,3 +58,37 @@ def preference(region_type: str) -> int:
     """Place in ``REGION_TYPES``; past its end for what is not there."""
     kinds = [i for i, t in enumerate(REGION_TYPES) if region_type in (t.kind, t.labels_key)]
     return kinds[0] if kinds else len(REGION_TYPES)
+
+
+Place = tuple[object, object, object, str]
+"""(name of a tag, image object it is on, type of its entries, label; "" for a shape alone)."""
+
+
+def places_of(group: LabelGroup) -> frozenset[Place]:
+    """What entries of results the controls can show."""
+    found: set[Place] = set()
+    for control in group.controls:
+        if control.labels_name or any(name != control.name for name, _ in control.sources):
+            found.add((control.name, control.to_name, control.region_type, ""))
+        everything = tuple(c.value for c in group.classes)
+        for name, values in control.sources or ((control.labels_name or control.name, everything),):
+            kind = control.region_type if name == control.name else LABELS_TYPE
+            found.update((name, control.to_name, kind, value) for value in values)
+    return frozenset(found)
+
+
+def first_misplaced(
+    result: Sequence[Mapping[str, Any]], places: frozenset[Place]
+) -> Mapping[str, Any] | None:
+    """The first entry of a prediction that no control shows; None when all have their place.
+
+    Args:
+        result: entries of Label Studio's JSON, under the names that the interface has.
+        places: ``places_of`` the interface.
+    """
+    for entry in result:
+        tag = entry.get("from_name"), entry.get("to_name"), entry.get("type")
+        labels = entry.get("value", {}).get(entry.get("type")) or [""]
+        if not isinstance(labels, list) or any((*tag, label) not in places for label in labels):
+            return entry
+    return None

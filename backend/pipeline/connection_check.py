@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -17,7 +17,7 @@ from backend.pipeline import labels
 from backend.pipeline.context import AppContext
 from backend.pipeline.run_settings import class_values_of
 from backend.settings import Settings
-from backend.store import projects, runs, versions
+from backend.store import predictions, projects, runs, versions
 from backend.store.models import ProjectRow, VersionRow
 from backend.store.projects import CONNECTION, GONE, LEAVING, REPLACED, Fault
 from domain.errors import LabelStudioAuthError, PredictionError, ProjectGoneError
@@ -41,6 +41,21 @@ def webhook_headers(settings: Settings) -> dict[str, str]:
     """What the webhook logs in with: Label Studio sends it none of the backend's credentials."""
     login = ":".join(service_credentials(settings))
     return {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
+
+
+def is_of_another(url: str, webhooks: Iterable[WebhookInfo], settings: Settings) -> bool:
+    """Whether a backend called nnloop belongs to another installation.
+
+    The address can't tell, it may have changed: but every installation has a password of its own,
+    which it puts on its webhook.
+    """
+    found = [hook for hook in webhooks if hook.url.rstrip("/") == f"{url}/webhook"]
+    own = webhook_headers(settings).items()
+    return (
+        url != settings.service_url
+        and any(hook.headers for hook in found)
+        and not any(hook.headers.items() >= own for hook in found)
+    )
 
 
 def require_same(project: ProjectRow, info: ProjectInfo | None) -> None:
@@ -121,7 +136,7 @@ def key_refused(session: Session, project_id: int, error: LabelStudioAuthError) 
 
 
 def check_connection(context: AppContext, project_id: int, info: ProjectInfo) -> list[Fault]:
-    """Compares what Label Studio holds of the connection with what nnloop made; two small calls.
+    """Compares what Label Studio holds of the connection with what nnloop made; three small calls.
 
     What is found becomes the open problems of the stage ``connection``; those that were mended
     are closed.
@@ -137,12 +152,14 @@ def check_connection(context: AppContext, project_id: int, info: ProjectInfo) ->
     client, settings = context.label_studio, context.settings
     backends = client.list_backends(project_id)
     webhooks = client.list_webhooks(project_id)
+    held = client.count_predictions(project_id)
     with context.store.begin() as session:
         project = projects.get(session, project_id)
         champion = versions.champion(session, project_id)
         faults = [
             *_of_backend(project_id, backends, webhooks, settings),
-            *_of_project(project, info, champion),
+            *_of_project(project, info, champion, held),
+            *_of_predictions(session, project, champion, held),
         ]
         if not labels.is_asked(session, project_id, *labels.ASKED):
             faults += _of_labels(project, champion)  # else the question says it
@@ -158,7 +175,10 @@ def _of_backend(
 ) -> list[Fault]:
     connect = f"nnloop connect {project_id}"
     faults: list[Fault] = []
-    urls = {b.url for b in backends if settings.service_url == b.url or b.title == TITLE}
+    urls = [b.url for b in backends if settings.service_url == b.url or b.title == TITLE]
+    elsewhere = next((url for url in urls if is_of_another(url, webhooks, settings)), "")
+    if urls and settings.service_url not in urls:
+        return [_elsewhere(project_id, urls[0], elsewhere, settings)]
     if not urls:
         faults.append(
             Fault(
@@ -168,8 +188,7 @@ def _of_backend(
                 f"Put it in again: {connect}",
             )
         )
-    ends = {f"{url}/webhook" for url in urls or {settings.service_url}}
-    found = [hook for hook in webhooks if hook.url.rstrip("/") in ends]
+    found = [hook for hook in webhooks if hook.url.rstrip("/") == webhook_url(settings)]
     logged_in = [h for h in found if h.headers.items() >= webhook_headers(settings).items()]
     if not found:
         what = "was deleted"
@@ -190,9 +209,32 @@ def _of_backend(
     return faults
 
 
-def _of_project(project: ProjectRow, info: ProjectInfo, champion: VersionRow | None) -> list[Fault]:
+def _elsewhere(project_id: int, asked: str, elsewhere: str, settings: Settings) -> Fault:
+    connect = f"nnloop connect {project_id}"
+    if elsewhere:
+        return Fault(
+            "other_nnloop",
+            f"The nnloop at {elsewhere} has connected the project too: Label Studio asks that one "
+            "for predictions, and reports to it. Two that push disturb each other.",
+            f"Take it back: {connect}; or leave it to the other: nnloop disconnect {project_id}",
+        )
+    return Fault(
+        "backend_moved",
+        f"Label Studio asks {asked} for predictions, but nnloop is at {settings.service_url}.",
+        f"Tell it: {connect}",
+    )
+
+
+def _of_project(
+    project: ProjectRow,
+    info: ProjectInfo,
+    champion: VersionRow | None,
+    held: Mapping[str, int],
+) -> list[Fault]:
     faults = []
-    if champion is not None and champion.published_at and info.model_version != champion.name:
+    # With every task labelled there may be none, and Label Studio refuses such a version.
+    is_shown = champion is not None and champion.published_at and held.get(champion.name)
+    if champion is not None and is_shown and info.model_version != champion.name:
         faults.append(
             Fault(
                 "model_version",
@@ -211,6 +253,25 @@ def _of_project(project: ProjectRow, info: ProjectInfo, champion: VersionRow | N
             )
         )
     return faults
+
+
+def _of_predictions(
+    session: Session, project: ProjectRow, champion: VersionRow | None, held: Mapping[str, int]
+) -> list[Fault]:
+    if champion is None or champion.published_at is None:
+        return []
+    n_pushed = predictions.count_held(session, champion.id)
+    n_missing = n_pushed - held.get(champion.name, 0)
+    if n_missing <= 0:
+        return []
+    return [
+        Fault(
+            "predictions_missing",
+            f"Label Studio has lost {n_missing} of the {n_pushed} predictions of {champion.name}: "
+            "somebody deleted them there.",
+            f"Push them again: nnloop publish {project.id}",
+        )
+    ]
 
 
 def _of_labels(project: ProjectRow, champion: VersionRow | None) -> list[Fault]:

@@ -10,7 +10,13 @@ from pathlib import Path
 from backend.label_studio import ProjectInfo
 from backend.label_studio.projects import SEQUENTIAL_SAMPLING, UNCERTAINTY_SAMPLING
 from backend.pipeline import control
-from backend.pipeline.connection_check import TITLE, leave, require_same, webhook_url
+from backend.pipeline.connection_check import (
+    TITLE,
+    is_of_another,
+    leave,
+    require_same,
+    webhook_url,
+)
 from backend.pipeline.context import AppContext
 from backend.store import projects, runs, versions
 from backend.store.forget import forget_project
@@ -113,6 +119,11 @@ def _take_out(
     assert info is not None  # noqa: S101 - require_same raised
     own_url = context.settings.service_url
     urls = {b.url for b in client.list_backends(project.id) if b.url == own_url or b.title == TITLE}
+    webhooks = client.list_webhooks(project.id)
+    others = sorted(url for url in urls if is_of_another(url, webhooks, context.settings))
+    if others and own_url not in urls:
+        return [f"The project is connected to the nnloop at {others[0]}: nothing was taken out."]
+    urls -= {*others}
     for url in sorted(urls):
         client.remove_backend(project.id, url)
     # Label Studio leaves the webhook of a backend that somebody else took out.

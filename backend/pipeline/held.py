@@ -15,6 +15,7 @@ from backend.pipeline.context import AppContext
 from backend.pipeline.labels import in_quotes, say
 from backend.store import predictions, projects, versions
 from backend.store.models import PredictionRow, TaskRow, VersionRow
+from converters.controls import first_misplaced, places_of
 from converters.relabel import in_present_names, label_names
 from converters.results import validate_prediction
 from domain.labels import LabelConfig, LabelGroup
@@ -53,10 +54,15 @@ def rows_to_push(
     """What of a batch may go out, in the labels of today; the others are held from now on."""
     with context.store.begin() as session:
         config = _config(session, project_id)
+        places = places_of(config.group)
         found = []
         for row in batch:
             result, lost = in_present_names(row.result, config.group)
-            if not lost and (result == row.result or not _misfits(config, result, row.score)):
+            if (
+                not lost
+                and first_misplaced(result, places) is None
+                and (result == row.result or not _misfits(config, result, row.score))
+            ):
                 found.append(PushedRow(row.task_id, result, row.score, version))
             elif (stored := session.get(PredictionRow, row.id)) is not None:
                 stored.held = why_held(lost)
@@ -75,6 +81,7 @@ def held_by_label_studio(context: AppContext, project_id: int, version: VersionR
     with context.store.begin() as session:
         config = _config(session, project_id)
         _release(session, version.id, config)
+        places = places_of(config.group)
     outdated: list[int] = []
     present: set[int] = set()
     theirs = client.iter_predictions(project_id, version.name)
@@ -82,7 +89,8 @@ def held_by_label_studio(context: AppContext, project_id: int, version: VersionR
         with context.store.begin() as session:
             mine = _waiting(session, version.id, [row.task_id for row in chunk])
             for row in chunk:
-                if _is_outdated(row, mine.get(row.task_id), config.group):
+                is_misplaced = first_misplaced(row.result, places) is not None
+                if is_misplaced or _is_outdated(row, mine.get(row.task_id), config.group):
                     outdated.extend([row.id] if row.id is not None else [])
                 else:
                     present.add(row.task_id)

@@ -39,7 +39,7 @@ def load_image(context: AppContext, task: TaskRow, config: LabelConfig) -> npt.N
     """Fetches and decodes the image of a task, or its images as channels of one.
 
     ``image_hash`` and ``image_tag`` of the row given, and of the one in the store, become those of
-    what was fetched.
+    what was fetched, if it is an image: a login page or half a file says nothing about it.
 
     Returns:
         (height, width) grey or (height, width, 3) RGB, uint8 or uint16, turned as browsers turn it;
@@ -52,15 +52,15 @@ def load_image(context: AppContext, task: TaskRow, config: LabelConfig) -> npt.N
     """
     client = context.label_studio
     fetched = [_fetch(client, task, uri) for uri in image_uris(task, config)]
+    images = {
+        key: without_empty_color(read_image(one.data, task.id))
+        for key, one in zip(config.image_keys, fetched, strict=True)
+    }
     known, content = (task.image_hash, task.image_tag), _content_of(fetched)
     task.image_hash, task.image_tag = content
     if content != known:
         with context.store.begin() as session:
             identity.keep_image(session, task)
-    images = {
-        key: without_empty_color(read_image(one.data, task.id))
-        for key, one in zip(config.image_keys, fetched, strict=True)
-    }
     return stack_channels(images, task.id)
 
 
@@ -68,8 +68,8 @@ def is_overwritten(context: AppContext, task: TaskRow, config: LabelConfig) -> b
     """Whether the images are others than when they were last fetched, under the same addresses.
 
     Where servers gave a tag of each (ETag, Last-Modified), they are asked with it and nothing more
-    is read; otherwise the images are fetched and compared. One that can't be fetched counts as
-    unchanged.
+    is read; otherwise the images are fetched and compared. One that can't be fetched, or is no
+    image, counts as unchanged.
 
     Raises:
         LabelStudioError: Label Studio does not answer.
@@ -83,10 +83,13 @@ def is_overwritten(context: AppContext, task: TaskRow, config: LabelConfig) -> b
             for uri, tag in zip(uris, tags, strict=False)
         ):
             return False
-        content = _content_of([_fetch(client, task, uri) for uri in uris])
+        fetched = [_fetch(client, task, uri) for uri in uris]
+        content = _content_of(fetched)
+        if content == (known, task.image_tag):
+            return False
+        for one in fetched:
+            read_image(one.data, task.id)
     except ImageError:
-        return False
-    if content == (known, task.image_tag):
         return False
     task.image_hash, task.image_tag = content
     with context.store.begin() as session:

@@ -23,6 +23,7 @@ from backend.store.models import (
     TaskRow,
     VersionRow,
 )
+from converters.controls import Place, places_of
 from converters.relabel import label_names
 from domain.case import Manifest
 from domain.errors import LabelConfigError, PredictionError
@@ -301,15 +302,27 @@ def take_config(session: Session, project: ProjectRow, xml: str, *, changed: int
         xml: The labelling configuration.
         changed: How many annotations are new or changed; they may answer an open question.
     """
-    before = label_names_of(project)
+    before, drawn_before = label_names_of(project), _places_of(project)
     project.label_config = xml
-    after = label_names_of(project)
+    after, drawn_after = label_names_of(project), _places_of(project)
     is_other = set(before.present) != set(after.present)
     if is_other and after.present:  # one that can't be read says nothing about labels
         publish_again(session, project, before, after)
+    version = versions.champion(session, project.id)
+    if version is not None and drawn_after and drawn_before - drawn_after:
+        # Another control draws a class now: publishing finds what is shown in none.
+        versions.mark_withdrawn(session, version.id)
+        version.published_at = None
     is_open = changed and is_asked(session, project.id, *ASKED)
     if is_other or is_open or project.synced_at is None:
         ask(session, project)
+
+
+def _places_of(project: ProjectRow) -> frozenset[Place]:
+    try:
+        return places_of(label_config_of(project, projects.settings_of(project)).group)
+    except LabelConfigError:
+        return frozenset()
 
 
 def publish_again(

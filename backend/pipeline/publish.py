@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 # Predictions held in memory at once.
 BATCH = 2_000
 
+MENDED = ("model_version", "predictions_missing")
+"""Faults of the connection that publishing mends."""
+
 
 @dataclass(frozen=True, slots=True)
 class PublishReport:
@@ -36,7 +39,8 @@ def publish(context: AppContext, project_id: int) -> PublishReport | None:
     (uncertainty sampling is random while it does not match), then the old versions go.
     Before all that, what Label Studio holds of tasks that have become others goes.
     The old ones stay while a version that has just come into service has not seen every task.
-    Idempotent by (task, version): what Label Studio holds already is not sent again.
+    Idempotent by (task, version): what Label Studio holds already is not sent again, what somebody
+    deleted there is.
     """
     withdraw(context, project_id)
     with context.store.begin() as session:
@@ -47,6 +51,8 @@ def publish(context: AppContext, project_id: int) -> PublishReport | None:
         del others[version.name]
     client = context.label_studio
     held = held_by_label_studio(context, project_id, version)
+    with context.store.begin() as session:
+        predictions.mark_lost(session, version.id, held)
     pushed = dropped = 0
     while True:
         with context.store.begin() as session:
@@ -119,4 +125,6 @@ def try_publish(context: AppContext, project_id: int) -> PublishReport | None:
         raise
     with context.store.begin() as session:
         projects.resolve_problems(session, project_id, "publish", reason="label_studio")
+        for reason in MENDED:
+            projects.resolve_problems(session, project_id, projects.CONNECTION, reason=reason)
     return report

@@ -29,6 +29,7 @@ from backend.queue import stop_requested
 from backend.store import predictions, problems, projects, versions
 from backend.store import trials as trial_store
 from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
+from converters.parts import area_that_keeps
 from converters.relabel import in_present_names
 from converters.results import regions_to_result, validate_prediction
 from converters.simplify import Simplification
@@ -49,6 +50,9 @@ CHUNK_S = 3.0
 CHUNK_TASKS = 64
 # Others wait behind who has opened a task whose image does not come.
 TASK_S = 1.0
+# An outline takes some milliseconds each, and nobody edits so many; the network saw noise.
+MOST_PARTS = 2_000
+TOO_MANY_PARTS = "too_many_parts"
 RETRY_REMEDY = "It is set aside; `nnloop score PROJECT --retry` tries it again."
 DEFAULT_LIMITS = Simplification()
 
@@ -202,10 +206,20 @@ class Scorer:
 
     def _store(self, task: TaskRow, found: Future[FoldProbabilities]) -> None:
         try:
-            row = self._prediction(task, found.result())
+            row, note = self._prediction(task, found.result())
             with self._context.store.begin() as session:
                 _save(session, task, row)
                 projects.resolve_problems(session, self._project.id, "score", task_id=task.id)
+                if note is not None:
+                    problems.tell(
+                        session,
+                        self._project.id,
+                        "score",
+                        note.reason,
+                        note.message,
+                        task_id=task.id,
+                        remedy=note.remedy,
+                    )
                 trial_store.end(session, [task.id])
         except Exception as error:  # noqa: BLE001 - what is no fault of the task is raised
             self._save_fault(task, fault_of(task.id, error))
@@ -240,7 +254,10 @@ class Scorer:
                 trial_store.end(session, [task.id])
         logger.warning("Project %d: %s", self._project.id, row.error)
 
-    def _prediction(self, task: TaskRow, probabilities: FoldProbabilities) -> PredictionRow:
+    def _prediction(
+        self, task: TaskRow, probabilities: FoldProbabilities
+    ) -> tuple[PredictionRow, LeftOut | None]:
+        """The prediction of a task, and what of it does not go out."""
         labels = self._labels
         mean = labels.merged(postprocessed(probabilities.mean(axis=0), self._postprocessing))
         score = expected_quality(labels.merged(probabilities))
@@ -250,13 +267,16 @@ class Scorer:
                 "Its prediction is no number.",
                 remedy="The version's weights may be broken: train again, or roll back.",
             )
+        smallest = int(self._settings.min_region_area_px)
+        label_map = mean.argmax(axis=0).astype(np.uint8)
+        kept_from, n_parts = area_that_keeps(label_map, labels.integers, MOST_PARTS)
         regions = vectorize(
             mean,
             labels.integers,
             iou_target=self._settings.polygon_overlap,
             iou_floor=min(DEFAULT_LIMITS.iou_floor, self._settings.polygon_overlap),
             vertex_budget=self._settings.vertex_budget,
-            min_area_px=int(self._settings.min_region_area_px),
+            min_area_px=max(smallest, kept_from),
         )
         size_hw = (int(mean.shape[1]), int(mean.shape[2]))
         result = labels.as_trained(
@@ -269,7 +289,7 @@ class Scorer:
                 f"Label Studio would drop the prediction: {faults[0]}",
                 remedy="Check that the labelling interface still has the labels trained on.",
             )
-        return PredictionRow(
+        row = PredictionRow(
             project_id=self._project.id,
             task_id=task.id,
             version_id=self._version.id,
@@ -282,6 +302,18 @@ class Scorer:
                 "mutual_information": float(np.mean(mutual_information(probabilities))),
             },
         )
+        return row, _note_on(task, n_parts, len(regions)) if kept_from > smallest else None
+
+
+def _note_on(task: TaskRow, n_parts: int, n_kept: int) -> LeftOut:
+    return LeftOut(
+        task.id,
+        TOO_MANY_PARTS,
+        f"Task {task.id}: the network sees {n_parts} parts in it; only the {n_kept} largest are "
+        "shown.",
+        remedy="It is probably unlike the images labelled so far: label it, or set "
+        "min_region_area_px (nnloop connect).",
+    )
 
 
 def _save(session: Session, task: TaskRow, row: PredictionRow) -> None:

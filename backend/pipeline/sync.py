@@ -24,7 +24,7 @@ from backend.pipeline.context import AppContext
 from backend.pipeline.faults import sentence_of
 from backend.pipeline.images import image_keys_of
 from backend.queue import JobName
-from backend.store import predictions, projects, snapshots, versions
+from backend.store import predictions, problems, projects, snapshots, versions
 from backend.store.identity import CHUNK
 from backend.store.models import RunRow
 from domain.errors import (
@@ -117,6 +117,7 @@ def _read(context: AppContext, project_id: int) -> tuple[snapshots.SyncCounts, P
         projects.lock(session, project_id)
         row = projects.get(session, project_id)
         changed += snapshots.remove_missing(session, project_id, seen)
+        problems.close_settled(session, project_id)
         row.title = info.title
         labels.take_config(session, row, info.label_config, changed=changed)
         row.created_at = info.created_at or row.created_at

@@ -6,9 +6,10 @@ import logging
 import time
 from collections.abc import Collection
 
-from backend.label_studio import LabelStudioClient
+from backend.label_studio import LabelStudioClient, PredictionRow
 from backend.pipeline.context import AppContext
 from backend.store import predictions, versions
+from converters.predicted import is_marked
 from domain.errors import MissingError
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,11 @@ def withdraw(context: AppContext, project_id: int) -> int:
 def _held(
     client: LabelStudioClient, project_id: int, task_ids: Collection[int], names: Collection[str]
 ) -> dict[int, list[int]]:
-    """Task id -> ids of its predictions of these versions."""
+    """Task id -> ids of its predictions of these versions, and of nnloop's of any other name.
+
+    A project that was disconnected and connected again may hold some of versions that are not known
+    any more; the ids of their regions tell.
+    """
     if len(task_ids) <= FEW:
         rows = (row for task_id in task_ids for row in client.task_predictions(task_id))
     else:
@@ -75,6 +80,11 @@ def _held(
         rows = (row for row in client.iter_predictions(project_id) if row.task_id in wanted)
     held: dict[int, list[int]] = {}
     for row in rows:
-        if row.id is not None and row.model_version in names:
+        if row.id is not None and (row.model_version in names or _is_nnloops(row)):
             held.setdefault(row.task_id, []).append(row.id)
     return held
+
+
+def _is_nnloops(row: PredictionRow) -> bool:
+    ids = [entry.get("id") for entry in row.result if isinstance(entry, dict)]
+    return any(isinstance(region_id, str) and is_marked(region_id) for region_id in ids)

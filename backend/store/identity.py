@@ -93,6 +93,9 @@ def settle(
     session.flush()
     _adopt(session, rows, adopted)
     _wipe(session, rows, [*replaced, *changed])
+    for task_id in changed:
+        # Maybe of a time before the project was disconnected, of which nothing is known here.
+        rows[task_id].to_withdraw = True
     _drop_annotations(session, rows, replaced)
     return rows
 

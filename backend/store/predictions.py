@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -219,6 +219,42 @@ def mark_published(session: Session, version_id: int, task_ids: Iterable[int]) -
                 PredictionRow.task_id.in_(is_theirs),
             )
             .values(published_at=time.time())
+            .execution_options(synchronize_session=False)
+        )
+
+
+def count_held(session: Session, version_id: int) -> int:
+    """Predictions that Label Studio was seen to hold, of tasks that it still has."""
+    query = (
+        select(func.count(PredictionRow.id))
+        .join(TaskRow, TaskRow.id == PredictionRow.task_id)
+        .where(
+            PredictionRow.version_id == version_id,
+            PredictionRow.published_at.is_not(None),
+            PredictionRow.source == TaskRow.source,
+            TaskRow.removed_at.is_(None),
+        )
+    )
+    return session.scalar(query) or 0
+
+
+def mark_lost(session: Session, version_id: int, held: Collection[int]) -> None:
+    """Marks predictions that Label Studio was seen not to hold any more: they are pushed again.
+
+    Args:
+        session: Of the store.
+        version_id: Which version's.
+        held: The tasks whose prediction it holds.
+    """
+    query = select(PredictionRow.id, PredictionRow.task_id).where(
+        PredictionRow.version_id == version_id, PredictionRow.published_at.is_not(None)
+    )
+    lost = [row.id for row in session.execute(query) if row.task_id not in held]
+    for start in range(0, len(lost), 500):
+        session.execute(
+            update(PredictionRow)
+            .where(PredictionRow.id.in_(lost[start : start + 500]))
+            .values(published_at=None)
             .execution_options(synchronize_session=False)
         )
 

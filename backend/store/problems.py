@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 
-from sqlalchemy import or_, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from backend.store import projects
-from backend.store.models import ProblemRow
+from backend.store.models import ProblemRow, TaskRow
+from domain.status import TaskState
 from domain.text import one_line
 
 
@@ -42,3 +43,30 @@ def tell(
     projects.report_problem(
         session, project_id, stage, reason, message, task_id=task_id, remedy=remedy
     )
+
+
+def close_settled(session: Session, project_id: int) -> None:
+    """Closes the problems of tasks that are gone, or are no more at the stage that had them.
+
+    A task that was labelled is not predicted any more; one whose annotations were deleted is left
+    out of no training.
+    """
+    tasks = select(TaskRow.id).where(TaskRow.project_id == project_id)
+    is_unlabelled = TaskRow.state == TaskState.UNLABELLED
+    settled = (
+        (("score", "publish", "prepare"), TaskRow.removed_at.is_not(None)),
+        (("score", "publish"), ~is_unlabelled),
+        (("prepare",), is_unlabelled),
+    )
+    for stages, is_over in settled:
+        session.execute(
+            update(ProblemRow)
+            .where(
+                ProblemRow.project_id == project_id,
+                ProblemRow.resolved_at.is_(None),
+                ProblemRow.stage.in_(stages),
+                ProblemRow.task_id.in_(tasks.where(is_over)),
+            )
+            .values(resolved_at=time.time())
+            .execution_options(synchronize_session=False)
+        )

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from converters.controls import first_misplaced, places_of
 from converters.label_config import parse_label_config
-from converters.region_types import LABELS_TYPE
 from converters.relabel import in_present_names
 from domain.errors import PredictionError
 from domain.labels import LabelConfig, LabelNames
@@ -28,17 +28,18 @@ def check_labels(xml: str, version: str, results: Iterable[list[dict[str, Any]]]
         LabelConfigError: if nnloop can't use the interface.
         PredictionError: if a region would not fit.
     """
-    group = _parsed(xml).group
-    known = {*_parsed(xml).class_values}
-    drawing = {(c.name, c.to_name, c.region_type) for c in group.controls}
-    naming = {(c.labels_name, c.to_name, LABELS_TYPE) for c in group.controls if c.labels_name}
-    for region in (region for result in results for region in result):
+    config = _parsed(xml)
+    places = places_of(config.group)
+    tags = {place[:3] for place in places}
+    known = {*config.class_values}
+    for region in filter(None, (first_misplaced(result, places) for result in results)):
         control = region.get("from_name"), region.get("to_name"), region.get("type")
         labels = region.get("value", {}).get(region.get("type"), [])
-        if control not in drawing | naming:
+        if control not in tags:
             raise _misfit(version, f"the control {region.get('from_name')!r}")
         if not known.issuperset(labels):
             raise _misfit(version, f"the label {min(set(labels) - known)!r}")
+        raise _misfit(version, f"{labels} by the control {region.get('from_name')!r}")
 
 
 def in_labels_of_today(

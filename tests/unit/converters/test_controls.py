@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from converters.controls import first_misplaced, places_of
 from converters.label_config import parse_label_config
 from converters.label_studio import annotation_to_label_map
 from converters.results import regions_to_result, validate_prediction
@@ -33,6 +34,7 @@ def pushed(config: LabelConfig, **meta: Any) -> list[tuple[str, str, str]]:
     ]
     result = regions_to_result(regions, config, SIZE_HW, score=0.5)
     assert validate_prediction(config, result, score=0.5) == []
+    assert first_misplaced(result, places_of(config.group)) is None
     label_map, notes = annotation_to_label_map(Annotation(1, 1, result), config, SIZE_HW)
     assert notes == ()
     for i, c in enumerate(config.group.classes):
@@ -94,3 +96,23 @@ def test_of_several_channels_the_one_that_predictions_go_out_on_comes_first() ->
     regions = [Region("", i, (Polygon(RING + [12 * i, 0]),)) for i in (1, 2)]  # noqa: RUF005
     result = regions_to_result(regions, config, SIZE_HW)
     assert [(e["from_name"], e["to_name"]) for e in result] == [("on_b", "b"), ("on_a", "a")]
+
+
+def test_what_is_pushed_has_its_place_until_the_class_moves() -> None:
+    separate = (
+        '<Labels name="names" toName="image"><Label value="ice"/></Labels>'
+        '<Labels name="more" toName="image"><Label value="rock"/></Labels>'
+        '<Polygon name="poly" toName="image"/>'
+    )
+    brush = '<BrushLabels name="brush" toName="image"><Label value="rock"/></BrushLabels>'
+    only_ice = ZONES.replace('<Label value="rock"/>', "")
+    for controls, moved in (
+        ((ZONES, FRONT), (only_ice, FRONT, brush)),
+        ((separate,), (separate.replace("more", "other"),)),
+        ((ZONES,), (ZONES.replace('"zones"', '"areas"'),)),
+    ):
+        config = config_of(*controls)
+        regions = [Region("", c.index, (Polygon(RING),)) for c in config.group.classes]
+        result = regions_to_result(regions, config, SIZE_HW)
+        assert first_misplaced(result, places_of(config.group)) is None
+        assert first_misplaced(result, places_of(config_of(*moved).group)) is not None

@@ -10,7 +10,7 @@ from backend.label_studio.webhooks import WebhookInfo
 from backend.pipeline.connection_check import STANDS_STILL, webhook_url
 from backend.pipeline.label_mapping import LabelChange, change_labels
 from backend.pipeline.labels import RENAME_OF_VERSION
-from backend.pipeline.publish import try_publish
+from backend.pipeline.publish import publish, try_publish
 from backend.pipeline.score import score_chunk
 from backend.pipeline.status import project_report
 from backend.pipeline.sync import sync_project
@@ -19,8 +19,8 @@ from backend.store.models import ProjectRow
 from domain.errors import LabelStudioAuthError, ProjectGoneError
 from domain.status import RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
-from tests.fakes.label_studio import FakeLabelStudio
-from tests.unit.backend.pipeline.models.versions import add_version
+from tests.fakes.label_studio import FakeLabelStudio, polygon
+from tests.unit.backend.pipeline.models.versions import add_version, predict
 
 
 def faults(app: FakeApp) -> dict[str, str]:
@@ -64,6 +64,21 @@ def _added(studio: FakeLabelStudio) -> None:
     studio.info = replace(studio.info, label_config=config)
 
 
+def _no_predictions(studio: FakeLabelStudio) -> None:
+    studio.predictions = []
+
+
+def _moved(studio: FakeLabelStudio) -> None:
+    headers = next(iter(studio.webhooks.values()))
+    studio.backends = [replace(studio.backends[0], url="http://old:9090")]
+    studio.webhooks = {"http://old:9090/webhook": headers}
+
+
+def _of_another_nnloop(studio: FakeLabelStudio) -> None:
+    studio.backends = [replace(studio.backends[0], url="http://other:9090")]
+    studio.webhooks = {"http://other:9090/webhook": {"Authorization": "Basic b3RoZXI="}}
+
+
 def _unusable(studio: FakeLabelStudio) -> None:
     studio.info = replace(studio.info, label_config="<View/>")
 
@@ -77,23 +92,54 @@ def _unusable(studio: FakeLabelStudio) -> None:
         (_other_version, "model_version", "'somebody-else'.*'nnloop-v1' serves.*nnloop publish 1"),
         (_random_order, "sampling", "'Uniform sampling'.*nnloop connect 1"),
         (_added, "labels", "new is 'plaque'. The next training learns the labels as they are"),
+        (_no_predictions, "predictions_missing", "lost 1 of the 1 pred.*nnloop publish 1"),
+        (_moved, "backend_moved", "asks http://old:9090 .*nnloop connect 1"),
+        (_of_another_nnloop, "other_nnloop", "nnloop at http://other:9090.*nnloop disconnect 1"),
         (_unusable, "label_config", "no control that nnloop can use"),
     ],
 )
 def test_a_change_is_said_within_one_reading_and_closed_when_mended(
     app: FakeApp, change: Callable[[FakeLabelStudio], None], reason: str, words: str
 ) -> None:
-    add_version(app, 1, published_at=1.0)
+    version = add_version(app, 1)
     studio = app.label_studio
-    studio.info = replace(studio.info, model_version="nnloop-v1")
+    app.add_tasks(1)
+    predict(app, version, 1)
+    publish(app.context, PROJECT)
     assert faults(app) == {}
-    before = (studio.info, studio.backends, studio.webhooks)
+    before = (studio.info, studio.backends, studio.webhooks, studio.predictions)
     change(studio)
     found = faults(app)
     assert set(found) == {reason}
     assert re.search(words, found[reason]), found
     assert faults(app) == found
-    studio.info, studio.backends, studio.webhooks = before
+    studio.info, studio.backends, studio.webhooks, studio.predictions = before
+    assert faults(app) == {}
+
+
+@pytest.mark.parametrize("change", [_no_predictions, _other_version])
+def test_what_publishing_mends(app: FakeApp, change: Callable[[FakeLabelStudio], None]) -> None:
+    version = add_version(app, 1)
+    app.add_tasks(1)
+    predict(app, version, 1)
+    publish(app.context, PROJECT)
+    change(app.label_studio)
+    assert len(faults(app)) == 1
+    try_publish(app.context, PROJECT)
+    assert said(app) == {}
+    assert [row.task_id for row in app.label_studio.predictions] == [1]
+    assert app.label_studio.info.model_version == "nnloop-v1"
+    assert faults(app) == {}
+
+
+def test_nothing_is_missed_where_every_task_was_labelled(app: FakeApp) -> None:
+    add_version(app, 1)
+    app.add_tasks(1)
+    app.label_studio.label(1, polygon())
+    sync_project(app.context, PROJECT)
+    publish(app.context, PROJECT)
+    # Label Studio refuses a model version without predictions: the one before stays.
+    app.label_studio.info = replace(app.label_studio.info, model_version="nnloop-v0")
     assert faults(app) == {}
 
 

@@ -193,3 +193,15 @@ def test_nothing_is_connected_while_redis_is_down(
     with pytest.raises(StackError, match="Redis does not answer"):
         connect(app.context, 5, {})
     assert app.label_studio.calls == ["find_project"]
+
+
+def test_what_another_nnloop_has_connected_is_left_to_it(busy: FakeApp) -> None:
+    studio = busy.label_studio
+    studio.backends = [replace(studio.backends[0], url="http://other:9090")]
+    studio.webhooks = {"http://other:9090/webhook": {"Authorization": "Basic b3RoZXI="}}
+    before = (studio.info, list(studio.views), dict(studio.webhooks), list(studio.predictions))
+    said = " ".join(disconnect(busy.context, PROJECT, purge=True))
+    assert "is connected to the nnloop at http://other:9090: nothing was taken out" in said
+    assert (studio.info, studio.views, studio.webhooks, studio.predictions) == before
+    assert [backend.url for backend in studio.backends] == ["http://other:9090"]
+    assert rows(busy) == {"project": 1}

@@ -581,3 +581,39 @@ def _hashes(app: FakeApp) -> tuple[str, str]:
     source = Source(task, annotations)
     manifest = make_manifest(app.context, config, [source], [], settings, preset_by_name("tiny"))
     return _source_hash(source, config, settings, 1), manifest.entries[0].content_hash
+
+
+MOVED = (
+    '<View><Image name="image" value="$image"/><PolygonLabels name="label" toName="image">'
+    '<Label value="lumen"/></PolygonLabels><BrushLabels name="strokes" toName="image">'
+    '<Label value="wall"/></BrushLabels></View>'
+)
+
+
+@pytest.mark.usefixtures("_networks")
+@pytest.mark.parametrize(
+    ("xml", "controls"),
+    [(MOVED, {"label", "strokes"}), (CONFIG.replace('"label"', '"areas"'), {"areas"})],
+)
+def test_a_class_that_another_control_draws_now_goes_out_by_that_one(
+    app: FakeApp, xml: str, controls: set[str]
+) -> None:
+    _trained_app(app)
+    _serve(app, "lumen", "wall")
+    for task_id in (21, 22):
+        app.label_studio.add_task(task_id)
+    sync_project(app.context, PROJECT)
+    score_chunk(app.context, PROJECT)
+    publish(app.context, PROJECT)
+
+    def shown() -> dict[int, set[str]]:
+        rows = app.label_studio.predictions
+        return {row.task_id: {entry["from_name"] for entry in row.result} for row in rows}
+
+    assert shown() == {21: {"label"}, 22: {"label"}}
+    _set_config(app, xml)
+    publish(app.context, PROJECT)  # the clock finds it
+    assert shown() == {}  # a region that no control shows is never left
+    score_chunk(app.context, PROJECT)
+    publish(app.context, PROJECT)
+    assert shown() == {21: controls, 22: controls}

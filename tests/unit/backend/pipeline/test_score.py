@@ -223,3 +223,28 @@ def test_predictions_go_out_postprocessed(app: FakeApp) -> None:
     row = _rows(app, version, 1)[1]
     assert _labels(row) == {"lumen"}
     assert row.score == pytest.approx(0.5)
+
+
+def test_of_a_prediction_that_is_noise_the_largest_parts_go_out(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of specks would hold the worker for minutes, and nobody could edit them."""
+    speckled = FakePredictor().predict(np.zeros((40, 48), np.uint8))
+    speckled[:, :, 22:36:2, 28:46:2] = np.array([0.05, 0.05, 0.9])[:, None, None]
+
+    class Speckled(FakePredictor):
+        def predict(self, image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+            return speckled
+
+    monkeypatch.setattr(score, "warm_predictor", lambda *_: Speckled())
+    monkeypatch.setattr(score, "MOST_PARTS", 5)
+    version = _add_version(app)
+    app.add_tasks(1, 2)
+    score_chunk(app.context, PROJECT)
+    assert {len(row.result) for row in _rows(app, version, 1, 2).values()} == {2}
+    with app.store.begin() as session:
+        found = projects.open_problems(session, PROJECT)
+    assert {p.task_id: p.message for p in found} == {
+        i: f"Task {i}: the network sees 65 parts in it; only the 2 largest are shown."
+        for i in (1, 2)
+    }

@@ -237,3 +237,21 @@ def test_a_request_waits_where_nothing_runs(app: FakeApp, monkeypatch: pytest.Mo
     said = request_training(app.context, PROJECT)
     assert said.startswith("Training requested; it starts once nnloop runs.")
     assert _open_hints(app) == 1
+
+
+def test_problems_of_tasks_end_with_what_they_were_about(app: FakeApp) -> None:
+    for task_id in range(1, 7):
+        app.label_studio.add_task(task_id)
+    for task_id in (4, 5, 6):
+        app.label_studio.label(task_id, polygon())
+    sync.sync_project(app.context, PROJECT)
+    with app.store.begin() as session:
+        for task_id, stage in enumerate(["score"] * 3 + ["prepare"] * 3, start=1):
+            projects.report_problem(session, PROJECT, stage, "x", "It failed.", task_id=task_id)
+    del app.label_studio.tasks[1], app.label_studio.tasks[4]  # deleted
+    app.label_studio.label(2, polygon())  # needs no prediction any more
+    app.label_studio.unlabel(5)  # is left out of nothing any more
+    sync.sync_project(app.context, PROJECT)
+    with app.store.begin() as session:
+        found = projects.open_problems(session, PROJECT)
+    assert sorted((p.task_id, p.stage) for p in found) == [(3, "score"), (6, "prepare")]

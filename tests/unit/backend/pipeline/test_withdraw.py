@@ -9,12 +9,12 @@ from backend.label_studio import PredictionRow as PushedRow
 from backend.pipeline import reconcile
 from backend.pipeline import withdraw as module
 from backend.pipeline.annotations import label_config_of
-from backend.pipeline.images import load_image
+from backend.pipeline.images import is_overwritten, load_image
 from backend.pipeline.publish import publish
 from backend.pipeline.sync import sync_project
 from backend.store import predictions, projects
 from backend.store.models import PredictionRow, TaskRow
-from domain.errors import LabelStudioError
+from domain.errors import ImageError, LabelStudioError
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import png, polygon
 
@@ -174,6 +174,40 @@ def test_an_image_overwritten_in_place_is_noticed_when_it_is_fetched(
     assert jobs(app) == [("publish", (PROJECT,))]
     with app.store.begin() as session:
         assert [t.id for t in predictions.unscored_tasks(session, PROJECT, pushed, 9)] == [1]
+
+
+@pytest.mark.parametrize("page", [b"", b"<html>Log in</html>", b"\x89PNG\r\n\x1a\n half a file"])
+def test_what_is_no_image_says_nothing_about_the_image(
+    app: FakeApp, pushed: int, page: bytes
+) -> None:
+    with app.store.begin() as session:
+        project, task = projects.get(session, PROJECT), session.get_one(TaskRow, 1)
+    config = label_config_of(project, projects.settings_of(project))
+    load_image(app.context, task, config)
+    predict(app, pushed, 1)
+    # Its server is in trouble for a while.
+    app.label_studio.images["/data/upload/1.png"] = page
+    assert not is_overwritten(app.context, task, config)
+    with pytest.raises(ImageError):
+        load_image(app.context, task, config)
+    assert jobs(app) == []  # nothing is withdrawn
+    with app.store.begin() as session:
+        assert session.get_one(TaskRow, 1).image_hash == task.image_hash != ""
+        assert predictions.find(session, pushed, [1])
+
+
+def test_what_nnloop_pushed_before_the_project_was_disconnected_goes_too(app: FakeApp) -> None:
+    app.label_studio.add_task(1)
+    sync_project(app.context, PROJECT)
+    marked = {**polygon(), "id": "nnloop-a7d7aa79bc"}
+    app.label_studio.predictions = [
+        PushedRow(1, [marked], 0.5, "nnloop-v7", 1),
+        PushedRow(1, [polygon()], 0.5, "somebody-elses", 2),
+    ]
+    _patch(app, 1)
+    sync_project(app.context, PROJECT)
+    assert publish(app.context, PROJECT) is None
+    assert [row.model_version for row in app.label_studio.predictions] == ["somebody-elses"]
 
 
 def test_nothing_is_done_for_a_project_that_is_gone(app: FakeApp, pushed: int) -> None:

@@ -33,3 +33,15 @@ def test_labels_beside_shapes_fit() -> None:
 def test_what_does_not_fit(result: list[dict[str, Any]], words: str) -> None:
     with pytest.raises(PredictionError, match=words):
         check_labels(XML, "v1", [result])
+
+
+APART = """<View><Image name="image" value="$image"/>
+<PolygonLabels name="zones" toName="image"><Label value="ice"/></PolygonLabels>
+<BrushLabels name="strokes" toName="image"><Label value="rock"/></BrushLabels></View>"""
+
+
+def test_a_class_of_another_control_does_not_fit() -> None:
+    entry = {"id": "a", "to_name": "image", "from_name": "zones", "type": "polygonlabels"}
+    check_labels(APART, "v1", [[entry | {"value": {"polygonlabels": ["ice"]}}]])
+    with pytest.raises(PredictionError, match=r"\['rock'\] by the control 'zones'"):
+        check_labels(APART, "v1", [[entry | {"value": {"polygonlabels": ["rock"]}}]])
