@@ -51,13 +51,16 @@ POLL_S = 0.5
 class DemoOptions:
     """How the demo runs.
 
-    ``data_dir`` None: a temporary folder, removed at the end. ``picture`` is a PNG to write.
+    ``data_dir`` None: a temporary folder, removed at the end. ``versions`` is 1 or 2. ``budget_s``
+    is what each training may take. ``picture`` is a PNG to write.
     """
 
     data_dir: Path | None = None
     images: int = N_DEMO_IMAGES
     seed: int = DEFAULT_SEED
     once: bool = False
+    versions: int = 2
+    budget_s: float | None = None
     picture: Path | None = None
 
 
@@ -114,6 +117,7 @@ def _steps(stage: _Stage, options: DemoOptions, view: View) -> None:
             "retrain_after": CORRECTIONS,
             # An artery covers thousands of pixels; smaller parts are specks.
             "min_region_area_px": 300,
+            "budget_s": options.budget_s,
         },
     )
     config = parse_label_config(LABEL_CONFIG)
@@ -125,8 +129,10 @@ def _steps(stage: _Stage, options: DemoOptions, view: View) -> None:
         pass
     view.headline("The webhook starts the first training")
     _follow(stage, 1, view)
-    view.headline(f"The annotator corrects the {CORRECTIONS} most uncertain tasks")
     stage.offers_were_lowest.append(_offer_is_lowest(stage))
+    if options.versions == 1:
+        return
+    view.headline(f"The annotator corrects the {CORRECTIONS} most uncertain tasks")
     for _ in view.track(person.work_the_queue(CORRECTIONS), CORRECTIONS, "Correcting"):
         pass
     view.headline("The webhook starts the second training")
