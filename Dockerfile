@@ -1,10 +1,12 @@
 # syntax=docker/dockerfile:1
 # One image for the web service and the workers; the command says which part runs.
 #
-#   docker build -t nnloop .                                   torch for the CPU
-#   docker build -t nnloop:gpu --build-arg TORCH_INDEX_URL= .  torch's ordinary release (CUDA)
+#   docker build -t nnloop .      torch for the CPU, and OpenVINO
+#   docker build -t nnloop:gpu --build-arg TORCH_INDEX_URL= --build-arg EXTRAS= .
+#                                 torch's ordinary release (CUDA)
 
 FROM python:3.11-slim AS build
+ARG EXTRAS=cpu
 ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/nnloop
@@ -19,7 +21,7 @@ RUN pip install --no-deps -c constraints.txt ${TORCH_INDEX_URL:+--index-url "$TO
 
 # The dependencies are a layer of their own: a change of nnloop's source leaves it alone.
 COPY pyproject.toml README.md LICENSE ./
-RUN pip install -c constraints.txt . && pip uninstall --yes nnloop
+RUN pip install -c constraints.txt ".${EXTRAS:+[$EXTRAS]}" && pip uninstall --yes nnloop
 COPY domain domain
 COPY converters converters
 COPY training training

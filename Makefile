@@ -40,7 +40,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	fi
 	@$(BIN)/python -c '$(USABLE)' 2>/dev/null || $(STEP) 'Making $(VENV)' "$(PYTHON)" -m venv --clear $(VENV)
 	@$(STEP) 'Installing nnloop into $(VENV)' $(BIN)/python -m pip install \
-	  --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[dev]'
+	  --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[cpu,dev]'
 	@$(STEP) 'Checking what was installed' $(BIN)/python -m pip check
 	@touch $@
 
@@ -86,7 +86,7 @@ bench: setup ## Run every benchmark; the table goes to bench-results/table.md.
 
 # torch keeps no local version (+cpu): the pin then fits the CPU build and the ordinary release.
 lock: $(INSTALLED) ## Write both constraints files from what is installed now.
-	@for pair in $(VENV):constraints.txt $(LABEL_STUDIO_VENV):constraints-label-studio.txt; do \
+	@for pair in $(VENV):constraints.txt $(LABEL_STUDIO_VENV):backend/stack/constraints-label-studio.txt; do \
 	  file=$${pair#*:}; \
 	  { sed '/^[^#]/,$$d' "$$file"; \
 	    "$${pair%%:*}/bin/python" -m pip freeze --all --exclude-editable --exclude pip \

@@ -43,6 +43,9 @@ SOCKET_TIMEOUT_S = 10.0
 # Failed jobs stay in Redis this long, for a person; the ledger keeps the error for good.
 FAILURE_TTL_S = 7 * 24 * 3600
 _HEARTBEAT_KEY = "nnloop:worker:{name}"
+# Which data folder the processes at this Redis work on; forgotten soon after the last one ended.
+_INSTALLATION_KEY = "nnloop:installation"
+_INSTALLATION_TTL_S = 2 * HEARTBEAT_TTL_S
 
 
 class QueueName(StrEnum):
@@ -105,8 +108,14 @@ class WorkerInfo:
 class JobQueue:
     """Enqueues jobs by name. Thread-safe."""
 
-    def __init__(self, url: str) -> None:
-        """Takes Redis's URL; with an empty one every call raises StackError."""
+    def __init__(self, url: str, installation: str = "") -> None:
+        """Opens nothing yet.
+
+        Args:
+            url: Redis's; with an empty one every call raises StackError.
+            installation: The data folder's name (``installation_id``); empty: none is compared.
+        """
+        self._installation = installation
         self._connection = (
             Redis.from_url(
                 url,
@@ -137,6 +146,21 @@ class JobQueue:
             return bool(self._redis.ping())
         except RedisError:
             return False
+
+    def claim(self) -> None:
+        """Says that processes on this data folder are at work here.
+
+        Raises:
+            StackError: Others are, on another data folder, or Redis does not answer.
+        """
+        with _redis_errors():
+            _claim(self._redis, self._installation)
+
+    def is_of_others(self) -> bool:
+        """Whether processes on another data folder are at work at this Redis."""
+        with _redis_errors():
+            found = _text(self._redis.get(_INSTALLATION_KEY) or "")
+        return bool(found and self._installation and found != self._installation)
 
     def ensure(self, name: JobName, *ids: int) -> bool:
         """Makes sure that the job is queued or running; returns whether it was enqueued now.
@@ -221,16 +245,24 @@ def stop_requested() -> bool:
     return _stop.is_set()
 
 
-def work(url: str, queues: Sequence[QueueName], *, label: str = "worker") -> None:
+def work(
+    url: str, queues: Sequence[QueueName], *, label: str = "worker", installation: str = ""
+) -> None:
     """Runs a worker in this process until it is asked to end (SIGTERM or SIGINT).
 
     Jobs run in the process itself, so that warm networks stay loaded between jobs.
+
+    Raises:
+        StackError: Redis does not answer, or those at work there use another data folder than
+            ``installation`` names: this worker would find neither projects nor cases.
     """
     # Imported before the first job: an annotator should not wait for torch to load.
     names = sorted({job.rpartition(".")[0] for job in JobName if job.queue in queues})
     for module in map(importlib.import_module, names):
         if hasattr(module, "on_worker_start"):
             module.on_worker_start()
+    # By a connection of its own: RQ gives those it makes the long timeout of a waiting worker.
+    JobQueue(url, installation).claim()
     redis = Redis.from_url(url, health_check_interval=15)
     name = f"{label}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
     worker = _Worker(
@@ -244,7 +276,7 @@ def work(url: str, queues: Sequence[QueueName], *, label: str = "worker") -> Non
     # for one that only takes note of it.
     os.register_at_fork(after_in_child=_default_signals)
     try:
-        with _redis_errors(), _heartbeat(redis, name, queues, worker.current_job_id):
+        with _redis_errors(), _heartbeat(redis, name, queues, worker.current_job_id, installation):
             worker.work(with_scheduler=False, logging_level="WARNING")
     finally:
         # Also when Redis went: what is at work in a thread must not keep the process alive.
@@ -276,7 +308,11 @@ class _Worker(SimpleWorker):  # type: ignore[misc]  # rq is not typed here
 
 @contextmanager
 def _heartbeat(
-    redis: Redis, name: str, queues: Sequence[QueueName], job_id: Callable[[], str]
+    redis: Redis,
+    name: str,
+    queues: Sequence[QueueName],
+    job_id: Callable[[], str],
+    installation: str,
 ) -> Iterator[None]:
     key = _HEARTBEAT_KEY.format(name=name)
     ended = threading.Event()
@@ -286,6 +322,9 @@ def _heartbeat(
             try:
                 value = ",".join(queues) + "|" + job_id()
                 redis.set(key, value, ex=HEARTBEAT_TTL_S)
+                _claim(redis, installation)
+            except StackError as error:
+                logger.error("%s %s", error, error.remedy)
             except RedisError as error:
                 logger.warning("Redis did not take the heartbeat: %s", error)
             if ended.wait(HEARTBEAT_S):
@@ -299,6 +338,23 @@ def _heartbeat(
         ended.set()
         thread.join()
         redis.delete(key)
+
+
+def _claim(redis: Redis, installation: str) -> None:
+    if not installation:
+        return
+    if redis.set(_INSTALLATION_KEY, installation, ex=_INSTALLATION_TTL_S, nx=True):
+        return
+    found = redis.get(_INSTALLATION_KEY)
+    if found is not None and _text(found) != installation:
+        raise StackError(
+            "Other processes of nnloop at this Redis use another data folder, so neither side "
+            "would find what the other has made.",
+            remedy="Let all of them share one folder (NNLOOP_DATA_DIR on one disk or volume), or "
+            "give each installation a Redis of its own; after a move of the folder, stop all "
+            f"processes and wait {_INSTALLATION_TTL_S} s.",
+        )
+    redis.expire(_INSTALLATION_KEY, _INSTALLATION_TTL_S)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backend.label_studio import LabelStudioClient
-from backend.stack.install import DEFAULT_ENV_DIR, executable_in
+from backend.stack.install import default_env_dir, executable_in
 from backend.stack.label_studio_server import LabelStudioServer
 from backend.stack.process import ManagedProcess
 from backend.stack.redis_server import RedisServer
@@ -27,7 +27,7 @@ def missing(reason: str) -> None:
 @pytest.fixture(scope="session")
 def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudioServer]:
     """A real Label Studio on a free port, with an empty database and a legacy token."""
-    executable = Path(os.environ.get("NNLOOP_LABEL_STUDIO_BIN") or executable_in(DEFAULT_ENV_DIR))
+    executable = Path(os.environ.get("NNLOOP_LABEL_STUDIO_BIN") or executable_in(default_env_dir()))
     if not executable.exists():
         missing(f"no Label Studio at {executable}: run `make setup` or set NNLOOP_LABEL_STUDIO_BIN")
     server = LabelStudioServer.open(executable, tmp_path_factory.mktemp("label-studio"))

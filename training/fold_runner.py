@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from training.folds import (
     FoldSpec,
 )
 from training.orphans import descendants, kill_all, process_record
+from training.python import module_command
 
 CHILD_MODULE = "training.nnunet.learning.child"
 
@@ -69,11 +69,10 @@ def run_fold(
         environment = _environment(spec)
         with (folder / LOG).open("ab") as log:
             child = subprocess.Popen(
-                [sys.executable, "-m", CHILD_MODULE, str(folder / SPEC), str(os.getpid())],
+                module_command(CHILD_MODULE, str(folder / SPEC), str(os.getpid())),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                cwd=Path(__file__).resolve().parent.parent,
                 env=environment,
             )
         try:
@@ -114,7 +113,7 @@ class _Progress:
 
 
 def _absolute(spec: FoldSpec) -> FoldSpec:
-    # The child starts in another folder.
+    # The spec is kept beside the fold, where a relative path says nothing.
     warm_start = spec.warm_start and str(Path(spec.warm_start).resolve())
     return replace(
         spec, workspace_root=str(Path(spec.workspace_root).resolve()), warm_start=warm_start

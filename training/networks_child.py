@@ -6,7 +6,6 @@ For processes that load no networks, as the command line.
 from __future__ import annotations
 
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from converters.files import read_json, write_json
 from domain.errors import PredictionError
 from domain.text import one_line
+from training.python import module_command
 
 _LOG_TAIL = 5
 
@@ -39,12 +39,11 @@ def run_child(
         log = Path(folder) / "log"
         with log.open("wb") as stderr:
             child = subprocess.Popen(
-                [sys.executable, "-m", module, str(spec_file), str(error_file)],
+                module_command(module, str(spec_file), str(error_file)),
                 # The child ends when this pipe closes, however this process ends.
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                cwd=Path(__file__).resolve().parent.parent,
                 text=True,
             )
         try:

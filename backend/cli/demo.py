@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from backend.cli.duration import Budget
 from backend.cli.shared import console
 from backend.demo.play import DemoOptions, play
 from backend.demo.ultrasound import DEFAULT_SEED, N_DEMO_IMAGES
@@ -23,8 +24,12 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     once: Annotated[
-        bool, typer.Option("--once", help="Exit after the second version instead of serving.")
+        bool, typer.Option("--once", help="Exit after the last version instead of serving.")
     ] = False,
+    versions: Annotated[
+        int, typer.Option(min=1, max=2, help="Versions to train; 1 leaves out the corrections.")
+    ] = 2,
+    budget: Budget = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures as JSON to this file.")
     ] = None,
@@ -50,7 +55,15 @@ def demo(
     """
     # The demo's own folder: an installation's data and its running stack stay out of it.
     os.environ.pop("NNLOOP_DATA_DIR", None)
-    options = DemoOptions(data_dir=data_dir, images=images, seed=seed, once=once, picture=picture)
+    options = DemoOptions(
+        data_dir=data_dir,
+        images=images,
+        seed=seed,
+        once=once,
+        versions=versions,
+        budget_s=budget or None,
+        picture=picture,
+    )
     figures = play(options, View(console))
     if json_file is not None:
         write_bytes(json_file, (figures.model_dump_json(indent=1) + "\n").encode())

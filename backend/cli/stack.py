@@ -12,7 +12,7 @@ from backend.cli.sentences import say
 from backend.cli.shared import DataDir, console, error_console, settings, use_log_level
 from backend.label_studio import LabelStudioClient
 from backend.queue import ROLES, QueueName, work
-from backend.settings import Settings
+from backend.settings import Settings, installation_id
 from backend.stack import service
 from backend.stack.supervisor import StackEvent, Supervisor
 from domain.errors import SettingsError, StackError
@@ -132,7 +132,8 @@ def worker(
             remedy="Name the Redis server that the web service uses.",
         )
     os.environ.update(chosen.to_environment())
-    work(chosen.redis_url, queues, label=name)
+    folder = installation_id(chosen.data_dir)
+    work(chosen.redis_url, queues, label=name, installation=folder)
 
 
 def show_event(event: StackEvent) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -29,7 +28,7 @@ from backend.pipeline.run_report import RunReport
 from backend.pipeline.status import ProjectReport, project_report
 from backend.settings import Settings
 from backend.stack import service
-from backend.stack.install import DEFAULT_ENV_DIR, ensure_label_studio
+from backend.stack.install import ensure_label_studio
 from backend.stack.label_studio_server import LabelStudioServer
 from backend.stack.supervisor import Supervisor
 from backend.store import versions
@@ -37,6 +36,7 @@ from converters.label_config import parse_label_config
 from domain.errors import StackError, TrainingError
 from domain.geometry import LabelMap
 from domain.status import RunStatus
+from training.python import module_command
 
 PROJECT_TITLE = "Carotid ultrasound (synthetic)"
 FIRST_LABELS = 12
@@ -51,13 +51,16 @@ POLL_S = 0.5
 class DemoOptions:
     """How the demo runs.
 
-    ``data_dir`` None: a temporary folder, removed at the end. ``picture`` is a PNG to write.
+    ``data_dir`` None: a temporary folder, removed at the end. ``versions`` is 1 or 2. ``budget_s``
+    is what each training may take. ``picture`` is a PNG to write.
     """
 
     data_dir: Path | None = None
     images: int = N_DEMO_IMAGES
     seed: int = DEFAULT_SEED
     once: bool = False
+    versions: int = 2
+    budget_s: float | None = None
     picture: Path | None = None
 
 
@@ -114,6 +117,7 @@ def _steps(stage: _Stage, options: DemoOptions, view: View) -> None:
             "retrain_after": CORRECTIONS,
             # An artery covers thousands of pixels; smaller parts are specks.
             "min_region_area_px": 300,
+            "budget_s": options.budget_s,
         },
     )
     config = parse_label_config(LABEL_CONFIG)
@@ -125,8 +129,10 @@ def _steps(stage: _Stage, options: DemoOptions, view: View) -> None:
         pass
     view.headline("The webhook starts the first training")
     _follow(stage, 1, view)
-    view.headline(f"The annotator corrects the {CORRECTIONS} most uncertain tasks")
     stage.offers_were_lowest.append(_offer_is_lowest(stage))
+    if options.versions == 1:
+        return
+    view.headline(f"The annotator corrects the {CORRECTIONS} most uncertain tasks")
     for _ in view.track(person.work_the_queue(CORRECTIONS), CORRECTIONS, "Correcting"):
         pass
     view.headline("The webhook starts the second training")
@@ -157,7 +163,7 @@ def _label_studio(
             client.whoami()
         return settings, None
     executable = os.environ.get("NNLOOP_LABEL_STUDIO_BIN")
-    binary = Path(executable) if executable else ensure_label_studio(DEFAULT_ENV_DIR, view.install)
+    binary = Path(executable) if executable else ensure_label_studio(on_progress=view.install)
     server = LabelStudioServer.open(binary, data_dir / "label-studio")
     supervisor.add(server.spec())
     update = {
@@ -252,5 +258,5 @@ def _picture(stage: _Stage, options: DemoOptions, path: Path, view: View) -> Non
     rows.sort(key=lambda row: (row.score, row.task_id))
     index = sorted(stage.truth).index(rows[len(rows) // 4].task_id)
     # A process of its own: this one never loads networks.
-    command = [sys.executable, "-m", "backend.demo.picture", version.path]
+    command = module_command("backend.demo.picture", version.path)
     subprocess.run([*command, str(index), str(options.seed), str(path)], check=True)

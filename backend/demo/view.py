@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -141,8 +143,13 @@ class View:
             "Click 'Label All Tasks': the most uncertain task comes first, its predicted polygons "
             f"ready to be corrected. The tab '{view_title}' lists the others in that order."
         )
-        say(f"Status: .venv/bin/nnloop status --data-dir {data_dir}", highlight=False)
+        say(f"Status: {_program()} status --data-dir {data_dir}", highlight=False)
         say("Ctrl-C stops everything.")
+
+
+def _program() -> str:
+    """Nnloop's command as the person can type it in another terminal."""
+    return "nnloop" if shutil.which("nnloop") else str(Path(sys.argv[0]))
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -8,7 +8,7 @@ from functools import cached_property
 from backend.label_studio import LabelStudioClient
 from backend.pipeline.loading import ImageLoads
 from backend.queue import JobQueue
-from backend.settings import Settings
+from backend.settings import Settings, installation_id
 from backend.store import Store
 from training.workspace import Workspace
 
@@ -28,7 +28,8 @@ class AppContext:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         store = Store(settings.store_url, settings.data_dir)
         store.migrate()
-        return cls(settings, store, JobQueue(settings.redis_url))
+        queue = JobQueue(settings.redis_url, installation_id(settings.data_dir))
+        return cls(settings, store, queue)
 
     @cached_property
     def label_studio(self) -> LabelStudioClient:

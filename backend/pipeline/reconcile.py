@@ -35,6 +35,7 @@ Job = tuple[JobName, tuple[int, ...]]
 
 def tick(context: AppContext) -> None:
     """One round: syncs that are due, runs that wait for a step, folds that wait for a worker."""
+    context.queue.claim()
     _end_cancelled(context)
     for name, ids in [*_due_syncs(context), *_open_work(context), *_due_pushes(context)]:
         if context.queue.ensure(name, *ids):

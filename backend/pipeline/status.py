@@ -182,6 +182,8 @@ def find_connected(context: AppContext, project: str) -> int:
 def service_report(context: AppContext) -> ServiceReport:
     """The queue and the workers."""
     try:
+        if context.queue.is_of_others():
+            return ServiceReport(waiting={}, workers=(), error=_OF_OTHERS)
         workers = context.queue.workers()
         served = {queue for worker in workers for queue in worker.queues}
         return ServiceReport(
@@ -194,6 +196,11 @@ def service_report(context: AppContext) -> ServiceReport:
     except StackError as error:
         return ServiceReport(waiting={}, workers=(), error=f"{error} {error.remedy}")
 
+
+_OF_OTHERS = (
+    "The web service and the workers at this Redis use another data folder than this command, so "
+    "they see other projects. Name theirs: NNLOOP_DATA_DIR or --data-dir."
+)
 
 # Whatever stands in quotes, and numbers, may differ between problems that are otherwise the same.
 _VARIES = re.compile(r"'[^']*'|\"[^\"]*\"|\S*://\S+|\b\d[\d.,x]*\b")

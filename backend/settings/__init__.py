@@ -1,7 +1,8 @@
 """Settings of one installation and of one project."""
 
+from backend.settings.data_folder import installation_id
 from backend.settings.faults import faults_of
 from backend.settings.installation import Settings
 from backend.settings.project import ProjectSettings
 
-__all__ = ["ProjectSettings", "Settings", "faults_of"]
+__all__ = ["ProjectSettings", "Settings", "faults_of", "installation_id"]

@@ -1,16 +1,14 @@
 """Install: the separate environment of Label Studio, made once.
 
 Label Studio pins redis 5.2 and rq 2.6, so it can't share nnloop's environment. The constraints
-file at the root of the repository is the lock.
+file beside this module is the lock.
 
 Run by hand: ``python -m backend.stack.install [FOLDER]``.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 import re
 import shutil
 import subprocess
@@ -19,6 +17,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import platformdirs
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -29,9 +29,9 @@ LABEL_STUDIO_VERSION = "1.23.2"
 NEEDED_BYTES = 1_500_000_000
 """Free space wanted before: the environment takes 1.0 GB, pip's downloads come on top."""
 
-CONSTRAINTS = Path(__file__).resolve().parents[2] / "constraints-label-studio.txt"
-DEFAULT_ENV_DIR = Path(__file__).resolve().parents[2] / ".venv-label-studio"
+CONSTRAINTS = Path(__file__).resolve().with_name("constraints-label-studio.txt")
 
+_ROOT = Path(__file__).resolve().parents[2]
 _STAMP = "nnloop-installed"
 _NETWORK_SIGNS = (
     "NewConnectionError",
@@ -46,6 +46,18 @@ _NETWORK_SIGNS = (
 
 OnProgress = Callable[[float, str], None]
 """Told the share done in [0, 1] and what happens."""
+
+
+def default_env_dir(root: Path = _ROOT) -> Path:
+    """Where Label Studio's environment is made: in the checkout, else in the user's data folder.
+
+    Args:
+        root: The folder that holds nnloop's packages; site-packages for an installed nnloop.
+    """
+    is_checkout = (root / "pyproject.toml").is_file() and (root / "Makefile").is_file()
+    if is_checkout:
+        return root / ".venv-label-studio"
+    return platformdirs.user_data_path("nnloop") / "label-studio-environment"
 
 
 def executable_in(env_dir: Path) -> Path:
@@ -63,7 +75,7 @@ def is_installed(env_dir: Path, constraints: Path = CONSTRAINTS) -> bool:
 
 
 def ensure_label_studio(
-    env_dir: Path = DEFAULT_ENV_DIR,
+    env_dir: Path | None = None,
     on_progress: OnProgress = lambda share, message: None,
     *,
     constraints: Path = CONSTRAINTS,
@@ -71,8 +83,8 @@ def ensure_label_studio(
     """Makes sure Label Studio is installed; instant when it is.
 
     Args:
-        env_dir: The folder of its environment; completed or brought up to date in place, made
-            anew when its Python does not work.
+        env_dir: The folder of its environment, by default ``default_env_dir()``; completed or
+            brought up to date in place, made anew when its Python does not work.
         on_progress: Told how far it is.
         constraints: Exact versions, in pip's format.
 
@@ -82,7 +94,7 @@ def ensure_label_studio(
     Raises:
         StackError: No network, no space, or pip failed (with its last lines).
     """
-    env_dir = env_dir.absolute()
+    env_dir = (env_dir or default_env_dir()).absolute()
     if is_installed(env_dir, constraints):
         on_progress(1.0, f"Label Studio {LABEL_STUDIO_VERSION} is installed")
         return executable_in(env_dir)
@@ -170,25 +182,23 @@ def _require_space(env_dir: Path) -> None:
 @contextmanager
 def _only_one(env_dir: Path, on_progress: OnProgress) -> Iterator[None]:
     """Waits while another nnloop installs into the same folder."""
-    lock = env_dir.with_name(env_dir.name + ".lock")
+    lock = FileLock(env_dir.with_name(env_dir.name + ".lock"), mode=0o600)
     try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            on_progress(0.0, "waiting for another installation of it")
+            lock.acquire()
     except OSError as error:
         raise StackError(
             f"Label Studio can't be installed into {env_dir}: {error.strerror}.",
             remedy="Check the folder's rights.",
         ) from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_progress(0.0, "waiting for another installation of it")
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(descriptor)
-        lock.unlink(missing_ok=True)
+        lock.release()
 
 
 def _stamp_of(constraints: Path) -> str:
@@ -204,7 +214,7 @@ def main(arguments: list[str]) -> int:
         with Progress(*columns, console=console) as progress:
             bar = progress.add_task("Label Studio", total=1.0)
             path = ensure_label_studio(
-                Path(arguments[0]) if arguments else DEFAULT_ENV_DIR,
+                Path(arguments[0]) if arguments else None,
                 lambda share, message: progress.update(
                     bar, completed=share, description=f"Label Studio: {message}"
                 ),

@@ -133,7 +133,14 @@ class ManagedProcess:
         env = dict(os.environ if self.spec.env is None else self.spec.env)
         if self._stack_id:
             env[STACK_VARIABLE] = self._stack_id
-        guard = [sys.executable, str(_GUARD), str(self.spec.stop_grace_s), "--", *self.spec.argv]
+        guard = [
+            sys.executable,
+            "-P",
+            str(_GUARD),
+            str(self.spec.stop_grace_s),
+            "--",
+            *self.spec.argv,
+        ]
         try:
             with _open_log(self.spec.log_path) as log:
                 self._guard = subprocess.Popen(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from backend.stack.runtime import RunningStack
 from backend.stack.supervisor import StackEvent, Supervisor
 from domain.errors import StackError
 from training.devices import Device, list_devices
+from training.python import module_command
 
 # Starting a worker imports torch, which took up to 15 s on two busy cores.
 WORKER_START_S = 120.0
@@ -141,7 +141,7 @@ def web_spec(settings: Settings) -> ProcessSpec:
 
     return ProcessSpec(
         name="web service",
-        argv=(sys.executable, "-m", "backend.cli", "serve"),
+        argv=tuple(module_command("backend.cli", "serve")),
         log_path=_log(settings, "web"),
         env=environment(settings),
         is_ready=is_ready,
@@ -160,9 +160,8 @@ def worker_spec(settings: Settings, plan: WorkerPlan) -> ProcessSpec:
     threads = str(plan.threads)
     return ProcessSpec(
         name=plan.name,
-        argv=(
-            *(sys.executable, "-m", "backend.cli", "worker"),
-            *("--role", plan.role, "--name", plan.name),
+        argv=tuple(
+            module_command("backend.cli", "worker", "--role", plan.role, "--name", plan.name)
         ),
         log_path=_log(settings, plan.name),
         env={
@@ -179,7 +178,13 @@ def worker_spec(settings: Settings, plan: WorkerPlan) -> ProcessSpec:
 
 def environment(settings: Settings) -> dict[str, str]:
     """The environment of nnloop's processes: this one's, with the settings made explicit."""
-    return {**os.environ, "PYTHONUNBUFFERED": "1", **settings.to_environment()}
+    return {
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+        # For what they start in turn, nnU-Net's pools of processes among them.
+        "PYTHONSAFEPATH": "1",
+        **settings.to_environment(),
+    }
 
 
 def _log(settings: Settings, name: str) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from backend.pipeline.context import AppContext
 from backend.settings import Settings
-from backend.stack.install import DEFAULT_ENV_DIR, executable_in
+from backend.stack.install import default_env_dir, executable_in
 from backend.stack.label_studio_server import LabelStudioServer
 from backend.stack.ports import free_port
 from backend.stack.process import ManagedProcess
@@ -44,7 +44,7 @@ def running(folder: Path, ports: list[int], *, with_trainers: bool) -> Iterator[
         with_trainers: whether training workers run too.
     """
     ports[:] = [port or free_port() for port in ports]
-    executable = Path(os.environ.get("NNLOOP_LABEL_STUDIO_BIN") or executable_in(DEFAULT_ENV_DIR))
+    executable = Path(os.environ.get("NNLOOP_LABEL_STUDIO_BIN") or executable_in(default_env_dir()))
     label_studio = LabelStudioServer.open(executable, folder / "label-studio", port=ports[0])
     process = ManagedProcess(label_studio.spec())
     process.start()

@@ -18,6 +18,12 @@ class FakeQueue(JobQueue):
         self.asked: list[tuple[JobName, tuple[int, ...]]] = []
         self.on_ensure = on_ensure
 
+    def claim(self) -> None:
+        pass
+
+    def is_of_others(self) -> bool:
+        return False
+
     def ping(self) -> bool:
         return True
 

@@ -6,12 +6,12 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from converters.files import read_json, write_json
 from domain.errors import FileFormatError
+from training.python import module_command
 
 CHILD_MODULE = "training.nnunet.foreign"
 
@@ -57,11 +57,10 @@ def convert_checkpoints(folder: Path, folds: dict[str, int], *, trust: bool = Fa
     environment = dict(os.environ)
     environment |= {"CUDA_VISIBLE_DEVICES": "", "nnUNet_def_n_proc": "1", "OMP_NUM_THREADS": "1"}
     child = subprocess.Popen(
-        [sys.executable, "-m", CHILD_MODULE, str(folder.absolute()), str(os.getpid())],
+        module_command(CHILD_MODULE, str(folder.absolute()), str(os.getpid())),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        cwd=Path(__file__).resolve().parents[2],
         env=environment,
     )
     output = b""

@@ -17,7 +17,7 @@ from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
 from backend import queue as queue_module
-from backend.queue import HEARTBEAT_TTL_S, ROLES, JobName, JobQueue, QueueName
+from backend.queue import HEARTBEAT_TTL_S, ROLES, JobName, JobQueue, QueueName, work
 from backend.stack.process import ManagedProcess
 from backend.stack.redis_server import RedisServer
 from domain.errors import StackError
@@ -278,3 +278,21 @@ def test_a_pool_inside_a_job_can_be_terminated(
     queue.ensure(JobName.SYNC, 1)
     start_worker(POOL.format(path=str(path)))
     assert _eventually(path.exists, 20)
+
+
+def test_processes_of_two_data_folders_do_not_work_at_one_redis(
+    server: RedisServer, connection: redis.Redis
+) -> None:
+    ours, theirs = JobQueue(server.url, "a"), JobQueue(server.url, "b")
+    ours.claim()
+    ours.claim()
+    assert (ours.is_of_others(), theirs.is_of_others()) == (False, True)
+    with pytest.raises(StackError, match="another data folder") as caught:
+        theirs.claim()
+    assert "NNLOOP_DATA_DIR" in caught.value.remedy
+    with pytest.raises(StackError, match="another data folder"):
+        work(server.url, ROLES["loop"], installation="b")
+    assert 0 < connection.ttl("nnloop:installation") <= 2 * HEARTBEAT_TTL_S
+    connection.delete("nnloop:installation")  # as time does, once the last process has ended
+    theirs.claim()
+    assert ours.is_of_others()

@@ -11,7 +11,7 @@ from packaging.version import Version
 
 from tests.unit.packaging.paths import ROOT
 
-FILES = [ROOT / "constraints.txt", ROOT / "constraints-label-studio.txt"]
+FILES = [ROOT / "constraints.txt", ROOT / "backend/stack/constraints-label-studio.txt"]
 
 
 def pins(file: Path) -> dict[str, Version]:

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -73,9 +74,16 @@ def test_runs_as_an_ordinary_user_and_asks_the_open_health_route() -> None:
 
 def test_the_torch_of_both_variants_is_the_pinned_one() -> None:
     """CPU wheels by default; an empty build argument leaves pip its own index."""
-    [index] = arguments_of("ARG")
-    name, _, value = index.partition("=")
-    assert value.endswith("/cpu")
+    arguments = dict(argument.split("=", 1) for argument in arguments_of("ARG"))
+    [name] = [name for name, value in arguments.items() if value.endswith("/cpu")]
     torch = next(line for line in arguments_of("RUN") if "torchvision" in line)
     assert f'${{{name}:+--index-url "${name}"}}' in torch
     assert "-c constraints.txt" in torch
+
+
+def test_openvino_is_in_the_image_for_the_cpu_alone() -> None:
+    assert "EXTRAS=cpu" in arguments_of("ARG")
+    assert any('".${EXTRAS:+[$EXTRAS]}"' in line for line in arguments_of("RUN"))
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert [line.split(">")[0] for line in extras["optional-dependencies"]["cpu"]] == ["openvino"]
+    assert not any(line.startswith("openvino") for line in extras["dependencies"])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,10 +22,11 @@ from training.nnunet.data.plans import CONFIGURATION
 from training.nnunet.inference.cpu_engine import CpuEngine
 from training.nnunet.inference.engine import Engine
 from training.nnunet.inference.image import ImagePreparation
-from training.nnunet.inference.openvino_engine import OpenVinoEngine
 from training.nnunet.inference.torch_engine import TorchEngine
 from training.presets import OWN_TRAINER
 from training.versions import VersionInfo, read_version
+
+logger = logging.getLogger(__name__)
 
 EngineName: TypeAlias = Literal["auto", "torch", "openvino"]
 """``auto``: on a CPU OpenVINO as soon as it is ready; ``openvino``: the first image waits for it.
@@ -74,9 +76,10 @@ class Model:
         preparation = ImagePreparation(manager, configuration, dataset)
         height, width = (int(side) for side in configuration.patch_size)
         runs: Engine = TorchEngine(networks, device=device)
-        if engine != "torch" and torch.device(device).type == "cpu":
+        on_cpu = torch.device(device).type == "cpu"
+        if engine != "torch" and on_cpu and (openvino_engine := _openvino_engine(engine)):
             make = partial(
-                OpenVinoEngine,
+                openvino_engine,
                 dict(networks),
                 n_channels=preparation.n_channels,
                 patch_hw=(height, width),
@@ -146,6 +149,23 @@ class Model:
         return cls.of_networks(
             networks, plans, dataset, device=device, engine=engine, mirror_axes=axes
         )
+
+
+def _openvino_engine(engine: EngineName) -> Callable[..., Engine] | None:
+    """What makes an engine of OpenVINO; None where it is not installed and need not be."""
+    try:
+        # Only here: a machine with a GPU runs without it.
+        from training.nnunet.inference.openvino_engine import OpenVinoEngine
+    except ImportError as error:
+        if engine == "openvino":
+            raise PredictionError(
+                f"NNLOOP_ENGINE is openvino, but OpenVINO can't be loaded: {error}.",
+                remedy="Install nnloop with the extra cpu (pip install 'nnloop[cpu]'), or set "
+                "NNLOOP_ENGINE=auto.",
+            ) from error
+        logger.info("Predicting with torch: OpenVINO is not installed (the extra `cpu`).")
+        return None
+    return OpenVinoEngine
 
 
 def _build(version: VersionInfo, plans: dict[str, Any], dataset: dict[str, Any]) -> torch.nn.Module:

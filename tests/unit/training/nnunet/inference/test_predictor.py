@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -113,3 +114,18 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     (folder / "fold_0" / "checkpoint_final.pth").unlink()
     with pytest.raises(PredictionError, match="can't be loaded"):
         FoldPredictor.load(folder)
+
+
+def test_without_openvino_torch_predicts_unless_openvino_is_asked_for(
+    version_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delitem(sys.modules, "training.nnunet.inference.openvino_engine", raising=False)
+    monkeypatch.setitem(sys.modules, "openvino", None)  # its import fails, as where it is missing
+    with caplog.at_level("INFO"):
+        predictor = FoldPredictor.load(version_dir, engine="auto")
+    assert predictor.predict(_image()).shape == (2, 3, 50, 41)
+    assert predictor.engine == "torch"
+    assert "OpenVINO is not installed" in caplog.text
+    with pytest.raises(PredictionError, match="NNLOOP_ENGINE is openvino") as caught:
+        FoldPredictor.load(version_dir, engine="openvino")
+    assert "nnloop[cpu]" in caught.value.remedy
