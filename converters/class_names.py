@@ -88,7 +88,9 @@ def _dataset(file: Path) -> tuple[dict[int, str], frozenset[int]]:
     for name, number in labels.items() if isinstance(labels, dict) else ():
         if isinstance(number, str) and name.isdecimal():  # the Decathlon's {"1": "lesion"}
             name, number = number, int(name)
-        elif isinstance(number, str) and number.isdecimal():
+        elif (isinstance(number, str) and number.isdecimal()) or (
+            isinstance(number, float) and number.is_integer()
+        ):
             number = int(number)
         pairs.append((name, number))
     unions = [str(name) for name, number in pairs if isinstance(number, list)]

@@ -8,12 +8,16 @@ here because foreign files are read by it: pycocotools' C code trusts its input.
 from __future__ import annotations
 
 import ast
+import re
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from converters.images import MAX_PIXELS
+
+_LISTED = re.compile(r"\s*\[?\s*\d{1,9}(?:[\s,]+\d{1,9})*\s*\]?\s*", re.ASCII)
+"""Runs as a list that came through a table. No compressed text has spaces or commas."""
 
 
 def encode_rle(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
@@ -47,22 +51,24 @@ def decode_rle(rle: Any, size_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
         ValueError: It is no RLE of this size; the message says why.
     """
     height, width = size_hw
-    if not isinstance(rle, dict) or rle.get("size") != [height, width]:
-        size = rle.get("size") if isinstance(rle, dict) else None
-        raise ValueError(f"its RLE has the size {size!r}, the image {[height, width]}")
+    size = rle.get("size") if isinstance(rle, dict) else None
+    if size != [height, width]:
+        raise ValueError(f"has an RLE of the size {size!r}, and the image {[height, width]}")
     if height * width > MAX_PIXELS:
-        raise ValueError(f"it has more than {MAX_PIXELS:,} pixels")
+        raise ValueError(f"has an RLE of more than {MAX_PIXELS:,} pixels")
     counts = rle.get("counts")
     if isinstance(counts, str) and counts[:2] in ("b'", 'b"'):
         counts = _unquoted(counts)
+    if isinstance(counts, str) and _is_listed(counts):
+        counts = [int(n) for n in re.findall(r"\d+", counts)]
     if isinstance(counts, str):
         runs = _runs_of(counts, limit=height * width)
     elif isinstance(counts, list) and all(map(_is_whole, counts)):
         runs = [int(n) for n in counts]
     else:
-        raise ValueError("its RLE has no counts")
+        raise ValueError("has an RLE without counts")
     if any(n < 0 or n > height * width for n in runs) or sum(runs) != height * width:
-        raise ValueError(f"the runs of its RLE do not add up to {height * width:,} pixels")
+        raise ValueError(f"has an RLE whose runs do not add up to {height * width:,} pixels")
     values = np.arange(len(runs)) % 2 == 1
     return np.repeat(values, runs).reshape((height, width), order="F")
 
@@ -71,12 +77,16 @@ def _is_whole(value: object) -> bool:
     return type(value) is int or (type(value) is float and value.is_integer())
 
 
+def _is_listed(counts: str) -> bool:
+    return any(char in counts for char in " ,[") and _LISTED.fullmatch(counts) is not None
+
+
 def _unquoted(text: str) -> str:
     """What Python's ``str(b"...")`` made of compressed counts; "'" occurs in none of them."""
     try:
         return bytes(ast.literal_eval(text)).decode("ascii")
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        raise ValueError(f"its RLE starts with {text[:10]!r}, which no RLE does") from None
+        raise ValueError(f"has an RLE that starts with {text[:10]!r}, which no RLE does") from None
 
 
 def polygons_to_rle(polygons: list[list[float]], size_hw: tuple[int, ...]) -> dict[str, Any]:
@@ -95,7 +105,7 @@ def _runs_of(text: str, limit: int) -> list[int]:
     for char in text:
         value = ord(char) - 48
         if not 0 <= value < 64 or shift > 40:
-            raise ValueError(f"its RLE holds {char!r}, which no RLE has there")
+            raise ValueError(f"has an RLE that holds {char!r}, which no RLE has there")
         number |= (value & 0x1F) << shift
         shift += 5
         if value & 0x20:
@@ -105,9 +115,9 @@ def _runs_of(text: str, limit: int) -> list[int]:
         if len(runs) > 2:
             number += runs[-2]
         if not 0 <= number <= limit:
-            raise ValueError("its RLE has a run that leaves the image")
+            raise ValueError("has an RLE with a run that leaves the image")
         runs.append(number)
         number = shift = 0
     if shift:
-        raise ValueError("its RLE is cut short")
+        raise ValueError("has an RLE that is cut short")
     return runs

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+_PACKED = (b"\x1f\x8b", b"PK\3\4", b"BZh", b"\xfd7zX", b"7z\xbc\xaf", b"Rar!")
+
 
 def replace_with(path: Path, write: Callable[[Path], None], *, mode: int = 0o644) -> None:
     """Lets ``write`` fill a temporary file beside ``path``, then renames it over ``path``.
@@ -80,6 +82,15 @@ def file_names(folder: Path) -> set[str]:
             return {entry.name for entry in entries}
     except (FileNotFoundError, NotADirectoryError):
         return set()
+
+
+def is_packed(path: Path) -> bool:
+    """Whether a file is an archive or compressed, by its first bytes."""
+    try:
+        with path.open("rb") as file:
+            return file.read(6).startswith(_PACKED)
+    except OSError:
+        return False  # reading it will say so
 
 
 def _write(path: Path, data: bytes | Iterable[bytes]) -> None:

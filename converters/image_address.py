@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ _KEY = re.compile(r"(s3|gs|azure-blob)://[^/]*/?", re.IGNORECASE)
 """Storages whose addresses end in a key: all of it is the name, also '#', '?' and '%'."""
 
 _WEB = re.compile(r"(https?:)?//[^/?#]*", re.IGNORECASE)
+_TO_STANDARD = str.maketrans("-_ ", "+/+")
+
 _MAX_LENGTH = 4096
 """Characters of an address that are looked at, its end: no path is longer."""
 
@@ -103,6 +106,10 @@ def _readings(value: str) -> Iterator[str]:
         yield unquote(value[key.end() :])
         return
     parts = _split(value)
+    if parts is not None and "fileuri=" in parts.query:
+        # What Label Studio's API shows of a storage's address.
+        yield from _readings(_fileuri(parts.query))
+        return
     if parts is not None and "local-files" in parts.path and "d=" in parts.query:
         # As Django reads it: '+' is a space, '&' and '#' end it.
         yield parse_qs(parts.query, keep_blank_values=True).get("d", [""])[0]
@@ -122,6 +129,16 @@ def _readings(value: str) -> Iterator[str]:
     # Of a bare file name, '#' and '?' are part of the name.
     yield unquote(value)
     yield value
+
+
+def _fileuri(query: str) -> str:
+    """The address in ``fileuri``, base64 of either alphabet; "" where it holds none."""
+    text = parse_qs(query).get("fileuri", [""])[0].translate(_TO_STANDARD)
+    try:
+        address = base64.b64decode(text + "=" * (-len(text) % 4), validate=True).decode()
+    except ValueError:  # no base64, no UTF-8
+        return ""
+    return address if _KEY.match(address) or _WEB.match(address) else ""
 
 
 def _split(value: str) -> SplitResult | None:

@@ -52,6 +52,9 @@ class TaskImages(Protocol):
             ImageError: It is missing, refused or no image.
         """
 
+    def missing(self, task: Task) -> ImageError | None:
+        """Why the first image is not there; None where it is, or nobody said where images are."""
+
 
 class NoImages:
     """An export file alone: there are no pixels."""
@@ -76,6 +79,10 @@ class NoImages:
             "its image is needed, and no folder of images was given.",
             remedy="Give the folder with --images.",
         )
+
+    def missing(self, task: Task) -> ImageError | None:
+        """Always None."""
+        return None
 
 
 class FolderImages:
@@ -127,11 +134,20 @@ class FolderImages:
     def read(self, task: Task, key: str) -> Pixels:
         """Reads the file."""
         found = self._find(task, key)
-        if found.path is not None:
-            return read_image_file(found.path, task.id)
+        if found.path is None:
+            raise self._why_missing(task, key, found)
+        return read_image_file(found.path, task.id)
+
+    def missing(self, task: Task) -> ImageError | None:
+        """Why there is no file of the first image."""
+        key = self._image_keys[0]
+        found = self._find(task, key)
+        return self._why_missing(task, key, found) if found.path is None else None
+
+    def _why_missing(self, task: Task, key: str, found: FoundFile) -> ImageError:
         name, folder = image_name(task, key), self._files.folder
         if not name:
-            raise ImageError(
+            return ImageError(
                 task.id,
                 "image_missing",
                 f"its data have no address of a file in {key!r}, but "
@@ -141,13 +157,13 @@ class FolderImages:
             )
         if found.rivals:
             rivals = ", ".join(map(repr, found.rivals))
-            raise ImageError(
+            return ImageError(
                 task.id,
                 "image_ambiguous",
                 f"its image {name!r} may be any of {rivals} in {folder}.",
                 remedy="Keep one of them there, under the name that the task's data have.",
             )
-        raise ImageError(
+        return ImageError(
             task.id,
             "image_missing",
             f"its image {name!r} is not in {folder}.",

@@ -22,7 +22,7 @@ from converters.region_types import (
 from converters.regions import READERS, Drawing, RegionError, Where
 from converters.regions.drawn_size import REMEDIES, drawn_size_hw
 from converters.regions.value import shown
-from converters.shape_labels import id_of, label_names, labels_by_id
+from converters.shape_labels import id_of, in_control_order, label_names, labels_by_id
 from converters.spans import crossed_spans, spans_to_mask
 from domain.annotation import Annotation, LeftOut
 from domain.errors import AnnotationError
@@ -32,7 +32,7 @@ from domain.labels import Control, LabelClass, LabelConfig
 Shapes = tuple[tuple[int, Shape], ...]
 """(class integer, shape in pixels), in painting order."""
 
-DRAWING_RULES = 5
+DRAWING_RULES = 6
 """Counts the rules by which regions become label maps: another number, other pixels. What was drawn
 by an earlier rule is drawn anew."""
 
@@ -104,8 +104,9 @@ def annotation_to_shapes(
     ring; the even-odd rule leaves its hole open. A shape too thin to cover a pixel centre marks the
     pixels that its outline crosses. Of a task with several pages only the first is read.
 
-    A shape beside ``<Labels>`` has the class that the first of these controls gives it, in the
-    order of the configuration, wherever the label stands in the result.
+    A shape beside ``<Labels>``, or one that several controls labelled, has the class that the
+    first of these controls gives it, in the order of the configuration, wherever the label stands
+    in the result.
 
     Args:
         annotation: as Label Studio holds it.
@@ -121,9 +122,9 @@ def annotation_to_shapes(
         one: reasons ``other_control``, ``unknown_control``, ``other_image``, ``other_page``,
         ``degenerate_polygon``, ``empty_region``, ``outside_image``, ``keypoint``,
         ``negative_prompt``, ``no_shape``, ``duplicate_region``, ``dropped_label``.
-        Three reasons are remarks on a region that was used: ``thin_marked`` (it covers no pixel
-        centre and marks the pixels it crosses), ``extra_label`` (only its first label counts) and
-        ``hidden_region`` (others paint over all of it).
+        Three are of a region that became one: ``thin_marked`` (it covers no pixel centre and marks
+        the pixels it crosses), ``extra_label`` (only its first label counts) and ``hidden_region``
+        (others paint over all of it).
 
     Raises:
         AnnotationError: reason ``skipped`` (the annotator declined), ``other_page`` (all that was
@@ -141,7 +142,7 @@ def annotation_to_shapes(
         )
     ranks = class_ranks(config.group, settings.priority)
     reader = _Reader(annotation, config, size_hw, settings, predicted)
-    for position, entry in enumerate(annotation.result):
+    for position, entry in enumerate(in_control_order(annotation.result, config.group)):
         reader.read(position, entry)
     require_first_page(annotation, reader.drawn, reader.notes)
     drawn = in_painting_order(reader.drawn, ranks)

@@ -38,6 +38,9 @@ _LOSSY = frozenset({"JPEG", "MPO", "WEBP"})
 _NEARLY = 64
 """Grey values by which compression may change black and white."""
 
+_WHITE_32 = 2**31 - 1
+"""White of 32 bits."""
+
 _STRETCH = 257
 """65535 / 255: an 8-bit value written as 16 bits."""
 
@@ -213,6 +216,8 @@ def _by_color(values: Values, alpha: Values | None, name: str) -> MaskPicture:
 
 def _to_8_bits(values: Values, name: str) -> npt.NDArray[np.uint8]:
     highest, lowest = values.max(initial=0), values.min(initial=0)
+    if highest == _WHITE_32 and set(np.unique(values).tolist()) <= {0, _WHITE_32}:
+        values, highest = np.where(values > 0, np.uint8(WHITE), np.uint8(0)), WHITE
     if highest > WHITE and lowest >= 0 and not (values.astype(np.int64) % _STRETCH).any():
         values, highest = values // _STRETCH, highest // _STRETCH
     if highest > WHITE or lowest < 0:

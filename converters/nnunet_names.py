@@ -24,7 +24,7 @@ def nnunet_labels(class_values: Sequence[str]) -> dict[str, int]:
     """
     labels = {"background": 0}
     for integer, value in enumerate(class_values, start=1):
-        name = f"{integer}_{value}" if value in _LABELS else value
+        name = f"{integer}_{value}" if _is_reserved(value, integer) else value
         # Another class may have that very name.
         while name in labels or (name != value and name in class_values):
             name += "_"
@@ -35,7 +35,15 @@ def nnunet_labels(class_values: Sequence[str]) -> dict[str, int]:
 def class_of_label(name: str, integer: int) -> str:
     """The name of the class that ``nnunet_labels`` wrote under a name."""
     own = name.removeprefix(f"{integer}_")
-    return own if own in _LABELS else name
+    if own == name:
+        return name
+    own = own.rstrip("_") if own.rstrip("_") in _LABELS else own
+    return own if _is_reserved(own, integer) else name
+
+
+def _is_reserved(value: str, integer: int) -> bool:
+    """A word of nnU-Net, or a name that would be read as one that stands for such a word."""
+    return value in _LABELS or class_of_label(value, integer) != value
 
 
 def renamed_labels(class_values: Sequence[str]) -> dict[str, str]:

@@ -25,7 +25,8 @@ def other_page(entry: Mapping[str, Any], image_key: str) -> str:
 
     Label Studio counts ``item_index`` from 0, people from 1; a task without pages has none.
     """
-    index = entry.get("item_index")
+    value = entry.get("value")
+    index = entry.get("item_index", value.get("item_index") if isinstance(value, dict) else None)
     if index is None and image_key in entry.get(LISTED, ()):
         return "a page that JSON_MIN lost"
     if index in (None, 0, "0"):

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from converters.work_index import WorkIndex, write_report
-from domain.annotation import LeftOut
+from domain.annotation import REMARKS, LeftOut
 
 MAX_EXAMPLES = 20
 
@@ -50,9 +50,10 @@ class FilesReport:
 
     ``done`` counts tasks that are there; ``unchanged`` those among them that were there already,
     ``removed`` those that have left the source. ``left_out`` counts what was left out by reason,
-    ``n_tasks_left_out`` the whole tasks among it; ``examples`` are the first few, ``path`` is the
-    file with all of it. ``remarks`` are sentences about the whole. ``deeds`` counts what an import
-    into a project did with its images, by kind; empty for files.
+    ``n_tasks_left_out`` the whole tasks among it; ``examples`` are the first few. ``noted`` counts
+    what was used with a remark, of which nothing is lost, ``noted_examples`` are the first few.
+    ``path`` is the file with all of it. ``remarks`` are sentences about the whole. ``deeds`` counts
+    what an import into a project did with its images, by kind; empty for files.
     """
 
     done: int
@@ -63,6 +64,8 @@ class FilesReport:
     examples: tuple[LeftOut, ...]
     path: Path
     remarks: tuple[str, ...] = field(default=())
+    noted: dict[str, int] = field(default_factory=dict)
+    noted_examples: tuple[LeftOut, ...] = field(default=())
     deeds: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -89,6 +92,8 @@ def make_report(
         n_kept: Items of the index that this run left alone against the person's wish.
     """
     done, n_tasks_left_out, reasons = index.counts()
+    noted = {reason: n for reason, n in reasons.items() if reason in REMARKS}
+    left_out = {reason: n for reason, n in reasons.items() if reason not in REMARKS}
     n_tasks_left_out += n_kept
     if deeds is not None:
         done = sum(deeds.values())
@@ -100,10 +105,25 @@ def make_report(
         **({"deeds": dict(deeds)} if deeds is not None else {}),
         "remarks": list(remarks),
         "tasks_left_out": n_tasks_left_out,
-        "left_out_by_reason": reasons,
+        "left_out_by_reason": left_out,
+        "noted_by_reason": noted,
     }
     write_report(path, head, index)
-    examples = tuple(note for _, note in islice(index.notes(), MAX_EXAMPLES))
     return FilesReport(
-        done, unchanged, removed, reasons, n_tasks_left_out, examples, path, remarks, deeds or {}
+        done,
+        unchanged,
+        removed,
+        left_out,
+        n_tasks_left_out,
+        _examples(index, are_remarks=False),
+        path,
+        remarks,
+        noted,
+        _examples(index, are_remarks=True),
+        deeds or {},
     )
+
+
+def _examples(index: WorkIndex, *, are_remarks: bool) -> tuple[LeftOut, ...]:
+    notes = (note for _, note in index.notes() if note.is_remark == are_remarks)
+    return tuple(islice(notes, MAX_EXAMPLES))

@@ -1,11 +1,11 @@
-"""Which label a shape has where labels stand beside shapes: ``<Labels>`` with ``<Polygon>``, ..."""
+"""Which label counts where a shape has several: of ``<Labels>`` beside it, of several controls."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from converters.region_types import LABELS_TYPE
+from converters.region_types import LABELS_TYPE, region_type_of_value
 from domain.labels import Control, LabelGroup
 
 GivenLabels = tuple[str, object]
@@ -52,6 +52,42 @@ def label_names(given: Iterable[GivenLabels], control: Control, group: LabelGrou
             if label not in names:
                 names.append(label)
     return names
+
+
+def in_control_order(result: Sequence[object], group: LabelGroup) -> list[object]:
+    """A result in which the label of a shape that counts comes before its others.
+
+    A shape that several controls gave labels stands there once per control, with one id. The
+    control that stands first in the configuration counts, wherever its entry stands: the two
+    change places.
+
+    Args:
+        result: Of an annotation.
+        group: Its controls are in the order of the configuration.
+    """
+    ranks = {c.name: i for i, c in enumerate(group.controls) if not c.labels_name}
+    ordered = list(result)
+    shapes: dict[str, list[tuple[dict[str, Any], list[tuple[int, int]]]]] = {}
+    for position, entry in enumerate(result):
+        if not isinstance(entry, dict) or not id_of(entry):
+            continue
+        name, value = entry.get("from_name"), entry.get("value")
+        kind = region_type_of_value(value) if isinstance(value, dict) else None
+        if not isinstance(value, dict) or kind is None or not isinstance(name, str):
+            continue
+        if name not in ranks:
+            continue
+        drawn, place = shapes.setdefault(id_of(entry), []), kind.place(value)
+        same = next((ranked for found, ranked in drawn if found == place), None)
+        if same is None:
+            drawn.append((place, [(ranks[name], position)]))
+        else:
+            same.append((ranks[name], position))
+    for drawn in shapes.values():
+        for _, ranked in drawn:
+            for (_, position), (_, source) in zip(ranked, sorted(ranked), strict=True):
+                ordered[position] = result[source]
+    return ordered
 
 
 def id_of(entry: Mapping[str, Any]) -> str:

@@ -6,14 +6,17 @@ item it was at.
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from converters.files import write_bytes
+from converters.files import file_names, write_bytes
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
 
@@ -85,7 +88,7 @@ class WorkIndex:
             self._db.close()
             raise FileFormatError(
                 f"{path.parent} holds the files of another command: {row[0]}.",
-                remedy="Choose another folder, or empty this one.",
+                remedy=f"Choose another folder, or empty this one, {path.name} included.",
             )
         self._db.execute("UPDATE job SET run = run + 1")
         self._db.execute("COMMIT")
@@ -116,25 +119,29 @@ class WorkIndex:
         return True
 
     def name_for(self, key: str, wanted: str, otherwise: str) -> str:
-        """A file name no other item has: ``wanted``, or ``otherwise`` where that is taken.
+        """A file name no other item has: ``wanted``, else ``otherwise``, else that with a number.
 
         An item keeps its name in later runs. Names that differ only in case count as equal.
         """
         row = self._db.execute("SELECT name FROM names WHERE key = ?", (key,)).fetchone()
-        for name in (wanted, otherwise):
-            if row is not None and row[0] == name.casefold():
-                return name
+        held = str(row[0]) if row is not None else ""
+        if held == wanted.casefold():
+            return wanted
+        number = re.fullmatch(re.escape(otherwise.casefold()) + r"(|_\d+)", held)
+        if number is not None:
+            return otherwise + number[1]
         self._db.execute("DELETE FROM names WHERE key = ?", (key,))
-        for name in (wanted, otherwise):
-            try:
-                self._db.execute("INSERT INTO names VALUES (?, ?)", (name.casefold(), key))
-            except sqlite3.IntegrityError:
-                continue
-            return name
-        raise FileFormatError(
-            f"The file names {wanted!r} and {otherwise!r} are both taken.",
-            remedy="Rename one of the images.",
-        )
+        numbered = (f"{otherwise}_{n}" for n in itertools.count(2))
+        every = itertools.chain((wanted, otherwise), numbered)
+        name = next(name for name in every if self.holder_of(name) is None)
+        self._db.execute("INSERT INTO names VALUES (?, ?)", (name.casefold(), key))
+        return name
+
+    def holder_of(self, name: str) -> str | None:
+        """The key of the item that has a file name; None when it is free."""
+        row = self._db.execute("SELECT key FROM names WHERE name = ?", (name.casefold(),))
+        found = row.fetchone()
+        return str(found[0]) if found is not None else None
 
     def done(
         self,
@@ -148,7 +155,7 @@ class WorkIndex:
         old = self._files_of(key)
         names = sorted(files)
         self._save(key, stamp, names, record, notes)
-        self._remove(old.difference(names))
+        self._remove(name for name in old.difference(names) if not self._is_one_of(name, names))
 
     def keep(self, key: str, note: LeftOut) -> None:
         """Leaves an item that is done as it is, and notes why."""
@@ -217,6 +224,24 @@ class WorkIndex:
         query = "SELECT reason, count(*) FROM notes GROUP BY reason ORDER BY count(*) DESC, reason"
         return int(done), int(whole), dict(self._db.execute(query).fetchall())
 
+    def strangers(self) -> Iterator[str]:
+        """Files in the folders of this job's files that belong to no item; hidden ones aside."""
+        self._db.execute("DROP TABLE IF EXISTS temp.written")
+        self._db.execute(
+            "CREATE TEMP TABLE written AS SELECT value AS name FROM items, json_each(files)"
+        )
+        self._db.execute("CREATE INDEX temp.written_name ON written (name)")
+        query = "SELECT DISTINCT substr(name, 1, instr(name, '/') - 1) FROM written ORDER BY 1"
+        tops = [str(top) for (top,) in self._db.execute(query).fetchall() if top]
+        for top in tops:
+            for folder, below, files in os.walk(self._folder / top):
+                below.sort()
+                for file in sorted(files):
+                    name = (Path(folder) / file).relative_to(self._folder).as_posix()
+                    query = "SELECT 1 FROM written WHERE name = ?"
+                    if file[:1] != "." and not self._db.execute(query, (name,)).fetchone():
+                        yield name
+
     def _files_of(self, key: str) -> set[str]:
         row = self._db.execute("SELECT files FROM items WHERE key = ?", (key,)).fetchone()
         return set(json.loads(row[0])) if row is not None else set()
@@ -246,13 +271,26 @@ class WorkIndex:
             [(key, n.task_id, n.reason, n.message, n.region_id) for n in notes],
         )
 
+    def _is_one_of(self, name: str, names: Iterable[str]) -> bool:
+        """Whether a file is one of others too: where case does not count, in the other case."""
+        path = self._folder / name
+        alike = [self._folder / n for n in names if n.casefold() == name.casefold()]
+        return path.exists() and any(other.exists() and other.samefile(path) for other in alike)
+
     def _remove(self, files: Iterable[str]) -> None:
+        """Removes files, and folders that hold nothing then, as of a class that was renamed."""
         for name in files:
-            (self._folder / name).unlink(missing_ok=True)
+            path = self._folder / name
+            path.unlink(missing_ok=True)
+            for folder in path.parents:
+                if folder == self._folder or file_names(folder):
+                    break
+                with suppress(OSError):
+                    folder.rmdir()
 
 
 def write_report(path: Path, head: dict[str, Any], index: WorkIndex) -> None:
-    """Writes the report of a run as JSON: ``head``, then everything left out, one a line.
+    """Writes the report of a run as JSON: ``head``, what was left out, what has a remark.
 
     Large reports are no burden: they go through a few KB of memory at a time.
     """
@@ -261,9 +299,19 @@ def write_report(path: Path, head: dict[str, Any], index: WorkIndex) -> None:
 
 def _report_lines(head: dict[str, Any], index: WorkIndex) -> Iterator[bytes]:
     text = json.dumps(head, indent=1, ensure_ascii=False)
-    yield text[:-2].encode() + b',\n "left_out": ['
+    yield text[:-2].encode()
+    for title, are_remarks in (("left_out", False), ("noted", True)):
+        yield f',\n "{title}": ['.encode()
+        yield from _rows(index, are_remarks=are_remarks)
+        yield b"\n ]"
+    yield b"\n}\n"
+
+
+def _rows(index: WorkIndex, *, are_remarks: bool) -> Iterator[bytes]:
     separator = "\n  "
     for is_whole, note in index.notes():
+        if note.is_remark != are_remarks:
+            continue
         row = {
             "task": note.task_id,
             "region": note.region_id,
@@ -273,4 +321,3 @@ def _report_lines(head: dict[str, Any], index: WorkIndex) -> Iterator[bytes]:
         }
         yield (separator + json.dumps(row, ensure_ascii=False)).encode()
         separator = ",\n  "
-    yield b"\n ]\n}\n"

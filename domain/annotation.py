@@ -55,9 +55,16 @@ class Region:
     meta: dict[str, Any] = field(default_factory=dict)
 
 
+REMARKS = frozenset(
+    {"thin_marked", "extra_label", "duplicate_region", "box_only", "hole_bridged", "renamed_files"}
+    | {"orientation"}
+)
+"""Reasons by which nothing is lost: something was used, though not quite as it stands."""
+
+
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Something that was not used, and why.
+    """Something that was not used, and why; or was used otherwise than it stands (``REMARKS``).
 
     ``reason`` is a stable word (``unknown_label``, ``skipped``, ``image_missing``, ...);
     ``message`` a sentence for a person, ``remedy`` one that says what to do; ``region_id`` is empty
@@ -69,3 +76,8 @@ class LeftOut:
     message: str
     region_id: str = ""
     remedy: str = ""
+
+    @property
+    def is_remark(self) -> bool:
+        """Whether nothing is lost."""
+        return self.reason in REMARKS

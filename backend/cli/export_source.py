@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from converters.files import is_packed
 from domain.errors import FileFormatError
 
 _OF_FILES = frozenset(
@@ -27,7 +28,7 @@ def export_file_of(source: str) -> Path | None:
     path = Path(source)
     if _is(path, "file"):
         if path.suffix.lower() == ".json":
-            if _is_packed(path):
+            if is_packed(path):
                 raise FileFormatError(f"The file {source} is packed.", remedy=_WANTED)
             return path
         raise FileFormatError(
@@ -54,14 +55,6 @@ def folder_error(source: str) -> FileFormatError:
     return FileFormatError(
         f"{source} is a folder, and an export of Label Studio is one file.", remedy=_WANTED
     )
-
-
-def _is_packed(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(4).startswith((b"\x1f\x8b", b"PK\3\4", b"BZh", b"\xfd7zX"))
-    except OSError:
-        return False  # reading it will say so
 
 
 def _looks_like_a_path(source: str) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import typer
 from rich.markup import escape
 
 from backend.cli.shared import console
 from backend.pipeline.files.import_ import ADDED, EDITED, MADE, REPLACED, UNCHANGED
 from converters.report import FilesReport
+from domain.annotation import LeftOut
 from domain.text import counted
 
 _DEEDS = {
@@ -42,20 +45,25 @@ def print_report(report: FilesReport, what: str, where: object) -> None:
         console.print(remark, highlight=False, markup=False)
     if not report.done and not report.n_tasks_left_out:
         console.print(f"[yellow]There was nothing to write:[/yellow] no {what} came.")
-    n_notes = sum(report.left_out.values())
-    if n_notes:
-        reasons = ", ".join(f"{n} {reason}" for reason, n in report.left_out.items())
-        console.print(
-            f"[yellow]{report.n_tasks_left_out} left out; notes:[/yellow] {reasons}",
-            highlight=False,
-        )
-        for note in report.examples:
-            console.print(f"  {note.message}", highlight=False, markup=False, soft_wrap=True)
-        if n_notes > len(report.examples):
-            console.print(f"  ... and {n_notes - len(report.examples)} more.")
+    if report.left_out:
+        n_whole = report.n_tasks_left_out
+        whole = f" ({counted(n_whole, f'whole {what}')})" if n_whole else ""
+        _print_notes(f"[yellow]Left out[/yellow]{whole}", report.left_out, report.examples)
+    if report.noted:
+        _print_notes("Used, with a remark", report.noted, report.noted_examples)
     console.print(f"The whole report: {report.path}", highlight=False, soft_wrap=True)
     if report.done == 0 and report.n_tasks_left_out:
         raise typer.Exit(1)
+
+
+def _print_notes(title: str, counts: Mapping[str, int], examples: Sequence[LeftOut]) -> None:
+    reasons = ", ".join(f"{n} {reason}" for reason, n in counts.items())
+    console.print(f"{title}: {reasons}", highlight=False)
+    for note in examples:
+        console.print(f"  {note.message}", highlight=False, markup=False, soft_wrap=True)
+    n_more = sum(counts.values()) - len(examples)
+    if n_more:
+        console.print(f"  ... and {n_more} more.", highlight=False)
 
 
 def _in_words(kind: str, n: int) -> str:

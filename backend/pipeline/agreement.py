@@ -11,6 +11,7 @@ from backend.pipeline.annotations import (
     read_settings_of,
 )
 from backend.pipeline.context import AppContext
+from backend.pipeline.faults import entry_of
 from backend.pipeline.images import load_image
 from backend.pipeline.sync import read_project
 from backend.settings import ProjectSettings
@@ -19,7 +20,6 @@ from backend.store.models import AnnotationRow, TaskRow
 from converters.agreement import Agreement, agreement, pooled
 from converters.label_studio import annotation_to_label_map
 from domain.annotation import Annotation, LeftOut
-from domain.errors import TaskError
 from domain.geometry import LabelMap
 from domain.labels import LabelConfig
 
@@ -67,8 +67,8 @@ def agreement_report(
     for task, rows_of_task in progress(several):
         try:
             label_maps = _by_annotator(context, task, rows_of_task, config, settings)
-        except TaskError as error:
-            left_out.append(LeftOut(error.task_id, error.reason, f"{error} {error.remedy}".strip()))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other tasks go on
+            left_out.append(entry_of(task.id, error))
             continue
         rows.extend(agreement(label_maps, config.class_values))
         n_tasks += 1

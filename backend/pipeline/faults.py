@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+from dataclasses import replace
 
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError, StatementError
 
@@ -70,6 +71,16 @@ def fault_of(task_id: int, error: Exception) -> LeftOut:
         f"Task {task_id}: unexpected {type(error).__name__}{f': {what}' if what else ''}.",
         remedy="nnloop's log has the details. See whether its image or annotation is unusual.",
     )
+
+
+def entry_of(task_id: int, error: Exception) -> LeftOut:
+    """``fault_of`` with the remedy in its message, for reports that have one text for both.
+
+    Raises:
+        Exception: As ``fault_of``.
+    """
+    fault = fault_of(task_id, error)
+    return replace(fault, message=f"{fault.message} {fault.remedy}".strip())
 
 
 def sentence_of(error: Exception) -> str:

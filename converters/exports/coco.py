@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import unicodedata
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from converters.clipping import parts_on_image
 from converters.coco_rle import encode_rle, polygons_to_rle
 from converters.contours import positive_parts
 from converters.exports.exporter import Format, Needs, Records, Written
+from converters.exports.image_names import names_of_image, told_apart
 from converters.exports.item import ExportItem
 from converters.exports.options import ExportOptions
 from converters.files import write_bytes
@@ -24,13 +23,14 @@ from domain.geometry import Polygon, Shape
 from domain.labels import LabelConfig
 
 ANNOTATIONS = "annotations.json"
-_LONGER = "longer_names"
 _DECIMALS = 3
 """Thousandths of a pixel: pycocotools itself reads fifths."""
 
 
 class CocoInstances:
     """annotations.json. Image ids are task ids, category ids class integers.
+
+    Of several tasks of one image each has its own entry in ``images``, with its ``task_id``.
 
     A region is one annotation: ``segmentation`` is a list of polygons, or a compressed RLE where
     the region has a hole, which COCO's polygons can't have. pycocotools reads it as the very pixels
@@ -63,12 +63,11 @@ class CocoInstances:
                 annotations.append(json.dumps(row, ensure_ascii=False))
         image = {
             "id": item.task.id,
-            "file_name": item.image_name or item.stem,
-            _LONGER: item.longer_names,
             "width": width,
             "height": height,
         }
-        return Written((), {"image": image, "annotations": annotations})
+        record = {"image": image, "annotations": annotations, **names_of_image(item)}
+        return Written((), record)
 
     def finish(self, records: Records) -> None:
         """Writes annotations.json."""
@@ -124,27 +123,11 @@ class CocoInstances:
 
 
 def _images(records: Records) -> Iterator[dict[str, Any]]:
-    """The images, with as much of their paths in ``file_name`` as tells them apart.
-
-    Tasks of the very same image keep one name.
-    """
-    taken: Counter[str] = Counter()
-    for distinct in {tuple(_names(record["image"])) for record in records()}:
-        taken.update({_as_one(name) for name in distinct})
-    for record in records():
-        image = record["image"]
-        names = _names(image)
-        own = next((name for name in names if taken[_as_one(name)] == 1), names[-1])
-        yield {key: value for key, value in image.items() if key != _LONGER} | {"file_name": own}
-
-
-def _names(image: dict[str, Any]) -> list[str]:
-    return [image["file_name"], *image[_LONGER]]
-
-
-def _as_one(name: str) -> str:
-    """Equal for names that one file system or another takes for the same."""
-    return unicodedata.normalize("NFC", name).casefold()
+    """One entry for each task, also of one image; then ``task_id`` tells them apart."""
+    for found in told_apart(records):
+        image = found.record["image"]
+        twin = {"task_id": image["id"]} if found.is_shared else {}
+        yield {"id": image["id"], "file_name": found.name, **image, **twin}
 
 
 def _parts_of(window: npt.NDArray[np.bool_], top: int, left: int) -> tuple[Polygon, ...]:
@@ -174,5 +157,5 @@ FORMAT = Format(
     "COCO instances: polygons, RLE for holes, all annotators",
     Needs.SIZE,
     CocoInstances,
-    version=2,
+    version=3,
 )

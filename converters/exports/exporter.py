@@ -59,7 +59,8 @@ class Format:
     """A row of the registry.
 
     ``version`` goes up when the same task gives other files, so that an older export is redone.
-    ``remarks`` are sentences for the report about the classes.
+    ``remarks`` are sentences for the report about the classes. ``is_named_by_image``: the files of
+    a task have the name of its image, where that is not another task's already.
     """
 
     name: str
@@ -68,3 +69,4 @@ class Format:
     open: Callable[[Path, LabelConfig, ExportOptions], Exporter]
     version: int = 1
     remarks: Callable[[LabelConfig], tuple[str, ...]] = lambda _: ()
+    is_named_by_image: bool = True

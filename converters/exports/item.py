@@ -112,7 +112,7 @@ class ExportItem:
             AnnotationError: No annotation can be used.
         """
         if len(self.chosen) == 1:
-            return self._shapes_of(self.chosen)[0][1]
+            return self._shapes_of(self.chosen, keeps_hidden=True)[0][1]
         label_map = self.label_map
         ones = np.ones(label_map.shape, dtype=np.float32)
         return tuple(
@@ -127,9 +127,11 @@ class ExportItem:
         Raises:
             AnnotationError: None can be used.
         """
-        return self._shapes_of(self.submitted)
+        return self._shapes_of(self.submitted, keeps_hidden=True)
 
-    def _shapes_of(self, annotations: Sequence[Annotation]) -> list[tuple[Annotation, Shapes]]:
+    def _shapes_of(
+        self, annotations: Sequence[Annotation], *, keeps_hidden: bool = False
+    ) -> list[tuple[Annotation, Shapes]]:
         found = []
         faults: list[AnnotationError] = []
         for annotation in annotations:
@@ -145,7 +147,10 @@ class ExportItem:
             except AnnotationError as error:
                 faults.append(error)
                 continue
-            self.notes.extend(notes)
+            # Where overlaps are kept, a region that others hide is written like any.
+            self.notes.extend(
+                note for note in notes if not (keeps_hidden and note.reason == "hidden_region")
+            )
             found.append((annotation, shapes))
         if faults and not found:
             raise faults[-1]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import io
+import json
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from converters.exports.exporter import Format, Needs, Records, Written
+from converters.exports.exporter import Format, Needs, Record, Records, Written
+from converters.exports.image_names import names_of_image, told_apart
 from converters.exports.item import ExportItem
 from converters.exports.options import ExportOptions
 from converters.files import write_bytes, write_json
 from converters.image_files import file_stem
 from converters.images import write_png
+from converters.mask_images import IMAGES
 from domain.labels import LabelConfig
 
 CLASSES = "classes.json"
@@ -39,11 +43,12 @@ class IndexMasks:
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_png(path, item.label_map)
-        return Written((name,))
+        return Written((name,), record_of(name, item))
 
     def finish(self, records: Records) -> None:
-        """Writes classes.json."""
+        """Writes classes.json and images.json."""
         write_json(self._out / CLASSES, class_integers(self._config))
+        write_bytes(self._out / IMAGES, image_rows(records))
 
 
 class ClassMasks:
@@ -71,6 +76,21 @@ class ClassMasks:
         write_json(self._out / CLASSES, folders)
 
 
+def record_of(mask: str, item: ExportItem) -> Record:
+    """What ``image_rows`` wants to know of a task; ``mask`` is its file."""
+    return {"mask": mask, "task_id": item.task.id, **names_of_image(item)}
+
+
+def image_rows(records: Records) -> Iterator[bytes]:
+    """images.json: which image and task each mask is of."""
+    separator = "[\n"
+    for found in told_apart(records):
+        row = {key: found.record[key] for key in ("mask", "task_id")} | {"image": found.name}
+        yield (separator + json.dumps(row, ensure_ascii=False)).encode()
+        separator = ",\n"
+    yield b"[]\n" if separator == "[\n" else b"\n]\n"
+
+
 def class_integers(config: LabelConfig) -> dict[str, int]:
     """Class names and integers, background first."""
     return {"background": 0, **{c.value: c.index for c in config.group.classes}}
@@ -95,9 +115,14 @@ PNG = Format(
     "index masks as PNG: 0 = background, k = class k",
     Needs.SIZE,
     partial(IndexMasks, ending="png"),
+    version=2,
 )
 NPY = Format(
-    "masks-npy", "index masks as NumPy arrays", Needs.SIZE, partial(IndexMasks, ending="npy")
+    "masks-npy",
+    "index masks as NumPy arrays",
+    Needs.SIZE,
+    partial(IndexMasks, ending="npy"),
+    version=2,
 )
 PER_CLASS = Format(
     "masks-per-class", "one mask per class as PNG, 255 inside", Needs.SIZE, ClassMasks, version=2

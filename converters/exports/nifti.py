@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from converters.exports.exporter import Format, Needs, Records, Written
 from converters.exports.item import ExportItem
-from converters.exports.masks import CLASSES, class_integers
+from converters.exports.masks import CLASSES, class_integers, image_rows, record_of
 from converters.exports.options import ExportOptions
 from converters.files import write_bytes, write_json
+from converters.mask_images import IMAGES
 from domain.labels import LabelConfig
 
 _THICKNESS_MM = 1.0
@@ -41,11 +42,12 @@ class Nifti:
                 arrays[f"images/{item.stem}_{i:04d}.nii.gz"] = channels[:, :, i]
         for name, array in arrays.items():
             write_bytes(self._out / name, nifti_bytes(array, self._spacing_mm))
-        return Written(tuple(arrays))
+        return Written(tuple(arrays), record_of(f"labels/{item.stem}.nii.gz", item))
 
     def finish(self, records: Records) -> None:
-        """Writes classes.json."""
+        """Writes classes.json and images.json."""
         write_json(self._out / CLASSES, class_integers(self._config))
+        write_bytes(self._out / IMAGES, image_rows(records))
 
 
 def affine_of(spacing_mm: tuple[float, float]) -> npt.NDArray[np.float64]:
@@ -93,4 +95,5 @@ FORMAT = Format(
     "NIfTI, one slice (height, width, 1) with --spacing, labels and images",
     Needs.PIXELS_IF_THERE,
     Nifti,
+    version=2,
 )

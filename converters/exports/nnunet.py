@@ -107,4 +107,5 @@ FORMAT = Format(
     RawDataset,
     version=3,
     remarks=_remarks,
+    is_named_by_image=False,
 )

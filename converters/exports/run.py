@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +16,8 @@ from converters.exports.options import ExportOptions
 from converters.image_files import TaskImages, file_stem, image_name, longer_names
 from converters.images import MAX_PIXELS
 from converters.label_studio import DRAWING_RULES
+from converters.pages import other_page
+from converters.regions.value import number_of_text
 from converters.report import FilesReport, make_report
 from converters.work_index import WorkIndex
 from domain.annotation import LeftOut, Task
@@ -24,6 +27,8 @@ from domain.labels import LabelConfig
 
 INDEX = ".nnloop-index.sqlite"
 REPORT = "report.json"
+_MOST_STRANGERS = 5
+"""Files of others that are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,17 @@ class SourceTask:
 Source = Iterable[SourceTask | LeftOut]
 """Tasks one by one; a row that can't be read is a LeftOut in its place."""
 
+FaultOf = Callable[[int, Exception], LeftOut]
+"""What went wrong with the task of an id, as an entry of the report; raises what no task is to
+blame for."""
+
+
+def known_fault(task_id: int, error: Exception) -> LeftOut:
+    """The entry of a TaskError; any other error is raised."""
+    if not isinstance(error, TaskError):
+        raise error
+    return left_out(error)
+
 
 def run_export(
     source: Source,
@@ -52,6 +68,7 @@ def run_export(
     *,
     remarks: tuple[str, ...] = (),
     on_task: Callable[[], None] = lambda: None,
+    fault_of: FaultOf = known_fault,
 ) -> FilesReport:
     """Exports tasks one by one; holds one task in memory whatever their number.
 
@@ -68,6 +85,7 @@ def run_export(
         images: Where pixels come from.
         remarks: Sentences for the report about the whole.
         on_task: Called after each task.
+        fault_of: Says what an error with one task is, so that the others go on.
 
     Raises:
         FileFormatError: The source is no export, or the folder holds another export.
@@ -77,20 +95,39 @@ def run_export(
         with WorkIndex(out / INDEX, out, f"export {format_.name}") as index:
             run = _Run(index, format_, format_.open(out, config, options), config, options, images)
             for entry in source:
-                run.add(entry)
+                try:
+                    run.add(entry)
+                except Exception as error:
+                    if isinstance(entry, LeftOut) or _is_of_folder(error, out):
+                        raise
+                    index.left_out(str(entry.task.id), fault_of(entry.task.id, error))
                 on_task()
             removed = index.forget_unseen()
-            for error in images.doubtful() if format_.needs is not Needs.PREDICTIONS else ():
-                index.left_out(str(error.task_id), left_out(error))
+            for doubt in images.doubtful() if format_.needs is not Needs.PREDICTIONS else ():
+                index.left_out(str(doubt.task_id), left_out(doubt))
             run.unchanged = min(run.unchanged, index.counts()[0])
             run.exporter.finish(index.records)
-            remarks = (*remarks, *format_.remarks(config))
+            remarks = (*remarks, *format_.remarks(config), *_strangers(index))
             return make_report(out / REPORT, format_.name, index, run.unchanged, removed, remarks)
     except OSError as error:
         raise StackError(
             f"{error.filename or out} can't be written: {error.strerror}.",
             remedy="Check the folder's rights and the free space.",
         ) from error
+
+
+def _strangers(index: WorkIndex) -> tuple[str, ...]:
+    """Says that files lie among those of the export that are not its own."""
+    found = index.strangers()
+    names = ", ".join(itertools.islice(found, _MOST_STRANGERS))
+    if not names:
+        return ()
+    n_more = sum(1 for _ in found)
+    more = f" and {n_more} more" if n_more else ""
+    return (
+        f"In the folder lie files that are not of this export, and were left alone: {names}{more}. "
+        "Whoever reads the folder takes them for part of it: delete them, or choose another one.",
+    )
 
 
 class _Run:
@@ -138,17 +175,31 @@ class _Run:
         if why_not is not None:
             self._index.left_out(key, why_not)
             return
-        stamp = self._stamp(entry)
+        missing = self._missing(task)
+        stamp = self._stamp(entry, missing)
         if self._index.is_current(key, stamp):
             self.unchanged += 1
             return
-        try:
-            item = self._item(entry)
-            written = self.exporter.write(item)
-        except TaskError as error:
-            self._index.left_out(key, left_out(error))
-            return
+        item = self._item(entry, missing)
+        written = self.exporter.write(item)
+        if written.files and self._format.is_named_by_image:
+            item.notes += self._renamed(item)
         self._index.done(key, stamp, written.files, written.record, item.notes)
+
+    def _renamed(self, item: ExportItem) -> list[LeftOut]:
+        """Says that the files have another name than the image, because another task has it."""
+        other = self._index.holder_of(file_stem(item.image_name)) if item.image_name else None
+        if other is None or other == str(item.task.id):
+            return []
+        message = (
+            f"Task {item.task.id}: its image {item.image_name!r} is called like that of task "
+            f"{other} (folder, ending and case aside), so its files are called {item.stem!r}."
+        )
+        return [LeftOut(item.task.id, "renamed_files", message)]
+
+    def _missing(self, task: Task) -> ImageError | None:
+        """Why the image is not there, though somebody said where images are."""
+        return None if self._format.needs is Needs.PREDICTIONS else self._images.missing(task)
 
     def _why_not(self, entry: SourceTask) -> LeftOut | None:
         task = entry.task
@@ -162,15 +213,15 @@ class _Run:
             return LeftOut(task.id, "skipped", f"Task {task.id} was skipped by its annotator.")
         return LeftOut(task.id, "unlabelled", f"Task {task.id} is not labelled yet.")
 
-    def _stamp(self, entry: SourceTask) -> str:
+    def _stamp(self, entry: SourceTask, missing: ImageError | None) -> str:
         task = entry.task
         annotations = [(a.id, a.updated_at, a.ground_truth, a.result) for a in submitted(task)]
         values = [task.data.get(key) for key in self._config.image_keys]
-        image = self._images.stamp(task)
+        image = self._images.stamp(task) or str(missing)
         predicted = [list(entry.predictions), list(entry.predicted)]
         return content_hash([self._job, annotations, predicted, values, image])
 
-    def _item(self, entry: SourceTask) -> ExportItem:
+    def _item(self, entry: SourceTask, missing: ImageError | None) -> ExportItem:
         task, needs = entry.task, self._format.needs
         name = image_name(task, self._config.image_key)
         plain = f"task_{task.id:08d}"
@@ -191,31 +242,60 @@ class _Run:
             predicted=entry.predicted,
         )
         if needs is not Needs.PREDICTIONS:
-            item.size_hw = self._size_hw(item)
+            item.size_hw = self._size_hw(item, missing)
         return item
 
-    def _size_hw(self, item: ExportItem) -> tuple[int, int]:
-        """From the image, or from what the regions say about it."""
+    def _size_hw(self, item: ExportItem, missing: ImageError | None) -> tuple[int, int]:
+        """From the image, or from what the regions say about it, which is noted."""
         if item.image is not None:
             return int(item.image.shape[0]), int(item.image.shape[1])
-        found = self._images.size_hw(item.task) or _drawn_size_hw(item.task)
+        found = self._images.size_hw(item.task)
         if found is not None:
             return found
+        drawn = _drawn_size_hw(item.task)
+        if drawn is not None:
+            if missing is not None:
+                item.notes.append(_without_image(missing, drawn, self._format.needs))
+            return drawn
         if self._images.stamp(item.task):
             image = self._images.read(item.task, self._config.image_key)
             return int(image.shape[0]), int(image.shape[1])
-        sizes = ", ".join(f"{w} x {h}" for h, w in sorted(_drawn_sizes(item.task))[:4])
-        what = (
-            f"its regions name images of several sizes ({sizes})"
-            if sizes
-            else ("no region says how large the image is")
-        )
-        raise ImageError(
-            item.task.id,
+        raise _size_unknown(item.task, missing)
+
+
+def _is_of_folder(error: Exception, out: Path) -> bool:
+    """Whether a file of the export can't be written, as opposed to an image that can't be read."""
+    names = (error.filename, error.filename2) if isinstance(error, OSError) else ()
+    return any(isinstance(name, str | Path) and Path(name).is_relative_to(out) for name in names)
+
+
+def _without_image(missing: ImageError, drawn_hw: tuple[int, int], needs: Needs) -> LeftOut:
+    """What is written of a task whose image is not there, for the report."""
+    size = f"{drawn_hw[1]} x {drawn_hw[0]}"
+    what = (
+        f"Its labels are written without it, for the {size} pixels that its regions name."
+        if needs is Needs.PIXELS_IF_THERE
+        else f"Its size is not checked: its regions name {size} pixels."
+    )
+    return LeftOut(missing.task_id, missing.reason, f"{missing} {missing.remedy} {what}")
+
+
+def _size_unknown(task: Task, missing: ImageError | None) -> ImageError:
+    sizes = ", ".join(f"{w} x {h}" for h, w in sorted(_drawn_sizes(task))[:4])
+    what = (
+        f"its regions name images of several sizes ({sizes})"
+        if sizes
+        else "no region says how large the image is"
+    )
+    if missing is None:
+        return ImageError(
+            task.id,
             "size_unknown",
             f"{what}, and the image is not there.",
             remedy="Give the folder of images with --images.",
         )
+    why = str(missing).removeprefix(f"Task {task.id}: ").rstrip(".")
+    return ImageError(task.id, missing.reason, f"{why}, and {what}.", remedy=missing.remedy)
 
 
 def _drawn_size_hw(task: Task) -> tuple[int, int] | None:
@@ -236,14 +316,17 @@ def _drawn_size_hw(task: Task) -> tuple[int, int] | None:
 
 
 def _drawn_sizes(task: Task) -> set[tuple[int, int]]:
-    regions = (region for annotation in submitted(task) for region in annotation.result)
-    return {size for size in map(_size_of, regions) if size is not None}
+    """What regions say; those of other pages, which may have other sizes, where no others do."""
+    regions = [region for annotation in submitted(task) for region in annotation.result]
+    first = [r for r in regions if not (isinstance(r, dict) and other_page(r, ""))]
+    sizes = {size for size in map(_size_of, first) if size is not None}
+    return sizes or {size for size in map(_size_of, regions) if size is not None}
 
 
 def _size_of(region: object) -> tuple[int, int] | None:
     if not isinstance(region, dict):
         return None
-    height, width = region.get("original_height"), region.get("original_width")
+    height, width = map(number_of_text, map(region.get, ("original_height", "original_width")))
     return (int(height), int(width)) if _is_side(height) and _is_side(width) else None
 
 

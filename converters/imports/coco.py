@@ -8,37 +8,48 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from converters.coco_rle import decode_rle
-from converters.imports.shapes import (
-    box_polygon,
-    is_coordinate,
-    is_size,
-    ring_of,
-    size_of_image,
-)
+from converters.imports.coco_shapes import rle_size, shapes_of
+from converters.imports.shapes import size_of_image
 from converters.imports.source import (
     ImportedImage,
     ImportFormat,
     ImportOptions,
     ImportSource,
-    Notes,
     Regions,
 )
 from converters.json_stream import Piece, iter_json
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
-from domain.geometry import PixelMask, Polygon, Shape
 from domain.text import counted
 
 _MAX_CATEGORIES = 10_000
-_LARGEST_ID = 2**63 - 1
+_LARGEST_ID = 10**30
 _LONGEST_ID = 1000
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known before the images are read.
+
+    ``categories`` are names by id; ``unread`` says which annotations may be any image's;
+    ``repeated`` are file names that several images have.
+    """
+
+    categories: dict[str, str] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)
+    repeated: frozenset[str] = field(default=frozenset())
+
+    def name_of(self, category: str | None) -> str:
+        """The name of a category by its id, or by itself; "" where it is unknown."""
+        if category is None:
+            return ""
+        found = self.categories.get(category) or self.categories.get(_as_number(category))
+        return found or (category if category in self.categories.values() else "")
 
 
 def read_coco(path: Path, options: ImportOptions) -> ImportSource:
@@ -52,28 +63,35 @@ def read_coco(path: Path, options: ImportOptions) -> ImportSource:
         FileFormatError: It is no COCO file.
     """
     with closing(sqlite3.connect("")) as db:
-        db.execute("CREATE TABLE images (id TEXT PRIMARY KEY, number TEXT, place TEXT, raw BLOB)")
+        db.execute(
+            "CREATE TABLE images "
+            "(id TEXT PRIMARY KEY, number TEXT, name TEXT, place TEXT, raw BLOB)"
+        )
         db.execute("CREATE TABLE annotations (image_id TEXT, raw BLOB)")
         faults: list[LeftOut] = []
-        unread: list[str] = []
-        categories = _load(path, db, faults, unread)
+        known = _load(path, db, faults)
         key = _settle_ids(db)
         yield from faults
-        # An annotation that can't be read may be any image's: none is known to be empty then.
+        # An annotation that can't be read, or names no image of the file, may be any image's: none
+        # is known to be empty then.
+        if unplaced := _unplaced(db, key):
+            known.unread.append(unplaced)
         rows = db.execute(f"SELECT {key}, place, raw FROM images ORDER BY rowid")  # noqa: S608
         for number, (image_id, place, raw) in enumerate(rows, start=1):
             found = db.execute(
                 "SELECT raw FROM annotations WHERE image_id = ? ORDER BY rowid", (image_id,)
             )
-            yield _image(
-                number, json.loads(raw), place, (r[0] for r in found), categories, unread, options
-            )
-        (n_lost,) = db.execute(
-            f"SELECT count(*) FROM annotations WHERE image_id NOT IN (SELECT {key} FROM images)"  # noqa: S608
-        ).fetchone()
-        if n_lost:
-            lost = counted(n_lost, "annotation belongs", "annotations belong")
-            yield LeftOut(0, "image_unknown", f"{lost} to images the file lacks.")
+            yield _image(number, json.loads(raw), place, (r[0] for r in found), known, options)
+        if unplaced:
+            yield LeftOut(0, "image_unknown", unplaced)
+
+
+def _unplaced(db: sqlite3.Connection, key: str) -> str:
+    """How many annotations belong to no image, in words; "" where all have one."""
+    query = f"SELECT count(*) FROM annotations WHERE image_id NOT IN (SELECT {key} FROM images)"  # noqa: S608
+    (n_lost,) = db.execute(query).fetchone()
+    lost = counted(n_lost, "annotation belongs", "annotations belong")
+    return f"{lost} to images the file lacks." if n_lost else ""
 
 
 def _settle_ids(db: sqlite3.Connection) -> str:
@@ -109,20 +127,18 @@ def _as_number(text: str) -> str:
     )
 
 
-def _load(
-    path: Path, db: sqlite3.Connection, faults: list[LeftOut], unread: list[str]
-) -> dict[str, str]:
-    categories: dict[str, str] = {}
+def _load(path: Path, db: sqlite3.Connection, faults: list[LeftOut]) -> _Known:
+    known = _Known()
     groups = set()
     for piece in iter_json(path, into=("images", "annotations", "categories")):
         groups.add(piece.group)
         if piece.group not in ("images", "annotations", "categories"):
             continue
         try:
-            _keep(piece, db, categories)
+            _keep(piece, db, known.categories)
         except FileFormatError as error:
             faults.append(LeftOut(0, "malformed_entry", str(error)))
-            unread += [str(error)] if piece.group == "annotations" else []
+            known.unread += [str(error)] if piece.group == "annotations" else []
             if len(faults) > 1000:
                 raise
     if "images" not in groups:
@@ -130,7 +146,9 @@ def _load(
             f"{path.name} is no COCO file: it has no list 'images' with an entry.",
             remedy="Give a file of COCO instances.",
         )
-    return categories
+    twice = db.execute("SELECT name FROM images GROUP BY name HAVING count(*) > 1")
+    known.repeated = frozenset(name for (name,) in twice if name)
+    return known
 
 
 def _keep(piece: Piece, db: sqlite3.Connection, categories: dict[str, str]) -> None:
@@ -150,8 +168,10 @@ def _keep(piece: Piece, db: sqlite3.Connection, categories: dict[str, str]) -> N
         categories.setdefault(_as_number(row_id), name)
     else:
         try:
-            values = (row_id, _as_number(row_id), piece.place, piece.raw)
-            db.execute("INSERT INTO images VALUES (?, ?, ?, ?)", values)
+            name = row.get("file_name")
+            name = name if isinstance(name, str) else None
+            values = (row_id, _as_number(row_id), name, piece.place, piece.raw)
+            db.execute("INSERT INTO images VALUES (?, ?, ?, ?, ?)", values)
         except sqlite3.IntegrityError:
             raise FileFormatError(f"{piece.place} has the id {row_id} of another image.") from None
 
@@ -161,15 +181,17 @@ def _image(
     row: dict[str, Any],
     place: str,
     annotations: Iterator[bytes],
-    categories: dict[str, str],
-    unread: list[str],
+    known: _Known,
     options: ImportOptions,
 ) -> ImportedImage | LeftOut:
-    name = row.get("file_name") or row.get("path")  # COCO Annotator's
-    if not isinstance(name, str) or not name:
+    name = _name_of(row, known)
+    if not name:
         return LeftOut(number, "malformed_image", f"{place} has no file_name.")
     size_hw = size_of_image(row.get("height"), row.get("width"))
-    digest = hashlib.sha256(json.dumps([name, size_hw, sorted(categories.items())]).encode())
+    # nnloop's own export says so where several tasks have one image.
+    task_id = row.get("task_id") if type(row.get("task_id")) is int else None
+    about = [name, size_hw, sorted(known.categories.items())]
+    digest = hashlib.sha256(json.dumps(about).encode())
     regions = Regions(number, name, options.default_class)
     i = 0
     for i, raw in enumerate(annotations, start=1):
@@ -177,123 +199,35 @@ def _image(
         annotation = json.loads(raw)
         region = annotation.get("id", i)
         category = _id_of(annotation.get("category_id"))
-        known = categories.get(category) or categories.get(_as_number(category)) if category else ""
         lacks = f"has the category {category!r}, which the file lacks"
-        read = partial(_shapes, annotation, size_hw, region, regions)
-        if regions.read(region, known or "", read, no_class=lacks):
-            size_hw = size_hw or _rle_size(annotation.get("segmentation"))
-    if i == 0 and unread:
-        regions.add(
-            "?", "malformed_entry", f"may be one that can't be read: {unread[0]}".rstrip(".")
-        )
+        read = partial(shapes_of, annotation, size_hw, region, regions)
+        if regions.read(region, known.name_of(category), read, no_class=lacks):
+            size_hw = size_hw or rle_size(annotation.get("segmentation"))
+    if i == 0 and known.unread:
+        what = f"may be one that can't be read: {known.unread[0]}".rstrip(".")
+        regions.add("?", "malformed_entry", what)
     return ImportedImage(
         number=number,
-        key=name,
+        key=name if task_id is None else f"{name} of task {task_id}",
         stamp=digest.hexdigest(),
         file_name=name,
         size_hw=size_hw,
         regions=regions.found,
         notes=tuple(regions.items),
-        is_empty=i == 0 and not unread,
+        is_empty=i == 0 and not known.unread,
+        task_id=task_id,
     )
 
 
-def _shapes(
-    annotation: dict[str, Any], size_hw: tuple[int, int] | None, region: object, notes: Notes
-) -> tuple[Shape, ...]:
-    segmentation = annotation.get("segmentation")
-    if isinstance(segmentation, dict) and segmentation:
-        return (_pixels(segmentation, size_hw),)
-    if isinstance(segmentation, str) and segmentation.strip():
-        segmentation = _parsed(segmentation)
-    if isinstance(segmentation, list) and any(map(_is_rle, segmentation)):
-        parts = [part if _is_rle(part) else [part] for part in segmentation]
-        each = [_shapes({"segmentation": part}, size_hw, region, notes) for part in parts]
-        return tuple(shape for shapes in each for shape in shapes)
-    polygons, faults = _polygons(segmentation)
-    if polygons:
-        for fault in faults:
-            notes.add(region, "malformed_part", f"lost a part: it {fault}")
-        return polygons
-    box = annotation.get("bbox")
-    if (
-        isinstance(box, list)
-        and len(box) == 4
-        and all(map(is_coordinate, box))
-        and min(box[2:]) > 0
-        and not any("no list" in fault for fault in faults)
-    ):
-        why = f"has a segmentation that {faults[0]}" if faults else "has no segmentation"
-        notes.add(region, "box_only", f"{why}; its box was taken")
-        return (box_polygon(*map(float, box)),)
-    raise ValueError(faults[0] if faults else "has neither a segmentation nor a box")
+def _name_of(row: dict[str, Any], known: _Known) -> str:
+    """The image's name; of a name that several have COCO Annotator's path, where it says more."""
+    name, path = row.get("file_name"), row.get("path")
+    if not isinstance(path, str) or not path:
+        return name if isinstance(name, str) else ""
+    if not isinstance(name, str) or not name:
+        return path
+    ends_alike = path.replace("\\", "/").endswith("/" + name.replace("\\", "/").lstrip("/"))
+    return path if name in known.repeated and ends_alike else name
 
 
-def _pixels(rle: dict[str, Any], size_hw: tuple[int, int] | None) -> PixelMask:
-    size_hw = size_hw or _rle_size(rle)
-    if size_hw is None:
-        raise ValueError("is an RLE without a size, and its image has no width and height")
-    mask = decode_rle(rle, size_hw)
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if len(rows) == 0:
-        raise ValueError("covers no pixel")
-    window = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return PixelMask(int(rows[0]), int(columns[0]), window)
-
-
-def _is_rle(part: object) -> bool:
-    return isinstance(part, dict) and "counts" in part
-
-
-def _rle_size(rle: Any) -> tuple[int, int] | None:
-    size = rle.get("size") if isinstance(rle, dict) else None
-    if not isinstance(size, list) or len(size) != 2 or not all(map(is_size, size)):
-        return None
-    return size[0], size[1]
-
-
-def _parsed(text: str) -> Any:
-    """A segmentation that came through a table, as text."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        value = text
-    if isinstance(value, str):
-        raise ValueError(f"has the segmentation {text[:40]!r}, which is none")
-    return value
-
-
-def _polygons(segmentation: Any) -> tuple[tuple[Polygon, ...], list[str]]:
-    """The parts that have an area, and what is wrong with the others.
-
-    A part is ``[x, y, x, y, ...]`` or ``[[x, y], ...]``; a single part may stand without its list.
-    """
-    if not isinstance(segmentation, list):
-        return (), []
-    parts = segmentation
-    if parts and (all(map(is_coordinate, parts)) or (len(parts) > 2 and all(map(_is_pair, parts)))):
-        parts = [parts]
-    polygons, faults = [], []
-    for part in parts:
-        if part == []:
-            continue
-        try:
-            polygons.append(_polygon(part))
-        except ValueError as error:
-            faults.append(str(error))
-    return tuple(polygons), faults
-
-
-def _polygon(part: Any) -> Polygon:
-    if isinstance(part, list) and part and all(map(_is_pair, part)):
-        return Polygon(ring_of(part))
-    if not isinstance(part, list) or len(part) % 2:
-        raise ValueError("has a polygon that is no list of x, y, x, y, ...")
-    return Polygon(ring_of([part[i : i + 2] for i in range(0, len(part), 2)]))
-
-
-def _is_pair(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(map(is_coordinate, value))
-
-
-FORMAT = ImportFormat("coco", "COCO instances: polygons, RLE, boxes", read_coco)
+FORMAT = ImportFormat("coco", "COCO instances: polygons, RLE, boxes", read_coco, is_file=True)

@@ -22,8 +22,8 @@ class ImageFinder:
     """Finds the image files of a source.
 
     A name is looked for as it stands, then in the other Unicode form, then in the form Label Studio
-    stores; a path in the name is tried whole, then from its end; of an image known by its name
-    without ending (``ImportedImage.stems``) every ending.
+    stores, then whatever its case; a path in the name is tried whole, then from its end; of an
+    image known by its name without ending (``ImportedImage.stems``) every ending.
 
     Args:
         folder: Where they are; None: where the source's own folders have them, if at all.
@@ -114,5 +114,13 @@ def _nfc(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-_KEYS: dict[str, Callable[[str], str]] = {"nfc": _nfc, "stored": same_name_key}
+def _any_case(name: str) -> str:
+    return same_name_key(name).casefold()
+
+
+_KEYS: dict[str, Callable[[str], str]] = {
+    "nfc": _nfc,
+    "stored": same_name_key,
+    "any case": _any_case,
+}
 """When two names count as one, strictest first."""

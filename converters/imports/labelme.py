@@ -15,11 +15,13 @@ from PIL import Image
 
 from converters.imports.shapes import (
     box_between,
+    box_of_corners,
     cut_mask,
     ellipse_polygon,
     is_coordinate,
     ring_of,
     size_of_image,
+    with_numbers,
 )
 from converters.imports.source import (
     ImportedImage,
@@ -35,8 +37,11 @@ from domain.errors import FileFormatError
 from domain.geometry import PixelMask, Polygon, Shape
 
 _NO_AREA = frozenset({"line", "linestrip", "point", "points"})
-_RINGS = frozenset({"polygon", "rotation", "quadrilateral"})
-"""Shapes given by their corners; the last two are X-AnyLabeling's."""
+_RINGS = frozenset({"polygon", "quadrilateral"})
+"""Shapes given by their corners; the last is X-AnyLabeling's."""
+
+_TURNED = frozenset({"rotation", "oriented_rectangle", "rotated_rectangle", "rotated_box"})
+"""Boxes given by four corners, as X-AnyLabeling and newer releases of LabelMe call them."""
 
 
 def read_labelme(path: Path, options: ImportOptions) -> ImportSource:
@@ -143,10 +148,12 @@ def _add(number: int, shape: Any, regions: Regions) -> None:
 
 
 def _shape(kind: str, shape: dict[str, Any]) -> Shape:
-    points = shape.get("points")
-    is_cornered = kind == "rectangle" and isinstance(points, list) and len(points) in (4, 5)
-    if kind in _RINGS or is_cornered:  # X-AnyLabeling gives all four corners
+    points = with_numbers(shape.get("points"))
+    if kind in _RINGS:
         return Polygon(ring_of(points))
+    is_cornered = kind == "rectangle" and isinstance(points, list) and len(points) in (4, 5)
+    if kind in _TURNED or is_cornered:  # X-AnyLabeling gives all four corners
+        return box_of_corners(points)
     if (
         not isinstance(points, list)
         or len(points) != 2
@@ -167,12 +174,12 @@ def _shape(kind: str, shape: dict[str, Any]) -> Shape:
             raise ValueError("is a rectangle without area")
         return box_between(left, top, right, bottom)
     if kind == "mask":
-        return _mask(shape.get("mask"), round(top), round(left))
+        return _mask(shape.get("mask"), (left, top, right, bottom))
     raise ValueError(f"has the unknown shape {kind!r}")
 
 
-def _mask(text: Any, top: int, left: int) -> PixelMask:
-    """LabelMe's mask: a PNG of the box's size in base64."""
+def _mask(text: Any, box: tuple[float, float, float, float]) -> PixelMask:
+    """LabelMe's mask: a PNG of the box's size in base64. ``box``: left, top, right, bottom."""
     if not isinstance(text, str):
         raise ValueError("is a mask without pixels")
     encoded = text.partition(",")[2] if text.startswith("data:") else text
@@ -182,7 +189,15 @@ def _mask(text: Any, top: int, left: int) -> PixelMask:
         raise ValueError(f"is a mask that is no base64 ({error})") from error
     except FileFormatError as error:
         raise ValueError(f"has a mask that can't be used: {error}".rstrip(".")) from error
-    return cut_mask(inside, top, left)
+    left, top, right, bottom = box
+    height, width = inside.shape
+    # LabelMe's box ends in the last row and column, other tools' behind them.
+    if abs(bottom - top + 0.5 - height) > 1 or abs(right - left + 0.5 - width) > 1:
+        raise ValueError(
+            f"has a mask of {width} x {height} pixels in a box of {right - left:g} x "
+            f"{bottom - top:g}"
+        )
+    return cut_mask(inside, round(top), round(left))
 
 
 FORMAT = ImportFormat("labelme", "a folder of LabelMe JSON files", read_labelme)

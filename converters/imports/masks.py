@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from converters.mask_folder import (
     mask_files,
     not_read,
 )
+from converters.mask_images import images_of_masks
 from converters.mask_pixels import WHITE
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
@@ -59,18 +61,27 @@ def read_masks(path: Path, options: ImportOptions) -> ImportSource:
         yield from read_class_masks(class_folders, options)
         return
     files = mask_files(folder, MaskName(options.mask_name), PICTURE_SUFFIXES)
+    own = {} if options.mask_name else images_of_masks(folder)
+    # The names of an export are no pattern: 'scan_mask.png' is no mask of 'scan.png' there.
+    files = [file for file in files if file.path.name not in own] + [
+        MaskFile(folder / name, (PurePosixPath(of.image).stem,)) for name, of in own.items()
+    ]
+    files.sort(key=lambda file: file.path.name)
     colors = said.colors | dict(options.colors)
     names = dict(enumerate(options.classes, start=1)) or said.names
     known = ClassNames(names, said.ignored - names.keys(), colors)
     guessed = () if names else class_integers(_values(file.path) for file in files)
-    is_named_alike = all(len(file.names) > 1 for file in files)
+    is_named_alike = all(len(f.names) > 1 or f.path.name in own for f in files)
     images = images_beside(folder)
     for number, file in enumerate(files, start=1):
         try:
-            yield _image(number, file, known, guessed, images, is_named_alike)
+            image = _image(number, file, known, guessed, images, is_named_alike)
         except FileFormatError as error:
             message = f"{error} {error.remedy}".strip()
             yield LeftOut(number, "malformed_mask", message)
+            continue
+        of = own.get(file.path.name)
+        yield image if of is None else replace(image, file_name=of.image, task_id=of.task_id)
     for what in not_read(folder, [file.path for file in files]):
         message = f"{what[:1].upper()}{what[1:]} beside the masks is not read; import it by itself."
         yield LeftOut(0, "not_read", message)

@@ -73,7 +73,7 @@ class ImportJob:
 
     def entries(self) -> Iterator[ImportedImage | LeftOut]:
         """The images of the source."""
-        return self.format_.read(self.path, self.options)
+        return self.format_.entries(self.path, self.options)
 
     def find(self, image: ImportedImage) -> Path | None:
         """The image's file, None where it was not found.
@@ -151,7 +151,8 @@ def looked_through(job: ImportJob, *, on_image: Callable[[], None] = lambda: Non
         used.update(dict.fromkeys(entry.used_names))
         known.update(dict.fromkeys(entry.class_names))
         path = job.images.find(entry)
-        if path is not None and owners.setdefault(path, entry.key) != entry.key:
+        owner = entry.key if entry.task_id is None else entry.file_name
+        if path is not None and owners.setdefault(path, owner) != owner:
             shared.add(path)
         own = keys_of(entry)
         repeated |= own & names

@@ -15,6 +15,11 @@ from domain.text import counted
 LARGEST_NUMBER = 1e6
 """A larger pixel coordinate is no drawing's."""
 
+_FLAT = 1e-9
+"""Points whose width is this part of their length lie on a line."""
+
+_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?\s*", re.ASCII)
+
 
 def is_coordinate(value: object) -> TypeGuard[float]:
     """A number of sane size."""
@@ -59,18 +64,29 @@ def number_of(text: str | None, what: str) -> float:
     return value
 
 
+def with_numbers(value: Any) -> Any:
+    """Lists in which numbers came as texts (``["12.5", 3]``) with numbers; the rest as it is."""
+    if isinstance(value, list):
+        return [with_numbers(v) if isinstance(v, list | str) else v for v in value]
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        return float(value)
+    return value
+
+
 def ring_of(points: Any) -> Ring:
-    """A list of number pairs -> (n, 2) float64.
+    """A list of number pairs -> (n, 2) float64. Numbers may be texts.
 
     Raises:
-        ValueError: It is none; the message says why.
+        ValueError: It is none, or all points lie on a line; the message says why.
     """
+    points = with_numbers(points)
     if not isinstance(points, list) or not all(
         isinstance(p, list) and len(p) == 2 and all(map(is_coordinate, p)) for p in points
     ):
         raise ValueError("has points that are no list of number pairs")
     ring = np.array(points, dtype=np.float64).reshape(-1, 2)
-    if len(np.unique(ring, axis=0)) < 3:
+    spread = np.linalg.svd(ring - ring.mean(axis=0), compute_uv=False) if len(ring) > 2 else (0, 0)
+    if spread[1] <= _FLAT * spread[0]:
         raise ValueError(f"has {counted(len(ring), 'point')} and no area")
     return ring
 
@@ -79,6 +95,19 @@ def box_polygon(x: float, y: float, width: float, height: float) -> Polygon:
     """A rectangle from its upper left corner."""
     corners = [[x, y], [x + width, y], [x + width, y + height], [x, y + height]]
     return Polygon(np.array(corners, dtype=np.float64))
+
+
+def box_of_corners(points: Any) -> Polygon:
+    """A rectangle, turned or not, from its four corners in any order; a fifth closes it.
+
+    Raises:
+        ValueError: They are no corners of one.
+    """
+    ring = np.unique(ring_of(points), axis=0)
+    if len(ring) != 4:
+        raise ValueError(f"is a rectangle with {counted(len(ring), 'corner')}")
+    x, y = (ring - ring.mean(axis=0)).T
+    return Polygon(ring[np.argsort(np.arctan2(y, x))])
 
 
 def box_between(left: float, top: float, right: float, bottom: float) -> Polygon:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from converters.files import file_names, is_packed
 from converters.json_stream import MAX_PIECE_BYTES
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
@@ -36,7 +37,8 @@ class ImportedImage:
     could not be read. ``stems`` are names without ending that the image may have, where the source
     does not know its name; ``path`` is its file where the source's folders say so, ``mask`` the
     file of its mask, which is not its image. ``is_relative``: regions are polygons in fractions of
-    the image's width and height.
+    the image's width and height. ``task_id``: the source has the image once for each of several
+    tasks, and this is that of one.
     """
 
     number: int
@@ -53,6 +55,7 @@ class ImportedImage:
     path: Path | None = None
     mask: Path | None = None
     is_relative: bool = False
+    task_id: int | None = None
 
     @property
     def used_names(self) -> tuple[str, ...]:
@@ -96,11 +99,34 @@ ImportSource = Iterator[ImportedImage | LeftOut]
 
 @dataclass(frozen=True, slots=True)
 class ImportFormat:
-    """A row of the registry. ``read`` may be called several times."""
+    """A row of the registry. ``read`` may be called several times.
+
+    ``is_file``: its source is one file, never a folder.
+    """
 
     name: str
     summary: str
     read: Callable[[Path, ImportOptions], ImportSource]
+    is_file: bool = False
+
+    def entries(self, path: Path, options: ImportOptions) -> ImportSource:
+        """``read``, after a look at what the path is.
+
+        Raises:
+            FileFormatError: As ``read``; or the file is packed, or a folder where a file is wanted.
+        """
+        if path.is_file() and is_packed(path):
+            raise FileFormatError(
+                f"{path.name} is packed.", remedy="Unpack it, and give what is in it."
+            )
+        if self.is_file and path.is_dir():
+            inside = sorted(name for name in file_names(path) if name.lower().endswith(".json"))
+            example = f", as {' or '.join(inside[:3])} in it" if inside else ""
+            raise FileFormatError(
+                f"{path} is a folder, and {self.name} is read from one file.",
+                remedy=f"Give the file{example}.",
+            )
+        yield from self.read(path, options)
 
 
 class Notes:

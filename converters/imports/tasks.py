@@ -27,6 +27,7 @@ from domain.annotation import LeftOut, Region
 from domain.errors import FileFormatError, ImageError, TaskError
 from domain.geometry import LabelMap, Polygon, Shape
 from domain.labels import LabelConfig
+from domain.text import counted
 
 As = Literal["annotations", "predictions"]
 
@@ -55,11 +56,13 @@ def infer_classes(
     """
     names: dict[str, None] = dict.fromkeys(options.classes)
     reasons: list[str] = []
-    for entry in format_.read(path, options):
+    n_empty = 0
+    for entry in format_.entries(path, options):
         if isinstance(entry, LeftOut):
             reasons.append(entry.message)
             continue
         reasons += [note.message for note in entry.notes]
+        n_empty += entry.is_empty
         unnamed = [
             name for name in entry.used_names if name.startswith("#") and name not in mapping
         ]
@@ -74,6 +77,12 @@ def infer_classes(
             names.update(dict.fromkeys(entry.class_names))
         del reasons[_MAX_REASONS:]
     wanted = dict.fromkeys(mapping.get(name, name) for name in names)
+    if not any(wanted) and n_empty and not reasons:
+        raise FileFormatError(
+            f"{path.name} has nothing in its {counted(n_empty, 'image')}.",
+            remedy="Without a region there is no class: give the labelling configuration with "
+            "--label-config.",
+        )
     if not any(wanted):
         why = f" {reasons[0]}" if reasons else ""
         raise FileFormatError(

@@ -17,6 +17,7 @@ from converters.imports.shapes import (
     ellipse_polygon,
     is_coordinate,
     ring_of,
+    with_numbers,
 )
 from converters.imports.source import (
     ImportedImage,
@@ -131,6 +132,7 @@ def _add(number: int, region: Any, class_key: str, regions: Regions) -> None:
         return
     about = region.get("region_attributes")
     class_name = _class_in(about.get(class_key)) if isinstance(about, dict) else ""
+    attributes = {key: with_numbers(value) for key, value in attributes.items()}
     kind = attributes.get("name")
     if kind in ("polyline", "point"):
         regions.add(number, "no_area", f"is a {kind} and has no area")
@@ -162,4 +164,4 @@ def _polygon(kind: Any, attributes: dict[str, Any]) -> Polygon:
     return ellipse_polygon((x, y), (sizes[0], sizes[-1]), theta if is_coordinate(theta) else 0.0)
 
 
-FORMAT = ImportFormat("via", "VGG Image Annotator JSON, versions 1 and 2", read_via)
+FORMAT = ImportFormat("via", "VGG Image Annotator JSON, versions 1 and 2", read_via, is_file=True)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -62,15 +63,16 @@ def read_yolo(path: Path, options: ImportOptions) -> ImportSource:
     """Reads a data set of YOLO in order of its label files.
 
     ``path`` is its folder (``images`` and ``labels`` in it, at any depth, or label files beside
-    images) or its data.yaml. Lines of 4 numbers are boxes, of 6 and more polygons, rotated boxes
-    among them. An image without a label file is not labelled, one with an empty file has nothing
-    in it. Classes are called as ``options.classes`` says (0, 1, ...), else as data.yaml or
-    classes.txt does, else ``class_0``, ``class_1``, ...
+    images), its folder ``labels``, or its data.yaml. Lines of 4 numbers are boxes, of 6 and more
+    polygons, rotated boxes among them; one more is a confidence. An image without a label file is
+    not labelled, one with an empty file has nothing in it. Classes are called as
+    ``options.classes`` says (0, 1, ...), else as data.yaml or classes.txt does, else ``class_0``,
+    ``class_1``, ...
 
     Raises:
         FileFormatError: There are no label files.
     """
-    root = path if path.is_dir() else path.parent
+    root = path.parent if path.name == "labels" or not path.is_dir() else path
     found = list(_label_files(root)) if path.exists() else []
     if not found:
         raise FileFormatError(
@@ -106,10 +108,12 @@ def _label_files(root: Path) -> Iterator[_Labels]:
 
 
 def _image_of(folder: Path, stem: str) -> Path | None:
-    for ending in IMAGE_ENDINGS:
-        for written in (ending, ending.upper()):
-            if (folder / (stem + written)).is_file():
-                return folder / (stem + written)
+    for form in ("NFC", "NFD"):  # macOS writes the second
+        name = unicodedata.normalize(form, stem)
+        for ending in IMAGE_ENDINGS:
+            for written in (ending, ending.upper()):
+                if (folder / (name + written)).is_file():
+                    return folder / (name + written)
     return None
 
 
@@ -140,6 +144,8 @@ def _image(
         except ValueError as error:
             notes.add(i, "malformed_region", str(error))
             continue
+        if len(words) % 2 == 0 and len(words) > 7 and not has_keypoints:
+            notes.add(i, "confidence", "has a number beside its pairs, taken for a confidence")
         if names and class_number not in names:
             notes.add(i, "no_class", f"has the class {class_number}, which has no name")
             continue
@@ -175,6 +181,8 @@ def _object(words: list[str], has_keypoints: bool) -> tuple[int, Polygon]:
     if len(values) in (4, 5):  # the fifth is a prediction's confidence
         x, y, width, height = values[:4]
         return int(class_number), box_around((x, y), (width, height))
+    if len(values) > 6 and len(values) % 2 and 0 <= values[-1] <= 1:
+        values.pop()  # so is the last of a predicted polygon
     if len(values) < 6 or len(values) % 2:
         raise ValueError(
             f"has {counted(len(values), 'number')}, neither a box nor pairs of x and y"

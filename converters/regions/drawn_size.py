@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from converters.regions.drawing import RegionError
-from converters.regions.value import is_number, shown
+from converters.regions.value import is_number, number_of_text, shown
 
 REMEDIES = {
     "size_mismatch": "The image seems to have been turned since; put back the one that was "
@@ -25,7 +25,7 @@ def drawn_size_hw(entry: Mapping[str, Any], size_hw: tuple[int, int]) -> tuple[i
     Raises:
         RegionError: if it says nonsense, or (``size_mismatch``) the image turned by 90 degrees.
     """
-    drawn_w, drawn_h = entry.get("original_width"), entry.get("original_height")
+    drawn_w, drawn_h = map(number_of_text, map(entry.get, ("original_width", "original_height")))
     if drawn_w is None or drawn_h is None:
         return size_hw
     if not (is_number(drawn_w) and is_number(drawn_h) and drawn_w >= 1 and drawn_h >= 1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 from typing import Any, TypeAlias, TypeGuard
 
@@ -46,6 +47,12 @@ def is_number(value: object) -> TypeGuard[int | float]:
         and not isinstance(value, bool)
         and -LARGEST_NUMBER <= value <= LARGEST_NUMBER
     )
+
+
+def number_of_text(value: object) -> object:
+    """A number that scripts wrote as a text (``"640"``) as a number; anything else as it is."""
+    is_one = isinstance(value, str) and re.fullmatch(r"\s*\d{1,9}(\.\d*)?\s*", value, re.ASCII)
+    return float(str(value)) if is_one else value
 
 
 def number(value: Value, key: str, default: float | None = None) -> float:

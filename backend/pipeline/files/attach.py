@@ -95,7 +95,7 @@ class ProjectIndex:
         """The task that has an image; None when no task has it.
 
         By name, and where the image's file is there by its content too; by content alone where the
-        name is unknown.
+        name is unknown. Among several of the name that of ``image.task_id`` is meant.
 
         Args:
             image: What the source says.
@@ -108,6 +108,8 @@ class ProjectIndex:
                 of this name has another image).
         """
         named = self._named(image, path, names)
+        if own := [task for task in named if task.id == image.task_id]:
+            named, twice = own, ()
         if path is None:
             return self._by_name(image, named, names, twice)
         data = path.read_bytes()

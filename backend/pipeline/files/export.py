@@ -8,6 +8,7 @@ from pathlib import Path
 
 from backend.label_studio.tasks import plain_name
 from backend.pipeline.context import AppContext
+from backend.pipeline.faults import entry_of
 from backend.pipeline.files.project_source import (
     ProjectImages,
     ProjectPredictions,
@@ -22,6 +23,7 @@ from converters.exports.run import Source, run_export
 from converters.image_files import FolderImages, NoImages, TaskImages
 from converters.label_config import parse_label_config
 from converters.label_config_xml import infer_label_config
+from converters.region_types import region_type_by_name
 from converters.report import FilesReport, Reasons
 from domain.errors import LabelConfigError, SettingsError
 from domain.labels import LabelConfig, LabelNames
@@ -167,6 +169,20 @@ def _run(
         config,
         request.options,
         images,
-        remarks=remarks,
+        remarks=(*remarks, *_remarks(config, images, request)),
         on_task=request.on_task,
+        fault_of=entry_of,
     )
+
+
+def _remarks(config: LabelConfig, images: TaskImages, request: ExportRequest) -> tuple[str, ...]:
+    """Sentences about what every task's files are."""
+    found = []
+    if request.format_.needs is Needs.PIXELS_IF_THERE and isinstance(images, NoImages):
+        found.append("No images are written: --images names the folder of them.")
+    kinds = [region_type_by_name(control.region_type) for control in config.group.controls]
+    has_lines = any(kind is not None and kind.kind == "vector" for kind in kinds)
+    if has_lines and request.format_.needs is not Needs.PREDICTIONS:
+        width = request.options.reading.line_width_px
+        found.append(f"An open line is written as the thin region it paints, {width:g} px wide.")
+    return tuple(found)

@@ -163,3 +163,11 @@ class ProjectImages:
         """Fetches and decodes the image."""
         uri = image_uri(task, key)
         return read_image(self._client.fetch_image(uri, task.id, task.project_id), task.id)
+
+    def missing(self, task: Task) -> ImageError | None:
+        """Why the data have no first image; whether its server has it shows when it is fetched."""
+        try:
+            image_uri(task, self._image_keys[0])
+        except ImageError as error:
+            return error
+        return None

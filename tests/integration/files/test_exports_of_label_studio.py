@@ -166,7 +166,7 @@ def test_labels_beside_shapes_read_the_same_from_every_export(
     for kind in ("JSON", "JSON_MIN"):
         path = _exported(client, project, kind, tmp_path)
         report, out = _written(path, "masks-png", config=TWO_LABELS)
-        assert (report.done, report.left_out["extra_label"]) == (2, 2)
+        assert (report.done, report.noted["extra_label"]) == (2, 2)
         masks = [_pixels(out / "masks" / f"{name}.png") for name in "ab"]
         assert set(np.unique(masks[0])) == {0, 2}
         np.testing.assert_array_equal(*masks)

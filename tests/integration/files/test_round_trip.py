@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,10 @@ from converters.imports.run import ImportJob, run_import_to_file
 from converters.imports.source import ImportOptions
 from converters.imports.tasks import As
 from converters.label_config import parse_label_config
+from converters.label_studio import annotation_to_label_map
 from converters.rasterize import shape_to_mask
 from converters.report import FilesReport
+from converters.simplify import Simplification
 from domain.annotation import LeftOut
 from tests.conftest import missing
 from tests.integration.files.conftest import CONFIG
@@ -194,3 +197,56 @@ def test_a_killed_import_is_taken_up_without_doubles(
     assert report.done == N_IMAGES
     tasks = list(client.iter_tasks(project.id))
     assert [len(task.annotations) for task in tasks] == [1] * N_IMAGES
+
+
+@pytest.mark.parametrize("name", ["coco", "masks-png"])
+def test_two_tasks_of_one_image_get_their_own_back(
+    context: AppContext, project: ProjectInfo, client: LabelStudioClient, name: str, tmp_path: Path
+) -> None:
+    picture = tmp_path / "one.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (30, 40), dtype=np.uint8)).save(
+        picture
+    )
+    (first,) = client.import_images(project.id, [(picture.name, picture.read_bytes())])
+    rows = [{"data": client.task(first).data}]
+    client._connection.json("POST", f"/api/projects/{project.id}/import", body=rows)
+    config = parse_label_config(CONFIG)
+    squares = ([5.0, 5.0], [50.0, 5.0], [50.0, 50.0]), ([20.0, 20.0], [90.0, 20.0], [60.0, 90.0])
+    task_ids = [task.id for task in client.iter_tasks(project.id)]
+    assert len(task_ids) == len(squares)
+    for task_id, points in zip(task_ids, squares, strict=True):
+        client.annotate(
+            task_id,
+            [
+                {
+                    "id": "r",
+                    "from_name": config.group.controls[0].name,
+                    "to_name": config.group.to_name,
+                    "type": "polygonlabels",
+                    "original_width": 40,
+                    "original_height": 30,
+                    "value": {"points": list(points), "closed": True, "polygonlabels": ["kudzu"]},
+                }
+            ],
+        )
+    report, out = _export(context, project.id, name, tmp_path)
+    assert (report.done, report.left_out) == (2, {})
+    source = out / ("annotations.json" if name == "coco" else "masks")
+    for images in (None, tmp_path):
+        job = replace(
+            _job(source, name.partition("-")[0], tmp_path, "", "predictions"),
+            images=ImageFinder(images),
+            how=Simplification(tolerance_px=0),
+            model_version=f"with {images}",
+        )
+        report = import_to_project(context, project.id, job)
+        assert (report.done, report.left_out) == (2, {})
+        for task in client.iter_tasks(project.id):
+            (held,) = client.task_predictions(task.id, job.model_version)
+            predicted = replace(task.annotations[0], result=held.result)
+            maps = [
+                annotation_to_label_map(one, config, (30, 40))[0]
+                for one in (predicted, *task.annotations)
+            ]
+            assert maps[0].any()
+            assert (maps[0] == maps[1]).all()

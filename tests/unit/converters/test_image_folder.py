@@ -36,6 +36,10 @@ def folder_of(tmp_path: Path, *names: str) -> FolderOfImages:
         ("S3://bucket/dir/a&b=c;d.png", "a&b=c;d.png"),
         ("s3://bucket/a%20b.png", "a b.png"),
         ("s3://bucket/x#1/y?2/z.png", "x#1/y?2/z.png"),
+        # a storage's address as the API shows it
+        ("/tasks/1/resolve/?fileuri=czM6Ly9iL2Rpci9zY2FuIzMucG5n", "dir/scan#3.png"),
+        ("http://host/tasks/1/presign/?fileuri=czM6Ly9iL2Rpci9zY2FuIzMucG5n", "scan#3.png"),
+        ("/tasks/1/presign/?fileuri=czM6Ly9iL2Rpci9hLnBuZw", "a.png"),  # without its padding
         # local files: as the server reads them, and as people write them
         ("/data/local-files/?d=a/b%20c.png", "b c.png"),
         ("/data/local-files/?d=a/b+c.png", "b c.png"),

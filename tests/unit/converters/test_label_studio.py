@@ -251,7 +251,7 @@ def test_extra_labels_are_noted_and_the_first_counts() -> None:
         (region(original_width=4, original_height=8), "size_mismatch", "4 x 8"),
         (region(original_width=0), "malformed_region", "size 0 x 4"),
         (region(original_width=10**400), "malformed_region", "huge integer"),
-        (region(original_height="4"), "malformed_region", "8 x '4'"),
+        (region(original_height="four"), "malformed_region", "8 x 'four'"),
         ("a string", "malformed_region", "number 1.*str"),
         (region(value=None), "malformed_region", "no value"),
         (region(type="brushlabels"), "malformed_region", "'brushlabels'"),
@@ -471,6 +471,39 @@ def test_the_first_control_decides_for_each_shape_alone() -> None:
     label_map, reasons = label_map_of(result, TWO_LABELS, (4, 8))
     assert label_map.tolist() == [[2] * 4 + [3] * 4] * 2 + [[2] * 4 + [0] * 4] * 2
     assert reasons == ["extra_label"]
+
+
+TWO_POLYGONS = parse_label_config(
+    """<View><Image name="image" value="$image"/>
+    <PolygonLabels name="organ" toName="image"><Label value="lesion"/></PolygonLabels>
+    <PolygonLabels name="quality" toName="image"><Label value="blurry"/></PolygonLabels></View>"""
+)
+
+
+@pytest.mark.parametrize("ids", [("a", "a", "b"), (7, "7", "b")])
+def test_of_a_shape_that_two_controls_labelled_the_first_counts(ids: tuple[Any, ...]) -> None:
+    shape, other = POLYGON, {"points": [[50, 0], [100, 0], [100, 100], [50, 100]]}
+    entries = [
+        {
+            "id": region_id,
+            "from_name": name,
+            "type": "polygonlabels",
+            "value": value | {"polygonlabels": [label]},
+        }
+        for region_id, (name, label, value) in zip(
+            ids,
+            [
+                ("organ", "lesion", shape),
+                ("quality", "blurry", shape),
+                ("quality", "blurry", other),
+            ],
+            strict=True,
+        )
+    ]
+    for order in itertools.permutations(entries):
+        label_map, reasons = label_map_of(list(order), TWO_POLYGONS, (4, 8))
+        assert label_map.tolist() == [[1] * 4 + [2] * 4] * 4
+        assert reasons == ["extra_label"]
 
 
 def test_an_unknown_label_of_the_control_that_counts_is_an_error() -> None:

@@ -68,6 +68,7 @@ ONE_CLASS: dict[str, Callable[[], bytes]] = {
     "16 bits 0/65535": lambda: _of(_grey(65535, dtype=np.uint16)),
     "16 bits, stretched from 1": lambda: _of(_grey(257, dtype=np.uint16)),
     "32 bits": lambda: _of(_grey(1, dtype=np.int32), format_="TIFF"),
+    "32 bits, white": lambda: _of(_grey(2**31 - 1, dtype=np.int32), format_="TIFF"),
     "floats": lambda: _of(_grey(1, dtype=np.float32), format_="TIFF"),
     "RGB 0/255": lambda: _of(_grey(255), "RGB"),
     "RGB 0/1": lambda: _of(_grey(1), "RGB"),

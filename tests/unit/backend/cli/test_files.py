@@ -12,7 +12,15 @@ from typer.testing import CliRunner
 
 from backend.cli.main import app
 from domain.errors import FileFormatError, LabelConfigError, SettingsError
-from tests.unit.converters.exports.project import ROWS, SIZE_HW, truth, write_project
+from tests.unit.converters.exports.project import (
+    ROWS,
+    SIZE_HW,
+    annotation,
+    region,
+    row,
+    truth,
+    write_project,
+)
 
 
 def _run(*arguments: object, code: int = 0) -> str:
@@ -99,6 +107,29 @@ def test_all_left_out_is_exit_code_1(tmp_path: Path) -> None:
     said = _run("export", path, "--format", "nnunet", "--out", out, code=1)
     assert "image_missing" in said
     assert json.loads((out / "report.json").read_text())["tasks_left_out"] == 1
+
+
+def test_what_is_lost_comes_before_what_has_a_remark(tmp_path: Path) -> None:
+    rows = [
+        row(1, "left.png", annotation(1, region("wall", [[10, 10], [10, 90]]))),  # a line
+        row(2, "gone.png", annotation(2)),
+        row(3, "gone.png", annotation(3)),
+    ]
+    path, images = write_project(tmp_path, rows)
+    (images / "gone.png").unlink()
+    said = _run("export", path, "--format", "csv", "--images", images, "--out", tmp_path / "out")
+    lost, used = (
+        said.index(words)
+        for words in ("Left out (2 whole tasks): 2 image_missing\n", "remark: 1 thin_marked\n")
+    )
+    assert (
+        lost < said.index("Task 3: its image 'gone.png'") < used < said.index("too thin to cover")
+    )
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["left_out_by_reason"] == {"image_missing": 2}
+    assert report["noted_by_reason"] == {"thin_marked": 1}
+    assert [note["reason"] for note in report["left_out"]] == ["image_missing"] * 2
+    assert [note["reason"] for note in report["noted"]] == ["thin_marked"]
 
 
 @pytest.mark.parametrize(

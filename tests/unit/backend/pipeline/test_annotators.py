@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,27 @@ def test_agreement_of_every_pair(context: AppContext) -> None:
     # 4, 2 and 6 columns of 4 pixels; the skip of annotator 6 is no annotation
     assert dice == {(7, 8): 2 * 2 / 6, (7, 9): 2 * 4 / 10, (8, 9): 2 * 2 / 8}
     assert all(row.dice is None for row in report.rows if row.class_value == "wall")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(RuntimeError("a decoder"), "unexpected"), (MemoryError(), "out_of_memory")],
+)
+def test_a_task_that_fails_leaves_the_agreement_of_the_others(
+    context: AppContext, error: Exception, reason: str
+) -> None:
+    class Failing(FakeLabelStudio):
+        def fetch_changed(self, uri: str, task_id: int, project_id: int) -> FetchedImage:
+            if task_id == 2:
+                raise error
+            return super().fetch_changed(uri, task_id, project_id)
+
+    held = tuple(replace(a, id=a.id + 1, task_id=2) for a in TASK.annotations)
+    second = Task(2, 5, TASK.data, held)
+    context.__dict__["label_studio"] = Failing(TASK, second)
+    report = agreement_report(context, 5)
+    assert report.n_tasks == 1
+    assert [(item.task_id, item.reason) for item in report.left_out] == [(2, reason)]
 
 
 def test_settings_reach_the_reader() -> None:

@@ -157,12 +157,35 @@ SQUARE = [[10, 10], [60, 10], [60, 60], [10, 60]]
             ("/data/upload/3/0a1b2c3d-1.png", "/data/upload/3/1a1b2c3d-1.png"),
             ["data/upload/3/0a1b2c3d-1.png", "data/upload/3/1a1b2c3d-1.png"],
         ),
-        (("a/1.png", "a/1.png", "2.png"), ["1.png", "1.png", "2.png"]),  # one image, two tasks
         (("e\u0301/1.png", "e/1.png"), ["\u00e9/1.png", "e/1.png"]),
     ],
 )
 def test_names_tell_images_apart(tmp_path: Path, images: tuple[str, ...], names: list[str]) -> None:
     assert _names_of(tmp_path, *images) == names
+
+
+def test_tasks_of_one_image_have_an_entry_each(tmp_path: Path) -> None:
+    rows = [row(i, name, {"id": i, "result": []}) for i, name in ((5, "a.png"), (6, "b.png"))]
+    rows.append(rows[0] | {"id": 7})
+    _, out = run(tmp_path, "coco", rows=rows)
+    images = json.loads((out / "annotations.json").read_text())["images"]
+    assert [(image["id"], image["file_name"], image.get("task_id")) for image in images] == [
+        (5, "a.png", 5),
+        (6, "b.png", None),
+        (7, "a.png", 7),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "lost"), [("coco", {}), ("yolo", {}), ("csv", {"hidden_region": 1})]
+)
+def test_a_hidden_region_is_lost_where_overlaps_are(
+    tmp_path: Path, name: str, lost: dict[str, int]
+) -> None:
+    inner = [[20, 20], [50, 20], [50, 50], [20, 50]]
+    result = [region("wall", inner, id="under"), region("lumen", SQUARE, id="over")]
+    report, _ = run(tmp_path, name, rows=[row(7, "left.png", {"id": 1, "result": result})])
+    assert (report.done, report.left_out) == (1, lost)
 
 
 @pytest.mark.parametrize("polygons", ["exact", "drawn"])

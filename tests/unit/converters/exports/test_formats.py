@@ -281,7 +281,7 @@ def test_yolo_says_when_it_bridges_a_hole(tmp_path: Path) -> None:
     report = run_export(
         ExportFile(path), format_by_name("yolo"), out, config, ExportOptions(), images_of
     )
-    assert report.left_out == {"hole_bridged": 1}
+    assert (report.left_out, report.noted) == ({}, {"hole_bridged": 1})
     (line,) = (out / "labels" / "left.txt").read_text().splitlines()
     points = np.array(line.split()[1:], dtype=np.float64).reshape(-1, 2)
     mask = polygon_to_mask(Polygon(points * [SIZE_HW[1], SIZE_HW[0]]), SIZE_HW)

@@ -19,6 +19,7 @@ from converters.exports.formats import format_by_name
 from converters.exports.options import ExportOptions
 from converters.exports.run import run_export
 from converters.image_files import FolderImages, NoImages
+from converters.label_config import parse_label_config
 from converters.predicted import as_predicted
 from domain.errors import FileFormatError, NnloopError, StackError
 from tests.unit.converters.configs import CONFIG
@@ -67,10 +68,64 @@ def test_what_left_the_source_leaves_the_folder(tmp_path: Path) -> None:
     assert json.loads((out / "dataset.json").read_text())["numTraining"] == 1
 
 
-def test_images_of_the_same_name_do_not_meet(tmp_path: Path) -> None:
-    rows = [row(1, "a.png", annotation(1)), row(2, "A.png", annotation(2))]
-    _, out = run(tmp_path, "masks-png", rows=rows)
-    assert sorted(p.name for p in (out / "masks").iterdir()) == ["a.png", "task_00000002.png"]
+@pytest.mark.parametrize("other", ["A.png", "a.jpg", "\u00e1.png"])
+@pytest.mark.parametrize("name", ["masks-png", "yolo", "nifti", "overlays"])
+def test_images_of_the_same_name_do_not_meet(tmp_path: Path, name: str, other: str) -> None:
+    first = "a\u0301.png" if other == "\u00e1.png" else "a.png"  # one name in two Unicode forms
+    rows = [row(1, first, annotation(1)), row(2, other, annotation(2))]
+    for entry, image in zip(rows, (first, other), strict=True):
+        entry["data"]["image"] = image
+    report, out = run(tmp_path, name, rows=rows)
+    top = {"masks-png": "masks", "yolo": "labels", "nifti": "labels", "overlays": "overlays"}[name]
+    stems = {p.name.partition(".")[0] for p in (out / top).iterdir()}
+    assert stems == {"a" if first == "a.png" else "\u00e1", "task_00000002"}
+    assert report.noted == {"renamed_files": 1}
+    (note,) = report.noted_examples
+    assert note.message.startswith("Task 2: its image ")
+    assert "is called like that of task 1 " in note.message
+
+
+def test_a_name_that_is_taken_twice_stops_nothing(tmp_path: Path) -> None:
+    names = ("task_00000003.png", "a.png", "a.jpg")
+    rows = [row(i, name, annotation(i)) for i, name in enumerate(names, start=1)]
+    for _ in range(2):
+        report, out = run(tmp_path, "masks-png", rows=rows)
+        assert report.done == 3
+    masks = sorted(p.name for p in (out / "masks").iterdir())
+    assert masks == ["a.png", "task_00000003.png", "task_00000003_2.png"]
+
+
+def test_nothing_stale_stays_among_the_files(tmp_path: Path) -> None:
+    _, out = run(tmp_path, "masks-per-class", rows=ROWS[:2])
+    assert sorted(p.name for p in (out / "masks").iterdir()) == ["lumen", "wall"]
+    renamed = parse_label_config(CONFIG.xml.replace('"wall"', '"rim"'))
+    path = tmp_path / "export.json"
+    path.write_text(path.read_text().replace('"wall"', '"rim"'))
+    for _ in range(2):
+        report = run_export(
+            ExportFile(path),
+            format_by_name("masks-per-class"),
+            out,
+            renamed,
+            ExportOptions(),
+            FolderImages(tmp_path / "images", ("image",)),
+        )
+        assert sorted(p.name for p in (out / "masks").iterdir()) == ["lumen", "rim"]
+        assert report.remarks == ()
+
+
+def test_files_of_others_among_the_files_are_named_and_stay(tmp_path: Path) -> None:
+    _, out = run(tmp_path, "yolo", rows=ROWS[:2])
+    for index in out.glob(".nnloop-index*"):
+        index.unlink()  # the folder was copied without its hidden files
+    report, _ = run(tmp_path, "yolo", rows=ROWS[:1])
+    (remark,) = report.remarks
+    assert "images/empty.png, labels/empty.txt." in remark
+    assert (out / "labels" / "empty.txt").exists()
+    for i in range(9):
+        (out / "labels" / f"more{i}.txt").write_text("")
+    (remark,) = run(tmp_path, "yolo", rows=ROWS[:1])[0].remarks
+    assert "labels/more2.txt and 6 more." in remark
 
 
 def test_a_task_that_comes_twice_counts_once(tmp_path: Path) -> None:
@@ -284,6 +339,20 @@ def test_what_a_person_enlarged_lies_on_top_in_an_export_of_a_file(tmp_path: Pat
     ]
     expected = 0.75
     assert shares == [("empty.png", expected), ("left.png", expected), ("task_00000003.png", 0.0)]
+
+
+def test_the_size_is_that_of_the_first_page(tmp_path: Path) -> None:
+    first, other = (region("lumen", [[0, 0], [50, 0], [50, 50], [0, 50]]) for _ in range(2))
+    first |= {"id": "a", "item_index": 0, "original_height": "30", "original_width": "40"}
+    other |= {"id": "b", "original_height": 9, "original_width": 8}
+    for place in (other, other["value"]):
+        page = {**other, "value": dict(other["value"])}
+        (page if place is other else page["value"])["item_index"] = 1
+        rows = [row(1, "p.png", annotation(1, first, page))]
+        report, out = run(tmp_path, "masks-png", rows=rows, with_images=False)
+        assert report.left_out == {"other_page": 1}
+        mask = np.asarray(Image.open(out / "masks" / "p.png"))
+        assert (mask.shape, int(mask.sum())) == ((30, 40), 300)
 
 
 def test_a_file_without_origins_is_told_apart(tmp_path: Path) -> None:

@@ -92,6 +92,18 @@ def _rle(kind: str) -> Any:
         ({"segmentation": [SQUARE, [20, 20, 22, 20]]}, "malformed_part"),
         ({"segmentation": [SQUARE, [1, 2, 3]]}, "malformed_part"),
         ({"segmentation": [[], SQUARE]}, None),
+        ({"segmentation": [None, SQUARE]}, None),
+        ({"segmentation": [[SQUARE]]}, None),  # in one list more
+        ({"segmentation": [[str(n) for n in SQUARE]]}, None),  # numbers as texts
+        ({"segmentation": [str(n) for n in SQUARE]}, None),
+        ({"segmentation": {**_rle("text"), "size": [str(n) for n in SIZE_HW]}}, None),
+        ({"segmentation": {**_rle("list"), "counts": str(_rle("list")["counts"])}}, None),
+        ({"segmentation": [], "bbox": [str(n) for n in BOX]}, "box_only"),
+        ({"segmentation": [], "bbox": str(BOX)}, "box_only"),
+        ({"segmentation": [None], "bbox": BOX}, "box_only"),
+        ({"segmentation": [[4, 3, 8, 3, 14, 3]], "bbox": BOX}, "box_only"),  # on a line
+        ({"segmentation": {"size": list(SIZE_HW), "counts": []}, "bbox": BOX}, "box_only"),
+        ({"segmentation": {"size": list(SIZE_HW), "counts": [24 * 36]}, "bbox": BOX}, "box_only"),
     ],
 )
 def test_one_square_in_every_dialect(
@@ -109,7 +121,10 @@ def test_one_square_in_every_dialect(
         {},
         {"segmentation": [[4, 3, 14, 11]]},
         {"segmentation": [[1, 2, 3]]},
-        {"segmentation": [["4", "3", "14", "3", "14", "11"]]},
+        {"segmentation": [["4", "3", "14", "three", "14", "11"]], "bbox": BOX},
+        {"segmentation": {"size": list(SIZE_HW), "counts": [1, 2]}, "bbox": BOX},
+        {"segmentation": [[4, 3, 8, 3, 14, 3]]},  # on a line
+        {"bbox": "a box"},
         {"segmentation": [[4, 3, 14, None, 14, 11]], "bbox": None},
         {"bbox": [4, 3, 0, 8]},
         {"bbox": [4, 3, 10]},
@@ -137,6 +152,8 @@ def test_what_covers_nothing_is_lost_and_never_empty(
         ("scan-a", "scan-a", "nod", "nod"),
         (" 1 ", "1", 2, 2),
         (1, "1.0", 2, "2.00"),  # through a table
+        (20240101123456789012, "20240101123456789012", 2, 2),
+        (1, 1, 7, "nodule"),  # by its name
         (0, 0, 0, 0),
     ],
 )
@@ -211,6 +228,23 @@ def test_an_annotation_of_nobody_knows_which_image_leaves_none_empty(
     assert fault.reason == "malformed_entry"
     assert not image.is_empty
     assert [note.reason for note in image.notes] == ["malformed_entry"]
+
+
+def test_an_annotation_of_an_image_that_the_file_lacks_leaves_none_empty(tmp_path: Path) -> None:
+    image, fault = _read(tmp_path, [{"id": 1, "image_id": 8, "category_id": 2, "bbox": BOX}])
+    assert isinstance(fault, LeftOut) and isinstance(image, ImportedImage)
+    assert fault.message == "1 annotation belongs to images the file lacks."
+    assert not image.is_empty
+
+
+def test_images_of_one_name_go_by_their_paths(tmp_path: Path) -> None:
+    paths = ["/data/p1/s.png", "\\data\\p2\\s.png", "/data/t.png"]
+    images = [
+        {"id": i, "file_name": path.replace("\\", "/").split("/")[-1], "path": path}
+        for i, path in enumerate(paths)
+    ]
+    found = _read(tmp_path, [], images=images)
+    assert [i.file_name for i in found if isinstance(i, ImportedImage)] == [*paths[:2], "t.png"]
 
 
 @pytest.mark.parametrize("segmentation", ["a square", '"a square"', "[[4, 3"])

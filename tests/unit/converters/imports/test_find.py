@@ -45,7 +45,8 @@ def _files(folder: Path, *names: str) -> Path:
         ("https://host/x/a%20b.png?v=1", ["a b.png"], "a b.png"),
         ("/data/local-files/?d=x%2Fa.png", ["x/a.png"], "x/a.png"),
         ("a.png", ["a.jpg"], None),
-        ("a.png", ["A.PNG"], None),
+        ("a.png", ["A.PNG"], "A.PNG"),
+        ("a.png", ["A.PNG", "A.png"], None),  # either may be meant
         ("", ["a.png"], None),
         ("..", ["a.png"], None),
         ("a\0.png", ["b.png"], None),

@@ -58,6 +58,12 @@ def _mask(mode: str) -> str:
         ("Rectangle", [CORNERS[0], CORNERS[2]], {"score": float("nan")}),
         ("rotation", CORNERS, {"direction": 1.2}),
         ("quadrilateral", CORNERS, {}),
+        ("oriented_rectangle", CORNERS, {}),
+        ("rectangle", [CORNERS[i] for i in (0, 1, 3, 2)], {}),  # not in turn
+        ("rotation", [CORNERS[i] for i in (2, 0, 3, 1)], {}),
+        ("polygon", [[str(x), f"{y}.0"] for x, y in CORNERS], {}),  # numbers as texts
+        ("rectangle", [["10", "5"], ["30", "15"]], {}),
+        ("mask", [[10, 5], [31, 16]], {"mask": _mask("1")}),  # a box that ends behind the pixels
         ("mask", [[10, 5], [30, 15]], {"mask": _mask("1")}),
         ("mask", [[10, 5], [30, 15]], {"mask": _mask("L")}),
         ("mask", [[10, 5], [30, 15]], {"mask": "data:image/png;base64," + _mask("L")}),
@@ -94,6 +100,13 @@ def test_a_turned_box_is_its_corners(tmp_path: Path) -> None:
         ({"shape_type": "cuboid", "points": CORNERS}, "malformed_region"),
         ({"shape_type": "mask", "points": CORNERS[:2], "mask": "AAAA"}, "malformed_region"),
         ({"shape_type": "polygon", "points": "5,5"}, "malformed_region"),
+        ({"shape_type": "polygon", "points": [[5, 5], [9, 9], [20, 20]]}, "malformed_region"),
+        ({"shape_type": "rotation", "points": CORNERS[:3]}, "malformed_region"),
+        # A mask of another size than its box would lie in the wrong place.
+        (
+            {"shape_type": "mask", "points": [[10, 5], [19, 9]], "mask": _mask("1")},
+            "malformed_region",
+        ),
     ],
 )
 def test_what_can_not_be_used_is_said_and_leaves_no_empty_image(

@@ -276,6 +276,38 @@ def test_via_numbers_as_classes_and_rectangles_from_any_corner(tmp_path: Path) -
     assert image.notes == ()
 
 
+def test_via_numbers_may_be_texts(tmp_path: Path) -> None:
+    shapes: list[dict[str, Any]] = [
+        {key: value if key == "name" else _as_texts(value) for key, value in shape.items()}
+        for shape in VIA_SHAPES
+    ]
+    regions = [_via_region(shape, kind="bug") for shape in shapes]
+    path = tmp_path / "via.json"
+    path.write_text(json.dumps({"a": {"filename": "a.png", "regions": regions}}))
+    assert _area(_image(_read("via", path)))[:2] == [200, 40]
+
+
+def _as_texts(value: Any) -> Any:
+    return [str(n) for n in value] if isinstance(value, list) else str(value)
+
+
+@pytest.mark.parametrize("name", ["coco", "via"])
+def test_a_folder_is_no_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / "result.json").write_text("{}")
+    with pytest.raises(FileFormatError, match="is a folder") as caught:
+        list(format_by_name(name).entries(tmp_path, ImportOptions()))
+    assert "result.json" in caught.value.remedy
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+@pytest.mark.parametrize("start", [b"\x1f\x8b\x08\x00", b"PK\x03\x04"])
+def test_a_packed_file_is_called_so(tmp_path: Path, name: str, start: bytes) -> None:
+    path = tmp_path / "export.json"
+    path.write_bytes(start)
+    with pytest.raises(FileFormatError, match=r"export\.json is packed"):
+        list(format_by_name(name).entries(path, ImportOptions()))
+
+
 def test_what_lies_beside_masks_is_said(tmp_path: Path) -> None:
     folder = tmp_path / "labelsTr"
     for place in (folder, folder / "p2", tmp_path / "labelsTs"):

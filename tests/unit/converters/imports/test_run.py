@@ -116,7 +116,8 @@ def test_no_class_at_all_says_what_to_do(tmp_path: Path) -> None:
     path.write_text('{"a": {"filename": "a.png", "regions": []}}')
     with pytest.raises(FileFormatError) as caught:
         infer_classes(format_by_name("via"), path, ImportOptions())
-    assert "--default-class" in caught.value.remedy
+    assert "nothing in its 1 image" in str(caught.value)
+    assert "--label-config" in caught.value.remedy
 
 
 @pytest.mark.skipif(not (DATA / "insects").exists(), reason=f"no data at {DATA}")

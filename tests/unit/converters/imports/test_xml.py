@@ -117,8 +117,11 @@ def test_objects_of_voc(tmp_path: Path) -> None:
             f"<object><name>cell</name>{box}<polygon>{flat}</polygon></object>"
             f"<object><name>cell</name><polygon>{nested}</polygon></object>"
             f"<object><name>cell</name></object>"
-            f"<object><name>cell</name>{box.replace('30', '3')}</object>"
+            f"<object><name>cell</name>{box.replace('30', '10')}</object>"
             f"<object><name> </name>{box}</object>"
+            # Corners as they were drawn, and a polygon without area beside its box.
+            f"<object><name>cell</name>{box.replace('10', '50')}</object>"
+            f"<object><name>cell</name>{box}<polygon><x1>1</x1><y1>1</y1></polygon></object>"
         )
     )
     (folder / "b.xml").write_text(_voc("", "b"))
@@ -129,10 +132,22 @@ def test_objects_of_voc(tmp_path: Path) -> None:
     assert isinstance(image, ImportedImage) and isinstance(empty, ImportedImage)
     assert isinstance(broken, LeftOut)
     assert _areas(image)[0] == 200
-    assert _areas(image)[1:] == [_areas(image)[1]] * 2
-    assert [n.reason for n in image.notes] == ["malformed_region"] * 2 + ["no_class"]
+    assert _areas(image)[1:] == [100, 100, 200, 200]
+    reasons = [n.reason for n in image.notes]
+    assert reasons == ["malformed_region", "malformed_region", "no_class", "box_only"]
     assert image.path == tmp_path / "JPEGImages" / "a.jpg"
     assert (empty.is_empty, empty.stems, image.size_hw) == (True, ("b",), SIZE_HW)
+
+
+def test_files_of_voc_in_folders(tmp_path: Path) -> None:
+    box = "<bndbox><xmin>10</xmin><ymin>5</ymin><xmax>30</xmax><ymax>15</ymax></bndbox>"
+    for split in ("test", "train"):
+        (tmp_path / split).mkdir()
+        text = _voc(f"<object><name>cell</name>{box}</object>")
+        (tmp_path / split / "a.xml").write_text(text)
+    images = [e for e in read_voc(tmp_path, ImportOptions()) if isinstance(e, ImportedImage)]
+    assert [image.file_name for image in images] == ["test/a.jpg", "train/a.jpg"]
+    assert [image.key for image in images] == ["test/a.xml", "train/a.xml"]
 
 
 def test_no_folder_of_voc_says_so(tmp_path: Path) -> None:

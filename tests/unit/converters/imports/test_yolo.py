@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,8 @@ def test_every_kind_of_line(tmp_path: Path) -> None:
         "0.0 0.1 0.1 0.9 0.1 0.5 1.2",  # a triangle that leaves the image
         "",
         "0 0.1 0.1 0.9",
-        "0 0.1 0.1 0.9 0.1 0.5 0.9 0.7",
+        "0 0.1 0.1 0.9 0.1 0.5 0.9 0.7",  # a predicted triangle
+        "0 0.1 0.1 0.9 0.1 0.5 0.9 1.7",
         "0 10 10 50 10 50 50",  # pixels
         "0 0.1 0.1 nan 0.1 0.5 0.9",
         "0.5 0.5 0.5 0.2 0.4",
@@ -64,14 +66,15 @@ def test_every_kind_of_line(tmp_path: Path) -> None:
         "wall",
         "lumen",
         "lumen",
+        "lumen",
     ]
     box = image.regions[1].shapes[0].exterior  # type: ignore[union-attr]
     np.testing.assert_allclose(box.min(axis=0), [0.4, 0.3])
     np.testing.assert_allclose(box.max(axis=0), [0.6, 0.7])
     assert [note.region_id for note in image.notes] == list(
-        map(str, [7, 8, 9, 10, 11, 12, 13, 14, 15, 16])
+        map(str, [7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17])
     )
-    assert {note.reason for note in image.notes} == {"malformed_region", "no_class"}
+    assert {note.reason for note in image.notes} == {"malformed_region", "no_class", "confidence"}
     assert image.is_relative
     assert not image.is_empty
 
@@ -174,6 +177,16 @@ def test_nothing_of_yolo_says_so(tmp_path: Path) -> None:
     entries = _read(tmp_path)
     assert [note.reason for note in _images(entries)[0].notes] == ["malformed_region"]
     assert [e.reason for e in entries if isinstance(e, LeftOut)] == ["malformed_image"]
+
+
+def test_the_folder_of_labels_and_the_other_unicode_form(tmp_path: Path) -> None:
+    image = tmp_path / "images" / (unicodedata.normalize("NFD", "größe") + ".png")
+    _write(tmp_path, labels__größe_txt=f"0 {SQUARE}", data_yaml="names: [lumen]\n")
+    image.parent.mkdir()
+    image.write_bytes(b"")
+    (found,) = _images(_read(tmp_path / "labels"))
+    assert found.path == image
+    assert found.class_names == ("lumen",)
 
 
 def test_images_of_several_splits_stay_apart(tmp_path: Path) -> None:

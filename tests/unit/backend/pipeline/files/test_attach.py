@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import cast
 
@@ -85,6 +86,22 @@ def test_folders_tell_equal_names_apart() -> None:
             _find(studio, name)
         assert caught.value.reason == "ambiguous_task"
     assert _find(studio, "b.png") is None
+
+
+def test_the_source_may_say_which_task_of_one_image_is_meant(tmp_path: Path) -> None:
+    uri = "/data/local-files/?d=all/a.png"
+    studio = _project(uri, uri, "/data/local-files/?d=all/b.png")
+    path = tmp_path / "a.png"
+    path.write_bytes(studio.images[uri])
+    for task_id in (1, 2):
+        image = replace(_image("a.png"), task_id=task_id)
+        for file in (None, path):
+            match = _index(studio).find(image, file, ["a.png"], keys_of(image))
+            assert match is not None
+            assert match.task_id == task_id
+    for stranger in (3, 9):  # not a task of this image
+        with pytest.raises(ImageError, match="tasks 1, 2 have the image"):
+            _index(studio).find(replace(_image("a.png"), task_id=stranger), None, ["a.png"], ())
 
 
 def test_content_goes_before_the_name(tmp_path: Path) -> None:
