@@ -122,9 +122,8 @@ def annotation_to_shapes(
         one: reasons ``other_control``, ``unknown_control``, ``other_image``, ``other_page``,
         ``degenerate_polygon``, ``empty_region``, ``outside_image``, ``keypoint``,
         ``negative_prompt``, ``no_shape``, ``duplicate_region``, ``dropped_label``.
-        Three are of a region that became one: ``thin_marked`` (it covers no pixel centre and marks
-        the pixels it crosses), ``extra_label`` (only its first label counts) and ``hidden_region``
-        (others paint over all of it).
+        Of a region that became one: ``thin_marked`` (it marks the pixels it crosses),
+        ``extra_label`` (its first label counts), ``hidden_region`` (others paint over all of it).
 
     Raises:
         AnnotationError: reason ``skipped`` (the annotator declined), ``other_page`` (all that was

@@ -6,6 +6,7 @@ folders, for two tasks of one image.
 
 from __future__ import annotations
 
+import glob
 import json
 from collections import Counter
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 IMAGES = "images.json"
-"""A list of ``{"mask": "masks/x.png", "image": "x.jpg", "task_id": 7}``."""
+"""A list of ``{"mask": "masks/x.png", "image": "x.jpg", "task_id": 7}``. Where a task has a mask in
+each of several folders, ``*`` stands for these."""
 
 _MAX_BYTES = 64 * 1024 * 1024
 
@@ -27,7 +29,7 @@ class MaskImage:
 
 
 def images_of_masks(folder: Path) -> dict[str, MaskImage]:
-    """By file name of the mask; empty where no export of nnloop says so."""
+    """By file name of the mask, which may lie in a folder of ``folder``; empty without the file."""
     path = folder.parent / IMAGES
     try:
         value = json.loads(path.read_bytes()) if path.stat().st_size <= _MAX_BYTES else None
@@ -38,7 +40,8 @@ def images_of_masks(folder: Path) -> dict[str, MaskImage]:
     found = {}
     for row in rows:
         top, _, name = row["mask"].rpartition("/")
-        if top == folder.name and (folder / name).is_file():
+        is_there = (folder / name).is_file() or any(folder.glob(f"*/{glob.escape(name)}"))
+        if top in (folder.name, f"{folder.name}/*") and is_there:
             task_id = row["task_id"] if n_tasks[row["image"]] > 1 else None
             found[name] = MaskImage(row["image"], task_id)
     return found

@@ -68,10 +68,11 @@ class ClassMasks:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_png(path, np.where(label_map == label_class.index, 255, 0).astype(np.uint8))
             names.append(name)
-        return Written(tuple(names))
+        return Written(tuple(names), record_of(f"masks/*/{item.stem}.png", item))
 
     def finish(self, records: Records) -> None:
-        """Writes classes.json: class name -> folder."""
+        """Writes images.json, and classes.json: class name -> folder."""
+        write_bytes(self._out / IMAGES, image_rows(records))
         folders = {c.value: self._folders[c.index] for c in self._config.group.classes}
         write_json(self._out / CLASSES, folders)
 
@@ -125,5 +126,5 @@ NPY = Format(
     version=2,
 )
 PER_CLASS = Format(
-    "masks-per-class", "one mask per class as PNG, 255 inside", Needs.SIZE, ClassMasks, version=2
+    "masks-per-class", "one mask per class as PNG, 255 inside", Needs.SIZE, ClassMasks, version=3
 )

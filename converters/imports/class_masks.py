@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from converters.imports.source import ImportedImage, ImportedShape, ImportOptions, ImportSource
 from converters.label_map_files import PICTURE_SUFFIXES, read_mask
 from converters.mask_folder import MaskFile, MaskName, mask_files
+from converters.mask_images import MaskImage, images_of_masks
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
 from domain.geometry import PixelMask
@@ -32,6 +34,8 @@ def read_class_masks(folders: Mapping[str, Path], options: ImportOptions) -> Imp
         FileFormatError: No folder has a mask.
     """
     by_image: dict[str, dict[str, MaskFile]] = {}
+    masks = next(iter(folders.values())).parent
+    own = {} if options.mask_name else images_of_masks(masks)
     errors = []
     for class_name, folder in folders.items():
         try:
@@ -39,15 +43,32 @@ def read_class_masks(folders: Mapping[str, Path], options: ImportOptions) -> Imp
         except FileFormatError as error:
             errors.append(error)
             continue
+        # The names of an export are no pattern: 'scan_mask.png' is no mask of 'scan.png' there.
+        files = [file for file in files if file.path.name not in own]
+        files += [
+            MaskFile(folder / name, (PurePosixPath(name).stem, PurePosixPath(of.image).stem))
+            for name, of in own.items()
+            if (folder / name).is_file()
+        ]
         for file in files:
             by_image.setdefault(file.names[0], {})[class_name] = file
     if not by_image:
         raise errors[0]
     for number, (name, of_class) in enumerate(sorted(by_image.items()), start=1):
         try:
-            yield _image(number, name, of_class, tuple(folders))
+            image = _image(number, name, of_class, tuple(folders))
         except FileFormatError as error:
             yield LeftOut(number, "malformed_mask", f"{error} {error.remedy}".strip())
+            continue
+        yield own_image(image, own.get(next(iter(of_class.values())).path.name))
+
+
+def own_image(image: ImportedImage, of: MaskImage | None) -> ImportedImage:
+    """The image of a mask of which an export says which one it is."""
+    if of is None:
+        return image
+    stems = (PurePosixPath(of.image).stem,)
+    return replace(image, file_name=of.image, stems=stems, task_id=of.task_id)
 
 
 def _image(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.class_names import ClassNames, classes_beside
-from converters.imports.class_masks import read_class_masks
+from converters.imports.class_masks import own_image, read_class_masks
 from converters.imports.find import IMAGE_ENDINGS
 from converters.imports.source import ImportedImage, ImportFormat, ImportOptions, ImportSource
 from converters.label_map_files import (
@@ -80,8 +79,7 @@ def read_masks(path: Path, options: ImportOptions) -> ImportSource:
             message = f"{error} {error.remedy}".strip()
             yield LeftOut(number, "malformed_mask", message)
             continue
-        of = own.get(file.path.name)
-        yield image if of is None else replace(image, file_name=of.image, task_id=of.task_id)
+        yield own_image(image, own.get(file.path.name))
     for what in not_read(folder, [file.path for file in files]):
         message = f"{what[:1].upper()}{what[1:]} beside the masks is not read; import it by itself."
         yield LeftOut(0, "not_read", message)

@@ -120,6 +120,7 @@ class Trip:
 _TRIPS = [
     Trip("masks-png", "masks", "masks"),
     Trip("masks-npy", "masks", "."),
+    Trip("masks-per-class", "masks", "."),
     Trip("nifti", "masks", "."),
     Trip("nnunet", "masks", "."),
     Trip("coco", "coco", "annotations.json"),

@@ -102,7 +102,7 @@ def test_what_became_of_each_image_is_counted(
     said = " ".join(capsys.readouterr().out.split())
     assert said.startswith(
         "3 images in project 1: 2 in place of what an earlier import wrote, 1 left as a person "
-        "edited it. Left out: 1 edited"
+        "edited it."
     )
     assert json.loads(report.path.read_text())["deeds"] == {"replaced": 2, "edited": 1}
 
