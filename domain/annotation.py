@@ -57,6 +57,7 @@ class Region:
 
 REMARKS = frozenset(
     {"thin_marked", "extra_label", "duplicate_region", "box_only", "hole_bridged", "renamed_files"}
+    | {"orientation"}
 )
 """Reasons by which nothing is lost: something was used, though not quite as it stands."""
 
