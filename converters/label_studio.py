@@ -104,9 +104,8 @@ def annotation_to_shapes(
     ring; the even-odd rule leaves its hole open. A shape too thin to cover a pixel centre marks the
     pixels that its outline crosses. Of a task with several pages only the first is read.
 
-    A shape beside ``<Labels>``, or one that several controls labelled, has the class that the
-    first of these controls gives it, in the order of the configuration, wherever the label stands
-    in the result.
+    Of a shape that several controls labelled, ``<Labels>`` among them, the label of the first in
+    the configuration counts, wherever it stands in the result.
 
     Args:
         annotation: as Label Studio holds it.
@@ -114,8 +113,7 @@ def annotation_to_shapes(
         size_hw: (height, width) in pixels of the real image as browsers show it.
         settings: how regions are read.
         predicted: entries of the predictions known for the task, as Label Studio has them; needed
-            for regions predicted by other means than nnloop,
-            or by an earlier one.
+            for regions predicted by other means than nnloop, or by an earlier one.
 
     Returns:
         The shapes in painting order, and a note on every entry of the result that did not become
