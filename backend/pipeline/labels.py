@@ -46,7 +46,10 @@ RENAME_OF_VERSION = "rename_of_version"
 GONE = "gone"
 """A label in use went; its tasks are left out."""
 
-ASKED = (RENAME, RENAME_OF_VERSION, GONE)
+NAME_AGAIN = "name_again"
+"""The interface has the old name of a rename again, beside the new one."""
+
+ASKED = (RENAME, RENAME_OF_VERSION, GONE, NAME_AGAIN)
 """Reasons of the problems about labels that a person should answer."""
 
 _CHUNK = 500
@@ -239,8 +242,44 @@ def ask(session: Session, project: ProjectRow) -> tuple[Question, ...]:
     """
     found = questions(session, project)
     said = [(one.reason, one.message, one.remedy) for one in found if one.came or one.was_known]
-    say(session, project.id, ASKED, said)
+    say(session, project.id, ASKED, [*said, *_names_again(session, project)])
     return found
+
+
+def _names_again(session: Session, project: ProjectRow) -> list[tuple[str, str, str]]:
+    """(reason, message, remedy) of names that mean themselves again, though they were renamed.
+
+    Where the new name is gone the rename was taken back, and nothing is to be said.
+    """
+    names = label_names_of(project)
+    again = [
+        (old, new)
+        for old, new in project.label_mapping.items()
+        if old in names.present and new in names.present
+    ]
+    if not again:
+        return []
+    uses, version = label_uses(session, project), versions.champion(session, project.id)
+    predicted = classes_of_version(session, version) if version else ()
+    served_by = version.name if version else ""
+    said = []
+    for old, new in again:
+        users = [f"the annotations of {tasks_in_words(len(uses[old].tasks))}"] * (old in uses)
+        # One that was trained on both tells them apart.
+        users += [served_by] * (old in predicted and new not in predicted)
+        if not users:
+            continue
+        command, name = f"nnloop labels {project.id}", shlex.quote(old)
+        message = (
+            f'The label "{old}", once renamed to "{new}", is in the interface again: what '
+            f'{" and ".join(users)} call "{old}" counts and shows as "{old}", not as "{new}".'
+        )
+        remedy = (
+            f"Meant so: {command} --unmap {name}. Is it another class: take it out once more, "
+            f"{command} --write, put it back, nnloop train {project.id}, then --unmap {name}."
+        )
+        said.append((NAME_AGAIN, message, remedy))
+    return said
 
 
 def say(

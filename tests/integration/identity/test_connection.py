@@ -114,6 +114,27 @@ def test_a_connect_that_fails_leaves_nothing_behind(
     client.delete_project(info.id)
 
 
+def test_predictions_deleted_by_hand_are_told_of_and_pushed_again(
+    serving: Callable[[str, int], Changing],
+) -> None:
+    project = serving("Deleted predictions", 2)
+    context = project.loop.context
+    project.api.json(
+        "POST",
+        "/api/dm/actions",
+        params={"id": "delete_tasks_predictions", "project": project.id},
+        body={"selectedItems": {"all": True, "excluded": []}},
+    )
+    assert project.held() == {}
+    sync_project(context, project.id)
+    assert set(project.faults()) == {"predictions_missing"}
+    said = project.loop.nnloop("publish", str(project.id))
+    assert (said.status, project.faults()) == (0, {}), said.text
+    assert {len(rows) for rows in project.held().values()} == {1}
+    sync_project(context, project.id)
+    assert project.faults() == {}
+
+
 def test_disconnecting(serving: Callable[[str, int], Changing]) -> None:
     project = serving("Disconnected", 2)
     client, context = project.client, project.loop.context

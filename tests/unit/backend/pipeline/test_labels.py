@@ -617,3 +617,28 @@ def test_a_class_that_another_control_draws_now_goes_out_by_that_one(
     score_chunk(app.context, PROJECT)
     publish(app.context, PROJECT)
     assert shown() == {21: controls, 22: controls}
+
+
+def test_a_new_class_with_the_old_name_of_a_renamed_one_is_told_of(app: FakeApp) -> None:
+    _trained_app(app)
+    _serve(app, "lumen", "wall")
+    _set_config(app, RENAMED)
+    change_labels(app.context, PROJECT, MAPPED)
+    assert _problems(app) == []
+    both = RENAMED.replace("<Label", '<Label value="lumen"/><Label', 1)
+    _set_config(app, both)
+    (told,) = _problems(app)
+    assert told.message == (
+        'The label "lumen", once renamed to "Lumen", is in the interface again: what the '
+        'annotations of 12 tasks and nnloop-v1 call "lumen" counts and shows as "lumen", not as '
+        '"Lumen".'
+    )
+    assert "nnloop labels 1 --unmap lumen" in told.remedy and "--write" in told.remedy
+    _set_config(app, RENAMED)  # taken out once more
+    assert _problems(app) == []
+    _set_config(app, CONFIG)  # the rename was taken back: nothing to tell
+    assert _problems(app) == []
+    _set_config(app, both)
+    assert len(_problems(app)) == 1
+    change_labels(app.context, PROJECT, LabelChange(forgotten=["lumen"]))
+    assert "name_again" not in {row.reason for row in _problems(app)}
