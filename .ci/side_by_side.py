@@ -125,7 +125,7 @@ def _say(running: list[Command]) -> None:
     _write("\r\033[K" + " | ".join(parts))
 
 
-def _show(command: Command) -> None:
+def _show(command: Command, *, is_interrupted: bool = False) -> None:
     """All it has printed, between two lines that name it."""
     if sys.stdout.isatty():
         _write("\r\033[K")
@@ -134,6 +134,8 @@ def _show(command: Command) -> None:
         shutil.copyfileobj(output, sys.stdout.buffer)
     status = _exit_status(command)
     end = "done" if status == 0 else f"FAILED with exit status {status}"
+    if is_interrupted:
+        end = "killed" if status == 128 + signal.SIGKILL else "interrupted"
     _write(f"======== {command.title}: {end} after {command.seconds} s\n")
 
 
@@ -162,7 +164,7 @@ def _end(commands: list[Command]) -> None:
         if command.process.poll() is None:
             command.signal(signal.SIGKILL)
             command.process.wait()
-        _show(command)
+        _show(command, is_interrupted=True)
 
 
 def _interrupt(number: int, _frame: object) -> None:

@@ -182,7 +182,8 @@ class Loop:
         while not (found := look()):
             if time.monotonic() > deadline:
                 pytest.fail(f"{what}: not within {timeout_s:g} s.\n{self._logs()}", pytrace=False)
-            time.sleep(0.1)
+            # A look may read all of a project: no core is to be busy with it.
+            time.sleep(0.25)
         return found
 
     def post(self, path: str, body: Any, *, authorization: str | None = "") -> Answer:

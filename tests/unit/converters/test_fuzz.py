@@ -197,6 +197,7 @@ def test_configurations_changed_at_random(rng: random.Random) -> None:
         assert error.remedy
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_by_the_image() -> None:
     # Long edges all over a 4K image: 20,000 edges of 2,160 rows would be gigabytes at once.
     zigzag = [[i % 100, 100 * (i % 2)] for i in range(5_000)]

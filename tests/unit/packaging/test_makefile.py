@@ -90,6 +90,18 @@ def test_check_runs_all_four_tools() -> None:
         assert tool in commands
 
 
+def test_every_test_file_runs_once() -> None:
+    runs: dict[Path, int] = dict.fromkeys((ROOT / "tests").rglob("test_*.py"), 0)
+    commands = make("-n", "test-with-servers").stdout + make("-n", "test-without-servers").stdout
+    for arguments in re.findall(r"-m pytest (.*)", commands):
+        ignored = [ROOT / path for path in re.findall(r"--ignore=(\S+)", arguments)]
+        given = [ROOT / word for word in arguments.split() if word.startswith("tests")]
+        for path in runs:
+            is_given = any(path.is_relative_to(folder) for folder in given)
+            runs[path] += is_given and not any(path.is_relative_to(f) for f in ignored)
+    assert set(runs.values()) == {1}
+
+
 def step(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", str(ROOT / ".ci" / "step"), "Working", *command],

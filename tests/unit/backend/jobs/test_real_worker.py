@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from backend.pipeline import reconcile
 from backend.pipeline.context import AppContext
 from backend.queue import JobQueue
@@ -22,6 +24,7 @@ from tests.fakes.app import PROJECT, FakeApp
 ROOT = Path(__file__).resolve().parents[4]
 
 
+@pytest.mark.slow
 def test_pushing_that_fails_is_one_problem_and_not_a_traceback_every_few_seconds(
     app: FakeApp, tmp_path: Path
 ) -> None:

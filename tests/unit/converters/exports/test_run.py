@@ -220,6 +220,7 @@ print(report.done, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_tasks(tmp_path: Path) -> None:
     ring = [[50 + 40 * np.cos(t), 50 + 40 * np.sin(t)] for t in np.linspace(0, 6, 1000)]
     one = json.dumps(row(1, "i.png", annotation(1, region("lumen", ring))))
