@@ -264,9 +264,12 @@ def _names_again(session: Session, project: ProjectRow) -> list[tuple[str, str, 
     served_by = version.name if version else ""
     said = []
     for old, new in again:
-        users = [f"the annotations of {tasks_in_words(len(uses[old].tasks))}"] * (old in uses)
+        users = []
+        if old in uses:
+            users.append(f"the annotations of {tasks_in_words(len(uses[old].tasks))}")
         # One that was trained on both tells them apart.
-        users += [served_by] * (old in predicted and new not in predicted)
+        if old in predicted and new not in predicted:
+            users.append(served_by)
         if not users:
             continue
         command, name = f"nnloop labels {project.id}", shlex.quote(old)

@@ -108,7 +108,13 @@ class FakeLabelStudio:
         return self.tasks[task_id]
 
     def annotate(
-        self, task_id: int, result: Sequence[dict[str, Any]], *, was_cancelled: bool = False
+        self,
+        task_id: int,
+        result: Sequence[dict[str, Any]],
+        *,
+        was_cancelled: bool = False,
+        lead_time: float | None = None,
+        parent_prediction: int | None = None,
     ) -> int:
         self._called("annotate")
         return self.label(task_id, *result, was_cancelled=was_cancelled)

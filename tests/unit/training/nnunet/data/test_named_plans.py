@@ -90,7 +90,7 @@ def _nothing(plans: dict[str, Any]) -> None:
     [
         (_without_2d, "only 3d_fullres"),
         (_volumes, "patch of 3 sides"),
-        (_colour, r"3 channel\(s\), the project's images have 1"),
+        (_colour, r"3 channels, the project's images have 1"),
         (_turned, r"\[2, 0, 1\]"),
         (_old, "can't be used"),
         (_nothing, "no plans.json"),
