@@ -181,6 +181,24 @@ class LabelNames:
             return dict(values)
         return dict(zip(names, values.values(), strict=True))
 
+    def reused(self, older: Mapping[str, str]) -> frozenset[str]:
+        """Names that were renamed since an older mapping, and are labels of the interface again.
+
+        Whoever knew them by the older mapping means another class by them. Where the class that
+        was renamed has no label of its own, it may have its name back.
+
+        >>> sorted(LabelNames({"a": "b"}, ("a", "b")).reused({}))
+        ['a']
+        """
+        return frozenset(
+            name
+            for name, new in self.mapping.items()
+            if name in self.present
+            and older.get(name) != new
+            and self.now(new) in self.present
+            and self.now(new) != name
+        )
+
     def agrees_with(self, older: LabelNames) -> bool:
         """Whether an older mapping read no name as another class than this one does.
 

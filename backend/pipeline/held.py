@@ -13,6 +13,7 @@ from backend.label_studio import PredictionRow as PushedRow
 from backend.pipeline.annotations import label_config_of
 from backend.pipeline.context import AppContext
 from backend.pipeline.labels import in_quotes, say
+from backend.pipeline.version_labels import reused_names, without
 from backend.store import predictions, projects, versions
 from backend.store.models import PredictionRow, TaskRow, VersionRow
 from converters.controls import first_misplaced, places_of
@@ -33,15 +34,30 @@ MAX_SINGLE = 50
 SAME_SCORE = 1e-6
 
 _CHUNK = 500
+_OTHERS = "Other classes are called"
 
 
-def why_held(lost: Sequence[str]) -> str:
-    """The sentence of a prediction whose labels the interface lacks; "" when it lacks none."""
-    return f"The labelling interface lacks {in_quotes(sorted(lost))}." if lost else ""
+def why_held(lost: Sequence[str], config: LabelConfig) -> str:
+    """The sentence of a prediction whose labels can't be shown; "" when all can.
+
+    Args:
+        lost: Names that the version means and the interface lacks, or means otherwise now.
+        config: The labelling interface.
+    """
+    other = [name for name in lost if name in config.class_values]
+    lacking = [name for name in lost if name not in other]
+    said = []
+    if lacking:
+        said.append(f"The labelling interface lacks {in_quotes(sorted(lacking))}.")
+    if other:
+        said.append(f"{_OTHERS} {in_quotes(sorted(other))} now.")
+    return " ".join(said)
 
 
-def remedy_of(project_id: int) -> str:
-    """What to do about held predictions."""
+def remedy_of(project_id: int, why: str) -> str:
+    """What to do about predictions that are held for a reason (``why_held``)."""
+    if why.startswith(_OTHERS):
+        return f"Train for the new interface: nnloop train {project_id}"
     return (
         f"Was it renamed? nnloop labels {project_id} --map OLD=NEW pushes them under the new name. "
         f"Else put it back, or train for the new interface: nnloop train {project_id}"
@@ -53,11 +69,11 @@ def rows_to_push(
 ) -> list[PushedRow]:
     """What of a batch may go out, in the labels of today; the others are held from now on."""
     with context.store.begin() as session:
-        config = _config(session, project_id)
+        config, known = _config(session, project_id, batch[0].version_id)
         places = places_of(config.group)
         found = []
         for row in batch:
-            result, lost = in_present_names(row.result, config.group)
+            result, lost = in_present_names(row.result, known.group)
             if (
                 not lost
                 and first_misplaced(result, places) is None
@@ -65,7 +81,7 @@ def rows_to_push(
             ):
                 found.append(PushedRow(row.task_id, result, row.score, version))
             elif (stored := session.get(PredictionRow, row.id)) is not None:
-                stored.held = why_held(lost)
+                stored.held = why_held(lost, config)
                 if not lost:
                     session.delete(stored)
     return found
@@ -79,8 +95,8 @@ def held_by_label_studio(context: AppContext, project_id: int, version: VersionR
     """
     client = context.label_studio
     with context.store.begin() as session:
-        config = _config(session, project_id)
-        _release(session, version.id, config)
+        config, known = _config(session, project_id, version.id)
+        _release(session, version.id, config, known)
         places = places_of(config.group)
     outdated: list[int] = []
     present: set[int] = set()
@@ -90,7 +106,7 @@ def held_by_label_studio(context: AppContext, project_id: int, version: VersionR
             mine = _waiting(session, version.id, [row.task_id for row in chunk])
             for row in chunk:
                 is_misplaced = first_misplaced(row.result, places) is not None
-                if is_misplaced or _is_outdated(row, mine.get(row.task_id), config.group):
+                if is_misplaced or _is_outdated(row, mine.get(row.task_id), known.group):
                     outdated.extend([row.id] if row.id is not None else [])
                 else:
                     present.add(row.task_id)
@@ -119,18 +135,24 @@ def report_held(session: Session, project_id: int, version: VersionRow) -> None:
         .order_by(PredictionRow.held)
     )
     held = [(why, n) for why, n in session.execute(query)]
-    messages = [
-        f"{counted(n, 'prediction')} of {version.name} "
-        f"{'is' if n == 1 else 'are'} held: {why[:1].lower()}{why[1:]}"
+    said = [
+        (
+            HELD,
+            f"{counted(n, 'prediction')} of {version.name} "
+            f"{'is' if n == 1 else 'are'} held: {why[:1].lower()}{why[1:]}",
+            remedy_of(project_id, why),
+        )
         for why, n in held
     ]
-    remedy = remedy_of(project_id)
-    say(session, project_id, (HELD,), [(HELD, message, remedy) for message in messages])
+    say(session, project_id, (HELD,), said)
 
 
-def _config(session: Session, project_id: int) -> LabelConfig:
+def _config(session: Session, project_id: int, version_id: int) -> tuple[LabelConfig, LabelConfig]:
+    """The interface, and what of it a version means by the same names."""
     project = projects.get(session, project_id)
-    return label_config_of(project, projects.settings_of(project))
+    config = label_config_of(project, projects.settings_of(project))
+    version = session.get_one(VersionRow, version_id)
+    return config, without(config, reused_names(session, project, version))
 
 
 def _waiting(session: Session, version_id: int, task_ids: list[int]) -> dict[int, PredictionRow]:
@@ -154,14 +176,14 @@ def _is_outdated(theirs: PushedRow, mine: PredictionRow | None, group: LabelGrou
     return bool(lost) or (bool(shown) and shown != label_names(result, group))
 
 
-def _release(session: Session, version_id: int, config: LabelConfig) -> None:
+def _release(session: Session, version_id: int, config: LabelConfig, known: LabelConfig) -> None:
     """Lets predictions go whose labels the interface has (again), or has under another name."""
     query = select(PredictionRow).where(
         PredictionRow.version_id == version_id, PredictionRow.held != ""
     )
     for row in session.scalars(query):
-        result, lost = in_present_names(row.result, config.group)
-        row.held = why_held(lost)
+        result, lost = in_present_names(row.result, known.group)
+        row.held = why_held(lost, config)
         if not lost and _misfits(config, result, row.score):
             session.delete(row)
 

@@ -14,6 +14,7 @@ from backend.pipeline.annotations import label_config_of, label_names_of
 from backend.pipeline.context import AppContext
 from backend.pipeline.labels import LabelUse, Question
 from backend.pipeline.run_settings import settings_of_run
+from backend.pipeline.version_labels import classes_of_version
 from backend.queue import JobName
 from backend.store import projects, runs, versions
 from backend.store.models import ProjectRow
@@ -130,11 +131,14 @@ def _keep(
     between = {new for _, new in change.renamed}
     for old, new in (*change.renamed, *((name, DROPPED) for name in change.dropped)):
         _check(project.id, old, new, before, mapping)
-        if old not in mapping and old not in between:
+        if old not in (*mapping, *mapping.values(), *between):
             _require_used(old, known, before, mapping, project.id)
         was = mapping.get(old, new)
-        if new in before.present:
-            mapping.pop(new, None)  # a rename that was taken back
+        if new in before.present and new in mapping:
+            if _is_taken_back(old, new, mapping, before):
+                del mapping[new]
+            else:
+                _require_written(new, mapping[new], uses, old, project.id)
         mapping[old] = new
         said.append(f"{_says(old, new, was)}: {_users(uses.get(old))}.")
         if was != new:
@@ -162,12 +166,46 @@ def _known(session: Session, project: ProjectRow, uses: dict[str, LabelUse]) -> 
     """Who uses a name, in words: of those that annotations or versions know."""
     found = {name: labels.tasks_in_words(len(use.tasks)) for name, use in uses.items()}
     for version in reversed(versions.versions_of(session, project.id)):
-        for name in labels.classes_of_version(session, version):
+        for name in classes_of_version(session, version):
             found.setdefault(name, version.name)
     last = runs.last_run(session, project.id)
     for name in settings_of_run(last).class_values if last else ():
         found.setdefault(name, "the last training")
     return found
+
+
+def _is_taken_back(old: str, new: str, mapping: Mapping[str, str], names: LabelNames) -> bool:
+    """Whether ``new`` became ``old`` by earlier renames, rather than being given to another class.
+
+    The way over names that are labels of the interface leads through other classes.
+    """
+    name, seen = mapping[new], {new}
+    while name != old:
+        if name in seen or name in names.present or name not in mapping:
+            return False
+        seen.add(name)
+        name = mapping[name]
+    return True
+
+
+def _require_written(
+    name: str, became: str, uses: Mapping[str, LabelUse], old: str, project_id: int
+) -> None:
+    """Raises SettingsError where annotations use a name that another class gets.
+
+    Whether one of them was drawn before or after, its name does not tell.
+    """
+    if name not in uses:
+        return
+    command = f"nnloop labels {project_id}"
+    rename = shlex.quote(f"{old}={name}")
+    raise SettingsError(
+        f'"{name}" was renamed to "{became}", and {labels.tasks_in_words(len(uses[name].tasks))} '
+        f'still use the name: they would count as what was "{old}".',
+        remedy=f'Take "{name}" out of the interface again, {command} --write, then put it back. '
+        f"Or, if all of them were drawn under its new meaning: {command} --unmap "
+        f"{shlex.quote(name)} --map {rename}, then nnloop train {project_id}.",
+    )
 
 
 def _require_used(

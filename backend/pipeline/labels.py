@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import shlex
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from backend.pipeline.annotations import label_config_of, label_names_of
 from backend.pipeline.run_settings import settings_of_run
+from backend.pipeline.version_labels import classes_of_version, mapping_at, reused_names
 from backend.store import projects, runs, versions
 from backend.store.models import (
     AnnotationRow,
@@ -21,16 +21,12 @@ from backend.store.models import (
     ProblemRow,
     ProjectRow,
     TaskRow,
-    VersionRow,
 )
 from converters.controls import Place, places_of
 from converters.relabel import label_names
-from domain.case import Manifest
-from domain.errors import LabelConfigError, PredictionError
+from domain.errors import LabelConfigError
 from domain.labels import DROPPED, LabelNames
-from domain.status import VersionOrigin
 from domain.text import counted
-from training.versions import read_version
 
 logger = logging.getLogger(__name__)
 
@@ -211,30 +207,6 @@ def questions(session: Session, project: ProjectRow) -> tuple[Question, ...]:
     return tuple(found)
 
 
-def classes_of_version(session: Session, version: VersionRow) -> tuple[str, ...]:
-    """A version's classes as it was trained on them, less those it is to do without.
-
-    Empty when nobody knows any more: its folder is gone.
-    """
-    manifest = versions.manifest_of(session, version)
-    if manifest:
-        return Manifest.from_json(manifest).class_values
-    try:
-        values = read_version(Path(version.path)).class_values
-    except PredictionError:
-        return ()
-    return tuple(name for name in values if not is_left_out(version, name))
-
-
-def is_left_out(version: VersionRow, name: str) -> bool:
-    """Whether a class of a version trained elsewhere was left out when it was imported."""
-    return (
-        VersionOrigin(version.origin) == VersionOrigin.IMPORTED
-        and name.startswith("(")
-        and name.endswith(")")
-    )
-
-
 def ask(session: Session, project: ProjectRow) -> tuple[Question, ...]:
     """Makes the open problems about labels those that the store shows now.
 
@@ -249,33 +221,34 @@ def ask(session: Session, project: ProjectRow) -> tuple[Question, ...]:
 def _names_again(session: Session, project: ProjectRow) -> list[tuple[str, str, str]]:
     """(reason, message, remedy) of names that mean themselves again, though they were renamed.
 
-    Where the new name is gone the rename was taken back, and nothing is to be said.
+    Where the new name is gone the rename was taken back, and where a person gave the name to
+    another class (a rename leads to it) they know: nothing is to be said.
     """
     names = label_names_of(project)
     again = [
         (old, new)
         for old, new in project.label_mapping.items()
-        if old in names.present and new in names.present
+        if {old, new} <= set(names.present) and old not in project.label_mapping.values()
     ]
     if not again:
         return []
     uses, version = label_uses(session, project), versions.champion(session, project.id)
-    predicted = classes_of_version(session, version) if version else ()
-    served_by = version.name if version else ""
+    shown = reused_names(session, project, version) if version else frozenset()
+    predicted = shown.intersection(classes_of_version(session, version)) if version else ()
     said = []
     for old, new in again:
-        users = []
+        found = []
         if old in uses:
-            users.append(f"the annotations of {tasks_in_words(len(uses[old].tasks))}")
-        # One that was trained on both tells them apart.
-        if old in predicted and new not in predicted:
-            users.append(served_by)
-        if not users:
+            users = f"the annotations of {tasks_in_words(len(uses[old].tasks))}"
+            found.append(f'what {users} call "{old}" counts as "{old}", not as "{new}"')
+        if version is not None and old in predicted:
+            found.append(f'the predictions of {version.name} that show "{old}" are held')
+        if not found:
             continue
         command, name = f"nnloop labels {project.id}", shlex.quote(old)
         message = (
-            f'The label "{old}", once renamed to "{new}", is in the interface again: what '
-            f'{" and ".join(users)} call "{old}" counts and shows as "{old}", not as "{new}".'
+            f'The label "{old}", once renamed to "{new}", is in the interface again: '
+            f"{'; '.join(found)}."
         )
         remedy = (
             f"Meant so: {command} --unmap {name}. Is it another class: take it out once more, "
@@ -377,7 +350,8 @@ def publish_again(
     """
     for version in versions.versions_of(session, project.id):
         values = classes_of_version(session, version)
-        was, now = _effective(before, values), _effective(after, values)
+        known = mapping_at(session, version)
+        was, now = (_effective(names, values, names.reused(known)) for names in (before, after))
         if was == now:
             continue
         if _merged(was) != _merged(now):
@@ -392,7 +366,10 @@ def _merged(names: Sequence[str | None]) -> list[int]:
     return [k if name in (None, DROPPED) else names.index(name) for k, name in enumerate(names)]
 
 
-def _effective(names: LabelNames, values: Iterable[str]) -> tuple[str | None, ...]:
+def _effective(
+    names: LabelNames, values: Iterable[str], reused: Collection[str]
+) -> tuple[str | None, ...]:
     return tuple(
-        now if now in names.present or now == DROPPED else None for now in map(names.now, values)
+        now if now == DROPPED or (now in names.present and now not in reused) else None
+        for now in map(names.now, values)
     )

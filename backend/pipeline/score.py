@@ -24,7 +24,7 @@ from backend.pipeline.faults import fault_of
 from backend.pipeline.held import why_held
 from backend.pipeline.images import load_image
 from backend.pipeline.loading import Arrivals
-from backend.pipeline.version_labels import labels_of_version
+from backend.pipeline.version_labels import labels_of_version, reused_names, without
 from backend.queue import stop_requested
 from backend.store import predictions, problems, projects, versions
 from backend.store import trials as trial_store
@@ -136,7 +136,10 @@ class Scorer:
         self._settings = projects.settings_of(project)
         self._config: LabelConfig = label_config_of(project, self._settings)
         values = read_version(Path(version.path)).class_values
-        self._labels = labels_of_version(self._config, version, values)
+        with context.store.begin() as session:
+            reused = reused_names(session, project, version)
+        self._known = without(self._config, reused)
+        self._labels = labels_of_version(self._known, version, values)
         self._postprocessing = read_postprocessing(Path(version.path))
         self._predictor = warm_predictor(context.settings, self._settings, Path(version.path))
 
@@ -282,7 +285,7 @@ class Scorer:
         result = labels.as_trained(
             regions_to_result(inner_last(regions), labels.config, size_hw, score=score)
         )
-        shown, lost = in_present_names(result, self._config.group)
+        shown, lost = in_present_names(result, self._known.group)
         faults = [] if lost else validate_prediction(self._config, shown, score=score)
         if faults:
             raise PredictionError(
@@ -295,7 +298,7 @@ class Scorer:
             version_id=self._version.id,
             score=score,
             result=result,
-            held=why_held(lost),
+            held=why_held(lost, self._config),
             uncertainty={
                 "fold_disagreement": 1.0 - score,
                 "predictive_entropy": float(np.mean(predictive_entropy(probabilities))),

@@ -2,18 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from sqlalchemy.orm import Session
 
-from backend.pipeline.labels import is_left_out
-from backend.store.models import VersionRow
+from backend.pipeline.annotations import label_names_of
+from backend.pipeline.run_settings import settings_of_run
+from backend.store import versions
+from backend.store.models import ProjectRow, RunRow, VersionRow
 from converters.relabel import relabelled
+from domain.case import Manifest
+from domain.errors import PredictionError
 from domain.labels import LabelClass, LabelConfig
+from domain.status import VersionOrigin
+from training.versions import read_version
 
 Floats = TypeVar("Floats", bound=npt.NDArray[np.float32])
+
+
+def classes_of_version(session: Session, version: VersionRow) -> tuple[str, ...]:
+    """A version's classes as it was trained on them, less those it is to do without.
+
+    Empty when nobody knows any more: its folder is gone.
+    """
+    manifest = versions.manifest_of(session, version)
+    if manifest:
+        return Manifest.from_json(manifest).class_values
+    try:
+        values = read_version(Path(version.path)).class_values
+    except PredictionError:
+        return ()
+    return tuple(name for name in values if not is_left_out(version, name))
+
+
+def reused_names(session: Session, project: ProjectRow, version: VersionRow) -> frozenset[str]:
+    """Names by which a version means another class than the interface does now."""
+    return label_names_of(project).reused(mapping_at(session, version))
+
+
+def mapping_at(session: Session, version: VersionRow) -> dict[str, str]:
+    """The renames that were known when a version's training began; none of one without a run."""
+    run = session.get(RunRow, version.run_id) if version.run_id is not None else None
+    return settings_of_run(run).label_mapping if run else {}
+
+
+def is_left_out(version: VersionRow, name: str) -> bool:
+    """Whether a class of a version trained elsewhere was left out when it was imported."""
+    return (
+        VersionOrigin(version.origin) == VersionOrigin.IMPORTED
+        and name.startswith("(")
+        and name.endswith(")")
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +101,12 @@ class VersionLabels:
         """A result under the names the version was trained on: those that never change."""
         names = self.trained
         return relabelled(result, self.config.group, lambda name: names.get(name, name))[0]
+
+
+def without(config: LabelConfig, reused: Collection[str]) -> LabelConfig:
+    """An interface less the labels by which a version means another class."""
+    classes = tuple(c for c in config.group.classes if c.value not in reused)
+    return replace(config, group=replace(config.group, classes=classes))
 
 
 def labels_of_version(

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.context import AppContext
 from backend.pipeline.images import image_keys_of
+from backend.pipeline.version_labels import reused_names
 from backend.queue import JobName
 from backend.store import predictions, projects, versions
 from backend.store.identity import CHUNK, settle
@@ -56,6 +57,7 @@ class _Progress:
     version: VersionRow | None = None
     label_config: str = ""
     label_mapping: dict[str, str] = field(default_factory=dict)
+    reused: frozenset[str] = frozenset()
     rows: dict[int, PredictionRow] = field(default_factory=dict)
     is_stored: bool = False
 
@@ -112,6 +114,7 @@ def _look(context: AppContext, question: Question, progress: _Progress) -> Versi
             )
         if progress.version is None or progress.version.id != version.id:
             progress.version, progress.rows = version, {}
+        progress.reused = reused_names(session, project, version)
         if not progress.is_stored:
             _keep_tasks(session, project, question)
             progress.is_stored = True
@@ -163,7 +166,9 @@ def _results(version: VersionRow, progress: _Progress) -> dict[int, PredictResul
     rows, xml = list(progress.rows.values()), progress.label_config
     results = [row.result for row in rows]
     if xml:
-        results = in_labels_of_today(xml, progress.label_mapping, results)
+        results = in_labels_of_today(
+            xml, progress.label_mapping, results, version=version.name, reused=progress.reused
+        )
         check_labels(xml, version.name, results)
     return {
         row.task_id: PredictResult(

@@ -5,10 +5,11 @@ A region with a label that the interface lacks would show grey, and survive the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from backend.pipeline.version_labels import without
 from converters.controls import first_misplaced, places_of
 from converters.label_config import parse_label_config
 from converters.relabel import in_present_names
@@ -43,7 +44,12 @@ def check_labels(xml: str, version: str, results: Iterable[list[dict[str, Any]]]
 
 
 def in_labels_of_today(
-    xml: str, mapping: Mapping[str, str], results: Iterable[list[dict[str, Any]]]
+    xml: str,
+    mapping: Mapping[str, str],
+    results: Iterable[list[dict[str, Any]]],
+    *,
+    version: str,
+    reused: Collection[str] = (),
 ) -> list[list[dict[str, Any]]]:
     """Results under the names that the interface has; those of labels it lacks stay.
 
@@ -51,13 +57,23 @@ def in_labels_of_today(
         xml: the labelling interface as it is now.
         mapping: {old name: new name} that people have told of.
         results: Label Studio results, in the names their version was trained on.
+        version: its name, for the message.
+        reused: names by which it means another class than the interface.
 
     Raises:
         LabelConfigError: if nnloop can't use the interface.
+        PredictionError: if a region has one of the reused names.
     """
     config = _parsed(xml)
-    group = LabelNames(mapping, config.class_values).applied_to(config).group
-    return [in_present_names(result, group)[0] for result in results]
+    config = without(LabelNames(mapping, config.class_values).applied_to(config), reused)
+    shown = [in_present_names(result, config.group) for result in results]
+    if others := {name for _, lost in shown for name in lost if name in reused}:
+        raise PredictionError(
+            f"Another class is called {min(others)!r} now than when version {version} was trained.",
+            remedy="Its predictions are held: train a version for the new interface "
+            "(nnloop train PROJECT).",
+        )
+    return [result for result, _ in shown]
 
 
 def _misfit(version: str, what: str) -> PredictionError:

@@ -453,6 +453,76 @@ def test_two_labels_swap_over_a_third_name(app: FakeApp) -> None:
     assert _problems(app) == []
 
 
+def test_after_a_swap_an_earlier_version_shows_no_class_as_the_other(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _trained_app(app)
+    monkeypatch.setattr(score, "warm_predictor", lambda *_: FakePredictor())
+    app.label_studio.add_task(50)
+    sync_project(app.context, PROJECT)
+    _serve(app, "lumen", "wall")
+    score_chunk(app.context, PROJECT)
+    publish(app.context, PROJECT)
+    (pushed,) = app.label_studio.predictions
+    assert {r["value"]["polygonlabels"][0] for r in pushed.result} == {"lumen", "wall"}
+    for config, old, new in (
+        (('"lumen"', '"x"'), "lumen", "x"),
+        (('"wall"', '"lumen"'), "wall", "lumen"),
+        (('"x"', '"wall"'), "x", "wall"),
+    ):
+        xml = app.label_studio.info.label_config.replace(*config)
+        _set_config(app, xml)
+        change_labels(app.context, PROJECT, LabelChange(renamed=[(old, new)]))
+        write_labels(app.context, PROJECT, is_dry=False)
+        sync_project(app.context, PROJECT)
+        publish(app.context, PROJECT)
+        score_chunk(app.context, PROJECT)
+        publish(app.context, PROJECT)
+        regions = [r for p in app.label_studio.predictions for r in p.result]
+        names = [region["value"]["polygonlabels"][0] for region in regions]
+        if new == "x":
+            assert set(names) == {"x", "wall"}  # a plain rename
+        else:
+            assert names == []
+    (told,) = _problems(app)
+    assert told.reason == "held" and 'called "lumen" and "wall" now' in told.message
+    # A version that was trained after the swap means what the interface means.
+    with app.store.begin() as session:
+        run = runs.last_run(session, PROJECT)
+        assert run is not None
+        run.settings = run_settings(projects.get(session, PROJECT), {}).model_dump(mode="json")
+        projects.get(session, PROJECT).label_mapping = dict(
+            projects.get(session, PROJECT).label_mapping
+        )
+    publish(app.context, PROJECT)
+    (pushed,) = app.label_studio.predictions
+    assert {r["value"]["polygonlabels"][0] for r in pushed.result} == {"lumen", "wall"}
+
+
+def test_a_name_that_annotations_still_use_is_not_given_to_another_class(app: FakeApp) -> None:
+    _trained_app(app)
+    first = CONFIG.replace('"lumen"', '"x"')
+    _set_config(app, first)
+    change_labels(app.context, PROJECT, LabelChange(renamed=[("lumen", "x")]))
+    _set_config(app, first.replace('"wall"', '"lumen"'))  # nobody wrote lumen as x
+    with pytest.raises(SettingsError, match='"lumen" was renamed to "x", and 12 tasks still') as no:
+        change_labels(app.context, PROJECT, LabelChange(renamed=[("wall", "lumen")]))
+    assert "nnloop labels 1 --unmap lumen --map wall=lumen" in no.value.remedy
+    change = LabelChange(renamed=[("wall", "lumen")], forgotten=["lumen"])
+    change_labels(app.context, PROJECT, change)
+
+
+def test_a_rename_taken_back_over_two_steps_gives_the_name_back(app: FakeApp) -> None:
+    _trained_app(app)
+    for old, new in (("lumen", "b"), ("b", "c"), ("c", "lumen")):
+        _set_config(app, CONFIG.replace('"lumen"', f'"{new}"'))
+        change_labels(app.context, PROJECT, LabelChange(renamed=[(old, new)]))
+    assert _problems(app) == []
+    with app.store.begin() as session:
+        project = projects.get(session, PROJECT)
+        assert "lumen" not in project.label_mapping
+
+
 def test_chains_lead_to_the_end_and_the_table_shows_all(app: FakeApp) -> None:
     _trained_app(app)
     _set_config(app, RENAMED)
@@ -630,8 +700,8 @@ def test_a_new_class_with_the_old_name_of_a_renamed_one_is_told_of(app: FakeApp)
     (told,) = _problems(app)
     assert told.message == (
         'The label "lumen", once renamed to "Lumen", is in the interface again: what the '
-        'annotations of 12 tasks and nnloop-v1 call "lumen" counts and shows as "lumen", not as '
-        '"Lumen".'
+        'annotations of 12 tasks call "lumen" counts as "lumen", not as "Lumen"; the predictions '
+        'of nnloop-v1 that show "lumen" are held.'
     )
     assert "nnloop labels 1 --unmap lumen" in told.remedy and "--write" in told.remedy
     _set_config(app, RENAMED)  # taken out once more
