@@ -16,7 +16,6 @@ from backend.stack.redis_server import RedisServer
 from domain.errors import StackError
 from tests.integration.loop.stack import Loop, Served, running_loop, serve_first_version
 
-
 # nnloop's own processes have no current folder on their path; some run modules of the tests.
 _ROOT = str(Path(__file__).resolve().parents[1])
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_ROOT, os.environ.get("PYTHONPATH")]))
