@@ -16,9 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.contours import positive_parts
-from converters.percent import PIXEL_DECIMALS
 from converters.rasterize import polygon_to_mask
-from domain.geometry import LabelMap, Polygon, Ring
+from domain.geometry import PIXEL_DECIMALS, LabelMap, Polygon, Ring
 
 _OUTSIDE = -1
 

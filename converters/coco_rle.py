@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from converters.images import MAX_PIXELS
+from domain.geometry import MAX_PIXELS
 
 _LISTED = re.compile(r"\s*\[?\s*\d{1,9}(?:[\s,]+\d{1,9})*\s*\]?\s*", re.ASCII)
 """Runs as a list that came through a table. No compressed text has spaces or commas."""

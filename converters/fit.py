@@ -12,9 +12,8 @@ import numpy as np
 import shapely
 
 from converters.breaks import Floats, Ints, Ladder, cheapest_breaks, running_sums
-from converters.percent import PIXEL_DECIMALS
 from converters.placing import placed_closed, placed_open
-from domain.geometry import Ring
+from domain.geometry import PIXEL_DECIMALS, Ring
 
 _COARSE = Ladder(tuple((300 * 0.625 ** np.arange(17)).tolist()), 0.04, 64, 16)
 _FINE = Ladder((0.5, 0.35, 0.25, 0.17, 0.12), 0.01, 96, 1)

@@ -17,9 +17,7 @@ from PIL import Image
 
 from converters.orientation import orientation_of, turned
 from domain.errors import ImageError
-
-MAX_PIXELS = 80_000_000
-"""A larger image is refused unread: 80 megapixels of RGB float32 are 1 GB."""
+from domain.geometry import MAX_PIXELS
 
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 

@@ -12,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.image_files import MAX_FILE_BYTES
-from converters.images import MAX_PIXELS
 from converters.mask_pixels import WHITE, MaskPicture, as_label_map, decode_mask
 from converters.nifti_axes import NiftiAxes
 from domain.errors import FileFormatError
-from domain.geometry import LabelMap
+from domain.geometry import MAX_PIXELS, LabelMap
 
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")
 LOSSY_SUFFIXES = (".jpg", ".jpeg", ".webp")

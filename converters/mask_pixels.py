@@ -24,9 +24,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from converters.images import MAX_PIXELS, UNREADABLE
+from converters.images import UNREADABLE
 from domain.errors import FileFormatError
-from domain.geometry import LabelMap
+from domain.geometry import MAX_PIXELS, LabelMap
 
 WHITE = 255
 """What a mask of one class often holds instead of 1."""

@@ -8,11 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from domain.geometry import Ring
-
-PIXEL_DECIMALS = 6
-"""Pixel coordinates are read to a millionth of a pixel: finer than any hand, coarser than the error
-of floats. So a coordinate that nnloop wrote comes back as the very same number."""
+from domain.geometry import PIXEL_DECIMALS, Ring
 
 PERCENT_DECIMALS = 9
 """Half a unit of the last digit is less than half a millionth of a pixel up to 100,000 pixels."""

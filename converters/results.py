@@ -18,8 +18,7 @@ from converters.percent import lengths_to_percent, pixels_to_percent
 from converters.predicted import as_predicted
 from converters.rasterize import polygon_to_mask
 from converters.region_types import LABELS_TYPE
-from converters.vectorize import OVER_BUDGET, region_id
-from domain.annotation import Region
+from domain.annotation import OVER_BUDGET, Region, region_id
 from domain.errors import LabelConfigError
 from domain.geometry import Polygon
 from domain.labels import Control, LabelClass, LabelConfig

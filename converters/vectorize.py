@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,11 +12,8 @@ import numpy.typing as npt
 from converters.arcs import Borders, Probabilities, borders_of
 from converters.coverage import Outline, simplified
 from converters.simplify import Simplification
-from domain.annotation import Region
-from domain.geometry import LabelMap, Polygon
-
-OVER_BUDGET = "over_budget"
-"""Key in a region's ``meta``: the vertex budget gave way to the IoU floor."""
+from domain.annotation import OVER_BUDGET, Region, region_id
+from domain.geometry import LabelMap
 
 _DEFAULT = Simplification()
 
@@ -78,14 +74,6 @@ def inner_last(regions: Sequence[Region]) -> tuple[Region, ...]:
     come first, since what is open to one side lies around what it clasps, too; equals stay.
     """
     return tuple(sorted(regions, key=_hull_area_px2, reverse=True))
-
-
-def region_id(class_index: int, polygon: Polygon, salt: int = 0) -> str:
-    """Ten hex digits that depend on nothing but the region's content (and ``salt``)."""
-    digest = hashlib.blake2b(f"{class_index}/{salt}".encode(), digest_size=5)
-    for ring in polygon.rings:
-        digest.update(len(ring).to_bytes(4, "little") + np.round(ring, 6).astype("<f8").tobytes())
-    return digest.hexdigest()
 
 
 def _regions(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from domain.geometry import Polygon
 
@@ -41,6 +44,10 @@ class Task:
     created_at: str = ""
 
 
+OVER_BUDGET = "over_budget"
+"""Key in a region's ``meta``: the vertex budget gave way to the IoU floor."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Region:
     """One shape: its class integer and polygons in pixels. ``score`` is None for a person's.
@@ -53,6 +60,14 @@ class Region:
     polygons: tuple[Polygon, ...]
     score: float | None = None
     meta: dict[str, Any] = field(default_factory=dict)
+
+
+def region_id(class_index: int, polygon: Polygon, salt: int = 0) -> str:
+    """Ten hex digits that depend on nothing but the region's content (and ``salt``)."""
+    digest = hashlib.blake2b(f"{class_index}/{salt}".encode(), digest_size=5)
+    for ring in polygon.rings:
+        digest.update(len(ring).to_bytes(4, "little") + np.round(ring, 6).astype("<f8").tobytes())
+    return digest.hexdigest()
 
 
 REMARKS = frozenset(

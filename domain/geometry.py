@@ -19,6 +19,14 @@ Ring: TypeAlias = npt.NDArray[np.float64]
 """(n, 2) float64 points (x, y) in pixels, not closed (the first point is not repeated)."""
 
 
+PIXEL_DECIMALS = 6
+"""Pixel coordinates are read to a millionth of a pixel: finer than any hand, coarser than the error
+of floats. So a coordinate that nnloop wrote comes back as the very same number."""
+
+MAX_PIXELS = 80_000_000
+"""A larger image is refused unread: 80 megapixels of RGB float32 are 1 GB."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Polygon:
     """An exterior ring and its holes, in continuous pixel coordinates."""

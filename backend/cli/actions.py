@@ -9,9 +9,9 @@ import typer
 from backend.cli.projects import Project
 from backend.cli.sentences import say
 from backend.cli.shared import DataDir, context
+from backend.pipeline.connected import find_connected
 from backend.pipeline.publish import try_publish
 from backend.pipeline.request import nothing_serves, request_scoring
-from backend.pipeline.status import find_connected
 from domain.text import counted
 
 

@@ -12,7 +12,7 @@ from backend.cli.projects import Project
 from backend.cli.sentences import say
 from backend.cli.shared import AsJson, DataDir, console, context, error_console, figure
 from backend.pipeline.agreement import AgreementReport, agreement_report
-from backend.pipeline.status import find_connected
+from backend.pipeline.connected import find_connected
 
 
 def register(app: typer.Typer) -> None:

@@ -8,8 +8,8 @@ import typer
 
 from backend.cli.sentences import say
 from backend.cli.shared import DataDir, context
+from backend.pipeline.connected import find_connected
 from backend.pipeline.disconnect import disconnect as disconnect_project
-from backend.pipeline.status import find_connected
 
 
 def register(app: typer.Typer) -> None:

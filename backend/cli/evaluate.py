@@ -11,11 +11,11 @@ from rich.table import Table
 
 from backend.cli.progress import progress
 from backend.cli.shared import AsJson, DataDir, console, context, figure
+from backend.pipeline.connected import find_connected
 from backend.pipeline.evaluate.cases import Split
 from backend.pipeline.evaluate.folders import evaluate_folders
 from backend.pipeline.evaluate.options import N_WORST, EvaluationOptions
 from backend.pipeline.evaluate.version import default_out, evaluate_version
-from backend.pipeline.status import find_connected
 from converters.exports.options import parse_spacing
 from converters.mask_folder import MaskName
 from domain.errors import SettingsError

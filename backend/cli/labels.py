@@ -12,10 +12,10 @@ from backend.cli.progress import progress
 from backend.cli.projects import Project
 from backend.cli.sentences import say
 from backend.cli.shared import AsJson, DataDir, console, context, error_console
+from backend.pipeline.connected import find_connected
 from backend.pipeline.context import AppContext
 from backend.pipeline.label_mapping import LabelChange, LabelReport, change_labels, label_report
 from backend.pipeline.label_writing import WriteReport, write_labels
-from backend.pipeline.status import find_connected
 from backend.pipeline.sync import read_project
 from domain.errors import LabelStudioError, SettingsError
 from domain.text import counted

@@ -27,6 +27,7 @@ from backend.cli.shared import AsJson, DataDir, context
 from backend.cli.status_view import print_project, print_service
 from backend.pipeline import status as reports
 from backend.pipeline.connect import connect as connect_project
+from backend.pipeline.connected import find_connected
 from converters.exports.options import parse_spacing
 from domain.text import counted
 
@@ -248,7 +249,7 @@ def status(
     if project is None:
         found = reports.all_reports(opened)
     else:
-        found = [reports.project_report(opened, reports.find_connected(opened, project))]
+        found = [reports.project_report(opened, find_connected(opened, project))]
     if as_json:
         value = {
             "service": service.model_dump(mode="json"),

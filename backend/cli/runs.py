@@ -24,9 +24,10 @@ from backend.cli.setting_options import (
 )
 from backend.cli.shared import AsJson, DataDir, ago, console, context
 from backend.pipeline import control
+from backend.pipeline.connected import find_connected
 from backend.pipeline.request import request_training
 from backend.pipeline.run_report import RunReport
-from backend.pipeline.status import find_connected, reports_of_runs
+from backend.pipeline.status import reports_of_runs
 from domain.status import RunControl, RunStatus
 
 

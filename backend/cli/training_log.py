@@ -11,9 +11,10 @@ import typer
 from backend.cli.projects import Project
 from backend.cli.sentences import say
 from backend.cli.shared import DataDir, context
+from backend.pipeline.connected import find_connected
 from backend.pipeline.context import AppContext
 from backend.pipeline.run_report import FoldReport, RunReport
-from backend.pipeline.status import find_connected, reports_of_runs
+from backend.pipeline.status import reports_of_runs
 from domain.errors import TrainingError
 from domain.status import FoldStatus
 from domain.text import counted

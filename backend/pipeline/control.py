@@ -9,8 +9,6 @@ from __future__ import annotations
 import logging
 import shutil
 
-from sqlalchemy.orm import Session
-
 from backend.pipeline import sync
 from backend.pipeline.context import AppContext
 from backend.store import runs, versions
@@ -95,12 +93,6 @@ def remove_unused_version(context: AppContext, run: RunRow) -> None:
             return
     folder = context.workspace(run.project_id).version_dir(versions.name_of(run))
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def may_go_on(session: Session, run_id: int) -> bool:
-    """Whether the run is neither paused, nor to be cancelled, nor over."""
-    run = session.get_one(RunRow, run_id)
-    return run.control == RunControl.RUN and not RunStatus(run.status).is_final
 
 
 def stands_still(context: AppContext, project_id: int, status: RunStatus) -> bool:

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend.pipeline.control import may_go_on
 from backend.queue import stop_requested
 from backend.store import Store, runs
 from backend.store.models import FoldRow
+from backend.store.runs import may_go_on
 from domain.status import FoldStatus
 from training.evaluation import mean_over_classes
 from training.folds import EpochProgress, FoldOutcome

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 from backend.pipeline.budget import fold_budget
 from backend.pipeline.context import AppContext
-from backend.pipeline.control import may_go_on
 from backend.pipeline.faults import sentence_of
 from backend.pipeline.fold_ledger import FoldLedger
 from backend.pipeline.fold_queue import enqueue_folds, training_workers
@@ -19,6 +18,7 @@ from backend.pipeline.warm_start import warm_start_of
 from backend.queue import JobName
 from backend.store import runs
 from backend.store.models import RunRow
+from backend.store.runs import may_go_on
 from converters.files import read_json
 from domain.errors import DiskFullError, SettingsError, StackError, TrainingError
 from domain.status import FoldStatus, RunStatus

@@ -173,7 +173,7 @@ class _Beat:
             return
         self._looked = time.monotonic()
         with self._context.store.begin() as session:
-            if not control.may_go_on(session, self._run_id):
+            if not runs.may_go_on(session, self._run_id):
                 raise InterruptedStepError("The run was paused or cancelled.")
 
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, computed_field
-from sqlalchemy import select
 
 from backend.pipeline import trigger
 from backend.pipeline.context import AppContext
@@ -16,8 +15,7 @@ from backend.pipeline.models.report import VersionReport, version_reports
 from backend.pipeline.run_report import RunReport, run_reports
 from backend.queue import ROLES
 from backend.store import projects, runs, snapshots, versions
-from backend.store.models import ProjectRow
-from domain.errors import SettingsError, StackError
+from domain.errors import StackError
 from domain.status import TaskState
 
 
@@ -155,28 +153,6 @@ def all_reports(context: AppContext) -> list[ProjectReport]:
     with context.store.read() as session:
         ids = projects.all_ids(session)
     return [project_report(context, project_id) for project_id in ids]
-
-
-def find_connected(context: AppContext, project: str) -> int:
-    """Id of a connected project by id or title.
-
-    Raises:
-        NotConnectedError: There is none.
-        SettingsError: Several have this title.
-    """
-    with context.store.read() as session:
-        if project.isdecimal() and session.get(ProjectRow, int(project)) is not None:
-            return int(project)
-        query = select(ProjectRow.id).where(ProjectRow.title == project).order_by(ProjectRow.id)
-        found = list(session.scalars(query))
-    if len(found) > 1:
-        raise SettingsError(
-            f"{len(found)} connected projects are called {project!r}.",
-            remedy=f"Give the id of the one you mean: {', '.join(map(str, found))}.",
-        )
-    if not found:
-        raise projects.not_connected(project)
-    return found[0]
 
 
 def service_report(context: AppContext) -> ServiceReport:

@@ -178,3 +178,9 @@ def claim_fold(session: Session, run_id: int, fold: int, worker: str) -> FoldRow
     if not taken.rowcount:  # type: ignore[attr-defined]
         return None
     return session.scalar(select(FoldRow).where(FoldRow.run_id == run_id, FoldRow.fold == fold))
+
+
+def may_go_on(session: Session, run_id: int) -> bool:
+    """Whether the run is neither paused, nor to be cancelled, nor over."""
+    run = session.get_one(RunRow, run_id)
+    return run.control == RunControl.RUN and not RunStatus(run.status).is_final

@@ -14,7 +14,6 @@ from converters.exports.exporter import Exporter, Format, Needs
 from converters.exports.item import ExportItem, left_out, submitted
 from converters.exports.options import ExportOptions
 from converters.image_files import TaskImages, file_stem, image_name, longer_names
-from converters.images import MAX_PIXELS
 from converters.label_studio import DRAWING_RULES
 from converters.pages import other_page
 from converters.regions.value import number_of_text
@@ -23,6 +22,7 @@ from converters.work_index import WorkIndex
 from domain.annotation import LeftOut, Task
 from domain.case import content_hash
 from domain.errors import AnnotationError, ImageError, StackError, TaskError
+from domain.geometry import MAX_PIXELS
 from domain.labels import LabelConfig
 
 INDEX = ".nnloop-index.sqlite"

@@ -14,7 +14,6 @@ import numpy as np
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
-from converters.images import MAX_PIXELS
 from converters.imports.shapes import (
     box_between,
     cut_mask,
@@ -33,7 +32,7 @@ from converters.imports.source import (
 )
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
-from domain.geometry import PixelMask, Polygon, Shape
+from domain.geometry import MAX_PIXELS, PixelMask, Polygon, Shape
 
 _NO_AREA = frozenset({"polyline", "points", "cuboid", "skeleton"})
 _NO_SHAPES = frozenset({"tag"})

@@ -22,8 +22,8 @@ from converters.label_config_xml import polygon_label_config
 from converters.label_names import MatchedClasses
 from converters.results import regions_to_result
 from converters.simplify import Simplification
-from converters.vectorize import inner_last, region_id, vectorize
-from domain.annotation import LeftOut, Region
+from converters.vectorize import inner_last, vectorize
+from domain.annotation import LeftOut, Region, region_id
 from domain.errors import FileFormatError, ImageError, TaskError
 from domain.geometry import LabelMap, Polygon, Shape
 from domain.labels import LabelConfig

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from converters.images import MAX_PIXELS
 from converters.regions.drawing import Drawing, RegionError, Where, nothing
 from converters.regions.mask import alpha_to_drawing
 from converters.regions.value import Value
+from domain.geometry import MAX_PIXELS
 
 _PREFIX = "data:image/png;base64,"
 _UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, struct.error, zlib.error, MemoryError)

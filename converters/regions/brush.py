@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from converters.images import MAX_PIXELS
 from converters.regions.drawing import Drawing, RegionError, Where, nothing
 from converters.regions.mask import alpha_to_drawing
 from converters.regions.value import Value, shown
+from domain.geometry import MAX_PIXELS
 from domain.text import counted
 
 MAX_RLE_BYTES = 8_000_000

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from converters.rasterize import polygons_to_label_map
 from converters.topology import topology
-from converters.vectorize import OVER_BUDGET, vectorize
-from domain.annotation import Region
+from converters.vectorize import vectorize
+from domain.annotation import OVER_BUDGET, Region
 from domain.geometry import LabelMap
 from tests.unit.converters.shapes import blobs, label_maps, size_of
 

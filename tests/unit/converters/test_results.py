@@ -10,8 +10,8 @@ from converters.label_config import parse_label_config
 from converters.label_studio import annotation_to_label_map
 from converters.rasterize import polygon_to_mask, polygons_to_label_map
 from converters.results import regions_to_result, validate_prediction
-from converters.vectorize import OVER_BUDGET, vectorize
-from domain.annotation import Annotation, Region
+from converters.vectorize import vectorize
+from domain.annotation import OVER_BUDGET, Annotation, Region
 from domain.geometry import LabelMap, Polygon
 from domain.labels import LabelConfig
 from tests.unit.converters.configs import CONFIG

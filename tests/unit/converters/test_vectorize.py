@@ -10,8 +10,8 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from converters.rasterize import polygon_to_mask, polygons_to_label_map
-from converters.vectorize import inner_last, region_id, vectorize
-from domain.annotation import Region
+from converters.vectorize import inner_last, vectorize
+from domain.annotation import Region, region_id
 from domain.geometry import LabelMap, Polygon
 from tests.unit.converters.shapes import blobs, label_maps, size_of
 

@@ -10,8 +10,8 @@ from hypothesis.extra import numpy as hnp
 from label_studio_sdk.converter.brush import encode_rle
 from PIL import Image
 
-from converters.images import MAX_PIXELS
 from converters.regions import READERS, RegionError
+from domain.geometry import MAX_PIXELS
 from tests.unit.converters.regions.reading import Mask, painted, where
 from tests.unit.converters.shapes import size_of, sizes
 
