@@ -15,10 +15,10 @@ from converters.image_folder import FolderOfImages, FoundFile
 from converters.images import Pixels, read_image
 from converters.orientation import turned_size_hw
 from converters.pages import first_page
-from converters.regions.value import shown
 from domain.annotation import Task
 from domain.errors import ImageError
 from domain.geometry import MAX_PIXELS
+from domain.text import shown
 
 MAX_FILE_BYTES = 512 * 1024 * 1024
 """A larger image file is refused unread."""

@@ -18,10 +18,10 @@ from converters.region_types import (
     region_type_by_name,
     region_type_of_value,
 )
-from converters.regions.value import shown
 from converters.report import Reasons
 from domain.annotation import LeftOut, Task
 from domain.errors import LabelConfigError
+from domain.text import shown
 
 _COLORS = (
     "#009eff",

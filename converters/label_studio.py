@@ -21,13 +21,13 @@ from converters.region_types import (
 )
 from converters.regions import READERS, Drawing, RegionError, Where
 from converters.regions.drawn_size import REMEDIES, drawn_size_hw
-from converters.regions.value import shown
 from converters.shape_labels import id_of, in_control_order, label_names, labels_by_id
 from converters.spans import crossed_spans, spans_to_mask
 from domain.annotation import Annotation, LeftOut
 from domain.errors import AnnotationError
 from domain.geometry import LabelMap, Shape
 from domain.labels import Control, LabelClass, LabelConfig
+from domain.text import shown
 
 Shapes = tuple[tuple[int, Shape], ...]
 """(class integer, shape in pixels), in painting order."""

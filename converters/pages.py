@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from converters.regions.value import shown
+from domain.text import shown
 
 OTHER_PAGE = "other_page"
 """Reason of what lies on another page than the first."""

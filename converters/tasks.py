@@ -8,10 +8,10 @@ from typing import Any
 
 from converters.pages import LISTED
 from converters.region_types import region_type_of_value
-from converters.regions.value import shown
 from domain.annotation import Annotation, Task
 from domain.case import content_hash
 from domain.errors import AnnotationError, TaskError
+from domain.text import shown
 
 _MIN_KEYS = frozenset({"annotator", "annotation_id", "created_at", "updated_at", "lead_time"})
 """What a JSON_MIN row has beside the task's data and one list of regions per control."""

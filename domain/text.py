@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import reprlib
 from collections.abc import Iterable
 
 LONGEST = 300
@@ -61,3 +62,23 @@ def closest_first(name: str, known: Iterable[str]) -> list[str]:
         return -alike if alike >= _ALIKE else 0.0
 
     return sorted(known, key=unlike)
+
+
+class _ShortRepr(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 2
+        self.maxlist = self.maxdict = 4
+        self.maxstring = self.maxother = 60
+
+    def repr_int(self, x: int, level: int) -> str:
+        # Python refuses to write integers of more than 4,300 digits.
+        return repr(x) if abs(x) < 10**30 else "a huge integer"
+
+
+_repr = _ShortRepr()
+
+
+def shown(value: object) -> str:
+    """A short ``repr``, whatever the value: deep, long, or an integer of a million digits."""
+    return _repr.repr(value)

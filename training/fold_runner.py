@@ -14,18 +14,8 @@ from converters.files import read_json, write_json
 from domain.errors import DiskFullError, TrainingError
 from training.devices import VARIABLE, visible_gpus
 from training.fold_log import parse_progress
-from training.folds import (
-    ERROR,
-    LOG,
-    PROCESS,
-    PROGRESS,
-    RESULT,
-    SPEC,
-    EpochProgress,
-    FoldOutcome,
-    FoldSpec,
-)
-from training.orphans import descendants, kill_all, process_record
+from training.folds import ERROR, LOG, PROGRESS, RESULT, SPEC, EpochProgress, FoldOutcome, FoldSpec
+from training.orphans import PROCESS, descendants, kill_all, process_record
 from training.python import module_command
 
 CHILD_MODULE = "training.nnunet.learning.child"

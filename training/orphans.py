@@ -11,7 +11,9 @@ from typing import Any
 import psutil
 
 from converters.files import read_json
-from training.folds import PROCESS
+
+PROCESS = "process.json"
+"""File beside what a child works on: which process it is."""
 
 _CLOCK_S = 1.0
 """Two start times this close are the same process: a recycled pid started much later."""

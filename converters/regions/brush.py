@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from converters.regions.drawing import Drawing, RegionError, Where, nothing
 from converters.regions.mask import alpha_to_drawing
-from converters.regions.value import Value, shown
+from converters.regions.value import Value
 from domain.geometry import MAX_PIXELS
-from domain.text import counted
+from domain.text import counted, shown
 
 MAX_RLE_BYTES = 8_000_000
 """A longer list is refused: decoding takes about 70 bytes of memory for each. The editor writes

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from converters.regions.drawing import RegionError
-from converters.regions.value import is_number, number_of_text, shown
+from converters.regions.value import is_number, number_of_text
+from domain.text import shown
 
 REMEDIES = {
     "size_mismatch": "The image seems to have been turned since; put back the one that was "

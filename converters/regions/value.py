@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import reprlib
 from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 
 from converters.regions.drawing import RegionError
 from domain.geometry import Ring
+from domain.text import shown
 
 Value: TypeAlias = dict[str, Any]
 
@@ -18,26 +18,6 @@ LARGEST_NUMBER = 1e9
 
 MAX_POINTS = 200_000
 """Points in one region; a mask's outline in a 4K image has fewer."""
-
-
-class _ShortRepr(reprlib.Repr):
-    def __init__(self) -> None:
-        super().__init__()
-        self.maxlevel = 2
-        self.maxlist = self.maxdict = 4
-        self.maxstring = self.maxother = 60
-
-    def repr_int(self, x: int, level: int) -> str:
-        # Python refuses to write integers of more than 4,300 digits.
-        return repr(x) if abs(x) < 10**30 else "a huge integer"
-
-
-_repr = _ShortRepr()
-
-
-def shown(value: object) -> str:
-    """A short ``repr``, whatever the value: deep, long, or an integer of a million digits."""
-    return _repr.repr(value)
 
 
 def is_number(value: object) -> TypeGuard[int | float]:

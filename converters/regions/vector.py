@@ -15,9 +15,10 @@ import numpy as np
 from converters.percent import point_to_pixels
 from converters.regions.bezier import flatten
 from converters.regions.drawing import Drawing, RegionError, Where, is_beside, nothing
-from converters.regions.value import Value, check_count, is_number, shown
+from converters.regions.value import Value, check_count, is_number
 from converters.spans import line_spans, spans_to_mask
 from domain.geometry import Polygon, Ring
+from domain.text import shown
 
 MAX_VERTICES = 20_000
 """Vertices in one vector: each may be a curve of a hundred points."""

@@ -20,7 +20,7 @@ from backend.store.models import FoldRow, ProjectRow, RunRow
 from converters.files import read_json
 from domain.status import FoldStatus, RunControl, RunStatus
 from tests.integration.loop.stack import RUN_S, Answer, Loop, LoopProject
-from training.folds import PROCESS
+from training.orphans import PROCESS
 
 # About 100 s on two idle cores; the fixture is one test to pytest.
 pytestmark = pytest.mark.timeout(1200)
