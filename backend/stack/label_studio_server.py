@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import urllib.request
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 
 from backend.stack.credentials import Credentials, ensure_credentials
+from backend.stack.health import answers
 from backend.stack.ports import LOOPBACK, free_port, require_free
 from backend.stack.process import ProcessSpec
 from domain.errors import StackError
@@ -131,9 +130,4 @@ class LabelStudioServer:
 
     def is_ready(self) -> bool:
         """Whether it answers ``GET /health`` with 200."""
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(f"{self.url}/health", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (OSError, HTTPException):
-            return False
+        return answers(f"{self.url}/health")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException
+from functools import partial
 from pathlib import Path
 
 from backend.queue import JobQueue
 from backend.settings import Settings
+from backend.stack.health import answers
 from backend.stack.ports import free_port, require_free
 from backend.stack.process import ProcessSpec
 from backend.stack.redis_server import RedisServer
@@ -130,21 +130,12 @@ def _require_folder(data_dir: Path) -> None:
 
 def web_spec(settings: Settings) -> ProcessSpec:
     """The web service."""
-
-    def is_ready() -> bool:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(f"http://{settings.host}:{settings.port}/health", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (OSError, HTTPException):
-            return False
-
     return ProcessSpec(
         name="web service",
         argv=tuple(module_command("backend.cli", "serve")),
         log_path=_log(settings, "web"),
         env=environment(settings),
-        is_ready=is_ready,
+        is_ready=partial(answers, f"http://{settings.host}:{settings.port}/health"),
         start_timeout_s=WEB_START_S,
         remedy=f"See {_log(settings, 'web')}.",
     )
