@@ -1,7 +1,7 @@
 """The job queue: RQ behind one small class. The only module that imports rq.
 
 Redis only delivers. What has to be done is in the store, so a job that Redis lost, or whose worker
-was killed, is enqueued again by ``backend.pipeline.reconcile``.
+was killed, is enqueued again by ``backend.pipeline.runs.reconcile``.
 """
 
 from __future__ import annotations

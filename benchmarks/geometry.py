@@ -29,9 +29,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from benchmarks import rasterize
-from converters.label_studio import annotation_to_label_map
-from converters.results import regions_to_result
-from converters.vectorize import vectorize
+from converters.label_studio.read import annotation_to_label_map
+from converters.label_studio.write import regions_to_result
+from converters.outlines.vectorize import vectorize
 from domain.annotation import Annotation
 from domain.geometry import LabelMap
 from domain.labels import LabelClass, LabelConfig, LabelGroup

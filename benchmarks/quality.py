@@ -26,12 +26,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from backend.pipeline.budget import share
+from backend.pipeline.folds.budget import share
 from benchmarks.shared_data import Project, one_thread, write_project
-from converters.files import read_json, write_json
+from converters.bookkeeping.files import read_json, write_json
 from training.evaluation import ClassDice, mean_over_cases, mean_over_classes
-from training.fold_runner import run_fold
-from training.folds import EpochProgress, FoldOutcome, FoldSpec
+from training.folds.runner import run_fold
+from training.folds.spec import EpochProgress, FoldOutcome, FoldSpec
 from training.presets import FULL, TINY, Preset
 
 WORKERS = 2

@@ -16,8 +16,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from converters.label_studio import annotation_to_label_map
-from converters.vectorize import vectorize
+from converters.label_studio.read import annotation_to_label_map
+from converters.outlines.vectorize import vectorize
 from domain.annotation import Annotation
 from domain.geometry import LabelMap
 from domain.labels import LabelClass, LabelConfig, LabelGroup

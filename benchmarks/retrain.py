@@ -33,9 +33,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from converters.files import read_json, write_json
-from converters.image_files import read_image_file
-from converters.images import Pixels, without_empty_color
+from converters.bookkeeping.files import read_json, write_json
+from converters.images.of_tasks import read_image_file
+from converters.images.pixels import Pixels, without_empty_color
 from domain.geometry import LabelMap
 from training.cases import find_cases, write_case
 from training.nnunet.data.dataset import PreparedDataset, prepare

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from training.cases import CaseFiles, read_image, write_case
+from training.folds.splits import assign_folds
 from training.nnunet.data.dataset import PreparedDataset, prepare
 from training.presets import Preset
-from training.splits import assign_folds
 from training.workspace import Workspace
 
 CLASS_NAMES = {"ultrasound": ("nerve", "vessel"), "nuclei": ("nucleus",), "glacier": ("front",)}

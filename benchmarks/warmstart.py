@@ -26,8 +26,8 @@ from typing import Any
 
 from benchmarks.shared_data import Project, one_thread, write_project
 from training.evaluation import mean_over_classes
-from training.fold_runner import run_fold
-from training.folds import FINAL, FoldOutcome, FoldSpec
+from training.folds.runner import run_fold
+from training.folds.spec import FINAL, FoldOutcome, FoldSpec
 from training.presets import TINY, Preset
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from converters.files import file_names, write_bytes
+from converters.bookkeeping.files import file_names, write_bytes
 from domain.errors import TrainingError
 from domain.geometry import LabelMap
 from training.workspace import Workspace

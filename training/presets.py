@@ -50,7 +50,7 @@ class Preset:
             ``package.module:Class``. Any other than ``PresetTrainer`` keeps its own optimiser,
             schedule, augmentation, epochs and loss; the fields here that set these are then unused.
         planner: Likewise a planner (``nnUNetPlannerResEncM``).
-        plans: Plans used instead of planning: a file, or a name (``training.named_plans``).
+        plans: Plans used instead of planning: a file, or a name (``named_plans``).
         gpu_memory_gb: Memory of the GPU that the planner plans for; None: the planner's own target.
         fast_export: Probabilities are resampled to the image's size by torch instead of skimage.
         postprocess: Look for nnU-Net's postprocessing on the held-out cases of all folds.
@@ -61,7 +61,7 @@ class Preset:
             rest is fresh (``training.nnunet.learning.warm_start``). A half won: docs/warm-start.md.
         warm_lr: A warm start's learning rate, as a fraction of ``lr``.
         patience: Epochs without improvement on held-out cases after which the rest of the schedule
-            is shortened; None: never. See ``training.plateau``.
+            is shortened; None: never. See ``training.folds.plateau``.
     """
 
     name: str

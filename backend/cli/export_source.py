@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from converters.files import is_packed
+from converters.bookkeeping.files import is_packed
 from domain.errors import FileFormatError
 
 _OF_FILES = frozenset(

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from backend.cli import (
+from backend.cli.commands import (
     actions,
     agreement,
     demo,
@@ -27,8 +27,8 @@ from backend.cli import (
     stack,
     training_log,
 )
-from backend.cli.sentences import say
 from backend.cli.shared import console, error_console, settings
+from backend.cli.views.sentences import say
 from domain.errors import NnloopError
 from domain.text import one_line
 

@@ -12,7 +12,7 @@ import typer
 from pydantic import SecretStr
 from rich.console import Console
 
-from backend.pipeline.context import AppContext
+from backend.pipeline.basis.context import AppContext
 from backend.settings import Settings
 from backend.stack.runtime import find_running
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.demo.vessel import LUMEN, WALL
-from converters.rasterize import polygons_to_label_map
+from converters.painting.rasterize import polygons_to_label_map
 from domain.annotation import Region
 from domain.geometry import LabelMap, Polygon, Ring
 from domain.overlap import overlap

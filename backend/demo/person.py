@@ -8,8 +8,8 @@ import numpy as np
 
 from backend.demo.annotator import annotate, correct
 from backend.label_studio import LabelStudioClient, PredictionRow, ServedTask
-from converters.label_studio import annotation_to_shapes
-from converters.results import regions_to_result
+from converters.label_studio.read import annotation_to_shapes
+from converters.label_studio.write import regions_to_result
 from domain.annotation import Annotation, Region
 from domain.geometry import LabelMap, Polygon
 from domain.labels import LabelConfig

@@ -21,10 +21,10 @@ from backend.demo.report import DemoFigures, VersionFigures, measure
 from backend.demo.ultrasound import DEFAULT_SEED, N_DEMO_IMAGES, generate
 from backend.demo.view import View
 from backend.label_studio import LabelStudioClient
-from backend.pipeline.connect import connect
-from backend.pipeline.context import AppContext
-from backend.pipeline.disconnect import VIEW_TITLE
-from backend.pipeline.run_report import RunReport
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.connection.connect import connect
+from backend.pipeline.connection.disconnect import VIEW_TITLE
+from backend.pipeline.runs.report import RunReport
 from backend.pipeline.status import ProjectReport, project_report
 from backend.settings import Settings
 from backend.stack import service
@@ -32,11 +32,11 @@ from backend.stack.install import ensure_label_studio
 from backend.stack.label_studio_server import LabelStudioServer
 from backend.stack.supervisor import Supervisor
 from backend.store import versions
-from converters.label_config import parse_label_config
+from converters.label_studio.label_config import parse_label_config
 from domain.errors import StackError, TrainingError
 from domain.geometry import LabelMap
 from domain.status import RunStatus
-from training.python import module_command
+from training.processes.command import module_command
 
 PROJECT_TITLE = "Carotid ultrasound (synthetic)"
 FIRST_LABELS = 12

@@ -10,9 +10,9 @@ from scipy.stats import spearmanr
 
 from backend.label_studio import LabelStudioClient, PredictionRow
 from backend.pipeline.models.report import VersionReport
-from backend.pipeline.run_report import RunReport
+from backend.pipeline.runs.report import RunReport
 from backend.pipeline.status import ProjectReport
-from converters.label_studio import annotation_to_label_map
+from converters.label_studio.read import annotation_to_label_map
 from domain.annotation import Annotation
 from domain.geometry import LabelMap
 from domain.labels import LabelConfig

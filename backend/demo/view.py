@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from backend.demo.report import DemoFigures, VersionFigures
-from backend.pipeline.run_report import RunReport
+from backend.pipeline.runs.report import RunReport
 from backend.pipeline.status import ProjectReport
 from backend.stack.supervisor import StackEvent
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 
 from backend.jobs.process import context
-from backend.pipeline import publish as publishing
-from backend.pipeline import run_ends
-from backend.pipeline.control import stands_still
-from backend.pipeline.sync import sync_project
+from backend.pipeline.predictions import publish as publishing
+from backend.pipeline.runs import ends
+from backend.pipeline.runs.control import stands_still
+from backend.pipeline.sync.reading import sync_project
 from domain.errors import ProjectGoneError
 from domain.status import RunStatus
 
@@ -26,8 +26,8 @@ def sync(project_id: int) -> None:
 def publish(project_id: int) -> None:
     """Pushes the champion's predictions."""
     opened, status = context(), RunStatus.PUBLISHING
-    if stands_still(opened, project_id, status) or run_ends.is_paused(opened, project_id, status):
+    if stands_still(opened, project_id, status) or ends.is_paused(opened, project_id, status):
         return
-    with run_ends.step_of_run(opened, project_id, status):
+    with ends.step_of_run(opened, project_id, status):
         publishing.try_publish(opened, project_id)
-        run_ends.published(opened, project_id)
+        ends.published(opened, project_id)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from backend.pipeline.context import AppContext
-from backend.pipeline.folds import WorkerDevice
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.folds.train import WorkerDevice
 
 
 @cache

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from backend.jobs.process import context
-from backend.pipeline import run_ends
-from backend.pipeline.control import stands_still
-from backend.pipeline.score import score_chunk, score_task
+from backend.pipeline.predictions.score import score_chunk, score_task
+from backend.pipeline.runs import ends
+from backend.pipeline.runs.control import stands_still
 from backend.queue import JobName
 from domain.status import RunStatus
 
@@ -18,13 +18,13 @@ def score(project_id: int, turn: int) -> None:
     ``turn`` alternates between 0 and 1: a job can't queue itself while it runs.
     """
     opened, status = context(), RunStatus.SCORING
-    if stands_still(opened, project_id, status) or run_ends.is_paused(opened, project_id, status):
+    if stands_still(opened, project_id, status) or ends.is_paused(opened, project_id, status):
         return
-    with run_ends.step_of_run(opened, project_id, status):
+    with ends.step_of_run(opened, project_id, status):
         if score_chunk(opened, project_id):
             opened.queue.ensure(JobName.SCORE, project_id, 1 - turn)
         else:
-            run_ends.pool_scored(opened, project_id)
+            ends.pool_scored(opened, project_id)
 
 
 # A job can't queue itself while it runs: the image waits until the job has surely ended.

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from backend.jobs.process import context
 from backend.jobs.turns import Turns
-from backend.pipeline import runs
+from backend.pipeline.runs import stages
 from backend.queue import JobName, stop_requested
 from backend.store.models import RunRow
 from domain.errors import StackError
@@ -38,7 +38,7 @@ def advance(run_id: int) -> None:
         run = session.get(RunRow, run_id)
     if run is None or run.status not in (RunStatus.QUEUED, RunStatus.PREPARING):
         _in_turns[run_id] = Turns(
-            lambda pause: runs.advance(context(), run_id, pause),
+            lambda pause: stages.advance(context(), run_id, pause),
             while_waiting=lambda: _ask_again(run_id),
             must_go_on=stop_requested,
         )
@@ -50,7 +50,7 @@ def advance(run_id: int) -> None:
         return  # it is asked for again until it is done
     # No daemon: a worker that is told to end waits until the step has noticed.
     thread = _at_work[run_id] = threading.Thread(
-        target=runs.advance, args=(context(), run_id), name=f"prepare run {run_id}"
+        target=stages.advance, args=(context(), run_id), name=f"prepare run {run_id}"
     )
     thread.start()
 

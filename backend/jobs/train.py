@@ -7,8 +7,8 @@ import os
 import socket
 
 from backend.jobs.process import context, device
-from backend.pipeline import folds
-from training.orphans import sweep_orphans
+from backend.pipeline.folds import train
+from training.processes.orphans import sweep_orphans
 
 logger = logging.getLogger(__name__)
 
@@ -23,4 +23,4 @@ def on_worker_start() -> None:
 def train_fold(run_id: int, fold: int) -> None:
     """Trains one fold of a run on this worker's device."""
     worker = f"{socket.gethostname()}-{os.getpid()}"
-    folds.train_fold(context(), run_id, fold, device(), worker)
+    train.train_fold(context(), run_id, fold, device(), worker)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
-from backend.pipeline import trigger
-from backend.pipeline.context import AppContext
-from backend.pipeline.control import sentence_of
-from backend.pipeline.fold_queue import training_workers
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.folds.queue import training_workers
 from backend.pipeline.models.report import VersionReport, version_reports
-from backend.pipeline.run_report import RunReport, run_reports
+from backend.pipeline.runs.control import sentence_of
+from backend.pipeline.runs.report import RunReport, run_reports
+from backend.pipeline.sync import trigger
 from backend.queue import ROLES
 from backend.store import projects, runs, snapshots, versions
 from domain.errors import StackError

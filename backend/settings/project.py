@@ -12,8 +12,8 @@ from pydantic import (
     model_validator,
 )
 
-from converters.agreement import AnnotatorPolicy
-from converters.groups import GroupKey
+from converters.images.groups import GroupKey
+from converters.painting.combining import AnnotatorPolicy
 
 PixelSize = Annotated[float, Field(ge=1e-6, le=1e6)]
 

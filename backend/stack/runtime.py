@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from converters.files import read_json, write_json
+from converters.bookkeeping.files import read_json, write_json
 from domain.errors import StackError
 
 _FILE = "running.json"

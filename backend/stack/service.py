@@ -20,7 +20,7 @@ from backend.stack.runtime import RunningStack
 from backend.stack.supervisor import StackEvent, Supervisor
 from domain.errors import StackError
 from training.devices import Device, list_devices
-from training.python import module_command
+from training.processes.command import module_command
 
 # Starting a worker imports torch, which took up to 15 s on two busy cores.
 WORKER_START_S = 120.0

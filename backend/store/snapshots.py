@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, defer
 from backend.store import identity
 from backend.store.identity import CHUNK
 from backend.store.models import AnnotationRow, TaskRow
-from converters.agreement import AnnotatorPolicy, choose
+from converters.painting.combining import AnnotatorPolicy, choose
 from domain.annotation import Annotation, Task
 from domain.case import content_hash
 from domain.errors import AnnotationError

@@ -14,9 +14,9 @@ import anyio
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.pipeline.context import AppContext
-from backend.pipeline.images import image_keys_of
-from backend.pipeline.version_labels import reused_names
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.images import image_keys_of
+from backend.pipeline.labels.of_version import reused_names
 from backend.queue import JobName
 from backend.store import predictions, projects, versions
 from backend.store.identity import CHUNK, settle

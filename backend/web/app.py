@@ -9,8 +9,8 @@ from functools import partial
 from fastapi import FastAPI
 
 from backend.credentials import service_credentials
-from backend.pipeline import reconcile
-from backend.pipeline.context import AppContext
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.runs import reconcile
 from backend.web.errors import handle_errors
 from backend.web.guard import Guard
 from backend.web.inbox import Inbox

@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from backend.pipeline.version_labels import without
-from converters.controls import first_misplaced, places_of
-from converters.label_config import parse_label_config
-from converters.relabel import in_present_names
+from backend.pipeline.labels.of_version import without
+from converters.label_studio.controls import first_misplaced, places_of
+from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.relabel import in_present_names
 from domain.errors import PredictionError
 from domain.labels import LabelConfig, LabelNames
 

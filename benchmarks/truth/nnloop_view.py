@@ -15,13 +15,13 @@ import numpy as np
 from PIL import Image
 
 from backend.credentials import service_credentials
-from backend.pipeline.annotations import label_config_of
-from backend.pipeline.cases import Source, write_cases
-from backend.pipeline.connect import connect
-from backend.pipeline.context import AppContext
-from backend.pipeline.publish import try_publish
+from backend.pipeline.basis.annotations import label_config_of
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.cases.write import Source, write_cases
+from backend.pipeline.connection.connect import connect
+from backend.pipeline.predictions.publish import try_publish
 from backend.pipeline.status import project_report
-from backend.pipeline.sync import sync_project
+from backend.pipeline.sync.reading import sync_project
 from backend.stack.service import environment
 from backend.store import predictions, projects, snapshots, versions
 from benchmarks.truth.compare import Seen

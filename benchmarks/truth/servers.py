@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.pipeline.context import AppContext
+from backend.pipeline.basis.context import AppContext
 from backend.settings import Settings
 from backend.stack.install import default_env_dir, executable_in
 from backend.stack.label_studio_server import LabelStudioServer

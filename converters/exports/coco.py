@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from converters.clipping import parts_on_image
-from converters.coco_rle import encode_rle, polygons_to_rle
-from converters.contours import positive_parts
+from converters.bookkeeping.files import write_bytes
 from converters.exports.exporter import Format, Needs, Records, Written
 from converters.exports.image_names import names_of_image, told_apart
 from converters.exports.item import ExportItem
 from converters.exports.options import ExportOptions
-from converters.files import write_bytes
-from converters.rasterize import shape_to_mask
+from converters.masks.coco_rle import encode_rle, polygons_to_rle
+from converters.outlines.clipping import parts_on_image
+from converters.outlines.contours import positive_parts
+from converters.painting.rasterize import shape_to_mask
 from domain.geometry import Polygon, Shape
 from domain.labels import LabelConfig
 

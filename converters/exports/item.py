@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from converters.agreement import choose, combine
-from converters.channels import check_sizes
-from converters.contours import positive_parts
 from converters.exports.options import ExportOptions
-from converters.images import Pixels
-from converters.label_studio import Shapes, annotation_to_shapes
-from converters.lost_regions import require_some
-from converters.rasterize import polygons_to_label_map
+from converters.images.channels import check_sizes
+from converters.images.pixels import Pixels
+from converters.label_studio.lost_regions import require_some
+from converters.label_studio.read import Shapes, annotation_to_shapes
+from converters.outlines.contours import positive_parts
+from converters.painting.combining import choose, combine
+from converters.painting.rasterize import polygons_to_label_map
 from domain.annotation import Annotation, LeftOut, Task
 from domain.errors import AnnotationError, TaskError
 from domain.geometry import LabelMap

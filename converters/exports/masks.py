@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from converters.bookkeeping.files import write_bytes, write_json
 from converters.exports.exporter import Format, Needs, Record, Records, Written
 from converters.exports.image_names import names_of_image, told_apart
 from converters.exports.item import ExportItem
 from converters.exports.options import ExportOptions
-from converters.files import write_bytes, write_json
-from converters.image_files import file_stem
-from converters.images import write_png
-from converters.mask_images import IMAGES
+from converters.images.of_tasks import file_stem
+from converters.images.pixels import write_png
+from converters.masks.image_list import IMAGES
 from domain.labels import LabelConfig
 
 CLASSES = "classes.json"

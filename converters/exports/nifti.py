@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from converters.bookkeeping.files import write_bytes, write_json
 from converters.exports.exporter import Format, Needs, Records, Written
 from converters.exports.item import ExportItem
 from converters.exports.masks import CLASSES, class_integers, image_rows, record_of
 from converters.exports.options import ExportOptions
-from converters.files import write_bytes, write_json
-from converters.mask_images import IMAGES
+from converters.masks.image_list import IMAGES
 from domain.labels import LabelConfig
 
 _THICKNESS_MM = 1.0

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from converters.bookkeeping.files import write_json
+from converters.classes.nnunet import nnunet_channel, nnunet_labels, renamed_labels
 from converters.exports.exporter import Format, Needs, Records, Written
 from converters.exports.item import ExportItem
 from converters.exports.options import ExportOptions
-from converters.files import write_json
-from converters.images import without_empty_color, write_png
-from converters.nnunet_names import nnunet_channel, nnunet_labels, renamed_labels
+from converters.images.pixels import without_empty_color, write_png
 from domain.case import case_id_of_task
 from domain.labels import LabelConfig
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from converters.agreement import AnnotatorPolicy
-from converters.label_studio import ReadSettings
+from converters.label_studio.read import ReadSettings
+from converters.painting.combining import AnnotatorPolicy
 from domain.errors import SettingsError
 
 PolygonStyle = Literal["exact", "drawn"]

@@ -7,8 +7,8 @@ from pathlib import Path
 from converters.exports.exporter import Format, Needs, Records, Written
 from converters.exports.item import ExportItem
 from converters.exports.options import ExportOptions
-from converters.images import write_png
-from converters.overlay import overlay, with_legend
+from converters.images.pixels import write_png
+from converters.pictures.overlay import overlay, with_legend
 from domain.labels import LabelConfig
 
 

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from converters.bookkeeping.files import write_bytes
 from converters.exports.exporter import Format, Needs, Records, Written
 from converters.exports.item import ExportItem
 from converters.exports.options import ExportOptions
-from converters.files import write_bytes
 from domain.labels import LabelConfig
 
 PREDICTIONS = "predictions.json"

@@ -9,16 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from converters import painting_order
+from converters.addresses.pages import other_page
+from converters.bookkeeping.report import FilesReport, make_report
+from converters.bookkeeping.work_index import WorkIndex
 from converters.exports.exporter import Exporter, Format, Needs
 from converters.exports.item import ExportItem, left_out, submitted
 from converters.exports.options import ExportOptions
-from converters.image_files import TaskImages, file_stem, image_name, longer_names
-from converters.label_studio import DRAWING_RULES
-from converters.pages import other_page
-from converters.regions.value import number_of_text
-from converters.report import FilesReport, make_report
-from converters.work_index import WorkIndex
+from converters.images.of_tasks import TaskImages, file_stem, image_name, longer_names
+from converters.label_studio.read import DRAWING_RULES
+from converters.label_studio.regions.value import number_of_text
+from converters.painting import order
 from domain.annotation import LeftOut, Task
 from domain.case import content_hash
 from domain.errors import AnnotationError, ImageError, StackError, TaskError
@@ -149,7 +149,7 @@ class _Run:
         self._job = [
             format_.name,
             format_.version,
-            painting_order.RULE,
+            order.RULE,
             DRAWING_RULES,
             options.to_json(),
             config.xml,

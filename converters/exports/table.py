@@ -10,10 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from converters.bookkeeping.files import write_bytes
 from converters.exports.exporter import Format, Needs, Records, Written
 from converters.exports.item import ExportItem
 from converters.exports.options import ExportOptions
-from converters.files import write_bytes
 from domain.labels import LabelConfig
 
 AREAS = "areas.csv"

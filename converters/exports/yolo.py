@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.clipping import parts_on_image
-from converters.contours import positive_parts
+from converters.bookkeeping.files import write_bytes
 from converters.exports.exporter import Format, Needs, Records, Written
 from converters.exports.item import ExportItem
 from converters.exports.options import ExportOptions
-from converters.files import write_bytes
-from converters.images import write_png
-from converters.keyhole import keyhole_ring
+from converters.images.pixels import write_png
+from converters.label_studio.keyhole import keyhole_ring
+from converters.outlines.clipping import parts_on_image
+from converters.outlines.contours import positive_parts
 from domain.annotation import LeftOut
 from domain.geometry import Polygon, Ring, Shape
 from domain.labels import LabelConfig

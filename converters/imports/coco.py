@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from converters.bookkeeping.json_stream import Piece, iter_json
 from converters.imports.coco_shapes import rle_size, shapes_of
 from converters.imports.shapes import size_of_image
 from converters.imports.source import (
@@ -22,7 +23,6 @@ from converters.imports.source import (
     ImportSource,
     Regions,
 )
-from converters.json_stream import Piece, iter_json
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
 from domain.text import counted

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from converters.coco_rle import decode_rle
 from converters.imports.shapes import (
     box_polygon,
     is_coordinate,
@@ -17,6 +16,7 @@ from converters.imports.shapes import (
     with_numbers,
 )
 from converters.imports.source import Notes
+from converters.masks.coco_rle import decode_rle
 from domain.geometry import PixelMask, Polygon, Shape
 
 _NO_AREA = ("no area", "no pixel")

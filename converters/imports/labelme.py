@@ -13,6 +13,7 @@ from typing import Any
 
 from PIL import Image
 
+from converters.bookkeeping.json_stream import MAX_PIECE_BYTES, Piece
 from converters.imports.shapes import (
     box_between,
     box_of_corners,
@@ -30,8 +31,7 @@ from converters.imports.source import (
     ImportSource,
     Regions,
 )
-from converters.json_stream import MAX_PIECE_BYTES, Piece
-from converters.mask_pixels import decode_mask
+from converters.masks.pixels import decode_mask
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
 from domain.geometry import PixelMask, Polygon, Shape

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from converters.addresses.upload_names import same_name_key
+from converters.bookkeeping.files import write_bytes
+from converters.bookkeeping.report import FilesReport, make_report
+from converters.bookkeeping.work_index import WorkIndex
+from converters.classes.matching import MatchedClasses, match_classes
 from converters.exports.exporter import Records
-from converters.file_names import same_name_key
-from converters.files import write_bytes
 from converters.imports.addresses import image_address, is_shown
 from converters.imports.find import ImageFinder
 from converters.imports.source import ImportedImage, ImportFormat, ImportOptions
 from converters.imports.tasks import As, left_out_image, left_out_repeat, said_of, size_of
-from converters.label_names import MatchedClasses, match_classes
-from converters.report import FilesReport, make_report
-from converters.simplify import Simplification
-from converters.work_index import WorkIndex
+from converters.outlines.limits import Simplification
 from domain.annotation import LeftOut
 from domain.case import content_hash
 from domain.errors import ImageError, StackError, TaskError

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.files import file_names, is_packed
-from converters.json_stream import MAX_PIECE_BYTES
+from converters.bookkeeping.files import file_names, is_packed
+from converters.bookkeeping.json_stream import MAX_PIECE_BYTES
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
 from domain.geometry import LabelMap, Shape

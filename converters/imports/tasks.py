@@ -10,19 +10,19 @@ from typing import Any, Literal
 import numpy as np
 from PIL import ImageColor
 
-from converters.border import cut_at_border
-from converters.image_files import image_size_hw
+from converters.classes.matching import MatchedClasses
+from converters.images.of_tasks import image_size_hw
 from converters.imports.source import (
     ImportedImage,
     ImportedShape,
     ImportFormat,
     ImportOptions,
 )
-from converters.label_config_xml import polygon_label_config
-from converters.label_names import MatchedClasses
-from converters.results import regions_to_result
-from converters.simplify import Simplification
-from converters.vectorize import inner_last, vectorize
+from converters.label_studio.inferred_config import polygon_label_config
+from converters.label_studio.write import regions_to_result
+from converters.outlines.border import cut_at_border
+from converters.outlines.limits import Simplification
+from converters.outlines.vectorize import inner_last, vectorize
 from domain.annotation import LeftOut, Region, region_id
 from domain.errors import FileFormatError, ImageError, TaskError
 from domain.geometry import LabelMap, Polygon, Shape

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from converters.bookkeeping.json_stream import Piece, iter_json
 from converters.imports.shapes import (
     box_polygon,
     ellipse_polygon,
@@ -26,7 +27,6 @@ from converters.imports.source import (
     ImportSource,
     Regions,
 )
-from converters.json_stream import Piece, iter_json
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
 from domain.geometry import Polygon

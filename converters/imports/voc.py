@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
+from converters.bookkeeping.json_stream import MAX_PIECE_BYTES
 from converters.imports.shapes import (
     box_around,
     box_between,
@@ -26,7 +27,6 @@ from converters.imports.source import (
     Notes,
     Regions,
 )
-from converters.json_stream import MAX_PIECE_BYTES
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
 from domain.geometry import Polygon

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from converters.files import file_names
+from converters.bookkeeping.files import file_names
 from converters.imports.find import IMAGE_ENDINGS
 from converters.imports.shapes import (
     box_around,

@@ -13,10 +13,10 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from backend.label_studio import LabelStudioClient, PredictionRow, ProjectInfo
-from converters.label_config import parse_label_config
-from converters.label_studio import annotation_to_label_map
-from converters.results import regions_to_result
-from converters.vectorize import inner_last
+from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.read import annotation_to_label_map
+from converters.label_studio.write import regions_to_result
+from converters.outlines.vectorize import inner_last
 from domain.annotation import Region
 from domain.geometry import Polygon, Ring
 from tests.e2e.editor import Editor

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from backend.label_studio import BackendInfo
 from backend.label_studio.projects import UNCERTAINTY_SAMPLING
-from backend.pipeline.connection_check import TITLE, webhook_headers, webhook_url
-from backend.pipeline.context import AppContext
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.sync.connection import TITLE, webhook_headers, webhook_url
 from backend.settings import Settings
 from backend.store import Store, versions
 from backend.store.models import ProjectRow, RunRow, TaskRow, VersionRow

@@ -9,9 +9,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters.files import read_json, write_json
+from converters.bookkeeping.files import read_json, write_json
 from domain.errors import FileFormatError
-from training.python import module_command
+from training.processes.command import module_command
 
 CHILD_MODULE = "training.nnunet.foreign"
 

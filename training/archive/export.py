@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from converters.files import read_json, replace_with
-from converters.nnunet_names import nnunet_labels
-from training.ensembles import check_weights
+from converters.bookkeeping.files import read_json, replace_with
+from converters.classes.nnunet import nnunet_labels
 from training.evaluation import ClassDice, mean_over_classes
-from training.folds import FINAL, RESULT
-from training.versions import (
+from training.folds.spec import FINAL, RESULT
+from training.versions.ensembles import check_weights
+from training.versions.folder import (
     CONFIGURATION,
     CURVES,
     DATASET,

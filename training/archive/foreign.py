@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from converters.files import read_json
-from converters.nnunet_names import class_of_label
+from converters.bookkeeping.files import read_json
+from converters.classes.nnunet import class_of_label
 from domain.errors import FileFormatError
-from training.versions import CONFIGURATION, DATASET, PLANS
+from training.versions.folder import CONFIGURATION, DATASET, PLANS
 
 _NATURAL = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
 _NETWORK = re.compile(r"dynamic_network_architectures\.architectures\.[a-z0-9_]+\.[A-Z]\w*")

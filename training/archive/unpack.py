@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from domain.errors import FileFormatError
-from training.disk import check_free
-from training.folds import FINAL
-from training.versions import DATASET, PLANS
+from training.folds.disk import check_free
+from training.folds.spec import FINAL
+from training.versions.folder import DATASET, PLANS
 
 MAX_ENTRIES = 20_000
 """nnU-Net's own zips have a few dozen; with every validation prediction, some thousands."""

@@ -17,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from converters.label_map_files import (
+from converters.masks.label_map_files import (
     StoredLabelMap,
     class_integers,
     read_label_map,

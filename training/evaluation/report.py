@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from converters.comparison import comparison
-from converters.files import write_bytes, write_json
-from converters.image_files import file_stem
-from converters.images import Pixels, read_image, write_png
-from converters.label_map_files import NIFTI_SUFFIXES, read_label_map, read_slice
+from converters.bookkeeping.files import write_bytes, write_json
+from converters.images.of_tasks import file_stem
+from converters.images.pixels import Pixels, read_image, write_png
+from converters.masks.label_map_files import NIFTI_SUFFIXES, read_label_map, read_slice
+from converters.pictures.beside_reference import comparison
 from domain.errors import FileFormatError, ImageError
 from domain.labels import LabelConfig
 from training.evaluation.case import CaseMeasures

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from converters.files import replace_with
+from converters.bookkeeping.files import replace_with
 
 _FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 

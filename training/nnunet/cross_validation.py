@@ -15,15 +15,21 @@ from nnunetv2.evaluation import evaluate_predictions
 from nnunetv2.evaluation.find_best_configuration import find_best_configuration
 from nnunetv2.postprocessing import remove_connected_components
 
-from converters.files import link_or_copy, read_json, write_json
+from converters.bookkeeping.files import link_or_copy, read_json, write_json
 from training.cases import read_image
 from training.evaluation import DicePerCase, named_dice
-from training.folds import VALIDATION
+from training.folds.spec import VALIDATION
 from training.nnunet.data.named_plans import PLANS_NAME
 from training.nnunet.environment import nnunet_roots
 from training.nnunet.inference.postprocessing import apply_postprocessing
-from training.postprocessing import FoundSteps, KeepLargest, read_postprocessing
-from training.versions import CONFIGURATION, DATASET, PLANS, POSTPROCESSING, POSTPROCESSING_PKL
+from training.versions.folder import (
+    CONFIGURATION,
+    DATASET,
+    PLANS,
+    POSTPROCESSING,
+    POSTPROCESSING_PKL,
+)
+from training.versions.postprocessing import FoundSteps, KeepLargest, read_postprocessing
 from training.workspace import Workspace
 
 _TRAINER = "nnUNetTrainer"

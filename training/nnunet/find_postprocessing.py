@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 
-from converters.files import write_json
+from converters.bookkeeping.files import write_json
 from training.nnunet.cross_validation import postprocessing_of_label_maps
 from training.nnunet.inference.child import answer
-from training.postprocessing import DICE, PostprocessingSpec
+from training.versions.postprocessing import DICE, PostprocessingSpec
 from training.workspace import Workspace
 
 

@@ -18,15 +18,15 @@ from typing import Any
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from converters.files import read_json, write_json
+from converters.bookkeeping.files import read_json, write_json
 from domain.errors import FileFormatError, NnloopError, TrainingError
 from training.archive.convert import ANSWER, JOB
 from training.archive.unpack import MAX_BYTES
-from training.folds import FINAL
+from training.folds.spec import FINAL
 from training.nnunet.checkpoint import write_checkpoint
 from training.nnunet.classes import trainer_class
-from training.parent import end_with_parent
-from training.versions import CONFIGURATION, DATASET, PLANS
+from training.processes.parent import end_with_parent
+from training.versions.folder import CONFIGURATION, DATASET, PLANS
 
 PLAIN_TRAINER = "nnUNetTrainer"
 

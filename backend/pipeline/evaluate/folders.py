@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from backend.pipeline.evaluate.options import EvaluationOptions
-from converters.class_names import classes_beside
-from converters.mask_folder import MaskName, folder_of_masks, images_beside
+from converters.classes.integers import classes_beside
+from converters.masks.folder import MaskName, folder_of_masks, images_beside
 from domain.errors import FileFormatError, SettingsError
 from domain.labels import LabelClass, LabelConfig, LabelGroup
 from domain.text import counted

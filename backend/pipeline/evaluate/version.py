@@ -11,8 +11,10 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from backend.pipeline.annotations import label_config_of, label_names_of
-from backend.pipeline.context import AppContext
+from backend.pipeline.basis.annotations import label_config_of, label_names_of
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.faults import fault_of
+from backend.pipeline.cases.manifests import MAX_GROUP
 from backend.pipeline.evaluate.cases import (
     EvaluationCase,
     Source,
@@ -23,15 +25,13 @@ from backend.pipeline.evaluate.cases import (
 from backend.pipeline.evaluate.folders import evaluate_pairs
 from backend.pipeline.evaluate.options import EvaluationOptions
 from backend.pipeline.evaluate.version_cases import ReferenceWriter, common_classes
-from backend.pipeline.faults import fault_of
-from backend.pipeline.manifests import MAX_GROUP
-from backend.pipeline.sync import read_project
+from backend.pipeline.sync.reading import read_project
 from backend.settings import ProjectSettings
 from backend.store import projects, snapshots, versions
 from backend.store.models import TaskRow, VersionRow
-from converters.class_names import CLASSES
-from converters.files import write_json
-from converters.groups import GroupKey
+from converters.bookkeeping.files import write_json
+from converters.classes.integers import CLASSES
+from converters.images.groups import GroupKey
 from domain.annotation import Task
 from domain.case import Manifest, case_id_of_task
 from domain.errors import (
@@ -40,11 +40,11 @@ from domain.errors import (
     SettingsError,
 )
 from domain.labels import LabelConfig, LabelNames
-from training.case_predictions import CaseToPredict, predict_cases
 from training.devices import list_devices
 from training.evaluation.pairs import Pair
 from training.evaluation.summary import Evaluation, Problem
-from training.versions import read_version
+from training.versions.case_predictions import CaseToPredict, predict_cases
+from training.versions.folder import read_version
 from training.workspace import Workspace
 
 PREDICTIONS = "predictions"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from backend.pipeline.annotations import label_map_of, predicted_regions
-from backend.pipeline.context import AppContext
+from backend.pipeline.basis.annotations import label_map_of, predicted_regions
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.images import load_image
 from backend.pipeline.evaluate.cases import EvaluationCase
-from backend.pipeline.images import load_image
 from backend.settings import ProjectSettings
 from backend.store import snapshots
 from backend.store.models import AnnotationRow, JsonDict
-from converters.image_files import image_size_hw
-from converters.images import write_png
+from converters.images.of_tasks import image_size_hw
+from converters.images.pixels import write_png
 from domain.errors import PredictionError
 from domain.geometry import LabelMap
 from domain.labels import LabelConfig

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from backend.label_studio.tasks import plain_name
-from backend.pipeline.context import AppContext
-from backend.pipeline.faults import entry_of
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.faults import entry_of
 from backend.pipeline.files.project_source import (
     ProjectImages,
     ProjectPredictions,
@@ -16,15 +16,15 @@ from backend.pipeline.files.project_source import (
     in_labels_of_today,
 )
 from backend.store.models import ProjectRow
+from converters.bookkeeping.report import FilesReport, Reasons
 from converters.exports.exporter import Format, Needs
 from converters.exports.file_source import ExportFile
 from converters.exports.options import ExportOptions
 from converters.exports.run import Source, run_export
-from converters.image_files import FolderImages, NoImages, TaskImages
-from converters.label_config import parse_label_config
-from converters.label_config_xml import infer_label_config
-from converters.region_types import region_type_by_name
-from converters.report import FilesReport, Reasons
+from converters.images.of_tasks import FolderImages, NoImages, TaskImages
+from converters.label_studio.inferred_config import infer_label_config
+from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.region_types import region_type_by_name
 from domain.errors import LabelConfigError, SettingsError
 from domain.labels import LabelConfig, LabelNames
 

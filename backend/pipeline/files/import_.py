@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from backend.label_studio import PredictionRow, TaskHead
-from backend.pipeline.context import AppContext
+from backend.pipeline.basis.context import AppContext
 from backend.pipeline.files.attach import Match, ProjectIndex, TaskChoice
+from converters.bookkeeping.report import FilesReport, make_report
+from converters.bookkeeping.work_index import WorkIndex
 from converters.imports.run import ImportJob, looked_through
 from converters.imports.source import ImportedImage
 from converters.imports.tasks import left_out_image, left_out_repeat, size_of
-from converters.predicted import as_predicted
-from converters.report import FilesReport, make_report
-from converters.results import validate_prediction
-from converters.work_index import WorkIndex
+from converters.label_studio.predicted import as_predicted
+from converters.label_studio.write import validate_prediction
 from domain.annotation import LeftOut
 from domain.case import content_hash
 from domain.errors import ImageError, TaskError

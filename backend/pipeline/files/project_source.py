@@ -7,16 +7,16 @@ from itertools import islice
 from typing import Any
 
 from backend.label_studio import LabelStudioClient, PredictionRow
-from backend.pipeline.context import AppContext
-from backend.pipeline.images import image_keys_of, image_uri
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.images import image_keys_of, image_uri
 from backend.store import predictions, projects, versions
 from backend.store.identity import source_in
 from backend.store.models import PredictionRow as StoredRow
 from backend.store.models import ProjectRow
 from converters.exports.run import Source, SourceTask
-from converters.images import Pixels, read_image
-from converters.predicted import needs_predictions
-from converters.relabel import in_present_names
+from converters.images.pixels import Pixels, read_image
+from converters.label_studio.predicted import needs_predictions
+from converters.label_studio.relabel import in_present_names
 from domain.annotation import LeftOut, Task
 from domain.errors import ImageError, PredictionError
 from domain.labels import LabelConfig

@@ -10,23 +10,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from backend.pipeline.annotations import label_config_of
-from backend.pipeline.context import AppContext
+from backend.pipeline.basis.annotations import label_config_of
+from backend.pipeline.basis.context import AppContext
 from backend.pipeline.models.find import find_version
 from backend.pipeline.models.label_names import FittedLabels, fit_labels
 from backend.pipeline.models.serving import ask_for_scoring
 from backend.store import projects, versions
 from backend.store.models import ProjectRow, VersionRow
-from converters.files import link_or_copy, write_json
+from converters.bookkeeping.files import link_or_copy, write_json
 from domain.errors import FileFormatError, SettingsError
 from domain.status import VersionOrigin, VersionStatus
 from training.archive.convert import Converted, convert_checkpoints
 from training.archive.export import WrittenArchive, dataset_name_of, write_archive
 from training.archive.foreign import ForeignModel, read_foreign
 from training.archive.unpack import ModelFolder, list_models, unpack_model
-from training.folds import FINAL
+from training.folds.spec import FINAL
 from training.presets import FULL
-from training.versions import (
+from training.versions.folder import (
     CONFIGURATION,
     DATASET,
     PLANS,

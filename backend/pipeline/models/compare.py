@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from backend.pipeline.annotations import label_names_of
-from backend.pipeline.context import AppContext
-from backend.pipeline.manifests import LABEL_MAPPING
-from backend.pipeline.models.comparison import Comparison, DicePerCase, compare_cases
+from backend.pipeline.basis.annotations import label_names_of
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.cases.manifests import LABEL_MAPPING
+from backend.pipeline.gate.comparison import Comparison, DicePerCase, compare_cases
 from backend.pipeline.models.find import find_version
 from backend.store import projects, versions
 from backend.store.models import VersionRow

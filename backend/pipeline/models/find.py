@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from backend.pipeline.connected import find_connected
-from backend.pipeline.context import AppContext
+from backend.pipeline.basis.connected import find_connected
+from backend.pipeline.basis.context import AppContext
 from backend.store import projects, versions
 from backend.store.models import VersionRow
 from domain.errors import SettingsError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from converters.label_names import find_class
+from converters.classes.matching import find_class
 from domain.errors import SettingsError
 from domain.labels import LabelGroup
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.pipeline.annotations import label_names_of
+from backend.pipeline.basis.annotations import label_names_of
 from backend.store import predictions, projects, versions
 from backend.store.models import RunRow, VersionRow
 from domain.status import VersionOrigin, VersionStatus

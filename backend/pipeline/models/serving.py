@@ -8,16 +8,16 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from backend.pipeline.annotations import label_config_of
-from backend.pipeline.context import AppContext
+from backend.pipeline.basis.annotations import label_config_of
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.gate.retention import prune_quietly
 from backend.pipeline.models.find import find_version
-from backend.pipeline.models.retention import prune_quietly
 from backend.queue import JobName
 from backend.store import pauses, predictions, projects, versions
 from backend.store.models import VersionRow
 from domain.errors import SettingsError, StackError
 from domain.status import VersionStatus
-from training.versions import read_version
+from training.versions.folder import read_version
 
 logger = logging.getLogger(__name__)
 

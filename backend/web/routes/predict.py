@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import HTTPException, Request
 
-from backend.pipeline.context import AppContext
+from backend.pipeline.basis.context import AppContext
 from backend.web.answer import Question, answer
 from backend.web.body import read_body
 from backend.web.protocol import PredictAnswer, PredictRequest

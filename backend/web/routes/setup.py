@@ -6,7 +6,7 @@ import logging
 
 from fastapi import Request
 
-from backend.pipeline.context import AppContext
+from backend.pipeline.basis.context import AppContext
 from backend.store import projects, versions
 from backend.web.body import read_body
 from backend.web.protocol import SetupAnswer, SetupRequest

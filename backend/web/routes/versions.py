@@ -7,7 +7,7 @@ import time
 from fastapi import HTTPException, Request
 from sqlalchemy.orm import Session
 
-from backend.pipeline.context import AppContext
+from backend.pipeline.basis.context import AppContext
 from backend.store import projects
 from backend.store import versions as version_store
 from backend.web.protocol import VersionsAnswer, project_id_of

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from backend.label_studio import LabelStudioClient, ProjectInfo
-from backend.pipeline.context import AppContext
+from backend.pipeline.basis.context import AppContext
 from backend.settings import Settings
 from backend.stack.label_studio_server import LabelStudioServer
-from converters.label_config_xml import polygon_label_config
+from converters.label_studio.inferred_config import polygon_label_config
 
 CONFIG = polygon_label_config(["kudzu"])
 

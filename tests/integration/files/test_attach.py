@@ -16,19 +16,19 @@ from typer.testing import CliRunner
 
 from backend.cli.main import app
 from backend.label_studio import LabelStudioClient, ProjectInfo
-from backend.pipeline.context import AppContext
+from backend.pipeline.basis.context import AppContext
 from backend.pipeline.files.attach import TaskChoice
 from backend.pipeline.files.import_ import import_to_project
-from converters.file_names import stored_name
-from converters.image_files import image_name
+from converters.addresses.upload_names import stored_name
+from converters.bookkeeping.report import FilesReport
+from converters.images.of_tasks import image_name
 from converters.imports.find import ImageFinder
 from converters.imports.formats import format_by_name
 from converters.imports.run import ImportJob
 from converters.imports.source import ImportOptions
 from converters.imports.tasks import As
-from converters.label_config import parse_label_config
-from converters.label_config_xml import polygon_label_config
-from converters.report import FilesReport
+from converters.label_studio.inferred_config import polygon_label_config
+from converters.label_studio.label_config import parse_label_config
 from domain.annotation import Task
 from domain.errors import SettingsError
 from tests.integration.files.conftest import CONFIG

@@ -16,10 +16,10 @@ from PIL import Image
 
 from backend.label_studio import LabelStudioClient, ProjectInfo
 from backend.pipeline.files.export import ExportRequest, export_file
+from converters.bookkeeping.report import FilesReport
 from converters.exports.formats import format_by_name
 from converters.exports.options import ExportOptions
-from converters.label_config_xml import polygon_label_config
-from converters.report import FilesReport
+from converters.label_studio.inferred_config import polygon_label_config
 
 SIZE_HW = (30, 40)
 FRAME = {"original_width": 40, "original_height": 30, "image_rotation": 0, "to_name": "image"}

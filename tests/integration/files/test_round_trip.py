@@ -14,9 +14,10 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from backend.label_studio import LabelStudioClient, ProjectInfo
-from backend.pipeline.context import AppContext
+from backend.pipeline.basis.context import AppContext
 from backend.pipeline.files.export import ExportRequest, export_file, export_project
 from backend.pipeline.files.import_ import import_to_project
+from converters.bookkeeping.report import FilesReport
 from converters.exports.formats import format_by_name
 from converters.exports.options import ExportOptions
 from converters.imports.find import ImageFinder
@@ -24,11 +25,10 @@ from converters.imports.formats import format_by_name as import_format
 from converters.imports.run import ImportJob, run_import_to_file
 from converters.imports.source import ImportOptions
 from converters.imports.tasks import As
-from converters.label_config import parse_label_config
-from converters.label_studio import annotation_to_label_map
-from converters.rasterize import shape_to_mask
-from converters.report import FilesReport
-from converters.simplify import Simplification
+from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.read import annotation_to_label_map
+from converters.outlines.limits import Simplification
+from converters.painting.rasterize import shape_to_mask
 from domain.annotation import LeftOut
 from tests.conftest import missing
 from tests.integration.files.conftest import CONFIG

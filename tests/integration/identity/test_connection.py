@@ -9,10 +9,10 @@ import pytest
 
 from backend.credentials import service_credentials
 from backend.label_studio import LabelStudioClient
-from backend.pipeline.connect import connect
-from backend.pipeline.context import AppContext
-from backend.pipeline.disconnect import VIEW_TITLE
-from backend.pipeline.sync import sync_project
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.connection.connect import connect
+from backend.pipeline.connection.disconnect import VIEW_TITLE
+from backend.pipeline.sync.reading import sync_project
 from backend.store.models import ProjectRow
 from domain.errors import LabelStudioAuthError, LabelStudioError, ProjectGoneError
 from tests.integration.identity.conftest import Changing

@@ -8,10 +8,10 @@ from typing import Any
 
 import shapely
 
-from backend.pipeline.annotations import label_config_of
-from backend.pipeline.cases import Source, write_cases
-from backend.pipeline.images import load_image
-from backend.pipeline.sync import sync_project
+from backend.pipeline.basis.annotations import label_config_of
+from backend.pipeline.basis.images import load_image
+from backend.pipeline.cases.write import Source, write_cases
+from backend.pipeline.sync.reading import sync_project
 from backend.store import projects, snapshots
 from tests.integration.identity.conftest import WAIT_S, Changing
 from tests.integration.loop.discs import scene

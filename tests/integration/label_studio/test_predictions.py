@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from backend.label_studio import LabelStudioClient, PredictionRow, ProjectInfo, predictions
-from converters.label_config import parse_label_config
-from converters.label_studio import annotation_to_label_map
-from converters.results import regions_to_result
+from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.read import annotation_to_label_map
+from converters.label_studio.write import regions_to_result
 from domain.annotation import Region
 from domain.errors import LabelStudioError, PredictionError
 from domain.geometry import Polygon

@@ -22,9 +22,9 @@ from sqlalchemy import select
 
 from backend.credentials import service_credentials
 from backend.label_studio import LabelStudioClient, PredictionRow, ProjectInfo, ServedTask
-from backend.pipeline.connect import connect
-from backend.pipeline.context import AppContext
-from backend.pipeline.run_report import RunReport
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.connection.connect import connect
+from backend.pipeline.runs.report import RunReport
 from backend.pipeline.status import ProjectReport, project_report
 from backend.settings import Settings
 from backend.stack import service
@@ -32,7 +32,7 @@ from backend.stack.label_studio_server import LabelStudioServer
 from backend.stack.supervisor import Supervisor
 from backend.store.models import InboxRow
 from tests.integration.loop.discs import LABEL_CONFIG, Scene, scene
-from training.folds import PROGRESS
+from training.folds.spec import PROGRESS
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from backend.label_studio import PredictionRow
-from backend.pipeline.connect import connect
-from backend.pipeline.run_report import RunReport
+from backend.pipeline.connection.connect import connect
+from backend.pipeline.runs.report import RunReport
 from backend.pipeline.status import ProblemReport, ProjectReport, project_report
 from backend.stack.ports import LOOPBACK
 from backend.store.models import RunRow

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.pipeline.publish import publish
-from converters.label_config import parse_label_config
-from converters.label_studio import annotation_to_label_map
+from backend.pipeline.predictions.publish import publish
+from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.read import annotation_to_label_map
 from domain.annotation import Annotation
 from domain.status import FoldStatus, RunStatus
 from tests.integration.loop.discs import HEIGHT, LABEL_CONFIG, WIDTH

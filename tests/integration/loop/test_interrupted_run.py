@@ -15,12 +15,12 @@ import psutil
 import pytest
 from sqlalchemy import select
 
-from backend.pipeline.run_report import RunReport
+from backend.pipeline.runs.report import RunReport
 from backend.store.models import FoldRow, ProjectRow, RunRow
-from converters.files import read_json
+from converters.bookkeeping.files import read_json
 from domain.status import FoldStatus, RunControl, RunStatus
 from tests.integration.loop.stack import RUN_S, Answer, Loop, LoopProject
-from training.orphans import PROCESS
+from training.processes.orphans import PROCESS
 
 # About 100 s on two idle cores; the fixture is one test to pytest.
 pytestmark = pytest.mark.timeout(1200)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from backend.label_studio import PredictionRow
-from backend.pipeline.run_report import RunReport
+from backend.pipeline.runs.report import RunReport
 from backend.pipeline.status import ProblemReport
 from domain.annotation import Task
 from domain.status import RunStatus

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from backend.pipeline.run_report import RunReport
+from backend.pipeline.runs.report import RunReport
 from backend.stack.ports import free_port
 from backend.stack.process import ManagedProcess
 from backend.stack.service import web_spec

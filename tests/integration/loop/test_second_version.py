@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select
 
 from backend.label_studio import PredictionRow as PushedRow
-from backend.pipeline.connect import connect
-from backend.pipeline.run_report import RunReport
+from backend.pipeline.connection.connect import connect
+from backend.pipeline.runs.report import RunReport
 from backend.pipeline.status import ProjectReport
 from backend.store.models import PredictionRow
 from domain.status import FoldStatus, RunStatus, VersionStatus

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from backend.pipeline import control
-from backend.pipeline.request import request_training
-from backend.pipeline.run_report import RunReport
+from backend.pipeline.runs import control
+from backend.pipeline.runs.report import RunReport
+from backend.pipeline.runs.request import request_training
 from domain.status import FoldStatus, RunStatus
 from tests.integration.loop.stack import Answer, Loop, LoopProject
 

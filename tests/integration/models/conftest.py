@@ -11,13 +11,13 @@ import pytest
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from converters.files import read_json, write_json
+from converters.bookkeeping.files import read_json, write_json
 from tests.integration.training.discs import CLASS_VALUES, write_discs
 from tests.unit.backend.conftest import migrated_database
+from training.folds.splits import assign_folds
 from training.nnunet.data.dataset import prepare
 from training.nnunet.environment import nnunet_roots
 from training.presets import TINY
-from training.splits import assign_folds
 
 __all__ = ["migrated_database"]
 

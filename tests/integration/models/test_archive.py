@@ -22,7 +22,7 @@ from domain.errors import FileFormatError
 from tests.fakes.app import PROJECT, FakeApp
 from tests.integration.models.conftest import MODEL, Foreign, nnunet
 from tests.integration.training.discs import disc_image
-from training.folds import FINAL
+from training.folds.spec import FINAL
 from training.nnunet.checkpoint import read_checkpoint
 from training.nnunet.inference.predictor import FoldPredictor
 

@@ -15,15 +15,15 @@ import pytest
 from typer.testing import CliRunner
 
 from backend.cli.main import app as program
+from backend.pipeline.ensembles.choose import make_ensemble
 from backend.pipeline.evaluate.options import EvaluationOptions
 from backend.pipeline.evaluate.version import evaluate_version
 from backend.pipeline.models.archive import export_version
 from backend.pipeline.models.compare import compare_versions
 from backend.pipeline.models.details import version_details
-from backend.pipeline.models.ensemble import make_ensemble
 from backend.store import versions
 from backend.store.models import ProjectRow
-from converters.files import read_json
+from converters.bookkeeping.files import read_json
 from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.errors import PredictionError, SettingsError
 from domain.status import VersionOrigin, VersionStatus
@@ -33,14 +33,14 @@ from tests.integration.training.discs import CLASS_VALUES, disc_image
 from training.archive.unpack import list_models
 from training.cases import read_image, write_case
 from training.evaluation import mean_over_cases, named_dice
-from training.folds import RESULT, FoldSpec
+from training.folds.spec import RESULT, FoldSpec
 from training.nnunet.data.dataset import prepare
 from training.nnunet.inference.postprocessing import postprocessed
 from training.nnunet.inference.predictor import FoldPredictor
 from training.nnunet.learning.child import train_fold
-from training.postprocessing import read_postprocessing
 from training.presets import TINY, Preset
-from training.versions import package_version, read_version, remove_weights, size_bytes
+from training.versions.folder import package_version, read_version, remove_weights, size_bytes
+from training.versions.postprocessing import read_postprocessing
 
 pytestmark = pytest.mark.slow
 

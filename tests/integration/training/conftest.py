@@ -11,12 +11,12 @@ import pytest
 
 from domain.errors import TrainingError
 from tests.integration.training.discs import CLASS_VALUES, write_discs
-from training.fold_runner import run_fold
-from training.folds import EpochProgress, FoldOutcome, FoldSpec
+from training.folds.runner import run_fold
+from training.folds.spec import EpochProgress, FoldOutcome, FoldSpec
+from training.folds.splits import assign_folds
 from training.nnunet.data.dataset import prepare
 from training.presets import TINY
-from training.splits import assign_folds
-from training.versions import package_version
+from training.versions.folder import package_version
 from training.workspace import Workspace
 
 PRESET = dataclasses.replace(

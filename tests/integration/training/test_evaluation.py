@@ -14,16 +14,16 @@ from backend.pipeline.evaluate.options import EvaluationOptions
 from backend.pipeline.evaluate.version import evaluate_version
 from backend.store import Store
 from backend.store.models import ProjectRow
-from converters.files import read_json
-from converters.label_config import parse_label_config
-from converters.results import regions_to_result
-from converters.vectorize import vectorize
+from converters.bookkeeping.files import read_json
+from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.write import regions_to_result
+from converters.outlines.vectorize import vectorize
 from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.errors import PredictionError
 from tests.fakes.app import PROJECT, FakeApp
 from tests.integration.training.conftest import Trained
 from tests.integration.training.discs import CLASS_VALUES, disc_image
-from training.case_predictions import CaseToPredict, predict_cases
+from training.versions.case_predictions import CaseToPredict, predict_cases
 
 CONFIG = (
     '<View><Image name="image" value="$image"/><PolygonLabels name="label" toName="image">'

@@ -19,8 +19,8 @@ from domain.errors import TrainingError
 from tests.integration.training.conftest import PRESET, Trained
 from tests.integration.training.discs import CLASS_VALUES, disc_image
 from training.evaluation import dice_per_class
-from training.fold_runner import run_fold
-from training.folds import EpochProgress, FoldSpec
+from training.folds.runner import run_fold
+from training.folds.spec import EpochProgress, FoldSpec
 from training.nnunet.inference.predictor import FoldPredictor
 
 pytestmark = pytest.mark.slow
@@ -137,8 +137,8 @@ def test_the_child_dies_with_its_parent(trained: Trained, tmp_path: Path, is_loa
     path = tmp_path / "spec.json"
     path.write_text(json.dumps(spec.to_json()))
     code = (
-        "import json, sys; from training.fold_runner import run_fold;"
-        "from training.folds import EpochProgress, FoldSpec;"
+        "import json, sys; from training.folds.runner import run_fold;"
+        "from training.folds.spec import EpochProgress, FoldSpec;"
         "run_fold(FoldSpec.from_json(json.load(open(sys.argv[1]))), print, lambda: False)"
     )
     parent = subprocess.Popen(

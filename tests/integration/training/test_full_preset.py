@@ -15,20 +15,20 @@ from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner
     ExperimentPlanner,
 )
 
-from converters.files import read_json
+from converters.bookkeeping.files import read_json
 from tests.integration.training.discs import CLASS_VALUES, disc_image
 from training.cases import read_image, write_case
 from training.evaluation import named_dice
-from training.folds import RESULT, FoldSpec
+from training.folds.spec import RESULT, FoldSpec
 from training.nnunet.cross_validation import find_postprocessing
 from training.nnunet.data.dataset import prepare
 from training.nnunet.environment import project_roots
 from training.nnunet.inference.postprocessing import apply_postprocessing, postprocessed
 from training.nnunet.inference.predictor import FoldPredictor
 from training.nnunet.learning.child import train_fold
-from training.postprocessing import read_postprocessing
 from training.presets import FULL, Preset
-from training.versions import package_version, read_version
+from training.versions.folder import package_version, read_version
+from training.versions.postprocessing import read_postprocessing
 from training.workspace import Workspace
 
 pytestmark = pytest.mark.slow

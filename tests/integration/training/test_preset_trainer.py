@@ -8,14 +8,14 @@ import time
 import pytest
 import torch
 
-from converters.files import read_json
+from converters.bookkeeping.files import read_json
 from tests.integration.training.discs import CLASS_VALUES, write_discs
-from training.folds import FoldSpec
+from training.folds.spec import FoldSpec
+from training.folds.splits import assign_folds
 from training.nnunet.data.dataset import prepare
 from training.nnunet.learning.trainer import LoopTrainer, make_trainer
 from training.nnunet.learning.warped_batches import WarpedBatches
 from training.presets import TINY
-from training.splits import assign_folds
 from training.workspace import Workspace
 
 PRESET = dataclasses.replace(TINY, n_folds=2, max_image_side=64, max_patch_side=64)

@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 import torch
 
-from converters.files import read_json, write_json
+from converters.bookkeeping.files import read_json, write_json
 from tests.integration.training import own_trainers
 from tests.integration.training.discs import CLASS_VALUES, write_discs
-from training.fold_log import read_progress
-from training.fold_runner import run_fold
-from training.folds import FoldSpec
+from training.folds.log import read_progress
+from training.folds.runner import run_fold
+from training.folds.spec import FoldSpec
+from training.folds.splits import assign_folds
 from training.nnunet.data.dataset import prepare
 from training.nnunet.learning.child import main, train_fold
 from training.nnunet.learning.trainer import LoopTrainer, make_trainer
 from training.presets import TINY, Preset
-from training.splits import assign_folds
 from training.workspace import Workspace
 
 PRESET = dataclasses.replace(

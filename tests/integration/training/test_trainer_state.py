@@ -14,7 +14,7 @@ import psutil
 import pytest
 import torch
 
-from converters.files import read_json
+from converters.bookkeeping.files import read_json
 from domain.errors import TrainingError
 from tests.integration.training.test_trainer import (
     PRESET,
@@ -26,9 +26,9 @@ from tests.integration.training.test_trainer import (
     stop_after,
     workspace,
 )
-from training import fold_runner
-from training.fold_runner import run_fold
-from training.folds import FINAL, LATEST, EpochProgress
+from training.folds import runner
+from training.folds.runner import run_fold
+from training.folds.spec import FINAL, LATEST, EpochProgress
 from training.nnunet.learning.trainer import LoopTrainer
 from training.workspace import Workspace
 
@@ -241,9 +241,9 @@ def test_processes_that_make_patches_end_with_a_killed_child(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As beside a GPU: nnU-Net's own augmentation, in processes that wait for ever."""
-    environment = fold_runner._environment
+    environment = runner._environment
     monkeypatch.setattr(
-        fold_runner, "_environment", lambda spec: {**environment(spec), "nnUNet_n_proc_DA": "2"}
+        runner, "_environment", lambda spec: {**environment(spec), "nnUNet_n_proc_DA": "2"}
     )
     preset = dataclasses.replace(PRESET, augmentation="nnunet", epochs=1000)
     spec = make_spec(workspace, "workers", preset)

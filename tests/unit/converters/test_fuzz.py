@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converters.label_config import parse_label_config
-from converters.label_studio import annotation_to_label_map, annotation_to_shapes
-from converters.tasks import tasks_from_export
+from converters.label_studio.export_rows import tasks_from_export
+from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.read import annotation_to_label_map, annotation_to_shapes
 from domain.annotation import Annotation
 from domain.errors import AnnotationError, LabelConfigError
 from tests.unit.converters.configs import XML
-from tests.unit.converters.regions.test_brush import FULL, url_of
+from tests.unit.converters.label_studio.regions.test_brush import FULL, url_of
 
 TAGS = ("Polygon", "Rectangle", "Ellipse", "Brush", "Bitmask", "Vector", "KeyPoint")
 CONFIG = parse_label_config(

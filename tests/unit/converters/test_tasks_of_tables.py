@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from converters.label_config import parse_label_config
-from converters.label_config_xml import infer_label_config
-from converters.label_studio import annotation_to_label_map
-from converters.tasks import tasks_from_export
+from converters.label_studio.export_rows import tasks_from_export
+from converters.label_studio.inferred_config import infer_label_config
+from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.read import annotation_to_label_map
 from domain.annotation import Task
 from domain.errors import AnnotationError, LabelConfigError
 

@@ -13,6 +13,12 @@ from tests.unit.packaging.paths import PACKAGES, ROOT
 BREACHES = {
     "Imports point downwards": ("converters/breach_a.py", "import backend.queue"),
     "Inside backend": ("backend/store/breach_b.py", "import backend.jobs.step"),
+    "Inside converters": ("converters/images/breach_h.py", "import converters.exports.run"),
+    "Inside backend.pipeline": (
+        "backend/pipeline/gate/breach_i.py",
+        "import backend.pipeline.models.serving",
+    ),
+    "Inside training": ("training/folds/breach_j.py", "import training.versions.folder"),
     "Only training.nnunet imports nnunetv2 or torch": ("training/breach_c.py", "import torch"),
     "The web process and the command line never load jobs or networks": (
         "backend/web/breach_d.py",

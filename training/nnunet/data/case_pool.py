@@ -17,7 +17,7 @@ import psutil
 import torch
 
 from training.devices import usable_cores
-from training.parent import end_with_parent
+from training.processes.parent import end_with_parent
 
 logger = logging.getLogger(__name__)
 

@@ -11,11 +11,11 @@ from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
 
-from converters.files import link_or_copy, update_json
+from converters.bookkeeping.files import link_or_copy, update_json
 from domain.errors import NotEnoughCasesError, TrainingError
 from training.cases import CaseFiles
-from training.disk import check_free, preprocessed_bytes
-from training.named_plans import plans_hash
+from training.folds.disk import check_free, preprocessed_bytes
+from training.folds.splits import held_out_cases, to_splits
 from training.nnunet.data.case_pool import CasePool
 from training.nnunet.data.index import DatasetIndex, PlannedFor, arrays_folder
 from training.nnunet.data.plans import dataset_json, make_plans, preprocessing_key
@@ -27,7 +27,7 @@ from training.nnunet.data.preprocessing import (
     resampled_hw,
 )
 from training.presets import Preset
-from training.splits import held_out_cases, to_splits
+from training.versions.named_plans import plans_hash
 from training.workspace import Workspace
 
 logger = logging.getLogger(__name__)

@@ -9,10 +9,10 @@ from typing import Any
 from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from converters.files import read_json
+from converters.bookkeeping.files import read_json
 from domain.errors import TrainingError
 from domain.text import counted
-from training.versions import CONFIGURATION
+from training.versions.folder import CONFIGURATION
 
 PLANS_NAME = "nnUNetPlans"
 """nnU-Net's identifier of the plans in use, whatever they were called elsewhere."""

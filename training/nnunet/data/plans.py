@@ -16,17 +16,17 @@ from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor impo
 )
 from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
 
-from converters.files import read_json, write_json
+from converters.bookkeeping.files import read_json, write_json
 from domain.case import content_hash
 from domain.errors import TrainingError
 from training.cases import CaseFiles, read_image
-from training.named_plans import find_plans
 from training.nnunet.classes import planner_class
 from training.nnunet.data.case_pool import CasePool
 from training.nnunet.data.named_plans import PLANS_NAME, read_named_plans
 from training.nnunet.data.resolution import coarsest_side
 from training.nnunet.environment import project_roots
 from training.presets import Preset
+from training.versions.named_plans import find_plans
 from training.workspace import Workspace
 
 CONFIGURATION = "2d"

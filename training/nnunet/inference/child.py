@@ -1,4 +1,4 @@
-"""What the modules run by ``training.networks_child.run_child`` have in common."""
+"""What the modules run by ``training.processes.networks.run_child`` have in common."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
-from converters.files import read_json, write_json
+from converters.bookkeeping.files import read_json, write_json
 from domain.errors import NnloopError
 from domain.text import one_line
-from training.parent import PARENT_GONE
+from training.processes.parent import PARENT_GONE
 
 
 def answer(argv: list[str], work: Callable[[Any, TextIO], None]) -> int:

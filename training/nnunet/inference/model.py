@@ -13,9 +13,9 @@ from typing import Any, Literal, TypeAlias
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from converters.files import read_json
+from converters.bookkeeping.files import read_json
 from domain.errors import PredictionError, TrainingError
-from training.folds import FINAL
+from training.folds.spec import FINAL
 from training.nnunet.checkpoint import read_checkpoint
 from training.nnunet.classes import trainer_class
 from training.nnunet.data.plans import CONFIGURATION
@@ -24,7 +24,7 @@ from training.nnunet.inference.engine import Engine
 from training.nnunet.inference.image import ImagePreparation
 from training.nnunet.inference.torch_engine import TorchEngine
 from training.presets import OWN_TRAINER
-from training.versions import VersionInfo, read_version
+from training.versions.folder import VersionInfo, read_version
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class Model:
         """Loads a packaged version.
 
         Args:
-            version_dir: Written by ``training.versions.package_version``.
+            version_dir: Written by ``training.versions.folder.package_version``.
             folds: Which folds; None: all of them.
             device: ``cpu``, ``cuda:<i>`` or ``mps``.
             engine: What runs the networks on a CPU.

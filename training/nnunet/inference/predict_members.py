@@ -12,12 +12,12 @@ from typing import TextIO
 
 import numpy as np
 
-from converters.images import write_png
+from converters.images.pixels import write_png
 from training.cases import read_case_image
-from training.member_predictions import HeldOutCase, MembersSpec
 from training.nnunet.inference.child import answer, write_outcome
 from training.nnunet.inference.mixing import mean_of_members
 from training.nnunet.inference.predictor import FoldPredictor
+from training.versions.member_predictions import HeldOutCase, MembersSpec
 from training.workspace import Workspace
 
 

@@ -17,17 +17,17 @@ from pathlib import Path
 import psutil
 import torch
 
-from converters.files import read_json, write_json
+from converters.bookkeeping.files import read_json, write_json
 from domain.errors import DiskFullError, NnloopError, TrainingError
 from domain.text import one_line
-from training.curves import CurvesWriter
-from training.disk import check_free, checkpoint_bytes
 from training.evaluation import mean_over_cases
-from training.folds import ERROR, LATEST, PROGRESS, RESULT, VALIDATION, FoldSpec
+from training.folds.curves import CurvesWriter
+from training.folds.disk import check_free, checkpoint_bytes
+from training.folds.spec import ERROR, LATEST, PROGRESS, RESULT, VALIDATION, FoldSpec
 from training.nnunet.checkpoint import remove_unfinished
 from training.nnunet.learning.trainer import LoopTrainer, make_trainer
 from training.nnunet.memory import is_out_of_memory
-from training.parent import end_forks_with_this, end_with_parent
+from training.processes.parent import end_forks_with_this, end_with_parent
 
 
 def main(argv: list[str]) -> int:

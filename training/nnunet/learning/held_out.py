@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from converters.files import read_json
-from converters.images import write_png
+from converters.bookkeeping.files import read_json
+from converters.images.pixels import write_png
 from training.cases import read_case_image, read_image
 from training.evaluation import (
     ClassDice,
@@ -22,7 +22,7 @@ from training.evaluation import (
     mean_over_images,
     named_dice,
 )
-from training.folds import FoldSpec
+from training.folds.spec import FoldSpec
 from training.nnunet.inference.predictor import FoldPredictor
 
 SAMPLE_SIZE = 8

@@ -16,9 +16,9 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.helpers import empty_cache
 
 from domain.errors import TrainingError
-from training.epoch_plan import EpochPlan
-from training.fold_log import progress_in_words, write_progress
-from training.folds import FINAL, LATEST, EpochProgress, FoldSpec
+from training.folds.epoch_plan import EpochPlan
+from training.folds.log import progress_in_words, write_progress
+from training.folds.spec import FINAL, LATEST, EpochProgress, FoldSpec
 from training.nnunet.checkpoint import only_weights, plain, read_checkpoint, write_checkpoint
 from training.nnunet.classes import trainer_class
 from training.nnunet.data.plans import CONFIGURATION

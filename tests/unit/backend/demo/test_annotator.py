@@ -7,7 +7,7 @@ import pytest
 from backend.demo.annotator import KEEP_DICE, annotate, correct, draw
 from backend.demo.phantom import Phantom
 from backend.demo.vessel import LUMEN, WALL, Artery
-from converters.rasterize import polygons_to_label_map
+from converters.painting.rasterize import polygons_to_label_map
 from domain.annotation import Region
 from domain.geometry import LabelMap, Polygon
 from domain.overlap import overlap

@@ -12,11 +12,11 @@ from backend.demo.report import measure
 from backend.demo.vessel import LUMEN
 from backend.label_studio import LabelStudioClient, PredictionRow
 from backend.pipeline.models.report import VersionReport
-from backend.pipeline.run_report import RunReport
+from backend.pipeline.runs.report import RunReport
 from backend.pipeline.status import ProjectReport
-from converters.label_config import parse_label_config
-from converters.results import regions_to_result
-from converters.vectorize import vectorize
+from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.write import regions_to_result
+from converters.outlines.vectorize import vectorize
 from domain.geometry import LabelMap
 from domain.status import VersionOrigin, VersionStatus
 

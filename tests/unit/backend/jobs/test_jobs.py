@@ -11,8 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from backend.jobs import loop, process, score, step
-from backend.pipeline import reconcile, runs
-from backend.pipeline.request import request_scoring
+from backend.pipeline.runs import reconcile, stages
+from backend.pipeline.runs.request import request_scoring
 from backend.queue import JobName
 from backend.store import pauses, projects
 from backend.store.models import PauseRow, ProblemRow, ProjectRow, RunRow
@@ -232,7 +232,7 @@ def test_a_worker_that_prepares_a_run_is_free_for_annotators(
         steps.append((run_id, threading.current_thread().name))
         assert may_end.wait(10)
 
-    monkeypatch.setattr(runs, "advance", advance)
+    monkeypatch.setattr(stages, "advance", advance)
     run_id = app.add_run(RunStatus.QUEUED)
     step.advance(run_id)
     step.advance(run_id)  # asked for again meanwhile
@@ -257,7 +257,7 @@ def test_annotators_go_first_between_the_cases_of_a_gate(
             cases.append(case)
         return True
 
-    monkeypatch.setattr("backend.pipeline.gate.evaluate_run", evaluate)
+    monkeypatch.setattr("backend.pipeline.gate.of_run.evaluate_run", evaluate)
     run_id = app.add_run(RunStatus.EVALUATING)
     for done in range(3):
         step.advance(run_id)
@@ -280,7 +280,7 @@ def test_only_so_many_runs_are_prepared_at_once(
         started.append(run_id)
         assert may_end.wait(10)
 
-    monkeypatch.setattr(runs, "advance", advance)
+    monkeypatch.setattr(stages, "advance", advance)
     ids = [app.add_run(RunStatus.PREPARING, number) for number in range(step.MOST_AT_ONCE + 2)]
     for run_id in ids:
         step.advance(run_id)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.pipeline import reconcile
-from backend.pipeline.context import AppContext
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.runs import reconcile
 from backend.queue import JobQueue
 from backend.stack.ports import free_port
 from backend.stack.process import ManagedProcess

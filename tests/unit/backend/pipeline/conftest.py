@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from backend.pipeline import prepare as prepare_module
+from backend.pipeline.cases import prepare as prepare_module
 from training.cases import CaseFiles
 from training.nnunet.data.dataset import PreparedDataset
 from training.workspace import Workspace

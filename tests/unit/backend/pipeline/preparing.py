@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from backend.pipeline.prepare import prepare_run
-from backend.pipeline.sync import sync_project
+from backend.pipeline.cases.prepare import prepare_run
+from backend.pipeline.sync.reading import sync_project
 from backend.settings import ProjectSettings
 from backend.store import runs
 from domain.status import RunStatus

@@ -14,16 +14,16 @@ from PIL import Image
 
 from backend.label_studio import ProjectInfo
 from backend.label_studio.images import FetchedImage
-from backend.pipeline import trigger
-from backend.pipeline.agreement import agreement_report
-from backend.pipeline.annotations import label_map_of, predicted_regions
-from backend.pipeline.context import AppContext
+from backend.pipeline.basis.annotations import label_map_of, predicted_regions
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.evaluate.agreement import agreement_report
 from backend.pipeline.files.project_source import ProjectTasks
+from backend.pipeline.sync import trigger
 from backend.settings import ProjectSettings, Settings
 from backend.store import Store, projects, snapshots
 from backend.store.models import AnnotationRow, PredictionRow, ProjectRow, VersionRow
-from converters.agreement import AnnotatorPolicy
-from converters.label_config import parse_label_config
+from converters.label_studio.label_config import parse_label_config
+from converters.painting.combining import AnnotatorPolicy
 from domain.annotation import Annotation, Task
 from tests.fakes.queue import FakeQueue
 

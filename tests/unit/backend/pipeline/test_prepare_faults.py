@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from backend.pipeline import cases as cases_module
-from backend.pipeline.annotations import label_map_of
-from backend.pipeline.sync import sync_project
+from backend.pipeline.basis.annotations import label_map_of
+from backend.pipeline.cases import write as cases_module
+from backend.pipeline.sync.reading import sync_project
 from backend.store import projects
 from backend.store.models import TaskRow, TrialRow
 from domain.errors import DiskFullError, LabelStudioError, StackError

@@ -11,13 +11,13 @@ from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from PIL import Image
 from sqlalchemy import event
 
-from backend.pipeline.images import load_image
-from backend.pipeline.prepare import prepare_run
-from backend.pipeline.sync import sync_project
+from backend.pipeline.basis.images import load_image
+from backend.pipeline.cases.prepare import prepare_run
+from backend.pipeline.sync.reading import sync_project
 from backend.store import projects, runs
 from backend.store.models import ProjectRow, TaskRow
-from converters.files import read_json
-from converters.label_config import parse_label_config
+from converters.bookkeeping.files import read_json
+from converters.label_studio.label_config import parse_label_config
 from domain.case import Manifest
 from domain.errors import CaseError
 from domain.status import RunStatus
@@ -219,7 +219,7 @@ def test_unusable_cases_are_left_out_until_the_rest_is_usable(
             raise CaseError({bad[0]: "it is odd."}, remedy="Mend it.")
         return PreparedDataset(len(cases), (), (), False, (0, 1), {}, 0.0)
 
-    monkeypatch.setattr("backend.pipeline.prepare.prepare", prepare_without)
+    monkeypatch.setattr("backend.pipeline.cases.prepare.prepare", prepare_without)
     manifest = prepare(app)
     assert [len(cases) for cases in seen] == [4, 3, 2]
     # The folds of those left out were not kept: the others fill both.

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from backend.pipeline import status
-from backend.pipeline.context import AppContext
+from backend.pipeline.basis.context import AppContext
 from backend.queue import JobQueue
 from backend.store import projects
 from backend.store.models import FoldRow, PredictionRow, ProjectRow

@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
-from backend.pipeline.context import AppContext
+from backend.pipeline.basis.context import AppContext
 from backend.queue import JobName
 from backend.settings import Settings
 from backend.store import Store, predictions, runs, versions

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from backend.pipeline import reconcile
-from backend.pipeline.context import AppContext
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.runs import reconcile
 from backend.web.app import create_app
 from tests.unit.backend.web.conftest import Service, ask_predict
 

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from converters.bookkeeping.report import FilesReport
 from converters.exports.file_source import ExportFile
 from converters.exports.formats import format_by_name
 from converters.exports.options import ExportOptions
 from converters.exports.run import run_export
-from converters.image_files import FolderImages, NoImages
-from converters.label_studio import annotation_to_label_map
-from converters.report import FilesReport
-from converters.tasks import tasks_from_export
+from converters.images.of_tasks import FolderImages, NoImages
+from converters.label_studio.export_rows import tasks_from_export
+from converters.label_studio.read import annotation_to_label_map
 from domain.geometry import LabelMap
 from tests.unit.converters.configs import CONFIG
 

@@ -11,14 +11,14 @@ import numpy.typing as npt
 from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
 from PIL import Image
 
-from converters.channels import stack_channels
+from converters.bookkeeping.report import FilesReport
 from converters.exports.file_source import ExportFile
 from converters.exports.formats import format_by_name
 from converters.exports.options import ExportOptions
 from converters.exports.run import run_export
-from converters.image_files import FolderImages
-from converters.label_config import parse_label_config
-from converters.report import FilesReport
+from converters.images.channels import stack_channels
+from converters.images.of_tasks import FolderImages
+from converters.label_studio.label_config import parse_label_config
 from tests.unit.converters.exports.project import SIZE_HW, annotation, region
 
 CHANNELS = ("t2", "t1")

@@ -14,15 +14,15 @@ from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from converters.coco_rle import decode_rle, encode_rle
 from converters.exports.file_source import ExportFile
 from converters.exports.formats import format_by_name
 from converters.exports.options import ExportOptions, PolygonStyle
 from converters.exports.run import run_export
-from converters.image_files import NoImages
-from converters.label_studio import annotation_to_shapes
-from converters.rasterize import shape_to_mask
-from converters.tasks import tasks_from_export
+from converters.images.of_tasks import NoImages
+from converters.label_studio.export_rows import tasks_from_export
+from converters.label_studio.read import annotation_to_shapes
+from converters.masks.coco_rle import decode_rle, encode_rle
+from converters.painting.rasterize import shape_to_mask
 from tests.unit.converters.configs import CONFIG
 from tests.unit.converters.exports.project import ROWS, SIZE_HW, region, row, run
 

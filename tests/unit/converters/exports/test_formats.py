@@ -20,9 +20,9 @@ from converters.exports.formats import FORMATS, format_by_name
 from converters.exports.masks import class_folders
 from converters.exports.options import ExportOptions, parse_spacing
 from converters.exports.run import run_export
-from converters.image_files import FolderImages
-from converters.label_config import parse_label_config
-from converters.rasterize import polygon_to_mask
+from converters.images.of_tasks import FolderImages
+from converters.label_studio.label_config import parse_label_config
+from converters.painting.rasterize import polygon_to_mask
 from domain.annotation import Task
 from domain.errors import ImageError, SettingsError
 from domain.geometry import Polygon

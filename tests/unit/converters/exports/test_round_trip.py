@@ -11,23 +11,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from converters.bookkeeping.report import FilesReport
 from converters.exports.file_source import ExportFile
 from converters.exports.formats import format_by_name
 from converters.exports.options import ExportOptions
 from converters.exports.run import run_export
-from converters.image_files import FolderImages
+from converters.images.of_tasks import FolderImages
 from converters.imports.find import ImageFinder
 from converters.imports.formats import format_by_name as import_format
 from converters.imports.run import ImportJob, run_import_to_file
 from converters.imports.source import ImportOptions
-from converters.label_config import parse_label_config
-from converters.label_studio import annotation_to_label_map, annotation_to_shapes
-from converters.rasterize import polygons_to_label_map
-from converters.report import FilesReport
-from converters.simplify import Simplification
-from converters.tasks import tasks_from_export
+from converters.label_studio.export_rows import tasks_from_export
+from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.read import annotation_to_label_map, annotation_to_shapes
+from converters.outlines.limits import Simplification
+from converters.painting.rasterize import polygons_to_label_map
 from domain.geometry import LabelMap
-from tests.unit.converters.regions.test_brush import rle_of
+from tests.unit.converters.label_studio.regions.test_brush import rle_of
 
 _LABELS = '<Label value="lumen"/><Label value="wall"/><Label value="a front"/>'
 _CONTROLS = ("Polygon", "Ellipse", "Rectangle", "Brush", "Vector")

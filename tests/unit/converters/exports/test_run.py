@@ -18,9 +18,9 @@ from converters.exports.file_source import ExportFile
 from converters.exports.formats import format_by_name
 from converters.exports.options import ExportOptions
 from converters.exports.run import run_export
-from converters.image_files import FolderImages, NoImages
-from converters.label_config import parse_label_config
-from converters.predicted import as_predicted
+from converters.images.of_tasks import FolderImages, NoImages
+from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.predicted import as_predicted
 from domain.errors import FileFormatError, NnloopError, StackError
 from tests.unit.converters.configs import CONFIG
 from tests.unit.converters.exports.project import (
@@ -212,7 +212,7 @@ from converters.exports.file_source import ExportFile
 from converters.exports.formats import format_by_name
 from converters.exports.options import ExportOptions
 from converters.exports.run import run_export
-from converters.image_files import NoImages
+from converters.images.of_tasks import NoImages
 from tests.unit.converters.configs import CONFIG
 report = run_export(ExportFile(Path(sys.argv[1])), format_by_name("csv"), Path(sys.argv[2]),
                     CONFIG, ExportOptions(), NoImages())

@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 
 from converters.imports.coco import read_coco
 from converters.imports.source import ImportedImage, ImportOptions
-from converters.rasterize import shape_to_mask
+from converters.painting.rasterize import shape_to_mask
 from domain.annotation import LeftOut
 
 SIZE_HW = (24, 36)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from converters.imports.labelme import read_labelme
 from converters.imports.source import ImportedImage, ImportOptions
-from converters.rasterize import shape_to_mask
+from converters.painting.rasterize import shape_to_mask
 
 SIZE_HW = (40, 50)
 CORNERS = [[10, 5], [30, 5], [30, 15], [10, 15]]

@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 
 from converters.imports.formats import FORMATS, format_by_name
 from converters.imports.source import ImportedImage, ImportOptions
-from converters.rasterize import shape_to_mask
+from converters.painting.rasterize import shape_to_mask
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError, NnloopError, SettingsError
 from tests.unit.converters.exports.test_run import _mutated

@@ -10,7 +10,7 @@ import pytest
 from converters.imports.cvat import read_cvat
 from converters.imports.source import ImportedImage, ImportOptions
 from converters.imports.voc import read_voc
-from converters.rasterize import shape_to_mask
+from converters.painting.rasterize import shape_to_mask
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
 

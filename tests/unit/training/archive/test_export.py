@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from converters.files import write_json
+from converters.bookkeeping.files import write_json
 from domain.errors import PredictionError
 from training.archive.export import dataset_name_of, write_archive
 from training.archive.unpack import list_models
-from training.ensembles import package_ensemble
 from training.evaluation import ClassDice
 from training.presets import TINY
-from training.versions import VersionInfo, remove_weights, write_version
+from training.versions.ensembles import package_ensemble
+from training.versions.folder import VersionInfo, remove_weights, write_version
 from training.workspace import Workspace
 
 ROOT = "Dataset501_Carotid/nnUNetTrainer__nnUNetResEncUNetMPlans__2d"

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from converters.files import write_json
-from converters.nnunet_names import nnunet_labels
+from converters.bookkeeping.files import write_json
+from converters.classes.nnunet import nnunet_labels
 from domain.errors import FileFormatError
 from tests.unit.training.archive.zips import dataset, plans
 from training.archive.foreign import ForeignModel, read_foreign

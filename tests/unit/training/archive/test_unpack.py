@@ -8,9 +8,9 @@ import pytest
 
 from domain.errors import DiskFullError, FileFormatError
 from tests.unit.training.archive.zips import FOLDER, entries, write_zip
-from training import disk
 from training.archive import unpack
 from training.archive.unpack import list_models, unpack_model
+from training.folds import disk
 
 
 def test_only_what_a_model_needs_is_unpacked_under_our_names(tmp_path: Path) -> None:

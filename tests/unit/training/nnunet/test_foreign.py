@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from converters.files import write_json
+from converters.bookkeeping.files import write_json
 from domain.errors import FileFormatError
 from tests.unit.training.archive.zips import dataset, plans
 from training.nnunet.checkpoint import read_checkpoint

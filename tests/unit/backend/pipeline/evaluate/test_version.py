@@ -16,16 +16,16 @@ from backend.pipeline.evaluate.version import default_out, evaluate_version
 from backend.pipeline.evaluate.version_cases import common_classes
 from backend.store import runs
 from backend.store.models import VersionRow
-from converters.files import write_json
-from converters.label_config import parse_label_config
+from converters.bookkeeping.files import write_json
+from converters.label_studio.label_config import parse_label_config
 from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.errors import PredictionError
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import CONFIG, polygon
-from training.case_predictions import CaseToPredict, Failure
 from training.cases import write_case
 from training.presets import TINY
-from training.versions import VersionInfo
+from training.versions.case_predictions import CaseToPredict, Failure
+from training.versions.folder import VersionInfo
 
 
 class Networks:

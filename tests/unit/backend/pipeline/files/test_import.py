@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 
 from backend.cli.files import print_report
-from backend.pipeline.context import AppContext
+from backend.pipeline.basis.context import AppContext
 from backend.pipeline.files.attach import TaskChoice
 from backend.pipeline.files.import_ import import_to_project
 from backend.settings import Settings
+from converters.bookkeeping.report import FilesReport
 from converters.imports.find import ImageFinder
 from converters.imports.formats import format_by_name
 from converters.imports.run import ImportJob
 from converters.imports.source import ImportOptions
-from converters.label_config import parse_label_config
-from converters.report import FilesReport
+from converters.label_studio.label_config import parse_label_config
 from tests.fakes.label_studio import CONFIG, FakeLabelStudio, png
 
 NAMES = ("a.png", "b.png", "c.png")

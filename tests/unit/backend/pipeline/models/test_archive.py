@@ -15,7 +15,7 @@ from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.backend.pipeline.models.versions import add_version
 from tests.unit.training.archive.zips import FOLDER, dataset, entries, write_zip
 from training.archive.convert import Converted
-from training.versions import read_version
+from training.versions.folder import read_version
 
 
 @pytest.fixture(autouse=True)

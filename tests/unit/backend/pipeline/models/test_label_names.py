@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from backend.pipeline.models.label_names import fit_labels
-from converters.label_config import parse_label_config
-from converters.label_names import parse_map
+from converters.classes.matching import parse_map
+from converters.label_studio.label_config import parse_label_config
 from domain.errors import SettingsError
 from domain.labels import LabelGroup
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from backend.pipeline import reconcile
 from backend.pipeline.models.serving import pin, promote, rollback
-from backend.pipeline.publish import publish
+from backend.pipeline.predictions.publish import publish
+from backend.pipeline.runs import reconcile
 from backend.queue import JobName
 from backend.store import predictions, versions
 from backend.store.models import ProjectRow, VersionRow

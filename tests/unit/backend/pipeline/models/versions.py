@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from backend.store.models import PredictionRow, VersionRow
-from converters.files import write_json
+from converters.bookkeeping.files import write_json
 from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.status import VersionStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import polygon
 from training.presets import TINY, Preset
-from training.versions import VersionInfo, write_version
+from training.versions.folder import VersionInfo, write_version
 
 WEIGHTS = 1000
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
 
-from converters.files import read_json
+from converters.bookkeeping.files import read_json
 from domain.errors import NotEnoughCasesError, TrainingError
 from training.cases import CaseFiles, write_case
 from training.nnunet.data.dataset import PreparedDataset, prepare

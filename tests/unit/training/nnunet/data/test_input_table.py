@@ -1,7 +1,7 @@
 """Input that nnU-Net fails on late, or not at all: each row is mended or refused, by name.
 
 What nnU-Net 2.8.1 itself does with it stands beside each row. From the task's side (JPEG, EXIF,
-missing images, annotations) the rows are in tests/unit/backend/pipeline/test_prepare.py.
+missing images, annotations) the rows are in tests/unit/backend/pipeline/cases/test_prepare.py.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from converters.images import read_image as decode
-from converters.images import without_empty_color
+from converters.images.pixels import read_image as decode
+from converters.images.pixels import without_empty_color
 from domain.errors import CaseError, TrainingError
 from training.cases import CaseFiles, write_case
 from training.nnunet.data.dataset import PreparedDataset, prepare

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from converters.files import read_json
+from converters.bookkeeping.files import read_json
 from domain.errors import TrainingError
 from tests.integration.training.discs import CLASS_VALUES, disc_image
 from training.cases import write_case

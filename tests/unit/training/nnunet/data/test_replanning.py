@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converters.files import read_json
+from converters.bookkeeping.files import read_json
 from training.cases import CaseFiles, write_case
 from training.nnunet.data.dataset import PreparedDataset, prepare
 from training.nnunet.data.index import PlannedFor, arrays_folder

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.files import read_json
+from converters.bookkeeping.files import read_json
 from training.cases import write_case
 from training.nnunet.data.dataset import prepare
 from training.presets import TINY, Preset

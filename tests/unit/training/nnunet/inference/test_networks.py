@@ -7,10 +7,10 @@ import pytest
 
 from domain.errors import ImageError, PredictionError
 from tests.unit.training.nnunet.inference.versions import plans, write_version
-from training.ensembles import package_ensemble
 from training.nnunet.inference import predictor as predictor_module
 from training.nnunet.inference.predictor import FoldPredictor, load_cached
 from training.nnunet.inference.warm import WarmModels
+from training.versions.ensembles import package_ensemble
 from training.workspace import Workspace
 
 

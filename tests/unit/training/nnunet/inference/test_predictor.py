@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from converters.files import write_json
+from converters.bookkeeping.files import write_json
 from domain.errors import PredictionError
 from tests.unit.training.nnunet.inference.versions import dataset, plans, write_version
 from training.nnunet.inference import predictor as predictor_module

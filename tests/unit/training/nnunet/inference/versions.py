@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from converters.files import write_json
+from converters.bookkeeping.files import write_json
 from training.nnunet.inference.model import _build
 from training.presets import TINY
-from training.versions import VersionInfo
+from training.versions.folder import VersionInfo
 
 PATCH = 32
 

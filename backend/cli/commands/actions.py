@@ -1,0 +1,54 @@
+"""score, publish: what the loop does by itself, by hand."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from backend.cli.commands.projects import Project
+from backend.cli.shared import DataDir, context
+from backend.cli.views.sentences import say
+from backend.pipeline.basis.connected import find_connected
+from backend.pipeline.predictions.publish import try_publish
+from backend.pipeline.runs.request import nothing_serves, request_scoring
+from domain.text import counted
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command("score")(score)
+    app.command("publish")(publish)
+
+
+def score(
+    project: Project,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Try the tasks that failed again, also those set aside.")
+    ] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Score the unlabelled tasks that the serving version has not seen, and push them.
+
+    Example: nnloop score "Carotid"
+
+    Example: nnloop score "Carotid" --retry
+    """
+    opened = context(data_dir)
+    found = find_connected(opened, project)
+    say(request_scoring(opened, found, retry=retry))
+
+
+def publish(project: Project, data_dir: DataDir = None) -> None:
+    """Push the serving version's predictions to Label Studio now, and retire older ones.
+
+    Example: nnloop publish "Carotid"
+    """
+    opened = context(data_dir)
+    project_id = find_connected(opened, project)
+    report = try_publish(opened, project_id)
+    if report is None:
+        raise nothing_serves(project_id)
+    say(f"{counted(report.pushed, 'prediction')} of {report.version} pushed.")
+    if report.dropped:
+        say("See nnloop status.", lead=f"[red]Label Studio did not keep {report.dropped}.[/red]")

@@ -1,0 +1,71 @@
+"""demo: the whole loop on generated images."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from backend.cli.duration import Budget
+from backend.cli.shared import console
+from backend.demo.play import DemoOptions, play
+from backend.demo.ultrasound import DEFAULT_SEED, N_DEMO_IMAGES
+from backend.demo.view import View
+from converters.bookkeeping.files import write_bytes
+from domain.errors import StackError
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("demo")(demo)
+
+
+def demo(
+    once: Annotated[
+        bool, typer.Option("--once", help="Exit after the last version instead of serving.")
+    ] = False,
+    versions: Annotated[
+        int, typer.Option(min=1, max=2, help="Versions to train; 1 leaves out the corrections.")
+    ] = 2,
+    budget: Budget = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures as JSON to this file.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Write a PNG: truth, prediction and uncertainty.")
+    ] = None,
+    images: Annotated[
+        int, typer.Option(min=24, max=1000, help="Images to generate.")
+    ] = N_DEMO_IMAGES,
+    seed: Annotated[int, typer.Option(help="Seed of images and annotator.")] = DEFAULT_SEED,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Keep everything in this folder; default: a temporary one, removed."),
+    ] = None,
+) -> None:
+    """Show the whole loop: Label Studio, generated ultrasound, training, polygons back.
+
+    Starts its own Label Studio unless LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY name one. A
+    simulated annotator labels 12 images, nnU-Net trains, the most uncertain 8 are corrected, and
+    a second version follows. Then it serves until Ctrl-C.
+
+    Example: nnloop demo --once --json figures.json
+    """
+    # The demo's own folder: an installation's data and its running stack stay out of it.
+    os.environ.pop("NNLOOP_DATA_DIR", None)
+    options = DemoOptions(
+        data_dir=data_dir,
+        images=images,
+        seed=seed,
+        once=once,
+        versions=versions,
+        budget_s=budget or None,
+        picture=picture,
+    )
+    figures = play(options, View(console))
+    if json_file is not None:
+        write_bytes(json_file, (figures.model_dump_json(indent=1) + "\n").encode())
+    if figures.leftover_processes:
+        raise StackError(f"{figures.leftover_processes} processes are still running.")

@@ -1,0 +1,158 @@
+"""export: annotations as files, from a project or from an export file."""
+
+from __future__ import annotations
+
+from inspect import getdoc
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+from backend.cli.commands.labels import pair
+from backend.cli.export_source import export_file_of, folder_error, is_folder
+from backend.cli.files import print_report
+from backend.cli.shared import DataDir, console, context
+from backend.cli.views.progress import progress
+from backend.pipeline.basis.annotations import read_settings_of
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.files.export import ExportRequest, export_file, export_project
+from backend.settings import ProjectSettings
+from backend.store.models import ProjectRow
+from converters.exports.formats import FORMATS, format_by_name
+from converters.exports.options import ExportOptions, PolygonStyle, parse_spacing
+from converters.label_studio.read import ReadSettings
+from converters.painting.combining import POLICIES, AnnotatorPolicy
+from domain.errors import SettingsError
+
+_FORMATS = "\n\n".join(f"{f.name}: {f.summary}." for f in FORMATS.values())
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("export", help=f"{getdoc(export)}\n\nFormats:\n\n{_FORMATS}")(export)
+
+
+def export(
+    source: Annotated[
+        str, typer.Argument(help="Id or title of a project, or an export file (.json).")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write to; made if missing.")],
+    format_: Annotated[
+        str, typer.Option("--format", help=f"One of: {', '.join(FORMATS)}.")
+    ] = "nnunet",
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the images, instead of Label Studio.")
+    ] = None,
+    label_config: Annotated[
+        Path | None, typer.Option(help="Labelling configuration (XML) to go by.")
+    ] = None,
+    spacing: Annotated[
+        str | None,
+        typer.Option(help="Size of a pixel in mm: one number, or vertical,horizontal."),
+    ] = None,
+    annotators: Annotated[
+        str | None,
+        typer.Option(help=f"Which annotations make a mask: {', '.join(POLICIES)}."),
+    ] = None,
+    polygons: Annotated[
+        str, typer.Option(help="COCO: exact (read back as equal masks) or drawn (as drawn).")
+    ] = "exact",
+    channel: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Task data field of an image; repeat for several as channels (nnunet, nifti). "
+            "Without it the setting of a connected project holds."
+        ),
+    ] = None,
+    model_version: Annotated[
+        str | None, typer.Option(help="predictions: another version than the serving one.")
+    ] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            help="OLD=NEW: the label OLD is called NEW now; repeat for more. What `nnloop labels` "
+            "knows of a connected project holds anyway.",
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Write the labelled tasks of a project, or of an export file without any server, as files.
+
+    A second run into the same folder writes only what is new or changed. Ends with what was left
+    out and why; report.json in the folder holds all of it.
+
+    Example: nnloop export "Carotid" --format nnunet --out Dataset101_Carotid
+
+    Example: nnloop export project.json --format coco --images scans --out coco
+    """
+    format_row = format_by_name(format_)
+    if map_ and Path(source).suffix.lower() == ".json" and label_config is None:
+        raise SettingsError(
+            "--map of a file needs the labelling interface that the new names are of.",
+            remedy="Give it with --label-config FILE.xml.",
+        )
+    if images is not None and not images.is_dir():
+        raise SettingsError(f"There is no folder {images}.", remedy="Correct --images.")
+    path = export_file_of(source)
+    opened = None if path is not None else context(data_dir)
+    project_id, total = (0, None) if opened is None else _find(opened, source)
+    settings = ProjectSettings() if opened is None else _settings_of(opened, project_id)
+    options = ExportOptions(
+        spacing_mm=parse_spacing(spacing) if spacing is not None else None,
+        polygons=_polygon_style(polygons),
+        annotators=_policy(annotators) if annotators else settings.annotator_policy,
+        reading=read_settings_of(settings) if opened else ReadSettings(),
+    )
+    with progress("Exporting", total, on=console) as on_task:
+        request = ExportRequest(
+            format_row,
+            out,
+            options,
+            images,
+            label_config,
+            model_version,
+            channels=tuple(channel) if channel else settings.channels,
+            label_mapping=dict(pair("--map", text) for text in map_ or ()),
+            on_task=on_task,
+        )
+        if path is not None:
+            report = export_file(path, request)
+        else:
+            assert opened is not None  # noqa: S101 - one of the two is given
+            report = export_project(opened, project_id, request)
+    print_report(report, "task", out)
+
+
+def _find(opened: AppContext, project: str) -> tuple[int, int]:
+    try:
+        info = opened.label_studio.find_project(project)
+    except SettingsError:  # Label Studio is not set up: the folder is all that is there
+        if is_folder(project):
+            raise folder_error(project) from None
+        raise
+    return info.id, info.task_number
+
+
+def _settings_of(opened: AppContext, project_id: int) -> ProjectSettings:
+    """The project's settings; the defaults when it is not connected."""
+    with opened.store.begin() as session:
+        row = session.get(ProjectRow, project_id)
+        return ProjectSettings.model_validate(row.settings if row else {})
+
+
+def _policy(name: str) -> AnnotatorPolicy:
+    for policy in POLICIES:
+        if policy == name:
+            return policy
+    raise SettingsError(
+        f"--annotators is {name!r}.", remedy=f"Choose one of {', '.join(POLICIES)}."
+    )
+
+
+def _polygon_style(name: str) -> PolygonStyle:
+    styles: tuple[PolygonStyle, ...] = get_args(PolygonStyle)
+    for style in styles:
+        if style == name:
+            return style
+    raise SettingsError(f"--polygons is {name!r}.", remedy="Choose exact or drawn.")

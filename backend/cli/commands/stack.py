@@ -1,0 +1,144 @@
+"""up, serve, worker: the processes."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from backend.cli.shared import DataDir, console, error_console, settings, use_log_level
+from backend.cli.views.sentences import say
+from backend.label_studio import LabelStudioClient
+from backend.queue import ROLES, QueueName, work
+from backend.settings import Settings, installation_id
+from backend.stack import service
+from backend.stack.supervisor import StackEvent, Supervisor
+from domain.errors import SettingsError, StackError
+
+
+def _worker(text: str, setting: str) -> str:
+    default = Settings.model_fields[setting].default
+    return f"{text} (NNLOOP_{setting.upper()}). \\[default: {default}]"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command("up")(up)
+    app.command("serve")(serve)
+    app.command("worker")(worker)
+
+
+def up(
+    data_dir: DataDir = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            help="Port of the web service (NNLOOP_PORT); 0 takes a free one. "
+            f"\\[default: {Settings.model_fields['port'].default}]"
+        ),
+    ] = None,
+) -> None:
+    """Start everything nnloop needs next to an existing Label Studio, until Ctrl-C.
+
+    Starts Redis (unless NNLOOP_REDIS_URL names one), the web service, one worker that reads Label
+    Studio and pushes, one warm prediction worker and one training worker per GPU (two on a CPU). A
+    process that dies is started again.
+
+    Example: LABEL_STUDIO_URL=http://localhost:8080 LABEL_STUDIO_API_KEY=... nnloop up
+    """
+    if port is not None:
+        os.environ["NNLOOP_PORT"] = str(port)
+    wanted = settings(data_dir)
+    use_log_level(wanted)
+    url, key = wanted.require_label_studio()
+    with LabelStudioClient(url, key) as client:
+        user = client.whoami()
+    say(f"Label Studio at {url}, as {user.email}")
+    supervisor = Supervisor(on_event=show_event)
+    try:
+        with supervisor, service.running(wanted, supervisor=supervisor) as (_, ready):
+            say(f"at {ready.service_url}", lead="[green]nnloop is up[/green]")
+            say("Connect a project: nnloop connect PROJECT")
+            say("Stop: Ctrl-C")
+            supervisor.wait()
+            say(
+                f"nnloop stops ({supervisor.stop_signal}). Trainings go on from their last epoch "
+                "when it starts again."
+            )
+    except KeyboardInterrupt:
+        say("nnloop was stopped while it started; nothing of it runs any more.")
+        raise
+    left = supervisor.leftover_processes()
+    if left:
+        raise StackError(f"nnloop has stopped, but {', '.join(left)} still runs.", remedy="End it.")
+    say("nnloop has stopped.")
+
+
+def serve(
+    data_dir: DataDir = None,
+) -> None:
+    """Run the web service alone: what Label Studio and its webhooks call.
+
+    Example: NNLOOP_REDIS_URL=redis://redis:6379/0 nnloop serve
+    """
+    chosen = settings(data_dir)
+    use_log_level(chosen)
+    os.environ.update(chosen.to_environment())
+    uvicorn.run(
+        "backend.web.app:open_app",
+        factory=True,
+        host=chosen.host,
+        port=chosen.port,
+        log_level=chosen.log_level.lower(),
+        access_log=False,
+    )
+
+
+def worker(
+    role: Annotated[
+        str,
+        typer.Option(help="train, predict, loop (reads Label Studio and pushes), or all."),
+    ] = "all",
+    name: Annotated[str, typer.Option(help="Name shown in `nnloop status`.")] = "worker",
+    device: Annotated[
+        str | None,
+        typer.Option(help=_worker("Device to train on: cpu, cuda:0, ...", "worker_device")),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help=_worker("CPU threads to train with", "worker_threads"))
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Run one worker; start as many as there are devices, on any machine that shares the data.
+
+    Example: nnloop worker --role train --device cuda:0
+    """
+    if device is not None:
+        os.environ["NNLOOP_WORKER_DEVICE"] = device
+    if threads is not None:
+        os.environ["NNLOOP_WORKER_THREADS"] = str(threads)
+    chosen = settings(data_dir)
+    use_log_level(chosen)
+    queues = ROLES.get(role) or tuple(QueueName)
+    if role not in (*ROLES, "all"):
+        raise SettingsError(
+            f"There is no worker role {role!r}.", remedy=f"Choose one of {', '.join(ROLES)}, all."
+        )
+    if not chosen.redis_url:
+        raise SettingsError(
+            "NNLOOP_REDIS_URL is not set and no `nnloop up` runs on this data folder.",
+            remedy="Name the Redis server that the web service uses.",
+        )
+    os.environ.update(chosen.to_environment())
+    folder = installation_id(chosen.data_dir)
+    work(chosen.redis_url, queues, label=name, installation=folder)
+
+
+def show_event(event: StackEvent) -> None:
+    """Prints what happens to a process."""
+    if event.kind == "crashed":
+        say(event.message, lead=f"[red]{event.name}[/red]:", on=error_console)
+    else:
+        console.print(f"[dim]{event.name}: {event.message}[/dim]", highlight=False)

@@ -1,0 +1,1 @@
+"""What the command line shows: tables, sentences in the terminal's width, progress."""

@@ -1,0 +1,204 @@
+"""How `nnloop models` puts versions, comparisons and changes on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.table import Table
+
+from backend.cli.shared import ago, console, figure
+from backend.cli.views.sentences import say
+from backend.pipeline.gate.comparison import in_brackets
+from backend.pipeline.models.compare import VersionComparison
+from backend.pipeline.models.details import VersionDetails
+from backend.pipeline.models.report import VersionReport
+from backend.pipeline.models.serving import Change
+from domain.status import VersionOrigin
+from domain.text import counted
+
+
+def print_list(reports: Sequence[VersionReport]) -> None:
+    """The table of a project's versions, newest first."""
+    table = Table()
+    for column in ("Version", "Status", "Labels", "Out-of-fold Dice", "Size", "Made", "Gate"):
+        table.add_column(column)
+    for report in reversed(reports):
+        table.add_row(
+            report.name,
+            _status(report),
+            "" if report.origin == VersionOrigin.IMPORTED else str(report.labels),
+            _dice(report.oof_dice),
+            "pruned" if report.pruned_at else size_text(report.size_bytes),
+            ago(report.created_at),
+            report.gate,
+        )
+    console.print(table)
+
+
+def print_details(details: VersionDetails, *, n_annotations: int | None) -> None:
+    """Everything about a version; ``n_annotations`` rows of them, None: all."""
+    report = details.report
+    console.rule(report.name, align="left")
+    rows = {
+        "Status": _status(report),
+        "Made": ago(report.created_at)
+        + (f" by run {report.run}" if report.run else "")
+        + (f", pruned {ago(report.pruned_at)}" if report.pruned_at else ""),
+        "Classes": ", ".join(details.class_values),
+        "Channels": str(details.n_channels),
+        "Preset": details.preset,
+        "Size": size_text(report.size_bytes),
+        "Predictions": f"{report.scored} scored, {report.published} pushed, {report.failed} failed",
+        "Out-of-fold Dice": _dice(report.oof_dice) or "not measured",
+        "Gate": report.gate or "-",
+        "Libraries": ", ".join(f"{name} {value}" for name, value in details.libraries.items()),
+        "Settings": ", ".join(f"{name}={value}" for name, value in details.settings.items()),
+        "Members": ", ".join(details.members),
+        "Remark": details.remark,
+        "Imported": ", ".join(f"{k}: {v}" for k, v in details.imported.items() if v),
+        "Manifest": details.manifest_digest,
+    }
+    for name, value in rows.items():
+        if value:
+            console.print(f"{name + ':':18}{value}", highlight=False, markup=False, soft_wrap=True)
+    if details.verdict.get("classes"):
+        console.print(_verdict(details))
+    if details.folds:
+        console.print(_folds(details))
+    if details.trained_on:
+        console.print(_annotations(details, n_annotations))
+    for item in details.left_out[:n_annotations]:
+        say(f"Left out: {item['message']}")
+
+
+def print_comparison(found: VersionComparison) -> None:
+    """Two versions per class, and in the mean."""
+    comparison = found.comparison
+    table = Table(title=f"Dice of {found.second} against {found.first}", title_justify="left")
+    for column in ("Class", found.first, found.second, "Difference [95 % bounds]", "Cases"):
+        table.add_column(column)
+    for row in comparison.classes:
+        absent = f" (+{row.n_alike} without it)" if row.n_alike else ""
+        table.add_row(
+            row.name,
+            figure(row.champion),
+            figure(row.challenger),
+            in_brackets(row.difference, row.low, row.high),
+            f"{row.n_cases}{absent}",
+        )
+    table.add_row(
+        "mean",
+        f"{comparison.champion:.3f}",
+        f"{comparison.challenger:.3f}",
+        in_brackets(comparison.difference, comparison.low, comparison.high),
+        f"{comparison.n_cases} of {counted(comparison.n_groups, 'group')}",
+    )
+    console.print(table)
+    if comparison.n_empty:
+        say(
+            f"Cases with nothing in them: {comparison.n_empty}, of which {found.first} left "
+            f"{comparison.champion_left_empty} empty, {found.second} "
+            f"{comparison.challenger_left_empty}."
+        )
+    if comparison.not_compared:
+        names = ", ".join(comparison.not_compared)
+        say(f"Not compared, because only one of the two knows it: {names}.")
+    if found.n_changed or found.n_only_one:
+        say(
+            f"Left out: {counted(found.n_changed, 'common case')} whose annotations differ, and "
+            f"{found.n_only_one} that only one of them has."
+        )
+    if found.remark:
+        say(found.remark)
+
+
+def print_change(change: Change) -> None:
+    """Which version serves now, and what follows."""
+    n, new = change.to_push, change.to_score
+    once = f" once {counted(new, 'new task')} {'is' if new == 1 else 'are'} scored" if new else ""
+    say(
+        "serves"
+        + (f" in the place of {change.before}" if change.before else "")
+        + f": {counted(n, 'stored prediction')} {'goes' if n == 1 else 'go'} to Label Studio"
+        + f"{once}.",
+        lead=f"[green]{change.version}[/green]",
+    )
+    if not change.is_queued:
+        say("nnloop is not running: it follows when `nnloop up` is started.")
+
+
+def size_text(n_bytes: int) -> str:
+    """Bytes for people.
+
+    >>> size_text(1_234_567)
+    '1.2 MB'
+    """
+    size = float(n_bytes)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def _status(report: VersionReport) -> str:
+    origin = "" if report.origin == VersionOrigin.TRAINED else f", {report.origin}"
+    return f"{report.status}{origin}{', pinned' if report.is_pinned else ''}"
+
+
+def _dice(dice: Mapping[str, float | None]) -> str:
+    return ", ".join(f"{name} {figure(value)}" for name, value in dice.items())
+
+
+def _verdict(details: VersionDetails) -> Table:
+    table = Table(title="Gate, on the same cases", title_justify="left")
+    for column in ("Class", "Champion", "Challenger", "Difference [bounds]", "Cases", "Without it"):
+        table.add_column(column)
+    for row in details.verdict["classes"]:
+        table.add_row(
+            row["name"],
+            figure(row["champion"]),
+            figure(row["challenger"]),
+            in_brackets(row["difference"], row["low"], row["high"]),
+            str(row["n_cases"]),
+            str(row["n_alike"]),
+        )
+    return table
+
+
+def _folds(details: VersionDetails) -> Table:
+    table = Table(title="Folds", title_justify="left")
+    for column in ("Fold", "Epochs", "Seconds", "Device", "Warm start", "Dice"):
+        table.add_column(column)
+    for fold, result in details.folds.items():
+        table.add_row(
+            str(fold),
+            str(result.get("epochs", "")),
+            f"{result.get('seconds', 0.0):.0f}",
+            str(result.get("device", "")),
+            "yes" if result.get("warm_started") else "no",
+            _dice(result.get("dice_per_class", {})),
+        )
+    return table
+
+
+def _annotations(details: VersionDetails, limit: int | None) -> Table:
+    shown = details.trained_on[:limit]
+    rest = len(details.trained_on) - len(shown)
+    table = Table(
+        title=f"Trained on {counted(len(details.trained_on), 'task')}"
+        + (f" (the first {len(shown)}; --annotations names all)" if rest else ""),
+        title_justify="left",
+    )
+    for column in ("Task", "Annotations", "Content hash", "Group", "Fold", "Dice when held out"):
+        table.add_column(column)
+    for entry in shown:
+        table.add_row(
+            str(entry.task_id),
+            ", ".join(map(str, entry.annotation_ids)),
+            entry.content_hash[:12],
+            entry.group,
+            str(entry.fold) if entry.fold >= 0 else "none",
+            _dice(entry.dice),
+        )
+    return table

@@ -1,0 +1,1 @@
+"""What every step stands on: context, run settings, annotations, images, faults."""

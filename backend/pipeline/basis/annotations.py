@@ -1,0 +1,121 @@
+"""The annotations of a task as one label map, by the project's interface and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from backend.settings import ProjectSettings
+from backend.store import predictions
+from backend.store.models import AnnotationRow, JsonDict, ProjectRow
+from backend.store.projects import settings_of
+from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.predicted import needs_predictions
+from converters.label_studio.read import DRAWING_RULES, ReadSettings, annotation_to_label_map
+from converters.painting import order
+from converters.painting.combining import combine
+from domain.annotation import Annotation, LeftOut
+from domain.errors import LabelConfigError
+from domain.geometry import LabelMap
+from domain.labels import LabelConfig, LabelNames
+
+TRUTH_SETTINGS = ("annotator_policy", "keypoints", "line_width_px", "label_priority")
+"""The settings that shape label maps."""
+
+
+def label_config_of(project: ProjectRow, settings: ProjectSettings) -> LabelConfig:
+    """The project's labelling interface, with the channels its settings name.
+
+    Its classes answer to the names they had before people renamed them (``label_mapping``).
+
+    Raises:
+        LabelConfigError: It can't be used, or not with these channels.
+    """
+    config = parse_label_config(project.label_config, channels=settings.channels)
+    return LabelNames(project.label_mapping, config.class_values).applied_to(config)
+
+
+def label_names_of(project: ProjectRow) -> LabelNames:
+    """What the project's classes, also those of its versions, are called now.
+
+    A class answers to its title too, as it does in annotations.
+    """
+    try:
+        config = label_config_of(project, settings_of(project))
+    except LabelConfigError:
+        return LabelNames(project.label_mapping)  # the mapping alone says it
+    titles = {c.title: c.value for c in config.group.classes if c.title}
+    return LabelNames({**project.label_mapping, **titles}, config.class_values)
+
+
+def read_settings_of(settings: ProjectSettings) -> ReadSettings:
+    """How the project's regions are read."""
+    return ReadSettings(settings.keypoints, settings.line_width_px, settings.label_priority)
+
+
+def predicted_regions(session: Session, annotations: Sequence[AnnotationRow]) -> list[JsonDict]:
+    """The stored predictions that tell which regions of a task's annotations were changed.
+
+    None where the annotations tell it themselves: nearly always.
+    """
+    if not any(needs_predictions(row.result) for row in annotations):
+        return []
+    return predictions.results_of_task(session, annotations[0].task_id)
+
+
+def reading_of(config: LabelConfig, settings: ProjectSettings) -> list[Any]:
+    """All but annotations and classes that shapes their label maps, as a JSON value.
+
+    Another value, another truth: what was drawn or measured by the old one counts no more.
+    """
+    return [
+        DRAWING_RULES,
+        order.RULE,
+        settings.annotator_policy,
+        settings.keypoints,
+        settings.line_width_px,
+        [getattr(config.group.class_by_value(n), "value", n) for n in settings.label_priority],
+        sorted(config.group.dropped_values),
+    ]
+
+
+def label_map_of(
+    annotations: Sequence[AnnotationRow],
+    config: LabelConfig,
+    size_hw: tuple[int, int],
+    settings: ProjectSettings,
+    predicted: Sequence[JsonDict] = (),
+) -> tuple[LabelMap, tuple[LeftOut, ...]]:
+    """Reads the annotations that the policy chose and combines them.
+
+    Args:
+        annotations: of one task, oldest first, one or more; none of them a skip.
+        config: the project's labelling configuration.
+        size_hw: (height, width) in pixels of the image.
+        settings: the project's.
+        predicted: ``predicted_regions`` of these annotations.
+
+    Returns:
+        (height, width) uint8 label map, and notes on regions.
+
+    Raises:
+        AnnotationError: one of the annotations can't be read; it names which.
+        LabelConfigError: the label priority names a class the configuration lacks.
+    """
+    label_maps: list[LabelMap] = []
+    notes: list[LeftOut] = []
+    for row in annotations:
+        annotation = Annotation(id=row.id, task_id=row.task_id, result=row.result)
+        label_map, of_regions = annotation_to_label_map(
+            annotation,
+            config,
+            size_hw,
+            settings=read_settings_of(settings),
+            predicted=predicted,
+        )
+        label_maps.append(label_map)
+        notes.extend(of_regions)
+    combined = combine(label_maps, settings.annotator_policy, len(config.group.classes))
+    return combined, tuple(notes)

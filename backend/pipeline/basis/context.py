@@ -1,0 +1,49 @@
+"""The composition root: one object with everything a process of nnloop works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from backend.label_studio import LabelStudioClient
+from backend.pipeline.basis.loading import ImageLoads
+from backend.queue import JobQueue
+from backend.settings import Settings, installation_id
+from backend.store import Store
+from training.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class AppContext:
+    """Settings, store, queue and Label Studio of one process."""
+
+    settings: Settings
+    store: Store
+    queue: JobQueue
+
+    @classmethod
+    def open(cls, settings: Settings | None = None) -> AppContext:
+        """Reads the settings, opens the store and migrates it; Redis is reached when needed."""
+        settings = settings or Settings.load()
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        store = Store(settings.store_url, settings.data_dir)
+        store.migrate()
+        queue = JobQueue(settings.redis_url, installation_id(settings.data_dir))
+        return cls(settings, store, queue)
+
+    @cached_property
+    def label_studio(self) -> LabelStudioClient:
+        """The client; SettingsError when Label Studio's address or key is not set."""
+        url, key = self.settings.require_label_studio()
+        client = LabelStudioClient(url, key)
+        client.image_deadline_s = self.settings.image_deadline_s
+        return client
+
+    @cached_property
+    def image_loads(self) -> ImageLoads:
+        """The images that this process is reading."""
+        return ImageLoads()
+
+    def workspace(self, project_id: int) -> Workspace:
+        """The project's folder of cases, runs and versions."""
+        return Workspace(self.settings.data_dir, project_id)

@@ -1,0 +1,64 @@
+"""The preset of a project and of a run, with the trainer, planner and plans a user has named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from backend.settings import ProjectSettings
+from training.devices import list_devices
+from training.nnunet_class_names import check_class_name
+from training.presets import FULL, Preset, choose_preset, preset_by_name
+from training.versions.named_plans import find_plans
+from training.workspace import Workspace
+
+PRESET = "preset"
+PRESET_VALUES = "preset_values"
+"""Keys of a run's manifest: the preset's name, and all of it as it was when the run began."""
+
+
+def preset_of(settings: ProjectSettings) -> Preset:
+    """The preset a project trains with; 'auto' looks at the devices of this machine.
+
+    Raises:
+        SettingsError: Both plans and a planner are named.
+    """
+    if settings.preset == "auto":
+        preset = choose_preset(sum(device.is_gpu for device in list_devices()))
+    else:
+        preset = preset_by_name(settings.preset)
+    return _customized(preset, settings)
+
+
+def preset_of_manifest(manifest: Mapping[str, Any]) -> Preset:
+    """The preset a run trains with, as its manifest froze it; a later release may change its own.
+
+    Raises:
+        SettingsError: A run of 0.1, which froze only the name, and there is no such preset now.
+    """
+    values = manifest.get(PRESET_VALUES)
+    return Preset.from_json(values) if values else preset_by_name(manifest[PRESET])
+
+
+def check_choices(settings: ProjectSettings, workspace: Workspace) -> None:
+    """Refuses early what would end a run: unknown trainers, planners and plans.
+
+    Classes named as ``package.module:Class`` are imported only where they are used.
+
+    Raises:
+        SettingsError: With what there is instead.
+    """
+    check_class_name("trainer", settings.trainer)
+    check_class_name("planner", settings.planner)
+    _customized(FULL, settings)
+    if settings.plans:
+        find_plans(workspace, settings.plans)
+
+
+def _customized(preset: Preset, settings: ProjectSettings) -> Preset:
+    return preset.customized(
+        trainer=settings.trainer,
+        planner=settings.planner,
+        plans=settings.plans,
+        gpu_memory_gb=settings.gpu_memory_gb,
+    )

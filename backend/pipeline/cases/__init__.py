@@ -1,0 +1,1 @@
+"""Annotations -> cases on disk, and the manifest that names them. No training."""

@@ -1,0 +1,117 @@
+"""The manifest of a run: its annotations, their groups and folds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from backend.pipeline.basis.annotations import reading_of
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.cases.write import Source
+from backend.settings import ProjectSettings
+from backend.store import cases as case_store
+from converters.images.groups import GroupKey
+from domain.annotation import LeftOut, Task
+from domain.case import Manifest, ManifestEntry, content_hash
+from domain.errors import TrainingError
+from domain.labels import LabelConfig
+from training.folds.splits import choose_folds
+from training.presets import Preset
+
+LABEL_MAPPING = "label_mapping"
+"""Key in a run's manifest: the renames of labels that its annotations were read by."""
+
+MAX_GROUP = 255
+"""Characters of a group's name that count: the width of the column."""
+
+
+def make_manifest(
+    context: AppContext,
+    config: LabelConfig,
+    sources: Sequence[Source],
+    left_out: Sequence[LeftOut],
+    settings: ProjectSettings,
+    preset: Preset,
+) -> Manifest:
+    """Groups the sources and gives every group its fold; ``keep_folds`` remembers them.
+
+    A task without a group is a group of its own; the manifest says so. With 1 group ``n_folds`` is
+    1 and nothing is held out. A case's hash covers its annotations and how they were read.
+
+    Args:
+        context: The process's context.
+        config: The labelling interface.
+        sources: What is trained on, at least 1, of one project.
+        left_out: What is not, and why.
+        settings: The run's.
+        preset: The run's.
+
+    Raises:
+        TrainingError: A group key is set, and no task has a group.
+    """
+    project_id = sources[0].task.project_id
+    found = _groups_of(sources, settings.group_key, config)
+    groups = {s.case_id: found.get(s.case_id, s.own_group)[:MAX_GROUP] for s in sources}
+    with context.store.begin() as session:
+        tables = case_store.fold_tables(session, project_id)
+    chosen = choose_folds(tables, groups.values(), settings.n_folds or preset.n_folds)
+    alone = [
+        LeftOut(
+            s.task.id,
+            "no_group",
+            f"Task {s.task.id}: it has no group by group_key {settings.group_key!r} and counts as "
+            "a group of its own.",
+        )
+        for s in sources
+        if settings.group_key and s.case_id not in found
+    ]
+    reading = reading_of(config, settings)
+    return Manifest(
+        entries=tuple(
+            ManifestEntry(
+                case_id=source.case_id,
+                task_id=source.task.id,
+                annotation_id=source.annotations[-1].id,
+                annotation_ids=tuple(annotation.id for annotation in source.annotations),
+                content_hash=content_hash([source.content_hash, reading]),
+                group=groups[source.case_id],
+                fold=chosen.folds[groups[source.case_id]],
+                source=source.task.source,
+                image_hash=source.task.image_hash,
+            )
+            for source in sources
+        ),
+        left_out=(*left_out, *alone),
+        class_values=config.class_values,
+        n_folds=chosen.n_folds,
+    )
+
+
+def keep_folds(session: Session, project_id: int, manifest: Manifest) -> None:
+    """Fixes the folds of a manifest's groups for good."""
+    folds = {entry.group: entry.fold for entry in manifest.entries}
+    known = case_store.fold_tables(session, project_id).get(manifest.n_folds, {})
+    case_store.add_groups(session, project_id, manifest.n_folds, folds, known)
+
+
+def _groups_of(
+    sources: Sequence[Source], group_key: str | None, config: LabelConfig
+) -> dict[str, str]:
+    """Case id -> group, of the tasks that have one."""
+    if not group_key:
+        return {}
+    key = GroupKey.parse(group_key)
+    groups = {}
+    for source in sources:
+        task = Task(source.task.id, source.task.project_id, source.task.data)
+        group = key.group_of(task, config.image_key)
+        if group is not None:
+            groups[source.case_id] = group
+    if not groups:
+        # To go on would train and validate on the same patients without a word.
+        raise TrainingError(
+            f"None of the {len(sources)} labelled tasks has a group by group_key {group_key!r}.",
+            remedy="Correct it with `nnloop connect --group-key`.",
+        )
+    return groups

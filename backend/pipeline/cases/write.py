@@ -1,0 +1,185 @@
+"""Labelled tasks -> cases: what is new or changed is fetched, drawn and written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, astuple, dataclass, field
+from typing import Any
+
+from backend.pipeline.basis import trials
+from backend.pipeline.basis.annotations import label_map_of, predicted_regions, reading_of
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.faults import fault_of
+from backend.pipeline.basis.images import image_uris, load_image
+from backend.pipeline.cases.revalidate import revalidate
+from backend.settings import ProjectSettings
+from backend.store import cases as case_store
+from backend.store import projects, snapshots
+from backend.store.models import AnnotationRow, CaseRow, ProjectRow, TaskRow
+from domain.annotation import LeftOut
+from domain.case import case_id_of_task, content_hash
+from domain.labels import LabelConfig
+from training.cases import CaseFiles, find_cases, write_case
+
+Beat = Callable[[], None]
+
+
+class _ColorFound(Exception):  # noqa: N818 - a signal, not an error
+    """A colour image turned up in a project that was grey so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A labelled task with the annotations that count, oldest first, their regions not loaded."""
+
+    task: TaskRow
+    annotations: tuple[AnnotationRow, ...]
+
+    @property
+    def case_id(self) -> str:
+        """Of the case it becomes."""
+        return case_id_of_task(self.task.id, self.task.source)
+
+    @property
+    def own_group(self) -> str:
+        """Its group where it has no other: of the task's id, so that its fold never moves."""
+        return case_id_of_task(self.task.id)
+
+    @property
+    def content_hash(self) -> str:
+        """Of all its annotations."""
+        return snapshots.hash_of(self.annotations)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenCases:
+    """The cases on disk by case id, what was left out of them, and their number of channels."""
+
+    n_channels: int
+    files: dict[str, CaseFiles] = field(default_factory=dict)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+
+def write_cases(
+    context: AppContext,
+    project: ProjectRow,
+    config: LabelConfig,
+    sources: Sequence[Source],
+    settings: ProjectSettings,
+    beat: Beat,
+) -> WrittenCases:
+    """Makes the raw cases equal to the sources; unchanged ones are neither fetched nor drawn.
+
+    The first colour image turns the whole project to colour, for good: grey images among colour
+    ones make nnU-Net fail late. A task that can't be used is left out with the reason.
+
+    Raises:
+        LabelStudioError: Label Studio does not answer.
+    """
+    revalidate(context, [source.task for source in sources], config, beat)
+    n_images = len(config.image_keys)
+    # Another number of images as channels starts in grey again.
+    is_color = project.n_channels == 3 * n_images
+    try:
+        return _write(context, project, config, sources, settings, 3**is_color * n_images, beat)
+    except _ColorFound:
+        n_channels = 3 * n_images
+        with context.store.begin() as session:
+            # Kept at once: a run that is cut off from here on must not begin in grey again.
+            projects.get(session, project.id).n_channels = n_channels
+        return _write(context, project, config, sources, settings, n_channels, beat)
+
+
+def _write(
+    context: AppContext,
+    project: ProjectRow,
+    config: LabelConfig,
+    sources: Sequence[Source],
+    settings: ProjectSettings,
+    n_channels: int,
+    beat: Beat,
+) -> WrittenCases:
+    workspace = context.workspace(project.id)
+    with context.store.begin() as session:
+        known = case_store.cases_of(session, project.id)
+    on_disk = find_cases(
+        workspace, {case_id: row.files_hash for case_id, row in known.items()}, n_channels
+    )
+    deadly = trials.deadly_tasks(context, project.id)
+    found = WrittenCases(n_channels)
+    for source in sources:
+        beat()
+        try:
+            source_hash = _source_hash(source, config, settings, n_channels)
+            row = known.get(source.case_id)
+            if (
+                row is not None
+                and row.source_hash == source_hash
+                and source.case_id in on_disk
+                and _is_of_image(row, source.task)
+            ):
+                found.files[source.case_id] = on_disk[source.case_id]
+                found.left_out.extend(LeftOut(**note) for note in row.notes)
+                continue
+            with trials.at_work(context, source.task, deadly):
+                image = load_image(context, source.task, config)
+            if image.ndim == 3 and image.shape[2] == 3 * n_channels:
+                raise _ColorFound
+            with context.store.begin() as session:
+                annotations = snapshots.with_results(session, source.annotations)
+                predicted = predicted_regions(session, annotations)
+            size_hw = (int(image.shape[0]), int(image.shape[1]))
+            label_map, notes = label_map_of(annotations, config, size_hw, settings, predicted)
+            files = write_case(workspace, source.case_id, image, label_map, n_channels=n_channels)
+        except _ColorFound:
+            raise
+        except Exception as error:  # noqa: BLE001 - what is no fault of the task is raised
+            found.left_out.append(fault_of(source.task.id, error))
+            continue
+        found.files[source.case_id] = files
+        found.left_out.extend(notes)
+        with context.store.begin() as session:
+            case_store.save(
+                session,
+                CaseRow(
+                    project_id=project.id,
+                    case_id=source.case_id,
+                    task_id=source.task.id,
+                    source_hash=source_hash,
+                    files_hash=files.content_hash,
+                    image_hash=source.task.image_hash,
+                    notes=[asdict(note) for note in notes],
+                ),
+            )
+    return found
+
+
+def _is_of_image(row: CaseRow, task: TaskRow) -> bool:
+    """Whether a case shows the image as it was last fetched; what is not known does not count."""
+    return "" in (row.image_hash, task.image_hash) or row.image_hash == task.image_hash
+
+
+def _interface_of(config: LabelConfig) -> list[Any]:
+    """All of the interface that label maps depend on; colours and hints are not of it."""
+    return [
+        [astuple(control) for control in config.group.controls],
+        [[c.value, c.title, list(c.former_values)] for c in config.group.classes],
+        sorted(config.image_names),
+        list(config.image_keys),
+    ]
+
+
+def _source_hash(
+    source: Source, config: LabelConfig, settings: ProjectSettings, n_channels: int
+) -> str:
+    uris = image_uris(source.task, config)
+    return content_hash(
+        [
+            source.content_hash,
+            source.task.source,
+            uris[0] if len(uris) == 1 else uris,
+            _interface_of(config),
+            reading_of(config, settings),
+            n_channels,
+        ]
+    )

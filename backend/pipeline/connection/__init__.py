@@ -1,0 +1,1 @@
+"""Connecting and disconnecting a project, as a person asks for it."""

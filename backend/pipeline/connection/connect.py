@@ -1,0 +1,230 @@
+"""Connects a Label Studio project: backend, webhook, sampling, Data Manager tab, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from backend.credentials import service_credentials
+from backend.label_studio import BackendInfo, LabelStudioClient, ProjectInfo
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.preset import check_choices
+from backend.pipeline.connection.disconnect import VIEW_TITLE, end_run, forget
+from backend.pipeline.labels import questions
+from backend.pipeline.sync.connection import (
+    TITLE,
+    go_on,
+    require_same,
+    webhook_headers,
+    webhook_url,
+)
+from backend.queue import JobName
+from backend.settings import ProjectSettings, faults_of
+from backend.store.models import ProjectRow
+from converters.label_studio.controls import ring_openers
+from converters.label_studio.label_config import parse_label_config
+from domain.errors import LabelStudioError, ProjectGoneError, SettingsError, StackError
+from domain.labels import LabelConfig, LabelNames
+from domain.text import counted
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectReport:
+    """What ``connect`` set up.
+
+    ``done`` says what else it did, ``warnings`` what of the project will disappoint: a sentence
+    each.
+    """
+
+    project_id: int
+    title: str
+    classes: tuple[str, ...]
+    settings: ProjectSettings
+    backend_url: str
+    was_known: bool
+    done: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def connect(
+    context: AppContext,
+    project: str | int,
+    overrides: Mapping[str, Any],
+    *,
+    reset: Sequence[str] = (),
+) -> ConnectReport:
+    """Makes a project ready for the loop. Can be repeated; settings not given stay as they are.
+
+    The web service must run: Label Studio calls it while the backend is registered. A project whose
+    id belonged to one that was deleted starts afresh. When a step fails, the others are undone.
+
+    Args:
+        context: The process's context.
+        project: Id or title.
+        overrides: Fields of ProjectSettings to change.
+        reset: Fields that go back to their defaults.
+
+    Raises:
+        LabelConfigError: The labelling interface has no control nnloop can use, or not with these
+            channels.
+        LabelStudioError: Label Studio refused a step, or does not reach the service.
+        SettingsError: A setting can't be used.
+        StackError: Redis does not answer.
+        TrainingError: A run of the project that had the id is still at work.
+    """
+    client = context.label_studio
+    info = client.find_project(project)
+    with context.store.begin() as session:
+        row = session.get(ProjectRow, info.id)
+    is_replaced = row is not None and _is_other(row, info)
+    before = row.settings if row is not None and not is_replaced else {}
+    mapping = row.label_mapping if row is not None and not is_replaced else {}
+    settings = _merged(_without(before, reset), overrides)
+    config = parse_label_config(info.label_config, channels=settings.channels)
+    config = LabelNames(mapping, config.class_values).applied_to(config)
+    check_choices(settings, context.workspace(info.id))
+    _check_priority(settings, config)
+    _check_channels(client, info.id, settings, config)
+    if not context.queue.ping():
+        raise StackError(
+            "Redis does not answer, so nothing would work on the project.",
+            remedy="Start nnloop (nnloop up), or correct NNLOOP_REDIS_URL.",
+        )
+    done = end_run(context, info.id) if is_replaced else []
+    with ExitStack() as undo:
+        if row is None or is_replaced:
+            undo.callback(_undo, context, info, client.list_backends(info.id))
+        _set_up(context, info.id)
+        if is_replaced:
+            assert row is not None  # noqa: S101 - as above
+            done.append(f"The id belonged to {row.title!r}, which Label Studio has no more.")
+            done += forget(context, info.id)
+        elif row is None and context.workspace(info.id).folder.exists():
+            # Of a project of which no row is left: its cases would be taken for this one's.
+            done += forget(context, info.id)[:-1]
+        _store(context, info, settings)
+        undo.pop_all()
+    with suppress(StackError):  # the clock reads it too
+        context.queue.ensure(JobName.SYNC, info.id)
+    was_known = row is not None and not is_replaced
+    return ConnectReport(
+        project_id=info.id,
+        title=info.title,
+        classes=config.class_values,
+        settings=settings,
+        backend_url=context.settings.service_url,
+        was_known=was_known,
+        done=tuple(done),
+        warnings=tuple(_warnings(config)),
+    )
+
+
+def _warnings(config: LabelConfig) -> Iterator[str]:
+    """What the interface does to predictions."""
+    for control, values in ring_openers(config.group).items():
+        tag = "VectorLabels" if control.region_type == "vectorlabels" else "Vector"
+        yield (
+            f"Predictions of {questions.in_quotes(values)} go out as closed rings of the control "
+            f'"{control.name}", and Label Studio opens them when a task is opened: they come back '
+            f'as open lines. Add closable="true" to <{tag} name="{control.name}" ...> in the '
+            "project's labelling interface (Settings, Labeling Interface)."
+        )
+
+
+def _set_up(context: AppContext, project_id: int) -> None:
+    client, settings = context.label_studio, context.settings
+    login = service_credentials(settings)
+    client.register_backend(project_id, settings.service_url, TITLE, login)
+    client.ensure_webhook(project_id, webhook_url(settings), webhook_headers(settings))
+    client.set_sampling_uncertainty(project_id)
+    client.ensure_uncertainty_view(project_id, VIEW_TITLE)
+
+
+def _undo(context: AppContext, before: ProjectInfo, backends: Sequence[BackendInfo]) -> None:
+    """Takes out what a connect that failed has made; what was there before stays."""
+    client, url = context.label_studio, context.settings.service_url
+    if any(backend.url == url or backend.title == TITLE for backend in backends):
+        return
+    with suppress(LabelStudioError):
+        client.remove_backend(before.id, url)
+    with suppress(LabelStudioError):
+        client.remove_views(before.id, VIEW_TITLE)
+    with suppress(LabelStudioError):
+        now = client.project(before.id)
+        if now.sampling != before.sampling:
+            client.update_project(before.id, sampling=before.sampling)
+        if now.model_version != before.model_version:
+            client.update_project(before.id, model_version=before.model_version)
+
+
+def _store(context: AppContext, info: ProjectInfo, settings: ProjectSettings) -> None:
+    with context.store.begin() as session:
+        row = session.get(ProjectRow, info.id)
+        if row is None:
+            row = ProjectRow(id=info.id, label_config=info.label_config, settings={})
+            session.add(row)
+            session.flush()
+        row.title = info.title
+        questions.take_config(session, row, info.label_config)
+        row.created_at = info.created_at or row.created_at
+        if tuple(row.settings.get("channels", ())) != settings.channels:
+            row.n_channels = 0  # other images may be grey again
+        row.settings = settings.model_dump(mode="json")
+        go_on(session, info.id)
+
+
+def _is_other(row: ProjectRow, info: ProjectInfo) -> bool:
+    try:
+        require_same(row, info)
+    except ProjectGoneError:
+        return True
+    return False
+
+
+def _check_channels(
+    client: LabelStudioClient, project_id: int, settings: ProjectSettings, config: LabelConfig
+) -> None:
+    """A field that the interface does not show must be in the tasks: a typo would leave out all."""
+    if not settings.channels:
+        return
+    task = next(iter(client.iter_tasks(project_id)), None)
+    missing = [key for key in config.image_keys if task is not None and key not in task.data]
+    if task is not None and missing:
+        raise SettingsError(
+            f"channels names {missing[0]!r}, which task {task.id} does not have.",
+            remedy=f"Its fields are {', '.join(task.data)}.",
+        )
+
+
+def _check_priority(settings: ProjectSettings, config: LabelConfig) -> None:
+    unknown = [n for n in settings.label_priority if config.group.class_by_value(n) is None]
+    if unknown:
+        raise SettingsError(
+            f"label_priority names {unknown[0]!r}, which the labelling interface lacks.",
+            remedy=f"Its labels are {', '.join(config.class_values)}.",
+        )
+
+
+def _without(stored: Mapping[str, Any], reset: Sequence[str]) -> dict[str, Any]:
+    unknown = [name for name in reset if name not in ProjectSettings.model_fields]
+    if unknown:
+        raise SettingsError(
+            f"There is no project setting {unknown[0]!r} to reset.",
+            remedy=f"The settings are {', '.join(ProjectSettings.model_fields)}.",
+        )
+    return {name: value for name, value in stored.items() if name not in reset}
+
+
+def _merged(stored: Mapping[str, Any], overrides: Mapping[str, Any]) -> ProjectSettings:
+    try:
+        return ProjectSettings.model_validate({**stored, **overrides})
+    except ValidationError as error:
+        raise SettingsError(
+            f"{counted(error.error_count(), 'project setting')} can't be used: "
+            f"{faults_of(error, with_values=True)}.",
+            remedy="See `nnloop connect --help` and docs/settings.md.",
+        ) from None

@@ -1,0 +1,1 @@
+"""The folds of a run: queue, budget, ledger, training. No decision about versions."""

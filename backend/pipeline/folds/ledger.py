@@ -1,0 +1,145 @@
+"""Writes what happens to one fold into its row, and reads there whether it should go on."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from backend.queue import stop_requested
+from backend.store import Store, runs
+from backend.store.models import FoldRow
+from backend.store.runs import may_go_on
+from domain.status import FoldStatus
+from training.evaluation import mean_over_classes
+from training.folds.spec import EpochProgress, FoldOutcome
+
+logger = logging.getLogger(__name__)
+
+# A person who pauses or cancels a run looks on: its trainings end within about this time.
+CONTROL_S = 1.0
+
+
+class FoldLedger:
+    """The row of a fold that this worker trains.
+
+    A store that does not answer for a while (a database that restarts) is no reason to end a
+    training: while it is away nobody else can take the fold, and when it is back the row tells
+    whether another worker has.
+    """
+
+    def __init__(self, store: Store, row: FoldRow, worker: str) -> None:
+        """Takes the row as it was claimed, and the name under which this worker has claimed it."""
+        self._store = store
+        self._fold_id = row.id
+        self._worker = worker
+        self._epoch_at_start = row.epoch
+        self._looked = self._renewed = time.monotonic()
+        self._ends_at: float | None = None
+        self._is_over = False
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the training is to end: the worker stops, or the run or the fold is not ours."""
+        return stop_requested() or self._is_over
+
+    def progress(self, epoch: EpochProgress) -> None:
+        """Notes a finished epoch."""
+        with self._surviving(), self._store.begin() as session:
+            row = session.get_one(FoldRow, self._fold_id)
+            if row.worker != self._worker:
+                return
+            row.epoch, row.epochs = epoch.epoch, epoch.epochs
+            if epoch.epoch > self._epoch_at_start:
+                row.error = ""  # it got further than the attempt that failed
+            row.dice = epoch.dice
+            # One bad batch makes a mean NaN, which JSON and some databases do not take.
+            row.train_loss, row.val_loss = _number(epoch.train_loss), _number(epoch.val_loss)
+            if epoch.mean_case_dice is not None:
+                row.case_dice = epoch.mean_case_dice
+            if epoch.eta_s is not None:
+                row.eta_s = epoch.eta_s
+                self._ends_at = time.monotonic() + epoch.eta_s
+            row.lease_until = time.time() + runs.LEASE_S
+
+    def heartbeat(self) -> None:
+        """Renews the lease now and then; looks every second whether the fold is to go on."""
+        now = time.monotonic()
+        if now - self._looked < CONTROL_S:
+            return
+        self._looked = now
+        with self._surviving(), self._store.begin() as session:
+            row = session.get_one(FoldRow, self._fold_id)
+            # Another worker has the fold, or had it and is done, when this one stood still for
+            # longer than its lease.
+            self._is_over = (
+                row.worker != self._worker
+                or row.status != FoldStatus.RUNNING
+                or not may_go_on(session, row.run_id)
+            )
+            if self._is_over or now - self._renewed < runs.LEASE_S / 5:
+                return
+            self._renewed = now
+            row.lease_until = time.time() + runs.LEASE_S
+            if self._ends_at is not None:
+                row.eta_s = max(0.0, self._ends_at - now)
+
+    @contextmanager
+    def _surviving(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError:
+            logger.warning("Fold row %d could not be written.", self._fold_id, exc_info=True)
+
+    def done(self, outcome: FoldOutcome, planned_batch_size: int = 0) -> None:
+        """Keeps the result; the plan's batch size (0: not known) shows whether memory ran out."""
+        with self._store.begin() as session:
+            row = session.get_one(FoldRow, self._fold_id)
+            row.status = FoldStatus.DONE
+            row.error = ""
+            row.finished_at = time.time()
+            row.epoch = row.epochs = outcome.epochs
+            row.eta_s = None
+            row.case_dice = mean_over_classes(outcome.dice_per_class)
+            row.lease_until = 0.0
+            row.result = {
+                "dice_per_case": {k: dict(v) for k, v in outcome.dice_per_case.items()},
+                "dice_per_class": dict(outcome.dice_per_class),
+                "seconds": outcome.seconds,
+                "device": outcome.device,
+                "warm_started": outcome.warm_started,
+                "stopped": outcome.stopped,
+                "batch_size": outcome.batch_size,
+                "planned_batch_size": planned_batch_size,
+            }
+
+    def failed(self, message: str, *, is_final: bool = False) -> None:
+        """Keeps the reason; the fold is tried again, unless it failed before and got no further."""
+        with self._store.begin() as session:
+            row = session.get_one(FoldRow, self._fold_id)
+            if row.worker != self._worker:
+                return
+            is_final = is_final or bool(row.error)
+            row.status = FoldStatus.FAILED if is_final else FoldStatus.QUEUED
+            row.error = message
+            row.eta_s = None
+            row.lease_until = 0.0
+
+    def interrupted(self) -> None:
+        """Gives the fold back; that was no failure, so it costs no attempt."""
+        with self._store.begin() as session:
+            row = session.get_one(FoldRow, self._fold_id)
+            if row.worker != self._worker:
+                return
+            row.status = FoldStatus.QUEUED
+            row.attempts -= 1
+            row.eta_s = None
+            row.lease_until = 0.0
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None

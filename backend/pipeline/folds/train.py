@@ -1,0 +1,137 @@
+"""Trains one fold of a run and keeps the ledger in step with it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import dataclass, replace
+
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.faults import sentence_of
+from backend.pipeline.basis.preset import preset_of_manifest
+from backend.pipeline.basis.run_settings import settings_of_run
+from backend.pipeline.folds.budget import fold_budget
+from backend.pipeline.folds.ledger import FoldLedger
+from backend.pipeline.folds.queue import enqueue_folds, training_workers
+from backend.pipeline.folds.warm_start import warm_start_of
+from backend.queue import JobName
+from backend.store import runs
+from backend.store.models import RunRow
+from backend.store.runs import may_go_on
+from converters.bookkeeping.files import read_json
+from domain.errors import DiskFullError, SettingsError, StackError, TrainingError
+from domain.status import FoldStatus, RunStatus
+from training.folds.runner import run_fold
+from training.folds.spec import FoldSpec
+
+logger = logging.getLogger(__name__)
+
+# A fold whose child failed is tried once more: a killed or starved child often succeeds then. One
+# that gets further each time, or whose worker dies each time (the machine kills it for memory,
+# say), is given up after this many starts.
+MAX_STARTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerDevice:
+    """Where this worker trains: nnU-Net's device name and the CPU threads it may use."""
+
+    name: str = "cpu"
+    threads: int = 1
+
+
+def train_fold(
+    context: AppContext, run_id: int, fold: int, device: WorkerDevice, worker: str
+) -> None:
+    """Trains a fold to its end. Does nothing while another job holds it, or the run is paused.
+
+    A fold that was interrupted goes on from its last epoch; one that failed twice at
+    the same place fails the run.
+    """
+    n_workers = max(training_workers(context.queue), 1)
+    with context.store.begin() as session:
+        run = session.get_one(RunRow, run_id)
+        if run.status != RunStatus.TRAINING or not may_go_on(session, run_id):
+            return
+        row = runs.claim_fold(session, run_id, fold, worker)
+        if row is None:
+            return
+        row.device = device.name
+        row.attempts += 1
+        if row.attempts > MAX_STARTS:
+            row.status = FoldStatus.FAILED
+            row.error = (
+                f"It was started {MAX_STARTS} times and did not end; at last: "
+                f"{row.error or 'its worker died.'} See the worker's and the system's log; a "
+                "smaller preset needs less memory."
+            )
+            row.lease_until = 0.0
+            return  # the next tick ends the run
+        warm_start = warm_start_of(session, context.workspace(run.project_id), run, fold)
+        budget_s = fold_budget(session, run, fold, n_workers, time.time())
+        row.eta_s = budget_s if math.isfinite(budget_s) else None
+    _enqueue_next(context)
+    ledger = FoldLedger(context.store, row, worker)
+    try:
+        spec = _spec(context, run, fold, device, warm_start, budget_s)
+        outcome = run_fold(
+            spec, ledger.progress, lambda: ledger.should_stop, on_heartbeat=ledger.heartbeat
+        )
+    except (TrainingError, SettingsError) as error:
+        message = sentence_of(error)
+        logger.warning("Run %d, fold %d: %s", run_id, fold, message)
+        ledger.failed(message, is_final=isinstance(error, DiskFullError))
+    except Exception as error:
+        # A bug: left to the queue, the fold would be tried again for ever.
+        logger.exception("Run %d, fold %d", run_id, fold)
+        ledger.failed(sentence_of(error))
+    else:
+        if outcome.finished:
+            ledger.done(outcome, _planned_batch_size(spec))
+        else:
+            ledger.interrupted()
+    _enqueue_next(context, run_id)
+
+
+def _enqueue_next(context: AppContext, run_id: int | None = None) -> None:
+    try:
+        if run_id is not None:
+            context.queue.ensure(JobName.ADVANCE, run_id)
+        enqueue_folds(context)
+    except StackError as error:
+        # What has happened is in the store, and the tick asks for what follows once Redis is back.
+        logger.warning("%s", error)
+
+
+def _spec(
+    context: AppContext,
+    run: RunRow,
+    fold: int,
+    device: WorkerDevice,
+    warm_start: str | None,
+    budget_s: float,
+) -> FoldSpec:
+    manifest = run.manifest or {}
+    spec = FoldSpec(
+        workspace_root=str(context.settings.data_dir),
+        project_id=run.project_id,
+        run=str(run.number),
+        fold=fold,
+        class_values=tuple(manifest["class_values"]),
+        preset=preset_of_manifest(manifest),
+        device=device.name,
+        threads=device.threads,
+        warm_start=warm_start,
+        seed=settings_of_run(run).seed,
+        # The only fold of a set with one group is trained on everything.
+        holds_out=manifest["n_folds"] > 1,
+    )
+    return spec if math.isinf(budget_s) else replace(spec, budget_s=budget_s)
+
+
+def _planned_batch_size(spec: FoldSpec) -> int:
+    plans = spec.fold_dir / "plans.json"
+    if not plans.exists():
+        return 0
+    return int(read_json(plans)["configurations"]["2d"]["batch_size"])

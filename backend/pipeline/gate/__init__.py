@@ -1,0 +1,1 @@
+"""Whether a new version serves: judged on equal cases, promoted, old weights freed."""

@@ -1,0 +1,42 @@
+"""nnU-Net's postprocessing of a run's folds, where its preset asks for it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.preset import preset_of_manifest
+from backend.store.models import FoldRow, RunRow
+from domain.case import Manifest
+from training.folds.spec import VALIDATION
+from training.nnunet.cross_validation import find_postprocessing
+from training.versions.postprocessing import FoundSteps
+
+logger = logging.getLogger(__name__)
+
+
+def postprocessing_of(
+    context: AppContext,
+    run: RunRow,
+    folds: Sequence[FoldRow],
+    manifest: Manifest,
+    beat: Callable[[], None],
+) -> FoundSteps | None:
+    """What the run's version is to do with its label maps; None: the preset asks for nothing.
+
+    Also None where nothing was held out to decide on.
+    """
+    if manifest.n_folds < 2 or not preset_of_manifest(run.manifest or {}).postprocess:
+        return None
+    workspace = context.workspace(run.project_id)
+    numbers = [fold.fold for fold in folds]
+    if not all((workspace.fold_dir(run.number, k) / VALIDATION).is_dir() for k in numbers):
+        return None  # trained before label maps were kept
+    found = find_postprocessing(workspace, run.number, numbers, manifest.class_values, beat=beat)
+    names = [
+        " + ".join(manifest.class_values[label - 1] for label in step.labels)
+        for step in found.steps
+    ]
+    logger.info("Run %d: only the largest part is kept of: %s.", run.id, ", ".join(names) or "none")
+    return found

@@ -1,0 +1,1 @@
+"""Labels that are renamed, came or went: questions, answers, what a version's classes are now."""

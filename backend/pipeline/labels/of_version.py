@@ -1,0 +1,137 @@
+"""A version's classes as labels of its project: renamed, become one, or gone since."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy.orm import Session
+
+from backend.pipeline.basis.annotations import label_names_of
+from backend.pipeline.basis.run_settings import settings_of_run
+from backend.store import versions
+from backend.store.models import ProjectRow, RunRow, VersionRow
+from converters.label_studio.relabel import relabelled
+from domain.case import Manifest
+from domain.errors import PredictionError
+from domain.labels import LabelClass, LabelConfig
+from domain.status import VersionOrigin
+from training.versions.folder import read_version
+
+Floats = TypeVar("Floats", bound=npt.NDArray[np.float32])
+
+
+def classes_of_version(session: Session, version: VersionRow) -> tuple[str, ...]:
+    """A version's classes as it was trained on them, less those it is to do without.
+
+    Empty when nobody knows any more: its folder is gone.
+    """
+    manifest = versions.manifest_of(session, version)
+    if manifest:
+        return Manifest.from_json(manifest).class_values
+    try:
+        values = read_version(Path(version.path)).class_values
+    except PredictionError:
+        return ()
+    return tuple(name for name in values if not is_left_out(version, name))
+
+
+def reused_names(session: Session, project: ProjectRow, version: VersionRow) -> frozenset[str]:
+    """Names by which a version means another class than the interface does now."""
+    return label_names_of(project).reused(mapping_at(session, version))
+
+
+def mapping_at(session: Session, version: VersionRow) -> dict[str, str]:
+    """The renames that were known when a version's training began; none of one without a run."""
+    run = session.get(RunRow, version.run_id) if version.run_id is not None else None
+    return settings_of_run(run).label_mapping if run else {}
+
+
+def is_left_out(version: VersionRow, name: str) -> bool:
+    """Whether a class of a version trained elsewhere was left out when it was imported."""
+    return (
+        VersionOrigin(version.origin) == VersionOrigin.IMPORTED
+        and name.startswith("(")
+        and name.endswith(")")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class VersionLabels:
+    """The classes that a version predicts.
+
+    Attributes:
+        config: The interface with these classes, in the version's integers. One that the interface
+            lacks has the name it was trained under.
+        trained: Name in ``config`` -> name it was trained under.
+        targets: Per integer of the version the one that stands for it: that of the first class
+            with the same name now.
+    """
+
+    config: LabelConfig
+    trained: dict[str, str]
+    targets: tuple[int, ...]
+
+    @property
+    def integers(self) -> list[int]:
+        """Of the classes to draw."""
+        return [c.index for c in self.config.group.classes]
+
+    def merged(self, probabilities: Floats) -> Floats:
+        """Adds up the probabilities of classes that are one now.
+
+        Args:
+            probabilities: (..., class, height, width) in [0, 1].
+
+        Returns:
+            The same shape; a class that another stands for has probability 0.
+        """
+        if self.targets == tuple(range(len(self.targets))):
+            return probabilities
+        found = np.zeros_like(probabilities)
+        for index, target in enumerate(self.targets):
+            found[..., target, :, :] += probabilities[..., index, :, :]
+        return found
+
+    def as_trained(self, result: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """A result under the names the version was trained on: those that never change."""
+        names = self.trained
+        return relabelled(result, self.config.group, lambda name: names.get(name, name))[0]
+
+
+def without(config: LabelConfig, reused: Collection[str]) -> LabelConfig:
+    """An interface less the labels by which a version means another class."""
+    classes = tuple(c for c in config.group.classes if c.value not in reused)
+    return replace(config, group=replace(config.group, classes=classes))
+
+
+def labels_of_version(
+    config: LabelConfig, version: VersionRow, class_values: tuple[str, ...]
+) -> VersionLabels:
+    """The labelling interface with the integers of a version.
+
+    A label added, removed or moved in Label Studio shifts the integers; the version keeps its own.
+
+    Args:
+        config: The project's interface; its classes answer to their former names.
+        version: Which.
+        class_values: Its classes as it was trained on them, in integer order.
+    """
+    classes: dict[str, LabelClass] = {}
+    trained: dict[str, str] = {}
+    targets = [0]
+    for index, value in enumerate(class_values, start=1):
+        found = config.group.class_by_value(value)
+        if found is None and is_left_out(version, value):
+            targets.append(index)
+            continue
+        name = found.value if found else value
+        known = classes.setdefault(name, replace(found or LabelClass(index, value), index=index))
+        trained.setdefault(name, value)
+        targets.append(known.index)
+    group = replace(config.group, classes=tuple(classes.values()))
+    return VersionLabels(replace(config, group=group), trained, tuple(targets))

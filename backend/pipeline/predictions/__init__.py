@@ -1,0 +1,1 @@
+"""Predictions of the serving version: made, held, withdrawn, pushed."""

@@ -1,0 +1,130 @@
+"""Pushes stored predictions to Label Studio and makes the champion the version it samples by."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from filelock import FileLock
+
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.predictions.held import held_by_label_studio, report_held, rows_to_push
+from backend.pipeline.predictions.withdraw import withdraw
+from backend.store import predictions, projects, versions
+from domain.errors import LabelStudioError, ProjectGoneError
+
+logger = logging.getLogger(__name__)
+
+# Predictions held in memory at once.
+BATCH = 2_000
+
+MENDED = ("model_version", "predictions_missing")
+"""Faults of the connection that publishing mends."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishReport:
+    """How many predictions Label Studio took, and how many it silently dropped."""
+
+    version: str
+    pushed: int
+    dropped: int
+
+
+def publish(context: AppContext, project_id: int) -> PublishReport | None:
+    """Brings Label Studio to the champion's predictions; None without a champion.
+
+    Order matters to annotators: first the new predictions (bulk import, then read back, because
+    Label Studio drops invalid ones without a word), then ``model_version`` of the project
+    (uncertainty sampling is random while it does not match), then the old versions go.
+    Before all that, what Label Studio holds of tasks that have become others goes.
+    The old ones stay while a version that has just come into service has not seen every task.
+    Idempotent by (task, version): what Label Studio holds already is not sent again, what somebody
+    deleted there is.
+    """
+    withdraw(context, project_id)
+    with context.store.begin() as session:
+        version = versions.champion(session, project_id)
+        if version is None:
+            return None
+        others = {v.name: v.id for v in versions.versions_of(session, project_id)}
+        del others[version.name]
+    client = context.label_studio
+    held = held_by_label_studio(context, project_id, version)
+    with context.store.begin() as session:
+        predictions.mark_lost(session, version.id, held)
+    pushed = dropped = 0
+    while True:
+        with context.store.begin() as session:
+            predictions.mark_published(session, version.id, held)
+            batch = predictions.unpublished(session, version.id, BATCH)
+        if not batch:
+            break
+        rows = rows_to_push(context, project_id, batch, version.name)
+        sent = {row.task_id for row in rows}
+        client.import_predictions(project_id, rows)
+        held = held_by_label_studio(context, project_id, version)
+        missing = [row for row in batch if row.task_id in sent - held]
+        pushed += len(sent) - len(missing)
+        dropped += len(missing)
+        with context.store.begin() as session:
+            for row in missing:
+                # Not tried again: the same body would be dropped again.
+                predictions.mark_dropped(session, row.id)
+                projects.report_problem(
+                    session,
+                    project_id,
+                    "publish",
+                    "prediction_dropped",
+                    f"Task {row.task_id}: Label Studio did not keep the prediction of "
+                    f"{version.name}.",
+                    task_id=row.task_id,
+                )
+    if held and client.project(project_id).model_version != version.name:
+        client.set_model_version(project_id, version.name)
+    with context.store.begin() as session:
+        is_complete = not predictions.unscored_tasks(
+            session, project_id, version.id, 1, retry=False
+        )
+        report_held(session, project_id, version)
+    if is_complete or version.published_at is not None:
+        _retire(context, project_id, others)
+        with context.store.begin() as session:
+            versions.mark_published(session, version.id)
+    logger.info("Project %d: %d predictions of %s pushed.", project_id, pushed, version.name)
+    return PublishReport(version.name, pushed, dropped)
+
+
+def _retire(context: AppContext, project_id: int, others: dict[str, int]) -> None:
+    """Removes what Label Studio holds of other versions; the store keeps it, to go back to."""
+    present = context.label_studio.count_predictions(project_id)
+    for name, version_id in others.items():
+        if name in present:
+            context.label_studio.delete_model_version(project_id, name)
+        with context.store.begin() as session:
+            versions.mark_withdrawn(session, version_id)
+
+
+def try_publish(context: AppContext, project_id: int) -> PublishReport | None:
+    """``publish``; a refusal is recorded as a problem of the project before it is raised."""
+    with context.store.begin() as session:
+        if project_id in projects.halted(session):
+            raise ProjectGoneError(
+                f"Nothing is pushed to project {project_id}: it is not in Label Studio any more.",
+                remedy=f"See nnloop status {project_id}.",
+            )
+    folder = context.workspace(project_id).folder
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        # Two at once (a worker and `nnloop publish`) would both find a prediction missing.
+        with FileLock(folder / "publish.lock"):
+            report = publish(context, project_id)
+    except LabelStudioError as error:
+        with context.store.begin() as session:
+            projects.report_problem(session, project_id, "publish", "label_studio", str(error))
+        raise
+    with context.store.begin() as session:
+        projects.resolve_problems(session, project_id, "publish", reason="label_studio")
+        for reason in MENDED:
+            projects.resolve_problems(session, project_id, projects.CONNECTION, reason=reason)
+    return report

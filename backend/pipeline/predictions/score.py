@@ -1,0 +1,332 @@
+"""Scores the pool: fold probabilities, polygons, uncertainty and score of unlabelled tasks."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Generator, Hashable, Sequence
+from concurrent.futures import Future
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from active_learning.score import expected_quality
+from active_learning.uncertainty import mutual_information, predictive_entropy
+from backend.pipeline.basis import trials
+from backend.pipeline.basis.annotations import label_config_of
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.faults import fault_of
+from backend.pipeline.basis.images import load_image
+from backend.pipeline.basis.loading import Arrivals
+from backend.pipeline.basis.warm_predictor import warm_predictor
+from backend.pipeline.labels.of_version import labels_of_version, reused_names, without
+from backend.pipeline.predictions.held import why_held
+from backend.queue import stop_requested
+from backend.store import predictions, problems, projects, versions
+from backend.store import trials as trial_store
+from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
+from converters.label_studio.relabel import in_present_names
+from converters.label_studio.write import regions_to_result, validate_prediction
+from converters.outlines.limits import Simplification
+from converters.outlines.parts import area_that_keeps
+from converters.outlines.vectorize import inner_last, vectorize
+from domain.annotation import LeftOut
+from domain.errors import PredictionError
+from domain.labels import LabelConfig
+from domain.prediction import FoldProbabilities
+from training.nnunet.inference.postprocessing import postprocessed
+from training.versions.folder import read_version
+from training.versions.postprocessing import read_postprocessing
+
+logger = logging.getLogger(__name__)
+
+# A scoring job hands the worker back after this time, so that an annotator who opens an unscored
+# task waits no longer than this before the prediction of that task begins.
+CHUNK_S = 3.0
+CHUNK_TASKS = 64
+# Others wait behind who has opened a task whose image does not come.
+TASK_S = 1.0
+# An outline takes some milliseconds each, and nobody edits so many; the network saw noise.
+MOST_PARTS = 2_000
+TOO_MANY_PARTS = "too_many_parts"
+RETRY_REMEDY = "It is set aside; `nnloop score PROJECT --retry` tries it again."
+DEFAULT_LIMITS = Simplification()
+
+
+def score_chunk(context: AppContext, project_id: int) -> bool:
+    """Scores unlabelled tasks for a few seconds; returns whether some are left."""
+    suspects: set[int] = set()
+    deadly: set[int] = set()
+    with context.store.begin() as session:
+        project = projects.get(session, project_id)
+        version = versions.champion(session, project_id)
+        if project_id in projects.halted(session):
+            return False
+        tasks = (
+            predictions.unscored_tasks(session, project_id, version.id, CHUNK_TASKS)
+            if version
+            else []
+        )
+        if tasks:
+            suspects, deadly = trial_store.bury(session, project_id, trials.liveness(context))
+    if version is None or not tasks:
+        return False
+    if not stop_requested():
+        scorer = Scorer(context, project, version)
+        until = time.monotonic() + CHUNK_S
+        for task in tasks:
+            if task.id in deadly:
+                scorer.set_aside(task)
+        tasks = [task for task in tasks if task.id not in deadly]
+        # Who was at work when a worker died works alone: of all of them one is to blame.
+        alone = [[task] for task in tasks if task.id in suspects]
+        for group in alone or [tasks]:
+            with closing(scorer.score(group, until)) as scored:
+                for _ in scored:
+                    if stop_requested() or time.monotonic() > until:
+                        break
+            if stop_requested() or time.monotonic() > until:
+                break
+    with context.store.begin() as session:
+        return bool(predictions.unscored_tasks(session, project_id, version.id, 1, retry=False))
+
+
+def score_task(
+    context: AppContext,
+    project_id: int,
+    task_id: int,
+    on_image: Callable[[], None] = lambda: None,
+) -> None:
+    """Scores one task with the champion, whatever its state; nothing without a champion.
+
+    Other annotators wait behind: an image that does not come at once is left to come, and
+    ``on_image`` is called from another thread when it is there.
+    """
+    with context.store.begin() as session:
+        project = projects.get(session, project_id)
+        version = versions.champion(session, project_id)
+        task = session.get(TaskRow, task_id)
+        if task is not None and task.project_id != project_id:
+            task = None  # its id has gone to a task of another project
+        is_known = version is not None and task_id in predictions.find(
+            session, version.id, [task_id]
+        )
+        _, deadly = trial_store.bury(session, project_id, trials.liveness(context))
+    if version is None or task is None or is_known:
+        return
+    scorer = Scorer(context, project, version)
+    if task_id in deadly:
+        scorer.set_aside(task)
+        return
+    for _ in scorer.score([task], time.monotonic() + TASK_S, on_image):
+        pass
+
+
+class Scorer:
+    """A champion with its warm networks, ready for one task after the other."""
+
+    def __init__(self, context: AppContext, project: ProjectRow, version: VersionRow) -> None:
+        self._context = context
+        self._project = project
+        self._version = version
+        self._settings = projects.settings_of(project)
+        self._config: LabelConfig = label_config_of(project, self._settings)
+        values = read_version(Path(version.path)).class_values
+        with context.store.begin() as session:
+            reused = reused_names(session, project, version)
+        self._known = without(self._config, reused)
+        self._labels = labels_of_version(self._known, version, values)
+        self._postprocessing = read_postprocessing(Path(version.path))
+        self._predictor = warm_predictor(context.settings, self._settings, Path(version.path))
+
+    def score(
+        self,
+        tasks: Sequence[TaskRow],
+        until: float = math.inf,
+        on_image: Callable[[], None] | None = None,
+    ) -> Generator[TaskRow, None, None]:
+        """Predicts tasks and stores each answer, or the reason why there is none.
+
+        The images of the next tasks are fetched and prepared while the networks run. Whichever
+        comes first is predicted first.
+
+        Args:
+            tasks: Which.
+            until: ``time.monotonic()`` at which no other prediction begins; images that have not
+                come by then go on coming, for the next call.
+            on_image: Called from another thread when such an image is there.
+
+        Yields:
+            Each task once its answer is stored.
+
+        Raises:
+            LabelStudioError: Label Studio does not answer: no fault of a task.
+        """
+        context, config = self._context, self._config
+        arrivals = Arrivals(
+            self._context.image_loads,
+            tasks,
+            self._key,
+            lambda task: load_image(context, task, config),
+            self._begin,
+            until,
+        )
+        try:
+            while arrivals.wait():
+                stream = self._predictor.predict_stream(arrivals.ready(), arrivals.image)
+                with closing(stream):
+                    for task, found in stream:
+                        arrivals.done(task)
+                        self._store(task, found)
+                        yield task
+            if on_image is not None:
+                for _, image in arrivals.under_way():
+                    image.add_done_callback(partial(_call, on_image))
+        finally:
+            at_work = arrivals.under_way() if stop_requested() else []
+            self._end([*arrivals.left_over(), *(task.id for task, _ in at_work)])
+
+    def set_aside(self, task: TaskRow) -> None:
+        """Stores that a task is not tried again by itself, because workers died at it."""
+        fault = fault_of(task.id, trials.deadly_error(task.id))
+        self._save_fault(task, fault, is_last=True)
+
+    def _key(self, task: TaskRow) -> Hashable:
+        return (task.id, task.source, *(str(task.data.get(key)) for key in self._config.image_keys))
+
+    def _begin(self, tasks: list[TaskRow]) -> None:
+        with self._context.store.begin() as session:
+            trial_store.begin(session, tasks, trials.worker_name())
+
+    def _end(self, task_ids: list[int]) -> None:
+        if task_ids:
+            with self._context.store.begin() as session:
+                trial_store.end(session, task_ids)
+
+    def _store(self, task: TaskRow, found: Future[FoldProbabilities]) -> None:
+        try:
+            row, note = self._prediction(task, found.result())
+            with self._context.store.begin() as session:
+                _save(session, task, row)
+                projects.resolve_problems(session, self._project.id, "score", task_id=task.id)
+                if note is not None:
+                    problems.tell(
+                        session,
+                        self._project.id,
+                        "score",
+                        note.reason,
+                        note.message,
+                        task_id=task.id,
+                        remedy=note.remedy,
+                    )
+                trial_store.end(session, [task.id])
+        except Exception as error:  # noqa: BLE001 - what is no fault of the task is raised
+            self._save_fault(task, fault_of(task.id, error))
+
+    def _save_fault(self, task: TaskRow, fault: LeftOut, *, is_last: bool = False) -> None:
+        with self._context.store.begin() as session:
+            old = predictions.find(session, self._version.id, [task.id]).get(task.id)
+            attempts = (old.attempts if old is not None else 0) + 1
+            not_before = None if is_last else predictions.next_try(attempts)
+            remedy = fault.remedy
+            if not_before is None and not is_last:
+                remedy = f"{remedy} {RETRY_REMEDY}".strip()
+            row = PredictionRow(
+                project_id=self._project.id,
+                task_id=task.id,
+                version_id=self._version.id,
+                error=f"{fault.message} {remedy}",
+                attempts=attempts,
+                not_before=not_before,
+            )
+            _save(session, task, row)
+            problems.tell(
+                session,
+                self._project.id,
+                "score",
+                fault.reason,
+                fault.message,
+                task_id=task.id,
+                remedy=remedy,
+            )
+            if not is_last:
+                trial_store.end(session, [task.id])
+        logger.warning("Project %d: %s", self._project.id, row.error)
+
+    def _prediction(
+        self, task: TaskRow, probabilities: FoldProbabilities
+    ) -> tuple[PredictionRow, LeftOut | None]:
+        """The prediction of a task, and what of it does not go out."""
+        labels = self._labels
+        mean = labels.merged(postprocessed(probabilities.mean(axis=0), self._postprocessing))
+        score = expected_quality(labels.merged(probabilities))
+        # One that is no number would pass for background everywhere, on which all folds agree.
+        if not math.isfinite(float(mean.sum())):
+            raise PredictionError(
+                "Its prediction is no number.",
+                remedy="The version's weights may be broken: train again, or roll back.",
+            )
+        smallest = int(self._settings.min_region_area_px)
+        label_map = mean.argmax(axis=0).astype(np.uint8)
+        kept_from, n_parts = area_that_keeps(label_map, labels.integers, MOST_PARTS)
+        regions = vectorize(
+            mean,
+            labels.integers,
+            iou_target=self._settings.polygon_overlap,
+            iou_floor=min(DEFAULT_LIMITS.iou_floor, self._settings.polygon_overlap),
+            vertex_budget=self._settings.vertex_budget,
+            min_area_px=max(smallest, kept_from),
+        )
+        size_hw = (int(mean.shape[1]), int(mean.shape[2]))
+        result = labels.as_trained(
+            regions_to_result(inner_last(regions), labels.config, size_hw, score=score)
+        )
+        shown, lost = in_present_names(result, self._known.group)
+        faults = [] if lost else validate_prediction(self._config, shown, score=score)
+        if faults:
+            raise PredictionError(
+                f"Label Studio would drop the prediction: {faults[0]}",
+                remedy="Check that the labelling interface still has the labels trained on.",
+            )
+        row = PredictionRow(
+            project_id=self._project.id,
+            task_id=task.id,
+            version_id=self._version.id,
+            score=score,
+            result=result,
+            held=why_held(lost, self._config),
+            uncertainty={
+                "fold_disagreement": 1.0 - score,
+                "predictive_entropy": float(np.mean(predictive_entropy(probabilities))),
+                "mutual_information": float(np.mean(mutual_information(probabilities))),
+            },
+        )
+        return row, _note_on(task, n_parts, len(regions)) if kept_from > smallest else None
+
+
+def _note_on(task: TaskRow, n_parts: int, n_kept: int) -> LeftOut:
+    return LeftOut(
+        task.id,
+        TOO_MANY_PARTS,
+        f"Task {task.id}: the network sees {n_parts} parts in it; only the {n_kept} largest are "
+        "shown.",
+        remedy="It is probably unlike the images labelled so far: label it, or set "
+        "min_region_area_px (nnloop connect).",
+    )
+
+
+def _save(session: Session, task: TaskRow, row: PredictionRow) -> None:
+    """Writes a prediction with the identity of what it was made from."""
+    now = session.get(TaskRow, task.id)
+    row.source = task.source
+    # The images may have been fetched after this row of the task was read.
+    row.image_hash = now.image_hash if now is not None else ""
+    predictions.save(session, row)
+
+
+def _call(on_image: Callable[[], None], _image: object) -> None:
+    on_image()

@@ -1,0 +1,111 @@
+"""Pause, resume and cancel a run.
+
+What is wanted is written into the store; who works on the run, on whatever machine, reads it there
+within a second or two.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.sync import reading
+from backend.store import runs, versions
+from backend.store.models import RunRow
+from domain.errors import StackError
+from domain.status import RunControl, RunStatus
+
+logger = logging.getLogger(__name__)
+
+_NO_RUN = "No run is active."
+
+
+def pause(context: AppContext, project_id: int) -> str:
+    """Makes the active run stand still where it is; returns a sentence for the person.
+
+    A fold in training ends at its last checkpoint, so at most one epoch is lost.
+    """
+    with context.store.begin() as session:
+        run = runs.active_run(session, project_id)
+        if run is None:
+            return _NO_RUN
+        if run.control != RunControl.RUN:
+            return sentence_of(run)
+        runs.set_control(session, run, RunControl.PAUSE)
+        return f"Run {run.number} pauses while {run.status}; go on with `nnloop resume`."
+
+
+def resume(context: AppContext, project_id: int) -> str:
+    """Lets a paused run go on; returns a sentence for the person."""
+    with context.store.begin() as session:
+        run = runs.active_run(session, project_id)
+        if run is None:
+            return _NO_RUN
+        if run.control != RunControl.PAUSE:
+            return sentence_of(run)
+        runs.set_control(session, run, RunControl.RUN)
+        return f"Run {run.number} goes on: {run.status}."
+
+
+def cancel(context: AppContext, project_id: int) -> str:
+    """Ends the active run and frees what its folds have written; returns a sentence.
+
+    It ends once nobody works on it; a worker that was killed counts as at work until its lease
+    runs out (``runs.LEASE_S``). A version the run has made by then stays.
+    """
+    with context.store.begin() as session:
+        run = runs.active_run(session, project_id)
+        if run is None:
+            return _NO_RUN
+        runs.set_control(session, run, RunControl.CANCEL)
+        version = versions.version_of_run(session, run.id)
+    is_over = settle(context, run.id)
+    said = f"Run {run.number} is cancelled." if is_over else f"Run {run.number} is being cancelled."
+    return said + (f" Its version {version.name} stays." if version else "")
+
+
+def settle(context: AppContext, run_id: int) -> bool:
+    """Ends a run that is to be cancelled once nobody works on it; whether it is over now."""
+    with context.store.begin() as session:
+        run = session.get_one(RunRow, run_id)
+        if RunStatus(run.status).is_final:
+            return True
+        if run.control != RunControl.CANCEL or runs.is_held(session, run):
+            return False
+        runs.enter_stage(session, run, RunStatus.CANCELLED)
+        run.error = ""
+    logger.info("Run %d is cancelled.", run_id)
+    # A version links or copies what it needs, so nothing is lost that still serves.
+    shutil.rmtree(context.workspace(run.project_id).run_dir(run.number), ignore_errors=True)
+    remove_unused_version(context, run)
+    try:
+        reading.follow_up(context, run.project_id)
+    except StackError as error:
+        logger.warning("Run %d: %s The next tick makes up for it.", run_id, error)
+    return True
+
+
+def remove_unused_version(context: AppContext, run: RunRow) -> None:
+    """Removes the folder of a version that was packed, but ended before the gate had decided."""
+    with context.store.begin() as session:
+        if versions.version_of_run(session, run.id) is not None:
+            return
+    folder = context.workspace(run.project_id).version_dir(versions.name_of(run))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def stands_still(context: AppContext, project_id: int, status: RunStatus) -> bool:
+    """Whether the project's active run is at this stage, and paused or to be cancelled."""
+    with context.store.begin() as session:
+        run = runs.active_run(session, project_id)
+        return run is not None and run.status == status and run.control != RunControl.RUN
+
+
+def sentence_of(run: RunRow) -> str:
+    """How an active run stands, in words."""
+    if run.control == RunControl.PAUSE:
+        return f"Run {run.number} is paused while {run.status}; go on with `nnloop resume`."
+    if run.control == RunControl.CANCEL:
+        return f"Run {run.number} is being cancelled."
+    return f"Run {run.number} is {run.status}."

@@ -1,0 +1,186 @@
+"""The TrainingRun's way from queued to done: one step a call, each can be taken twice."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.faults import sentence_of
+from backend.pipeline.basis.run_settings import settings_of_run
+from backend.pipeline.cases import prepare
+from backend.pipeline.folds.budget import FLOOR_S, folds_that_fit
+from backend.pipeline.folds.queue import enqueue_folds, training_workers
+from backend.pipeline.gate import of_run
+from backend.pipeline.runs import control
+from backend.pipeline.runs.ends import fail, finish, retry
+from backend.queue import JobName, stop_requested
+from backend.store import runs
+from backend.store.models import RunRow
+from domain.errors import LabelStudioError, NnloopError, StackError
+from domain.status import FoldStatus, RunStatus
+from domain.text import counted
+
+logger = logging.getLogger(__name__)
+
+# A disk that is full, or a quota that is used up, does not empty itself: tried once.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+# A step looks this often whether its run was paused or cancelled.
+CONTROL_S = 1.0
+
+
+class InterruptedStepError(NnloopError):
+    """The worker or the run was asked to stop; the step is taken up again where it was left."""
+
+
+def advance(context: AppContext, run_id: int, pause: Callable[[], None] = lambda: None) -> None:
+    """Takes the run's next step. Does nothing while another job holds the run, or it is paused.
+
+    Long steps call ``pause`` between two cases.
+    """
+    if control.settle(context, run_id):
+        return
+    with context.store.begin() as session:
+        run = runs.claim_run(session, run_id)
+    if run is None:
+        return
+    try:
+        with _lease(context, run_id):
+            _step(context, run, _Beat(context, run_id, pause))
+    except InterruptedStepError:
+        _release(context, run_id)
+        control.settle(context, run_id)
+    except (LabelStudioError, StackError) as error:
+        retry(context, run_id, error)
+    except NnloopError as error:
+        fail(context, run_id, sentence_of(error))
+    except Exception as error:
+        logger.exception("Run %d: %s failed.", run_id, run.status)
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            fail(context, run_id, _disk_full(context, error))
+        else:
+            retry(context, run_id, error)
+    else:
+        _release(context, run_id)
+        control.settle(context, run_id)
+
+
+def _step(context: AppContext, run: RunRow, beat: _Beat) -> None:
+    if run.status in (RunStatus.QUEUED, RunStatus.PREPARING):
+        _enter(context, run.id, RunStatus.PREPARING)
+        prepare.prepare_run(context, run.id, beat)
+        _start_training(context, run.id)
+    elif run.status == RunStatus.TRAINING:
+        if _folds_are_done(context, run.id):
+            _enter(context, run.id, RunStatus.EVALUATING)
+            _evaluate(context, run, beat)
+    elif run.status == RunStatus.EVALUATING:
+        _evaluate(context, run, beat)
+
+
+def _evaluate(context: AppContext, run: RunRow, beat: _Beat) -> None:
+    if of_run.evaluate_run(context, run.id, beat):
+        _enter(context, run.id, RunStatus.SCORING)
+        context.queue.ensure(JobName.SCORE, run.project_id, 0)
+    else:
+        finish(context, run.id)
+
+
+def _start_training(context: AppContext, run_id: int) -> None:
+    """Enters the stage; under a budget too small for all folds, with fewer of them."""
+    n_workers = max(training_workers(context.queue), 1)
+    with context.store.begin() as session:
+        run = session.get_one(RunRow, run_id)
+        budget_s = settings_of_run(run).budget_s
+        rows = runs.folds_of(session, run_id)
+        n_fitting = folds_that_fit(budget_s, len(rows), n_workers) if budget_s else len(rows)
+        if n_fitting < len(rows):
+            run.note = (
+                f"{n_fitting} of {len(rows)} folds are trained: the budget of {budget_s:g} s gives "
+                f"the others less than {FLOOR_S:g} s each on {counted(n_workers, 'worker')}."
+            )
+            logger.warning("Run %d: %s", run_id, run.note)
+        for row in rows[n_fitting:]:
+            session.delete(row)
+        runs.enter_stage(session, run, RunStatus.TRAINING)
+        run.error = ""
+    enqueue_folds(context)
+
+
+def _folds_are_done(context: AppContext, run_id: int) -> bool:
+    with context.store.begin() as session:
+        folds = runs.folds_of(session, run_id)
+    failed = [row for row in folds if row.status == FoldStatus.FAILED]
+    if failed:
+        raise NnloopError(f"Fold {failed[0].fold} failed: {failed[0].error}")
+    return all(row.status == FoldStatus.DONE for row in folds)
+
+
+def _release(context: AppContext, run_id: int) -> None:
+    with context.store.begin() as session:
+        session.get_one(RunRow, run_id).lease_until = 0.0
+
+
+def _enter(context: AppContext, run_id: int, status: RunStatus) -> None:
+    with context.store.begin() as session:
+        run = session.get_one(RunRow, run_id)
+        if run.status != status:
+            runs.enter_stage(session, run, status)
+            run.error = ""
+
+
+@contextmanager
+def _lease(context: AppContext, run_id: int) -> Iterator[None]:
+    """Keeps the run's lease from a thread: nnU-Net's planning alone can outlast it."""
+    ended = threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(runs.LEASE_S / 4):
+            try:
+                with context.store.begin() as session:
+                    runs.renew_run(session, run_id)
+            except SQLAlchemyError:
+                logger.warning("Run %d: its lease could not be renewed.", run_id, exc_info=True)
+
+    thread = threading.Thread(target=renew, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+class _Beat:
+    """For long steps to call: ends the step when the worker or the run was asked to stop."""
+
+    def __init__(self, context: AppContext, run_id: int, pause: Callable[[], None]) -> None:
+        self._context = context
+        self._run_id = run_id
+        self._pause = pause
+        self._looked = time.monotonic()
+
+    def __call__(self) -> None:
+        self._pause()
+        if stop_requested():
+            raise InterruptedStepError("The worker was asked to end.")
+        if time.monotonic() - self._looked < CONTROL_S:
+            return
+        self._looked = time.monotonic()
+        with self._context.store.begin() as session:
+            if not runs.may_go_on(session, self._run_id):
+                raise InterruptedStepError("The run was paused or cancelled.")
+
+
+def _disk_full(context: AppContext, error: OSError) -> str:
+    return (
+        f"The disk of {context.settings.data_dir} is full ({error.strerror}). "
+        "Free some space, then start a training again (nnloop train)."
+    )

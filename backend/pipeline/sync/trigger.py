@@ -1,0 +1,204 @@
+"""When a training run starts: enough new or changed annotations, or a person's request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from backend.pipeline.basis.annotations import TRUTH_SETTINGS, label_names_of
+from backend.pipeline.basis.run_settings import run_settings, settings_of_run
+from backend.pipeline.labels import questions
+from backend.settings import ProjectSettings
+from backend.store import projects, runs, snapshots
+from backend.store.models import ProjectRow, RunRow
+from domain.labels import DROPPED, LabelNames
+from domain.status import RunStatus
+from domain.text import counted
+
+# A training that leaves out less than one in so many tasks is not wasted: a single task with a
+# label that nobody knows holds up no other.
+WASTED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether a run is due, and the sentence that says why (or what it waits for)."""
+
+    is_due: bool
+    reason: str
+
+
+def decide(
+    labelled: int,
+    changed: int,
+    settings: ProjectSettings,
+    *,
+    has_run: bool,
+    new_labels: str = "",
+    question: str = "",
+    remark: str = "",
+) -> Decision:
+    """The rule: the first run waits for ``min_annotations``, later ones for ``retrain_after``.
+
+    A label that went does not wait: what the serving version predicts is not what is drawn any
+    more. One that came waits until it is drawn: those annotations are counted like any others.
+
+    Args:
+        labelled: Tasks with a submitted annotation that can be trained on.
+        changed: Of these, how many are new, changed or gone since the last run's manifest.
+        settings: The project's settings.
+        has_run: Whether any run has been started before.
+        new_labels: How the labels differ from the last run's, where one went; else empty.
+        question: What a person is asked about labels in use; until it is answered a training would
+            leave their tasks out for nothing, and is not started.
+        remark: What else differs from the last run.
+    """
+    if question:
+        return Decision(False, f"waits for an answer. {question}")
+    if labelled < settings.min_annotations:
+        missing = settings.min_annotations - labelled
+        return Decision(
+            False,
+            f"{labelled} of {counted(settings.min_annotations, 'annotation')}, {missing} more "
+            "needed",
+        )
+    if not has_run:
+        return Decision(True, f"{counted(labelled, 'annotation')}, the first training is due")
+    if new_labels:
+        return Decision(True, f"the labels have changed: {new_labels}")
+    if changed < settings.retrain_after:
+        return Decision(
+            False,
+            f"{changed} of {settings.retrain_after} new or changed annotations since the last run"
+            + (f"; {remark}" if remark else ""),
+        )
+    return Decision(True, f"{counted(changed, 'new or changed annotation')} since the last run")
+
+
+def evaluate(session: Session, project_id: int) -> Decision:
+    """``decide`` on what the store holds now."""
+    project = projects.get(session, project_id)
+    settings = projects.settings_of(project)
+    current = snapshots.chosen_hashes(session, project_id, settings.annotator_policy)
+    last = runs.last_run(session, project_id)
+    asked = questions.open_questions(session, project)
+    left_out = {task for one in asked for task in one.tasks}
+    changed = changes(current, last, project.label_mapping)
+    return decide(
+        len(current.keys() - left_out),
+        len(changed),
+        settings,
+        has_run=last is not None,
+        new_labels=_new_labels(project, last),
+        question=next(
+            (
+                f"{one.message} {one.remedy}"
+                for one in asked
+                if one.reason == questions.RENAME and len(one.tasks) * WASTED >= len(current)
+            ),
+            "",
+        ),
+        remark=_remark(project, settings, last),
+    )
+
+
+def changes(
+    current: Mapping[int, Sequence[Any]], last: RunRow | None, mapping: Mapping[str, str]
+) -> set[int]:
+    """Tasks that are new, changed or gone since a run, or could not be read by its label names.
+
+    Args:
+        current: Task id -> (newest annotation, hash, source), as ``chosen_hashes`` gives it.
+        last: The run; None: all are new.
+        mapping: The project's, of its labels' names.
+    """
+    trained = _candidates_of(last)
+    found = {
+        key
+        for key in current.keys() | trained.keys()
+        if not _is_same(current.get(key), trained.get(key))
+    }
+    if last is None or settings_of_run(last).label_mapping == mapping:
+        return found
+    if last.manifest is None and last.status == RunStatus.FAILED:
+        return found | current.keys()  # it ended before it had cases, maybe for want of the mapping
+    left_out = (last.manifest or {}).get("left_out", [])
+    unread = {int(item["task_id"]) for item in left_out if item["reason"] == "unknown_label"}
+    return found | (unread & current.keys())
+
+
+def start_if_due(session: Session, project_id: int) -> RunRow | None:
+    """Creates the run that is due; None when none is, or one is active."""
+    if runs.active_run(session, project_id) is not None:
+        return None
+    decision = evaluate(session, project_id)
+    return start(session, project_id, decision.reason) if decision.is_due else None
+
+
+def start(
+    session: Session, project_id: int, reason: str, overrides: Mapping[str, Any] | None = None
+) -> RunRow | None:
+    """Creates a run; None when one is active. The run remembers what was annotated at its start.
+
+    ``overrides`` are RunSettings for this run alone. Raises SettingsError when one can't be used.
+    """
+    project = projects.get(session, project_id)
+    settings = run_settings(project, overrides or {})
+    run = runs.create_run(session, project_id, reason, settings.model_dump(mode="json"))
+    if run is not None:
+        chosen = snapshots.chosen_hashes(session, project_id, settings.annotator_policy)
+        run.candidates = {str(task_id): list(found) for task_id, found in chosen.items()}
+    return run
+
+
+def _new_labels(project: ProjectRow, last: RunRow | None) -> str:
+    """How the labels differ from a run's, where one of them went."""
+    # A run of 0.1 did not keep its labels; an interface that can't be read says nothing.
+    names = label_names_of(project)
+    before = names.current_names(settings_of_run(last).class_values if last else ())
+    added, gone = _added_and_gone(names, before)
+    return ", ".join([f"new is {name!r}" for name in added] + gone) if gone else ""
+
+
+def _remark(project: ProjectRow, settings: ProjectSettings, last: RunRow | None) -> str:
+    """What a next training reads otherwise than the last one."""
+    if last is None:
+        return ""
+    before = settings_of_run(last)
+    changed = [name for name in TRUTH_SETTINGS if getattr(before, name) != getattr(settings, name)]
+    names = label_names_of(project)
+    if not names.agrees_with(before.label_names):
+        changed.append("label_mapping")
+    added, _ = _added_and_gone(names, names.current_names(before.class_values))
+    words = [f"new is the label {name!r}, learned once it is drawn" for name in added]
+    if changed:
+        words.append(f"{', '.join(changed)} changed: the next training reads all anew")
+    return "; ".join(words)
+
+
+def _added_and_gone(names: LabelNames, before: Sequence[str]) -> tuple[list[str], list[str]]:
+    if not names.present or not before:
+        return [], []
+    return (
+        [name for name in names.present if name not in before],
+        [
+            f"gone is {name!r}"
+            for name in before
+            if name not in names.present and names.now(name) != DROPPED
+        ],
+    )
+
+
+def _is_same(now: Sequence[Any] | None, before: Sequence[Any] | None) -> bool:
+    """Whether a task is labelled as before, and is the same one: ids are reused."""
+    if now is None or before is None:
+        return now is before
+    # A run of 0.1 did not keep the source.
+    return all(a == b for a, b in zip(now, before, strict=False))
+
+
+def _candidates_of(run: RunRow | None) -> dict[int, list[Any]]:
+    return {} if run is None else {int(task): list(row) for task, row in run.candidates.items()}

@@ -1,0 +1,1 @@
+"""What exports and imports keep: what is done, what was left out, JSON in a stream. No formats."""

@@ -1,0 +1,144 @@
+"""Which integer or colour of a mask is which class: classes.json, dataset.json, labelmap.txt."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from converters.classes.nnunet import class_of_label
+from domain.errors import FileFormatError
+
+CLASSES = "classes.json"
+"""Class name -> integer, as ``nnloop export --format masks-png`` writes it."""
+
+DATASET = "dataset.json"
+"""nnU-Net's description of a data set; its ``labels`` map class name -> integer."""
+
+LABELMAP = "labelmap.txt"
+"""CVAT's: a line ``name:r,g,b:parts:actions`` per class."""
+
+_IGNORE = "ignore"
+
+
+@dataclass(frozen=True, slots=True)
+class ClassNames:
+    """What stands beside a folder of masks about their classes; empty where nothing does.
+
+    ``names`` are by integer, ``ignored`` the integers that are neither class nor background,
+    ``colors`` the names by ``#rrggbb`` ("" = background), ``folders`` the folders of classes that
+    have one each.
+    """
+
+    names: dict[int, str] = field(default_factory=dict)
+    ignored: frozenset[int] = field(default=frozenset())
+    colors: dict[str, str] = field(default_factory=dict)
+    folders: dict[str, str] = field(default_factory=dict)
+
+
+def classes_beside(folder: Path) -> ClassNames:
+    """Reads classes.json, else nnU-Net's dataset.json, and labelmap.txt, in a folder or above it.
+
+    Raises:
+        FileFormatError: One of them can't be read, or is not what it should be.
+    """
+    colors: dict[str, str] = {}
+    for file in (folder / LABELMAP, folder.parent / LABELMAP):
+        if file.is_file():
+            colors = _labelmap(file)
+            break
+    for file in (folder / CLASSES, folder.parent / CLASSES):
+        if file.is_file():
+            folders = _folders(file, folder)
+            names = {} if folders else _classes(file)
+            return ClassNames(names, colors=colors, folders=folders)
+    for file in (folder / DATASET, folder.parent / DATASET):
+        if file.is_file():
+            names, ignored = _dataset(file)
+            return ClassNames(names, ignored, colors)
+    return ClassNames(colors=colors)
+
+
+def _classes(file: Path) -> dict[int, str]:
+    value = _load(file)
+    if not isinstance(value, dict) or not all(type(v) is int for v in value.values()):
+        raise FileFormatError(
+            f"{file} does not map class names to integers.",
+            remedy='Write it like {"background": 0, "lumen": 1}, or use --classes.',
+        )
+    return {number: str(name) for name, number in value.items() if number != 0}
+
+
+def _folders(file: Path, folder: Path) -> dict[str, str]:
+    """Class -> folder, as ``nnloop export --format masks-per-class`` writes it; else empty."""
+    value = _load(file)
+    pairs = value.items() if isinstance(value, dict) else ()
+    are_texts = all(isinstance(name, str) and name not in ("", ".", "..") for _, name in pairs)
+    if not pairs or not are_texts or any("/" in name or "\\" in name for _, name in pairs):
+        return {}
+    return dict(pairs) if any((folder / name).is_dir() for _, name in pairs) else {}
+
+
+def _dataset(file: Path) -> tuple[dict[int, str], frozenset[int]]:
+    """Names by integer without the background, and nnU-Net's ignore label."""
+    value = _load(file)
+    labels: Any = value.get("labels") if isinstance(value, dict) else None
+    pairs = []
+    for name, number in labels.items() if isinstance(labels, dict) else ():
+        if isinstance(number, str) and name.isdecimal():  # the Decathlon's {"1": "lesion"}
+            name, number = number, int(name)
+        elif (isinstance(number, str) and number.isdecimal()) or (
+            isinstance(number, float) and number.is_integer()
+        ):
+            number = int(number)
+        pairs.append((name, number))
+    unions = [str(name) for name, number in pairs if isinstance(number, list)]
+    if unions:
+        raise FileFormatError(
+            f"The labels in {file} are not one integer per class: {unions[0][:80]!r} is a union "
+            "of several.",
+            remedy="Name the integers 1, 2, ... with --classes.",
+        )
+    if not pairs or not all(type(number) is int for _, number in pairs):
+        raise FileFormatError(
+            f"The labels in {file} are not one integer per class.",
+            remedy="Name the integers 1, 2, ... with --classes.",
+        )
+    names = {
+        number: class_of_label(str(name), number)
+        for name, number in pairs
+        if number != 0 and name != _IGNORE
+    }
+    return names, frozenset(number for name, number in pairs if name == _IGNORE)
+
+
+def _labelmap(file: Path) -> dict[str, str]:
+    colors = {}
+    for line in _text(file).splitlines():
+        name, _, rest = line.strip().partition(":")
+        parts = rest.partition(":")[0].split(",")
+        if line.lstrip().startswith("#") or not name:
+            continue
+        if len(parts) != 3 or not all(p.strip().isdecimal() and int(p) < 256 for p in parts):
+            raise FileFormatError(
+                f"{file} has the line {line[:80]!r}.",
+                remedy="Write it as CVAT does: name:255,0,0:parts:actions.",
+            )
+        red, green, blue = map(int, parts)
+        colors[f"#{red:02x}{green:02x}{blue:02x}"] = "" if name == "background" else name
+    return colors
+
+
+def _load(file: Path) -> Any:
+    try:
+        return json.loads(_text(file))
+    except ValueError as error:
+        raise FileFormatError(f"{file} can't be read: {error}.") from error
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise FileFormatError(f"{file} can't be read: {error}.") from error

@@ -1,0 +1,183 @@
+"""Image files <-> arrays, as Label Studio shows them: turned as browsers turn them."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import tempfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from converters.images.orientation import orientation_of, turned
+from domain.errors import ImageError
+from domain.geometry import MAX_PIXELS
+
+Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+UNREADABLE = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    cv2.error,
+)
+"""What Pillow's decoders raise on foreign bytes; its documentation promises only OSError."""
+
+_GREY_16 = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
+
+
+def read_image(data: bytes, task_id: int) -> Pixels:
+    """Decodes an image file (PNG, JPEG, TIFF, BMP, WebP, GIF, ...; the first frame of several).
+
+    Turned as browsers turn it (``orientation``). Palettes, CMYK and other colour spaces
+    become RGB, transparency is dropped, 1-bit images become 0 and 255.
+
+    Args:
+        data: the file.
+        task_id: named in errors.
+
+    Returns:
+        (height, width) grey or (height, width, 3) RGB; uint8, or uint16 from 16-bit files.
+
+    Raises:
+        ImageError: reason ``not_an_image``, ``too_large`` (more than ``MAX_PIXELS``), or
+            ``unsupported_pixels`` (floats, or integers beyond 16 bits).
+    """
+    try:
+        return _decoded(data, task_id)
+    except Image.DecompressionBombError as error:
+        raise _too_large(task_id, str(error)) from error
+    except UNREADABLE as error:
+        raise ImageError(
+            task_id,
+            "not_an_image",
+            f"its file of {len(data)} bytes can't be read as an image ({_start_of(data)}).",
+            remedy="Replace the file by a PNG, JPEG, TIFF, BMP or WebP image, or delete the task.",
+        ) from error
+
+
+def without_empty_color(image: Pixels) -> Pixels:
+    """An RGB image whose channels are all equal as grey; any other as it is.
+
+    Many exporters save grey scans as RGB; one such file must not make a whole set a colour one.
+
+    Args:
+        image: (height, width) or (height, width, 3).
+    """
+    if (
+        image.ndim == 3
+        and np.array_equal(image[..., 0], image[..., 1])
+        and np.array_equal(image[..., 1], image[..., 2])
+    ):
+        grey: npt.NDArray[Any] = np.ascontiguousarray(image[..., 0])
+        return grey
+    return image
+
+
+def write_png(path: Path, array: Pixels) -> None:
+    """Writes a PNG so that a reader sees the old file or the whole new one, never a part.
+
+    Args:
+        path: the folder must exist.
+        array: (height, width) or (height, width, 3) RGB; uint8 or uint16.
+
+    Raises:
+        ValueError: for another type or shape.
+        OSError: if the file can't be written.
+    """
+    if array.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"A PNG holds uint8 or uint16, got {array.dtype}.")
+    if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
+        raise ValueError(f"An image must be (height, width[, 3]), got the shape {array.shape}.")
+    stored = array if array.ndim == 2 else array[:, :, ::-1]  # OpenCV's order is BGR
+    encoded = cv2.imencode(".png", np.ascontiguousarray(stored))[1].tobytes()
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(encoded)
+        Path(name).chmod(0o644)  # mkstemp gives 0600; other workers may run as other users
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _decoded(data: bytes, task_id: int) -> Pixels:
+    with Image.open(io.BytesIO(data)) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise _too_large(task_id, f"it has {width} x {height} pixels")
+        orientation = orientation_of(image)
+        if _is_rgb_16(image):
+            return _rgb_16(data, orientation)
+        return _as_array(turned(image, orientation), task_id)
+
+
+def _as_array(image: Image.Image, task_id: int) -> Pixels:
+    mode = image.mode
+    if mode in ("L", "RGB"):
+        return np.array(image, dtype=np.uint8)
+    if mode in ("1", "LA", "La"):
+        return np.array(image.convert("L"), dtype=np.uint8)
+    if mode in _GREY_16:
+        return np.array(image).astype(np.uint16)
+    if mode == "I":
+        wide = np.array(image)
+        if wide.min() >= 0 and wide.max() <= np.iinfo(np.uint16).max:
+            return wide.astype(np.uint16)
+    if mode in ("I", "F"):
+        raise ImageError(
+            task_id,
+            "unsupported_pixels",
+            f"its image holds {'floats' if mode == 'F' else 'integers beyond 16 bits'}.",
+            remedy="Convert it to 8 or 16 bits per channel.",
+        )
+    return np.array(image.convert("RGB"), dtype=np.uint8)
+
+
+def _is_rgb_16(image: Image.Image) -> bool:
+    """Pillow would read such a PNG with the low byte cut off. To be asked before it is loaded."""
+    tiles: list[Any] = getattr(image, "tile", [])
+    return image.format == "PNG" and any("RGB" in str(t[3]) and ";16" in str(t[3]) for t in tiles)
+
+
+def _rgb_16(data: bytes, orientation: int) -> npt.NDArray[np.uint16]:
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if decoded is None or decoded.dtype != np.uint16 or decoded.ndim != 3:
+        raise ValueError("OpenCV can't decode this 16-bit PNG.")
+    rgb = decoded[:, :, 2::-1]  # BGR or BGRA -> RGB
+    if orientation in (5, 6, 7, 8):
+        rgb = rgb.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        rgb = rgb[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        rgb = rgb[::-1]
+    return np.ascontiguousarray(rgb, dtype=np.uint16)
+
+
+def _too_large(task_id: int, what: str) -> ImageError:
+    return ImageError(
+        task_id,
+        "too_large",
+        f"its image is too large: {what.rstrip('.')}; the limit is {MAX_PIXELS:,} pixels.",
+        remedy="Scale it down or cut it into tiles.",
+    )
+
+
+def _start_of(data: bytes) -> str:
+    """The first bytes in a readable form: an HTML error page shows itself."""
+    return f"it starts with {data[:16]!r}" if data else "it is empty"

@@ -1,0 +1,1 @@
+"""Label Studio's JSON and labelling interface <-> regions and label maps. No files."""

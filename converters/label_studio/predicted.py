@@ -1,0 +1,215 @@
+"""Predicted regions: which regions of an annotation are still as a model drew them.
+
+Label Studio's ``origin`` can't tell: in 1.23.2 polygons and vectors keep ``prediction`` whatever is
+done to their points, and a rectangle gets it back with the first undo. So the id of a predicted
+region is made from its content: it no longer fits once the label or a point was changed, wherever
+the annotation is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from converters.label_studio.region_types import (
+    LABELS_TYPE,
+    RegionType,
+    region_type_by_name,
+    region_type_of_value,
+)
+from converters.label_studio.regions import READERS, RegionError, Where
+from converters.painting.rasterize import shape_to_mask
+
+ID_PREFIX = "nnloop-"
+"""How the ids of predicted regions begin; the digest of their content follows."""
+
+_MARKED = re.compile(rf"({ID_PREFIX}[0-9a-f]{{10}})(?:-\d+)?")
+_PER_PERCENT = 1e6
+_OFFSET = 0.28179
+"""Percentages count to a millionth. The grid is moved by a number that is no fraction of two, so
+that positions on whole or half pixels lie well inside a cell and noise in the last bit is none."""
+
+_VERTEX_KEYS = ("x", "y", "isBezier", "controlPoint1", "controlPoint2")
+
+Result = Sequence[Mapping[str, Any]]
+
+
+def as_predicted(result: Result) -> list[dict[str, Any]]:
+    """The regions with ids made from their content, for a prediction.
+
+    Args:
+        result: Label Studio's JSON; entries with one id (a shape and its label) keep one id. No
+            entry is changed in anything but its id; relations and the like stay as they are.
+
+    Returns:
+        New entries in the same order; the same result gives the same ids.
+    """
+    labels: dict[object, str] = {}
+    for entry in result:
+        labels.setdefault(entry.get("id"), "")
+        labels[entry.get("id")] = labels[entry.get("id")] or _label_of(entry)
+    ids: dict[object, object] = {}
+    taken: set[str] = set()
+    for entry in result:
+        old, kind = entry.get("id"), _kind_of(entry)
+        if kind is None or old in ids:
+            continue
+        mark = _mark(labels[old], _content_of(kind, entry["value"], _drawn_hw(entry)))
+        if mark:
+            new, nth = mark, 1
+            while new in taken:
+                nth += 1
+                new = f"{mark}-{nth}"
+            taken.add(new)
+            ids[old] = new
+    return [{**entry, "id": ids[entry.get("id")]} if entry.get("id") in ids else dict(entry)
+            for entry in result]  # fmt: skip
+
+
+def is_marked(region_id: str) -> bool:
+    """Whether a region with this id was predicted by nnloop, changed since or not."""
+    return _MARKED.fullmatch(region_id) is not None
+
+
+def needs_predictions(result: Sequence[object]) -> bool:
+    """Whether only the predictions themselves tell which regions of an annotation were changed."""
+    return any(
+        isinstance(entry, dict)
+        and entry.get("origin", "prediction") == "prediction"
+        and not (isinstance(entry.get("id"), str) and is_marked(entry["id"]))
+        for entry in result
+    )
+
+
+class Hands:
+    """Tells a person's regions of one annotation from those left as they were predicted.
+
+    Args:
+        result: the annotation's entries.
+        predicted: entries of the predictions known for its task, for regions whose id is not made
+            from their content.
+    """
+
+    def __init__(self, result: Sequence[object], predicted: Result = ()) -> None:
+        self._predicted: dict[object, list[Mapping[str, Any]]] = {}
+        for entry in predicted:
+            if isinstance(entry.get("id"), str) and entry["id"]:
+                self._predicted.setdefault(entry["id"], []).append(entry)
+        found = (entry.get("id") for entry in result if isinstance(entry, dict))
+        ids = {i for i in found if isinstance(i, str)}
+        self._is_of_known = any(is_marked(i) or i in self._predicted for i in ids)
+
+    def is_persons(
+        self,
+        region_id: str,
+        origin: object,
+        kind: RegionType,
+        value: dict[str, Any],
+        drawn_hw: tuple[int, int],
+        labels: Iterable[str],
+    ) -> bool:
+        """Whether a person drew or changed the region.
+
+        A region that nnloop predicted is left as predicted while label and geometry are what its
+        id says, or what the prediction known under that id says. In an annotation with such
+        regions every other one is a person's: a copy keeps the origin ``prediction`` under a new
+        id. Elsewhere the origin decides; without one it is a person's.
+
+        Args:
+            region_id: of the entry; "" for none.
+            origin: what Label Studio says; None where it says nothing.
+            kind: of its shape.
+            value: of the entry with the shape.
+            drawn_hw: (height, width) in pixels it was drawn on.
+            labels: every name that its class goes by, also former ones.
+        """
+        marked = _MARKED.fullmatch(region_id)
+        known = self._predicted.get(region_id)
+        if marked is None and known is None:
+            return self._is_of_known or origin != "prediction"
+        content = _content_of(kind, value, drawn_hw)
+        if marked:
+            return all(_mark(label, content) != marked[1] for label in labels)
+        return not _is_among(known or (), kind, content, set(labels))
+
+
+def _is_among(known: Result, kind: RegionType, content: object, labels: set[str]) -> bool:
+    """Whether one of the entries with its id has the region's shape, and one its label."""
+    return (
+        content is not None
+        and any(_label_of(entry) in labels for entry in known)
+        and any(
+            _kind_of(entry) is kind
+            and _content_of(kind, entry["value"], _drawn_hw(entry)) == content
+            for entry in known
+        )
+    )
+
+
+def _mark(label: str, content: object) -> str:
+    """The id for this content; "" for what can't be read."""
+    if content is None:
+        return ""
+    text = json.dumps([label, content], separators=(",", ":"))
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=5)
+    return ID_PREFIX + digest.hexdigest()
+
+
+def _content_of(kind: RegionType, value: dict[str, Any], drawn_hw: tuple[int, int]) -> Any:
+    """The geometry with rounded numbers, of masks the pixels; None for what can't be read.
+
+    Label Studio's editor writes a mask anew now and then: other bytes, the same pixels.
+    """
+    keys: tuple[str, ...] = kind.geometry
+    if "x" in keys:
+        keys = (*keys, "width" if kind.kind == "keypoint" else "rotation")
+    try:
+        if kind.kind in ("brush", "bitmask"):
+            return [kind.kind, *_pixels_of(kind, value, drawn_hw)]
+        return [kind.kind, *(_rounded(value.get(key, 0), key) for key in keys)]
+    except (RegionError, TypeError, ValueError, OverflowError, RecursionError):
+        return None
+
+
+def _pixels_of(kind: RegionType, value: dict[str, Any], drawn_hw: tuple[int, int]) -> list[Any]:
+    shape = READERS[kind.kind](value, Where(drawn_hw, drawn_hw, 0.0)).shape
+    if shape is None:
+        return []
+    bits = np.packbits(shape_to_mask(shape, drawn_hw))
+    return [*drawn_hw, hashlib.blake2b(bits.tobytes(), digest_size=8).hexdigest()]
+
+
+def _rounded(value: Any, key: str) -> Any:
+    if isinstance(value, dict):
+        return [_rounded(value.get(k), k) for k in (_VERTEX_KEYS if key == "vertices" else "xy")]
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, list):
+        return [_rounded(item, key) for item in value]
+    return math.floor(float(value) * _PER_PERCENT + _OFFSET)
+
+
+def _kind_of(entry: Mapping[str, Any]) -> RegionType | None:
+    """What an entry draws; None where it only gives a label, or is no region."""
+    value = entry.get("value")
+    if not isinstance(value, dict) or entry.get("type") == LABELS_TYPE:
+        return None
+    return region_type_by_name(entry.get("type")) or region_type_of_value(value)
+
+
+def _drawn_hw(entry: Mapping[str, Any]) -> tuple[int, int]:
+    sides = entry.get("original_height"), entry.get("original_width")
+    height, width = (side if isinstance(side, int) else 0 for side in sides)
+    return height, width
+
+
+def _label_of(entry: Mapping[str, Any]) -> str:
+    value = entry.get("value")
+    found = value.get(entry.get("type", "")) if isinstance(value, dict) else None
+    return found[0] if isinstance(found, list) and found and isinstance(found[0], str) else ""

@@ -1,0 +1,1 @@
+"""Masks in files <-> label maps: one set of rules for every format. No Label Studio."""

@@ -1,0 +1,1 @@
+"""Label maps and probabilities -> regions with few, well-placed points. No JSON, no files."""

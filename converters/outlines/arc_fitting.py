@@ -1,0 +1,187 @@
+"""Few straight edges through a traced arc, their corners placed freely, level by level.
+
+First ``breaks`` finds which stretches become one edge each, then ``placing`` moves the corners.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+import shapely
+
+from converters.outlines.corner_places import placed_closed, placed_open
+from converters.outlines.edge_breaks import Floats, Ints, Ladder, cheapest_breaks, running_sums
+from domain.geometry import PIXEL_DECIMALS, Ring
+
+_COARSE = Ladder(tuple((300 * 0.625 ** np.arange(17)).tolist()), 0.04, 64, 16)
+_FINE = Ladder((0.5, 0.35, 0.25, 0.17, 0.12), 0.01, 96, 1)
+"""For shapes whose very steps count, a few pixels wide."""
+
+N_LEVELS = len(_COARSE.prices_px2) + len(_FINE.prices_px2) + 1
+"""Levels of fineness: one per price; the last is the trace itself."""
+
+_MIN_CLOSED = 3
+
+_NONE: Ints = np.zeros(0, dtype=np.intp)
+
+
+class ArcFitter:
+    """The polylines of one arc at every level, each computed when first asked for."""
+
+    def __init__(self, points: Ring, *, is_closed: bool, size_hw: tuple[int, int]) -> None:
+        """Takes (n, 2) points in pixels; a closed arc's start is not repeated.
+
+        Vertices lie within the image of ``size_hw`` and are rounded as Label Studio's percent
+        need it, so that they come back as they went.
+        """
+        self._limit_xy = np.array([size_hw[1], size_hw[0]], dtype=np.float64)
+        self._is_closed = is_closed
+        self._points = _from_the_farthest(points) if is_closed else points
+        self._is_kept = np.zeros(len(points), dtype=np.bool_)
+        self._found: dict[int, tuple[Ring, Ints]] = {}
+        self._distances: dict[int, float] = {}
+
+    def vertices(self, level: int) -> Ring:
+        """(n, 2) vertices at a level, the ends of an open arc included.
+
+        Level 0 is the coarsest, ``N_LEVELS - 1`` the trace itself. Empty where a closed arc would
+        have fewer than 3.
+        """
+        if level not in self._found:
+            is_trace = level >= N_LEVELS - 1
+            self._found[level] = (self._trace(), _NONE) if is_trace else self._fitted(level)
+        return self._found[level][0]
+
+    def keep(self, low_xy: Floats, high_xy: Floats) -> bool:
+        """Follows the trace within a box from now on; whether that is new for any point."""
+        inside = ((self._points >= low_xy) & (self._points <= high_xy)).all(axis=1)
+        is_new = bool((inside & ~self._is_kept).any())
+        if is_new:
+            self._is_kept |= inside
+            self._found.clear()
+            self._distances.clear()
+        return is_new
+
+    def __len__(self) -> int:
+        """Traced points."""
+        return len(self._points)
+
+    def next_level(self, level: int) -> int:
+        """The next finer level with more vertices."""
+        count = len(self._breaks_at(level))
+        finer = range(level + 1, N_LEVELS - 1)
+        return next((k for k in finer if len(self._breaks_at(k)) > count), N_LEVELS - 1)
+
+    def areas_px2(self) -> Floats:
+        """(n,) the area in square pixels by which each level moves the arc, about.
+
+        Of the coarser levels only; 0 for the first of those for details.
+        """
+        return np.append(self._coarse[1], 0.0)
+
+    def distance_px(self, level: int) -> float:
+        """The largest distance between a traced point and its edge or one beside it."""
+        if level >= N_LEVELS - 1:
+            return 0.0
+        if level not in self._distances:
+            vertices = self.vertices(level)
+            near = self._found[level][1]
+            self._distances[level] = _farthest(
+                self._points, vertices, near, is_closed=self._is_closed
+            )
+        return self._distances[level]
+
+    def _trace(self) -> Ring:
+        """Without the points inside straight edges."""
+        shape = (shapely.LinearRing if self._is_closed else shapely.LineString)(self._points)
+        kept = np.asarray(shapely.simplify(shape, 0.0).coords)
+        if not self._is_closed:
+            return kept
+        kept = kept[:-1]
+        before, after = kept[0] - kept[-1], kept[1] - kept[0]
+        on_line = before[0] * after[1] == before[1] * after[0] and len(kept) > _MIN_CLOSED
+        return kept[1:] if on_line else kept
+
+    def _fitted(self, level: int) -> tuple[Ring, Ints]:
+        """The vertices, and the index of the traced point that each is near to."""
+        breaks = self._breaks_at(level)
+        if self._is_closed and len(breaks) - 1 < _MIN_CLOSED:
+            return np.zeros((0, 2)), _NONE
+        if len(breaks) == 2:
+            vertices = self._points[breaks]
+        elif self._is_closed:
+            vertices, breaks = placed_closed(self._points, breaks)
+        else:
+            vertices, breaks = placed_open(self._points, breaks)
+        vertices = np.clip(vertices, 0.0, self._limit_xy).round(PIXEL_DECIMALS)
+        if not self._is_kept.any():
+            return vertices, breaks
+        # Fitted vertices give way to the traced points of the stretches that are kept.
+        fitted = ~self._is_kept[breaks]
+        fitted[[0, -1]] |= not self._is_closed
+        kept = np.flatnonzero(self._is_kept)
+        kept = kept[~np.isin(kept, breaks[fitted])]
+        near = np.concatenate([breaks[fitted], kept])
+        order = np.argsort(near, kind="stable")
+        return np.concatenate([vertices[fitted], self._points[kept]])[order], near[order]
+
+    def _breaks_at(self, level: int) -> Ints:
+        """Indices where edges meet, first and last; a closed arc's start stands again as n."""
+        n_coarse = len(_COARSE.prices_px2)
+        return self._coarse[0][level] if level < n_coarse else self._fine[0][level - n_coarse]
+
+    @cached_property
+    def _coarse(self) -> tuple[list[Ints], Floats]:
+        return self._solved(_COARSE)
+
+    @cached_property
+    def _fine(self) -> tuple[list[Ints], Floats]:
+        return self._solved(_FINE)
+
+    def _solved(self, ladder: Ladder) -> tuple[list[Ints], Floats]:
+        """Per price: breaks, and the area by which they move the arc."""
+        points = self._points
+        looped = np.concatenate([points, points[:1]]) if self._is_closed else points
+        n = len(looped)
+        # A long arc is cut into pieces, each solved for itself: the cost stays linear.
+        n_pieces = -(-(n - 1) // (ladder.n_candidates * ladder.max_step))
+        sums = running_sums(looped - looped.mean(axis=0))
+        stops = np.linspace(0, n - 1, n_pieces + 1).round().astype(np.intp)
+        breaks: list[list[Ints]] = [[] for _ in ladder.prices_px2]
+        areas = np.zeros(len(ladder.prices_px2))
+        for first, last in pairwise(stops.tolist()):
+            n_steps = min(last - first, ladder.n_candidates)
+            candidates = np.linspace(first, last, n_steps + 1).round().astype(np.intp)
+            found, moved = cheapest_breaks(candidates, sums, ladder)
+            areas += moved
+            for own, more in zip(breaks, found, strict=True):
+                own.append(more[:-1])
+        end = np.array([n - 1])
+        return [np.concatenate([*own, end]) for own in breaks], areas
+
+
+def _from_the_farthest(points: Ring) -> Ring:
+    """Starts at the point farthest from the middle: most likely a corner."""
+    away = ((points - points.mean(axis=0)) ** 2).sum(axis=1)
+    return np.roll(points, -int(away.argmax()), axis=0)
+
+
+def _farthest(points: Floats, vertices: Floats, near: Ints, *, is_closed: bool) -> float:
+    """The largest distance in pixels of a point from its edge or one of the two beside it."""
+    ends = np.roll(vertices, -1, axis=0) if is_closed else vertices[1:]
+    starts = vertices[: len(ends)]
+    n_edges = len(ends)
+    # Vertices that wandered beyond the start of a ring come first or last in the running order.
+    order = np.argsort(near[:n_edges], kind="stable")
+    edge = order[np.searchsorted(near[:n_edges][order], np.arange(len(points)), side="right") - 1]
+    squared = np.full(len(points), np.inf)
+    for offset in (-1, 0, 1):
+        beside = (edge + offset) % n_edges if is_closed else np.clip(edge + offset, 0, n_edges - 1)
+        span = (ends - starts)[beside]
+        away = points - starts[beside]
+        length = np.maximum((span * span).sum(axis=1), 1e-18)
+        rest = away - np.clip((away * span).sum(axis=1) / length, 0.0, 1.0)[:, np.newaxis] * span
+        np.minimum(squared, (rest * rest).sum(axis=1), out=squared)
+    return float(np.sqrt(squared.max()))

@@ -1,0 +1,1 @@
+"""Pictures for people: overlays and panels. Nothing reads them back."""

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+
+import pytest
+
+from backend.credentials import service_credentials
+from backend.pipeline.connection.connect import connect
+from backend.store import projects
+from backend.store.models import ProjectRow
+from domain.errors import LabelConfigError, LabelStudioError, SettingsError
+from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.label_studio import FakeLabelStudio
+
+
+@pytest.fixture
+def label_studio(app: FakeApp) -> FakeLabelStudio:
+    """A project that nnloop does not know yet."""
+    app.label_studio.info = replace(app.label_studio.info, id=5, title="Nerves")
+    return app.label_studio
+
+
+def test_connecting_sets_everything_up(app: FakeApp, label_studio: FakeLabelStudio) -> None:
+    report = connect(app.context, "Nerves", {"min_annotations": 4})
+    assert (report.project_id, report.classes, report.was_known) == (5, ("lumen", "wall"), False)
+    assert report.settings.min_annotations == 4
+    assert label_studio.calls == [
+        "find_project",
+        "list_backends",
+        "register_backend",
+        "ensure_webhook",
+        "set_sampling_uncertainty",
+        "ensure_uncertainty_view",
+    ]
+    ((url, headers),) = label_studio.webhooks.items()
+    assert url == f"{app.context.settings.service_url}/webhook"
+    # Webhooks carry no Basic auth of the backend: they need a header of their own.
+    kind, _, token = headers["Authorization"].partition(" ")
+    user, password = service_credentials(app.context.settings)
+    assert (kind, base64.b64decode(token).decode()) == ("Basic", f"{user}:{password}")
+    assert password not in repr(report)
+    assert app.jobs == [("sync", (5,))]
+
+
+VECTORS = """<View><Image name="image" value="$image"/>
+<PolygonLabels name="label" toName="image"><Label value="lumen"/></PolygonLabels>
+<VectorLabels name="edge" toName="image" {closable}>
+<Label value="lumen"/><Label value="front"/><Label value="coast"/></VectorLabels></View>"""
+
+
+@pytest.mark.parametrize(
+    ("closable", "warns"),
+    [
+        ("", True),
+        ('closable="false"', True),
+        ('closable="true"', False),
+        ('Closable="True"', False),
+    ],
+)
+def test_rings_that_the_editor_opens_are_warned_of(
+    app: FakeApp, label_studio: FakeLabelStudio, closable: str, warns: bool
+) -> None:
+    xml = VECTORS.format(closable=closable)
+    label_studio.info = replace(label_studio.info, label_config=xml)
+    warnings = connect(app.context, 5, {}).warnings
+    assert len(warnings) == warns
+    if warns:
+        # The lumen goes out as polygons.
+        assert warnings[0].startswith('Predictions of "front" and "coast" go out as closed rings')
+        assert 'Add closable="true" to <VectorLabels name="edge" ...>' in warnings[0]
+
+
+def test_rings_of_vectors_beside_labels_are_warned_of(
+    app: FakeApp, label_studio: FakeLabelStudio
+) -> None:
+    xml = """<View><Image name="image" value="$image"/><Vector name="pen" toName="image"/>
+    <Labels name="label" toName="image"><Label value="front"/></Labels></View>"""
+    label_studio.info = replace(label_studio.info, label_config=xml)
+    (warning,) = connect(app.context, 5, {}).warnings
+    assert '<Vector name="pen" ...>' in warning
+
+
+def test_connecting_again_changes_only_what_is_given(
+    app: FakeApp, label_studio: FakeLabelStudio
+) -> None:
+    connect(app.context, 5, {"min_annotations": 4, "seed": 3})
+    report = connect(app.context, 5, {"seed": 8})
+    assert report.was_known
+    assert (report.settings.min_annotations, report.settings.seed) == (4, 8)
+    with app.store.begin() as session:
+        assert projects.all_ids(session) == [PROJECT, 5]
+
+
+def test_settings_that_can_not_be_used_change_nothing(
+    app: FakeApp, label_studio: FakeLabelStudio
+) -> None:
+    with pytest.raises(SettingsError, match="2 project setting") as caught:
+        connect(app.context, 5, {"min_annotations": 0, "preset": "huge"})
+    assert "min_annotations" in str(caught.value) and "preset" in str(caught.value)
+    assert label_studio.calls == ["find_project"]
+    with app.store.begin() as session:
+        assert session.get(ProjectRow, 5) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "fault"),
+    [
+        ("name:(P", "no regular expression"),
+        ("name:^P\\d+_", "one group in parentheses.*it has 0"),
+        ("name:(a)(b)", "it has 2"),
+    ],
+)
+def test_a_group_key_that_can_not_be_read_is_refused(
+    app: FakeApp, label_studio: FakeLabelStudio, key: str, fault: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"group_key: .*{fault}"):
+        connect(app.context, 5, {"group_key": key})
+
+
+def test_channels_are_checked_against_interface_and_tasks(
+    app: FakeApp, label_studio: FakeLabelStudio
+) -> None:
+    connect(app.context, 5, {"channels": ("image", "anything")})  # no task to compare with yet
+    label_studio.add_task(1, flair="/data/upload/2.png")
+    connect(app.context, 5, {"channels": ("image", "flair")})
+    with app.store.begin() as session:
+        session.get_one(ProjectRow, 5).n_channels = 6
+    with pytest.raises(SettingsError, match=r"'fliar', which task 1 does not have"):
+        connect(app.context, 5, {"channels": ("image", "fliar")})
+    with pytest.raises(LabelConfigError, match="shows one of the channels 'flair'"):
+        connect(app.context, 5, {"channels": ("flair",)})
+    connect(app.context, 5, {"seed": 3})
+    with app.store.begin() as session:
+        row = session.get_one(ProjectRow, 5)
+        assert projects.settings_of(row).channels == ("image", "flair")
+        assert row.n_channels == 6
+    connect(app.context, 5, {"channels": ()})
+    with app.store.begin() as session:
+        assert session.get_one(ProjectRow, 5).n_channels == 0
+
+
+def test_a_project_without_polygons_is_refused(app: FakeApp, label_studio: FakeLabelStudio) -> None:
+    label_studio.info = replace(label_studio.info, label_config="<View/>")
+    with pytest.raises(LabelConfigError):
+        connect(app.context, 5, {})
+    with app.store.begin() as session:
+        assert session.get(ProjectRow, 5) is None
+
+
+def test_an_unknown_project_is_refused(app: FakeApp, label_studio: FakeLabelStudio) -> None:
+    with pytest.raises(LabelStudioError, match="no project 'Veins'"):
+        connect(app.context, "Veins", {})
+
+
+def test_a_setting_goes_back_to_its_default(app: FakeApp, label_studio: FakeLabelStudio) -> None:
+    connect(app.context, 5, {"gpu_memory_gb": 8.0, "n_folds": 4, "seed": 3})
+    settings = connect(app.context, 5, {"seed": 8}, reset=["gpu_memory_gb", "n_folds"]).settings
+    assert (settings.gpu_memory_gb, settings.n_folds, settings.seed) == (None, None, 8)
+    with pytest.raises(SettingsError, match="no project setting 'memory' to reset"):
+        connect(app.context, 5, {}, reset=["memory"])

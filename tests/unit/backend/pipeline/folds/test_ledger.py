@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from backend.pipeline.folds.ledger import FoldLedger
+from backend.store import runs
+from backend.store.models import FoldRow
+from domain.status import FoldStatus, RunStatus
+from tests.fakes.app import FakeApp
+from training.folds.spec import EpochProgress
+
+
+class Clock:
+    """Monotonic seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr("backend.pipeline.folds.ledger.time.monotonic", found)
+    return found
+
+
+def _row(app: FakeApp) -> FoldRow:
+    with app.store.begin() as session:
+        return session.query(FoldRow).one()
+
+
+@pytest.fixture
+def ledger(app: FakeApp, clock: Clock) -> FoldLedger:
+    run_id = app.add_run(RunStatus.TRAINING)
+    with app.store.begin() as session:
+        session.add(FoldRow(run_id=run_id, fold=0))
+    with app.store.begin() as session:
+        claimed = runs.claim_fold(session, run_id, 0, "me")
+        assert claimed is not None
+        claimed.lease_until = 1.0
+    return FoldLedger(app.store, claimed, "me")
+
+
+def test_the_lease_is_renewed_well_before_it_ends(
+    app: FakeApp, clock: Clock, ledger: FoldLedger
+) -> None:
+    clock.now += runs.LEASE_S / 5 - 0.1
+    ledger.heartbeat()
+    assert _row(app).lease_until == 1.0  # too early to write
+    clock.now += 1.2
+    ledger.heartbeat()
+    assert _row(app).lease_until > time.time() + runs.LEASE_S - 5
+    assert not ledger.should_stop
+
+
+def test_the_time_left_counts_down_between_epochs(
+    app: FakeApp, clock: Clock, ledger: FoldLedger
+) -> None:
+    ledger.progress(EpochProgress(0, 1, 9, -0.1, -0.1, None, 1.0, 0.0, None, 90.0))
+    assert _row(app).eta_s == 90.0
+    clock.now += 30.0
+    ledger.heartbeat()
+    assert _row(app).eta_s == pytest.approx(60.0)
+    clock.now += 300.0
+    ledger.heartbeat()
+    assert _row(app).eta_s == 0.0
+
+
+def test_a_loss_that_is_no_number_is_unknown(app: FakeApp, ledger: FoldLedger) -> None:
+    ledger.progress(EpochProgress(0, 1, 9, float("nan"), float("inf"), 0.5, 1.0, 0.0, None, 9.0))
+    row = _row(app)
+    assert (row.epoch, row.train_loss, row.val_loss, row.dice) == (1, None, None, 0.5)
+
+
+def test_a_store_that_is_away_ends_no_training(
+    app: FakeApp, clock: Clock, ledger: FoldLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise OperationalError("BEGIN", {}, Exception("the server restarts"))
+
+    with monkeypatch.context() as away:
+        away.setattr(app.store, "begin", refuse)
+        clock.now += runs.LEASE_S
+        ledger.heartbeat()
+        ledger.progress(EpochProgress(0, 1, 9, -0.1, -0.1, None, 1.0, 0.0))
+    assert not ledger.should_stop
+    clock.now += 2.0
+    ledger.heartbeat()
+    assert _row(app).lease_until > time.time()
+
+
+def test_a_worker_that_stood_still_gives_way_to_another(
+    app: FakeApp, clock: Clock, ledger: FoldLedger
+) -> None:
+    with app.store.begin() as session:
+        row = session.query(FoldRow).one()
+        row.worker, row.epoch = "another", 7
+    ledger.progress(EpochProgress(0, 2, 9, -0.1, -0.1, None, 1.0, 0.0))
+    assert (_row(app).epoch, _row(app).lease_until) == (7, 1.0)
+    clock.now += 2.0
+    ledger.heartbeat()
+    assert ledger.should_stop
+    ledger.interrupted()
+    assert (_row(app).worker, _row(app).status) == ("another", FoldStatus.RUNNING)
+
+
+def test_a_fold_that_is_over_is_not_trained_on(
+    app: FakeApp, clock: Clock, ledger: FoldLedger
+) -> None:
+    with app.store.begin() as session:
+        session.query(FoldRow).one().status = FoldStatus.DONE
+    clock.now += 2.0
+    ledger.heartbeat()
+    assert ledger.should_stop

@@ -1,0 +1,101 @@
+"""Warm starts from an ensemble; those from other versions are in test_folds.py."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backend.pipeline.folds.warm_start import warm_start_of
+from backend.settings import ProjectSettings
+from backend.store import versions
+from backend.store.models import RunRow, VersionRow
+from converters.bookkeeping.files import write_json
+from domain.status import RunStatus, VersionOrigin
+from tests.fakes.app import PROJECT, FakeApp
+from tests.unit.backend.pipeline.models.versions import manifest_of
+from training.folds.spec import FINAL
+from training.presets import TINY
+from training.versions.ensembles import package_ensemble
+from training.versions.folder import VersionInfo, write_version
+
+MANIFEST = manifest_of((1, "a", "p"), (2, "b", "q"))
+MOVED = manifest_of((1, "a", "q"), (2, "b", "p"))
+
+
+def _plans(width: int) -> dict[str, Any]:
+    shape = {"architecture": {"features": [width]}, "patch_size": [8, 8], "spacing": [1, 1]}
+    return {"configurations": {"2d": {**shape, "batch_size": width}}}
+
+
+def _add_ensemble(app: FakeApp, *manifests: dict[str, Any]) -> Path:
+    """Version k has networks of width k; their ensemble serves."""
+    workspace = app.context.workspace(PROJECT)
+    members = []
+    for number, manifest in enumerate(manifests, start=1):
+        info = VersionInfo(f"nnloop-v{number}", ("lumen", "wall"), 1, TINY, (0, 1), {})
+
+        def fill(folder: Path, width: int = number) -> None:
+            write_json(folder / "plans.json", _plans(width))
+            for fold in (0, 1):
+                write_json(folder / f"fold_{fold}" / FINAL, width)
+
+        members.append(write_version(workspace, info, fill))
+        app.add_version(number, manifest=manifest)
+    path = package_ensemble(workspace, "nnloop-e1", members, [(0, 0), (1, 1)])
+    with app.store.begin() as session:
+        row = VersionRow(
+            project_id=PROJECT,
+            origin=VersionOrigin.ENSEMBLE,
+            name="nnloop-e1",
+            path=str(path),
+            metrics={"ensemble": {"members": [member.name for member in members]}},
+            manifest=manifests[0],
+        )
+        session.add(row)
+        session.flush()
+        versions.promote(session, row)
+    return path
+
+
+def _warm_start(app: FakeApp, width: int, **settings: Any) -> str | None:
+    """Of fold 1 of a run whose plans are of this width."""
+    workspace = app.context.workspace(PROJECT)
+    write_json(workspace.preprocessed_dataset / "plans.json", _plans(width))
+    values = ProjectSettings(**settings).model_dump(mode="json")
+    run_id = app.add_run(RunStatus.TRAINING, 9, manifest=MANIFEST, settings=values)
+    with app.store.begin() as session:
+        return warm_start_of(session, workspace, session.get_one(RunRow, run_id), 1)
+
+
+def test_a_fold_starts_from_the_member_with_the_same_plans(app: FakeApp) -> None:
+    path = _add_ensemble(app, MANIFEST, MANIFEST)
+    assert _warm_start(app, 2) == str(path / "members" / "nnloop-v2" / "fold_1" / FINAL)
+
+
+def test_without_such_a_member_it_starts_from_scratch_and_says_so(
+    app: FakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    _add_ensemble(app, MANIFEST, MANIFEST)
+    with caplog.at_level(logging.INFO):
+        assert _warm_start(app, 3) is None
+    assert "starts from scratch: no member of nnloop-e1 has the plans" in caplog.text
+
+
+def test_the_member_must_not_have_seen_what_is_held_out(app: FakeApp) -> None:
+    _add_ensemble(app, MANIFEST, MOVED)
+    assert _warm_start(app, 2) is None
+
+
+def test_an_imported_member_starts_nothing(app: FakeApp) -> None:
+    _add_ensemble(app, MANIFEST, MANIFEST)
+    with app.store.begin() as session:
+        session.query(VersionRow).filter_by(name="nnloop-v2").one().run_id = None
+    assert _warm_start(app, 2) is None
+
+
+def test_from_scratch_is_from_scratch(app: FakeApp) -> None:
+    _add_ensemble(app, MANIFEST, MANIFEST)
+    assert _warm_start(app, 2, warm_start=False) is None

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backend.pipeline.gate import of_run
+from backend.pipeline.gate.of_run import evaluate_run
+from backend.store import versions
+from backend.store.models import FoldRow
+from domain.case import Manifest, ManifestEntry
+from domain.status import FoldStatus, RunStatus
+from tests.fakes.app import PROJECT, FakeApp
+from tests.unit.training.nnunet.spurious import CLASSES, write_run
+from training.presets import FULL, Preset
+
+RUN = 2
+
+
+def _manifest(preset: Preset, n_folds: int = 2) -> dict[str, Any]:
+    entries = tuple(
+        ManifestEntry(f"task_{i}", i, i, "same", f"task_{i}", i // 2 % n_folds) for i in range(4)
+    )
+    manifest = Manifest(entries, class_values=CLASSES, n_folds=n_folds)
+    values = {"preset": preset.name, "preset_values": preset.to_json()}
+    return {**manifest.to_json(), "n_channels": 1, **values}
+
+
+def _evaluate(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch, manifest: dict[str, Any]
+) -> dict[str, Any]:
+    monkeypatch.setattr(of_run, "package_version", lambda *_args, **_more: Path("/models/v"))
+    monkeypatch.setattr(of_run, "prune_quietly", lambda *_args: None)
+    run_id = app.add_run(RunStatus.EVALUATING, RUN, manifest=manifest)
+    with app.store.begin() as session:
+        for fold in (0, 1):
+            dice = {f"task_{2 * fold + i}": {"disc": 0.9, "square": 1.0} for i in (0, 1)}
+            result = {"dice_per_case": dice}
+            session.add(FoldRow(run_id=run_id, fold=fold, status=FoldStatus.DONE, result=result))
+    assert evaluate_run(app.context, run_id, lambda: None)
+    with app.store.begin() as session:
+        version = versions.version_of_run(session, run_id)
+        assert version is not None
+        return dict(version.metrics)
+
+
+def test_a_version_is_judged_as_it_will_predict(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(app.context.workspace(PROJECT), RUN, with_spurious=True)
+    metrics = _evaluate(app, monkeypatch, _manifest(FULL))
+    assert metrics["oof_dice"] == {"disc": 1.0, "square": 1.0}
+    assert metrics["postprocessing"] == {
+        "keeps_largest": [[1]],
+        "dice_before": {"disc": pytest.approx(0.9), "square": 1.0},
+    }
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [_manifest(replace(FULL, postprocess=False)), _manifest(FULL, n_folds=1)],
+    ids=["not asked for", "nothing held out"],
+)
+def test_otherwise_label_maps_stay_as_they_are(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch, manifest: dict[str, Any]
+) -> None:
+    write_run(app.context.workspace(PROJECT), RUN, with_spurious=True)
+    metrics = _evaluate(app, monkeypatch, manifest)
+    assert metrics["oof_dice"]["disc"] == pytest.approx(0.9)
+    assert "postprocessing" not in metrics
+
+
+def test_folds_that_kept_no_label_maps_are_packed_without(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "postprocessing" not in _evaluate(app, monkeypatch, _manifest(FULL))

@@ -1,0 +1,601 @@
+import dataclasses
+import itertools
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from converters.label_studio.export_rows import tasks_from_export
+from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.read import ReadSettings, annotation_to_label_map, annotation_to_shapes
+from converters.painting.rasterize import polygons_to_label_map
+from domain.annotation import Annotation
+from domain.errors import AnnotationError, LabelConfigError
+from domain.geometry import Polygon
+from domain.labels import LabelConfig
+from tests.unit.converters.configs import CONFIG
+
+SHARED = Path(__file__).resolve().parents[3].parent / "shared"
+LEFT_HALF = [[0, 0], [50, 0], [50, 100], [0, 100]]
+
+
+def region(points: Any = LEFT_HALF, label: str = "lumen", **changes: Any) -> dict[str, Any]:
+    value = {"points": points, "closed": True, "polygonlabels": [label]}
+    return {
+        "id": "r1",
+        "from_name": "label",
+        "to_name": "image",
+        "type": "polygonlabels",
+        "original_width": 8,
+        "original_height": 4,
+        "image_rotation": 0,
+        "value": value,
+        "origin": "manual",
+    } | changes
+
+
+def annotation(*result: Any, **changes: Any) -> Annotation:
+    return Annotation(id=5, task_id=7, result=list(result), **changes)
+
+
+def test_percent_to_pixels_and_painting_order() -> None:
+    over = region([[25, 0], [100, 0], [100, 50], [25, 50]], "wall")
+    label_map, left_out = annotation_to_label_map(annotation(region(), over), CONFIG, (4, 8))
+    assert label_map.tolist() == [[1, 1, 2, 2, 2, 2, 2, 2]] * 2 + [[1, 1, 1, 1, 0, 0, 0, 0]] * 2
+    assert left_out == ()
+
+
+def test_submitted_empty_is_background() -> None:
+    label_map, left_out = annotation_to_label_map(annotation(), CONFIG, (3, 2))
+    assert label_map.tolist() == [[0, 0]] * 3
+    assert left_out == ()
+
+
+def test_points_beyond_the_image_stay_where_they_are() -> None:
+    points = [[-20, -20], [50, -20], [50, 130], [-20, 130]]
+    ((_, polygon),), _ = annotation_to_shapes(annotation(region(points)), CONFIG, (4, 8))
+    assert isinstance(polygon, Polygon)
+    assert polygon.exterior.tolist() == [[-1.6, -0.8], [4, -0.8], [4, 5.2], [-1.6, 5.2]]
+
+
+def drawn_on(canvas: float, size_hw: tuple[int, int], shape: Callable[[Any], None]) -> Any:
+    """(height, width) bool of a shape drawn by Pillow on a larger canvas, at 16 points a pixel."""
+    height, width = size_hw
+    side = round(16 * canvas)
+    image = Image.new("1", (side * width, side * height))
+    shape(ImageDraw.Draw(image))
+    fine = np.array(image)
+    start_y, start_x = (side - 16) // 2 * height, (side - 16) // 2 * width
+    window = fine[start_y : start_y + 16 * height, start_x : start_x + 16 * width]
+    return window.reshape(height, 16, width, 16).mean(axis=(1, 3))
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [[50, 50], [150, 50], [50, 150]],  # a corner of the image cuts the long side
+        [[-70, 30], [40, -60], [130, 45], [60, 180]],
+        [[-150, -140], [240, -120], [230, 245], [-120, 230]],  # all of it
+        [[20, -90], [80, -90], [80, 190], [60, 190], [60, 20], [40, 20], [40, 190], [20, 190]],
+    ],
+)
+def test_a_polygon_is_cut_at_the_border(points: list[list[float]]) -> None:
+    size_hw = (30, 40)
+    label_map, notes = annotation_to_label_map(annotation(region(points)), CONFIG, size_hw)
+    place = [((200 + x) / 100 * 40 * 16, (200 + y) / 100 * 30 * 16) for x, y in points]
+    share = drawn_on(5, size_hw, lambda draw: draw.polygon(place, fill=1))
+    assert notes == ()
+    assert label_map[share > 0.9].all()
+    assert not label_map[share < 0.1].any()
+    assert abs(label_map.sum() - share.sum()) < 12
+
+
+def test_huge_coordinates_cost_nothing() -> None:
+    far = 9e8
+    ring = [[50 - far, 50], [50, 50 - far], [50 + far, 50], [50, 50 + far]]
+    vertices = [{"id": str(i), "x": x, "y": y} for i, (x, y) in enumerate(ring)]
+    rectangle = {"x": -far, "y": -far, "width": far, "height": far, "rotation": 30}
+    ellipse = {"x": 50, "y": 50, "radiusX": far, "radiusY": far, "rotation": 10}
+    keyhole = [*ring, ring[0], [40, 40], [40, 60], [60, 60], [60, 40], [40, 40]]
+    config = parse_label_config(
+        '<View><Image name="image" value="$image"/>'
+        + "".join(
+            f'<{tag} name="{tag.lower()}" toName="image"><Label value="lumen"/></{tag}>'
+            for tag in ("PolygonLabels", "RectangleLabels", "EllipseLabels", "VectorLabels")
+        )
+        + "</View>"
+    )
+    values = {
+        "polygonlabels": [{"points": ring}, {"points": keyhole}],
+        "vectorlabels": [
+            {"vertices": vertices, "closed": True},
+            {"vertices": vertices, "closed": False},
+        ],
+        "rectanglelabels": [rectangle],
+        "ellipselabels": [ellipse],
+    }
+    entries = [
+        region(id=f"{kind}{i}", type=kind, from_name=kind, value={**value, kind: ["lumen"]})
+        for kind, several in values.items()
+        for i, value in enumerate(several)
+    ]
+    started = time.monotonic()
+    shapes, notes = annotation_to_shapes(annotation(*entries), config, (300, 400))
+    painted = [polygons_to_label_map([shape], (300, 400)) for shape in shapes]
+    assert time.monotonic() - started < 3
+    assert painted[0].all()
+    assert not painted[1][150, 200]
+    assert painted[1][10, 10]
+    # Those that cover the whole image hide each other.
+    assert {note.reason for note in notes} <= {"outside_image", "hidden_region"}
+
+
+@pytest.mark.parametrize("x", [float("nan"), float("inf"), 1e300, None, "5", True])
+def test_a_coordinate_that_is_no_number_is_the_fault_of_its_task(x: object) -> None:
+    with pytest.raises(AnnotationError) as caught:
+        annotation_to_shapes(annotation(region([[0, 0], [x, 5], [5, 5]])), CONFIG, (4, 8))
+    assert (caught.value.task_id, caught.value.reason) == (7, "malformed_region")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("polygonlabels", {"points": [[100, 10], [150, 10], [150, 50]]}),
+        ("rectanglelabels", {"x": 100, "y": 10, "width": 20, "height": 20, "rotation": 0}),
+        ("rectanglelabels", {"x": -5, "y": 10, "width": 5, "height": 20, "rotation": 0}),
+        ("ellipselabels", {"x": 120, "y": 50, "radiusX": 20, "radiusY": 20}),
+        ("rectanglelabels", {"x": 120, "y": -20, "width": 30, "height": 10, "rotation": 45}),
+    ],
+)
+def test_what_only_touches_the_border_lies_outside(kind: str, value: dict[str, Any]) -> None:
+    config = parse_label_config(
+        f'<View><Image name="image" value="$image"/><{kind} name="label" toName="image">'
+        f'<Label value="lumen"/></{kind}></View>'
+    )
+    entry = region(type=kind, value={**value, kind: ["lumen"]})
+    shapes, notes = annotation_to_shapes(annotation(entry), config, (30, 40))
+    assert shapes == ()
+    assert [note.reason for note in notes] == ["outside_image"]
+
+
+@pytest.mark.parametrize(
+    "page", [1, 2, 17, -1, "1", "x", pytest.param(10**6000, id="huge"), [0], {}, True, 0.5]
+)
+def test_a_region_of_another_page_is_left_out(page: object) -> None:
+    first = region(id="r0", item_index=0)
+    other = region([[60, 60], [90, 60], [90, 90]], item_index=page)
+    label_map, notes = annotation_to_label_map(annotation(first, other), CONFIG, (4, 8))
+    assert label_map.tolist() == [[1, 1, 1, 1, 0, 0, 0, 0]] * 4
+    assert [(note.reason, note.region_id) for note in notes] == [("other_page", "r1")]
+
+
+def test_the_page_is_named_as_people_count() -> None:
+    _, (note,) = annotation_to_shapes(
+        annotation(region(id="r0"), region(item_index=3)), CONFIG, (4, 8)
+    )
+    assert "page 4" in note.message
+
+
+def test_an_annotation_of_other_pages_is_no_true_negative() -> None:
+    with pytest.raises(AnnotationError, match="other pages") as caught:
+        annotation_to_shapes(annotation(region(item_index=1)), CONFIG, (4, 8))
+    assert caught.value.reason == "other_page"
+    # What is said about a page in words is no region.
+    choice = {"from_name": "quality", "type": "choices", "value": {"choices": ["good"]}}
+    shapes, notes = annotation_to_shapes(annotation(choice | {"item_index": 1}), CONFIG, (4, 8))
+    assert shapes == ()
+    assert [note.reason for note in notes] == ["other_control"]
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 270])
+def test_image_rotation_moves_no_point(rotation: int) -> None:
+    turned = annotation(region(image_rotation=rotation))
+    label_map, _ = annotation_to_label_map(turned, CONFIG, (4, 8))
+    assert label_map.tolist() == [[1, 1, 1, 1, 0, 0, 0, 0]] * 4
+
+
+def test_percentages_scale_with_the_image() -> None:
+    label_map, _ = annotation_to_label_map(annotation(region()), CONFIG, (40, 80))
+    assert label_map[:, :40].all()
+    assert not label_map[:, 40:].any()
+
+
+def test_without_original_size() -> None:
+    bare = {k: v for k, v in region().items() if not k.startswith("original")}
+    assert len(annotation_to_shapes(annotation(bare), CONFIG, (4, 8))[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason", "words"),
+    [
+        (region(from_name="quality", type="choices"), "other_control", "'quality'"),
+        ({"type": "relation", "from_id": "a", "to_id": "b"}, "other_control", "'relation'"),
+        (region([]), "degenerate_polygon", "0 points"),
+        (region([[1, 1]]), "degenerate_polygon", "1 point and"),
+        (region([[1, 1], [1, 1], [1, 1]]), "degenerate_polygon", "3 points"),
+        # clipped flat against the border
+        (region([[1, 101], [50, 120], [90, 105]]), "outside_image", "outside"),
+        (region(to_name="other"), "other_image", "'other'"),
+        (region(is_positive=False), "negative_prompt", "negative"),
+    ],
+)
+def test_left_out(entry: dict[str, Any], reason: str, words: str) -> None:
+    config = dataclasses.replace(CONFIG, image_names=("image", "other"))
+    shapes, (left_out,) = annotation_to_shapes(annotation(entry), config, (400, 800))
+    assert shapes == ()
+    assert (left_out.task_id, left_out.reason) == (7, reason)
+    assert words in left_out.message
+
+
+def test_extra_labels_are_noted_and_the_first_counts() -> None:
+    both = region(value={"points": LEFT_HALF, "polygonlabels": ["wall", "lumen"]})
+    ((class_index, _),), (left_out,) = annotation_to_shapes(annotation(both), CONFIG, (4, 8))
+    assert class_index == 2
+    assert (left_out.reason, left_out.region_id) == ("extra_label", "r1")
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason", "words"),
+    [
+        (region(label="plaque"), "unknown_label", "Task 7: region 'r1'.*'plaque'"),
+        (region(value={"points": LEFT_HALF}), "unknown_label", "has no label"),
+        (region(original_width=4, original_height=8), "size_mismatch", "4 x 8"),
+        (region(original_width=0), "malformed_region", "size 0 x 4"),
+        (region(original_width=10**400), "malformed_region", "huge integer"),
+        (region(original_height="four"), "malformed_region", "8 x 'four'"),
+        ("a string", "malformed_region", "number 1.*str"),
+        (region(value=None), "malformed_region", "no value"),
+        (region(type="brushlabels"), "malformed_region", "'brushlabels'"),
+        (region(points=None), "malformed_region", "number pairs"),
+        (region(points=[[1, 2], [3]]), "malformed_region", "number pairs"),
+        (region(points=[[1, 2], [3, None]]), "malformed_region", "number pairs"),
+        (region(points=[[1, 2], [3, "4"]]), "malformed_region", "number pairs"),
+        (region(points=[[1, 2], [3, True]]), "malformed_region", "number pairs"),
+        (region(points=[[1, 2], [3, float("nan")]]), "malformed_region", "number pairs"),
+        (region(points=[[1, 2], [3, float("inf")]]), "malformed_region", "number pairs"),
+        (region(points=[[1, 2], [3, 10**400]]), "malformed_region", "number pairs"),
+        (
+            region(value={"points": LEFT_HALF, "polygonlabels": "lumen"}),
+            "malformed_region",
+            "no list of names",
+        ),
+    ],
+)
+def test_refusals_name_task_and_region(entry: Any, reason: str, words: str) -> None:
+    with pytest.raises(AnnotationError, match=words) as caught:
+        annotation_to_label_map(annotation(entry), CONFIG, (40, 80))
+    assert (caught.value.task_id, caught.value.reason) == (7, reason)
+    assert caught.value.remedy
+
+
+def test_a_skip_is_no_label_map() -> None:
+    with pytest.raises(AnnotationError, match="skip") as caught:
+        annotation_to_label_map(annotation(was_cancelled=True), CONFIG, (4, 8))
+    assert caught.value.reason == "skipped"
+
+
+def test_a_square_image_is_never_turned() -> None:
+    square = region(original_width=100, original_height=100)
+    assert len(annotation_to_shapes(annotation(square), CONFIG, (50, 50))[0]) == 1
+
+
+def recorded(name: str) -> Any:
+    path = SHARED / "label-studio" / "captures" / name
+    if not path.exists():
+        pytest.skip(f"the recorded requests are not beside the repository: {path}")
+    return json.loads(path.read_text())
+
+
+def label_map_of(
+    result: list[dict[str, Any]], config: LabelConfig, size_hw: tuple[int, int], **settings: Any
+) -> tuple[Any, list[str]]:
+    label_map, notes = annotation_to_label_map(
+        annotation(*result), config, size_hw, settings=ReadSettings(**settings)
+    )
+    return label_map, [note.reason for note in notes]
+
+
+@pytest.mark.parametrize(
+    ("points", "pixels"),
+    [
+        ([[12.5, 25], [62.5, 25]], [(1, 1), (1, 2), (1, 3), (1, 4)]),  # a line along a row
+        ([[12.5, 5], [12.5, 60], [12.5, 5]], [(0, 1), (1, 1), (2, 1)]),  # there and back
+        ([[3, 3], [9, 9], [3, 9]], [(0, 0)]),  # a triangle in the corner of one pixel
+        ([[13, 30], [13, 31], [60, 30.5]], [(1, 1), (1, 2), (1, 3), (1, 4)]),  # a needle
+    ],
+)
+def test_thin_polygons_mark_the_pixels_they_cross(
+    points: list[list[float]], pixels: list[tuple[int, int]]
+) -> None:
+    label_map, (note,) = annotation_to_label_map(annotation(region(points)), CONFIG, (4, 8))
+    assert list(zip(*np.nonzero(label_map), strict=True)) == pixels
+    assert (note.reason, note.region_id) == ("thin_marked", "r1")
+    assert f"pixels it crosses ({len(pixels)})" in note.message
+
+
+@pytest.mark.parametrize("closed", [{}, {"closed": False}, {"closed": None}])
+def test_a_ring_is_closed_whatever_it_says(closed: dict[str, Any]) -> None:
+    value = {"points": LEFT_HALF, "polygonlabels": ["lumen"]} | closed
+    label_map, reasons = label_map_of([region(value=value)], CONFIG, (4, 8))
+    assert (label_map[:, :4] == 1).all()
+    assert reasons == []
+
+
+def test_a_self_crossing_ring_is_even_odd() -> None:
+    twice = [*LEFT_HALF, *LEFT_HALF]  # walked round twice: even, so nothing
+    star = [[0, 0], [100, 100], [100, 0], [0, 100]]
+    assert label_map_of([region(twice)], CONFIG, (4, 8))[1] == ["thin_marked"]
+    label_map, _ = label_map_of([region(star)], CONFIG, (40, 40))
+    assert label_map[20, 0] == label_map[20, 39] == 1
+    assert label_map[0, 20] == label_map[39, 20] == 0
+
+
+def test_priority_is_painted_last() -> None:
+    full = [[0, 0], [100, 0], [100, 100], [0, 100]]
+    wall, lumen = region(full, "wall", id="w"), region(LEFT_HALF, id="l")
+    for result in ([wall, lumen], [lumen, wall]):
+        label_map, _ = label_map_of(result, CONFIG, (4, 8), priority=("lumen", "wall"))
+        assert label_map.tolist() == [[1, 1, 1, 1, 2, 2, 2, 2]] * 4
+        label_map, _ = label_map_of(result, CONFIG, (4, 8), priority=("wall",))
+        assert (label_map == 2).all()
+    with pytest.raises(LabelConfigError, match="'plaque'"):
+        label_map_of([wall], CONFIG, (4, 8), priority=("plaque",))
+
+
+def test_the_same_region_twice() -> None:
+    other = [[50, 0], [100, 0], [100, 100], [50, 100]]
+    label_map, reasons = label_map_of(
+        [region(), region(), region(label="wall"), region(other, "wall")], CONFIG, (4, 8)
+    )
+    assert label_map.tolist() == [[1, 1, 1, 1, 2, 2, 2, 2]] * 4
+    assert reasons == ["duplicate_region", "extra_label"]
+
+
+LABELS_XML = """<View><Image name="image" value="$image"/>
+<Labels name="label" toName="image"><Label value="lumen"/><Label value="wall"/></Labels>
+<Polygon name="poly" toName="image"/><Rectangle name="box" toName="image"/>
+<Choices name="sharp" toName="image" perRegion="true"><Choice value="yes"/></Choices></View>"""
+LABELS_CONFIG = parse_label_config(LABELS_XML)
+
+
+def pair(region_id: str, label: str | None, shape: dict[str, Any], kind: str) -> list[Any]:
+    """What the editor submits in the spelling with <Labels>: every entry repeats the geometry."""
+    entry = {"id": region_id, "to_name": "image", "original_width": 8, "original_height": 4}
+    name = {"polygon": "poly", "rectangle": "box"}[kind]
+    drawn = [entry | {"from_name": name, "type": kind, "value": shape}]
+    if label is not None:
+        value = shape | {"labels": [label]}
+        drawn.append(entry | {"from_name": "label", "type": "labels", "value": value})
+    return drawn
+
+
+POLYGON = {"points": LEFT_HALF, "closed": True}
+BOX = {"x": 50, "y": 0, "width": 50, "height": 50, "rotation": 0}
+
+
+def test_labels_beside_shapes() -> None:
+    choice = {"id": "a", "from_name": "sharp", "to_name": "image", "type": "choices"}
+    result = [
+        *pair("a", "lumen", POLYGON, "polygon"),
+        choice | {"value": POLYGON | {"choices": ["yes"]}},
+        *reversed(pair("b", "wall", BOX, "rectangle")),
+    ]
+    label_map, reasons = label_map_of(result, LABELS_CONFIG, (4, 8))
+    assert label_map.tolist() == [[1] * 4 + [2] * 4] * 2 + [[1] * 4 + [0] * 4] * 2
+    assert reasons == ["other_control"]
+
+
+def test_labels_beside_shapes_that_miss_their_partner() -> None:
+    (shape,) = pair("a", None, POLYGON, "polygon")
+    with pytest.raises(AnnotationError, match="has no label") as caught:
+        label_map_of([shape], LABELS_CONFIG, (4, 8))
+    assert caught.value.reason == "unknown_label"
+    # Scripts give the label with the shape, or only the entry with the label.
+    with_label = shape | {"value": POLYGON | {"labels": ["wall"]}}
+    assert (label_map_of([with_label], LABELS_CONFIG, (4, 8))[0][:, :4] == 2).all()
+    only_label = pair("a", "wall", POLYGON, "polygon")[1]
+    assert (label_map_of([only_label], LABELS_CONFIG, (4, 8))[0][:, :4] == 2).all()
+    no_shape = only_label | {"id": "b", "value": {"labels": ["wall"]}}
+    assert label_map_of([with_label, no_shape], LABELS_CONFIG, (4, 8))[1] == ["no_shape"]
+
+
+def test_json_min_joins_labels_and_shapes_again() -> None:
+    frame = {"original_width": 8, "original_height": 4}
+    row = {
+        "image": "a.png",
+        "id": 3,
+        "poly": [POLYGON | frame, POLYGON | frame | {"points": [[50, 50], [100, 50], [100, 100]]}],
+        "label": [
+            POLYGON | frame | {"labels": ["lumen"]},
+            POLYGON | frame | {"points": [[50, 50], [100, 50], [100, 100]], "labels": ["wall"]},
+        ],
+        "annotator": 1,
+        "annotation_id": 9,
+    }
+    (task,) = tasks_from_export([row])
+    label_map, notes = annotation_to_label_map(task.annotations[0], LABELS_CONFIG, (4, 8))
+    assert notes == ()
+    assert (label_map[:, :4] == 1).all()
+    assert set(np.unique(label_map[:, 4:])) == {0, 2}
+
+
+TWO_LABELS = parse_label_config(
+    """<View><Image name="image" value="$image"/>
+    <Labels name="organ" toName="image"><Label value="lesion"/><Label value="cyst"/></Labels>
+    <Labels name="quality" toName="image"><Label value="sharp"/><Label value="blurry"/></Labels>
+    <Polygon name="poly" toName="image"/><Rectangle name="box" toName="image"/></View>"""
+)
+
+
+def two_labels(*, with_shape: bool = True) -> list[dict[str, Any]]:
+    shape, organ = pair("a", "cyst", POLYGON, "polygon")
+    quality = organ | {"from_name": "quality", "value": POLYGON | {"labels": ["blurry"]}}
+    organ = organ | {"from_name": "organ"}
+    return [shape, organ, quality] if with_shape else [organ, quality]
+
+
+@pytest.mark.parametrize("with_shape", [True, False])
+@pytest.mark.parametrize("with_types", [True, False])
+def test_of_two_labels_controls_the_first_counts(with_shape: bool, with_types: bool) -> None:
+    for order in itertools.permutations(two_labels(with_shape=with_shape)):
+        result = [{k: v for k, v in e.items() if k != "type" or with_types} for e in order]
+        label_map, notes = annotation_to_label_map(annotation(*result), TWO_LABELS, (4, 8))
+        assert (label_map[:, :4] == 2).all()
+        assert [note.reason for note in notes] == ["extra_label"]
+        assert "'cyst'" in notes[0].message
+        assert "'blurry'" in notes[0].message
+
+
+def test_a_label_of_the_second_control_counts_where_the_first_gives_none() -> None:
+    shape, _, quality = two_labels()
+    for order in ([shape, quality], [quality, shape]):
+        label_map, reasons = label_map_of(order, TWO_LABELS, (4, 8))
+        assert (label_map[:, :4] == 4).all()
+        assert reasons == []
+
+
+def test_the_first_control_decides_for_each_shape_alone() -> None:
+    shape, organ, quality = two_labels()
+    box = {"id": "b", "from_name": "box", "type": "rectangle", "value": BOX}
+    box_quality = {"id": "b", "from_name": "quality", "type": "labels"}
+    result = [quality, box_quality | {"value": BOX | {"labels": ["sharp"]}}, box, organ, shape]
+    label_map, reasons = label_map_of(result, TWO_LABELS, (4, 8))
+    assert label_map.tolist() == [[2] * 4 + [3] * 4] * 2 + [[2] * 4 + [0] * 4] * 2
+    assert reasons == ["extra_label"]
+
+
+TWO_POLYGONS = parse_label_config(
+    """<View><Image name="image" value="$image"/>
+    <PolygonLabels name="organ" toName="image"><Label value="lesion"/></PolygonLabels>
+    <PolygonLabels name="quality" toName="image"><Label value="blurry"/></PolygonLabels></View>"""
+)
+
+
+@pytest.mark.parametrize("ids", [("a", "a", "b"), (7, "7", "b")])
+def test_of_a_shape_that_two_controls_labelled_the_first_counts(ids: tuple[Any, ...]) -> None:
+    shape, other = POLYGON, {"points": [[50, 0], [100, 0], [100, 100], [50, 100]]}
+    entries = [
+        {
+            "id": region_id,
+            "from_name": name,
+            "type": "polygonlabels",
+            "value": value | {"polygonlabels": [label]},
+        }
+        for region_id, (name, label, value) in zip(
+            ids,
+            [
+                ("organ", "lesion", shape),
+                ("quality", "blurry", shape),
+                ("quality", "blurry", other),
+            ],
+            strict=True,
+        )
+    ]
+    for order in itertools.permutations(entries):
+        label_map, reasons = label_map_of(list(order), TWO_POLYGONS, (4, 8))
+        assert label_map.tolist() == [[1] * 4 + [2] * 4] * 4
+        assert reasons == ["extra_label"]
+
+
+def test_an_unknown_label_of_the_control_that_counts_is_an_error() -> None:
+    shape, organ, quality = two_labels()
+    gone = organ | {"value": POLYGON | {"labels": ["polyp"]}}
+    with pytest.raises(AnnotationError, match="'polyp'") as caught:
+        label_map_of([quality, gone, shape], TWO_LABELS, (4, 8))
+    assert caught.value.reason == "unknown_label"
+
+
+def test_labels_beside_a_control_with_labels_of_its_own() -> None:
+    config = parse_label_config(
+        """<View><Image name="image" value="$image"/>
+        <PolygonLabels name="label" toName="image"><Label value="lumen"/></PolygonLabels>
+        <Labels name="quality" toName="image"><Label value="sharp"/></Labels>
+        <Rectangle name="box" toName="image"/></View>"""
+    )
+    quality = {"id": "r1", "from_name": "quality", "to_name": "image", "type": "labels"}
+    quality["value"] = POLYGON | {"labels": ["sharp"]}
+    for result in ([region(), quality], [quality, region()]):
+        label_map, notes = annotation_to_label_map(annotation(*result), config, (4, 8))
+        assert (label_map[:, :4] == 1).all()
+        assert [note.reason for note in notes] == ["extra_label"]
+        assert "'sharp'" in notes[0].message
+
+
+def test_two_controls_are_one_group() -> None:
+    config = parse_label_config(
+        """<View><Image name="image" value="$image"/>
+        <PolygonLabels name="label" toName="image"><Label value="lumen"/></PolygonLabels>
+        <RectangleLabels name="box" toName="image"><Label value="wall"/><Label value="lumen"/>
+        </RectangleLabels></View>"""
+    )
+    box = region(from_name="box", type="rectanglelabels", value=BOX | {"rectanglelabels": ["wall"]})
+    label_map, reasons = label_map_of([region(), box | {"id": "b"}], config, (4, 8))
+    assert label_map[0].tolist() == [1, 1, 1, 1, 2, 2, 2, 2]
+    assert reasons == []
+
+
+@pytest.mark.parametrize(
+    ("name", "size_hw"),
+    [
+        ("PolygonLabels", (480, 640)),
+        ("rotated_polygon", (480, 640)),
+        ("exif6_polygon", (640, 480)),  # stored as 640 x 480
+    ],
+)
+def test_polygons_drawn_in_a_browser(name: str, size_hw: tuple[int, int]) -> None:
+    regions = recorded("regions_drawn_in_browser.json")[name]
+    config = parse_label_config(
+        '<View><Image name="image" value="$image"/><PolygonLabels name="label" toName="image">'
+        '<Label value="Lesion"/></PolygonLabels></View>'
+    )
+    shapes, left_out = annotation_to_shapes(annotation(*regions), config, size_hw)
+    assert left_out == ()
+    (_, polygon), *_ = shapes
+    assert isinstance(polygon, Polygon)
+    share = np.array(regions[0]["value"]["points"]) / 100
+    np.testing.assert_allclose(polygon.exterior, share * [size_hw[1], size_hw[0]], atol=1e-6)
+    if name == "exif6_polygon":
+        with pytest.raises(AnnotationError, match="480 x 640"):
+            annotation_to_shapes(annotation(*regions), config, (480, 640))
+
+
+@pytest.mark.parametrize(
+    ("name", "area"),
+    [
+        ("PolygonLabels", 0.3785450 * 0.3797781 * 640 * 480),
+        ("RectangleLabels", 0.2848335 * 0.2844225 * 640 * 480),
+        ("EllipseLabels", np.pi * 0.2157830 * 640 * 0.2844225 * 480),
+        ("KeyPointLabels", 1),
+        ("BrushLabels", 3107),  # pixels of at least half opacity in the SDK's own decoding
+        ("BitmaskLabels", 8088),
+        # three sides of the polygon's rectangle, 3 px wide, with round ends and corners
+        ("VectorLabels", 3 * (2 * 242.27 + 182.29) + np.pi * 1.5**2),
+    ],
+)
+def test_regions_drawn_in_a_browser_have_their_areas(name: str, area: float) -> None:
+    config = parse_label_config(
+        f'<View><Image name="image" value="$image"/><{name} name="label" toName="image">'
+        f'<Label value="Lesion"/></{name}></View>'
+    )
+    regions = recorded("regions_drawn_in_browser.json")[name]
+    label_map, reasons = label_map_of(regions, config, (480, 640))
+    assert reasons == []
+    assert np.count_nonzero(label_map) == pytest.approx(area, rel=0.01, abs=0)
+
+
+def test_a_keypoint_can_be_left_out() -> None:
+    config = parse_label_config(
+        '<View><Image name="image" value="$image"/><KeyPointLabels name="label" toName="image">'
+        '<Label value="lumen"/></KeyPointLabels></View>'
+    )
+    value = {"x": 50, "y": 50, "width": 50, "keypointlabels": ["lumen"]}
+    point = region(type="keypointlabels", value=value)
+    assert label_map_of([point], config, (8, 8))[0].sum() == 12  # a disc of 4 pixels
+    label_map, reasons = label_map_of([point], config, (8, 8), keypoint="leave_out")
+    assert not label_map.any()
+    assert reasons == ["keypoint"]

@@ -1,0 +1,150 @@
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from converters.painting.combining import (
+    POLICIES,
+    AnnotatorPolicy,
+    agreement,
+    choose,
+    combine,
+    pooled,
+)
+from domain.annotation import Annotation
+from domain.geometry import LabelMap
+
+several = st.integers(1, 5).flatmap(
+    lambda n: hnp.arrays(np.uint8, (n, 5, 6), elements=st.integers(0, 3))
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    id: int
+    updated_at: str
+    ground_truth: bool = False
+
+
+def test_choose() -> None:
+    old = Row(9, "2026-01-01T00:00:00Z", ground_truth=True)
+    middle, new = Row(2, "2026-01-02T00:00:00Z"), Row(1, "2026-01-03T00:00:00Z")
+    rows = [new, old, middle]
+    assert choose(rows, "latest") == (new,)
+    assert choose(rows, "ground_truth_first") == (old,)
+    assert choose([new, middle], "ground_truth_first") == (new,)
+    for policy in ("union", "majority", "staple"):
+        assert choose(rows, policy) == (old, middle, new)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@settings(max_examples=20, deadline=None)
+@given(label_map=hnp.arrays(np.uint8, (5, 6), elements=st.integers(0, 3)), n=st.integers(1, 4))
+def test_who_agree_are_not_changed(policy: AnnotatorPolicy, label_map: LabelMap, n: int) -> None:
+    np.testing.assert_array_equal(combine([label_map] * n, policy, 3), label_map)
+
+
+@given(several)
+def test_votes_pixel_by_pixel(maps: LabelMap) -> None:
+    majority, union = (combine(list(maps), p, 3) for p in ("majority", "union"))
+    if len(maps) == 1:
+        return
+    for at in np.ndindex(maps.shape[1:]):
+        votes = [int((maps[(slice(None), *at)] == k).sum()) for k in range(4)]
+        assert majority[at] == votes.index(max(votes))  # the first of equals: background, then 1
+        assert union[at] == (0 if sum(votes[1:]) == 0 else 1 + votes[1:].index(max(votes[1:])))
+
+
+@settings(deadline=None, max_examples=25)
+@given(several)
+def test_staple_gives_nothing_nobody_drew(maps: LabelMap) -> None:
+    combined = combine(list(maps), "staple", 3)
+    assert combined.dtype == np.uint8
+    assert ((maps == combined).any(axis=0) | (combined == 0)).all()
+
+
+def test_staple_outvotes_one_who_is_off() -> None:
+    maps = np.zeros((4, 40, 40), dtype=np.uint8)
+    maps[:3, 10:20, 10:20] = 2
+    maps[0, 10, 10] = 0
+    maps[3, 25:35, 25:35] = 2
+    expected = maps[1]
+    np.testing.assert_array_equal(combine(list(maps), "staple", 2), expected)
+
+
+def test_combine_refuses() -> None:
+    one = np.zeros((2, 2), dtype=np.uint8)
+    with pytest.raises(ValueError, match="at least one"):
+        combine([], "union", 1)
+    with pytest.raises(ValueError, match="one size"):
+        combine([one, one[:1]], "union", 1)
+    with pytest.raises(ValueError, match="'best'"):
+        combine([one, one], "best", 1)  # type: ignore[arg-type]
+
+
+def test_agreement_by_pair_and_class() -> None:
+    a = np.array([[1, 1, 0, 0]], dtype=np.uint8)
+    b = np.array([[1, 0, 2, 0]], dtype=np.uint8)
+    rows = agreement({7: b, 3: a, 5: a}, ("lumen", "wall"))
+    by_key = {(r.annotator_a, r.annotator_b, r.class_value): r.dice for r in rows}
+    assert by_key == {
+        (3, 5, "lumen"): 1.0,
+        (3, 5, "wall"): None,
+        (3, 7, "lumen"): 2 / 3,
+        (3, 7, "wall"): 0.0,
+        (5, 7, "lumen"): 2 / 3,
+        (5, 7, "wall"): 0.0,
+    }
+    with pytest.raises(ValueError, match="annotator 3"):
+        agreement({3: a, 7: b[:, :2]}, ("lumen",))
+
+
+def test_pooled_adds_areas() -> None:
+    empty, full = np.zeros((1, 4), dtype=np.uint8), np.ones((1, 4), dtype=np.uint8)
+    half = np.array([[1, 1, 0, 0]], dtype=np.uint8)
+    rows = [*agreement({1: full, 2: half}, ("a",)), *agreement({1: empty, 2: half}, ("a",))]
+    (row,) = pooled(rows)
+    assert (row.overlap_px, row.area_a_px, row.area_b_px, row.n_tasks) == (2, 4, 4, 2)
+    assert row.dice == 0.5
+
+
+def test_a_task_without_the_class_is_not_counted_for_it() -> None:
+    empty, full = np.zeros((1, 4), dtype=np.uint8), np.ones((1, 4), dtype=np.uint8)
+    pairs = [(full, full), *[(empty, empty)] * 50]
+    rows = [row for a, b in pairs for row in agreement({1: a, 2: b}, ("lumen", "debris"))]
+    debris, lumen = sorted(pooled(rows), key=lambda row: row.class_value)
+    assert (lumen.dice, lumen.n_tasks) == (1.0, 1)
+    assert (debris.dice, debris.n_tasks) == (None, 0)
+
+
+@pytest.mark.parametrize("policy", ["union", "majority", "staple"])
+def test_a_class_nobody_has_drawn_changes_no_combination(policy: AnnotatorPolicy) -> None:
+    maps = np.zeros((3, 30, 30), dtype=np.uint8)
+    maps[:, 5:15, 5:15] = 1
+    maps[0, 5:15, 13:15] = 0
+    maps[2, 20:25, 20:25] = 2  # one of three sees the second class
+    few, more = combine(list(maps), policy, 2), combine(list(maps), policy, 5)
+    np.testing.assert_array_equal(few, more)
+    assert (few == 1).any()
+    # Nobody drew anything: nothing comes of it.
+    assert not combine(list(np.zeros_like(maps)), policy, 2).any()
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        ("2026-01-01T12:00:00Z", "2026-01-01T12:00:00.500000Z"),  # no fraction is written as none
+        ("2026-01-01T12:00:00+02:00", "2026-01-01T11:00:00Z"),
+        ("2026-01-01T12:00:00", "2026-01-01T12:00:01Z"),  # no zone
+        ("", "2026-01-01"),
+        ("no time", "2026-01-01T12:00:00Z"),
+    ],
+)
+def test_the_latest_is_so_by_the_clock_not_by_the_text(older: str, newer: str) -> None:
+    first = Annotation(id=9, task_id=1, result=[], updated_at=older)
+    last = Annotation(id=1, task_id=1, result=[], updated_at=newer)
+    for order in ([first, last], [last, first]):
+        assert choose(order, "latest") == (last,)

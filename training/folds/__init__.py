@@ -1,0 +1,1 @@
+"""One fold from its spec to its result: splits, epochs, the child that trains. No torch."""

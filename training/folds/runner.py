@@ -1,0 +1,184 @@
+"""Runs one fold in a child process: starts it, follows it, and never leaves it behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from converters.bookkeeping.files import read_json, write_json
+from domain.errors import DiskFullError, TrainingError
+from training.devices import VARIABLE, visible_gpus
+from training.folds.log import parse_progress
+from training.folds.spec import (
+    ERROR,
+    LOG,
+    PROGRESS,
+    RESULT,
+    SPEC,
+    EpochProgress,
+    FoldOutcome,
+    FoldSpec,
+)
+from training.processes.command import module_command
+from training.processes.orphans import PROCESS, descendants, kill_all, process_record
+
+CHILD_MODULE = "training.nnunet.learning.child"
+
+_TERMINATE_S = 3.0
+"""Grace between SIGTERM and SIGKILL; checkpoints are atomic, so neither loses more."""
+
+
+def run_fold(
+    spec: FoldSpec,
+    on_progress: Callable[[EpochProgress], None],
+    should_stop: Callable[[], bool],
+    *,
+    on_heartbeat: Callable[[], None] = lambda: None,
+    poll_s: float = 0.5,
+) -> FoldOutcome:
+    """Trains a fold to its end; continues one that was interrupted.
+
+    The child runs in this process group and dies with this process. A fold that has a result is
+    not trained again, so the call can be repeated.
+
+    Args:
+        spec: What to train; the dataset must be prepared.
+        on_progress: Called after each epoch, in order. After an interruption, epochs already
+            reported are reported again.
+        should_stop: Asked at every poll; True ends the child and returns an unfinished outcome.
+        on_heartbeat: Called at every poll.
+        poll_s: Seconds between polls.
+
+    Raises:
+        TrainingError: The child failed; the message is its one sentence. Or the GPU asked for is
+            not among those that CUDA_VISIBLE_DEVICES shows.
+    """
+    spec = _absolute(spec)
+    folder = spec.fold_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    progress = _Progress(folder / PROGRESS)
+    if not (folder / RESULT).exists():
+        (folder / ERROR).unlink(missing_ok=True)
+        write_json(folder / SPEC, spec.to_json())
+        environment = _environment(spec)
+        with (folder / LOG).open("ab") as log:
+            child = subprocess.Popen(
+                module_command(CHILD_MODULE, str(folder / SPEC), str(os.getpid())),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+            )
+        try:
+            write_json(folder / PROCESS, process_record(child.pid))
+            while child.poll() is None:
+                progress.report(on_progress)
+                on_heartbeat()
+                if should_stop():
+                    return FoldOutcome(fold=spec.fold, finished=False)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(poll_s)
+        finally:
+            _end(child)
+            (folder / PROCESS).unlink(missing_ok=True)
+        _raise_if_failed(spec, child.returncode)
+    progress.report(on_progress)
+    return FoldOutcome(finished=True, **read_json(folder / RESULT))
+
+
+class _Progress:
+    """Reads the whole lines that were added to progress.jsonl since the last call."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._offset = path, 0
+
+    def report(self, on_progress: Callable[[EpochProgress], None]) -> None:
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        for line in whole.splitlines():
+            # Half a line is left where a child was killed; its epoch is trained again.
+            if (epoch := parse_progress(line)) is not None:
+                on_progress(epoch)
+
+
+def _absolute(spec: FoldSpec) -> FoldSpec:
+    # The spec is kept beside the fold, where a relative path says nothing.
+    warm_start = spec.warm_start and str(Path(spec.warm_start).resolve())
+    return replace(
+        spec, workspace_root=str(Path(spec.workspace_root).resolve()), warm_start=warm_start
+    )
+
+
+def _environment(spec: FoldSpec) -> dict[str, str]:
+    environment = dict(os.environ)
+    threads = str(spec.threads)
+    kind, _, index = spec.device.partition(":")
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        # Beside a GPU the threads are processes that make patches, one thread each.
+        environment[name] = threads if kind == "cpu" else "1"
+    # Read once, when nnU-Net is imported; 0 augmentation processes means: in the training process.
+    environment["nnUNet_def_n_proc"] = threads
+    environment["nnUNet_n_proc_DA"] = "0" if kind == "cpu" else threads
+    environment["nnUNet_compile"] = "true" if spec.preset.compile else "false"
+    # nnU-Net always takes the first GPU it sees: show it the one we mean.
+    environment["CUDA_VISIBLE_DEVICES"] = (
+        _gpu(int(index or 0), os.environ.get("CUDA_VISIBLE_DEVICES")) if kind == "cuda" else ""
+    )
+    return environment
+
+
+def _gpu(position: int, mask: str | None) -> str:
+    """What the child's CUDA_VISIBLE_DEVICES must be for a GPU of this process."""
+    if mask is None:
+        return str(position)
+    visible = visible_gpus(mask)
+    if position >= len(visible):
+        # Any other would be one that somebody has hidden from us.
+        raise TrainingError(
+            f"There is no GPU cuda:{position}: CUDA_VISIBLE_DEVICES={mask} shows {len(visible)}.",
+            remedy=f"Correct {VARIABLE} or CUDA_VISIBLE_DEVICES, then start the worker again.",
+        )
+    return visible[position]
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    if child.poll() is None:
+        helpers = descendants(child.pid)
+        child.terminate()
+        try:
+            child.wait(_TERMINATE_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        # A signal ends the child without a chance to end the processes that make its patches.
+        kill_all(helpers)
+
+
+def _raise_if_failed(spec: FoldSpec, code: int) -> None:
+    folder = spec.fold_dir
+    if code == 0 and (folder / RESULT).exists():
+        return
+    if (folder / ERROR).exists():
+        error = read_json(folder / ERROR)
+        kind = DiskFullError if error.get("is_disk_full") else TrainingError
+        raise kind(error["message"], remedy=error["remedy"])
+    if code < 0:
+        name = signal.Signals(-code).name
+        raise TrainingError(
+            f"The process that trained fold {spec.fold} was ended by {name}.",
+            remedy="Run it again to continue; if the machine ran out of memory, free some first.",
+        )
+    raise TrainingError(
+        f"The process that trained fold {spec.fold} ended with code {code} and no result.",
+        remedy=f"See {folder / LOG}.",
+    )

@@ -1,0 +1,1 @@
+"""Starting nnloop's modules in processes of their own, and leaving none behind."""

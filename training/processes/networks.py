@@ -1,0 +1,73 @@
+"""Work that needs networks, done in a child process that ends with this one.
+
+For processes that load no networks, as the command line.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from converters.bookkeeping.files import read_json, write_json
+from domain.errors import PredictionError
+from domain.text import one_line
+from training.processes.command import module_command
+
+_LOG_TAIL = 5
+
+
+def run_child(
+    module: str, spec: Any, on_line: Callable[[str], None] = lambda _: None, *, work: str
+) -> None:
+    """Runs ``python -m MODULE SPEC.json ERROR.json``; see ``training.nnunet.inference.child``.
+
+    Args:
+        module: Its dotted name.
+        spec: A JSON value: what to do.
+        on_line: Called with each line it prints, without its end.
+        work: What it does, for errors: ``The process that <work> ended ...``.
+
+    Raises:
+        PredictionError: It could not do its work, or ended before its time.
+    """
+    with tempfile.TemporaryDirectory(prefix="nnloop-") as folder:
+        spec_file, error_file = Path(folder) / "spec.json", Path(folder) / "error.json"
+        write_json(spec_file, spec)
+        log = Path(folder) / "log"
+        with log.open("wb") as stderr:
+            child = subprocess.Popen(
+                module_command(module, str(spec_file), str(error_file)),
+                # The child ends when this pipe closes, however this process ends.
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            )
+        try:
+            for line in child.stdout or ():
+                on_line(line.rstrip("\n"))
+            code = child.wait()
+        finally:
+            _end(child)
+        if error_file.exists():
+            error = read_json(error_file)
+            raise PredictionError(error["message"], remedy=error["remedy"])
+        if code != 0:
+            tail = log.read_text(errors="replace").splitlines()[-_LOG_TAIL:]
+            raise PredictionError(
+                f"The process that {work} ended with code {code}: "
+                f"{one_line(' '.join(tail), 1_000)}",
+                remedy="If the machine ran out of memory, free some, then try again.",
+            )
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    if child.poll() is None:
+        child.kill()
+    child.wait()
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            pipe.close()

@@ -1,0 +1,1 @@
+"""Folders of model versions, what is in them, and what they say of cases. No store."""

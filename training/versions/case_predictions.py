@@ -1,0 +1,122 @@
+"""Label maps of cases by a version's networks, made in a child process that ends with this one.
+
+For processes that load no networks, as the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from training.processes.networks import run_child
+from training.workspace import Workspace
+
+CHILD_MODULE = "training.nnunet.inference.predict_cases"
+
+
+@dataclass(frozen=True, slots=True)
+class CaseToPredict:
+    """One case: where its image lies, and who predicts it.
+
+    Attributes:
+        workspace_root: ``Workspace.root`` of its image.
+        project_id: ``Workspace.project_id``.
+        case_id: The case; its label map goes to CASE_ID.png.
+        fold: The fold that held it out; None: the mean of the probabilities of all folds.
+    """
+
+    workspace_root: str
+    project_id: int
+    case_id: str
+    fold: int | None
+
+    @property
+    def workspace(self) -> Workspace:
+        """Where its image lies."""
+        return Workspace(Path(self.workspace_root), self.project_id)
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionSpec:
+    """What the child does.
+
+    Attributes:
+        version_dir: A packaged version.
+        device: ``cpu``, ``cuda:<i>`` or ``mps``.
+        out: Folder for the label maps.
+        integers: What the version's classes 0, 1, 2, ... are called in the label maps.
+        cases: Which.
+    """
+
+    version_dir: str
+    device: str
+    out: str
+    integers: tuple[int, ...]
+    cases: tuple[CaseToPredict, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON value that ``from_json`` reads back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> PredictionSpec:
+        """Reads what ``to_json`` wrote."""
+        cases = tuple(CaseToPredict(**case) for case in value["cases"])
+        return cls(**{**value, "integers": tuple(value["integers"]), "cases": cases})
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A case that could not be predicted."""
+
+    case_id: str
+    message: str
+
+
+class Failures:
+    """Reads the child's lines, one per case."""
+
+    def __init__(self, on_case: Callable[[], None]) -> None:
+        """Calls ``on_case`` for every line."""
+        self.found: list[Failure] = []
+        self._on_case = on_case
+
+    def read(self, line: str) -> None:
+        """Takes a line as ``training.nnunet.inference.child.write_outcome`` writes it."""
+        case_id, _, message = line.partition("\t")
+        if message:
+            self.found.append(Failure(case_id, message))
+        self._on_case()
+
+
+def predict_cases(
+    version_dir: Path,
+    cases: Sequence[CaseToPredict],
+    out: Path,
+    *,
+    device: str,
+    integers: Sequence[int],
+    on_case: Callable[[], None] = lambda: None,
+) -> tuple[Failure, ...]:
+    """Writes CASE_ID.png, (height, width) uint8, for every case it can.
+
+    Args:
+        version_dir: A packaged version.
+        cases: Which.
+        out: Folder for the label maps; made if missing.
+        device: ``cpu``, ``cuda:<i>`` or ``mps``.
+        integers: What the version's classes 0, 1, 2, ... are called in the label maps.
+        on_case: Called after each case.
+
+    Raises:
+        PredictionError: The version can't be loaded, or the child ended before its time.
+    """
+    spec = PredictionSpec(
+        str(version_dir.resolve()), device, str(out.resolve()), tuple(integers), tuple(cases)
+    )
+    collected = Failures(on_case)
+    work = f"predicted with {version_dir.name}"
+    run_child(CHILD_MODULE, spec.to_json(), collected.read, work=work)
+    return tuple(collected.found)
