@@ -160,6 +160,8 @@ def _end(commands: list[Command]) -> None:
             time.sleep(POLL_S)
     except InterruptedBySignal:
         pass
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # what is left takes no time
     for command in running:
         if command.process.poll() is None:
             command.signal(signal.SIGKILL)
