@@ -48,7 +48,7 @@ def retrained(loop: Loop, served: Served) -> Retrained:
         run = loop.run(project, 2)
         return run is not None and any(fold.epoch >= 1 for fold in run.folds)
 
-    loop.wait_until(is_training, 90, "the first epoch of the second run")
+    loop.wait_until(lambda: loop.run(project, 2), 90, "the second run")
     new = scene(99)
     # Nobody tells nnloop of the new task, so that /predict is the first it hears of it.
     loop.switch_webhook(project, is_active=False)
@@ -61,10 +61,11 @@ def retrained(loop: Loop, served: Served) -> Retrained:
         "label_config": LABEL_CONFIG,
         "params": {"login": None, "password": None, "context": None},
     }
-    answer = loop.post("/predict", question)
-    loop.switch_webhook(project, is_active=True)
+    loop.wait_until(is_training, 90, "the first epoch of the second run")
     run = loop.run(project, 2)
     was_training = run is not None and run.status == RunStatus.TRAINING
+    answer = loop.post("/predict", question)
+    loop.switch_webhook(project, is_active=True)
     run = loop.finished_run(project, 2)
     return Retrained(
         was_training=was_training,

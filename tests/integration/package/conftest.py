@@ -47,9 +47,12 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for package in PACKAGES:
         shutil.copytree(ROOT / package, source / package)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    # With the checkout on the path pip would find nnloop installed already.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     subprocess.run(
         [*pip, "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(base), "."],
         cwd=source,
+        env=environment,
         check=True,
     )
     [wheel] = base.glob("*.whl")
@@ -57,7 +60,9 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(env)
     python = env / "bin" / "python"
     subprocess.run(
-        [*pip, "--python", str(python), "install", "--quiet", "--no-deps", str(wheel)], check=True
+        [*pip, "--python", str(python), "install", "--quiet", "--no-deps", str(wheel)],
+        env=environment,
+        check=True,
     )
     [site] = env.glob("lib/python*/site-packages")
     # A line of a .pth file is a folder on the path; the .pth files in it count for nothing.
