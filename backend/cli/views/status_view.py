@@ -159,7 +159,7 @@ def _folds(run: RunReport) -> Table:
 def _title(run: RunReport) -> str:
     words = [f"Run {run.number}: {run.status}"]
     if run.control == RunControl.PAUSE:
-        words = [f"Run {run.number}: paused while {run.status}, `nnloop resume` goes on"]
+        words = [f"Run {run.number}: paused while {run.status}"]
     elif run.control == RunControl.CANCEL:
         words = [f"Run {run.number}: being cancelled"]
     if run.budget_s is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Collection
@@ -128,13 +129,21 @@ def _take_out(
     if client.remove_views(project.id, VIEW_TITLE):
         done.append(f"Took out the tab {VIEW_TITLE!r}.")
     done += _reset(context, info, names)
+    # Also those of versions of an earlier connection: names are counted anew after each.
+    held = [name for name in client.count_predictions(project.id) if _is_ours(name, names)]
     if purge:
-        held = client.count_predictions(project.id)
-        for name in names:
-            if name in held:
-                n = client.delete_model_version(project.id, name)
-                done.append(f"Deleted {counted(n, 'prediction')} of {name}.")
+        for name in held:
+            n = client.delete_model_version(project.id, name)
+            done.append(f"Deleted {counted(n, 'prediction')} of {name}.")
+    elif held:
+        done.append(
+            f"Predictions of {', '.join(held)} stay in Label Studio (--purge deletes them)."
+        )
     return done
+
+
+def _is_ours(version: str, names: Collection[str]) -> bool:
+    return version in names or re.fullmatch(r"nnloop-[ve]\d+", version) is not None
 
 
 def _reset(context: AppContext, info: ProjectInfo, names: Collection[str]) -> list[str]:

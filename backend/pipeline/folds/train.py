@@ -15,7 +15,7 @@ from backend.pipeline.folds.budget import fold_budget
 from backend.pipeline.folds.ledger import FoldLedger
 from backend.pipeline.folds.queue import enqueue_folds, training_workers
 from backend.pipeline.folds.warm_start import warm_start_of
-from backend.queue import JobName
+from backend.queue import JobName, stop_requested
 from backend.store import runs
 from backend.store.models import RunRow
 from backend.store.runs import may_go_on
@@ -81,7 +81,10 @@ def train_fold(
     except (TrainingError, SettingsError) as error:
         message = sentence_of(error)
         logger.warning("Run %d, fold %d: %s", run_id, fold, message)
-        ledger.failed(message, is_final=isinstance(error, DiskFullError))
+        if stop_requested() and not isinstance(error, DiskFullError):
+            ledger.interrupted()  # the signal that ends this worker reached its child, too
+        else:
+            ledger.failed(message, is_final=isinstance(error, DiskFullError))
     except Exception as error:
         # A bug: left to the queue, the fold would be tried again for ever.
         logger.exception("Run %d, fold %d", run_id, fold)

@@ -33,7 +33,7 @@ def pause(context: AppContext, project_id: int) -> str:
         if run.control != RunControl.RUN:
             return sentence_of(run)
         runs.set_control(session, run, RunControl.PAUSE)
-        return f"Run {run.number} pauses while {run.status}; go on with `nnloop resume`."
+        return f"Run {run.number} pauses while {run.status}; {_go_on(run)}."
 
 
 def resume(context: AppContext, project_id: int) -> str:
@@ -105,7 +105,11 @@ def stands_still(context: AppContext, project_id: int, status: RunStatus) -> boo
 def sentence_of(run: RunRow) -> str:
     """How an active run stands, in words."""
     if run.control == RunControl.PAUSE:
-        return f"Run {run.number} is paused while {run.status}; go on with `nnloop resume`."
+        return f"Run {run.number} is paused while {run.status}; {_go_on(run)}."
     if run.control == RunControl.CANCEL:
         return f"Run {run.number} is being cancelled."
     return f"Run {run.number} is {run.status}."
+
+
+def _go_on(run: RunRow) -> str:
+    return f"go on with `nnloop resume {run.project_id}`"

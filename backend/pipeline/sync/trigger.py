@@ -173,7 +173,13 @@ def _remark(project: ProjectRow, settings: ProjectSettings, last: RunRow | None)
     if not names.agrees_with(before.label_names):
         changed.append("label_mapping")
     added, _ = _added_and_gone(names, names.current_names(before.class_values))
-    words = [f"new is the label {name!r}, learned once it is drawn" for name in added]
+    words = []
+    if last.status == RunStatus.CANCELLED:
+        words.append(
+            f"the annotations of run {last.number}, which was cancelled, start none by themselves: "
+            f"nnloop train {project.id} does"
+        )
+    words += [f"new is the label {name!r}, learned once it is drawn" for name in added]
     if changed:
         words.append(f"{', '.join(changed)} changed: the next training reads all anew")
     return "; ".join(words)

@@ -8,8 +8,7 @@ from backend.pipeline import status
 from backend.pipeline.basis.context import AppContext
 from backend.queue import JobQueue
 from backend.store import projects
-from backend.store.models import FoldRow, PredictionRow, ProjectRow
-from domain.errors import NotConnectedError, SettingsError
+from backend.store.models import FoldRow, PredictionRow
 from domain.status import FoldStatus, RunStatus, TaskState
 from tests.fakes.app import PROJECT, FakeApp
 
@@ -52,34 +51,11 @@ def test_what_is_labelled_runs_and_failed(app: FakeApp) -> None:
     assert again.model_copy(update={"runs": report.runs}) == report
 
 
-def test_projects_are_found_by_id_and_title(app: FakeApp) -> None:
-    assert status.find_connected(app.context, "1") == PROJECT
-    assert status.find_connected(app.context, "Carotid") == PROJECT
-    for unknown in ("2", "Veins"):
-        with pytest.raises(NotConnectedError, match=unknown):
-            status.find_connected(app.context, unknown)
-
-
-def test_a_project_whose_title_is_a_number_is_found(app: FakeApp) -> None:
-    with app.store.begin() as session:
-        session.add(ProjectRow(id=40, title="2024"))
-    assert status.find_connected(app.context, "2024") == 40
-
-
 def test_without_redis_the_rest_is_still_reported(app: FakeApp) -> None:
     context = AppContext(app.context.settings, app.store, JobQueue(""))
     report = status.service_report(context)
     assert report.waiting == {} and "nnloop up" in report.error
     assert status.project_report(context, PROJECT).id == PROJECT
-
-
-def test_of_projects_with_one_title_the_id_is_asked_for(app: FakeApp) -> None:
-    with app.store.begin() as session:
-        session.add(ProjectRow(id=7, title="Carotid"))
-    with pytest.raises(SettingsError, match="2 connected projects are called 'Carotid'") as caught:
-        status.find_connected(app.context, "Carotid")
-    assert caught.value.remedy.endswith("1, 7.")
-    assert status.find_connected(app.context, "7") == 7
 
 
 def test_a_report_does_not_wait_for_who_writes(app: FakeApp) -> None:

@@ -205,3 +205,14 @@ def test_what_another_nnloop_has_connected_is_left_to_it(busy: FakeApp) -> None:
     assert (studio.info, studio.views, studio.webhooks, studio.predictions) == before
     assert [backend.url for backend in studio.backends] == ["http://other:9090"]
     assert rows(busy) == {"project": 1}
+
+
+def test_a_purge_takes_the_predictions_of_an_earlier_connection_too(busy: FakeApp) -> None:
+    busy.label_studio.predictions.append(PushedRow(1, [], 0.5, "nnloop-v8", 3))
+    said = disconnect(busy.context, PROJECT)
+    assert any("nnloop-v1, nnloop-v8 stay in Label Studio" in line for line in said)
+    connect(busy.context, PROJECT, {})
+    said = disconnect(busy.context, PROJECT, purge=True)
+    assert "Deleted 1 prediction of nnloop-v8." in said
+    left = [row.model_version for row in busy.label_studio.predictions]
+    assert left == ["a-persons-own"]

@@ -26,7 +26,7 @@ def test_a_paused_run_stays_the_active_one(app: FakeApp, status: RunStatus) -> N
     run_id = app.add_run(status, 3)
     assert control.pause(app.context, PROJECT).startswith(f"Run 3 pauses while {status};")
     said = control.pause(app.context, PROJECT)
-    assert said == f"Run 3 is paused while {status}; go on with `nnloop resume`."
+    assert said == f"Run 3 is paused while {status}; go on with `nnloop resume {PROJECT}`."
     with app.store.begin() as session:
         assert runs.claim_run(session, run_id) is None
         assert trigger.start(session, PROJECT, "again") is None
