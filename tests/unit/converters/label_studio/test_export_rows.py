@@ -11,7 +11,7 @@ from converters.label_studio.read import annotation_to_label_map
 from domain.annotation import Annotation
 from domain.errors import AnnotationError, TaskError
 
-SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "label-studio"
+SHARED = Path(__file__).resolve().parents[4].parent / "shared" / "label-studio"
 COCO_INPUT = "test_import_coco/coco_import_input.json"
 CONFIG_AS_JSON = "test_export_json_min/label_config_repeater.json"
 REGION = {"from_name": "label", "to_name": "image", "type": "polygonlabels", "value": {}}

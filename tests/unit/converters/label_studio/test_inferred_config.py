@@ -18,7 +18,7 @@ from domain.errors import AnnotationError, LabelConfigError
 from domain.geometry import LabelMap
 from domain.labels import LabelConfig
 
-CAPTURES = Path(__file__).resolve().parents[4] / "shared" / "label-studio" / "captures"
+CAPTURES = Path(__file__).resolve().parents[5] / "shared" / "label-studio" / "captures"
 
 
 def _task(*result: Any, **data: Any) -> Task:

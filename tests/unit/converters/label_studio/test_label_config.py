@@ -12,7 +12,7 @@ from tests.unit.converters.configs import XML
 
 IMAGE = '<Image name="image" value="$image"/>'
 LABELS = '<PolygonLabels name="label" toName="image"><Label value="a"/></PolygonLabels>'
-SHARED = Path(__file__).resolve().parents[3].parent / "shared"
+SHARED = Path(__file__).resolve().parents[4].parent / "shared"
 
 
 def view(*parts: str) -> str:

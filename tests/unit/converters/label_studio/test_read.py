@@ -20,7 +20,7 @@ from domain.geometry import Polygon
 from domain.labels import LabelConfig
 from tests.unit.converters.configs import CONFIG
 
-SHARED = Path(__file__).resolve().parents[3].parent / "shared"
+SHARED = Path(__file__).resolve().parents[4].parent / "shared"
 LEFT_HALF = [[0, 0], [50, 0], [50, 100], [0, 100]]
 
 

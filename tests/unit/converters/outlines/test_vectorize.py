@@ -15,7 +15,7 @@ from domain.annotation import Region, region_id
 from domain.geometry import LabelMap, Polygon
 from tests.unit.converters.shapes import blobs, label_maps, size_of
 
-DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data"
+DATA = Path(__file__).resolve().parents[4].parent / "shared" / "data"
 
 
 def painted(regions: tuple[Region, ...], size_hw: tuple[int, int]) -> LabelMap:

@@ -13,7 +13,7 @@ import pytest
 
 from training.processes.parent import PARENT_GONE
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 FORKS = """
 import multiprocessing, os, time

@@ -50,7 +50,7 @@ def test_every_command_has_an_example_and_stands_in_the_readme(command: str) -> 
     result = CliRunner().invoke(program, ["models", command, "--help"], env={"COLUMNS": "200"})
     assert result.exit_code == 0
     assert re.search(rf"Example: nnloop models {command}", result.output)
-    readme = Path(__file__).resolve().parents[4] / "README.md"
+    readme = Path(__file__).resolve().parents[5] / "README.md"
     assert f"`nnloop models {command}" in readme.read_text(encoding="utf-8")
 
 
