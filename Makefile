@@ -11,6 +11,9 @@ INSTALLED := $(VENV)/.installed
 # Not named $(MAKE) where it is used: `make -n` would run those lines.
 LANE = $(MAKE) --no-print-directory
 WITHOUT_SERVERS := tests/integration/training tests/integration/models
+# They need no loop: a Label Studio of their own lets them run beside the others.
+WITHOUT_LOOP := tests/integration/files tests/integration/label_studio tests/integration/package
+NOT_OF_THE_LOOP := $(WITHOUT_SERVERS) $(WITHOUT_LOOP)
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 
@@ -22,7 +25,7 @@ FIRST_USABLE = $(shell for p in $(PYTHONS); do "$$p" -c '$(USABLE)' 2>/dev/null 
 # Looked for when it is first needed, and once.
 PYTHON ?= $(eval PYTHON := $(FIRST_USABLE))$(PYTHON)
 
-.PHONY: help setup environment label-studio demo test test-with-servers test-without-servers \
+.PHONY: help setup environment label-studio demo test test-with-loop test-without-loop \
   test-fast check bench lock clean
 
 help: ## List the targets.
@@ -53,24 +56,26 @@ endif
 demo: setup ## Run the whole loop on generated images (DEMO_ARGS for options).
 	@$(BIN)/nnloop demo $(DEMO_ARGS)
 
-# Side by side: the tests that share servers run one by one and wait much of the time; all others
+# Side by side: the tests that share a running loop run one by one and wait much of the time; all others
 # compute, and give way to them. Label Studio is installed while the first of those run.
 ifeq ($(strip $(PYTEST_ARGS)),)
 test: environment ## Run the checks, then every test (PYTEST_ARGS for some of them, or options).
-	@$(BIN)/python .ci/side_by_side.py 'Tests with servers' $(LANE) test-with-servers \
-	  -- 'Checks, tests without servers' nice -n 5 $(LANE) test-without-servers
+	@$(BIN)/python .ci/side_by_side.py 'Tests of the loop' $(LANE) test-with-loop \
+	  -- 'Checks, other tests' nice -n 5 $(LANE) test-without-loop
 else
 test: setup check
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 endif
 
-test-with-servers: setup
-	@$(BIN)/python -m pytest tests/integration tests/e2e $(WITHOUT_SERVERS:%=--ignore=%)
+test-with-loop: setup
+	@$(BIN)/python -m pytest tests/integration tests/e2e $(NOT_OF_THE_LOOP:%=--ignore=%)
 
 # Unit tests share nothing and run side by side. Trainings share what they have trained.
-test-without-servers: check
+test-without-loop: check
 	@$(BIN)/python -m pytest tests/unit -n auto --maxprocesses 4
 	@$(BIN)/python -m pytest $(WITHOUT_SERVERS)
+	@$(LANE) label-studio
+	@$(BIN)/python -m pytest $(WITHOUT_LOOP)
 
 test-fast: environment ## Run the unit tests but the slow ones.
 	@$(BIN)/python -m pytest tests/unit -n auto --maxprocesses 4 -m 'not slow'

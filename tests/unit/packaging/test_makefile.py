@@ -92,7 +92,7 @@ def test_check_runs_all_four_tools() -> None:
 
 def test_every_test_file_runs_once() -> None:
     runs: dict[Path, int] = dict.fromkeys((ROOT / "tests").rglob("test_*.py"), 0)
-    commands = make("-n", "test-with-servers").stdout + make("-n", "test-without-servers").stdout
+    commands = make("-n", "test-with-loop").stdout + make("-n", "test-without-loop").stdout
     for arguments in re.findall(r"-m pytest (.*)", commands):
         ignored = [ROOT / path for path in re.findall(r"--ignore=(\S+)", arguments)]
         given = [ROOT / word for word in arguments.split() if word.startswith("tests")]
