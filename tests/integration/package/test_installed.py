@@ -76,7 +76,7 @@ def test_the_demo_makes_a_version_in_any_folder(nnloop: Nnloop, home: Path) -> N
     """With a Label Studio at hand: making its environment takes a minute and is not nnloop's."""
     binary = os.environ.get("NNLOOP_LABEL_STUDIO_BIN") or str(executable_in(default_env_dir()))
     figures = home / "figures.json"
-    arguments = ("--once", "--versions", "1", "--images", "24", "--budget", "20s")
+    arguments = ("--once", "--versions", "1", "--images", "24", "--budget", "6s")
     done = nnloop(
         "demo", *arguments, "--json", str(figures), timeout=400, NNLOOP_LABEL_STUDIO_BIN=binary
     )
