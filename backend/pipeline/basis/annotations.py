@@ -46,7 +46,9 @@ def label_names_of(project: ProjectRow) -> LabelNames:
         config = label_config_of(project, settings_of(project))
     except LabelConfigError:
         return LabelNames(project.label_mapping)  # the mapping alone says it
-    titles = {c.title: c.value for c in config.group.classes if c.title}
+    # A title that is another class's name says nothing: names go before titles.
+    titles = {c.title: c.value for c in config.group.classes if c.title not in config.class_values}
+    titles.pop("", None)
     return LabelNames({**project.label_mapping, **titles}, config.class_values)
 
 

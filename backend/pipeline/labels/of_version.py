@@ -42,6 +42,8 @@ def classes_of_version(session: Session, version: VersionRow) -> tuple[str, ...]
 
 def reused_names(session: Session, project: ProjectRow, version: VersionRow) -> frozenset[str]:
     """Names by which a version means another class than the interface does now."""
+    if not project.label_mapping:
+        return frozenset()  # nearly always: nobody renamed anything
     return label_names_of(project).reused(mapping_at(session, version))
 
 

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from backend.pipeline.basis.annotations import label_config_of
+from backend.pipeline.basis.annotations import label_config_of, label_names_of
 from backend.pipeline.basis.run_settings import run_settings
 from backend.pipeline.cases.manifests import make_manifest
 from backend.pipeline.cases.write import Source, _source_hash
 from backend.pipeline.labels.mapping import LabelChange, change_labels, label_report
+from backend.pipeline.labels.of_version import reused_names
 from backend.pipeline.labels.writing import write_labels
 from backend.pipeline.predictions import score
 from backend.pipeline.predictions.publish import publish
@@ -492,12 +493,23 @@ def test_after_a_swap_an_earlier_version_shows_no_class_as_the_other(
         run = runs.last_run(session, PROJECT)
         assert run is not None
         run.settings = run_settings(projects.get(session, PROJECT), {}).model_dump(mode="json")
-        projects.get(session, PROJECT).label_mapping = dict(
-            projects.get(session, PROJECT).label_mapping
-        )
     publish(app.context, PROJECT)
     (pushed,) = app.label_studio.predictions
     assert {r["value"]["polygonlabels"][0] for r in pushed.result} == {"lumen", "wall"}
+
+
+def test_a_title_that_is_another_classs_name_gives_nothing_away(app: FakeApp) -> None:
+    _trained_app(app)
+    _serve(app, "lumen", "wall")
+    _set_config(app, CONFIG.replace('value="lumen"', 'value="wall" alias="lumen"'))
+    with app.store.begin() as session:
+        project = projects.get(session, PROJECT)
+        project.label_mapping = {"old": "lumen"}
+        names = label_names_of(project)
+        version = versions.champion(session, PROJECT)
+        assert version is not None
+        assert reused_names(session, project, version) == frozenset()
+    assert names.current_names(("old", "lumen", "wall")) == ("lumen", "lumen", "wall")
 
 
 def test_a_name_that_annotations_still_use_is_not_given_to_another_class(app: FakeApp) -> None:
