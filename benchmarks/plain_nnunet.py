@@ -21,7 +21,7 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from converters.bookkeeping.files import read_json, write_json
-from training.cases import read_case_image, read_image
+from training.case_files import read_case_image, read_image
 from training.evaluation import DicePerCase, mean_over_cases, named_dice
 from training.nnunet.data.plans import CONFIGURATION
 from training.nnunet.environment import nnunet_roots

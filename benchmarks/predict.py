@@ -50,17 +50,17 @@ import numpy.typing as npt
 from active_learning.score import expected_quality
 from active_learning.uncertainty import mutual_information, predictive_entropy
 from backend.demo.ultrasound import generate
+from converters.images.image_pixels import without_empty_color
 from converters.images.of_tasks import read_image_file
-from converters.images.pixels import without_empty_color
 from domain.geometry import LabelMap
 from domain.prediction import FoldProbabilities
-from training.cases import with_channels, write_case
+from training.case_files import with_channels, write_case
 from training.folds.runner import run_fold
 from training.folds.spec import FoldSpec
 from training.nnunet.data.dataset import prepare
 from training.nnunet.inference.predictor import FoldPredictor
 from training.presets import TINY
-from training.versions.folder import package_version, read_version
+from training.versions.version_folder import package_version, read_version
 from training.workspace import Workspace
 
 SETS = {"256": (100, (256, 256)), "660x460": (20, (460, 660))}

@@ -34,10 +34,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from converters.bookkeeping.files import read_json, write_json
+from converters.images.image_pixels import Pixels, without_empty_color
 from converters.images.of_tasks import read_image_file
-from converters.images.pixels import Pixels, without_empty_color
 from domain.geometry import LabelMap
-from training.cases import find_cases, write_case
+from training.case_files import find_cases, write_case
 from training.nnunet.data.dataset import PreparedDataset, prepare
 from training.nnunet.data.index import arrays_folder
 from training.presets import FULL

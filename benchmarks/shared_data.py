@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from training.cases import CaseFiles, read_image, write_case
+from training.case_files import CaseFiles, read_image, write_case
 from training.folds.splits import assign_folds
 from training.nnunet.data.dataset import PreparedDataset, prepare
 from training.presets import Preset

@@ -59,7 +59,7 @@ class Workspace:
     def image_png(self, case_id: str, number: int = 0) -> Path:
         """An image file of a case; nnU-Net's ``_0000`` is the first, mostly the only one.
 
-        ``training.cases.read_case_image`` reads all of them.
+        ``training.case_files.read_case_image`` reads all of them.
         """
         return self.raw_dataset / "imagesTr" / f"{_checked(case_id)}_{number:04d}.png"
 

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from backend.cli.shared import console
 from backend.pipeline.files.import_ import ADDED, EDITED, MADE, REPLACED, UNCHANGED
-from converters.bookkeeping.report import FilesReport
+from converters.bookkeeping.files_report import FilesReport
 from domain.annotation import LeftOut
 from domain.text import counted
 

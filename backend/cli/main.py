@@ -23,9 +23,9 @@ from backend.cli.commands import (
     labels,
     models,
     projects,
-    runs,
     stack,
     training_log,
+    training_runs,
 )
 from backend.cli.shared import console, error_console, settings
 from backend.cli.views.sentences import say
@@ -64,7 +64,7 @@ for module in (
     stack,
     projects,
     disconnect,
-    runs,
+    training_runs,
     training_log,
     actions,
     export,

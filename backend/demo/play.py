@@ -15,16 +15,16 @@ from pathlib import Path
 import cv2
 from pydantic import SecretStr
 
+from backend.demo.figures import DemoFigures, VersionFigures, measure
 from backend.demo.label_config import LABEL_CONFIG
 from backend.demo.person import Person
-from backend.demo.report import DemoFigures, VersionFigures, measure
 from backend.demo.ultrasound import DEFAULT_SEED, N_DEMO_IMAGES, generate
 from backend.demo.view import View
 from backend.label_studio import LabelStudioClient
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.connection.connect import connect
 from backend.pipeline.connection.disconnect import VIEW_TITLE
-from backend.pipeline.runs.report import RunReport
+from backend.pipeline.runs.run_report import RunReport
 from backend.pipeline.status import ProjectReport, project_report
 from backend.settings import Settings
 from backend.stack import service
@@ -35,7 +35,7 @@ from backend.store import versions
 from converters.label_studio.label_config import parse_label_config
 from domain.errors import StackError, TrainingError
 from domain.geometry import LabelMap
-from domain.status import RunStatus
+from domain.states import RunStatus
 from training.processes.command import module_command
 
 PROJECT_TITLE = "Carotid ultrasound (synthetic)"

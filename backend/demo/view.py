@@ -16,8 +16,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
-from backend.demo.report import DemoFigures, VersionFigures
-from backend.pipeline.runs.report import RunReport
+from backend.demo.figures import DemoFigures, VersionFigures
+from backend.pipeline.runs.run_report import RunReport
 from backend.pipeline.status import ProjectReport
 from backend.stack.supervisor import StackEvent
 

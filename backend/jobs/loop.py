@@ -10,7 +10,7 @@ from backend.pipeline.runs import ends
 from backend.pipeline.runs.control import stands_still
 from backend.pipeline.sync.reading import sync_project
 from domain.errors import ProjectGoneError
-from domain.status import RunStatus
+from domain.states import RunStatus
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from backend.pipeline.predictions.score import score_chunk, score_task
 from backend.pipeline.runs import ends
 from backend.pipeline.runs.control import stands_still
 from backend.queue import JobName
-from domain.status import RunStatus
+from domain.states import RunStatus
 
 
 def score(project_id: int, turn: int) -> None:

@@ -11,7 +11,7 @@ from backend.pipeline.runs import stages
 from backend.queue import JobName, stop_requested
 from backend.store.models import RunRow
 from domain.errors import StackError
-from domain.status import RunStatus
+from domain.states import RunStatus
 
 # Runs whose cases are prepared at once, of different projects; each waits for images mostly.
 MOST_AT_ONCE = 4

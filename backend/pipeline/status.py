@@ -9,14 +9,14 @@ from pydantic import BaseModel, ConfigDict, computed_field
 
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.folds.queue import training_workers
-from backend.pipeline.models.report import VersionReport, version_reports
+from backend.pipeline.models.version_report import VersionReport, version_reports
 from backend.pipeline.runs.control import sentence_of
-from backend.pipeline.runs.report import RunReport, run_reports
+from backend.pipeline.runs.run_report import RunReport, run_reports
 from backend.pipeline.sync import trigger
 from backend.queue import ROLES
 from backend.store import projects, runs, snapshots, versions
 from domain.errors import StackError
-from domain.status import TaskState
+from domain.states import TaskState
 
 
 class _Frozen(BaseModel):

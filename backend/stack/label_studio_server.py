@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.stack.credentials import Credentials, ensure_credentials
 from backend.stack.health import answers
+from backend.stack.own_account import Credentials, ensure_credentials
 from backend.stack.ports import LOOPBACK, free_port, require_free
 from backend.stack.process import ProcessSpec
 from domain.errors import StackError

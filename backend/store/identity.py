@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from backend.store.models import AnnotationRow, PredictionRow, ProblemRow, TaskRow
 from domain.annotation import Task
 from domain.case import source_of
-from domain.status import TaskState
+from domain.states import TaskState
 
 # Rows per statement: below SQLite's limit on bound variables.
 CHUNK = 500

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from domain.status import FoldStatus, RunControl, RunStatus, TaskState, VersionOrigin, VersionStatus
+from domain.states import FoldStatus, RunControl, RunStatus, TaskState, VersionOrigin, VersionStatus
 
 JsonDict = dict[str, Any]
 

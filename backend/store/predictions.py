@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from backend.store.models import JsonDict, PredictionRow, ProjectRow, TaskRow
-from domain.status import TaskState
+from domain.states import TaskState
 
 logger = logging.getLogger(__name__)
 

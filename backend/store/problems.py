@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from backend.store import projects
 from backend.store.models import ProblemRow, TaskRow
-from domain.status import TaskState
+from domain.states import TaskState
 from domain.text import one_line
 
 

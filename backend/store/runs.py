@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, defer
 
 from backend.store import projects
 from backend.store.models import FoldRow, RunRow
-from domain.status import FoldStatus, RunControl, RunStatus
+from domain.states import FoldStatus, RunControl, RunStatus
 
 # A job renews its lease at least this often per third; after it, another job may take over.
 LEASE_S = 20.0

@@ -17,7 +17,7 @@ from converters.painting.combining import AnnotatorPolicy, choose
 from domain.annotation import Annotation, Task
 from domain.case import content_hash
 from domain.errors import AnnotationError
-from domain.status import TaskState
+from domain.states import TaskState
 
 
 class Hashed(Protocol):

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from backend.store.models import PredictionRow, ProjectRow, RunRow, VersionRow
-from domain.status import VersionStatus
+from domain.states import VersionStatus
 
 
 def versions_of(session: Session, project_id: int) -> list[VersionRow]:

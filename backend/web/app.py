@@ -11,8 +11,8 @@ from fastapi import FastAPI
 from backend.credentials import service_credentials
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.runs import reconcile
+from backend.web.door import Guard
 from backend.web.errors import handle_errors
-from backend.web.guard import Guard
 from backend.web.inbox import Inbox
 from backend.web.routes.health import health
 from backend.web.routes.predict import predict

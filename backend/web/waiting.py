@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 from fastapi import Request
 
-from backend.web.guard import ARRIVED_AT
+from backend.web.door import ARRIVED_AT
 from domain.errors import StackError
 
 Result = TypeVar("Result")

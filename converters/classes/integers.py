@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from converters.classes.nnunet import class_of_label
+from converters.classes.reserved_names import class_of_label
 from domain.errors import FileFormatError
 
 CLASSES = "classes.json"

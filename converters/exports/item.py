@@ -10,7 +10,7 @@ import numpy as np
 
 from converters.exports.options import ExportOptions
 from converters.images.channels import check_sizes
-from converters.images.pixels import Pixels
+from converters.images.image_pixels import Pixels
 from converters.label_studio.lost_regions import require_some
 from converters.label_studio.read import Shapes, annotation_to_shapes
 from converters.outlines.contours import positive_parts

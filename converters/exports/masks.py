@@ -15,8 +15,8 @@ from converters.exports.exporter import Format, Needs, Record, Records, Written
 from converters.exports.image_names import names_of_image, told_apart
 from converters.exports.item import ExportItem
 from converters.exports.options import ExportOptions
+from converters.images.image_pixels import write_png
 from converters.images.of_tasks import file_stem
-from converters.images.pixels import write_png
 from converters.masks.image_list import IMAGES
 from domain.labels import LabelConfig
 

@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image
 
 from converters.bookkeeping.files import write_json
-from converters.classes.nnunet import nnunet_channel, nnunet_labels, renamed_labels
+from converters.classes.reserved_names import nnunet_channel, nnunet_labels, renamed_labels
 from converters.exports.exporter import Format, Needs, Records, Written
 from converters.exports.item import ExportItem
 from converters.exports.options import ExportOptions
-from converters.images.pixels import without_empty_color, write_png
+from converters.images.image_pixels import without_empty_color, write_png
 from domain.case import case_id_of_task
 from domain.labels import LabelConfig
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from converters.exports.exporter import Format, Needs, Records, Written
 from converters.exports.item import ExportItem
 from converters.exports.options import ExportOptions
-from converters.images.pixels import write_png
+from converters.images.image_pixels import write_png
 from converters.pictures.overlay import overlay, with_legend
 from domain.labels import LabelConfig
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from converters.addresses.pages import other_page
-from converters.bookkeeping.report import FilesReport, make_report
+from converters.bookkeeping.files_report import FilesReport, make_report
 from converters.bookkeeping.work_index import WorkIndex
 from converters.exports.exporter import Exporter, Format, Needs
 from converters.exports.item import ExportItem, left_out, submitted

@@ -12,7 +12,7 @@ from converters.bookkeeping.files import write_bytes
 from converters.exports.exporter import Format, Needs, Records, Written
 from converters.exports.item import ExportItem
 from converters.exports.options import ExportOptions
-from converters.images.pixels import write_png
+from converters.images.image_pixels import write_png
 from converters.label_studio.keyhole import keyhole_ring
 from converters.outlines.clipping import parts_on_image
 from converters.outlines.contours import positive_parts

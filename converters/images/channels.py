@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from converters.images.pixels import Pixels
+from converters.images.image_pixels import Pixels
 from domain.errors import ImageError
 
 

@@ -18,9 +18,9 @@ from converters.addresses.image_address import (
     storage_path_of,
 )
 from converters.addresses.pages import first_page
-from converters.images.folder import FolderOfImages, FoundFile
+from converters.images.image_folder import FolderOfImages, FoundFile
+from converters.images.image_pixels import Pixels, read_image
 from converters.images.orientation import turned_size_hw
-from converters.images.pixels import Pixels, read_image
 from domain.annotation import Task
 from domain.errors import ImageError
 from domain.geometry import MAX_PIXELS
@@ -53,7 +53,7 @@ class TaskImages(Protocol):
         """
 
     def read(self, task: Task, key: str) -> Pixels:
-        """The image in the data field ``key``, as ``converters.images.pixels.read_image`` gives it.
+        """The image in the data field ``key``, as ``image_pixels.read_image`` gives it.
 
         Raises:
             ImageError: It is missing, refused or no image.

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.imports.source import ImportedImage, ImportedShape, ImportOptions, ImportSource
-from converters.masks.folder import MaskFile, MaskName, mask_files
 from converters.masks.image_list import MaskImage, images_of_masks
 from converters.masks.label_map_files import PICTURE_SUFFIXES, read_mask
+from converters.masks.mask_folders import MaskFile, MaskName, mask_files
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
 from domain.geometry import PixelMask

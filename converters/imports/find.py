@@ -11,7 +11,7 @@ from converters.addresses.image_address import places
 from converters.addresses.upload_names import same_name_key, without_prefix
 from converters.bookkeeping.files import file_names
 from converters.imports.source import ImportedImage
-from converters.masks.folder import FIRST_CHANNEL
+from converters.masks.mask_folders import FIRST_CHANNEL
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif")
 

@@ -31,7 +31,7 @@ from converters.imports.source import (
     ImportSource,
     Regions,
 )
-from converters.masks.pixels import decode_mask
+from converters.masks.mask_pixels import decode_mask
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
 from domain.geometry import PixelMask, Polygon, Shape

@@ -15,7 +15,14 @@ from converters.classes.integers import ClassNames, classes_beside
 from converters.imports.class_masks import own_image, read_class_masks
 from converters.imports.find import IMAGE_ENDINGS
 from converters.imports.source import ImportedImage, ImportFormat, ImportOptions, ImportSource
-from converters.masks.folder import (
+from converters.masks.image_list import images_of_masks
+from converters.masks.label_map_files import (
+    PICTURE_SUFFIXES,
+    class_integers,
+    read_mask,
+    white_as_class,
+)
+from converters.masks.mask_folders import (
     MaskFile,
     MaskName,
     folder_of_masks,
@@ -24,14 +31,7 @@ from converters.masks.folder import (
     mask_files,
     not_read,
 )
-from converters.masks.image_list import images_of_masks
-from converters.masks.label_map_files import (
-    PICTURE_SUFFIXES,
-    class_integers,
-    read_mask,
-    white_as_class,
-)
-from converters.masks.pixels import WHITE
+from converters.masks.mask_pixels import WHITE
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
 from domain.text import counted
@@ -45,7 +45,7 @@ def read_masks(path: Path, options: ImportOptions) -> ImportSource:
 
     A folder with a folder for every class is read by ``converters.imports.class_masks``.
 
-    Pictures are read by the rules of ``converters.masks.pixels``. Where only 0 and 255 occur, 255
+    Pictures are read by the rules of ``mask_pixels``. Where only 0 and 255 occur, 255
     is class 1. Classes are called as ``options.classes`` says, else as classes.json or nnU-Net's
     dataset.json does, else ``class_1``, ``class_2``, ...; colours as ``options.colors`` or
     labelmap.txt says, else ``#rrggbb``.

@@ -10,7 +10,7 @@ from typing import Any
 
 from converters.addresses.upload_names import same_name_key
 from converters.bookkeeping.files import write_bytes
-from converters.bookkeeping.report import FilesReport, make_report
+from converters.bookkeeping.files_report import FilesReport, make_report
 from converters.bookkeeping.work_index import WorkIndex
 from converters.classes.matching import MatchedClasses, match_classes
 from converters.exports.exporter import Records

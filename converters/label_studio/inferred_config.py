@@ -10,7 +10,7 @@ from xml.sax.saxutils import quoteattr
 
 from converters.addresses.image_address import names_an_image
 from converters.addresses.pages import first_page
-from converters.bookkeeping.report import Reasons
+from converters.bookkeeping.files_report import Reasons
 from converters.label_studio.label_config import MAX_CLASSES
 from converters.label_studio.region_types import (
     LABELS_TYPE,

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.images.of_tasks import MAX_FILE_BYTES
+from converters.masks.mask_pixels import WHITE, MaskPicture, as_label_map, decode_mask
 from converters.masks.nifti_axes import NiftiAxes
-from converters.masks.pixels import WHITE, MaskPicture, as_label_map, decode_mask
 from domain.errors import FileFormatError
 from domain.geometry import MAX_PIXELS, LabelMap
 
@@ -66,7 +66,7 @@ def stem_of(path: Path) -> str | None:
 def read_label_map(path: Path) -> StoredLabelMap:
     """Reads an index mask: 0 = background, k = class k.
 
-    Pictures are read by the rules of ``converters.masks.pixels``. NIfTI needs one slice of whole
+    Pictures are read by the rules of ``mask_pixels``. NIfTI needs one slice of whole
     numbers; it is turned as viewers show it (``nifti_axes``). NumPy's files hold an
     array (height, width).
 

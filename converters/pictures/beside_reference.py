@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from converters.classes.colors import Rgb
-from converters.images.pixels import Pixels
+from converters.images.image_pixels import Pixels
 from converters.pictures.overlay import drawn
 from converters.pictures.panels import (
     BACKGROUND,

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from converters.classes.colors import color_of
-from converters.images.pixels import Pixels
+from converters.images.image_pixels import Pixels
 from converters.outlines.contours import positive_parts
 from converters.pictures.panels import (
     BACKGROUND,

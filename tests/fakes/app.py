@@ -9,12 +9,12 @@ from pathlib import Path
 from backend.label_studio import BackendInfo
 from backend.label_studio.projects import UNCERTAINTY_SAMPLING
 from backend.pipeline.basis.context import AppContext
-from backend.pipeline.sync.connection import TITLE, webhook_headers, webhook_url
+from backend.pipeline.sync.drift import TITLE, webhook_headers, webhook_url
 from backend.settings import Settings
 from backend.store import Store, versions
 from backend.store.models import ProjectRow, RunRow, TaskRow, VersionRow
 from domain.case import case_id_of_task
-from domain.status import RunStatus, TaskState, VersionOrigin
+from domain.states import RunStatus, TaskState, VersionOrigin
 from tests.fakes.label_studio import CONFIG, FakeLabelStudio
 from tests.fakes.queue import FakeQueue
 

@@ -13,7 +13,7 @@ from converters.bookkeeping.files import read_json, write_json
 from domain.errors import FileFormatError
 from training.processes.command import module_command
 
-CHILD_MODULE = "training.nnunet.foreign"
+CHILD_MODULE = "training.nnunet.read_checkpoints"
 
 JOB = "job.json"
 ANSWER = "answer.json"
@@ -40,7 +40,7 @@ class Converted:
 def convert_checkpoints(folder: Path, folds: dict[str, int], *, trust: bool = False) -> Converted:
     """Reads ``fold_<name>.pth`` and writes ``fold_<k>/checkpoint_final.pth`` beside them.
 
-    The child reads only tensors, numbers and text (see ``training.nnunet.foreign``), checks that
+    The child reads only tensors, numbers and text (see ``read_checkpoints``), checks that
     they fit the network of plans.json, and writes them anew: what nnloop keeps never needs to be
     trusted again. It dies with this process.
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from converters.bookkeeping.files import read_json, replace_with
-from converters.classes.nnunet import nnunet_labels
+from converters.classes.reserved_names import nnunet_labels
 from training.evaluation import ClassDice, mean_over_classes
 from training.folds.spec import FINAL, RESULT
 from training.versions.ensembles import check_weights
-from training.versions.folder import (
+from training.versions.version_folder import (
     CONFIGURATION,
     CURVES,
     DATASET,

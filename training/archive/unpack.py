@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from domain.errors import FileFormatError
 from training.folds.disk import check_free
 from training.folds.spec import FINAL
-from training.versions.folder import DATASET, PLANS
+from training.versions.version_folder import DATASET, PLANS
 
 MAX_ENTRIES = 20_000
 """nnU-Net's own zips have a few dozen; with every validation prediction, some thousands."""

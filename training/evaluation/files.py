@@ -25,7 +25,7 @@ from converters.masks.label_map_files import (
 )
 from domain.errors import FileFormatError, StackError
 from domain.geometry import LabelMap
-from training.evaluation.case import CaseMeasures, Spacing, measure_case
+from training.evaluation.case_measures import CaseMeasures, Spacing, measure_case
 from training.evaluation.pairs import Pair
 from training.evaluation.summary import Problem
 

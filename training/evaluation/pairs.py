@@ -7,8 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from converters.masks.folder import FIRST_CHANNEL, MaskFile, MaskName, folder_of_masks, mask_files
 from converters.masks.label_map_files import stem_of
+from converters.masks.mask_folders import (
+    FIRST_CHANNEL,
+    MaskFile,
+    MaskName,
+    folder_of_masks,
+    mask_files,
+)
 from domain.errors import FileFormatError
 from training.evaluation.summary import Problem
 

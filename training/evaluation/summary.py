@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from training.evaluation.case import CaseMeasures, ClassMeasures, Presence
+from training.evaluation.case_measures import CaseMeasures, ClassMeasures, Presence
 from training.evaluation.dice import mean_over_classes
 
 MIXED_UNITS = (

@@ -27,7 +27,7 @@ from training.folds.spec import (
 from training.processes.command import module_command
 from training.processes.orphans import PROCESS, descendants, kill_all, process_record
 
-CHILD_MODULE = "training.nnunet.learning.child"
+CHILD_MODULE = "training.nnunet.learning.fold_process"
 
 _TERMINATE_S = 3.0
 """Grace between SIGTERM and SIGKILL; checkpoints are atomic, so neither loses more."""

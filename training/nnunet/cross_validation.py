@@ -16,20 +16,20 @@ from nnunetv2.evaluation.find_best_configuration import find_best_configuration
 from nnunetv2.postprocessing import remove_connected_components
 
 from converters.bookkeeping.files import link_or_copy, read_json, write_json
-from training.cases import read_image
+from training.case_files import read_image
 from training.evaluation import DicePerCase, named_dice
 from training.folds.spec import VALIDATION
-from training.nnunet.data.named_plans import PLANS_NAME
+from training.nnunet.data.plans_made_elsewhere import PLANS_NAME
 from training.nnunet.environment import nnunet_roots
 from training.nnunet.inference.postprocessing import apply_postprocessing
-from training.versions.folder import (
+from training.versions.keep_largest import FoundSteps, KeepLargest, read_postprocessing
+from training.versions.version_folder import (
     CONFIGURATION,
     DATASET,
     PLANS,
     POSTPROCESSING,
     POSTPROCESSING_PKL,
 )
-from training.versions.postprocessing import FoundSteps, KeepLargest, read_postprocessing
 from training.workspace import Workspace
 
 _TRAINER = "nnUNetTrainer"

@@ -11,7 +11,7 @@ from typing import Any
 from converters.bookkeeping.files import link_or_copy
 from domain.errors import PredictionError
 from training.folds.spec import FINAL
-from training.versions.folder import (
+from training.versions.version_folder import (
     MEMBERS,
     POSTPROCESSING,
     POSTPROCESSING_PKL,

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from domain.errors import SettingsError
-from training.versions.folder import MEMBERS, PLANS
+from training.versions.version_folder import MEMBERS, PLANS
 from training.workspace import Workspace
 
 

@@ -12,15 +12,15 @@ from rich.table import Table
 from backend.cli.shared import AsJson, DataDir, console, context, figure
 from backend.cli.views.progress import progress
 from backend.pipeline.basis.connected import find_connected
-from backend.pipeline.evaluate.cases import Split
+from backend.pipeline.evaluate.chosen_cases import Split
 from backend.pipeline.evaluate.folders import evaluate_folders
 from backend.pipeline.evaluate.options import N_WORST, EvaluationOptions
 from backend.pipeline.evaluate.version import default_out, evaluate_version
 from converters.exports.options import parse_spacing
-from converters.masks.folder import MaskName
+from converters.masks.mask_folders import MaskName
 from domain.errors import SettingsError
 from domain.text import counted
-from training.evaluation.case import CaseMeasures, ClassMeasures, Presence
+from training.evaluation.case_measures import CaseMeasures, ClassMeasures, Presence
 from training.evaluation.files import UNKNOWN_VALUE, default_workers
 from training.evaluation.summary import Evaluation
 

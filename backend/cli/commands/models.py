@@ -23,10 +23,10 @@ from backend.cli.views.sentences import say
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.gate import retention
 from backend.pipeline.models import archive, serving
-from backend.pipeline.models.compare import compare_versions
 from backend.pipeline.models.details import version_details
 from backend.pipeline.models.find import find_project, find_version
-from backend.pipeline.models.report import version_reports
+from backend.pipeline.models.side_by_side import compare_versions
+from backend.pipeline.models.version_report import version_reports
 from converters.classes.matching import parse_map
 from domain.text import counted
 

@@ -13,10 +13,10 @@ from backend.cli.shared import DataDir, context
 from backend.cli.views.sentences import say
 from backend.pipeline.basis.connected import find_connected
 from backend.pipeline.basis.context import AppContext
-from backend.pipeline.runs.report import FoldReport, RunReport
+from backend.pipeline.runs.run_report import FoldReport, RunReport
 from backend.pipeline.status import reports_of_runs
 from domain.errors import TrainingError
-from domain.status import FoldStatus
+from domain.states import FoldStatus
 from domain.text import counted
 from training.folds.log import read_progress, tail
 from training.folds.spec import LOG

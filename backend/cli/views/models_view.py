@@ -8,12 +8,12 @@ from rich.table import Table
 
 from backend.cli.shared import ago, console, figure
 from backend.cli.views.sentences import say
-from backend.pipeline.gate.comparison import in_brackets
-from backend.pipeline.models.compare import VersionComparison
+from backend.pipeline.gate.verdict import in_brackets
 from backend.pipeline.models.details import VersionDetails
-from backend.pipeline.models.report import VersionReport
 from backend.pipeline.models.serving import Change
-from domain.status import VersionOrigin
+from backend.pipeline.models.side_by_side import VersionComparison
+from backend.pipeline.models.version_report import VersionReport
+from domain.states import VersionOrigin
 from domain.text import counted
 
 

@@ -11,9 +11,9 @@ from backend.cli.duration import say_duration
 from backend.cli.shared import ago, console, figure
 from backend.cli.views.sentences import wrapped
 from backend.pipeline.labels.questions import STAGE as LABELS
-from backend.pipeline.runs.report import FoldReport, RunReport
+from backend.pipeline.runs.run_report import FoldReport, RunReport
 from backend.pipeline.status import ProblemGroup, ProjectReport, ServiceReport
-from domain.status import RunControl
+from domain.states import RunControl
 from domain.text import counted, one_line
 
 # Of the tasks of a problem so many are named; `--problems` and `--json` name all.

@@ -15,7 +15,7 @@ from backend.store import identity
 from backend.store.models import TaskRow
 from converters.addresses.pages import first_page
 from converters.images.channels import stack_channels
-from converters.images.pixels import read_image, without_empty_color
+from converters.images.image_pixels import read_image, without_empty_color
 from converters.label_studio.label_config import parse_label_config
 from domain.annotation import Task
 from domain.errors import ImageError, LabelConfigError

@@ -19,7 +19,7 @@ from domain.annotation import LeftOut
 from domain.case import Manifest
 from domain.errors import CaseError, NotEnoughCasesError, TrainingError
 from domain.text import one_line
-from training.cases import CaseFiles
+from training.case_files import CaseFiles
 from training.nnunet.classes import trainer_class
 from training.nnunet.data.dataset import PreparedDataset, prepare
 from training.presets import Preset

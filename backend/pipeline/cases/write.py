@@ -19,7 +19,7 @@ from backend.store.models import AnnotationRow, CaseRow, ProjectRow, TaskRow
 from domain.annotation import LeftOut
 from domain.case import case_id_of_task, content_hash
 from domain.labels import LabelConfig
-from training.cases import CaseFiles, find_cases, write_case
+from training.case_files import CaseFiles, find_cases, write_case
 
 Beat = Callable[[], None]
 

@@ -15,13 +15,7 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.preset import check_choices
 from backend.pipeline.connection.disconnect import VIEW_TITLE, end_run, forget
 from backend.pipeline.labels import questions
-from backend.pipeline.sync.connection import (
-    TITLE,
-    go_on,
-    require_same,
-    webhook_headers,
-    webhook_url,
-)
+from backend.pipeline.sync.drift import TITLE, go_on, require_same, webhook_headers, webhook_url
 from backend.queue import JobName
 from backend.settings import ProjectSettings, faults_of
 from backend.store.models import ProjectRow

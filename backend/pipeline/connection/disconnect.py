@@ -12,7 +12,7 @@ from backend.label_studio import ProjectInfo
 from backend.label_studio.projects import SEQUENTIAL_SAMPLING, UNCERTAINTY_SAMPLING
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.runs import control
-from backend.pipeline.sync.connection import TITLE, is_of_another, leave, require_same, webhook_url
+from backend.pipeline.sync.drift import TITLE, is_of_another, leave, require_same, webhook_url
 from backend.store import projects, runs, versions
 from backend.store.forget import forget_project
 from backend.store.models import ProjectRow

@@ -22,13 +22,13 @@ from backend.pipeline.ensembles.members import (
     same_annotations,
 )
 from backend.pipeline.evaluate.options import Progress
-from backend.pipeline.gate.comparison import DicePerCase
+from backend.pipeline.gate.verdict import DicePerCase
 from backend.store import projects
 from backend.store.models import RunRow
 from domain.case import Manifest
 from domain.errors import PredictionError, SettingsError
-from domain.status import RunStatus
-from training.cases import read_image
+from domain.states import RunStatus
+from training.case_files import read_image
 from training.devices import list_devices
 from training.evaluation import mean_over_images, named_dice
 from training.versions.member_predictions import HeldOutCase, predict_members

@@ -23,7 +23,7 @@ from backend.pipeline.evaluate.options import Progress, silent
 from backend.pipeline.models.find import find_version
 from backend.store import projects, versions
 from domain.errors import NnloopError, SettingsError
-from domain.status import VersionOrigin
+from domain.states import VersionOrigin
 from domain.text import counted
 
 

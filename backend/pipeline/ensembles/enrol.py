@@ -17,20 +17,20 @@ from backend.pipeline.ensembles.members import Member, joint_manifest
 from backend.pipeline.evaluate.options import Progress
 from backend.pipeline.gate.challenger import add_judged, judge_challenger
 from backend.pipeline.gate.champion import FoldOfCase, in_current_names, project_integers
-from backend.pipeline.gate.comparison import DicePerCase, Verdict
 from backend.pipeline.gate.retention import prune_quietly
+from backend.pipeline.gate.verdict import DicePerCase, Verdict
 from backend.pipeline.models.serving import ask_for_scoring
 from backend.store import projects, versions
 from backend.store.models import VersionRow
 from domain.case import Manifest
-from domain.status import VersionOrigin, VersionStatus
-from training.cases import read_image
+from domain.states import VersionOrigin, VersionStatus
+from training.case_files import read_image
 from training.devices import list_devices
 from training.evaluation import mean_over_cases, named_dice
 from training.versions.case_predictions import CaseToPredict, predict_cases
 from training.versions.ensembles import PRESET, package_ensemble
-from training.versions.folder import read_version, size_bytes
-from training.versions.postprocessing import find_steps
+from training.versions.keep_largest import find_steps
+from training.versions.version_folder import read_version, size_bytes
 from training.workspace import Workspace
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from backend.store.models import VersionRow
 from domain.case import Manifest, ManifestEntry
 from domain.errors import SettingsError
 from training.versions.ensembles import check_weights
-from training.versions.folder import VersionInfo, read_version
+from training.versions.version_folder import VersionInfo, read_version
 
 NOT_HELD_OUT = -1
 """Fold of a case that no fold of the ensemble may judge: a member has seen it in all its folds."""

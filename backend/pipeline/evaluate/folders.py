@@ -9,14 +9,14 @@ from typing import Any
 
 from backend.pipeline.evaluate.options import EvaluationOptions
 from converters.classes.integers import classes_beside
-from converters.masks.folder import MaskName, folder_of_masks, images_beside
+from converters.masks.mask_folders import MaskName, folder_of_masks, images_beside
 from domain.errors import FileFormatError, SettingsError
 from domain.labels import LabelClass, LabelConfig, LabelGroup
 from domain.text import counted
-from training.evaluation.case import CaseMeasures
+from training.evaluation.case_measures import CaseMeasures
 from training.evaluation.files import class_names_from_values, measure_pairs
 from training.evaluation.pairs import Pair, find_pairs
-from training.evaluation.report import write_overlays, write_tables
+from training.evaluation.result_files import write_overlays, write_tables
 from training.evaluation.summary import Evaluation, Problem, evaluate
 
 _SHOWN = 12

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from training.evaluation.case import Spacing
+from training.evaluation.case_measures import Spacing
 from training.evaluation.files import default_workers
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]

@@ -15,7 +15,7 @@ from backend.pipeline.basis.annotations import label_config_of, label_names_of
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.faults import fault_of
 from backend.pipeline.cases.manifests import MAX_GROUP
-from backend.pipeline.evaluate.cases import (
+from backend.pipeline.evaluate.chosen_cases import (
     EvaluationCase,
     Source,
     Split,
@@ -24,7 +24,7 @@ from backend.pipeline.evaluate.cases import (
 )
 from backend.pipeline.evaluate.folders import evaluate_pairs
 from backend.pipeline.evaluate.options import EvaluationOptions
-from backend.pipeline.evaluate.version_cases import ReferenceWriter, common_classes
+from backend.pipeline.evaluate.reference_files import ReferenceWriter, common_classes
 from backend.pipeline.sync.reading import read_project
 from backend.settings import ProjectSettings
 from backend.store import projects, snapshots, versions
@@ -44,7 +44,7 @@ from training.devices import list_devices
 from training.evaluation.pairs import Pair
 from training.evaluation.summary import Evaluation, Problem
 from training.versions.case_predictions import CaseToPredict, predict_cases
-from training.versions.folder import read_version
+from training.versions.version_folder import read_version
 from training.workspace import Workspace
 
 PREDICTIONS = "predictions"

@@ -12,9 +12,9 @@ import numpy as np
 from backend.label_studio import LabelStudioClient, TaskHead, plain_name
 from converters.addresses.image_address import path_of
 from converters.addresses.upload_names import name_keys, same_name_key, without_prefix
-from converters.images.folder import was_cut
+from converters.images.image_folder import was_cut
+from converters.images.image_pixels import read_image
 from converters.images.of_tasks import image_name
-from converters.images.pixels import read_image
 from converters.imports.run import keys_of
 from converters.imports.source import ImportedImage
 from domain.annotation import Task

@@ -16,7 +16,7 @@ from backend.pipeline.files.project_source import (
     in_labels_of_today,
 )
 from backend.store.models import ProjectRow
-from converters.bookkeeping.report import FilesReport, Reasons
+from converters.bookkeeping.files_report import FilesReport, Reasons
 from converters.exports.exporter import Format, Needs
 from converters.exports.file_source import ExportFile
 from converters.exports.options import ExportOptions

@@ -11,7 +11,7 @@ from typing import Any
 from backend.label_studio import PredictionRow, TaskHead
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.files.attach import Match, ProjectIndex, TaskChoice
-from converters.bookkeeping.report import FilesReport, make_report
+from converters.bookkeeping.files_report import FilesReport, make_report
 from converters.bookkeeping.work_index import WorkIndex
 from converters.imports.run import ImportJob, looked_through
 from converters.imports.source import ImportedImage

@@ -14,7 +14,7 @@ from backend.store.identity import source_in
 from backend.store.models import PredictionRow as StoredRow
 from backend.store.models import ProjectRow
 from converters.exports.run import Source, SourceTask
-from converters.images.pixels import Pixels, read_image
+from converters.images.image_pixels import Pixels, read_image
 from converters.label_studio.predicted import needs_predictions
 from converters.label_studio.relabel import in_present_names
 from domain.annotation import LeftOut, Task

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from backend.pipeline.basis.run_settings import settings_of_run
 from backend.store import runs
 from backend.store.models import RunRow
-from domain.status import FoldStatus, RunControl, RunStatus
+from domain.states import FoldStatus, RunControl, RunStatus
 
 # The least a fold is given. Starting its process took 5 to 8 s on two busy cores, and a fold that
 # has hardly trained is worth less than none.

@@ -14,7 +14,7 @@ from backend.queue import stop_requested
 from backend.store import Store, runs
 from backend.store.models import FoldRow
 from backend.store.runs import may_go_on
-from domain.status import FoldStatus
+from domain.states import FoldStatus
 from training.evaluation import mean_over_classes
 from training.folds.spec import EpochProgress, FoldOutcome
 

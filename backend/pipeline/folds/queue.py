@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from backend.pipeline.basis.context import AppContext
 from backend.queue import JobName, JobQueue
 from backend.store.models import FoldRow, RunRow
-from domain.status import FoldStatus, RunControl, RunStatus
+from domain.states import FoldStatus, RunControl, RunStatus
 
 # Folds that may wait beyond one for each worker, so that none stands still until the next look.
 AHEAD = 1

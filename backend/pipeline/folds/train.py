@@ -21,7 +21,7 @@ from backend.store.models import RunRow
 from backend.store.runs import may_go_on
 from converters.bookkeeping.files import read_json
 from domain.errors import DiskFullError, SettingsError, StackError, TrainingError
-from domain.status import FoldStatus, RunStatus
+from domain.states import FoldStatus, RunStatus
 from training.folds.runner import run_fold
 from training.folds.spec import FoldSpec
 

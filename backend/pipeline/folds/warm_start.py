@@ -17,7 +17,7 @@ from converters.bookkeeping.files import read_json
 from domain.case import Manifest
 from domain.errors import PredictionError
 from training.folds.spec import FINAL
-from training.versions.folder import CONFIGURATION, PLANS, member_dirs, read_version
+from training.versions.version_folder import CONFIGURATION, PLANS, member_dirs, read_version
 from training.workspace import Workspace
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import Any
 
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.gate.champion import Judge, Measured, measure_champion, unmeasured
-from backend.pipeline.gate.comparison import DicePerCase, Verdict, judge
+from backend.pipeline.gate.verdict import DicePerCase, Verdict, judge
 from backend.store import projects, versions
 from backend.store.models import VersionRow
 from domain.case import Manifest

@@ -12,14 +12,14 @@ from sqlalchemy.orm import Session
 from backend.pipeline.basis.annotations import label_names_of
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.cases.manifests import LABEL_MAPPING
-from backend.pipeline.gate.comparison import DicePerCase, Verdict
 from backend.pipeline.gate.earlier_dice import without_absent
+from backend.pipeline.gate.verdict import DicePerCase, Verdict
 from backend.store import projects, versions
 from backend.store.models import VersionRow
 from domain.case import Manifest, ManifestEntry
 from domain.labels import LabelNames
-from domain.status import VersionOrigin
-from training.versions.folder import read_version
+from domain.states import VersionOrigin
+from training.versions.version_folder import read_version
 
 FoldOfCase = tuple[ManifestEntry, int | None]
 """A case and the fold that predicts it; None: the mean of all folds."""

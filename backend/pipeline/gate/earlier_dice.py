@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from training.cases import read_image
+from training.case_files import read_image
 from training.evaluation import DicePerCase
 from training.workspace import Workspace
 

@@ -11,7 +11,7 @@ from backend.store.models import FoldRow, RunRow
 from domain.case import Manifest
 from training.folds.spec import VALIDATION
 from training.nnunet.cross_validation import find_postprocessing
-from training.versions.postprocessing import FoundSteps
+from training.versions.keep_largest import FoundSteps
 
 logger = logging.getLogger(__name__)
 

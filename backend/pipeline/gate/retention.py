@@ -17,8 +17,8 @@ from backend.settings import ProjectSettings
 from backend.store import projects, versions
 from backend.store.models import RunRow, VersionRow
 from backend.store.runs import FINAL
-from domain.status import VersionStatus
-from training.versions.folder import remove_weights, size_bytes
+from domain.states import VersionStatus
+from training.versions.version_folder import remove_weights, size_bytes
 
 logger = logging.getLogger(__name__)
 

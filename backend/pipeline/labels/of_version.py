@@ -19,8 +19,8 @@ from converters.label_studio.relabel import relabelled
 from domain.case import Manifest
 from domain.errors import PredictionError
 from domain.labels import LabelClass, LabelConfig
-from domain.status import VersionOrigin
-from training.versions.folder import read_version
+from domain.states import VersionOrigin
+from training.versions.version_folder import read_version
 
 Floats = TypeVar("Floats", bound=npt.NDArray[np.float32])
 

@@ -19,14 +19,14 @@ from backend.store import projects, versions
 from backend.store.models import ProjectRow, VersionRow
 from converters.bookkeeping.files import link_or_copy, write_json
 from domain.errors import FileFormatError, SettingsError
-from domain.status import VersionOrigin, VersionStatus
+from domain.states import VersionOrigin, VersionStatus
 from training.archive.convert import Converted, convert_checkpoints
 from training.archive.export import WrittenArchive, dataset_name_of, write_archive
-from training.archive.foreign import ForeignModel, read_foreign
+from training.archive.foreign_plans import ForeignModel, read_foreign
 from training.archive.unpack import ModelFolder, list_models, unpack_model
 from training.folds.spec import FINAL
 from training.presets import FULL
-from training.versions.folder import (
+from training.versions.version_folder import (
     CONFIGURATION,
     DATASET,
     PLANS,

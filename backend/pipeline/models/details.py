@@ -10,12 +10,12 @@ from pydantic import BaseModel, ConfigDict
 from backend.pipeline.basis.annotations import label_names_of
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.models.find import find_version
-from backend.pipeline.models.report import VersionReport, version_report
+from backend.pipeline.models.version_report import VersionReport, version_report
 from backend.store import projects, runs, versions
 from backend.store.models import RunRow, VersionRow
 from domain.case import Manifest
 from domain.errors import PredictionError
-from training.versions.folder import VersionInfo, read_version
+from training.versions.version_folder import VersionInfo, read_version
 
 
 class _Frozen(BaseModel):

@@ -16,8 +16,8 @@ from backend.queue import JobName
 from backend.store import pauses, predictions, projects, versions
 from backend.store.models import VersionRow
 from domain.errors import SettingsError, StackError
-from domain.status import VersionStatus
-from training.versions.folder import read_version
+from domain.states import VersionStatus
+from training.versions.version_folder import read_version
 
 logger = logging.getLogger(__name__)
 

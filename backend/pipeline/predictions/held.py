@@ -20,7 +20,7 @@ from converters.label_studio.controls import first_misplaced, places_of
 from converters.label_studio.relabel import in_present_names, label_names
 from converters.label_studio.write import validate_prediction
 from domain.labels import LabelConfig, LabelGroup
-from domain.status import TaskState
+from domain.states import TaskState
 from domain.text import counted
 
 HELD = "held"

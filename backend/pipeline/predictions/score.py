@@ -39,8 +39,8 @@ from domain.errors import PredictionError
 from domain.labels import LabelConfig
 from domain.prediction import FoldProbabilities
 from training.nnunet.inference.postprocessing import postprocessed
-from training.versions.folder import read_version
-from training.versions.postprocessing import read_postprocessing
+from training.versions.keep_largest import read_postprocessing
+from training.versions.version_folder import read_version
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from backend.pipeline.sync import reading
 from backend.store import runs, versions
 from backend.store.models import RunRow
 from domain.errors import StackError
-from domain.status import RunControl, RunStatus
+from domain.states import RunControl, RunStatus
 
 logger = logging.getLogger(__name__)
 

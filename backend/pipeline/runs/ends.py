@@ -19,7 +19,7 @@ from backend.queue import JobName
 from backend.store import pauses, problems, projects, runs
 from backend.store.models import RunRow
 from domain.errors import LabelStudioError, NnloopError, StackError
-from domain.status import RunStatus
+from domain.states import RunStatus
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from backend.pipeline.runs import control
 from backend.queue import JobName
 from backend.store import pauses, predictions, projects, runs
 from backend.store.models import ProjectRow, RunRow, VersionRow
-from domain.status import FoldStatus, RunControl, RunStatus
+from domain.states import FoldStatus, RunControl, RunStatus
 
 logger = logging.getLogger(__name__)
 

@@ -17,14 +17,14 @@ from backend.pipeline.basis.run_settings import settings_of_run
 from backend.pipeline.cases import prepare
 from backend.pipeline.folds.budget import FLOOR_S, folds_that_fit
 from backend.pipeline.folds.queue import enqueue_folds, training_workers
-from backend.pipeline.gate import of_run
+from backend.pipeline.gate import judge_run
 from backend.pipeline.runs import control
 from backend.pipeline.runs.ends import fail, finish, retry
 from backend.queue import JobName, stop_requested
 from backend.store import runs
 from backend.store.models import RunRow
 from domain.errors import LabelStudioError, NnloopError, StackError
-from domain.status import FoldStatus, RunStatus
+from domain.states import FoldStatus, RunStatus
 from domain.text import counted
 
 logger = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ def _step(context: AppContext, run: RunRow, beat: _Beat) -> None:
 
 
 def _evaluate(context: AppContext, run: RunRow, beat: _Beat) -> None:
-    if of_run.evaluate_run(context, run.id, beat):
+    if judge_run.evaluate_run(context, run.id, beat):
         _enter(context, run.id, RunStatus.SCORING)
         context.queue.ensure(JobName.SCORE, run.project_id, 0)
     else:

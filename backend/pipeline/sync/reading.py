@@ -16,7 +16,7 @@ from backend.pipeline.basis.faults import sentence_of
 from backend.pipeline.basis.images import image_keys_of
 from backend.pipeline.labels import questions
 from backend.pipeline.sync import trigger
-from backend.pipeline.sync.connection import (
+from backend.pipeline.sync.drift import (
     check_connection,
     go_on,
     halt,
@@ -35,7 +35,7 @@ from domain.errors import (
     ProjectGoneError,
     SettingsError,
 )
-from domain.status import TaskState
+from domain.states import TaskState
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from backend.settings import ProjectSettings
 from backend.store import projects, runs, snapshots
 from backend.store.models import ProjectRow, RunRow
 from domain.labels import DROPPED, LabelNames
-from domain.status import RunStatus
+from domain.states import RunStatus
 from domain.text import counted
 
 # A training that leaves out less than one in so many tasks is not wasted: a single task with a

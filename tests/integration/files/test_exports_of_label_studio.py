@@ -16,7 +16,7 @@ from PIL import Image
 
 from backend.label_studio import LabelStudioClient, ProjectInfo
 from backend.pipeline.files.export import ExportRequest, export_file
-from converters.bookkeeping.report import FilesReport
+from converters.bookkeeping.files_report import FilesReport
 from converters.exports.formats import format_by_name
 from converters.exports.options import ExportOptions
 from converters.label_studio.inferred_config import polygon_label_config

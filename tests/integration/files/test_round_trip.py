@@ -17,7 +17,7 @@ from backend.label_studio import LabelStudioClient, ProjectInfo
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.files.export import ExportRequest, export_file, export_project
 from backend.pipeline.files.import_ import import_to_project
-from converters.bookkeeping.report import FilesReport
+from converters.bookkeeping.files_report import FilesReport
 from converters.exports.formats import format_by_name
 from converters.exports.options import ExportOptions
 from converters.imports.find import ImageFinder

@@ -15,7 +15,7 @@ from backend.pipeline.sync.reading import sync_project
 from backend.store import projects, snapshots
 from tests.integration.identity.conftest import WAIT_S, Changing
 from tests.integration.loop.discs import scene
-from training.cases import read_image
+from training.case_files import read_image
 
 
 def _upload_of(changing: Changing, task_id: int) -> Path:

@@ -24,7 +24,7 @@ from backend.credentials import service_credentials
 from backend.label_studio import LabelStudioClient, PredictionRow, ProjectInfo, ServedTask
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.connection.connect import connect
-from backend.pipeline.runs.report import RunReport
+from backend.pipeline.runs.run_report import RunReport
 from backend.pipeline.status import ProjectReport, project_report
 from backend.settings import Settings
 from backend.stack import service

@@ -12,15 +12,15 @@ import pytest
 
 from backend.label_studio import PredictionRow
 from backend.pipeline.connection.connect import connect
-from backend.pipeline.runs.report import RunReport
+from backend.pipeline.runs.run_report import RunReport
 from backend.pipeline.status import ProblemReport, ProjectReport, project_report
 from backend.stack.ports import LOOPBACK
 from backend.store.models import RunRow
 from domain.errors import LabelConfigError, NotConnectedError
-from domain.status import RunStatus
+from domain.states import RunStatus
 from tests.integration.loop.discs import region, scene
 from tests.integration.loop.stack import Loop, LoopProject
-from training.cases import read_image
+from training.case_files import read_image
 
 CHEAP = {"budget_s": 1.0}
 ANSWERS = {"/refused.png": (401, b""), "/notes.png": (200, b"not a picture at all")}

@@ -8,7 +8,7 @@ from backend.pipeline.predictions.publish import publish
 from converters.label_studio.label_config import parse_label_config
 from converters.label_studio.read import annotation_to_label_map
 from domain.annotation import Annotation
-from domain.status import FoldStatus, RunStatus
+from domain.states import FoldStatus, RunStatus
 from tests.integration.loop.discs import HEIGHT, LABEL_CONFIG, WIDTH
 from tests.integration.loop.stack import Loop, Served
 

@@ -15,10 +15,10 @@ import psutil
 import pytest
 from sqlalchemy import select
 
-from backend.pipeline.runs.report import RunReport
+from backend.pipeline.runs.run_report import RunReport
 from backend.store.models import FoldRow, ProjectRow, RunRow
 from converters.bookkeeping.files import read_json
-from domain.status import FoldStatus, RunControl, RunStatus
+from domain.states import FoldStatus, RunControl, RunStatus
 from tests.integration.loop.stack import RUN_S, Answer, Loop, LoopProject
 from training.processes.orphans import PROCESS
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from backend.label_studio import PredictionRow
-from backend.pipeline.runs.report import RunReport
+from backend.pipeline.runs.run_report import RunReport
 from backend.pipeline.status import ProblemReport
 from domain.annotation import Task
-from domain.status import RunStatus
+from domain.states import RunStatus
 from tests.integration.loop.discs import LABEL_CONFIG
 from tests.integration.loop.stack import Answer, Loop, LoopProject
 

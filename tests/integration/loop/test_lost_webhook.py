@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from backend.pipeline.runs.report import RunReport
+from backend.pipeline.runs.run_report import RunReport
 from backend.stack.ports import free_port
 from backend.stack.process import ManagedProcess
 from backend.stack.service import web_spec
-from domain.status import FoldStatus, RunStatus
+from domain.states import FoldStatus, RunStatus
 from tests.integration.loop.stack import Loop
 
 QUIET_S = 4.0

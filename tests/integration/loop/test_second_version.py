@@ -10,10 +10,10 @@ from sqlalchemy import select
 
 from backend.label_studio import PredictionRow as PushedRow
 from backend.pipeline.connection.connect import connect
-from backend.pipeline.runs.report import RunReport
+from backend.pipeline.runs.run_report import RunReport
 from backend.pipeline.status import ProjectReport
 from backend.store.models import PredictionRow
-from domain.status import FoldStatus, RunStatus, VersionStatus
+from domain.states import FoldStatus, RunStatus, VersionStatus
 from tests.integration.loop.discs import LABEL_CONFIG, scene
 from tests.integration.loop.stack import DEADLINE_S, SMALL, Answer, Loop, Served
 

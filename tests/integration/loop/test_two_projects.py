@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import pytest
 
 from backend.pipeline.runs import control
-from backend.pipeline.runs.report import RunReport
 from backend.pipeline.runs.request import request_training
-from domain.status import FoldStatus, RunStatus
+from backend.pipeline.runs.run_report import RunReport
+from domain.states import FoldStatus, RunStatus
 from tests.integration.loop.stack import Answer, Loop, LoopProject
 
 

@@ -19,28 +19,33 @@ from backend.pipeline.ensembles.choose import make_ensemble
 from backend.pipeline.evaluate.options import EvaluationOptions
 from backend.pipeline.evaluate.version import evaluate_version
 from backend.pipeline.models.archive import export_version
-from backend.pipeline.models.compare import compare_versions
 from backend.pipeline.models.details import version_details
+from backend.pipeline.models.side_by_side import compare_versions
 from backend.store import versions
 from backend.store.models import ProjectRow
 from converters.bookkeeping.files import read_json
 from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.errors import PredictionError, SettingsError
-from domain.status import VersionOrigin, VersionStatus
+from domain.states import VersionOrigin, VersionStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import polygon
 from tests.integration.training.discs import CLASS_VALUES, disc_image
 from training.archive.unpack import list_models
-from training.cases import read_image, write_case
+from training.case_files import read_image, write_case
 from training.evaluation import mean_over_cases, named_dice
 from training.folds.spec import RESULT, FoldSpec
 from training.nnunet.data.dataset import prepare
 from training.nnunet.inference.postprocessing import postprocessed
 from training.nnunet.inference.predictor import FoldPredictor
-from training.nnunet.learning.child import train_fold
+from training.nnunet.learning.fold_process import train_fold
 from training.presets import TINY, Preset
-from training.versions.folder import package_version, read_version, remove_weights, size_bytes
-from training.versions.postprocessing import read_postprocessing
+from training.versions.keep_largest import read_postprocessing
+from training.versions.version_folder import (
+    package_version,
+    read_version,
+    remove_weights,
+    size_bytes,
+)
 
 pytestmark = pytest.mark.slow
 

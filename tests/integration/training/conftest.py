@@ -16,7 +16,7 @@ from training.folds.spec import EpochProgress, FoldOutcome, FoldSpec
 from training.folds.splits import assign_folds
 from training.nnunet.data.dataset import prepare
 from training.presets import TINY
-from training.versions.folder import package_version
+from training.versions.version_folder import package_version
 from training.workspace import Workspace
 
 PRESET = dataclasses.replace(

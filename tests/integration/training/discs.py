@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from training.cases import CaseFiles, write_case
+from training.case_files import CaseFiles, write_case
 from training.workspace import Workspace
 
 CLASS_VALUES = ("disc", "square")

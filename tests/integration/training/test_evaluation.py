@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.pipeline.evaluate.cases import Split
+from backend.pipeline.evaluate.chosen_cases import Split
 from backend.pipeline.evaluate.options import EvaluationOptions
 from backend.pipeline.evaluate.version import evaluate_version
 from backend.store import Store

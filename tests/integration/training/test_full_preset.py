@@ -17,7 +17,7 @@ from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner
 
 from converters.bookkeeping.files import read_json
 from tests.integration.training.discs import CLASS_VALUES, disc_image
-from training.cases import read_image, write_case
+from training.case_files import read_image, write_case
 from training.evaluation import named_dice
 from training.folds.spec import RESULT, FoldSpec
 from training.nnunet.cross_validation import find_postprocessing
@@ -25,10 +25,10 @@ from training.nnunet.data.dataset import prepare
 from training.nnunet.environment import project_roots
 from training.nnunet.inference.postprocessing import apply_postprocessing, postprocessed
 from training.nnunet.inference.predictor import FoldPredictor
-from training.nnunet.learning.child import train_fold
+from training.nnunet.learning.fold_process import train_fold
 from training.presets import FULL, Preset
-from training.versions.folder import package_version, read_version
-from training.versions.postprocessing import read_postprocessing
+from training.versions.keep_largest import read_postprocessing
+from training.versions.version_folder import package_version, read_version
 from training.workspace import Workspace
 
 pytestmark = pytest.mark.slow

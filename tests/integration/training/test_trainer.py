@@ -20,7 +20,7 @@ from training.folds.runner import run_fold
 from training.folds.spec import FoldSpec
 from training.folds.splits import assign_folds
 from training.nnunet.data.dataset import prepare
-from training.nnunet.learning.child import main, train_fold
+from training.nnunet.learning.fold_process import main, train_fold
 from training.nnunet.learning.trainer import LoopTrainer, make_trainer
 from training.presets import TINY, Preset
 from training.workspace import Workspace

@@ -225,13 +225,13 @@ def test_nothing_half_written_stays_from_a_killed_process(workspace: Workspace) 
 def test_threads_and_devices_are_set_as_nnunet_sets_them(
     monkeypatch: pytest.MonkeyPatch, workspace: Workspace, device: str, threads: int
 ) -> None:
-    from training.nnunet.learning import child
+    from training.nnunet.learning import fold_process
 
     given: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", given.append)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark)
     spec = dataclasses.replace(make_spec(workspace, f"device-{device[:3]}"), device=device)
-    child._set_up_torch(dataclasses.replace(spec, threads=3))
+    fold_process._set_up_torch(dataclasses.replace(spec, threads=3))
     assert given == [threads]
     assert torch.backends.cudnn.benchmark is (device != "cpu")
 

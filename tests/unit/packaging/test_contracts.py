@@ -18,7 +18,7 @@ BREACHES = {
         "backend/pipeline/gate/breach_i.py",
         "import backend.pipeline.models.serving",
     ),
-    "Inside training": ("training/folds/breach_j.py", "import training.versions.folder"),
+    "Inside training": ("training/folds/breach_j.py", "import training.versions.version_folder"),
     "Only training.nnunet imports nnunetv2 or torch": ("training/breach_c.py", "import torch"),
     "The web process and the command line never load jobs or networks": (
         "backend/web/breach_d.py",

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import retrain
 from benchmarks.retrain import Peer
-from training.cases import read_image
+from training.case_files import read_image
 from training.nnunet.data.index import arrays_folder
 from training.presets import TINY
 from training.workspace import Workspace

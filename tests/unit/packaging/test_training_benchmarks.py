@@ -10,7 +10,7 @@ import pytest
 from benchmarks import quality, warmstart
 from benchmarks.shared_data import Project, write_project
 from converters.bookkeeping.files import read_json, write_bytes, write_json
-from training.cases import read_image
+from training.case_files import read_image
 from training.workspace import Workspace
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from converters.bookkeeping.files import link_or_copy, update_json
 from domain.errors import NotEnoughCasesError, TrainingError
-from training.cases import CaseFiles
+from training.case_files import CaseFiles
 from training.folds.disk import check_free, preprocessed_bytes
 from training.folds.splits import held_out_cases, to_splits
 from training.nnunet.data.case_pool import CasePool
@@ -83,7 +83,7 @@ def prepare(
 
     Args:
         workspace: The project. One call at a time.
-        cases: The training set, written by ``training.cases.write_case``.
+        cases: The training set, written by ``training.case_files.write_case``.
         folds: Case id -> fold, for every case (the manifest's).
         class_values: Class names in integer order, background left out, at least 1.
         n_channels: At least 1, as the cases were written.

@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from converters.bookkeeping.files import file_names, read_json, update_json
-from training.cases import CaseFiles, png_names, remove_case
+from training.case_files import CaseFiles, png_names, remove_case
 from training.nnunet.data.plans import CONFIGURATION, PLANS
 from training.workspace import Workspace
 

@@ -19,10 +19,10 @@ from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
 from converters.bookkeeping.files import read_json, write_json
 from domain.case import content_hash
 from domain.errors import TrainingError
-from training.cases import CaseFiles, read_image
+from training.case_files import CaseFiles, read_image
 from training.nnunet.classes import planner_class
 from training.nnunet.data.case_pool import CasePool
-from training.nnunet.data.named_plans import PLANS_NAME, read_named_plans
+from training.nnunet.data.plans_made_elsewhere import PLANS_NAME, read_named_plans
 from training.nnunet.data.resolution import coarsest_side
 from training.nnunet.environment import project_roots
 from training.presets import Preset

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from domain.errors import CaseError
-from training.cases import CaseFiles, read_image
+from training.case_files import CaseFiles, read_image
 from training.nnunet.data.index import CaseFacts, remove_arrays
 from training.nnunet.data.plans import CONFIGURATION
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from domain.errors import PredictionError, TrainingError
 from domain.prediction import FoldProbabilities
-from training.cases import with_channels
+from training.case_files import with_channels
 
 SPACING = (999, 1, 1)
 """What nnU-Net's reader of natural images says of every image."""

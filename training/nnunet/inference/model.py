@@ -24,7 +24,7 @@ from training.nnunet.inference.engine import Engine
 from training.nnunet.inference.image import ImagePreparation
 from training.nnunet.inference.torch_engine import TorchEngine
 from training.presets import OWN_TRAINER
-from training.versions.folder import VersionInfo, read_version
+from training.versions.version_folder import VersionInfo, read_version
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class Model:
         """Loads a packaged version.
 
         Args:
-            version_dir: Written by ``training.versions.folder.package_version``.
+            version_dir: Written by ``training.versions.version_folder.package_version``.
             folds: Which folds; None: all of them.
             device: ``cpu``, ``cuda:<i>`` or ``mps``.
             engine: What runs the networks on a CPU.

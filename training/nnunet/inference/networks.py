@@ -16,7 +16,7 @@ from training.nnunet.inference.mixing import mean_of_members, mixed
 from training.nnunet.inference.model import EngineName, Model
 from training.nnunet.inference.tiling import Tiling
 from training.presets import Preset
-from training.versions.folder import member_dirs, read_version
+from training.versions.version_folder import member_dirs, read_version
 
 Prepared = tuple[PreparedImage, ...]
 """An image as each of the models wants it."""

@@ -11,7 +11,7 @@ from nnunetv2.postprocessing.remove_connected_components import (
 )
 
 from domain.geometry import LabelMap
-from training.versions.postprocessing import KeepLargest
+from training.versions.keep_largest import KeepLargest
 
 
 def apply_postprocessing(label_map: LabelMap, steps: Sequence[KeepLargest]) -> LabelMap:

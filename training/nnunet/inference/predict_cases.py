@@ -14,13 +14,13 @@ from typing import TextIO
 import numpy as np
 import numpy.typing as npt
 
-from converters.images.pixels import write_png
-from training.cases import read_case_image
+from converters.images.image_pixels import write_png
+from training.case_files import read_case_image
 from training.nnunet.inference.child import answer, write_outcome
 from training.nnunet.inference.postprocessing import postprocessed
 from training.nnunet.inference.predictor import FoldPredictor
 from training.versions.case_predictions import CaseToPredict, PredictionSpec
-from training.versions.postprocessing import KeepLargest, read_postprocessing
+from training.versions.keep_largest import KeepLargest, read_postprocessing
 
 
 def main(argv: list[str]) -> int:

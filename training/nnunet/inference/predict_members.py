@@ -12,8 +12,8 @@ from typing import TextIO
 
 import numpy as np
 
-from converters.images.pixels import write_png
-from training.cases import read_case_image
+from converters.images.image_pixels import write_png
+from training.case_files import read_case_image
 from training.nnunet.inference.child import answer, write_outcome
 from training.nnunet.inference.mixing import mean_of_members
 from training.nnunet.inference.predictor import FoldPredictor

@@ -76,7 +76,7 @@ class FoldPredictor:
         """Loads a packaged version.
 
         Args:
-            version_dir: Written by ``training.versions.folder.package_version``.
+            version_dir: Written by ``training.versions.version_folder.package_version``.
             folds: Which folds; None: all of them.
             device: ``cpu``, ``cuda:<i>`` or ``mps``.
             mirroring: Average over mirrored images (4 times the work), along the axes the version

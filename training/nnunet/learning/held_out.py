@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from converters.bookkeeping.files import read_json
-from converters.images.pixels import write_png
-from training.cases import read_case_image, read_image
+from converters.images.image_pixels import write_png
+from training.case_files import read_case_image, read_image
 from training.evaluation import (
     ClassDice,
     DicePerCase,

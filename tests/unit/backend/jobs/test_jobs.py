@@ -17,7 +17,7 @@ from backend.queue import JobName
 from backend.store import pauses, projects
 from backend.store.models import PauseRow, ProblemRow, ProjectRow, RunRow
 from domain.errors import PredictionError
-from domain.status import RunControl, RunStatus
+from domain.states import RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.backend.stack.conftest import eventually
 
@@ -257,7 +257,7 @@ def test_annotators_go_first_between_the_cases_of_a_gate(
             cases.append(case)
         return True
 
-    monkeypatch.setattr("backend.pipeline.gate.of_run.evaluate_run", evaluate)
+    monkeypatch.setattr("backend.pipeline.gate.judge_run.evaluate_run", evaluate)
     run_id = app.add_run(RunStatus.EVALUATING)
     for done in range(3):
         step.advance(run_id)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from backend.pipeline.cases import prepare as prepare_module
-from training.cases import CaseFiles
+from training.case_files import CaseFiles
 from training.nnunet.data.dataset import PreparedDataset
 from training.workspace import Workspace
 

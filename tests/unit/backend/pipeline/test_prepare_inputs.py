@@ -20,11 +20,11 @@ from converters.bookkeeping.files import read_json
 from converters.label_studio.label_config import parse_label_config
 from domain.case import Manifest
 from domain.errors import CaseError
-from domain.status import RunStatus
+from domain.states import RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import png, polygon
 from tests.unit.backend.pipeline.preparing import SETTINGS, folds_of, label, prepare
-from training.cases import read_case_image, read_image
+from training.case_files import read_case_image, read_image
 from training.nnunet.data.dataset import PreparedDataset
 
 TWO_IMAGES = (

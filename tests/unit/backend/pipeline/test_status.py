@@ -9,7 +9,7 @@ from backend.pipeline.basis.context import AppContext
 from backend.queue import JobQueue
 from backend.store import projects
 from backend.store.models import FoldRow, PredictionRow
-from domain.status import FoldStatus, RunStatus, TaskState
+from domain.states import FoldStatus, RunStatus, TaskState
 from tests.fakes.app import PROJECT, FakeApp
 
 

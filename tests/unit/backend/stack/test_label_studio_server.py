@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.stack.credentials import ensure_credentials
 from backend.stack.label_studio_server import LabelStudioServer
+from backend.stack.own_account import ensure_credentials
 from domain.errors import StackError
 
 

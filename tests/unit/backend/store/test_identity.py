@@ -10,7 +10,7 @@ from backend.store import identity, predictions, projects, snapshots
 from backend.store.models import AnnotationRow, PredictionRow, ProblemRow, ProjectRow, TaskRow
 from domain.annotation import Annotation, Task
 from domain.case import source_of
-from domain.status import TaskState
+from domain.states import TaskState
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import polygon
 

@@ -6,7 +6,7 @@ import pytest
 
 from backend.store import predictions
 from backend.store.models import PredictionRow, TaskRow
-from domain.status import TaskState
+from domain.states import TaskState
 from tests.fakes.app import PROJECT, FakeApp
 
 

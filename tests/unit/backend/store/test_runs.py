@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from backend.store import Store, projects, runs
 from backend.store.models import FoldRow, RunRow
-from domain.status import FoldStatus, RunControl, RunStatus
+from domain.states import FoldStatus, RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 
 

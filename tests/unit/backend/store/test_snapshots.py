@@ -5,7 +5,7 @@ from dataclasses import replace
 from backend.store import snapshots
 from backend.store.models import AnnotationRow, TaskRow
 from domain.annotation import Annotation, Task
-from domain.status import TaskState
+from domain.states import TaskState
 from tests.fakes.app import PROJECT, FakeApp
 
 

@@ -4,7 +4,7 @@ from sqlalchemy import select
 
 from backend.store import predictions, versions
 from backend.store.models import PredictionRow, ProjectRow, VersionRow
-from domain.status import VersionStatus
+from domain.states import VersionStatus
 from tests.fakes.app import PROJECT, FakeApp
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from converters.bookkeeping.report import FilesReport
+from converters.bookkeeping.files_report import FilesReport
 from converters.exports.file_source import ExportFile
 from converters.exports.formats import format_by_name
 from converters.exports.options import ExportOptions

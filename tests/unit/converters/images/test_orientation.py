@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from converters.images.image_pixels import read_image
 from converters.images.of_tasks import image_size_hw
 from converters.images.orientation import orientation_of
-from converters.images.pixels import read_image
 
 STORED = np.full((40, 60), 20, dtype=np.uint8)
 STORED[:20, :15] = 240

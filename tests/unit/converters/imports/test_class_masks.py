@@ -11,7 +11,7 @@ from PIL import Image
 
 from converters.imports.formats import format_by_name
 from converters.imports.source import ImportedImage, ImportOptions
-from converters.masks.folder import folder_of_masks, folders_of_classes
+from converters.masks.mask_folders import folder_of_masks, folders_of_classes
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
 from domain.geometry import PixelMask

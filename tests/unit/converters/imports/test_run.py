@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from converters.bookkeeping.report import FilesReport
+from converters.bookkeeping.files_report import FilesReport
 from converters.imports.find import ImageFinder
 from converters.imports.formats import format_by_name
 from converters.imports.run import ImportJob, run_import_to_file

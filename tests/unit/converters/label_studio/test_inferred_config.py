@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converters.bookkeeping.report import Reasons
+from converters.bookkeeping.files_report import Reasons
 from converters.label_studio.export_rows import tasks_from_export
 from converters.label_studio.inferred_config import infer_label_config, polygon_label_config
 from converters.label_studio.label_config import parse_label_config

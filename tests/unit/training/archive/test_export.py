@@ -14,7 +14,7 @@ from training.archive.unpack import list_models
 from training.evaluation import ClassDice
 from training.presets import TINY
 from training.versions.ensembles import package_ensemble
-from training.versions.folder import VersionInfo, remove_weights, write_version
+from training.versions.version_folder import VersionInfo, remove_weights, write_version
 from training.workspace import Workspace
 
 ROOT = "Dataset501_Carotid/nnUNetTrainer__nnUNetResEncUNetMPlans__2d"

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from converters.exports.nifti import nifti_bytes
-from converters.masks.folder import MaskName
+from converters.masks.mask_folders import MaskName
 from domain.errors import FileFormatError
 from training.evaluation.files import class_names_from_values, measure_pairs, paint
 from training.evaluation.pairs import Pair, find_pairs

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from training.evaluation import named_dice
-from training.evaluation.case import CaseMeasures, ClassMeasures, Presence, measure_case
+from training.evaluation.case_measures import CaseMeasures, ClassMeasures, Presence, measure_case
 from training.evaluation.summary import MIXED_UNITS, Problem, Spread, evaluate
 
 CLASSES = ("lumen", "wall")

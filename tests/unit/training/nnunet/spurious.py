@@ -7,8 +7,8 @@ import json
 import numpy as np
 from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
 
-from converters.images.pixels import write_png
-from training.cases import write_case
+from converters.images.image_pixels import write_png
+from training.case_files import write_case
 from training.nnunet.data.plans import dataset_json
 from training.workspace import Workspace
 

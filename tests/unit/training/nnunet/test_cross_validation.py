@@ -10,14 +10,14 @@ from nnunetv2.evaluation import evaluate_predictions
 from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
 from nnunetv2.postprocessing.remove_connected_components import load_postprocess_save
 
-from converters.images.pixels import write_png
+from converters.images.image_pixels import write_png
 from tests.unit.training.nnunet.spurious import CLASSES, write_run
-from training.cases import write_case
+from training.case_files import write_case
 from training.evaluation import ClassDice
 from training.nnunet.cross_validation import find_postprocessing
 from training.nnunet.data.plans import dataset_json
 from training.nnunet.inference.postprocessing import apply_postprocessing
-from training.versions.postprocessing import KEEP_LARGEST, KeepLargest, read_postprocessing
+from training.versions.keep_largest import KEEP_LARGEST, KeepLargest, read_postprocessing
 from training.workspace import Workspace
 
 

@@ -9,7 +9,8 @@ from converters.bookkeeping.files import write_json
 from domain.errors import PredictionError, SettingsError
 from training.presets import FULL, TINY, Preset
 from training.versions.ensembles import package_ensemble
-from training.versions.folder import (
+from training.versions.named_plans import find_plans
+from training.versions.version_folder import (
     VersionInfo,
     member_dirs,
     read_version,
@@ -17,7 +18,6 @@ from training.versions.folder import (
     size_bytes,
     write_version,
 )
-from training.versions.named_plans import find_plans
 from training.workspace import Workspace
 
 

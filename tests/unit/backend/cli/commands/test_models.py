@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from backend.cli.commands import models
 from backend.cli.main import app as program
-from backend.pipeline.gate.comparison import judge
+from backend.pipeline.gate.verdict import judge
 from backend.pipeline.models import archive
 from backend.store import versions
 from tests.fakes.app import PROJECT, FakeApp

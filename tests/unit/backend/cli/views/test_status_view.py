@@ -15,7 +15,7 @@ from backend.store import projects, runs
 from backend.store.models import FoldRow, ProjectRow
 from domain.case import Manifest
 from domain.errors import LabelStudioError
-from domain.status import FoldStatus, RunStatus
+from domain.states import FoldStatus, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import CONFIG, polygon
 

@@ -40,12 +40,12 @@ from domain.errors import (
     PredictionError,
     StackError,
 )
-from domain.status import RunStatus
+from domain.states import RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import png
 from training.nnunet.inference.stream import predict_stream
 from training.presets import TINY
-from training.versions.folder import VersionInfo
+from training.versions.version_folder import VersionInfo
 
 PAGE = "<html>\n<body>\x1b[31mIt is " + "broken\n" * 500
 

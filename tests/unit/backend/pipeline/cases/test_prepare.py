@@ -13,11 +13,11 @@ from backend.pipeline.sync.reading import sync_project
 from backend.store import projects, runs
 from backend.store.models import CaseRow, ProjectRow, TaskRow
 from domain.errors import LabelStudioError, NotEnoughCasesError, TrainingError
-from domain.status import RunStatus
+from domain.states import RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import png, polygon
 from tests.unit.backend.pipeline.preparing import SETTINGS, folds_of, label, prepare
-from training.cases import read_image
+from training.case_files import read_image
 
 pytestmark = pytest.mark.usefixtures("_no_preprocessing")
 

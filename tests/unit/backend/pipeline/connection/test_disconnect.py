@@ -10,7 +10,7 @@ from backend.label_studio import PredictionRow as PushedRow
 from backend.pipeline.connection import disconnect as module
 from backend.pipeline.connection.connect import connect
 from backend.pipeline.connection.disconnect import VIEW_TITLE, disconnect
-from backend.pipeline.sync.connection import webhook_url
+from backend.pipeline.sync.drift import webhook_url
 from backend.pipeline.sync.reading import sync_project
 from backend.store import runs
 from backend.store.models import Base, ProjectRow
@@ -21,7 +21,7 @@ from domain.errors import (
     StackError,
     TrainingError,
 )
-from domain.status import RunStatus
+from domain.states import RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import polygon
 from tests.unit.backend.pipeline.models.versions import add_version, predict

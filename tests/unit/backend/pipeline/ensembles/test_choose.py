@@ -17,15 +17,15 @@ from backend.store.models import RunRow, VersionRow
 from converters.bookkeeping.files import write_json
 from domain.case import case_id_of_task
 from domain.errors import PredictionError, SettingsError
-from domain.status import RunStatus, VersionOrigin, VersionStatus
+from domain.states import RunStatus, VersionOrigin, VersionStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.backend.pipeline.models.versions import add_version, manifest_of
-from training.cases import write_case
+from training.case_files import write_case
 from training.presets import FULL, TINY
 from training.versions.case_predictions import CaseToPredict, Failure
-from training.versions.folder import VersionInfo, read_version
+from training.versions.keep_largest import FoundSteps, KeepLargest
 from training.versions.member_predictions import HeldOutCase
-from training.versions.postprocessing import FoundSteps, KeepLargest
+from training.versions.version_folder import VersionInfo, read_version
 from training.workspace import Workspace
 
 TASKS = (1, 2, 3, 4)

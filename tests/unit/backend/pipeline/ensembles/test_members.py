@@ -17,7 +17,7 @@ from backend.store.models import VersionRow
 from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.errors import SettingsError
 from training.presets import TINY
-from training.versions.folder import VersionInfo
+from training.versions.version_folder import VersionInfo
 
 CLASSES = ("lumen", "wall")
 

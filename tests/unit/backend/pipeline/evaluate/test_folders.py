@@ -11,7 +11,7 @@ import pytest
 from backend.pipeline.evaluate.folders import evaluate_folders
 from backend.pipeline.evaluate.options import EvaluationOptions
 from domain.errors import FileFormatError, SettingsError
-from training.evaluation.report import COLUMNS
+from training.evaluation.result_files import COLUMNS
 
 
 def label_map(shift: int = 0) -> np.ndarray:

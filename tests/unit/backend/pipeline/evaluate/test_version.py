@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from backend.pipeline.evaluate import version as module
-from backend.pipeline.evaluate.cases import Split
+from backend.pipeline.evaluate.chosen_cases import Split
 from backend.pipeline.evaluate.options import EvaluationOptions
+from backend.pipeline.evaluate.reference_files import common_classes
 from backend.pipeline.evaluate.version import default_out, evaluate_version
-from backend.pipeline.evaluate.version_cases import common_classes
 from backend.store import runs
 from backend.store.models import VersionRow
 from converters.bookkeeping.files import write_json
@@ -22,10 +22,10 @@ from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.errors import PredictionError
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import CONFIG, polygon
-from training.cases import write_case
+from training.case_files import write_case
 from training.presets import TINY
 from training.versions.case_predictions import CaseToPredict, Failure
-from training.versions.folder import VersionInfo
+from training.versions.version_folder import VersionInfo
 
 
 class Networks:

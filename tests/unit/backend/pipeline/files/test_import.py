@@ -16,7 +16,7 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.files.attach import TaskChoice
 from backend.pipeline.files.import_ import import_to_project
 from backend.settings import Settings
-from converters.bookkeeping.report import FilesReport
+from converters.bookkeeping.files_report import FilesReport
 from converters.imports.find import ImageFinder
 from converters.imports.formats import format_by_name
 from converters.imports.run import ImportJob

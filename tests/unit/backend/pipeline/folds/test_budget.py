@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from backend.pipeline.folds.budget import FLOOR_S, fold_budget, folds_that_fit, share
 from backend.settings import ProjectSettings
 from backend.store.models import FoldRow, ProjectRow, RunRow
-from domain.status import FoldStatus, RunStatus
+from domain.states import FoldStatus, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.exc import OperationalError
 from backend.pipeline.folds.ledger import FoldLedger
 from backend.store import runs
 from backend.store.models import FoldRow
-from domain.status import FoldStatus, RunStatus
+from domain.states import FoldStatus, RunStatus
 from tests.fakes.app import FakeApp
 from training.folds.spec import EpochProgress
 

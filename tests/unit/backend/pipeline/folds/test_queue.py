@@ -8,7 +8,7 @@ from backend.pipeline.folds.queue import AHEAD, enqueue_folds, folds_in_turn
 from backend.queue import WorkerInfo
 from backend.store import runs
 from backend.store.models import FoldRow, ProjectRow, RunRow
-from domain.status import FoldStatus, RunControl, RunStatus
+from domain.states import FoldStatus, RunControl, RunStatus
 from tests.fakes.app import FakeApp
 
 

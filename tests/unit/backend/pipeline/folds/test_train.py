@@ -18,7 +18,7 @@ from backend.store import runs
 from backend.store.models import FoldRow, ProjectRow, RunRow, VersionRow
 from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.errors import DiskFullError, StackError, TrainingError
-from domain.status import FoldStatus, RunControl, RunStatus
+from domain.states import FoldStatus, RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.queue import FakeQueue
 from training.folds.spec import FINAL, PROGRESS, EpochProgress, FoldOutcome, FoldSpec

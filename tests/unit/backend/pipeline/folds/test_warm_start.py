@@ -13,13 +13,13 @@ from backend.settings import ProjectSettings
 from backend.store import versions
 from backend.store.models import RunRow, VersionRow
 from converters.bookkeeping.files import write_json
-from domain.status import RunStatus, VersionOrigin
+from domain.states import RunStatus, VersionOrigin
 from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.backend.pipeline.models.versions import manifest_of
 from training.folds.spec import FINAL
 from training.presets import TINY
 from training.versions.ensembles import package_ensemble
-from training.versions.folder import VersionInfo, write_version
+from training.versions.version_folder import VersionInfo, write_version
 
 MANIFEST = manifest_of((1, "a", "p"), (2, "b", "q"))
 MOVED = manifest_of((1, "a", "q"), (2, "b", "p"))

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from backend.pipeline.gate import of_run
-from backend.pipeline.gate.of_run import evaluate_run
+from backend.pipeline.gate import judge_run
+from backend.pipeline.gate.judge_run import evaluate_run
 from backend.store import versions
 from backend.store.models import FoldRow
 from domain.case import Manifest, ManifestEntry
-from domain.status import FoldStatus, RunStatus
+from domain.states import FoldStatus, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.training.nnunet.spurious import CLASSES, write_run
 from training.presets import FULL, Preset
@@ -31,8 +31,8 @@ def _manifest(preset: Preset, n_folds: int = 2) -> dict[str, Any]:
 def _evaluate(
     app: FakeApp, monkeypatch: pytest.MonkeyPatch, manifest: dict[str, Any]
 ) -> dict[str, Any]:
-    monkeypatch.setattr(of_run, "package_version", lambda *_args, **_more: Path("/models/v"))
-    monkeypatch.setattr(of_run, "prune_quietly", lambda *_args: None)
+    monkeypatch.setattr(judge_run, "package_version", lambda *_args, **_more: Path("/models/v"))
+    monkeypatch.setattr(judge_run, "prune_quietly", lambda *_args: None)
     run_id = app.add_run(RunStatus.EVALUATING, RUN, manifest=manifest)
     with app.store.begin() as session:
         for fold in (0, 1):

@@ -9,10 +9,10 @@ from backend.pipeline.gate.retention import prune, prune_quietly, to_prune
 from backend.pipeline.models.serving import pin
 from backend.settings import ProjectSettings
 from backend.store.models import VersionRow
-from domain.status import RunStatus, VersionStatus
+from domain.states import RunStatus, VersionStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.backend.pipeline.models.versions import WEIGHTS, add_version, set_status, weights
-from training.versions.folder import read_version
+from training.versions.version_folder import read_version
 
 
 def _kept(app: FakeApp, n: int) -> list[int]:

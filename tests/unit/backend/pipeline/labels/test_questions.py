@@ -23,13 +23,13 @@ from backend.store.models import ProblemRow, RunRow, VersionRow
 from converters.bookkeeping.files import write_json
 from domain.case import Manifest
 from domain.errors import NotEnoughCasesError, SettingsError
-from domain.status import RunStatus
+from domain.states import RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import CONFIG, polygon
 from tests.unit.backend.pipeline.predictions.test_score import FakePredictor
 from tests.unit.backend.pipeline.preparing import prepare
 from training.presets import TINY, preset_by_name
-from training.versions.folder import VersionInfo
+from training.versions.version_folder import VersionInfo
 
 RENAMED = CONFIG.replace('"lumen"', '"Lumen"')
 MAPPED = LabelChange(renamed=[("lumen", "Lumen")])

@@ -10,12 +10,12 @@ from backend.pipeline.models.archive import export_version, import_model
 from backend.store import versions
 from backend.store.models import ProjectRow
 from domain.errors import FileFormatError, SettingsError
-from domain.status import VersionOrigin, VersionStatus
+from domain.states import VersionOrigin, VersionStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.backend.pipeline.models.versions import add_version
 from tests.unit.training.archive.zips import FOLDER, dataset, entries, write_zip
 from training.archive.convert import Converted
-from training.versions.folder import read_version
+from training.versions.version_folder import read_version
 
 
 @pytest.fixture(autouse=True)

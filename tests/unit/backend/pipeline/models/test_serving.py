@@ -9,7 +9,7 @@ from backend.queue import JobName
 from backend.store import predictions, versions
 from backend.store.models import ProjectRow, VersionRow
 from domain.errors import SettingsError, StackError
-from domain.status import VersionStatus
+from domain.states import VersionStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.backend.pipeline.models.versions import add_version, predict
 

@@ -8,11 +8,11 @@ from typing import Any
 from backend.store.models import PredictionRow, VersionRow
 from converters.bookkeeping.files import write_json
 from domain.case import Manifest, ManifestEntry, case_id_of_task
-from domain.status import VersionStatus
+from domain.states import VersionStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import polygon
 from training.presets import TINY, Preset
-from training.versions.folder import VersionInfo, write_version
+from training.versions.version_folder import VersionInfo, write_version
 
 WEIGHTS = 1000
 

@@ -9,7 +9,7 @@ from backend.pipeline.predictions.publish import publish, try_publish
 from backend.store import predictions, projects
 from backend.store.models import PredictionRow, TaskRow, VersionRow
 from domain.errors import LabelStudioError
-from domain.status import TaskState
+from domain.states import TaskState
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import polygon
 

@@ -16,10 +16,10 @@ from backend.store.models import PredictionRow, TaskRow
 from converters.bookkeeping.files import write_json
 from converters.label_studio.predicted import is_marked
 from domain.errors import LabelStudioError, NnloopError
-from domain.status import TaskState
+from domain.states import TaskState
 from tests.fakes.app import PROJECT, FakeApp
 from training.presets import TINY
-from training.versions.folder import VersionInfo
+from training.versions.version_folder import VersionInfo
 
 
 class FakePredictor:

@@ -11,7 +11,7 @@ from backend.pipeline.sync import trigger
 from backend.store import projects, runs
 from backend.store.models import FoldRow, InboxRow, ProblemRow, RunRow, VersionRow
 from domain.errors import TrainingError
-from domain.status import FoldStatus, RunControl, RunStatus
+from domain.states import FoldStatus, RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 
 

@@ -9,7 +9,7 @@ from backend.pipeline.runs.reconcile import tick
 from backend.store import projects
 from backend.store.models import FoldRow, InboxRow, PredictionRow, ProjectRow, RunRow
 from domain.errors import StackError
-from domain.status import FoldStatus, RunControl, RunStatus
+from domain.states import FoldStatus, RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.queue import FakeQueue
 

@@ -8,14 +8,14 @@ import pytest
 
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.cases import prepare
-from backend.pipeline.gate import of_run
+from backend.pipeline.gate import judge_run
 from backend.pipeline.runs import ends, stages
 from backend.queue import JobName
 from backend.store import projects
 from backend.store import runs as ledger
 from backend.store.models import FoldRow, RunRow
 from domain.errors import LabelStudioError, NnloopError, NotEnoughCasesError, StackError
-from domain.status import FoldStatus, RunControl, RunStatus
+from domain.states import FoldStatus, RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.queue import FakeQueue
 
@@ -47,7 +47,7 @@ def _free(app: FakeApp, run_id: int) -> None:
 
 def test_from_queued_to_scoring(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
     _prepare_by(monkeypatch)
-    monkeypatch.setattr(of_run, "evaluate_run", lambda *_: True)
+    monkeypatch.setattr(judge_run, "evaluate_run", lambda *_: True)
     run_id = app.add_run(RunStatus.QUEUED)
     stages.advance(app.context, run_id)
     assert app.run(run_id).status == RunStatus.TRAINING
@@ -70,7 +70,7 @@ def test_from_queued_to_scoring(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -
 def test_a_version_that_is_refused_ends_the_run(
     app: FakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(of_run, "evaluate_run", lambda *_: False)
+    monkeypatch.setattr(judge_run, "evaluate_run", lambda *_: False)
     run_id = app.add_run(RunStatus.EVALUATING)
     stages.advance(app.context, run_id)
     assert app.run(run_id).status == RunStatus.DONE
@@ -228,7 +228,7 @@ class _DeadQueue(FakeQueue):
 def test_a_run_that_has_ended_stays_ended_without_redis(
     app: FakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(of_run, "evaluate_run", lambda *_: False)
+    monkeypatch.setattr(judge_run, "evaluate_run", lambda *_: False)
     app.add_version()
     app.add_tasks(1)  # unscored: the end of the run asks for a scoring
     run_id = app.add_run(RunStatus.EVALUATING, 2)

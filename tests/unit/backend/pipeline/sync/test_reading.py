@@ -15,7 +15,7 @@ from domain.errors import (
     StackError,
     TrainingError,
 )
-from domain.status import RunStatus, TaskState
+from domain.states import RunStatus, TaskState
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import polygon
 

@@ -9,7 +9,7 @@ from backend.store import runs, snapshots
 from backend.store.models import ProjectRow, RunRow
 from domain.annotation import Annotation, Task
 from domain.errors import SettingsError
-from domain.status import RunStatus
+from domain.states import RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import CONFIG
 

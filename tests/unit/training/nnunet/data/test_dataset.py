@@ -12,7 +12,7 @@ from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPre
 
 from converters.bookkeeping.files import read_json
 from domain.errors import NotEnoughCasesError, TrainingError
-from training.cases import CaseFiles, write_case
+from training.case_files import CaseFiles, write_case
 from training.nnunet.data.dataset import PreparedDataset, prepare
 from training.nnunet.data.index import arrays_folder
 from training.presets import FULL, TINY, Preset

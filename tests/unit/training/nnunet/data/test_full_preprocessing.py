@@ -18,7 +18,7 @@ from batchgenerators.utilities.file_and_folder_operations import load_pickle
 from nnunetv2.experiment_planning.plan_and_preprocess_api import preprocess_dataset
 from nnunetv2.preprocessing.preprocessors import default_preprocessor
 
-from training.cases import CaseFiles, write_case
+from training.case_files import CaseFiles, write_case
 from training.nnunet.data.dataset import prepare
 from training.nnunet.data.index import arrays_folder
 from training.nnunet.environment import nnunet_roots

@@ -18,10 +18,10 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from converters.images.pixels import read_image as decode
-from converters.images.pixels import without_empty_color
+from converters.images.image_pixels import read_image as decode
+from converters.images.image_pixels import without_empty_color
 from domain.errors import CaseError, TrainingError
-from training.cases import CaseFiles, write_case
+from training.case_files import CaseFiles, write_case
 from training.nnunet.data.dataset import PreparedDataset, prepare
 from training.nnunet.data.index import arrays_folder
 from training.presets import TINY

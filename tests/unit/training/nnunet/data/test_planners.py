@@ -11,7 +11,7 @@ import pytest
 from converters.bookkeeping.files import read_json
 from domain.errors import TrainingError
 from tests.integration.training.discs import CLASS_VALUES, disc_image
-from training.cases import write_case
+from training.case_files import write_case
 from training.nnunet.data.dataset import PreparedDataset, prepare
 from training.presets import FULL, TINY, Preset
 from training.workspace import Workspace

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from converters.bookkeeping.files import read_json
-from training.cases import CaseFiles, write_case
+from training.case_files import CaseFiles, write_case
 from training.nnunet.data.dataset import PreparedDataset, prepare
 from training.nnunet.data.index import PlannedFor, arrays_folder
 from training.nnunet.data.plans import preprocessing_key

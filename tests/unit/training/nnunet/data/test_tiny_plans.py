@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from converters.bookkeeping.files import read_json
-from training.cases import write_case
+from training.case_files import write_case
 from training.nnunet.data.dataset import prepare
 from training.presets import TINY, Preset
 from training.workspace import Workspace

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from training.nnunet.inference.postprocessing import apply_postprocessing, postprocessed
-from training.versions.postprocessing import KeepLargest
+from training.versions.keep_largest import KeepLargest
 
 STEPS = (KeepLargest((1, 2)), KeepLargest((2,)))
 

@@ -11,7 +11,7 @@ import torch
 from converters.bookkeeping.files import write_json
 from training.nnunet.inference.model import _build
 from training.presets import TINY
-from training.versions.folder import VersionInfo
+from training.versions.version_folder import VersionInfo
 
 PATCH = 32
 

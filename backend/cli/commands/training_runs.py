@@ -1,0 +1,163 @@
+"""train, runs, pause, resume, cancel: a project's training runs in a person's hands."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from backend.cli.commands.projects import Project
+from backend.cli.duration import Budget, budget_override, say_duration
+from backend.cli.setting_options import (
+    N_FOLDS,
+    PRESETS,
+    TRAINING,
+    GpuMemory,
+    Planner,
+    Plans,
+    Trainer,
+)
+from backend.cli.shared import AsJson, DataDir, ago, console, context
+from backend.cli.views.sentences import say
+from backend.pipeline.basis.connected import find_connected
+from backend.pipeline.runs import control
+from backend.pipeline.runs.request import request_training
+from backend.pipeline.runs.run_report import RunReport
+from backend.pipeline.status import reports_of_runs
+from domain.states import RunControl, RunStatus
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    for command in (train, runs, pause, resume, cancel):
+        app.command(command.__name__)(command)
+
+
+def train(
+    project: Project,
+    budget: Budget = None,
+    preset: Annotated[str | None, typer.Option(help=PRESETS, rich_help_panel=TRAINING)] = None,
+    trainer: Trainer = None,
+    planner: Planner = None,
+    plans: Plans = None,
+    gpu_memory: GpuMemory = None,
+    folds: Annotated[int | None, typer.Option(help=N_FOLDS, rich_help_panel=TRAINING)] = None,
+    from_scratch: Annotated[
+        bool,
+        typer.Option(
+            "--from-scratch",
+            help="Do not start from the serving version.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = False,
+    replan: Annotated[
+        bool,
+        typer.Option(
+            "--replan",
+            help="Make new plans, though the old ones still fit.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Start a training run now, however few annotations are new.
+
+    The options hold for this run; without them the settings of the project do, which `nnloop
+    connect` changes. Ends with code 1 when a run is active: a project has one at a time.
+
+    Example: nnloop train "Carotid" --budget 10m
+    """
+    given: dict[str, Any] = {
+        "preset": preset,
+        "trainer": trainer,
+        "planner": planner,
+        "plans": plans,
+        "gpu_memory_gb": gpu_memory,
+        "n_folds": folds,
+        "warm_start": False if from_scratch else None,
+        "replan": True if replan else None,
+    }
+    overrides = {name: value for name, value in given.items() if value is not None}
+    overrides |= budget_override(budget)
+    opened = context(data_dir)
+    say(request_training(opened, find_connected(opened, project), overrides))
+
+
+def runs(project: Project, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """List the 20 newest training runs: how they ended, what was asked for, how long they took.
+
+    Example: nnloop runs "Carotid"
+    """
+    opened = context(data_dir)
+    found = reports_of_runs(opened, find_connected(opened, project))
+    if as_json:
+        typer.echo(json.dumps([run.model_dump(mode="json") for run in found], indent=1))
+        return
+    if not found:
+        say(f"No training has been started yet. Start one: nnloop train {shlex.quote(project)}")
+        return
+    table = Table()
+    for column in ("Run", "Status", "Why", "Labels", "Budget", "Trained", "Dice", "Started"):
+        table.add_column(column)
+    for run in found:
+        table.add_row(
+            str(run.number),
+            say_status(run),
+            escape(run.trigger),
+            str(run.labels),
+            "" if run.budget_s is None else say_duration(run.budget_s),
+            say_duration(run.seconds.get(RunStatus.TRAINING, 0.0)),
+            _dice(run),
+            ago(run.created_at),
+        )
+    console.print(table)
+    for run in found:
+        for text in filter(None, (run.error, run.note)):
+            say(f"Run {run.number}: {text}")
+
+
+def pause(project: Project, data_dir: DataDir = None) -> None:
+    """Make the active run stand still: its trainings end at their last epoch, wherever they run.
+
+    Example: nnloop pause "Carotid"
+    """
+    opened = context(data_dir)
+    say(control.pause(opened, find_connected(opened, project)))
+
+
+def resume(project: Project, data_dir: DataDir = None) -> None:
+    """Let a paused run go on from where it was.
+
+    Example: nnloop resume "Carotid"
+    """
+    opened = context(data_dir)
+    say(control.resume(opened, find_connected(opened, project)))
+
+
+def cancel(project: Project, data_dir: DataDir = None) -> None:
+    """End the active run and free its folders; the serving version stays.
+
+    What works on it stops within seconds. A worker that was killed counts as at work for 20 s more,
+    so long the run is being cancelled (nnloop status).
+
+    Example: nnloop cancel "Carotid"
+    """
+    opened = context(data_dir)
+    say(control.cancel(opened, find_connected(opened, project)))
+
+
+def say_status(run: RunReport) -> str:
+    """A run's status with what a person wants of it."""
+    words = {RunControl.PAUSE: "paused", RunControl.CANCEL: "being cancelled"}
+    if run.status.is_final or run.control == RunControl.RUN:
+        return str(run.status)
+    return f"{words[run.control]} ({run.status})"
+
+
+def _dice(run: RunReport) -> str:
+    dice = [fold.case_dice for fold in run.folds if fold.case_dice is not None]
+    return f"{sum(dice) / len(dice):.3f}" if dice else ""

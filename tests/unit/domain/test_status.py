@@ -1,8 +1,0 @@
-import pytest
-
-from domain.status import RunStatus
-
-
-@pytest.mark.parametrize("status", list(RunStatus))
-def test_final_states(status: RunStatus) -> None:
-    assert status.is_final == (status.value in {"done", "failed", "cancelled"})

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from converters.bookkeeping.files import write_json
+from converters.classes.reserved_names import nnunet_labels
+from domain.errors import FileFormatError
+from tests.unit.training.archive.zips import dataset, plans
+from training.archive.foreign_plans import ForeignModel, read_foreign
+
+
+def _read(
+    folder: Path, plan: dict[str, Any], data: dict[str, Any], configuration: str = "2d", **more: Any
+) -> ForeignModel:
+    write_json(folder / "plans.json", plan)
+    write_json(folder / "dataset.json", data)
+    return read_foreign(folder, configuration, **more)
+
+
+def test_labels_stand_in_integer_order(tmp_path: Path) -> None:
+    data = dataset(labels={"wall": 2, "background": 0, "lumen": 1})
+    found = _read(tmp_path, plans(), data)
+    assert (found.labels, found.channels, found.notes) == (("lumen", "wall"), ("grey",), ())
+
+
+def test_classes_with_nnunets_words_come_back_under_their_own_names(tmp_path: Path) -> None:
+    values = ("ignore", "lumen", "background")
+    data = dataset(labels=nnunet_labels(values))
+    assert _read(tmp_path, plans(), data).labels == values
+
+
+def test_an_inherited_configuration_becomes_the_one_nnloop_uses(tmp_path: Path) -> None:
+    plan = plans()
+    plan["configurations"]["2d_large"] = {"inherits_from": "2d", "patch_size": [128, 96]}
+    found = _read(tmp_path, plan, dataset(), "2d_large")
+    assert list(found.plans["configurations"]) == ["2d"]
+    assert found.plans["configurations"]["2d"]["patch_size"] == [128, 96]
+    assert found.plans["configurations"]["2d"]["spacing"] == [1.0, 1.0]
+
+
+def test_channels_under_their_old_name_and_other_files_are_told(tmp_path: Path) -> None:
+    data = dataset(modality={"1": "b", "0": "a"}, file_ending=".nii.gz")
+    del data["channel_names"]
+    found = _read(tmp_path, plans(), data)
+    assert found.channels == ("a", "b")
+    assert found.dataset["channel_names"] == {"0": "a", "1": "b"}
+    assert ".nii.gz" in found.notes[0] and "1 x 1" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ({"background": 0, "whole": [1, 2], "core": 2}, "unions of classes"),
+        ({"background": 0, "lumen": 1, "ignore": 2}, "ignore label"),
+        ({"background": 0, "lumen": 2}, "not background 0 and then 1"),
+        ({"nothing": 0, "lumen": 1}, "not background 0 and then 1"),
+        ({"background": 0, "lumen": "1"}, "not background 0 and then 1"),
+        ({"background": 0}, "no class besides background"),
+    ],
+)
+def test_labels_nnloop_can_not_read_are_refused(
+    tmp_path: Path, labels: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(FileFormatError, match=words):
+        _read(tmp_path, plans(), dataset(labels=labels))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "subprocess.Popen",
+        "os.system",
+        # pydoc.locate walks attributes too: the module alone proves nothing.
+        "dynamic_network_architectures.architectures.unet.torch.load",
+        "dynamic_network_architectures.architectures.unet.torch.hub.HubLoader",
+        None,
+    ],
+)
+def test_plans_that_could_run_code_are_refused(tmp_path: Path, name: str | None) -> None:
+    plan = plans()
+    plan["configurations"]["2d"]["architecture"]["network_class_name"] = name
+    with pytest.raises(FileFormatError, match="could be any code") as caught:
+        _read(tmp_path, plan, dataset())
+    assert "--trust" in caught.value.remedy
+    assert _read(tmp_path, plan, dataset(), trust=True).labels == ("lumen", "wall")
+
+
+@pytest.mark.parametrize("name", ["builtins.eval", "torch.load", "torch.nn.functional.relu"])
+def test_layers_that_could_run_code_are_refused(tmp_path: Path, name: str) -> None:
+    plan = plans()
+    plan["configurations"]["2d"]["architecture"]["arch_kwargs"]["nonlin"] = name
+    with pytest.raises(FileFormatError, match=name):
+        _read(tmp_path, plan, dataset())
+
+
+def test_other_dimensions_and_broken_files_are_refused(tmp_path: Path) -> None:
+    plan = plans()
+    plan["configurations"]["2d"]["patch_size"] = [16, 64, 64]
+    with pytest.raises(FileFormatError, match="3-dimensional"):
+        _read(tmp_path, plan, dataset())
+    plan = plans()
+    plan["transpose_forward"] = [2, 0, 1]
+    with pytest.raises(FileFormatError, match="another axis"):
+        _read(tmp_path, plan, dataset())
+    plan = plans()
+    plan["configurations"]["2d"]["inherits_from"] = "2d"
+    with pytest.raises(FileFormatError, match="not nnU-Net's"):
+        _read(tmp_path, plan, dataset())
+    with pytest.raises(FileFormatError, match="not nnU-Net's"):
+        _read(tmp_path, {}, dataset())
+    (tmp_path / "plans.json").write_text("[1]")
+    with pytest.raises(FileFormatError, match="no JSON object"):
+        read_foreign(tmp_path, "2d")
+    (tmp_path / "plans.json").write_text("[" * 100_000)
+    with pytest.raises(FileFormatError, match="can't be read"):
+        read_foreign(tmp_path, "2d")

@@ -1,0 +1,156 @@
+"""``python -m training.nnunet.learning.fold_process SPEC.json PARENT``: trains one fold.
+
+PARENT is the process id of the one that started it, with which it ends.
+
+Exit codes: 0 done (result.json is there), 1 failed (error.json says why in one sentence, the
+traceback is in the log), 3 the parent is gone.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import psutil
+import torch
+
+from converters.bookkeeping.files import read_json, write_json
+from domain.errors import DiskFullError, NnloopError, TrainingError
+from domain.text import one_line
+from training.evaluation import mean_over_cases
+from training.folds.curves import CurvesWriter
+from training.folds.disk import check_free, checkpoint_bytes
+from training.folds.spec import ERROR, LATEST, PROGRESS, RESULT, VALIDATION, FoldSpec
+from training.nnunet.checkpoint import remove_unfinished
+from training.nnunet.learning.trainer import LoopTrainer, make_trainer
+from training.nnunet.memory import is_out_of_memory
+from training.processes.parent import end_forks_with_this, end_with_parent
+
+
+def main(argv: list[str]) -> int:
+    """Runs the fold described by the JSON file ``argv[0]``, for the process ``argv[1]``."""
+    # Imports take seconds: the budget counts from the start of the process.
+    started = time.monotonic() - (time.time() - psutil.Process().create_time())
+    end_with_parent(int(argv[1]))
+    end_forks_with_this()
+    spec = FoldSpec.from_json(read_json(Path(argv[0])))
+    try:
+        train_fold(spec, started=started)
+    except Exception as error:  # noqa: BLE001  # the process's outermost frame: report and end
+        traceback.print_exc()
+        message, remedy = _explain(spec, error)
+        write_json(
+            spec.fold_dir / ERROR,
+            {"message": message, "remedy": remedy, "is_disk_full": _is_disk_full(error)},
+        )
+        return 1
+    return 0
+
+
+def train_fold(spec: FoldSpec, *, started: float) -> None:
+    """Trains (or continues) the fold, predicts its held-out cases, writes result.json.
+
+    Args:
+        spec: What to train.
+        started: When the process started, on the monotonic clock; the budget counts from it.
+
+    Raises:
+        DiskFullError: The disk has no room for its checkpoints.
+        TrainingError: The preset's trainer can't be found, or the weights are no numbers any more.
+    """
+    _set_up_torch(spec)
+    folder, dataset_folder = spec.fold_dir, spec.workspace.preprocessed_dataset
+    # Copied into the fold: the dataset may be prepared anew while a version still needs these.
+    for name in ("plans.json", "dataset.json"):
+        if not (folder / name).exists():
+            write_json(folder / name, read_json(dataset_folder / name))
+    plans, dataset = read_json(folder / "plans.json"), read_json(folder / "dataset.json")
+    trainer = make_trainer(spec, plans, dataset, started=started)
+    trainer.initialize()
+    remove_unfinished(folder)
+    check_free(folder, _checkpoint_bytes(trainer))
+    _mend_progress(folder / PROGRESS)
+    curves = CurvesWriter(folder, spec.fold)
+    trainer.on_epoch_done = curves.draw_sometimes
+    if not trainer.resume() and spec.warm_start is not None:
+        trainer.warm_start(Path(spec.warm_start))
+    trainer.run_training()
+    curves.draw()
+    label_maps = folder / VALIDATION if spec.preset.postprocess else None
+    if label_maps is not None:
+        label_maps.mkdir(exist_ok=True)
+    with trainer.evaluating() as network:
+        dice = trainer.held_out.dice(
+            network,
+            trainer.held_out.case_ids,
+            mirror_axes=trainer.mirror_axes,
+            out=label_maps,
+        )
+    write_json(
+        folder / RESULT,
+        {
+            "fold": spec.fold,
+            "epochs": trainer.current_epoch,
+            "dice_per_case": dice,
+            "dice_per_class": mean_over_cases(dice),
+            "seconds": trainer.plan.spent_s,
+            "device": spec.device,
+            "warm_started": trainer.warm_started,
+            "epochs_planned": trainer.plan.planned,
+            "stopped": trainer.plan.stopped,
+            "batch_size": trainer.batch_size,
+        },
+    )
+    (folder / LATEST).unlink(missing_ok=True)
+
+
+def _set_up_torch(spec: FoldSpec) -> None:
+    # As nnU-Net's own command: a GPU leaves torch's threads nothing to do, and processes forked
+    # beside them may stand still for ever; cuDNN looks for the fastest of its algorithms.
+    is_cpu = spec.device == "cpu"
+    torch.set_num_threads(spec.threads if is_cpu else 1)
+    torch.backends.cudnn.benchmark = not is_cpu
+
+
+def _checkpoint_bytes(trainer: LoopTrainer) -> int:
+    n_parameters = sum(p.numel() for p in trainer.plain_network.parameters())
+    has_momentum_only = isinstance(trainer.optimizer, torch.optim.SGD)
+    return checkpoint_bytes(n_parameters, states=1 if has_momentum_only else 2)
+
+
+def _mend_progress(path: Path) -> None:
+    # A killed process may have left half a line: end it, so that the next line is whole.
+    if path.exists() and not path.read_bytes().endswith(b"\n"):
+        with path.open("a") as file:
+            file.write("\n")
+
+
+def _explain(spec: FoldSpec, error: Exception) -> tuple[str, str]:
+    where = f"Training of fold {spec.fold} on {spec.device} failed"
+    if isinstance(error, NnloopError):
+        return str(error), error.remedy
+    if is_out_of_memory(error):
+        return f"{where}: out of memory.", "Use a smaller preset, or free memory on the device."
+    if _is_disk_full(error):
+        return f"{where}: the disk is full.", "Free space below the data folder, then train again."
+    return (
+        f"{where}: {type(error).__name__}: {one_line(error)}",
+        f"See {spec.fold_dir / 'train.log'}.",
+    )
+
+
+def _is_disk_full(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return isinstance(error, DiskFullError)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        raise TrainingError(
+            "Usage: python -m training.nnunet.learning.fold_process SPEC.json PARENT"
+        )
+    sys.exit(main(sys.argv[1:]))

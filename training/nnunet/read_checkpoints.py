@@ -1,0 +1,277 @@
+"""Reads checkpoints made elsewhere without running code of theirs. Run as a process.
+
+A checkpoint is a pickle, and a pickle is a program. torch's ``weights_only`` reader runs none: it
+knows tensors, numbers, text and containers, and stops at any other global. nnU-Net's own
+checkpoints also hold numpy's numbers (in ``logging`` and ``init_args``), so those are allowed, by
+name. From what was read only the weights and a few numbers are kept.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+from converters.bookkeeping.files import read_json, write_json
+from domain.errors import FileFormatError, NnloopError, TrainingError
+from training.archive.convert import ANSWER, JOB
+from training.archive.unpack import MAX_BYTES
+from training.folds.spec import FINAL
+from training.nnunet.checkpoint import write_checkpoint
+from training.nnunet.classes import trainer_class
+from training.processes.parent import end_with_parent
+from training.versions.version_folder import CONFIGURATION, DATASET, PLANS
+
+PLAIN_TRAINER = "nnUNetTrainer"
+
+_DTYPES = ("Bool", "Int8", "Int16", "Int32", "Int64", "UInt8", "Float16", "Float32", "Float64")
+_HARMLESS = (
+    # numpy moved its modules in 2.0: a checkpoint has the names of the numpy it was written with.
+    ("numpy._core.multiarray", "scalar"),
+    ("numpy.core.multiarray", "scalar"),
+    ("numpy", "dtype"),
+    *(("numpy.dtypes", f"{name}DType") for name in _DTYPES),
+)
+"""Numbers of numpy. Not its arrays: they can hold objects, and nnU-Net's checkpoints have none."""
+
+_WRAPPERS = ("module.", "_orig_mod.")
+"""What distributed training and torch.compile put before the names of weights."""
+
+
+def main(folder: Path, parent: int) -> int:
+    """Converts the checkpoints named in job.json; the outcome is answer.json."""
+    end_with_parent(parent)
+    torch.set_num_threads(1)
+    try:
+        answer = convert(folder, **read_json(folder / JOB))
+    except NnloopError as error:
+        answer = {"error": str(error), "remedy": error.remedy}
+    write_json(folder / ANSWER, answer)
+    return 0
+
+
+def convert(folder: Path, folds: dict[str, int], trust: bool) -> dict[str, Any]:
+    """Writes each fold's checkpoint anew; arguments as for ``convert_checkpoints``.
+
+    Returns:
+        The fields of ``training.archive.convert.Converted``.
+
+    Raises:
+        FileFormatError: As ``convert_checkpoints`` says.
+    """
+    plans, dataset = read_json(folder / PLANS), read_json(folder / DATASET)
+    shapes: dict[str, torch.Size] | None = None
+    trainer = PLAIN_TRAINER
+    axes: tuple[int, ...] = ()
+    epochs: list[int] = []
+    for name, number in folds.items():
+        path = folder / f"fold_{name}.pth"
+        checkpoint = read_foreign_checkpoint(path, trust=trust)
+        weights = _weights(checkpoint, name)
+        if shapes is None:
+            trainer, shapes = _network(str(checkpoint.get("trainer_name", "")), plans, dataset)
+            axes = _axes(checkpoint)
+        _require_equal(shapes, weights, name)
+        epoch = checkpoint.get("current_epoch", 0)
+        epochs.append(epoch if isinstance(epoch, int) else 0)
+        write_checkpoint(
+            folder / f"fold_{number}" / FINAL,
+            {
+                "network_weights": {key: t.detach().clone() for key, t in weights.items()},
+                "optimizer_state": None,
+                "grad_scaler_state": None,
+                "logging": {},
+                "_best_ema": None,
+                "current_epoch": epochs[-1],
+                "init_args": {
+                    "plans": plans,
+                    "configuration": CONFIGURATION,
+                    "fold": number,
+                    "dataset_json": dataset,
+                },
+                "trainer_name": trainer,
+                "inference_allowed_mirroring_axes": axes,
+            },
+        )
+        path.unlink()
+    return {"trainer": trainer, "mirror_axes": list(axes), "epochs": min(epochs)}
+
+
+def read_foreign_checkpoint(path: Path, *, trust: bool = False) -> dict[str, Any]:
+    """What a checkpoint holds.
+
+    Args:
+        path: Written by ``torch.save``.
+        trust: Unpickle anything, which runs any code in it.
+
+    Raises:
+        FileFormatError: It is no such file, unpacks to more than ``MAX_BYTES``, or names a global
+            that is not known to be harmless; the message says which.
+    """
+    _require_sane_zip(path)
+    try:
+        if trust:
+            checkpoint = torch.load(path, map_location="cpu", weights_only=False)
+        else:
+            with torch.serialization.safe_globals(_harmless()):
+                # Found by reading the pickle's opcodes, none is run.
+                unsafe = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+                if unsafe:
+                    raise _refused(path, sorted(unsafe))
+                checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        first = str(error).splitlines()[0]
+        raise FileFormatError(
+            f"The checkpoint of {path.stem} is refused: {first}",
+            remedy="If you trust who made it, import it with --trust, which may run its code.",
+        ) from error
+    except (OSError, ValueError, RuntimeError, EOFError, ImportError, AttributeError) as error:
+        raise FileFormatError(
+            f"The checkpoint of {path.stem} can't be read: {type(error).__name__}: {error}.",
+            remedy="Export the model again with nnUNetv2_export_model_to_zip.",
+        ) from error
+    if not isinstance(checkpoint, dict):
+        raise FileFormatError(f"The checkpoint of {path.stem} is no checkpoint of nnU-Net.")
+    return checkpoint
+
+
+def _refused(path: Path, names: list[str]) -> FileFormatError:
+    return FileFormatError(
+        f"The checkpoint of {path.stem} is refused: reading it would call {', '.join(names[:5])}, "
+        "which could run any code.",
+        remedy="If you trust who made it, import it with --trust, which runs its code.",
+    )
+
+
+def _require_sane_zip(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            total = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError) as error:
+        raise FileFormatError(
+            f"The checkpoint of {path.stem} is not in torch's present format: {error}.",
+            remedy="Load and save it again with a present torch, or copy the file again.",
+        ) from error
+    if total > MAX_BYTES:
+        raise FileFormatError(
+            f"The checkpoint of {path.stem} unpacks to {total / 2**20:,.0f} MB.",
+            remedy="No model of nnU-Net is as large: take it from a source you trust.",
+        )
+
+
+def _harmless() -> list[Any]:
+    found: list[Any] = []
+    for module, name in _HARMLESS:
+        try:
+            found.append((getattr(importlib.import_module(module), name), f"{module}.{name}"))
+        except (ImportError, AttributeError):
+            continue  # another numpy's name: its checkpoints can't be told here, and are refused
+    return found
+
+
+def _weights(checkpoint: dict[str, Any], fold: str) -> dict[str, torch.Tensor]:
+    weights = checkpoint.get("network_weights")
+    if not isinstance(weights, dict) or not all(
+        isinstance(key, str) and _is_plain(value) for key, value in weights.items()
+    ):
+        raise FileFormatError(f"The checkpoint of fold {fold} has no network_weights of tensors.")
+    found = {}
+    for key, value in weights.items():
+        name = key
+        while name.startswith(_WRAPPERS):
+            name = name.removeprefix("module.").removeprefix("_orig_mod.")
+        found[name] = value
+    return found
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is a dense tensor with all its numbers in the file, not one number repeated."""
+    return (
+        type(value) is torch.Tensor
+        and value.layout is torch.strided
+        and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+    )
+
+
+def _network(
+    trainer_name: str, plans: dict[str, Any], dataset: dict[str, Any]
+) -> tuple[str, dict[str, torch.Size]]:
+    """The trainer that builds the network, and the shapes of its weights.
+
+    Built without memory of its own ('meta'): plans could ask for any amount.
+    """
+    trainer = _known_trainer(trainer_name)
+    try:
+        manager = PlansManager(plans)
+        configuration = manager.get_configuration(CONFIGURATION)
+        with torch.device("meta"):
+            network = trainer_class(trainer).build_network_architecture(
+                manager,
+                configuration,
+                len(dataset["channel_names"]),
+                manager.get_label_manager(dataset).num_segmentation_heads,
+                enable_deep_supervision=False,
+            )
+    except (
+        TrainingError,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AssertionError,
+        AttributeError,
+        ImportError,
+    ) as error:
+        raise FileFormatError(
+            f"The network in plans.json can't be built: {type(error).__name__}: {error}",
+            remedy="Import it with the nnunetv2 it was trained with, or train it again.",
+        ) from error
+    return trainer, {key: value.shape for key, value in network.state_dict().items()}
+
+
+def _known_trainer(name: str) -> str:
+    """The trainer of the installed nnU-Net by this name; the plain one where it has none.
+
+    A name with a module in it would be imported: never from a foreign file.
+    """
+    if not (name.isidentifier() and name.startswith(PLAIN_TRAINER)):
+        return PLAIN_TRAINER
+    try:
+        trainer_class(name)
+    except TrainingError:
+        return PLAIN_TRAINER
+    return name
+
+
+def _require_equal(
+    wanted: dict[str, torch.Size], weights: dict[str, torch.Tensor], fold: str
+) -> None:
+    wrong = [key for key in wanted if key not in weights or weights[key].shape != wanted[key]]
+    wrong += [key for key in weights if key not in wanted]
+    if wrong:
+        key = wrong[0]
+        found = tuple(weights[key].shape) if key in weights else "missing"
+        asked = tuple(wanted[key]) if key in wanted else "no such weight"
+        raise FileFormatError(
+            f"The weights of fold {fold} do not fit the network of the plans: {key} is {found}, "
+            f"the plans say {asked} ({len(wrong)} of {len(wanted)} differ).",
+            remedy="Give the plans.json it was trained with; a trainer with a network of its own "
+            "must be installed in nnU-Net.",
+        )
+
+
+def _axes(checkpoint: dict[str, Any]) -> tuple[int, ...]:
+    axes = checkpoint.get("inference_allowed_mirroring_axes")
+    if not isinstance(axes, list | tuple):
+        return ()
+    return tuple(sorted({axis for axis in axes if axis in (0, 1)}))
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))

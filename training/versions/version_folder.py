@@ -1,0 +1,253 @@
+"""The folder of a finished version: self-contained, never changed once it is there."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version as library_version
+from pathlib import Path
+from typing import Any
+
+from converters.bookkeeping.files import link_or_copy, read_json, write_json
+from domain.errors import PredictionError, TrainingError
+from training.folds.spec import FINAL, PROGRESS, RESULT
+from training.presets import Preset
+from training.workspace import Workspace
+
+VERSION = "version.json"
+MANIFEST = "manifest.json"
+METRICS = "metrics.json"
+PLANS = "plans.json"
+DATASET = "dataset.json"
+FINGERPRINT = "dataset_fingerprint.json"
+CURVES = "curves.png"
+POSTPROCESSING = "postprocessing.json"
+"""nnU-Net's account of its postprocessing; see ``training.versions.keep_largest``."""
+POSTPROCESSING_PKL = "postprocessing.pkl"
+"""The same for nnU-Net's own commands; nnloop never reads it."""
+CONFIGURATION = "2d"
+"""nnU-Net's configuration that nnloop trains and predicts with."""
+MEMBERS = "members"
+"""Folder of an ensemble's members, each a version's folder of its own."""
+
+_LIBRARIES = ("nnunetv2", "torch", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class VersionInfo:
+    """version.json: what is needed to predict with a version, and what made it.
+
+    ``class_values`` are in integer order without background; ``libraries`` name -> version;
+    ``settings`` are those of the run, {} for a version that was trained elsewhere; ``created_at``
+    is in Unix seconds (0 in versions older than the field).
+
+    An ensemble names the versions it averages in ``members``; any other version has none. Fold k of
+    an ensemble, ``folds[i]`` = k, is predicted by fold ``member_folds[i][m]`` of member m; None
+    there means the mean of all that member's folds (it held nothing out).
+    """
+
+    name: str
+    class_values: tuple[str, ...]
+    n_channels: int
+    preset: Preset
+    folds: tuple[int, ...]
+    libraries: dict[str, str]
+    settings: dict[str, Any] = field(default_factory=dict)
+    created_at: float = 0.0
+    members: tuple[str, ...] = ()
+    member_folds: tuple[tuple[int | None, ...], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON value that ``from_json`` reads back."""
+        return {
+            "name": self.name,
+            "class_values": list(self.class_values),
+            "n_channels": self.n_channels,
+            "preset": self.preset.to_json(),
+            "folds": list(self.folds),
+            "libraries": self.libraries,
+            "settings": self.settings,
+            "created_at": self.created_at,
+            "members": list(self.members),
+            "member_folds": [list(folds) for folds in self.member_folds],
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> VersionInfo:
+        """Reads what ``to_json`` wrote."""
+        return cls(
+            name=value["name"],
+            class_values=tuple(value["class_values"]),
+            n_channels=value["n_channels"],
+            preset=Preset.from_json(value["preset"]),
+            folds=tuple(value["folds"]),
+            libraries=value["libraries"],
+            settings=value.get("settings", {}),
+            created_at=value.get("created_at", 0.0),
+            members=tuple(value.get("members", ())),
+            member_folds=tuple(tuple(folds) for folds in value.get("member_folds", ())),
+        )
+
+
+def package_version(
+    workspace: Workspace,
+    run: str | int,
+    version: str,
+    *,
+    class_values: Sequence[str],
+    n_channels: int,
+    preset: Preset,
+    folds: Sequence[int],
+    settings: Mapping[str, Any] | None = None,
+    manifest: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+) -> Path:
+    """Makes a version of a run's finished folds; it appears whole or not at all.
+
+    A version that is there already is left as it is, so the call can be repeated.
+
+    Args:
+        workspace: The project.
+        run: The run whose folds are finished.
+        version: The version's name, usable as a folder name.
+        class_values: Class names in integer order without background.
+        n_channels: At least 1.
+        preset: The preset the folds were trained with.
+        folds: Folds to take, at least 1.
+        settings: What the run ran with, for version.json.
+        manifest: What it was trained on, for manifest.json (a JSON value).
+        metrics: What was measured, for metrics.json (a JSON value).
+
+    Returns:
+        The version's folder.
+
+    Raises:
+        TrainingError: A fold is not finished.
+    """
+    target = workspace.version_dir(version)
+    if target.exists():
+        return target
+    sources = {fold: workspace.fold_dir(run, fold) for fold in sorted(folds)}
+    for fold, source in sources.items():
+        if not (source / RESULT).exists():
+            raise TrainingError(
+                f"Fold {fold} of run {run} is not finished.", remedy="Let the run finish first."
+            )
+    info = VersionInfo(
+        name=version,
+        class_values=tuple(class_values),
+        n_channels=n_channels,
+        preset=preset,
+        folds=tuple(sources),
+        libraries=library_versions(),
+        settings=dict(settings or {}),
+        created_at=time.time(),
+    )
+
+    def fill(folder: Path) -> None:
+        for fold, source in sources.items():
+            for name in (FINAL, RESULT, PROGRESS, CURVES):
+                if name != CURVES or (source / name).exists():
+                    link_or_copy(source / name, folder / f"fold_{fold}" / name)
+        first = next(iter(sources.values()))
+        for name in (PLANS, DATASET):
+            link_or_copy(first / name, folder / name)
+        for name in (POSTPROCESSING, POSTPROCESSING_PKL):
+            if (workspace.run_dir(run) / name).exists():
+                link_or_copy(workspace.run_dir(run) / name, folder / name)
+        fingerprint = workspace.preprocessed_dataset / FINGERPRINT
+        if fingerprint.exists():
+            link_or_copy(fingerprint, folder / FINGERPRINT)
+
+    return write_version(workspace, info, fill, manifest=manifest, metrics=metrics)
+
+
+def write_version(
+    workspace: Workspace,
+    info: VersionInfo,
+    fill: Callable[[Path], None],
+    *,
+    manifest: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+) -> Path:
+    """Makes a version's folder of what ``fill`` writes and its JSON files, whole or not at all.
+
+    Its files are made read-only: a version never changes, it can only be pruned. One that is there
+    already is left as it is.
+
+    Args:
+        workspace: The project.
+        info: For version.json; its name becomes the folder's.
+        fill: Writes plans.json, dataset.json and ``fold_<k>/checkpoint_final.pth`` into a folder.
+        manifest: For manifest.json.
+        metrics: For metrics.json.
+
+    Returns:
+        The version's folder.
+    """
+    target = workspace.version_dir(info.name)
+    if target.exists():
+        return target
+    workspace.models.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=workspace.models, prefix=".packing-"))
+    try:
+        fill(folder)
+        write_json(folder / VERSION, info.to_json())
+        write_json(folder / MANIFEST, dict(manifest or {}))
+        write_json(folder / METRICS, dict(metrics or {}))
+        for path in folder.rglob("*"):
+            if path.is_file():
+                path.chmod(0o444)
+        folder.chmod(0o755)
+        folder.rename(target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return target
+
+
+def read_version(version_dir: Path) -> VersionInfo:
+    """version.json of a packaged version.
+
+    Raises:
+        PredictionError: It is missing or broken.
+    """
+    try:
+        return VersionInfo.from_json(read_json(version_dir / VERSION))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PredictionError(
+            f"There is no usable version in {version_dir.name}: {error}",
+            remedy="Choose another version, or train again.",
+        ) from error
+
+
+def member_dirs(version_dir: Path, info: VersionInfo) -> tuple[Path, ...]:
+    """The folders that hold plans and networks: those of an ensemble's members, else its own."""
+    return tuple(version_dir / MEMBERS / name for name in info.members) or (version_dir,)
+
+
+def library_versions() -> dict[str, str]:
+    """What predictions depend on: library -> its version as installed now."""
+    return {name: library_version(name) for name in _LIBRARIES}
+
+
+def size_bytes(folder: Path) -> int:
+    """Bytes of the files below a folder; 0 when it does not exist."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def remove_weights(folder: Path) -> int:
+    """Removes the checkpoints below a folder; what says how they came about stays.
+
+    Returns:
+        Bytes that became free. A checkpoint that is linked elsewhere, by its run or an ensemble,
+        frees its space when the last of its links goes.
+    """
+    freed = 0
+    for path in sorted(folder.rglob("*.pth")):
+        stat = path.stat()
+        freed += stat.st_size if stat.st_nlink == 1 else 0
+        path.unlink(missing_ok=True)
+    return freed
