@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import cv2
 import nibabel
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
@@ -16,7 +18,7 @@ from training.evaluation.files import class_names_from_values, measure_pairs, pa
 from training.evaluation.pairs import Pair, find_pairs
 
 
-def label_map(shift: int = 0, value: int = 1) -> np.ndarray:
+def label_map(shift: int = 0, value: int = 1) -> npt.NDArray[Any]:
     array = np.zeros((40, 50), np.uint8)
     array[10:20, 10 + shift : 20 + shift] = value
     return array
@@ -30,7 +32,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     return predictions, reference
 
 
-def write(path: Path, array: np.ndarray) -> None:
+def write(path: Path, array: npt.NDArray[Any]) -> None:
     if path.name.endswith(".nii.gz"):
         path.write_bytes(nifti_bytes(array, (0.5, 0.25)))
     else:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from training.evaluation import named_dice
@@ -14,7 +16,7 @@ CLASSES = ("lumen", "wall")
 EMPTY = np.zeros((20, 30), np.uint8)
 
 
-def painted(*boxes: tuple[int, int, int]) -> np.ndarray:
+def painted(*boxes: tuple[int, int, int]) -> npt.NDArray[Any]:
     """Boxes of 6 x 6 pixels: (class, top, left)."""
     label_map = EMPTY.copy()
     for value, top, left in boxes:
@@ -22,7 +24,9 @@ def painted(*boxes: tuple[int, int, int]) -> np.ndarray:
     return label_map
 
 
-def case(name: str, predicted: np.ndarray, reference: np.ndarray, **more: object) -> CaseMeasures:
+def case(
+    name: str, predicted: npt.NDArray[Any], reference: npt.NDArray[Any], **more: object
+) -> CaseMeasures:
     return measure_case(name, predicted, reference, CLASSES, **more)  # type: ignore[arg-type]
 
 

@@ -3,8 +3,10 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -255,7 +257,7 @@ def test_error_rates(n_cases: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert promoted((0.3, -0.3)) < 0.05
 
 
-def _named(values: np.ndarray) -> DicePerCase:
+def _named(values: npt.NDArray[Any]) -> DicePerCase:
     return {
         f"case {i}": {"lumen": float(row[0]), "wall": float(row[1])} for i, row in enumerate(values)
     }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch import nn
@@ -41,11 +43,11 @@ def engine(request: pytest.FixtureRequest, networks: dict[int, nn.Module]) -> En
     return OpenVinoEngine(networks, n_channels=2, patch_hw=PATCH, threads=threads)
 
 
-def _images(n: int, height: int, width: int) -> np.ndarray:
+def _images(n: int, height: int, width: int) -> npt.NDArray[Any]:
     return np.random.default_rng(1).normal(size=(n, 2, height, width)).astype(np.float32)
 
 
-def _expected(network: nn.Module, image: np.ndarray, tiling: Tiling) -> np.ndarray:
+def _expected(network: nn.Module, image: npt.NDArray[Any], tiling: Tiling) -> npt.NDArray[Any]:
     """nnU-Net's sliding window, written down plainly."""
     size_hw = image.shape[1:]
     weight = tiling.weight(size_hw)
