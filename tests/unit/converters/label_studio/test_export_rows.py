@@ -145,8 +145,8 @@ def test_exports_of_label_studio_are_read(name: str, kind: str) -> None:
         classes, counts = np.unique(label_map[label_map > 0], return_counts=True)
         found.append(dict(zip(classes.tolist(), counts.tolist(), strict=True)))
     assert len(found) == len(expected)
-    for counts in found:
-        assert any(counts == pytest.approx(wanted, rel=0.01) for wanted in expected), counts
+    for sizes in found:
+        assert any(sizes == pytest.approx(wanted, rel=0.01) for wanted in expected), sizes
 
 
 def test_other_exports_of_label_studio_parse() -> None:

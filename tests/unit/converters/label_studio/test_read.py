@@ -10,7 +10,8 @@ from PIL import Image, ImageDraw
 
 from converters.label_studio.export_rows import tasks_from_export
 from converters.label_studio.label_config import parse_label_config
-from converters.label_studio.read import ReadSettings, annotation_to_label_map, annotation_to_shapes
+from converters.label_studio.read import annotation_to_label_map, annotation_to_shapes
+from converters.label_studio.regions.read_settings import ReadSettings
 from converters.painting.rasterize import polygons_to_label_map
 from domain.annotation import Annotation
 from domain.errors import AnnotationError, LabelConfigError
@@ -107,7 +108,7 @@ def test_huge_coordinates_cost_nothing() -> None:
         )
         + "</View>"
     )
-    values = {
+    values: dict[str, list[dict[str, Any]]] = {
         "polygonlabels": [{"points": ring}, {"points": keyhole}],
         "vectorlabels": [
             {"vertices": vertices, "closed": True},
@@ -468,7 +469,8 @@ TWO_POLYGONS = parse_label_config(
 
 @pytest.mark.parametrize("ids", [("a", "a", "b"), (7, "7", "b")])
 def test_of_a_shape_that_two_controls_labelled_the_first_counts(ids: tuple[Any, ...]) -> None:
-    shape, other = POLYGON, {"points": [[50, 0], [100, 0], [100, 100], [50, 100]]}
+    shape: dict[str, Any] = POLYGON
+    other = {"points": [[50, 0], [100, 0], [100, 100], [50, 100]]}
     entries = [
         {
             "id": region_id,
@@ -507,7 +509,12 @@ def test_labels_beside_a_control_with_labels_of_its_own() -> None:
         <Labels name="quality" toName="image"><Label value="sharp"/></Labels>
         <Rectangle name="box" toName="image"/></View>"""
     )
-    quality = {"id": "r1", "from_name": "quality", "to_name": "image", "type": "labels"}
+    quality: dict[str, Any] = {
+        "id": "r1",
+        "from_name": "quality",
+        "to_name": "image",
+        "type": "labels",
+    }
     quality["value"] = POLYGON | {"labels": ["sharp"]}
     for result in ([region(), quality], [quality, region()]):
         label_map, notes = annotation_to_label_map(annotation(*result), config, (4, 8))

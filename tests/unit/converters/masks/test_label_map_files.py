@@ -39,7 +39,7 @@ def test_pictures(tmp_path: Path, suffix: str) -> None:
     stored = read_label_map(path)
     np.testing.assert_array_equal(stored.label_map, LABELS)
     # The resolution of print is no size of a pixel in the patient.
-    assert stored.spacing_mm is stored.axes is None
+    assert stored.spacing_mm is None and stored.axes is None
 
 
 def test_a_palette_is_its_integers(tmp_path: Path) -> None:

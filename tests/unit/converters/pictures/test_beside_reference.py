@@ -24,7 +24,8 @@ def picture(image: npt.NDArray[Any] | None = IMAGE) -> npt.NDArray[Any]:
 
 def at(shown: npt.NDArray[Any], panel: int, row: int, column: int) -> npt.NDArray[Any]:
     """The colour of a pixel of the image in a panel: 3 times as large, below the caption."""
-    return shown[44 + row * 3, 20 + panel * 500 + column * 3].astype(int)
+    found: npt.NDArray[Any] = shown[44 + row * 3, 20 + panel * 500 + column * 3].astype(int)
+    return found
 
 
 def test_the_difference_tells_the_three_kinds_apart() -> None:

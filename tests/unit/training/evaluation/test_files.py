@@ -162,14 +162,14 @@ def test_one_class_is_one_class_however_it_is_written(
 ) -> None:
     predictions, reference = folders
     write(predictions / "a.png", label_map())
-    array = label_map()
+    array: npt.NDArray[Any] = label_map()
     if inside == "alpha":
         array = np.dstack([np.full((40, 50, 3), 255, np.uint8), array * 255])
     elif inside == "1 bit":
         Image.fromarray(array > 0).save(reference / "a.png")
     else:
-        dtype = np.uint16 if inside == 65535 else np.uint8
-        array = array.astype(dtype) * inside  # type: ignore[operator]
+        assert isinstance(inside, int)
+        array = array.astype(np.uint16 if inside == 65535 else np.uint8) * inside
     if inside != "1 bit":
         write(reference / "a.png", array)
     pairs, _ = find_pairs(predictions, reference)

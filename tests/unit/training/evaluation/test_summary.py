@@ -98,6 +98,7 @@ def test_every_case_is_counted_and_said() -> None:
     assert (wall.n_both, wall.n_missed, wall.n_invented, wall.n_neither) == (3, 0, 1, 1)
     assert lumen.dice.n == lumen.iou.n == 4
     assert lumen.dice.mean == pytest.approx((1 + 60 / 72 + 0 + 1) / 4)
+    assert lumen.dice.mean is not None
     assert found.mean_dice == pytest.approx((lumen.dice.mean + 3 / 4) / 2)
     # The one image with nothing in it, left empty, is a good prediction.
     assert (found.images.n, found.n_empty, found.n_left_empty) == (5, 1, 1)

@@ -33,7 +33,7 @@ def epoch(number: int, *, dice: float | None = 0.5, case: float | None = None) -
 
 
 def pixels(path: Path) -> npt.NDArray[Any]:
-    image = cv2.imread(str(path))
+    image: npt.NDArray[Any] | None = cv2.imread(str(path))
     assert image is not None
     return image
 

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from training.nnunet.inference.cpu_engine import CpuEngine, generated_tile
-from training.nnunet.inference.engine import FoldLogits, Pending
+from training.nnunet.inference.engines.cpu_engine import CpuEngine, generated_tile
+from training.nnunet.inference.engines.engine import FoldLogits, Pending
 from training.nnunet.inference.tiling import Tiling
 
 TILING = Tiling((8, 8), 0.5, (0, 1))
-LOGGER = "training.nnunet.inference.cpu_engine"
+LOGGER = "training.nnunet.inference.engines.cpu_engine"
 
 
 class FakeEngine:
@@ -114,6 +114,6 @@ def test_nobody_waits_for_a_conversion_in_the_background() -> None:
 
 def test_the_generated_tile_looks_like_a_normalized_image() -> None:
     tile = generated_tile(3, (40, 56))
-    assert (tile.shape, tile.dtype) == ((1, 3, 40, 56), np.float32)
+    assert (tile.shape, tile.dtype) == ((1, 3, 40, 56), np.dtype(np.float32))
     assert abs(tile.mean()) < 1e-5
     assert tile.std() == pytest.approx(1, abs=1e-5)
