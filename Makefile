@@ -77,8 +77,9 @@ test-without-loop: check
 	@$(LANE) label-studio
 	@$(BIN)/python -m pytest $(WITHOUT_LOOP)
 
+# One thread for each process: torch's threads of several processes hinder each other on few cores.
 test-fast: environment ## Run the unit tests but the slow ones.
-	@$(BIN)/python -m pytest tests/unit -n auto --maxprocesses 4 -m 'not slow'
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n auto --maxprocesses 4 -m 'not slow'
 
 check: environment ## Ruff, mypy, import-linter.
 	@$(STEP) 'ruff check' $(BIN)/ruff check .
