@@ -54,7 +54,7 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
 
     Raises:
         DiskFullError: The disk has no room for its checkpoints.
-        TrainingError: The preset's trainer can't be found, or the weights are no numbers any more.
+        TrainingError: The preset's trainer can't be found, or weights are NaN or infinite.
     """
     _set_up_torch(spec)
     folder, dataset_folder = spec.fold_dir, spec.workspace.preprocessed_dataset
