@@ -170,10 +170,7 @@ class Connection:
 
         def call() -> httpx.Response:
             key = {"refresh": self._api_key}
-            # Redirected it would show the key to whoever is named.
-            return self._http.post(
-                self._address(_REFRESH), json=key, timeout=self._timeout_s, follow_redirects=False
-            )
+            return self._http.post(self._address(_REFRESH), json=key, timeout=self._timeout_s)
 
         with self._translated("POST", _REFRESH, self._timeout_s):
             response = repeated(call, after_error=_is_dropped, after_answer=_may_pass)

@@ -49,7 +49,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.path != "/studio/api/token/refresh/":
+        if self.path.startswith("/moved/"):
+            self._redirect()
+        elif self.path != "/studio/api/token/refresh/":
             self.do_GET()
         elif self.server.refresh_faults:
             self._answer(*self.server.refresh_faults.pop(0))
@@ -60,6 +62,9 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(200, {"access": self.server.issue()})
 
     def do_GET(self) -> None:
+        if self.path.startswith("/moved/"):
+            self._redirect()
+            return
         self.server.calls += 1
         shown = self.headers.get("Authorization", "")
         self.server.seen.append(shown)
@@ -72,6 +77,12 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(200, "pixels")
         else:
             self._answer(200, {"release": "1.23.2", "id": 5})
+
+    def _redirect(self) -> None:
+        self.send_response(308)
+        self.send_header("Location", self.path.replace("/moved/", "/studio/", 1))
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def _answer(self, status: int, body: object) -> None:
         content = json.dumps(body).encode()
@@ -127,6 +138,16 @@ def test_an_access_token_serves_until_it_is_refused(
     server.valid = "taken back"
     assert client.version() == "1.23.2"
     assert (server.refreshes, server.calls) == (2, 4)
+
+
+def test_a_redirect_is_followed_with_either_token(server: TokenServer) -> None:
+    """As from http to https, by a proxy that keeps the method."""
+    moved = server.url.replace("/studio/", "/moved/")
+    for key in (LEGACY, PERSONAL):
+        with LabelStudioClient(moved, key) as client:
+            assert client.version() == "1.23.2"
+            assert client.annotate(1, []) == 5
+    assert server.refreshes == 1
 
 
 def test_a_post_that_was_refused_is_sent_again_with_a_new_token(
