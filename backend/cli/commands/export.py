@@ -20,7 +20,7 @@ from backend.settings import ProjectSettings
 from backend.store.models import ProjectRow
 from converters.exports.formats import FORMATS, format_by_name
 from converters.exports.options import ExportOptions, PolygonStyle, parse_spacing
-from converters.label_studio.read import ReadSettings
+from converters.label_studio.regions.read_settings import ReadSettings
 from converters.painting.combining import POLICIES, AnnotatorPolicy
 from domain.errors import SettingsError
 
