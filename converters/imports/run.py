@@ -15,6 +15,7 @@ from converters.bookkeeping.work_index import WorkIndex
 from converters.classes.matching import MatchedClasses, match_classes
 from converters.exports.exporter import Records
 from converters.imports.addresses import image_address, is_shown
+from converters.imports.defaults import DEFAULT_VERSION
 from converters.imports.find import ImageFinder
 from converters.imports.source import ImportedImage, ImportFormat, ImportOptions
 from converters.imports.tasks import As, left_out_image, left_out_repeat, said_of, size_of
@@ -24,8 +25,6 @@ from domain.case import content_hash
 from domain.errors import ImageError, StackError, TaskError
 from domain.labels import LabelConfig
 from domain.text import counted
-
-DEFAULT_VERSION = "imported"
 
 
 @dataclass(frozen=True, slots=True)
