@@ -16,7 +16,7 @@ from converters.exports.exporter import Exporter, Format, Needs
 from converters.exports.item import ExportItem, left_out, submitted
 from converters.exports.options import ExportOptions
 from converters.images.of_tasks import TaskImages, file_stem, image_name, longer_names
-from converters.label_studio.read import DRAWING_RULES
+from converters.label_studio.regions.read_settings import DRAWING_RULES
 from converters.label_studio.regions.value import number_of_text
 from converters.painting import order
 from domain.annotation import LeftOut, Task

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 from converters.bookkeeping.files import write_json
 from training.nnunet.cross_validation import postprocessing_of_label_maps
-from training.nnunet.inference.child import answer
+from training.nnunet.inference.process_main import answer
 from training.versions.keep_largest import DICE, PostprocessingSpec
 from training.workspace import Workspace
 

@@ -22,7 +22,9 @@ _LOG_TAIL = 5
 def run_child(
     module: str, spec: Any, on_line: Callable[[str], None] = lambda _: None, *, work: str
 ) -> None:
-    """Runs ``python -m MODULE SPEC.json ERROR.json``; see ``training.nnunet.inference.child``.
+    """Runs ``python -m MODULE SPEC.json ERROR.json``.
+
+    The module does its work in ``training.nnunet.inference.process_main.answer``.
 
     Args:
         module: Its dotted name.

@@ -87,7 +87,7 @@ def export(
     from backend.pipeline.files.export import ExportRequest, export_file, export_project
     from converters.exports.formats import format_by_name
     from converters.exports.options import ExportOptions, parse_spacing
-    from converters.label_studio.read import ReadSettings
+    from converters.label_studio.regions.read_settings import ReadSettings
 
     format_row = format_by_name(format_)
     if map_ and Path(source).suffix.lower() == ".json" and label_config is None:

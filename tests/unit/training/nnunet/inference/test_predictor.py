@@ -119,7 +119,9 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
 def test_without_openvino_torch_predicts_unless_openvino_is_asked_for(
     version_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.delitem(sys.modules, "training.nnunet.inference.openvino_engine", raising=False)
+    monkeypatch.delitem(
+        sys.modules, "training.nnunet.inference.engines.openvino_engine", raising=False
+    )
     monkeypatch.setitem(sys.modules, "openvino", None)  # its import fails, as where it is missing
     with caplog.at_level("INFO"):
         predictor = FoldPredictor.load(version_dir, engine="auto")

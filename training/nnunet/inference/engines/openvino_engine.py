@@ -22,8 +22,8 @@ from openvino.frontend import (
 )
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-from training.nnunet.inference.engine import FoldLogits, Pending
-from training.nnunet.inference.merged_upsampling import merge_upsampling
+from training.nnunet.inference.engines.engine import FoldLogits, Pending
+from training.nnunet.inference.engines.merged_upsampling import merge_upsampling
 from training.nnunet.inference.tiling import Tiling
 
 _FAILURES = (

@@ -14,7 +14,7 @@ import numpy as np
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
-from converters.imports.shapes import (
+from converters.imports.readers.shapes import (
     box_between,
     cut_mask,
     ellipse_polygon,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from training.nnunet.inference.engine import Engine, FoldLogits, Pending
+from training.nnunet.inference.engines.engine import Engine, FoldLogits, Pending
 from training.nnunet.inference.tiling import Tiling
 
 logger = logging.getLogger(__name__)

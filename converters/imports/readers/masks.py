@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.classes.integers import ClassNames, classes_beside
-from converters.imports.class_masks import own_image, read_class_masks
 from converters.imports.find import IMAGE_ENDINGS
+from converters.imports.readers.class_masks import own_image, read_class_masks
 from converters.imports.source import ImportedImage, ImportFormat, ImportOptions, ImportSource
 from converters.masks.image_list import images_of_masks
 from converters.masks.label_map_files import (
@@ -43,7 +43,7 @@ _MAX_VALUES = 40
 def read_masks(path: Path, options: ImportOptions) -> ImportSource:
     """Reads a folder of masks in order of their names; of nnU-Net's data set its labels.
 
-    A folder with a folder for every class is read by ``converters.imports.class_masks``.
+    A folder with a folder for every class is read by ``converters.imports.readers.class_masks``.
 
     Pictures are read by the rules of ``mask_pixels``. Where only 0 and 255 occur, 255
     is class 1. Classes are called as ``options.classes`` says, else as classes.json or nnU-Net's

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from training.nnunet.inference.engine import Pending
+from training.nnunet.inference.engines.engine import Pending
 from training.nnunet.inference.tiling import Tiling, Window
 from training.nnunet.memory import is_out_of_memory
 

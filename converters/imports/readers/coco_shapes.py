@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.imports.shapes import (
+from converters.imports.readers.shapes import (
     box_polygon,
     is_coordinate,
     ring_of,

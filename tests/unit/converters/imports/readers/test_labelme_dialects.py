@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from converters.imports.labelme import read_labelme
+from converters.imports.readers.labelme import read_labelme
 from converters.imports.source import ImportedImage, ImportOptions
 from converters.painting.rasterize import shape_to_mask
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converters.imports.cvat import read_cvat
+from converters.imports.readers.cvat import read_cvat
+from converters.imports.readers.voc import read_voc
 from converters.imports.source import ImportedImage, ImportOptions
-from converters.imports.voc import read_voc
 from converters.painting.rasterize import shape_to_mask
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError

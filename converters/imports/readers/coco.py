@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from converters.bookkeeping.json_stream import Piece, iter_json
-from converters.imports.coco_shapes import rle_size, shapes_of
-from converters.imports.shapes import size_of_image
+from converters.imports.readers.coco_shapes import rle_size, shapes_of
+from converters.imports.readers.shapes import size_of_image
 from converters.imports.source import (
     ImportedImage,
     ImportFormat,

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from training.nnunet.inference.cpu_engine import CpuEngine, generated_tile
-from training.nnunet.inference.engine import FoldLogits, Pending
+from training.nnunet.inference.engines.cpu_engine import CpuEngine, generated_tile
+from training.nnunet.inference.engines.engine import FoldLogits, Pending
 from training.nnunet.inference.tiling import Tiling
 
 TILING = Tiling((8, 8), 0.5, (0, 1))
-LOGGER = "training.nnunet.inference.cpu_engine"
+LOGGER = "training.nnunet.inference.engines.cpu_engine"
 
 
 class FakeEngine:

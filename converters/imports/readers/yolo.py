@@ -13,10 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from converters.bookkeeping.files import file_names
 from converters.imports.find import IMAGE_ENDINGS
-from converters.imports.shapes import (
-    box_around,
-    ring_of,
-)
+from converters.imports.readers.shapes import box_around, ring_of
 from converters.imports.source import (
     ImportedImage,
     ImportedShape,

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from training.nnunet.inference import openvino_engine, torch_engine
-from training.nnunet.inference.engine import Engine
-from training.nnunet.inference.openvino_engine import OpenVinoEngine
+from training.nnunet.inference.engines import openvino_engine, torch_engine
+from training.nnunet.inference.engines.engine import Engine
+from training.nnunet.inference.engines.openvino_engine import OpenVinoEngine
+from training.nnunet.inference.engines.torch_engine import TorchEngine
 from training.nnunet.inference.tiling import Tiling
-from training.nnunet.inference.torch_engine import TorchEngine
 
 PATCH = (16, 24)
 

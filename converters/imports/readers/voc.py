@@ -11,7 +11,7 @@ from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
 from converters.bookkeeping.json_stream import MAX_PIECE_BYTES
-from converters.imports.shapes import (
+from converters.imports.readers.shapes import (
     box_around,
     box_between,
     number_of,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from converters.imports.coco import read_coco
+from converters.imports.readers.coco import read_coco
 from converters.imports.source import ImportedImage, ImportOptions
 from converters.painting.rasterize import shape_to_mask
 from domain.annotation import LeftOut

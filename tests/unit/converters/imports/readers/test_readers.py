@@ -19,7 +19,7 @@ from domain.annotation import LeftOut
 from domain.errors import FileFormatError, NnloopError, SettingsError
 from tests.unit.converters.exports.test_run import _mutated
 
-INSECTS = Path(__file__).resolve().parents[5] / "shared" / "data" / "insects"
+INSECTS = Path(__file__).resolve().parents[6] / "shared" / "data" / "insects"
 
 Entries = list[ImportedImage | LeftOut]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from converters.bookkeeping.json_stream import Piece, iter_json
-from converters.imports.shapes import (
+from converters.imports.readers.shapes import (
     box_polygon,
     ellipse_polygon,
     is_coordinate,

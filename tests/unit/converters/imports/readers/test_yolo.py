@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from converters.imports.find import ImageFinder
+from converters.imports.readers.yolo import read_yolo
 from converters.imports.source import ImportedImage, ImportOptions
-from converters.imports.yolo import read_yolo
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
 

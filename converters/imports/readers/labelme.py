@@ -14,7 +14,7 @@ from typing import Any
 from PIL import Image
 
 from converters.bookkeeping.json_stream import MAX_PIECE_BYTES, Piece
-from converters.imports.shapes import (
+from converters.imports.readers.shapes import (
     box_between,
     box_of_corners,
     cut_mask,

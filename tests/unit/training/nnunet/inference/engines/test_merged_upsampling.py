@@ -7,7 +7,7 @@ import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet, ResidualEncoderUNet
 from torch import nn
 
-from training.nnunet.inference.merged_upsampling import merge_upsampling
+from training.nnunet.inference.engines.merged_upsampling import merge_upsampling
 
 SHAPE = (1, 2, 24, 40)
 
