@@ -10,7 +10,7 @@ from typing import Any
 
 from converters.addresses.upload_names import same_name_key
 from converters.bookkeeping.files import write_bytes
-from converters.bookkeeping.files_report import FilesReport, make_report
+from converters.bookkeeping.files_report import FilesReport, Outcome, make_report
 from converters.bookkeeping.work_index import WorkIndex
 from converters.classes.matching import MatchedClasses, match_classes
 from converters.exports.exporter import Records
@@ -188,7 +188,8 @@ def run_import_to_file(
             write_bytes(out, _tasks(index.records))
             remarks += _about_addresses(index.records, job.config.image_key)
             report = out.with_name(f"{out.stem}.report.json")
-            return make_report(report, job.format_.name, index, unchanged, removed, remarks)
+            outcome = Outcome(unchanged, removed, remarks)
+            return make_report(report, job.format_.name, index, outcome)
     except OSError as error:
         raise StackError(
             f"{error.filename or out} can't be written: {error.strerror}.",

@@ -115,7 +115,7 @@ def _measure(pair: Pair, *, class_names: dict[int, str], spacing_mm: Spacing | N
     try:
         predicted, reference = read_label_map(pair.predicted), read_label_map(pair.reference)
     except FileFormatError as error:
-        message = f"{error} {error.remedy}".strip()
+        message = error.in_full
         return Measured(None, (Problem(pair.case_id, "unreadable", message),))
     problem = _mismatch(pair.case_id, predicted, reference)
     if problem is not None:
