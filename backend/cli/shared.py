@@ -12,6 +12,7 @@ import typer
 from pydantic import SecretStr
 from rich.console import Console
 
+from backend.cli.setting_options import setting
 from backend.pipeline.basis.context import AppContext
 from backend.settings import Settings
 from backend.stack.runtime import find_running
@@ -19,15 +20,7 @@ from backend.stack.runtime import find_running
 console = Console()
 error_console = Console(stderr=True)
 
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-dir",
-        help="Folder of nnloop's data (NNLOOP_DATA_DIR); by default "
-        "~/.local/share/nnloop on Linux.",
-        show_default=False,
-    ),
-]
+DataDir = Annotated[Path | None, setting(Settings, "data_dir")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 

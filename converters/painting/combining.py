@@ -142,7 +142,7 @@ def _staple_probability(masks: Sequence[npt.NDArray[np.bool_]]) -> npt.NDArray[n
         return probability
     window = _box(anyone)
     images = [sitk.GetImageFromArray(mask[window].astype(np.uint8)) for mask in masks]
-    estimated = sitk.GetArrayFromImage(sitk.STAPLE(images, 1.0)).astype(np.float32)  # type: ignore[no-untyped-call]
+    estimated = sitk.GetArrayFromImage(sitk.STAPLE(images, 1.0)).astype(np.float32)
     # Where every annotator found something else there may be no solution; then the vote decides.
     share = np.mean([mask[window] for mask in masks], axis=0, dtype=np.float32)
     probability[window] = np.where(np.isfinite(estimated), estimated, share)

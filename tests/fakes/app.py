@@ -57,7 +57,9 @@ class FakeApp:
         with self.store.begin() as session:
             return session.get_one(RunRow, run_id)
 
-    def add_version(self, number: int = 1, **fields: object) -> int:
+    def add_version(
+        self, number: int = 1, *, published_at: float | None = None, **fields: object
+    ) -> int:
         """A version that serves, and the run that made it."""
         manifest = fields.pop("manifest", None)
         run_id = self.add_run(RunStatus.DONE, number, manifest=manifest)
@@ -68,7 +70,7 @@ class FakeApp:
             session.add(version)
             session.flush()
             versions.promote(session, version)
-            version.published_at = fields.get("published_at")
+            version.published_at = published_at
             return version.id
 
     def add_imported(self, name: str, **fields: object) -> int:

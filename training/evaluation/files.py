@@ -100,7 +100,7 @@ def measure_pairs(
         yield measured
 
 
-def paint(label_map: LabelMap, class_names: Iterable[int]) -> tuple[LabelMap, list[int]]:
+def renumbered(label_map: LabelMap, class_names: Iterable[int]) -> tuple[LabelMap, list[int]]:
     """A file's integers as 1, 2, ... in order of ``class_names``, and those that are no class.
 
     A map of nothing but 0 and 255 shows its first class in white.
@@ -130,7 +130,7 @@ def _measure(pair: Pair, *, class_names: dict[int, str], spacing_mm: Spacing | N
     unknown: list[tuple[str, int]] = []
     maps = []
     for what, stored in (("prediction", predicted), ("reference", reference)):
-        label_map, values = paint(stored.label_map, class_names)
+        label_map, values = renumbered(stored.label_map, class_names)
         maps.append(label_map)
         if values:
             unknown += [(what, value) for value in values]

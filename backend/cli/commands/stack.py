@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
+from backend.cli.setting_options import setting
 from backend.cli.shared import DataDir, console, error_console, settings, use_log_level
 from backend.cli.views.sentences import say
 from backend.label_studio import LabelStudioClient
@@ -16,11 +17,6 @@ from backend.settings import Settings, installation_id
 from backend.stack import service
 from backend.stack.supervisor import StackEvent, Supervisor
 from domain.errors import SettingsError, StackError
-
-
-def _worker(text: str, setting: str) -> str:
-    default = Settings.model_fields[setting].default
-    return f"{text} (NNLOOP_{setting.upper()}). \\[default: {default}]"
 
 
 def register(app: typer.Typer) -> None:
@@ -32,13 +28,7 @@ def register(app: typer.Typer) -> None:
 
 def up(
     data_dir: DataDir = None,
-    port: Annotated[
-        int | None,
-        typer.Option(
-            help="Port of the web service (NNLOOP_PORT); 0 takes a free one. "
-            f"\\[default: {Settings.model_fields['port'].default}]"
-        ),
-    ] = None,
+    port: Annotated[int | None, setting(Settings, "port")] = None,
 ) -> None:
     """Start everything nnloop needs next to an existing Label Studio, until Ctrl-C.
 
@@ -102,13 +92,8 @@ def worker(
         typer.Option(help="train, predict, loop (reads Label Studio and pushes), or all."),
     ] = "all",
     name: Annotated[str, typer.Option(help="Name shown in `nnloop status`.")] = "worker",
-    device: Annotated[
-        str | None,
-        typer.Option(help=_worker("Device to train on: cpu, cuda:0, ...", "worker_device")),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help=_worker("CPU threads to train with", "worker_threads"))
-    ] = None,
+    device: Annotated[str | None, setting(Settings, "worker_device")] = None,
+    threads: Annotated[int | None, setting(Settings, "worker_threads")] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Run one worker; start as many as there are devices, on any machine that shares the data.

@@ -11,16 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from backend.cli.commands.projects import Project
-from backend.cli.duration import Budget, budget_override, say_duration
-from backend.cli.setting_options import (
-    N_FOLDS,
-    PRESETS,
-    TRAINING,
-    GpuMemory,
-    Planner,
-    Plans,
-    Trainer,
-)
+from backend.cli.setting_options import values_of, with_settings
 from backend.cli.shared import AsJson, DataDir, ago, console, context
 from backend.cli.views.sentences import say
 from backend.pipeline.basis.connected import find_connected
@@ -28,6 +19,8 @@ from backend.pipeline.runs import control
 from backend.pipeline.runs.request import request_training
 from backend.pipeline.runs.run_report import RunReport
 from backend.pipeline.status import reports_of_runs
+from backend.settings.duration import say_duration
+from backend.settings.project import TRAINING
 from domain.states import RunControl, RunStatus
 
 
@@ -37,15 +30,12 @@ def register(app: typer.Typer) -> None:
         app.command(command.__name__)(command)
 
 
+@with_settings(
+    names=("budget_s", "preset", "trainer", "planner", "plans", "gpu_memory_gb", "n_folds"),
+    says_defaults=False,
+)
 def train(
     project: Project,
-    budget: Budget = None,
-    preset: Annotated[str | None, typer.Option(help=PRESETS, rich_help_panel=TRAINING)] = None,
-    trainer: Trainer = None,
-    planner: Planner = None,
-    plans: Plans = None,
-    gpu_memory: GpuMemory = None,
-    folds: Annotated[int | None, typer.Option(help=N_FOLDS, rich_help_panel=TRAINING)] = None,
     from_scratch: Annotated[
         bool,
         typer.Option(
@@ -63,6 +53,7 @@ def train(
         ),
     ] = False,
     data_dir: DataDir = None,
+    **given: Any,
 ) -> None:
     """Start a training run now, however few annotations are new.
 
@@ -71,18 +62,11 @@ def train(
 
     Example: nnloop train "Carotid" --budget 10m
     """
-    given: dict[str, Any] = {
-        "preset": preset,
-        "trainer": trainer,
-        "planner": planner,
-        "plans": plans,
-        "gpu_memory_gb": gpu_memory,
-        "n_folds": folds,
-        "warm_start": False if from_scratch else None,
-        "replan": True if replan else None,
-    }
-    overrides = {name: value for name, value in given.items() if value is not None}
-    overrides |= budget_override(budget)
+    overrides = values_of(given)
+    if from_scratch:
+        overrides["warm_start"] = False
+    if replan:
+        overrides["replan"] = True
     opened = context(data_dir)
     say(request_training(opened, find_connected(opened, project), overrides))
 

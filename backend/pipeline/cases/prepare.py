@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backend.pipeline.basis.annotations import label_config_of
+from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.preset import PRESET, PRESET_VALUES, preset_of
 from backend.pipeline.basis.run_settings import RunSettings, settings_of_run
 from backend.pipeline.cases.manifests import LABEL_MAPPING, keep_folds, make_manifest
-from backend.pipeline.cases.write import Beat, CaseWriter, Source, WrittenCases
+from backend.pipeline.cases.write import CaseWriter, Source, WrittenCases
 from backend.pipeline.labels.questions import Question, ask
 from backend.store import projects, runs, snapshots
 from backend.store.models import FoldRow, ProjectRow, RunRow

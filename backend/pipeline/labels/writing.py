@@ -15,8 +15,6 @@ from domain.annotation import Annotation, Task
 from domain.case import content_hash
 from domain.labels import LabelGroup, LabelNames
 
-Beat = Callable[[], None]
-
 
 @dataclass(slots=True)
 class WriteReport:
@@ -41,7 +39,11 @@ class WriteReport:
 
 
 def write_labels(
-    context: AppContext, project_id: int, *, is_dry: bool, on_task: Beat = lambda: None
+    context: AppContext,
+    project_id: int,
+    *,
+    is_dry: bool,
+    on_task: Callable[[], None] = lambda: None,
 ) -> WriteReport:
     """Changes the annotations in Label Studio that use a mapped name.
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.faults import sentence_of
 from backend.pipeline.basis.run_settings import settings_of_run
@@ -53,7 +54,7 @@ def advance(context: AppContext, run_id: int, pause: Callable[[], None] = lambda
         return
     try:
         with _lease(context, run_id):
-            _step(context, run, _Beat(context, run_id, pause))
+            _step(context, run, _StepBeat(context, run_id, pause))
     except InterruptedStepError:
         _release(context, run_id)
         control.settle(context, run_id)
@@ -75,7 +76,7 @@ def advance(context: AppContext, run_id: int, pause: Callable[[], None] = lambda
         control.settle(context, run_id)
 
 
-def _step(context: AppContext, run: RunRow, beat: _Beat) -> None:
+def _step(context: AppContext, run: RunRow, beat: Beat) -> None:
     if RunStatus(run.status).is_before_training:
         _enter(context, run.id, RunStatus.PREPARING)
         prepare.prepare_run(context, run.id, beat)
@@ -88,7 +89,7 @@ def _step(context: AppContext, run: RunRow, beat: _Beat) -> None:
         _evaluate(context, run, beat)
 
 
-def _evaluate(context: AppContext, run: RunRow, beat: _Beat) -> None:
+def _evaluate(context: AppContext, run: RunRow, beat: Beat) -> None:
     if judge_run.evaluate_run(context, run.id, beat):
         _enter(context, run.id, RunStatus.SCORING)
         context.queue.ensure(JobName.SCORE, run.project_id, 0)
@@ -161,7 +162,7 @@ def _lease(context: AppContext, run_id: int) -> Iterator[None]:
         thread.join()
 
 
-class _Beat:
+class _StepBeat:
     """For long steps to call: ends the step when the worker or the run was asked to stop."""
 
     def __init__(self, context: AppContext, run_id: int, pause: Callable[[], None]) -> None:

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
+from domain.state_machine import StateMachine
 from domain.states import CONTROL, FOLD, RUN
 from tests.unit.packaging.paths import ROOT
 
 PAGE = ROOT / "docs" / "runs.md"
-MACHINES = {"RUN": RUN, "CONTROL": CONTROL, "FOLD": FOLD}
+MACHINES: dict[str, StateMachine[Any]] = {"RUN": RUN, "CONTROL": CONTROL, "FOLD": FOLD}
 
 
 def updated(page: str) -> str:

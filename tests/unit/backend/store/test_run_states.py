@@ -8,12 +8,13 @@ import pytest
 from backend.store import runs
 from backend.store.models import FoldRow, RunRow
 from domain.errors import TransitionError
+from domain.state_machine import S, StateMachine
 from domain.states import CONTROL, FOLD, RUN, FoldStatus, RunControl, RunStatus
 from tests.fakes.app import FakeApp
 from tests.unit.packaging.paths import ROOT
 
 
-def _forbidden(machine):  # type: ignore[no-untyped-def]
+def _forbidden(machine: StateMachine[S]) -> list[tuple[S, S]]:
     pairs = [(a, b) for a in machine.states for b in machine.states]
     return [pair for pair in pairs if pair not in machine.allowed]
 

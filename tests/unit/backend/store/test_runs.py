@@ -6,7 +6,8 @@ from collections.abc import Callable
 from unittest.mock import create_autospec
 
 from sqlalchemy import update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 from sqlalchemy.orm import Session
 
 from backend.store import Store, projects, runs
@@ -169,5 +170,5 @@ def test_projects_are_locked_where_transactions_overlap() -> None:
     session = create_autospec(Session, instance=True)
     projects.lock(session, PROJECT)
     (statement,) = session.execute.call_args.args
-    assert str(statement.compile(dialect=postgresql.dialect())).endswith("FOR UPDATE")
-    assert "FOR UPDATE" not in str(statement.compile(dialect=sqlite.dialect()))
+    assert str(statement.compile(dialect=PGDialect())).endswith("FOR UPDATE")
+    assert "FOR UPDATE" not in str(statement.compile(dialect=SQLiteDialect()))

@@ -194,7 +194,7 @@ def test_what_leaves_the_image_is_cut_at_the_border(
     tmp_path: Path, polygons: PolygonStyle, far: float
 ) -> None:
     triangle = region("lumen", [[50, 50], [far, 50], [50, far]])
-    keyhole = [[-far, 10], [60, 10], [60, 80], [-far, 80], [-far, 10]]
+    keyhole: list[list[float]] = [[-far, 10], [60, 10], [60, 80], [-far, 80], [-far, 10]]
     keyhole += [[20, 20], [20, 60], [40, 60], [40, 20], [20, 20]]
     rows = [row(7, "left.png", {"id": 1, "result": [triangle, region("wall", keyhole)]})]
     _, out = run(tmp_path, "coco", ExportOptions(polygons=polygons), rows=rows)

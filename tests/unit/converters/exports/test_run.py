@@ -316,8 +316,9 @@ def test_fuzzed_exports_end_in_a_report_or_a_clear_error(tmp_path: Path, name: s
 
 def test_what_a_person_enlarged_lies_on_top_in_an_export_of_a_file(tmp_path: Path) -> None:
     def entry(region_id: str, label: str, right: float) -> dict[str, Any]:
-        value = {"points": [[0, 0], [right, 0], [right, 100], [0, 100]], "polygonlabels": [label]}
-        return region(label, value["points"]) | {
+        points: list[list[float]] = [[0, 0], [right, 0], [right, 100], [0, 100]]
+        value = {"points": points, "polygonlabels": [label]}
+        return region(label, points) | {
             "id": region_id,
             "origin": "prediction",
             "value": value,

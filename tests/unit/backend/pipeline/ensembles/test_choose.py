@@ -21,8 +21,10 @@ from domain.states import RunStatus, VersionOrigin, VersionStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.backend.pipeline.models.versions import add_version, manifest_of
 from training.case_files import write_case
+from training.evaluation import DicePerCase
 from training.presets import FULL, TINY
 from training.versions.case_predictions import CaseToPredict, Failure
+from training.versions.ensembles import package_ensemble
 from training.versions.keep_largest import FoundSteps, KeepLargest
 from training.versions.member_predictions import HeldOutCase
 from training.versions.version_folder import VersionInfo, read_version
@@ -268,7 +270,7 @@ def test_postprocessing_is_found_when_the_presets_ask_for_it(
     app: FakeApp, networks: Networks, monkeypatch: pytest.MonkeyPatch, preset: Any, asks: bool
 ) -> None:
     workspace = app.context.workspace(PROJECT)
-    perfect = {case_id_of_task(task): {"lumen": 1.0, "wall": 1.0} for task in TASKS}
+    perfect: DicePerCase = {case_id_of_task(task): {"lumen": 1.0, "wall": 1.0} for task in TASKS}
 
     def find(
         _: Workspace, label_maps: Path, model_dir: Path, out: Path, classes: tuple[str, ...]
@@ -297,7 +299,8 @@ def test_postprocessing_is_found_when_the_presets_ask_for_it(
 def test_another_champion_meanwhile_is_judged_again(
     three: FakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package, calls = enrol.package_ensemble, []
+    package = package_ensemble
+    calls: list[Any] = []
 
     def meanwhile(*args: Any, **more: Any) -> Path:
         if not calls:

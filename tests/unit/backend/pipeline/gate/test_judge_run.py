@@ -123,7 +123,9 @@ def test_each_case_is_predicted_by_the_fold_that_held_it_out(
         _entry(5, 1, group="p"),  # new, of a patient that fold 0 held out
         _entry(6, 1),  # new
     )
-    challenger = {case_id_of_task(i): {"lumen": 0.9, "wall": 0.9} for i in (1, 2, 3, 5, 6)}
+    challenger: DicePerCase = {
+        case_id_of_task(i): {"lumen": 0.9, "wall": 0.9} for i in (1, 2, 3, 5, 6)
+    }
     beats: list[bool] = []
     run_id = _challenger(app, manifest, challenger)
     evaluate_run(app.context, run_id, lambda: beats.append(True))

@@ -17,9 +17,8 @@ from converters.imports.source import ImportedImage, ImportOptions
 from converters.painting.rasterize import shape_to_mask
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError, NnloopError, SettingsError
+from tests.needed import real_images
 from tests.unit.converters.exports.test_run import _mutated
-
-INSECTS = Path(__file__).resolve().parents[6] / "shared" / "data" / "insects"
 
 Entries = list[ImportedImage | LeftOut]
 
@@ -98,12 +97,12 @@ def test_via_says_what_it_leaves_out(tmp_path: Path) -> None:
     assert len(_image(_read("via", path, default_class="bug")).regions) == 2
 
 
-@pytest.mark.skipif(not INSECTS.exists(), reason=f"no images at {INSECTS}")
 def test_the_real_via_files() -> None:
-    images = [_image([e]) for e in _read("via", INSECTS / "train_via_region_data.json")]
+    insects = real_images("insects")
+    images = [_image([e]) for e in _read("via", insects / "train_via_region_data.json")]
     assert (len(images), sum(len(i.regions) for i in images)) == (24, 520)
     assert {name for i in images for name in i.class_names} == {"kudzu"}
-    images = [_image([e]) for e in _read("via", INSECTS / "val_via_region_data.json")]
+    images = [_image([e]) for e in _read("via", insects / "val_via_region_data.json")]
     assert (len(images), sum(len(i.regions) for i in images)) == (16, 0)
     assert sum(len(i.notes) for i in images) == 349
 

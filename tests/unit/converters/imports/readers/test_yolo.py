@@ -14,6 +14,7 @@ from converters.imports.readers.yolo import read_yolo
 from converters.imports.source import ImportedImage, ImportOptions
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
+from domain.geometry import Polygon
 
 SQUARE = "0.1 0.1 0.5 0.1 0.5 0.5 0.1 0.5"
 
@@ -161,10 +162,9 @@ def test_keypoints_are_no_polygon(tmp_path: Path) -> None:
     _write(tmp_path, labels__a_txt="0 0.5 0.5 0.2 0.4 0.1 0.1 2 0.9 0.9 2\n")
     _write(tmp_path, data_yaml="kpt_shape: [2, 3]\nnames: [bug]\n")
     (image,) = _images(_read(tmp_path))
-    np.testing.assert_allclose(
-        image.regions[0].shapes[0].exterior.max(axis=0),  # type: ignore[union-attr]
-        [0.6, 0.7],
-    )
+    (shape,) = image.regions[0].shapes
+    assert isinstance(shape, Polygon)
+    np.testing.assert_allclose(shape.exterior.max(axis=0), np.array([0.6, 0.7]))
 
 
 def test_nothing_of_yolo_says_so(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -27,7 +29,7 @@ def _cold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(predictor_module, "_warm", WarmModels(2, 2**30))
 
 
-def _image() -> np.ndarray:
+def _image() -> npt.NDArray[Any]:
     return np.random.default_rng(2).integers(0, 255, (50, 41), np.uint8)
 
 

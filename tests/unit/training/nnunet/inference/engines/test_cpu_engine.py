@@ -3,8 +3,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from training.nnunet.inference.engines.cpu_engine import CpuEngine, generated_tile
@@ -21,17 +23,21 @@ class FakeEngine:
     batch_images = 1
     n_bytes = 100
 
-    def __init__(self, name: str, error: Callable[[np.ndarray], np.ndarray | float]) -> None:
+    def __init__(
+        self, name: str, error: Callable[[npt.NDArray[Any]], npt.NDArray[Any] | float]
+    ) -> None:
         self.name, self.error, self.calls = name, error, 0
 
-    def start(self, images: np.ndarray, folds: Sequence[int], tiling: Tiling) -> Pending:
+    def start(self, images: npt.NDArray[Any], folds: Sequence[int], tiling: Tiling) -> Pending:
         self.calls += 1
         second = np.stack([images[:, 0] * (fold + 1) + self.error(images[:, 0]) for fold in folds])
         logits: FoldLogits = np.stack([np.zeros_like(second), second], axis=2)
         return lambda: logits.astype(np.float32)
 
 
-def _engine(error: Callable[[np.ndarray], np.ndarray | float]) -> tuple[CpuEngine, FakeEngine]:
+def _engine(
+    error: Callable[[npt.NDArray[Any]], npt.NDArray[Any] | float],
+) -> tuple[CpuEngine, FakeEngine]:
     reference = FakeEngine("torch", lambda _: 0.0)
     candidate = FakeEngine("openvino", error)
     made = CpuEngine(reference, lambda: candidate, folds=(0, 2), n_channels=1, background=False)
@@ -64,7 +70,7 @@ def test_an_equal_engine_takes_over_at_the_first_image(caplog: pytest.LogCapture
     ],
 )
 def test_an_engine_that_differs_is_never_used(
-    error: Callable[[np.ndarray], np.ndarray | float], caplog: pytest.LogCaptureFixture
+    error: Callable[[npt.NDArray[Any]], npt.NDArray[Any] | float], caplog: pytest.LogCaptureFixture
 ) -> None:
     engine, candidate = _engine(error)
     expected = FakeEngine("torch", lambda _: 0.0).start(IMAGE, (0, 2), TILING)()
@@ -108,6 +114,6 @@ def test_nobody_waits_for_a_conversion_in_the_background() -> None:
 
 def test_the_generated_tile_looks_like_a_normalized_image() -> None:
     tile = generated_tile(3, (40, 56))
-    assert (tile.shape, tile.dtype) == ((1, 3, 40, 56), np.float32)
+    assert (tile.shape, tile.dtype) == ((1, 3, 40, 56), np.dtype(np.float32))
     assert abs(tile.mean()) < 1e-5
     assert tile.std() == pytest.approx(1, abs=1e-5)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch import nn
 
+from tests.unit.converters.shapes import size_of
 from training.nnunet.inference.engines import openvino_engine, torch_engine
 from training.nnunet.inference.engines.engine import Engine
 from training.nnunet.inference.engines.openvino_engine import OpenVinoEngine
@@ -41,13 +44,13 @@ def engine(request: pytest.FixtureRequest, networks: dict[int, nn.Module]) -> En
     return OpenVinoEngine(networks, n_channels=2, patch_hw=PATCH, threads=threads)
 
 
-def _images(n: int, height: int, width: int) -> np.ndarray:
+def _images(n: int, height: int, width: int) -> npt.NDArray[Any]:
     return np.random.default_rng(1).normal(size=(n, 2, height, width)).astype(np.float32)
 
 
-def _expected(network: nn.Module, image: np.ndarray, tiling: Tiling) -> np.ndarray:
+def _expected(network: nn.Module, image: npt.NDArray[Any], tiling: Tiling) -> npt.NDArray[Any]:
     """nnU-Net's sliding window, written down plainly."""
-    size_hw = image.shape[1:]
+    size_hw = size_of(image)
     weight = tiling.weight(size_hw)
     weight = np.ones(PATCH, np.float32) if weight is None else weight
     total, weights = np.zeros((3, *size_hw)), np.zeros(size_hw)
@@ -112,12 +115,13 @@ def test_memory_is_told(engine: Engine, networks: dict[int, nn.Module]) -> None:
     assert n_parameters * 4 <= engine.n_bytes <= n_parameters * 8
 
 
-class _Greedy(nn.Module):
+class _Greedy(nn.Module):  # type: ignore[misc]
     """Runs out of memory above a number of tiles, as a GPU does."""
 
     def __init__(self, network: nn.Module, most: int) -> None:
         super().__init__()
-        self.network, self.most, self.sizes = network, most, []
+        self.network, self.most = network, most
+        self.sizes: list[int] = []
 
     def forward(self, tiles: torch.Tensor) -> torch.Tensor:
         self.sizes.append(len(tiles))
@@ -145,7 +149,7 @@ def test_out_of_memory_halves_the_calls_and_goes_on(
         own.start(images, (0,), tiling)()
 
 
-class _WithStrangeLayer(nn.Module):
+class _WithStrangeLayer(nn.Module):  # type: ignore[misc]
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         return torch.linalg.eigvals(pixels).real
 

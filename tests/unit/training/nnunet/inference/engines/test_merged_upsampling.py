@@ -50,7 +50,7 @@ def unet(kind: Any = PlainConvUNet, **changes: Any) -> nn.Module:
     ],
     ids=["plain", "no bias", "no norm", "2 convolutions", "strides", "kernels", "residual"],
 )
-@torch.no_grad()
+@torch.no_grad()  # type: ignore[untyped-decorator]
 def test_outputs_are_equal_to_the_border(network: nn.Module) -> None:
     pixels = torch.randn(SHAPE)
     merged = merge_upsampling(network, torch.zeros(SHAPE))
@@ -58,10 +58,10 @@ def test_outputs_are_equal_to_the_border(network: nn.Module) -> None:
     torch.testing.assert_close(merged(pixels), network(pixels), rtol=1e-4, atol=1e-4)
 
 
-@torch.no_grad()
+@torch.no_grad()  # type: ignore[untyped-decorator]
 def test_a_stage_of_another_kind_stays_as_it_is() -> None:
     network = unet()
-    stage: Any = network.decoder.stages[0]  # type: ignore[union-attr]
+    stage: Any = network.decoder.stages[0]
     stage.convs[0].all_modules[0].padding_mode = "reflect"
     stage.convs[0].all_modules[0]._reversed_padding_repeated_twice = [1, 1, 1, 1]
     pixels = torch.randn(SHAPE)
