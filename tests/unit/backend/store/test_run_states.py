@@ -2,19 +2,20 @@ from __future__ import annotations
 
 import ast
 import time
+from typing import Any
 
 import pytest
 
 from backend.store import runs
 from backend.store.models import FoldRow, RunRow
 from domain.errors import TransitionError
-from domain.state_machine import S, StateMachine
+from domain.state_machine import StateMachine
 from domain.states import CONTROL, FOLD, RUN, FoldStatus, RunControl, RunStatus
 from tests.fakes.app import FakeApp
 from tests.unit.packaging.paths import ROOT
 
 
-def _forbidden(machine: StateMachine[S]) -> list[tuple[S, S]]:
+def _forbidden(machine: StateMachine[Any]) -> list[tuple[Any, Any]]:
     pairs = [(a, b) for a in machine.states for b in machine.states]
     return [pair for pair in pairs if pair not in machine.allowed]
 
