@@ -20,6 +20,7 @@
     +-- PredictionError          a model version can't predict
     +-- FileFormatError          a file to read is not what it should be; names the place in it
     +-- StackError               a process nnloop needs can't be started or has died
+    +-- TransitionError          a run or a fold can't go from one state to another
 
 A message is one sentence that says what was wrong and the value got; ``remedy`` is one sentence
 that says what to do. Neither ever holds a secret.
@@ -36,6 +37,11 @@ class NnloopError(Exception):
     def __init__(self, message: str, *, remedy: str = "") -> None:
         super().__init__(message)
         self.remedy = remedy
+
+    @property
+    def in_full(self) -> str:
+        """Message and remedy, for a place that has one text for both."""
+        return f"{self} {self.remedy}".strip()
 
 
 class SettingsError(NnloopError):
@@ -125,3 +131,7 @@ class FileFormatError(NnloopError):
 
 class StackError(NnloopError):
     """A process nnloop needs can't be started, or has died."""
+
+
+class TransitionError(NnloopError):
+    """A run, a fold, or what is wanted of a run, can't go from one state to another."""

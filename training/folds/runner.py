@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +22,7 @@ from training.folds.spec import (
     FoldSpec,
 )
 from training.processes.command import module_command
-from training.processes.orphans import PROCESS, descendants, kill_all, process_record
+from training.processes.guarded import Guarded, ending_signal
 
 CHILD_MODULE = "training.nnunet.learning.fold_process"
 
@@ -43,7 +40,7 @@ def run_fold(
 ) -> FoldOutcome:
     """Trains a fold to its end; continues one that was interrupted.
 
-    The child runs in this process group and dies with this process. A fold that has a result is
+    The child ends with this process, and so does all it starts. A fold that has a result is
     not trained again, so the call can be repeated.
 
     Args:
@@ -67,26 +64,22 @@ def run_fold(
         write_json(folder / SPEC, spec.to_json())
         environment = _environment(spec)
         with (folder / LOG).open("ab") as log:
-            child = subprocess.Popen(
-                module_command(CHILD_MODULE, str(folder / SPEC), str(os.getpid())),
-                stdin=subprocess.DEVNULL,
+            child = Guarded(
+                module_command(CHILD_MODULE, str(folder / SPEC)),
+                grace_s=_TERMINATE_S,
                 stdout=log,
-                stderr=subprocess.STDOUT,
                 env=environment,
             )
         try:
-            write_json(folder / PROCESS, process_record(child.pid))
-            while child.poll() is None:
+            while child.exit_code is None:
                 progress.report(on_progress)
                 on_heartbeat()
                 if should_stop():
                     return FoldOutcome(fold=spec.fold, finished=False)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    child.wait(poll_s)
+                child.wait(poll_s)
         finally:
-            _end(child)
-            (folder / PROCESS).unlink(missing_ok=True)
-        _raise_if_failed(spec, child.returncode)
+            code = child.stop()
+        _raise_if_failed(spec, code)
     progress.report(on_progress)
     return FoldOutcome(finished=True, **read_json(folder / RESULT))
 
@@ -151,19 +144,6 @@ def _gpu(position: int, mask: str | None) -> str:
     return visible[position]
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    if child.poll() is None:
-        helpers = descendants(child.pid)
-        child.terminate()
-        try:
-            child.wait(_TERMINATE_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-        # A signal ends the child without a chance to end the processes that make its patches.
-        kill_all(helpers)
-
-
 def _raise_if_failed(spec: FoldSpec, code: int) -> None:
     folder = spec.fold_dir
     if code == 0 and (folder / RESULT).exists():
@@ -172,8 +152,7 @@ def _raise_if_failed(spec: FoldSpec, code: int) -> None:
         error = read_json(folder / ERROR)
         kind = DiskFullError if error.get("is_disk_full") else TrainingError
         raise kind(error["message"], remedy=error["remedy"])
-    if code < 0:
-        name = signal.Signals(-code).name
+    if name := ending_signal(code):
         raise TrainingError(
             f"The process that trained fold {spec.fold} was ended by {name}.",
             remedy="Run it again to continue; if the machine ran out of memory, free some first.",

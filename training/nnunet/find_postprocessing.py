@@ -1,4 +1,4 @@
-"""``python -m training.nnunet.find_postprocessing SPEC.json ERROR.json``: see ``find_steps``."""
+"""``python -m training.nnunet.find_postprocessing SPEC.json ERROR.json``: for ``find_steps``."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.preset import preset_of_manifest
 from backend.pipeline.basis.warm_predictor import warm_predictor
@@ -34,8 +35,6 @@ from training.versions.version_folder import package_version, size_bytes
 from training.workspace import Workspace
 
 logger = logging.getLogger(__name__)
-
-Beat = Callable[[], None]
 
 
 def evaluate_run(context: AppContext, run_id: int, beat: Beat) -> bool:

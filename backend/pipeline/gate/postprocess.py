@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.preset import preset_of_manifest
 from backend.store.models import FoldRow, RunRow
@@ -21,7 +22,7 @@ def postprocessing_of(
     run: RunRow,
     folds: Sequence[FoldRow],
     manifest: Manifest,
-    beat: Callable[[], None],
+    beat: Beat,
 ) -> FoundSteps | None:
     """What the run's version is to do with its label maps; None: the preset asks for nothing.
 

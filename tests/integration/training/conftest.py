@@ -1,20 +1,18 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from domain.errors import TrainingError
+from tests.integration.fold_processes import fold_process
 from tests.integration.training.discs import CLASS_VALUES, write_discs
 from training.folds.runner import run_fold
 from training.folds.spec import EpochProgress, FoldOutcome, FoldSpec
 from training.folds.splits import assign_folds
-from training.nnunet.data.dataset import prepare
+from training.nnunet.data.dataset import DatasetSpec, prepare
 from training.presets import TINY
 from training.versions.version_folder import package_version
 from training.workspace import Workspace
@@ -39,7 +37,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Two folds of real training; the child of fold 0 is killed after its second epoch."""
     workspace, cases = write_discs(tmp_path_factory.mktemp("discs"), 14)
     folds = assign_folds({}, [case.case_id for case in cases], PRESET.n_folds)
-    prepare(workspace, cases, folds, class_values=CLASS_VALUES, n_channels=1, preset=PRESET)
+    prepare(workspace, cases, folds, DatasetSpec(CLASS_VALUES, 1, PRESET))
 
     def spec(fold: int) -> FoldSpec:
         return FoldSpec(str(workspace.root), 7, "1", fold, CLASS_VALUES, PRESET, seed=fold)
@@ -49,8 +47,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     def kill_after_two(progress: EpochProgress) -> None:
         before.append(progress)
         if progress.epoch == 2:
-            record = json.loads((spec(0).fold_dir / "process.json").read_text())
-            os.kill(record["pid"], signal.SIGKILL)
+            fold_process(spec(0).fold_dir).kill()
 
     killed_with = ""
     try:

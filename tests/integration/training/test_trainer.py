@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import time
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from training.folds.log import read_progress
 from training.folds.runner import run_fold
 from training.folds.spec import FoldSpec
 from training.folds.splits import assign_folds
-from training.nnunet.data.dataset import prepare
+from training.nnunet.data.dataset import DatasetSpec, prepare
 from training.nnunet.learning.fold_process import main, train_fold
 from training.nnunet.learning.trainer import LoopTrainer, make_trainer
 from training.presets import TINY, Preset
@@ -43,7 +42,7 @@ PRESET = dataclasses.replace(
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace, cases = write_discs(tmp_path_factory.mktemp("trainer"), 8)
     folds = assign_folds({}, [case.case_id for case in cases], PRESET.n_folds)
-    prepare(workspace, cases, folds, class_values=CLASS_VALUES, n_channels=1, preset=PRESET)
+    prepare(workspace, cases, folds, DatasetSpec(CLASS_VALUES, 1, PRESET))
     return workspace
 
 
@@ -144,7 +143,7 @@ def test_out_of_memory_with_single_patches_is_told_in_a_sentence(
     with pytest.raises(RuntimeError, match="out of memory"):
         finished(spec)
     write_json(tmp_path / "spec.json", dataclasses.replace(spec, run="none2").to_json())
-    assert main([str(tmp_path / "spec.json"), str(os.getppid())]) == 1
+    assert main([str(tmp_path / "spec.json")]) == 1
     error = read_json(dataclasses.replace(spec, run="none2").fold_dir / "error.json")
     assert error["message"] == "Training of fold 0 on cpu failed: out of memory."
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
@@ -12,7 +11,6 @@ from typing import Any, TextIO
 from converters.bookkeeping.files import read_json, write_json
 from domain.errors import NnloopError
 from domain.text import one_line
-from training.processes.parent import PARENT_GONE
 
 
 def answer(argv: list[str], work: Callable[[Any, TextIO], None]) -> int:
@@ -25,7 +23,6 @@ def answer(argv: list[str], work: Callable[[Any, TextIO], None]) -> int:
     Returns:
         The process's exit code: 0, or 1 after an error.
     """
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     # What libraries print must not be taken for a case: only this handle reaches the parent.
     lines = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -41,15 +38,7 @@ def write_outcome(lines: TextIO, case_id: str, error: Exception | None = None) -
     """Prints a case's line: its id, then a tab and the reason when it could not be predicted."""
     reason = ""
     if isinstance(error, NnloopError):
-        reason = one_line(f"{error} {error.remedy}", 1_000)
+        reason = one_line(error.in_full, 1_000)
     elif error is not None:
         reason = f"Unexpected {type(error).__name__}: {one_line(error)}"
     lines.write(f"{case_id}\t{reason}\n" if error else f"{case_id}\n")
-
-
-def _end_with_parent() -> None:
-    # Ends when the parent closes its end, also by being killed. Not sys.stdin: its lock, held here
-    # for ever, would abort the interpreter when it shuts down.
-    while os.read(0, 1):
-        pass
-    os._exit(PARENT_GONE)

@@ -14,7 +14,7 @@ from PIL import Image
 from converters.exports.nifti import nifti_bytes
 from converters.masks.mask_folders import MaskName
 from domain.errors import FileFormatError
-from training.evaluation.files import class_names_from_values, measure_pairs, paint
+from training.evaluation.files import class_names_from_values, measure_pairs, renumbered
 from training.evaluation.pairs import Pair, find_pairs
 
 
@@ -142,12 +142,12 @@ def test_a_pool_finds_the_same_in_the_same_order(folders: tuple[Path, Path]) -> 
 
 def test_paint() -> None:
     array = np.array([[0, 3, 5, 9]], np.uint8)
-    painted, unknown = paint(array, [5, 3])
+    painted, unknown = renumbered(array, [5, 3])
     assert painted.tolist() == [[0, 1, 2, 0]]
     assert unknown == [9]
     white = np.array([[0, 255]], np.uint8)
-    assert paint(white, [1])[0].tolist() == [[0, 1]]
-    assert paint(white, [1, 255])[0].tolist() == [[0, 2]]
+    assert renumbered(white, [1])[0].tolist() == [[0, 1]]
+    assert renumbered(white, [1, 255])[0].tolist() == [[0, 2]]
 
 
 def test_a_pair_is_read_only_when_needed() -> None:

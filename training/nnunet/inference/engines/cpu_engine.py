@@ -74,7 +74,7 @@ class CpuEngine:
     def start(
         self, images: npt.NDArray[np.float32], folds: Sequence[int], tiling: Tiling
     ) -> Pending:
-        """Starts the engine that answers now; an image settles which one that is."""
+        """Starts the engine that answers now; the first image after the candidate decides."""
         if not self._is_settled:
             self._settle(images, tiling)
         return self._active.start(images, folds, tiling)

@@ -11,7 +11,7 @@ from backend.pipeline.folds.budget import FLOOR_S, fold_budget, folds_that_fit, 
 from backend.settings import ProjectSettings
 from backend.store.models import FoldRow, ProjectRow, RunRow
 from domain.states import FoldStatus, RunStatus
-from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.app import FakeApp
 
 
 @pytest.mark.parametrize(
@@ -147,13 +147,3 @@ def test_time_that_a_run_stood_still_does_not_count(app: FakeApp) -> None:
         run = session.get_one(RunRow, run_id)
         run.seconds = {"training": 50.0, "paused": 9000.0}
     assert _budget(app, run_id, 0, 1) == pytest.approx(550, 1e-3)
-
-
-def test_budgets_are_the_projects_own(app: FakeApp) -> None:
-    app.change_settings(n_folds=4, fold_budget_s=30.0)
-    with app.store.begin() as session:
-        stored = session.get_one(ProjectRow, PROJECT).settings
-    # As 0.1 kept it: four folds of half a minute.
-    assert ProjectSettings.model_validate(stored).budget_s == 120.0
-    assert ProjectSettings.model_validate({**stored, "budget_s": 7.0}).budget_s == 7.0
-    assert ProjectSettings.model_validate({"fold_budget_s": None}).budget_s is None

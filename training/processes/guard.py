@@ -1,13 +1,15 @@
-"""Guard: runs one command and lets nothing of it outlive nnloop.
+"""Guard: runs one command and lets nothing of it outlive the process that asked for it.
 
-A program of its own, run by file (``python guard.py GRACE_S -- COMMAND...``), between nnloop and
-each process it starts. Its standard input is a pipe that nnloop holds: the end of the pipe means
-that nnloop has gone, however it went (SIGKILL too), and the guard then stops the command.
+A program of its own, run by file (``python guard.py GRACE_S PARENT -- COMMAND...``), between a
+process of nnloop's and each one it starts (``Guarded``). It loads nothing that is slow to load. Its
+standard input is a pipe that the parent holds: the end of the pipe means that the parent has gone,
+however it went (SIGKILL too), and the guard then stops the command. A process that the parent
+forked may hold the pipe open: so the guard also looks whose child it is, every second.
 
-Why not PR_SET_PDEATHSIG alone: it fires when the *thread* that started the process ends, and it
-does not reach grandchildren. Here the guard is a "child subreaper": every descendant that loses
-its parent becomes the guard's child, so all can be found and stopped (on systems without it,
-those in the command's process group).
+Why not PR_SET_PDEATHSIG alone: it fires when the *thread* that started the process ends, it does
+not reach grandchildren, and only Linux has it. Here the guard is a "child subreaper": every
+descendant that loses its parent becomes the guard's child, so all can be found and stopped (on
+systems without it, those in the command's process group).
 
 Exit status: the command's, 128 + n if signal n ended it, 127 if it could not be started.
 """
@@ -28,11 +30,13 @@ import psutil
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 _ORPHAN_GRACE_S = 2.0
+_CHECK_S = 1.0
+_IS_SUBREAPER = sys.platform == "linux"
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command until it ends, a signal comes, or nnloop has gone."""
-    grace_s, command = float(argv[1]), argv[3:]
+    """Runs the command until it ends, a signal comes, or the parent has gone."""
+    grace_s, parent, command = float(argv[1]), int(argv[2]), argv[4:]
     wake = _wakeup_pipe()
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     try:
@@ -43,7 +47,7 @@ def main(argv: list[str]) -> int:
     except OSError as error:
         print(f"{command[0]} can't be started: {error}", file=sys.stderr)  # noqa: T201
         return 127
-    status = _watch(child.pid, wake)
+    status = _watch(child.pid, parent, wake)
     if status is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGTERM)
@@ -55,14 +59,14 @@ def main(argv: list[str]) -> int:
     return status
 
 
-def _watch(pid: int, wake: int) -> int | None:
+def _watch(pid: int, parent: int, wake: int) -> int | None:
     """Waits; the command's status if it ended, None if it is to be stopped."""
     while True:
         status, _ = _reap(pid)
         if status is not None:
             return status
-        readable, _, _ = select.select([0, wake], [], [])
-        if 0 in readable and not os.read(0, 1):
+        readable, _, _ = select.select([0, wake], [], [], _CHECK_S)
+        if (0 in readable and not os.read(0, 1)) or os.getppid() != parent:
             return None
         if wake in readable:
             numbers = os.read(wake, 256)
@@ -100,7 +104,7 @@ def _sweep(pid: int) -> None:
     polite = True
     while True:
         _reap(pid)
-        left = psutil.Process().children(recursive=True)
+        left = _left(pid)
         if not left:
             return
         late = time.monotonic() > deadline
@@ -114,6 +118,16 @@ def _sweep(pid: int) -> None:
         if late and time.monotonic() > deadline + 5:
             return  # a process that even SIGKILL can't end hangs in the kernel
         time.sleep(0.05)
+
+
+def _left(pid: int) -> list[psutil.Process]:
+    left = psutil.Process().children(recursive=True)
+    if not _IS_SUBREAPER:
+        for process in psutil.process_iter():
+            with contextlib.suppress(OSError):
+                if os.getpgid(process.pid) == pid:
+                    left.append(process)
+    return left
 
 
 def _wakeup_pipe() -> int:
@@ -130,7 +144,7 @@ def _die_with_guard() -> None:
 
 
 def _prctl(option: int, value: int) -> None:
-    if sys.platform == "linux":
+    if _IS_SUBREAPER:
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
