@@ -89,6 +89,7 @@ def halt(session: Session, project_id: int, error: ProjectGoneError) -> None:
     projects.set_faults(
         session, project_id, CONNECTION, [Fault(error.reason, str(error), error.remedy)]
     )
+    projects.lock(session, project_id)
     run = runs.active_run(session, project_id)
     if run is not None and run.control == RunControl.RUN:
         runs.set_control(session, run, RunControl.PAUSE)
