@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     field_validator,
-    model_validator,
 )
 
 from converters.images.groups import GroupKey
 from converters.painting.combining import AnnotatorPolicy
 
 PixelSize = Annotated[float, Field(ge=1e-6, le=1e6)]
-
-# What a project of 0.1 trained unless it said otherwise.
-FOLDS_OF_TINY = 3
 
 
 class ProjectSettings(BaseModel):
@@ -148,12 +144,3 @@ class ProjectSettings(BaseModel):
         if value is not None:
             GroupKey.parse(value)
         return value
-
-    @model_validator(mode="before")
-    @classmethod
-    def _old_names(cls, values: Any) -> Any:
-        # 0.1 gave each fold a budget: all of them, one after the other, took that times the folds.
-        if isinstance(values, dict) and values.get("fold_budget_s") and "budget_s" not in values:
-            folds = values.get("n_folds") or FOLDS_OF_TINY
-            return {**values, "budget_s": values["fold_budget_s"] * folds}
-        return values

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 
 from backend.pipeline.basis.annotations import label_config_of
 from backend.pipeline.basis.context import AppContext
-from backend.pipeline.basis.preset import PRESET, PRESET_VALUES, preset_of
-from backend.pipeline.basis.run_settings import RunSettings, settings_of_run
-from backend.pipeline.cases.manifests import LABEL_MAPPING, keep_folds, make_manifest
+from backend.pipeline.basis.preset import preset_of
+from backend.pipeline.cases.manifests import keep_folds, make_manifest
 from backend.pipeline.cases.write import Beat, Source, write_cases
 from backend.pipeline.labels.questions import ask
-from backend.settings import ProjectSettings
+from backend.settings import ProjectSettings, RunSettings
 from backend.store import projects, snapshots
 from backend.store.models import FoldRow, ProjectRow, RunRow
-from domain.annotation import LeftOut
+from domain.annotation import AnnotatedTask, LeftOut
 from domain.case import Manifest
 from domain.errors import CaseError, NotEnoughCasesError, TrainingError
 from domain.text import one_line
@@ -23,6 +22,7 @@ from training.case_files import CaseFiles
 from training.nnunet.classes import trainer_class
 from training.nnunet.data.dataset import PreparedDataset, prepare
 from training.presets import Preset
+from training.versions.manifests import RunManifest
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
     with context.store.begin() as session:
         run = session.get_one(RunRow, run_id)
         project = projects.get(session, run.project_id)
-        settings = settings_of_run(run)
+        settings = run.settings
         sources = [
             Source(task, annotations)
             for task, annotations in snapshots.chosen_annotations(
@@ -50,11 +50,9 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
         # A run that waited or was tried again reads what has been annotated meanwhile: that is not
         # news to the next one.
         run.candidates = {
-            str(source.task.id): [
-                source.annotations[-1].id,
-                source.content_hash,
-                source.task.source,
-            ]
+            source.task.id: AnnotatedTask(
+                source.annotations[-1].id, source.content_hash, source.task.source
+            )
             for source in sources
         }
     preset = preset_of(settings)
@@ -170,14 +168,16 @@ def _keep(
 ) -> None:
     with context.store.begin() as session:
         row = session.get_one(RunRow, run_id)
-        row.manifest = {
-            **manifest.to_json(),
-            "n_channels": n_channels,
-            LABEL_MAPPING: label_mapping,
-            PRESET: preset.name,
-            PRESET_VALUES: preset.to_json(),
-            "replanned": prepared.replanned,
-        }
+        row.manifest = RunManifest(
+            entries=manifest.entries,
+            left_out=manifest.left_out,
+            class_values=manifest.class_values,
+            n_folds=manifest.n_folds,
+            n_channels=n_channels,
+            label_mapping=label_mapping,
+            preset=preset,
+            replanned=prepared.replanned,
+        )
         projects.get(session, row.project_id).n_channels = n_channels
         keep_folds(session, row.project_id, manifest)
         present = {f.fold for f in session.query(FoldRow).filter_by(run_id=run_id)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 from backend.pipeline.basis import trials
@@ -13,8 +13,8 @@ from backend.pipeline.basis.faults import fault_of
 from backend.pipeline.basis.images import image_uris, load_image
 from backend.pipeline.cases.revalidate import revalidate
 from backend.settings import ProjectSettings
-from backend.store import cases as case_store
 from backend.store import projects, snapshots
+from backend.store.cases import cases_of, save_case
 from backend.store.models import AnnotationRow, CaseRow, ProjectRow, TaskRow
 from domain.annotation import LeftOut
 from domain.case import case_id_of_task, content_hash
@@ -101,7 +101,7 @@ def _write(
 ) -> WrittenCases:
     workspace = context.workspace(project.id)
     with context.store.begin() as session:
-        known = case_store.cases_of(session, project.id)
+        known = cases_of(session, project.id)
     on_disk = find_cases(
         workspace, {case_id: row.files_hash for case_id, row in known.items()}, n_channels
     )
@@ -119,7 +119,7 @@ def _write(
                 and _is_of_image(row, source.task)
             ):
                 found.files[source.case_id] = on_disk[source.case_id]
-                found.left_out.extend(LeftOut(**note) for note in row.notes)
+                found.left_out.extend(row.notes)
                 continue
             with trials.at_work(context, source.task, deadly):
                 image = load_image(context, source.task, config)
@@ -139,7 +139,7 @@ def _write(
         found.files[source.case_id] = files
         found.left_out.extend(notes)
         with context.store.begin() as session:
-            case_store.save(
+            save_case(
                 session,
                 CaseRow(
                     project_id=project.id,
@@ -148,7 +148,7 @@ def _write(
                     source_hash=source_hash,
                     files_hash=files.content_hash,
                     image_hash=source.task.image_hash,
-                    notes=[asdict(note) for note in notes],
+                    notes=tuple(notes),
                 ),
             )
     return found

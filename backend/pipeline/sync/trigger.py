@@ -9,11 +9,12 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import TRUTH_SETTINGS, label_names_of
-from backend.pipeline.basis.run_settings import run_settings, settings_of_run
+from backend.pipeline.basis.run_settings import run_settings
 from backend.pipeline.labels import questions
 from backend.settings import ProjectSettings
 from backend.store import projects, runs, snapshots
 from backend.store.models import ProjectRow, RunRow
+from domain.annotation import AnnotatedTask
 from domain.labels import DROPPED, LabelNames
 from domain.states import RunStatus
 from domain.text import counted
@@ -81,7 +82,7 @@ def decide(
 def evaluate(session: Session, project_id: int) -> Decision:
     """``decide`` on what the store holds now."""
     project = projects.get(session, project_id)
-    settings = projects.settings_of(project)
+    settings = project.settings
     current = snapshots.chosen_hashes(session, project_id, settings.annotator_policy)
     last = runs.last_run(session, project_id)
     asked = questions.open_questions(session, project)
@@ -106,27 +107,23 @@ def evaluate(session: Session, project_id: int) -> Decision:
 
 
 def changes(
-    current: Mapping[int, Sequence[Any]], last: RunRow | None, mapping: Mapping[str, str]
+    current: Mapping[int, AnnotatedTask], last: RunRow | None, mapping: Mapping[str, str]
 ) -> set[int]:
     """Tasks that are new, changed or gone since a run, or could not be read by its label names.
 
     Args:
-        current: Task id -> (newest annotation, hash, source), as ``chosen_hashes`` gives it.
+        current: By task id, as ``chosen_hashes`` gives it.
         last: The run; None: all are new.
         mapping: The project's, of its labels' names.
     """
-    trained = _candidates_of(last)
-    found = {
-        key
-        for key in current.keys() | trained.keys()
-        if not _is_same(current.get(key), trained.get(key))
-    }
-    if last is None or settings_of_run(last).label_mapping == mapping:
+    trained = last.candidates if last else {}
+    found = {key for key in current.keys() | trained.keys() if current.get(key) != trained.get(key)}
+    if last is None or last.settings.label_mapping == mapping:
         return found
     if last.manifest is None and last.status == RunStatus.FAILED:
         return found | current.keys()  # it ended before it had cases, maybe for want of the mapping
-    left_out = (last.manifest or {}).get("left_out", [])
-    unread = {int(item["task_id"]) for item in left_out if item["reason"] == "unknown_label"}
+    left_out = last.manifest.left_out if last.manifest else ()
+    unread = {item.task_id for item in left_out if item.reason == "unknown_label"}
     return found | (unread & current.keys())
 
 
@@ -147,18 +144,17 @@ def start(
     """
     project = projects.get(session, project_id)
     settings = run_settings(project, overrides or {})
-    run = runs.create_run(session, project_id, reason, settings.model_dump(mode="json"))
+    run = runs.create_run(session, project_id, reason, settings)
     if run is not None:
-        chosen = snapshots.chosen_hashes(session, project_id, settings.annotator_policy)
-        run.candidates = {str(task_id): list(found) for task_id, found in chosen.items()}
+        run.candidates = snapshots.chosen_hashes(session, project_id, settings.annotator_policy)
     return run
 
 
 def _new_labels(project: ProjectRow, last: RunRow | None) -> str:
     """How the labels differ from a run's, where one of them went."""
-    # A run of 0.1 did not keep its labels; an interface that can't be read says nothing.
+    # An interface that can't be read says nothing.
     names = label_names_of(project)
-    before = names.current_names(settings_of_run(last).class_values if last else ())
+    before = names.current_names(last.settings.class_values if last else ())
     added, gone = _added_and_gone(names, before)
     return ", ".join([f"new is {name!r}" for name in added] + gone) if gone else ""
 
@@ -167,7 +163,7 @@ def _remark(project: ProjectRow, settings: ProjectSettings, last: RunRow | None)
     """What a next training reads otherwise than the last one."""
     if last is None:
         return ""
-    before = settings_of_run(last)
+    before = last.settings
     changed = [name for name in TRUTH_SETTINGS if getattr(before, name) != getattr(settings, name)]
     names = label_names_of(project)
     if not names.agrees_with(before.label_names):
@@ -196,15 +192,3 @@ def _added_and_gone(names: LabelNames, before: Sequence[str]) -> tuple[list[str]
             if name not in names.present and names.now(name) != DROPPED
         ],
     )
-
-
-def _is_same(now: Sequence[Any] | None, before: Sequence[Any] | None) -> bool:
-    """Whether a task is labelled as before, and is the same one: ids are reused."""
-    if now is None or before is None:
-        return now is before
-    # A run of 0.1 did not keep the source.
-    return all(a == b for a, b in zip(now, before, strict=False))
-
-
-def _candidates_of(run: RunRow | None) -> dict[int, list[Any]]:
-    return {} if run is None else {int(task): list(row) for task, row in run.candidates.items()}

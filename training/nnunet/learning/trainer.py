@@ -236,8 +236,6 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
         if not path.exists():
             return False
         state = read_checkpoint(path, torch.device("cpu"))["nnloop"]
-        if "plan" not in state:
-            return False  # written by an earlier nnloop
         with only_weights():
             # The trainer's own: some put another optimiser in place first.
             self.load_checkpoint(str(path))

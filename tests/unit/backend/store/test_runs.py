@@ -11,8 +11,10 @@ from sqlalchemy.orm import Session
 
 from backend.store import Store, projects, runs
 from backend.store.models import FoldRow, RunRow
+from domain.case import Manifest
 from domain.states import FoldStatus, RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.documents import run_manifest
 
 
 def _race(app: FakeApp, attempt: Callable[[Store], bool], n: int = 4) -> int:
@@ -157,7 +159,7 @@ def test_the_stage_a_run_is_in_counts_until_now(app: FakeApp) -> None:
 
 
 def test_the_active_runs_of_all_projects_come_without_their_manifests(app: FakeApp) -> None:
-    first = app.add_run(RunStatus.TRAINING, 1, manifest={"entries": []})
+    first = app.add_run(RunStatus.TRAINING, 1, manifest=run_manifest(Manifest(())))
     app.add_run(RunStatus.DONE, 2)
     with app.store.begin() as session:
         rows = runs.active_runs(session)

@@ -32,7 +32,7 @@ from backend.pipeline.predictions.score import score_chunk
 from backend.pipeline.runs.request import request_scoring
 from backend.store import predictions, projects
 from backend.store.models import PredictionRow, ProblemRow, TrialRow, VersionRow
-from converters.bookkeeping.files import write_json
+from converters.bookkeeping.documents import write_document
 from domain.errors import (
     DiskFullError,
     ImageError,
@@ -186,8 +186,8 @@ def version(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(score, "validate_prediction", fail_validate)
     made = app.add_version()
     info = VersionInfo("nnloop-v1", ("lumen", "wall"), 1, TINY, (0, 1), {})
-    write_json(
-        app.context.workspace(PROJECT).version_dir("nnloop-v1") / "version.json", info.to_json()
+    write_document(
+        app.context.workspace(PROJECT).version_dir("nnloop-v1") / "version.json", VersionInfo, info
     )
     return made
 

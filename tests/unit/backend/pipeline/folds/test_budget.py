@@ -11,7 +11,7 @@ from backend.pipeline.folds.budget import FLOOR_S, fold_budget, folds_that_fit, 
 from backend.settings import ProjectSettings
 from backend.store.models import FoldRow, ProjectRow, RunRow
 from domain.states import FoldStatus, RunStatus
-from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.app import FakeApp
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def _run(app: FakeApp, budget_s: float | None, folds: list[tuple[FoldStatus, flo
     return run_id
 
 
-def _budget(app: FakeApp, run_id: int, fold: int, n_workers: int) -> float:
+def _budget(app: FakeApp, run_id: int, fold: int, n_workers: int) -> float | None:
     with app.store.begin() as session:
         return fold_budget(session, session.get_one(RunRow, run_id), fold, n_workers, NOW)
 
@@ -112,7 +112,6 @@ Q, R, D = FoldStatus.QUEUED, FoldStatus.RUNNING, FoldStatus.DONE
 @pytest.mark.parametrize(
     ("budget_s", "folds", "n_workers", "expected"),
     [
-        (None, [(Q, 0)], 1, math.inf),
         (700, [(Q, 0), (D, 0), (Q, 0)], 1, 300),
         (700, [(Q, 0), (R, 250), (Q, 0)], 2, 350),
         (700, [(Q, 0), (R, 0), (D, 0)], 1, 300),  # the worker of fold 1 died
@@ -123,12 +122,16 @@ Q, R, D = FoldStatus.QUEUED, FoldStatus.RUNNING, FoldStatus.DONE
 )
 def test_a_fold_gets_its_share_of_what_is_left(
     app: FakeApp,
-    budget_s: float | None,
+    budget_s: float,
     folds: list[tuple[FoldStatus, float]],
     n_workers: int,
     expected: float,
 ) -> None:
     assert _budget(app, _run(app, budget_s, folds), 0, n_workers) == pytest.approx(expected, 1e-3)
+
+
+def test_without_a_budget_a_fold_has_none(app: FakeApp) -> None:
+    assert _budget(app, _run(app, None, [(Q, 0)]), 0, 1) is None
 
 
 def test_workers_are_shared_with_the_runs_of_other_projects(app: FakeApp) -> None:
@@ -147,13 +150,3 @@ def test_time_that_a_run_stood_still_does_not_count(app: FakeApp) -> None:
         run = session.get_one(RunRow, run_id)
         run.seconds = {"training": 50.0, "paused": 9000.0}
     assert _budget(app, run_id, 0, 1) == pytest.approx(550, 1e-3)
-
-
-def test_budgets_are_the_projects_own(app: FakeApp) -> None:
-    app.change_settings(n_folds=4, fold_budget_s=30.0)
-    with app.store.begin() as session:
-        stored = session.get_one(ProjectRow, PROJECT).settings
-    # As 0.1 kept it: four folds of half a minute.
-    assert ProjectSettings.model_validate(stored).budget_s == 120.0
-    assert ProjectSettings.model_validate({**stored, "budget_s": 7.0}).budget_s == 7.0
-    assert ProjectSettings.model_validate({"fold_budget_s": None}).budget_s is None
