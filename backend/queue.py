@@ -258,9 +258,8 @@ def work(
     """
     # Imported before the first job: an annotator should not wait for torch to load.
     names = sorted({job.rpartition(".")[0] for job in JobName if job.queue in queues})
-    for module in map(importlib.import_module, names):
-        if hasattr(module, "on_worker_start"):
-            module.on_worker_start()
+    for module in names:
+        importlib.import_module(module)
     # By a connection of its own: RQ gives those it makes the long timeout of a waiting worker.
     JobQueue(url, installation).claim()
     redis = Redis.from_url(url, health_check_interval=15)
@@ -324,7 +323,7 @@ def _heartbeat(
                 redis.set(key, value, ex=HEARTBEAT_TTL_S)
                 _claim(redis, installation)
             except StackError as error:
-                logger.error("%s %s", error, error.remedy)
+                logger.error(error.in_full)
             except RedisError as error:
                 logger.warning("Redis did not take the heartbeat: %s", error)
             if ended.wait(HEARTBEAT_S):

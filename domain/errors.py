@@ -21,6 +21,7 @@
     +-- FileFormatError          a file to read is not what it should be; names the place in it
     +-- DocumentError            a row or file of nnloop's own is not what it should be
     +-- StackError               a process nnloop needs can't be started or has died
+    +-- TransitionError          a run or a fold can't go from one state to another
 
 A message is one sentence that says what was wrong and the value got; ``remedy`` is one sentence
 that says what to do. Neither ever holds a secret.
@@ -37,6 +38,11 @@ class NnloopError(Exception):
     def __init__(self, message: str, *, remedy: str = "") -> None:
         super().__init__(message)
         self.remedy = remedy
+
+    @property
+    def in_full(self) -> str:
+        """Message and remedy, for a place that has one text for both."""
+        return f"{self} {self.remedy}".strip()
 
 
 class SettingsError(NnloopError):
@@ -130,3 +136,7 @@ class DocumentError(NnloopError):
 
 class StackError(NnloopError):
     """A process nnloop needs can't be started, or has died."""
+
+
+class TransitionError(NnloopError):
+    """A run, a fold, or what is wanted of a run, can't go from one state to another."""

@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from backend.label_studio import LabelStudioClient
-from backend.stack.install import default_env_dir, executable_in
 from backend.stack.label_studio_server import LabelStudioServer
 from backend.stack.process import ManagedProcess
 from backend.stack.redis_server import RedisServer
 from domain.errors import StackError
 from tests.integration.loop.stack import Loop, Served, running_loop, serve_first_version
+from tests.needed import missing
+from tests.servers import NotInstalledError, running_label_studio
+
+T = TypeVar("T")
 
 # nnloop's own processes have no current folder on their path; some run modules of the tests.
 _ROOT = str(Path(__file__).resolve().parents[1])
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_ROOT, os.environ.get("PYTHONPATH")]))
 
 
-def missing(reason: str) -> None:
-    """Skips on a developer's machine, fails in CI, where nothing may be missing."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
+@contextlib.contextmanager
+def installed(server: contextlib.AbstractContextManager[T]) -> Iterator[T]:
+    """The server; what is not installed is ``missing``."""
+    with contextlib.ExitStack() as stack:
+        try:
+            started = stack.enter_context(server)
+        except NotInstalledError as error:
+            missing(str(error))
+            raise
+        yield started
 
 
 @pytest.fixture(scope="session")
 def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudioServer]:
     """A real Label Studio on a free port, with an empty database and a legacy token."""
-    executable = Path(os.environ.get("NNLOOP_LABEL_STUDIO_BIN") or executable_in(default_env_dir()))
-    if not executable.exists():
-        missing(f"no Label Studio at {executable}: run `make setup` or set NNLOOP_LABEL_STUDIO_BIN")
-    server = LabelStudioServer.open(executable, tmp_path_factory.mktemp("label-studio"))
-    process = ManagedProcess(server.spec())
-    process.start()
-    yield server
-    process.stop()
+    with installed(running_label_studio(tmp_path_factory.mktemp("label-studio"))) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +58,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
         server = RedisServer.open(tmp_path_factory.mktemp("redis"))
     except StackError as error:
-        missing(f"{error} {error.remedy}")
+        missing(error.in_full)
         raise
     process = ManagedProcess(server.spec())
     process.start()

@@ -57,7 +57,7 @@ class Workspace:
         return self.preprocessed_root / self.dataset_name
 
     def image_png(self, case_id: str, number: int = 0) -> Path:
-        """An image file of a case; nnU-Net's ``_0000`` is the first, mostly the only one.
+        """An image file of a case; nnU-Net's ``_0000`` is the first, usually the only one.
 
         ``training.case_files.read_case_image`` reads all of them.
         """

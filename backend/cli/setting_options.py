@@ -1,77 +1,136 @@
-"""Options that set a project setting: of `nnloop connect` for good, of `nnloop train` for a run."""
+"""Options made from the fields of settings: names, types, help, defaults, limits, environment."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import typer
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
-from backend.settings import ProjectSettings
+from backend.settings import ProjectSettings, faults_of
+from backend.settings.option import environment_of, flags_of, limits_of, option_of
+from domain.errors import SettingsError
+from domain.text import counted
 
-# Headings in the help.
-START = "When training starts"
-TRAINING = "Training"
-VERSIONS = "Versions"
-TRUTH = "Images and annotations"
-PREDICTIONS = "Predictions"
-
-PRESETS = "tiny, fast, full, or auto: fast on a GPU, tiny on a CPU."
-N_FOLDS = "Number of folds, 2 to 20."
+Command = TypeVar("Command", bound=Callable[..., None])
 
 
-def setting(
-    name: str, text: str, panel: str, *names: str, empty: str = "", metavar: str | None = None
-) -> Any:
-    """An option of `nnloop connect`, which says the default of its setting.
+def setting(scope: type[BaseModel], name: str, *, says_default: bool = True) -> Any:
+    """The option of one field.
 
     Args:
-        name: Field of ProjectSettings.
-        text: The help.
-        panel: Heading over it.
-        names: Of the option, where it is not called like the parameter.
-        empty: What the setting is by default where it has no value.
-        metavar: What people write after it.
+        scope: The class of settings.
+        name: The field.
+        says_default: Whether the field's default holds where the option is not given.
 
     Returns:
         As ``typer.Option``.
     """
-    value = ProjectSettings.model_fields[name].default
-    said = empty if value in (None, (), "") else f"{value:g}" if isinstance(value, float) else value
-    help_ = f"{text} \\[default: {said}]"
-    return typer.Option(*names, help=help_, rich_help_panel=panel, metavar=metavar)
+    field = scope.model_fields[name]
+    option = option_of(field)
+    notes = [f"env var: {variable}" for variable in environment_of(field)[:1]]
+    if _is_repeated(field):
+        notes.append("repeat for more")
+    if says_default:
+        notes.append(f"default: {_default_of(name, field)}")
+    elif field.default == "" and option.empty:
+        notes.append(f"'': {option.empty}")
+    if limits := limits_of(field):
+        notes.append(limits)
+    sentence = " ".join([field.description or "", *(rf"\[{note}]" for note in notes)])
+    return typer.Option(
+        flags_of(name, field),
+        help=sentence.replace("`", ""),
+        metavar=option.metavar,
+        rich_help_panel=option.panel,
+    )
 
 
-def _absolute(plans: str | None) -> str | None:
-    """The whole path where a file is meant: a worker has another working folder."""
-    if plans and ("/" in plans or plans.endswith(".json")) and Path(plans).is_file():
-        return str(Path(plans).resolve())
-    return plans
+def with_settings(
+    scope: type[BaseModel] = ProjectSettings,
+    names: Sequence[str] = (),
+    *,
+    says_defaults: bool = True,
+) -> Callable[[Command], Command]:
+    """Gives a command an option per field, which it takes as ``**given``: None where not given.
+
+    Args:
+        scope: The class of settings.
+        names: Its fields; without them all.
+        says_defaults: Whether a field's default holds where its option is not given.
+    """
+
+    def decorated(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        made = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=Annotated[
+                    _written_as(scope.model_fields[name]) | None,
+                    setting(scope, name, says_default=says_defaults),
+                ],
+            )
+            for name in names or scope.model_fields
+        ]
+        command.__signature__ = signature.replace(parameters=[*own, *made])  # type: ignore[attr-defined]
+        return command
+
+    return decorated
 
 
-Trainer = Annotated[
-    str | None,
-    typer.Option(
-        help="nnU-Net trainer, or package.module:Class; '' for the preset's.",
-        rich_help_panel=TRAINING,
-    ),
-]
-Planner = Annotated[
-    str | None,
-    typer.Option(
-        help="nnU-Net planner, as nnUNetPlannerResEncM; '' for the preset's.",
-        rich_help_panel=TRAINING,
-    ),
-]
-Plans = Annotated[
-    str | None,
-    typer.Option(
-        help="A plans.json, or plans by their name; '' to plan.",
-        callback=_absolute,
-        rich_help_panel=TRAINING,
-    ),
-]
-GpuMemory = Annotated[
-    float | None,
-    typer.Option("--gpu-memory", help="GPU memory to plan for, in GB.", rich_help_panel=TRAINING),
-]
+def values_of(given: Mapping[str, Any], scope: type[BaseModel] = ProjectSettings) -> dict[str, Any]:
+    """The settings that were given, as their fields have them.
+
+    Args:
+        given: Per field what its option got; None where it was not given.
+        scope: The class of settings.
+
+    Raises:
+        SettingsError: Some can't be used; names their options.
+    """
+    values = {name: value for name, value in given.items() if value is not None}
+    try:
+        settings = scope.model_validate(values)
+    except ValidationError as error:
+
+        def flag(name: str) -> str:
+            return flags_of(name, scope.model_fields[name]).replace("/", " or ")
+
+        faults = faults_of(error, with_values=True, name_of=flag)
+        raise SettingsError(
+            f"{counted(error.error_count(), 'option')} can't be used: {faults}.",
+            remedy="See --help and docs/settings.md.",
+        ) from None
+    return {name: getattr(settings, name) for name in values}
+
+
+def _written_as(field: FieldInfo) -> Any:
+    """The type an option has: text wherever the field's own validation must read it."""
+    if _is_repeated(field):
+        return list[str]
+    kinds = set(get_args(field.annotation) or [field.annotation]) - {type(None)}
+    kind = kinds.pop()
+    is_plain = kind in (bool, int, float) and not kinds and option_of(field).metavar is None
+    return kind if is_plain else str
+
+
+def _is_repeated(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is tuple and get_args(field.annotation)[-1] is ...
+
+
+def _default_of(name: str, field: FieldInfo) -> str:
+    value, empty = field.default, option_of(field).empty
+    if value is None or value is PydanticUndefined:
+        return empty or "none"
+    if isinstance(value, bool):
+        return flags_of(name, field).split("/")[not value].lstrip("-")
+    if isinstance(value, str | tuple) and not value:
+        return f"'', {empty}" if empty else "''"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
-from scipy.stats import spearmanr
 
 from backend.label_studio import LabelStudioClient, PushedPrediction
 from backend.pipeline.models.version_report import VersionReport
@@ -100,6 +99,8 @@ def measure(
 
 def rank_correlation(scores: Sequence[float], dice: Sequence[float]) -> float | None:
     """Spearman's rank correlation; None for fewer than 3 pairs or when one side is constant."""
+    from scipy.stats import spearmanr  # half a second
+
     if len(scores) < 3 or len(set(scores)) < 2 or len(set(dice)) < 2:
         return None
     return float(spearmanr(scores, dice).statistic)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
+from backend.label_studio.login import LegacyLogin, PersonalLogin, has_expired, is_personal
+from backend.label_studio.retries import repeated
 from domain.errors import LabelStudioAuthError, LabelStudioError, MissingError
 from domain.text import one_line
 
@@ -18,14 +21,10 @@ TIMEOUT_S = 60.0
 LONG_TIMEOUT_S = 300.0
 """Seconds for calls whose work grows with the project (imports, deletions, backend checks)."""
 
-CONNECT_RETRIES = 2
-"""Further attempts to open a TCP connection; nothing was sent yet, so safe for every method."""
-
-IDEMPOTENT_RETRIES = 2
-"""Further attempts after a dropped connection or a 408, 409, 429, 5xx, for idempotent methods."""
-
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "PATCH", "DELETE"})
+_REFRESH = "api/token/refresh/"
 _DETAIL_LIMIT = 400
+_NEW_TOKEN = "Make a new token in Account & Settings and set LABEL_STUDIO_API_KEY."  # noqa: S105
 
 Files = Mapping[str, tuple[str, bytes, str]]
 """Form field -> (file name, content, MIME type)."""
@@ -34,10 +33,8 @@ Files = Mapping[str, tuple[str, bytes, str]]
 class Connection:
     """One Label Studio and the key to it.
 
-    The SDK's own HTTP client carries the calls, because it knows both kinds of token (a legacy
-    token is sent as it is, a personal access token is a refresh token that buys a five-minute
-    access token). Its typed methods are not used: they repeat a POST after a dropped connection,
-    which would submit an annotation twice.
+    The SDK's client is not used: it repeats a POST after a dropped connection, which would submit
+    an annotation twice.
 
     Args:
         url: Address of Label Studio, with its path prefix if it has one.
@@ -65,12 +62,16 @@ class Connection:
                 f"There is no API key for Label Studio at {self.url}.",
                 remedy="Set LABEL_STUDIO_API_KEY to a token from Account & Settings.",
             )
-        self._http = httpx.Client(
-            timeout=timeout_s,
-            follow_redirects=True,
-            transport=httpx.HTTPTransport(retries=CONNECT_RETRIES),
+        if has_expired(self._api_key):
+            raise LabelStudioAuthError(
+                f"The API key for Label Studio at {self.url} has expired.", remedy=_NEW_TOKEN
+            )
+        self._http = httpx.Client(timeout=timeout_s, follow_redirects=True)
+        self.login: PersonalLogin | LegacyLogin = (
+            PersonalLogin(self._api_key, self._buy_access)
+            if is_personal(self._api_key)
+            else LegacyLogin(self._api_key)
         )
-        self._wrapper = self._open_sdk()
 
     def __repr__(self) -> str:
         return f"Connection(url={self.url!r}, api_key='***')"
@@ -78,16 +79,6 @@ class Connection:
     def close(self) -> None:
         """Closes the pooled connections."""
         self._http.close()
-
-    def auth_headers(self) -> dict[str, str]:
-        """Headers that log in to Label Studio; may buy a new access token.
-
-        Raises:
-            LabelStudioAuthError: The personal access token was refused.
-            LabelStudioError: Label Studio did not answer.
-        """
-        with _Translated(self, "POST", "api/token/refresh/"):
-            return dict(self._wrapper.get_headers())
 
     def send(
         self,
@@ -101,7 +92,8 @@ class Connection:
     ) -> httpx.Response:
         """Sends one call and returns the answer whatever its status.
 
-        ``body`` is sent as JSON. GET, PATCH, PUT and DELETE are retried; POST is not.
+        ``body`` is sent as JSON. GET, PATCH, PUT and DELETE are repeated after a dropped connection
+        or a 408, 409, 429, 5xx; POST only where no connection could be opened.
 
         Raises:
             LabelStudioAuthError: A personal access token was refused.
@@ -110,24 +102,26 @@ class Connection:
         headers: dict[str, str] = {}
         content: bytes | None = None
         if body is not None:
-            # The SDK's own encoder walks every number of every polygon; this is plain JSON.
             content = json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
             headers["Content-Type"] = "application/json"
         limit = timeout_s if timeout_s is not None else self._timeout_s
-        with _Translated(self, method, path, limit):
-            response: httpx.Response = self._wrapper.httpx_client.request(
-                path.lstrip("/"),
-                method=method,
+
+        def call() -> httpx.Response:
+            return self._http.request(
+                method,
+                self._address(path),
                 params=dict(params) if params else None,
                 content=content,
                 files=dict(files) if files else None,
                 headers=headers,
-                request_options={
-                    "timeout": limit,
-                    "max_retries": IDEMPOTENT_RETRIES if method in _IDEMPOTENT else 0,
-                },
+                auth=self.login,
+                timeout=limit,
             )
-            return response
+
+        with self._translated(method, path, limit):
+            if method not in _IDEMPOTENT:
+                return repeated(call, after_error=_is_unsent)
+            return repeated(call, after_error=_is_dropped, after_answer=_may_pass)
 
     def json(self, method: str, path: str, **options: Any) -> Any:
         """Sends one call and returns the parsed JSON of its answer; None for an empty answer.
@@ -168,23 +162,33 @@ class Connection:
         remedy = "See the log of Label Studio." if status >= 500 else remedies.get(status, "")
         raise LabelStudioError(message, remedy=remedy)
 
-    def _open_sdk(self) -> Any:
-        # Imported here: it takes a second, which `nnloop --help` should not.
-        from label_studio_sdk.client import LabelStudio
-        from label_studio_sdk.core.api_error import ApiError
+    def _address(self, path: str) -> str:
+        return f"{self.url}/{path.lstrip('/')}"
 
-        try:
-            # The slash keeps a path prefix when the SDK joins the refresh URL.
-            sdk = LabelStudio(
-                base_url=self.url + "/", api_key=self._api_key, httpx_client=self._http
-            )
-        except ApiError as error:
+    def _buy_access(self) -> str:
+        """Buys an access token with the personal access token."""
+
+        def call() -> httpx.Response:
+            key = {"refresh": self._api_key}
+            return self._http.post(self._address(_REFRESH), json=key, timeout=self._timeout_s)
+
+        with self._translated("POST", _REFRESH, self._timeout_s):
+            response = repeated(call, after_error=_is_dropped, after_answer=_may_pass)
+        if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             raise LabelStudioAuthError(
-                f"The API key for Label Studio at {self.url} can't be used: "
-                f"{_sdk_detail(error.body)}",
-                remedy="Make a new token in Account & Settings and set LABEL_STUDIO_API_KEY.",
+                f"Label Studio at {self.url} refused the personal access token with "
+                f"{response.status_code}: {self._masked(detail_of(response))}",
+                remedy=_NEW_TOKEN,
+            )
+        self.check(response, "POST", _REFRESH)
+        try:
+            return str(response.json()["access"])
+        except (ValueError, KeyError, TypeError):
+            # `from None`: what was answered may hold a token.
+            raise LabelStudioError(
+                f"POST {_REFRESH} on {self.url} answered with no JSON that has an access token.",
+                remedy="Check that LABEL_STUDIO_URL is the address of Label Studio itself.",
             ) from None
-        return sdk._client_wrapper
 
     def _auth_error(self, method: str, path: str, status: int, detail: str) -> LabelStudioAuthError:
         return LabelStudioAuthError(
@@ -194,53 +198,41 @@ class Connection:
         )
 
     def _masked(self, text: str) -> str:
-        return text.replace(self._api_key, "***")
+        return self.login.masked(text)
 
-
-class _Translated:
-    """Turns what httpx and the SDK raise inside its block into nnloop errors."""
-
-    def __init__(
-        self, connection: Connection, method: str, path: str, limit_s: float = TIMEOUT_S
-    ) -> None:
-        self.connection, self.method, self.path, self.limit_s = connection, method, path, limit_s
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: object) -> None:
-        from label_studio_sdk.core.api_error import ApiError
-
-        call, url = f"{self.method} {self.path}", self.connection.url
-        if error is None:
-            return
-        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+    @contextmanager
+    def _translated(self, method: str, path: str, limit_s: float) -> Iterator[None]:
+        """Turns what httpx raises inside into nnloop errors."""
+        call = f"{method} {path} on {self.url}"
+        try:
+            yield
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise LabelStudioError(
-                f"Label Studio at {url} can't be reached ({_reason(error)}).",
+                f"Label Studio at {self.url} can't be reached ({_reason(error)}).",
                 remedy="Start it, or correct LABEL_STUDIO_URL.",
             ) from error
-        if isinstance(error, httpx.TimeoutException):
+        except httpx.TimeoutException as error:
             raise LabelStudioError(
-                f"{call} on {url} was not answered within {self.limit_s:g} s.",
+                f"{call} was not answered within {limit_s:g} s.",
                 remedy="Try again; if it stays slow, see the log of Label Studio.",
             ) from error
-        if isinstance(error, httpx.HTTPError):
+        except httpx.HTTPError as error:
             raise LabelStudioError(
-                f"{call} on {url} broke off ({_reason(error)}).",
+                f"{call} broke off ({_reason(error)}).",
                 remedy="Try again; see the log of Label Studio.",
             ) from error
-        if isinstance(error, ApiError):  # only the token refresh raises it here
-            status = error.status_code or 0
-            detail = self.connection._masked(_sdk_detail(error.body))
-            # `from None`: the SDK's error carries headers and the whole body.
-            raise self.connection._auth_error("POST", "/api/token/refresh/", status, detail) from (
-                None
-            )
-        if isinstance(error, json.JSONDecodeError):
-            raise LabelStudioError(
-                f"POST /api/token/refresh/ on {url} answered with something that is no JSON.",
-                remedy="Check that LABEL_STUDIO_URL is the address of Label Studio itself.",
-            ) from None
+
+
+def _is_unsent(error: BaseException) -> bool:
+    return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+
+
+def _is_dropped(error: BaseException) -> bool:
+    return _is_unsent(error) or isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError)
+
+
+def _may_pass(answer: httpx.Response) -> bool:
+    return answer.status_code in (408, 409, 429) or answer.status_code >= 500
 
 
 def detail_of(response: httpx.Response) -> str:
@@ -258,10 +250,6 @@ def detail_of(response: httpx.Response) -> str:
     else:
         text = str(value.get("detail") or response.reason_phrase)
     return one_line(text, _DETAIL_LIMIT)
-
-
-def _sdk_detail(body: Any) -> str:
-    return one_line(body.get("detail", body) if isinstance(body, dict) else body, _DETAIL_LIMIT)
 
 
 def _reason(error: Exception) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
@@ -16,6 +15,7 @@ import httpx
 from backend.label_studio.calls import Calls
 from backend.label_studio.connection import Connection
 from backend.label_studio.deadline import OutOfTimeError, limit_request, within
+from backend.label_studio.retries import repeated
 from domain.errors import ImageError
 from domain.text import one_line
 
@@ -32,8 +32,6 @@ DEADLINE_S = 60.0
 """Seconds one image may take in all, retries and redirects included."""
 
 _MAX_REDIRECTS = 5
-_ATTEMPTS = 3
-_RETRY_PAUSE_S = 0.5
 _CHUNK = 256 * 1024
 
 
@@ -199,25 +197,22 @@ class Images(Calls):
         self, url: str, uri: str, task_id: int, max_bytes: int, unless_tag: str
     ) -> FetchedImage | str | None:
         """One request with retries: the image, or the address it redirects to; None as above."""
-        fault = ""
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                time.sleep(_RETRY_PAUSE_S * attempt)
-            headers = self._connection.auth_headers() if self._is_label_studio(url) else {}
-            headers = {**headers, **_condition(unless_tag)}
-            try:
-                with self._plain.stream("GET", url, headers=headers) as response:
-                    if unless_tag and _is_unchanged(response, unless_tag):
-                        return None
-                    if response.status_code not in (502, 503, 504):
-                        return _read(response, uri, task_id, max_bytes)
-                    fault = f"status {response.status_code}"
-            except (httpx.InvalidURL, ValueError) as error:
-                # ValueError: a part of the host's name is too long, or has letters of no name.
-                fault = one_line(error) or type(error).__name__
-                break
-            except httpx.HTTPError as error:
-                fault = one_line(error) or type(error).__name__
+        login = self._connection.login if self._is_label_studio(url) else None
+        headers = _condition(unless_tag)
+
+        def call() -> FetchedImage | str | None:
+            with self._plain.stream("GET", url, headers=headers, auth=login) as response:
+                if unless_tag and _is_unchanged(response, unless_tag):
+                    return None
+                if response.status_code in (502, 503, 504):
+                    raise _AwayError(f"status {response.status_code}")
+                return _read(response, uri, task_id, max_bytes)
+
+        try:
+            return repeated(call, after_error=_may_pass)
+        except (httpx.HTTPError, _AwayError, httpx.InvalidURL, ValueError) as error:
+            # ValueError: a part of the host's name is too long, or has letters of no name.
+            fault = one_line(error) or type(error).__name__
         raise ImageError(
             task_id,
             "image_unreachable",
@@ -233,6 +228,14 @@ class Images(Calls):
         own_port, other_port = _port(own.scheme, own.port), _port(other.scheme, other.port)
         upgraded = (own.scheme, own_port, other.scheme, other_port) == ("http", 80, "https", 443)
         return upgraded or (own.scheme == other.scheme and own_port == other_port)
+
+
+class _AwayError(Exception):
+    """A proxy said that the server of an image is away."""
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, httpx.HTTPError | _AwayError)
 
 
 def shown(uri: str) -> str:

@@ -170,7 +170,7 @@ def service_report(context: AppContext) -> ServiceReport:
             ),
         )
     except StackError as error:
-        return ServiceReport(waiting={}, workers=(), error=f"{error} {error.remedy}")
+        return ServiceReport(waiting={}, workers=(), error=error.in_full)
 
 
 _OF_OTHERS = (

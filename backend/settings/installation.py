@@ -24,15 +24,11 @@ from pydantic_settings import (
 )
 
 from backend.settings.faults import faults_of
+from backend.settings.option import Option, environment_of
 from domain.errors import SettingsError
 from domain.text import counted
 
 Seconds = Annotated[float, Field(gt=0, lt=86_400)]
-
-
-def _names(*names: str) -> AliasChoices:
-    """Environment names a setting answers to, the first being the documented one."""
-    return AliasChoices(*names)
 
 
 class Settings(BaseSettings):
@@ -51,102 +47,107 @@ class Settings(BaseSettings):
         case_sensitive=True,
     )
 
-    data_dir: Path = Field(
+    data_dir: Annotated[Path, Option(empty="~/.local/share/nnloop on Linux")] = Field(
         default_factory=lambda: platformdirs.user_data_path("nnloop"),
-        validation_alias=_names("NNLOOP_DATA_DIR", "MODEL_DIR", "data_dir"),
+        validation_alias=AliasChoices("NNLOOP_DATA_DIR", "MODEL_DIR", "data_dir"),
         description="Folder of the store, the cases and the model versions.",
     )
     database_url: str = Field(
         "",
-        validation_alias=_names("NNLOOP_DATABASE_URL", "database_url"),
+        validation_alias=AliasChoices("NNLOOP_DATABASE_URL", "database_url"),
         repr=False,
         description="SQLAlchemy URL of the store; empty: SQLite in the data folder.",
     )
     redis_url: str = Field(
         "",
-        validation_alias=_names("NNLOOP_REDIS_URL", "REDIS_URL", "redis_url"),
+        validation_alias=AliasChoices("NNLOOP_REDIS_URL", "REDIS_URL", "redis_url"),
         repr=False,
         description="Redis of the job queue; empty: `nnloop up` starts its own.",
     )
     label_studio_url: str = Field(
         "",
-        validation_alias=_names("LABEL_STUDIO_URL", "LABEL_STUDIO_HOST", "label_studio_url"),
+        validation_alias=AliasChoices("LABEL_STUDIO_URL", "LABEL_STUDIO_HOST", "label_studio_url"),
         description="Address of Label Studio as this machine reaches it.",
     )
     label_studio_api_key: SecretStr = Field(
         SecretStr(""),
-        validation_alias=_names("LABEL_STUDIO_API_KEY", "label_studio_api_key"),
+        validation_alias=AliasChoices("LABEL_STUDIO_API_KEY", "label_studio_api_key"),
         description="Legacy token or personal access token of a Label Studio user.",
     )
     host: str = Field(
         "127.0.0.1",
-        validation_alias=_names("NNLOOP_HOST", "host"),
+        validation_alias=AliasChoices("NNLOOP_HOST", "host"),
         description="Address the web service listens on.",
     )
     port: int = Field(
         9090,
         ge=0,
         le=65_535,
-        validation_alias=_names("NNLOOP_PORT", "port"),
+        validation_alias=AliasChoices("NNLOOP_PORT", "port"),
         description="Port the web service listens on; 0: `nnloop up` takes a free one.",
     )
     public_url: str = Field(
         "",
-        validation_alias=_names("NNLOOP_PUBLIC_URL", "public_url"),
+        validation_alias=AliasChoices("NNLOOP_PUBLIC_URL", "public_url"),
         description="Address of the web service as Label Studio reaches it; empty: host and port.",
     )
     basic_auth_user: str = Field(
         "",
-        validation_alias=_names("BASIC_AUTH_USER", "NNLOOP_BASIC_AUTH_USER", "basic_auth_user"),
+        validation_alias=AliasChoices(
+            "BASIC_AUTH_USER", "NNLOOP_BASIC_AUTH_USER", "basic_auth_user"
+        ),
         description="User name asked for on every route but /health; empty: `nnloop`.",
     )
     basic_auth_pass: SecretStr = Field(
         SecretStr(""),
-        validation_alias=_names("BASIC_AUTH_PASS", "NNLOOP_BASIC_AUTH_PASS", "basic_auth_pass"),
+        validation_alias=AliasChoices(
+            "BASIC_AUTH_PASS", "NNLOOP_BASIC_AUTH_PASS", "basic_auth_pass"
+        ),
         description="Password; empty: one is made and kept in the data folder.",
     )
     predict_deadline_s: Seconds = Field(
         8.0,
-        validation_alias=_names("NNLOOP_PREDICT_DEADLINE_S", "predict_deadline_s"),
+        validation_alias=AliasChoices("NNLOOP_PREDICT_DEADLINE_S", "predict_deadline_s"),
         description="Longest time /predict keeps an annotator waiting, in seconds.",
     )
     image_deadline_s: Seconds = Field(
         60.0,
-        validation_alias=_names("NNLOOP_IMAGE_DEADLINE_S", "image_deadline_s"),
+        validation_alias=AliasChoices("NNLOOP_IMAGE_DEADLINE_S", "image_deadline_s"),
         description="Longest time reading one image may take in all, redirects and retries "
         "included, in seconds.",
     )
     debounce_s: Annotated[float, Field(ge=0, lt=3600)] = Field(
         2.0,
-        validation_alias=_names("NNLOOP_DEBOUNCE_S", "debounce_s"),
+        validation_alias=AliasChoices("NNLOOP_DEBOUNCE_S", "debounce_s"),
         description="Quiet time after a webhook before Label Studio is read, in seconds.",
     )
     sync_interval_s: Seconds = Field(
         60.0,
-        validation_alias=_names("NNLOOP_SYNC_INTERVAL_S", "sync_interval_s"),
+        validation_alias=AliasChoices("NNLOOP_SYNC_INTERVAL_S", "sync_interval_s"),
         description="Longest time between two readings of a project, in seconds.",
     )
     devices: str = Field(
         "",
-        validation_alias=_names("NNLOOP_DEVICES", "devices"),
+        validation_alias=AliasChoices("NNLOOP_DEVICES", "devices"),
         description="Devices to train on, e.g. `cuda:0,cuda:1` or `cpu`; empty: all found.",
     )
-    worker_device: str = Field(
+    worker_device: Annotated[str, Option(flags="--device")] = Field(
         "cpu",
         pattern=r"^(cpu|mps|cuda:\d+)$",
-        validation_alias=_names("NNLOOP_WORKER_DEVICE", "worker_device"),
-        description="Device one training worker uses; `nnloop up` sets it for each of its workers.",
+        validation_alias=AliasChoices("NNLOOP_WORKER_DEVICE", "worker_device"),
+        description="Device one training worker uses: `cpu`, `mps`, `cuda:0`, ...; `nnloop up` "
+        "sets it for each of its workers.",
     )
-    worker_threads: int = Field(
+    worker_threads: Annotated[int, Option(flags="--threads")] = Field(
         1,
         ge=1,
         le=256,
-        validation_alias=_names("NNLOOP_WORKER_THREADS", "worker_threads"),
+        validation_alias=AliasChoices("NNLOOP_WORKER_THREADS", "worker_threads"),
         description="CPU threads one training worker uses.",
     )
     engine: Literal["auto", "torch", "openvino"] = Field(
         "auto",
-        validation_alias=_names("NNLOOP_ENGINE", "engine"),
+        validation_alias=AliasChoices("NNLOOP_ENGINE", "engine"),
         description="What runs the networks of a prediction on a CPU. `auto`: OpenVINO once it is "
         "ready and has shown itself equal to torch on the version; `openvino`: the first "
         "prediction waits for it; `torch`: never OpenVINO. GPUs always run torch.",
@@ -154,12 +155,12 @@ class Settings(BaseSettings):
     predictor_memory_mib: int = Field(
         2048,
         ge=1,
-        validation_alias=_names("NNLOOP_PREDICTOR_MEMORY_MIB", "predictor_memory_mib"),
+        validation_alias=AliasChoices("NNLOOP_PREDICTOR_MEMORY_MIB", "predictor_memory_mib"),
         description="Memory for the networks of versions kept warm (at most 2), in MiB.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO",
-        validation_alias=_names("NNLOOP_LOG_LEVEL", "log_level"),
+        validation_alias=AliasChoices("NNLOOP_LOG_LEVEL", "log_level"),
         description="Least severe messages that services log. Other commands log warnings, more "
         "when this is set.",
     )
@@ -217,11 +218,10 @@ class Settings(BaseSettings):
         """Environment variables that give another process the same settings. Holds secrets."""
         values: dict[str, str] = {}
         for name, field in type(self).model_fields.items():
-            alias = field.validation_alias
             value = getattr(self, name)
             text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-            if isinstance(alias, AliasChoices) and text:
-                values[str(alias.choices[0])] = text
+            if text:
+                values[environment_of(field)[0]] = text
         return values
 
     @property

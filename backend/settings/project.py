@@ -2,145 +2,205 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    field_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from converters.images.groups import GroupKey
-from converters.painting.combining import AnnotatorPolicy
+from backend.settings.duration import parse_duration
+from backend.settings.option import Option
+from converters.painting.policies import AnnotatorPolicy
+from domain.errors import SettingsError
+
+# Headings in the help.
+START = "When training starts"
+TRAINING = "Training"
+VERSIONS = "Versions"
+TRUTH = "Images and annotations"
+PREDICTIONS = "Predictions"
+
+AS_PRESET = "as the preset"
 
 PixelSize = Annotated[float, Field(ge=1e-6, le=1e6)]
 
 
+def _readable_group_key(value: str | None) -> str | None:
+    from converters.images.groups import GroupKey  # loads OpenCV
+
+    if value is not None:
+        GroupKey.parse(value)
+    return value
+
+
+def _absolute(plans: str) -> str:
+    """The whole path where a file is meant: a worker has another working folder."""
+    if ("/" in plans or plans.endswith(".json")) and Path(plans).is_file():
+        return str(Path(plans).resolve())
+    return plans
+
+
+def _seconds(value: Any) -> Any:
+    """A text is a duration, ``none`` no budget."""
+    if not isinstance(value, str):
+        return value
+    return None if value.strip().lower() == "none" else parse_duration(value)
+
+
+def _spacing(value: Any) -> Any:
+    from converters.exports.options import parse_spacing  # loads the exports
+
+    try:
+        return parse_spacing(value) if isinstance(value, str) else value
+    except SettingsError as error:
+        raise ValueError(str(error)) from None
+
+
+def _without_empty(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(filter(None, names))
+
+
+Names = Annotated[tuple[str, ...], AfterValidator(_without_empty)]
+
+
 class ProjectSettings(BaseModel):
-    """What one project runs with; set by ``nnloop connect`` and kept in the store."""
+    """What one project runs with; set by ``nnloop connect`` and kept in the store.
+
+    A field is an option of ``nnloop connect`` and a row of docs/settings.md as it stands here.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    min_annotations: int = Field(10, ge=1, description="Labelled tasks before the first training.")
-    retrain_after: int = Field(
+    min_annotations: Annotated[int, Option(START)] = Field(
+        10, ge=1, description="Labelled tasks before the first training."
+    )
+    retrain_after: Annotated[int, Option(START)] = Field(
         5, ge=1, description="New or changed annotations before the next training."
     )
-    preset: Literal["auto", "tiny", "fast", "full"] = Field(
+
+    preset: Annotated[Literal["auto", "tiny", "fast", "full"], Option(TRAINING)] = Field(
         "auto", description="Training preset; auto: `fast` on a GPU, `tiny` on a CPU."
     )
-    trainer: str = Field(
+    trainer: Annotated[str, Option(TRAINING, empty=AS_PRESET)] = Field(
         "",
         description="nnU-Net trainer by its name (`nnUNetTrainer_250epochs`) or as "
-        "`package.module:Class`; empty: the preset's (docs/full-preset.md).",
+        "`package.module:Class` (docs/full-preset.md).",
     )
-    planner: str = Field(
+    planner: Annotated[str, Option(TRAINING, empty=AS_PRESET)] = Field(
         "",
         description="nnU-Net planner likewise (`nnUNetPlannerResEncM`), its plans used as they "
-        "are; empty: the preset's.",
+        "are.",
     )
-    plans: str = Field(
+    plans: Annotated[str, Option(TRAINING, empty="plan"), AfterValidator(_absolute)] = Field(
         "",
         description="Plans used instead of planning: the path of a plans.json, or the name of one "
-        "in the project's folder `plans` or of a version; empty: plan.",
+        "in the project's folder `plans` or of a version.",
     )
-    gpu_memory_gb: float | None = Field(
+    gpu_memory_gb: Annotated[
+        float | None, Option(TRAINING, "--gpu-memory", empty="the planner's own target")
+    ] = Field(None, gt=0, description="GPU memory the planner plans for, in GB.")
+    n_folds: Annotated[int | None, Option(TRAINING, "--folds", empty=AS_PRESET)] = Field(
+        None, ge=2, le=20, description="Number of folds."
+    )
+    budget_s: Annotated[
+        float | None,
+        Option(TRAINING, "--budget", metavar="DURATION", empty="none"),
+        BeforeValidator(_seconds),
+    ] = Field(
         None,
         gt=0,
-        description="GPU memory the planner plans for, in GB; empty: the planner's own target.",
+        description="Time the training of all folds may take, shared out over the workers: 90s, "
+        "10m, 1h30m; or none. A plain number is in seconds.",
     )
-    n_folds: int | None = Field(None, ge=2, le=20, description="Folds; empty: the preset's.")
-    budget_s: float | None = Field(
-        None,
-        gt=0,
-        description="Wall-clock time the training of all folds may take, in seconds, shared out "
-        "over the workers; empty: none.",
-    )
-    warm_start: bool = Field(
+    warm_start: Annotated[bool, Option(TRAINING, "--warm-start/--from-scratch")] = Field(
         True, description="Start each fold from the serving version's weights of that fold."
     )
-    mirror_predict: bool | None = Field(
-        None,
-        description="Average predictions over mirrored images: 4 times the work; empty: the "
-        "preset's.",
-    )
-    tile_step: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description="Step between the tiles of a large image, as a fraction of a tile: smaller is "
-        "slower and smoother; empty: the preset's.",
-    )
-    gate_margin: float = Field(
+    seed: Annotated[int, Option(TRAINING)] = Field(0, description="Seed of the training.")
+
+    gate_margin: Annotated[float, Option(VERSIONS)] = Field(
         0.01,
         ge=0,
         le=1,
-        description="Loss of out-of-fold Dice up to which a new version still counts as not worse, "
-        "in the mean and per class.",
+        description="Loss of out-of-fold Dice, in the mean and per class, up to which a new "
+        "version still counts as not worse.",
     )
-    keep_versions: int = Field(
+    keep_versions: Annotated[int, Option(VERSIONS)] = Field(
         5,
         ge=2,
         description="Versions whose weights are kept; the serving one, the one before it and "
         "pinned ones always are.",
     )
-    keep_bytes: int | None = Field(
-        None, ge=0, description="Bytes the kept versions may take in all; empty: no limit."
+    keep_bytes: Annotated[int | None, Option(VERSIONS, empty="no limit")] = Field(
+        None, ge=0, description="Bytes the kept versions may take in all."
     )
-    group_key: str | None = Field(
+
+    group_key: Annotated[
+        str | None,
+        Option(TRUTH, empty="each task is a group"),
+        AfterValidator(_readable_group_key),
+    ] = Field(
         None,
-        description="Task data field that names the patient, video or site, or `name:REGEX` for a "
-        r"part of the image's file name, such as `name:^(P\d+)_`: one group is never both trained "
-        "on and validated on.",
+        description="What one group has in common, which is never both trained on and validated "
+        "on: the task data field that names the patient, video or site, or `name:REGEX` for a "
+        r"part of the image's file name, such as `name:^(P\d+)_`",
     )
-    channels: tuple[str, ...] = Field(
+    channels: Annotated[
+        Names, Option(TRUTH, "--channel", metavar="FIELD", empty="the image that is drawn on")
+    ] = Field(
         (),
         description="Task data fields of images that are stacked as channels (modalities) in this "
-        "order, all of one size; empty: the image that is drawn on.",
+        "order, all of one size.",
     )
-    min_region_area_px: float = Field(
+    annotator_policy: Annotated[AnnotatorPolicy, Option(TRUTH)] = Field(
+        "latest",
+        description="Which annotations of a task count when several people drew it; the last three "
+        "combine all of them pixel by pixel.",
+    )
+    label_priority: Annotated[
+        Names, Option(TRUTH, metavar="LABEL", empty="later regions lie on top")
+    ] = Field(
+        (),
+        description="Labels that lie on top where regions overlap, the first on top of all. What a "
+        "person drew or changed lies over what was left as predicted, whatever its label.",
+    )
+    keypoints: Annotated[Literal["disc", "leave_out"], Option(TRUTH)] = Field(
+        "disc", description="What a keypoint is: a disc of its width, or nothing."
+    )
+    line_width_px: Annotated[float, Option(TRUTH, "--line-width")] = Field(
+        3.0, gt=0, le=1000, description="Width of open vectors, in pixels of the image."
+    )
+    pixel_spacing_mm: Annotated[
+        tuple[PixelSize, PixelSize] | None,
+        Option(TRUTH, "--pixel-spacing", metavar="MM[,MM]", empty="distances are in pixels"),
+        BeforeValidator(_spacing),
+    ] = Field(
+        None,
+        description="Size of a pixel in millimetres, for distances of `nnloop evaluate`: one "
+        "number, or vertical,horizontal.",
+    )
+
+    min_region_area_px: Annotated[float, Option(PREDICTIONS, "--min-region-area")] = Field(
         0.0, ge=0, description="Predicted parts smaller than this many pixels are not pushed."
     )
-    polygon_overlap: float = Field(
+    polygon_overlap: Annotated[float, Option(PREDICTIONS)] = Field(
         0.975,
         ge=0.5,
         le=1,
         description="Overlap (IoU) a pushed polygon aims to keep with the predicted pixels; more "
         "overlap, more points.",
     )
-    vertex_budget: int = Field(
+    vertex_budget: Annotated[int, Option(PREDICTIONS)] = Field(
         200,
         ge=3,
         description="Points of one pushed polygon; a region that needs more goes out as a brush "
         "where the labelling interface has one.",
     )
-    annotator_policy: AnnotatorPolicy = Field(
-        "latest",
-        description="Which annotations of a task count when several people drew it; the last three "
-        "combine all of them pixel by pixel.",
+    mirror_predict: Annotated[bool | None, Option(PREDICTIONS, empty=AS_PRESET)] = Field(
+        None, description="Average predictions over mirrored images: 4 times the work."
     )
-    label_priority: tuple[str, ...] = Field(
-        (),
-        description="Labels that lie on top where regions overlap, the first on top of all; empty: "
-        "later regions paint over earlier ones. What a person drew or changed lies over what was "
-        "left as predicted, whatever its label.",
-    )
-    keypoints: Literal["disc", "leave_out"] = Field(
-        "disc", description="What a keypoint is: a disc of its width, or nothing."
-    )
-    line_width_px: float = Field(
-        3.0, gt=0, le=1000, description="Width of open vectors, in pixels of the image."
-    )
-    pixel_spacing_mm: tuple[PixelSize, PixelSize] | None = Field(
+    tile_step: Annotated[float | None, Option(PREDICTIONS, empty=AS_PRESET)] = Field(
         None,
-        description="Size of a pixel in millimetres (vertical, horizontal), for distances of "
-        "`nnloop evaluate`; empty: pixels.",
+        gt=0,
+        le=1,
+        description="Step of the tiles over a large image, smaller is slower and smoother: as a "
+        "fraction of the patch.",
     )
-    seed: int = Field(0, description="Seed of the training.")
-
-    @field_validator("group_key")
-    @classmethod
-    def _readable_group_key(cls, value: str | None) -> str | None:
-        if value is not None:
-            GroupKey.parse(value)
-        return value

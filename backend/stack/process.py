@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-import psutil
-
 from domain.errors import StackError
+from training.processes.guarded import Guarded
 
 POLL_S = 0.1
 """Seconds between two looks while a process starts."""
@@ -28,7 +23,6 @@ LOG_LIMIT_BYTES = 20 * 1024 * 1024
 
 _TAIL_LINES = 15
 _SECRET_WORDS = ("TOKEN", "PASSWORD", "PASS", "SECRET", "API_KEY", "AUTH", "_URL")
-_GUARD = Path(__file__).with_name("guard.py")
 
 
 def _no_check() -> bool:
@@ -65,14 +59,14 @@ class ProcessSpec:
 class ManagedProcess:
     """A process by its spec. Start it again after it has ended to get a new one.
 
-    The command runs under a guard (see ``guard.py``): nothing it starts outlives ``stop``, its
-    own end, or the death of nnloop.
+    The command is ``Guarded``: nothing it starts outlives ``stop``, its own end, or the death of
+    nnloop.
     """
 
     def __init__(self, spec: ProcessSpec, *, stack_id: str = "") -> None:
         self.spec = spec
         self._stack_id = stack_id
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._guarded: Guarded | None = None
 
     def __repr__(self) -> str:
         return f"ManagedProcess({self.spec.name!r}, pid={self.pid})"
@@ -80,24 +74,17 @@ class ManagedProcess:
     @property
     def is_running(self) -> bool:
         """Whether it was started and has not ended."""
-        return self._guard is not None and self._guard.poll() is None
+        return self._guarded is not None and self._guarded.exit_code is None
 
     @property
     def exit_code(self) -> int | None:
         """Exit status (128 + n for signal n), None while it runs or before it started."""
-        return None if self._guard is None else self._guard.poll()
+        return None if self._guarded is None else self._guarded.exit_code
 
     @property
     def pid(self) -> int | None:
         """The command's process id; None when it does not run."""
-        if self._guard is None or not self.is_running:
-            return None
-        with contextlib.suppress(psutil.NoSuchProcess):
-            for child in psutil.Process(self._guard.pid).children():
-                # Adopted orphans are children of the guard too; the command leads its group.
-                if os.getpgid(child.pid) == child.pid:
-                    return child.pid
-        return None
+        return None if self._guarded is None else self._guarded.pid
 
     def start(self) -> None:
         """Starts it and waits until it is ready.
@@ -133,24 +120,14 @@ class ManagedProcess:
         env = dict(os.environ if self.spec.env is None else self.spec.env)
         if self._stack_id:
             env[STACK_VARIABLE] = self._stack_id
-        guard = [
-            sys.executable,
-            "-P",
-            str(_GUARD),
-            str(self.spec.stop_grace_s),
-            "--",
-            *self.spec.argv,
-        ]
         try:
             with _open_log(self.spec.log_path) as log:
-                self._guard = subprocess.Popen(
-                    guard,
-                    stdin=subprocess.PIPE,
+                self._guarded = Guarded(
+                    self.spec.argv,
+                    grace_s=self.spec.stop_grace_s,
                     stdout=log,
-                    stderr=subprocess.STDOUT,
                     env=env,
                     cwd=self.spec.cwd,
-                    start_new_session=True,  # Ctrl-C in the terminal is nnloop's to handle
                 )
         except OSError as error:
             raise StackError(
@@ -164,26 +141,8 @@ class ManagedProcess:
         Args:
             grace_s: Seconds from SIGTERM to SIGKILL if fewer than the spec's.
         """
-        if self._guard is None:
-            return
-        limit = self.spec.stop_grace_s if grace_s is None else grace_s
-        if self._guard.poll() is None:
-            family = _family(self._guard.pid)
-            self._guard.send_signal(signal.SIGTERM)
-            try:
-                # The guard itself needs a moment to sweep up after the grace is over.
-                self._guard.wait(limit + (4.0 if grace_s is None else 0.0))
-            except subprocess.TimeoutExpired:
-                family += _family(self._guard.pid)
-                for process in family:
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        process.kill()
-                self._guard.kill()
-                self._guard.wait()
-                psutil.wait_procs(family, timeout=5)
-        if self._guard.stdin is not None:
-            with contextlib.suppress(OSError):
-                self._guard.stdin.close()
+        if self._guarded is not None:
+            self._guarded.stop(grace_s=grace_s)
 
     def log_tail(self, lines: int = _TAIL_LINES) -> str:
         """The last lines of its log, with the values of secret variables blotted out."""
@@ -205,13 +164,6 @@ class ManagedProcess:
             f"{self.spec.name} {what}.{said}",
             remedy=self.spec.remedy or f"See {self.spec.log_path}.",
         )
-
-
-def _family(pid: int) -> list[psutil.Process]:
-    try:
-        return psutil.Process(pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
 
 
 def _open_log(path: Path) -> BinaryIO:

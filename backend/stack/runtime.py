@@ -50,7 +50,7 @@ def find_running(data_dir: Path) -> RunningStack | None:
     path = data_dir / _FILE
     try:
         stack = RunningStack(**read_json(path))
-        # A process id is used again; together with the start time it is not.
+        # Process ids are reused; an id with its start time is unique.
         is_alive = abs(psutil.Process(stack.pid).create_time() - stack.started_at) < 1.0
     except (OSError, ValueError, TypeError, psutil.Error):
         return None

@@ -198,11 +198,11 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stops everything, last started first. Safe to repeat."""
-        with self._signals():  # a second Ctrl-C must not cut the cleaning short
+        with self._signals():  # a second Ctrl-C must not cut the clean-up short
             self._stopping.set()
             if self._watcher is not None and self._watcher is not threading.current_thread():
                 self._watcher.join()
-            if self._starting is not None:  # a second Ctrl-C may have cut its own cleaning short
+            if self._starting is not None:  # a second Ctrl-C may have cut its own clean-up short
                 self._starting.stop()
             for watched in reversed(self._watched):
                 if watched.process.is_running:

@@ -21,7 +21,7 @@ from backend.queue import JobName
 from backend.store import predictions, projects, versions
 from backend.store.identity import CHUNK, settle
 from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
-from backend.web.interface import check_labels, in_labels_of_today
+from backend.web.interface import check_labels, in_current_labels
 from backend.web.protocol import MAX_HINT_TASKS, PredictResult
 from backend.web.waiting import in_thread
 from domain.annotation import Task
@@ -137,9 +137,9 @@ def _ask_for(context: AppContext, question: Question, missing: list[int]) -> Non
 
 
 def _keep_tasks(session: Session, project: ProjectRow, question: Question) -> None:
-    """Stores tasks made a moment ago, so that the worker finds them, and those that are others.
+    """Stores the tasks of the request, so that the worker finds new and replaced ones.
 
-    Ids are given again: what was predicted for another task or image of the same id is no answer.
+    Label Studio reuses ids: a prediction for an earlier task or image of the same id is no answer.
     """
     keys = image_keys_of(project.label_config, project.settings)
     before = _sources(session, list(question.tasks))
@@ -166,7 +166,7 @@ def _results(version: VersionRow, progress: _Progress) -> dict[int, PredictResul
     rows, xml = list(progress.rows.values()), progress.label_config
     results = [row.result for row in rows]
     if xml:
-        results = in_labels_of_today(
+        results = in_current_labels(
             xml, progress.label_mapping, results, version=version.name, reused=progress.reused
         )
         check_labels(xml, version.name, results)

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from backend.credentials import service_credentials
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.runs import reconcile
-from backend.web.door import Guard
+from backend.web.door import Door
 from backend.web.errors import handle_errors
 from backend.web.inbox import Inbox
 from backend.web.routes.health import health
@@ -56,7 +56,7 @@ def create_app(context: AppContext, *, run_ticker: bool = True) -> FastAPI:
     app.add_api_route("/webhook", webhook, methods=["POST"])
     app.add_api_route("/versions", versions, methods=["GET"])
     handle_errors(app)
-    app.add_middleware(Guard, credentials=service_credentials(context.settings))
+    app.add_middleware(Door, credentials=service_credentials(context.settings))
     return app
 
 

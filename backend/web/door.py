@@ -26,7 +26,7 @@ ARRIVED_AT = "arrived_at"
 """Key in ``request.state``: ``time.monotonic()`` at which the request's head arrived."""
 
 
-class Guard:
+class Door:
     """ASGI middleware around the whole service."""
 
     def __init__(self, app: ASGIApp, credentials: tuple[str, str]) -> None:

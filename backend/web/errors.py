@@ -46,7 +46,7 @@ def sentence(error: NnloopError | SQLAlchemyError) -> str:
     carry a signature.
     """
     if isinstance(error, NnloopError):
-        return f"{error} {error.remedy}".strip()
+        return error.in_full
     reason = str(error.orig) if isinstance(error, DBAPIError) else ""
     name = type(error).__name__
     return (
@@ -56,7 +56,7 @@ def sentence(error: NnloopError | SQLAlchemyError) -> str:
 
 
 def handle_errors(app: FastAPI) -> None:
-    """Registers the handlers; what they don't know is answered by ``guard.Guard``."""
+    """Registers the handlers; what they don't know is answered by ``door.Door``."""
     app.add_exception_handler(NnloopError, _on_nnloop_error)
     app.add_exception_handler(SQLAlchemyError, _on_store_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)

@@ -74,7 +74,7 @@ class Inbox:
                 return
             row = projects.find_same(session, hint.project_id, hint.project_created)
             is_connected = row is not None
-            # Of another project of that id no training is asked for; the reading says what it is.
+            # A project that took the id of another starts no training; the next reading names it.
             is_other = not is_connected and session.get(ProjectRow, hint.project_id) is not None
             action = OTHER_PROJECT if is_other else hint.action
             projects.add_hint(session, hint.project_id, action, hint.task_ids)

@@ -1,4 +1,4 @@
-"""Holds an answer against the labelling interface: Label Studio itself checks nothing here.
+"""Checks an answer against the labelling interface, which Label Studio itself does not do here.
 
 A region with a label that the interface lacks would show grey, and survive the annotator's Submit.
 """
@@ -43,7 +43,7 @@ def check_labels(xml: str, version: str, results: Iterable[list[dict[str, Any]]]
         raise _misfit(version, f"{labels} by the control {region.get('from_name')!r}")
 
 
-def in_labels_of_today(
+def in_current_labels(
     xml: str,
     mapping: Mapping[str, str],
     results: Iterable[list[dict[str, Any]]],
@@ -51,14 +51,14 @@ def in_labels_of_today(
     version: str,
     reused: Collection[str] = (),
 ) -> list[list[dict[str, Any]]]:
-    """Results under the names that the interface has; those of labels it lacks stay.
+    """Results with their labels renamed as in the interface; labels that it lacks stay.
 
     Args:
         xml: the labelling interface as it is now.
-        mapping: {old name: new name} that people have told of.
+        mapping: the project's label mapping, {old name: new name}.
         results: Label Studio results, in the names their version was trained on.
         version: its name, for the message.
-        reused: names by which it means another class than the interface.
+        reused: names that mean another class in the version than in the interface.
 
     Raises:
         LabelConfigError: if nnloop can't use the interface.

@@ -188,7 +188,7 @@ class NnloopView:
 
 
 def _words(error: Exception) -> str:
-    text = str(error).splitlines()[0] if str(error) else ""
     if isinstance(error, NnloopError):
-        return f"{text} {error.remedy}".strip()
+        return error.in_full
+    text = str(error).splitlines()[0] if str(error) else ""
     return f"{type(error).__name__}: {text}"

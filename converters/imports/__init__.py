@@ -1,1 +1,1 @@
-"""Other tools' annotations -> Label Studio: one module and one row of FORMATS per format."""
+"""Other tools' annotations -> Label Studio: a reader and a row of FORMATS per format."""

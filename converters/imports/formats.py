@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from converters.imports import coco, cvat, labelme, masks, via, voc, yolo
+from converters.imports.readers import coco, cvat, labelme, masks, via, voc, yolo
 from converters.imports.source import ImportFormat
 from domain.errors import SettingsError
 

@@ -153,6 +153,8 @@ def _of_min_row(row: dict[str, Any], position: int) -> Task:
     data = {k: v for k, v in row.items() if k not in _MIN_KEYS | regions.keys() | {"id"}}
     listed = _lists_of_texts(data)
     page = {LISTED: listed} if listed else {}
+    if not regions and row.get("annotation_id", 0) is None:
+        return Task(task_id, 0, data)  # exported with all tasks; nobody said that nothing is there
     annotation = {
         "id": row.get("annotation_id"),
         "completed_by": row.get("annotator"),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from converters.label_studio.region_types import (
 )
 from converters.label_studio.regions import READERS, Drawing, RegionError, Where
 from converters.label_studio.regions.drawn_size import REMEDIES, drawn_size_hw
+from converters.label_studio.regions.read_settings import ReadSettings
 from converters.label_studio.shape_labels import id_of, in_control_order, label_names, labels_by_id
 from converters.painting.order import Drawn, class_ranks, in_painting_order
 from converters.painting.rasterize import covers_a_pixel, hidden_shapes, polygons_to_label_map
@@ -36,25 +36,6 @@ from domain.text import shown
 
 Shapes = tuple[tuple[int, Shape], ...]
 """(class integer, shape in pixels), in painting order."""
-
-DRAWING_RULES = 6
-"""Counts the rules by which regions become label maps: another number, other pixels. What was drawn
-by an earlier rule is drawn anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadSettings:
-    """How regions are read where Label Studio leaves it open.
-
-    ``keypoint``: a keypoint is a disc of its width, or left out. ``line_width_px``: width of open
-    vectors. ``priority``: class names, the first on top; the other classes lie below these, later
-    regions over earlier ones. What a person drew lies over what was left as predicted all the same.
-    """
-
-    keypoint: Literal["disc", "leave_out"] = "disc"
-    line_width_px: float = 3.0
-    priority: tuple[str, ...] = field(default=())
-
 
 _DEFAULTS = ReadSettings()
 

@@ -5,7 +5,6 @@ First ``breaks`` finds which stretches become one edge each, then ``placing`` mo
 
 from __future__ import annotations
 
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -15,11 +14,22 @@ from converters.outlines.corner_places import placed_closed, placed_open
 from converters.outlines.edge_breaks import Floats, Ints, Ladder, cheapest_breaks, running_sums
 from domain.geometry import PIXEL_DECIMALS, Ring
 
-_COARSE = Ladder(tuple((300 * 0.625 ** np.arange(17)).tolist()), 0.04, 64, 16)
+_PRICES_PX2 = tuple((300 * 0.625 ** np.arange(17)).tolist())
+_COARSE = Ladder(_PRICES_PX2[:8], 0.04, 64, 16)
+_MEDIUM = Ladder(_PRICES_PX2[8:], 0.04, 64, 4)
+"""For long borders with many details."""
 _FINE = Ladder((0.5, 0.35, 0.25, 0.17, 0.12), 0.01, 96, 1)
 """For shapes whose very steps count, a few pixels wide."""
 
-N_LEVELS = len(_COARSE.prices_px2) + len(_FINE.prices_px2) + 1
+_LADDERS = (_COARSE, _MEDIUM, _FINE)
+_LADDER_OF = tuple(
+    (number, step)
+    for number, ladder in enumerate(_LADDERS)
+    for step in range(len(ladder.prices_px2))
+)
+"""Of each level: its ladder, and which price of it."""
+
+N_LEVELS = len(_LADDER_OF) + 1
 """Levels of fineness: one per price; the last is the trace itself."""
 
 _MIN_CLOSED = 3
@@ -42,6 +52,7 @@ class ArcFitter:
         self._is_kept = np.zeros(len(points), dtype=np.bool_)
         self._found: dict[int, tuple[Ring, Ints]] = {}
         self._distances: dict[int, float] = {}
+        self._solutions: dict[int, tuple[list[Ints], Floats]] = {}
 
     def vertices(self, level: int) -> Ring:
         """(n, 2) vertices at a level, the ends of an open arc included.
@@ -74,12 +85,16 @@ class ArcFitter:
         finer = range(level + 1, N_LEVELS - 1)
         return next((k for k in finer if len(self._breaks_at(k)) > count), N_LEVELS - 1)
 
+    def n_edges(self, level: int) -> int:
+        """Edges at a coarser level, before any stretch is kept as traced."""
+        return len(self._breaks_at(level)) - 1
+
     def areas_px2(self) -> Floats:
         """(n,) the area in square pixels by which each level moves the arc, about.
 
         Of the coarser levels only; 0 for the first of those for details.
         """
-        return np.append(self._coarse[1], 0.0)
+        return np.concatenate([self._solved(0)[1], self._solved(1)[1], [0.0]])
 
     def distance_px(self, level: int) -> float:
         """The largest distance between a traced point and its edge or one beside it."""
@@ -129,19 +144,16 @@ class ArcFitter:
 
     def _breaks_at(self, level: int) -> Ints:
         """Indices where edges meet, first and last; a closed arc's start stands again as n."""
-        n_coarse = len(_COARSE.prices_px2)
-        return self._coarse[0][level] if level < n_coarse else self._fine[0][level - n_coarse]
+        ladder, step = _LADDER_OF[level]
+        return self._solved(ladder)[0][step]
 
-    @cached_property
-    def _coarse(self) -> tuple[list[Ints], Floats]:
-        return self._solved(_COARSE)
+    def _solved(self, number: int) -> tuple[list[Ints], Floats]:
+        """Per price of a ladder: breaks, and the area by which they move the arc."""
+        if number not in self._solutions:
+            self._solutions[number] = self._solve(_LADDERS[number])
+        return self._solutions[number]
 
-    @cached_property
-    def _fine(self) -> tuple[list[Ints], Floats]:
-        return self._solved(_FINE)
-
-    def _solved(self, ladder: Ladder) -> tuple[list[Ints], Floats]:
-        """Per price: breaks, and the area by which they move the arc."""
+    def _solve(self, ladder: Ladder) -> tuple[list[Ints], Floats]:
         points = self._points
         looped = np.concatenate([points, points[:1]]) if self._is_closed else points
         n = len(looped)

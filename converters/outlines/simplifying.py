@@ -16,15 +16,19 @@ from converters.outlines.topology import Box, faults, topology
 from converters.painting.rasterize import polygon_to_mask
 from domain.geometry import Polygon, Ring
 
+Window = tuple[slice, slice]
+"""Rows and columns."""
+
 _EXACT = N_LEVELS - 1
 _FREE_PX = 0.15
 """Mean displacement of a border that changes hardly any pixel."""
 
-_FRAME_PX = 2
-_INNER = slice(_FRAME_PX, -_FRAME_PX)
 _MIN_RING = 3
 
-_REACH_PX = 1.5
+_UNDERSHOOT = 1.5
+"""A part far below its limit leaps to where so many times the area still allowed is moved."""
+
+_REACHES_PX = (1.0, 3.0, 9.0)
 """Around a fault, so far the trace is followed."""
 
 _APART = "FF*F*****"
@@ -37,6 +41,14 @@ class Outline:
 
     polygon: Polygon
     iou: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Drawn:
+    """The pixels of an outline in a window that holds all of it."""
+
+    window: Window
+    pixels: npt.NDArray[np.bool_]
 
 
 def simplified(borders: Borders, how: Simplification) -> tuple[Outline, ...]:
@@ -56,6 +68,7 @@ def simplified(borders: Borders, how: Simplification) -> tuple[Outline, ...]:
     if how.tolerance_px == 0:
         return _Coverage(borders, how).exact()
     coverage = _Coverage(borders, how)
+    coverage.begin()
     coverage.settle()
     coverage.keep_to_budget()
     return coverage.outlines()
@@ -78,12 +91,15 @@ class _Coverage:
         self._areas = [int(np.count_nonzero(p.pixels)) for p in self._parts]
         self._over_budget = np.zeros(len(self._parts), dtype=np.bool_)
         self._outlines: dict[int, Outline] = {}
-        self._drawn: dict[int, npt.NDArray[np.bool_]] = {}
-        """Each outline's pixels, in a window a little wider than the part's."""
+        self._drawn: dict[int, _Drawn] = {}
         self._holes: dict[int, Ring] = {}
         """Exact rings of holes, by their first arc."""
+        self._hole_ious: dict[int, tuple[Ring, float]] = {}
+        """The ring drawn last and its overlap with the exact one, by the hole's first arc."""
         self._kept_anew: set[int] = set()
-        self._levels = [] if how.tolerance_px == 0 else self._first_levels()
+        self._levels = [0] * len(self._fitters)
+        self._leaps: dict[int, int] = {}
+        """Levels that arcs of parts far below their limits go to at once."""
 
     def exact(self) -> tuple[Outline, ...]:
         self._levels = [_EXACT] * len(self._fitters)
@@ -91,6 +107,17 @@ class _Coverage:
 
     def outlines(self) -> tuple[Outline, ...]:
         return tuple(self._outline(number) for number in range(len(self._parts)))
+
+    def begin(self) -> None:
+        """Finds levels to begin with.
+
+        Levels only become finer from here on: a part with too many vertices now has too many later.
+        """
+        every = range(len(self._parts))
+        levels = self._first_levels(every)
+        over = [n for n in every if self._n_edges(n, levels) > self._how.vertex_budget]
+        self._over_budget[over] = True
+        self._levels = self._first_levels(n for n in every if not self._over_budget[n])
 
     def settle(self) -> None:
         """Refines arcs until nothing is wrong."""
@@ -111,7 +138,8 @@ class _Coverage:
         over = [
             n
             for n in range(len(self._parts))
-            if self._outline(n).polygon.n_vertices > self._how.vertex_budget
+            if not self._over_budget[n]
+            and self._outline(n).polygon.n_vertices > self._how.vertex_budget
         ]
         if not over:
             return
@@ -125,10 +153,15 @@ class _Coverage:
             self._outlines.pop(number, None)
         self.settle()
 
-    def _first_levels(self) -> list[int]:
-        """Where to begin: levels whose moved area is about what the limit allows."""
+    def _n_edges(self, number: int, levels: Sequence[int]) -> int:
+        arcs = (arc for ring in self._parts[number].rings for arc, _ in ring)
+        return sum(self._fitters[arc].n_edges(levels[arc]) for arc in arcs)
+
+    def _first_levels(self, parts: Iterable[int]) -> list[int]:
+        """Where to begin: levels whose moved area is about what the target allows."""
         levels = [0] * len(self._fitters)
-        for number, arcs in enumerate(self._arcs_of):
+        for number in parts:
+            arcs = self._arcs_of[number]
             allowed = (1 - self._how.iou_target) * self._areas[number]
             allowed += _FREE_PX * sum(len(self._fitters[arc]) for arc in arcs)
             moved = np.sum([self._fitters[arc].areas_px2() for arc in arcs], axis=0)
@@ -142,7 +175,8 @@ class _Coverage:
         changed: set[int] = set()
         for arc in arcs:
             if self._levels[arc] < _EXACT:
-                self._levels[arc] = self._fitters[arc].next_level(self._levels[arc])
+                finer = self._fitters[arc].next_level(self._levels[arc])
+                self._levels[arc] = max(finer, self._leaps.pop(arc, 0))
                 changed.update(self._owners[arc])
         for number in changed:
             self._outlines.pop(number, None)
@@ -171,16 +205,22 @@ class _Coverage:
 
     def _iou(self, number: int, polygon: Polygon) -> float:
         part = self._parts[number]
-        if any(len(ring) < _MIN_RING for ring in polygon.rings):
-            self._drawn[number] = np.zeros_like(np.pad(part.pixels, _FRAME_PX))
-            return 0.0
         rows, columns = part.window
-        origin = np.array([columns.start - _FRAME_PX, rows.start - _FRAME_PX], dtype=np.float64)
-        moved = Polygon(polygon.exterior - origin, tuple(h - origin for h in polygon.holes))
-        height, width = part.pixels.shape
-        drawn = polygon_to_mask(moved, (height + 2 * _FRAME_PX, width + 2 * _FRAME_PX))
-        self._drawn[number] = drawn
-        overlap = int(np.count_nonzero(drawn[_INNER, _INNER] & part.pixels))
+        low = np.array([columns.start, rows.start], dtype=np.float64)
+        high = np.array([columns.stop, rows.stop], dtype=np.float64)
+        if any(len(ring) < _MIN_RING for ring in polygon.rings):
+            self._drawn[number] = _Drawn(part.window, np.zeros_like(part.pixels))
+            return 0.0
+        # A fitted corner may lie outside the part's own window.
+        low = np.minimum(low, np.floor(polygon.exterior.min(axis=0)))
+        high = np.maximum(high, np.ceil(polygon.exterior.max(axis=0)))
+        (left, top), (width, height) = low.astype(int).tolist(), (high - low).astype(int).tolist()
+        moved = Polygon(polygon.exterior - low, tuple(hole - low for hole in polygon.holes))
+        drawn = polygon_to_mask(moved, (height, width))
+        window = (slice(top, top + height), slice(left, left + width))
+        self._drawn[number] = _Drawn(window, drawn)
+        own = drawn[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+        overlap = int(np.count_nonzero(own & part.pixels))
         return overlap / (int(np.count_nonzero(drawn)) + self._areas[number] - overlap)
 
     def _failing_arcs(self, number: int) -> list[int]:
@@ -191,11 +231,13 @@ class _Coverage:
             return empty
         iou = self._outline(number).iou
         if self._over_budget[number]:
+            limit = self._how.iou_floor
             return (
-                self._failing_holes(number) if iou >= self._how.iou_floor else self._coarsest(arcs)
+                self._failing_holes(number) if iou >= limit else self._too_coarse(arcs, iou, limit)
             )
-        if iou < max(self._how.iou_target, self._how.iou_floor):
-            return self._coarsest(arcs)
+        limit = max(self._how.iou_target, self._how.iou_floor)
+        if iou < limit:
+            return self._too_coarse(arcs, iou, limit)
         holes = self._failing_holes(number)
         if holes:
             return holes
@@ -216,11 +258,30 @@ class _Coverage:
             arcs = [arc for arc, _ in ring]
             if any(len(self._owners[arc]) > 1 for arc in arcs):
                 continue
-            if arcs[0] not in self._holes:
-                self._holes[arcs[0]] = self._ring(ring, exact=True)
-            if _ring_iou(self._holes[arcs[0]], drawn) < self._how.iou_floor:
+            if self._hole_iou(ring, drawn) < self._how.iou_floor:
                 failing.update(self._coarsest(arcs))
         return [arc for arc in failing if self._levels[arc] < _EXACT]
+
+    def _hole_iou(self, ring: tuple[tuple[int, bool], ...], drawn: Ring) -> float:
+        first = ring[0][0]
+        if first not in self._holes:
+            self._holes[first] = self._ring(ring, exact=True)
+        before, iou = self._hole_ious.get(first, (None, 0.0))
+        if before is None or not np.array_equal(before, drawn):
+            iou = _ring_iou(self._holes[first], drawn)
+            self._hole_ious[first] = (drawn, iou)
+        return iou
+
+    def _too_coarse(self, arcs: Sequence[int], iou: float, limit: float) -> list[int]:
+        """The coarsest arcs of a part whose overlap is below a limit."""
+        arcs = self._coarsest(arcs)
+        aim = _UNDERSHOOT * (1 - limit) / (1 - iou)
+        level = self._levels[arcs[0]]
+        moved = np.sum([self._fitters[arc].areas_px2() for arc in arcs], axis=0)
+        if aim < 1 and level < len(moved):
+            leap = int(np.flatnonzero(moved <= aim * moved[level])[0])
+            self._leaps.update((arc, min(leap, len(moved) - 1)) for arc in arcs)
+        return arcs
 
     def _coarsest(self, arcs: Sequence[int]) -> list[int]:
         """Where a further vertex saves most."""
@@ -245,7 +306,7 @@ class _Coverage:
         apart = shapely.relate_pattern(lines[first], lines[second], _APART)
         for pair in zip(first[~apart].tolist(), second[~apart].tolist(), strict=True):
             common = shapely.get_coordinates(shapely.intersection(lines[pair[0]], lines[pair[1]]))
-            if not self._keep(pair, [(xy - _REACH_PX, xy + _REACH_PX) for xy in common]):
+            if not self._keep(pair, [(xy - _REACHES_PX[0], xy + _REACHES_PX[0]) for xy in common]):
                 # The shorter one first: its few points are the cheaper way out.
                 able = [arc for arc in pair if self._levels[arc] < _EXACT]
                 tangled.add(min(able or pair, key=lambda arc: len(self._fitters[arc])))
@@ -267,10 +328,7 @@ class _Coverage:
 
     def _torn(self) -> set[int]:
         """Arcs of parts that fell apart, grew together, or lost or gained a hole, in pixels."""
-        torn: set[int] = set()
-        for numbers in self._numbers_by_class():
-            torn.update(self._torn_of_class(numbers))
-        return {arc for number in torn for arc in self._coarsest(self._arcs_of[number])}
+        return {arc for numbers in self._numbers_by_class() for arc in self._torn_of_class(numbers)}
 
     def _numbers_by_class(self) -> Iterator[list[int]]:
         for class_index in sorted({p.class_index for p in self._parts}):
@@ -280,40 +338,40 @@ class _Coverage:
         before, after, origin = self._masks_of(numbers)
         if topology(before) == topology(after):
             return set()
-        boxes = [
-            (low + origin - _REACH_PX, high + origin + _REACH_PX)
-            for low, high in faults(before, after)
-        ]
-        if self._keep((arc for n in numbers for arc in self._arcs_of[n]), boxes):
-            return set()
-        able = {n for n in numbers if any(self._levels[a] < _EXACT for a in self._arcs_of[n])}
-        by_itself = {
-            n
-            for n in able
-            if topology(np.pad(self._parts[n].pixels, _FRAME_PX)) != topology(self._drawn[n])
-        }
-        return by_itself or able
+        arcs = sorted({arc for n in numbers for arc in self._arcs_of[n]})
+        found = [(low + origin, high + origin) for low, high in faults(before, after)]
+        # The edge that is at fault may belong to a trace a little way off.
+        for reach in _REACHES_PX:
+            if self._keep(arcs, [(low - reach, high + reach) for low, high in found]):
+                return set()
+        return {arc for arc in arcs if self._levels[arc] < _EXACT}
 
     def _masks_of(
         self, numbers: Sequence[int]
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
         """Pixels of a class before and after, around its parts, and the window's (x, y)."""
-        windows = [self._parts[n].window for n in numbers]
-        top = min(rows.start for rows, _ in windows) - 3
-        left = min(columns.start for _, columns in windows) - 3
-        bottom = max(rows.stop for rows, _ in windows) + 3
-        right = max(columns.stop for _, columns in windows) + 3
+        for number in numbers:
+            self._outline(number)
+        windows = [self._drawn[n].window for n in numbers]
+        top = min(rows.start for rows, _ in windows) - 1
+        left = min(columns.start for _, columns in windows) - 1
+        bottom = max(rows.stop for rows, _ in windows) + 1
+        right = max(columns.stop for _, columns in windows) + 1
         before = np.zeros((bottom - top, right - left), dtype=np.uint8)
         after = np.zeros_like(before)
         for number in numbers:
-            rows, columns = self._parts[number].window
-            y, x = rows.start - top, columns.start - left
-            height, width = self._parts[number].pixels.shape
-            before[y : y + height, x : x + width] |= self._parts[number].pixels
-            self._outline(number)
-            inner = after[y - 2 : y + height + 2, x - 2 : x + width + 2]
-            inner |= self._drawn[number]
+            part, drawn = self._parts[number], self._drawn[number]
+            before[_within(part.window, top, left)] |= part.pixels
+            after[_within(drawn.window, top, left)] |= drawn.pixels
         return before, after, np.array([left, top], dtype=np.float64)
+
+
+def _within(window: Window, top: int, left: int) -> Window:
+    rows, columns = window
+    return (
+        slice(rows.start - top, rows.stop - top),
+        slice(columns.start - left, columns.stop - left),
+    )
 
 
 def _ring_iou(exact: Ring, drawn: Ring) -> float:

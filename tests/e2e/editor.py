@@ -51,6 +51,36 @@ class Editor:
         page.mouse.up()
         page.wait_for_timeout(STEP_MS)
 
+    def choose_label(self) -> None:
+        """Takes the first label, whose tool is then in hand."""
+        self.page.keyboard.press("1")
+        self.page.wait_for_timeout(2 * STEP_MS)
+
+    def click(self, *points: tuple[float, float]) -> None:
+        """Clicks at each point."""
+        for point in points:
+            self.page.mouse.move(*self._at(point))
+            self.page.wait_for_timeout(STEP_MS)
+            self.page.mouse.click(*self._at(point))
+            self.page.wait_for_timeout(2 * STEP_MS)
+
+    def drag(self, *points: tuple[float, float]) -> None:
+        """Holds the button down from the first point to the last, by way of the others."""
+        self.page.mouse.move(*self._at(points[0]))
+        self.page.wait_for_timeout(STEP_MS)
+        self.page.mouse.down()
+        for point in points[1:]:
+            self.page.mouse.move(*self._at(point), steps=8)
+            self.page.wait_for_timeout(STEP_MS)
+        self.page.mouse.up()
+        self.page.wait_for_timeout(2 * STEP_MS)
+
+    def turn(self) -> Editor:
+        """Turns the image by 90 degrees in the view; the editor with the frame it has then."""
+        self.page.get_by_role("button", name="rotate-right").click()
+        self.page.wait_for_timeout(1000)
+        return self
+
     def submit(self) -> None:
         """Presses Submit, and waits until Label Studio has it."""
         with self.page.expect_response(

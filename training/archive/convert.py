@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from converters.bookkeeping.files import read_json, write_json
 from domain.errors import FileFormatError
 from training.processes.command import module_command
+from training.processes.guarded import Guarded, ending_signal
 
 CHILD_MODULE = "training.nnunet.read_checkpoints"
 
 JOB = "job.json"
 ANSWER = "answer.json"
 
+_GRACE_S = 1.0
 _TIMEOUT_S = 1800.0
 """Five folds of nnU-Net's largest network on a slow disk take some minutes."""
 
@@ -42,7 +42,7 @@ def convert_checkpoints(folder: Path, folds: dict[str, int], *, trust: bool = Fa
 
     The child reads only tensors, numbers and text (see ``read_checkpoints``), checks that
     they fit the network of plans.json, and writes them anew: what nnloop keeps never needs to be
-    trusted again. It dies with this process.
+    trusted again. It ends with this process.
 
     Args:
         folder: Holds plans.json, dataset.json and the checkpoints.
@@ -56,25 +56,19 @@ def convert_checkpoints(folder: Path, folds: dict[str, int], *, trust: bool = Fa
     write_json(folder / JOB, {"folds": folds, "trust": trust})
     environment = dict(os.environ)
     environment |= {"CUDA_VISIBLE_DEVICES": "", "nnUNet_def_n_proc": "1", "OMP_NUM_THREADS": "1"}
-    child = subprocess.Popen(
-        module_command(CHILD_MODULE, str(folder.absolute()), str(os.getpid())),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environment,
-    )
-    output = b""
-    try:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            output, _ = child.communicate(timeout=_TIMEOUT_S)
-    finally:
-        if child.poll() is None:
-            child.kill()
-            child.wait()
+    with tempfile.TemporaryFile() as log:
+        command = module_command(CHILD_MODULE, str(folder.absolute()))
+        child = Guarded(command, grace_s=_GRACE_S, stdout=log, env=environment)
+        try:
+            child.wait(_TIMEOUT_S)
+        finally:
+            code = child.stop()
+        log.seek(0)
+        output = log.read()
     answer = folder / ANSWER
     if not answer.exists():
         raise FileFormatError(
-            f"The checkpoints could not be read: {_last_words(child.returncode, output)}.",
+            f"The checkpoints could not be read: {_last_words(code, output)}.",
             remedy="If the machine ran out of memory, free some; otherwise the file is broken.",
         )
     value = read_json(answer)
@@ -84,7 +78,7 @@ def convert_checkpoints(folder: Path, folds: dict[str, int], *, trust: bool = Fa
 
 
 def _last_words(code: int, output: bytes) -> str:
-    if code < 0:
-        return f"their process was ended by {signal.Signals(-code).name}"
+    if name := ending_signal(code):
+        return f"their process was ended by {name}"
     lines = output.decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else f"their process ended with code {code}"

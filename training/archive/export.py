@@ -167,7 +167,7 @@ def _write_model(
 
 
 def _plans_names(folders: Sequence[Path], infos: Sequence[VersionInfo]) -> list[str]:
-    """Names of the plans, each another: they tell the models' folders apart."""
+    """Names of the plans, all different: they tell the models' folders apart."""
     names = [str(read_json(folder / PLANS).get("plans_name", "nnUNetPlans")) for folder in folders]
     return [
         f"{name}_{re.sub(r'[^A-Za-z0-9]+', '_', info.name)}" if names.count(name) > 1 else name
@@ -192,7 +192,7 @@ def _dataset(version_dir: Path, info: VersionInfo) -> dict[str, Any]:
 
 
 def _summary(folder: Path, info: VersionInfo) -> Iterator[dict[str, Any]]:
-    """nnU-Net's validation/summary.json of a fold, of the Dice that was measured; none without.
+    """nnU-Net's validation/summary.json of a fold, with the Dice measured; nothing if none was.
 
     null where a class is absent: nnU-Net writes NaN, which is not JSON.
     """

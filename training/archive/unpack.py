@@ -57,7 +57,7 @@ def list_models(file: Path) -> tuple[ModelFolder, ...]:
     """The models in a zip that have plans, data set and at least one checkpoint.
 
     Raises:
-        FileFormatError: It is no zip, or an entry would be written outside of a folder, is a link,
+        FileFormatError: It is no zip, or an entry would be written outside the folder, is a link,
             is encrypted or stands in it twice.
     """
     with _open(file) as archive:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -60,11 +59,6 @@ class Measured:
     unknown: tuple[tuple[str, int], ...] = ()
 
 
-def default_workers() -> int:
-    """The CPUs this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def class_names_from_values(pairs: Sequence[Pair], workers: int) -> dict[int, str]:
     """``class_1``, ``class_2``, ... for the integers that occur; reads every file once more."""
     found = _mapped(_values, pairs, workers, POOL_AFTER_S)
@@ -100,7 +94,7 @@ def measure_pairs(
         yield measured
 
 
-def paint(label_map: LabelMap, class_names: Iterable[int]) -> tuple[LabelMap, list[int]]:
+def renumbered(label_map: LabelMap, class_names: Iterable[int]) -> tuple[LabelMap, list[int]]:
     """A file's integers as 1, 2, ... in order of ``class_names``, and those that are no class.
 
     A map of nothing but 0 and 255 shows its first class in white.
@@ -121,7 +115,7 @@ def _measure(pair: Pair, *, class_names: dict[int, str], spacing_mm: Spacing | N
     try:
         predicted, reference = read_label_map(pair.predicted), read_label_map(pair.reference)
     except FileFormatError as error:
-        message = f"{error} {error.remedy}".strip()
+        message = error.in_full
         return Measured(None, (Problem(pair.case_id, "unreadable", message),))
     problem = _mismatch(pair.case_id, predicted, reference)
     if problem is not None:
@@ -130,7 +124,7 @@ def _measure(pair: Pair, *, class_names: dict[int, str], spacing_mm: Spacing | N
     unknown: list[tuple[str, int]] = []
     maps = []
     for what, stored in (("prediction", predicted), ("reference", reference)):
-        label_map, values = paint(stored.label_map, class_names)
+        label_map, values = renumbered(stored.label_map, class_names)
         maps.append(label_map)
         if values:
             unknown += [(what, value) for value in values]

@@ -19,7 +19,7 @@ from converters.pictures.beside_reference import comparison
 from domain.errors import FileFormatError, ImageError
 from domain.labels import LabelConfig
 from training.evaluation.case_measures import CaseMeasures
-from training.evaluation.files import paint
+from training.evaluation.files import renumbered
 from training.evaluation.pairs import Pair
 from training.evaluation.summary import Evaluation, Problem
 
@@ -92,8 +92,8 @@ def write_overlays(
     problems: list[Problem] = []
     for rank, case in enumerate(evaluation.cases[:n_worst], start=1):
         pair = pairs[case.case_id]
-        reference, _ = paint(read_label_map(pair.reference).label_map, integers)
-        prediction, _ = paint(read_label_map(pair.predicted).label_map, integers)
+        reference, _ = renumbered(read_label_map(pair.reference).label_map, integers)
+        prediction, _ = renumbered(read_label_map(pair.predicted).label_map, integers)
         try:
             image = _picture(pair.image)
         except (FileFormatError, ImageError, OSError) as error:

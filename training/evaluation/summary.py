@@ -19,7 +19,7 @@ MIXED_UNITS = (
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A case, or a part of it, that could not be measured; ``reason`` is a machine's word."""
+    """A case, or a part of it, that could not be measured; ``reason`` is a fixed word."""
 
     case_id: str
     reason: str

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from converters.bookkeeping.documents import read_document, write_document
-from converters.bookkeeping.files import write_json
 from domain.errors import DiskFullError, TrainingError
 from training.devices import VARIABLE, visible_gpus
 from training.folds.log import parse_progress
@@ -27,7 +23,7 @@ from training.folds.spec import (
     FoldSpec,
 )
 from training.processes.command import module_command
-from training.processes.orphans import PROCESS, descendants, kill_all, process_record
+from training.processes.guarded import Guarded, ending_signal
 
 CHILD_MODULE = "training.nnunet.learning.fold_process"
 
@@ -45,7 +41,7 @@ def run_fold(
 ) -> FoldResult | None:
     """Trains a fold to its end; continues one that was interrupted.
 
-    The child runs in this process group and dies with this process. A fold that has a result is
+    The child ends with this process, and so does all it starts. A fold that has a result is
     not trained again, so the call can be repeated.
 
     Args:
@@ -72,26 +68,22 @@ def run_fold(
         write_document(folder / SPEC, FoldSpec, spec)
         environment = _environment(spec)
         with (folder / LOG).open("ab") as log:
-            child = subprocess.Popen(
-                module_command(CHILD_MODULE, str(folder / SPEC), str(os.getpid())),
-                stdin=subprocess.DEVNULL,
+            child = Guarded(
+                module_command(CHILD_MODULE, str(folder / SPEC)),
+                grace_s=_TERMINATE_S,
                 stdout=log,
-                stderr=subprocess.STDOUT,
                 env=environment,
             )
         try:
-            write_json(folder / PROCESS, process_record(child.pid))
-            while child.poll() is None:
+            while child.exit_code is None:
                 progress.report(on_progress)
                 on_heartbeat()
                 if should_stop():
                     return None
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    child.wait(poll_s)
+                child.wait(poll_s)
         finally:
-            _end(child)
-            (folder / PROCESS).unlink(missing_ok=True)
-        _raise_if_failed(spec, child.returncode)
+            code = child.stop()
+        _raise_if_failed(spec, code)
     progress.report(on_progress)
     return read_document(folder / RESULT, FoldResult)
 
@@ -156,19 +148,6 @@ def _gpu(position: int, mask: str | None) -> str:
     return visible[position]
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    if child.poll() is None:
-        helpers = descendants(child.pid)
-        child.terminate()
-        try:
-            child.wait(_TERMINATE_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-        # A signal ends the child without a chance to end the processes that make its patches.
-        kill_all(helpers)
-
-
 def _raise_if_failed(spec: FoldSpec, code: int) -> None:
     folder = spec.fold_dir
     if code == 0 and (folder / RESULT).exists():
@@ -177,8 +156,7 @@ def _raise_if_failed(spec: FoldSpec, code: int) -> None:
         error = read_document(folder / ERROR, FoldError)
         kind = DiskFullError if error.is_disk_full else TrainingError
         raise kind(error.message, remedy=error.remedy)
-    if code < 0:
-        name = signal.Signals(-code).name
+    if name := ending_signal(code):
         raise TrainingError(
             f"The process that trained fold {spec.fold} was ended by {name}.",
             remedy="Run it again to continue; if the machine ran out of memory, free some first.",

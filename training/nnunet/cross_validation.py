@@ -47,7 +47,7 @@ def find_postprocessing(
 ) -> FoundSteps:
     """Lets nnU-Net decide on the held-out label maps of all folds.
 
-    A step is kept when it raises Dice over all cases and, the first one, lowers it for no class.
+    A step is kept when it raises Dice over all cases; the first step must lower it for no class.
     nnU-Net's own function decides, on a folder in its layout made of links; its pools, which take
     longer to start than the work takes, are replaced by a loop. postprocessing.json and .pkl
     are left in the run's folder, where ``package_version`` finds them. Can be repeated.

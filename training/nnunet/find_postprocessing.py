@@ -1,4 +1,4 @@
-"""``python -m training.nnunet.find_postprocessing SPEC.json ERROR.json``: see ``find_steps``."""
+"""``python -m training.nnunet.find_postprocessing SPEC.json ERROR.json``: for ``find_steps``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TextIO
 from converters.bookkeeping.documents import from_json, write_document
 from training.evaluation import DicePerCase
 from training.nnunet.cross_validation import postprocessing_of_label_maps
-from training.nnunet.inference.child import answer
+from training.nnunet.inference.process_main import answer
 from training.versions.keep_largest import DICE, PostprocessingSpec
 from training.workspace import Workspace
 

@@ -25,7 +25,6 @@ from training.archive.unpack import MAX_BYTES
 from training.folds.spec import FINAL
 from training.nnunet.checkpoint import write_checkpoint
 from training.nnunet.classes import trainer_class
-from training.processes.parent import end_with_parent
 from training.versions.version_folder import CONFIGURATION, DATASET, PLANS
 
 PLAIN_TRAINER = "nnUNetTrainer"
@@ -44,9 +43,8 @@ _WRAPPERS = ("module.", "_orig_mod.")
 """What distributed training and torch.compile put before the names of weights."""
 
 
-def main(folder: Path, parent: int) -> int:
+def main(folder: Path) -> int:
     """Converts the checkpoints named in job.json; the outcome is answer.json."""
-    end_with_parent(parent)
     torch.set_num_threads(1)
     try:
         answer = convert(folder, **read_json(folder / JOB))
@@ -274,4 +272,4 @@ def _axes(checkpoint: dict[str, Any]) -> tuple[int, ...]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(main(Path(sys.argv[1])))

@@ -5,6 +5,7 @@ For processes that load no networks, as the command line.
 
 from __future__ import annotations
 
+import io
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -15,14 +16,18 @@ from converters.bookkeeping.files import read_json, write_json
 from domain.errors import PredictionError
 from domain.text import one_line
 from training.processes.command import module_command
+from training.processes.guarded import Guarded
 
 _LOG_TAIL = 5
+_GRACE_S = 1.0
 
 
 def run_child(
     module: str, spec: Any, on_line: Callable[[str], None] = lambda _: None, *, work: str
 ) -> None:
-    """Runs ``python -m MODULE SPEC.json ERROR.json``; see ``training.nnunet.inference.child``.
+    """Runs ``python -m MODULE SPEC.json ERROR.json``.
+
+    The module does its work in ``training.nnunet.inference.process_main.answer``.
 
     Args:
         module: Its dotted name.
@@ -38,20 +43,18 @@ def run_child(
         write_json(spec_file, spec)
         log = Path(folder) / "log"
         with log.open("wb") as stderr:
-            child = subprocess.Popen(
+            child = Guarded(
                 module_command(module, str(spec_file), str(error_file)),
-                # The child ends when this pipe closes, however this process ends.
-                stdin=subprocess.PIPE,
+                grace_s=_GRACE_S,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                text=True,
             )
         try:
-            for line in child.stdout or ():
+            for line in io.TextIOWrapper(child.stdout, errors="replace") if child.stdout else ():
                 on_line(line.rstrip("\n"))
-            code = child.wait()
+            child.wait()
         finally:
-            _end(child)
+            code = child.stop()
         if error_file.exists():
             error = read_json(error_file)
             raise PredictionError(error["message"], remedy=error["remedy"])
@@ -62,12 +65,3 @@ def run_child(
                 f"{one_line(' '.join(tail), 1_000)}",
                 remedy="If the machine ran out of memory, free some, then try again.",
             )
-
-
-def _end(child: subprocess.Popen[str]) -> None:
-    if child.poll() is None:
-        child.kill()
-    child.wait()
-    for pipe in (child.stdin, child.stdout):
-        if pipe is not None:
-            pipe.close()

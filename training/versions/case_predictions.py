@@ -74,7 +74,7 @@ class Failures:
         self._on_case = on_case
 
     def read(self, line: str) -> None:
-        """Takes a line as ``training.nnunet.inference.child.write_outcome`` writes it."""
+        """Takes a line as ``training.nnunet.inference.process_main.write_outcome`` writes it."""
         case_id, _, message = line.partition("\t")
         if message:
             self.found.append(Failure(case_id, message))

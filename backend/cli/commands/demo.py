@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from backend.cli.duration import Budget
+from backend.cli.setting_options import values_of, with_settings
 from backend.cli.shared import console
-from backend.demo.play import DemoOptions, play
-from backend.demo.ultrasound import DEFAULT_SEED, N_DEMO_IMAGES
-from backend.demo.view import View
+from backend.demo.options import DEFAULT_SEED, N_DEMO_IMAGES, DemoOptions
 from converters.bookkeeping.files import write_bytes
 from domain.errors import StackError
 
@@ -22,6 +20,7 @@ def register(app: typer.Typer) -> None:
     app.command("demo")(demo)
 
 
+@with_settings(names=("budget_s",))
 def demo(
     once: Annotated[
         bool, typer.Option("--once", help="Exit after the last version instead of serving.")
@@ -29,7 +28,6 @@ def demo(
     versions: Annotated[
         int, typer.Option(min=1, max=2, help="Versions to train; 1 leaves out the corrections.")
     ] = 2,
-    budget: Budget = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures as JSON to this file.")
     ] = None,
@@ -44,6 +42,7 @@ def demo(
         Path | None,
         typer.Option(help="Keep everything in this folder; default: a temporary one, removed."),
     ] = None,
+    **given: Any,
 ) -> None:
     """Show the whole loop: Label Studio, generated ultrasound, training, polygons back.
 
@@ -53,6 +52,9 @@ def demo(
 
     Example: nnloop demo --once --json figures.json
     """
+    from backend.demo.play import play
+    from backend.demo.view import View
+
     # The demo's own folder: an installation's data and its running stack stay out of it.
     os.environ.pop("NNLOOP_DATA_DIR", None)
     options = DemoOptions(
@@ -61,7 +63,7 @@ def demo(
         seed=seed,
         once=once,
         versions=versions,
-        budget_s=budget or None,
+        **values_of(given),
         picture=picture,
     )
     figures = play(options, View(console))

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import uvicorn
 
+from backend.cli.setting_options import setting
 from backend.cli.shared import DataDir, console, error_console, settings, use_log_level
 from backend.cli.views.sentences import say
-from backend.label_studio import LabelStudioClient
-from backend.queue import ROLES, QueueName, work
 from backend.settings import Settings, installation_id
-from backend.stack import service
-from backend.stack.supervisor import StackEvent, Supervisor
 from domain.errors import SettingsError, StackError
 
-
-def _worker(text: str, setting: str) -> str:
-    default = Settings.model_fields[setting].default
-    return f"{text} (NNLOOP_{setting.upper()}). \\[default: {default}]"
+if TYPE_CHECKING:
+    from backend.stack.supervisor import StackEvent
 
 
 def register(app: typer.Typer) -> None:
@@ -32,13 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def up(
     data_dir: DataDir = None,
-    port: Annotated[
-        int | None,
-        typer.Option(
-            help="Port of the web service (NNLOOP_PORT); 0 takes a free one. "
-            f"\\[default: {Settings.model_fields['port'].default}]"
-        ),
-    ] = None,
+    port: Annotated[int | None, setting(Settings, "port")] = None,
 ) -> None:
     """Start everything nnloop needs next to an existing Label Studio, until Ctrl-C.
 
@@ -48,6 +36,10 @@ def up(
 
     Example: LABEL_STUDIO_URL=http://localhost:8080 LABEL_STUDIO_API_KEY=... nnloop up
     """
+    from backend.label_studio import LabelStudioClient
+    from backend.stack import service
+    from backend.stack.supervisor import Supervisor
+
     if port is not None:
         os.environ["NNLOOP_PORT"] = str(port)
     wanted = settings(data_dir)
@@ -83,6 +75,8 @@ def serve(
 
     Example: NNLOOP_REDIS_URL=redis://redis:6379/0 nnloop serve
     """
+    import uvicorn
+
     chosen = settings(data_dir)
     use_log_level(chosen)
     os.environ.update(chosen.to_environment())
@@ -102,19 +96,16 @@ def worker(
         typer.Option(help="train, predict, loop (reads Label Studio and pushes), or all."),
     ] = "all",
     name: Annotated[str, typer.Option(help="Name shown in `nnloop status`.")] = "worker",
-    device: Annotated[
-        str | None,
-        typer.Option(help=_worker("Device to train on: cpu, cuda:0, ...", "worker_device")),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help=_worker("CPU threads to train with", "worker_threads"))
-    ] = None,
+    device: Annotated[str | None, setting(Settings, "worker_device")] = None,
+    threads: Annotated[int | None, setting(Settings, "worker_threads")] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Run one worker; start as many as there are devices, on any machine that shares the data.
 
     Example: nnloop worker --role train --device cuda:0
     """
+    from backend.queue import ROLES, QueueName, work
+
     if device is not None:
         os.environ["NNLOOP_WORKER_DEVICE"] = device
     if threads is not None:

@@ -71,7 +71,7 @@ def print_details(details: VersionDetails, *, n_annotations: int | None) -> None
     if details.trained_on:
         console.print(_annotations(details, n_annotations))
     for item in details.left_out[:n_annotations]:
-        say(f"Left out: {item.message} {item.remedy}".rstrip())
+        say(f"Left out: {item.in_full}")
 
 
 def print_comparison(found: VersionComparison) -> None:

@@ -7,12 +7,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from backend.cli.duration import say_duration
 from backend.cli.shared import ago, console, figure
 from backend.cli.views.sentences import wrapped
 from backend.pipeline.labels.questions import STAGE as LABELS
 from backend.pipeline.runs.run_report import FoldReport, RunReport
 from backend.pipeline.status import ProblemGroup, ProjectReport, ServiceReport
+from backend.settings.duration import say_duration
 from domain.states import RunControl
 from domain.text import counted, one_line
 

@@ -12,7 +12,8 @@ from backend.store import predictions
 from backend.store.models import AnnotationRow, JsonDict, ProjectRow
 from converters.label_studio.label_config import parse_label_config
 from converters.label_studio.predicted import needs_predictions
-from converters.label_studio.read import DRAWING_RULES, ReadSettings, annotation_to_label_map
+from converters.label_studio.read import annotation_to_label_map
+from converters.label_studio.regions.read_settings import DRAWING_RULES, ReadSettings
 from converters.painting import order
 from converters.painting.combining import combine
 from domain.annotation import Annotation, LeftOut

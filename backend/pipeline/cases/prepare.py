@@ -6,10 +6,11 @@ import logging
 from collections.abc import Sequence
 
 from backend.pipeline.basis.annotations import label_config_of
+from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.preset import preset_of
 from backend.pipeline.cases.manifests import keep_folds, make_manifest
-from backend.pipeline.cases.write import Beat, Source, write_cases
+from backend.pipeline.cases.write import Source, write_cases
 from backend.pipeline.labels.questions import ask
 from backend.settings import ProjectSettings, RunSettings
 from backend.store import projects, snapshots

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.images import is_overwritten
 from backend.store import identity
@@ -22,7 +23,7 @@ REVALIDATE_S = 5.0
 
 
 def revalidate(
-    context: AppContext, tasks: Sequence[TaskRow], config: LabelConfig, beat: Callable[[], None]
+    context: AppContext, tasks: Sequence[TaskRow], config: LabelConfig, beat: Beat
 ) -> int:
     """Looks whether images that were fetched before are still the same; how many are not.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
 from typing import Any
 
 from backend.pipeline.basis import trials
 from backend.pipeline.basis.annotations import label_map_of, predicted_regions, reading_of
+from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.faults import fault_of
 from backend.pipeline.basis.images import image_uris, load_image
@@ -20,8 +21,6 @@ from domain.annotation import LeftOut
 from domain.case import case_id_of_task, content_hash
 from domain.labels import LabelConfig
 from training.case_files import CaseFiles, find_cases, write_case
-
-Beat = Callable[[], None]
 
 
 class _ColorFound(Exception):  # noqa: N818 - a signal, not an error

@@ -12,7 +12,8 @@ from backend.pipeline.basis.images import image_keys_of, image_uri
 from backend.store import predictions, versions
 from backend.store.identity import source_in
 from backend.store.models import PredictionRow, ProjectRow
-from converters.exports.run import Source, SourceTask
+from converters.exports.item import SourceTask
+from converters.exports.run import Source
 from converters.images.image_pixels import Pixels, read_image
 from converters.label_studio.predicted import needs_predictions
 from converters.label_studio.relabel import in_present_names

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.warm_predictor import warm_predictor
 from backend.pipeline.gate.challenger import Challenger, Judged, add_judged, judge_challenger
@@ -36,8 +37,6 @@ from training.versions.version_folder import (
 from training.workspace import Workspace
 
 logger = logging.getLogger(__name__)
-
-Beat = Callable[[], None]
 
 
 def evaluate_run(context: AppContext, run_id: int, beat: Beat) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
 from backend.store import runs
 from backend.store.models import FoldRow, RunRow
@@ -18,7 +19,7 @@ def postprocessing_of(
     context: AppContext,
     run: RunRow,
     folds: Sequence[FoldRow],
-    beat: Callable[[], None],
+    beat: Beat,
 ) -> FoundSteps | None:
     """What the run's version is to do with its label maps; None: the preset asks for nothing.
 

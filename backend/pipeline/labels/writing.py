@@ -10,12 +10,11 @@ from backend.pipeline.basis.annotations import label_config_of, label_names_of
 from backend.pipeline.basis.context import AppContext
 from backend.store import projects, runs, snapshots
 from converters.label_studio.relabel import label_names, relabelled
-from converters.painting.combining import AnnotatorPolicy, choose
+from converters.painting.combining import choose
+from converters.painting.policies import AnnotatorPolicy
 from domain.annotation import AnnotatedTask, Annotation, Task
 from domain.case import content_hash
 from domain.labels import LabelGroup, LabelNames
-
-Beat = Callable[[], None]
 
 
 @dataclass(slots=True)
@@ -41,7 +40,11 @@ class WriteReport:
 
 
 def write_labels(
-    context: AppContext, project_id: int, *, is_dry: bool, on_task: Beat = lambda: None
+    context: AppContext,
+    project_id: int,
+    *,
+    is_dry: bool,
+    on_task: Callable[[], None] = lambda: None,
 ) -> WriteReport:
     """Changes the annotations in Label Studio that use a mapped name.
 

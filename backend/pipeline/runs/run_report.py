@@ -9,10 +9,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 
-from backend.pipeline.folds.queue import OPEN
 from backend.store import runs
 from backend.store.models import FoldRow, RunRow
-from domain.states import FoldStatus, RunControl, RunStatus
+from domain.states import FOLD, FoldStatus, RunControl, RunStatus
 
 
 class _Frozen(BaseModel):
@@ -116,7 +115,7 @@ def training_eta_s(folds: Sequence[FoldRow], n_workers: int) -> float | None:
     starting on the worker that is free first.
     """
     running = [f for f in folds if f.status == FoldStatus.RUNNING and f.eta_s is not None]
-    waiting = [f for f in folds if f.status in OPEN and f.eta_s is None]
+    waiting = [f for f in folds if f.status in FOLD.active and f.eta_s is None]
     lasted = [f.result.seconds for f in folds if f.result]
     # What a running one lasts is not in the ledger; its share of epochs tells.
     lasted += [

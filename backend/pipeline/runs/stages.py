@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.faults import sentence_of
 from backend.pipeline.cases import prepare
@@ -22,7 +23,7 @@ from backend.pipeline.runs.ends import fail, finish, retry
 from backend.queue import JobName, stop_requested
 from backend.store import runs
 from backend.store.models import RunRow
-from domain.errors import LabelStudioError, NnloopError, StackError
+from domain.errors import LabelStudioError, NnloopError, StackError, TransitionError
 from domain.states import FoldStatus, RunStatus
 from domain.text import counted
 
@@ -52,10 +53,13 @@ def advance(context: AppContext, run_id: int, pause: Callable[[], None] = lambda
         return
     try:
         with _lease(context, run_id):
-            _step(context, run, _Beat(context, run_id, pause))
+            _step(context, run, _StepBeat(context, run_id, pause))
     except InterruptedStepError:
         _release(context, run_id)
         control.settle(context, run_id)
+    except TransitionError as error:
+        # This worker stood still for longer than its lease, and another one has moved the run on.
+        logger.warning("Run %d: left to others. %s", run_id, error)
     except (LabelStudioError, StackError) as error:
         retry(context, run_id, error)
     except NnloopError as error:
@@ -71,8 +75,8 @@ def advance(context: AppContext, run_id: int, pause: Callable[[], None] = lambda
         control.settle(context, run_id)
 
 
-def _step(context: AppContext, run: RunRow, beat: _Beat) -> None:
-    if run.status in (RunStatus.QUEUED, RunStatus.PREPARING):
+def _step(context: AppContext, run: RunRow, beat: Beat) -> None:
+    if RunStatus(run.status).is_before_training:
         _enter(context, run.id, RunStatus.PREPARING)
         prepare.prepare_run(context, run.id, beat)
         _start_training(context, run.id)
@@ -84,7 +88,7 @@ def _step(context: AppContext, run: RunRow, beat: _Beat) -> None:
         _evaluate(context, run, beat)
 
 
-def _evaluate(context: AppContext, run: RunRow, beat: _Beat) -> None:
+def _evaluate(context: AppContext, run: RunRow, beat: Beat) -> None:
     if judge_run.evaluate_run(context, run.id, beat):
         _enter(context, run.id, RunStatus.SCORING)
         context.queue.ensure(JobName.SCORE, run.project_id, 0)
@@ -129,7 +133,7 @@ def _release(context: AppContext, run_id: int) -> None:
 
 def _enter(context: AppContext, run_id: int, status: RunStatus) -> None:
     with context.store.begin() as session:
-        run = session.get_one(RunRow, run_id)
+        run = runs.locked(session, run_id)
         if run.status != status:
             runs.enter_stage(session, run, status)
             run.error = ""
@@ -157,7 +161,7 @@ def _lease(context: AppContext, run_id: int) -> Iterator[None]:
         thread.join()
 
 
-class _Beat:
+class _StepBeat:
     """For long steps to call: ends the step when the worker or the run was asked to stop."""
 
     def __init__(self, context: AppContext, run_id: int, pause: Callable[[], None]) -> None:

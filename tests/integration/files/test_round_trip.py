@@ -30,10 +30,10 @@ from converters.label_studio.read import annotation_to_label_map
 from converters.outlines.limits import Simplification
 from converters.painting.rasterize import shape_to_mask
 from domain.annotation import LeftOut
-from tests.conftest import missing
 from tests.integration.files.conftest import CONFIG
+from tests.needed import REAL_IMAGES, real_images
 
-INSECTS = Path(__file__).resolve().parents[4] / "shared" / "data" / "insects"
+INSECTS = REAL_IMAGES / "insects"
 SIZE_HW = (576, 768)
 N_IMAGES = 4
 
@@ -41,9 +41,7 @@ N_IMAGES = 4
 @pytest.fixture
 def via(tmp_path: Path) -> Path:
     """The first few real images with their human polygons."""
-    if not INSECTS.exists():
-        missing(f"no insects at {INSECTS}")
-    whole = json.loads((INSECTS / "train_via_region_data.json").read_text())
+    whole = json.loads((real_images("insects") / "train_via_region_data.json").read_text())
     path = tmp_path / "via.json"
     path.write_text(json.dumps(dict(list(whole.items())[:N_IMAGES])))
     return path

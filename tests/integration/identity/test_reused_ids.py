@@ -20,7 +20,7 @@ from training.case_files import read_image
 
 def _upload_of(changing: Changing, task_id: int) -> Path:
     """Where Label Studio keeps an uploaded image."""
-    address = changing.client.task(task_id).data["image"]
+    address: str = changing.client.task(task_id).data["image"]
     media = changing.loop.label_studio.data_dir / "media"
     return media / address.removeprefix("/data/")
 

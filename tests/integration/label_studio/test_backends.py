@@ -7,7 +7,8 @@ import pytest
 from backend.label_studio import LabelStudioClient, ProjectInfo
 from backend.stack.ports import free_port
 from domain.errors import LabelStudioError
-from tests.integration.label_studio.conftest import Listener, region
+from tests.fakes.listener import Listener
+from tests.integration.label_studio.conftest import region
 
 LOGIN = ("nnloop", "a password")
 BASIC = "Basic " + base64.b64encode(b"nnloop:a password").decode()

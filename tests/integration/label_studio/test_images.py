@@ -8,7 +8,7 @@ from backend.label_studio import LabelStudioClient, ProjectInfo
 from backend.stack.label_studio_server import LabelStudioServer
 from backend.stack.ports import free_port
 from domain.errors import ImageError
-from tests.integration.label_studio.conftest import Listener
+from tests.fakes.listener import Listener
 
 Listen = Callable[[], Listener]
 

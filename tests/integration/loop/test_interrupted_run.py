@@ -17,10 +17,9 @@ from sqlalchemy import select
 
 from backend.pipeline.runs.run_report import RunReport
 from backend.store.models import FoldRow, ProjectRow, RunRow
-from converters.bookkeeping.files import read_json
 from domain.states import FoldStatus, RunControl, RunStatus
+from tests.integration.fold_processes import fold_process
 from tests.integration.loop.stack import RUN_S, Answer, Loop, LoopProject
-from training.processes.orphans import PROCESS
 
 # About 100 s on two idle cores; the fixture is one test to pytest.
 pytestmark = pytest.mark.timeout(1200)
@@ -140,7 +139,7 @@ def _restarts(loop: Loop) -> dict[str, int]:
 
 def _child(loop: Loop, project: LoopProject, fold: int) -> int:
     folder = loop.context.workspace(project.id).fold_dir(1, fold)
-    return int(read_json(folder / PROCESS)["pid"])
+    return fold_process(folder).pid
 
 
 def _worker_pid(loop: Loop, project: LoopProject, fold: int) -> int:

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -88,8 +89,9 @@ def test_a_model_of_nnunet_predicts_here_as_it_does_there(
 
 def test_it_can_be_told_where_a_version_comes_from(imported: Imported) -> None:
     details = version_details(imported.app.context, "theirs", PROJECT)
-    assert details.imported["labels"] == {"disc": "disc", "square": "Quadrat"}
-    assert details.imported["model"] == MODEL
+    assert details.imported is not None
+    assert details.imported.labels == {"disc": "disc", "square": "Quadrat"}
+    assert details.imported.model == MODEL
     assert details.preset == "imported" and details.trained_on == ()
 
 
@@ -121,7 +123,7 @@ class _Bomb:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def __reduce__(self) -> object:
+    def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, (str(self.path),)
 
 

@@ -21,6 +21,7 @@ from backend.pipeline.evaluate.version import evaluate_version
 from backend.pipeline.models.archive import export_version
 from backend.pipeline.models.details import version_details
 from backend.pipeline.models.side_by_side import compare_versions
+from backend.settings import ProjectSettings
 from backend.store import versions
 from backend.store.models import ProjectRow
 from converters.bookkeeping.files import read_json
@@ -123,7 +124,7 @@ def ensembled(
         project = session.get_one(ProjectRow, PROJECT)
         project.label_config, project.n_channels = CONFIG, 1
         # What the gate allows to be lost: these folds have hardly learned anything.
-        project.settings = {"gate_margin": 1.0}
+        project.settings = ProjectSettings(gate_margin=1.0)
     app.label_studio.info = replace(app.label_studio.info, label_config=CONFIG)
     for i in TASKS:
         app.label_studio.add_task(i, disc_image(i, side=SIDE)[0])
@@ -157,8 +158,10 @@ def test_the_ensemble_went_through_the_gate_and_serves(ensembled: Ensembled) -> 
         champion = versions.champion(session, PROJECT)
         assert champion is not None
         assert (champion.name, champion.origin) == ("nnloop-e1", VersionOrigin.ENSEMBLE)
-        assert champion.metrics.gate.is_promoted
-        assert champion.metrics.champion_dice.version == "nnloop-v2"
+        metrics = champion.metrics
+        assert metrics.gate is not None and metrics.gate.is_promoted
+        assert metrics.champion_dice is not None
+        assert metrics.champion_dice.version == "nnloop-v2"
         assert champion.metrics.postprocessing is not None
         [old] = versions.by_name(session, "nnloop-v2", PROJECT)
         assert old.status == VersionStatus.RETIRED

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from domain.errors import TrainingError
+from tests.integration.fold_processes import fold_process
 from tests.integration.training.discs import CLASS_VALUES, write_discs
 from training.folds.runner import run_fold
 from training.folds.spec import EpochProgress, FoldResult, FoldSpec
@@ -49,8 +47,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     def kill_after_two(progress: EpochProgress) -> None:
         before.append(progress)
         if progress.epoch == 2:
-            record = json.loads((spec(0).fold_dir / "process.json").read_text())
-            os.kill(record["pid"], signal.SIGKILL)
+            fold_process(spec(0).fold_dir).kill()
 
     killed_with = ""
     try:

@@ -24,6 +24,7 @@ from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.documents import run_manifest
 from tests.integration.training.conftest import Trained
 from tests.integration.training.discs import CLASS_VALUES, disc_image
+from tests.unit.converters.shapes import size_of
 from training.versions.case_predictions import CaseToPredict, predict_cases
 
 CONFIG = (
@@ -51,7 +52,7 @@ def app(trained: Trained, tmp_path: Path) -> Iterator[FakeApp]:
         image, labels = disc_image(task_id)
         app.label_studio.add_task(task_id, image)
         regions = vectorize(labels, (1, 2), tolerance_px=0)
-        app.label_studio.label(task_id, *regions_to_result(regions, config, labels.shape))
+        app.label_studio.label(task_id, *regions_to_result(regions, config, size_of(labels)))
     folds = {
         case_id: outcome.fold for outcome in trained.outcomes for case_id in outcome.dice_per_case
     }
@@ -92,7 +93,8 @@ def test_new_tasks_are_predicted_by_all_folds(app: FakeApp, tmp_path: Path) -> N
         split=Split.NEW,
     )
     assert [c.case_id for c in found.cases] == [app.case_id(NEW)]
-    assert found.cases[0].classes[0].dice > 0.3
+    dice = found.cases[0].classes[0].dice
+    assert dice is not None and dice > 0.3
 
 
 def test_a_broken_version_is_one_sentence(trained: Trained, tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
@@ -16,7 +19,7 @@ from training.nnunet.inference.predictor import FoldPredictor, load_cached
 pytestmark = pytest.mark.slow
 
 
-def _image(height: int, width: int) -> np.ndarray:
+def _image(height: int, width: int) -> npt.NDArray[Any]:
     """Larger than a patch, with black borders: sliding window, crop and padding all matter."""
     tile, _ = disc_image(200)
     image = np.tile(tile, (3, 3))[:height, :width].copy()
@@ -86,7 +89,7 @@ def test_a_single_fold_is_a_slice_of_all(trained: Trained) -> None:
         np.full((64, 80), 40_000, np.uint16),  # 16 bits
     ],
 )
-def test_odd_images_give_probabilities(trained: Trained, image: np.ndarray) -> None:
+def test_odd_images_give_probabilities(trained: Trained, image: npt.NDArray[Any]) -> None:
     probabilities = FoldPredictor.load(trained.version_dir, engine="torch").predict(image)
     assert probabilities.shape == (2, 3, *image.shape[:2])
     assert np.isfinite(probabilities).all()

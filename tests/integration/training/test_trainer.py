@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import time
 from pathlib import Path
 
@@ -146,7 +145,7 @@ def test_out_of_memory_with_single_patches_is_told_in_a_sentence(
     with pytest.raises(RuntimeError, match="out of memory"):
         finished(spec)
     write_document(tmp_path / "spec.json", FoldSpec, dataclasses.replace(spec, run="none2"))
-    assert main([str(tmp_path / "spec.json"), str(os.getppid())]) == 1
+    assert main([str(tmp_path / "spec.json")]) == 1
     error = read_json(dataclasses.replace(spec, run="none2").fold_dir / "error.json")
     assert error["message"] == "Training of fold 0 on cpu failed: out of memory."
 

@@ -14,8 +14,8 @@ import psutil
 import pytest
 import torch
 
-from converters.bookkeeping.files import read_json
 from domain.errors import TrainingError
+from tests.integration.fold_processes import fold_process
 from tests.integration.training.test_trainer import (
     PRESET,
     finished,
@@ -251,7 +251,7 @@ def test_processes_that_make_patches_end_with_a_killed_child(
 
     def kill(_: EpochProgress) -> None:
         if not makers:
-            child = psutil.Process(read_json(spec.fold_dir / "process.json")["pid"])
+            child = fold_process(spec.fold_dir)
             makers.extend(child.children(recursive=True))
             child.kill()
 

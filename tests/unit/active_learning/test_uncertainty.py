@@ -1,7 +1,9 @@
 import math
 from itertools import combinations
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -156,7 +158,7 @@ def test_a_class_that_no_fold_expects_changes_nothing(probabilities: FoldProbabi
     hnp.arrays(np.uint8, (3, 2, 4), elements={"min_value": 0, "max_value": 3}),
     st.permutations([1, 2, 3]),
 )
-def test_the_order_of_classes_does_not_matter(maps: np.ndarray, order: list[int]) -> None:
+def test_the_order_of_classes_does_not_matter(maps: npt.NDArray[Any], order: list[int]) -> None:
     turned = np.array([0, *order])[maps]
     before = pairwise_fold_dice(of_label_maps(*maps.tolist(), n_classes=4))
     assert pairwise_fold_dice(of_label_maps(*turned.tolist(), n_classes=4)) == pytest.approx(before)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
@@ -45,3 +46,31 @@ def polygons(draw: st.DrawFn) -> Polygon:
     rings = draw(st.lists(ring, min_size=1, max_size=3))
     arrays = [np.array(points, dtype=np.float64) for points in rings]
     return Polygon(arrays[0], tuple(arrays[1:]))
+
+
+def spiky(seed: int) -> npt.NDArray[np.uint8]:
+    """Two large parts with spikes and bays of one or two pixels, 8 to 60 pixels long."""
+    rng = np.random.default_rng(seed)
+    size = int(rng.integers(80, 220))
+    label_map = np.zeros((size, size), dtype=np.uint8)
+    for number in (1, 2):
+        centre = rng.uniform(0.3, 0.7, 2) * size
+        axes = rng.uniform(0.15, 0.35, 2) * size
+        cv2.ellipse(
+            label_map,
+            centre.astype(int).tolist(),
+            axes.astype(int).tolist(),
+            float(rng.uniform(0, 180)),
+            0,
+            360,
+            number,
+            -1,
+        )
+    for _ in range(int(rng.integers(3, 14))):
+        start = rng.uniform(0.2, 0.8, 2) * size
+        angle = rng.uniform(0, 2 * np.pi)
+        end = start + rng.uniform(8, 60) * np.array([np.cos(angle), np.sin(angle)])
+        line = np.array([start, (start + end) / 2 + rng.normal(0, 4, 2), end]).round()
+        index, width = int(rng.integers(0, 3)), int(rng.integers(1, 3))
+        cv2.polylines(label_map, [line.astype(np.int32)], False, index, width)
+    return label_map

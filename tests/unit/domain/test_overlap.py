@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 import SimpleITK as sitk  # noqa: N813
 from hypothesis import given
@@ -44,7 +47,9 @@ def test_areas_beyond_32_bits_are_counted() -> None:
 
 
 @given(label_maps, label_maps)
-def test_it_is_simpleitks_and_iou_follows_from_dice(a: np.ndarray, b: np.ndarray) -> None:
+def test_it_is_simpleitks_and_iou_follows_from_dice(
+    a: npt.NDArray[Any], b: npt.NDArray[Any]
+) -> None:
     filter_ = sitk.LabelOverlapMeasuresImageFilter()
     filter_.Execute(sitk.GetImageFromArray(a), sitk.GetImageFromArray(b))
     for k in (1, 2, 3):

@@ -6,28 +6,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
-from pydantic import AliasChoices, SecretStr
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from backend.settings import ProjectSettings, Settings
+from backend.settings.option import environment_of, limits_of, option_of
 from tests.unit.packaging.paths import ROOT
 
 PAGE = ROOT / "docs" / "settings.md"
 
 
-def environment_names(field: FieldInfo, key: str) -> list[str]:
-    """Every environment variable a field answers to, the documented one first."""
-    assert isinstance(field.validation_alias, AliasChoices)
-    return [str(name) for name in field.validation_alias.choices if name != key]
-
-
 def installation_table() -> list[str]:
     rows = ["| Environment | In `nnloop.toml` | Default | Meaning |", "|---|---|---|---|"]
     for key, field in Settings.model_fields.items():
-        first, *others = environment_names(field, key)
+        first, *others = environment_of(field)
         also = f" (also {', '.join(f'`{name}`' for name in others)})" if others else ""
         rows.append(f"| `{first}`{also} | `{key}` | {_default(field)} | {_meaning(field)} |")
     return rows
@@ -65,14 +60,15 @@ def _default(field: FieldInfo) -> str:
     value: Any = field.default
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
-    return "empty" if value in ("", None, ()) else f"`{value}`"
+    if value not in ("", None, ()):
+        return f"`{value}`"
+    empty = option_of(field).empty
+    return f"empty: {empty}" if empty else "empty"
 
 
 def _meaning(field: FieldInfo) -> str:
-    meaning = field.description or ""
-    if get_origin(field.annotation) is Literal:
-        meaning += f" One of {', '.join(f'`{value}`' for value in get_args(field.annotation))}."
-    return meaning
+    meaning, limits = field.description or "", limits_of(field)
+    return f"{meaning} {limits[0].upper()}{limits[1:]}." if limits else meaning
 
 
 if __name__ == "__main__":

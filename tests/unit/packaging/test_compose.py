@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from backend.settings import Settings
+from backend.settings.option import environment_of
 from tests.unit.packaging.paths import ROOT
-from tests.unit.packaging.settings_doc import environment_names
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, Any] = COMPOSE["services"]
@@ -18,9 +18,7 @@ EXAMPLE = dict(
     for line in (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
     if line and not line.startswith("#")
 )
-SETTING_NAMES = {
-    name for key, field in Settings.model_fields.items() for name in environment_names(field, key)
-}
+SETTING_NAMES = {name for field in Settings.model_fields.values() for name in environment_of(field)}
 # Label Studio's own, tried in 1.23.2 (LABEL_STUDIO_USERNAME and so on have a prefix of their own).
 LABEL_STUDIO_NAMES = {
     "ML_BLOCK_LOCAL_IP",

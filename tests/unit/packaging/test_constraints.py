@@ -15,7 +15,7 @@ FILES = [ROOT / "constraints.txt", ROOT / "backend/stack/constraints-label-studi
 
 
 def pins(file: Path) -> dict[str, Version]:
-    found = {}
+    found: dict[str, Version] = {}
     for line in file.read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
             requirement = Requirement(line)

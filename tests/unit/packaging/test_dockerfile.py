@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from backend.settings import Settings
+from backend.settings.option import environment_of
 from tests.unit.packaging.paths import PACKAGES, ROOT
-from tests.unit.packaging.settings_doc import environment_names
 
 TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 # Continuation lines joined, comments left out.
@@ -54,11 +54,7 @@ def test_port_and_variables_are_those_of_the_settings() -> None:
     port = Settings.model_fields["port"].default
     assert arguments_of("EXPOSE") == [str(port)]
     pairs = dict(re.findall(r"(NNLOOP_\w+)=(\S+)", " ".join(arguments_of("ENV"))))
-    known = {
-        name
-        for key, field in Settings.model_fields.items()
-        for name in environment_names(field, key)
-    }
+    known = {name for field in Settings.model_fields.values() for name in environment_of(field)}
     assert set(pairs) <= known
     assert pairs["NNLOOP_PORT"] == str(port)
     assert pairs["NNLOOP_HOST"] == "0.0.0.0"

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.unit.packaging.paths import ROOT
 
@@ -88,6 +89,25 @@ def test_check_runs_all_four_tools() -> None:
     commands = make("-n", "check").stdout
     for tool in ("ruff check", "ruff format --check", "bin/mypy", "lint-imports"):
         assert tool in commands
+
+
+def test_a_commit_is_checked_as_make_checks() -> None:
+    made = re.findall(
+        r"^bash \.ci/step '?([\w -]+?)'? (\.venv/.*)$",
+        make("-n", "-o", ".venv/.installed", "check").stdout,
+        re.M,
+    )
+    [repo] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    hooks = [(hook["name"], hook["entry"]) for hook in repo["hooks"]]
+    assert len(hooks) == 4
+    assert made == hooks
+    assert repo["repo"] == "local"
+    for hook in repo["hooks"]:
+        assert (hook["language"], hook["pass_filenames"], hook["always_run"]) == (
+            "system",
+            False,
+            True,
+        )
 
 
 def test_every_test_file_runs_once() -> None:

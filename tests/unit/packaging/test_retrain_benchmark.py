@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import retrain
 from benchmarks.retrain import Peer
+from tests.needed import real_images
 from training.case_files import read_image
 from training.nnunet.data.index import arrays_folder
 from training.presets import TINY
@@ -64,9 +65,7 @@ def test_a_folder_without_masks_is_refused(tmp_path: Path) -> None:
 
 
 def test_shared_data_are_read() -> None:
-    folder = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "glacier"
-    if not folder.is_dir():
-        pytest.skip(f"{folder} is not here")
+    folder = real_images("glacier")
     image, labels = next(retrain.read_samples(folder))
     assert image.shape[:2] == labels.shape
     first = sorted((folder / "masks").glob("*.png"))[0]

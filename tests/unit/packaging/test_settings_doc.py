@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+
+import pytest
 
 from tests.unit.packaging.paths import PACKAGES, ROOT
 from tests.unit.packaging.settings_doc import PAGE, installation_table, project_table, tables_in
@@ -25,7 +28,9 @@ def test_every_variable_named_in_the_code_is_documented() -> None:
     assert named - documented - INTERNAL == set()
 
 
-def test_the_example_file_is_read_as_it_stands(tmp_path, monkeypatch) -> None:
+def test_the_example_file_is_read_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     [example] = re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     file = tmp_path / "nnloop.toml"
     file.write_text(example, encoding="utf-8")

@@ -32,7 +32,10 @@ def test_dice_is_pooled_over_folds_and_counted_where_a_class_is_present() -> Non
 
 def test_a_class_in_no_image_has_no_figure_in_a_summary() -> None:
     present = {"a": frozenset({"nerve"}), "b": frozenset[str]()}
-    rows = {"a": {"nerve": 0.7, "vessel": None}, "b": {"nerve": None, "vessel": None}}
+    rows: dict[str, dict[str, float | None]] = {
+        "a": {"nerve": 0.7, "vessel": None},
+        "b": {"nerve": None, "vessel": None},
+    }
     summary = quality.summarise({0: rows}, present)
     assert summary.dice == {"nerve": 0.7, "vessel": None}
     assert summary.dice_present == {"nerve": 0.7}

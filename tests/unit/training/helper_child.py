@@ -1,4 +1,4 @@
-"""A child of the fold runner that has a helper process: ``python -m ... SPEC.json PARENT``."""
+"""A child of the fold runner that has a helper process: ``python -m ... SPEC.json``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 if __name__ == "__main__":
     helper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    pids = {"helper": helper.pid, "parent": int(sys.argv[2])}
+    pids = {"helper": helper.pid}
     Path(sys.argv[1]).with_name("pids.tmp").write_text(json.dumps(pids))
     Path(sys.argv[1]).with_name("pids.tmp").rename(Path(sys.argv[1]).with_name("pids.json"))
     time.sleep(60)

@@ -1,4 +1,4 @@
-"""A child of the fold runner that ends without a result: ``python -m ... SPEC.json PARENT``."""
+"""A child of the fold runner that ends without a result: ``python -m ... SPEC.json``."""
 
 from __future__ import annotations
 

@@ -6,10 +6,12 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait as wait_for_end
 from types import TracebackType
 from typing import TypeVar
 
@@ -17,7 +19,6 @@ import psutil
 import torch
 
 from training.devices import usable_cores
-from training.processes.parent import end_with_parent
 
 logger = logging.getLogger(__name__)
 
@@ -153,7 +154,6 @@ class CasePool:
                 self._n_workers,
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_start_worker,
-                initargs=(os.getpid(),),
             )
         return self._executor
 
@@ -168,8 +168,15 @@ def _affordable_workers(item_bytes: int) -> int:
     return min(usable_cores(), MAX_WORKERS, int(free // (WORKER_BYTES + item_bytes)))
 
 
-def _start_worker(parent: int) -> None:
-    end_with_parent(parent)
+def _start_worker() -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     # Ctrl-C reaches the whole process group: the parent is the one that decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
+
+
+def _end_with_parent() -> None:
+    # No guard: the pool starts its processes itself, each with a pipe that ends with the parent.
+    if (parent := multiprocessing.parent_process()) is not None:
+        wait_for_end([parent.sentinel])
+        os._exit(1)

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 MIN_KEPT = 0.97
-"""Mean Dice a label map must keep when it is made smaller and larger again. What is lost here no
-training wins back; half as many pixels along a side are four times as many training steps."""
+"""Mean Dice a label map must keep when it is made smaller and larger again. No training recovers
+what is lost here; with sides half as long, the same time holds four times as many training steps.
+"""
 
 SIDE_STEP = 32
 """Sides tried, in pixels. Patches are multiples of it in a network of 6 stages."""

@@ -19,10 +19,10 @@ from training.folds.spec import FINAL
 from training.nnunet.checkpoint import read_checkpoint
 from training.nnunet.classes import trainer_class
 from training.nnunet.data.plans import CONFIGURATION
-from training.nnunet.inference.cpu_engine import CpuEngine
-from training.nnunet.inference.engine import Engine
+from training.nnunet.inference.engines.cpu_engine import CpuEngine
+from training.nnunet.inference.engines.engine import Engine
+from training.nnunet.inference.engines.torch_engine import TorchEngine
 from training.nnunet.inference.image import ImagePreparation
-from training.nnunet.inference.torch_engine import TorchEngine
 from training.presets import OWN_TRAINER
 from training.versions.version_folder import VersionInfo, read_version
 
@@ -155,7 +155,7 @@ def _openvino_engine(engine: EngineName) -> Callable[..., Engine] | None:
     """What makes an engine of OpenVINO; None where it is not installed and need not be."""
     try:
         # Only here: a machine with a GPU runs without it.
-        from training.nnunet.inference.openvino_engine import OpenVinoEngine
+        from training.nnunet.inference.engines.openvino_engine import OpenVinoEngine
     except ImportError as error:
         if engine == "openvino":
             raise PredictionError(

@@ -17,9 +17,9 @@ import numpy.typing as npt
 from converters.bookkeeping.documents import from_json
 from converters.images.image_pixels import write_png
 from training.case_files import read_case_image
-from training.nnunet.inference.child import answer, write_outcome
 from training.nnunet.inference.postprocessing import postprocessed
 from training.nnunet.inference.predictor import FoldPredictor
+from training.nnunet.inference.process_main import answer, write_outcome
 from training.versions.case_predictions import CaseToPredict, PredictionSpec
 from training.versions.keep_largest import KeepLargest, read_postprocessing
 

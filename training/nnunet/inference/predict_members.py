@@ -15,9 +15,9 @@ import numpy as np
 from converters.bookkeeping.documents import from_json
 from converters.images.image_pixels import write_png
 from training.case_files import read_case_image
-from training.nnunet.inference.child import answer, write_outcome
 from training.nnunet.inference.mixing import mean_of_members
 from training.nnunet.inference.predictor import FoldPredictor
+from training.nnunet.inference.process_main import answer, write_outcome
 from training.versions.member_predictions import HeldOutCase, MembersSpec
 from training.workspace import Workspace
 

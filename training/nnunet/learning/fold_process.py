@@ -1,9 +1,7 @@
-"""``python -m training.nnunet.learning.fold_process SPEC.json PARENT``: trains one fold.
-
-PARENT is the process id of the one that started it, with which it ends.
+"""``python -m training.nnunet.learning.fold_process SPEC.json``: trains one fold.
 
 Exit codes: 0 done (result.json is there), 1 failed (error.json says why in one sentence, the
-traceback is in the log), 3 the parent is gone.
+traceback is in the log).
 """
 
 from __future__ import annotations
@@ -37,16 +35,13 @@ from training.folds.spec import (
 from training.nnunet.checkpoint import remove_unfinished
 from training.nnunet.learning.trainer import LoopTrainer, make_trainer
 from training.nnunet.memory import is_out_of_memory
-from training.processes.parent import end_forks_with_this, end_with_parent
 from training.versions.version_folder import CONFIGURATION
 
 
 def main(argv: list[str]) -> int:
-    """Runs the fold described by the JSON file ``argv[0]``, for the process ``argv[1]``."""
+    """Runs the fold described by the JSON file ``argv[0]``."""
     # Imports take seconds: the budget counts from the start of the process.
     started = time.monotonic() - (time.time() - psutil.Process().create_time())
-    end_with_parent(int(argv[1]))
-    end_forks_with_this()
     spec = read_document(Path(argv[0]), FoldSpec)
     try:
         train_fold(spec, started=started)
@@ -68,7 +63,7 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
 
     Raises:
         DiskFullError: The disk has no room for its checkpoints.
-        TrainingError: The preset's trainer can't be found, or the weights are no numbers any more.
+        TrainingError: The preset's trainer can't be found, or weights are NaN or infinite.
     """
     _set_up_torch(spec)
     folder, dataset_folder = spec.fold_dir, spec.workspace.preprocessed_dataset
@@ -157,8 +152,6 @@ def _is_disk_full(error: Exception) -> bool:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        raise TrainingError(
-            "Usage: python -m training.nnunet.learning.fold_process SPEC.json PARENT"
-        )
+    if len(sys.argv) != 2:
+        raise TrainingError("Usage: python -m training.nnunet.learning.fold_process SPEC.json")
     sys.exit(main(sys.argv[1:]))

@@ -35,7 +35,7 @@ _TIMED_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class SampleDice:
-    """Full-image Dice of a sample of held-out cases; as it is made: not measured.
+    """Full-image Dice of a sample of held-out cases; by default nothing was measured.
 
     Attributes:
         per_class: Class -> mean over the sample, or None.

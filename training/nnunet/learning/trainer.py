@@ -131,7 +131,7 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
         """Measures, plans again, reports the epoch, saves checkpoint_latest.
 
         Raises:
-            TrainingError: The weights are no numbers any more; checkpoint_latest stays as it was.
+            TrainingError: Weights are NaN or infinite; checkpoint_latest stays as it was.
         """
         log = self.logger
         log.log("epoch_end_timestamps", time.time(), self.current_epoch)
@@ -167,7 +167,7 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
             )
         )
         if not np.isfinite(train_loss):
-            self._require_numbers(train_loss)
+            self._require_finite_weights(train_loss)
         eta_s = self.plan.eta_s(progress.epoch, self.num_epochs)
         self._report(replace(progress, epochs=self.num_epochs, eta_s=eta_s))
         self.save_checkpoint(str(self.spec.fold_dir / LATEST))
@@ -339,8 +339,8 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
             self.train_step(next(self.dataloader_train))
         return (time.monotonic() - started) / (_MEASURED_STEPS - 1)
 
-    def _require_numbers(self, train_loss: float) -> None:
-        """Raises when the weights are lost: nothing learns from there, however long it trains."""
+    def _require_finite_weights(self, train_loss: float) -> None:
+        """Raises when weights are NaN or infinite: no further training recovers from that."""
         if all(bool(torch.isfinite(weight).all()) for weight in self.plain_network.parameters()):
             return  # a bad batch: its step was left out, as mixed precision does
         raise TrainingError(

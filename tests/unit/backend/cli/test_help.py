@@ -50,7 +50,7 @@ def test_the_defaults_of_a_project_are_told() -> None:
         "tiny on a CPU. [default: auto]",
         "not worse. [default: 0.01]",
         "[default: no limit]",
-        "as a fraction of the patch, in (0, 1]. [default: as the preset]",
+        "as a fraction of the patch. [default: as the preset] [above 0, at most 1]",
         r"name:^(P\d+)_ [default: each task is a group]",
     ):
         assert words in text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from converters.label_studio.write import regions_to_result
 from converters.outlines.vectorize import vectorize
 from domain.geometry import LabelMap
 from domain.states import VersionOrigin, VersionStatus
+from tests.unit.converters.shapes import size_of
 
 CONFIG = parse_label_config(LABEL_CONFIG)
 VERSION = VersionReport(
@@ -61,15 +62,18 @@ def test_images_without_a_class_say_nothing_about_it() -> None:
         PushedPrediction(
             task_id,
             regions_to_result(
-                vectorize(label_map, (1, 2), tolerance_px=0), CONFIG, label_map.shape
+                vectorize(label_map, (1, 2), tolerance_px=0), CONFIG, size_of(label_map)
             ),
             score,
             VERSION.name,
         )
         for (task_id, label_map), score in zip(pushed.items(), (0.9, 1.0, 0.2, 0.5), strict=True)
     ]
-    report = ProjectReport.model_construct(id=1, versions=(VERSION,))
-    run = RunReport.model_construct(number=1, seconds={})
+    # Only what `measure` reads.
+    of_project: dict[str, Any] = {"id": 1, "versions": (VERSION,)}
+    of_run: dict[str, Any] = {"number": 1, "seconds": {}}
+    report = ProjectReport.model_construct(**of_project)
+    run = RunReport.model_construct(**of_run)
     client = cast(LabelStudioClient, Held(rows))
     found = measure(client, report, run, CONFIG, truth)
     # Task 2, left empty, is in no mean; in task 3 a lumen was invented.

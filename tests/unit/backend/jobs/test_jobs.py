@@ -14,7 +14,7 @@ from backend.jobs import loop, process, score, step
 from backend.pipeline.runs import reconcile, stages
 from backend.pipeline.runs.request import request_scoring
 from backend.queue import JobName
-from backend.store import pauses, projects
+from backend.store import projects
 from backend.store.models import PauseRow, ProblemRow, ProjectRow, RunRow
 from domain.errors import PredictionError
 from domain.states import RunControl, RunStatus
@@ -173,7 +173,7 @@ def test_a_scoring_that_fails_without_a_run_is_told_of_once_and_tried_ever_less_
 
     with monkeypatch.context() as broken:
         broken.setattr(score, "score_chunk", fail)
-        broken.setattr(pauses.time, "time", lambda: now)
+        broken.setattr(time, "time", lambda: now)
         start = now
         while now < start + 13 * 60:
             # As the web process does every second, and a worker when it is asked.

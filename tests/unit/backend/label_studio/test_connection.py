@@ -25,7 +25,7 @@ class Server(ThreadingHTTPServer):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr("label_studio_sdk.core.http_client.INITIAL_RETRY_DELAY_SECONDS", 0.01)
+    monkeypatch.setattr("backend.label_studio.retries.FIRST_PAUSE_S", 0.01)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

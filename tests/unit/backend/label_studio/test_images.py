@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from backend.label_studio import LabelStudioClient, images
+from backend.label_studio import LabelStudioClient, retries
 from backend.label_studio.deadline import OutOfTimeError, within
 from domain.errors import ImageError
 
@@ -94,7 +94,7 @@ def host() -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "_RETRY_PAUSE_S", 0.05)
+    monkeypatch.setattr(retries, "FIRST_PAUSE_S", 0.05)
 
 
 @pytest.fixture

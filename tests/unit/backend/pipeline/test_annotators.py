@@ -23,7 +23,7 @@ from backend.settings import ProjectSettings, Settings
 from backend.store import Store, projects, snapshots
 from backend.store.models import AnnotationRow, PredictionRow, ProjectRow, VersionRow
 from converters.label_studio.label_config import parse_label_config
-from converters.painting.combining import AnnotatorPolicy
+from converters.painting.policies import AnnotatorPolicy
 from domain.annotation import Annotation, Task
 from tests.fakes.queue import FakeQueue
 
@@ -122,7 +122,7 @@ def test_an_older_annotation_that_changes_counts_where_the_policy_needs_it(
     second = Task(2, 5, TASK.data, (Annotation(50, 2, []),))
     changed = drawn(30, 1, box(60), completed_by=7, ground_truth=True)
     with context.store.begin() as session:
-        projects.get(session, 5).settings = settings.model_dump(mode="json")
+        projects.get(session, 5).settings = settings
         snapshots.write_tasks(session, 5, [second])
     with context.store.begin() as session:
         assert trigger.start(session, 5, "test") is not None

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from unittest.mock import create_autospec
 
 from sqlalchemy import update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 from sqlalchemy.orm import Session
 
+from backend.settings import RunSettings
 from backend.store import Store, projects, runs
 from backend.store.models import FoldRow, RunRow
 from domain.case import Manifest
@@ -40,7 +42,7 @@ def _race(app: FakeApp, attempt: Callable[[Store], bool], n: int = 4) -> int:
 def test_one_run_at_a_time(app: FakeApp) -> None:
     def create(store: Store) -> bool:
         with store.begin() as session:
-            return runs.create_run(session, PROJECT, "why", {}) is not None
+            return runs.create_run(session, PROJECT, "why", RunSettings()) is not None
 
     assert _race(app, create) == 1
     with app.store.begin() as session:
@@ -48,7 +50,7 @@ def test_one_run_at_a_time(app: FakeApp) -> None:
         assert run is not None and run.number == 1
         runs.enter_stage(session, run, RunStatus.FAILED)
     with app.store.begin() as session:
-        again = runs.create_run(session, PROJECT, "why", {})
+        again = runs.create_run(session, PROJECT, "why", RunSettings())
         assert again is not None and again.number == 2
         assert runs.last_run(session, PROJECT) is again
         assert [run.number for run in runs.runs_of(session, PROJECT)] == [2, 1]
@@ -138,7 +140,7 @@ def test_stages_keep_their_time_and_start_without_a_history_of_failures(app: Fak
     assert 7.0 <= run.seconds["preparing"] < 8.0
     assert (run.attempts, run.not_before, run.finished_at) == (0, 0.0, None)
     with app.store.begin() as session:
-        runs.enter_stage(session, session.get_one(RunRow, run_id), RunStatus.DONE)
+        runs.enter_stage(session, session.get_one(RunRow, run_id), RunStatus.FAILED)
     run = app.run(run_id)
     assert run.finished_at is not None
     assert runs.seconds_until(run, time.time() + 100) == run.seconds
@@ -171,5 +173,5 @@ def test_projects_are_locked_where_transactions_overlap() -> None:
     session = create_autospec(Session, instance=True)
     projects.lock(session, PROJECT)
     (statement,) = session.execute.call_args.args
-    assert str(statement.compile(dialect=postgresql.dialect())).endswith("FOR UPDATE")
-    assert "FOR UPDATE" not in str(statement.compile(dialect=sqlite.dialect()))
+    assert str(statement.compile(dialect=PGDialect())).endswith("FOR UPDATE")
+    assert "FOR UPDATE" not in str(statement.compile(dialect=SQLiteDialect()))

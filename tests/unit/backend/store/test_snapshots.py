@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from backend.store import snapshots
+from backend.store.identity import CHUNK
 from backend.store.models import AnnotationRow, TaskRow
 from domain.annotation import Annotation, Task
 from domain.states import TaskState
@@ -97,9 +98,9 @@ def test_tasks_that_are_gone(app: FakeApp) -> None:
 
 
 def test_more_tasks_can_go_than_a_statement_takes(app: FakeApp) -> None:
-    n = 2 * snapshots.CHUNK + 3
-    for start in range(0, n, snapshots.CHUNK):
-        _write(app, *(_task(i) for i in range(start, min(n, start + snapshots.CHUNK))))
+    n = 2 * CHUNK + 3
+    for start in range(0, n, CHUNK):
+        _write(app, *(_task(i) for i in range(start, min(n, start + CHUNK))))
     with app.store.begin() as session:
         assert snapshots.remove_missing(session, PROJECT, []) == n
 

@@ -22,6 +22,7 @@ def test_promote_retires_the_old_champion(app: FakeApp) -> None:
         assert champion.status == VersionStatus.CHAMPION
         assert versions.champion(session, 99) is None
         assert [version.id for version in versions.versions_of(session, PROJECT)] == [first, second]
+        assert champion.run_id is not None
         assert versions.version_of_run(session, champion.run_id) is champion
 
 

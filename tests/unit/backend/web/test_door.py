@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from starlette.routing import Route
 from starlette.websockets import WebSocketDisconnect
 
-from backend.web.door import Guard
+from backend.web.door import Door
 from tests.unit.backend.web.conftest import PASSWORD, USER, Service
 
 
@@ -79,7 +79,7 @@ def test_refusals_are_logged_once_a_minute(
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
 def test_password_beyond_ascii_is_taken_in_both_encodings(encoding: str) -> None:
     app = FastAPI(openapi_url=None)
-    app.add_middleware(Guard, credentials=("jürgen", "süß"))
+    app.add_middleware(Door, credentials=("jürgen", "süß"))
     client = TestClient(app)
     assert client.get("/", headers=basic("jürgen:süß".encode(encoding))).status_code == 404
     assert client.get("/", headers=basic("jürgen:suß".encode(encoding))).status_code == 401

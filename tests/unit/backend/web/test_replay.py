@@ -1,4 +1,4 @@
-"""Replays what a real Label Studio sent: golden bodies of our own, and the recorded captures."""
+"""Replays what a real Label Studio sent: golden bodies of our own, and those recorded."""
 
 from __future__ import annotations
 
@@ -9,15 +9,11 @@ from typing import Any
 
 import pytest
 
+from tests.golden import RECORDED
 from tests.unit.backend.web.conftest import Service
 
-REPO = Path(__file__).resolve().parents[4]
-GOLDEN = sorted((REPO / "tests" / "golden" / "label_studio").glob("*.json"))
-CAPTURES = [
-    path
-    for path in sorted((REPO.parent / "shared" / "label-studio" / "captures").glob("*.json"))
-    if path.stem.startswith(("health", "setup", "versions", "predict", "webhook"))
-]
+GOLDEN = sorted((RECORDED.parent / "label_studio").glob("*.json"))
+CALLS = sorted((RECORDED / "calls").glob("*.json"))
 
 # Task ids a webhook's body names, by file.
 HINT_TASKS = {
@@ -34,27 +30,27 @@ HINT_TASKS = {
     "webhook_ANNOTATION_CREATED": [2],
     "webhook_ANNOTATION_CREATED_skipped": [4],
     "webhook_ANNOTATION_UPDATED": [2],
-    "webhook_ANNOTATIONS_CREATED_bulk": [2, 3],
+    "webhook_ANNOTATIONS_CREATED": [3],
     "webhook_ANNOTATIONS_DELETED": [],
     "webhook_PROJECT_UPDATED": [],
     "webhook_START_TRAINING": [],
-    "webhook_TASKS_CREATED_import_with_annotations": [11],
-    "webhook_TASKS_DELETED": [11],
-    "webhook_custom_header_ANNOTATION_CREATED": [2],
+    "webhook_TASKS_CREATED": [5],  # imported with an annotation
+    "webhook_TASKS_DELETED": [5],
+    "webhook_own_header": [1],
 }
 
 
 def replay(service: Service, path: Path, caplog: pytest.LogCaptureFixture) -> None:
     call = json.loads(path.read_text())
     body = call["body"]
-    # One capture was taken with a webhook of another path, to record its custom header.
+    # One was recorded with a webhook of another path, for its own header.
     url = call["path"] if call["path"] != "/myhook" else "/webhook"
     project_id = _project_id(body)
     if project_id is not None:
         service.connect(project_id)
         service.promote(project_id, "nnloop-1")
     if url == "/predict":
-        # The labels of captured interfaces are others than ours: results are empty here.
+        # The labels of recorded interfaces are others than ours: results are empty here.
         service.predict_when_asked(score=0.25)
     headers = {k: v for k, v in call["headers"].items() if k in ("User-Agent", "Content-Type")}
     with caplog.at_level(logging.DEBUG):
@@ -100,14 +96,14 @@ def test_golden_body_is_understood(
     replay(service, path, caplog)
 
 
-@pytest.mark.skipif(not CAPTURES, reason="recorded captures are not beside this checkout")
-@pytest.mark.parametrize("path", CAPTURES, ids=lambda path: path.stem)
-def test_capture_is_understood(
+@pytest.mark.parametrize("path", CALLS, ids=lambda path: path.stem)
+def test_recorded_call_is_understood(
     service: Service, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     replay(service, path, caplog)
 
 
-def test_golden_bodies_cover_every_call() -> None:
-    calls = {json.loads(path.read_text())["path"] for path in GOLDEN}
-    assert calls == {"/health", "/setup", "/predict", "/webhook", "/versions"}
+@pytest.mark.parametrize("paths", [GOLDEN, CALLS], ids=["golden", "recorded"])
+def test_golden_bodies_cover_every_call(paths: list[Path]) -> None:
+    calls = {json.loads(path.read_text())["path"] for path in paths}
+    assert calls - {"/myhook"} == {"/health", "/setup", "/predict", "/webhook", "/versions"}

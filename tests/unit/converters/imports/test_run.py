@@ -20,8 +20,8 @@ from converters.label_studio.read import annotation_to_label_map
 from converters.outlines.limits import Simplification
 from domain.errors import FileFormatError
 from domain.geometry import LabelMap
+from tests.needed import real_images
 
-DATA = Path(__file__).resolve().parents[5] / "shared" / "data"
 EXACT = Simplification(tolerance_px=0)
 
 
@@ -120,12 +120,10 @@ def test_no_class_at_all_says_what_to_do(tmp_path: Path) -> None:
     assert "--label-config" in caught.value.remedy
 
 
-@pytest.mark.skipif(not (DATA / "insects").exists(), reason=f"no data at {DATA}")
 def test_real_via_polygons_keep_their_points(tmp_path: Path) -> None:
-    source = DATA / "insects" / "train_via_region_data.json"
-    report, tasks = _import(
-        "via", source, tmp_path / "t.json", DATA / "insects" / "images", "train_"
-    )
+    insects = real_images("insects")
+    source = insects / "train_via_region_data.json"
+    report, tasks = _import("via", source, tmp_path / "t.json", insects / "images", "train_")
     assert (report.done, report.left_out) == (24, {})
     first = next(iter(json.loads(source.read_text()).values()))
     task = next(t for t in tasks if t["data"]["image"] == f"train_{first['filename']}")
@@ -138,11 +136,10 @@ def test_real_via_polygons_keep_their_points(tmp_path: Path) -> None:
     assert np.abs(points - wanted).max() < 1e-4
 
 
-@pytest.mark.skipif(not (DATA / "nuclei").exists(), reason=f"no data at {DATA}")
 def test_real_masks_at_the_default_simplification(tmp_path: Path) -> None:
     masks = tmp_path / "masks"
     masks.mkdir()
-    for path in sorted((DATA / "nuclei" / "masks").iterdir())[:3]:
+    for path in sorted((real_images("nuclei") / "masks").iterdir())[:3]:
         (masks / path.name).write_bytes(path.read_bytes())
     config = parse_label_config(label_config_for(("nucleus",)))
     options = ImportOptions(classes=("nucleus",))

@@ -1,5 +1,3 @@
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,18 +8,9 @@ from converters.label_studio.label_config import parse_label_config
 from converters.label_studio.read import annotation_to_label_map
 from domain.annotation import Annotation
 from domain.errors import AnnotationError, TaskError
+from tests.golden import RECORDED, recorded
 
-SHARED = Path(__file__).resolve().parents[4].parent / "shared" / "label-studio"
-COCO_INPUT = "test_import_coco/coco_import_input.json"
-CONFIG_AS_JSON = "test_export_json_min/label_config_repeater.json"
 REGION = {"from_name": "label", "to_name": "image", "type": "polygonlabels", "value": {}}
-
-
-def recorded(name: str) -> Any:
-    path = SHARED / name
-    if not path.exists():
-        pytest.skip(f"the recorded files are not beside the repository: {path}")
-    return json.loads(path.read_text())
 
 
 def size_of(annotation: Annotation) -> tuple[int, int]:
@@ -68,19 +57,19 @@ def test_json_min_says_the_same_as_json() -> None:
         '<View><Image name="image" value="$image"/><PolygonLabels name="label" toName="image">'
         '<Label value="Lesion"/><Label value="Organ"/></PolygonLabels></View>'
     )
-    full = {t.id: t for t in tasks_from_export(recorded("captures/export_JSON.json"))}
-    short = {t.id: t for t in tasks_from_export(recorded("captures/export_JSON_MIN.json"))}
+    full = {t.id: t for t in tasks_from_export(recorded("exports/polygons_JSON")["rows"])}
+    short = {t.id: t for t in tasks_from_export(recorded("exports/polygons_JSON_MIN")["rows"])}
     assert short.keys() < full.keys()  # it drops the task whose annotation is a skip
     for task_id, task in short.items():
         assert task.data.keys() == full[task_id].data.keys()
         wanted = {a.id: a for a in full[task_id].annotations}
         assert {a.id for a in task.annotations} == wanted.keys()
         for annotation in task.annotations:
-            label_maps = [
+            found, expected = (
                 annotation_to_label_map(a, config, size_of(a))[0]
                 for a in (annotation, wanted[annotation.id])
-            ]
-            np.testing.assert_array_equal(*label_maps)
+            )
+            np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize(
@@ -120,69 +109,75 @@ def test_the_rows_after_a_bad_one_are_read() -> None:
     assert len(seen) == 1
 
 
-def config_beside(path: Path) -> str | None:
-    """The labelling configuration that belongs to a test export of the SDK."""
-    suffix = path.stem.removeprefix("data")
-    xml = path.parent / f"label_config{suffix}.xml"
-    return xml.read_text() if xml.exists() else None
+PIXELS = 480 * 640
+Y, X = np.mgrid[:480, :640]
+RADII = np.hypot(X - 320, Y - 240)
+BRUSHED = (RADII < 60) | ((RADII > 90) & (RADII < 120)) | (np.hypot(X, Y) < 40)
+
+# Project: its tasks in JSON and in JSON_MIN, and the pixels of each class in its annotations.
+EXPORTS: dict[str, tuple[int, int, list[dict[int, float]]]] = {
+    # A keyhole and a small triangle; a square; an empty one. The skip is no label map.
+    "polygons": (
+        4,
+        3,
+        [{1: (0.36 - 0.04 + 0.0032) * PIXELS}, {2: 0.36 * PIXELS}, {}],
+    ),
+    "rectangles": (2, 2, [{1: 0.25 * PIXELS}, {1: 0.25 * PIXELS}]),
+    "ellipses": (1, 1, [{1: np.pi * 0.25 * 0.25 * PIXELS}]),
+    "keypoints": (1, 1, [{1: np.pi * (0.05 * 640 / 2) ** 2}]),
+    "brush": (1, 1, [{1: int(BRUSHED.sum())}]),
+    "labels": (1, 1, [{1: 0.36 * PIXELS, 2: 0.01 * PIXELS}]),
+}
 
 
-def test_the_exports_of_label_studios_own_tests_parse() -> None:
-    folder = SHARED / "exports"
-    if not folder.exists():
-        pytest.skip(f"the exports are not beside the repository: {folder}")
-    counted: dict[str, int] = {}
-    refused: set[tuple[int, str]] = set()
-    n_drawn = 0
-    for path in sorted(folder.rglob("*.json")):
-        name = f"{path.parent.name}/{path.name}"
-        content = json.loads(path.read_text())
-        if name in (COCO_INPUT, CONFIG_AS_JSON):
-            with pytest.raises(AnnotationError):
-                list(tasks_from_export(content))
-            continue
-        tasks = list(tasks_from_export(content))
-        counted[name] = len(tasks)
-        xml = config_beside(path)
-        if xml is None:
-            continue
-        config = parse_label_config(xml)
-        for annotation in (a for task in tasks for a in task.annotations):
-            try:
-                label_map, notes = annotation_to_label_map(annotation, config, size_of(annotation))
-            except AnnotationError as error:
-                refused.add((error.task_id, error.reason))
-                continue
-            reasons = {note.reason for note in notes}
-            assert reasons <= {"thin_marked", "other_control", "hidden_region"}, name
-            n_drawn += int(label_map.any())
-    # Their configuration says 'butterfly', their regions 'Butterfly'.
-    assert refused == {(10959, "unknown_label"), (10960, "unknown_label")}
-    assert counted["test_export_yolo/data_obb.json"] == 3
-    assert len(counted) == 21
-    assert n_drawn == 8
+@pytest.mark.parametrize("name", EXPORTS)
+@pytest.mark.parametrize("kind", ["JSON", "JSON_MIN"])
+def test_exports_of_label_studio_are_read(name: str, kind: str) -> None:
+    content = recorded(f"exports/{name}_{kind}")
+    tasks = list(tasks_from_export(content["rows"]))
+    n_tasks, n_short, expected = EXPORTS[name]
+    assert len(tasks) == (n_tasks if kind == "JSON" else n_short)
+    config = parse_label_config(content["label_config"])
+    found = []
+    for annotation in (a for task in tasks for a in task.annotations if not a.was_cancelled):
+        label_map, notes = annotation_to_label_map(annotation, config, (480, 640))
+        assert {note.reason for note in notes} <= {"other_control", "extra_label"}
+        classes, counts = np.unique(label_map[label_map > 0], return_counts=True)
+        found.append(dict(zip(classes.tolist(), counts.tolist(), strict=True)))
+    assert len(found) == len(expected)
+    for sizes in found:
+        assert any(sizes == pytest.approx(wanted, rel=0.01) for wanted in expected), sizes
 
 
-@pytest.mark.parametrize(
-    ("name", "tag", "label", "size_hw"),
-    [
-        ("test_brush_labels", "BrushLabels", "Person", (576, 768)),
-        ("test_polygon_labels", "PolygonLabels", "Person", (480, 640)),
-    ],
-)
-def test_results_of_the_yolo_backend_are_read(
-    name: str, tag: str, label: str, size_hw: tuple[int, int]
-) -> None:
-    content = recorded(f"exports/HumanSignal__ml-backend-yolo-tests/{name}.json")
-    (task,) = tasks_from_export(content)
-    labels = {v for r in task.annotations[0].result for v in r["value"][tag.lower()]}
-    xml = (
-        f'<View><Image name="image" value="$image"/><{tag} name="label" toName="image">'
-        + "".join(f'<Label value="{value}"/>' for value in sorted(labels))
-        + f"</{tag}></View>"
-    )
-    label_map, notes = annotation_to_label_map(
-        task.annotations[0], parse_label_config(xml), size_hw
-    )
+def test_other_exports_of_label_studio_parse() -> None:
+    assert len(list(tasks_from_export(recorded("exports/choices_JSON")["rows"]))) == 1
+    assert len(list(tasks_from_export(recorded("exports/choices_JSON_MIN")["rows"]))) == 1
+    assert len(list(tasks_from_export(recorded("exports/repeater_JSON")["rows"]))) == 1
+    assert len(list(tasks_from_export(recorded("exports/repeater_JSON_MIN")["rows"]))) == 1
+    with pytest.raises(AnnotationError, match="COCO"):
+        list(tasks_from_export(recorded("exports/polygons_COCO")["rows"]))
+
+
+@pytest.mark.parametrize("kind", ["JSON", "JSON_MIN"])
+def test_a_label_in_other_letters_is_refused(kind: str) -> None:
+    """Label Studio takes a label that the configuration does not have."""
+    content = recorded(f"exports/other_label_{kind}")
+    config = parse_label_config(content["label_config"])
+    [task] = tasks_from_export(content["rows"])
+    with pytest.raises(AnnotationError, match="'Lesion'") as caught:
+        annotation_to_label_map(task.annotations[0], config, (480, 640))
+    assert caught.value.reason == "unknown_label"
+
+
+def test_masks_of_another_backend_are_read_to_the_pixel() -> None:
+    content = recorded("exports/brush_JSON")
+    [task] = tasks_from_export(content["rows"])
+    config = parse_label_config(content["label_config"])
+    label_map, notes = annotation_to_label_map(task.annotations[0], config, (480, 640))
     assert notes == ()
-    assert set(np.unique(label_map)) >= {0, 1}
+    np.testing.assert_array_equal(label_map == 1, BRUSHED)
+
+
+def test_every_recorded_export_is_read() -> None:
+    names = {path.stem.partition("_JSON")[0] for path in (RECORDED / "exports").glob("*.json")}
+    assert names == {*EXPORTS, "choices", "repeater", "other_label", "polygons_COCO"}

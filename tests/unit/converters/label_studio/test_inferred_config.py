@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import itertools
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +15,7 @@ from domain.annotation import Annotation, LeftOut, Task
 from domain.errors import AnnotationError, LabelConfigError
 from domain.geometry import LabelMap
 from domain.labels import LabelConfig
-
-CAPTURES = Path(__file__).resolve().parents[5] / "shared" / "label-studio" / "captures"
+from tests.golden import recorded
 
 
 def _task(*result: Any, **data: Any) -> Task:
@@ -61,12 +58,9 @@ def test_nothing_to_infer_from() -> None:
         infer_label_config([_task(_region("choices", ["x"]), 5, {"value": 3})])
 
 
-@pytest.mark.parametrize("name", ["export_JSON.json", "export_JSON_MIN.json"])
-def test_real_exports(name: str) -> None:
-    path = CAPTURES / name
-    if not path.exists():
-        pytest.skip(f"no captures at {CAPTURES}")
-    xml = infer_label_config(tasks_from_export(json.loads(path.read_text())))
+@pytest.mark.parametrize("kind", ["JSON", "JSON_MIN"])
+def test_real_exports(kind: str) -> None:
+    xml = infer_label_config(tasks_from_export(recorded(f"exports/polygons_{kind}")["rows"]))
     config = parse_label_config(xml)
     assert set(config.class_values) == {"Lesion", "Organ"}
     assert (config.group.from_name, config.image_key) == ("label", "image")

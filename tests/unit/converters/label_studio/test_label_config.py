@@ -1,6 +1,3 @@
-import json
-from pathlib import Path
-
 import pytest
 
 from converters.label_studio.label_config import parse_label_config
@@ -8,11 +5,11 @@ from converters.label_studio.read import annotation_to_label_map
 from domain.annotation import Annotation
 from domain.errors import LabelConfigError
 from domain.labels import Control, LabelClass
+from tests.golden import recorded
 from tests.unit.converters.configs import XML
 
 IMAGE = '<Image name="image" value="$image"/>'
 LABELS = '<PolygonLabels name="label" toName="image"><Label value="a"/></PolygonLabels>'
-SHARED = Path(__file__).resolve().parents[4].parent / "shared"
 
 
 def view(*parts: str) -> str:
@@ -166,10 +163,7 @@ def test_refusals_say_what_and_what_to_do(xml: str, message: str) -> None:
 
 
 def test_recorded_setup_request() -> None:
-    path = SHARED / "label-studio" / "captures" / "setup.json"
-    if not path.exists():
-        pytest.skip(f"the recorded requests are not beside the repository: {path}")
-    config = parse_label_config(json.loads(path.read_text())["body"]["schema"])
+    config = parse_label_config(recorded("calls/setup")["body"]["schema"])
     assert config.class_values == ("Lesion", "Organ")
 
 

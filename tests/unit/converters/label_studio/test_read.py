@@ -1,9 +1,7 @@
 import dataclasses
 import itertools
-import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,8 @@ from PIL import Image, ImageDraw
 
 from converters.label_studio.export_rows import tasks_from_export
 from converters.label_studio.label_config import parse_label_config
-from converters.label_studio.read import ReadSettings, annotation_to_label_map, annotation_to_shapes
+from converters.label_studio.read import annotation_to_label_map, annotation_to_shapes
+from converters.label_studio.regions.read_settings import ReadSettings
 from converters.painting.rasterize import polygons_to_label_map
 from domain.annotation import Annotation
 from domain.errors import AnnotationError, LabelConfigError
@@ -20,7 +19,6 @@ from domain.geometry import Polygon
 from domain.labels import LabelConfig
 from tests.unit.converters.configs import CONFIG
 
-SHARED = Path(__file__).resolve().parents[4].parent / "shared"
 LEFT_HALF = [[0, 0], [50, 0], [50, 100], [0, 100]]
 
 
@@ -110,7 +108,7 @@ def test_huge_coordinates_cost_nothing() -> None:
         )
         + "</View>"
     )
-    values = {
+    values: dict[str, list[dict[str, Any]]] = {
         "polygonlabels": [{"points": ring}, {"points": keyhole}],
         "vectorlabels": [
             {"vertices": vertices, "closed": True},
@@ -282,13 +280,6 @@ def test_a_skip_is_no_label_map() -> None:
 def test_a_square_image_is_never_turned() -> None:
     square = region(original_width=100, original_height=100)
     assert len(annotation_to_shapes(annotation(square), CONFIG, (50, 50))[0]) == 1
-
-
-def recorded(name: str) -> Any:
-    path = SHARED / "label-studio" / "captures" / name
-    if not path.exists():
-        pytest.skip(f"the recorded requests are not beside the repository: {path}")
-    return json.loads(path.read_text())
 
 
 def label_map_of(
@@ -478,7 +469,8 @@ TWO_POLYGONS = parse_label_config(
 
 @pytest.mark.parametrize("ids", [("a", "a", "b"), (7, "7", "b")])
 def test_of_a_shape_that_two_controls_labelled_the_first_counts(ids: tuple[Any, ...]) -> None:
-    shape, other = POLYGON, {"points": [[50, 0], [100, 0], [100, 100], [50, 100]]}
+    shape: dict[str, Any] = POLYGON
+    other = {"points": [[50, 0], [100, 0], [100, 100], [50, 100]]}
     entries = [
         {
             "id": region_id,
@@ -517,7 +509,12 @@ def test_labels_beside_a_control_with_labels_of_its_own() -> None:
         <Labels name="quality" toName="image"><Label value="sharp"/></Labels>
         <Rectangle name="box" toName="image"/></View>"""
     )
-    quality = {"id": "r1", "from_name": "quality", "to_name": "image", "type": "labels"}
+    quality: dict[str, Any] = {
+        "id": "r1",
+        "from_name": "quality",
+        "to_name": "image",
+        "type": "labels",
+    }
     quality["value"] = POLYGON | {"labels": ["sharp"]}
     for result in ([region(), quality], [quality, region()]):
         label_map, notes = annotation_to_label_map(annotation(*result), config, (4, 8))
@@ -537,55 +534,6 @@ def test_two_controls_are_one_group() -> None:
     label_map, reasons = label_map_of([region(), box | {"id": "b"}], config, (4, 8))
     assert label_map[0].tolist() == [1, 1, 1, 1, 2, 2, 2, 2]
     assert reasons == []
-
-
-@pytest.mark.parametrize(
-    ("name", "size_hw"),
-    [
-        ("PolygonLabels", (480, 640)),
-        ("rotated_polygon", (480, 640)),
-        ("exif6_polygon", (640, 480)),  # stored as 640 x 480
-    ],
-)
-def test_polygons_drawn_in_a_browser(name: str, size_hw: tuple[int, int]) -> None:
-    regions = recorded("regions_drawn_in_browser.json")[name]
-    config = parse_label_config(
-        '<View><Image name="image" value="$image"/><PolygonLabels name="label" toName="image">'
-        '<Label value="Lesion"/></PolygonLabels></View>'
-    )
-    shapes, left_out = annotation_to_shapes(annotation(*regions), config, size_hw)
-    assert left_out == ()
-    (_, polygon), *_ = shapes
-    assert isinstance(polygon, Polygon)
-    share = np.array(regions[0]["value"]["points"]) / 100
-    np.testing.assert_allclose(polygon.exterior, share * [size_hw[1], size_hw[0]], atol=1e-6)
-    if name == "exif6_polygon":
-        with pytest.raises(AnnotationError, match="480 x 640"):
-            annotation_to_shapes(annotation(*regions), config, (480, 640))
-
-
-@pytest.mark.parametrize(
-    ("name", "area"),
-    [
-        ("PolygonLabels", 0.3785450 * 0.3797781 * 640 * 480),
-        ("RectangleLabels", 0.2848335 * 0.2844225 * 640 * 480),
-        ("EllipseLabels", np.pi * 0.2157830 * 640 * 0.2844225 * 480),
-        ("KeyPointLabels", 1),
-        ("BrushLabels", 3107),  # pixels of at least half opacity in the SDK's own decoding
-        ("BitmaskLabels", 8088),
-        # three sides of the polygon's rectangle, 3 px wide, with round ends and corners
-        ("VectorLabels", 3 * (2 * 242.27 + 182.29) + np.pi * 1.5**2),
-    ],
-)
-def test_regions_drawn_in_a_browser_have_their_areas(name: str, area: float) -> None:
-    config = parse_label_config(
-        f'<View><Image name="image" value="$image"/><{name} name="label" toName="image">'
-        f'<Label value="Lesion"/></{name}></View>'
-    )
-    regions = recorded("regions_drawn_in_browser.json")[name]
-    label_map, reasons = label_map_of(regions, config, (480, 640))
-    assert reasons == []
-    assert np.count_nonzero(label_map) == pytest.approx(area, rel=0.01, abs=0)
 
 
 def test_a_keypoint_can_be_left_out() -> None:

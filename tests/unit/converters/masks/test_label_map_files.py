@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
@@ -37,7 +39,7 @@ def test_pictures(tmp_path: Path, suffix: str) -> None:
     stored = read_label_map(path)
     np.testing.assert_array_equal(stored.label_map, LABELS)
     # The resolution of print is no size of a pixel in the patient.
-    assert stored.spacing_mm is stored.axes is None
+    assert stored.spacing_mm is None and stored.axes is None
 
 
 def test_a_palette_is_its_integers(tmp_path: Path) -> None:
@@ -86,7 +88,7 @@ def test_units_of_nifti(tmp_path: Path, unit: str, spacing_mm: tuple[float, floa
         (np.full((4, 5), -1, np.int16), "-1"),
     ],
 )
-def test_nifti_that_is_no_label_map(tmp_path: Path, array: np.ndarray, words: str) -> None:
+def test_nifti_that_is_no_label_map(tmp_path: Path, array: npt.NDArray[Any], words: str) -> None:
     nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / "a.nii.gz")
     with pytest.raises(FileFormatError, match=words):
         read_label_map(tmp_path / "a.nii.gz")

@@ -103,15 +103,20 @@ def test_nnunets_own_folders(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "names", "ignored"),
     [
-        ("classes.json", '{"background": 0, "a": 1}', {1: "a"}, set()),
-        ("dataset.json", '{"labels": {"background": 0, "a": 2, "ignore": 3}}', {2: "a"}, {3}),
-        ("dataset.json", '{"labels": {"0": "background", "1": "a"}}', {1: "a"}, set()),
-        ("dataset.json", '{"labels": {"background": "0", "a": "1"}}', {1: "a"}, set()),
+        ("classes.json", '{"background": 0, "a": 1}', {1: "a"}, frozenset()),
+        (
+            "dataset.json",
+            '{"labels": {"background": 0, "a": 2, "ignore": 3}}',
+            {2: "a"},
+            frozenset({3}),
+        ),
+        ("dataset.json", '{"labels": {"0": "background", "1": "a"}}', {1: "a"}, frozenset()),
+        ("dataset.json", '{"labels": {"background": "0", "a": "1"}}', {1: "a"}, frozenset()),
     ],
 )
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_classes_by_integer(
-    tmp_path: Path, name: str, text: str, names: dict[int, str], ignored: set[int], mark: str
+    tmp_path: Path, name: str, text: str, names: dict[int, str], ignored: frozenset[int], mark: str
 ) -> None:
     folder = _touch(tmp_path / "labelsTr", "a.png")
     (tmp_path / name).write_text(mark + text, encoding="utf-8")

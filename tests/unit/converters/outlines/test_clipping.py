@@ -1,8 +1,10 @@
 """Cutting at the border moves no corner: every pixel stays as it was."""
 
 import time
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ from tests.unit.converters.shapes import polygons
 SIZE_HW = (17, 23)
 
 
-def painted(parts: tuple[Polygon, ...]) -> np.ndarray:
+def painted(parts: tuple[Polygon, ...]) -> npt.NDArray[Any]:
     mask = np.zeros(SIZE_HW, dtype=bool)
     for part in parts:
         mask ^= polygon_to_mask(part, SIZE_HW)

@@ -9,7 +9,7 @@ from converters.outlines.vectorize import vectorize
 from converters.painting.rasterize import polygons_to_label_map
 from domain.annotation import OVER_BUDGET, Region
 from domain.geometry import LabelMap
-from tests.unit.converters.shapes import blobs, label_maps, size_of
+from tests.unit.converters.shapes import blobs, label_maps, size_of, spiky
 
 CLASSES = [1, 2, 3]
 
@@ -42,6 +42,12 @@ def check(label_map: LabelMap) -> None:
         assert truth.any()
 
 
+def check_parts(label_map: LabelMap) -> None:
+    back = painted(vectorize(label_map, CLASSES), size_of(label_map))
+    for index in CLASSES:
+        assert topology(np.pad(back == index, 1)) == topology(np.pad(label_map == index, 1))
+
+
 @settings(max_examples=60, deadline=None)
 @given(label_maps(3))
 def test_noise(label_map: LabelMap) -> None:
@@ -58,6 +64,18 @@ def test_smooth_parts(seed: int) -> None:
 @given(label_maps(2))
 def test_enlarged_noise(label_map: LabelMap) -> None:
     check(np.kron(label_map, np.ones((4, 5), dtype=np.uint8)))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10**6))
+def test_no_part_is_gained_or_lost_at_spikes_and_bays(seed: int) -> None:
+    check_parts(spiky(seed))
+
+
+# Corners far outside their part's box: each of these gained a speck once.
+@pytest.mark.parametrize("seed", [89, 106, 127, 159, 201, 245])
+def test_a_corner_far_outside_leaves_no_speck(seed: int) -> None:
+    check_parts(spiky(seed))
 
 
 @pytest.mark.parametrize("radius", [20, 60, 100])

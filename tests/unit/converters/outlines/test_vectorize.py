@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -13,9 +11,8 @@ from converters.outlines.vectorize import inner_last, vectorize
 from converters.painting.rasterize import polygon_to_mask, polygons_to_label_map
 from domain.annotation import Region, region_id
 from domain.geometry import LabelMap, Polygon
+from tests.needed import real_images
 from tests.unit.converters.shapes import blobs, label_maps, size_of
-
-DATA = Path(__file__).resolve().parents[4].parent / "shared" / "data"
 
 
 def painted(regions: tuple[Region, ...], size_hw: tuple[int, int]) -> LabelMap:
@@ -155,9 +152,8 @@ def test_probability_edges_are_sub_pixel_and_scored() -> None:
 
 @pytest.mark.parametrize(("folder", "max_median_vertices"), [("ultrasound", 40), ("nuclei", 25)])
 def test_real_masks(folder: str, max_median_vertices: int) -> None:
-    files = sorted((DATA / folder / "masks").glob("*.png"))[:12]
-    if not files:
-        pytest.skip(f"the real images are not beside the repository: {DATA / folder}")
+    files = sorted((real_images(folder) / "masks").glob("*.png"))[:12]
+    assert files
     ious, vertices = [], []
     for file in files:
         label_map = np.array(Image.open(file))

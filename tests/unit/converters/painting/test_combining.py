@@ -7,13 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from converters.painting.combining import (
-    POLICIES,
-    AnnotatorPolicy,
     agreement,
     choose,
     combine,
     pooled,
 )
+from converters.painting.policies import POLICIES, AnnotatorPolicy
 from domain.annotation import Annotation
 from domain.geometry import LabelMap
 
@@ -53,7 +52,7 @@ def test_votes_pixel_by_pixel(maps: LabelMap) -> None:
     if len(maps) == 1:
         return
     for at in np.ndindex(maps.shape[1:]):
-        votes = [int((maps[(slice(None), *at)] == k).sum()) for k in range(4)]
+        votes = [int((maps[:, at[0], at[1]] == k).sum()) for k in range(4)]
         assert majority[at] == votes.index(max(votes))  # the first of equals: background, then 1
         assert union[at] == (0 if sum(votes[1:]) == 0 else 1 + votes[1:].index(max(votes[1:])))
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from converters.pictures.beside_reference import INVENTED, MISSED, WRONG_CLASS, comparison
@@ -15,13 +18,14 @@ PREDICTION[20:60, 100:140] = 1
 IMAGE = np.full((120, 160), 90, np.uint8)
 
 
-def picture(image: np.ndarray | None = IMAGE) -> np.ndarray:
+def picture(image: npt.NDArray[Any] | None = IMAGE) -> npt.NDArray[Any]:
     return comparison(image, REFERENCE, PREDICTION, CONFIG, title="case", measures="Dice 0.5")
 
 
-def at(shown: np.ndarray, panel: int, row: int, column: int) -> np.ndarray:
+def at(shown: npt.NDArray[Any], panel: int, row: int, column: int) -> npt.NDArray[Any]:
     """The colour of a pixel of the image in a panel: 3 times as large, below the caption."""
-    return shown[44 + row * 3, 20 + panel * 500 + column * 3].astype(int)
+    found: npt.NDArray[Any] = shown[44 + row * 3, 20 + panel * 500 + column * 3].astype(int)
+    return found
 
 
 def test_the_difference_tells_the_three_kinds_apart() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import stat
 import zipfile
 from pathlib import Path
@@ -10,7 +11,6 @@ from domain.errors import DiskFullError, FileFormatError
 from tests.unit.training.archive.zips import FOLDER, entries, write_zip
 from training.archive import unpack
 from training.archive.unpack import list_models, unpack_model
-from training.folds import disk
 
 
 def test_only_what_a_model_needs_is_unpacked_under_our_names(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_bombs_are_refused_before_a_byte_is_written(
 def test_a_full_disk_is_noticed_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = write_zip(tmp_path / "m.zip", entries())
     usage = type("Usage", (), {"free": 1})
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _path: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
     with pytest.raises(DiskFullError):
         unpack_model(file, list_models(file)[0], tmp_path)
 

@@ -3,8 +3,10 @@ from __future__ import annotations
 import json
 import math
 from itertools import permutations
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +30,7 @@ pairs = st.lists(st.tuples(label_maps, label_maps), max_size=6)
 
 
 def measured(
-    maps: list[tuple[np.ndarray, np.ndarray]], names: tuple[str, ...] = NAMES
+    maps: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]], names: tuple[str, ...] = NAMES
 ) -> DicePerCase:
     return {f"case {i}": named_dice(a, b, names) for i, (a, b) in enumerate(maps)}
 
@@ -44,7 +46,9 @@ def test_hand_counted() -> None:
 
 
 @given(label_maps, label_maps)
-def test_symmetric_in_range_and_one_only_when_equal(a: np.ndarray, b: np.ndarray) -> None:
+def test_symmetric_in_range_and_one_only_when_equal(
+    a: npt.NDArray[Any], b: npt.NDArray[Any]
+) -> None:
     scores = dice_per_class(a, b, 3)
     np.testing.assert_array_equal(scores, dice_per_class(b, a, 3))
     said = scores[~np.isnan(scores)]
@@ -87,7 +91,7 @@ def test_nothing_is_made_up() -> None:
 
 @given(pairs)
 def test_a_class_nobody_has_drawn_changes_no_figure(
-    maps: list[tuple[np.ndarray, np.ndarray]],
+    maps: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]],
 ) -> None:
     before, after = measured(maps), measured(maps, (*NAMES, "debris"))
     means = mean_over_cases(after)
@@ -99,7 +103,7 @@ def test_a_class_nobody_has_drawn_changes_no_figure(
 
 @given(pairs, st.sampled_from(list(permutations((1, 2, 3)))))
 def test_the_order_of_classes_does_not_matter(
-    maps: list[tuple[np.ndarray, np.ndarray]], order: tuple[int, ...]
+    maps: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]], order: tuple[int, ...]
 ) -> None:
     table = np.array([0, *order], np.uint8)
     names = tuple(NAMES[order.index(k)] for k in (1, 2, 3))
@@ -111,7 +115,7 @@ def test_the_order_of_classes_does_not_matter(
 
 
 @given(pairs)
-def test_what_is_kept_is_json(maps: list[tuple[np.ndarray, np.ndarray]]) -> None:
+def test_what_is_kept_is_json(maps: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]) -> None:
     found = measured(maps)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 

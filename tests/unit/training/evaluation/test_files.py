@@ -2,21 +2,23 @@ from __future__ import annotations
 
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import cv2
 import nibabel
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
 from converters.exports.nifti import nifti_bytes
 from converters.masks.mask_folders import MaskName
 from domain.errors import FileFormatError
-from training.evaluation.files import class_names_from_values, measure_pairs, paint
+from training.evaluation.files import class_names_from_values, measure_pairs, renumbered
 from training.evaluation.pairs import Pair, find_pairs
 
 
-def label_map(shift: int = 0, value: int = 1) -> np.ndarray:
+def label_map(shift: int = 0, value: int = 1) -> npt.NDArray[Any]:
     array = np.zeros((40, 50), np.uint8)
     array[10:20, 10 + shift : 20 + shift] = value
     return array
@@ -30,7 +32,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     return predictions, reference
 
 
-def write(path: Path, array: np.ndarray) -> None:
+def write(path: Path, array: npt.NDArray[Any]) -> None:
     if path.name.endswith(".nii.gz"):
         path.write_bytes(nifti_bytes(array, (0.5, 0.25)))
     else:
@@ -140,12 +142,12 @@ def test_a_pool_finds_the_same_in_the_same_order(folders: tuple[Path, Path]) -> 
 
 def test_paint() -> None:
     array = np.array([[0, 3, 5, 9]], np.uint8)
-    painted, unknown = paint(array, [5, 3])
+    painted, unknown = renumbered(array, [5, 3])
     assert painted.tolist() == [[0, 1, 2, 0]]
     assert unknown == [9]
     white = np.array([[0, 255]], np.uint8)
-    assert paint(white, [1])[0].tolist() == [[0, 1]]
-    assert paint(white, [1, 255])[0].tolist() == [[0, 2]]
+    assert renumbered(white, [1])[0].tolist() == [[0, 1]]
+    assert renumbered(white, [1, 255])[0].tolist() == [[0, 2]]
 
 
 def test_a_pair_is_read_only_when_needed() -> None:
@@ -160,14 +162,14 @@ def test_one_class_is_one_class_however_it_is_written(
 ) -> None:
     predictions, reference = folders
     write(predictions / "a.png", label_map())
-    array = label_map()
+    array: npt.NDArray[Any] = label_map()
     if inside == "alpha":
         array = np.dstack([np.full((40, 50, 3), 255, np.uint8), array * 255])
     elif inside == "1 bit":
         Image.fromarray(array > 0).save(reference / "a.png")
     else:
-        dtype = np.uint16 if inside == 65535 else np.uint8
-        array = array.astype(dtype) * inside  # type: ignore[operator]
+        assert isinstance(inside, int)
+        array = array.astype(np.uint16 if inside == 65535 else np.uint8) * inside
     if inside != "1 bit":
         write(reference / "a.png", array)
     pairs, _ = find_pairs(predictions, reference)

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from training.evaluation import named_dice
@@ -14,7 +16,7 @@ CLASSES = ("lumen", "wall")
 EMPTY = np.zeros((20, 30), np.uint8)
 
 
-def painted(*boxes: tuple[int, int, int]) -> np.ndarray:
+def painted(*boxes: tuple[int, int, int]) -> npt.NDArray[Any]:
     """Boxes of 6 x 6 pixels: (class, top, left)."""
     label_map = EMPTY.copy()
     for value, top, left in boxes:
@@ -22,7 +24,9 @@ def painted(*boxes: tuple[int, int, int]) -> np.ndarray:
     return label_map
 
 
-def case(name: str, predicted: np.ndarray, reference: np.ndarray, **more: object) -> CaseMeasures:
+def case(
+    name: str, predicted: npt.NDArray[Any], reference: npt.NDArray[Any], **more: object
+) -> CaseMeasures:
     return measure_case(name, predicted, reference, CLASSES, **more)  # type: ignore[arg-type]
 
 
@@ -94,6 +98,7 @@ def test_every_case_is_counted_and_said() -> None:
     assert (wall.n_both, wall.n_missed, wall.n_invented, wall.n_neither) == (3, 0, 1, 1)
     assert lumen.dice.n == lumen.iou.n == 4
     assert lumen.dice.mean == pytest.approx((1 + 60 / 72 + 0 + 1) / 4)
+    assert lumen.dice.mean is not None
     assert found.mean_dice == pytest.approx((lumen.dice.mean + 3 / 4) / 2)
     # The one image with nothing in it, left empty, is a good prediction.
     assert (found.images.n, found.n_empty, found.n_left_empty) == (5, 1, 1)

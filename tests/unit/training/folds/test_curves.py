@@ -4,10 +4,11 @@ import dataclasses
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import cv2
 import matplotlib
-import numpy as np
+import numpy.typing as npt
 import pytest
 
 from training.folds.curves import CurvesWriter, draw_curves, draw_run
@@ -31,8 +32,8 @@ def epoch(number: int, *, dice: float | None = 0.5, case: float | None = None) -
     )
 
 
-def pixels(path: Path) -> np.ndarray:
-    image = cv2.imread(str(path))
+def pixels(path: Path) -> npt.NDArray[Any]:
+    image: npt.NDArray[Any] | None = cv2.imread(str(path))
     assert image is not None
     return image
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from domain.errors import TrainingError
-from training.folds import disk
 from training.folds.disk import check_free, checkpoint_bytes, preprocessed_bytes
 
 MIB = 2**20
@@ -17,9 +16,9 @@ def fake(monkeypatch: pytest.MonkeyPatch, free: int) -> list[Path]:
 
     def disk_usage(path: Path) -> object:
         asked.append(path)
-        return shutil._ntuple_diskusage(10 * free, 9 * free, free)  # type: ignore[attr-defined]
+        return shutil._ntuple_diskusage(10 * free, 9 * free, free)
 
-    monkeypatch.setattr(disk.shutil, "disk_usage", disk_usage)
+    monkeypatch.setattr(shutil, "disk_usage", disk_usage)
     return asked
 
 

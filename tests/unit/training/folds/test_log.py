@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from training.folds.log import progress_in_words, read_progress, tail, write_progress
 from training.folds.spec import EpochProgress
 
-ROW = {
+ROW: dict[str, Any] = {
     "fold": 0,
     "epoch": 1,
     "epochs": 2,
@@ -69,10 +70,10 @@ def test_what_is_written_is_read_and_told(tmp_path: Path) -> None:
 
 
 def test_progress_of_an_earlier_nnloop_is_read() -> None:
-    progress = EpochProgress(**ROW)  # type: ignore[arg-type]
+    progress = EpochProgress(**ROW)
     assert progress.case_dice is None
     assert progress.mean_case_dice is None
-    assert EpochProgress(**ROW, case_dice={"a": 0.5, "b": 1.0}).mean_case_dice == 0.75  # type: ignore[arg-type]
+    assert EpochProgress(**ROW, case_dice={"a": 0.5, "b": 1.0}).mean_case_dice == 0.75
     # A class that is absent from the sample says nothing.
-    assert EpochProgress(**ROW, case_dice={"a": 0.5, "b": None}).mean_case_dice == 0.5  # type: ignore[arg-type]
-    assert EpochProgress(**ROW, case_dice={"a": None}).mean_case_dice is None  # type: ignore[arg-type]
+    assert EpochProgress(**ROW, case_dice={"a": 0.5, "b": None}).mean_case_dice == 0.5
+    assert EpochProgress(**ROW, case_dice={"a": None}).mean_case_dice is None

@@ -74,7 +74,7 @@ def test_the_ending_is_short_and_never_longer_than_planned(reached: int, planned
 
 
 def test_a_restored_one_goes_on_as_if_nothing_had_happened() -> None:
-    values = [0.1, 0.4, *[0.6] * 40]
+    values: list[float | None] = [0.1, 0.4, *[0.6] * 40]
     whole = Plateau(8)
     feed(whole, values)
     first, second = Plateau(8), Plateau(8)

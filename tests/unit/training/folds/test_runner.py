@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -52,7 +51,6 @@ def test_a_child_without_result_is_a_failure(
     with pytest.raises(TrainingError, match="fold 0 ended with code 0 and no result"):
         run_fold(spec, lambda _: None, lambda: False, poll_s=0.02)
     assert '"project_id": 1' in (spec.fold_dir / "train.log").read_text()
-    assert not (spec.fold_dir / "process.json").exists()
 
 
 def test_progress_is_told_in_order_without_half_lines(
@@ -107,7 +105,6 @@ def test_a_hidden_gpu_is_not_used(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     with pytest.raises(TrainingError, match="no GPU cuda:1: CUDA_VISIBLE_DEVICES="):
         run_fold(replace(spec, device="cuda:1"), lambda _: None, lambda: False)
-    assert not (spec.fold_dir / "process.json").exists()
 
 
 def test_a_stopped_child_leaves_no_process_behind(
@@ -117,7 +114,6 @@ def test_a_stopped_child_leaves_no_process_behind(
     written = spec.fold_dir / "pids.json"
     assert run_fold(spec, lambda _: None, written.exists, poll_s=0.02) is None
     pids = json.loads(written.read_text())
-    assert pids["parent"] == os.getpid()
     deadline = time.monotonic() + 5
     while psutil.pid_exists(pids["helper"]) and time.monotonic() < deadline:
         if psutil.Process(pids["helper"]).status() == psutil.STATUS_ZOMBIE:

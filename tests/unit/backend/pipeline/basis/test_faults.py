@@ -33,6 +33,8 @@ from backend.pipeline.runs.request import request_scoring
 from backend.store import predictions, projects
 from backend.store.models import PredictionRow, ProblemRow, TrialRow, VersionRow
 from converters.bookkeeping.documents import write_document
+from converters.label_studio.write import regions_to_result, validate_prediction
+from converters.outlines.vectorize import vectorize
 from domain.errors import (
     DiskFullError,
     ImageError,
@@ -156,11 +158,6 @@ STAGES: dict[str, dict[int, Exception]] = {
 def version(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> int:
     """Serves, and fails at every stage that STAGES names."""
     monkeypatch.setattr(score, "warm_predictor", lambda *_: Predictor(Networks(STAGES)))
-    vectorize, to_result, validate = (
-        score.vectorize,
-        score.regions_to_result,
-        score.validate_prediction,
-    )
 
     def fail_vectorize(mean: npt.NDArray[Any], *args: Any, **more: Any) -> Any:
         if mean.shape[1] in STAGES["vectorize"]:
@@ -173,13 +170,15 @@ def version(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> int:
         heights.append(size_hw[0])
         if size_hw[0] in STAGES["result"]:
             raise STAGES["result"][size_hw[0]]
-        made = to_result(regions, config, size_hw, **more)
+        made = regions_to_result(regions, config, size_hw, **more)
         return [object()] if size_hw[0] in STAGES["unstorable"] else made
 
     def fail_validate(config: Any, result: Any, **more: Any) -> list[str]:
         if heights[-1] in STAGES["dropped"]:
             return ["Not\nallowed."]
-        return [] if heights[-1] in STAGES["unstorable"] else validate(config, result, **more)
+        if heights[-1] in STAGES["unstorable"]:
+            return []
+        return validate_prediction(config, result, **more)
 
     monkeypatch.setattr(score, "vectorize", fail_vectorize)
     monkeypatch.setattr(score, "regions_to_result", fail_result)
@@ -265,7 +264,9 @@ def test_a_pool_in_which_everything_goes_wrong_is_scored_and_published(
         assert session.query(TrialRow).all() == []
     assert {i for i, row in rows.items() if row.error} == faulty
     assert all(
-        row.attempts == 1 and row.not_before > time.time() for row in rows.values() if row.error
+        row.attempts == 1 and (row.not_before or 0.0) > time.time()
+        for row in rows.values()
+        if row.error
     )
     problems = _open(app)
     assert sorted(problem.task_id or 0 for problem in problems) == sorted(faulty)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -304,7 +305,7 @@ def test_looking_again_takes_a_limited_time_longest_ago_first(
             row = session.get_one(TaskRow, task_id)
             row.image_checked_at, row.image_tag = at, ""
     now = iter(range(1000))
-    monkeypatch.setattr(revalidate.time, "monotonic", lambda: float(next(now)))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(now)))
     monkeypatch.setattr(revalidate, "REVALIDATE_S", 2.5)
     app.label_studio.fetched.clear()
     prepare(app)

@@ -23,8 +23,10 @@ from domain.states import RunStatus, VersionOrigin, VersionStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.backend.pipeline.models.versions import add_version, manifest_of
 from training.case_files import write_case
+from training.evaluation import DicePerCase
 from training.presets import FULL, TINY
 from training.versions.case_predictions import CaseToPredict, Failure
+from training.versions.ensembles import package_ensemble
 from training.versions.keep_largest import FoundSteps, KeepLargest
 from training.versions.member_predictions import HeldOutCase
 from training.versions.version_folder import VersionInfo, read_version
@@ -145,6 +147,7 @@ def test_the_best_pair_is_made_and_serves(three: FakeApp, networks: Networks) ->
     }
     row = _row(three, "nnloop-e1")
     assert (row.status, row.origin) == (VersionStatus.CHAMPION, VersionOrigin.ENSEMBLE)
+    assert row.metrics.ensemble is not None and row.metrics.gate is not None
     assert row.metrics.ensemble.members == ("nnloop-v2", "nnloop-v3")
     assert row.metrics.gate.champion == pytest.approx(_dice(6))
     assert row.metrics.oof_dice["wall"] == pytest.approx(18 / 19)
@@ -270,7 +273,7 @@ def test_postprocessing_is_found_when_the_presets_ask_for_it(
     app: FakeApp, networks: Networks, monkeypatch: pytest.MonkeyPatch, preset: Any, asks: bool
 ) -> None:
     workspace = app.context.workspace(PROJECT)
-    perfect = {case_id_of_task(task): {"lumen": 1.0, "wall": 1.0} for task in TASKS}
+    perfect: DicePerCase = {case_id_of_task(task): {"lumen": 1.0, "wall": 1.0} for task in TASKS}
 
     def find(
         _: Workspace, label_maps: Path, model_dir: Path, out: Path, classes: tuple[str, ...]
@@ -300,7 +303,8 @@ def test_postprocessing_is_found_when_the_presets_ask_for_it(
 def test_another_champion_meanwhile_is_judged_again(
     three: FakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package, calls = enrol.package_ensemble, []
+    package = package_ensemble
+    calls: list[Any] = []
 
     def meanwhile(*args: Any, **more: Any) -> Path:
         if not calls:
@@ -312,7 +316,8 @@ def test_another_champion_meanwhile_is_judged_again(
     make_ensemble(three.context, PROJECT)
     assert len(calls) == 2
     row = _row(three, "nnloop-e1")
-    assert row.metrics.champion_dice.version == "nnloop-v2"
+    known = row.metrics.champion_dice
+    assert known is not None and known.version == "nnloop-v2"
     assert _row(three, "nnloop-v2").status == VersionStatus.RETIRED
     assert "nnloop-v2" not in row.name
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -141,7 +142,7 @@ def test_cases_count_when_all_were_trained_on_todays_annotations() -> None:
         ({"n_channels": 3}, "they take 1 and 3 channels"),
     ],
 )
-def test_other_classes_and_channels_are_refused(change: dict[str, object], said: str) -> None:
+def test_other_classes_and_channels_are_refused(change: dict[str, Any], said: str) -> None:
     first, second = member(1, 2, {1: 0}), member(2, 2, {1: 0})
     check_alike([first, second])
     other = replace(second, info=replace(second.info, **change))

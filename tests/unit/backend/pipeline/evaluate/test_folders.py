@@ -3,9 +3,11 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from backend.pipeline.evaluate.folders import evaluate_folders
@@ -14,13 +16,13 @@ from domain.errors import FileFormatError, SettingsError
 from training.evaluation.result_files import COLUMNS
 
 
-def label_map(shift: int = 0) -> np.ndarray:
+def label_map(shift: int = 0) -> npt.NDArray[Any]:
     array = np.zeros((40, 50), np.uint8)
     array[10:20, 10 + shift : 20 + shift] = 1
     return array
 
 
-def write(path: Path, array: np.ndarray) -> None:
+def write(path: Path, array: npt.NDArray[Any]) -> None:
     assert cv2.imwrite(str(path), array)
 
 

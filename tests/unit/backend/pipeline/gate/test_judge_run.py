@@ -14,6 +14,7 @@ from backend.pipeline.predictions.publish import publish
 from backend.store import versions
 from backend.store.models import FoldRow, PredictionRow, ProjectRow, VersionRow
 from domain.case import Manifest, ManifestEntry, case_id_of_task
+from domain.gate_verdict import Verdict
 from domain.states import FoldStatus, RunStatus, VersionOrigin, VersionStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.documents import fold_result, run_manifest
@@ -89,6 +90,12 @@ def _version(app: FakeApp, run_id: int) -> VersionRow:
         return version
 
 
+def _verdict(app: FakeApp, run_id: int) -> Verdict:
+    verdict = _version(app, run_id).metrics.gate
+    assert verdict is not None
+    return verdict
+
+
 def test_the_first_version_is_promoted(app: FakeApp, predictor: FakePredictor) -> None:
     run_id = _challenger(app, _manifest(_entry(1, 0)), _dice(task_00000001=0.2))
     assert evaluate_run(app.context, run_id, lambda: None)
@@ -126,13 +133,15 @@ def test_each_case_is_predicted_by_the_fold_that_held_it_out(
         _entry(5, 1, group="p"),  # new, of a patient that fold 0 held out
         _entry(6, 1),  # new
     )
-    challenger = {case_id_of_task(i): {"lumen": 0.9, "wall": 0.9} for i in (1, 2, 3, 5, 6)}
+    challenger: DicePerCase = {
+        case_id_of_task(i): {"lumen": 0.9, "wall": 0.9} for i in (1, 2, 3, 5, 6)
+    }
     beats: list[bool] = []
     run_id = _challenger(app, manifest, challenger)
     evaluate_run(app.context, run_id, lambda: beats.append(True))
     assert predictor.asked == [1, 1, 0, 1]
     assert len(beats) == 4
-    verdict = _version(app, run_id).metrics.gate
+    verdict = _verdict(app, run_id)
     assert verdict.n_cases == 5
     # Fold 1 paints the truth (Dice 1), fold 0 half of it (2/3); wall is absent from both.
     lumen = [0.9, 1.0, 1.0, 2 / 3, 1.0]
@@ -175,7 +184,7 @@ def test_after_a_change_of_labels_the_classes_in_common_are_compared(
     )
     run_id = _challenger(app, _manifest(_entry(1, 0)), _dice(task_00000001=lumen))
     assert evaluate_run(app.context, run_id, lambda: None) is is_promoted
-    verdict = _version(app, run_id).metrics.gate
+    verdict = _verdict(app, run_id)
     shared = [name for name in CLASSES if name in classes]
     assert [row.name for row in verdict.classes] == shared
     assert ("nothing to compare" in verdict.reason) is (not shared)
@@ -199,7 +208,7 @@ def test_a_version_that_lacks_a_class_is_not_blamed_for_it(
     challenger = _dice(task_00000001=0.5, task_00000002=0.5)
     run_id = _challenger(app, manifest, challenger)
     assert not evaluate_run(app.context, run_id, lambda: None)
-    verdict = _version(app, run_id).metrics.gate
+    verdict = _verdict(app, run_id)
     assert (verdict.champion, verdict.challenger) == (1.0, 0.5)
 
 
@@ -238,7 +247,7 @@ def test_renamed_classes_are_the_same_ones(
     write_case(workspace, case_id_of_task(1), np.zeros((8, 8), np.uint8), truth, n_channels=1)
     run_id = _challenger(app, _manifest(_entry(1, 0)), _dice(task_00000001=0.1))
     assert evaluate_run(app.context, run_id, lambda: None) is is_promoted
-    assert reason in _version(app, run_id).metrics.gate.reason
+    assert reason in _verdict(app, run_id).reason
     assert predictor.asked == ([0] if len(mapping) == 2 else [])
 
 
@@ -291,13 +300,13 @@ def test_a_version_trained_elsewhere_is_measured_by_the_mean_of_its_folds(
         _dice(task_00000001=0.3, task_00000002=0.3),
     )
     is_promoted = evaluate_run(app.context, run_id, lambda: None)
-    gate_numbers = _version(app, run_id).metrics.gate
+    gate_numbers = _verdict(app, run_id)
     assert gate_numbers.champion == wall
     assert is_promoted is (wall < 0.3)
     assert predictor.asked.count(-1) == 2
     assert "theirs was trained elsewhere" in gate_numbers.reason
     measured = _version(app, run_id).metrics.champion_dice
-    assert measured.version == "theirs"
+    assert measured is not None and measured.version == "theirs"
     assert set(measured.dice_per_case) == {"task_00000001", "task_00000002"}
 
 
@@ -328,7 +337,7 @@ def test_a_version_nothing_is_known_of_replaces_only_its_like(
         app.add_version(1, manifest=manifest, metrics={"dice_per_case": dice})
     run_id = _challenger(app, manifest, {})
     assert evaluate_run(app.context, run_id, lambda: None) is not serves_on
-    verdict = _version(app, run_id).metrics.gate
+    verdict = _verdict(app, run_id)
     assert "one group" in verdict.reason
     assert verdict.challenger is None
     assert predictor.asked == []
@@ -343,7 +352,7 @@ def test_a_version_trained_on_everything_is_measured_on_groups_it_has_not_seen(
     manifest = _manifest(_entry(1, 0, group="p"), _entry(2, 1, group="q"))
     run_id = _challenger(app, manifest, _dice(task_00000001=0.9, task_00000002=0.9))
     assert not evaluate_run(app.context, run_id, lambda: None)
-    verdict = _version(app, run_id).metrics.gate
+    verdict = _verdict(app, run_id)
     assert (verdict.n_cases, verdict.champion) == (1, 1.0)
     assert "not seen" in verdict.reason
 
@@ -364,7 +373,7 @@ def test_the_verdict_holds_for_the_version_that_serves_at_its_end(
             versions.promote(session, session.get_one(VersionRow, old))
 
     evaluate_run(app.context, run_id, roll_back)
-    verdict = _version(app, run_id).metrics.gate
+    verdict = _verdict(app, run_id)
     assert verdict.champion == pytest.approx(0.2)  # not version 3's 5/6
     assert verdict.is_promoted
 
@@ -385,7 +394,7 @@ def test_no_figures_stay_of_a_version_that_served_before_the_verdict(
 
     evaluate_run(app.context, run_id, roll_back)
     metrics = _version(app, run_id).metrics
-    assert metrics.gate.champion is None
+    assert _verdict(app, run_id).champion is None
     assert metrics.champion_dice is None
     assert predictor.asked  # version 3 had been measured
 
@@ -439,5 +448,5 @@ def test_an_ensemble_is_challenged_like_any_champion(
     run_id = _challenger(app, new, dice)
     assert not evaluate_run(app.context, run_id, lambda: None)
     assert predictor.asked == [1]
-    reason = _version(app, run_id).metrics.gate.reason
+    reason = _verdict(app, run_id).reason
     assert "on 2 cases" in reason and "b is foreign" in reason

@@ -14,9 +14,10 @@ from domain.states import FoldStatus, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.documents import fold_result, run_manifest
 from tests.unit.training.nnunet.spurious import CLASSES, write_run
+from training.evaluation import DicePerCase
 from training.presets import FULL, Preset
 from training.versions.manifests import RunManifest
-from training.versions.metrics import PostprocessingFound, VersionMetrics
+from training.versions.metrics import VersionMetrics
 
 RUN = 2
 
@@ -37,7 +38,8 @@ def _evaluate(
     run_id = app.add_run(RunStatus.EVALUATING, RUN, manifest=manifest)
     with app.store.begin() as session:
         for fold in (0, 1):
-            dice = {f"task_{2 * fold + i}": {"disc": 0.9, "square": 1.0} for i in (0, 1)}
+            cases = (f"task_{2 * fold + i}" for i in (0, 1))
+            dice: DicePerCase = {case: {"disc": 0.9, "square": 1.0} for case in cases}
             result = fold_result(dice)
             session.add(FoldRow(run_id=run_id, fold=fold, status=FoldStatus.DONE, result=result))
     assert evaluate_run(app.context, run_id, lambda: None)
@@ -53,9 +55,9 @@ def test_a_version_is_judged_as_it_will_predict(
     write_run(app.context.workspace(PROJECT), RUN, with_spurious=True)
     metrics = _evaluate(app, monkeypatch, _manifest(FULL))
     assert metrics.oof_dice == {"disc": 1.0, "square": 1.0}
-    assert metrics.postprocessing == PostprocessingFound(
-        keeps_largest=((1,),), dice_before={"disc": pytest.approx(0.9), "square": 1.0}
-    )
+    found = metrics.postprocessing
+    assert found is not None and found.keeps_largest == ((1,),)
+    assert found.dice_before == {"disc": pytest.approx(0.9), "square": 1.0}
 
 
 @pytest.mark.parametrize(

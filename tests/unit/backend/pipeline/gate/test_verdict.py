@@ -3,8 +3,10 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -52,8 +54,10 @@ def test_judge(
 
 def test_a_class_that_got_lost_is_not_outweighed_by_another() -> None:
     cases = [f"case {i}" for i in range(10)]
-    champion = {c: {"lumen": 0.6, "wall": 0.8} for c in cases}
-    challenger = {c: {"lumen": 0.9, "wall": 0.6 + 0.01 * i} for i, c in enumerate(cases)}
+    champion: DicePerCase = {c: {"lumen": 0.6, "wall": 0.8} for c in cases}
+    challenger: DicePerCase = {
+        c: {"lumen": 0.9, "wall": 0.6 + 0.01 * i} for i, c in enumerate(cases)
+    }
     verdict = judge(challenger, champion, MARGIN)
     assert verdict.difference is not None and verdict.difference > 0
     assert not verdict.is_promoted
@@ -83,7 +87,7 @@ def test_a_rare_class_is_not_watered_down_by_the_cases_without_it() -> None:
 def test_what_is_seen_where_nothing_is_counts_as_a_share_of_all_images() -> None:
     champion: DicePerCase = {f"empty {i}": {"wall": None} for i in range(30)}
     champion |= {f"shown {i}": {"wall": 0.80} for i in range(20)}
-    challenger = {**champion, "empty 0": {"wall": 0.0}}
+    challenger: DicePerCase = {**champion, "empty 0": {"wall": 0.0}}
     found = compare_cases(challenger, champion, {})
     assert found is not None
     # One image of 50; the others are as they were.
@@ -104,7 +108,7 @@ def test_what_is_seen_where_nothing_is_counts_as_a_share_of_all_images() -> None
 
 def test_a_class_invented_among_others_costs_its_image() -> None:
     champion: DicePerCase = {f"case {i}": {"lumen": 0.8, "debris": None} for i in range(10)}
-    challenger = {**champion, "case 0": {"lumen": 0.8, "debris": 0.0}}
+    challenger: DicePerCase = {**champion, "case 0": {"lumen": 0.8, "debris": 0.0}}
     found = compare_cases(challenger, champion, {})
     assert found is not None
     assert found.difference == pytest.approx(-0.4 / 10)
@@ -129,7 +133,7 @@ def test_a_class_in_no_case_says_nothing() -> None:
 def test_a_class_without_an_example_lifts_no_run_and_stretches_no_margin() -> None:
     """As it was seen: 'debris' is added, nobody draws it, and what is there gets worse."""
     champion: DicePerCase = {f"case {i}": {"lumen": 0.875} for i in range(8)}
-    worse = {case: {"lumen": 0.860 - 0.001 * i} for i, case in enumerate(champion)}
+    worse: DicePerCase = {case: {"lumen": 0.860 - 0.001 * i} for i, case in enumerate(champion)}
     challenger: DicePerCase = {case: {**row, "debris": None} for case, row in worse.items()}
     # The run's figure is that of what is there: it fell.
     run = mean_over_classes(mean_over_cases(challenger))
@@ -169,9 +173,10 @@ def test_absent_classes_and_their_order_change_nothing(
         patch.setattr(verdict, "paired_interval", few)
         plain = compare_cases(side(0), side(2), {})
         more = compare_cases(side(0, "debris"), side(2, "debris"), {})
-        turned = compare_cases(
-            *({c: {n: row[n] for n in order} for c, row in side(k).items()} for k in (0, 2)), {}
+        first, second = (
+            {c: {n: row[n] for n in order} for c, row in side(k).items()} for k in (0, 2)
         )
+        turned = compare_cases(first, second, {})
         assert judge(side(0), side(2), MARGIN) == replace(
             judge(side(0, "debris"), side(2, "debris"), MARGIN),
             classes=judge(side(0), side(2), MARGIN).classes,
@@ -247,7 +252,7 @@ def test_error_rates(n_cases: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert promoted((0.3, -0.3)) < 0.05
 
 
-def _named(values: np.ndarray) -> DicePerCase:
+def _named(values: npt.NDArray[Any]) -> DicePerCase:
     return {
         f"case {i}": {"lumen": float(row[0]), "wall": float(row[1])} for i, row in enumerate(values)
     }

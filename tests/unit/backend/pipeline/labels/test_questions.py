@@ -254,7 +254,7 @@ def test_after_a_run_that_failed_for_a_rename_the_answer_starts_the_next(app: Fa
         project = projects.get(session, PROJECT)
         run.candidates, run.settings = (
             first.candidates,
-            run_settings(project, {}).model_dump(mode="json"),
+            run_settings(project, {}),
         )
     change_labels(app.context, PROJECT, MAPPED)
     sync_project(app.context, PROJECT)
@@ -493,7 +493,7 @@ def test_after_a_swap_an_earlier_version_shows_no_class_as_the_other(
     with app.store.begin() as session:
         run = runs.last_run(session, PROJECT)
         assert run is not None
-        run.settings = run_settings(projects.get(session, PROJECT), {}).model_dump(mode="json")
+        run.settings = run_settings(projects.get(session, PROJECT), {})
     publish(app.context, PROJECT)
     (pushed,) = app.label_studio.predictions
     assert {r["value"]["polygonlabels"][0] for r in pushed.result} == {"lumen", "wall"}
@@ -564,8 +564,7 @@ def test_writing_changes_names_alone_and_is_no_news(app: FakeApp) -> None:
     with app.store.begin() as session:
         run = runs.last_run(session, PROJECT)
         assert run is not None
-        chosen = snapshots.chosen_hashes(session, PROJECT, "latest")
-        run.candidates = {str(task_id): list(found) for task_id, found in chosen.items()}
+        run.candidates = snapshots.chosen_hashes(session, PROJECT, "latest")
     before = dict(app.label_studio.tasks)
     dry = write_labels(app.context, PROJECT, is_dry=True)
     assert (dry.names, dry.annotations, dry.touched, len(dry.tasks)) == ({"lumen": 12}, 12, 1, 12)

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from backend.label_studio.webhooks import WebhookInfo
 from backend.pipeline.labels.mapping import LabelChange, change_labels
 from backend.pipeline.labels.questions import RENAME_OF_VERSION
 from backend.pipeline.predictions.publish import publish, try_publish
@@ -161,8 +160,7 @@ def test_a_rename_that_was_told_of_is_no_fault(app: FakeApp) -> None:
 
 def test_a_webhook_that_is_switched_off(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
     (hook,) = app.label_studio.list_webhooks(PROJECT)
-    for fields in ({"is_active": False}, {"is_complete": False}):
-        changed: WebhookInfo = replace(hook, **fields)
+    for changed in (replace(hook, is_active=False), replace(hook, is_complete=False)):
         monkeypatch.setattr(app.label_studio, "list_webhooks", lambda _id, one=changed: [one])
         assert "is switched off" in faults(app)["webhook"]
     assert hook.url == webhook_url(app.context.settings)

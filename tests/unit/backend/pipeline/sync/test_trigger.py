@@ -5,7 +5,7 @@ import pytest
 from backend.pipeline.basis.run_settings import run_settings
 from backend.pipeline.sync import trigger
 from backend.settings import ProjectSettings
-from backend.store import runs, snapshots
+from backend.store import snapshots
 from backend.store.models import ProjectRow, RunRow
 from domain.annotation import Annotation, Task
 from domain.errors import SettingsError
@@ -46,7 +46,7 @@ def _start_if_due(app: FakeApp) -> RunRow | None:
 
 def _finish(app: FakeApp, run: RunRow, status: RunStatus = RunStatus.DONE) -> None:
     with app.store.begin() as session:
-        runs.enter_stage(session, session.get_one(RunRow, run.id), status)
+        session.get_one(RunRow, run.id).status = status
 
 
 def test_what_is_annotated_drives_the_runs(app: FakeApp) -> None:

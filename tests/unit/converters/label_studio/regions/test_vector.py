@@ -35,7 +35,7 @@ def test_an_open_vector_is_a_line_of_its_width(
     px, py = centres(size_hw)
     pixels = np.array(xy) / 100 * (size_hw[1], size_hw[0])
     distance = shapely.distance(shapely.LineString(pixels), shapely.points(px, py))
-    gap = width / 2 - distance
+    gap = np.asarray(width / 2 - distance)
     clear = np.abs(gap) > 1e-4
     np.testing.assert_array_equal(mask[clear], gap[clear] > 0)
 

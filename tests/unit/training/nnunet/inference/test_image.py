@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given, settings
@@ -26,7 +27,9 @@ def _preparation(plans_json: dict[str, Any], dataset_json: dict[str, Any]) -> Im
     return ImagePreparation(manager, manager.get_configuration("2d"), dataset_json)
 
 
-def _check(image: np.ndarray, plans_json: dict[str, Any], dataset_json: dict[str, Any]) -> None:
+def _check(
+    image: npt.NDArray[Any], plans_json: dict[str, Any], dataset_json: dict[str, Any]
+) -> None:
     """The same pixels go in, and the same probabilities come out, as with nnU-Net."""
     preparation = _preparation(plans_json, dataset_json)
     prepared = preparation.prepare(image)
@@ -65,7 +68,7 @@ def _check(image: np.ndarray, plans_json: dict[str, Any], dataset_json: dict[str
         np.testing.assert_allclose(found[fold], expected[:, 0], atol=1e-5)
 
 
-def _pixels(seed: int, *shape: int, dtype: type = np.uint8) -> np.ndarray:
+def _pixels(seed: int, *shape: int, dtype: type = np.uint8) -> npt.NDArray[Any]:
     rng = np.random.default_rng(seed)
     return rng.integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
 

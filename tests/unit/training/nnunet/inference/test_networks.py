@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from domain.errors import ImageError, PredictionError
@@ -27,7 +29,7 @@ def ensemble(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-def _image(number: int) -> np.ndarray:
+def _image(number: int) -> npt.NDArray[Any]:
     size = (40, 36) if number % 3 else (33, 70)
     return np.random.default_rng(number).integers(0, 255, size, np.uint8)
 
@@ -84,7 +86,7 @@ def test_a_stream_is_predict_item_by_item(ensemble: Path) -> None:
     found.predict(_image(0))
     assert found.engine == "openvino"
 
-    def load(number: int) -> np.ndarray:
+    def load(number: int) -> npt.NDArray[Any]:
         if number == 2:
             raise ImageError(2, "image_missing", "gone")
         return _image(number)

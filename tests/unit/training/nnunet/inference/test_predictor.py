@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -27,7 +29,7 @@ def _cold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(predictor_module, "_warm", WarmModels(2, 2**30))
 
 
-def _image() -> np.ndarray:
+def _image() -> npt.NDArray[Any]:
     return np.random.default_rng(2).integers(0, 255, (50, 41), np.uint8)
 
 
@@ -119,7 +121,9 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
 def test_without_openvino_torch_predicts_unless_openvino_is_asked_for(
     version_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.delitem(sys.modules, "training.nnunet.inference.openvino_engine", raising=False)
+    monkeypatch.delitem(
+        sys.modules, "training.nnunet.inference.engines.openvino_engine", raising=False
+    )
     monkeypatch.setitem(sys.modules, "openvino", None)  # its import fails, as where it is missing
     with caplog.at_level("INFO"):
         predictor = FoldPredictor.load(version_dir, engine="auto")

@@ -5,8 +5,10 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from domain.errors import ImageError, PredictionError
@@ -22,7 +24,7 @@ def predictor(request: pytest.FixtureRequest, version_dir: Path) -> FoldPredicto
     return made
 
 
-def _image(number: int) -> np.ndarray:
+def _image(number: int) -> npt.NDArray[Any]:
     size = (40, 36) if number % 3 else (33, 70)
     return np.random.default_rng(number).integers(0, 255, size, np.uint8)
 
@@ -64,7 +66,7 @@ def test_networks_that_fail_on_an_image_fail_on_it_alone(predictor: FoldPredicto
     )
     tiled = dataclasses.replace(predictor._tiled, networks=networks)
 
-    def load(number: int) -> np.ndarray:
+    def load(number: int) -> npt.NDArray[Any]:
         return np.full((40, 36), 7, np.uint8) if number in (2, 5) else _image(1)
 
     found = list(predict_stream(tiled, range(8), load))
@@ -105,7 +107,7 @@ def test_images_share_calls_when_the_engine_says_so(predictor: FoldPredictor) ->
 
 
 def test_an_image_that_fails_does_not_stop_the_others(predictor: FoldPredictor) -> None:
-    def load(number: int) -> np.ndarray:
+    def load(number: int) -> npt.NDArray[Any]:
         if number == 1:
             raise ImageError(1, "image_missing", "gone.")
         return np.zeros((4, 4)) if number == 2 else _image(number)
@@ -126,7 +128,7 @@ def test_images_are_loaded_ahead_in_another_thread_but_not_all_at_once(
     threads: set[int] = set()
     is_ahead = threading.Event()
 
-    def load(number: int) -> np.ndarray:
+    def load(number: int) -> npt.NDArray[Any]:
         loaded.append(number)
         threads.add(threading.get_ident())
         if len(loaded) > 2:

@@ -1,0 +1,1 @@
+"""Other tools' files -> ImportedImages: one module per format."""

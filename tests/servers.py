@@ -1,0 +1,74 @@
+"""A real Label Studio and a real Chromium, for the tests and for the recorder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backend.stack.install import default_env_dir, executable_in
+from backend.stack.label_studio_server import LabelStudioServer
+from backend.stack.process import ManagedProcess
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+PAGE_MS = 60_000
+"""Longest wait for a page: Label Studio's editor is large and two cores may be busy."""
+
+
+class NotInstalledError(Exception):
+    """The message says what is not here and what to do about it."""
+
+
+@contextlib.contextmanager
+def running_label_studio(folder: Path) -> Iterator[LabelStudioServer]:
+    """A Label Studio on a free port, with an empty database in ``folder`` and a legacy token."""
+    executable = Path(os.environ.get("NNLOOP_LABEL_STUDIO_BIN") or executable_in(default_env_dir()))
+    if not executable.exists():
+        raise NotInstalledError(
+            f"no Label Studio at {executable}: run `make setup` or set NNLOOP_LABEL_STUDIO_BIN"
+        )
+    server = LabelStudioServer.open(executable, folder)
+    process = ManagedProcess(server.spec())
+    process.start()
+    try:
+        yield server
+    finally:
+        process.stop()
+
+
+@contextlib.contextmanager
+def running_browser() -> Iterator[Browser]:
+    """Debian's Chromium, or the one that NNLOOP_CHROMIUM names."""
+    path = os.environ.get("NNLOOP_CHROMIUM", "/usr/bin/chromium")
+    if not Path(path).exists():
+        raise NotInstalledError(f"no browser at {path}: install chromium or set NNLOOP_CHROMIUM")
+    from playwright.sync_api import sync_playwright  # only where a browser is wanted
+
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=path,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield launched
+        launched.close()
+
+
+@contextlib.contextmanager
+def logged_in(browser: Browser, label_studio: LabelStudioServer) -> Iterator[Page]:
+    """A page of a person who has logged in through the form."""
+    context = browser.new_context(
+        base_url=label_studio.url, viewport={"width": 1400, "height": 1000}
+    )
+    context.set_default_timeout(PAGE_MS)
+    opened = context.new_page()
+    opened.goto("/user/login")
+    opened.fill("input[name=email]", label_studio.credentials.email)
+    opened.fill("input[name=password]", label_studio.credentials.password)
+    opened.click("button[type=submit]")
+    opened.wait_for_url(lambda url: "/user/login" not in url)
+    yield opened
+    context.close()

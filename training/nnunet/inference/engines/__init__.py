@@ -1,0 +1,1 @@
+"""What runs the networks on prepared images: torch, OpenVINO, and who chooses between them."""
