@@ -64,7 +64,7 @@ def train(spec: dict[str, Any], ends_at: float) -> dict[str, Any]:
         ends_at: When training stops.
 
     Returns:
-        ``dice_per_case``, ``dice_per_class`` (as ``FoldOutcome``'s), ``steps``.
+        ``dice_per_case``, ``dice_per_class`` (as ``FoldResult``'s), ``steps``.
     """
     workspace = Workspace(Path(spec["root"]), spec["project_id"])
     folder = workspace.preprocessed_dataset

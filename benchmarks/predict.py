@@ -60,7 +60,12 @@ from training.folds.spec import FoldSpec
 from training.nnunet.data.dataset import DatasetSpec, prepare
 from training.nnunet.inference.predictor import FoldPredictor
 from training.presets import TINY
-from training.versions.version_folder import package_version, read_version
+from training.versions.version_folder import (
+    VersionInfo,
+    library_versions,
+    package_version,
+    read_version,
+)
 from training.workspace import Workspace
 
 SETS = {"256": (100, (256, 256)), "660x460": (20, (460, 660))}
@@ -203,15 +208,8 @@ def train(folder: Path, epochs: int, threads: int) -> Path:
         print(f"training fold {fold} ...", flush=True)
         spec = FoldSpec(str(folder), 1, "1", fold, CLASSES, preset, threads=threads)
         run_fold(spec, lambda _: None, lambda: False)
-    return package_version(
-        workspace,
-        "1",
-        "v1",
-        class_values=CLASSES,
-        n_channels=1,
-        preset=preset,
-        folds=range(N_FOLDS),
-    )
+    info = VersionInfo("v1", CLASSES, 1, preset, tuple(range(N_FOLDS)), library_versions())
+    return package_version(workspace, "1", info)
 
 
 def write_images(data: Path | None, folder: Path, n: int, size_hw: tuple[int, int]) -> list[Path]:

@@ -31,7 +31,7 @@ from benchmarks.shared_data import Project, one_thread, write_project
 from converters.bookkeeping.files import read_json, write_json
 from training.evaluation import ClassDice, mean_over_cases, mean_over_classes
 from training.folds.runner import run_fold
-from training.folds.spec import EpochProgress, FoldOutcome, FoldSpec
+from training.folds.spec import EpochProgress, FoldResult, FoldSpec
 from training.presets import FULL, TINY, Preset
 
 WORKERS = 2
@@ -121,7 +121,7 @@ def train_tiny(project: Project, folds: Sequence[int], budget_s: float, seed: in
     """Trains the folds through the product's fold runner; the outcomes in order of ``folds``."""
     clock = FoldClock(budget_s, len(folds))
 
-    def one(fold: int) -> FoldOutcome:
+    def one(fold: int) -> FoldResult:
         spec = FoldSpec(
             workspace_root=str(project.workspace.root),
             project_id=project.workspace.project_id,
@@ -132,9 +132,10 @@ def train_tiny(project: Project, folds: Sequence[int], budget_s: float, seed: in
             budget_s=clock.start(fold),
             seed=seed,
         )
-        outcome = run_fold(spec, _report, lambda: False)
+        result = run_fold(spec, _report, lambda: False)
+        assert result is not None
         clock.end(fold)
-        return outcome
+        return result
 
     return _two_at_a_time(one, folds)
 

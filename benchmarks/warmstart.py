@@ -27,7 +27,7 @@ from typing import Any
 from benchmarks.shared_data import Project, one_thread, write_project
 from training.evaluation import mean_over_classes
 from training.folds.runner import run_fold
-from training.folds.spec import FINAL, FoldOutcome, FoldSpec
+from training.folds.spec import FINAL, FoldResult, FoldSpec
 from training.presets import TINY, Preset
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
@@ -161,7 +161,7 @@ def _train(
     *,
     fold: int | None = None,
     warm_start: Path | None = None,
-) -> FoldOutcome:
+) -> FoldResult:
     spec = FoldSpec(
         workspace_root=str(project.workspace.root),
         project_id=project.workspace.project_id,
@@ -172,7 +172,9 @@ def _train(
         warm_start=None if warm_start is None else str(warm_start),
         seed=seed,
     )
-    return run_fold(spec, lambda _: None, lambda: False)
+    result = run_fold(spec, lambda _: None, lambda: False)
+    assert result is not None
+    return result
 
 
 def _write_again(data: Path, scratch: Path, options: argparse.Namespace) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,6 +42,18 @@ class Task:
     annotations: tuple[Annotation, ...] = field(default=())
     updated_at: str = ""
     created_at: str = ""
+
+
+class AnnotatedTask(NamedTuple):
+    """What of a task's annotations a run remembers, to tell what has changed since.
+
+    ``annotation_id`` is the newest that counts, ``content_hash`` over all that count, ``source``
+    the task's (``domain.case.source_of``).
+    """
+
+    annotation_id: int
+    content_hash: str
+    source: str
 
 
 OVER_BUDGET = "over_budget"

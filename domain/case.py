@@ -49,9 +49,9 @@ def content_hash(value: Any) -> str:
 class ManifestEntry:
     """One case of a training set and the exact annotations behind it.
 
-    ``annotation_ids`` are all that were used, oldest first; ``annotation_id`` is the newest of
-    them. ``content_hash`` covers all. ``source`` is the task's (``source_of``), ``image_hash`` over
-    the bytes of its images; "" in a manifest of the time before they were kept.
+    ``annotation_ids`` are all that were used, oldest first, where they are more than the newest,
+    ``annotation_id``. ``content_hash`` covers all. ``source`` is the task's (``source_of``),
+    ``image_hash`` over the bytes of its images; "" where that is not known.
     """
 
     case_id: str
@@ -65,9 +65,8 @@ class ManifestEntry:
     image_hash: str = ""
 
     def __post_init__(self) -> None:
-        # A list from JSON, or nothing from a manifest of the time when one annotation counted.
-        ids = tuple(self.annotation_ids) or (self.annotation_id,)
-        object.__setattr__(self, "annotation_ids", ids)
+        if not self.annotation_ids:
+            object.__setattr__(self, "annotation_ids", (self.annotation_id,))
 
     def is_same(self, other: ManifestEntry) -> bool:
         """Whether both say the same of the same image, as far as it is known."""
@@ -79,56 +78,26 @@ class ManifestEntry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The exact list of annotations in a training set, and what was left out."""
+    """The exact list of annotations in a training set, and what was left out.
+
+    Attributes:
+        entries: What was trained on.
+        left_out: What was annotated and not used, or not as it stands.
+        class_values: Classes in integer order, background left out.
+        n_folds: 1 when nothing was held out.
+        n_channels: Of the images; 0 where no data set was made of it.
+        label_mapping: The renames of labels by which the annotations were read.
+    """
 
     entries: tuple[ManifestEntry, ...]
     left_out: tuple[LeftOut, ...] = field(default=())
     class_values: tuple[str, ...] = field(default=())
     n_folds: int = 0
+    n_channels: int = 0
+    label_mapping: dict[str, str] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
         """SHA-256 (hex) over annotations, hashes, folds and classes."""
         rows = sorted((e.case_id, e.annotation_id, e.content_hash, e.fold) for e in self.entries)
         return content_hash([rows, list(self.class_values), self.n_folds])
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON value that ``from_json`` reads back."""
-        return {
-            "digest": self.digest,
-            "class_values": list(self.class_values),
-            "n_folds": self.n_folds,
-            "entries": [
-                {
-                    "case_id": e.case_id,
-                    "task_id": e.task_id,
-                    "annotation_id": e.annotation_id,
-                    "annotation_ids": list(e.annotation_ids),
-                    "content_hash": e.content_hash,
-                    "group": e.group,
-                    "fold": e.fold,
-                    "source": e.source,
-                    "image_hash": e.image_hash,
-                }
-                for e in self.entries
-            ],
-            "left_out": [
-                {
-                    "task_id": x.task_id,
-                    "reason": x.reason,
-                    "message": x.in_full,
-                    "region_id": x.region_id,
-                }
-                for x in self.left_out
-            ],
-        }
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Manifest:
-        """Reads what ``to_json`` wrote."""
-        return cls(
-            entries=tuple(ManifestEntry(**row) for row in value["entries"]),
-            left_out=tuple(LeftOut(**row) for row in value["left_out"]),
-            class_values=tuple(value["class_values"]),
-            n_folds=value["n_folds"],
-        )

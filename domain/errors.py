@@ -19,6 +19,7 @@
     |   +-- CaseError          some cases can't be trained on; carries ``faults``
     +-- PredictionError          a model version can't predict
     +-- FileFormatError          a file to read is not what it should be; names the place in it
+    +-- DocumentError            a row or file of nnloop's own is not what it should be
     +-- StackError               a process nnloop needs can't be started or has died
     +-- TransitionError          a run or a fold can't go from one state to another
 
@@ -127,6 +128,10 @@ class PredictionError(NnloopError):
 
 class FileFormatError(NnloopError):
     """An export, mask or data set file can't be read; the message names the place in the file."""
+
+
+class DocumentError(NnloopError):
+    """A row or a JSON file that nnloop itself has written can't be read."""
 
 
 class StackError(NnloopError):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
 from domain.case import content_hash
 from domain.errors import SettingsError
@@ -157,16 +157,6 @@ class Preset:
             batch_pixels=None,
             fast_export=False,
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON value that ``from_json`` reads back."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Preset:
-        """Reads what ``to_json`` wrote."""
-        features = value["features_per_stage"]
-        return cls(**{**value, "features_per_stage": tuple(features) if features else None})
 
 
 TINY = Preset(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from backend.label_studio import LabelStudioClient, PredictionRow
+from backend.label_studio import LabelStudioClient, PushedPrediction
 from backend.pipeline.basis.report import Report
 from backend.pipeline.models.version_report import VersionReport
 from backend.pipeline.runs.run_report import RunReport
@@ -102,7 +102,7 @@ def rank_correlation(scores: Sequence[float], dice: Sequence[float]) -> float | 
     return float(spearmanr(scores, dice).statistic)
 
 
-def _dice(row: PredictionRow, config: LabelConfig, truth: LabelMap) -> ClassDice:
+def _dice(row: PushedPrediction, config: LabelConfig, truth: LabelMap) -> ClassDice:
     size_hw = (int(truth.shape[0]), int(truth.shape[1]))
     drawn, _ = annotation_to_label_map(
         Annotation(id=row.id or 0, task_id=row.task_id, result=row.result), config, size_hw

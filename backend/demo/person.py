@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from backend.demo.annotator import annotate, correct
-from backend.label_studio import LabelStudioClient, PredictionRow, ServedTask
+from backend.label_studio import LabelStudioClient, PushedPrediction, ServedTask
 from converters.label_studio.read import annotation_to_shapes
 from converters.label_studio.write import regions_to_result
 from domain.annotation import Annotation, Region
@@ -58,7 +58,7 @@ class Person:
     def _rng(self, task_id: int) -> np.random.Generator:
         return np.random.default_rng([self._seed, task_id])
 
-    def _regions(self, prediction: PredictionRow) -> tuple[Region, ...]:
+    def _regions(self, prediction: PushedPrediction) -> tuple[Region, ...]:
         shapes, _ = annotation_to_shapes(
             Annotation(id=0, task_id=prediction.task_id, result=prediction.result),
             self._config,
@@ -71,7 +71,7 @@ class Person:
         )
 
     def _submit(
-        self, task_id: int, regions: tuple[Region, ...], prediction: PredictionRow | None
+        self, task_id: int, regions: tuple[Region, ...], prediction: PushedPrediction | None
     ) -> None:
         self._client.annotate(
             task_id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from backend.jobs.process import context
-from backend.pipeline.predictions import publish as publishing
+from backend.pipeline.predictions.publish import try_publish
 from backend.pipeline.runs import ends
 from backend.pipeline.runs.control import stands_still
 from backend.pipeline.sync.reading import sync_project
@@ -29,5 +29,5 @@ def publish(project_id: int) -> None:
     if stands_still(opened, project_id, status) or ends.is_paused(opened, project_id, status):
         return
     with ends.step_of_run(opened, project_id, status):
-        publishing.try_publish(opened, project_id)
+        try_publish(opened, project_id)
         ends.published(opened, project_id)

@@ -6,7 +6,7 @@ documentation was measured against version 1.23.2.
 
 from backend.label_studio.backends import BackendInfo
 from backend.label_studio.client import LabelStudioClient
-from backend.label_studio.predictions import PredictionRow
+from backend.label_studio.predictions import PushedPrediction
 from backend.label_studio.projects import ProjectInfo
 from backend.label_studio.server import User
 from backend.label_studio.tasks import ServedTask, TaskHead, plain_name
@@ -14,8 +14,8 @@ from backend.label_studio.tasks import ServedTask, TaskHead, plain_name
 __all__ = [
     "BackendInfo",
     "LabelStudioClient",
-    "PredictionRow",
     "ProjectInfo",
+    "PushedPrediction",
     "ServedTask",
     "TaskHead",
     "User",

@@ -19,7 +19,7 @@ _FIELDS = ("id", "predictions", "task", "model_version", "score", "result")
 
 
 @dataclass(frozen=True, slots=True)
-class PredictionRow:
+class PushedPrediction:
     """A prediction as Label Studio holds it.
 
     ``result`` are regions in Label Studio's JSON; ``score`` the expected quality in [0, 1] (None
@@ -36,7 +36,7 @@ class PredictionRow:
 class Predictions(Calls):
     """Calls about predictions."""
 
-    def import_predictions(self, project_id: int, rows: Sequence[PredictionRow]) -> int:
+    def import_predictions(self, project_id: int, rows: Sequence[PushedPrediction]) -> int:
         """Stores predictions in bodies of at most 500.
 
         Label Studio may drop an invalid row silently, so compare the count or read back. It is no
@@ -82,21 +82,21 @@ class Predictions(Calls):
 
     def iter_predictions(
         self, project_id: int, model_version: str | None = None
-    ) -> Iterator[PredictionRow]:
+    ) -> Iterator[PushedPrediction]:
         """Predictions of a project by rising task id, of one version or of all."""
         for rows in task_pages(self._connection, project_id, _FIELDS):
             for task in rows:
                 for row in task["predictions"]:
-                    found = prediction_row({**row, "task": task["id"]})
+                    found = pushed_prediction({**row, "task": task["id"]})
                     if model_version is None or found.model_version == model_version:
                         yield found
 
     def task_predictions(
         self, task_id: int, model_version: str | None = None
-    ) -> list[PredictionRow]:
+    ) -> list[PushedPrediction]:
         """Predictions of one task, of one version or of all, oldest first."""
         rows = self._connection.json("GET", "/api/predictions/", params={"task": task_id})
-        found = sorted((prediction_row(row) for row in rows), key=lambda p: p.id or 0)
+        found = sorted((pushed_prediction(row) for row in rows), key=lambda p: p.id or 0)
         return [p for p in found if model_version is None or p.model_version == model_version]
 
     def count_predictions(self, project_id: int) -> dict[str, int]:
@@ -120,10 +120,10 @@ class Predictions(Calls):
         return int(answer["deleted_predictions"])
 
 
-def prediction_row(row: dict[str, Any]) -> PredictionRow:
+def pushed_prediction(row: dict[str, Any]) -> PushedPrediction:
     """Reads Label Studio's JSON of a prediction."""
     score = row.get("score")
-    return PredictionRow(
+    return PushedPrediction(
         task_id=int(row["task"]),
         result=row.get("result") or [],
         score=float(score) if score is not None else None,

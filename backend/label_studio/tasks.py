@@ -12,7 +12,7 @@ import httpx
 
 from backend.label_studio.calls import Calls
 from backend.label_studio.connection import LONG_TIMEOUT_S, detail_of
-from backend.label_studio.predictions import PredictionRow, prediction_row
+from backend.label_studio.predictions import PushedPrediction, pushed_prediction
 from backend.label_studio.task_pages import task_pages
 from domain.annotation import Annotation, Task
 from domain.errors import LabelStudioError
@@ -44,7 +44,7 @@ class ServedTask:
     """What Label Studio serves an annotator next: the task and the predictions it shows."""
 
     task: Task
-    predictions: tuple[PredictionRow, ...]
+    predictions: tuple[PushedPrediction, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class Tasks(Calls):
             return None
         self._connection.check(response, "GET", path)
         row = response.json()
-        rows = (prediction_row({"task": row["id"], **p}) for p in row.get("predictions", []))
+        rows = (pushed_prediction({"task": row["id"], **p}) for p in row.get("predictions", []))
         return ServedTask(task=_task(row, project_id), predictions=tuple(rows))
 
     def annotate(

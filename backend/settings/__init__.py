@@ -4,5 +4,6 @@ from backend.settings.data_folder import installation_id
 from backend.settings.faults import faults_of
 from backend.settings.installation import Settings
 from backend.settings.project import ProjectSettings
+from backend.settings.run import RunSettings
 
-__all__ = ["ProjectSettings", "Settings", "faults_of", "installation_id"]
+__all__ = ["ProjectSettings", "RunSettings", "Settings", "faults_of", "installation_id"]

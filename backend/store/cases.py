@@ -16,7 +16,7 @@ def cases_of(session: Session, project_id: int) -> dict[str, CaseRow]:
     return {row.case_id: row for row in session.scalars(query)}
 
 
-def save(session: Session, row: CaseRow) -> None:
+def save_case(session: Session, row: CaseRow) -> None:
     """Writes or replaces a prepared case."""
     session.merge(row)
 

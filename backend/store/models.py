@@ -22,9 +22,33 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from backend.settings import ProjectSettings, RunSettings
+from backend.store.document_column import DocumentColumn
+from domain.annotation import AnnotatedTask, LeftOut
 from domain.states import FoldStatus, RunControl, RunStatus, TaskState, VersionOrigin, VersionStatus
+from training.folds.spec import FoldResult
+from training.versions.manifests import EnsembleManifest, RunManifest
+from training.versions.metrics import VersionMetrics
 
 JsonDict = dict[str, Any]
+Regions = list[dict[str, Any]]
+"""Label Studio's own: a task's data, and the ``result`` of an annotation or a prediction."""
+
+_DOCUMENTS: tuple[Any, ...] = (
+    ProjectSettings,
+    RunSettings,
+    RunManifest,
+    EnsembleManifest,
+    FoldResult,
+    VersionMetrics,
+    dict[str, str],
+    dict[str, float],
+    dict[int, AnnotatedTask],
+    tuple[LeftOut, ...],
+    tuple[tuple[str, str], ...],
+    list[int],
+)
+"""What JSON columns hold of nnloop's own, each read and written by ``DocumentColumn``."""
 
 
 class Base(DeclarativeBase):
@@ -38,7 +62,12 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {JsonDict: JSON, list[Any]: JSON, float: Float}  # noqa: RUF012
+    type_annotation_map = {  # noqa: RUF012
+        JsonDict: JSON,
+        Regions: JSON,
+        float: Float,
+        **{kind: DocumentColumn(kind) for kind in _DOCUMENTS},
+    }
 
 
 class ProjectRow(Base):
@@ -57,9 +86,9 @@ class ProjectRow(Base):
     title: Mapped[str] = mapped_column(Text, default="")
     label_config: Mapped[str] = mapped_column(Text, default="")
     created_at: Mapped[str] = mapped_column(String(40), default="")
-    label_mapping: Mapped[JsonDict] = mapped_column(default=dict)
-    labels_apart: Mapped[list[Any]] = mapped_column(default=list)
-    settings: Mapped[JsonDict] = mapped_column(default=dict)
+    label_mapping: Mapped[dict[str, str]] = mapped_column(default=dict)
+    labels_apart: Mapped[tuple[tuple[str, str], ...]] = mapped_column(default=())
+    settings: Mapped[ProjectSettings] = mapped_column(default=ProjectSettings)
     champion_id: Mapped[int | None] = mapped_column(default=None)
     n_channels: Mapped[int] = mapped_column(default=0)
     connected_at: Mapped[float] = mapped_column(default=time.time)
@@ -80,7 +109,7 @@ class InboxRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     project_id: Mapped[int]
     action: Mapped[str] = mapped_column(String(64))
-    task_ids: Mapped[list[Any]] = mapped_column(default=list)
+    task_ids: Mapped[list[int]] = mapped_column(default=list)
     overrides: Mapped[JsonDict] = mapped_column(default=dict)
     received_at: Mapped[float] = mapped_column(default=time.time)
     handled_at: Mapped[float | None] = mapped_column(default=None)
@@ -121,7 +150,7 @@ class AnnotationRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     task_id: Mapped[int]
     project_id: Mapped[int]
-    result: Mapped[list[Any]] = mapped_column(default=list)
+    result: Mapped[Regions] = mapped_column(default=list)
     content_hash: Mapped[str] = mapped_column(String(64))
     was_cancelled: Mapped[bool] = mapped_column(default=False)
     ground_truth: Mapped[bool] = mapped_column(default=False)
@@ -148,7 +177,7 @@ class CaseRow(Base):
     source_hash: Mapped[str] = mapped_column(String(64))
     files_hash: Mapped[str] = mapped_column(String(64))
     image_hash: Mapped[str] = mapped_column(String(64), default="")
-    notes: Mapped[list[Any]] = mapped_column(default=list)
+    notes: Mapped[tuple[LeftOut, ...]] = mapped_column(default=())
 
 
 class GroupRow(Base):
@@ -165,8 +194,8 @@ class GroupRow(Base):
 class RunRow(Base):
     """A TrainingRun. ``number`` counts within the project; ``seconds`` holds time per stage.
 
-    ``candidates`` is what was annotated when it started ({task id: [annotation id, content hash,
-    the task's source]}), ``manifest`` what of that was trained on. A job that works on the run
+    ``candidates`` is what was annotated when it started, by task id, ``manifest`` what of that was
+    trained on, None until its cases are prepared. A job that works on the run
     holds it until ``lease_until``; ``not_before`` delays a retry. ``control`` is what a person
     wants of it; ``note`` a sentence about what was done otherwise than asked.
     """
@@ -180,10 +209,10 @@ class RunRow(Base):
     status: Mapped[RunStatus] = mapped_column(String(16), default=RunStatus.QUEUED)
     control: Mapped[RunControl] = mapped_column(String(16), default=RunControl.RUN)
     trigger: Mapped[str] = mapped_column(Text, default="")
-    candidates: Mapped[JsonDict] = mapped_column(default=dict)
-    manifest: Mapped[JsonDict | None] = mapped_column(default=None)
-    settings: Mapped[JsonDict] = mapped_column(default=dict)
-    seconds: Mapped[JsonDict] = mapped_column(default=dict)
+    candidates: Mapped[dict[int, AnnotatedTask]] = mapped_column(default=dict)
+    manifest: Mapped[RunManifest | None] = mapped_column(default=None)
+    settings: Mapped[RunSettings] = mapped_column(default=RunSettings)
+    seconds: Mapped[dict[str, float]] = mapped_column(default=dict)
     error: Mapped[str] = mapped_column(Text, default="")
     note: Mapped[str] = mapped_column(Text, default="")
     attempts: Mapped[int] = mapped_column(default=0)
@@ -195,7 +224,7 @@ class RunRow(Base):
 
 
 class FoldRow(Base):
-    """A FoldResult: one fold of a run, its progress and its metrics.
+    """One fold of a run: its progress, and its ``result`` once it has one.
 
     ``dice`` is nnU-Net's pseudo Dice, ``case_dice`` the mean full-image Dice of held-out cases;
     ``eta_s`` the seconds its training still takes as far as it knows.
@@ -217,7 +246,7 @@ class FoldRow(Base):
     eta_s: Mapped[float | None] = mapped_column(default=None)
     device: Mapped[str] = mapped_column(String(32), default="")
     worker: Mapped[str] = mapped_column(String(128), default="")
-    result: Mapped[JsonDict | None] = mapped_column(default=None)
+    result: Mapped[FoldResult | None] = mapped_column(default=None)
     error: Mapped[str] = mapped_column(Text, default="")
     attempts: Mapped[int] = mapped_column(default=0)
     lease_until: Mapped[float] = mapped_column(default=0.0)
@@ -244,8 +273,8 @@ class VersionRow(Base):
     name: Mapped[str] = mapped_column(String(64))
     status: Mapped[VersionStatus] = mapped_column(String(16), default=VersionStatus.CHALLENGER)
     path: Mapped[str] = mapped_column(Text)
-    metrics: Mapped[JsonDict] = mapped_column(default=dict)
-    manifest: Mapped[JsonDict | None] = mapped_column(default=None)
+    metrics: Mapped[VersionMetrics] = mapped_column(default=VersionMetrics)
+    manifest: Mapped[EnsembleManifest | None] = mapped_column(default=None)
     created_at: Mapped[float] = mapped_column(default=time.time)
     promoted_at: Mapped[float | None] = mapped_column(default=None)
     published_at: Mapped[float | None] = mapped_column(default=None)
@@ -276,8 +305,7 @@ class PredictionRow(Base):
     score: Mapped[float] = mapped_column(default=0.0)
     source: Mapped[str] = mapped_column(String(64), default="")
     image_hash: Mapped[str] = mapped_column(String(64), default="")
-    result: Mapped[list[Any]] = mapped_column(default=list)
-    uncertainty: Mapped[JsonDict] = mapped_column(default=dict)
+    result: Mapped[Regions] = mapped_column(default=list)
     error: Mapped[str] = mapped_column(Text, default="")
     attempts: Mapped[int] = mapped_column(default=0)
     not_before: Mapped[float | None] = mapped_column(default=None)

@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from backend.settings import ProjectSettings
 from backend.store.models import InboxRow, ProblemRow, ProjectRow
 from domain.annotation import LeftOut
 from domain.errors import NotConnectedError
@@ -88,11 +87,6 @@ def not_connected(project: str) -> NotConnectedError:
 def all_ids(session: Session) -> list[int]:
     """Ids of all connected projects."""
     return list(session.scalars(select(ProjectRow.id).order_by(ProjectRow.id)))
-
-
-def settings_of(row: ProjectRow) -> ProjectSettings:
-    """The project's settings, defaults filled in."""
-    return ProjectSettings.model_validate(row.settings)
 
 
 def add_hint(

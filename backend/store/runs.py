@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, defer
 
+from backend.settings import RunSettings
 from backend.store import projects
 from backend.store.models import FoldRow, RunRow
-from domain.errors import TransitionError
+from domain.errors import TrainingError, TransitionError
 from domain.states import CONTROL, FOLD, RUN, FoldStatus, RunControl, RunStatus
+from training.versions.manifests import RunManifest
 
 # A job renews its lease at least this often per third; after it, another job may take over.
 LEASE_S = 20.0
@@ -61,8 +62,18 @@ def sizes_of(session: Session, run_ids: Sequence[int]) -> dict[int, tuple[int, i
     return {run_id: (n or 0, left_out or 0) for run_id, n, left_out in session.execute(query)}
 
 
+def manifest_of(run: RunRow) -> RunManifest:
+    """What a run trains on. Raises TrainingError before its cases are prepared."""
+    if run.manifest is None:
+        raise TrainingError(
+            f"Run {run.number} has no manifest: its cases are not prepared.",
+            remedy="Start another: nnloop train PROJECT.",
+        )
+    return run.manifest
+
+
 def create_run(
-    session: Session, project_id: int, trigger: str, settings: dict[str, Any]
+    session: Session, project_id: int, trigger: str, settings: RunSettings
 ) -> RunRow | None:
     """A new queued run; None when one is active already."""
     projects.lock(session, project_id)
@@ -147,7 +158,7 @@ def set_control(session: Session, run: RunRow, control: RunControl) -> None:
 
 def seconds_in(run: RunRow, status: RunStatus, now: float) -> float:
     """Seconds the run has spent in a stage until now, pauses left out."""
-    return float(seconds_until(run, now).get(str(status), 0.0))
+    return seconds_until(run, now).get(str(status), 0.0)
 
 
 def seconds_until(run: RunRow, now: float) -> dict[str, float]:
@@ -159,7 +170,7 @@ def seconds_until(run: RunRow, now: float) -> dict[str, float]:
 
 
 def _elapsed(run: RunRow, name: str, now: float) -> float:
-    return round(float(run.seconds.get(name, 0.0)) + now - run.stage_started_at, 3)
+    return round(run.seconds.get(name, 0.0) + now - run.stage_started_at, 3)
 
 
 def is_held(session: Session, run: RunRow) -> bool:

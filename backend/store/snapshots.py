@@ -15,7 +15,7 @@ from backend.store.identity import CHUNK
 from backend.store.models import AnnotationRow, TaskRow
 from converters.painting.combining import choose
 from converters.painting.policies import AnnotatorPolicy
-from domain.annotation import Annotation, Task
+from domain.annotation import AnnotatedTask, Annotation, Task
 from domain.case import content_hash
 from domain.errors import AnnotationError
 from domain.states import TaskState
@@ -188,10 +188,10 @@ def chosen_annotations(
 
 def chosen_hashes(
     session: Session, project_id: int, policy: AnnotatorPolicy
-) -> dict[int, tuple[int, str, str]]:
-    """Task id -> (newest annotation that counts, hash over all that count, the task's source).
+) -> dict[int, AnnotatedTask]:
+    """What counts of the annotations of every labelled task, by its id.
 
-    Of labelled tasks: what ``chosen_annotations`` would give, read as plain values. It is asked for
+    That is what ``chosen_annotations`` would give, read as plain values. It is asked for
     at every sync and every report.
     """
     query = (
@@ -211,7 +211,8 @@ def chosen_hashes(
         found.setdefault(row.task_id, []).append(row)
     chosen = {task_id: choose(rows, policy) for task_id, rows in sorted(found.items())}
     return {
-        task_id: (rows[-1].id, hash_of(rows), rows[-1].source) for task_id, rows in chosen.items()
+        task_id: AnnotatedTask(rows[-1].id, hash_of(rows), rows[-1].source)
+        for task_id, rows in chosen.items()
     }
 
 

@@ -14,7 +14,7 @@ MAX_DEATHS = 2
 """A task that was at work when so many workers died is left alone."""
 
 
-def begin(session: Session, tasks: Iterable[TaskRow], worker: str) -> None:
+def begin_trials(session: Session, tasks: Iterable[TaskRow], worker: str) -> None:
     """Notes that a worker is about to work on tasks."""
     for task in tasks:
         row = session.get(TrialRow, task.id)
@@ -26,12 +26,12 @@ def begin(session: Session, tasks: Iterable[TaskRow], worker: str) -> None:
         row.worker, row.source, row.started_at = worker, task.source, time.time()
 
 
-def end(session: Session, task_ids: Sequence[int]) -> None:
+def end_trials(session: Session, task_ids: Sequence[int]) -> None:
     """Notes that the work on tasks is over, well or not, and the worker lives."""
     session.execute(delete(TrialRow).where(TrialRow.task_id.in_(task_ids)))
 
 
-def bury(
+def bury_dead(
     session: Session, project_id: int, is_alive: Callable[[str], bool]
 ) -> tuple[set[int], set[int]]:
     """Counts the workers of a project that died at work.

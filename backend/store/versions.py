@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from backend.store.models import PredictionRow, ProjectRow, RunRow, VersionRow
 from domain.states import VersionStatus
+from training.versions.manifests import EnsembleManifest, RunManifest
 
 
 def versions_of(session: Session, project_id: int) -> list[VersionRow]:
@@ -44,9 +44,9 @@ def champion(session: Session, project_id: int) -> VersionRow | None:
     return session.get(VersionRow, project.champion_id)
 
 
-def manifest_of(session: Session, version: VersionRow) -> dict[str, Any] | None:
-    """The manifest (JSON) of what a version was trained on; None when it was trained elsewhere."""
-    if version.manifest or version.run_id is None:
+def manifest_of(session: Session, version: VersionRow) -> RunManifest | EnsembleManifest | None:
+    """What a version was trained on; None when it was trained elsewhere."""
+    if version.run_id is None:
         return version.manifest
     return session.get_one(RunRow, version.run_id).manifest
 
@@ -54,8 +54,8 @@ def manifest_of(session: Session, version: VersionRow) -> dict[str, Any] | None:
 def group_key_of(session: Session, version: VersionRow) -> str | None:
     """The setting ``group_key`` that explains the groups of a version's manifest."""
     if version.run_id is None:
-        return (version.manifest or {}).get("group_key")
-    return session.get_one(RunRow, version.run_id).settings.get("group_key")
+        return version.manifest.group_key if version.manifest else None
+    return session.get_one(RunRow, version.run_id).settings.group_key
 
 
 def predecessor(session: Session, project_id: int) -> VersionRow | None:

@@ -141,7 +141,7 @@ def _keep_tasks(session: Session, project: ProjectRow, question: Question) -> No
 
     Label Studio reuses ids: a prediction for an earlier task or image of the same id is no answer.
     """
-    keys = image_keys_of(project.label_config, projects.settings_of(project))
+    keys = image_keys_of(project.label_config, project.settings)
     before = _sources(session, list(question.tasks))
     rows = settle(session, project.id, list(question.tasks.values()), keys)
     for row in rows.values():

@@ -94,7 +94,7 @@ class NnloopView:
         context = self.context
         with context.store.begin() as session:
             project = projects.get(session, self.project_id)
-            settings = projects.settings_of(project)
+            settings = project.settings
             sources = [
                 Source(task, annotations)
                 for task, annotations in snapshots.chosen_annotations(

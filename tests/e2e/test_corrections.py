@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page
 
-from backend.label_studio import LabelStudioClient, PredictionRow, ProjectInfo
+from backend.label_studio import LabelStudioClient, ProjectInfo, PushedPrediction
 from converters.label_studio.label_config import parse_label_config
 from converters.label_studio.read import annotation_to_label_map
 from converters.label_studio.write import regions_to_result
@@ -89,7 +89,7 @@ def test_the_dragged_regions_have_exactly_the_area_that_was_dragged(
     (task_id,) = client.import_images(project.id, [("grey.png", grey.getvalue())])
     pushed = regions_to_result(REGIONS, config, (HEIGHT, WIDTH), score=0.9)
     assert [class_of(entry) for entry in pushed] == [WALL, VEIN, LUMEN]
-    client.import_predictions(project.id, [PredictionRow(task_id, pushed, 0.9, "v1")])
+    client.import_predictions(project.id, [PushedPrediction(task_id, pushed, 0.9, "v1")])
 
     editor = Editor.open(page, project.id, task_id, len(pushed))
     for class_index in dragged:

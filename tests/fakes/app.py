@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from backend.label_studio import BackendInfo
 from backend.label_studio.projects import UNCERTAINTY_SAMPLING
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.sync.drift import TITLE, webhook_headers, webhook_url
-from backend.settings import Settings
+from backend.settings import ProjectSettings, Settings
 from backend.store import Store, versions
 from backend.store.models import ProjectRow, RunRow, TaskRow, VersionRow
 from domain.case import case_id_of_task
@@ -42,9 +43,9 @@ class FakeApp:
         studio.webhooks[webhook_url(settings)] = webhook_headers(settings)
         studio.info = replace(studio.info, sampling=UNCERTAINTY_SAMPLING)
 
-    def change_settings(self, **values: object) -> None:
+    def change_settings(self, **values: Any) -> None:
         with self.store.begin() as session:
-            session.get_one(ProjectRow, PROJECT).settings = dict(values)
+            session.get_one(ProjectRow, PROJECT).settings = ProjectSettings(**values)
 
     def add_run(self, status: RunStatus, number: int = 1, **fields: object) -> int:
         with self.store.begin() as session:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from backend.label_studio import BackendInfo, PredictionRow, ProjectInfo, TaskHead, plain_name
+from backend.label_studio import BackendInfo, ProjectInfo, PushedPrediction, TaskHead, plain_name
 from backend.label_studio.images import FetchedImage
 from backend.label_studio.webhooks import WebhookInfo
 from domain.annotation import Annotation, Task
@@ -37,7 +37,7 @@ class FakeLabelStudio:
         self.tasks: dict[int, Task] = {}
         self.images: dict[str, bytes] = {}
         self.tags: dict[str, str] = {}
-        self.predictions: list[PredictionRow] = []
+        self.predictions: list[PushedPrediction] = []
         self.drops: set[int] = set()
         self.is_down = False
         self.while_reading: Callable[[], None] = lambda: None
@@ -188,7 +188,7 @@ class FakeLabelStudio:
             return None
         return FetchedImage(self.fetch_image(uri, task_id, project_id), tag)
 
-    def import_predictions(self, project_id: int, rows: Sequence[PredictionRow]) -> int:
+    def import_predictions(self, project_id: int, rows: Sequence[PushedPrediction]) -> int:
         self._called("import_predictions")
         if any(row.task_id not in self.tasks for row in rows):
             raise LabelStudioError("Label Studio refused POST import/predictions with 400.")
@@ -201,7 +201,7 @@ class FakeLabelStudio:
 
     def iter_predictions(
         self, project_id: int, model_version: str | None = None
-    ) -> Iterator[PredictionRow]:
+    ) -> Iterator[PushedPrediction]:
         self._called("iter_predictions")
         for row in sorted(self.predictions, key=lambda row: row.task_id):
             if model_version is None or row.model_version == model_version:
@@ -228,7 +228,7 @@ class FakeLabelStudio:
 
     def task_predictions(
         self, task_id: int, model_version: str | None = None
-    ) -> list[PredictionRow]:
+    ) -> list[PushedPrediction]:
         self._called("task_predictions")
         return [row for row in self.iter_predictions(self.info.id) if row.task_id == task_id]
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from backend.label_studio import LabelStudioClient, PredictionRow
+from backend.label_studio import LabelStudioClient, PushedPrediction
 from tests.fakes.listener import Listener
 from tests.record.images import config, control, image, polygon
 from tests.record.recording import Recording
@@ -128,7 +128,7 @@ class Calls:
             "webhook_ANNOTATION_UPDATED",
             lambda: self.send("PATCH", f"/api/annotations/{made[0]}/", body={"ground_truth": True}),
         )
-        row = PredictionRow(third, [polygon(BOX, "Lesion")], 0.9, "v2")
+        row = PushedPrediction(third, [polygon(BOX, "Lesion")], 0.9, "v2")
         self.client.import_predictions(self.project_id, [row])
         self._heard(
             "webhook_ANNOTATIONS_CREATED",

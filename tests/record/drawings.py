@@ -8,7 +8,7 @@ from typing import Any
 
 from playwright.sync_api import Page
 
-from backend.label_studio import LabelStudioClient, PredictionRow
+from backend.label_studio import LabelStudioClient, PushedPrediction
 from tests.e2e.editor import Editor
 from tests.record.images import config, control, entry, image, polygon, sideways_image
 from tests.record.recording import Recording
@@ -127,7 +127,7 @@ def record_drawings(recording: Recording, client: LabelStudioClient, page: Page)
     for name, (tag, region) in SUBMITTED.items():
         xml = _config(tag)
         project_id, task_id = _task(client, name, xml, image(0))
-        client.import_predictions(project_id, [PredictionRow(task_id, [region], 0.5, "v1")])
+        client.import_predictions(project_id, [PushedPrediction(task_id, [region], 0.5, "v1")])
         client.update_project(project_id, model_version="v1")
         editor = Editor.open(page, project_id, task_id, 1)
         _record(recording, client, editor, f"submitted_{name}", xml, task_id, (), region)

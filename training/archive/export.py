@@ -10,22 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from converters.bookkeeping.documents import read_document
 from converters.bookkeeping.files import read_json, replace_with
 from converters.classes.reserved_names import nnunet_labels
-from training.evaluation import ClassDice, mean_over_classes
-from training.folds.spec import FINAL, RESULT
+from training.evaluation import mean_over_classes
+from training.folds.spec import FINAL, RESULT, FoldResult
 from training.versions.ensembles import check_weights
 from training.versions.version_folder import (
     CONFIGURATION,
     CURVES,
     DATASET,
     FINGERPRINT,
-    MANIFEST,
     PLANS,
     POSTPROCESSING,
     POSTPROCESSING_PKL,
     VersionInfo,
     member_dirs,
+    read_manifest,
     read_version,
 )
 
@@ -175,9 +176,8 @@ def _plans_names(folders: Sequence[Path], infos: Sequence[VersionInfo]) -> list[
 
 
 def _fold_names(version_dir: Path, info: VersionInfo) -> dict[int, str]:
-    manifest = version_dir / MANIFEST
-    n_folds = read_json(manifest).get("n_folds", 0) if manifest.exists() else 0
-    if n_folds == 1:
+    manifest = read_manifest(version_dir)
+    if manifest is not None and manifest.n_folds == 1:
         # Trained on every case: nnU-Net's word for that is 'all'.
         return dict.fromkeys(info.folds, "all")
     return {fold: str(fold) for fold in info.folds}
@@ -196,8 +196,10 @@ def _summary(folder: Path, info: VersionInfo) -> Iterator[dict[str, Any]]:
 
     null where a class is absent: nnU-Net writes NaN, which is not JSON.
     """
-    result = read_json(folder / RESULT) if (folder / RESULT).exists() else {}
-    dice: ClassDice = result.get("dice_per_class", {})
+    if not (folder / RESULT).exists():
+        return  # trained elsewhere
+    result = read_document(folder / RESULT, FoldResult)
+    dice = result.dice_per_class
     mean = mean_over_classes(dice)
     if mean is None:
         return
@@ -210,6 +212,6 @@ def _summary(folder: Path, info: VersionInfo) -> Iterator[dict[str, Any]]:
                 "prediction_file": case_id,
                 "metrics": {integers[name]: {"Dice": value} for name, value in scores.items()},
             }
-            for case_id, scores in result.get("dice_per_case", {}).items()
+            for case_id, scores in result.dice_per_case.items()
         ],
     }

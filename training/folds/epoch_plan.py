@@ -24,8 +24,7 @@ class EpochPlan:
     """Plans the epochs of one fold: the trainer's number, or what fits a budget, or a plateau's.
 
     Attributes:
-        planned: Epochs planned at first.
-        stopped: As ``FoldOutcome.stopped``.
+        stopped: As ``FoldResult.stopped``.
         prediction_s: Seconds set aside for predicting all held-out cases at the end.
         trained_s: Seconds of training and validation, over all attempts.
         measured_s: Seconds of the full-image Dice in between, over all attempts.
@@ -49,7 +48,7 @@ class EpochPlan:
             started: When the process started, on ``clock``.
             clock: Seconds.
         """
-        self.planned, self.stopped = 0, ""
+        self.stopped = ""
         self.prediction_s = self.trained_s = self.measured_s = 0.0
         self._epochs, self._budget_s = epochs, budget_s
         self._plateau = Plateau(patience)
@@ -86,10 +85,8 @@ class EpochPlan:
             Epochs to train in all.
         """
         self._guess_s = step_s * (iterations + 0.5 * val_iterations)
-        total = self.total(done)
-        self.planned = self.planned or total
         self._mark = self._clock()
-        return total
+        return self.total(done)
 
     def epoch_done(
         self,
@@ -124,9 +121,9 @@ class EpochPlan:
     def total(self, done: int) -> int:
         """Epochs to train in all, at least 1 and at least ``done``."""
         planned = self._epochs
-        if self._budget_s is not None:
+        if (left_s := self.left_s) is not None:
             self.stopped = self.stopped or "budget"
-            fitting = int(max(self.left_s, 0.0) / max(self.epoch_s, 1e-3))
+            fitting = int(max(left_s, 0.0) / max(self.epoch_s, 1e-3))
             planned = max(done + fitting, 1)
         last = self._plateau.last_epoch(planned)
         if last < planned:
@@ -140,16 +137,18 @@ class EpochPlan:
             Optimiser and validation steps: never more than given, each at least 1, in the same
             proportion. As given without a budget.
         """
-        if self._budget_s is None:
+        if (left_s := self.left_s) is None:
             return iterations, val_iterations
         wanted_s = step_s * (iterations + 0.5 * val_iterations) * MIN_BUDGET_EPOCHS
-        share = min(1.0, max(self.left_s, 0.0) / max(wanted_s, 1e-9))
+        share = min(1.0, max(left_s, 0.0) / max(wanted_s, 1e-9))
         return max(1, int(iterations * share)), max(1, int(val_iterations * share))
 
     @property
-    def left_s(self) -> float:
-        """Seconds left to train in under the budget; may be negative."""
-        return (self._budget_s or 0.0) - self.prediction_s - self._here_s
+    def left_s(self) -> float | None:
+        """Seconds left to train in under the budget, may be negative; None without one."""
+        if self._budget_s is None:
+            return None
+        return self._budget_s - self.prediction_s - self._here_s
 
     @property
     def epoch_s(self) -> float:
@@ -167,7 +166,6 @@ class EpochPlan:
     def to_json(self) -> dict[str, Any]:
         """A JSON value for ``restore``."""
         return {
-            "planned": self.planned,
             "stopped": self.stopped,
             "spent_s": self.spent_s,
             "trained_s": self.trained_s,
@@ -177,7 +175,7 @@ class EpochPlan:
 
     def restore(self, value: dict[str, Any]) -> None:
         """Goes on from what ``to_json`` returned in an earlier process."""
-        self.planned, self.stopped = value["planned"], value["stopped"]
+        self.stopped = value["stopped"]
         self._before_s = value["spent_s"]
         self.trained_s, self.measured_s = value["trained_s"], value["measured_s"]
         self._plateau.restore(value["plateau"])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from converters.bookkeeping.files import read_json, write_json
+from converters.bookkeeping.documents import read_document, write_document
 from domain.errors import DiskFullError, TrainingError
 from training.devices import VARIABLE, visible_gpus
 from training.folds.log import parse_progress
@@ -18,7 +18,8 @@ from training.folds.spec import (
     RESULT,
     SPEC,
     EpochProgress,
-    FoldOutcome,
+    FoldError,
+    FoldResult,
     FoldSpec,
 )
 from training.processes.command import module_command
@@ -37,7 +38,7 @@ def run_fold(
     *,
     on_heartbeat: Callable[[], None] = lambda: None,
     poll_s: float = 0.5,
-) -> FoldOutcome:
+) -> FoldResult | None:
     """Trains a fold to its end; continues one that was interrupted.
 
     The child ends with this process, and so does all it starts. A fold that has a result is
@@ -47,9 +48,12 @@ def run_fold(
         spec: What to train; the dataset must be prepared.
         on_progress: Called after each epoch, in order. After an interruption, epochs already
             reported are reported again.
-        should_stop: Asked at every poll; True ends the child and returns an unfinished outcome.
+        should_stop: Asked at every poll; True ends the child.
         on_heartbeat: Called at every poll.
         poll_s: Seconds between polls.
+
+    Returns:
+        The result; None when it was stopped on request.
 
     Raises:
         TrainingError: The child failed; the message is its one sentence. Or the GPU asked for is
@@ -61,7 +65,7 @@ def run_fold(
     progress = _Progress(folder / PROGRESS)
     if not (folder / RESULT).exists():
         (folder / ERROR).unlink(missing_ok=True)
-        write_json(folder / SPEC, spec.to_json())
+        write_document(folder / SPEC, FoldSpec, spec)
         environment = _environment(spec)
         with (folder / LOG).open("ab") as log:
             child = Guarded(
@@ -75,13 +79,13 @@ def run_fold(
                 progress.report(on_progress)
                 on_heartbeat()
                 if should_stop():
-                    return FoldOutcome(fold=spec.fold, finished=False)
+                    return None
                 child.wait(poll_s)
         finally:
             code = child.stop()
         _raise_if_failed(spec, code)
     progress.report(on_progress)
-    return FoldOutcome(finished=True, **read_json(folder / RESULT))
+    return read_document(folder / RESULT, FoldResult)
 
 
 class _Progress:
@@ -149,9 +153,9 @@ def _raise_if_failed(spec: FoldSpec, code: int) -> None:
     if code == 0 and (folder / RESULT).exists():
         return
     if (folder / ERROR).exists():
-        error = read_json(folder / ERROR)
-        kind = DiskFullError if error.get("is_disk_full") else TrainingError
-        raise kind(error["message"], remedy=error["remedy"])
+        error = read_document(folder / ERROR, FoldError)
+        kind = DiskFullError if error.is_disk_full else TrainingError
+        raise kind(error.message, remedy=error.remedy)
     if name := ending_signal(code):
         raise TrainingError(
             f"The process that trained fold {spec.fold} was ended by {name}.",

@@ -1,13 +1,13 @@
-"""What goes into the training of one fold, and what comes out: plain JSON values."""
+"""What goes into the training of one fold, and what comes out: documents."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from training.evaluation import mean_over_classes
+from training.evaluation import ClassDice, DicePerCase, mean_over_classes
 from training.presets import Preset
 from training.workspace import Workspace
 
@@ -70,21 +70,6 @@ class FoldSpec:
         """Where everything about this fold is written."""
         return self.workspace.fold_dir(self.run, self.fold)
 
-    def to_json(self) -> dict[str, Any]:
-        """A JSON value that ``from_json`` reads back."""
-        return {**asdict(self), "preset": self.preset.to_json()}
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> FoldSpec:
-        """Reads what ``to_json`` wrote."""
-        return cls(
-            **{
-                **value,
-                "class_values": tuple(value["class_values"]),
-                "preset": Preset.from_json(value["preset"]),
-            }
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class EpochProgress:
@@ -122,31 +107,48 @@ class EpochProgress:
         return mean_over_classes(self.case_dice or {})
 
 
-@dataclass(frozen=True, slots=True)
-class FoldOutcome:
-    """How the training of one fold ended.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldResult:
+    """What the training of one fold came to: result.json, kept in the store as it is.
 
     Attributes:
-        finished: False when it was stopped on request; the other values are then empty.
+        fold: Index into splits_final.json.
         epochs: Epochs trained.
         dice_per_case: Held-out case id -> class -> Dice of the full-size image, None where the
             class is absent (``training.evaluation.dice``); empty when nothing was held out.
         dice_per_class: Mean over the held-out cases that say something about the class, or None.
         seconds: Wall-clock time over all attempts, prediction of the held-out cases included.
+        device: As of ``FoldSpec``.
         warm_started: Whether training started from ``FoldSpec.warm_start``.
-        epochs_planned: Epochs planned at its start: the trainer's, or what fitted the budget.
         stopped: What decided the number of epochs: ``plateau``, ``budget``, or empty: the trainer.
-        batch_size: Patches per step at the end: less than planned where memory ran out.
+        batch_size: Patches per step at the end.
+        planned_batch_size: Patches per step as planned; more than ``batch_size`` where memory ran
+            out.
+        form: Of this document.
     """
 
     fold: int
-    finished: bool
-    epochs: int = 0
-    dice_per_case: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
-    dice_per_class: Mapping[str, float | None] = field(default_factory=dict)
-    seconds: float = 0.0
-    device: str = ""
-    warm_started: bool = False
-    epochs_planned: int = 0
-    stopped: str = ""
-    batch_size: int = 0
+    epochs: int
+    dice_per_case: DicePerCase
+    dice_per_class: ClassDice
+    seconds: float
+    device: str
+    warm_started: bool
+    stopped: str
+    batch_size: int
+    planned_batch_size: int
+    form: Literal[1] = 1
+
+    @property
+    def has_smaller_batch(self) -> bool:
+        """Whether memory that ran out made the batch smaller."""
+        return self.batch_size < self.planned_batch_size
+
+
+@dataclass(frozen=True, slots=True)
+class FoldError:
+    """error.json: why a fold's process failed, and whether the disk was full."""
+
+    message: str
+    remedy: str
+    is_disk_full: bool

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 
-from converters.bookkeeping.files import write_json
+from converters.bookkeeping.documents import from_json, write_document
+from training.evaluation import DicePerCase
 from training.nnunet.cross_validation import postprocessing_of_label_maps
 from training.nnunet.inference.process_main import answer
 from training.versions.keep_largest import DICE, PostprocessingSpec
@@ -19,15 +20,15 @@ def main(argv: list[str]) -> int:
 
 
 def _find(value: dict[str, Any], _: TextIO) -> None:
-    spec = PostprocessingSpec(**value)
+    spec = from_json(PostprocessingSpec, value)
     found = postprocessing_of_label_maps(
         Workspace(Path(spec.workspace_root), spec.project_id),
         {path.stem: path for path in sorted(Path(spec.label_maps).glob("*.png"))},
         Path(spec.model_dir),
         Path(spec.out),
-        tuple(spec.class_values),
+        spec.class_values,
     )
-    write_json(Path(spec.out) / DICE, found.dice_per_case)
+    write_document(Path(spec.out) / DICE, DicePerCase, found.dice_per_case)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,10 @@ For processes that load no networks, as the command line.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from converters.bookkeeping.documents import to_json
 from training.processes.networks import run_child
 from training.workspace import Workspace
 
@@ -55,16 +55,6 @@ class PredictionSpec:
     out: str
     integers: tuple[int, ...]
     cases: tuple[CaseToPredict, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON value that ``from_json`` reads back."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> PredictionSpec:
-        """Reads what ``to_json`` wrote."""
-        cases = tuple(CaseToPredict(**case) for case in value["cases"])
-        return cls(**{**value, "integers": tuple(value["integers"]), "cases": cases})
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,5 +108,5 @@ def predict_cases(
     )
     collected = Failures(on_case)
     work = f"predicted with {version_dir.name}"
-    run_child(CHILD_MODULE, spec.to_json(), collected.read, work=work)
+    run_child(CHILD_MODULE, to_json(PredictionSpec, spec), collected.read, work=work)
     return tuple(collected.found)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from converters.bookkeeping.files import link_or_copy
+from domain.case import Manifest
 from domain.errors import PredictionError
 from training.folds.spec import FINAL
+from training.versions.metrics import VersionMetrics
 from training.versions.version_folder import (
     MEMBERS,
     POSTPROCESSING,
@@ -26,16 +27,30 @@ PRESET = "ensemble"
 """Name of an ensemble's preset; each member predicts as its own says."""
 
 
+@dataclass(frozen=True, slots=True)
+class EnsembleParts:
+    """What an ensemble is made of.
+
+    Attributes:
+        member_dirs: Folders of versions with the same classes and channels, at least 2.
+        member_folds: Of ``VersionInfo``; row k is the ensemble's fold k.
+        postprocessing: A folder with postprocessing.json and .pkl found for the ensemble; None:
+            none was looked for.
+    """
+
+    member_dirs: Sequence[Path]
+    member_folds: Sequence[tuple[int | None, ...]]
+    postprocessing: Path | None = None
+
+
 def package_ensemble(
     workspace: Workspace,
-    version: str,
-    member_dirs: Sequence[Path],
-    member_folds: Sequence[tuple[int | None, ...]],
+    name: str,
+    parts: EnsembleParts,
     *,
-    postprocessing: Path | None = None,
     settings: Mapping[str, Any] | None = None,
-    manifest: Mapping[str, Any] | None = None,
-    metrics: Mapping[str, Any] | None = None,
+    manifest: Manifest | None = None,
+    metrics: VersionMetrics | None = None,
 ) -> Path:
     """Makes a version of other versions; it appears whole or not at all.
 
@@ -44,10 +59,8 @@ def package_ensemble(
 
     Args:
         workspace: The project.
-        version: The ensemble's name, usable as a folder name.
-        member_dirs: Folders of versions with the same classes and channels, at least 2.
-        member_folds: Of ``VersionInfo``; row k is the ensemble's fold k.
-        postprocessing: A folder with postprocessing.json and .pkl found for the ensemble.
+        name: The ensemble's, usable as a folder name.
+        parts: What it is made of.
         settings: For version.json.
         manifest: What the members were trained on, for manifest.json.
         metrics: For metrics.json.
@@ -58,31 +71,30 @@ def package_ensemble(
     Raises:
         PredictionError: A member's weights are gone, or its folder is broken.
     """
-    infos = [read_version(folder) for folder in member_dirs]
+    infos = [read_version(folder) for folder in parts.member_dirs]
     first = infos[0]
     info = VersionInfo(
-        name=version,
+        name=name,
         class_values=first.class_values,
         n_channels=first.n_channels,
         preset=replace(
             first.preset, name=PRESET, postprocess=all(one.preset.postprocess for one in infos)
         ),
-        folds=tuple(range(len(member_folds))),
+        folds=tuple(range(len(parts.member_folds))),
         libraries=library_versions(),
         settings=dict(settings or {}),
-        created_at=time.time(),
         members=tuple(one.name for one in infos),
-        member_folds=tuple(member_folds),
+        member_folds=tuple(parts.member_folds),
     )
 
     def fill(folder: Path) -> None:
-        for source, member in zip(member_dirs, infos, strict=True):
+        for source, member in zip(parts.member_dirs, infos, strict=True):
             target = folder / MEMBERS / member.name
             _link_files(source, target)
             check_weights(target, member)
-        for name in (POSTPROCESSING, POSTPROCESSING_PKL):
-            if postprocessing is not None and (postprocessing / name).exists():
-                link_or_copy(postprocessing / name, folder / name)
+        for file in (POSTPROCESSING, POSTPROCESSING_PKL):
+            if parts.postprocessing is not None and (parts.postprocessing / file).exists():
+                link_or_copy(parts.postprocessing / file, folder / file)
 
     return write_version(workspace, info, fill, manifest=manifest, metrics=metrics)
 

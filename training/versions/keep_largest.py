@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from converters.bookkeeping.documents import read_document, to_json
 from converters.bookkeeping.files import read_json
 from domain.errors import PredictionError
 from training.evaluation import DicePerCase
@@ -102,8 +103,8 @@ def find_steps(
         out=str(out.resolve()),
         class_values=class_values,
     )
-    run_child(CHILD_MODULE, asdict(spec), work="looked for the postprocessing")
-    return FoundSteps(read_postprocessing(out), read_json(out / DICE))
+    run_child(CHILD_MODULE, to_json(PostprocessingSpec, spec), work="looked for the postprocessing")
+    return FoundSteps(read_postprocessing(out), read_document(out / DICE, DicePerCase))
 
 
 def read_postprocessing(version_dir: Path) -> tuple[KeepLargest, ...]:

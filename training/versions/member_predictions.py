@@ -7,10 +7,10 @@ the fold that held it out.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from converters.bookkeeping.documents import to_json
 from training.processes.networks import run_child
 from training.versions.case_predictions import Failure, Failures
 from training.workspace import Workspace
@@ -48,18 +48,6 @@ class MembersSpec:
     out: str
     cases: tuple[HeldOutCase, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """A JSON value that ``from_json`` reads back."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> MembersSpec:
-        """Reads what ``to_json`` wrote."""
-        cases = tuple(HeldOutCase(c["case_id"], tuple(c["folds"])) for c in value["cases"])
-        choices = tuple(tuple(choice) for choice in value["choices"])
-        dirs = tuple(value["version_dirs"])
-        return cls(**{**value, "version_dirs": dirs, "choices": choices, "cases": cases})
-
 
 def predict_members(
     workspace: Workspace,
@@ -92,7 +80,6 @@ def predict_members(
         tuple(cases),
     )
     collected = Failures(on_case)
-    run_child(
-        CHILD_MODULE, spec.to_json(), collected.read, work="predicted with the ensemble's members"
-    )
+    work = "predicted with the ensemble's members"
+    run_child(CHILD_MODULE, to_json(MembersSpec, spec), collected.read, work=work)
     return tuple(collected.found)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version as library_version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from converters.bookkeeping.files import link_or_copy, read_json, write_json
-from domain.errors import PredictionError, TrainingError
+from converters.bookkeeping.documents import read_document, write_document
+from converters.bookkeeping.files import link_or_copy
+from domain.case import Manifest
+from domain.errors import DocumentError, PredictionError, TrainingError
 from training.folds.spec import FINAL, PROGRESS, RESULT
 from training.presets import Preset
+from training.versions.metrics import VersionMetrics
 from training.workspace import Workspace
 
 VERSION = "version.json"
@@ -41,8 +44,8 @@ class VersionInfo:
     """version.json: what is needed to predict with a version, and what made it.
 
     ``class_values`` are in integer order without background; ``libraries`` name -> version;
-    ``settings`` are those of the run, {} for a version that was trained elsewhere; ``created_at``
-    is in Unix seconds (0 in versions older than the field).
+    ``settings`` are those of the run, as JSON for people, {} for a version that was trained
+    elsewhere; ``created_at`` is in Unix seconds, ``form`` that of this document.
 
     An ensemble names the versions it averages in ``members``; any other version has none. Fold k of
     an ensemble, ``folds[i]`` = k, is predicted by fold ``member_folds[i][m]`` of member m; None
@@ -56,54 +59,19 @@ class VersionInfo:
     folds: tuple[int, ...]
     libraries: dict[str, str]
     settings: dict[str, Any] = field(default_factory=dict)
-    created_at: float = 0.0
+    created_at: float = field(default_factory=time.time)
     members: tuple[str, ...] = ()
     member_folds: tuple[tuple[int | None, ...], ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON value that ``from_json`` reads back."""
-        return {
-            "name": self.name,
-            "class_values": list(self.class_values),
-            "n_channels": self.n_channels,
-            "preset": self.preset.to_json(),
-            "folds": list(self.folds),
-            "libraries": self.libraries,
-            "settings": self.settings,
-            "created_at": self.created_at,
-            "members": list(self.members),
-            "member_folds": [list(folds) for folds in self.member_folds],
-        }
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> VersionInfo:
-        """Reads what ``to_json`` wrote."""
-        return cls(
-            name=value["name"],
-            class_values=tuple(value["class_values"]),
-            n_channels=value["n_channels"],
-            preset=Preset.from_json(value["preset"]),
-            folds=tuple(value["folds"]),
-            libraries=value["libraries"],
-            settings=value.get("settings", {}),
-            created_at=value.get("created_at", 0.0),
-            members=tuple(value.get("members", ())),
-            member_folds=tuple(tuple(folds) for folds in value.get("member_folds", ())),
-        )
+    form: Literal[1] = 1
 
 
 def package_version(
     workspace: Workspace,
     run: str | int,
-    version: str,
+    info: VersionInfo,
     *,
-    class_values: Sequence[str],
-    n_channels: int,
-    preset: Preset,
-    folds: Sequence[int],
-    settings: Mapping[str, Any] | None = None,
-    manifest: Mapping[str, Any] | None = None,
-    metrics: Mapping[str, Any] | None = None,
+    manifest: Manifest | None = None,
+    metrics: VersionMetrics | None = None,
 ) -> Path:
     """Makes a version of a run's finished folds; it appears whole or not at all.
 
@@ -112,14 +80,9 @@ def package_version(
     Args:
         workspace: The project.
         run: The run whose folds are finished.
-        version: The version's name, usable as a folder name.
-        class_values: Class names in integer order without background.
-        n_channels: At least 1.
-        preset: The preset the folds were trained with.
-        folds: Folds to take, at least 1.
-        settings: What the run ran with, for version.json.
-        manifest: What it was trained on, for manifest.json (a JSON value).
-        metrics: What was measured, for metrics.json (a JSON value).
+        info: For version.json; it names the folds to take, at least 1.
+        manifest: What it was trained on, for manifest.json.
+        metrics: What was measured, for metrics.json.
 
     Returns:
         The version's folder.
@@ -127,25 +90,15 @@ def package_version(
     Raises:
         TrainingError: A fold is not finished.
     """
-    target = workspace.version_dir(version)
+    target = workspace.version_dir(info.name)
     if target.exists():
         return target
-    sources = {fold: workspace.fold_dir(run, fold) for fold in sorted(folds)}
+    sources = {fold: workspace.fold_dir(run, fold) for fold in info.folds}
     for fold, source in sources.items():
         if not (source / RESULT).exists():
             raise TrainingError(
                 f"Fold {fold} of run {run} is not finished.", remedy="Let the run finish first."
             )
-    info = VersionInfo(
-        name=version,
-        class_values=tuple(class_values),
-        n_channels=n_channels,
-        preset=preset,
-        folds=tuple(sources),
-        libraries=library_versions(),
-        settings=dict(settings or {}),
-        created_at=time.time(),
-    )
 
     def fill(folder: Path) -> None:
         for fold, source in sources.items():
@@ -170,8 +123,8 @@ def write_version(
     info: VersionInfo,
     fill: Callable[[Path], None],
     *,
-    manifest: Mapping[str, Any] | None = None,
-    metrics: Mapping[str, Any] | None = None,
+    manifest: Manifest | None = None,
+    metrics: VersionMetrics | None = None,
 ) -> Path:
     """Makes a version's folder of what ``fill`` writes and its JSON files, whole or not at all.
 
@@ -182,8 +135,8 @@ def write_version(
         workspace: The project.
         info: For version.json; its name becomes the folder's.
         fill: Writes plans.json, dataset.json and ``fold_<k>/checkpoint_final.pth`` into a folder.
-        manifest: For manifest.json.
-        metrics: For metrics.json.
+        manifest: For manifest.json; None: there is none.
+        metrics: For metrics.json; None: there is none.
 
     Returns:
         The version's folder.
@@ -195,9 +148,11 @@ def write_version(
     folder = Path(tempfile.mkdtemp(dir=workspace.models, prefix=".packing-"))
     try:
         fill(folder)
-        write_json(folder / VERSION, info.to_json())
-        write_json(folder / MANIFEST, dict(manifest or {}))
-        write_json(folder / METRICS, dict(metrics or {}))
+        write_document(folder / VERSION, VersionInfo, info)
+        if manifest is not None:
+            write_document(folder / MANIFEST, type(manifest), manifest)
+        if metrics is not None:
+            write_document(folder / METRICS, VersionMetrics, metrics)
         for path in folder.rglob("*"):
             if path.is_file():
                 path.chmod(0o444)
@@ -215,12 +170,22 @@ def read_version(version_dir: Path) -> VersionInfo:
         PredictionError: It is missing or broken.
     """
     try:
-        return VersionInfo.from_json(read_json(version_dir / VERSION))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return read_document(version_dir / VERSION, VersionInfo)
+    except (OSError, DocumentError) as error:
         raise PredictionError(
             f"There is no usable version in {version_dir.name}: {error}",
             remedy="Choose another version, or train again.",
         ) from error
+
+
+def read_manifest(version_dir: Path) -> Manifest | None:
+    """What manifest.json says a version was trained on; None where it was trained elsewhere.
+
+    Raises:
+        DocumentError: It is broken.
+    """
+    path = version_dir / MANIFEST
+    return read_document(path, Manifest) if path.exists() else None
 
 
 def member_dirs(version_dir: Path, info: VersionInfo) -> tuple[Path, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from rich.table import Table
 
@@ -13,8 +14,10 @@ from backend.pipeline.models.details import VersionDetails
 from backend.pipeline.models.serving import Change
 from backend.pipeline.models.side_by_side import VersionComparison
 from backend.pipeline.models.version_report import VersionReport
+from domain.gate_verdict import Verdict
 from domain.states import VersionOrigin
 from domain.text import counted
+from training.versions.metrics import ImportedModel
 
 
 def print_list(reports: Sequence[VersionReport]) -> None:
@@ -55,20 +58,20 @@ def print_details(details: VersionDetails, *, n_annotations: int | None) -> None
         "Settings": ", ".join(f"{name}={value}" for name, value in details.settings.items()),
         "Members": ", ".join(details.members),
         "Remark": details.remark,
-        "Imported": ", ".join(f"{k}: {v}" for k, v in details.imported.items() if v),
+        "Imported": _imported(details.imported) if details.imported else "",
         "Manifest": details.manifest_digest,
     }
     for name, value in rows.items():
         if value:
             console.print(f"{name + ':':18}{value}", highlight=False, markup=False, soft_wrap=True)
-    if details.verdict.get("classes"):
-        console.print(_verdict(details))
+    if details.verdict is not None and details.verdict.classes:
+        console.print(_verdict(details.verdict))
     if details.folds:
         console.print(_folds(details))
     if details.trained_on:
         console.print(_annotations(details, n_annotations))
     for item in details.left_out[:n_annotations]:
-        say(f"Left out: {item['message']}")
+        say(f"Left out: {item.in_full}")
 
 
 def print_comparison(found: VersionComparison) -> None:
@@ -150,18 +153,22 @@ def _dice(dice: Mapping[str, float | None]) -> str:
     return ", ".join(f"{name} {figure(value)}" for name, value in dice.items())
 
 
-def _verdict(details: VersionDetails) -> Table:
+def _imported(model: ImportedModel) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in asdict(model).items() if value)
+
+
+def _verdict(verdict: Verdict) -> Table:
     table = Table(title="Gate, on the same cases", title_justify="left")
     for column in ("Class", "Champion", "Challenger", "Difference [bounds]", "Cases", "Without it"):
         table.add_column(column)
-    for row in details.verdict["classes"]:
+    for row in verdict.classes:
         table.add_row(
-            row["name"],
-            figure(row["champion"]),
-            figure(row["challenger"]),
-            in_brackets(row["difference"], row["low"], row["high"]),
-            str(row["n_cases"]),
-            str(row["n_alike"]),
+            row.name,
+            figure(row.champion),
+            figure(row.challenger),
+            in_brackets(row.difference, row.low, row.high),
+            str(row.n_cases),
+            str(row.n_alike),
         )
     return table
 
@@ -173,11 +180,11 @@ def _folds(details: VersionDetails) -> Table:
     for fold, result in details.folds.items():
         table.add_row(
             str(fold),
-            str(result.get("epochs", "")),
-            f"{result.get('seconds', 0.0):.0f}",
-            str(result.get("device", "")),
-            "yes" if result.get("warm_started") else "no",
-            _dice(result.get("dice_per_class", {})),
+            str(result.epochs),
+            f"{result.seconds:.0f}",
+            result.device,
+            "yes" if result.warm_started else "no",
+            _dice(result.dice_per_class),
         )
     return table
 

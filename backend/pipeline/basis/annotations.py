@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 from backend.settings import ProjectSettings
 from backend.store import predictions
 from backend.store.models import AnnotationRow, JsonDict, ProjectRow
-from backend.store.projects import settings_of
 from converters.label_studio.label_config import parse_label_config
 from converters.label_studio.predicted import needs_predictions
 from converters.label_studio.read import annotation_to_label_map
@@ -44,7 +43,7 @@ def label_names_of(project: ProjectRow) -> LabelNames:
     A class answers to its title too, as it does in annotations.
     """
     try:
-        config = label_config_of(project, settings_of(project))
+        config = label_config_of(project, project.settings)
     except LabelConfigError:
         return LabelNames(project.label_mapping)  # the mapping alone says it
     # A title that is another class's name says nothing: names go before titles.

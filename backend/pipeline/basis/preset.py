@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from backend.settings import ProjectSettings
 from training.devices import list_devices
 from training.nnunet_class_names import check_class_name
 from training.presets import FULL, Preset, choose_preset, preset_by_name
 from training.versions.named_plans import find_plans
 from training.workspace import Workspace
-
-PRESET = "preset"
-PRESET_VALUES = "preset_values"
-"""Keys of a run's manifest: the preset's name, and all of it as it was when the run began."""
 
 
 def preset_of(settings: ProjectSettings) -> Preset:
@@ -28,16 +21,6 @@ def preset_of(settings: ProjectSettings) -> Preset:
     else:
         preset = preset_by_name(settings.preset)
     return _customized(preset, settings)
-
-
-def preset_of_manifest(manifest: Mapping[str, Any]) -> Preset:
-    """The preset a run trains with, as its manifest froze it; a later release may change its own.
-
-    Raises:
-        SettingsError: A run of 0.1, which froze only the name, and there is no such preset now.
-    """
-    values = manifest.get(PRESET_VALUES)
-    return Preset.from_json(values) if values else preset_by_name(manifest[PRESET])
 
 
 def check_choices(settings: ProjectSettings, workspace: Workspace) -> None:

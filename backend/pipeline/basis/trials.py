@@ -12,8 +12,8 @@ from functools import cache
 import psutil
 
 from backend.pipeline.basis.context import AppContext
-from backend.store import trials as trial_store
 from backend.store.models import TaskRow
+from backend.store.trials import begin_trials, bury_dead, end_trials
 from domain.errors import StackError, TaskError
 
 
@@ -66,7 +66,7 @@ def deadly_error(task_id: int) -> TaskError:
 def deadly_tasks(context: AppContext, project_id: int) -> set[int]:
     """Ids of a project's tasks at which workers died too often."""
     with context.store.begin() as session:
-        return trial_store.bury(session, project_id, liveness(context))[1]
+        return bury_dead(session, project_id, liveness(context))[1]
 
 
 @contextmanager
@@ -79,9 +79,9 @@ def at_work(context: AppContext, task: TaskRow, deadly: set[int]) -> Iterator[No
     if task.id in deadly:
         raise deadly_error(task.id)
     with context.store.begin() as session:
-        trial_store.begin(session, [task], worker_name())
+        begin_trials(session, [task], worker_name())
     try:
         yield
     finally:
         with context.store.begin() as session:
-            trial_store.end(session, [task.id])
+            end_trials(session, [task.id])

@@ -10,7 +10,7 @@ from backend.pipeline.basis.annotations import reading_of
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.cases.write import Source
 from backend.settings import ProjectSettings
-from backend.store import cases as case_store
+from backend.store.cases import add_groups, fold_tables
 from converters.images.groups import GroupKey
 from domain.annotation import LeftOut, Task
 from domain.case import Manifest, ManifestEntry, content_hash
@@ -18,9 +18,6 @@ from domain.errors import TrainingError
 from domain.labels import LabelConfig
 from training.folds.splits import choose_folds
 from training.presets import Preset
-
-LABEL_MAPPING = "label_mapping"
-"""Key in a run's manifest: the renames of labels that its annotations were read by."""
 
 MAX_GROUP = 255
 """Characters of a group's name that count: the width of the column."""
@@ -54,7 +51,7 @@ def make_manifest(
     named_groups = _groups_of(sources, settings.group_key, config)
     groups = {s.case_id: named_groups.get(s.case_id, s.own_group)[:MAX_GROUP] for s in sources}
     with context.store.begin() as session:
-        tables = case_store.fold_tables(session, project_id)
+        tables = fold_tables(session, project_id)
     chosen = choose_folds(tables, groups.values(), settings.n_folds or preset.n_folds)
     alone = [
         LeftOut(
@@ -91,8 +88,8 @@ def make_manifest(
 def keep_folds(session: Session, project_id: int, manifest: Manifest) -> None:
     """Fixes the folds of a manifest's groups for good."""
     folds = {entry.group: entry.fold for entry in manifest.entries}
-    known = case_store.fold_tables(session, project_id).get(manifest.n_folds, {})
-    case_store.add_groups(session, project_id, manifest.n_folds, folds, known)
+    known = fold_tables(session, project_id).get(manifest.n_folds, {})
+    add_groups(session, project_id, manifest.n_folds, folds, known)
 
 
 def _groups_of(

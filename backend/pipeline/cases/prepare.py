@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from backend.pipeline.basis.annotations import label_config_of
 from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
-from backend.pipeline.basis.preset import PRESET, PRESET_VALUES, preset_of
-from backend.pipeline.basis.run_settings import RunSettings, settings_of_run
-from backend.pipeline.cases.manifests import LABEL_MAPPING, keep_folds, make_manifest
+from backend.pipeline.basis.preset import preset_of
+from backend.pipeline.cases.manifests import keep_folds, make_manifest
 from backend.pipeline.cases.write import CaseWriter, Source, WrittenCases
 from backend.pipeline.labels.questions import Question, report_questions
+from backend.settings import RunSettings
 from backend.store import projects, runs, snapshots
 from backend.store.models import FoldRow, ProjectRow, RunRow
-from domain.annotation import LeftOut
+from domain.annotation import AnnotatedTask, LeftOut
 from domain.case import Manifest
 from domain.errors import CaseError, NotEnoughCasesError, TrainingError
 from domain.labels import LabelConfig
@@ -24,6 +24,7 @@ from domain.text import one_line
 from training.nnunet.classes import trainer_class
 from training.nnunet.data.dataset import DatasetSpec, PreparedDataset, prepare
 from training.presets import Preset
+from training.versions.manifests import RunManifest
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
     with context.store.begin() as session:
         run = session.get_one(RunRow, run_id)
         project = projects.get(session, run.project_id)
-        settings = settings_of_run(run)
+        settings = run.settings
         sources = [
             Source(task, annotations)
             for task, annotations in snapshots.chosen_annotations(
@@ -51,11 +52,9 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
         # A run that waited or was tried again reads what has been annotated meanwhile: that is not
         # news to the next one.
         run.candidates = {
-            str(source.task.id): [
-                source.annotations[-1].id,
-                source.content_hash,
-                source.task.source,
-            ]
+            source.task.id: AnnotatedTask(
+                source.annotations[-1].id, source.content_hash, source.task.source
+            )
             for source in sources
         }
     preset = preset_of(settings)
@@ -158,14 +157,16 @@ class _Preparation:
         """Stores the manifest, and the folds that are to be trained."""
         with self.context.store.begin() as session:
             row = session.get_one(RunRow, self.run.id)
-            row.manifest = {
-                **manifest.to_json(),
-                "n_channels": self.written.n_channels,
-                LABEL_MAPPING: self.project.label_mapping,
-                PRESET: self.preset.name,
-                PRESET_VALUES: self.preset.to_json(),
-                "replanned": prepared.replanned,
-            }
+            row.manifest = RunManifest(
+                entries=manifest.entries,
+                left_out=manifest.left_out,
+                class_values=manifest.class_values,
+                n_folds=manifest.n_folds,
+                n_channels=self.written.n_channels,
+                label_mapping=self.project.label_mapping,
+                preset=self.preset,
+                replanned=prepared.replanned,
+            )
             projects.get(session, row.project_id).n_channels = self.written.n_channels
             keep_folds(session, row.project_id, manifest)
             present = {fold.fold for fold in runs.folds_of(session, row.id)}

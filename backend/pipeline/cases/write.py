@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import numpy.typing as npt
@@ -16,8 +16,8 @@ from backend.pipeline.basis.faults import fault_of
 from backend.pipeline.basis.images import image_uris, load_image
 from backend.pipeline.cases.revalidate import revalidate
 from backend.settings import ProjectSettings
-from backend.store import cases as case_store
 from backend.store import projects, snapshots
+from backend.store.cases import cases_of, save_case
 from backend.store.models import AnnotationRow, CaseRow, ProjectRow, TaskRow
 from domain.annotation import LeftOut
 from domain.case import case_id_of_task, content_hash
@@ -98,7 +98,7 @@ class CaseWriter:
 
     def _write_all(self, sources: Sequence[Source], n_channels: int) -> WrittenCases:
         with self.context.store.begin() as session:
-            known = case_store.cases_of(session, self.project.id)
+            known = cases_of(session, self.project.id)
         on_disk = find_cases(
             self.context.workspace(self.project.id),
             {case_id: row.files_hash for case_id, row in known.items()},
@@ -118,7 +118,7 @@ class CaseWriter:
                     and _is_of_image(row, source.task)
                 ):
                     cases.files[source.case_id] = on_disk[source.case_id]
-                    cases.left_out.extend(LeftOut(**note) for note in row.notes)
+                    cases.left_out.extend(row.notes)
                     continue
                 with trials.at_work(self.context, source.task, deadly):
                     image = load_image(self.context, source.task, self.config)
@@ -151,7 +151,7 @@ class CaseWriter:
         self, source: Source, source_hash: str, files: CaseFiles, notes: Sequence[LeftOut]
     ) -> None:
         with self.context.store.begin() as session:
-            case_store.save(
+            save_case(
                 session,
                 CaseRow(
                     project_id=self.project.id,
@@ -160,7 +160,7 @@ class CaseWriter:
                     source_hash=source_hash,
                     files_hash=files.content_hash,
                     image_hash=source.task.image_hash,
-                    notes=[asdict(note) for note in notes],
+                    notes=tuple(notes),
                 ),
             )
 

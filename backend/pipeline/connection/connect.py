@@ -74,7 +74,7 @@ def connect(
     with context.store.begin() as session:
         row = session.get(ProjectRow, info.id)
     is_replaced = row is not None and _is_other(row, info)
-    before = row.settings if row is not None and not is_replaced else {}
+    before = row.settings.model_dump() if row is not None and not is_replaced else {}
     mapping = row.label_mapping if row is not None and not is_replaced else {}
     settings = _merged(_without(before, reset), overrides)
     config = parse_label_config(info.label_config, channels=settings.channels)
@@ -157,15 +157,15 @@ def _store(context: AppContext, info: ProjectInfo, settings: ProjectSettings) ->
     with context.store.begin() as session:
         row = session.get(ProjectRow, info.id)
         if row is None:
-            row = ProjectRow(id=info.id, label_config=info.label_config, settings={})
+            row = ProjectRow(id=info.id, label_config=info.label_config)
             session.add(row)
             session.flush()
         row.title = info.title
         questions.take_config(session, row, info.label_config)
         row.created_at = info.created_at or row.created_at
-        if tuple(row.settings.get("channels", ())) != settings.channels:
+        if row.settings.channels != settings.channels:
             row.n_channels = 0  # other images may be grey again
-        row.settings = settings.model_dump(mode="json")
+        row.settings = settings
         go_on(session, info.id)
 
 

@@ -93,7 +93,7 @@ def read_truth(session: Session, project_id: int) -> Truth:
             "No training has written cases of this project yet, so there is nothing to measure on.",
             remedy="Train first: nnloop train PROJECT.",
         )
-    return Truth(written.number, Manifest.from_json(written.manifest))
+    return Truth(written.number, written.manifest)
 
 
 def held_out_cases(

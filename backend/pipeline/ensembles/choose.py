@@ -25,14 +25,7 @@ from backend.store import projects, versions
 from domain.errors import NnloopError, SettingsError
 from domain.states import VersionOrigin
 from domain.text import counted
-
-
-@dataclass(frozen=True, slots=True)
-class Considered:
-    """A version or a mean of versions, and its mean Dice in [0, 1] on the common cases."""
-
-    versions: tuple[str, ...]
-    dice: float | None
+from training.versions.metrics import Considered
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +119,7 @@ def make_ensemble(
             members=tuple(chosen_members),
             candidate=chosen,
             truth=truth.manifest,
-            considered=[{"versions": list(c.versions), "dice": c.dice} for c in considered],
+            considered=considered,
         )
         name, verdict = enrol(context, project_id, new, progress)
     return EnsembleReport(
@@ -181,7 +174,7 @@ def _eligible(session: Session, project_id: int) -> tuple[list[Member], list[str
 def _refuse_again(session: Session, project_id: int, members: Sequence[Member]) -> None:
     wanted = sorted(member.name for member in members)
     for row in versions.versions_of(session, project_id):
-        known = row.metrics.get("ensemble", {}).get("members", [])
+        known = row.metrics.ensemble.members if row.metrics.ensemble else ()
         if wanted and row.pruned_at is None and sorted(known) == wanted:
             raise SettingsError(
                 f"{row.name} is the ensemble of {' and '.join(wanted)} already.",

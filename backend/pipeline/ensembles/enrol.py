@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.ensembles.candidates import Candidate
 from backend.pipeline.ensembles.members import Member, joint_manifest
 from backend.pipeline.evaluate.options import Progress
-from backend.pipeline.gate.challenger import add_judged, judge_challenger
-from backend.pipeline.gate.champion import FoldOfCase, in_current_names, project_integers
+from backend.pipeline.gate.challenger import Challenger, Judged, add_judged, judge_challenger
+from backend.pipeline.gate.champion import FoldOfCase, project_integers
 from backend.pipeline.gate.retention import prune_quietly
 from backend.pipeline.gate.verdict import DicePerCase, Verdict
 from backend.pipeline.models.serving import ask_for_scoring
@@ -28,8 +27,15 @@ from training.case_files import read_image
 from training.devices import list_devices
 from training.evaluation import mean_over_cases, named_dice
 from training.versions.case_predictions import CaseToPredict, predict_cases
-from training.versions.ensembles import PRESET, package_ensemble
+from training.versions.ensembles import EnsembleParts, package_ensemble
 from training.versions.keep_largest import find_steps
+from training.versions.manifests import EnsembleManifest
+from training.versions.metrics import (
+    Considered,
+    EnsembleChoice,
+    PostprocessingFound,
+    VersionMetrics,
+)
 from training.versions.version_folder import read_version, size_bytes
 from training.workspace import Workspace
 
@@ -46,13 +52,13 @@ class NewEnsemble:
         members: 2 or more, alike.
         candidate: Their mean, measured.
         truth: What the label maps it was measured on were made from.
-        considered: What it was chosen from, for its metrics (JSON values).
+        considered: What it was chosen from, the best first.
     """
 
     members: tuple[Member, ...]
     candidate: Candidate
     truth: Manifest
-    considered: list[dict[str, Any]]
+    considered: Sequence[Considered]
 
     @property
     def remark(self) -> str:
@@ -78,38 +84,36 @@ def enrol(
     manifest, member_folds = joint_manifest(new.members)
     is_held_out = any(member.manifest is not None for member in new.members)
     with TemporaryDirectory(prefix="nnloop-") as folder:
-        postprocessing = Path(folder)
-        metrics, dice = _measure(workspace, new, postprocessing, is_held_out)
-        metrics["labels"] = len(manifest.entries)
-        manifest_json = _manifest_json(new, manifest) if is_held_out else None
+        measured = _measure(workspace, new, Path(folder), is_held_out)
+        metrics = replace(measured.metrics, labels=len(manifest.entries))
+        parts = EnsembleParts(
+            [Path(member.row.path) for member in new.members], member_folds, Path(folder)
+        )
+        kept = _kept_manifest(new, manifest) if is_held_out else None
         # Versions trained elsewhere have no manifest: they are measured on today's cases.
-        judged = manifest if is_held_out else new.truth
-        judged = replace(judged, entries=tuple(e for e in judged.entries if e.case_id in dice))
+        compared = manifest if is_held_out else new.truth
+        entries = tuple(e for e in compared.entries if e.case_id in measured.dice)
         while True:
             with context.store.begin() as session:
                 champion = versions.champion(session, project_id)
-                settings = projects.settings_of(projects.get(session, project_id))
+                settings = projects.get(session, project_id).settings
                 name = _next_name(workspace, versions.versions_of(session, project_id))
-            verdict, of_gate = _decide(
-                context,
-                project_id,
-                champion,
-                judged,
-                dice,
-                settings.gate_margin,
-                new.remark,
-                progress,
+            challenger = Challenger(
+                project_id=project_id,
+                manifest=replace(compared, entries=entries),
+                dice=measured.dice,
+                margin=settings.gate_margin,
+                why_unmeasured="no case with the present annotations was held out by all members",
+                remark=new.remark,
             )
-            judged_metrics = {**metrics, **of_gate}
+            judged = _judge(context, champion, challenger, progress)
             path = package_ensemble(
                 workspace,
                 name,
-                [Path(member.row.path) for member in new.members],
-                member_folds,
-                postprocessing=postprocessing,
+                parts,
                 settings=settings.model_dump(mode="json"),
-                manifest=manifest_json,
-                metrics=judged_metrics,
+                manifest=kept,
+                metrics=judged.added_to(metrics),
             )
             row = VersionRow(
                 project_id=project_id,
@@ -117,10 +121,11 @@ def enrol(
                 name=name,
                 path=str(path),
                 status=VersionStatus.REJECTED,
-                metrics=judged_metrics,
-                manifest=manifest_json,
+                metrics=judged.added_to(metrics),
+                manifest=kept,
                 size_bytes=size_bytes(path),
             )
+            verdict = judged.verdict
             if add_judged(context, row, champion, is_promoted=verdict.is_promoted):
                 break
             # A person or a training put another version in service while this one was measured.
@@ -132,18 +137,18 @@ def enrol(
     return name, verdict
 
 
-def _measure(
-    workspace: Workspace, new: NewEnsemble, out: Path, is_held_out: bool
-) -> tuple[dict[str, Any], DicePerCase]:
-    """Metrics without the gate's, and the Dice it is judged by; postprocessing goes to ``out``."""
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """Metrics without the gate's, and the Dice it is judged by."""
+
+    metrics: VersionMetrics
+    dice: DicePerCase
+
+
+def _measure(workspace: Workspace, new: NewEnsemble, out: Path, is_held_out: bool) -> _Measured:
+    """What the candidate came to with its postprocessing, which goes to ``out``."""
     dice = new.candidate.dice_per_case
-    metrics: dict[str, Any] = {
-        "ensemble": {
-            "members": [member.name for member in new.members],
-            "considered": new.considered,
-        },
-        "remark": new.remark,
-    }
+    postprocessing: PostprocessingFound | None = None
     asks = all(member.holds_out and member.info.preset.postprocess for member in new.members)
     if asks and dice:
         found = find_steps(
@@ -153,55 +158,51 @@ def _measure(
             out,
             new.members[0].info.class_values,
         )
-        metrics["postprocessing"] = {
-            "keeps_largest": [list(step.labels) for step in found.steps],
-            "dice_before": mean_over_cases(dice),
-        }
+        postprocessing = PostprocessingFound(
+            tuple(step.labels for step in found.steps), mean_over_cases(dice)
+        )
         dice = found.dice_per_case
     # A mean of versions trained elsewhere has held nothing out, as each of them.
     held_out = dice if is_held_out else {}
-    return {**metrics, "oof_dice": mean_over_cases(held_out), "dice_per_case": held_out}, dice
+    metrics = VersionMetrics(
+        oof_dice=mean_over_cases(held_out),
+        dice_per_case=held_out,
+        postprocessing=postprocessing,
+        ensemble=EnsembleChoice(
+            tuple(member.name for member in new.members), tuple(new.considered)
+        ),
+        remark=new.remark,
+    )
+    return _Measured(metrics, dice)
 
 
-def _manifest_json(new: NewEnsemble, manifest: Manifest) -> dict[str, Any]:
+def _kept_manifest(new: NewEnsemble, manifest: Manifest) -> EnsembleManifest:
     known = next(member for member in new.members if member.manifest is not None)
-    return {
-        **manifest.to_json(),
-        "n_channels": known.info.n_channels,
-        "preset": PRESET,
-        "group_key": known.group_key,
-        "members": {
+    return EnsembleManifest(
+        entries=manifest.entries,
+        class_values=manifest.class_values,
+        n_folds=manifest.n_folds,
+        n_channels=known.info.n_channels,
+        group_key=known.group_key,
+        members={
             member.name: member.manifest.digest if member.manifest else "" for member in new.members
         },
-    }
-
-
-def _decide(
-    context: AppContext,
-    project_id: int,
-    champion: VersionRow | None,
-    manifest: Manifest,
-    dice: DicePerCase,
-    margin: float,
-    remark: str,
-    progress: Progress,
-) -> tuple[Verdict, dict[str, Any]]:
-    manifest, dice = in_current_names(context, project_id, manifest, dice)
-
-    def make_judge(serving: VersionRow, predicted: tuple[str, ...]) -> _ChildJudge:
-        workspace, classes = context.workspace(serving.project_id), manifest.class_values
-        return _ChildJudge(workspace, Path(serving.path), classes, predicted, progress)
-
-    return judge_challenger(
-        context,
-        champion,
-        manifest,
-        dice,
-        margin,
-        make_judge,
-        why_unmeasured="no case with the present annotations was held out by all members",
-        remark=remark,
     )
+
+
+def _judge(
+    context: AppContext, champion: VersionRow | None, challenger: Challenger, progress: Progress
+) -> Judged:
+    current = challenger.in_current_names(context)
+    if champion is None:
+        return judge_challenger(context, None, current, None)
+    networks = _ChildJudge(
+        workspace=context.workspace(champion.project_id),
+        version_dir=Path(champion.path),
+        class_values=current.manifest.class_values,
+        progress=progress,
+    )
+    return judge_challenger(context, champion, current, networks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,14 +212,13 @@ class _ChildJudge:
     workspace: Workspace
     version_dir: Path
     class_values: tuple[str, ...]
-    predicted_values: tuple[str, ...]
     progress: Progress
 
     @property
     def folds(self) -> tuple[int, ...]:
         return read_version(self.version_dir).folds
 
-    def dice(self, cases: Sequence[FoldOfCase]) -> DicePerCase:
+    def dice(self, cases: Sequence[FoldOfCase], predicted: tuple[str, ...]) -> DicePerCase:
         if not cases:
             return {}
         root, project_id = str(self.workspace.root), self.workspace.project_id
@@ -231,7 +231,7 @@ class _ChildJudge:
                 [CaseToPredict(root, project_id, entry.case_id, fold) for entry, fold in cases],
                 Path(folder),
                 device=list_devices()[0].name,
-                integers=project_integers(self.predicted_values, self.class_values),
+                integers=project_integers(predicted, self.class_values),
                 on_case=on_case,
             )
             failed = {failure.case_id for failure in failures}

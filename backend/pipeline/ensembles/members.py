@@ -60,8 +60,7 @@ class Member:
                 remedy="Name its members.",
             )
         check_weights(Path(row.path), info)
-        value = versions.manifest_of(session, row)
-        manifest = Manifest.from_json(value) if value else None
+        manifest = versions.manifest_of(session, row)
         names = label_names_of(projects.get(session, row.project_id))
         info = replace(info, class_values=names.current_names(info.class_values))
         return cls(row, info, manifest, versions.group_key_of(session, row))

@@ -49,7 +49,7 @@ def agreement_report(
     read_project(context, project_id)
     with context.store.begin() as session:
         project = projects.get(session, project_id)
-        settings = projects.settings_of(project)
+        settings = project.settings
         submitted = snapshots.submitted_annotations(session, project_id)
     config = label_config_of(project, settings)
     several = [

@@ -229,7 +229,7 @@ def _read_annotations(context: AppContext, project_id: int) -> list[str]:
 def _read_project(context: AppContext, project_id: int, version: str | None) -> _Project:
     with context.store.begin() as session:
         project = projects.get(session, project_id)
-        settings = projects.settings_of(project)
+        settings = project.settings
         row = _find_version(session, project_id, version)
         manifest = versions.manifest_of(session, row)
         group_key = versions.group_key_of(session, row)
@@ -246,7 +246,7 @@ def _read_project(context: AppContext, project_id: int, version: str | None) -> 
         names=label_names_of(project),
         settings=settings,
         version=row,
-        manifest=Manifest.from_json(manifest) if manifest else None,
+        manifest=manifest,
         labelled=labelled,
         # As it was when the version was trained: it explains the groups of its manifest.
         group_key=group_key,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backend.label_studio import PredictionRow, TaskHead
+from backend.label_studio import PushedPrediction, TaskHead
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.files.attach import Match, ProjectIndex, TaskChoice
 from converters.bookkeeping.files_report import FilesReport, Outcome, make_report
@@ -293,7 +293,7 @@ class _Run:
             for old in self._client.task_predictions(task_id, self._job.model_version):
                 self._client.delete_prediction(int(old.id or 0))
                 replaced.add(item.key)
-            rows.append(PredictionRow(task_id, item.result, None, self._job.model_version))
+            rows.append(PushedPrediction(task_id, item.result, None, self._job.model_version))
         if rows:
             self._client.import_predictions(self._project_id, rows)
         for item in items:

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from backend.label_studio import LabelStudioClient, PredictionRow
+from backend.label_studio import LabelStudioClient, PushedPrediction
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.images import image_keys_of, image_uri
-from backend.store import predictions, projects, versions
+from backend.store import predictions, versions
 from backend.store.identity import source_in
-from backend.store.models import PredictionRow as StoredRow
-from backend.store.models import ProjectRow
+from backend.store.models import PredictionRow, ProjectRow
 from converters.exports.item import SourceTask
 from converters.exports.run import Source
 from converters.images.image_pixels import Pixels, read_image
@@ -71,7 +70,7 @@ class ProjectPredictions:
                 if not self.version and champion is not None:
                     self.version = champion.name
                 self._version_id = known.get(self.version)
-                self._image_keys = image_keys_of(row.label_config, projects.settings_of(row))
+                self._image_keys = image_keys_of(row.label_config, row.settings)
         self.version = self.version or context.label_studio.project(project_id).model_version
         if not self.version:
             raise PredictionError(
@@ -95,7 +94,7 @@ class ProjectPredictions:
                 else:
                     yield SourceTask(task, (self._row(row.result, row.score),))
 
-    def _is_of(self, row: StoredRow, task: Task) -> bool:
+    def _is_of(self, row: PredictionRow, task: Task) -> bool:
         """Whether a prediction is of the task as it is now, which the store may not know yet."""
         keys = self._image_keys
         return (
@@ -107,7 +106,7 @@ class ProjectPredictions:
     def _from_label_studio(self, tasks: Iterator[Task]) -> Iterator[SourceTask]:
         """Tasks and predictions both come by rising task id: they are merged."""
         held = self._context.label_studio.iter_predictions(self._project_id, self.version)
-        ahead: PredictionRow | None = next(held, None)
+        ahead: PushedPrediction | None = next(held, None)
         for task in tasks:
             found: tuple[dict[str, Any], ...] = ()
             while ahead is not None and ahead.task_id <= task.id:

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from backend.pipeline.basis.run_settings import settings_of_run
 from backend.store import runs
 from backend.store.models import RunRow
 from domain.states import FOLD, RunControl, RunStatus
@@ -55,8 +54,10 @@ def folds_that_fit(budget_s: float, n_folds: int, n_workers: int) -> int:
     return min(n_folds, max(fitting, LEAST_FOLDS))
 
 
-def fold_budget(session: Session, run: RunRow, fold: int, n_workers: int, now: float) -> float:
-    """Seconds from now in which a fold of the run must have its result; inf without a budget.
+def fold_budget(
+    session: Session, run: RunRow, fold: int, n_workers: int, now: float
+) -> float | None:
+    """Seconds from now in which a fold of the run must have its result; None without a budget.
 
     Workers are shared with the other runs that train. Never less than the floor.
 
@@ -67,9 +68,9 @@ def fold_budget(session: Session, run: RunRow, fold: int, n_workers: int, now: f
         n_workers: Training workers alive.
         now: Unix seconds.
     """
-    budget_s = settings_of_run(run).budget_s
+    budget_s = run.settings.budget_s
     if budget_s is None:
-        return math.inf
+        return None
     left = budget_s - runs.seconds_in(run, RunStatus.TRAINING, now)
     others = [
         row

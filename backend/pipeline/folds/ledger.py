@@ -16,7 +16,7 @@ from backend.store.models import FoldRow
 from backend.store.runs import may_go_on
 from domain.states import FoldStatus
 from training.evaluation import mean_over_classes
-from training.folds.spec import EpochProgress, FoldOutcome
+from training.folds.spec import EpochProgress, FoldResult
 
 logger = logging.getLogger(__name__)
 
@@ -89,8 +89,8 @@ class FoldLedger:
         except SQLAlchemyError:
             logger.warning("Fold row %d could not be written.", self._fold_id, exc_info=True)
 
-    def done(self, outcome: FoldOutcome, planned_batch_size: int = 0) -> None:
-        """Keeps the result; the plan's batch size (0: not known) shows whether memory ran out."""
+    def done(self, result: FoldResult) -> None:
+        """Keeps the result."""
         with self._store.begin() as session:
             row = session.get_one(FoldRow, self._fold_id)
             if row.status == FoldStatus.FAILED:
@@ -99,18 +99,9 @@ class FoldLedger:
                 runs.move_fold(session, row, FoldStatus.DONE)
             row.error = ""
             row.finished_at = time.time()
-            row.epoch = row.epochs = outcome.epochs
-            row.case_dice = mean_over_classes(outcome.dice_per_class)
-            row.result = {
-                "dice_per_case": {k: dict(v) for k, v in outcome.dice_per_case.items()},
-                "dice_per_class": dict(outcome.dice_per_class),
-                "seconds": outcome.seconds,
-                "device": outcome.device,
-                "warm_started": outcome.warm_started,
-                "stopped": outcome.stopped,
-                "batch_size": outcome.batch_size,
-                "planned_batch_size": planned_batch_size,
-            }
+            row.epoch = row.epochs = result.epochs
+            row.case_dice = mean_over_classes(result.dice_per_class)
+            row.result = result
 
     def failed(self, message: str, *, is_final: bool = False) -> None:
         """Keeps the reason; the fold is tried again, unless it failed before and got no further."""

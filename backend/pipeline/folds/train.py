@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.faults import sentence_of
-from backend.pipeline.basis.preset import preset_of_manifest
-from backend.pipeline.basis.run_settings import settings_of_run
 from backend.pipeline.folds.budget import fold_budget
 from backend.pipeline.folds.ledger import FoldLedger
 from backend.pipeline.folds.queue import enqueue_folds, training_workers
@@ -19,7 +16,6 @@ from backend.queue import JobName, stop_requested
 from backend.store import runs
 from backend.store.models import RunRow
 from backend.store.runs import may_go_on
-from converters.bookkeeping.files import read_json
 from domain.errors import DiskFullError, SettingsError, StackError, TrainingError
 from domain.states import FoldStatus, RunStatus
 from training.folds.runner import run_fold
@@ -69,12 +65,12 @@ def train_fold(
             return  # the next tick ends the run
         warm_start = warm_start_of(session, context.workspace(run.project_id), run, fold)
         budget_s = fold_budget(session, run, fold, n_workers, time.time())
-        row.eta_s = budget_s if math.isfinite(budget_s) else None
+        row.eta_s = budget_s
     _enqueue_next(context)
     ledger = FoldLedger(context.store, row, worker)
     try:
         spec = _spec(context, run, fold, device, warm_start, budget_s)
-        outcome = run_fold(
+        result = run_fold(
             spec, ledger.progress, lambda: ledger.should_stop, on_heartbeat=ledger.heartbeat
         )
     except (TrainingError, SettingsError) as error:
@@ -89,10 +85,10 @@ def train_fold(
         logger.exception("Run %d, fold %d", run_id, fold)
         ledger.failed(sentence_of(error))
     else:
-        if outcome.finished:
-            ledger.done(outcome, _planned_batch_size(spec))
-        else:
+        if result is None:
             ledger.interrupted()
+        else:
+            ledger.done(result)
     _enqueue_next(context, run_id)
 
 
@@ -112,28 +108,21 @@ def _spec(
     fold: int,
     device: WorkerDevice,
     warm_start: str | None,
-    budget_s: float,
+    budget_s: float | None,
 ) -> FoldSpec:
-    manifest = run.manifest or {}
-    spec = FoldSpec(
+    manifest = runs.manifest_of(run)
+    return FoldSpec(
         workspace_root=str(context.settings.data_dir),
         project_id=run.project_id,
         run=str(run.number),
         fold=fold,
-        class_values=tuple(manifest["class_values"]),
-        preset=preset_of_manifest(manifest),
+        class_values=manifest.class_values,
+        preset=manifest.preset,
         device=device.name,
+        budget_s=budget_s,
         threads=device.threads,
         warm_start=warm_start,
-        seed=settings_of_run(run).seed,
+        seed=run.settings.seed,
         # The only fold of a set with one group is trained on everything.
-        holds_out=manifest["n_folds"] > 1,
+        holds_out=manifest.n_folds > 1,
     )
-    return spec if math.isinf(budget_s) else replace(spec, budget_s=budget_s)
-
-
-def _planned_batch_size(spec: FoldSpec) -> int:
-    plans = spec.fold_dir / "plans.json"
-    if not plans.exists():
-        return 0
-    return int(read_json(plans)["configurations"]["2d"]["batch_size"])

@@ -9,12 +9,9 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_names_of
-from backend.pipeline.basis.preset import preset_of_manifest
-from backend.pipeline.basis.run_settings import settings_of_run
-from backend.store import projects, versions
+from backend.store import projects, runs, versions
 from backend.store.models import RunRow, VersionRow
 from converters.bookkeeping.files import read_json
-from domain.case import Manifest
 from domain.errors import PredictionError
 from training.folds.spec import FINAL
 from training.versions.version_folder import CONFIGURATION, PLANS, member_dirs, read_version
@@ -30,14 +27,14 @@ def warm_start_of(session: Session, workspace: Workspace, run: RunRow, fold: int
     one with the run's trainer. Without such a member the fold starts from scratch, and the log
     says so.
     """
-    if not settings_of_run(run).warm_start or run.manifest is None:
+    if not run.settings.warm_start or run.manifest is None:
         return None
     champion = versions.champion(session, run.project_id)
     if champion is None:
         return None
     folder: Path | None = Path(champion.path)
     source: VersionRow | None = champion
-    if champion.metrics.get("ensemble"):
+    if champion.metrics.ensemble:
         folder = _member_with_the_plans(champion, workspace, run)
         if folder is None:
             logger.info(
@@ -52,10 +49,9 @@ def warm_start_of(session: Session, workspace: Workspace, run: RunRow, fold: int
         source = found[0] if found else None
     if source is None or source.run_id is None or folder is None:
         return None  # nobody can tell what an imported one has seen
-    old_manifest = versions.manifest_of(session, source)
-    if not old_manifest:
+    old, new = versions.manifest_of(session, source), run.manifest
+    if old is None:
         return None
-    old, new = Manifest.from_json(old_manifest), Manifest.from_json(run.manifest)
     held_out = {entry.group for entry in new.entries if entry.fold == fold}
     trained_on = {entry.group for entry in old.entries if entry.fold != fold}
     checkpoint = folder / f"fold_{fold}" / FINAL
@@ -77,7 +73,7 @@ def _member_with_the_plans(champion: VersionRow, workspace: Workspace, run: RunR
         for folder in member_dirs(Path(champion.path), info)
         if wanted is not None and _network(folder / PLANS) == wanted
     ]
-    trainer = preset_of_manifest(run.manifest or {}).trainer
+    trainer = runs.manifest_of(run).preset.trainer
     same_trainer = [folder for folder in alike if read_version(folder).preset.trainer == trainer]
     return next(iter([*same_trainer, *alike]), None)
 

@@ -2,62 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict
-from typing import Any
+from dataclasses import dataclass, replace
 
 from backend.pipeline.basis.context import AppContext
-from backend.pipeline.gate.champion import Judge, Measured, measure_champion, unmeasured
+from backend.pipeline.gate.champion import (
+    Judge,
+    Measured,
+    in_current_names,
+    measure_champion,
+    unmeasured,
+)
 from backend.pipeline.gate.verdict import DicePerCase, Verdict, judge
 from backend.store import projects, versions
 from backend.store.models import VersionRow
 from domain.case import Manifest
 from domain.errors import SettingsError
+from training.versions.metrics import ChampionDice, VersionMetrics
 
-MakeJudge = Callable[[VersionRow, tuple[str, ...]], Judge]
-"""The champion, and its classes in its integer order -> its networks."""
+
+@dataclass(frozen=True, slots=True)
+class Challenger:
+    """What the gate is told of a version.
+
+    Attributes:
+        project_id: Its project.
+        manifest: Its entries are compared, in its classes.
+        dice: Its Dice, per case; empty where no case was held out.
+        margin: The gate's.
+        why_unmeasured: Why no case was held out, the beginning of a sentence.
+        remark: How it was measured, where it matters.
+    """
+
+    project_id: int
+    manifest: Manifest
+    dice: DicePerCase
+    margin: float
+    why_unmeasured: str
+    remark: str = ""
+
+    def in_current_names(self, context: AppContext) -> Challenger:
+        """The same under the names that its classes have now."""
+        manifest, dice = in_current_names(context, self.project_id, self.manifest, self.dice)
+        return replace(self, manifest=manifest, dice=dice)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The gate's verdict, and what the version that served came to; None without a comparison."""
+
+    verdict: Verdict
+    champion_dice: ChampionDice | None = None
+
+    def added_to(self, metrics: VersionMetrics) -> VersionMetrics:
+        """The challenger's metrics with it."""
+        return replace(metrics, gate=self.verdict, champion_dice=self.champion_dice)
 
 
 def judge_challenger(
     context: AppContext,
     champion: VersionRow | None,
-    manifest: Manifest,
-    dice: DicePerCase,
-    margin: float,
-    make_judge: MakeJudge,
-    *,
-    why_unmeasured: str,
-    remark: str = "",
-) -> tuple[Verdict, dict[str, Any]]:
-    """The gate's verdict.
+    challenger: Challenger,
+    networks: Judge | None,
+) -> Judged:
+    """What the gate says.
 
     Args:
         context: The process's context.
         champion: The version that serves, None for the first.
-        manifest: The challenger's; its entries are compared.
-        dice: The challenger's, per case.
-        margin: The gate's.
-        make_judge: Called when the champion may have to be measured.
-        why_unmeasured: Why no case was held out, where ``dice`` is empty; the beginning of a
-            sentence.
-        remark: How the challenger was measured, where it matters.
-
-    Returns:
-        The verdict, and what the challenger's metrics say of it.
+        challenger: Its classes as they are called now.
+        networks: The champion's; only asked when something has to be measured. None without one.
     """
-    measured = Measured({})
-    if champion is not None and not dice:
-        verdict = unmeasured(champion, margin, why_unmeasured)
-    else:
-        if champion is not None:
-            measured = measure_champion(context, champion, manifest, make_judge)
-        groups = {entry.case_id: entry.group for entry in manifest.entries}
-        remarks = "; ".join(filter(None, dict.fromkeys((remark, measured.remark))))
-        verdict = judge(dice, measured.dice if champion else None, margin, groups, remark=remarks)
-    metrics: dict[str, Any] = {"gate": asdict(verdict)}
-    if champion is not None and measured.dice:
-        metrics["champion_dice"] = {"version": champion.name, "dice_per_case": measured.dice}
-    return verdict, metrics
+    if champion is None or networks is None:
+        return Judged(_verdict(challenger, None))
+    if not challenger.dice:
+        return Judged(unmeasured(champion, challenger.margin, challenger.why_unmeasured))
+    measured = measure_champion(context, champion, challenger.manifest, networks)
+    known = ChampionDice(champion.name, measured.dice) if measured.dice else None
+    return Judged(_verdict(challenger, measured), known)
+
+
+def _verdict(challenger: Challenger, measured: Measured | None) -> Verdict:
+    groups = {entry.case_id: entry.group for entry in challenger.manifest.entries}
+    remarks = (challenger.remark, measured.remark if measured else "")
+    return judge(
+        challenger.dice,
+        measured.dice if measured else None,
+        challenger.margin,
+        groups,
+        remark="; ".join(filter(None, dict.fromkeys(remarks))),
+    )
 
 
 def add_judged(

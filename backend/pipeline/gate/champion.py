@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_names_of
 from backend.pipeline.basis.context import AppContext
-from backend.pipeline.cases.manifests import LABEL_MAPPING
-from backend.pipeline.gate.earlier_dice import without_absent
 from backend.pipeline.gate.verdict import DicePerCase, Verdict
 from backend.store import projects, versions
 from backend.store.models import VersionRow
@@ -33,8 +31,11 @@ class Judge(Protocol):
         """Folds it can predict by."""
         ...
 
-    def dice(self, cases: Sequence[FoldOfCase]) -> DicePerCase:
-        """Dice per class of cases, with the version's postprocessing, by today's annotations."""
+    def dice(self, cases: Sequence[FoldOfCase], predicted: tuple[str, ...]) -> DicePerCase:
+        """Dice per class of cases, with the version's postprocessing, by today's annotations.
+
+        ``predicted`` are the version's classes in its integer order, as they are called today.
+        """
         ...
 
 
@@ -50,10 +51,7 @@ class Measured:
 
 
 def measure_champion(
-    context: AppContext,
-    champion: VersionRow,
-    manifest: Manifest,
-    make_judge: Callable[[VersionRow, tuple[str, ...]], Judge],
+    context: AppContext, champion: VersionRow, manifest: Manifest, networks: Judge
 ) -> Measured:
     """The champion's Dice on the challenger's cases, with today's annotations.
 
@@ -67,28 +65,24 @@ def measure_champion(
         context: The process's context.
         champion: The version that serves.
         manifest: The challenger's; its entries are measured.
-        make_judge: The champion, and its classes in its integer order -> its networks. Only called
-            when something has to be measured, or may have to.
+        networks: The champion's; only asked when something has to be measured, or may have to.
 
     Returns:
         Of every case the classes in common; no cases where there are none.
     """
     with context.store.begin() as session:
-        value = versions.manifest_of(session, champion)
+        trained_on = versions.manifest_of(session, champion)
         names = names_for(session, champion.project_id, manifest)
-    trained_on = Manifest.from_json(value) if value else None
-    if champion.run_id is None:
+    if champion.run_id is None or trained_on is None:
         values = read_version(Path(champion.path)).class_values
     else:
-        trained_on = trained_on or Manifest.from_json({})
         values = trained_on.class_values
     classes = names.current_names(values)
     common = [name for name in manifest.class_values if name in classes]
     if not common:
         return Measured({}, "the version that serves knows none of the present labels")
-    judge = make_judge(champion, classes)
     if trained_on is None:
-        dice = judge.dice([(entry, None) for entry in manifest.entries])
+        dice = networks.dice([(entry, None) for entry in manifest.entries], classes)
         return Measured(
             _of_classes(dice, common),
             f"{champion.name} was trained elsewhere and measured by the mean of its folds; it may "
@@ -99,15 +93,15 @@ def measure_champion(
         unseen = [entry for entry in manifest.entries if entry.group not in seen]
         if not unseen:
             return Measured({}, f"{champion.name} was trained on the groups of all cases")
-        dice = judge.dice([(entry, None) for entry in unseen])
+        dice = networks.dice([(entry, None) for entry in unseen], classes)
         return Measured(
             _of_classes(dice, common), f"on the cases of groups that {champion.name} has not seen"
         )
-    remark = champion.metrics.get("remark", "")
-    measured = _known_dice(champion, value or {}, values, names)
-    known = _unchanged(context, champion, measured, trained_on, manifest, common)
-    dice = _out_of_fold(judge, known, trained_on, manifest)
-    return Measured(_of_classes(dice, common), remark)
+    measured = _known_dice(champion, trained_on, values, names)
+    known = _unchanged(measured, trained_on, manifest, common)
+    cases = _by_unseen_folds(networks.folds, known, trained_on, manifest)
+    dice = {**known, **networks.dice(cases, classes)}
+    return Measured(_of_classes(dice, common), champion.metrics.remark)
 
 
 def names_for(session: Session, project_id: int, manifest: Manifest) -> LabelNames:
@@ -142,49 +136,43 @@ def _of_classes(dice: DicePerCase, names: Sequence[str]) -> DicePerCase:
 
 
 def _known_dice(
-    champion: VersionRow, manifest: Mapping[str, Any], values: tuple[str, ...], names: LabelNames
+    champion: VersionRow, manifest: Manifest, values: tuple[str, ...], names: LabelNames
 ) -> DicePerCase:
     """What its own training measured, where that was against the truth of today.
 
     None of it where two of its classes are one by now, or a name is read as another class.
     """
-    before = LabelNames(manifest.get(LABEL_MAPPING, {}), values)
+    before = LabelNames(manifest.label_mapping, values)
     is_merged = len(set(names.current_names(values))) < len(values)
     if is_merged or not names.agrees_with(before):
         return {}
-    dice: DicePerCase = champion.metrics.get("dice_per_case", {})
+    dice = champion.metrics.dice_per_case
     return {case_id: names.renamed(scores) for case_id, scores in dice.items()}
 
 
 def _unchanged(
-    context: AppContext,
-    champion: VersionRow,
-    measured: DicePerCase,
-    old: Manifest,
-    new: Manifest,
-    names: Sequence[str],
+    measured: DicePerCase, old: Manifest, new: Manifest, names: Sequence[str]
 ) -> DicePerCase:
-    """What of its own figures is of cases that are unchanged, as Dice is counted now."""
+    """What of its own figures is of cases that are unchanged."""
     before = {entry.case_id: entry for entry in old.entries}
-    unchanged = {
+    return {
         entry.case_id: measured[entry.case_id]
         for entry in new.entries
         if (earlier := before.get(entry.case_id)) is not None
         and earlier.is_same(entry)
         and set(names) <= measured.get(entry.case_id, {}).keys()
     }
-    return without_absent(context.workspace(champion.project_id), new.class_values, unchanged)
 
 
-def _out_of_fold(judge: Judge, known: DicePerCase, old: Manifest, new: Manifest) -> DicePerCase:
+def _by_unseen_folds(
+    folds: Sequence[int], known: DicePerCase, old: Manifest, new: Manifest
+) -> list[FoldOfCase]:
+    """The cases that are not known, each with the fold that has not seen it."""
     old_entries = {entry.case_id: entry for entry in old.entries}
     fold_of_group = {entry.group: entry.fold for entry in old.entries}
-    folds = judge.folds
-    dice: DicePerCase = {}
     cases: list[FoldOfCase] = []
     for entry in new.entries:
         if entry.case_id in known:
-            dice[entry.case_id] = known[entry.case_id]
             continue
         before = old_entries.get(entry.case_id)
         # No fold has seen a case of a new group: with another number of folds any of them will do.
@@ -195,7 +183,7 @@ def _out_of_fold(judge: Judge, known: DicePerCase, old: Manifest, new: Manifest)
         )
         if fold in folds:
             cases.append((entry, fold))
-    return {**dice, **judge.dice(cases)}
+    return cases
 
 
 def project_integers(predicted: Sequence[str], class_values: Sequence[str]) -> tuple[int, ...]:
@@ -222,7 +210,7 @@ def unmeasured(champion: VersionRow, margin: float, why: str) -> Verdict:
         margin: The gate's.
         why: Why nothing was held out, the beginning of a sentence.
     """
-    is_known = bool(champion.metrics.get("dice_per_case"))
+    is_known = bool(champion.metrics.dice_per_case)
     is_foreign = champion.origin == VersionOrigin.IMPORTED
     reason = (
         f"{why}; {champion.name} serves on until a version can be compared with it"

@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
-from backend.pipeline.basis.preset import preset_of_manifest
 from backend.pipeline.basis.warm_predictor import warm_predictor
-from backend.pipeline.gate.challenger import add_judged, judge_challenger
-from backend.pipeline.gate.champion import FoldOfCase, in_current_names, project_integers
-from backend.pipeline.gate.earlier_dice import without_absent
+from backend.pipeline.gate.challenger import Challenger, Judged, add_judged, judge_challenger
+from backend.pipeline.gate.champion import FoldOfCase, project_integers
 from backend.pipeline.gate.postprocess import postprocessing_of
 from backend.pipeline.gate.retention import prune_quietly
-from backend.pipeline.gate.verdict import DicePerCase, Verdict
-from backend.settings import ProjectSettings
+from backend.pipeline.gate.verdict import DicePerCase
 from backend.store import runs, versions
-from backend.store.models import FoldRow, RunRow, VersionRow
-from domain.case import Manifest
+from backend.store.models import RunRow, VersionRow
 from domain.states import VersionStatus
 from training.case_files import read_case_image, read_image
 from training.evaluation import ClassDice, mean_over_cases, named_dice
 from training.nnunet.inference.postprocessing import postprocessed
 from training.nnunet.inference.predictor import FoldPredictor
 from training.versions.keep_largest import KeepLargest, read_postprocessing
-from training.versions.version_folder import package_version, size_bytes
+from training.versions.metrics import PostprocessingFound, VersionMetrics
+from training.versions.version_folder import (
+    VersionInfo,
+    library_versions,
+    package_version,
+    size_bytes,
+)
 from training.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -46,124 +48,112 @@ def evaluate_run(context: AppContext, run_id: int, beat: Beat) -> bool:
     if version is not None:
         # This step ran before and was cut off after its transaction.
         return version.status == VersionStatus.CHAMPION
-    assert run.manifest is not None  # noqa: S101 - prepare_run wrote it
-    manifest = Manifest.from_json(run.manifest)
-    challenger: DicePerCase = {}
+    manifest = runs.manifest_of(run)
+    dice: DicePerCase = {}
     for fold in folds:
-        challenger.update((fold.result or {}).get("dice_per_case", {}))
-    # A fold may have been trained before nnloop was updated.
-    challenger = without_absent(
-        context.workspace(run.project_id), manifest.class_values, challenger
-    )
-    trained = mean_over_cases(challenger)
-    postprocessing = postprocessing_of(context, run, folds, manifest, beat)
+        if fold.result is not None:
+            dice.update(fold.result.dice_per_case)
+    postprocessing = postprocessing_of(context, run, folds, beat)
+    found: PostprocessingFound | None = None
     if postprocessing is not None:
-        challenger = postprocessing.dice_per_case
-    metrics: dict[str, Any] = {
-        "labels": len(manifest.entries),
-        "oof_dice": mean_over_cases(challenger),
-        "dice_per_case": challenger,
-        "warm_started": [f.fold for f in folds if (f.result or {}).get("warm_started")],
-    }
-    if postprocessing is not None:
-        keeps_largest = [list(step.labels) for step in postprocessing.steps]
-        metrics["postprocessing"] = {"keeps_largest": keeps_largest, "dice_before": trained}
-    name = versions.name_of(run)
-    path = _package(context, run, folds, name, manifest, metrics)
-    judged = False
-    while not judged:
-        with context.store.begin() as session:
-            champion = versions.champion(session, run.project_id)
-        verdict, of_gate = _decide(context, run, champion, manifest, challenger, beat)
-        row = VersionRow(
-            project_id=run.project_id,
-            run_id=run_id,
-            name=name,
-            path=str(path),
-            status=VersionStatus.REJECTED,
-            metrics={**metrics, **of_gate},
-            size_bytes=size_bytes(path),
+        found = PostprocessingFound(
+            tuple(step.labels for step in postprocessing.steps), mean_over_cases(dice)
         )
-        # Not when a person promoted another version while this one was measured against the old.
-        judged = add_judged(context, row, champion, is_promoted=verdict.is_promoted)
-    logger.info("Project %d: %s: %s", run.project_id, name, verdict.reason)
-    prune_quietly(context, run.project_id)
-    return verdict.is_promoted
-
-
-def _package(
-    context: AppContext,
-    run: RunRow,
-    folds: list[FoldRow],
-    name: str,
-    manifest: Manifest,
-    metrics: Mapping[str, Any],
-) -> Path:
-    assert run.manifest is not None  # noqa: S101 - as in evaluate_run
-    return package_version(
-        context.workspace(run.project_id),
-        str(run.number),
-        name,
-        class_values=manifest.class_values,
-        n_channels=run.manifest["n_channels"],
-        preset=preset_of_manifest(run.manifest),
-        folds=[fold.fold for fold in folds],
-        settings=run.settings,
-        manifest=run.manifest,
-        metrics=metrics,
+        dice = postprocessing.dice_per_case
+    metrics = VersionMetrics(
+        labels=len(manifest.entries),
+        oof_dice=mean_over_cases(dice),
+        dice_per_case=dice,
+        warm_started=tuple(f.fold for f in folds if f.result and f.result.warm_started),
+        postprocessing=found,
     )
-
-
-def _decide(
-    context: AppContext,
-    run: RunRow,
-    champion: VersionRow | None,
-    manifest: Manifest,
-    challenger: DicePerCase,
-    beat: Beat,
-) -> tuple[Verdict, dict[str, Any]]:
-    manifest, challenger = in_current_names(context, run.project_id, manifest, challenger)
-
-    def make_judge(serving: VersionRow, predicted: tuple[str, ...]) -> _Judge:
-        path = Path(serving.path)
-        return _Judge(
-            workspace=context.workspace(serving.project_id),
-            predictor=warm_predictor(context.settings, None, path),
-            class_values=manifest.class_values,
-            predicted_values=predicted,
-            steps=read_postprocessing(path),
-            beat=beat,
-        )
-
-    return judge_challenger(
-        context,
-        champion,
-        manifest,
-        challenger,
-        ProjectSettings.model_validate(run.settings).gate_margin,
-        make_judge,
+    path = _package(context, run, [fold.fold for fold in folds], metrics)
+    challenger = Challenger(
+        project_id=run.project_id,
+        manifest=manifest,
+        dice=dice,
+        margin=run.settings.gate_margin,
         why_unmeasured="all labelled images are of one group, so none was held out to measure it "
         "on",
     )
+    while True:
+        with context.store.begin() as session:
+            champion = versions.champion(session, run.project_id)
+        judged = _judge(context, champion, challenger, beat)
+        row = VersionRow(
+            project_id=run.project_id,
+            run_id=run_id,
+            name=versions.name_of(run),
+            path=str(path),
+            status=VersionStatus.REJECTED,
+            metrics=judged.added_to(metrics),
+            size_bytes=size_bytes(path),
+        )
+        if add_judged(context, row, champion, is_promoted=judged.verdict.is_promoted):
+            break
+        # A person promoted another version while this one was measured against the old.
+    logger.info("Project %d: %s: %s", run.project_id, row.name, judged.verdict.reason)
+    prune_quietly(context, run.project_id)
+    return judged.verdict.is_promoted
 
 
-@dataclass(frozen=True, slots=True)
-class _Judge:
+def _package(
+    context: AppContext, run: RunRow, folds: Sequence[int], metrics: VersionMetrics
+) -> Path:
+    manifest = runs.manifest_of(run)
+    info = VersionInfo(
+        name=versions.name_of(run),
+        class_values=manifest.class_values,
+        n_channels=manifest.n_channels,
+        preset=manifest.preset,
+        folds=tuple(sorted(folds)),
+        libraries=library_versions(),
+        settings=run.settings.model_dump(mode="json"),
+    )
+    workspace = context.workspace(run.project_id)
+    return package_version(workspace, run.number, info, manifest=manifest, metrics=metrics)
+
+
+def _judge(
+    context: AppContext, champion: VersionRow | None, challenger: Challenger, beat: Beat
+) -> Judged:
+    current = challenger.in_current_names(context)
+    if champion is None:
+        return judge_challenger(context, None, current, None)
+    networks = _WarmJudge(
+        context=context,
+        workspace=context.workspace(champion.project_id),
+        version_dir=Path(champion.path),
+        class_values=current.manifest.class_values,
+        beat=beat,
+    )
+    return judge_challenger(context, champion, current, networks)
+
+
+@dataclass(frozen=True)
+class _WarmJudge:
     """A version's networks on the project's cases, in the classes of today."""
 
+    context: AppContext
     workspace: Workspace
-    predictor: FoldPredictor
+    version_dir: Path
     class_values: tuple[str, ...]
-    predicted_values: tuple[str, ...]
-    steps: tuple[KeepLargest, ...]
     beat: Beat
+
+    @cached_property
+    def _predictor(self) -> FoldPredictor:
+        return warm_predictor(self.context.settings, None, self.version_dir)
+
+    @cached_property
+    def _steps(self) -> tuple[KeepLargest, ...]:
+        return read_postprocessing(self.version_dir)
 
     @property
     def folds(self) -> tuple[int, ...]:
-        return self.predictor.folds
+        return self._predictor.folds
 
-    def dice(self, cases: Sequence[FoldOfCase]) -> DicePerCase:
-        integers = np.array(project_integers(self.predicted_values, self.class_values), np.uint8)
+    def dice(self, cases: Sequence[FoldOfCase], predicted: tuple[str, ...]) -> DicePerCase:
+        integers = np.array(project_integers(predicted, self.class_values), np.uint8)
         found: DicePerCase = {}
         for entry, fold in cases:
             self.beat()
@@ -174,8 +164,8 @@ class _Judge:
         image = read_case_image(self.workspace, case_id)
         truth = read_image(self.workspace.label_png(case_id))
         if fold is None:
-            probabilities = self.predictor.predict(image).mean(axis=0)
+            probabilities = self._predictor.predict(image).mean(axis=0)
         else:
-            probabilities = self.predictor.predict_single_fold(image, fold)
-        predicted = integers[postprocessed(probabilities, self.steps).argmax(axis=0)]
-        return named_dice(predicted, truth, self.class_values)
+            probabilities = self._predictor.predict_single_fold(image, fold)
+        classes = integers[postprocessed(probabilities, self._steps).argmax(axis=0)]
+        return named_dice(classes, truth, self.class_values)

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 
 from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
-from backend.pipeline.basis.preset import preset_of_manifest
+from backend.store import runs
 from backend.store.models import FoldRow, RunRow
-from domain.case import Manifest
-from training.folds.spec import VALIDATION
 from training.nnunet.cross_validation import find_postprocessing
 from training.versions.keep_largest import FoundSteps
 
@@ -21,19 +19,17 @@ def postprocessing_of(
     context: AppContext,
     run: RunRow,
     folds: Sequence[FoldRow],
-    manifest: Manifest,
     beat: Beat,
 ) -> FoundSteps | None:
     """What the run's version is to do with its label maps; None: the preset asks for nothing.
 
     Also None where nothing was held out to decide on.
     """
-    if manifest.n_folds < 2 or not preset_of_manifest(run.manifest or {}).postprocess:
+    manifest = runs.manifest_of(run)
+    if manifest.n_folds < 2 or not manifest.preset.postprocess:
         return None
     workspace = context.workspace(run.project_id)
     numbers = [fold.fold for fold in folds]
-    if not all((workspace.fold_dir(run.number, k) / VALIDATION).is_dir() for k in numbers):
-        return None  # trained before label maps were kept
     found = find_postprocessing(workspace, run.number, numbers, manifest.class_values, beat=beat)
     names = [
         " + ".join(manifest.class_values[label - 1] for label in step.labels)

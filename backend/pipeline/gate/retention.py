@@ -86,7 +86,7 @@ def prune(context: AppContext, project_id: int, *, dry_run: bool = False) -> Pru
         dry_run: Only say what would go.
     """
     with context.store.begin() as session:
-        settings = projects.settings_of(projects.get(session, project_id))
+        settings = projects.get(session, project_id).settings
         rows = versions.versions_of(session, project_id)
         for row in rows:
             if row.size_bytes == 0 and row.pruned_at is None:

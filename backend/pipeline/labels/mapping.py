@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_config_of, label_names_of
 from backend.pipeline.basis.context import AppContext
-from backend.pipeline.basis.run_settings import settings_of_run
 from backend.pipeline.labels import questions
 from backend.pipeline.labels.of_version import classes_of_version
 from backend.pipeline.labels.questions import LabelUse, Question
@@ -73,7 +72,7 @@ def label_report(context: AppContext, project_id: int) -> LabelReport:
     with context.store.read() as session:
         project = projects.get(session, project_id)
         uses = questions.label_uses(session, project)
-        present = label_config_of(project, projects.settings_of(project)).class_values
+        present = label_config_of(project, project.settings).class_values
         names = label_names_of(project)
         others = [name for name in (*uses, *project.label_mapping) if name not in present]
         return LabelReport(
@@ -83,7 +82,7 @@ def label_report(context: AppContext, project_id: int) -> LabelReport:
             counts_as={
                 name: names.now(name) for name in others if names.now(name) in (*present, DROPPED)
             },
-            apart=tuple((old, new) for old, new in project.labels_apart),
+            apart=project.labels_apart,
             questions=questions.questions(session, project),
         )
 
@@ -169,7 +168,7 @@ def _known(session: Session, project: ProjectRow, uses: dict[str, LabelUse]) -> 
         for name in classes_of_version(session, version):
             users.setdefault(name, version.name)
     last = runs.last_run(session, project.id)
-    for name in settings_of_run(last).class_values if last else ():
+    for name in last.settings.class_values if last else ():
         users.setdefault(name, "the last training")
     return users
 
@@ -287,7 +286,7 @@ def _check(
 def _keep_apart(
     project: ProjectRow, pairs: Sequence[tuple[str, str]], names: LabelNames
 ) -> list[str]:
-    apart = [(old, new) for old, new in project.labels_apart]
+    apart = list(project.labels_apart)
     sentences = []
     for old, new in pairs:
         if new and new not in names.present:
@@ -300,7 +299,7 @@ def _keep_apart(
         sentences.append(
             f'"{old}" is another label than {questions.in_quotes([n for _, n in added])}.'
         )
-    project.labels_apart = [list(pair) for pair in apart]
+    project.labels_apart = tuple(apart)
     return sentences
 
 

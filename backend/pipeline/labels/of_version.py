@@ -12,11 +12,9 @@ import numpy.typing as npt
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_names_of
-from backend.pipeline.basis.run_settings import settings_of_run
 from backend.store import versions
 from backend.store.models import ProjectRow, RunRow, VersionRow
 from converters.label_studio.relabel import relabelled
-from domain.case import Manifest
 from domain.errors import PredictionError
 from domain.labels import LabelClass, LabelConfig
 from domain.states import VersionOrigin
@@ -32,7 +30,7 @@ def classes_of_version(session: Session, version: VersionRow) -> tuple[str, ...]
     """
     manifest = versions.manifest_of(session, version)
     if manifest:
-        return Manifest.from_json(manifest).class_values
+        return manifest.class_values
     try:
         values = read_version(Path(version.path)).class_values
     except PredictionError:
@@ -50,7 +48,7 @@ def reused_names(session: Session, project: ProjectRow, version: VersionRow) -> 
 def mapping_at(session: Session, version: VersionRow) -> dict[str, str]:
     """The renames that were known when a version's training began; none of one without a run."""
     run = session.get(RunRow, version.run_id) if version.run_id is not None else None
-    return settings_of_run(run).label_mapping if run else {}
+    return run.settings.label_mapping if run else {}
 
 
 def is_left_out(version: VersionRow, name: str) -> bool:

@@ -12,9 +12,8 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_config_of, label_names_of
-from backend.pipeline.basis.run_settings import settings_of_run
 from backend.pipeline.labels.of_version import classes_of_version, mapping_at, reused_names
-from backend.store import projects, runs, versions
+from backend.store import runs, versions
 from backend.store.models import (
     AnnotationRow,
     PredictionRow,
@@ -152,7 +151,7 @@ def label_uses(session: Session, project: ProjectRow) -> dict[str, LabelUse]:
     Raises:
         LabelConfigError: The interface can't be used.
     """
-    group = label_config_of(project, projects.settings_of(project)).group
+    group = label_config_of(project, project.settings).group
     n_annotations: dict[str, int] = {}
     tasks: dict[str, set[int]] = {}
     for row in _submitted(session, project.id):
@@ -188,12 +187,12 @@ def questions(session: Session, project: ProjectRow) -> tuple[Question, ...]:
     version = versions.champion(session, project.id)
     predicted = classes_of_version(session, version) if version else ()
     last = runs.last_run(session, project.id)
-    trained = settings_of_run(last).class_values if last else ()
+    trained = last.settings.class_values if last else ()
     was_known = {*trained, *predicted, *names.current_names((*trained, *predicted))}
     known = {*uses, *predicted}
     now = {names.now(name) for name in known}
     came = [name for name in names.present if name not in now]
-    apart = {(str(old), str(new)) for old, new in project.labels_apart}
+    apart = set(project.labels_apart)
     unanswered = []
     for name in dict.fromkeys((*uses, *predicted)):
         if names.now(name) == DROPPED or names.now(name) in names.present:
@@ -343,7 +342,7 @@ def take_config(session: Session, project: ProjectRow, xml: str, *, changed: int
 
 def _places_of(project: ProjectRow) -> frozenset[Place]:
     try:
-        return places_of(label_config_of(project, projects.settings_of(project)).group)
+        return places_of(label_config_of(project, project.settings).group)
     except LabelConfigError:
         return frozenset()
 

@@ -12,7 +12,7 @@ from backend.store import projects, runs, snapshots
 from converters.label_studio.relabel import label_names, relabelled
 from converters.painting.combining import choose
 from converters.painting.policies import AnnotatorPolicy
-from domain.annotation import Annotation, Task
+from domain.annotation import AnnotatedTask, Annotation, Task
 from domain.case import content_hash
 from domain.labels import LabelGroup, LabelNames
 
@@ -67,7 +67,7 @@ def write_labels(
     """
     with context.store.read() as session:
         project = projects.get(session, project_id)
-        group = label_config_of(project, projects.settings_of(project)).group
+        group = label_config_of(project, project.settings).group
         names = label_names_of(project)
     report = WriteReport(is_dry)
     client = context.label_studio
@@ -118,14 +118,15 @@ def _write(context: AppContext, task: Task, plan: Sequence[_Save]) -> None:
         context.label_studio.update_annotation(save.annotation.id, save.result)
     with context.store.begin() as session:
         projects.lock(session, task.project_id)
-        policy = projects.settings_of(projects.get(session, task.project_id)).annotator_policy
+        policy = projects.get(session, task.project_id).settings.annotator_policy
         run = runs.last_run(session, task.project_id)
         written = {save.annotation.id: save.result for save in plan}
-        read = run.candidates.get(str(task.id), []) if run is not None else []
-        if run is not None and read[:2] == _candidate(task, policy, {}):
-            # It has read these regions under the new names: to the next run they are no news.
-            new = [*_candidate(task, policy, written), *read[2:]]
-            run.candidates = {**run.candidates, str(task.id): new}
+        read = run.candidates.get(task.id) if run is not None else None
+        if run is None or read is None or read != _candidate(task, policy, {}, read.source):
+            return
+        # It has read these regions under the new names: to the next run they are no news.
+        new = _candidate(task, policy, written, read.source)
+        run.candidates = {**run.candidates, task.id: new}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +136,12 @@ class _Hashed:
 
 
 def _candidate(
-    task: Task, policy: AnnotatorPolicy, written: Mapping[int, list[Any]]
-) -> list[int | str]:
+    task: Task, policy: AnnotatorPolicy, written: Mapping[int, list[Any]], source: str
+) -> AnnotatedTask:
     """What a run keeps of a task's annotations, were some of them written."""
     chosen = choose((a for a in task.annotations if not a.was_cancelled), policy)
     rows = [_Hashed(a.id, content_hash(written.get(a.id, a.result))) for a in chosen]
-    return [rows[-1].id, snapshots.hash_of(rows)]
+    return AnnotatedTask(rows[-1].id, snapshots.hash_of(rows), source)
 
 
 def _count(report: WriteReport, task: Task, plan: Iterable[_Save], group: LabelGroup) -> None:

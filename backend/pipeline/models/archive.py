@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from backend.pipeline.basis.annotations import label_config_of
 from backend.pipeline.basis.context import AppContext
@@ -26,6 +25,7 @@ from training.archive.foreign_plans import ForeignModel, read_foreign
 from training.archive.unpack import ModelFolder, list_models, unpack_model
 from training.folds.spec import FINAL
 from training.presets import FULL
+from training.versions.metrics import ImportedModel, VersionMetrics
 from training.versions.version_folder import (
     CONFIGURATION,
     DATASET,
@@ -133,30 +133,31 @@ def import_model(
         unpack_model(file, chosen, folder)
         foreign = read_foreign(folder, chosen.configuration, trust=trust)
         _check_channels(foreign, project)
-        group = label_config_of(project, projects.settings_of(project)).group
+        group = label_config_of(project, project.settings).group
         fitted = fit_labels(foreign.labels, group, mapping or {})
         write_json(folder / PLANS, foreign.plans)
         write_json(folder / DATASET, foreign.dataset)
         folds = _fold_numbers(chosen)
         converted = convert_checkpoints(folder, folds, trust=trust)
         notes = (*foreign.notes, *_notes(fitted))
-        imported: dict[str, Any] = {
-            "file": file.name,
-            "model": chosen.name,
-            "dataset": chosen.dataset_name,
-            "trainer": converted.trainer,
-            "epochs": converted.epochs,
-            "labels": dict(zip(foreign.labels, fitted.class_values, strict=True)),
-            "channels": list(foreign.channels),
-            "folds": folds,
-            "trusted": trust,
-            "notes": list(notes),
-        }
+        imported = ImportedModel(
+            file=file.name,
+            model=chosen.name,
+            dataset=chosen.dataset_name,
+            trainer=converted.trainer,
+            epochs=converted.epochs,
+            labels=dict(zip(foreign.labels, fitted.class_values, strict=True)),
+            channels=tuple(foreign.channels),
+            folds=folds,
+            trusted=trust,
+            notes=notes,
+        )
+        metrics = VersionMetrics(imported=imported)
         info = _info(version, foreign, fitted, converted, folds)
-        path = _write(workspace, info, folder, imported)
+        path = _write(workspace, info, folder, metrics)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    serves = _add_row(context, project_id, info, path, imported)
+    serves = _add_row(context, project_id, info, path, metrics)
     if serves:
         ask_for_scoring(context, project_id)
     return ImportedVersion(version, fitted.class_values, len(folds), serves, notes)
@@ -215,7 +216,7 @@ def _checked_name(context: AppContext, project_id: int, name: str) -> str:
 
 def _check_channels(foreign: ForeignModel, project: ProjectRow) -> None:
     # Grey and RGB become one another; other images can't be made up.
-    n_images = max(1, len(projects.settings_of(project).channels))
+    n_images = max(1, len(project.settings.channels))
     found, wanted = len(foreign.channels), project.n_channels or n_images
     if found != wanted and not (found in (1, 3) and wanted in (1, 3)):
         raise SettingsError(
@@ -268,18 +269,16 @@ def _info(
     )
 
 
-def _write(
-    workspace: Workspace, info: VersionInfo, folder: Path, imported: Mapping[str, Any]
-) -> Path:
+def _write(workspace: Workspace, info: VersionInfo, folder: Path, metrics: VersionMetrics) -> Path:
     def fill(target: Path) -> None:
         for name in (PLANS, DATASET, *(f"fold_{k}/{FINAL}" for k in info.folds)):
             link_or_copy(folder / name, target / name)
 
-    return write_version(workspace, info, fill, metrics={"imported": dict(imported)})
+    return write_version(workspace, info, fill, metrics=metrics)
 
 
 def _add_row(
-    context: AppContext, project_id: int, info: VersionInfo, path: Path, imported: dict[str, Any]
+    context: AppContext, project_id: int, info: VersionInfo, path: Path, metrics: VersionMetrics
 ) -> bool:
     with context.store.begin() as session:
         row = VersionRow(
@@ -288,7 +287,7 @@ def _add_row(
             name=info.name,
             path=str(path),
             status=VersionStatus.CHALLENGER,
-            metrics={"labels": 0, "imported": imported},
+            metrics=metrics,
             size_bytes=size_bytes(path),
         )
         session.add(row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,14 @@ from backend.pipeline.models.find import find_version
 from backend.pipeline.models.version_report import VersionReport, version_report
 from backend.store import projects, runs, versions
 from backend.store.models import RunRow, VersionRow
+from domain.annotation import LeftOut
 from domain.case import Manifest
 from domain.errors import PredictionError
+from domain.gate_verdict import Verdict
+from training.folds.spec import FoldResult
+from training.versions.ensembles import PRESET
+from training.versions.manifests import EnsembleManifest, RunManifest
+from training.versions.metrics import ImportedModel
 from training.versions.version_folder import VersionInfo, read_version
 
 
@@ -43,12 +50,13 @@ class VersionDetails(Report):
         preset: Name of the preset.
         settings: The project's settings when its run started, or the ensemble was made.
         libraries: Library -> version it was trained with.
-        verdict: The gate's numbers (``comparison.Verdict``), {} when it did not go through it.
-        folds: Per fold the results of its training: epochs, seconds, Dice, device, ...
+        verdict: The gate's numbers; None when it did not go through it.
+        folds: Per fold the result of its training, without the Dice of its cases, which
+            ``trained_on`` has.
         manifest_digest: Hash over annotations, folds and classes.
         trained_on: The annotations behind it, by task.
         left_out: What was annotated and not used, and why.
-        imported: Where it came from and what was remarked, {} when it was trained here.
+        imported: Where it came from and what was remarked; None when it was trained here.
         members: The versions that an ensemble averages.
         remark: How an ensemble was measured, where not by held-out folds of all members.
     """
@@ -60,12 +68,12 @@ class VersionDetails(Report):
     preset: str
     settings: dict[str, Any]
     libraries: dict[str, str]
-    verdict: dict[str, Any]
-    folds: dict[int, dict[str, Any]]
+    verdict: Verdict | None
+    folds: dict[int, FoldResult]
     manifest_digest: str
     trained_on: tuple[TrainedOn, ...]
-    left_out: tuple[dict[str, Any], ...]
-    imported: dict[str, Any]
+    left_out: tuple[LeftOut, ...]
+    imported: ImportedModel | None
     members: tuple[str, ...] = ()
     remark: str = ""
 
@@ -79,29 +87,27 @@ def version_details(context: AppContext, name: str, project_id: int | None) -> V
         row = find_version(session, name, project_id)
         run = session.get(RunRow, row.run_id) if row.run_id is not None else None
         folds = {
-            fold.fold: {
-                "epochs": fold.epoch,
-                **{k: v for k, v in (fold.result or {}).items() if k != "dice_per_case"},
-            }
+            fold.fold: replace(fold.result, dice_per_case={})
             for fold in (runs.folds_of(session, run.id) if run else [])
+            if fold.result is not None
         }
         report = version_report(session, row)
         names = label_names_of(projects.get(session, row.project_id))
-        manifest_json = versions.manifest_of(session, row) or {}
+        kept = versions.manifest_of(session, row)
     info = _info(row)
-    manifest = Manifest.from_json(manifest_json) if manifest_json else Manifest(())
-    dice = row.metrics.get("dice_per_case", {})
+    manifest = kept or Manifest(())
+    metrics = row.metrics
     return VersionDetails(
         report=report,
         project_id=row.project_id,
         class_values=names.current_names(info.class_values if info else manifest.class_values),
-        n_channels=info.n_channels if info else manifest_json.get("n_channels", 0),
-        preset=info.preset.name if info else manifest_json.get("preset", ""),
-        settings=run.settings if run else (info.settings if info else {}),
+        n_channels=info.n_channels if info else manifest.n_channels,
+        preset=info.preset.name if info else _preset_name(kept),
+        settings=run.settings.model_dump(mode="json") if run else (info.settings if info else {}),
         libraries=info.libraries if info else {},
-        verdict=row.metrics.get("gate", {}),
+        verdict=metrics.gate,
         folds=folds,
-        manifest_digest=manifest.digest if manifest_json else "",
+        manifest_digest=kept.digest if kept else "",
         trained_on=tuple(
             TrainedOn(
                 task_id=entry.task_id,
@@ -109,15 +115,21 @@ def version_details(context: AppContext, name: str, project_id: int | None) -> V
                 content_hash=entry.content_hash,
                 group=entry.group,
                 fold=entry.fold,
-                dice=names.renamed(dice.get(entry.case_id, {})),
+                dice=names.renamed(metrics.dice_per_case.get(entry.case_id, {})),
             )
             for entry in manifest.entries
         ),
-        left_out=tuple(manifest_json.get("left_out", [])),
-        imported=row.metrics.get("imported", {}),
-        members=tuple(row.metrics.get("ensemble", {}).get("members", [])),
-        remark=row.metrics.get("remark", ""),
+        left_out=manifest.left_out,
+        imported=metrics.imported,
+        members=metrics.ensemble.members if metrics.ensemble else (),
+        remark=metrics.remark,
     )
+
+
+def _preset_name(manifest: RunManifest | EnsembleManifest | None) -> str:
+    if manifest is None:
+        return ""
+    return manifest.preset.name if isinstance(manifest, RunManifest) else PRESET
 
 
 def _info(row: VersionRow) -> VersionInfo | None:

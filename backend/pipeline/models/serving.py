@@ -150,7 +150,7 @@ def _check_weights(row: VersionRow) -> None:
 
 def _check_labels(session: Session, row: VersionRow) -> None:
     project = projects.get(session, row.project_id)
-    config = label_config_of(project, projects.settings_of(project))
+    config = label_config_of(project, project.settings)
     known = read_version(Path(row.path)).class_values
     if all(config.group.class_by_value(value) is None for value in known):
         raise SettingsError(

@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_names_of
 from backend.pipeline.basis.context import AppContext
-from backend.pipeline.cases.manifests import LABEL_MAPPING
 from backend.pipeline.gate.verdict import Comparison, DicePerCase, compare_cases
 from backend.pipeline.models.find import find_version
 from backend.store import projects, versions
@@ -57,9 +56,9 @@ def compare_versions(
         sides = [_Side.of(session, row) for row in (old, new)]
     (old_side, new_side), remark = sides, ""
     for side, other in ((old_side, new_side), (new_side, old_side)):
-        measured = other.row.metrics.get("champion_dice", {})
-        if not side.dice and measured.get("version") == side.row.name:
-            side.dice, side.hashes = side.renamed(measured["dice_per_case"]), other.hashes
+        measured = other.row.metrics.champion_dice
+        if not side.dice and measured is not None and measured.version == side.row.name:
+            side.dice, side.hashes = side.renamed(measured.dice_per_case), other.hashes
             remark = (
                 f"{side.row.name} was measured when {other.row.name} went through the gate; it may "
                 "have been trained on these images"
@@ -91,10 +90,9 @@ class _Side:
 
     @classmethod
     def of(cls, session: Session, row: VersionRow) -> _Side:
-        value = versions.manifest_of(session, row)
-        manifest = Manifest.from_json(value) if value else Manifest(())
+        manifest = versions.manifest_of(session, row) or Manifest(())
         names = label_names_of(projects.get(session, row.project_id))
-        before = LabelNames((value or {}).get(LABEL_MAPPING, {}), manifest.class_values)
+        before = LabelNames(manifest.label_mapping, manifest.class_values)
         side = cls(
             row,
             names,
@@ -105,7 +103,7 @@ class _Side:
             },
             {entry.case_id: entry.group for entry in manifest.entries},
         )
-        side.dice = side.renamed(row.metrics.get("dice_per_case", {}))
+        side.dice = side.renamed(row.metrics.dice_per_case)
         return side
 
     def renamed(self, dice: DicePerCase) -> DicePerCase:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from backend.label_studio import PredictionRow as PushedRow
+from backend.label_studio import PushedPrediction
 from backend.pipeline.basis.annotations import label_config_of
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.labels.of_version import reused_names, without
@@ -66,7 +66,7 @@ def remedy_of(project_id: int, why: str) -> str:
 
 def rows_to_push(
     context: AppContext, project_id: int, batch: Sequence[PredictionRow], version: str
-) -> list[PushedRow]:
+) -> list[PushedPrediction]:
     """What of a batch may go out, in the labels of today; the others are held from now on."""
     with context.store.begin() as session:
         config, known = _config(session, project_id, batch[0].version_id)
@@ -79,7 +79,7 @@ def rows_to_push(
                 and first_misplaced(result, places) is None
                 and (result == row.result or not _misfits(config, result, row.score))
             ):
-                found.append(PushedRow(row.task_id, result, row.score, version))
+                found.append(PushedPrediction(row.task_id, result, row.score, version))
             elif (stored := session.get(PredictionRow, row.id)) is not None:
                 stored.held = why_held(lost, config)
                 if not lost:
@@ -150,7 +150,7 @@ def report_held(session: Session, project_id: int, version: VersionRow) -> None:
 def _config(session: Session, project_id: int, version_id: int) -> tuple[LabelConfig, LabelConfig]:
     """The interface, and what of it a version means by the same names."""
     project = projects.get(session, project_id)
-    config = label_config_of(project, projects.settings_of(project))
+    config = label_config_of(project, project.settings)
     version = session.get_one(VersionRow, version_id)
     return config, without(config, reused_names(session, project, version))
 
@@ -161,7 +161,7 @@ def _waiting(session: Session, version_id: int, task_ids: list[int]) -> dict[int
     return {i: row for i, row in found.items() if row.published_at is None and not row.error}
 
 
-def _is_outdated(theirs: PushedRow, mine: PredictionRow | None, group: LabelGroup) -> bool:
+def _is_outdated(theirs: PushedPrediction, mine: PredictionRow | None, group: LabelGroup) -> bool:
     """Whether Label Studio shows other labels than it should by now, or another version's answer.
 
     A project that was disconnected and connected again counts its versions anew: what an older one

@@ -1,4 +1,4 @@
-"""Scores the pool: fold probabilities, polygons, uncertainty and score of unlabelled tasks."""
+"""Scores the pool: fold probabilities, polygons and score of unlabelled tasks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from active_learning.score import expected_quality
-from active_learning.uncertainty import mutual_information, predictive_entropy
 from backend.pipeline.basis import trials
 from backend.pipeline.basis.annotations import label_config_of
 from backend.pipeline.basis.context import AppContext
@@ -27,8 +26,8 @@ from backend.pipeline.labels.of_version import labels_of_version, reused_names, 
 from backend.pipeline.predictions.held import why_held
 from backend.queue import stop_requested
 from backend.store import predictions, problems, projects, versions
-from backend.store import trials as trial_store
 from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
+from backend.store.trials import begin_trials, bury_dead, end_trials
 from converters.label_studio.relabel import in_present_names
 from converters.label_studio.write import regions_to_result, validate_prediction
 from converters.outlines.limits import Simplification
@@ -72,7 +71,7 @@ def score_chunk(context: AppContext, project_id: int) -> bool:
             else []
         )
         if tasks:
-            suspects, deadly = trial_store.bury(session, project_id, trials.liveness(context))
+            suspects, deadly = bury_dead(session, project_id, trials.liveness(context))
     if version is None or not tasks:
         return False
     if not stop_requested():
@@ -115,7 +114,7 @@ def score_task(
         is_known = version is not None and task_id in predictions.find(
             session, version.id, [task_id]
         )
-        _, deadly = trial_store.bury(session, project_id, trials.liveness(context))
+        _, deadly = bury_dead(session, project_id, trials.liveness(context))
     if version is None or task is None or is_known:
         return
     scorer = Scorer(context, project, version)
@@ -133,7 +132,7 @@ class Scorer:
         self._context = context
         self._project = project
         self._version = version
-        self._settings = projects.settings_of(project)
+        self._settings = project.settings
         self._config: LabelConfig = label_config_of(project, self._settings)
         values = read_version(Path(version.path)).class_values
         with context.store.begin() as session:
@@ -200,12 +199,12 @@ class Scorer:
 
     def _begin(self, tasks: list[TaskRow]) -> None:
         with self._context.store.begin() as session:
-            trial_store.begin(session, tasks, trials.worker_name())
+            begin_trials(session, tasks, trials.worker_name())
 
     def _end(self, task_ids: list[int]) -> None:
         if task_ids:
             with self._context.store.begin() as session:
-                trial_store.end(session, task_ids)
+                end_trials(session, task_ids)
 
     def _store(self, task: TaskRow, found: Future[FoldProbabilities]) -> None:
         try:
@@ -223,7 +222,7 @@ class Scorer:
                         task_id=task.id,
                         remedy=note.remedy,
                     )
-                trial_store.end(session, [task.id])
+                end_trials(session, [task.id])
         except Exception as error:  # noqa: BLE001 - what is no fault of the task is raised
             self._save_fault(task, fault_of(task.id, error))
 
@@ -254,7 +253,7 @@ class Scorer:
                 remedy=remedy,
             )
             if not is_last:
-                trial_store.end(session, [task.id])
+                end_trials(session, [task.id])
         logger.warning("Project %d: %s", self._project.id, row.error)
 
     def _prediction(
@@ -299,11 +298,6 @@ class Scorer:
             score=score,
             result=result,
             held=why_held(lost, self._config),
-            uncertainty={
-                "fold_disagreement": 1.0 - score,
-                "predictive_entropy": float(np.mean(predictive_entropy(probabilities))),
-                "mutual_information": float(np.mean(mutual_information(probabilities))),
-            },
         )
         return row, _note_on(task, n_parts, len(regions)) if kept_from > smallest else None
 

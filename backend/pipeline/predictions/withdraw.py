@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Collection
 
-from backend.label_studio import LabelStudioClient, PredictionRow
+from backend.label_studio import LabelStudioClient, PushedPrediction
 from backend.pipeline.basis.context import AppContext
 from backend.store import predictions, versions
 from converters.label_studio.predicted import is_marked
@@ -85,6 +85,6 @@ def _held(
     return held
 
 
-def _is_nnloops(row: PredictionRow) -> bool:
+def _is_nnloops(row: PushedPrediction) -> bool:
     ids = [entry.get("id") for entry in row.result if isinstance(entry, dict)]
     return any(isinstance(region_id, str) and is_marked(region_id) for region_id in ids)

@@ -9,7 +9,6 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.report import Report
-from backend.pipeline.basis.run_settings import settings_of_run
 from backend.store import runs
 from backend.store.models import FoldRow, RunRow
 from domain.states import FOLD, FoldStatus, RunControl, RunStatus
@@ -21,7 +20,7 @@ class FoldReport(Report):
     ``dice`` is nnU-Net's pseudo Dice while it trains, ``case_dice`` the full-image Dice of held-out
     cases, the mean over the classes that are there (None: none is); ``eta_s`` the seconds until its
     result. At its end are known: ``batch_size``, whether memory that ran out made it smaller, and
-    ``stopped``, see ``FoldOutcome``.
+    ``stopped``, see ``FoldResult``.
     """
 
     fold: int
@@ -92,7 +91,7 @@ def _run_report(
         status=RunStatus(run.status),
         control=RunControl(run.control),
         trigger=run.trigger,
-        budget_s=settings_of_run(run).budget_s,
+        budget_s=run.settings.budget_s,
         eta_s=training_eta_s(rows, n_workers) if is_training else None,
         labels=labels,
         left_out=left_out,
@@ -113,7 +112,7 @@ def training_eta_s(folds: Sequence[FoldRow], n_workers: int) -> float | None:
     """
     running = [f for f in folds if f.status == FoldStatus.RUNNING and f.eta_s is not None]
     waiting = [f for f in folds if f.status in FOLD.active and f.eta_s is None]
-    lasted = [float(f.result["seconds"]) for f in folds if f.result]
+    lasted = [f.result.seconds for f in folds if f.result]
     # What a running one lasts is not in the ledger; its share of epochs tells.
     lasted += [
         (f.eta_s or 0.0) * f.epochs / (f.epochs - f.epoch)
@@ -132,7 +131,7 @@ def training_eta_s(folds: Sequence[FoldRow], n_workers: int) -> float | None:
 
 
 def _fold_report(row: FoldRow) -> FoldReport:
-    result = row.result or {}
+    result = row.result
     return FoldReport(
         fold=row.fold,
         status=FoldStatus(row.status),
@@ -146,7 +145,7 @@ def _fold_report(row: FoldRow) -> FoldReport:
         device=row.device,
         attempts=row.attempts,
         error=row.error,
-        batch_size=result.get("batch_size"),
-        has_smaller_batch=result.get("batch_size", 0) < result.get("planned_batch_size", 0),
-        stopped=result.get("stopped", ""),
+        batch_size=result.batch_size if result else None,
+        has_smaller_batch=result is not None and result.has_smaller_batch,
+        stopped=result.stopped if result else "",
     )

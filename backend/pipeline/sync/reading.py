@@ -147,7 +147,7 @@ def _find(context: AppContext, project_id: int) -> tuple[ProjectInfo, tuple[str,
         row = projects.get(session, project_id)
         require_same(row, info)
         assert info is not None  # noqa: S101 - require_same raised
-        return info, image_keys_of(info.label_config, projects.settings_of(row))
+        return info, image_keys_of(info.label_config, row.settings)
 
 
 def _check(context: AppContext, project_id: int, info: ProjectInfo) -> None:

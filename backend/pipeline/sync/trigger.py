@@ -9,11 +9,12 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import TRUTH_SETTINGS, label_names_of
-from backend.pipeline.basis.run_settings import run_settings, settings_of_run
+from backend.pipeline.basis.run_settings import run_settings
 from backend.pipeline.labels import questions
 from backend.settings import ProjectSettings
 from backend.store import projects, runs, snapshots
 from backend.store.models import ProjectRow, RunRow
+from domain.annotation import AnnotatedTask
 from domain.labels import DROPPED, LabelNames
 from domain.states import RunStatus
 from domain.text import counted
@@ -85,7 +86,7 @@ def decide(since: SinceLastRun, settings: ProjectSettings) -> Decision:
 def evaluate(session: Session, project_id: int) -> Decision:
     """``decide`` on what the store holds now."""
     project = projects.get(session, project_id)
-    settings = projects.settings_of(project)
+    settings = project.settings
     current = snapshots.chosen_hashes(session, project_id, settings.annotator_policy)
     last = runs.last_run(session, project_id)
     problems = questions.open_questions(session, project)
@@ -110,26 +111,27 @@ def evaluate(session: Session, project_id: int) -> Decision:
 
 
 def changes(
-    current: Mapping[int, Sequence[Any]], last: RunRow | None, mapping: Mapping[str, str]
+    current: Mapping[int, AnnotatedTask], last: RunRow | None, mapping: Mapping[str, str]
 ) -> set[int]:
     """Tasks that are new, changed or gone since a run, or could not be read by its label names.
 
     Args:
-        current: Task id -> (newest annotation, hash, source), as ``chosen_hashes`` gives it.
+        current: By task id, as ``chosen_hashes`` gives it.
         last: The run; None: all are new.
         mapping: The project's, of its labels' names.
     """
-    trained = {int(task): list(row) for task, row in last.candidates.items()} if last else {}
-    labelled = {task: list(row) for task, row in current.items()}
+    trained = last.candidates if last else {}
     # The source is compared, too: ids are reused.
-    changed = {task for task in labelled | trained if labelled.get(task) != trained.get(task)}
-    if last is None or settings_of_run(last).label_mapping == mapping:
+    changed = {
+        key for key in current.keys() | trained.keys() if current.get(key) != trained.get(key)
+    }
+    if last is None or last.settings.label_mapping == mapping:
         return changed
     if last.manifest is None and last.status == RunStatus.FAILED:
         # It ended before it had cases, maybe for want of the mapping.
         return changed | current.keys()
-    left_out = (last.manifest or {}).get("left_out", [])
-    unread = {int(item["task_id"]) for item in left_out if item["reason"] == "unknown_label"}
+    left_out = last.manifest.left_out if last.manifest else ()
+    unread = {item.task_id for item in left_out if item.reason == "unknown_label"}
     return changed | (unread & current.keys())
 
 
@@ -150,10 +152,9 @@ def start(
     """
     project = projects.get(session, project_id)
     settings = run_settings(project, overrides or {})
-    run = runs.create_run(session, project_id, reason, settings.model_dump(mode="json"))
+    run = runs.create_run(session, project_id, reason, settings)
     if run is not None:
-        chosen = snapshots.chosen_hashes(session, project_id, settings.annotator_policy)
-        run.candidates = {str(task_id): list(labelled) for task_id, labelled in chosen.items()}
+        run.candidates = snapshots.chosen_hashes(session, project_id, settings.annotator_policy)
     return run
 
 
@@ -161,7 +162,7 @@ def _new_labels(project: ProjectRow, last: RunRow | None) -> str:
     """How the labels differ from a run's, where one of them went."""
     # An interface that can't be read says nothing.
     names = label_names_of(project)
-    before = names.current_names(settings_of_run(last).class_values if last else ())
+    before = names.current_names(last.settings.class_values if last else ())
     added, gone = _added_and_gone(names, before)
     return ", ".join([f"new is {name!r}" for name in added] + gone) if gone else ""
 
@@ -170,7 +171,7 @@ def _remark(project: ProjectRow, settings: ProjectSettings, last: RunRow | None)
     """What a next training reads otherwise than the last one."""
     if last is None:
         return ""
-    before = settings_of_run(last)
+    before = last.settings
     changed = [name for name in TRUTH_SETTINGS if getattr(before, name) != getattr(settings, name)]
     names = label_names_of(project)
     if not names.agrees_with(before.label_names):

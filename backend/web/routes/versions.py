@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.context import AppContext
 from backend.store import projects
-from backend.store import versions as version_store
+from backend.store.versions import champion, versions_of
 from backend.web.protocol import VersionsAnswer, project_id_of
 from backend.web.waiting import in_thread
 
@@ -41,7 +41,7 @@ def _names(context: AppContext, project_id: int | None) -> list[str]:
 
 
 def _names_of(session: Session, project_id: int) -> list[str]:
-    champion = version_store.champion(session, project_id)
-    newest_first = reversed(version_store.versions_of(session, project_id))
+    serving = champion(session, project_id)
+    newest_first = reversed(versions_of(session, project_id))
     names = [version.name for version in newest_first]
-    return [champion.name, *(n for n in names if n != champion.name)] if champion else names
+    return [serving.name, *(n for n in names if n != serving.name)] if serving else names

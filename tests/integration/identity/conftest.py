@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.label_studio import PredictionRow
+from backend.label_studio import PushedPrediction
 from backend.pipeline.models.archive import export_version, import_model
 from backend.queue import JobName
 from backend.store.models import TaskRow
@@ -29,20 +29,20 @@ class Changing:
         """Has the worker read the project, as the clock would."""
         self.loop.context.queue.ensure(JobName.SYNC, self.id)
 
-    def held(self) -> dict[int, list[PredictionRow]]:
+    def held(self) -> dict[int, list[PushedPrediction]]:
         """What Label Studio holds, by task."""
-        found: dict[int, list[PredictionRow]] = {}
+        found: dict[int, list[PushedPrediction]] = {}
         for row in self.client.iter_predictions(self.id):
             found.setdefault(row.task_id, []).append(row)
         return found
 
     def wait_for_predictions(
-        self, task_ids: list[int], but: dict[int, list[PredictionRow]] | None = None
-    ) -> dict[int, list[PredictionRow]]:
+        self, task_ids: list[int], but: dict[int, list[PushedPrediction]] | None = None
+    ) -> dict[int, list[PushedPrediction]]:
         """Waits until every task has one prediction, none of them among those given."""
         old = {row.id for rows in (but or {}).values() for row in rows}
 
-        def look() -> dict[int, list[PredictionRow]] | None:
+        def look() -> dict[int, list[PushedPrediction]] | None:
             held = self.held()
             wanted = [held.get(task_id, []) for task_id in task_ids]
             is_new = all(len(rows) == 1 and rows[0].id not in old for rows in wanted)

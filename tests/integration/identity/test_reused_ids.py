@@ -75,7 +75,7 @@ def test_an_image_overwritten_in_place(serving: Callable[[str, int], Changing]) 
     old = project.held()
     with context.store.begin() as session:
         row = projects.get(session, project.id)
-        config = label_config_of(row, projects.settings_of(row))
+        config = label_config_of(row, row.settings)
     assert project.task(first).image_hash != ""
     _upload_of(project, first).write_bytes(scene(77).png)
     load_image(context, project.task(first), config)  # whoever fetches it next
@@ -92,8 +92,7 @@ def test_an_image_overwritten_in_place(serving: Callable[[str, int], Changing]) 
             row = projects.get(session, project.id)
             found = snapshots.submitted_annotations(session, project.id, results=False)
         sources = [Source(task, annotations) for task, annotations in found]
-        settings = projects.settings_of(row)
-        written = CaseWriter(context, row, config, settings, lambda: None).write(sources)
+        written = CaseWriter(context, row, config, row.settings, lambda: None).write(sources)
         (case_id,) = written.files
         image = read_image(context.workspace(project.id).image_png(case_id))
         return image.tobytes()

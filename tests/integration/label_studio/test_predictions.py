@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from backend.label_studio import LabelStudioClient, PredictionRow, ProjectInfo, predictions
+from backend.label_studio import LabelStudioClient, ProjectInfo, PushedPrediction, predictions
 from converters.label_studio.label_config import parse_label_config
 from converters.label_studio.read import annotation_to_label_map
 from converters.label_studio.write import regions_to_result
@@ -18,9 +18,9 @@ def test_import_reads_back_and_deletes_by_version(
 ) -> None:
     monkeypatch.setattr(predictions, "IMPORT_ROWS", 2)  # so that five rows need three bodies
     ids = client.import_images(project.id, [(f"{i}.png", b"x") for i in range(5)])
-    rows = [PredictionRow(i, [region()], n / 10, "v1") for n, i in enumerate(ids)]
+    rows = [PushedPrediction(i, [region()], n / 10, "v1") for n, i in enumerate(ids)]
     assert client.import_predictions(project.id, rows) == 5
-    assert client.import_predictions(project.id, [PredictionRow(ids[0], [], None, "v2")]) == 1
+    assert client.import_predictions(project.id, [PushedPrediction(ids[0], [], None, "v2")]) == 1
     back = list(client.iter_predictions(project.id, "v1"))
     assert [(p.task_id, p.score, p.model_version) for p in back] == [
         (r.task_id, r.score, r.model_version) for r in rows
@@ -38,7 +38,7 @@ def test_a_task_of_another_project_is_refused(
     client: LabelStudioClient, project: ProjectInfo
 ) -> None:
     with pytest.raises(LabelStudioError, match="400"):
-        client.import_predictions(project.id, [PredictionRow(999999, [], 0.5, "v1")])
+        client.import_predictions(project.id, [PushedPrediction(999999, [], 0.5, "v1")])
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf])
@@ -47,7 +47,7 @@ def test_a_score_that_is_no_number_never_leaves(
 ) -> None:
     (task_id,) = client.import_images(project.id, [("a.png", b"x")])
     with pytest.raises(PredictionError, match=f"task {task_id}"):
-        client.import_predictions(project.id, [PredictionRow(task_id, [], score, "v1")])
+        client.import_predictions(project.id, [PushedPrediction(task_id, [], score, "v1")])
     assert client.count_predictions(project.id) == {}
 
 
@@ -74,7 +74,9 @@ def test_classes_over_several_controls_are_all_kept(
     ]
     result = regions_to_result(regions, config, (64, 64), score=0.5)
     ids = client.import_images(project.id, [(f"{i}.png", b"x") for i in range(4)])
-    assert client.import_predictions(project.id, [PredictionRow(i, result, 0.5, "v1") for i in ids])
+    assert client.import_predictions(
+        project.id, [PushedPrediction(i, result, 0.5, "v1") for i in ids]
+    )
     back = list(client.iter_predictions(project.id, "v1"))
     assert [row.task_id for row in back] == ids
     assert all(row.result == result for row in back)

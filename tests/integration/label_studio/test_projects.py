@@ -1,6 +1,6 @@
 import pytest
 
-from backend.label_studio import LabelStudioClient, PredictionRow, ProjectInfo
+from backend.label_studio import LabelStudioClient, ProjectInfo, PushedPrediction
 from domain.errors import LabelStudioError
 
 
@@ -48,6 +48,6 @@ def test_sampling_and_model_version(client: LabelStudioClient, project: ProjectI
     with pytest.raises(LabelStudioError, match="Model version doesn't exist"):
         client.set_model_version(project.id, "v1")
     (task_id,) = client.import_images(project.id, [("a.png", b"x")])
-    client.import_predictions(project.id, [PredictionRow(task_id, [], 0.5, "v1")])
+    client.import_predictions(project.id, [PushedPrediction(task_id, [], 0.5, "v1")])
     assert client.set_model_version(project.id, "v1").model_version == "v1"
     assert client.project(project.id).total_predictions_number == 1

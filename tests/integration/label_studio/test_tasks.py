@@ -3,7 +3,7 @@ from itertools import count
 
 import pytest
 
-from backend.label_studio import LabelStudioClient, PredictionRow, ProjectInfo, task_pages
+from backend.label_studio import LabelStudioClient, ProjectInfo, PushedPrediction, task_pages
 from domain.errors import LabelStudioError
 from tests.integration.label_studio.conftest import region
 
@@ -91,7 +91,7 @@ def test_next_serves_the_lowest_score_first_then_nothing(
     ids = client.import_images(project.id, [(f"{i}.png", b"x") for i in range(4)])
     scores = dict(zip(ids, [0.7, 0.2, 0.9, 0.4], strict=True))
     client.import_predictions(
-        project.id, [PredictionRow(i, [region()], s, "v1") for i, s in scores.items()]
+        project.id, [PushedPrediction(i, [region()], s, "v1") for i, s in scores.items()]
     )
     client.set_model_version(project.id, "v1")
     client.set_sampling_uncertainty(project.id)

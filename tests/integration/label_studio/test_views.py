@@ -1,6 +1,6 @@
 import json
 
-from backend.label_studio import LabelStudioClient, PredictionRow, ProjectInfo
+from backend.label_studio import LabelStudioClient, ProjectInfo, PushedPrediction
 
 
 def test_the_tab_shows_unlabelled_tasks_lowest_score_first(
@@ -9,10 +9,10 @@ def test_the_tab_shows_unlabelled_tasks_lowest_score_first(
     ids = client.import_images(project.id, [(f"{i}.png", b"x") for i in range(6)])
     scores = dict(zip(ids[:5], [0.7, 0.2, 0.9, 0.4, 0.1], strict=True))  # the last has none
     client.import_predictions(
-        project.id, [PredictionRow(i, [], s, "v1") for i, s in scores.items()]
+        project.id, [PushedPrediction(i, [], s, "v1") for i, s in scores.items()]
     )
     client.import_predictions(  # another version must not mix in
-        project.id, [PredictionRow(i, [], 1 - s, "v0") for i, s in scores.items()]
+        project.id, [PushedPrediction(i, [], 1 - s, "v0") for i, s in scores.items()]
     )
     client.set_model_version(project.id, "v1")
     client.annotate(ids[1], [])

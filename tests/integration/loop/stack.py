@@ -21,7 +21,7 @@ import pytest
 from sqlalchemy import select
 
 from backend.credentials import service_credentials
-from backend.label_studio import LabelStudioClient, PredictionRow, ProjectInfo, ServedTask
+from backend.label_studio import LabelStudioClient, ProjectInfo, PushedPrediction, ServedTask
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.connection.connect import connect
 from backend.pipeline.runs.run_report import RunReport
@@ -248,7 +248,7 @@ class Served:
     run: RunReport
     report: ProjectReport
     info: ProjectInfo
-    predictions: dict[int, PredictionRow]
+    predictions: dict[int, PushedPrediction]
     offered: ServedTask | None
 
 

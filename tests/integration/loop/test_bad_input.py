@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from backend.label_studio import PredictionRow
+from backend.label_studio import PushedPrediction
 from backend.pipeline.connection.connect import connect
 from backend.pipeline.runs.run_report import RunReport
 from backend.pipeline.status import ProblemReport, ProjectReport, project_report
 from backend.stack.ports import LOOPBACK
 from backend.store.models import RunRow
+from backend.store.runs import manifest_of
 from domain.errors import LabelConfigError, NotConnectedError
 from domain.states import RunStatus
 from tests.integration.loop.discs import region, scene
@@ -71,7 +72,7 @@ class Troubled:
     used: set[int]
     left_out: dict[int, str]
     label_png: Path
-    predictions: dict[int, PredictionRow]
+    predictions: dict[int, PushedPrediction]
 
     def problem(self, name: str, stage: str = "prepare") -> ProblemReport:
         """The one problem about a task."""
@@ -100,14 +101,14 @@ def troubled(loop: Loop, image_host: str) -> Troubled:
     loop.annotate(project, [tasks[f"good {i}"] for i in (1, 2, 3)])
     run = loop.finished_run(project, 1)
     with loop.context.store.begin() as session:
-        manifest = session.get_one(RunRow, run.id).manifest or {}
-    case_ids = {entry["task_id"]: entry["case_id"] for entry in manifest["entries"]}
+        manifest = manifest_of(session.get_one(RunRow, run.id))
+    case_ids = {entry.task_id: entry.case_id for entry in manifest.entries}
     return Troubled(
         tasks=tasks,
         run=run,
         report=loop.report(project),
-        used={entry["task_id"] for entry in manifest["entries"]},
-        left_out={item["task_id"]: item["reason"] for item in manifest["left_out"]},
+        used={entry.task_id for entry in manifest.entries},
+        left_out={item.task_id: item.reason for item in manifest.left_out},
         label_png=loop.context.workspace(project.id).label_png(case_ids[tasks["empty"]]),
         predictions={row.task_id: row for row in loop.client.iter_predictions(project.id)},
     )

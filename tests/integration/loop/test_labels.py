@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from backend.label_studio import PredictionRow
+from backend.label_studio import PushedPrediction
 from backend.pipeline.runs.run_report import RunReport
 from backend.pipeline.status import ProblemReport
 from domain.annotation import Task
@@ -65,7 +65,7 @@ class Story:
     def pushed(self) -> dict[int, set[str]]:
         return {row.task_id: labels_of(row) for row in self.rows()}
 
-    def rows(self) -> list[PredictionRow]:
+    def rows(self) -> list[PushedPrediction]:
         return list(self.loop.client.iter_predictions(self.project.id))
 
     def keep(self, name: str, answer: Answer | None = None) -> None:
@@ -95,7 +95,7 @@ class Story:
         self.loop.wait_until(is_said, 30, f"held: {is_held}")
 
 
-def labels_of(row: PredictionRow) -> set[str]:
+def labels_of(row: PushedPrediction) -> set[str]:
     return {entry["value"]["polygonlabels"][0] for entry in row.result}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from backend.label_studio import PredictionRow as PushedRow
+from backend.label_studio import PushedPrediction
 from backend.pipeline.connection.connect import connect
 from backend.pipeline.runs.run_report import RunReport
 from backend.pipeline.status import ProjectReport
@@ -31,7 +31,7 @@ class Retrained:
     report: ProjectReport
     counts: dict[str, int]
     model_version: str
-    predictions: dict[int, PushedRow]
+    predictions: dict[int, PushedPrediction]
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ class Refused:
     run: RunReport
     report: ProjectReport
     model_version: str
-    predictions: dict[int, PushedRow]
+    predictions: dict[int, PushedPrediction]
 
 
 @pytest.fixture(scope="module")

@@ -89,8 +89,9 @@ def test_a_model_of_nnunet_predicts_here_as_it_does_there(
 
 def test_it_can_be_told_where_a_version_comes_from(imported: Imported) -> None:
     details = version_details(imported.app.context, "theirs", PROJECT)
-    assert details.imported["labels"] == {"disc": "disc", "square": "Quadrat"}
-    assert details.imported["model"] == MODEL
+    assert details.imported is not None
+    assert details.imported.labels == {"disc": "disc", "square": "Quadrat"}
+    assert details.imported.model == MODEL
     assert details.preset == "imported" and details.trained_on == ()
 
 

@@ -21,6 +21,7 @@ from backend.pipeline.evaluate.version import evaluate_version
 from backend.pipeline.models.archive import export_version
 from backend.pipeline.models.details import version_details
 from backend.pipeline.models.side_by_side import compare_versions
+from backend.settings import ProjectSettings
 from backend.store import versions
 from backend.store.models import ProjectRow
 from converters.bookkeeping.files import read_json
@@ -28,6 +29,7 @@ from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.errors import PredictionError, SettingsError
 from domain.states import VersionOrigin, VersionStatus
 from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.documents import run_manifest
 from tests.fakes.label_studio import polygon
 from tests.integration.training.discs import CLASS_VALUES, disc_image
 from training.archive.unpack import list_models
@@ -41,6 +43,8 @@ from training.nnunet.learning.fold_process import train_fold
 from training.presets import TINY, Preset
 from training.versions.keep_largest import read_postprocessing
 from training.versions.version_folder import (
+    VersionInfo,
+    library_versions,
     package_version,
     read_version,
     remove_weights,
@@ -101,22 +105,11 @@ def _train(app: FakeApp, number: int, preset: Preset, n_folds: int) -> None:
         spec.fold_dir.mkdir(parents=True)
         train_fold(spec, started=time.monotonic())
         dice.update(read_json(spec.fold_dir / RESULT)["dice_per_case"])
-    value = {
-        **manifest.to_json(),
-        "n_channels": 1,
-        "preset": preset.name,
-        "preset_values": preset.to_json(),
-    }
-    path = package_version(
-        workspace,
-        number,
-        f"nnloop-v{number}",
-        class_values=CLASS_VALUES,
-        n_channels=1,
-        preset=preset,
-        folds=range(n_folds),
-        manifest=value,
+    value = run_manifest(manifest, preset)
+    info = VersionInfo(
+        f"nnloop-v{number}", CLASS_VALUES, 1, preset, tuple(range(n_folds)), library_versions()
     )
+    path = package_version(workspace, number, info, manifest=value)
     metrics = {"dice_per_case": dice, "oof_dice": mean_over_cases(dice), "labels": len(cases)}
     app.add_version(number, manifest=value, metrics=metrics, size_bytes=size_bytes(path))
 
@@ -131,7 +124,7 @@ def ensembled(
         project = session.get_one(ProjectRow, PROJECT)
         project.label_config, project.n_channels = CONFIG, 1
         # What the gate allows to be lost: these folds have hardly learned anything.
-        project.settings = {"gate_margin": 1.0}
+        project.settings = ProjectSettings(gate_margin=1.0)
     app.label_studio.info = replace(app.label_studio.info, label_config=CONFIG)
     for i in TASKS:
         app.label_studio.add_task(i, disc_image(i, side=SIDE)[0])
@@ -165,9 +158,11 @@ def test_the_ensemble_went_through_the_gate_and_serves(ensembled: Ensembled) -> 
         champion = versions.champion(session, PROJECT)
         assert champion is not None
         assert (champion.name, champion.origin) == ("nnloop-e1", VersionOrigin.ENSEMBLE)
-        assert champion.metrics["gate"]["is_promoted"]
-        assert champion.metrics["champion_dice"]["version"] == "nnloop-v2"
-        assert set(champion.metrics["postprocessing"]) == {"keeps_largest", "dice_before"}
+        metrics = champion.metrics
+        assert metrics.gate is not None and metrics.gate.is_promoted
+        assert metrics.champion_dice is not None
+        assert metrics.champion_dice.version == "nnloop-v2"
+        assert champion.metrics.postprocessing is not None
         [old] = versions.by_name(session, "nnloop-v2", PROJECT)
         assert old.status == VersionStatus.RETIRED
 
@@ -175,7 +170,8 @@ def test_the_ensemble_went_through_the_gate_and_serves(ensembled: Ensembled) -> 
 def test_its_dice_is_that_of_its_held_out_predictions(ensembled: Ensembled) -> None:
     with ensembled.app.store.begin() as session:
         [row] = versions.by_name(session, "nnloop-e1", PROJECT)
-    manifest = Manifest.from_json(row.manifest or {})
+    manifest = row.manifest
+    assert manifest is not None
     info = read_version(ensembled.folder)
     # Two folds and three: their combinations over six cases.
     assert manifest.n_folds == len(info.folds) == 6
@@ -197,7 +193,7 @@ def test_its_dice_is_that_of_its_held_out_predictions(ensembled: Ensembled) -> N
         np.testing.assert_allclose(found, wanted, atol=1e-6)
         labels = postprocessed(found, steps).argmax(axis=0).astype(np.uint8)
         dice = named_dice(labels, truth, CLASS_VALUES)
-        assert row.metrics["dice_per_case"][entry.case_id] == pytest.approx(dice, abs=0.02)
+        assert row.metrics.dice_per_case[entry.case_id] == pytest.approx(dice, abs=0.02)
     image, _ = disc_image(99, side=SIDE)
     maps = predictor.predict(image)
     assert maps.shape[0] == 5

@@ -10,11 +10,11 @@ from domain.errors import TrainingError
 from tests.integration.fold_processes import fold_process
 from tests.integration.training.discs import CLASS_VALUES, write_discs
 from training.folds.runner import run_fold
-from training.folds.spec import EpochProgress, FoldOutcome, FoldSpec
+from training.folds.spec import EpochProgress, FoldResult, FoldSpec
 from training.folds.splits import assign_folds
 from training.nnunet.data.dataset import DatasetSpec, prepare
 from training.presets import TINY
-from training.versions.version_folder import package_version
+from training.versions.version_folder import VersionInfo, library_versions, package_version
 from training.workspace import Workspace
 
 PRESET = dataclasses.replace(
@@ -26,7 +26,7 @@ PRESET = dataclasses.replace(
 class Trained:
     workspace: Workspace
     version_dir: Path
-    outcomes: list[FoldOutcome]
+    outcomes: list[FoldResult]
     killed_with: str
     before_kill: list[EpochProgress]
     after_kill: list[EpochProgress]
@@ -55,15 +55,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     except TrainingError as error:
         killed_with = str(error)
     after: list[EpochProgress] = []
-    outcomes = [run_fold(spec(0), after.append, lambda: False, poll_s=0.1)]
-    outcomes.append(run_fold(spec(1), lambda _: None, lambda: False, poll_s=0.1))
-    version_dir = package_version(
-        workspace,
-        "1",
-        "v1",
-        class_values=CLASS_VALUES,
-        n_channels=1,
-        preset=PRESET,
-        folds=(0, 1),
-    )
+    found = [run_fold(spec(0), after.append, lambda: False, poll_s=0.1)]
+    found.append(run_fold(spec(1), lambda _: None, lambda: False, poll_s=0.1))
+    outcomes = [result for result in found if result is not None]
+    info = VersionInfo("v1", CLASS_VALUES, 1, PRESET, (0, 1), library_versions())
+    version_dir = package_version(workspace, "1", info)
     return Trained(workspace, version_dir, outcomes, killed_with, before, after)

@@ -21,6 +21,7 @@ from converters.outlines.vectorize import vectorize
 from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.errors import PredictionError
 from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.documents import run_manifest
 from tests.integration.training.conftest import Trained
 from tests.integration.training.discs import CLASS_VALUES, disc_image
 from tests.unit.converters.shapes import size_of
@@ -60,7 +61,7 @@ def app(trained: Trained, tmp_path: Path) -> Iterator[FakeApp]:
         for i in range(14)
     )
     manifest = Manifest(entries, class_values=CLASS_VALUES, n_folds=2)
-    app.add_version(1, manifest=manifest.to_json(), path=str(trained.version_dir))
+    app.add_version(1, manifest=run_manifest(manifest), path=str(trained.version_dir))
     yield app
     app.store.close()
 

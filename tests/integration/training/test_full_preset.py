@@ -28,7 +28,12 @@ from training.nnunet.inference.predictor import FoldPredictor
 from training.nnunet.learning.fold_process import train_fold
 from training.presets import FULL, Preset
 from training.versions.keep_largest import read_postprocessing
-from training.versions.version_folder import package_version, read_version
+from training.versions.version_folder import (
+    VersionInfo,
+    library_versions,
+    package_version,
+    read_version,
+)
 from training.workspace import Workspace
 
 pytestmark = pytest.mark.slow
@@ -66,15 +71,8 @@ def test_from_plans_to_postprocessed_predictions(
         spec.fold_dir.mkdir(parents=True)
         train_fold(spec, started=time.monotonic())
     found = find_postprocessing(workspace, "1", (0, 1), CLASS_VALUES)
-    version = package_version(
-        workspace,
-        "1",
-        "v1",
-        class_values=CLASS_VALUES,
-        n_channels=1,
-        preset=preset,
-        folds=(0, 1),
-    )
+    info = VersionInfo("v1", CLASS_VALUES, 1, preset, (0, 1), library_versions())
+    version = package_version(workspace, "1", info)
 
     plans = read_json(version / "plans.json")
     architecture = plans["configurations"]["2d"]["architecture"]

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from converters.bookkeeping.documents import from_json, to_json
 from domain.errors import SettingsError
 from training.presets import FULL, PRESETS, TINY, Preset, choose_preset, preset_by_name
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=str)
 def test_json_round_trip(preset: Preset) -> None:
-    assert Preset.from_json(json.loads(json.dumps(preset.to_json()))) == preset
+    assert from_json(Preset, json.loads(json.dumps(to_json(Preset, preset)))) == preset
 
 
 def test_the_plan_key_ignores_how_long_training_takes() -> None:
@@ -31,15 +32,6 @@ def test_choice() -> None:
         preset_by_name("huge")
 
 
-def test_presets_written_before_trainers_had_names_are_read() -> None:
-    old = {
-        key: value
-        for key, value in FULL.to_json().items()
-        if key not in ("trainer", "planner", "patience")
-    }
-    assert Preset.from_json(old) == dataclasses.replace(FULL, trainer="PresetTrainer")
-
-
 def test_another_planner_needs_new_plans() -> None:
     assert dataclasses.replace(FULL, planner="nnUNetPlannerResEncM").plan_key != FULL.plan_key
     assert dataclasses.replace(FULL, trainer="nnUNetTrainerBN").plan_key == FULL.plan_key
@@ -51,7 +43,7 @@ def test_a_named_planner_or_named_plans_are_not_edited() -> None:
         assert edits == (None, None, None)
         assert (preset.batch_size, preset.batch_pixels, preset.fast_export) == (None, None, False)
         assert preset.plan_key != TINY.plan_key
-        assert Preset.from_json(json.loads(json.dumps(preset.to_json()))) == preset
+        assert from_json(Preset, json.loads(json.dumps(to_json(Preset, preset)))) == preset
 
 
 def test_a_named_trainer_leaves_the_plan_alone() -> None:

@@ -14,6 +14,7 @@ from typing import TextIO
 import numpy as np
 import numpy.typing as npt
 
+from converters.bookkeeping.documents import from_json
 from converters.images.image_pixels import write_png
 from training.case_files import read_case_image
 from training.nnunet.inference.postprocessing import postprocessed
@@ -25,7 +26,7 @@ from training.versions.keep_largest import KeepLargest, read_postprocessing
 
 def main(argv: list[str]) -> int:
     """Predicts the cases of the JSON file ``argv[0]``; errors go to ``argv[1]``."""
-    return answer(argv, lambda spec, lines: predict(PredictionSpec.from_json(spec), lines))
+    return answer(argv, lambda spec, lines: predict(from_json(PredictionSpec, spec), lines))
 
 
 def predict(spec: PredictionSpec, lines: TextIO) -> None:

@@ -12,6 +12,7 @@ from typing import TextIO
 
 import numpy as np
 
+from converters.bookkeeping.documents import from_json
 from converters.images.image_pixels import write_png
 from training.case_files import read_case_image
 from training.nnunet.inference.mixing import mean_of_members
@@ -23,7 +24,7 @@ from training.workspace import Workspace
 
 def main(argv: list[str]) -> int:
     """Predicts the cases of the JSON file ``argv[0]``; errors go to ``argv[1]``."""
-    return answer(argv, lambda spec, lines: predict(MembersSpec.from_json(spec), lines))
+    return answer(argv, lambda spec, lines: predict(from_json(MembersSpec, spec), lines))
 
 
 def predict(spec: MembersSpec, lines: TextIO) -> None:

@@ -15,32 +15,41 @@ from pathlib import Path
 import psutil
 import torch
 
+from converters.bookkeeping.documents import read_document, write_document
 from converters.bookkeeping.files import read_json, write_json
 from domain.errors import DiskFullError, NnloopError, TrainingError
 from domain.text import one_line
 from training.evaluation import mean_over_cases
 from training.folds.curves import CurvesWriter
 from training.folds.disk import check_free, checkpoint_bytes
-from training.folds.spec import ERROR, LATEST, PROGRESS, RESULT, VALIDATION, FoldSpec
+from training.folds.spec import (
+    ERROR,
+    LATEST,
+    PROGRESS,
+    RESULT,
+    VALIDATION,
+    FoldError,
+    FoldResult,
+    FoldSpec,
+)
 from training.nnunet.checkpoint import remove_unfinished
 from training.nnunet.learning.trainer import LoopTrainer, make_trainer
 from training.nnunet.memory import is_out_of_memory
+from training.versions.version_folder import CONFIGURATION
 
 
 def main(argv: list[str]) -> int:
     """Runs the fold described by the JSON file ``argv[0]``."""
     # Imports take seconds: the budget counts from the start of the process.
     started = time.monotonic() - (time.time() - psutil.Process().create_time())
-    spec = FoldSpec.from_json(read_json(Path(argv[0])))
+    spec = read_document(Path(argv[0]), FoldSpec)
     try:
         train_fold(spec, started=started)
     except Exception as error:  # noqa: BLE001  # the process's outermost frame: report and end
         traceback.print_exc()
         message, remedy = _explain(spec, error)
-        write_json(
-            spec.fold_dir / ERROR,
-            {"message": message, "remedy": remedy, "is_disk_full": _is_disk_full(error)},
-        )
+        reason = FoldError(message, remedy, _is_disk_full(error))
+        write_document(spec.fold_dir / ERROR, FoldError, reason)
         return 1
     return 0
 
@@ -63,6 +72,7 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
         if not (folder / name).exists():
             write_json(folder / name, read_json(dataset_folder / name))
     plans, dataset = read_json(folder / "plans.json"), read_json(folder / "dataset.json")
+    planned_batch_size = int(plans["configurations"][CONFIGURATION]["batch_size"])
     trainer = make_trainer(spec, plans, dataset, started=started)
     trainer.initialize()
     remove_unfinished(folder)
@@ -84,21 +94,19 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
             mirror_axes=trainer.mirror_axes,
             out=label_maps,
         )
-    write_json(
-        folder / RESULT,
-        {
-            "fold": spec.fold,
-            "epochs": trainer.current_epoch,
-            "dice_per_case": dice,
-            "dice_per_class": mean_over_cases(dice),
-            "seconds": trainer.plan.spent_s,
-            "device": spec.device,
-            "warm_started": trainer.warm_started,
-            "epochs_planned": trainer.plan.planned,
-            "stopped": trainer.plan.stopped,
-            "batch_size": trainer.batch_size,
-        },
+    result = FoldResult(
+        fold=spec.fold,
+        epochs=trainer.current_epoch,
+        dice_per_case=dice,
+        dice_per_class=mean_over_cases(dice),
+        seconds=trainer.plan.spent_s,
+        device=spec.device,
+        warm_started=trainer.warm_started,
+        stopped=trainer.plan.stopped,
+        batch_size=trainer.batch_size,
+        planned_batch_size=planned_batch_size,
     )
+    write_document(folder / RESULT, FoldResult, result)
     (folder / LATEST).unlink(missing_ok=True)
 
 

@@ -10,7 +10,7 @@ import pytest
 from backend.demo.figures import measure
 from backend.demo.label_config import LABEL_CONFIG
 from backend.demo.vessel import LUMEN
-from backend.label_studio import LabelStudioClient, PredictionRow
+from backend.label_studio import LabelStudioClient, PushedPrediction
 from backend.pipeline.models.version_report import VersionReport
 from backend.pipeline.runs.run_report import RunReport
 from backend.pipeline.status import ProjectReport
@@ -41,10 +41,10 @@ VERSION = VersionReport(
 class Held:
     """What was pushed, as ``LabelStudioClient`` reads it back."""
 
-    def __init__(self, rows: list[PredictionRow]) -> None:
+    def __init__(self, rows: list[PushedPrediction]) -> None:
         self.rows = rows
 
-    def iter_predictions(self, project_id: int, model_version: str) -> list[PredictionRow]:
+    def iter_predictions(self, project_id: int, model_version: str) -> list[PushedPrediction]:
         return [row for row in self.rows if row.model_version == model_version]
 
 
@@ -59,7 +59,7 @@ def test_images_without_a_class_say_nothing_about_it() -> None:
     truth = {1: shown, 2: empty, 3: empty, 4: shown}
     pushed = {1: shown, 2: empty, 3: _lumen(20), 4: _lumen(10)}
     rows = [
-        PredictionRow(
+        PushedPrediction(
             task_id,
             regions_to_result(
                 vectorize(label_map, (1, 2), tolerance_px=0), CONFIG, size_of(label_map)

@@ -11,6 +11,7 @@ from backend.store import runs
 from domain.states import RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import FakeLabelStudio, polygon
+from training.versions.manifests import RunManifest
 
 SETTINGS = ProjectSettings(preset="tiny", n_folds=2, min_annotations=1000).model_dump(mode="json")
 
@@ -22,7 +23,7 @@ def label(label_studio: FakeLabelStudio, *task_ids: int, **data: Any) -> None:
         label_studio.label(task_id, polygon("lumen"), polygon("wall", at=65, size=20))
 
 
-def prepare(app: FakeApp, **settings: object) -> dict[str, Any]:
+def prepare(app: FakeApp, **settings: object) -> RunManifest:
     """A run on what Label Studio holds now; returns its manifest."""
     app.change_settings(**SETTINGS)
     sync_project(app.context, PROJECT)
@@ -40,6 +41,6 @@ def prepare(app: FakeApp, **settings: object) -> dict[str, Any]:
     return manifest
 
 
-def folds_of(manifest: dict[str, Any]) -> dict[int, int]:
+def folds_of(manifest: RunManifest) -> dict[int, int]:
     """Task id -> fold."""
-    return {row["task_id"]: row["fold"] for row in manifest["entries"]}
+    return {row.task_id: row.fold for row in manifest.entries}

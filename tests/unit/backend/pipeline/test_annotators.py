@@ -122,7 +122,7 @@ def test_an_older_annotation_that_changes_counts_where_the_policy_needs_it(
     second = Task(2, 5, TASK.data, (Annotation(50, 2, []),))
     changed = drawn(30, 1, box(60), completed_by=7, ground_truth=True)
     with context.store.begin() as session:
-        projects.get(session, 5).settings = settings.model_dump(mode="json")
+        projects.get(session, 5).settings = settings
         snapshots.write_tasks(session, 5, [second])
     with context.store.begin() as session:
         assert trigger.start(session, 5, "test") is not None

@@ -56,7 +56,7 @@ def test_whatever_goes_wrong_with_a_task_leaves_out_that_task(
     monkeypatch.setattr(cases_module, "label_map_of", draw)
     manifest = prepare(app)
     assert set(folds_of(manifest)) == {5, 6, 7}
-    assert {row["task_id"]: row["reason"] for row in manifest["left_out"]} == {
+    assert {row.task_id: row.reason for row in manifest.left_out} == {
         1: "unexpected",
         2: "unexpected",
         3: "out_of_memory",
@@ -113,5 +113,5 @@ def test_a_task_at_which_workers_died_is_left_out(app: FakeApp) -> None:
             row.source = session.get_one(TaskRow, row.task_id).source
     manifest = prepare(app)
     assert set(folds_of(manifest)) == {2, 3}
-    assert [row["reason"] for row in manifest["left_out"]] == ["kills_worker"]
+    assert [row.reason for row in manifest.left_out] == ["kills_worker"]
     assert 1 not in app.label_studio.fetched

@@ -18,7 +18,6 @@ from backend.store import projects, runs
 from backend.store.models import ProjectRow, TaskRow
 from converters.bookkeeping.files import read_json
 from converters.label_studio.label_config import parse_label_config
-from domain.case import Manifest
 from domain.errors import CaseError
 from domain.states import RunStatus
 from tests.fakes.app import PROJECT, FakeApp
@@ -40,11 +39,10 @@ def test_the_manifest_names_what_is_trained_on(app: FakeApp) -> None:
     label(app.label_studio, 1, 2, 3)
     newest = app.label_studio.label(2, polygon("wall"))
     manifest = prepare(app)
-    assert [row["task_id"] for row in manifest["entries"]] == [1, 2, 3]
-    assert manifest["entries"][1]["annotation_id"] == newest
-    assert manifest["class_values"] == ["lumen", "wall"]
-    assert (manifest["n_channels"], manifest["preset"], manifest["n_folds"]) == (1, "tiny", 2)
-    assert Manifest.from_json(manifest).digest == manifest["digest"]
+    assert [row.task_id for row in manifest.entries] == [1, 2, 3]
+    assert manifest.entries[1].annotation_id == newest
+    assert manifest.class_values == ("lumen", "wall")
+    assert (manifest.n_channels, manifest.preset.name, manifest.n_folds) == (1, "tiny", 2)
     # The files are what it says.
     workspace = app.context.workspace(PROJECT)
     label_map = read_image(workspace.label_png(app.case_id(2)))
@@ -122,8 +120,8 @@ def test_every_kind_of_file_becomes_a_case(app: FakeApp, data: bytes, n_channels
     label(fake, 1, 2)
     fake.images[fake.tasks[2].data["image"]] = data
     manifest = prepare(app)
-    assert manifest["left_out"] == []
-    assert manifest["n_channels"] == n_channels
+    assert manifest.left_out == ()
+    assert manifest.n_channels == n_channels
     workspace = app.context.workspace(PROJECT)
     for task_id in (1, 2):
         image = read_case_image(workspace, app.case_id(task_id))
@@ -160,8 +158,8 @@ def test_a_task_of_pages_is_trained_on_its_first(app: FakeApp) -> None:
     fake.label(2, polygon())
     fake.label(3, second)
     manifest = prepare(app)
-    assert [row["task_id"] for row in manifest["entries"]] == [1, 2]
-    assert [(row["task_id"], row["reason"]) for row in manifest["left_out"]] == [
+    assert [row.task_id for row in manifest.entries] == [1, 2]
+    assert [(row.task_id, row.reason) for row in manifest.left_out] == [
         (1, "other_page"),
         (3, "other_page"),
     ]
@@ -180,8 +178,8 @@ def test_classes_with_the_words_of_nnunet_are_prepared(app: FakeApp) -> None:
         fake.add_task(task_id)
         fake.label(task_id, polygon("background"), polygon("ignore", at=65, size=20))
     manifest = prepare(app)
-    assert manifest["class_values"] == ["background", "ignore"]
-    assert manifest["left_out"] == []
+    assert manifest.class_values == ("background", "ignore")
+    assert manifest.left_out == ()
     dataset = read_json(app.context.workspace(PROJECT).preprocessed_dataset / "dataset.json")
     manager = LabelManager(dataset["labels"], None)
     assert (manager.has_ignore_label, list(manager.foreground_labels)) == (False, [1, 2])
@@ -196,10 +194,8 @@ def test_a_task_that_is_too_small_is_left_out_by_name(app: FakeApp) -> None:
     app.label_studio.add_task(4, np.full((1, 1), 9, np.uint8))
     app.label_studio.label(4)
     manifest = prepare(app)
-    assert [row["task_id"] for row in manifest["entries"]] == [1, 2, 3]
-    assert [(row["task_id"], row["reason"]) for row in manifest["left_out"]] == [
-        (4, "unusable_case")
-    ]
+    assert [row.task_id for row in manifest.entries] == [1, 2, 3]
+    assert [(row.task_id, row.reason) for row in manifest.left_out] == [(4, "unusable_case")]
     with app.store.begin() as session:
         [problem] = projects.open_problems(session, PROJECT)
     assert problem.message.startswith("Task 4: its image shows 1 x 1 pixels")
@@ -226,7 +222,7 @@ def test_unusable_cases_are_left_out_until_the_rest_is_usable(
     assert [len(cases) for cases in seen] == [4, 3, 2]
     # The folds of those left out were not kept: the others fill both.
     assert set(folds_of(manifest).values()) == {0, 1}
-    messages = {row["task_id"]: row["message"] for row in manifest["left_out"]}
+    messages = {row.task_id: f"{row.message} {row.remedy}" for row in manifest.left_out}
     assert messages == {2: "Task 2: it is odd. Mend it.", 4: "Task 4: it is odd. Mend it."}
 
 
@@ -257,11 +253,11 @@ def test_several_images_of_a_task_are_channels(app: FakeApp) -> None:
     app.label_studio.label(2, _drawn("other", "right"))
     app.label_studio.label(3, _drawn("label", "left"))
     manifest = prepare(app, channels=["t2", "left"])  # a field, and an image object
-    assert manifest["n_channels"] == 2
-    assert [row["task_id"] for row in manifest["entries"]] == [1, 2]
-    [left_out] = manifest["left_out"]
-    assert (left_out["task_id"], left_out["reason"]) == (3, "channel_sizes")
-    assert "'t1' has 48 x 40 pixels, but 't2' has 48 x 20" in left_out["message"]
+    assert manifest.n_channels == 2
+    assert [row.task_id for row in manifest.entries] == [1, 2]
+    [left_out] = manifest.left_out
+    assert (left_out.task_id, left_out.reason) == (3, "channel_sizes")
+    assert "'t1' has 48 x 40 pixels, but 't2' has 48 x 20" in left_out.message
     workspace = app.context.workspace(PROJECT)
     np.testing.assert_array_equal(
         read_case_image(workspace, app.case_id(1)), np.dstack([grey // 2, grey])
@@ -275,7 +271,7 @@ def test_several_images_of_a_task_are_channels(app: FakeApp) -> None:
     assert labels[0].any()
     np.testing.assert_array_equal(labels[0], labels[1])
     app.label_studio.fetched.clear()
-    assert prepare(app, channels=["t2", "left"])["digest"] == manifest["digest"]
+    assert prepare(app, channels=["t2", "left"]).digest == manifest.digest
     assert app.label_studio.fetched == [3, 3]  # only the one left out is tried again
 
 
@@ -286,7 +282,7 @@ def test_colour_in_one_channel_makes_all_of_them_colour(app: FakeApp) -> None:
     for task_id, second in ((1, grey), (2, RGB)):
         _two_images(app, task_id, grey, second)
         app.label_studio.label(task_id, _drawn("label", "left"))
-    assert prepare(app, channels=["t1", "t2"])["n_channels"] == 6
+    assert prepare(app, channels=["t1", "t2"]).n_channels == 6
     image = read_case_image(app.context.workspace(PROJECT), app.case_id(2))
     np.testing.assert_array_equal(image, np.dstack([grey, grey, grey, RGB]))
 

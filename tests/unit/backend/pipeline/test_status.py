@@ -9,8 +9,12 @@ from backend.pipeline.basis.context import AppContext
 from backend.queue import JobQueue
 from backend.store import projects
 from backend.store.models import FoldRow, PredictionRow
+from domain.case import Manifest, ManifestEntry
+from domain.gate_verdict import Verdict
 from domain.states import FoldStatus, RunStatus, TaskState
 from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.documents import run_manifest
+from training.versions.metrics import VersionMetrics
 
 
 def test_a_new_project(app: FakeApp) -> None:
@@ -21,12 +25,16 @@ def test_a_new_project(app: FakeApp) -> None:
 
 
 def test_what_is_labelled_runs_and_failed(app: FakeApp) -> None:
-    metrics = {"labels": 12, "oof_dice": {"lumen": 0.9}, "gate": {"reason": "not worse"}}
+    gate = Verdict(True, 0.9, None, 2, 0.01, "not worse")
+    metrics = VersionMetrics(labels=12, oof_dice={"lumen": 0.9}, gate=gate)
     version = app.add_version(1, metrics=metrics)
     app.add_tasks(1, 2)
     app.add_tasks(3, state=TaskState.LABELLED)
     app.add_tasks(4, state=TaskState.SKIPPED)
-    run_id = app.add_run(RunStatus.TRAINING, 2, error="once", manifest={"entries": [1, 2]})
+    entry = ManifestEntry("task_1", 1, 1, "h", "g", 0)
+    run_id = app.add_run(
+        RunStatus.TRAINING, 2, error="once", manifest=run_manifest(Manifest((entry, entry)))
+    )
     with app.store.begin() as session:
         session.add(FoldRow(run_id=run_id, fold=0, status=FoldStatus.RUNNING, epoch=3, epochs=20))
         for task_id, error in ((1, ""), (2, "bad")):

@@ -10,10 +10,13 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 from sqlalchemy.orm import Session
 
+from backend.settings import RunSettings
 from backend.store import Store, projects, runs
 from backend.store.models import FoldRow, RunRow
+from domain.case import Manifest
 from domain.states import FoldStatus, RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.documents import run_manifest
 
 
 def _race(app: FakeApp, attempt: Callable[[Store], bool], n: int = 4) -> int:
@@ -39,7 +42,7 @@ def _race(app: FakeApp, attempt: Callable[[Store], bool], n: int = 4) -> int:
 def test_one_run_at_a_time(app: FakeApp) -> None:
     def create(store: Store) -> bool:
         with store.begin() as session:
-            return runs.create_run(session, PROJECT, "why", {}) is not None
+            return runs.create_run(session, PROJECT, "why", RunSettings()) is not None
 
     assert _race(app, create) == 1
     with app.store.begin() as session:
@@ -47,7 +50,7 @@ def test_one_run_at_a_time(app: FakeApp) -> None:
         assert run is not None and run.number == 1
         runs.enter_stage(session, run, RunStatus.FAILED)
     with app.store.begin() as session:
-        again = runs.create_run(session, PROJECT, "why", {})
+        again = runs.create_run(session, PROJECT, "why", RunSettings())
         assert again is not None and again.number == 2
         assert runs.last_run(session, PROJECT) is again
         assert [run.number for run in runs.runs_of(session, PROJECT)] == [2, 1]
@@ -158,7 +161,7 @@ def test_the_stage_a_run_is_in_counts_until_now(app: FakeApp) -> None:
 
 
 def test_the_active_runs_of_all_projects_come_without_their_manifests(app: FakeApp) -> None:
-    first = app.add_run(RunStatus.TRAINING, 1, manifest={"entries": []})
+    first = app.add_run(RunStatus.TRAINING, 1, manifest=run_manifest(Manifest(())))
     app.add_run(RunStatus.DONE, 2)
     with app.store.begin() as session:
         rows = runs.active_runs(session)

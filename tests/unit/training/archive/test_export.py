@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 
+from converters.bookkeeping.documents import write_document
 from converters.bookkeeping.files import write_json
+from domain.case import Manifest
 from domain.errors import PredictionError
+from tests.fakes.documents import fold_result
 from training.archive.export import dataset_name_of, write_archive
 from training.archive.unpack import list_models
 from training.evaluation import ClassDice
+from training.folds.spec import FoldResult
 from training.presets import TINY
-from training.versions.ensembles import package_ensemble
+from training.versions.ensembles import EnsembleParts, package_ensemble
 from training.versions.version_folder import VersionInfo, remove_weights, write_version
 from training.workspace import Workspace
 
@@ -36,10 +40,10 @@ def _version(
         for fold in folds:
             write_json(folder / f"fold_{fold}" / "checkpoint_final.pth", fold)
             given = scores or {"lumen": 0.8, "ignore": 0.6}
-            result = {"dice_per_class": given, "dice_per_case": {"task_1": given}}
-            write_json(folder / f"fold_{fold}" / "result.json", result)
+            result = fold_result({"task_1": given}, fold=fold)
+            write_document(folder / f"fold_{fold}" / "result.json", FoldResult, result)
 
-    return write_version(Workspace(root, 1), info, fill, manifest={"n_folds": n_folds})
+    return write_version(Workspace(root, 1), info, fill, manifest=Manifest((), n_folds=n_folds))
 
 
 def _json(file: Path, name: str) -> Any:
@@ -136,7 +140,7 @@ def test_an_ensembles_members_get_folders_of_their_own(tmp_path: Path) -> None:
     for name in ("postprocessing.json", "postprocessing.pkl"):
         write_json(found / name, {})
     ensemble = package_ensemble(
-        workspace, "nnloop-e1", [first, second], [(0, 0)], postprocessing=found
+        workspace, "nnloop-e1", EnsembleParts([first, second], [(0, 0)], found)
     )
     file = tmp_path / "e.zip"
     written = write_archive(ensemble, file, "Dataset501_Carotid")

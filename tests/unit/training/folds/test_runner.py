@@ -10,11 +10,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from converters.bookkeeping.documents import from_json, to_json
 from domain.errors import TrainingError
+from tests.fakes.documents import fold_result
 from tests.unit.training import helper_child, quiet_child
 from training.folds import runner
 from training.folds.runner import run_fold
-from training.folds.spec import EpochProgress, FoldSpec
+from training.folds.spec import EpochProgress, FoldResult, FoldSpec
 from training.presets import TINY
 
 ROW = {
@@ -39,7 +41,7 @@ def play(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
 
 
 def test_spec_round_trip(spec: FoldSpec) -> None:
-    assert FoldSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+    assert from_json(FoldSpec, json.loads(json.dumps(to_json(FoldSpec, spec)))) == spec
 
 
 def test_a_child_without_result_is_a_failure(
@@ -58,11 +60,13 @@ def test_progress_is_told_in_order_without_half_lines(
     spec.fold_dir.mkdir(parents=True)
     lines = [json.dumps(ROW), '{"fold": 0, "ep', json.dumps({**ROW, "epoch": 2}), '{"half']
     (spec.fold_dir / "progress.jsonl").write_text("\n".join(lines))
-    (spec.fold_dir / "result.json").write_text(json.dumps({"fold": 0, "epochs": 2}))
+    (spec.fold_dir / "result.json").write_text(
+        json.dumps(to_json(FoldResult, fold_result(epochs=2)))
+    )
     seen: list[EpochProgress] = []
     outcome = run_fold(spec, seen.append, lambda: False)
     assert [row.epoch for row in seen] == [1, 2]
-    assert outcome.finished
+    assert outcome is not None
     assert outcome.epochs == 2
 
 
@@ -108,8 +112,7 @@ def test_a_stopped_child_leaves_no_process_behind(
 ) -> None:
     play(monkeypatch, helper_child.__name__)
     written = spec.fold_dir / "pids.json"
-    outcome = run_fold(spec, lambda _: None, written.exists, poll_s=0.02)
-    assert not outcome.finished
+    assert run_fold(spec, lambda _: None, written.exists, poll_s=0.02) is None
     pids = json.loads(written.read_text())
     deadline = time.monotonic() + 5
     while psutil.pid_exists(pids["helper"]) and time.monotonic() < deadline:

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from converters.bookkeeping.files import write_json
+from domain.case import Manifest
 from domain.errors import PredictionError, SettingsError
 from training.presets import FULL, TINY, Preset
-from training.versions.ensembles import package_ensemble
+from training.versions.ensembles import EnsembleParts, package_ensemble
+from training.versions.metrics import VersionMetrics
 from training.versions.named_plans import find_plans
 from training.versions.version_folder import (
     VersionInfo,
     member_dirs,
+    read_manifest,
     read_version,
     remove_weights,
     size_bytes,
@@ -31,17 +33,16 @@ def _member(workspace: Workspace, name: str, preset: Preset = TINY) -> Path:
             path.parent.mkdir()
             path.write_bytes(bytes(1000))
 
-    return write_version(workspace, info, fill, manifest={"digest": name})
+    return write_version(workspace, info, fill, manifest=Manifest((), n_folds=2))
 
 
 def _ensemble(workspace: Workspace, *members: Path) -> Path:
     return package_ensemble(
         workspace,
         "nnloop-e1",
-        members,
-        [(0, 0), (1, None)],
-        manifest={"digest": "both"},
-        metrics={"labels": 2},
+        EnsembleParts(members, [(0, 0), (1, None)]),
+        manifest=Manifest((), n_folds=3),
+        metrics=VersionMetrics(labels=2),
     )
 
 
@@ -53,7 +54,7 @@ def test_an_ensemble_outlives_its_members(tmp_path: Path) -> None:
     assert (info.members, info.member_folds) == (("a", "b"), ((0, 0), (1, None)))
     assert (info.folds, info.class_values, info.n_channels) == ((0, 1), ("lumen",), 1)
     assert info.preset.name == "ensemble"
-    assert json.loads((folder / "manifest.json").read_text()) == {"digest": "both"}
+    assert read_manifest(folder) == Manifest((), n_folds=3)
     held = [path / "fold_1" / "checkpoint_final.pth" for path in member_dirs(folder, info)]
     assert held[0].samefile(members[0] / "fold_1" / "checkpoint_final.pth")
     assert size_bytes(folder) > 4000
@@ -83,14 +84,6 @@ def test_a_pruned_member_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(PredictionError, match="b has no weights of fold 0"):
         _ensemble(workspace, *members)
     assert sorted(path.name for path in workspace.models.iterdir()) == ["a", "b"]
-
-
-def test_versions_of_before_ensembles_read_unchanged(tmp_path: Path) -> None:
-    value = read_version(_member(Workspace(tmp_path, 1), "a")).to_json()
-    del value["members"], value["member_folds"]
-    info = VersionInfo.from_json(value)
-    assert (info.members, info.member_folds) == ((), ())
-    assert member_dirs(tmp_path, info) == (tmp_path,)
 
 
 def test_an_ensembles_plans_are_named_by_its_members(tmp_path: Path) -> None:

@@ -4,12 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from converters.bookkeeping.documents import read_document, to_json
 from converters.bookkeeping.files import read_json, write_json
+from domain.case import Manifest
 from domain.errors import PredictionError, TrainingError
 from training.presets import TINY
+from training.versions.metrics import VersionMetrics
 from training.versions.version_folder import (
     VersionInfo,
+    library_versions,
     package_version,
+    read_manifest,
     read_version,
     remove_weights,
     size_bytes,
@@ -25,16 +30,15 @@ def _finish(workspace: Workspace, fold: int) -> None:
 
 
 def _package(workspace: Workspace, folds: tuple[int, ...]) -> Path:
-    return package_version(
-        workspace, 1, "v1", class_values=("a", "b"), n_channels=3, preset=TINY, folds=folds
-    )
+    info = VersionInfo("v1", ("a", "b"), 3, TINY, folds, library_versions())
+    return package_version(workspace, 1, info)
 
 
 def test_a_version_outlives_its_run(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, 1)
     for fold in (0, 2):
         _finish(workspace, fold)
-    folder = _package(workspace, (2, 0))
+    folder = _package(workspace, (0, 2))
     for fold in (0, 2):
         write_json(workspace.fold_dir(1, fold) / FILES[0], "trained again")
         assert read_json(folder / f"fold_{fold}" / FILES[0]) == [FILES[0], fold]
@@ -82,32 +86,28 @@ def test_a_version_says_what_made_it_and_is_never_written_again(tmp_path: Path) 
     workspace = Workspace(tmp_path, 1)
     _finish(workspace, 0)
     write_json(workspace.preprocessed_dataset / "dataset_fingerprint.json", {"spacings": []})
+    manifest = Manifest((), class_values=("a",), n_folds=1)
     folder = package_version(
         workspace,
         1,
-        "v1",
-        class_values=("a",),
-        n_channels=1,
-        preset=TINY,
-        folds=(0,),
-        settings={"seed": 3},
-        manifest={"digest": "d"},
-        metrics={"labels": 12},
+        VersionInfo("v1", ("a",), 1, TINY, (0,), library_versions(), settings={"seed": 3}),
+        manifest=manifest,
+        metrics=VersionMetrics(labels=12),
     )
     info = read_version(folder)
     assert info.settings == {"seed": 3} and info.created_at > 0
-    assert read_json(folder / "manifest.json") == {"digest": "d"}
-    assert read_json(folder / "metrics.json") == {"labels": 12}
+    assert read_manifest(folder) == manifest
+    assert read_document(folder / "metrics.json", VersionMetrics) == VersionMetrics(labels=12)
     assert (folder / "dataset_fingerprint.json").exists()
     modes = {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_file()}
     assert modes == {0o444}
 
 
-def test_a_version_of_an_older_release_is_read(tmp_path: Path) -> None:
-    old = VersionInfo("v1", ("a",), 1, TINY, (0,), {}).to_json()
-    del old["settings"], old["created_at"]
-    write_json(tmp_path / "version.json", old)
-    assert read_version(tmp_path).settings == {}
+def test_a_version_of_another_form_is_refused(tmp_path: Path) -> None:
+    value = to_json(VersionInfo, VersionInfo("v1", ("a",), 1, TINY, (0,), {}))
+    write_json(tmp_path / "version.json", value | {"form": 2})
+    with pytest.raises(PredictionError, match="form: Input should be 1, got 2"):
+        read_version(tmp_path)
 
 
 def test_pruning_leaves_what_says_how_it_came_about(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from backend.cli.main import app as program
 from backend.pipeline.gate.verdict import judge
 from backend.pipeline.models import archive
 from backend.store import versions
+from domain.gate_verdict import Verdict
 from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.backend.cli.test_main import Call, call
 from tests.unit.backend.pipeline.models.versions import add_version, manifest_of, weights
@@ -39,7 +40,7 @@ def two(app: FakeApp) -> FakeApp:
     """Two versions; the second serves."""
     manifest = manifest_of((1, "a", "p"), (2, "b", "q"), (3, "c", "r"))
     for number, value in ((1, 0.6), (2, 0.7)):
-        gate = {"reason": "not worse", "classes": []}
+        gate = Verdict(True, value, None, 3, 0.01, "not worse")
         metrics = {**_dice(value), "oof_dice": {"lumen": value}, "labels": 3, "gate": gate}
         add_version(app, number, manifest=manifest, metrics=metrics)
     return app

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from backend.pipeline.ensembles.choose import Considered, EnsembleReport
+from backend.pipeline.ensembles.choose import EnsembleReport
 from domain.errors import SettingsError
 from tests.fakes.app import PROJECT
 from tests.unit.backend.cli.test_main import Call, call
+from training.versions.metrics import Considered
 
 __all__ = ["call"]
 

@@ -19,6 +19,7 @@ from backend.store.models import FoldRow, ProjectRow, RunRow
 from domain.errors import NnloopError, SettingsError, TrainingError
 from domain.states import FoldStatus, RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.documents import fold_result
 from training.folds.spec import LOG, PROGRESS, EpochProgress
 
 
@@ -50,7 +51,7 @@ def run_id(app: FakeApp) -> int:
     run_id = app.add_run(
         RunStatus.TRAINING, 3, settings={"budget_s": 600.0}, trigger="12 annotations"
     )
-    result = {"seconds": 60.0, "batch_size": 1, "planned_batch_size": 2, "stopped": "plateau"}
+    result = fold_result(seconds=60.0, batch_size=1, planned_batch_size=2, stopped="plateau")
     with app.store.begin() as session:
         done = {"status": FoldStatus.DONE, "result": result, "case_dice": 0.75, "attempts": 1}
         session.add(FoldRow(run_id=run_id, fold=0, epoch=20, epochs=20, **done))
@@ -88,7 +89,7 @@ def test_a_run_may_have_no_budget_though_its_project_has(app: FakeApp) -> None:
     with app.store.begin() as session:
         assert projects.training_request(session, PROJECT) == {"budget_s": None}
         run = trigger.start(session, PROJECT, "", {"budget_s": None})
-        assert run is not None and run.settings["budget_s"] is None
+        assert run is not None and run.settings.budget_s is None
 
 
 def test_without_options_the_projects_settings_hold(app: FakeApp) -> None:

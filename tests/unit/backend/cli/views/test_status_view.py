@@ -15,8 +15,10 @@ from backend.store import projects, runs
 from backend.store.models import FoldRow, ProjectRow
 from domain.case import Manifest
 from domain.errors import LabelStudioError
+from domain.gate_verdict import Verdict
 from domain.states import FoldStatus, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.documents import run_manifest
 from tests.fakes.label_studio import CONFIG, polygon
 
 NARROW = 80
@@ -88,7 +90,14 @@ def test_everything_fits_a_narrow_terminal(app: FakeApp) -> None:
             metrics={
                 "labels": 1200,
                 "oof_dice": {"a vessel's lumen": 0.9, "a vessel's wall": 0.8, "plaque": 0.7},
-                "gate": {"reason": "not worse on 1,200 cases, no class is worse beyond doubt"},
+                "gate": Verdict(
+                    True,
+                    0.8,
+                    0.8,
+                    1200,
+                    0.01,
+                    "not worse on 1,200 cases, no class is worse beyond doubt",
+                ),
             },
         )
     run_id = app.add_run(RunStatus.TRAINING, 9, error=page, note="Asked for otherwise. " * 9)
@@ -126,7 +135,9 @@ def test_a_rename_is_asked_about_once(app: FakeApp) -> None:
         run = runs.last_run(session, PROJECT)
         assert run is not None
         run.status = RunStatus.DONE
-    app.add_version(2, manifest=Manifest((), class_values=("lumen", "wall"), n_folds=2).to_json())
+    app.add_version(
+        2, manifest=run_manifest(Manifest((), class_values=("lumen", "wall"), n_folds=2))
+    )
     renamed = CONFIG.replace('"lumen"', '"Lumen"')
     app.label_studio.info = replace(app.label_studio.info, label_config=renamed)
     sync_project(app.context, PROJECT)

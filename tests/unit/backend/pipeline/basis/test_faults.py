@@ -32,7 +32,7 @@ from backend.pipeline.predictions.score import score_chunk
 from backend.pipeline.runs.request import request_scoring
 from backend.store import predictions, projects
 from backend.store.models import PredictionRow, ProblemRow, TrialRow, VersionRow
-from converters.bookkeeping.files import write_json
+from converters.bookkeeping.documents import write_document
 from converters.label_studio.write import regions_to_result, validate_prediction
 from converters.outlines.vectorize import vectorize
 from domain.errors import (
@@ -185,8 +185,8 @@ def version(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(score, "validate_prediction", fail_validate)
     made = app.add_version()
     info = VersionInfo("nnloop-v1", ("lumen", "wall"), 1, TINY, (0, 1), {})
-    write_json(
-        app.context.workspace(PROJECT).version_dir("nnloop-v1") / "version.json", info.to_json()
+    write_document(
+        app.context.workspace(PROJECT).version_dir("nnloop-v1") / "version.json", VersionInfo, info
     )
     return made
 

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from backend.pipeline.basis.preset import check_choices, preset_of, preset_of_manifest
+from backend.pipeline.basis.preset import check_choices, preset_of
 from backend.settings import ProjectSettings
+from converters.bookkeeping.documents import from_json, to_json
+from domain.case import Manifest
 from domain.errors import SettingsError
-from training.presets import FULL, TINY
+from tests.fakes.documents import run_manifest
+from training.presets import FULL
+from training.versions.manifests import RunManifest
 from training.workspace import Workspace
 
 
@@ -24,10 +28,8 @@ def test_the_settings_override_the_preset() -> None:
 
 
 def test_a_run_keeps_the_preset_it_began_with() -> None:
-    preset = replace(FULL, trainer="my.trainers:Mine", epochs=7)
-    manifest = json.loads(json.dumps({"preset": "full", "preset_values": preset.to_json()}))
-    assert preset_of_manifest(manifest) == preset
-    assert preset_of_manifest({"preset": "tiny"}) == TINY  # a run of 0.1
+    kept = run_manifest(Manifest(()), replace(FULL, trainer="my.trainers:Mine", epochs=7))
+    assert from_json(RunManifest, json.loads(json.dumps(to_json(RunManifest, kept)))) == kept
 
 
 @pytest.mark.parametrize(

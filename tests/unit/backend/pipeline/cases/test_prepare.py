@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("_no_preprocessing")
 
 def test_the_same_annotations_give_the_same_manifest(app: FakeApp) -> None:
     label(app.label_studio, 1, 2, 3)
-    assert prepare(app)["digest"] == prepare(app)["digest"]
+    assert prepare(app).digest == prepare(app).digest
 
 
 def test_only_what_changed_is_fetched_again(app: FakeApp) -> None:
@@ -39,7 +39,7 @@ def test_only_what_changed_is_fetched_again(app: FakeApp) -> None:
     app.label_studio.label(2, polygon("wall"))
     after = prepare(app)
     assert sorted(app.label_studio.fetched) == [2, 4]
-    assert before["digest"] != after["digest"]
+    assert before.digest != after.digest
     # A file that someone deleted is made again.
     app.context.workspace(PROJECT).label_png(app.case_id(3)).unlink()
     app.label_studio.fetched.clear()
@@ -73,8 +73,8 @@ def test_tasks_that_can_not_be_used_are_left_out_with_the_reason(app: FakeApp) -
     fake.label(6, polygon("plaque"))
     fake.label(8, was_cancelled=True)
     manifest = prepare(app)
-    assert [row["task_id"] for row in manifest["entries"]] == [1, 2, 3]
-    reasons = {row["task_id"]: row["reason"] for row in manifest["left_out"]}
+    assert [row.task_id for row in manifest.entries] == [1, 2, 3]
+    reasons = {row.task_id: row.reason for row in manifest.left_out}
     assert reasons == {
         4: "image_missing",
         5: "not_an_image",
@@ -90,7 +90,7 @@ def test_tasks_that_can_not_be_used_are_left_out_with_the_reason(app: FakeApp) -
     # Repaired, it is in, and its problem is gone.
     fake.add_task(4)
     fake.label(4, polygon())
-    assert [row["task_id"] for row in prepare(app)["entries"]] == [1, 2, 3, 4]
+    assert [row.task_id for row in prepare(app).entries] == [1, 2, 3, 4]
     with app.store.begin() as session:
         left = {problem.task_id for problem in projects.open_problems(session, PROJECT)}
     assert left == {5, 6, 7}
@@ -100,7 +100,7 @@ def test_an_empty_annotation_is_a_true_negative(app: FakeApp) -> None:
     label(app.label_studio, 1, 2)
     app.label_studio.add_task(3)
     app.label_studio.label(3)
-    assert [row["task_id"] for row in prepare(app)["entries"]] == [1, 2, 3]
+    assert [row.task_id for row in prepare(app).entries] == [1, 2, 3]
     label_map = read_image(app.context.workspace(PROJECT).label_png(app.case_id(3)))
     assert not label_map.any()
 
@@ -116,17 +116,17 @@ def test_too_few_usable_tasks_is_one_sentence(app: FakeApp) -> None:
 def test_one_task_is_enough_for_who_asks_for_it(app: FakeApp) -> None:
     label(app.label_studio, 1)
     manifest = prepare(app, min_annotations=1)
-    assert manifest["n_folds"] == 1
+    assert manifest.n_folds == 1
     assert folds_of(manifest) == {1: 0}
     # With a second one they are held out in turn; the first may sit in another fold then.
     label(app.label_studio, 2)
-    assert prepare(app, min_annotations=1)["n_folds"] == 2
+    assert prepare(app, min_annotations=1).n_folds == 2
 
 
 def test_fewer_cases_than_folds_give_fewerfolds_of(app: FakeApp) -> None:
     label(app.label_studio, 1, 2)
     manifest = prepare(app, n_folds=5)
-    assert manifest["n_folds"] == 2
+    assert manifest.n_folds == 2
 
 
 def test_a_case_keeps_its_fold_while_the_set_grows(app: FakeApp) -> None:
@@ -146,12 +146,12 @@ def test_one_group_is_in_one_fold(app: FakeApp) -> None:
     label(app.label_studio, 99)  # without the field: a group of its own
     manifest = prepare(app, group_key="patient")
     folds: dict[str, set[int]] = {}
-    for row in manifest["entries"]:
-        folds.setdefault(row["group"], set()).add(row["fold"])
+    for row in manifest.entries:
+        folds.setdefault(row.group, set()).add(row.fold)
     assert all(len(held) == 1 for held in folds.values())
     assert set(folds) == {"p0", "p1", "p2", "p3", "task_00000099"}
-    [remark] = manifest["left_out"]
-    assert (remark["task_id"], remark["reason"]) == (99, "no_group")
+    [remark] = manifest.left_out
+    assert (remark.task_id, remark.reason) == (99, "no_group")
 
 
 def test_groups_by_a_part_of_the_file_name(app: FakeApp) -> None:
@@ -162,9 +162,9 @@ def test_groups_by_a_part_of_the_file_name(app: FakeApp) -> None:
         fake.images[uri] = fake.images[task.data["image"]]
         fake.tasks[task_id] = replace(task, data={"image": uri})
     manifest = prepare(app, group_key=r"name:^(P\d+)_", n_folds=5)
-    groups = {row["task_id"]: row["group"] for row in manifest["entries"]}
+    groups = {row.task_id: row.group for row in manifest.entries}
     assert groups == {i: f"P{i % 3}" for i in range(1, 7)}
-    assert manifest["n_folds"] == 3  # leave-one-group-out
+    assert manifest.n_folds == 3  # leave-one-group-out
     folds = folds_of(manifest)
     assert all(folds[i] == folds[i + 3] for i in (1, 2, 3))
     assert sorted(folds[i] for i in (1, 2, 3)) == [0, 1, 2]
@@ -172,7 +172,7 @@ def test_groups_by_a_part_of_the_file_name(app: FakeApp) -> None:
 
 def test_a_single_group_is_trained_on_as_a_whole(app: FakeApp) -> None:
     label(app.label_studio, 1, 2, 3, patient="p")
-    assert prepare(app, group_key="patient")["n_folds"] == 1
+    assert prepare(app, group_key="patient").n_folds == 1
 
 
 def test_a_group_key_that_no_task_has_fails_the_run(app: FakeApp) -> None:
@@ -184,13 +184,13 @@ def test_a_group_key_that_no_task_has_fails_the_run(app: FakeApp) -> None:
 
 def test_a_colour_image_turns_the_whole_project_to_colour(app: FakeApp) -> None:
     label(app.label_studio, 1, 2)
-    assert prepare(app)["n_channels"] == 1
+    assert prepare(app).n_channels == 1
     image = np.zeros((40, 48, 3), np.uint8)
     image[..., 0] = 200
     app.label_studio.add_task(3, image)
     app.label_studio.label(3, polygon())
     manifest = prepare(app)
-    assert manifest["n_channels"] == 3
+    assert manifest.n_channels == 3
     workspace = app.context.workspace(PROJECT)
     for task_id in (1, 2, 3):
         assert read_image(workspace.image_png(app.case_id(task_id))).shape == (40, 48, 3)
@@ -205,7 +205,7 @@ def test_grey_saved_as_rgb_is_grey(app: FakeApp) -> None:
     label(app.label_studio, 1, 2)
     app.label_studio.add_task(3, np.full((40, 48, 3), 90, np.uint8))
     app.label_studio.label(3, polygon())
-    assert prepare(app)["n_channels"] == 1
+    assert prepare(app).n_channels == 1
 
 
 def test_while_label_studio_is_down_no_task_is_left_out_for_it(app: FakeApp) -> None:
@@ -247,11 +247,11 @@ def test_what_was_annotated_while_a_run_waited_is_no_news_to_the_next(app: FakeA
     sync_project(app.context, PROJECT)
     with app.store.begin() as session:
         run = trigger.start(session, PROJECT, "by hand")
-    assert run is not None and set(run.candidates) == {"1", "2"}
+    assert run is not None and set(run.candidates) == {1, 2}
     label(app.label_studio, 3)
     sync_project(app.context, PROJECT)
     prepare_run(app.context, run.id, lambda: None)
-    assert set(app.run(run.id).candidates) == {"1", "2", "3"}
+    assert set(app.run(run.id).candidates) == {1, 2, 3}
     app.change_settings(**{**SETTINGS, "min_annotations": 1})
     with app.store.begin() as session:
         assert trigger.evaluate(session, PROJECT).reason.startswith("0 of 5 new")
@@ -271,7 +271,7 @@ def test_a_task_that_took_an_id_is_a_case_of_its_own(app: FakeApp) -> None:
     # The old manifest's case is what it was, and the fold of the id has not moved.
     assert app.context.workspace(PROJECT).image_png(old).read_bytes() == image
     assert folds_of(before) == folds_of(after)
-    sources = [{row["task_id"]: row["source"] for row in m["entries"]} for m in (before, after)]
+    sources = [{row.task_id: row.source for row in m.entries} for m in (before, after)]
     assert sources[0][1] == sources[1][1] and sources[0][2] != sources[1][2]
 
 
@@ -286,12 +286,12 @@ def test_an_image_overwritten_in_place_is_prepared_again(app: FakeApp, has_tag: 
     after = prepare(app)
     image = read_image(app.context.workspace(PROJECT).image_png(app.case_id(2)))
     assert (image == 9).all()
-    hashes = [{row["task_id"]: row["image_hash"] for row in m["entries"]} for m in (before, after)]
+    hashes = [{row.task_id: row.image_hash for row in m.entries} for m in (before, after)]
     assert hashes[0][1] == hashes[1][1] and hashes[0][2] != hashes[1][2]
     # An image that can't be had is not taken for another one.
     del app.label_studio.images[uri]
     app.label_studio.tags[uri] = ""
-    assert len(prepare(app)["entries"]) == 2
+    assert len(prepare(app).entries) == 2
 
 
 def test_looking_again_takes_a_limited_time_longest_ago_first(

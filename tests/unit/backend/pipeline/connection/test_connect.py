@@ -133,7 +133,7 @@ def test_channels_are_checked_against_interface_and_tasks(
     connect(app.context, 5, {"seed": 3})
     with app.store.begin() as session:
         row = session.get_one(ProjectRow, 5)
-        assert projects.settings_of(row).channels == ("image", "flair")
+        assert row.settings.channels == ("image", "flair")
         assert row.n_channels == 6
     connect(app.context, 5, {"channels": ()})
     with app.store.begin() as session:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from backend.label_studio import PredictionRow as PushedRow
+from backend.label_studio import PushedPrediction
 from backend.pipeline.connection import disconnect as module
 from backend.pipeline.connection.connect import connect
 from backend.pipeline.connection.disconnect import VIEW_TITLE, disconnect
@@ -46,8 +46,8 @@ def busy(app: FakeApp) -> FakeApp:
     sync_project(app.context, PROJECT)
     predict(app, version, 2)
     studio.predictions = [
-        PushedRow(2, [], 0.5, "nnloop-v1", 1),
-        PushedRow(2, [], 0.5, "a-persons-own", 2),
+        PushedPrediction(2, [], 0.5, "nnloop-v1", 1),
+        PushedPrediction(2, [], 0.5, "a-persons-own", 2),
     ]
     studio.info = replace(studio.info, model_version="nnloop-v1")
     studio.views = ["Default", VIEW_TITLE]
@@ -208,7 +208,7 @@ def test_what_another_nnloop_has_connected_is_left_to_it(busy: FakeApp) -> None:
 
 
 def test_a_purge_takes_the_predictions_of_an_earlier_connection_too(busy: FakeApp) -> None:
-    busy.label_studio.predictions.append(PushedRow(1, [], 0.5, "nnloop-v8", 3))
+    busy.label_studio.predictions.append(PushedPrediction(1, [], 0.5, "nnloop-v8", 3))
     said = disconnect(busy.context, PROJECT)
     assert any("nnloop-v1, nnloop-v8 stay in Label Studio" in line for line in said)
     connect(busy.context, PROJECT, {})

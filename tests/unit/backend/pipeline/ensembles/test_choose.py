@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from backend.pipeline.gate.retention import prune
 from backend.pipeline.models.serving import promote, rollback
 from backend.store import versions
 from backend.store.models import RunRow, VersionRow
+from converters.bookkeeping.documents import write_document
 from converters.bookkeeping.files import write_json
 from domain.case import case_id_of_task
 from domain.errors import PredictionError, SettingsError
@@ -145,11 +147,12 @@ def test_the_best_pair_is_made_and_serves(three: FakeApp, networks: Networks) ->
     }
     row = _row(three, "nnloop-e1")
     assert (row.status, row.origin) == (VersionStatus.CHAMPION, VersionOrigin.ENSEMBLE)
-    assert row.metrics["ensemble"]["members"] == ["nnloop-v2", "nnloop-v3"]
-    assert row.metrics["gate"]["champion"] == pytest.approx(_dice(6))
-    assert row.metrics["oof_dice"]["wall"] == pytest.approx(18 / 19)
-    assert row.metrics["labels"] == 4
-    assert row.manifest is not None and row.manifest["n_folds"] == 2
+    assert row.metrics.ensemble is not None and row.metrics.gate is not None
+    assert row.metrics.ensemble.members == ("nnloop-v2", "nnloop-v3")
+    assert row.metrics.gate.champion == pytest.approx(_dice(6))
+    assert row.metrics.oof_dice["wall"] == pytest.approx(18 / 19)
+    assert row.metrics.labels == 4
+    assert row.manifest is not None and row.manifest.n_folds == 2
     assert row.size_bytes > 4000
     assert read_version(Path(row.path)).members == ("nnloop-v2", "nnloop-v3")
     assert networks.champion_asked == []  # its own training has measured it
@@ -186,9 +189,9 @@ def test_a_champion_is_measured_where_it_has_no_number(three: FakeApp, networks:
     with three.store.begin() as session:
         champion = versions.champion(session, PROJECT)
         assert champion is not None
-        known = champion.metrics["dice_per_case"]
+        known = champion.metrics.dice_per_case
         kept = {case: known[case] for case in sorted(known)[:3]}
-        champion.metrics = {**champion.metrics, "dice_per_case": kept}
+        champion.metrics = replace(champion.metrics, dice_per_case=kept)
     make_ensemble(three.context, PROJECT)
     [asked] = networks.champion_asked
     assert (asked.case_id, asked.fold) == (case_id_of_task(4), 0)
@@ -208,9 +211,9 @@ def test_versions_that_do_not_fit_are_left_out_and_told_of(
     three: FakeApp, networks: Networks
 ) -> None:
     add_version(three, 4, manifest=MANIFEST, folds=FOLDS, classes=("wall",))
-    alone = {**MANIFEST, "n_folds": 1}
+    alone = replace(MANIFEST, n_folds=1)
     add_version(three, 5, manifest=alone)
-    add_version(three, 6, manifest={**MANIFEST}, folds=FOLDS)
+    add_version(three, 6, manifest=MANIFEST, folds=FOLDS)
     with three.store.begin() as session:
         session.query(VersionRow).filter_by(name="nnloop-v1").one().pruned_at = 1.0
         session.query(VersionRow).filter_by(name="nnloop-v6").one().path = "/gone"
@@ -229,7 +232,7 @@ def _add_imported(app: FakeApp, *names: str) -> None:
     for name in names:
         info = VersionInfo(name, ("lumen", "wall"), 1, FULL, FOLDS, {})
         folder = workspace.version_dir(name)
-        write_json(folder / "version.json", info.to_json())
+        write_document(folder / "version.json", VersionInfo, info)
         for fold in FOLDS:
             write_json(folder / f"fold_{fold}" / "checkpoint_final.pth", fold)
         app.add_imported(name)
@@ -246,8 +249,8 @@ def test_one_trained_elsewhere_is_averaged_with_a_remark(
     assert "theirs was trained elsewhere and may have been trained on these" in report.reason
     assert {case.folds for case in networks.asked} == {(0, None), (1, None)}
     row = _row(three, "nnloop-e1")
-    assert row.metrics["remark"].startswith("theirs was")
-    assert row.metrics["dice_per_case"] and row.manifest is not None
+    assert row.metrics.remark.startswith("theirs was")
+    assert row.metrics.dice_per_case and row.manifest is not None
     # Without names it is not considered: it held nothing out.
     assert "theirs held no case out." in make_ensemble(three.context, PROJECT).left_out
 
@@ -262,7 +265,7 @@ def test_what_was_trained_elsewhere_holds_nothing_out_together_either(
     assert (report.n_cases, report.is_promoted) == (4, False)
     assert "worse by more than" in report.reason
     row = _row(three, "nnloop-e1")
-    assert (row.manifest, row.metrics["dice_per_case"]) == (None, {})
+    assert (row.manifest, row.metrics.dice_per_case) == (None, {})
 
 
 @pytest.mark.parametrize(("preset", "asks"), [(FULL, True), (TINY, False)])
@@ -291,8 +294,9 @@ def test_postprocessing_is_found_when_the_presets_ask_for_it(
         write_case(workspace, case_id_of_task(task), truth, truth, n_channels=1)
     make_ensemble(app.context, PROJECT)
     row = _row(app, "nnloop-e1")
-    assert (row.metrics.get("postprocessing", {}).get("keeps_largest") == [[2]]) is asks
-    assert (row.metrics["dice_per_case"] == perfect) is asks
+    found = row.metrics.postprocessing
+    assert (found is not None and found.keeps_largest == ((2,),)) is asks
+    assert (row.metrics.dice_per_case == perfect) is asks
     assert (Path(row.path) / "postprocessing.json").exists() is asks
 
 
@@ -312,7 +316,8 @@ def test_another_champion_meanwhile_is_judged_again(
     make_ensemble(three.context, PROJECT)
     assert len(calls) == 2
     row = _row(three, "nnloop-e1")
-    assert row.metrics["champion_dice"]["version"] == "nnloop-v2"
+    known = row.metrics.champion_dice
+    assert known is not None and known.version == "nnloop-v2"
     assert _row(three, "nnloop-v2").status == VersionStatus.RETIRED
     assert "nnloop-v2" not in row.name
 

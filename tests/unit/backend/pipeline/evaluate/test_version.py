@@ -16,11 +16,12 @@ from backend.pipeline.evaluate.reference_files import common_classes
 from backend.pipeline.evaluate.version import default_out, evaluate_version
 from backend.store import runs
 from backend.store.models import VersionRow
-from converters.bookkeeping.files import write_json
+from converters.bookkeeping.documents import write_document
 from converters.label_studio.label_config import parse_label_config
 from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.errors import PredictionError
 from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.documents import run_manifest
 from tests.fakes.label_studio import CONFIG, polygon
 from training.case_files import write_case
 from training.presets import TINY
@@ -74,11 +75,11 @@ def add_version(app: FakeApp, *folds: int, n_folds: int = 2, **fields: Any) -> N
         write_case(workspace, case_id, blank, blank, n_channels=1)
         entries.append(ManifestEntry(case_id, task_id, task_id, "hash", case_id, fold))
     manifest = Manifest(tuple(entries), class_values=("lumen", "wall"), n_folds=n_folds)
-    app.add_version(1, manifest={**manifest.to_json(), "n_channels": 1, "preset": "tiny"}, **fields)
+    app.add_version(1, manifest=run_manifest(manifest), **fields)
     info = VersionInfo(
         "nnloop-v1", ("lumen", "wall"), 1, TINY, tuple(sorted({*folds})), {"torch": "2"}
     )
-    write_json(workspace.version_dir("nnloop-v1") / "version.json", info.to_json())
+    write_document(workspace.version_dir("nnloop-v1") / "version.json", VersionInfo, info)
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ def _run(app: FakeApp, budget_s: float | None, folds: list[tuple[FoldStatus, flo
     return run_id
 
 
-def _budget(app: FakeApp, run_id: int, fold: int, n_workers: int) -> float:
+def _budget(app: FakeApp, run_id: int, fold: int, n_workers: int) -> float | None:
     with app.store.begin() as session:
         return fold_budget(session, session.get_one(RunRow, run_id), fold, n_workers, NOW)
 
@@ -112,7 +112,6 @@ Q, R, D = FoldStatus.QUEUED, FoldStatus.RUNNING, FoldStatus.DONE
 @pytest.mark.parametrize(
     ("budget_s", "folds", "n_workers", "expected"),
     [
-        (None, [(Q, 0)], 1, math.inf),
         (700, [(Q, 0), (D, 0), (Q, 0)], 1, 300),
         (700, [(Q, 0), (R, 250), (Q, 0)], 2, 350),
         (700, [(Q, 0), (R, 0), (D, 0)], 1, 300),  # the worker of fold 1 died
@@ -123,12 +122,16 @@ Q, R, D = FoldStatus.QUEUED, FoldStatus.RUNNING, FoldStatus.DONE
 )
 def test_a_fold_gets_its_share_of_what_is_left(
     app: FakeApp,
-    budget_s: float | None,
+    budget_s: float,
     folds: list[tuple[FoldStatus, float]],
     n_workers: int,
     expected: float,
 ) -> None:
     assert _budget(app, _run(app, budget_s, folds), 0, n_workers) == pytest.approx(expected, 1e-3)
+
+
+def test_without_a_budget_a_fold_has_none(app: FakeApp) -> None:
+    assert _budget(app, _run(app, None, [(Q, 0)]), 0, 1) is None
 
 
 def test_workers_are_shared_with_the_runs_of_other_projects(app: FakeApp) -> None:

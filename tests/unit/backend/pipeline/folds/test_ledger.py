@@ -10,7 +10,8 @@ from backend.store import runs
 from backend.store.models import FoldRow
 from domain.states import FoldStatus, RunStatus
 from tests.fakes.app import FakeApp
-from training.folds.spec import EpochProgress, FoldOutcome
+from tests.fakes.documents import fold_result
+from training.folds.spec import EpochProgress
 
 
 class Clock:
@@ -115,7 +116,7 @@ def test_a_worker_that_stopped_late_takes_back_no_result(
     app: FakeApp, ledger: FoldLedger, end: str
 ) -> None:
     # Another one had the fold before, stood still, and ended it after all.
-    FoldLedger(app.store, _row(app), "before").done(FoldOutcome(0, True, 9, {}, {}, 9.0, "cpu"))
+    FoldLedger(app.store, _row(app), "before").done(fold_result(epochs=9))
     ledger.failed("The child died.") if end == "failed" else ledger.interrupted()
     assert (_row(app).status, _row(app).error, _row(app).attempts) == (FoldStatus.DONE, "", 0)
 
@@ -125,7 +126,7 @@ def test_a_result_that_comes_too_late_brings_no_failed_fold_back(
 ) -> None:
     with app.store.begin() as session:
         runs.move_fold(session, session.query(FoldRow).one(), FoldStatus.FAILED)
-    ledger.done(FoldOutcome(0, True, 9, {}, {}, 9.0, "cpu"))
+    ledger.done(fold_result(epochs=9))
     assert (_row(app).status, _row(app).result) == (FoldStatus.FAILED, None)
 
 

@@ -20,16 +20,19 @@ from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.errors import DiskFullError, StackError, TrainingError
 from domain.states import FoldStatus, RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.documents import fold_result, run_manifest
 from tests.fakes.queue import FakeQueue
-from training.folds.spec import FINAL, PROGRESS, EpochProgress, FoldOutcome, FoldSpec
+from training.folds.spec import FINAL, PROGRESS, EpochProgress, FoldResult, FoldSpec
 
 DEVICE = WorkerDevice("cpu", 2)
+
+Result = FoldResult | None
 
 
 class FakeTraining:
     """Takes the place of ``run_fold``: does what ``play`` says."""
 
-    def __init__(self, play: Callable[..., FoldOutcome]) -> None:
+    def __init__(self, play: Callable[..., Result]) -> None:
         self.play = play
         self.specs: list[FoldSpec] = []
 
@@ -40,15 +43,13 @@ class FakeTraining:
         should_stop: Callable[[], bool],
         *,
         on_heartbeat: Callable[[], None],
-    ) -> FoldOutcome:
+    ) -> Result:
         self.specs.append(spec)
         return self.play(spec, on_progress, should_stop, on_heartbeat)
 
 
-def _finished(spec: FoldSpec, *_: object) -> FoldOutcome:
-    return FoldOutcome(
-        spec.fold, True, 4, {"a": {"lumen": 0.5}}, {"lumen": 0.5}, 9.0, "cpu", batch_size=2
-    )
+def _finished(spec: FoldSpec, *_: object) -> Result:
+    return fold_result({"a": {"lumen": 0.5}}, fold=spec.fold, epochs=4, seconds=9.0)
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def _manifest(folds_by_task: dict[int, int], classes: tuple[str, ...] = ("lumen"
         for task, fold in folds_by_task.items()
     )
     manifest = Manifest(entries, class_values=classes, n_folds=2)
-    return {**manifest.to_json(), "n_channels": 1, "preset": "tiny"}
+    return run_manifest(manifest)
 
 
 def _run(app: FakeApp, number: int = 5, **settings: object) -> int:
@@ -90,7 +91,7 @@ def test_a_fold_is_trained_and_kept(app: FakeApp, training: FakeTraining) -> Non
     row = _fold(app, run_id)
     assert (row.status, row.epoch, row.epochs, row.lease_until) == (FoldStatus.DONE, 4, 4, 0.0)
     assert (row.device, row.worker, row.error) == ("cpu", "me", "")
-    assert row.result is not None and row.result["dice_per_case"] == {"a": {"lumen": 0.5}}
+    assert row.result is not None and row.result.dice_per_case == {"a": {"lumen": 0.5}}
     assert app.jobs == [("advance", (run_id,))]
     (spec,) = training.specs
     assert (spec.run, spec.fold, spec.threads, spec.seed) == ("5", 0, 2, 7)
@@ -104,7 +105,7 @@ def test_progress_reaches_the_ledger_and_keeps_the_lease(
 ) -> None:
     run_id = _run(app)
 
-    def play(spec: FoldSpec, on_progress: Any, *_: object) -> FoldOutcome:
+    def play(spec: FoldSpec, on_progress: Any, *_: object) -> Result:
         with app.store.begin() as session:
             session.query(FoldRow).filter_by(run_id=run_id).one().lease_until = 1.0
         dice = {"lumen": 0.8, "wall": 0.6}
@@ -127,7 +128,7 @@ def test_progress_reaches_the_ledger_and_keeps_the_lease(
 def test_a_fold_that_fails_twice_has_failed(
     app: FakeApp, training: FakeTraining, error: Exception
 ) -> None:
-    def play(*_: object) -> FoldOutcome:
+    def play(*_: object) -> Result:
         raise error
 
     training.play = play
@@ -146,7 +147,7 @@ def test_a_fold_that_got_further_is_tried_again(app: FakeApp, training: FakeTrai
     run_id = _run(app)
     reached = iter([2, 5, 5])
 
-    def play(_spec: FoldSpec, on_progress: Any, *_: object) -> FoldOutcome:
+    def play(_spec: FoldSpec, on_progress: Any, *_: object) -> Result:
         # As after every start, the epochs of earlier attempts are reported again.
         for epoch in range(1, next(reached) + 1):
             on_progress(EpochProgress(0, epoch, 20, -0.5, -0.4, 0.7, 1.0, 0.0))
@@ -170,7 +171,7 @@ def test_a_fold_that_never_ends_is_given_up(app: FakeApp, training: FakeTraining
 
 
 def test_a_full_disk_is_not_tried_twice(app: FakeApp, training: FakeTraining) -> None:
-    def play(*_: object) -> FoldOutcome:
+    def play(*_: object) -> Result:
         raise DiskFullError("The disk of /data has 3 MiB free.", remedy="Free space there.")
 
     training.play = play
@@ -185,7 +186,7 @@ def test_a_set_of_one_group_holds_nothing_out(app: FakeApp, training: FakeTraini
     run_id = _run(app)
     with app.store.begin() as session:
         run = session.get_one(RunRow, run_id)
-        run.manifest = {**(run.manifest or {}), "n_folds": 1}
+        run.manifest = dataclasses.replace(runs.manifest_of(run), n_folds=1)
     train_fold(app.context, run_id, 0, DEVICE, "me")
     assert not training.specs[0].holds_out
 
@@ -207,9 +208,9 @@ def test_the_budget_counts_from_the_start_of_each_attempt(
 def test_a_worker_asked_to_end_gives_the_fold_back(
     app: FakeApp, training: FakeTraining, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def play(spec: FoldSpec, _progress: object, should_stop: Any, _beat: object) -> FoldOutcome:
+    def play(spec: FoldSpec, _progress: object, should_stop: Any, _beat: object) -> Result:
         assert should_stop()
-        return FoldOutcome(spec.fold, finished=False)
+        return None
 
     monkeypatch.setattr(ledger, "stop_requested", lambda: True)
     training.play = play
@@ -227,7 +228,7 @@ def test_a_fold_that_is_not_ours_any_more_is_left(
     monkeypatch.setattr(ledger, "CONTROL_S", 0.0)  # a look at every poll
     run_id = _run(app)
 
-    def play(spec: FoldSpec, _progress: object, should_stop: Any, beat: Any) -> FoldOutcome:
+    def play(spec: FoldSpec, _progress: object, should_stop: Any, beat: Any) -> Result:
         beat()
         assert not should_stop()
         with app.store.begin() as session:
@@ -243,7 +244,7 @@ def test_a_fold_that_is_not_ours_any_more_is_left(
                 row.worker, row.lease_until = "other", 9e9
         beat()
         assert should_stop()
-        return FoldOutcome(spec.fold, finished=False)
+        return None
 
     training.play = play
     train_fold(app.context, run_id, 0, DEVICE, "me")
@@ -329,10 +330,9 @@ def test_a_fold_that_can_not_be_described_fails_with_the_reason(
     run_id = _run(app)
     with app.store.begin() as session:
         run = session.get_one(RunRow, run_id)
-        assert run.manifest is not None
-        run.manifest = {**run.manifest, "preset": "gone"}
+        run.manifest = None
     train_fold(app.context, run_id, 0, DEVICE, "me")
     row = _fold(app, run_id)
     assert (row.status, row.lease_until) == (FoldStatus.QUEUED, 0.0)  # free for its second try
-    assert "'gone'" in row.error
+    assert "has no manifest" in row.error
     assert not training.specs

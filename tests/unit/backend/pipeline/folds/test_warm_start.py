@@ -18,7 +18,9 @@ from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.backend.pipeline.models.versions import manifest_of
 from training.folds.spec import FINAL
 from training.presets import TINY
-from training.versions.ensembles import package_ensemble
+from training.versions.ensembles import EnsembleParts, package_ensemble
+from training.versions.manifests import EnsembleManifest, RunManifest
+from training.versions.metrics import EnsembleChoice, VersionMetrics
 from training.versions.version_folder import VersionInfo, write_version
 
 MANIFEST = manifest_of((1, "a", "p"), (2, "b", "q"))
@@ -30,7 +32,7 @@ def _plans(width: int) -> dict[str, Any]:
     return {"configurations": {"2d": {**shape, "batch_size": width}}}
 
 
-def _add_ensemble(app: FakeApp, *manifests: dict[str, Any]) -> Path:
+def _add_ensemble(app: FakeApp, *manifests: RunManifest) -> Path:
     """Version k has networks of width k; their ensemble serves."""
     workspace = app.context.workspace(PROJECT)
     members = []
@@ -44,15 +46,17 @@ def _add_ensemble(app: FakeApp, *manifests: dict[str, Any]) -> Path:
 
         members.append(write_version(workspace, info, fill))
         app.add_version(number, manifest=manifest)
-    path = package_ensemble(workspace, "nnloop-e1", members, [(0, 0), (1, 1)])
+    path = package_ensemble(workspace, "nnloop-e1", EnsembleParts(members, [(0, 0), (1, 1)]))
     with app.store.begin() as session:
         row = VersionRow(
             project_id=PROJECT,
             origin=VersionOrigin.ENSEMBLE,
             name="nnloop-e1",
             path=str(path),
-            metrics={"ensemble": {"members": [member.name for member in members]}},
-            manifest=manifests[0],
+            metrics=VersionMetrics(
+                ensemble=EnsembleChoice(tuple(member.name for member in members))
+            ),
+            manifest=EnsembleManifest(manifests[0].entries, n_folds=2, group_key=None, members={}),
         )
         session.add(row)
         session.flush()

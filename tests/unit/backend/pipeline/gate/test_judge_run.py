@@ -14,10 +14,14 @@ from backend.pipeline.predictions.publish import publish
 from backend.store import versions
 from backend.store.models import FoldRow, PredictionRow, ProjectRow, VersionRow
 from domain.case import Manifest, ManifestEntry, case_id_of_task
+from domain.gate_verdict import Verdict
 from domain.states import FoldStatus, RunStatus, VersionOrigin, VersionStatus
 from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.documents import fold_result, run_manifest
 from training.case_files import write_case
 from training.presets import FULL
+from training.versions.manifests import EnsembleManifest, RunManifest
+from training.versions.metrics import VersionMetrics
 from training.versions.version_folder import VersionInfo
 
 CLASSES = ("lumen", "wall")
@@ -65,17 +69,17 @@ def _entry(task_id: int, fold: int, text: str = "same", group: str = "") -> Mani
 
 def _manifest(
     *entries: ManifestEntry, classes: tuple[str, ...] = CLASSES, n_folds: int = 2
-) -> dict[str, Any]:
+) -> RunManifest:
     manifest = Manifest(entries, class_values=classes, n_folds=n_folds)
-    return {**manifest.to_json(), "n_channels": 1, "preset": "tiny"}
+    return run_manifest(manifest)
 
 
-def _challenger(app: FakeApp, manifest: dict[str, Any], dice: DicePerCase) -> int:
+def _challenger(app: FakeApp, manifest: RunManifest, dice: DicePerCase) -> int:
     run_id = app.add_run(RunStatus.EVALUATING, 2, manifest=manifest)
     with app.store.begin() as session:
-        result = {"dice_per_case": dice, "warm_started": True}
+        result = fold_result(dice, warm_started=True)
         session.add(FoldRow(run_id=run_id, fold=0, status=FoldStatus.DONE, result=result))
-        session.add(FoldRow(run_id=run_id, fold=1, status=FoldStatus.DONE, result={}))
+        session.add(FoldRow(run_id=run_id, fold=1, status=FoldStatus.DONE))
     return run_id
 
 
@@ -86,14 +90,20 @@ def _version(app: FakeApp, run_id: int) -> VersionRow:
         return version
 
 
+def _verdict(app: FakeApp, run_id: int) -> Verdict:
+    verdict = _version(app, run_id).metrics.gate
+    assert verdict is not None
+    return verdict
+
+
 def test_the_first_version_is_promoted(app: FakeApp, predictor: FakePredictor) -> None:
     run_id = _challenger(app, _manifest(_entry(1, 0)), _dice(task_00000001=0.2))
     assert evaluate_run(app.context, run_id, lambda: None)
     version = _version(app, run_id)
     assert (version.name, version.status) == ("nnloop-v2", VersionStatus.CHAMPION)
-    assert version.metrics["oof_dice"] == {"lumen": 0.2, "wall": 0.2}
-    assert version.metrics["labels"] == 1
-    assert version.metrics["warm_started"] == [0]
+    assert version.metrics.oof_dice == {"lumen": 0.2, "wall": 0.2}
+    assert version.metrics.labels == 1
+    assert version.metrics.warm_started == (0,)
     assert predictor.asked == []
 
 
@@ -131,12 +141,12 @@ def test_each_case_is_predicted_by_the_fold_that_held_it_out(
     evaluate_run(app.context, run_id, lambda: beats.append(True))
     assert predictor.asked == [1, 1, 0, 1]
     assert len(beats) == 4
-    verdict = _version(app, run_id).metrics["gate"]
-    assert verdict["n_cases"] == 5
+    verdict = _verdict(app, run_id)
+    assert verdict.n_cases == 5
     # Fold 1 paints the truth (Dice 1), fold 0 half of it (2/3); wall is absent from both.
     lumen = [0.9, 1.0, 1.0, 2 / 3, 1.0]
-    assert verdict["champion"] == pytest.approx(np.mean(lumen))
-    assert verdict["classes"][1]["champion"] == 0.9
+    assert verdict.champion == pytest.approx(np.mean(lumen))
+    assert verdict.classes[1].champion == 0.9
 
 
 def test_a_worse_version_does_not_serve(app: FakeApp, predictor: FakePredictor) -> None:
@@ -174,11 +184,11 @@ def test_after_a_change_of_labels_the_classes_in_common_are_compared(
     )
     run_id = _challenger(app, _manifest(_entry(1, 0)), _dice(task_00000001=lumen))
     assert evaluate_run(app.context, run_id, lambda: None) is is_promoted
-    verdict = _version(app, run_id).metrics["gate"]
+    verdict = _verdict(app, run_id)
     shared = [name for name in CLASSES if name in classes]
-    assert [row["name"] for row in verdict["classes"]] == shared
-    assert ("nothing to compare" in verdict["reason"]) is (not shared)
-    assert ("not compared" in verdict["reason"] and "wall" in verdict["reason"]) is (
+    assert [row.name for row in verdict.classes] == shared
+    assert ("nothing to compare" in verdict.reason) is (not shared)
+    assert ("not compared" in verdict.reason and "wall" in verdict.reason) is (
         classes == ("lumen",)
     )
 
@@ -198,38 +208,8 @@ def test_a_version_that_lacks_a_class_is_not_blamed_for_it(
     challenger = _dice(task_00000001=0.5, task_00000002=0.5)
     run_id = _challenger(app, manifest, challenger)
     assert not evaluate_run(app.context, run_id, lambda: None)
-    verdict = _version(app, run_id).metrics["gate"]
-    assert (verdict["champion"], verdict["challenger"]) == (1.0, 0.5)
-
-
-def test_what_earlier_versions_of_nnloop_counted_as_1_says_nothing(
-    app: FakeApp, predictor: FakePredictor
-) -> None:
-    """Nobody has drawn a wall; the champion's figures still count its absence as perfect."""
-    manifest = _manifest(_entry(1, 0), _entry(2, 1))
-    earlier = {case_id_of_task(i): {"lumen": 0.8, "wall": 1.0} for i in (1, 2)}
-    app.add_version(1, manifest=manifest, metrics={"dice_per_case": earlier})
-    _write_cases(app, 1, 2)
-    now = {case_id_of_task(i): {"lumen": 0.8, "wall": None} for i in (1, 2)}
-    run_id = _challenger(app, manifest, now)
-    assert evaluate_run(app.context, run_id, lambda: None)
-    verdict = _version(app, run_id).metrics["gate"]
-    assert (verdict["champion"], verdict["challenger"]) == pytest.approx((0.8, 0.8))
-    wall = verdict["classes"][1]
-    assert (wall["champion"], wall["n_cases"], wall["n_alike"]) == (None, 0, 2)
-    # The figures are told, and kept, without it.
-    assert _version(app, run_id).metrics["oof_dice"] == {"lumen": 0.8, "wall": None}
-    assert predictor.asked == []
-
-
-def test_a_run_whose_folds_were_trained_before_an_update_is_counted_as_now(
-    app: FakeApp, predictor: FakePredictor
-) -> None:
-    _write_cases(app, 1)
-    run_id = _challenger(app, _manifest(_entry(1, 0)), {"task_00000001": {"lumen": 1, "wall": 1}})
-    assert evaluate_run(app.context, run_id, lambda: None)
-    # The lumen is there: its 1 is a perfect one.
-    assert _version(app, run_id).metrics["oof_dice"] == {"lumen": 1.0, "wall": None}
+    verdict = _verdict(app, run_id)
+    assert (verdict.champion, verdict.challenger) == (1.0, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +247,7 @@ def test_renamed_classes_are_the_same_ones(
     write_case(workspace, case_id_of_task(1), np.zeros((8, 8), np.uint8), truth, n_channels=1)
     run_id = _challenger(app, _manifest(_entry(1, 0)), _dice(task_00000001=0.1))
     assert evaluate_run(app.context, run_id, lambda: None) is is_promoted
-    assert reason in _version(app, run_id).metrics["gate"]["reason"]
+    assert reason in _verdict(app, run_id).reason
     assert predictor.asked == ([0] if len(mapping) == 2 else [])
 
 
@@ -320,14 +300,14 @@ def test_a_version_trained_elsewhere_is_measured_by_the_mean_of_its_folds(
         _dice(task_00000001=0.3, task_00000002=0.3),
     )
     is_promoted = evaluate_run(app.context, run_id, lambda: None)
-    gate_numbers = _version(app, run_id).metrics["gate"]
-    assert gate_numbers["champion"] == wall
+    gate_numbers = _verdict(app, run_id)
+    assert gate_numbers.champion == wall
     assert is_promoted is (wall < 0.3)
     assert predictor.asked.count(-1) == 2
-    assert "theirs was trained elsewhere" in gate_numbers["reason"]
-    measured = _version(app, run_id).metrics["champion_dice"]
-    assert measured["version"] == "theirs"
-    assert set(measured["dice_per_case"]) == {"task_00000001", "task_00000002"}
+    assert "theirs was trained elsewhere" in gate_numbers.reason
+    measured = _version(app, run_id).metrics.champion_dice
+    assert measured is not None and measured.version == "theirs"
+    assert set(measured.dice_per_case) == {"task_00000001", "task_00000002"}
 
 
 @pytest.mark.parametrize("dice", [0.1, 0.995])
@@ -357,9 +337,9 @@ def test_a_version_nothing_is_known_of_replaces_only_its_like(
         app.add_version(1, manifest=manifest, metrics={"dice_per_case": dice})
     run_id = _challenger(app, manifest, {})
     assert evaluate_run(app.context, run_id, lambda: None) is not serves_on
-    verdict = _version(app, run_id).metrics["gate"]
-    assert "one group" in verdict["reason"]
-    assert verdict["challenger"] is None
+    verdict = _verdict(app, run_id)
+    assert "one group" in verdict.reason
+    assert verdict.challenger is None
     assert predictor.asked == []
 
 
@@ -372,9 +352,9 @@ def test_a_version_trained_on_everything_is_measured_on_groups_it_has_not_seen(
     manifest = _manifest(_entry(1, 0, group="p"), _entry(2, 1, group="q"))
     run_id = _challenger(app, manifest, _dice(task_00000001=0.9, task_00000002=0.9))
     assert not evaluate_run(app.context, run_id, lambda: None)
-    verdict = _version(app, run_id).metrics["gate"]
-    assert (verdict["n_cases"], verdict["champion"]) == (1, 1.0)
-    assert "not seen" in verdict["reason"]
+    verdict = _verdict(app, run_id)
+    assert (verdict.n_cases, verdict.champion) == (1, 1.0)
+    assert "not seen" in verdict.reason
 
 
 def test_the_verdict_holds_for_the_version_that_serves_at_its_end(
@@ -393,9 +373,9 @@ def test_the_verdict_holds_for_the_version_that_serves_at_its_end(
             versions.promote(session, session.get_one(VersionRow, old))
 
     evaluate_run(app.context, run_id, roll_back)
-    verdict = _version(app, run_id).metrics["gate"]
-    assert verdict["champion"] == pytest.approx(0.2)  # not version 3's 5/6
-    assert verdict["is_promoted"]
+    verdict = _verdict(app, run_id)
+    assert verdict.champion == pytest.approx(0.2)  # not version 3's 5/6
+    assert verdict.is_promoted
 
 
 def test_no_figures_stay_of_a_version_that_served_before_the_verdict(
@@ -414,8 +394,8 @@ def test_no_figures_stay_of_a_version_that_served_before_the_verdict(
 
     evaluate_run(app.context, run_id, roll_back)
     metrics = _version(app, run_id).metrics
-    assert metrics["gate"]["champion"] is None
-    assert "champion_dice" not in metrics
+    assert _verdict(app, run_id).champion is None
+    assert metrics.champion_dice is None
     assert predictor.asked  # version 3 had been measured
 
 
@@ -457,13 +437,16 @@ def test_an_ensemble_is_challenged_like_any_champion(
     old = _manifest(_entry(1, 0), _entry(2, 1), _entry(3, -1))
     with app.store.begin() as session:
         row = session.get_one(VersionRow, version_id)
-        row.origin, row.manifest = VersionOrigin.ENSEMBLE, old
-        row.metrics = {"dice_per_case": _dice(task_00000001=0.9), "remark": "b is foreign"}
+        row.origin = VersionOrigin.ENSEMBLE
+        row.manifest = EnsembleManifest(
+            old.entries, (), old.class_values, old.n_folds, group_key=None, members={}
+        )
+        row.metrics = VersionMetrics(dice_per_case=_dice(task_00000001=0.9), remark="b is foreign")
     _write_cases(app, 1, 2, 3)
     new = _manifest(_entry(1, 0), _entry(2, 1), _entry(3, 1))
     dice = _dice(task_00000001=0.3, task_00000002=0.3, task_00000003=0.3)
     run_id = _challenger(app, new, dice)
     assert not evaluate_run(app.context, run_id, lambda: None)
     assert predictor.asked == [1]
-    reason = _version(app, run_id).metrics["gate"]["reason"]
+    reason = _verdict(app, run_id).reason
     assert "on 2 cases" in reason and "b is foreign" in reason

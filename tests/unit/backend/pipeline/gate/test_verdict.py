@@ -209,14 +209,6 @@ def test_only_empty_images() -> None:
     assert judge(empty, None, MARGIN).challenger == 1.0
 
 
-def test_figures_of_earlier_versions_are_taken_for_what_they_mean() -> None:
-    """Where one side says nothing of a class, a 1 of the other is an absent class, not a feat."""
-    now: DicePerCase = {"a": {"lumen": 0.8, "wall": None}, "b": {"lumen": 0.8, "wall": 0.5}}
-    earlier: DicePerCase = {"a": {"lumen": 0.8, "wall": 1.0}, "b": {"lumen": 0.8, "wall": 0.5}}
-    assert compare_cases(now, earlier, {}) == compare_cases(now, now, {})
-    assert compare_cases(earlier, now, {}) == compare_cases(now, now, {})
-
-
 def test_classes_of_one_side_are_named_and_not_compared() -> None:
     verdict = judge({"a": {"lumen": 0.8, "debris": 0.1}}, {"a": {"lumen": 0.8}}, MARGIN)
     assert verdict.is_promoted

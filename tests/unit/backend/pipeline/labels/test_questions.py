@@ -20,11 +20,12 @@ from backend.pipeline.sync import trigger
 from backend.pipeline.sync.reading import sync_project
 from backend.store import projects, runs, snapshots, versions
 from backend.store.models import ProblemRow, RunRow, VersionRow
-from converters.bookkeeping.files import write_json
+from converters.bookkeeping.documents import write_document
 from domain.case import Manifest
 from domain.errors import NotEnoughCasesError, SettingsError
 from domain.states import RunStatus
 from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.documents import run_manifest
 from tests.fakes.label_studio import CONFIG, polygon
 from tests.unit.backend.pipeline.predictions.test_score import FakePredictor
 from tests.unit.backend.pipeline.preparing import prepare
@@ -51,11 +52,11 @@ def _serve(app: FakeApp, *classes: str) -> int:
     """A version that serves, its networks those of FakePredictor."""
     folder = app.context.workspace(PROJECT).version_dir("nnloop-v1")
     info = VersionInfo("nnloop-v1", classes, 1, TINY, (0, 1), {})
-    write_json(folder / "version.json", info.to_json())
+    write_document(folder / "version.json", VersionInfo, info)
     with app.store.begin() as session:
         run = runs.last_run(session, PROJECT)
         assert run is not None
-        run.manifest = Manifest((), class_values=classes, n_folds=2).to_json()
+        run.manifest = run_manifest(Manifest((), class_values=classes, n_folds=2))
         row = VersionRow(project_id=PROJECT, run_id=run.id, name="nnloop-v1", path=str(folder))
         session.add(row)
         session.flush()
@@ -253,7 +254,7 @@ def test_after_a_run_that_failed_for_a_rename_the_answer_starts_the_next(app: Fa
         project = projects.get(session, PROJECT)
         run.candidates, run.settings = (
             first.candidates,
-            run_settings(project, {}).model_dump(mode="json"),
+            run_settings(project, {}),
         )
     change_labels(app.context, PROJECT, MAPPED)
     sync_project(app.context, PROJECT)
@@ -492,7 +493,7 @@ def test_after_a_swap_an_earlier_version_shows_no_class_as_the_other(
     with app.store.begin() as session:
         run = runs.last_run(session, PROJECT)
         assert run is not None
-        run.settings = run_settings(projects.get(session, PROJECT), {}).model_dump(mode="json")
+        run.settings = run_settings(projects.get(session, PROJECT), {})
     publish(app.context, PROJECT)
     (pushed,) = app.label_studio.predictions
     assert {r["value"]["polygonlabels"][0] for r in pushed.result} == {"lumen", "wall"}
@@ -548,7 +549,7 @@ def test_chains_lead_to_the_end_and_the_table_shows_all(app: FakeApp) -> None:
     assert [(use.name, len(use.tasks)) for use in report.missing] == [("lumen", 12)]
     with app.store.begin() as session:
         project = projects.get(session, PROJECT)
-        group = label_config_of(project, projects.settings_of(project)).group
+        group = label_config_of(project, project.settings).group
     assert group.class_by_value("lumen") == group.class_by_value("Lumen")
 
 
@@ -563,8 +564,7 @@ def test_writing_changes_names_alone_and_is_no_news(app: FakeApp) -> None:
     with app.store.begin() as session:
         run = runs.last_run(session, PROJECT)
         assert run is not None
-        chosen = snapshots.chosen_hashes(session, PROJECT, "latest")
-        run.candidates = {str(task_id): list(found) for task_id, found in chosen.items()}
+        run.candidates = snapshots.chosen_hashes(session, PROJECT, "latest")
     before = dict(app.label_studio.tasks)
     dry = write_labels(app.context, PROJECT, is_dry=True)
     assert (dry.names, dry.annotations, dry.touched, len(dry.tasks)) == ({"lumen": 12}, 12, 1, 12)
@@ -658,7 +658,7 @@ def _hashes(app: FakeApp) -> tuple[str, str]:
         sync_project(app.context, PROJECT)
     with app.store.begin() as session:
         project = projects.get(session, PROJECT)
-        settings = projects.settings_of(project)
+        settings = project.settings
         config = label_config_of(project, settings)
         ((task, annotations),) = snapshots.chosen_annotations(session, PROJECT, "latest")
     source = Source(task, annotations)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from backend.pipeline.models.details import version_details
@@ -7,6 +9,7 @@ from backend.pipeline.models.side_by_side import compare_versions
 from backend.store.models import FoldRow, ProjectRow, RunRow
 from domain.errors import SettingsError
 from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.documents import fold_result
 from tests.unit.backend.pipeline.models.versions import add_version, manifest_of
 
 
@@ -52,16 +55,16 @@ def test_a_version_tells_which_annotations_it_was_trained_on(app: FakeApp) -> No
     add_version(app, 1, manifest=manifest, metrics={"dice_per_case": _dice(task_00000002=0.4)})
     with app.store.begin() as session:
         run = session.query(RunRow).one()
-        result = {"seconds": 60.0, "dice_per_case": {}}
+        result = fold_result({"task_00000002": {"lumen": 0.4}}, epochs=20, seconds=60.0)
         session.add(FoldRow(run_id=run.id, fold=0, epoch=20, epochs=20, result=result))
     details = version_details(app.context, "nnloop-v1", None)
-    assert details.folds == {0: {"epochs": 20, "seconds": 60.0}}
+    assert details.folds == {0: replace(result, dice_per_case={})}
     assert [(e.task_id, e.annotation_ids, e.content_hash, e.group) for e in details.trained_on] == [
         (1, (101,), "a", "p"),
         (2, (102,), "b", "q"),
     ]
     assert details.trained_on[1].dice == {"lumen": 0.4, "wall": 0.2}
-    assert details.manifest_digest == manifest["digest"]
+    assert details.manifest_digest == manifest.digest
     assert details.libraries == {"torch": "2"}
     assert (details.preset, details.report.run) == ("tiny", 1)
 
@@ -75,7 +78,7 @@ def test_a_version_whose_folder_is_gone_is_told_from_the_store(app: FakeApp) -> 
 
 def test_versions_before_and_after_a_rename_are_compared_class_by_class(app: FakeApp) -> None:
     old, new = manifest_of((1, "a", "p")), manifest_of((1, "a", "p"))
-    old = {**old, "class_values": ["Lumen", "wall"]}
+    old = replace(old, class_values=("Lumen", "wall"))
     scores = {"task_00000001": {"Lumen": 0.6, "wall": 0.5}}
     metrics = {"dice_per_case": scores, "oof_dice": {"Lumen": 0.6, "wall": 0.5}}
     add_version(app, 1, manifest=old, metrics=metrics)
@@ -94,6 +97,6 @@ def test_versions_before_and_after_a_rename_are_compared_class_by_class(app: Fak
     with app.store.begin() as session:
         run = session.query(RunRow).order_by(RunRow.id).first()
         assert run is not None
-        run.manifest = {**new, "label_mapping": {"Lumen": "wall"}}
+        run.manifest = replace(new, label_mapping={"Lumen": "wall"})
     with pytest.raises(SettingsError, match="no case in common"):
         compare_versions(app.context, "nnloop-v1", "nnloop-v2")

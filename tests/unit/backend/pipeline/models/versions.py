@@ -10,8 +10,10 @@ from converters.bookkeeping.files import write_json
 from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.states import VersionStatus
 from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.documents import run_manifest
 from tests.fakes.label_studio import polygon
 from training.presets import TINY, Preset
+from training.versions.manifests import RunManifest
 from training.versions.version_folder import VersionInfo, write_version
 
 WEIGHTS = 1000
@@ -22,7 +24,7 @@ def add_version(
     number: int,
     *,
     classes: tuple[str, ...] = ("lumen", "wall"),
-    manifest: dict[str, Any] | None = None,
+    manifest: RunManifest | None = None,
     folds: tuple[int, ...] = (0,),
     preset: Preset = TINY,
     **fields: Any,
@@ -42,7 +44,7 @@ def add_version(
         write_json(folder / "plans.json", {})
         write_json(folder / "dataset.json", {"labels": {"background": 0}})
 
-    write_version(workspace, info, fill, manifest=manifest)
+    write_version(workspace, info, fill, manifest=manifest or Manifest(()))
     return app.add_version(number, manifest=manifest, size_bytes=WEIGHTS * len(folds), **fields)
 
 
@@ -70,11 +72,11 @@ def predict(app: FakeApp, version_id: int, *task_ids: int) -> None:
             )
 
 
-def manifest_of(*entries: tuple[int, str, str]) -> dict[str, Any]:
+def manifest_of(*entries: tuple[int, str, str]) -> RunManifest:
     """Of (task id, content hash, group), the fold by the task's number."""
     rows = tuple(
         ManifestEntry(case_id_of_task(task), task, 100 + task, text, group, task % 2)
         for task, text, group in entries
     )
     manifest = Manifest(rows, class_values=("lumen", "wall"), n_folds=2)
-    return {**manifest.to_json(), "n_channels": 1, "preset": "tiny"}
+    return run_manifest(manifest)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from backend.label_studio import PredictionRow as PushedRow
+from backend.label_studio import PushedPrediction
 from backend.pipeline.predictions import publish as module
 from backend.pipeline.predictions.publish import publish, try_publish
 from backend.store import predictions, projects
@@ -64,7 +64,7 @@ def test_what_was_imported_before_a_crash_is_not_imported_again(app: FakeApp) ->
     version = app.add_version()
     app.add_tasks(1, 2)
     _predict(app, version, 1, 2)
-    app.label_studio.predictions.append(PushedRow(1, [polygon()], 0.1, "nnloop-v1", 50))
+    app.label_studio.predictions.append(PushedPrediction(1, [polygon()], 0.1, "nnloop-v1", 50))
     publish(app.context, PROJECT)
     assert _held(app) == [(1, "nnloop-v1"), (2, "nnloop-v1")]
     assert 50 in [row.id for row in app.label_studio.predictions]
@@ -73,10 +73,14 @@ def test_what_was_imported_before_a_crash_is_not_imported_again(app: FakeApp) ->
 
 
 @pytest.mark.parametrize(
-    "row", [PushedRow(1, [polygon()], 0.9, "nnloop-v1", 50), PushedRow(1, [], 0.1, "nnloop-v1", 50)]
+    "row",
+    [
+        PushedPrediction(1, [polygon()], 0.9, "nnloop-v1", 50),
+        PushedPrediction(1, [], 0.1, "nnloop-v1", 50),
+    ],
 )
 def test_a_prediction_by_an_earlier_version_of_the_name_does_not_pass_for_this_ones(
-    app: FakeApp, row: PushedRow
+    app: FakeApp, row: PushedPrediction
 ) -> None:
     # Disconnected and connected again: the numbers of versions began anew.
     version = app.add_version()
@@ -93,8 +97,8 @@ def test_annotators_always_see_predictions(app: FakeApp) -> None:
     app.add_version(1)
     app.add_tasks(1)
     app.label_studio.predictions = [
-        PushedRow(1, [], 0.1, "nnloop-v1"),
-        PushedRow(1, [], 0.1, "someone-elses"),
+        PushedPrediction(1, [], 0.1, "nnloop-v1"),
+        PushedPrediction(1, [], 0.1, "someone-elses"),
     ]
     version = app.add_version(2)
     _predict(app, version, 1)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backend.label_studio import PredictionRow as PushedRow
+from backend.label_studio import PushedPrediction
 from backend.pipeline.basis.annotations import label_config_of
 from backend.pipeline.basis.images import is_overwritten, load_image
 from backend.pipeline.predictions import withdraw as module
@@ -54,7 +54,7 @@ def pushed(app: FakeApp) -> int:
     sync_project(app.context, PROJECT)
     predict(app, version, 1, 2, 3)
     publish(app.context, PROJECT)
-    app.label_studio.predictions.append(PushedRow(1, [], 0.9, "a-persons-own", 77))
+    app.label_studio.predictions.append(PushedPrediction(1, [], 0.9, "a-persons-own", 77))
     return version
 
 
@@ -163,7 +163,7 @@ def test_an_image_overwritten_in_place_is_noticed_when_it_is_fetched(
 ) -> None:
     with app.store.begin() as session:
         project, task = projects.get(session, PROJECT), session.get_one(TaskRow, 1)
-    config = label_config_of(project, projects.settings_of(project))
+    config = label_config_of(project, project.settings)
     load_image(app.context, task, config)
     assert jobs(app) == []  # first fetched after the prediction, by a version before this was kept
     predict(app, pushed, 1)
@@ -182,7 +182,7 @@ def test_what_is_no_image_says_nothing_about_the_image(
 ) -> None:
     with app.store.begin() as session:
         project, task = projects.get(session, PROJECT), session.get_one(TaskRow, 1)
-    config = label_config_of(project, projects.settings_of(project))
+    config = label_config_of(project, project.settings)
     load_image(app.context, task, config)
     predict(app, pushed, 1)
     # Its server is in trouble for a while.
@@ -201,8 +201,8 @@ def test_what_nnloop_pushed_before_the_project_was_disconnected_goes_too(app: Fa
     sync_project(app.context, PROJECT)
     marked = {**polygon(), "id": "nnloop-a7d7aa79bc"}
     app.label_studio.predictions = [
-        PushedRow(1, [marked], 0.5, "nnloop-v7", 1),
-        PushedRow(1, [polygon()], 0.5, "somebody-elses", 2),
+        PushedPrediction(1, [marked], 0.5, "nnloop-v7", 1),
+        PushedPrediction(1, [polygon()], 0.5, "somebody-elses", 2),
     ]
     _patch(app, 1)
     sync_project(app.context, PROJECT)

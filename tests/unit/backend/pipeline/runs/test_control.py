@@ -8,6 +8,7 @@ from backend.pipeline.runs import control
 from backend.pipeline.runs.request import request_training
 from backend.pipeline.status import project_report
 from backend.pipeline.sync import trigger
+from backend.settings import RunSettings
 from backend.store import projects, runs
 from backend.store.models import FoldRow, InboxRow, ProblemRow, RunRow, VersionRow
 from domain.errors import TrainingError
@@ -108,7 +109,7 @@ def test_the_version_of_a_cancelled_run_stays(app: FakeApp) -> None:
 def test_a_run_that_goes_on_is_not_settled(app: FakeApp) -> None:
     for wanted in (RunControl.RUN, RunControl.PAUSE):
         with app.store.begin() as session:
-            run = runs.create_run(session, PROJECT, "", {})
+            run = runs.create_run(session, PROJECT, "", RunSettings())
             assert run is not None
             run.control = wanted
         assert not control.settle(app.context, run.id)

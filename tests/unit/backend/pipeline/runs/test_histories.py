@@ -28,14 +28,14 @@ from backend.pipeline.gate import judge_run
 from backend.pipeline.runs import control, ends, reconcile, stages
 from backend.store import runs
 from backend.store.models import FoldRow, RunRow
+from domain.case import Manifest
 from domain.errors import LabelStudioError, NotEnoughCasesError, TrainingError
 from domain.states import CONTROL, FOLD, RUN, FoldStatus, RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
-from training.folds.spec import FoldOutcome, FoldSpec
+from tests.fakes.documents import fold_result, run_manifest
+from training.folds.spec import FoldResult, FoldSpec
 
-Manifest = dict[str, object]
-MANIFEST: Manifest = {"entries": [], "left_out": [], "class_values": ["lumen"], "n_folds": 2}
-MANIFEST |= {"n_channels": 1, "preset": "tiny"}
+MANIFEST = run_manifest(Manifest((), class_values=("lumen",), n_folds=2))
 OUTCOMES = ("well",) * 4 + ("killed",) * 2 + ("worse", "Label Studio is away", "no use", "a bug")
 
 
@@ -91,16 +91,15 @@ class Histories(RuleBasedStateMachine):
             if not runs.folds_of(session, run_id):
                 session.add_all(FoldRow(run_id=run_id, fold=fold) for fold in (0, 1))
 
-    def _train(self, spec: FoldSpec, *_: object, **__: object) -> FoldOutcome:
+    def _train(self, spec: FoldSpec, *_: object, **__: object) -> FoldResult | None:
         if self.outcome in {"killed", "a bug"}:
             self._end_step()
         if self.outcome == "no use":
             raise TrainingError("The child died.")
-        return self._result(spec.fold, self.outcome == "well")
+        return self._result(spec.fold) if self.outcome == "well" else None
 
-    def _result(self, fold: int, finished: bool = True) -> FoldOutcome:
-        dice = {"lumen": 0.5}
-        return FoldOutcome(fold, finished, 4, {"a": dice}, dice, 9.0, "cpu", batch_size=2)
+    def _result(self, fold: int) -> FoldResult:
+        return fold_result({"a": {"lumen": 0.5}}, fold=fold, epochs=4)
 
     @precondition(lambda self: not self.is_over)
     @rule(outcome=st.sampled_from(OUTCOMES))

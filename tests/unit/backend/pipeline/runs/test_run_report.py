@@ -4,15 +4,18 @@ import pytest
 
 from backend.pipeline.runs.run_report import run_reports, training_eta_s
 from backend.store.models import FoldRow, RunRow
+from domain.annotation import LeftOut
+from domain.case import Manifest, ManifestEntry
 from domain.states import FoldStatus, RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.documents import fold_result, run_manifest
 
 Q, R, D = FoldStatus.QUEUED, FoldStatus.RUNNING, FoldStatus.DONE
 
 
 def _fold(status: FoldStatus, seconds: float | None = None, **fields: object) -> FoldRow:
     name = {D: "result", R: "eta_s", Q: ""}[status]
-    value = {"seconds": seconds} if status == D else seconds
+    value = fold_result(seconds=seconds) if status == D else seconds
     values = {"epoch": 0, "epochs": 10, **fields}
     return FoldRow(status=status, **{name: value} if name else {}, **values)
 
@@ -39,16 +42,17 @@ def test_when_the_last_fold_ends(
 
 
 def test_a_report_says_what_was_asked_and_what_was_done(app: FakeApp) -> None:
+    entry = ManifestEntry("task_1", 1, 1, "h", "g", 0)
     run_id = app.add_run(
         RunStatus.TRAINING,
         2,
         settings={"budget_s": 600.0},
         note="2 of 5 folds are trained.",
-        manifest={"entries": [{}, {}, {}], "left_out": [{}]},
+        manifest=run_manifest(Manifest((entry,) * 3, (LeftOut(1, "skipped", "Skipped."),))),
     )
     app.add_run(RunStatus.FAILED, 1)
     with app.store.begin() as session:
-        result = {"seconds": 60, "batch_size": 1, "planned_batch_size": 2, "stopped": "plateau"}
+        result = fold_result(batch_size=1, planned_batch_size=2, stopped="plateau")
         session.add(FoldRow(run_id=run_id, fold=0, status=D, result=result, case_dice=0.8))
         session.add(FoldRow(run_id=run_id, fold=1, status=R, epoch=1, epochs=9, eta_s=12.0))
     with app.store.begin() as session:

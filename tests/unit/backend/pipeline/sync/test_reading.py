@@ -184,7 +184,7 @@ def test_a_request_brings_its_own_settings(app: FakeApp) -> None:
     with app.store.begin() as session:
         run = runs.active_run(session, PROJECT)
         assert run is not None
-        assert (run.settings["budget_s"], run.settings["replan"]) == (600.0, True)
+        assert (run.settings.budget_s, run.settings.replan) == (600.0, True)
 
 
 def test_a_request_that_can_not_be_met_is_refused_at_once(app: FakeApp) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from backend.pipeline.basis.run_settings import run_settings, settings_of_run
+from backend.pipeline.basis.run_settings import run_settings
 from backend.pipeline.sync import trigger
 from backend.settings import ProjectSettings
 from backend.store import snapshots
@@ -55,13 +55,13 @@ def test_what_is_annotated_drives_the_runs(app: FakeApp) -> None:
     assert _start_if_due(app) is None
     _label(app, 3)
     first = _start_if_due(app)
-    assert first is not None and first.settings["preset"] == "tiny"
-    assert set(first.candidates) == {"1", "2", "3"}
+    assert first is not None and first.settings.preset == "tiny"
+    assert set(first.candidates) == {1, 2, 3}
     _label(app, 4, 5)
     assert _start_if_due(app) is None  # one is active
     _finish(app, first)
     second = _start_if_due(app)  # what came meanwhile is in the next
-    assert second is not None and set(second.candidates) == {"1", "2", "3", "4", "5"}
+    assert second is not None and set(second.candidates) == {1, 2, 3, 4, 5}
     _finish(app, second)
     assert _start_if_due(app) is None
     _label(app, 1, text="corrected")
@@ -84,7 +84,7 @@ def test_a_failed_run_is_not_repeated_on_the_same_annotations(app: FakeApp) -> N
 
 def test_a_request_starts_a_run_whatever_the_counts(app: FakeApp) -> None:
     with app.store.begin() as session:
-        assert session.get_one(ProjectRow, PROJECT).settings == {}
+        assert session.get_one(ProjectRow, PROJECT).settings == ProjectSettings()
         run = trigger.start(session, PROJECT, "requested by a person")
         assert run is not None and run.trigger == "requested by a person"
         assert trigger.start(session, PROJECT, "again") is None
@@ -99,7 +99,7 @@ def test_changed_labels_alone_start_a_run_once(app: FakeApp) -> None:
     app.change_settings(min_annotations=2)
     _label(app, 1, 2)
     first = _start_if_due(app)
-    assert first is not None and first.settings["class_values"] == ["lumen", "wall"]
+    assert first is not None and first.settings.class_values == ("lumen", "wall")
     _finish(app, first)
     assert _start_if_due(app) is None
     _labels(app, CONFIG.replace('value="wall"', 'value="plaque"'))
@@ -133,11 +133,11 @@ def test_a_run_has_settings_of_its_own(app: FakeApp) -> None:
         overrides = {"budget_s": 600.0, "warm_start": False, "replan": True}
         run = trigger.start(session, PROJECT, "requested by a person", overrides)
         assert run is not None
-        settings = settings_of_run(run)
+        settings = run.settings
         assert (settings.budget_s, settings.warm_start, settings.replan) == (600.0, False, True)
-        assert (settings.preset, run.settings["replan"]) == ("tiny", True)
+        assert (settings.preset, run.settings.replan) == ("tiny", True)
         # The project's own stay as they are.
-        assert session.get_one(ProjectRow, PROJECT).settings["budget_s"] == 60.0
+        assert session.get_one(ProjectRow, PROJECT).settings.budget_s == 60.0
         with pytest.raises(SettingsError, match="n_folds"):
             run_settings(session.get_one(ProjectRow, PROJECT), {"n_folds": 1})
 

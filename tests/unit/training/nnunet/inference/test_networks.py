@@ -12,7 +12,7 @@ from tests.unit.training.nnunet.inference.versions import plans, write_version
 from training.nnunet.inference import predictor as predictor_module
 from training.nnunet.inference.predictor import FoldPredictor, load_cached
 from training.nnunet.inference.warm import WarmModels
-from training.versions.ensembles import package_ensemble
+from training.versions.ensembles import EnsembleParts, package_ensemble
 from training.workspace import Workspace
 
 
@@ -24,7 +24,9 @@ def ensemble(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_version(first, name="a", mirror_predict=False)
     other = plans(patch_size=[48, 40], normalization_schemes=["RescaleTo01Normalization"])
     write_version(second, folds=(0, 1, 2), plans_json=other, name="b")
-    return package_ensemble(workspace, "e", [first, second], [(0, 0), (1, 2), (0, None)])
+    return package_ensemble(
+        workspace, "e", EnsembleParts([first, second], [(0, 0), (1, 2), (0, None)])
+    )
 
 
 def _image(number: int) -> npt.NDArray[Any]:

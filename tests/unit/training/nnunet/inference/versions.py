@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from converters.bookkeeping.documents import write_document
 from converters.bookkeeping.files import write_json
 from training.nnunet.inference.model import _build
 from training.presets import TINY
@@ -107,7 +108,7 @@ def write_version(
     preset = dataclasses.replace(TINY, tile_step=0.5, **preset_fields)
     info = VersionInfo(name, ("disc", "square"), 1, preset, folds, {})
     found = (plans_json or plans(), dataset_json or dataset())
-    write_json(folder / "version.json", info.to_json())
+    write_document(folder / "version.json", VersionInfo, info)
     for name, value in zip(("plans.json", "dataset.json"), found, strict=True):
         write_json(folder / name, value)
     for fold in folds:
