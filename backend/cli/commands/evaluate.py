@@ -203,12 +203,12 @@ def _summary(evaluation: Evaluation) -> Table:
 
 
 def _means(evaluation: Evaluation) -> str:
-    said = f"Mean Dice of the classes {figure(evaluation.mean_dice)}, of the images "
-    said += f"{figure(evaluation.images.mean)}."
+    text = f"Mean Dice of the classes {figure(evaluation.mean_dice)}, of the images "
+    text += f"{figure(evaluation.images.mean)}."
     if evaluation.n_empty:
-        said += f"\nImages with nothing in them: {evaluation.n_empty}, "
-        said += f"of which left empty: {evaluation.n_left_empty}."
-    return said
+        text += f"\nImages with nothing in them: {evaluation.n_empty}, "
+        text += f"of which left empty: {evaluation.n_left_empty}."
+    return text
 
 
 def _worst(evaluation: Evaluation, n_worst: int) -> Table:
