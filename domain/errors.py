@@ -20,6 +20,7 @@
     +-- PredictionError          a model version can't predict
     +-- FileFormatError          a file to read is not what it should be; names the place in it
     +-- StackError               a process nnloop needs can't be started or has died
+    +-- TransitionError          a run or a fold can't go from one state to another
 
 A message is one sentence that says what was wrong and the value got; ``remedy`` is one sentence
 that says what to do. Neither ever holds a secret.
@@ -130,3 +131,7 @@ class FileFormatError(NnloopError):
 
 class StackError(NnloopError):
     """A process nnloop needs can't be started, or has died."""
+
+
+class TransitionError(NnloopError):
+    """A run, a fold, or what is wanted of a run, can't go from one state to another."""

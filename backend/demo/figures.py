@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from backend.label_studio import LabelStudioClient, PredictionRow
+from backend.pipeline.basis.report import Report
 from backend.pipeline.models.version_report import VersionReport
 from backend.pipeline.runs.run_report import RunReport
 from backend.pipeline.status import ProjectReport
@@ -27,7 +27,7 @@ STAGES: dict[str, RunStatus] = {
 }
 
 
-class VersionFigures(BaseModel):
+class VersionFigures(Report):
     """One version.
 
     Dice of a class are means over the images that say something about it, 0 to 1, or None where
@@ -36,8 +36,6 @@ class VersionFigures(BaseModel):
     for a version that the gate refused. ``score_rank_correlation`` is Spearman's, between the score
     and the image's own figure; None when it is not defined.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     labels: int
@@ -50,10 +48,8 @@ class VersionFigures(BaseModel):
     seconds: dict[str, float]
 
 
-class DemoFigures(BaseModel):
+class DemoFigures(Report):
     """Everything the demo measured."""
-
-    model_config = ConfigDict(frozen=True)
 
     versions: tuple[VersionFigures, ...]
     first_offered_is_lowest_score: bool

@@ -36,7 +36,7 @@ def advance(run_id: int) -> None:
         return
     with context().store.begin() as session:
         run = session.get(RunRow, run_id)
-    if run is None or run.status not in (RunStatus.QUEUED, RunStatus.PREPARING):
+    if run is None or not RunStatus(run.status).is_before_training:
         _in_turns[run_id] = Turns(
             lambda pause: stages.advance(context(), run_id, pause),
             while_waiting=lambda: _ask_again(run_id),

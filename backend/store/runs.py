@@ -1,4 +1,4 @@
-"""The run ledger: TrainingRuns and their folds."""
+"""The run ledger: TrainingRuns and their folds. Their states change here and nowhere else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session, defer
 
 from backend.store import projects
 from backend.store.models import FoldRow, RunRow
-from domain.states import FoldStatus, RunControl, RunStatus
+from domain.errors import TransitionError
+from domain.states import CONTROL, FOLD, RUN, FoldStatus, RunControl, RunStatus
 
 # A job renews its lease at least this often per third; after it, another job may take over.
 LEASE_S = 20.0
@@ -19,18 +20,17 @@ LEASE_S = 20.0
 # The name of the time a run stood still, beside those of its stages.
 PAUSED = "paused"
 
-FINAL = (RunStatus.DONE, RunStatus.FAILED, RunStatus.CANCELLED)
 
-
-def active_run(session: Session, project_id: int) -> RunRow | None:
-    """The project's run that is not final; there is at most one."""
-    query = select(RunRow).where(RunRow.project_id == project_id, RunRow.status.not_in(FINAL))
+def active_run(session: Session, project_id: int, status: RunStatus | None = None) -> RunRow | None:
+    """The project's run that is not final, if it stands at this status; there is at most one."""
+    at = RUN.active if status is None else (status,)
+    query = select(RunRow).where(RunRow.project_id == project_id, RunRow.status.in_(at))
     return session.scalar(query.order_by(RunRow.id).limit(1))
 
 
 def active_runs(session: Session) -> list[RunRow]:
     """All runs that are not final, without what grows with the number of tasks."""
-    query = select(RunRow).where(RunRow.status.not_in(FINAL)).order_by(RunRow.id)
+    query = select(RunRow).where(RunRow.status.in_(RUN.active)).order_by(RunRow.id)
     return list(session.scalars(query.options(defer(RunRow.candidates), defer(RunRow.manifest))))
 
 
@@ -86,7 +86,7 @@ def claim_run(session: Session, run_id: int) -> RunRow | None:
             RunRow.id == run_id,
             RunRow.lease_until < now,
             RunRow.not_before <= now,
-            RunRow.status.not_in(FINAL),
+            RunRow.status.in_(RUN.active),
             RunRow.control == RunControl.RUN,
         )
         .values(lease_until=now + LEASE_S)
@@ -102,22 +102,43 @@ def renew_run(session: Session, run_id: int) -> None:
     )
 
 
+def locked(session: Session, run_id: int) -> RunRow:
+    """The run, as no other transaction changes it before this one has ended."""
+    return session.get_one(RunRow, run_id, with_for_update=True, populate_existing=True)
+
+
 def enter_stage(session: Session, run: RunRow, status: RunStatus) -> None:
-    """Moves a run on; the time spent is kept under the old stage's name."""
+    """Moves a run on; the time spent is kept under the old stage's name.
+
+    Raises TransitionError where ``RUN`` has no such transition; nothing is changed then.
+    """
+    session.refresh(run, ["status"], with_for_update=True)
+    RUN.check(RunStatus(run.status), status)
     now = time.time()
     run.seconds = seconds_until(run, now)
     run.status = status
     run.stage_started_at = now
     run.attempts = 0
     run.not_before = 0.0
+    if not RUN.states[status].holds_lease:
+        run.lease_until = 0.0
     if status.is_final:
         run.finished_at = now
 
 
 def set_control(session: Session, run: RunRow, control: RunControl) -> None:
-    """Notes what a person wants of the run. Time it stands still counts as ``paused``."""
+    """Notes what a person wants of the run. Time it stands still counts as ``paused``.
+
+    Raises TransitionError for a run that is over, and where ``CONTROL`` has no such transition.
+    """
+    session.refresh(run, ["status", "control"], with_for_update=True)
     if run.control == control:
         return
+    if RunStatus(run.status).is_final:
+        raise TransitionError(
+            f"Run {run.number} is {run.status}: nothing is wanted of it any more."
+        )
+    CONTROL.check(RunControl(run.control), control)
     now = time.time()
     run.seconds = seconds_until(run, now)
     run.stage_started_at = now
@@ -165,7 +186,7 @@ def claim_fold(session: Session, run_id: int, fold: int, worker: str) -> FoldRow
             FoldRow.run_id == run_id,
             FoldRow.fold == fold,
             FoldRow.lease_until < now,
-            FoldRow.status.in_((FoldStatus.QUEUED, FoldStatus.RUNNING)),
+            FoldRow.status.in_(FOLD.before(FoldStatus.RUNNING)),
         )
         .values(
             lease_until=now + LEASE_S,
@@ -178,6 +199,18 @@ def claim_fold(session: Session, run_id: int, fold: int, worker: str) -> FoldRow
     if not taken.rowcount:  # type: ignore[attr-defined]
         return None
     return session.scalar(select(FoldRow).where(FoldRow.run_id == run_id, FoldRow.fold == fold))
+
+
+def move_fold(session: Session, fold: FoldRow, status: FoldStatus) -> None:
+    """Moves a fold on that a worker has claimed; the lease ends, and so does its time left.
+
+    Raises TransitionError where ``FOLD`` has no such transition; nothing is changed then.
+    """
+    session.refresh(fold, ["status"], with_for_update=True)
+    FOLD.check(FoldStatus(fold.status), status)
+    fold.status = status
+    fold.lease_until = 0.0
+    fold.eta_s = None
 
 
 def may_go_on(session: Session, run_id: int) -> bool:

@@ -137,10 +137,7 @@ def _follow(
     while True:
         run = _run(opened, project_id, number)
         # A run that failed or was cancelled leaves folds behind that are neither done nor failed.
-        is_over = run.status.is_final or _fold(run, fold).status in (
-            FoldStatus.DONE,
-            FoldStatus.FAILED,
-        )
+        is_over = run.status.is_final or _fold(run, fold).status.is_final
         if path.exists():
             with path.open("rb") as file:
                 file.seek(offset)

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from backend.pipeline.basis.run_settings import settings_of_run
 from backend.store import runs
 from backend.store.models import RunRow
-from domain.states import FoldStatus, RunControl, RunStatus
+from domain.states import FOLD, RunControl, RunStatus
 
 # The least a fold is given. Starting its process took 5 to 8 s on two busy cores, and a fold that
 # has hardly trained is worth less than none.
@@ -71,10 +71,13 @@ def fold_budget(session: Session, run: RunRow, fold: int, n_workers: int, now: f
     if budget_s is None:
         return math.inf
     left = budget_s - runs.seconds_in(run, RunStatus.TRAINING, now)
-    others = [row for row in runs.folds_of(session, run.id) if row.fold != fold]
-    is_open = (FoldStatus.QUEUED, FoldStatus.RUNNING)
-    busy = [row.eta_s or 0.0 for row in others if row.lease_until >= now and row.status in is_open]
-    waiting = [row for row in others if row.lease_until < now and row.status in is_open]
+    others = [
+        row
+        for row in runs.folds_of(session, run.id)
+        if row.fold != fold and row.status in FOLD.active
+    ]
+    busy = [row.eta_s or 0.0 for row in others if row.lease_until >= now]
+    waiting = [row for row in others if row.lease_until < now]
     ours = n_workers / max(_training_runs(session), 1)
     n_ours = max(int(ours), len(busy) + 1)
     # Less than one worker for this run: it trains only that part of the time.

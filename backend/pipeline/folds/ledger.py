@@ -74,13 +74,7 @@ class FoldLedger:
         self._looked = now
         with self._surviving(), self._store.begin() as session:
             row = session.get_one(FoldRow, self._fold_id)
-            # Another worker has the fold, or had it and is done, when this one stood still for
-            # longer than its lease.
-            self._is_over = (
-                row.worker != self._worker
-                or row.status != FoldStatus.RUNNING
-                or not may_go_on(session, row.run_id)
-            )
+            self._is_over = not self._is_ours(row) or not may_go_on(session, row.run_id)
             if self._is_over or now - self._renewed < runs.LEASE_S / 5:
                 return
             self._renewed = now
@@ -99,13 +93,14 @@ class FoldLedger:
         """Keeps the result; the plan's batch size (0: not known) shows whether memory ran out."""
         with self._store.begin() as session:
             row = session.get_one(FoldRow, self._fold_id)
-            row.status = FoldStatus.DONE
+            if row.status == FoldStatus.FAILED:
+                return  # given up meanwhile, and the run with it
+            if row.status != FoldStatus.DONE:  # else another worker has trained it to its end, too
+                runs.move_fold(session, row, FoldStatus.DONE)
             row.error = ""
             row.finished_at = time.time()
             row.epoch = row.epochs = outcome.epochs
-            row.eta_s = None
             row.case_dice = mean_over_classes(outcome.dice_per_class)
-            row.lease_until = 0.0
             row.result = {
                 "dice_per_case": {k: dict(v) for k, v in outcome.dice_per_case.items()},
                 "dice_per_class": dict(outcome.dice_per_class),
@@ -121,24 +116,27 @@ class FoldLedger:
         """Keeps the reason; the fold is tried again, unless it failed before and got no further."""
         with self._store.begin() as session:
             row = session.get_one(FoldRow, self._fold_id)
-            if row.worker != self._worker:
+            if not self._is_ours(row):
                 return
             is_final = is_final or bool(row.error)
-            row.status = FoldStatus.FAILED if is_final else FoldStatus.QUEUED
+            runs.move_fold(session, row, FoldStatus.FAILED if is_final else FoldStatus.QUEUED)
             row.error = message
-            row.eta_s = None
-            row.lease_until = 0.0
 
     def interrupted(self) -> None:
         """Gives the fold back; that was no failure, so it costs no attempt."""
         with self._store.begin() as session:
             row = session.get_one(FoldRow, self._fold_id)
-            if row.worker != self._worker:
+            if not self._is_ours(row):
                 return
-            row.status = FoldStatus.QUEUED
+            runs.move_fold(session, row, FoldStatus.QUEUED)
             row.attempts -= 1
-            row.eta_s = None
-            row.lease_until = 0.0
+
+    def _is_ours(self, row: FoldRow) -> bool:
+        """False when this worker stood still for longer than its lease, and another has the fold.
+
+        Or had it, and is done.
+        """
+        return row.worker == self._worker and row.status == FoldStatus.RUNNING
 
 
 def _number(value: float) -> float | None:

@@ -15,12 +15,10 @@ from sqlalchemy.orm import Session
 from backend.pipeline.basis.context import AppContext
 from backend.queue import JobName, JobQueue
 from backend.store.models import FoldRow, RunRow
-from domain.states import FoldStatus, RunControl, RunStatus
+from domain.states import FOLD, RunControl, RunStatus
 
 # Folds that may wait beyond one for each worker, so that none stands still until the next look.
 AHEAD = 1
-
-OPEN = (FoldStatus.QUEUED, FoldStatus.RUNNING)
 
 
 def training_workers(queue: JobQueue) -> int:
@@ -53,7 +51,7 @@ def folds_in_turn(session: Session) -> tuple[list[tuple[int, int]], int]:
         .where(
             RunRow.status == RunStatus.TRAINING,
             RunRow.control == RunControl.RUN,
-            FoldRow.status.in_(OPEN),
+            FoldRow.status.in_(FOLD.active),
         )
         .order_by(FoldRow.run_id, FoldRow.fold)
     ).all()

@@ -60,13 +60,12 @@ def train_fold(
         row.device = device.name
         row.attempts += 1
         if row.attempts > MAX_STARTS:
-            row.status = FoldStatus.FAILED
+            runs.move_fold(session, row, FoldStatus.FAILED)
             row.error = (
                 f"It was started {MAX_STARTS} times and did not end; at last: "
                 f"{row.error or 'its worker died.'} See the worker's and the system's log; a "
                 "smaller preset needs less memory."
             )
-            row.lease_until = 0.0
             return  # the next tick ends the run
         warm_start = warm_start_of(session, context.workspace(run.project_id), run, fold)
         budget_s = fold_budget(session, run, fold, n_workers, time.time())

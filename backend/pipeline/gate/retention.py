@@ -16,8 +16,7 @@ from backend.pipeline.basis.context import AppContext
 from backend.settings import ProjectSettings
 from backend.store import projects, versions
 from backend.store.models import RunRow, VersionRow
-from backend.store.runs import FINAL
-from domain.states import VersionStatus
+from domain.states import RUN, VersionStatus
 from training.versions.version_folder import remove_weights, size_bytes
 
 logger = logging.getLogger(__name__)
@@ -135,7 +134,9 @@ def protected_ids(session: Session, project_id: int) -> set[int]:
 
 def _numbers_of_runs_over(session: Session, project_id: int) -> list[int]:
     """Numbers of the runs that nothing more happens to, newest first."""
-    query = select(RunRow.number).where(RunRow.project_id == project_id, RunRow.status.in_(FINAL))
+    query = select(RunRow.number).where(
+        RunRow.project_id == project_id, RunRow.status.in_(RUN.final)
+    )
     return list(session.scalars(query.order_by(RunRow.number.desc())))
 
 

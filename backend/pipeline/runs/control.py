@@ -11,7 +11,7 @@ import shutil
 
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.sync import reading
-from backend.store import runs, versions
+from backend.store import projects, runs, versions
 from backend.store.models import RunRow
 from domain.errors import StackError
 from domain.states import RunControl, RunStatus
@@ -26,26 +26,26 @@ def pause(context: AppContext, project_id: int) -> str:
 
     A fold in training ends at its last checkpoint, so at most one epoch is lost.
     """
-    with context.store.begin() as session:
-        run = runs.active_run(session, project_id)
-        if run is None:
-            return _NO_RUN
-        if run.control != RunControl.RUN:
-            return sentence_of(run)
-        runs.set_control(session, run, RunControl.PAUSE)
-        return f"Run {run.number} pauses while {run.status}; {_go_on(run)}."
+    return _change(context, project_id, RunControl.RUN, RunControl.PAUSE)
 
 
 def resume(context: AppContext, project_id: int) -> str:
     """Lets a paused run go on; returns a sentence for the person."""
+    return _change(context, project_id, RunControl.PAUSE, RunControl.RUN)
+
+
+def _change(context: AppContext, project_id: int, before: RunControl, after: RunControl) -> str:
     with context.store.begin() as session:
+        projects.lock(session, project_id)
         run = runs.active_run(session, project_id)
         if run is None:
             return _NO_RUN
-        if run.control != RunControl.PAUSE:
+        if run.control != before:
             return sentence_of(run)
-        runs.set_control(session, run, RunControl.RUN)
-        return f"Run {run.number} goes on: {run.status}."
+        runs.set_control(session, run, after)
+    if after == RunControl.PAUSE:
+        return f"Run {run.number} pauses while {run.status}; {_go_on(run)}."
+    return f"Run {run.number} goes on: {run.status}."
 
 
 def cancel(context: AppContext, project_id: int) -> str:
@@ -55,6 +55,7 @@ def cancel(context: AppContext, project_id: int) -> str:
     runs out (``runs.LEASE_S``). A version the run has made by then stays.
     """
     with context.store.begin() as session:
+        projects.lock(session, project_id)
         run = runs.active_run(session, project_id)
         if run is None:
             return _NO_RUN
@@ -68,7 +69,7 @@ def cancel(context: AppContext, project_id: int) -> str:
 def settle(context: AppContext, run_id: int) -> bool:
     """Ends a run that is to be cancelled once nobody works on it; whether it is over now."""
     with context.store.begin() as session:
-        run = session.get_one(RunRow, run_id)
+        run = runs.locked(session, run_id)
         if RunStatus(run.status).is_final:
             return True
         if run.control != RunControl.CANCEL or runs.is_held(session, run):
@@ -98,8 +99,8 @@ def remove_unused_version(context: AppContext, run: RunRow) -> None:
 def stands_still(context: AppContext, project_id: int, status: RunStatus) -> bool:
     """Whether the project's active run is at this stage, and paused or to be cancelled."""
     with context.store.begin() as session:
-        run = runs.active_run(session, project_id)
-        return run is not None and run.status == status and run.control != RunControl.RUN
+        run = runs.active_run(session, project_id, status)
+        return run is not None and run.control != RunControl.RUN
 
 
 def sentence_of(run: RunRow) -> str:

@@ -17,7 +17,6 @@ from backend.pipeline.runs import control
 from backend.pipeline.sync import reading
 from backend.queue import JobName
 from backend.store import pauses, problems, projects, runs
-from backend.store.models import RunRow
 from domain.errors import LabelStudioError, NnloopError, StackError
 from domain.states import RunStatus
 
@@ -53,16 +52,16 @@ def step_of_run(context: AppContext, project_id: int, status: RunStatus) -> Iter
         yield
     except Exception as error:
         with context.store.begin() as session:
-            run = runs.active_run(session, project_id)
-        if run is None or run.status != status:
+            run = runs.active_run(session, project_id, status)
+        if run is None:
             _pause(context, project_id, stage, error)
             return
         logger.warning("Run %d: %s failed.", run.id, run.status, exc_info=error)
         retry(context, run.id, error)
     else:
         with context.store.begin() as session:
-            run = runs.active_run(session, project_id)
-            if run is not None and run.status == status and run.attempts:
+            run = runs.active_run(session, project_id, status)
+            if run is not None and run.attempts:
                 run.attempts, run.error = 0, ""
             projects.resolve_problems(session, project_id, stage, reason=FAILED)
             pauses.end(session, project_id, stage)
@@ -74,8 +73,7 @@ def is_paused(context: AppContext, project_id: int, status: RunStatus) -> bool:
     Only where no run stands at this status: a run has its own pauses.
     """
     with context.store.begin() as session:
-        run = runs.active_run(session, project_id)
-        if run is not None and run.status == status:
+        if runs.active_run(session, project_id, status) is not None:
             return False
         return pauses.is_paused(session, project_id, STAGES[status])
 
@@ -108,8 +106,9 @@ def _pause(context: AppContext, project_id: int, stage: str, error: Exception) -
 def pool_scored(context: AppContext, project_id: int) -> None:
     """Called when nothing of the pool is left to score: the run goes on to publishing."""
     with context.store.begin() as session:
-        run = runs.active_run(session, project_id)
-        if run is not None and run.status == RunStatus.SCORING:
+        projects.lock(session, project_id)
+        run = runs.active_run(session, project_id, RunStatus.SCORING)
+        if run is not None:
             runs.enter_stage(session, run, RunStatus.PUBLISHING)
             run.error = ""
     context.queue.ensure(JobName.PUBLISH, project_id)
@@ -118,16 +117,17 @@ def pool_scored(context: AppContext, project_id: int) -> None:
 def published(context: AppContext, project_id: int) -> None:
     """Called when Label Studio shows the champion: the run is done."""
     with context.store.begin() as session:
-        run = runs.active_run(session, project_id)
-        is_publishing = run is not None and run.status == RunStatus.PUBLISHING
-    if run is not None and is_publishing:
+        run = runs.active_run(session, project_id, RunStatus.PUBLISHING)
+    if run is not None:
         finish(context, run.id)
 
 
 def finish(context: AppContext, run_id: int) -> None:
     """Ends a run well, and starts the next one if enough has changed meanwhile."""
     with context.store.begin() as session:
-        run = session.get_one(RunRow, run_id)
+        run = runs.locked(session, run_id)
+        if RunStatus(run.status).is_final:
+            return  # cancelled meanwhile, or another job has ended it
         runs.enter_stage(session, run, RunStatus.DONE)
         run.error = ""
         projects.resolve_problems(session, run.project_id, "run")
@@ -141,7 +141,7 @@ def fail(context: AppContext, run_id: int, message: str) -> None:
     """
     logger.error("Run %d failed: %s", run_id, message)
     with context.store.begin() as session:
-        run = session.get_one(RunRow, run_id)
+        run = runs.locked(session, run_id)
         if RunStatus(run.status).is_final:
             return
         run.error = message
@@ -160,7 +160,7 @@ def fail(context: AppContext, run_id: int, message: str) -> None:
 def retry(context: AppContext, run_id: int, error: Exception) -> None:
     """Holds a run back after a step that failed, longer each time, and ends it at last."""
     with context.store.begin() as session:
-        run = session.get_one(RunRow, run_id)
+        run = runs.locked(session, run_id)
         if RunStatus(run.status).is_final:
             return  # what failed came after the end, and the next tick makes up for it
         run.attempts += 1

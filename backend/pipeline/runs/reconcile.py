@@ -12,12 +12,12 @@ import time
 from sqlalchemy import select
 
 from backend.pipeline.basis.context import AppContext
-from backend.pipeline.folds.queue import OPEN, enqueue_folds
+from backend.pipeline.folds.queue import enqueue_folds
 from backend.pipeline.runs import control
 from backend.queue import JobName
 from backend.store import pauses, predictions, projects, runs
 from backend.store.models import ProjectRow, RunRow, VersionRow
-from domain.states import FoldStatus, RunControl, RunStatus
+from domain.states import FOLD, FoldStatus, RunControl, RunStatus
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ def _jobs_of(run: RunRow, folds: list[FoldStatus]) -> list[Job]:
         return [(JobName.SCORE, (run.project_id, 0))]
     if run.status == RunStatus.PUBLISHING:
         return [(JobName.PUBLISH, (run.project_id,))]
-    is_open = any(status in OPEN for status in folds) and FoldStatus.FAILED not in folds
+    is_open = any(status in FOLD.active for status in folds) and FoldStatus.FAILED not in folds
     if run.status == RunStatus.TRAINING and is_open:
         return []  # its folds wait for their turn, or are at work
     return [(JobName.ADVANCE, (run.id,))]

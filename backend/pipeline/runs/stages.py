@@ -24,7 +24,7 @@ from backend.pipeline.runs.ends import fail, finish, retry
 from backend.queue import JobName, stop_requested
 from backend.store import runs
 from backend.store.models import RunRow
-from domain.errors import LabelStudioError, NnloopError, StackError
+from domain.errors import LabelStudioError, NnloopError, StackError, TransitionError
 from domain.states import FoldStatus, RunStatus
 from domain.text import counted
 
@@ -58,6 +58,9 @@ def advance(context: AppContext, run_id: int, pause: Callable[[], None] = lambda
     except InterruptedStepError:
         _release(context, run_id)
         control.settle(context, run_id)
+    except TransitionError as error:
+        # This worker stood still for longer than its lease, and another one has moved the run on.
+        logger.warning("Run %d: left to others. %s", run_id, error)
     except (LabelStudioError, StackError) as error:
         retry(context, run_id, error)
     except NnloopError as error:
@@ -74,7 +77,7 @@ def advance(context: AppContext, run_id: int, pause: Callable[[], None] = lambda
 
 
 def _step(context: AppContext, run: RunRow, beat: Beat) -> None:
-    if run.status in (RunStatus.QUEUED, RunStatus.PREPARING):
+    if RunStatus(run.status).is_before_training:
         _enter(context, run.id, RunStatus.PREPARING)
         prepare.prepare_run(context, run.id, beat)
         _start_training(context, run.id)
@@ -131,7 +134,7 @@ def _release(context: AppContext, run_id: int) -> None:
 
 def _enter(context: AppContext, run_id: int, status: RunStatus) -> None:
     with context.store.begin() as session:
-        run = session.get_one(RunRow, run_id)
+        run = runs.locked(session, run_id)
         if run.status != status:
             runs.enter_stage(session, run, status)
             run.error = ""

@@ -137,7 +137,7 @@ def test_stages_keep_their_time_and_start_without_a_history_of_failures(app: Fak
     assert 7.0 <= run.seconds["preparing"] < 8.0
     assert (run.attempts, run.not_before, run.finished_at) == (0, 0.0, None)
     with app.store.begin() as session:
-        runs.enter_stage(session, session.get_one(RunRow, run_id), RunStatus.DONE)
+        runs.enter_stage(session, session.get_one(RunRow, run_id), RunStatus.FAILED)
     run = app.run(run_id)
     assert run.finished_at is not None
     assert runs.seconds_until(run, time.time() + 100) == run.seconds

@@ -10,7 +10,7 @@ from backend.store import runs
 from backend.store.models import FoldRow
 from domain.states import FoldStatus, RunStatus
 from tests.fakes.app import FakeApp
-from training.folds.spec import EpochProgress
+from training.folds.spec import EpochProgress, FoldOutcome
 
 
 class Clock:
@@ -108,6 +108,25 @@ def test_a_worker_that_stood_still_gives_way_to_another(
     assert ledger.should_stop
     ledger.interrupted()
     assert (_row(app).worker, _row(app).status) == ("another", FoldStatus.RUNNING)
+
+
+@pytest.mark.parametrize("end", ["failed", "interrupted"])
+def test_a_worker_that_stopped_late_takes_back_no_result(
+    app: FakeApp, ledger: FoldLedger, end: str
+) -> None:
+    # Another one had the fold before, stood still, and ended it after all.
+    FoldLedger(app.store, _row(app), "before").done(FoldOutcome(0, True, 9, {}, {}, 9.0, "cpu"))
+    ledger.failed("The child died.") if end == "failed" else ledger.interrupted()
+    assert (_row(app).status, _row(app).error, _row(app).attempts) == (FoldStatus.DONE, "", 0)
+
+
+def test_a_result_that_comes_too_late_brings_no_failed_fold_back(
+    app: FakeApp, ledger: FoldLedger
+) -> None:
+    with app.store.begin() as session:
+        runs.move_fold(session, session.query(FoldRow).one(), FoldStatus.FAILED)
+    ledger.done(FoldOutcome(0, True, 9, {}, {}, 9.0, "cpu"))
+    assert (_row(app).status, _row(app).result) == (FoldStatus.FAILED, None)
 
 
 def test_a_fold_that_is_over_is_not_trained_on(

@@ -282,3 +282,25 @@ def test_a_failed_run_frees_its_checkpoints(app: FakeApp) -> None:
         (fold / name).write_text("x")
     ends.fail(app.context, run_id, "The disk is full.")
     assert [path.name for path in fold.iterdir()] == ["train.log"]
+
+
+def test_a_worker_that_stood_still_leaves_the_run_to_others(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare_run(context: AppContext, run_id: int, beat: Callable[[], None]) -> None:
+        # Longer than its lease: another worker has prepared the run and trained it since.
+        with app.store.begin() as session:
+            run = session.get_one(RunRow, run_id)
+            run.status, run.lease_until = RunStatus.EVALUATING, 9e9
+
+    monkeypatch.setattr(prepare, "prepare_run", prepare_run)
+    run_id = app.add_run(RunStatus.QUEUED)
+    stages.advance(app.context, run_id)
+    run = app.run(run_id)
+    assert (run.status, run.lease_until, run.error) == (RunStatus.EVALUATING, 9e9, "")
+
+
+def test_a_run_cancelled_while_it_was_published_stays_cancelled(app: FakeApp) -> None:
+    run_id = app.add_run(RunStatus.CANCELLED)
+    ends.finish(app.context, run_id)
+    assert app.run(run_id).status == RunStatus.CANCELLED

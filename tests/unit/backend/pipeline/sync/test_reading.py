@@ -6,7 +6,7 @@ from backend.pipeline.runs.request import request_scoring, request_training
 from backend.pipeline.sync import reading
 from backend.queue import JobName
 from backend.store import projects, runs, snapshots
-from backend.store.models import PredictionRow, ProblemRow, ProjectRow, TaskRow
+from backend.store.models import PredictionRow, ProblemRow, ProjectRow, RunRow, TaskRow
 from domain.errors import (
     LabelStudioError,
     NotConnectedError,
@@ -162,8 +162,7 @@ def test_a_requested_training(app: FakeApp) -> None:
         request_training(app.context, PROJECT)
     assert _open_hints(app) == 0
     with app.store.begin() as session:
-        runs.enter_stage(session, run, RunStatus.FAILED)
-        session.merge(run)
+        runs.enter_stage(session, session.get_one(RunRow, run.id), RunStatus.FAILED)
     reading.sync_project(app.context, PROJECT)
     with app.store.begin() as session:
         assert runs.active_run(session, PROJECT) is None  # one request, one run

@@ -5,7 +5,7 @@ import pytest
 from backend.pipeline.basis.run_settings import run_settings, settings_of_run
 from backend.pipeline.sync import trigger
 from backend.settings import ProjectSettings
-from backend.store import runs, snapshots
+from backend.store import snapshots
 from backend.store.models import ProjectRow, RunRow
 from domain.annotation import Annotation, Task
 from domain.errors import SettingsError
@@ -28,7 +28,7 @@ from tests.fakes.label_studio import CONFIG
 )
 def test_decide(labelled: int, changed: int, has_run: bool, is_due: bool) -> None:
     settings = ProjectSettings(min_annotations=10, retrain_after=5)
-    decision = trigger.decide(labelled, changed, settings, has_run=has_run)
+    decision = trigger.decide(trigger.SinceLastRun(labelled, changed, has_run), settings)
     assert decision.is_due is is_due
     assert decision.reason
 
@@ -46,7 +46,7 @@ def _start_if_due(app: FakeApp) -> RunRow | None:
 
 def _finish(app: FakeApp, run: RunRow, status: RunStatus = RunStatus.DONE) -> None:
     with app.store.begin() as session:
-        runs.enter_stage(session, session.get_one(RunRow, run.id), status)
+        session.get_one(RunRow, run.id).status = status
 
 
 def test_what_is_annotated_drives_the_runs(app: FakeApp) -> None:
@@ -123,7 +123,7 @@ def test_an_interface_that_can_not_be_read_starts_nothing(app: FakeApp, config: 
 
 def test_changed_labels_wait_for_enough_annotations() -> None:
     settings = ProjectSettings(min_annotations=10)
-    decision = trigger.decide(9, 0, settings, has_run=True, new_labels="new is 'x'")
+    decision = trigger.decide(trigger.SinceLastRun(9, 0, new_labels="new is 'x'"), settings)
     assert not decision.is_due
 
 
