@@ -93,8 +93,8 @@ class ProjectSettings(BaseModel):
     plans: Annotated[str, Option(TRAINING, empty="plans are made"), AfterValidator(_absolute)] = (
         Field(
             "",
-            description="Plans used instead of planning: the path of a plans.json, or the name of one "
-            "in the project's folder `plans` or of a version.",
+            description="Plans used instead of planning: the path of a plans.json, or the name of "
+            "one in the project's folder `plans` or of a version.",
         )
     )
     gpu_memory_gb: Annotated[
