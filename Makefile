@@ -14,6 +14,8 @@ WITHOUT_SERVERS := tests/integration/training tests/integration/models
 # They need no loop: a Label Studio of their own lets them run beside the others.
 WITHOUT_LOOP := tests/integration/files tests/integration/label_studio tests/integration/package
 NOT_OF_THE_LOOP := $(WITHOUT_SERVERS) $(WITHOUT_LOOP)
+# What took longest stands at the end of every complete run: where to look when CI gets slow.
+SLOWEST := --durations=15 --durations-min=5
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 
@@ -68,17 +70,18 @@ test: setup check
 endif
 
 test-with-loop: setup
-	@$(BIN)/python -m pytest tests/integration tests/e2e $(NOT_OF_THE_LOOP:%=--ignore=%)
+	@$(BIN)/python -m pytest tests/integration tests/e2e $(NOT_OF_THE_LOOP:%=--ignore=%) $(SLOWEST)
 
 # Unit tests share nothing and run side by side. Trainings share what they have trained.
 test-without-loop: check
-	@$(BIN)/python -m pytest tests/unit -n auto --maxprocesses 4
-	@$(BIN)/python -m pytest $(WITHOUT_SERVERS)
+	@$(BIN)/python -m pytest tests/unit -n auto --maxprocesses 4 $(SLOWEST)
+	@$(BIN)/python -m pytest $(WITHOUT_SERVERS) $(SLOWEST)
 	@$(LANE) label-studio
-	@$(BIN)/python -m pytest $(WITHOUT_LOOP)
+	@$(BIN)/python -m pytest $(WITHOUT_LOOP) $(SLOWEST)
 
+# One thread for each process: torch's threads of several processes hinder each other on few cores.
 test-fast: environment ## Run the unit tests but the slow ones.
-	@$(BIN)/python -m pytest tests/unit -n auto --maxprocesses 4 -m 'not slow'
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n auto --maxprocesses 4 -m 'not slow'
 
 check: environment ## Ruff, mypy, import-linter.
 	@$(STEP) 'ruff check' $(BIN)/ruff check .

@@ -1,1 +1,1 @@
-"""Which task next: uncertainty measures and query strategies, as pure functions."""
+"""Which task next: uncertainty measures and the score, as pure functions."""

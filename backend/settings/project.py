@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -11,6 +11,7 @@ from backend.settings.duration import parse_duration
 from backend.settings.option import Option
 from converters.painting.policies import AnnotatorPolicy
 from domain.errors import SettingsError
+from training.presets import PRESETS
 
 # Headings in the help.
 START = "When training starts"
@@ -20,6 +21,11 @@ TRUTH = "Images and annotations"
 PREDICTIONS = "Predictions"
 
 AS_PRESET = "as the preset"
+
+if TYPE_CHECKING:
+    PresetName = str
+else:
+    PresetName = Literal["auto", *PRESETS]
 
 PixelSize = Annotated[float, Field(ge=1e-6, le=1e6)]
 
@@ -77,7 +83,7 @@ class ProjectSettings(BaseModel):
         5, ge=1, description="New or changed annotations before the next training."
     )
 
-    preset: Annotated[Literal["auto", "tiny", "fast", "full"], Option(TRAINING)] = Field(
+    preset: Annotated[PresetName, Option(TRAINING)] = Field(
         "auto", description="Training preset; auto: `fast` on a GPU, `tiny` on a CPU."
     )
     trainer: Annotated[str, Option(TRAINING, empty=AS_PRESET)] = Field(

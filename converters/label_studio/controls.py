@@ -8,8 +8,6 @@ from typing import Any
 from converters.label_studio.region_types import LABELS_TYPE, REGION_TYPES, region_type_by_name
 from domain.labels import Control, LabelClass, LabelGroup
 
-_PIXELS = ("brush", "bitmask")
-
 
 def control_of(group: LabelGroup, label_class: LabelClass, *, as_pixels: bool = False) -> Control:
     """The control that a predicted region of a class goes out by.
@@ -32,7 +30,7 @@ def control_of(group: LabelGroup, label_class: LabelClass, *, as_pixels: bool = 
         able,
         key=lambda control: (
             control.to_name != group.to_name,
-            not (as_pixels and kind_of(control) in _PIXELS),
+            not (as_pixels and _is_mask(control)),
             preference(control.region_type),
         ),
     )
@@ -52,6 +50,11 @@ def kind_of(control: Control) -> str:
     """``polygon`` for ``<Polygon>`` and ``<PolygonLabels>``."""
     region_type = region_type_by_name(control.region_type)
     return region_type.kind if region_type else control.region_type
+
+
+def _is_mask(control: Control) -> bool:
+    region_type = region_type_by_name(control.region_type)
+    return region_type is not None and region_type.is_mask
 
 
 def preference(region_type: str) -> int:

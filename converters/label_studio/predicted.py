@@ -166,12 +166,10 @@ def _content_of(kind: RegionType, value: dict[str, Any], drawn_hw: tuple[int, in
 
     Label Studio's editor writes a mask anew now and then: other bytes, the same pixels.
     """
-    keys: tuple[str, ...] = kind.geometry
-    if "x" in keys:
-        keys = (*keys, "width" if kind.kind == "keypoint" else "rotation")
     try:
-        if kind.kind in ("brush", "bitmask"):
+        if kind.is_mask:
             return [kind.kind, *_pixels_of(kind, value, drawn_hw)]
+        keys = (*kind.geometry, *kind.optional)
         return [kind.kind, *(_rounded(value.get(key, 0), key) for key in keys)]
     except (RegionError, TypeError, ValueError, OverflowError, RecursionError):
         return None

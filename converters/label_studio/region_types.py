@@ -13,11 +13,14 @@ class RegionType:
     ``kind`` is the ``type`` of its regions where the labels come from a ``<Labels>`` tag beside the
     control ``tag``; with labels of its own the control is ``<...Labels>``, and its name in lower
     case is both the ``type`` and the key in a region's ``value`` that holds the label names.
-    ``geometry`` are the keys in ``value`` that say where the region is.
+    ``geometry`` are the keys in ``value`` that say where the region is, ``optional`` those that say
+    more of it where they are there; ``is_mask`` says that it is kept as pixels.
     """
 
     tag: str
     geometry: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    is_mask: bool = False
 
     @property
     def kind(self) -> str:
@@ -41,12 +44,12 @@ class RegionType:
 
 REGION_TYPES = (
     RegionType("Polygon", ("points",)),
-    RegionType("Brush", ("rle",)),
-    RegionType("Bitmask", ("imageDataURL",)),
-    RegionType("Rectangle", ("x", "y", "width", "height")),
-    RegionType("Ellipse", ("x", "y", "radiusX", "radiusY")),
+    RegionType("Brush", ("rle",), is_mask=True),
+    RegionType("Bitmask", ("imageDataURL",), is_mask=True),
+    RegionType("Rectangle", ("x", "y", "width", "height"), ("rotation",)),
+    RegionType("Ellipse", ("x", "y", "radiusX", "radiusY"), ("rotation",)),
     RegionType("Vector", ("vertices",)),
-    RegionType("KeyPoint", ("x", "y")),
+    RegionType("KeyPoint", ("x", "y"), ("width",)),
 )
 """Those that predictions would rather go out by come first."""
 

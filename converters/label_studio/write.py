@@ -74,7 +74,7 @@ def regions_to_result(
                     if control is not usual
                     else f"{region.meta[OVER_BUDGET]}.".capitalize()
                 )
-            value, note = _WRITERS[_kind_of(control)](polygon, size_hw, label_class)
+            value, note = WRITERS[_kind_of(control)](polygon, size_hw, label_class)
             entry: dict[str, Any] = {
                 "id": region_id(region.class_index, polygon, salt=len(result)),
                 "to_name": control.to_name,
@@ -125,7 +125,7 @@ def _entries(
 
 def _kind_of(control: Control) -> str:
     kind = kind_of(control)
-    if kind not in _WRITERS:
+    if kind not in WRITERS:
         raise LabelConfigError(
             f"nnloop can't write regions of the type {control.region_type!r}.",
             remedy="Add a <PolygonLabels> control to the labelling configuration.",
@@ -192,7 +192,7 @@ def _fits(what: str, fit: BestFit) -> str:
     return f"Best-fitting {what}: IoU {fit.iou:.3f} with the predicted outline."
 
 
-_WRITERS: dict[str, Callable[[Polygon, Size, LabelClass], tuple[Value, str]]] = {
+WRITERS: dict[str, Callable[[Polygon, Size, LabelClass], tuple[Value, str]]] = {
     "polygon": _polygon,
     "vector": _vector,
     "brush": _brush,

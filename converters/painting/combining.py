@@ -141,7 +141,8 @@ def _staple_probability(masks: Sequence[npt.NDArray[np.bool_]]) -> npt.NDArray[n
     # Where every annotator found something else there may be no solution; then the vote decides.
     share = np.mean([mask[window] for mask in masks], axis=0, dtype=np.float32)
     probability[window] = np.where(np.isfinite(estimated), estimated, share)
-    return probability
+    # On a few pixels it may take the annotators for the opposite of what they are.
+    return np.where(anyone, probability, np.float32(0))
 
 
 def _box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice]:

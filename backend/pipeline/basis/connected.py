@@ -21,12 +21,12 @@ def find_connected(context: AppContext, project: str) -> int:
         if project.isdecimal() and session.get(ProjectRow, int(project)) is not None:
             return int(project)
         query = select(ProjectRow.id).where(ProjectRow.title == project).order_by(ProjectRow.id)
-        found = list(session.scalars(query))
-    if len(found) > 1:
+        ids = list(session.scalars(query))
+    if len(ids) > 1:
         raise SettingsError(
-            f"{len(found)} connected projects are called {project!r}.",
-            remedy=f"Give the id of the one you mean: {', '.join(map(str, found))}.",
+            f"{len(ids)} connected projects are called {project!r}.",
+            remedy=f"Give the id of the one you mean: {', '.join(map(str, ids))}.",
         )
-    if not found:
+    if not ids:
         raise projects.not_connected(project)
-    return found[0]
+    return ids[0]

@@ -64,11 +64,11 @@ def fault_of(task_id: int, error: Exception) -> LeftOut:
             remedy="Scale it down or cut it into tiles.",
         )
     logger.error("Task %d failed.", task_id, exc_info=error)
-    what = one_line(error)
+    message = one_line(error)
     return LeftOut(
         task_id,
         "unexpected",
-        f"Task {task_id}: unexpected {type(error).__name__}{f': {what}' if what else ''}.",
+        f"Task {task_id}: unexpected {type(error).__name__}{f': {message}' if message else ''}.",
         remedy="nnloop's log has the details. See whether its image or annotation is unusual.",
     )
 
@@ -93,5 +93,5 @@ def message_of(error: Exception) -> tuple[str, str]:
     """(message, remedy) of an error, each one line."""
     if isinstance(error, NnloopError):
         return one_line(error, 800), one_line(error.remedy)
-    what = one_line(error)
-    return f"Unexpected {type(error).__name__}: {what}; the log has the details.", ""
+    message = one_line(error)
+    return f"Unexpected {type(error).__name__}: {message}; the log has the details.", ""

@@ -116,8 +116,8 @@ def image_uri(task: TaskRow | Task, key: str) -> str:
 
 def _content_of(fetched: list[FetchedImage]) -> tuple[str, str]:
     """Hash over the bytes; the tags, a line each, "" when one has none."""
-    digests = [hashlib.sha256(one.data).hexdigest() for one in fetched]
-    tags = [one.tag for one in fetched]
+    digests = [hashlib.sha256(image.data).hexdigest() for image in fetched]
+    tags = [image.tag for image in fetched]
     tag = "\n".join(tags) if all(tags) else ""
     if len(digests) == 1:
         return digests[0], tag
@@ -126,8 +126,8 @@ def _content_of(fetched: list[FetchedImage]) -> tuple[str, str]:
 
 def _fetch(client: LabelStudioClient, task: TaskRow, uri: str) -> FetchedImage:
     try:
-        found = client.fetch_changed(uri, task.id, task.project_id)
-        return found or FetchedImage(b"")
+        image = client.fetch_changed(uri, task.id, task.project_id)
+        return image or FetchedImage(b"")
     except ImageError as error:
         if error.reason == "image_unreachable":
             # While Label Studio is down this raises: the whole step waits for it, instead of

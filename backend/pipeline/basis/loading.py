@@ -38,7 +38,7 @@ Read = Callable[[], Image]
 class _Load:
     future: Future[Image]
     started: float = field(default_factory=time.monotonic)
-    asked_at: float = field(default_factory=time.monotonic)
+    wanted_at: float = field(default_factory=time.monotonic)
 
 
 class ImageLoads:
@@ -52,12 +52,12 @@ class ImageLoads:
         """Reads an image, unless that is under way or done already."""
         with self._lock:
             now = time.monotonic()
-            for old in [k for k, one in self._loads.items() if now - one.asked_at > KEPT_S]:
+            for old in [k for k, load in self._loads.items() if now - load.wanted_at > KEPT_S]:
                 if self._loads[old].future.done():
                     del self._loads[old]
             load = self._loads.get(key)
             if load is not None:
-                load.asked_at = now
+                load.wanted_at = now
                 return load.future
             load = self._loads[key] = _Load(Future())
         # Daemons: a worker that is asked to end does not wait for them.

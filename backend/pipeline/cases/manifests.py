@@ -51,8 +51,8 @@ def make_manifest(
         TrainingError: A group key is set, and no task has a group.
     """
     project_id = sources[0].task.project_id
-    found = _groups_of(sources, settings.group_key, config)
-    groups = {s.case_id: found.get(s.case_id, s.own_group)[:MAX_GROUP] for s in sources}
+    named_groups = _groups_of(sources, settings.group_key, config)
+    groups = {s.case_id: named_groups.get(s.case_id, s.own_group)[:MAX_GROUP] for s in sources}
     with context.store.begin() as session:
         tables = case_store.fold_tables(session, project_id)
     chosen = choose_folds(tables, groups.values(), settings.n_folds or preset.n_folds)
@@ -64,7 +64,7 @@ def make_manifest(
             "a group of its own.",
         )
         for s in sources
-        if settings.group_key and s.case_id not in found
+        if settings.group_key and s.case_id not in named_groups
     ]
     reading = reading_of(config, settings)
     return Manifest(

@@ -13,7 +13,7 @@ from backend.pipeline.basis.preset import PRESET, PRESET_VALUES, preset_of
 from backend.pipeline.basis.run_settings import RunSettings, settings_of_run
 from backend.pipeline.cases.manifests import LABEL_MAPPING, keep_folds, make_manifest
 from backend.pipeline.cases.write import CaseWriter, Source, WrittenCases
-from backend.pipeline.labels.questions import Question, ask
+from backend.pipeline.labels.questions import Question, report_questions
 from backend.store import projects, runs, snapshots
 from backend.store.models import FoldRow, ProjectRow, RunRow
 from domain.annotation import LeftOut
@@ -138,7 +138,7 @@ class _Preparation:
         questions: Sequence[Question] = ()
         if any(item.reason == "unknown_label" for item in left_out):
             with self.context.store.begin() as session:
-                questions = ask(session, self.project)
+                questions = report_questions(session, self.project)
         renamed = [question.cause for question in questions if question.came]
         why = f": {' '.join(renamed)}" if renamed else "."
         if not renamed and left_out:

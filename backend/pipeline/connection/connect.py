@@ -38,7 +38,6 @@ class ConnectReport:
     title: str
     classes: tuple[str, ...]
     settings: ProjectSettings
-    backend_url: str
     was_known: bool
     done: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -110,7 +109,6 @@ def connect(
         title=info.title,
         classes=config.class_values,
         settings=settings,
-        backend_url=context.settings.service_url,
         was_known=was_known,
         done=tuple(done),
         warnings=tuple(_warnings(config)),

@@ -104,13 +104,13 @@ def change_labels(context: AppContext, project_id: int, change: LabelChange) -> 
         projects.lock(session, project_id)
         project = projects.get(session, project_id)
         uses = questions.label_uses(session, project)
-        said = _keep(session, project, change, uses)
+        sentences = _keep(session, project, change, uses)
     try:
         # What became due (a training, a push) is found by the next reading.
         context.queue.ensure(JobName.SYNC, project_id)
     except StackError as error:
-        said.append(f"It takes effect once nnloop runs. {error.in_full}")
-    return said
+        sentences.append(f"It takes effect once nnloop runs. {error.in_full}")
+    return sentences
 
 
 def _keep(
@@ -119,14 +119,14 @@ def _keep(
     before = label_names_of(project)
     mapping = dict(project.label_mapping)
     known = _known(session, project, uses)
-    said = []
+    sentences = []
     for name in change.forgotten:
         if name not in mapping:
             raise SettingsError(
                 f'"{name}" is not mapped.', remedy=f"Mapped are: {_listed(mapping, name)}."
             )
         del mapping[name]
-        said.append(f'"{name}" is mapped to nothing any more.')
+        sentences.append(f'"{name}" is mapped to nothing any more.')
     _refuse_swap(change.renamed, before)
     between = {new for _, new in change.renamed}
     for old, new in (*change.renamed, *((name, DROPPED) for name in change.dropped)):
@@ -140,9 +140,9 @@ def _keep(
             else:
                 _require_written(new, mapping[new], uses, old, project.id)
         mapping[old] = new
-        said.append(f"{_says(old, new, was)}: {_users(uses.get(old))}.")
+        sentences.append(f"{_meaning(old, new, was)}: {_users(uses.get(old))}.")
         if was != new:
-            said.append(f"To forget it: nnloop labels {project.id} --unmap {shlex.quote(old)}")
+            sentences.append(f"To forget it: nnloop labels {project.id} --unmap {shlex.quote(old)}")
     project.label_mapping = mapping
     after = label_names_of(project)
     for name in mapping:
@@ -153,25 +153,25 @@ def _keep(
                 f"{', '.join(f'{old}={new}' for old, new in mapping.items())} (nnloop labels "
                 f"{project.id} --unmap OLD forgets an entry).",
             )
-    said += _keep_apart(project, change.apart, before)
+    sentences += _keep_apart(project, change.apart, before)
     for old, _ in change.apart:
         if old not in before.present:
             _require_used(old, known, before, mapping, project.id)
     questions.publish_again(session, project, before, after)
-    questions.ask(session, project)
-    return said
+    questions.report_questions(session, project)
+    return sentences
 
 
 def _known(session: Session, project: ProjectRow, uses: dict[str, LabelUse]) -> dict[str, str]:
     """Who uses a name, in words: of those that annotations or versions know."""
-    found = {name: questions.tasks_in_words(len(use.tasks)) for name, use in uses.items()}
+    users = {name: questions.tasks_in_words(len(use.tasks)) for name, use in uses.items()}
     for version in reversed(versions.versions_of(session, project.id)):
         for name in classes_of_version(session, version):
-            found.setdefault(name, version.name)
+            users.setdefault(name, version.name)
     last = runs.last_run(session, project.id)
     for name in settings_of_run(last).class_values if last else ():
-        found.setdefault(name, "the last training")
-    return found
+        users.setdefault(name, "the last training")
+    return users
 
 
 def _is_taken_back(old: str, new: str, mapping: Mapping[str, str], names: LabelNames) -> bool:
@@ -222,8 +222,8 @@ def _require_used(
     """
     if name in known:
         return
-    others = [one for one in known if one not in names.present]
-    listed = ", ".join(f'"{one}" ({known[one]})' for one in closest_first(name, others))
+    others = [other for other in known if other not in names.present]
+    listed = ", ".join(f'"{other}" ({known[other]})' for other in closest_first(name, others))
     remedy = (
         f"Used, but no label of the interface: {listed}."
         if listed
@@ -237,9 +237,9 @@ def _require_used(
     raise SettingsError(f'"{name}" is used by no annotation and no version.', remedy=remedy)
 
 
-def _says(old: str, new: str, was: str) -> str:
-    what = f'counts as "{new}"' if new else "counts as background"
-    return f'"{old}" {what}' + ("" if was == new else f", no longer as {_class(was)}")
+def _meaning(old: str, new: str, was: str) -> str:
+    meaning = f'counts as "{new}"' if new else "counts as background"
+    return f'"{old}" {meaning}' + ("" if was == new else f", no longer as {_class(was)}")
 
 
 def _class(name: str) -> str:
@@ -288,18 +288,20 @@ def _keep_apart(
     project: ProjectRow, pairs: Sequence[tuple[str, str]], names: LabelNames
 ) -> list[str]:
     apart = [(old, new) for old, new in project.labels_apart]
-    said = []
+    sentences = []
     for old, new in pairs:
         if new and new not in names.present:
             raise SettingsError(
                 f'"{new}" is no label of the interface.',
                 remedy=f"Its labels are {_listed(names.present, new)}.",
             )
-        found = [(old, name) for name in ([new] if new else names.present)]
-        apart += [pair for pair in found if pair not in apart]
-        said.append(f'"{old}" is another label than {questions.in_quotes([n for _, n in found])}.')
+        added = [(old, name) for name in ([new] if new else names.present)]
+        apart += [pair for pair in added if pair not in apart]
+        sentences.append(
+            f'"{old}" is another label than {questions.in_quotes([n for _, n in added])}.'
+        )
     project.labels_apart = [list(pair) for pair in apart]
-    return said
+    return sentences
 
 
 def _listed(names: Iterable[str], wanted: str) -> str:

@@ -94,10 +94,10 @@ class VersionLabels:
         """
         if self.targets == tuple(range(len(self.targets))):
             return probabilities
-        found = np.zeros_like(probabilities)
+        summed = np.zeros_like(probabilities)
         for index, target in enumerate(self.targets):
-            found[..., target, :, :] += probabilities[..., index, :, :]
-        return found
+            summed[..., target, :, :] += probabilities[..., index, :, :]
+        return summed
 
     def as_trained(self, result: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """A result under the names the version was trained on: those that never change."""
@@ -127,12 +127,14 @@ def labels_of_version(
     trained: dict[str, str] = {}
     targets = [0]
     for index, value in enumerate(class_values, start=1):
-        found = config.group.class_by_value(value)
-        if found is None and is_left_out(version, value):
+        label_class = config.group.class_by_value(value)
+        if label_class is None and is_left_out(version, value):
             targets.append(index)
             continue
-        name = found.value if found else value
-        known = classes.setdefault(name, replace(found or LabelClass(index, value), index=index))
+        name = label_class.value if label_class else value
+        known = classes.setdefault(
+            name, replace(label_class or LabelClass(index, value), index=index)
+        )
         trained.setdefault(name, value)
         targets.append(known.index)
     group = replace(config.group, classes=tuple(classes.values()))

@@ -45,7 +45,7 @@ GONE = "gone"
 NAME_AGAIN = "name_again"
 """The interface has the old name of a rename again, beside the new one."""
 
-ASKED = (RENAME, RENAME_OF_VERSION, GONE, NAME_AGAIN)
+QUESTIONS = (RENAME, RENAME_OF_VERSION, GONE, NAME_AGAIN)
 """Reasons of the problems about labels that a person should answer."""
 
 _CHUNK = 500
@@ -194,7 +194,7 @@ def questions(session: Session, project: ProjectRow) -> tuple[Question, ...]:
     now = {names.now(name) for name in known}
     came = [name for name in names.present if name not in now]
     apart = {(str(old), str(new)) for old, new in project.labels_apart}
-    found = []
+    unanswered = []
     for name in dict.fromkeys((*uses, *predicted)):
         if names.now(name) == DROPPED or names.now(name) in names.present:
             continue
@@ -202,20 +202,25 @@ def questions(session: Session, project: ProjectRow) -> tuple[Question, ...]:
         tasks = uses[name].tasks if name in uses else frozenset()
         if tasks or candidates:
             served_by = version.name if version and name in predicted else ""
-            one = Question(name, candidates, tasks, project.id, served_by, name in was_known)
-            found.append(one)
-    return tuple(found)
+            unanswered.append(
+                Question(name, candidates, tasks, project.id, served_by, name in was_known)
+            )
+    return tuple(unanswered)
 
 
-def ask(session: Session, project: ProjectRow) -> tuple[Question, ...]:
+def report_questions(session: Session, project: ProjectRow) -> tuple[Question, ...]:
     """Makes the open problems about labels those that the store shows now.
 
     Of a name that no training knew and that nothing came for, each task's own problem says enough.
     """
-    found = questions(session, project)
-    said = [(one.reason, one.message, one.remedy) for one in found if one.came or one.was_known]
-    say(session, project.id, ASKED, [*said, *_names_again(session, project)])
-    return found
+    unanswered = questions(session, project)
+    problems = [
+        (question.reason, question.message, question.remedy)
+        for question in unanswered
+        if question.came or question.was_known
+    ]
+    replace_problems(session, project.id, QUESTIONS, [*problems, *_names_again(session, project)])
+    return unanswered
 
 
 def _names_again(session: Session, project: ProjectRow) -> list[tuple[str, str, str]]:
@@ -235,31 +240,34 @@ def _names_again(session: Session, project: ProjectRow) -> list[tuple[str, str, 
     uses, version = label_uses(session, project), versions.champion(session, project.id)
     shown = reused_names(session, project, version) if version else frozenset()
     predicted = shown.intersection(classes_of_version(session, version)) if version else ()
-    said = []
+    problems = []
     for old, new in again:
-        found = []
+        effects = []
         if old in uses:
             users = f"the annotations of {tasks_in_words(len(uses[old].tasks))}"
-            found.append(f'what {users} call "{old}" counts as "{old}", not as "{new}"')
+            effects.append(f'what {users} call "{old}" counts as "{old}", not as "{new}"')
         if version is not None and old in predicted:
-            found.append(f'the predictions of {version.name} that show "{old}" are held')
-        if not found:
+            effects.append(f'the predictions of {version.name} that show "{old}" are held')
+        if not effects:
             continue
         command, name = f"nnloop labels {project.id}", shlex.quote(old)
         message = (
             f'The label "{old}", once renamed to "{new}", is in the interface again: '
-            f"{'; '.join(found)}."
+            f"{'; '.join(effects)}."
         )
         remedy = (
             f"Meant so: {command} --unmap {name}. Is it another class: take it out once more, "
             f"{command} --write, put it back, nnloop train {project.id}, then --unmap {name}."
         )
-        said.append((NAME_AGAIN, message, remedy))
-    return said
+        problems.append((NAME_AGAIN, message, remedy))
+    return problems
 
 
-def say(
-    session: Session, project_id: int, reasons: Sequence[str], said: Iterable[tuple[str, str, str]]
+def replace_problems(
+    session: Session,
+    project_id: int,
+    reasons: Sequence[str],
+    problems: Iterable[tuple[str, str, str]],
 ) -> None:
     """Makes the open problems about labels of some reasons those given; known ones stay.
 
@@ -267,9 +275,9 @@ def say(
         session: In a transaction.
         project_id: Whose.
         reasons: Which problems.
-        said: (reason, message, remedy) each.
+        problems: (reason, message, remedy) each.
     """
-    wanted = {message: (reason, remedy) for reason, message, remedy in said}
+    wanted = {message: (reason, remedy) for reason, message, remedy in problems}
     query = select(ProblemRow).where(
         ProblemRow.project_id == project_id,
         ProblemRow.stage == STAGE,
@@ -291,7 +299,7 @@ def say(
     session.flush()
 
 
-def is_asked(session: Session, project_id: int, *reasons: str) -> bool:
+def has_open_problem(session: Session, project_id: int, *reasons: str) -> bool:
     """Whether a problem about labels is open, of these reasons."""
     query = select(ProblemRow.id).where(
         ProblemRow.project_id == project_id,
@@ -304,7 +312,7 @@ def is_asked(session: Session, project_id: int, *reasons: str) -> bool:
 
 def open_questions(session: Session, project: ProjectRow) -> tuple[Question, ...]:
     """``questions`` where some were found and are not answered; costs next to nothing else."""
-    is_open = is_asked(session, project.id, *ASKED)
+    is_open = has_open_problem(session, project.id, *QUESTIONS)
     return questions(session, project) if is_open else ()
 
 
@@ -328,9 +336,9 @@ def take_config(session: Session, project: ProjectRow, xml: str, *, changed: int
         # Another control draws a class now: publishing finds what is shown in none.
         versions.mark_withdrawn(session, version.id)
         version.published_at = None
-    is_open = changed and is_asked(session, project.id, *ASKED)
+    is_open = changed and has_open_problem(session, project.id, *QUESTIONS)
     if is_other or is_open or project.synced_at is None:
-        ask(session, project)
+        report_questions(session, project)
 
 
 def _places_of(project: ProjectRow) -> frozenset[Place]:

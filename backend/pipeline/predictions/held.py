@@ -13,7 +13,7 @@ from backend.label_studio import PredictionRow as PushedRow
 from backend.pipeline.basis.annotations import label_config_of
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.labels.of_version import reused_names, without
-from backend.pipeline.labels.questions import in_quotes, say
+from backend.pipeline.labels.questions import in_quotes, replace_problems
 from backend.store import predictions, projects, versions
 from backend.store.models import PredictionRow, TaskRow, VersionRow
 from converters.label_studio.controls import first_misplaced, places_of
@@ -144,7 +144,7 @@ def report_held(session: Session, project_id: int, version: VersionRow) -> None:
         )
         for why, n in held
     ]
-    say(session, project_id, (HELD,), said)
+    replace_problems(session, project_id, (HELD,), said)
 
 
 def _config(session: Session, project_id: int, version_id: int) -> tuple[LabelConfig, LabelConfig]:

@@ -49,12 +49,12 @@ def is_of_another(url: str, webhooks: Iterable[WebhookInfo], settings: Settings)
     The address can't tell, it may have changed: but every installation has a password of its own,
     which it puts on its webhook.
     """
-    found = [hook for hook in webhooks if hook.url.rstrip("/") == f"{url}/webhook"]
+    its_webhooks = [hook for hook in webhooks if hook.url.rstrip("/") == f"{url}/webhook"]
     own = webhook_headers(settings).items()
     return (
         url != settings.service_url
-        and any(hook.headers for hook in found)
-        and not any(hook.headers.items() >= own for hook in found)
+        and any(hook.headers for hook in its_webhooks)
+        and not any(hook.headers.items() >= own for hook in its_webhooks)
     )
 
 
@@ -89,6 +89,7 @@ def halt(session: Session, project_id: int, error: ProjectGoneError) -> None:
     projects.set_faults(
         session, project_id, CONNECTION, [Fault(error.reason, str(error), error.remedy)]
     )
+    projects.lock(session, project_id)
     run = runs.active_run(session, project_id)
     if run is not None and run.control == RunControl.RUN:
         runs.set_control(session, run, RunControl.PAUSE)
@@ -161,7 +162,7 @@ def check_connection(context: AppContext, project_id: int, info: ProjectInfo) ->
             *_of_project(project, info, champion, held),
             *_of_predictions(session, project, champion, held),
         ]
-        if not questions.is_asked(session, project_id, *questions.ASKED):
+        if not questions.has_open_problem(session, project_id, *questions.QUESTIONS):
             faults += _of_labels(project, champion)  # else the question says it
         projects.set_faults(session, project_id, CONNECTION, faults)
     return faults
@@ -188,20 +189,20 @@ def _of_backend(
                 f"Put it in again: {connect}",
             )
         )
-    found = [hook for hook in webhooks if hook.url.rstrip("/") == webhook_url(settings)]
-    logged_in = [h for h in found if h.headers.items() >= webhook_headers(settings).items()]
-    if not found:
-        what = "was deleted"
+    ours = [hook for hook in webhooks if hook.url.rstrip("/") == webhook_url(settings)]
+    logged_in = [hook for hook in ours if hook.headers.items() >= webhook_headers(settings).items()]
+    if not ours:
+        fault = "was deleted"
     elif not logged_in:
-        what = "lacks the header that logs it in"
+        fault = "lacks the header that logs it in"
     elif not any(hook.is_active and hook.is_complete for hook in logged_in):
-        what = "is switched off, or sends only some actions"
+        fault = "is switched off, or sends only some actions"
     else:
         return faults
     faults.append(
         Fault(
             "webhook",
-            f"The webhook to nnloop {what}: changes are found by the clock only, every "
+            f"The webhook to nnloop {fault}: changes are found by the clock only, every "
             f"{settings.sync_interval_s:g} s.",
             f"Mend it: {connect}",
         )
@@ -209,7 +210,7 @@ def _of_backend(
     return faults
 
 
-def _elsewhere(project_id: int, asked: str, elsewhere: str, settings: Settings) -> Fault:
+def _elsewhere(project_id: int, other_url: str, elsewhere: str, settings: Settings) -> Fault:
     connect = f"nnloop connect {project_id}"
     if elsewhere:
         return Fault(
@@ -220,7 +221,7 @@ def _elsewhere(project_id: int, asked: str, elsewhere: str, settings: Settings) 
         )
     return Fault(
         "backend_moved",
-        f"Label Studio asks {asked} for predictions, but nnloop is at {settings.service_url}.",
+        f"Label Studio asks {other_url} for predictions, but nnloop is at {settings.service_url}.",
         f"Tell it: {connect}",
     )
 

@@ -119,12 +119,10 @@ def changes(
         last: The run; None: all are new.
         mapping: The project's, of its labels' names.
     """
-    trained = _candidates_of(last)
-    changed = {
-        key
-        for key in current.keys() | trained.keys()
-        if not _is_same(current.get(key), trained.get(key))
-    }
+    trained = {int(task): list(row) for task, row in last.candidates.items()} if last else {}
+    labelled = {task: list(row) for task, row in current.items()}
+    # The source is compared, too: ids are reused.
+    changed = {task for task in labelled | trained if labelled.get(task) != trained.get(task)}
     if last is None or settings_of_run(last).label_mapping == mapping:
         return changed
     if last.manifest is None and last.status == RunStatus.FAILED:
@@ -161,7 +159,7 @@ def start(
 
 def _new_labels(project: ProjectRow, last: RunRow | None) -> str:
     """How the labels differ from a run's, where one of them went."""
-    # A run of 0.1 did not keep its labels; an interface that can't be read says nothing.
+    # An interface that can't be read says nothing.
     names = label_names_of(project)
     before = names.current_names(settings_of_run(last).class_values if last else ())
     added, gone = _added_and_gone(names, before)
@@ -201,15 +199,3 @@ def _added_and_gone(names: LabelNames, before: Sequence[str]) -> tuple[list[str]
             if name not in names.present and names.now(name) != DROPPED
         ],
     )
-
-
-def _is_same(now: Sequence[Any] | None, before: Sequence[Any] | None) -> bool:
-    """Whether a task is labelled as before, and is the same one: ids are reused."""
-    if now is None or before is None:
-        return now is before
-    # A run of 0.1 did not keep the source.
-    return all(a == b for a, b in zip(now, before, strict=False))
-
-
-def _candidates_of(run: RunRow | None) -> dict[int, list[Any]]:
-    return {} if run is None else {int(task): list(row) for task, row in run.candidates.items()}

@@ -41,6 +41,7 @@ def test_too_little_space_is_said_before_anything_is_made(
     assert not (tmp_path / "deep").exists()
 
 
+@pytest.mark.slow
 def test_no_network_is_said(
     tmp_path: Path, constraints: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

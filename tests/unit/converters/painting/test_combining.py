@@ -52,6 +52,13 @@ def test_votes_pixel_by_pixel(maps: LabelMap) -> None:
         assert union[at] == (0 if sum(votes[1:]) == 0 else 1 + votes[1:].index(max(votes[1:])))
 
 
+def test_staple_gives_nothing_nobody_drew_where_it_fails() -> None:
+    """Both annotators left out the third pixel; SimpleITK gives it the class."""
+    first = np.array([[0, 1, 0, 1], [1, 1, 0, 1]], dtype=np.uint8)
+    second = np.array([[1, 1, 0, 0], [1, 0, 1, 0]], dtype=np.uint8)
+    assert combine([first, second], "staple", 1)[0, 2] == 0
+
+
 @settings(deadline=None, max_examples=25)
 @given(several)
 def test_staple_gives_nothing_nobody_drew(maps: LabelMap) -> None:

@@ -158,15 +158,3 @@ def test_another_image_under_the_id_is_a_change(app: FakeApp) -> None:
     assert _start_if_due(app) is None
     write("b.png")
     assert _start_if_due(app) is not None
-
-
-def test_a_run_from_before_sources_were_kept_is_compared_by_its_annotations(app: FakeApp) -> None:
-    app.change_settings(min_annotations=1, retrain_after=1)
-    _label(app, 1)
-    first = _start_if_due(app)
-    assert first is not None
-    with app.store.begin() as session:
-        row = session.get_one(RunRow, first.id)
-        row.candidates = {task: found[:2] for task, found in row.candidates.items()}
-    _finish(app, first)
-    assert _start_if_due(app) is None

@@ -28,6 +28,7 @@ from training.workspace import Workspace
 SIZES = ((64, 96), (64, 96), (80, 60), (41, 97))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n_channels", "dtype", "preset"),
     [

@@ -45,6 +45,7 @@ def _name(workspace: Workspace, name: str, plans: dict[str, Any]) -> None:
     (workspace.named_plans / f"{name}.json").write_text(json.dumps(plans))
 
 
+@pytest.mark.slow
 def test_less_memory_makes_smaller_patches(tmp_path: Path) -> None:
     patches = []
     for k, memory in enumerate((None, 0.25)):
