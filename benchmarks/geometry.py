@@ -134,7 +134,7 @@ def measure(label_maps: Iterator[LabelMap]) -> tuple[dict[str, Any], dict[str, A
         "vertex_ratio": round(total / needed[True], 3),
         "vertex_ratio_external": round(total / needed[False], 3) if needed[False] else None,
         "vertex_ratio_coverage": round(total / vertices_for(mean, of_coverage), 3),
-        **{name: round(taken, 2) for name, taken in seconds.items()},
+        **{name: round(taken, 4) for name, taken in seconds.items()},
         "holes_kept": holes_kept,
         "parts_kept": parts_kept,
         "exact_without_simplification": min(exact.ious) == 1.0,

@@ -26,7 +26,7 @@ def export_file_of(source: str) -> Path | None:
         FileFormatError: A file is meant and is not there, or is none of an export.
     """
     path = Path(source)
-    if _is(path, "file"):
+    if _is_file(path):
         if path.suffix.lower() == ".json":
             if is_packed(path):
                 raise FileFormatError(f"The file {source} is packed.", remedy=_WANTED)
@@ -35,7 +35,7 @@ def export_file_of(source: str) -> Path | None:
             f"The file {source} is there, but is no .json file.",
             remedy=f"{_WANTED} If a project is meant, give its id.",
         )
-    if _is(path, "folder") and (_has_separator(source) or path.suffix.lower() == ".json"):
+    if is_folder(path) and (_has_separator(source) or path.suffix.lower() == ".json"):
         raise folder_error(source)
     if path.suffix.lower() == ".json" or _looks_like_a_path(source):
         raise FileFormatError(
@@ -45,9 +45,12 @@ def export_file_of(source: str) -> Path | None:
     return None
 
 
-def is_folder(source: str) -> bool:
+def is_folder(source: str | Path) -> bool:
     """Whether a project's title is a folder's name too, as after an export into it."""
-    return _is(Path(source), "folder")
+    try:
+        return Path(source).is_dir()
+    except (OSError, ValueError):  # a title longer than a file name, or with a NUL
+        return False
 
 
 def folder_error(source: str) -> FileFormatError:
@@ -65,15 +68,15 @@ def _looks_like_a_path(source: str) -> bool:
         return False
     is_rooted = source.startswith(("./", "../", "~", ".\\", "..\\")) or path.is_absolute()
     # Of "MRI / CT" neither holds.
-    return bool(is_rooted or _ANY_ENDING.fullmatch(path.suffix) or _is(path.parent, "folder"))
+    return bool(is_rooted or _ANY_ENDING.fullmatch(path.suffix) or is_folder(path.parent))
 
 
 def _has_separator(source: str) -> bool:
     return "/" in source or "\\" in source
 
 
-def _is(path: Path, what: str) -> bool:
+def _is_file(path: Path) -> bool:
     try:
-        return path.is_file() if what == "file" else path.is_dir()
-    except (OSError, ValueError):  # a title longer than a file name, or with a NUL
+        return path.is_file()
+    except (OSError, ValueError):  # as above
         return False

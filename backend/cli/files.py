@@ -22,18 +22,18 @@ _DEEDS = {
 }
 
 
-def print_report(report: FilesReport, what: str, where: object) -> None:
+def print_report(report: FilesReport, noun: str, place: object) -> None:
     """Says what was done and what was left out and why.
 
     Args:
         report: How it ended.
-        what: One of what was written: ``task``.
-        where: Where to.
+        noun: What one of them is called: ``task``.
+        place: Where they are now.
 
     Raises:
         typer.Exit: With code 1 when there were tasks and none could be used.
     """
-    done = f"[green]{counted(report.done, what)}[/green] in {escape(str(where))}"
+    done = f"[green]{counted(report.done, noun)}[/green] in {escape(str(place))}"
     if report.deeds:
         done += ": " + ", ".join(_in_words(kind, n) for kind, n in report.deeds.items())
     else:
@@ -44,10 +44,10 @@ def print_report(report: FilesReport, what: str, where: object) -> None:
     for remark in report.remarks:
         console.print(remark, highlight=False, markup=False)
     if not report.done and not report.n_tasks_left_out:
-        console.print(f"[yellow]There was nothing to write:[/yellow] no {what} came.")
+        console.print(f"[yellow]There was nothing to write:[/yellow] no {noun} came.")
     if report.left_out:
         n_whole = report.n_tasks_left_out
-        whole = f" ({counted(n_whole, f'whole {what}')})" if n_whole else ""
+        whole = f" ({counted(n_whole, f'whole {noun}')})" if n_whole else ""
         _print_notes(f"[yellow]Left out[/yellow]{whole}", report.left_out, report.examples)
     if report.noted:
         _print_notes("Used, with a remark", report.noted, report.noted_examples)

@@ -9,7 +9,7 @@ from typer.core import TyperCommand, TyperOption
 
 
 class FormatsCommand(TyperCommand):
-    """Its help names the formats. They are loaded for it alone, with all they read and write by."""
+    """Its help names the formats. They load only then: they bring what they read and write with."""
 
     registry: str
     """The module whose FORMATS they are."""

@@ -26,6 +26,9 @@ console = Console()
 error_console = Console(stderr=True)
 
 DataDir = Annotated[Path | None, setting(Settings, "data_dir")]
+Spacing = Annotated[
+    str | None, typer.Option(help="Size of a pixel in mm: one number, or vertical,horizontal.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 

@@ -28,9 +28,9 @@ def installation_id(data_dir: Path) -> str:
     except FileExistsError:
         pass
     deadline = time.monotonic() + _PATIENCE_S
-    while not (found := path.read_text().strip()) and time.monotonic() < deadline:
+    while not (name := path.read_text().strip()) and time.monotonic() < deadline:
         time.sleep(0.02)
-    if not found:  # its maker died between the two
-        found = uuid.uuid4().hex
-        path.write_text(found)
-    return found
+    if not name:  # its maker died between the two
+        name = uuid.uuid4().hex
+        path.write_text(name)
+    return name

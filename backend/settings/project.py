@@ -96,10 +96,12 @@ class ProjectSettings(BaseModel):
         description="nnU-Net planner likewise (`nnUNetPlannerResEncM`), its plans used as they "
         "are.",
     )
-    plans: Annotated[str, Option(TRAINING, empty="plan"), AfterValidator(_absolute)] = Field(
-        "",
-        description="Plans used instead of planning: the path of a plans.json, or the name of one "
-        "in the project's folder `plans` or of a version.",
+    plans: Annotated[str, Option(TRAINING, empty="plans are made"), AfterValidator(_absolute)] = (
+        Field(
+            "",
+            description="Plans used instead of planning: the path of a plans.json, or the name of "
+            "one in the project's folder `plans` or of a version.",
+        )
     )
     gpu_memory_gb: Annotated[
         float | None, Option(TRAINING, "--gpu-memory", empty="the planner's own target")
@@ -145,9 +147,9 @@ class ProjectSettings(BaseModel):
         AfterValidator(_readable_group_key),
     ] = Field(
         None,
-        description="What one group has in common, which is never both trained on and validated "
-        "on: the task data field that names the patient, video or site, or `name:REGEX` for a "
-        r"part of the image's file name, such as `name:^(P\d+)_`",
+        description="Groups of tasks, none of which is both trained on and validated on: the task "
+        "data field that names the patient, video or site, or `name:REGEX` for a part of the "
+        r"image's file name, such as `name:^(P\d+)_`",
     )
     channels: Annotated[
         Names, Option(TRUTH, "--channel", metavar="FIELD", empty="the image that is drawn on")
@@ -207,6 +209,6 @@ class ProjectSettings(BaseModel):
         None,
         gt=0,
         le=1,
-        description="Step of the tiles over a large image, smaller is slower and smoother: as a "
-        "fraction of the patch.",
+        description="Step between the tiles of a large image (smaller is slower and smoother), as "
+        "a fraction of the patch.",
     )

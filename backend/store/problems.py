@@ -10,39 +10,33 @@ from sqlalchemy.orm import Session
 from backend.store import projects
 from backend.store.models import ProblemRow, TaskRow
 from domain.states import TaskState
-from domain.text import one_line
 
 
 def tell(
     session: Session,
     project_id: int,
     stage: str,
-    reason: str,
-    message: str,
+    fault: projects.Fault,
     *,
     task_id: int | None = None,
-    remedy: str = "",
 ) -> None:
     """Makes a problem the only open one of its task at a stage (without a task: of its reason).
 
     One that is open already stays as it is, so that it keeps its time.
     """
-    message = one_line(message, projects.PROBLEM_LENGTH)
-    remedy = one_line(remedy, projects.PROBLEM_LENGTH)
+    fault = projects.in_lines(fault)
     others = update(ProblemRow).where(
         ProblemRow.project_id == project_id,
         ProblemRow.stage == stage,
         ProblemRow.resolved_at.is_(None),
-        or_(ProblemRow.message != message, ProblemRow.remedy != remedy),
+        or_(ProblemRow.message != fault.message, ProblemRow.remedy != fault.remedy),
     )
     if task_id is None:
-        others = others.where(ProblemRow.task_id.is_(None), ProblemRow.reason == reason)
+        others = others.where(ProblemRow.task_id.is_(None), ProblemRow.reason == fault.reason)
     else:
         others = others.where(ProblemRow.task_id == task_id)
     session.execute(others.values(resolved_at=time.time()))
-    projects.report_problem(
-        session, project_id, stage, reason, message, task_id=task_id, remedy=remedy
-    )
+    projects.report_problem(session, project_id, stage, fault, task_id=task_id)
 
 
 def close_settled(session: Session, project_id: int) -> None:

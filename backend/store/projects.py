@@ -28,7 +28,7 @@ GONE, REPLACED, LEAVING = "project_gone", "project_replaced", "disconnecting"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something wrong with a project as a whole, and what to do."""
+    """Something wrong with a project or a task of it, and what to do."""
 
     reason: str
     message: str
@@ -211,26 +211,30 @@ def halted(session: Session) -> set[int]:
     return set(session.scalars(query))
 
 
+def in_lines(fault: Fault) -> Fault:
+    """The fault with each of its texts in one line that a problem's row has room for."""
+    message, remedy = (one_line(text, PROBLEM_LENGTH) for text in (fault.message, fault.remedy))
+    return Fault(fault.reason, message, remedy)
+
+
 def report_problem(
     session: Session,
     project_id: int,
     stage: str,
-    reason: str,
-    message: str,
+    fault: Fault,
     *,
     task_id: int | None = None,
     run_id: int | None = None,
-    remedy: str = "",
 ) -> None:
     """Records a problem once: the same open problem is not repeated. Texts become one line."""
-    message, remedy = one_line(message, PROBLEM_LENGTH), one_line(remedy, PROBLEM_LENGTH)
+    fault = in_lines(fault)
     known = session.scalar(
         select(ProblemRow.id).where(
             ProblemRow.project_id == project_id,
             ProblemRow.resolved_at.is_(None),
             ProblemRow.stage == stage,
             ProblemRow.task_id.is_(task_id) if task_id is None else ProblemRow.task_id == task_id,
-            ProblemRow.message == message,
+            ProblemRow.message == fault.message,
         )
     )
     if known is None:
@@ -238,9 +242,9 @@ def report_problem(
             ProblemRow(
                 project_id=project_id,
                 stage=stage,
-                reason=reason,
-                message=message,
-                remedy=remedy,
+                reason=fault.reason,
+                message=fault.message,
+                remedy=fault.remedy,
                 task_id=task_id,
                 run_id=run_id,
             )

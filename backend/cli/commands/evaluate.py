@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from backend.cli.shared import AsJson, DataDir, connected, console, figure
+from backend.cli.shared import AsJson, DataDir, Spacing, connected, console, figure
 from backend.cli.views.progress import progress
 from backend.pipeline.evaluate.options import N_WORST, EvaluationOptions, default_workers
 from domain.errors import SettingsError
@@ -57,10 +57,7 @@ def evaluate(
     mask_name: Annotated[
         str, typer.Option(help="How the reference masks are called: '{name}_1stHO'.")
     ] = "",
-    spacing: Annotated[
-        str | None,
-        typer.Option(help="Size of a pixel in mm: one number, or vertical,horizontal."),
-    ] = None,
+    spacing: Spacing = None,
     worst: Annotated[int, typer.Option(min=0, help="Pictures drawn, the worst first.")] = N_WORST,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that measure; default: all CPUs.")
@@ -203,12 +200,12 @@ def _summary(evaluation: Evaluation) -> Table:
 
 
 def _means(evaluation: Evaluation) -> str:
-    said = f"Mean Dice of the classes {figure(evaluation.mean_dice)}, of the images "
-    said += f"{figure(evaluation.images.mean)}."
+    text = f"Mean Dice of the classes {figure(evaluation.mean_dice)}, of the images "
+    text += f"{figure(evaluation.images.mean)}."
     if evaluation.n_empty:
-        said += f"\nImages with nothing in them: {evaluation.n_empty}, "
-        said += f"of which left empty: {evaluation.n_left_empty}."
-    return said
+        text += f"\nImages with nothing in them: {evaluation.n_empty}, "
+        text += f"of which left empty: {evaluation.n_left_empty}."
+    return text
 
 
 def _worst(evaluation: Evaluation, n_worst: int) -> Table:

@@ -10,7 +10,7 @@ import typer
 from backend.cli.commands.labels import pair
 from backend.cli.export_source import export_file_of, folder_error, is_folder
 from backend.cli.formats_help import FormatsCommand
-from backend.cli.shared import DataDir, console, context
+from backend.cli.shared import DataDir, Spacing, console, context
 from backend.cli.views.progress import progress
 from backend.settings import ProjectSettings
 from converters.painting.policies import POLICIES, AnnotatorPolicy
@@ -42,10 +42,7 @@ def export(
     label_config: Annotated[
         Path | None, typer.Option(help="Labelling configuration (XML) to go by.")
     ] = None,
-    spacing: Annotated[
-        str | None,
-        typer.Option(help="Size of a pixel in mm: one number, or vertical,horizontal."),
-    ] = None,
+    spacing: Spacing = None,
     annotators: Annotated[
         str | None,
         typer.Option(help=f"Which annotations make a mask: {', '.join(POLICIES)}."),

@@ -52,7 +52,7 @@ def labels(
     unmap: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="OLD", help="Forget what was said of this former label; repeat for more."
+            metavar="OLD", help="Forget what was sentences of this former label; repeat for more."
         ),
     ] = None,
     write: Annotated[
@@ -91,27 +91,27 @@ def labels(
         apart=[pair("--keep-apart", text, needs_both=False) for text in keep_apart or ()],
         forgotten=unmap or (),
     )
-    said = [remark] if remark else []
+    sentences = [remark] if remark else []
     if map_ or drop or keep_apart or unmap:
-        said += change_labels(opened, project_id, change)
+        sentences += change_labels(opened, project_id, change)
     if write:
         if remark:
             raise SettingsError(remark, remedy="Nothing was written. Try again.")
         with progress("Writing", None, on=error_console) as on_task:
             report = write_labels(opened, project_id, is_dry=dry_run, on_task=on_task)
-        said += _written(report)
+        sentences += _written(report)
         if not dry_run:
             _read(opened, project_id)
-    found = label_report(opened, project_id)
+    use_of_labels = label_report(opened, project_id)
     if as_json:
-        typer.echo(json.dumps(as_value(found, said), indent=1))
+        typer.echo(json.dumps(as_value(use_of_labels, sentences), indent=1))
         return
-    for sentence in said:
+    for sentence in sentences:
         say(sentence)
-    _print(found)
+    _print(use_of_labels)
 
 
-def as_value(report: LabelReport, said: list[str]) -> dict[str, object]:
+def as_value(report: LabelReport, sentences: list[str]) -> dict[str, object]:
     """The report as a JSON value."""
     return {
         "labels": [
@@ -130,7 +130,7 @@ def as_value(report: LabelReport, said: list[str]) -> dict[str, object]:
         "mapping": report.mapping,
         "kept_apart": [list(pair) for pair in report.apart],
         "questions": [{"message": one.message, "remedy": one.remedy} for one in report.questions],
-        "said": said,
+        "said": sentences,
     }
 
 
@@ -163,17 +163,17 @@ def pair(option: str, text: str, *, needs_both: bool = True) -> tuple[str, str]:
 def _written(report: WriteReport) -> list[str]:
     word = _verb(report, report.annotations, "changed")
     names = ", ".join(f'"{name}" in {n}' for name, n in report.names.items())
-    said = [
+    sentences = [
         f"{counted(report.annotations, 'annotation')} of people in Label Studio {word}"
         + (f" ({names}; only the names of labels in them)." if names else ".")
     ]
     if report.touched:
-        said.append(
+        sentences.append(
             f"{counted(report.touched, 'newer annotation')} of the same tasks "
             f"{_verb(report, report.touched, 'saved')} again as they are, so that the newest stays "
             "the newest."
         )
-    return said + report.skipped
+    return sentences + report.skipped
 
 
 def _verb(report: WriteReport, n: int, participle: str) -> str:

@@ -84,18 +84,18 @@ def status(
     opened = context(data_dir)
     service = reports.service_report(opened)
     if project is None:
-        found = reports.all_reports(opened)
+        projects = reports.all_reports(opened)
     else:
-        found = [reports.project_report(opened, find_connected(opened, project))]
+        projects = [reports.project_report(opened, find_connected(opened, project))]
     if as_json:
         value = {
             "service": service.model_dump(mode="json"),
-            "projects": [report.model_dump(mode="json") for report in found],
+            "projects": [report.model_dump(mode="json") for report in projects],
         }
         typer.echo(json.dumps(value, indent=1))
         return
     print_service(service)
-    for report in found:
+    for report in projects:
         print_project(report, lists_problems=problems)
-    if not found:
+    if not projects:
         say("No project is connected. Connect one: nnloop connect PROJECT")

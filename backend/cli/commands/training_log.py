@@ -123,10 +123,10 @@ def _fold(run: RunReport, number: int | None) -> FoldReport:
     for fold in (*in_training, *reversed(begun), *run.folds):
         if number in (None, fold.fold):
             return fold
-    what = "no fold yet" if number is None else f"no fold {number}"
+    missing = "no fold yet" if number is None else f"no fold {number}"
     known = ", ".join(str(fold.fold) for fold in run.folds)
     raise TrainingError(
-        f"Run {run.number} has {what} ({run.status}).",
+        f"Run {run.number} has {missing} ({run.status}).",
         remedy=f"Its folds are {known}." if known else "Folds follow once its cases are prepared.",
     )
 

@@ -74,11 +74,11 @@ def print_details(details: VersionDetails, *, n_annotations: int | None) -> None
         say(f"Left out: {item.in_full}")
 
 
-def print_comparison(found: VersionComparison) -> None:
+def print_comparison(versions: VersionComparison) -> None:
     """Two versions per class, and in the mean."""
-    comparison = found.comparison
-    table = Table(title=f"Dice of {found.second} against {found.first}", title_justify="left")
-    for column in ("Class", found.first, found.second, "Difference [95 % bounds]", "Cases"):
+    comparison = versions.comparison
+    table = Table(title=f"Dice of {versions.second} against {versions.first}", title_justify="left")
+    for column in ("Class", versions.first, versions.second, "Difference [95 % bounds]", "Cases"):
         table.add_column(column)
     for row in comparison.classes:
         absent = f" (+{row.n_alike} without it)" if row.n_alike else ""
@@ -99,20 +99,20 @@ def print_comparison(found: VersionComparison) -> None:
     console.print(table)
     if comparison.n_empty:
         say(
-            f"Cases with nothing in them: {comparison.n_empty}, of which {found.first} left "
-            f"{comparison.champion_left_empty} empty, {found.second} "
+            f"Cases with nothing in them: {comparison.n_empty}, of which {versions.first} left "
+            f"{comparison.champion_left_empty} empty, {versions.second} "
             f"{comparison.challenger_left_empty}."
         )
     if comparison.not_compared:
         names = ", ".join(comparison.not_compared)
         say(f"Not compared, because only one of the two knows it: {names}.")
-    if found.n_changed or found.n_only_one:
+    if versions.n_changed or versions.n_only_one:
         say(
-            f"Left out: {counted(found.n_changed, 'common case')} whose annotations differ, and "
-            f"{found.n_only_one} that only one of them has."
+            f"Left out: {counted(versions.n_changed, 'common case')} whose annotations differ, and "
+            f"{versions.n_only_one} that only one of them has."
         )
-    if found.remark:
-        say(found.remark)
+    if versions.remark:
+        say(versions.remark)
 
 
 def print_change(change: Change) -> None:

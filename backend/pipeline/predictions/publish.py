@@ -75,9 +75,11 @@ def publish(context: AppContext, project_id: int) -> PublishReport | None:
                     session,
                     project_id,
                     "publish",
-                    "prediction_dropped",
-                    f"Task {row.task_id}: Label Studio did not keep the prediction of "
-                    f"{version.name}.",
+                    projects.Fault(
+                        "prediction_dropped",
+                        f"Task {row.task_id}: Label Studio did not keep the prediction of "
+                        f"{version.name}.",
+                    ),
                     task_id=row.task_id,
                 )
     if held and client.project(project_id).model_version != version.name:
@@ -121,7 +123,12 @@ def try_publish(context: AppContext, project_id: int) -> PublishReport | None:
             report = publish(context, project_id)
     except LabelStudioError as error:
         with context.store.begin() as session:
-            projects.report_problem(session, project_id, "publish", "label_studio", str(error))
+            projects.report_problem(
+                session,
+                project_id,
+                "publish",
+                projects.Fault("label_studio", str(error)),
+            )
         raise
     with context.store.begin() as session:
         projects.resolve_problems(session, project_id, "publish", reason="label_studio")

@@ -217,10 +217,8 @@ class Scorer:
                         session,
                         self._project.id,
                         "score",
-                        note.reason,
-                        note.message,
+                        projects.Fault(note.reason, note.message, note.remedy),
                         task_id=task.id,
-                        remedy=note.remedy,
                     )
                 end_trials(session, [task.id])
         except Exception as error:  # noqa: BLE001 - what is no fault of the task is raised
@@ -247,10 +245,8 @@ class Scorer:
                 session,
                 self._project.id,
                 "score",
-                fault.reason,
-                fault.message,
+                projects.Fault(fault.reason, fault.message, remedy),
                 task_id=task.id,
-                remedy=remedy,
             )
             if not is_last:
                 end_trials(session, [task.id])

@@ -82,7 +82,12 @@ def _pause(context: AppContext, project_id: int, stage: str, error: Exception) -
     message, remedy = message_of(error)
     with context.store.begin() as session:
         if not isinstance(error, LabelStudioError):
-            problems.tell(session, project_id, stage, FAILED, message, remedy=remedy)
+            problems.tell(
+                session,
+                project_id,
+                stage,
+                projects.Fault(FAILED, message, remedy),
+            )
         is_away = isinstance(error, LabelStudioError | StackError)
         longest_s = AWAY_S if is_away else pauses.LONGEST_S
         pause = pauses.lengthen(session, project_id, stage, longest_s)
@@ -142,7 +147,11 @@ def fail(context: AppContext, run_id: int, message: str) -> None:
         run.error = message
         runs.enter_stage(session, run, RunStatus.FAILED)
         projects.report_problem(
-            session, run.project_id, "run", "run_failed", message, run_id=run_id
+            session,
+            run.project_id,
+            "run",
+            projects.Fault("run_failed", message),
+            run_id=run_id,
         )
     control.remove_unused_version(context, run)
     prune_quietly(context, run.project_id)

@@ -193,7 +193,12 @@ def _start_requested(
     if run is None:
         message = f"The training that was asked for was not started: {why}"
         logger.warning("Project %d: %s", project_id, message)
-        projects.report_problem(session, project_id, "run", "request_dropped", message)
+        projects.report_problem(
+            session,
+            project_id,
+            "run",
+            projects.Fault("request_dropped", message),
+        )
     return run
 
 

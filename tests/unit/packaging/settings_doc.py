@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from backend.settings import ProjectSettings, Settings
-from backend.settings.option import environment_of, limits_of, option_of
+from backend.settings.option import environment_of, flags_of, limits_of, option_of
 from tests.unit.packaging.paths import ROOT
 
 PAGE = ROOT / "docs" / "settings.md"
@@ -29,9 +29,10 @@ def installation_table() -> list[str]:
 
 
 def project_table() -> list[str]:
-    rows = ["| Setting | Default | Meaning |", "|---|---|---|"]
+    rows = ["| Setting | Option | Default | Meaning |", "|---|---|---|---|"]
     for key, field in ProjectSettings.model_fields.items():
-        rows.append(f"| `{key}` | {_default(field)} | {_meaning(field)} |")
+        flags = ", ".join(f"`{flag}`" for flag in flags_of(key, field).split("/"))
+        rows.append(f"| `{key}` | {flags} | {_default(field)} | {_meaning(field)} |")
     return rows
 
 

@@ -41,7 +41,13 @@ def test_what_is_labelled_runs_and_failed(app: FakeApp) -> None:
             session.add(
                 PredictionRow(project_id=PROJECT, task_id=task_id, version_id=version, error=error)
             )
-        projects.report_problem(session, PROJECT, "score", "task", "Task 2: bad", task_id=2)
+        projects.report_problem(
+            session,
+            PROJECT,
+            "score",
+            projects.Fault("task", "Task 2: bad"),
+            task_id=2,
+        )
     report = status.project_report(app.context, PROJECT)
     assert (report.tasks, report.unlabelled, report.labelled, report.skipped) == (4, 2, 1, 1)
     assert report.waiting_for == "Run 2 is training."
@@ -68,7 +74,12 @@ def test_without_redis_the_rest_is_still_reported(app: FakeApp) -> None:
 
 def test_a_report_does_not_wait_for_who_writes(app: FakeApp) -> None:
     with app.store.begin() as session:
-        projects.report_problem(session, PROJECT, "run", "a", "Not committed yet.")
+        projects.report_problem(
+            session,
+            PROJECT,
+            "run",
+            projects.Fault("a", "Not committed yet."),
+        )
         session.flush()
         assert status.project_report(app.context, PROJECT).problems == ()
 
@@ -76,7 +87,11 @@ def test_a_report_does_not_wait_for_who_writes(app: FakeApp) -> None:
 def _problem(app: FakeApp, task_id: int | None, message: str, reason: str = "r") -> None:
     with app.store.begin() as session:
         projects.report_problem(
-            session, PROJECT, "score", reason, message, task_id=task_id, remedy="Do this."
+            session,
+            PROJECT,
+            "score",
+            projects.Fault(reason, message, "Do this."),
+            task_id=task_id,
         )
 
 

@@ -52,7 +52,13 @@ def predicted(app: FakeApp) -> int:
     task.image_hash, task.image_tag = "hash", "etag 1"
     with app.store.begin() as session:
         identity.keep_image(session, task)
-        projects.report_problem(session, PROJECT, "score", "task", "It failed once.", task_id=7)
+        projects.report_problem(
+            session,
+            PROJECT,
+            "score",
+            projects.Fault("task", "It failed once."),
+            task_id=7,
+        )
     predict(app, version, row_of(app))
     return version
 

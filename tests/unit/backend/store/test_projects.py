@@ -57,7 +57,13 @@ def test_an_unknown_project_is_an_error_with_a_remedy(app: FakeApp) -> None:
 def test_a_problem_is_not_repeated_until_it_is_resolved(app: FakeApp) -> None:
     def report(message: str = "m", task_id: int | None = 3) -> int:
         with app.store.begin() as session:
-            projects.report_problem(session, PROJECT, "score", "task", message, task_id=task_id)
+            projects.report_problem(
+                session,
+                PROJECT,
+                "score",
+                projects.Fault("task", message),
+                task_id=task_id,
+            )
             session.flush()
             return session.scalar(select(func.count(ProblemRow.id))) or 0
 
@@ -76,7 +82,12 @@ def test_a_problem_is_not_repeated_until_it_is_resolved(app: FakeApp) -> None:
 def test_problems_are_resolved_by_stage_and_reason(app: FakeApp) -> None:
     with app.store.begin() as session:
         for stage, reason in [("publish", "dropped"), ("publish", "down"), ("run", "down")]:
-            projects.report_problem(session, PROJECT, stage, reason, "m" + stage + reason)
+            projects.report_problem(
+                session,
+                PROJECT,
+                stage,
+                projects.Fault(reason, "m" + stage + reason),
+            )
         projects.resolve_problems(session, PROJECT, "publish", reason="down")
         left = {(row.stage, row.reason) for row in projects.open_problems(session, PROJECT)}
     assert left == {("publish", "dropped"), ("run", "down")}

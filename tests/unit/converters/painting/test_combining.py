@@ -6,12 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from converters.painting.combining import (
-    agreement,
-    choose,
-    combine,
-    pooled,
-)
+from converters.painting.combining import agreement, choose, combine, pooled
 from converters.painting.policies import POLICIES, AnnotatorPolicy
 from domain.annotation import Annotation
 from domain.geometry import LabelMap

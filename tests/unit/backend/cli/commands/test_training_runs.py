@@ -217,7 +217,12 @@ def test_texts_of_others_are_printed_as_they_are(app: FakeApp) -> None:
     app.add_run(RunStatus.FAILED, 3, trigger="new is 'wall [mm]'", error="See [/data] or [red].")
     with app.store.begin() as session:
         session.get_one(ProjectRow, PROJECT).error = "No [answer]."
-        projects.report_problem(session, PROJECT, "prepare", "no_group", "By name:^([a-z]+)_ [/x]")
+        projects.report_problem(
+            session,
+            PROJECT,
+            "prepare",
+            projects.Fault("no_group", "By name:^([a-z]+)_ [/x]"),
+        )
     out = _output("status", "Carotid") + _output("runs", "Carotid")
     for text in ("wall [mm]", "See [/data] or [red].", "No [answer].", "name:^([a-z]+)_ [/x]"):
         assert text in out

@@ -46,20 +46,31 @@ def _lost(app: FakeApp, n: int, stage: str = "score") -> None:
                 session,
                 PROJECT,
                 stage,
-                "image_missing",
-                f"Task {task_id}: the image '/data/upload/{task_id}/scan {task_id}.png' does not "
-                "exist.",
+                projects.Fault(
+                    "image_missing",
+                    f"Task {task_id}: the image '/data/upload/{task_id}/scan {task_id}.png' does "
+                    "not exist.",
+                    "Upload it again.",
+                ),
                 task_id=task_id,
-                remedy="Upload it again.",
             )
 
 
 def test_equal_problems_are_one_line_and_their_remedy_is_said_once(app: FakeApp) -> None:
     _lost(app, 500)
     with app.store.begin() as session:
-        projects.report_problem(session, PROJECT, "run", "run_failed", "Fold 1 failed.")
         projects.report_problem(
-            session, PROJECT, "score", "x", "Task 1: odd.", task_id=1, remedy="Mend it."
+            session,
+            PROJECT,
+            "run",
+            projects.Fault("run_failed", "Fold 1 failed."),
+        )
+        projects.report_problem(
+            session,
+            PROJECT,
+            "score",
+            projects.Fault("x", "Task 1: odd.", "Mend it."),
+            task_id=1,
         )
     lines = _status().splitlines()
     assert len(lines) < 20
@@ -82,7 +93,10 @@ def test_everything_fits_a_narrow_terminal(app: FakeApp) -> None:
         row.error = page
         for number in range(4):
             projects.report_problem(
-                session, PROJECT, f"stage{number}", "label_studio", page, remedy=page
+                session,
+                PROJECT,
+                f"stage{number}",
+                projects.Fault("label_studio", page, page),
             )
     for number in range(1, 4):
         app.add_version(

@@ -123,9 +123,19 @@ def test_history_is_pruned(app: FakeApp) -> None:
         for _ in range(2):
             projects.add_hint(session, PROJECT, "X", [])
         projects.close_hints(session, PROJECT, 1)
-        projects.report_problem(session, PROJECT, "run", "a", "Old.")
+        projects.report_problem(
+            session,
+            PROJECT,
+            "run",
+            projects.Fault("a", "Old."),
+        )
         projects.resolve_problems(session, PROJECT, "run")
-        projects.report_problem(session, PROJECT, "run", "a", "Open.")
+        projects.report_problem(
+            session,
+            PROJECT,
+            "run",
+            projects.Fault("a", "Open."),
+        )
         projects.prune_history(session, PROJECT, time.time() - 60)
         assert session.query(InboxRow).count() == 2
         projects.prune_history(session, PROJECT, time.time() + 60)

@@ -246,7 +246,13 @@ def test_problems_of_tasks_end_with_what_they_were_about(app: FakeApp) -> None:
     reading.sync_project(app.context, PROJECT)
     with app.store.begin() as session:
         for task_id, stage in enumerate(["score"] * 3 + ["prepare"] * 3, start=1):
-            projects.report_problem(session, PROJECT, stage, "x", "It failed.", task_id=task_id)
+            projects.report_problem(
+                session,
+                PROJECT,
+                stage,
+                projects.Fault("x", "It failed."),
+                task_id=task_id,
+            )
     del app.label_studio.tasks[1], app.label_studio.tasks[4]  # deleted
     app.label_studio.label(2, polygon())  # needs no prediction any more
     app.label_studio.unlabel(5)  # is left out of nothing any more

@@ -1,0 +1,54 @@
+"""`nnloop connect`, from what a person writes to what the store holds."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from backend.cli.main import app as program
+from backend.pipeline.basis.context import AppContext
+from backend.settings import ProjectSettings
+from backend.store.models import ProjectRow
+from domain.errors import SettingsError
+from tests.fakes.app import PROJECT, FakeApp
+
+
+@pytest.fixture(autouse=True)
+def _context(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AppContext, "open", lambda _settings: app.context)
+    monkeypatch.setenv("NNLOOP_DATA_DIR", str(app.context.settings.data_dir))
+
+
+def _stored(app: FakeApp) -> ProjectSettings:
+    with app.store.begin() as session:
+        return ProjectSettings.model_validate(session.get_one(ProjectRow, PROJECT).settings)
+
+
+def test_what_is_given_is_kept_and_the_rest_stays(app: FakeApp) -> None:
+    app.change_settings(seed=7, n_folds=4, keep_versions=9)
+    before = _stored(app)
+    arguments = "connect 1 --folds 5 --budget 10m --from-scratch --pixel-spacing 0.1,0.2"
+    arguments += " --label-priority wall --label-priority lumen --reset keep_versions"
+    ended = CliRunner().invoke(program, arguments.split(), catch_exceptions=False)
+    assert ended.exit_code == 0, ended.output
+    assert _stored(app) == before.model_copy(
+        update={
+            "n_folds": 5,
+            "budget_s": 600.0,
+            "warm_start": False,
+            "pixel_spacing_mm": (0.1, 0.2),
+            "label_priority": ("wall", "lumen"),
+            "keep_versions": 5,
+        }
+    )
+
+
+def test_wrong_values_are_told_by_their_options_and_change_nothing(app: FakeApp) -> None:
+    before = _stored(app)
+    arguments = ["connect", "1", "--folds", "30", "--preset", "huge", "--seed", "7"]
+    ended = CliRunner().invoke(program, arguments)
+    assert isinstance(ended.exception, SettingsError)
+    assert "2 options can't be used" in str(ended.exception)
+    assert "--folds" in str(ended.exception) and "--preset" in str(ended.exception)
+    assert _stored(app) == before
+    assert app.label_studio.calls == []
