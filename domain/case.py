@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from domain.annotation import LeftOut
+from domain.hashing import content_hash
 
 
 def case_id_of_task(task_id: int, source: str = "") -> str:
@@ -37,12 +35,6 @@ def source_of(created_at: str, images: Sequence[str]) -> str:
         SHA-256 (hex).
     """
     return content_hash([created_at, list(images)])
-
-
-def content_hash(value: Any) -> str:
-    """SHA-256 (hex) of a JSON value, independent of key order."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
-from domain.case import content_hash
 from domain.errors import SettingsError
+from domain.hashing import content_hash
 
 OWN_TRAINER = "PresetTrainer"
 """nnloop's trainer: the only one that takes optimiser, schedule and epochs from the preset."""

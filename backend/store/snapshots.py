@@ -16,8 +16,8 @@ from backend.store.models import AnnotationRow, TaskRow
 from converters.painting.combining import choose
 from converters.painting.policies import AnnotatorPolicy
 from domain.annotation import AnnotatedTask, Annotation, Task
-from domain.case import content_hash
 from domain.errors import AnnotationError
+from domain.hashing import content_hash
 from domain.states import TaskState
 
 

@@ -20,9 +20,9 @@ from converters.label_studio.regions.read_settings import DRAWING_RULES
 from converters.label_studio.regions.value import number_of_text
 from converters.painting import order
 from domain.annotation import LeftOut, Task
-from domain.case import content_hash
 from domain.errors import AnnotationError, ImageError, StackError, TaskError
 from domain.geometry import MAX_PIXELS
+from domain.hashing import content_hash
 from domain.labels import LabelConfig
 
 INDEX = ".nnloop-index.sqlite"

@@ -21,8 +21,8 @@ from converters.imports.source import ImportedImage, ImportFormat, ImportOptions
 from converters.imports.tasks import As, left_out_image, left_out_repeat, said_of, size_of
 from converters.outlines.limits import Simplification
 from domain.annotation import LeftOut
-from domain.case import content_hash
 from domain.errors import ImageError, StackError, TaskError
+from domain.hashing import content_hash
 from domain.labels import LabelConfig
 from domain.text import counted
 

@@ -9,8 +9,8 @@ from typing import Any
 from converters.addresses.pages import LISTED
 from converters.label_studio.region_types import region_type_of_value
 from domain.annotation import Annotation, Task
-from domain.case import content_hash
 from domain.errors import AnnotationError, TaskError
+from domain.hashing import content_hash
 from domain.text import shown
 
 _MIN_KEYS = frozenset({"annotator", "annotation_id", "created_at", "updated_at", "lead_time"})

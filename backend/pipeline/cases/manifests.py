@@ -13,8 +13,9 @@ from backend.settings import ProjectSettings
 from backend.store.cases import add_groups, fold_tables
 from converters.images.groups import GroupKey
 from domain.annotation import LeftOut, Task
-from domain.case import Manifest, ManifestEntry, content_hash
+from domain.case import Manifest, ManifestEntry
 from domain.errors import TrainingError
+from domain.hashing import content_hash
 from domain.labels import LabelConfig
 from training.folds.splits import choose_folds
 from training.presets import Preset

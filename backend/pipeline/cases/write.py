@@ -20,7 +20,8 @@ from backend.store import projects, snapshots
 from backend.store.cases import cases_of, save_case
 from backend.store.models import AnnotationRow, CaseRow, ProjectRow, TaskRow
 from domain.annotation import LeftOut
-from domain.case import case_id_of_task, content_hash
+from domain.case import case_id_of_task
+from domain.hashing import content_hash
 from domain.labels import LabelConfig
 from training.case_files import CaseFiles, find_cases, write_case
 

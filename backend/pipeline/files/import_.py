@@ -19,8 +19,8 @@ from converters.imports.tasks import left_out_image, left_out_repeat, size_of
 from converters.label_studio.predicted import as_predicted
 from converters.label_studio.write import validate_prediction
 from domain.annotation import LeftOut
-from domain.case import content_hash
 from domain.errors import ImageError, TaskError
+from domain.hashing import content_hash
 
 BATCH_IMAGES = 20
 BATCH_BYTES = 32 * 1024 * 1024

@@ -13,7 +13,7 @@ from converters.label_studio.relabel import label_names, relabelled
 from converters.painting.combining import choose
 from converters.painting.policies import AnnotatorPolicy
 from domain.annotation import AnnotatedTask, Annotation, Task
-from domain.case import content_hash
+from domain.hashing import content_hash
 from domain.labels import LabelGroup, LabelNames
 
 

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from converters.bookkeeping.documents import from_json, to_json
 from domain.annotation import LeftOut
-from domain.case import Manifest, ManifestEntry, case_id_of_task, content_hash
+from domain.case import Manifest, ManifestEntry, case_id_of_task
+from domain.hashing import content_hash
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

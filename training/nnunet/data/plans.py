@@ -17,8 +17,8 @@ from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor impo
 from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
 
 from converters.bookkeeping.files import read_json, write_json
-from domain.case import content_hash
 from domain.errors import TrainingError
+from domain.hashing import content_hash
 from training.case_files import CaseFiles, read_image
 from training.nnunet.classes import planner_class
 from training.nnunet.data.case_pool import CasePool
