@@ -43,10 +43,10 @@ def pairwise_fold_dice(probabilities: FoldProbabilities) -> float:
     for class_index in range(1, n_classes):
         masks = label_maps == class_index
         areas = np.count_nonzero(masks, axis=(1, 2)).tolist()
-        for of_pair, (a, b) in zip(dices, pairs, strict=True):
+        for pair_dices, (a, b) in zip(dices, pairs, strict=True):
             shared = int(np.count_nonzero(masks[a] & masks[b])) if areas[a] and areas[b] else 0
-            of_pair.append(Overlap(shared, areas[a], areas[b]).dice)
-    return float(np.mean([image_dice(of_pair) for of_pair in dices]))
+            pair_dices.append(Overlap(shared, areas[a], areas[b]).dice)
+    return float(np.mean([image_dice(pair_dices) for pair_dices in dices]))
 
 
 def expected_soft_dice(probabilities: FoldProbabilities) -> float:

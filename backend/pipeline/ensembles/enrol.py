@@ -149,8 +149,10 @@ def _measure(workspace: Workspace, new: NewEnsemble, out: Path, is_held_out: boo
     """What the candidate came to with its postprocessing, which goes to ``out``."""
     dice = new.candidate.dice_per_case
     postprocessing: PostprocessingFound | None = None
-    asks = all(member.holds_out and member.info.preset.postprocess for member in new.members)
-    if asks and dice:
+    is_postprocessed = all(
+        member.holds_out and member.info.preset.postprocess for member in new.members
+    )
+    if is_postprocessed and dice:
         found = find_steps(
             workspace,
             new.candidate.label_maps,
