@@ -293,6 +293,7 @@ def _mutated(value: Any, rng: random.Random) -> Any:
     return [*value[:at], _mutated(value[at], rng), *value[at + 1 :]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["coco", "masks-png", "yolo", "csv", "predictions", "overlays"])
 def test_fuzzed_exports_end_in_a_report_or_a_clear_error(tmp_path: Path, name: str) -> None:
     rng = random.Random(name)

@@ -240,6 +240,7 @@ def test_what_is_not_of_the_format_says_so(tmp_path: Path, name: str) -> None:
         format_by_name("x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["coco", "via", "labelme"])
 def test_fuzzed_files_end_in_entries_or_a_clear_error(tmp_path: Path, name: str) -> None:
     rng = random.Random(name)

@@ -87,6 +87,7 @@ MENDED: dict[str, tuple[int, Callable[[], npt.NDArray[Any]]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", MENDED)
 def test_mended(tmp_path: Path, row: str) -> None:
     n_channels, odd = MENDED[row]
