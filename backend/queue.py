@@ -323,7 +323,7 @@ def _heartbeat(
                 redis.set(key, value, ex=HEARTBEAT_TTL_S)
                 _claim(redis, installation)
             except StackError as error:
-                logger.error("%s %s", error, error.remedy)
+                logger.error(error.in_full)
             except RedisError as error:
                 logger.warning("Redis did not take the heartbeat: %s", error)
             if ended.wait(HEARTBEAT_S):

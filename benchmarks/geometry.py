@@ -3,13 +3,16 @@
 Every class mask of every data set goes mask -> polygons -> Label Studio JSON -> mask. The peers
 are what scripts for Label Studio do: ``cv2.findContours`` and ``cv2.approxPolyDP`` at epsilon 1, 2
 and 3 (outer contours only, as they call it, and with holes), and supervision's
-``mask_to_polygons``.
+``mask_to_polygons``; and shapely's ``coverage_simplify``, which also lets neighbours share their
+border.
 
 ``vertex_ratio`` is nnloop's vertices over those that approxPolyDP with holes needs for the same
-mean IoU; ``vertex_ratio_external`` the same against outer contours only. The peer's epsilon is
-swept, and its vertices are interpolated. ``--data DIR`` takes a folder with images/ and masks/
-(PNG, small integers); without it the three sets beside the repository are used, else generated
-samples.
+mean IoU; ``vertex_ratio_external`` the same against outer contours only, ``vertex_ratio_coverage``
+against coverage_simplify. The peer's epsilon or tolerance is swept, and its vertices are
+interpolated. ``seconds`` and ``seconds_coverage`` are for all label maps, polygons alone.
+
+``--data DIR`` takes a folder with images/ and masks/ (PNG, small integers); without it the three
+sets beside the repository are used, else generated samples.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from benchmarks import rasterize
+from benchmarks import coverage, rasterize
 from converters.label_studio.read import annotation_to_label_map
 from converters.label_studio.write import regions_to_result
 from converters.outlines.vectorize import vectorize
@@ -102,11 +105,16 @@ def measure(label_maps: Iterator[LabelMap]) -> tuple[dict[str, Any], dict[str, A
     own, exact = Tally(), Tally()
     sweeps = {mode: {e: Tally() for e in EPSILONS} for mode in (False, True)}
     roboflow = Tally()
+    of_coverage = {tolerance: Tally() for tolerance in coverage.TOLERANCES}
+    seconds = {"seconds": 0.0, "seconds_coverage": 0.0}
     holes_kept = parts_kept = True
     for label_map in label_maps:
         config = _config(label_map)
         back, vertices = _round_trip(label_map, config)
         exact_back, exact_vertices = _round_trip(label_map, config, tolerance_px=0.0)
+        for name, taken in _timed(label_map, config).items():
+            seconds[name] += taken
+        _sweep_coverage(label_map, config, of_coverage)
         for label_class in config.group.classes:
             index = label_class.index
             truth = label_map == index
@@ -125,6 +133,8 @@ def measure(label_maps: Iterator[LabelMap]) -> tuple[dict[str, Any], dict[str, A
     figures: dict[str, Any] = own.figures() | {
         "vertex_ratio": round(total / needed[True], 3),
         "vertex_ratio_external": round(total / needed[False], 3) if needed[False] else None,
+        "vertex_ratio_coverage": round(total / vertices_for(mean, of_coverage), 3),
+        **{name: round(taken, 2) for name, taken in seconds.items()},
         "holes_kept": holes_kept,
         "parts_kept": parts_kept,
         "exact_without_simplification": min(exact.ious) == 1.0,
@@ -135,7 +145,35 @@ def measure(label_maps: Iterator[LabelMap]) -> tuple[dict[str, Any], dict[str, A
         for with_holes, mode in ((False, "external"), (True, "holes"))
         for epsilon in PEER_EPSILONS
     }
+    peers["coverage_simplify_1"] = of_coverage[1.0].figures()
     return figures, peers | {"supervision_mask_to_polygons": roboflow.figures()}
+
+
+def _sweep_coverage(label_map: LabelMap, config: LabelConfig, tallies: dict[float, Tally]) -> None:
+    classes, size_hw = _classes(config), (label_map.shape[0], label_map.shape[1])
+    exact = coverage.outlines(label_map, classes)
+    for tolerance, tally in tallies.items():
+        outlines = coverage.simplified(exact, tolerance)
+        back = coverage.drawn(outlines, classes, size_hw)
+        for index, outline in zip(classes, outlines, strict=True):
+            tally.add(label_map == index, (coverage.n_vertices(outline), back == index))
+
+
+def _timed(label_map: LabelMap, config: LabelConfig) -> dict[str, float]:
+    """Seconds that nnloop and coverage_simplify take from the label map to polygons."""
+    classes = _classes(config)
+    started = time.perf_counter()
+    vectorize(label_map, classes)
+    between = time.perf_counter()
+    coverage.simplified(coverage.outlines(label_map, classes), 1.0)
+    return {
+        "seconds": between - started,
+        "seconds_coverage": time.perf_counter() - between,
+    }
+
+
+def _classes(config: LabelConfig) -> tuple[int, ...]:
+    return tuple(label_class.index for label_class in config.group.classes)
 
 
 def vertices_for(iou: float, sweep: dict[float, Tally]) -> float:

@@ -57,7 +57,7 @@ from domain.prediction import FoldProbabilities
 from training.case_files import with_channels, write_case
 from training.folds.runner import run_fold
 from training.folds.spec import FoldSpec
-from training.nnunet.data.dataset import prepare
+from training.nnunet.data.dataset import DatasetSpec, prepare
 from training.nnunet.inference.predictor import FoldPredictor
 from training.presets import TINY
 from training.versions.version_folder import package_version, read_version
@@ -198,7 +198,7 @@ def train(folder: Path, epochs: int, threads: int) -> Path:
             write_case(workspace, f"task_{i}", image, truth.astype(np.uint8), n_channels=1)
         )
     folds = {case.case_id: i % N_FOLDS for i, case in enumerate(cases)}
-    prepare(workspace, cases, folds, class_values=CLASSES, n_channels=1, preset=preset)
+    prepare(workspace, cases, folds, DatasetSpec(CLASSES, 1, preset))
     for fold in range(N_FOLDS):
         print(f"training fold {fold} ...", flush=True)
         spec = FoldSpec(str(folder), 1, "1", fold, CLASSES, preset, threads=threads)

@@ -38,7 +38,7 @@ from converters.images.image_pixels import Pixels, without_empty_color
 from converters.images.of_tasks import read_image_file
 from domain.geometry import LabelMap
 from training.case_files import find_cases, write_case
-from training.nnunet.data.dataset import PreparedDataset, prepare
+from training.nnunet.data.dataset import DatasetSpec, PreparedDataset, prepare
 from training.nnunet.data.index import arrays_folder
 from training.presets import FULL
 from training.workspace import Workspace
@@ -155,9 +155,9 @@ class _Growing:
             self.workspace,
             cases,
             {case.case_id: i % N_FOLDS for i, case in enumerate(cases)},
-            class_values=[f"class {k}" for k in range(1, self._n_classes + 1)],
-            n_channels=self.n_channels,
-            preset=FULL,
+            DatasetSpec(
+                [f"class {k}" for k in range(1, self._n_classes + 1)], self.n_channels, FULL
+            ),
         )
 
     def _sample(self, number: int) -> Sample:

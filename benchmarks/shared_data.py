@@ -12,7 +12,7 @@ import numpy as np
 
 from training.case_files import CaseFiles, read_image, write_case
 from training.folds.splits import assign_folds
-from training.nnunet.data.dataset import PreparedDataset, prepare
+from training.nnunet.data.dataset import DatasetSpec, PreparedDataset, prepare
 from training.presets import Preset
 from training.workspace import Workspace
 
@@ -41,9 +41,7 @@ class Project:
             self.workspace,
             self.cases,
             self.folds,
-            class_values=self.class_values,
-            n_channels=self.n_channels,
-            preset=preset,
+            DatasetSpec(self.class_values, self.n_channels, preset),
         )
 
     def truth(self, case_id: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

@@ -93,6 +93,11 @@ class LeftOut:
     remedy: str = ""
 
     @property
+    def in_full(self) -> str:
+        """Message and remedy, for a place that has one text for both."""
+        return f"{self.message} {self.remedy}".strip()
+
+    @property
     def is_remark(self) -> bool:
         """Whether nothing is lost."""
         return self.reason in REMARKS

@@ -116,7 +116,7 @@ class Manifest:
                 {
                     "task_id": x.task_id,
                     "reason": x.reason,
-                    "message": f"{x.message} {x.remedy}".strip(),
+                    "message": x.in_full,
                     "region_id": x.region_id,
                 }
                 for x in self.left_out

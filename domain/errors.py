@@ -38,6 +38,11 @@ class NnloopError(Exception):
         super().__init__(message)
         self.remedy = remedy
 
+    @property
+    def in_full(self) -> str:
+        """Message and remedy, for a place that has one text for both."""
+        return f"{self} {self.remedy}".strip()
+
 
 class SettingsError(NnloopError):
     """A setting is missing or wrong; the message lists every fault found."""

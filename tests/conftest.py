@@ -58,7 +58,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
         server = RedisServer.open(tmp_path_factory.mktemp("redis"))
     except StackError as error:
-        missing(f"{error} {error.remedy}")
+        missing(error.in_full)
         raise
     process = ManagedProcess(server.spec())
     process.start()

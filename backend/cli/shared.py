@@ -1,4 +1,7 @@
-"""What the commands share: consoles, settings, the context, words for people."""
+"""What the commands share: consoles, settings, the context, words for people.
+
+A command imports what it works with when it runs, so that `nnloop --help` waits for none of it.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,18 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import SecretStr
 from rich.console import Console
 
 from backend.cli.setting_options import setting
-from backend.pipeline.basis.context import AppContext
 from backend.settings import Settings
 from backend.stack.runtime import find_running
+
+if TYPE_CHECKING:
+    from backend.pipeline.basis.context import AppContext
 
 console = Console()
 error_console = Console(stderr=True)
@@ -55,7 +60,17 @@ def use_log_level(chosen: Settings) -> None:
 
 def context(data_dir: Path | None = None) -> AppContext:
     """The process's context."""
+    from backend.pipeline.basis.context import AppContext
+
     return AppContext.open(settings(data_dir))
+
+
+def connected(project: str, data_dir: Path | None = None) -> tuple[AppContext, int]:
+    """The process's context and the id of a connected project, named by its id or title."""
+    from backend.pipeline.basis.connected import find_connected
+
+    opened = context(data_dir)
+    return opened, find_connected(opened, project)
 
 
 def figure(value: float | None) -> str:

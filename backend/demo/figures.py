@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
-from scipy.stats import spearmanr
 
 from backend.label_studio import LabelStudioClient, PredictionRow
+from backend.pipeline.basis.report import Report
 from backend.pipeline.models.version_report import VersionReport
 from backend.pipeline.runs.run_report import RunReport
 from backend.pipeline.status import ProjectReport
@@ -28,7 +27,7 @@ STAGES: dict[str, RunStatus] = {
 }
 
 
-class VersionFigures(BaseModel):
+class VersionFigures(Report):
     """One version.
 
     Dice of a class are means over the images that say something about it, 0 to 1, or None where
@@ -37,8 +36,6 @@ class VersionFigures(BaseModel):
     for a version that the gate refused. ``score_rank_correlation`` is Spearman's, between the score
     and the image's own figure; None when it is not defined.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     labels: int
@@ -51,10 +48,8 @@ class VersionFigures(BaseModel):
     seconds: dict[str, float]
 
 
-class DemoFigures(BaseModel):
+class DemoFigures(Report):
     """Everything the demo measured."""
-
-    model_config = ConfigDict(frozen=True)
 
     versions: tuple[VersionFigures, ...]
     first_offered_is_lowest_score: bool
@@ -100,6 +95,8 @@ def measure(
 
 def rank_correlation(scores: Sequence[float], dice: Sequence[float]) -> float | None:
     """Spearman's rank correlation; None for fewer than 3 pairs or when one side is constant."""
+    from scipy.stats import spearmanr  # half a second
+
     if len(scores) < 3 or len(set(scores)) < 2 or len(set(dice)) < 2:
         return None
     return float(spearmanr(scores, dice).statistic)

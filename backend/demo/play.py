@@ -17,8 +17,9 @@ from pydantic import SecretStr
 
 from backend.demo.figures import DemoFigures, VersionFigures, measure
 from backend.demo.label_config import LABEL_CONFIG
+from backend.demo.options import DemoOptions
 from backend.demo.person import Person
-from backend.demo.ultrasound import DEFAULT_SEED, N_DEMO_IMAGES, generate
+from backend.demo.ultrasound import generate
 from backend.demo.view import View
 from backend.label_studio import LabelStudioClient
 from backend.pipeline.basis.context import AppContext
@@ -45,23 +46,6 @@ CORRECTIONS = 8
 # Far above what a run takes on two cores (3 to 4 minutes); past it something hangs.
 RUN_TIMEOUT_S = 1800.0
 POLL_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class DemoOptions:
-    """How the demo runs.
-
-    ``data_dir`` None: a temporary folder, removed at the end. ``versions`` is 1 or 2. ``budget_s``
-    is what each training may take. ``picture`` is a PNG to write.
-    """
-
-    data_dir: Path | None = None
-    images: int = N_DEMO_IMAGES
-    seed: int = DEFAULT_SEED
-    once: bool = False
-    versions: int = 2
-    budget_s: float | None = None
-    picture: Path | None = None
 
 
 @dataclass(slots=True)

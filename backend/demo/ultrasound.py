@@ -13,20 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from backend.demo.options import DEFAULT_SEED
 from backend.demo.phantom import Phantom
 from backend.demo.scanner import ScanSettings, scan
 from backend.demo.tissue import paint_neck
 from backend.demo.vessel import Artery, Plaque, Vein
 from domain.geometry import LabelMap
 
-DEFAULT_SEED = 20240229
-"""The demo's seed; any other makes another set of images."""
-
 DEFAULT_SIZE_HW = (464, 662)
 """(height, width) of the demo's images in pixels."""
-
-N_DEMO_IMAGES = 48
-"""Images in the demo's project: four rounds over KINDS."""
 
 KINDS = (
     "typical",

@@ -20,7 +20,7 @@ def sync(project_id: int) -> None:
     try:
         sync_project(context(), project_id)
     except ProjectGoneError as error:
-        logger.warning("%s %s", error, error.remedy)
+        logger.warning(error.in_full)
 
 
 def publish(project_id: int) -> None:

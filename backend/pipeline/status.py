@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict, computed_field
+from pydantic import computed_field
 
 from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.report import Report
 from backend.pipeline.folds.queue import training_workers
 from backend.pipeline.models.version_report import VersionReport, version_reports
 from backend.pipeline.runs.control import sentence_of
@@ -19,11 +20,7 @@ from domain.errors import StackError
 from domain.states import TaskState
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class ProblemReport(_Frozen):
+class ProblemReport(Report):
     """Something a person should know, and what to do about it."""
 
     stage: str
@@ -34,7 +31,7 @@ class ProblemReport(_Frozen):
     created_at: float
 
 
-class ProblemGroup(_Frozen):
+class ProblemGroup(Report):
     """Problems that differ in their tasks only.
 
     ``message`` has no task in it; parts that differ are ``...``. ``tasks`` are their ids in rising
@@ -49,7 +46,7 @@ class ProblemGroup(_Frozen):
     count: int
 
 
-class ProjectReport(_Frozen):
+class ProjectReport(Report):
     """One project. ``waiting_for`` says what the next training waits for."""
 
     id: int
@@ -78,7 +75,7 @@ class ProjectReport(_Frozen):
         return next((run for run in self.runs if not run.status.is_final), None)
 
 
-class ServiceReport(_Frozen):
+class ServiceReport(Report):
     """The queue and the workers; ``error`` is set when Redis does not answer.
 
     ``missing_roles`` are those that no live worker has.
@@ -170,7 +167,7 @@ def service_report(context: AppContext) -> ServiceReport:
             ),
         )
     except StackError as error:
-        return ServiceReport(waiting={}, workers=(), error=f"{error} {error.remedy}")
+        return ServiceReport(waiting={}, workers=(), error=error.in_full)
 
 
 _OF_OTHERS = (

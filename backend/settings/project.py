@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from backend.settings.duration import parse_duration
 from backend.settings.option import Option
-from converters.painting.combining import AnnotatorPolicy
+from converters.painting.policies import AnnotatorPolicy
 from domain.errors import SettingsError
 
 # Headings in the help.

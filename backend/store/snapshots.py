@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session, defer
 from backend.store import identity
 from backend.store.identity import CHUNK
 from backend.store.models import AnnotationRow, TaskRow
-from converters.painting.combining import AnnotatorPolicy, choose
+from converters.painting.combining import choose
+from converters.painting.policies import AnnotatorPolicy
 from domain.annotation import Annotation, Task
 from domain.case import content_hash
 from domain.errors import AnnotationError

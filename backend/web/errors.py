@@ -46,7 +46,7 @@ def sentence(error: NnloopError | SQLAlchemyError) -> str:
     carry a signature.
     """
     if isinstance(error, NnloopError):
-        return f"{error} {error.remedy}".strip()
+        return error.in_full
     reason = str(error.orig) if isinstance(error, DBAPIError) else ""
     name = type(error).__name__
     return (

@@ -17,7 +17,7 @@ from PIL import Image
 from backend.credentials import service_credentials
 from backend.pipeline.basis.annotations import label_config_of
 from backend.pipeline.basis.context import AppContext
-from backend.pipeline.cases.write import Source, write_cases
+from backend.pipeline.cases.write import CaseWriter, Source
 from backend.pipeline.connection.connect import connect
 from backend.pipeline.predictions.publish import try_publish
 from backend.pipeline.status import project_report
@@ -102,7 +102,7 @@ class NnloopView:
                 )
             ]
         config = label_config_of(project, settings)
-        written = write_cases(context, project, config, sources, settings, lambda: None)
+        written = CaseWriter(context, project, config, settings, lambda: None).write(sources)
         seen = {}
         for source in sources:
             files = written.files.get(source.case_id)
@@ -188,7 +188,7 @@ class NnloopView:
 
 
 def _words(error: Exception) -> str:
-    text = str(error).splitlines()[0] if str(error) else ""
     if isinstance(error, NnloopError):
-        return f"{text} {error.remedy}".strip()
+        return error.in_full
+    text = str(error).splitlines()[0] if str(error) else ""
     return f"{type(error).__name__}: {text}"

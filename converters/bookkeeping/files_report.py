@@ -69,32 +69,40 @@ class FilesReport:
     deeds: Mapping[str, int] = field(default_factory=dict)
 
 
-def make_report(
-    path: Path,
-    format_name: str,
-    index: WorkIndex,
-    unchanged: int,
-    removed: int,
-    remarks: tuple[str, ...] = (),
-    deeds: Mapping[str, int] | None = None,
-    n_kept: int = 0,
-) -> FilesReport:
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one run did, which its index does not tell.
+
+    Attributes:
+        unchanged: How many items were there already.
+        removed: How many have left the source.
+        remarks: Sentences about the whole.
+        deeds: What the run did, by kind; they count as done instead of all that the index holds.
+        n_kept: Items of the index that the run left alone against the person's wish.
+    """
+
+    unchanged: int
+    removed: int = 0
+    remarks: tuple[str, ...] = field(default=())
+    deeds: Mapping[str, int] | None = None
+    n_kept: int = 0
+
+
+def make_report(path: Path, format_name: str, index: WorkIndex, outcome: Outcome) -> FilesReport:
     """Counts what the index holds and writes it to ``path`` as JSON.
 
     Args:
         path: The report's file.
         format_name: What was exported or imported.
         index: What was done and left out.
-        unchanged: How many items were there already.
-        removed: How many have left the source.
-        remarks: Sentences about the whole.
-        deeds: What this run did, by kind; they count as done instead of all that the index holds.
-        n_kept: Items of the index that this run left alone against the person's wish.
+        outcome: What the run did besides.
     """
+    unchanged, removed, remarks = outcome.unchanged, outcome.removed, outcome.remarks
+    deeds = outcome.deeds
     done, n_tasks_left_out, reasons = index.counts()
     noted = {reason: n for reason, n in reasons.items() if reason in REMARKS}
     left_out = {reason: n for reason, n in reasons.items() if reason not in REMARKS}
-    n_tasks_left_out += n_kept
+    n_tasks_left_out += outcome.n_kept
     if deeds is not None:
         done = sum(deeds.values())
     head = {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from converters.bookkeeping.json_stream import MAX_PIECE_BYTES, Piece, iter_json
-from converters.exports.run import SourceTask
+from converters.exports.item import SourceTask
 from converters.label_studio.export_rows import is_min_row, tasks_from_export, whole_number
 from domain.annotation import LeftOut, Task
 from domain.errors import FileFormatError, TaskError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from converters.exports.options import ExportOptions
 from converters.images.channels import check_sizes
 from converters.images.image_pixels import Pixels
+from converters.images.of_tasks import image_name, longer_names
 from converters.label_studio.lost_regions import require_some
 from converters.label_studio.read import Shapes, annotation_to_shapes
 from converters.outlines.contours import positive_parts
@@ -22,33 +24,42 @@ from domain.geometry import LabelMap
 from domain.labels import LabelConfig
 
 
+@dataclass(frozen=True, slots=True)
+class SourceTask:
+    """A task to export, with the predictions stored for it (Label Studio's JSON).
+
+    ``predicted`` are the regions of all predictions known for it, whatever their version.
+    """
+
+    task: Task
+    predictions: tuple[dict[str, Any], ...] = field(default=())
+    predicted: tuple[dict[str, Any], ...] = field(default=())
+
+
 class ExportItem:
     """A task, the annotations that count, and its image when the format asks for it.
 
     ``stem`` is a file name without ending that no other task of this export has; ``image_name``
     the image's own file name, ``longer_names`` with the folders before it; ``size_hw`` (height,
-    width) in pixels, as shown. What a format leaves out goes to ``notes``.
+    width) in pixels, as shown, (0, 0) until it is known. What a format leaves out goes to
+    ``notes``.
     """
 
     def __init__(
         self,
-        task: Task,
+        source: SourceTask,
         config: LabelConfig,
         options: ExportOptions,
-        *,
         stem: str,
-        image_name: str,
-        size_hw: tuple[int, int],
-        longer_names: tuple[str, ...] = (),
         read_image: Callable[[str], Pixels] | None = None,
-        predictions: Sequence[dict[str, Any]] = (),
-        predicted: Sequence[dict[str, Any]] = (),
     ) -> None:
-        self.task, self.config, self.options = task, config, options
-        self.stem, self.image_name, self.size_hw = stem, image_name, size_hw
-        self.longer_names, self.predictions = longer_names, tuple(predictions)
+        self.task, self.config, self.options = source.task, config, options
+        self.predictions = source.predictions
+        self.stem, self.size_hw = stem, (0, 0)
+        self.image_name = image_name(self.task, config.image_key)
+        self.longer_names = longer_names(self.task, config.image_key)
         self.notes: list[LeftOut] = []
-        self._predicted = tuple(predicted)
+        self._predicted = source.predicted
         self._read_image = read_image
 
     @cached_property
@@ -165,4 +176,4 @@ def submitted(task: Task) -> tuple[Annotation, ...]:
 
 def left_out(error: TaskError) -> LeftOut:
     """The error as an entry of the report."""
-    return LeftOut(error.task_id, error.reason, f"{error} {error.remedy}".strip())
+    return LeftOut(error.task_id, error.reason, error.in_full)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from converters.label_studio.regions.read_settings import ReadSettings
-from converters.painting.combining import AnnotatorPolicy
+from converters.painting.policies import AnnotatorPolicy
 from domain.errors import SettingsError
 
 PolygonStyle = Literal["exact", "drawn"]

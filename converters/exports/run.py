@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from converters.addresses.pages import other_page
-from converters.bookkeeping.files_report import FilesReport, make_report
+from converters.bookkeeping.files_report import FilesReport, Outcome, make_report
 from converters.bookkeeping.work_index import WorkIndex
 from converters.exports.exporter import Exporter, Format, Needs
-from converters.exports.item import ExportItem, left_out, submitted
+from converters.exports.item import ExportItem, SourceTask, left_out, submitted
 from converters.exports.options import ExportOptions
-from converters.images.of_tasks import TaskImages, file_stem, image_name, longer_names
+from converters.images.of_tasks import TaskImages, file_stem, image_name
 from converters.label_studio.regions.read_settings import DRAWING_RULES
 from converters.label_studio.regions.value import number_of_text
 from converters.painting import order
@@ -32,15 +32,22 @@ _MOST_STRANGERS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class SourceTask:
-    """A task to export, with the predictions stored for it (Label Studio's JSON).
+class ExportJob:
+    """What to export and how.
 
-    ``predicted`` are the regions of all predictions known for it, whatever their version.
+    Attributes:
+        format_: A row of ``formats.FORMATS``.
+        config: The labelling configuration.
+        options: What the person chose.
+        images: Where pixels come from.
+        remarks: Sentences for the report about the whole.
     """
 
-    task: Task
-    predictions: tuple[dict[str, Any], ...] = field(default=())
-    predicted: tuple[dict[str, Any], ...] = field(default=())
+    format_: Format
+    config: LabelConfig
+    options: ExportOptions
+    images: TaskImages
+    remarks: tuple[str, ...] = field(default=())
 
 
 Source = Iterable[SourceTask | LeftOut]
@@ -60,13 +67,9 @@ def known_fault(task_id: int, error: Exception) -> LeftOut:
 
 def run_export(
     source: Source,
-    format_: Format,
+    job: ExportJob,
     out: Path,
-    config: LabelConfig,
-    options: ExportOptions,
-    images: TaskImages,
     *,
-    remarks: tuple[str, ...] = (),
     on_task: Callable[[], None] = lambda: None,
     fault_of: FaultOf = known_fault,
 ) -> FilesReport:
@@ -78,12 +81,8 @@ def run_export(
 
     Args:
         source: The tasks.
-        format_: A row of ``formats.FORMATS``.
+        job: What to make of them.
         out: The folder; made if missing.
-        config: The labelling configuration.
-        options: What the person chose.
-        images: Where pixels come from.
-        remarks: Sentences for the report about the whole.
         on_task: Called after each task.
         fault_of: Says what an error with one task is, so that the others go on.
 
@@ -91,9 +90,10 @@ def run_export(
         FileFormatError: The source is no export, or the folder holds another export.
         StackError: The folder can't be written.
     """
+    format_ = job.format_
     try:
         with WorkIndex(out / INDEX, out, f"export {format_.name}") as index:
-            run = _Run(index, format_, format_.open(out, config, options), config, options, images)
+            run = _Run(index, job, format_.open(out, job.config, job.options))
             for entry in source:
                 try:
                     run.add(entry)
@@ -103,12 +103,13 @@ def run_export(
                     index.left_out(str(entry.task.id), fault_of(entry.task.id, error))
                 on_task()
             removed = index.forget_unseen()
-            for doubt in images.doubtful() if format_.needs is not Needs.PREDICTIONS else ():
+            for doubt in job.images.doubtful() if format_.needs is not Needs.PREDICTIONS else ():
                 index.left_out(str(doubt.task_id), left_out(doubt))
-            run.unchanged = min(run.unchanged, index.counts()[0])
+            unchanged = min(run.unchanged, index.counts()[0])
             run.exporter.finish(index.records)
-            remarks = (*remarks, *format_.remarks(config), *_strangers(index))
-            return make_report(out / REPORT, format_.name, index, run.unchanged, removed, remarks)
+            remarks = (*job.remarks, *format_.remarks(job.config), *_strangers(index))
+            outcome = Outcome(unchanged, removed, remarks)
+            return make_report(out / REPORT, format_.name, index, outcome)
     except OSError as error:
         raise StackError(
             f"{error.filename or out} can't be written: {error.strerror}.",
@@ -133,29 +134,21 @@ def _strangers(index: WorkIndex) -> tuple[str, ...]:
 class _Run:
     """One export under way."""
 
-    def __init__(
-        self,
-        index: WorkIndex,
-        format_: Format,
-        exporter: Exporter,
-        config: LabelConfig,
-        options: ExportOptions,
-        images: TaskImages,
-    ) -> None:
+    def __init__(self, index: WorkIndex, job: ExportJob, exporter: Exporter) -> None:
         self.exporter, self.unchanged = exporter, 0
-        self._index, self._format, self._config = index, format_, config
-        self._options, self._images = options, images
+        self._index, self._format, self._config = index, job.format_, job.config
+        self._options, self._images = job.options, job.images
         self._n_bad_rows = 0
-        self._job = [
-            format_.name,
-            format_.version,
+        self._choices = [
+            job.format_.name,
+            job.format_.version,
             order.RULE,
             DRAWING_RULES,
-            options.to_json(),
-            config.xml,
-            config.image_keys,
-            [c.former_values for c in config.group.classes],
-            config.group.dropped_values,
+            job.options.to_json(),
+            job.config.xml,
+            job.config.image_keys,
+            [c.former_values for c in job.config.group.classes],
+            job.config.group.dropped_values,
         ]
 
     def add(self, entry: SourceTask | LeftOut) -> None:
@@ -219,7 +212,7 @@ class _Run:
         values = [task.data.get(key) for key in self._config.image_keys]
         image = self._images.stamp(task) or str(missing)
         predicted = [list(entry.predictions), list(entry.predicted)]
-        return content_hash([self._job, annotations, predicted, values, image])
+        return content_hash([self._choices, annotations, predicted, values, image])
 
     def _item(self, entry: SourceTask, missing: ImageError | None) -> ExportItem:
         task, needs = entry.task, self._format.needs
@@ -229,18 +222,8 @@ class _Run:
         has_image = needs is Needs.PIXELS or (
             needs is Needs.PIXELS_IF_THERE and self._images.stamp(task) != ""
         )
-        item = ExportItem(
-            task,
-            self._config,
-            self._options,
-            stem=stem,
-            image_name=name,
-            longer_names=longer_names(task, self._config.image_key),
-            size_hw=(0, 0),
-            read_image=partial(self._images.read, task) if has_image else None,
-            predictions=entry.predictions,
-            predicted=entry.predicted,
-        )
+        read = partial(self._images.read, task) if has_image else None
+        item = ExportItem(entry, self._config, self._options, stem, read)
         if needs is not Needs.PREDICTIONS:
             item.size_hw = self._size_hw(item, missing)
         return item
@@ -277,7 +260,7 @@ def _without_image(missing: ImageError, drawn_hw: tuple[int, int], needs: Needs)
         if needs is Needs.PIXELS_IF_THERE
         else f"Its size is not checked: its regions name {size} pixels."
     )
-    return LeftOut(missing.task_id, missing.reason, f"{missing} {missing.remedy} {what}")
+    return LeftOut(missing.task_id, missing.reason, f"{missing.in_full} {what}")
 
 
 def _size_unknown(task: Task, missing: ImageError | None) -> ImageError:

@@ -10,11 +10,12 @@ from typing import Any
 
 from converters.addresses.upload_names import same_name_key
 from converters.bookkeeping.files import write_bytes
-from converters.bookkeeping.files_report import FilesReport, make_report
+from converters.bookkeeping.files_report import FilesReport, Outcome, make_report
 from converters.bookkeeping.work_index import WorkIndex
 from converters.classes.matching import MatchedClasses, match_classes
 from converters.exports.exporter import Records
 from converters.imports.addresses import image_address, is_shown
+from converters.imports.defaults import DEFAULT_VERSION
 from converters.imports.find import ImageFinder
 from converters.imports.source import ImportedImage, ImportFormat, ImportOptions
 from converters.imports.tasks import As, left_out_image, left_out_repeat, said_of, size_of
@@ -24,8 +25,6 @@ from domain.case import content_hash
 from domain.errors import ImageError, StackError, TaskError
 from domain.labels import LabelConfig
 from domain.text import counted
-
-DEFAULT_VERSION = "imported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +188,8 @@ def run_import_to_file(
             write_bytes(out, _tasks(index.records))
             remarks += _about_addresses(index.records, job.config.image_key)
             report = out.with_name(f"{out.stem}.report.json")
-            return make_report(report, job.format_.name, index, unchanged, removed, remarks)
+            outcome = Outcome(unchanged, removed, remarks)
+            return make_report(report, job.format_.name, index, outcome)
     except OSError as error:
         raise StackError(
             f"{error.filename or out} can't be written: {error.strerror}.",

@@ -250,9 +250,8 @@ def left_out_repeat(image: ImportedImage) -> LeftOut:
 
 def left_out_image(error: TaskError) -> LeftOut:
     """The error as an entry of the report; an image of a source has no task yet."""
-    text = str(error).removeprefix(f"Task {error.task_id}: ")
-    message = f"{text[:1].upper()}{text[1:]} {error.remedy}".strip()
-    return LeftOut(error.task_id, error.reason, message)
+    text = error.in_full.removeprefix(f"Task {error.task_id}: ")
+    return LeftOut(error.task_id, error.reason, f"{text[:1].upper()}{text[1:]}")
 
 
 def _mapped(image: ImportedImage, classes: MatchedClasses, notes: list[LeftOut]) -> LabelMap:

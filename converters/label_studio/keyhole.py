@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from domain.geometry import Polygon, Ring
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ def signed_area(ring: Ring) -> float:
 
 def _shortest_bridges(rings: Sequence[Ring]) -> list[_Bridge]:
     """The shortest tree of bridges from the exterior to every hole (Prim's method)."""
+    from scipy.spatial import cKDTree  # slow to load
+
     trees = [cKDTree(ring) for ring in rings]
     low = np.array([ring.min(axis=0) for ring in rings])
     high = np.array([ring.max(axis=0) for ring in rings])

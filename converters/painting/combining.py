@@ -6,19 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import combinations
-from typing import Literal, Protocol, TypeVar, get_args
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from converters.painting.policies import POLICIES, AnnotatorPolicy
 from domain.geometry import LabelMap
 from domain.overlap import Overlap, overlap
-
-AnnotatorPolicy = Literal["latest", "ground_truth_first", "union", "majority", "staple"]
-"""Which annotations of a task count. ``latest``: the newest. ``ground_truth_first``: the newest
-that is marked as ground truth, else the newest. The others combine all of them pixel by pixel."""
-
-POLICIES: tuple[AnnotatorPolicy, ...] = get_args(AnnotatorPolicy)
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _STAPLE_THRESHOLD = 0.5

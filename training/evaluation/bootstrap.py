@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm, t
+from scipy.special import ndtr, stdtrit
 
 RESAMPLES = 10_000
 """Resamples of the groups: the quantiles at 5 % are then good to about a tenth of their width."""
@@ -74,7 +74,7 @@ def paired_interval(
     if n < 2:
         return Interval(mean, None, None, values.size, n)
     means = _resampled(sums, sizes, resamples, seed)
-    tail = float(norm.cdf(-math.sqrt(n / (n - 1)) * t.ppf(level, n - 1)))
+    tail = float(ndtr(-math.sqrt(n / (n - 1)) * stdtrit(n - 1, level)))
     low, high = np.quantile(means, (tail, 1.0 - tail))
     return Interval(mean, float(low), float(high), values.size, n)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -58,11 +57,6 @@ class Measured:
     measures: CaseMeasures | None
     problems: tuple[Problem, ...] = ()
     unknown: tuple[tuple[str, int], ...] = ()
-
-
-def default_workers() -> int:
-    """The CPUs this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def class_names_from_values(pairs: Sequence[Pair], workers: int) -> dict[int, str]:
@@ -121,7 +115,7 @@ def _measure(pair: Pair, *, class_names: dict[int, str], spacing_mm: Spacing | N
     try:
         predicted, reference = read_label_map(pair.predicted), read_label_map(pair.reference)
     except FileFormatError as error:
-        message = f"{error} {error.remedy}".strip()
+        message = error.in_full
         return Measured(None, (Problem(pair.case_id, "unreadable", message),))
     problem = _mismatch(pair.case_id, predicted, reference)
     if problem is not None:

@@ -7,11 +7,8 @@ from typing import Annotated
 import typer
 
 from backend.cli.commands.projects import Project
-from backend.cli.shared import DataDir, context
+from backend.cli.shared import DataDir, connected
 from backend.cli.views.sentences import say
-from backend.pipeline.basis.connected import find_connected
-from backend.pipeline.predictions.publish import try_publish
-from backend.pipeline.runs.request import nothing_serves, request_scoring
 from domain.text import counted
 
 
@@ -34,9 +31,10 @@ def score(
 
     Example: nnloop score "Carotid" --retry
     """
-    opened = context(data_dir)
-    found = find_connected(opened, project)
-    say(request_scoring(opened, found, retry=retry))
+    from backend.pipeline.runs.request import request_scoring
+
+    opened, project_id = connected(project, data_dir)
+    say(request_scoring(opened, project_id, retry=retry))
 
 
 def publish(project: Project, data_dir: DataDir = None) -> None:
@@ -44,8 +42,10 @@ def publish(project: Project, data_dir: DataDir = None) -> None:
 
     Example: nnloop publish "Carotid"
     """
-    opened = context(data_dir)
-    project_id = find_connected(opened, project)
+    from backend.pipeline.predictions.publish import try_publish
+    from backend.pipeline.runs.request import nothing_serves
+
+    opened, project_id = connected(project, data_dir)
     report = try_publish(opened, project_id)
     if report is None:
         raise nothing_serves(project_id)

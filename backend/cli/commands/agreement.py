@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import typer
 from rich.progress import track
 from rich.table import Table
 
 from backend.cli.commands.projects import Project
-from backend.cli.shared import AsJson, DataDir, console, context, error_console, figure
+from backend.cli.shared import AsJson, DataDir, connected, console, error_console, figure
 from backend.cli.views.sentences import say
-from backend.pipeline.basis.connected import find_connected
-from backend.pipeline.evaluate.agreement import AgreementReport, agreement_report
+
+if TYPE_CHECKING:
+    from backend.pipeline.evaluate.agreement import AgreementReport
 
 
 def register(app: typer.Typer) -> None:
@@ -28,10 +30,12 @@ def agreement(project: Project, as_json: AsJson = False, data_dir: DataDir = Non
 
     Example: nnloop agreement "Carotid" --json
     """
-    opened = context(data_dir)
+    from backend.pipeline.evaluate.agreement import agreement_report
+
+    opened, project_id = connected(project, data_dir)
     report = agreement_report(
         opened,
-        find_connected(opened, project),
+        project_id,
         progress=lambda rows: track(rows, description="Comparing", console=error_console),
     )
     if as_json:

@@ -10,9 +10,7 @@ import typer
 
 from backend.cli.setting_options import values_of, with_settings
 from backend.cli.shared import console
-from backend.demo.play import DemoOptions, play
-from backend.demo.ultrasound import DEFAULT_SEED, N_DEMO_IMAGES
-from backend.demo.view import View
+from backend.demo.options import DEFAULT_SEED, N_DEMO_IMAGES, DemoOptions
 from converters.bookkeeping.files import write_bytes
 from domain.errors import StackError
 
@@ -54,6 +52,9 @@ def demo(
 
     Example: nnloop demo --once --json figures.json
     """
+    from backend.demo.play import play
+    from backend.demo.view import View
+
     # The demo's own folder: an installation's data and its running stack stay out of it.
     os.environ.pop("NNLOOP_DATA_DIR", None)
     options = DemoOptions(

@@ -6,10 +6,8 @@ from typing import Annotated
 
 import typer
 
-from backend.cli.shared import DataDir, context
+from backend.cli.shared import DataDir, connected
 from backend.cli.views.sentences import say
-from backend.pipeline.basis.connected import find_connected
-from backend.pipeline.connection.disconnect import disconnect as disconnect_project
 
 
 def register(app: typer.Typer) -> None:
@@ -37,8 +35,8 @@ def disconnect(
 
     Example: nnloop disconnect "Carotid"
     """
-    opened = context(data_dir)
-    for sentence in disconnect_project(
-        opened, find_connected(opened, project), purge=purge, local=local
-    ):
+    from backend.pipeline.connection.disconnect import disconnect as disconnect_project
+
+    opened, project_id = connected(project, data_dir)
+    for sentence in disconnect_project(opened, project_id, purge=purge, local=local):
         say(sentence)

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from backend.cli.shared import AsJson, DataDir, console, context, figure
+from backend.cli.shared import AsJson, DataDir, connected, console, figure
 from backend.cli.views.progress import progress
-from backend.pipeline.basis.connected import find_connected
-from backend.pipeline.evaluate.chosen_cases import Split
-from backend.pipeline.evaluate.folders import evaluate_folders
-from backend.pipeline.evaluate.options import N_WORST, EvaluationOptions
-from backend.pipeline.evaluate.version import default_out, evaluate_version
-from converters.exports.options import parse_spacing
-from converters.masks.mask_folders import MaskName
+from backend.pipeline.evaluate.options import N_WORST, EvaluationOptions, default_workers
 from domain.errors import SettingsError
 from domain.text import counted
-from training.evaluation.case_measures import CaseMeasures, ClassMeasures, Presence
-from training.evaluation.files import UNKNOWN_VALUE, default_workers
-from training.evaluation.summary import Evaluation
+
+if TYPE_CHECKING:
+    from backend.pipeline.evaluate.chosen_cases import Split
+    from training.evaluation.case_measures import CaseMeasures, ClassMeasures
+    from training.evaluation.summary import Evaluation
 
 _MAX_PROBLEMS = 20
 
@@ -86,6 +82,8 @@ def evaluate(
 
     Example: nnloop evaluate --predictions out --reference labelsTs --images imagesTs --out report
     """
+    from converters.exports.options import parse_spacing
+
     spacing_mm = parse_spacing(spacing) if spacing is not None else None
     n_workers = workers or default_workers()
     if project is None:
@@ -102,6 +100,9 @@ def evaluate(
             raise SettingsError(
                 "--version and --split belong to a project.", remedy="Name the project."
             )
+        from backend.pipeline.evaluate.folders import evaluate_folders
+        from converters.masks.mask_folders import MaskName
+
         options = EvaluationOptions(out, spacing_mm, worst, n_workers, progress)
         evaluation = evaluate_folders(
             predictions,
@@ -118,8 +119,9 @@ def evaluate(
                 "and a project was named too.",
                 remedy="Leave out one of the two.",
             )
-        opened = context(data_dir)
-        project_id = find_connected(opened, project)
+        from backend.pipeline.evaluate.version import default_out, evaluate_version
+
+        opened, project_id = connected(project, data_dir)
         chosen = _split(split)
         out = out or default_out(opened, project_id, version, chosen)
         options = EvaluationOptions(out, spacing_mm, worst, n_workers, progress)
@@ -140,6 +142,8 @@ def _names(classes: str | None) -> tuple[str, ...]:
 
 
 def _split(name: str | None) -> Split | None:
+    from backend.pipeline.evaluate.chosen_cases import Split
+
     try:
         return Split(name) if name is not None else None
     except ValueError:
@@ -149,6 +153,8 @@ def _split(name: str | None) -> Split | None:
 
 
 def _print(evaluation: Evaluation, n_worst: int, out: Path, *, is_of_folders: bool) -> None:
+    from training.evaluation.files import UNKNOWN_VALUE
+
     for remark in evaluation.remarks:
         console.print(remark, highlight=False, markup=False)
     if evaluation.cases:
@@ -167,6 +173,8 @@ def _print(evaluation: Evaluation, n_worst: int, out: Path, *, is_of_folders: bo
 
 
 def _summary(evaluation: Evaluation) -> Table:
+    from training.evaluation.case_measures import Presence
+
     unit = evaluation.unit
     table = Table(title=counted(len(evaluation.cases), "case"), title_justify="left")
     table.add_column("Class")
@@ -223,6 +231,8 @@ def _cells(case: CaseMeasures) -> list[str]:
 
 
 def _distance(one: ClassMeasures) -> str:
+    from training.evaluation.case_measures import Presence
+
     if one.hausdorff95 is None and one.presence is not Presence.NEITHER:
         return str(one.presence)
     return _distance_text(one.hausdorff95)

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from inspect import getdoc
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from backend.cli.commands.labels import pair
 from backend.cli.export_source import export_file_of, folder_error, is_folder
-from backend.cli.files import print_report
+from backend.cli.formats_help import FormatsCommand
 from backend.cli.shared import DataDir, console, context
 from backend.cli.views.progress import progress
-from backend.pipeline.basis.annotations import read_settings_of
-from backend.pipeline.basis.context import AppContext
-from backend.pipeline.files.export import ExportRequest, export_file, export_project
 from backend.settings import ProjectSettings
-from backend.store.models import ProjectRow
-from converters.exports.formats import FORMATS, format_by_name
-from converters.exports.options import ExportOptions, PolygonStyle, parse_spacing
-from converters.label_studio.regions.read_settings import ReadSettings
-from converters.painting.combining import POLICIES, AnnotatorPolicy
+from converters.painting.policies import POLICIES, AnnotatorPolicy
 from domain.errors import SettingsError
 
-_FORMATS = "\n\n".join(f"{f.name}: {f.summary}." for f in FORMATS.values())
+if TYPE_CHECKING:
+    from backend.pipeline.basis.context import AppContext
+    from converters.exports.options import PolygonStyle
+
+
+class _Export(FormatsCommand):
+    registry = "converters.exports.formats"
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command("export", help=f"{getdoc(export)}\n\nFormats:\n\n{_FORMATS}")(export)
+    app.command("export", cls=_Export)(export)
 
 
 def export(
@@ -37,9 +35,7 @@ def export(
         str, typer.Argument(help="Id or title of a project, or an export file (.json).")
     ],
     out: Annotated[Path, typer.Option(help="Folder to write to; made if missing.")],
-    format_: Annotated[
-        str, typer.Option("--format", help=f"One of: {', '.join(FORMATS)}.")
-    ] = "nnunet",
+    format_: Annotated[str, typer.Option("--format", help="The format.")] = "nnunet",
     images: Annotated[
         Path | None, typer.Option(help="Folder of the images, instead of Label Studio.")
     ] = None,
@@ -86,6 +82,13 @@ def export(
 
     Example: nnloop export project.json --format coco --images scans --out coco
     """
+    from backend.cli.files import print_report
+    from backend.pipeline.basis.annotations import read_settings_of
+    from backend.pipeline.files.export import ExportRequest, export_file, export_project
+    from converters.exports.formats import format_by_name
+    from converters.exports.options import ExportOptions, parse_spacing
+    from converters.label_studio.regions.read_settings import ReadSettings
+
     format_row = format_by_name(format_)
     if map_ and Path(source).suffix.lower() == ".json" and label_config is None:
         raise SettingsError(
@@ -136,6 +139,8 @@ def _find(opened: AppContext, project: str) -> tuple[int, int]:
 
 def _settings_of(opened: AppContext, project_id: int) -> ProjectSettings:
     """The project's settings; the defaults when it is not connected."""
+    from backend.store.models import ProjectRow
+
     with opened.store.begin() as session:
         row = session.get(ProjectRow, project_id)
         return ProjectSettings.model_validate(row.settings if row else {})
@@ -151,6 +156,8 @@ def _policy(name: str) -> AnnotatorPolicy:
 
 
 def _polygon_style(name: str) -> PolygonStyle:
+    from converters.exports.options import PolygonStyle
+
     styles: tuple[PolygonStyle, ...] = get_args(PolygonStyle)
     for style in styles:
         if style == name:

@@ -3,45 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from inspect import getdoc
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from backend.cli.files import print_report
+from backend.cli.formats_help import FormatsCommand
 from backend.cli.shared import DataDir, console, context
 from backend.cli.views.progress import progress
-from backend.pipeline.files.attach import TaskChoice
-from backend.pipeline.files.export import read_label_config
-from backend.pipeline.files.import_ import import_to_project
 from converters.bookkeeping.files import write_bytes
-from converters.classes.matching import parse_map
-from converters.imports.find import ImageFinder
-from converters.imports.formats import FORMATS, format_by_name
-from converters.imports.run import (
-    DEFAULT_VERSION,
-    ImportJob,
-    looked_through,
-    run_import_to_file,
-)
-from converters.imports.source import ImportOptions
-from converters.imports.tasks import LOST, As, colors_of, infer_classes, label_config_for
-from converters.label_studio.label_config import parse_label_config
-from converters.outlines.limits import Simplification
+from converters.imports.defaults import DEFAULT_VERSION
 from domain.errors import SettingsError
 
-_FORMATS = "\n\n".join(f"{f.name}: {f.summary}." for f in FORMATS.values())
+if TYPE_CHECKING:
+    from converters.imports.tasks import As
+
+
+class _Import(FormatsCommand):
+    registry = "converters.imports.formats"
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command("import", help=f"{getdoc(import_)}\n\nFormats:\n\n{_FORMATS}")(import_)
+    app.command("import", cls=_Import)(import_)
 
 
 def import_(
     source: Annotated[Path, typer.Argument(help="File or folder of annotations.")],
-    format_: Annotated[str, typer.Option("--format", help=f"One of: {', '.join(FORMATS)}.")],
+    format_: Annotated[str, typer.Option("--format", help="The format.")],
     project: Annotated[
         str | None, typer.Option(help="Id or title of the project to import into.")
     ] = None,
@@ -128,6 +117,19 @@ def import_(
     Example: nnloop import via.json --format via --images scans --out tasks.json
     --image-url "/data/local-files/?d=scans/"
     """
+    from backend.cli.files import print_report
+    from backend.pipeline.files.attach import TaskChoice
+    from backend.pipeline.files.export import read_label_config
+    from backend.pipeline.files.import_ import import_to_project
+    from converters.classes.matching import parse_map
+    from converters.imports.find import ImageFinder
+    from converters.imports.formats import format_by_name
+    from converters.imports.run import ImportJob, looked_through, run_import_to_file
+    from converters.imports.source import ImportOptions
+    from converters.imports.tasks import LOST, colors_of, infer_classes, label_config_for
+    from converters.label_studio.label_config import parse_label_config
+    from converters.outlines.limits import Simplification
+
     format_row = format_by_name(format_)
     if (project is None) == (out is None):
         raise SettingsError(
@@ -198,6 +200,8 @@ def _say_config(xml: str, path: Path | None) -> None:
 
 
 def _as(name: str) -> As:
+    from converters.imports.tasks import As
+
     kinds: tuple[As, ...] = get_args(As)
     for kind in kinds:
         if kind == name:

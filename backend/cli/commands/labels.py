@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from backend.cli.commands.projects import Project
-from backend.cli.shared import AsJson, DataDir, console, context, error_console
+from backend.cli.shared import AsJson, DataDir, connected, console, error_console
 from backend.cli.views.progress import progress
 from backend.cli.views.sentences import say
-from backend.pipeline.basis.connected import find_connected
-from backend.pipeline.basis.context import AppContext
-from backend.pipeline.labels.mapping import LabelChange, LabelReport, change_labels, label_report
-from backend.pipeline.labels.writing import WriteReport, write_labels
-from backend.pipeline.sync.reading import read_project
 from domain.errors import LabelStudioError, SettingsError
 from domain.text import counted
+
+if TYPE_CHECKING:
+    from backend.pipeline.basis.context import AppContext
+    from backend.pipeline.labels.mapping import LabelReport
+    from backend.pipeline.labels.writing import WriteReport
 
 
 def register(app: typer.Typer) -> None:
@@ -78,10 +78,12 @@ def labels(
 
     Example: nnloop labels "Carotid" --write --dry-run
     """
+    from backend.pipeline.labels.mapping import LabelChange, change_labels, label_report
+    from backend.pipeline.labels.writing import write_labels
+
     if dry_run and not write:
         raise SettingsError("--dry-run goes with --write.", remedy="Add --write.")
-    opened = context(data_dir)
-    project_id = find_connected(opened, project)
+    opened, project_id = connected(project, data_dir)
     remark = _read(opened, project_id)
     change = LabelChange(
         renamed=[pair("--map", text) for text in map_ or ()],
@@ -134,6 +136,8 @@ def as_value(report: LabelReport, said: list[str]) -> dict[str, object]:
 
 def _read(opened: AppContext, project_id: int) -> str:
     """Reads the project from Label Studio; a sentence where that can't be."""
+    from backend.pipeline.sync.reading import read_project
+
     try:
         read_project(opened, project_id)
     except LabelStudioError as error:

@@ -5,30 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from backend.cli.commands import models_ensemble
 from backend.cli.shared import AsJson, DataDir, console, context
-from backend.cli.views.models_view import (
-    print_change,
-    print_comparison,
-    print_details,
-    print_list,
-    size_text,
-)
 from backend.cli.views.sentences import say
-from backend.pipeline.basis.context import AppContext
-from backend.pipeline.gate import retention
-from backend.pipeline.models import archive, serving
-from backend.pipeline.models.details import version_details
-from backend.pipeline.models.find import find_project, find_version
-from backend.pipeline.models.side_by_side import compare_versions
-from backend.pipeline.models.version_report import version_reports
-from converters.classes.matching import parse_map
 from domain.text import counted
+
+if TYPE_CHECKING:
+    from backend.pipeline.basis.context import AppContext
 
 ProjectOption = Annotated[
     str | None,
@@ -55,8 +43,11 @@ def list_(project: ProjectOption = None, as_json: AsJson = False, data_dir: Data
 
     Example: nnloop models list --project "Carotid"
     """
+    from backend.cli.views.models_view import print_list
+    from backend.pipeline.models.version_report import version_reports
+
     opened = context(data_dir)
-    project_id = find_project(opened, project)
+    project_id = _the_project(opened, project)
     with opened.store.begin() as session:
         reports = version_reports(session, project_id)
     if as_json:
@@ -82,6 +73,9 @@ def show(
 
     Example: nnloop models show nnloop-v3 --annotations
     """
+    from backend.cli.views.models_view import print_details
+    from backend.pipeline.models.details import version_details
+
     opened = context(data_dir)
     details = version_details(opened, name, _project_id(opened, project))
     if as_json:
@@ -102,12 +96,15 @@ def compare(
 
     Example: nnloop models compare nnloop-v2 nnloop-v3
     """
+    from backend.cli.views.models_view import print_comparison
+    from backend.pipeline.models.side_by_side import compare_versions
+
     opened = context(data_dir)
-    found = compare_versions(opened, first, second, _project_id(opened, project))
+    comparison = compare_versions(opened, first, second, _project_id(opened, project))
     if as_json:
-        _print_json(asdict(found))
+        _print_json(asdict(comparison))
         return
-    print_comparison(found)
+    print_comparison(comparison)
 
 
 @app.command()
@@ -118,6 +115,9 @@ def promote(
 
     Example: nnloop models promote nnloop-v2
     """
+    from backend.cli.views.models_view import print_change
+    from backend.pipeline.models import serving
+
     opened = context(data_dir)
     change = serving.promote(opened, name, _project_id(opened, project))
     if as_json:
@@ -139,6 +139,9 @@ def rollback(
 
     Example: nnloop models rollback --project "Carotid"
     """
+    from backend.cli.views.models_view import print_change
+    from backend.pipeline.models import serving
+
     opened = context(data_dir)
     change = serving.rollback(opened, _project_of(opened, name, project), name)
     if as_json:
@@ -158,6 +161,8 @@ def pin(
 
     Example: nnloop models pin nnloop-v3
     """
+    from backend.pipeline.models import serving
+
     opened = context(data_dir)
     serving.pin(opened, name, _project_id(opened, project), is_pinned=not off)
     say(f"{name} " + ("may be pruned again." if off else "is kept."))
@@ -178,8 +183,11 @@ def prune(
 
     Example: nnloop models prune --dry-run
     """
+    from backend.cli.views.models_view import size_text
+    from backend.pipeline.gate import retention
+
     opened = context(data_dir)
-    report = retention.prune(opened, find_project(opened, project), dry_run=dry_run)
+    report = retention.prune(opened, _the_project(opened, project), dry_run=dry_run)
     if as_json:
         _print_json(asdict(report))
         return
@@ -206,6 +214,9 @@ def export(
 
     Example: nnloop models export nnloop-v3 --out carotid.zip --dataset Dataset501_Carotid
     """
+    from backend.cli.views.models_view import size_text
+    from backend.pipeline.models import archive
+
     opened = context(data_dir)
     written = archive.export_version(opened, name, out, _project_id(opened, project), dataset)
     if as_json:
@@ -251,8 +262,11 @@ def import_(
 
     Example: nnloop models import carotid.zip --project "Carotid" --map vessel=lumen
     """
+    from backend.pipeline.models import archive
+    from converters.classes.matching import parse_map
+
     opened = context(data_dir)
-    project_id = find_project(opened, project)
+    project_id = _the_project(opened, project)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bars:
         bars.add_task(f"Reading {file.name}", total=None)
@@ -279,13 +293,21 @@ def import_(
     )
 
 
+def _the_project(opened: AppContext, project: str | None) -> int:
+    from backend.pipeline.models.find import find_project
+
+    return find_project(opened, project)
+
+
 def _project_id(opened: AppContext, project: str | None) -> int | None:
-    return None if project is None else find_project(opened, project)
+    return None if project is None else _the_project(opened, project)
 
 
 def _project_of(opened: AppContext, name: str | None, project: str | None) -> int:
+    from backend.pipeline.models.find import find_version
+
     if name is None or project is not None:
-        return find_project(opened, project)
+        return _the_project(opened, project)
     with opened.store.begin() as session:
         return find_version(session, name).project_id
 

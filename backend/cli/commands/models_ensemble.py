@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -12,9 +12,10 @@ from rich.table import Table
 from backend.cli.shared import AsJson, DataDir, console, context, figure
 from backend.cli.views.progress import progress
 from backend.cli.views.sentences import say
-from backend.pipeline.ensembles.choose import EnsembleReport, make_ensemble
-from backend.pipeline.models.find import find_project
 from domain.text import counted
+
+if TYPE_CHECKING:
+    from backend.pipeline.ensembles.choose import EnsembleReport
 
 
 def register(models: typer.Typer) -> None:
@@ -39,6 +40,9 @@ def ensemble(
 
     Example: nnloop models ensemble "Carotid" nnloop-v3 nnloop-v4
     """
+    from backend.pipeline.ensembles.choose import make_ensemble
+    from backend.pipeline.models.find import find_project
+
     opened = context(data_dir)
     project_id = find_project(opened, project)
     report = make_ensemble(opened, project_id, version or (), progress=progress)

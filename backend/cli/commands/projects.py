@@ -10,10 +10,6 @@ import typer
 from backend.cli.setting_options import values_of, with_settings
 from backend.cli.shared import AsJson, DataDir, context
 from backend.cli.views.sentences import say
-from backend.cli.views.status_view import print_project, print_service
-from backend.pipeline import status as reports
-from backend.pipeline.basis.connected import find_connected
-from backend.pipeline.connection.connect import connect as connect_project
 from domain.text import counted
 
 Project = Annotated[str, typer.Argument(help="Id or title of the Label Studio project.")]
@@ -48,6 +44,8 @@ def connect(
 
     Example: nnloop connect "Carotid" --reset n_folds --reset gpu_memory_gb
     """
+    from backend.pipeline.connection.connect import connect as connect_project
+
     report = connect_project(context(data_dir), project, values_of(given), reset=reset or ())
     word = "Updated" if report.was_known else "Connected"
     say(f"project {report.project_id} {report.title!r}", lead=f"[green]{word}[/green]")
@@ -79,6 +77,10 @@ def status(
 
     Example: nnloop status "Carotid" --json
     """
+    from backend.cli.views.status_view import print_project, print_service
+    from backend.pipeline import status as reports
+    from backend.pipeline.basis.connected import find_connected
+
     opened = context(data_dir)
     service = reports.service_report(opened)
     if project is None:

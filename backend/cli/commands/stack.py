@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import uvicorn
 
 from backend.cli.setting_options import setting
 from backend.cli.shared import DataDir, console, error_console, settings, use_log_level
 from backend.cli.views.sentences import say
-from backend.label_studio import LabelStudioClient
-from backend.queue import ROLES, QueueName, work
 from backend.settings import Settings, installation_id
-from backend.stack import service
-from backend.stack.supervisor import StackEvent, Supervisor
 from domain.errors import SettingsError, StackError
+
+if TYPE_CHECKING:
+    from backend.stack.supervisor import StackEvent
 
 
 def register(app: typer.Typer) -> None:
@@ -38,6 +36,10 @@ def up(
 
     Example: LABEL_STUDIO_URL=http://localhost:8080 LABEL_STUDIO_API_KEY=... nnloop up
     """
+    from backend.label_studio import LabelStudioClient
+    from backend.stack import service
+    from backend.stack.supervisor import Supervisor
+
     if port is not None:
         os.environ["NNLOOP_PORT"] = str(port)
     wanted = settings(data_dir)
@@ -73,6 +75,8 @@ def serve(
 
     Example: NNLOOP_REDIS_URL=redis://redis:6379/0 nnloop serve
     """
+    import uvicorn
+
     chosen = settings(data_dir)
     use_log_level(chosen)
     os.environ.update(chosen.to_environment())
@@ -100,6 +104,8 @@ def worker(
 
     Example: nnloop worker --role train --device cuda:0
     """
+    from backend.queue import ROLES, QueueName, work
+
     if device is not None:
         os.environ["NNLOOP_WORKER_DEVICE"] = device
     if threads is not None:

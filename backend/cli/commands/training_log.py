@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from backend.cli.commands.projects import Project
-from backend.cli.shared import DataDir, context
+from backend.cli.shared import DataDir, connected
 from backend.cli.views.sentences import say
-from backend.pipeline.basis.connected import find_connected
-from backend.pipeline.basis.context import AppContext
-from backend.pipeline.runs.run_report import FoldReport, RunReport
-from backend.pipeline.status import reports_of_runs
 from domain.errors import TrainingError
 from domain.states import FoldStatus
 from domain.text import counted
-from training.folds.log import read_progress, tail
-from training.folds.spec import LOG
+
+if TYPE_CHECKING:
+    from backend.pipeline.basis.context import AppContext
+    from backend.pipeline.runs.run_report import FoldReport, RunReport
 
 FOLLOW_S = 0.5
 
@@ -50,8 +48,10 @@ def log(
 
     Example: nnloop log "Carotid" --fold 0 --follow
     """
-    opened = context(data_dir)
-    project_id = find_connected(opened, project)
+    from training.folds.log import tail
+    from training.folds.spec import LOG
+
+    opened, project_id = connected(project, data_dir)
     chosen = _run(opened, project_id, run)
     shown = _fold(chosen, fold)
     folder = opened.workspace(project_id).fold_dir(chosen.number, shown.fold)
@@ -81,11 +81,10 @@ def curves(
 
     Example: nnloop curves "Carotid" --out carotid.png
     """
-    # Loads matplotlib, which no other command should wait for.
     from training.folds.curves import draw_curves
+    from training.folds.log import read_progress
 
-    opened = context(data_dir)
-    project_id = find_connected(opened, project)
+    opened, project_id = connected(project, data_dir)
     chosen = _run(opened, project_id, run)
     workspace = opened.workspace(project_id)
     progress = {
@@ -102,9 +101,11 @@ def curves(
 
 
 def _run(opened: AppContext, project_id: int, number: int | None) -> RunReport:
-    found = reports_of_runs(opened, project_id, number=number)
-    if found:
-        return found[0]
+    from backend.pipeline.status import reports_of_runs
+
+    reports = reports_of_runs(opened, project_id, number=number)
+    if reports:
+        return reports[0]
     if number is None or not reports_of_runs(opened, project_id):
         raise TrainingError(
             f"Project {project_id} has no training run yet.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -12,16 +12,14 @@ from rich.table import Table
 
 from backend.cli.commands.projects import Project
 from backend.cli.setting_options import values_of, with_settings
-from backend.cli.shared import AsJson, DataDir, ago, console, context
+from backend.cli.shared import AsJson, DataDir, ago, connected, console
 from backend.cli.views.sentences import say
-from backend.pipeline.basis.connected import find_connected
-from backend.pipeline.runs import control
-from backend.pipeline.runs.request import request_training
-from backend.pipeline.runs.run_report import RunReport
-from backend.pipeline.status import reports_of_runs
 from backend.settings.duration import say_duration
 from backend.settings.project import TRAINING
 from domain.states import RunControl, RunStatus
+
+if TYPE_CHECKING:
+    from backend.pipeline.runs.run_report import RunReport
 
 
 def register(app: typer.Typer) -> None:
@@ -62,13 +60,15 @@ def train(
 
     Example: nnloop train "Carotid" --budget 10m
     """
+    from backend.pipeline.runs.request import request_training
+
     overrides = values_of(given)
     if from_scratch:
         overrides["warm_start"] = False
     if replan:
         overrides["replan"] = True
-    opened = context(data_dir)
-    say(request_training(opened, find_connected(opened, project), overrides))
+    opened, project_id = connected(project, data_dir)
+    say(request_training(opened, project_id, overrides))
 
 
 def runs(project: Project, as_json: AsJson = False, data_dir: DataDir = None) -> None:
@@ -76,18 +76,19 @@ def runs(project: Project, as_json: AsJson = False, data_dir: DataDir = None) ->
 
     Example: nnloop runs "Carotid"
     """
-    opened = context(data_dir)
-    found = reports_of_runs(opened, find_connected(opened, project))
+    from backend.pipeline.status import reports_of_runs
+
+    reports = reports_of_runs(*connected(project, data_dir))
     if as_json:
-        typer.echo(json.dumps([run.model_dump(mode="json") for run in found], indent=1))
+        typer.echo(json.dumps([run.model_dump(mode="json") for run in reports], indent=1))
         return
-    if not found:
+    if not reports:
         say(f"No training has been started yet. Start one: nnloop train {shlex.quote(project)}")
         return
     table = Table()
     for column in ("Run", "Status", "Why", "Labels", "Budget", "Trained", "Dice", "Started"):
         table.add_column(column)
-    for run in found:
+    for run in reports:
         table.add_row(
             str(run.number),
             say_status(run),
@@ -99,7 +100,7 @@ def runs(project: Project, as_json: AsJson = False, data_dir: DataDir = None) ->
             ago(run.created_at),
         )
     console.print(table)
-    for run in found:
+    for run in reports:
         for text in filter(None, (run.error, run.note)):
             say(f"Run {run.number}: {text}")
 
@@ -109,8 +110,9 @@ def pause(project: Project, data_dir: DataDir = None) -> None:
 
     Example: nnloop pause "Carotid"
     """
-    opened = context(data_dir)
-    say(control.pause(opened, find_connected(opened, project)))
+    from backend.pipeline.runs import control
+
+    say(control.pause(*connected(project, data_dir)))
 
 
 def resume(project: Project, data_dir: DataDir = None) -> None:
@@ -118,8 +120,9 @@ def resume(project: Project, data_dir: DataDir = None) -> None:
 
     Example: nnloop resume "Carotid"
     """
-    opened = context(data_dir)
-    say(control.resume(opened, find_connected(opened, project)))
+    from backend.pipeline.runs import control
+
+    say(control.resume(*connected(project, data_dir)))
 
 
 def cancel(project: Project, data_dir: DataDir = None) -> None:
@@ -130,8 +133,9 @@ def cancel(project: Project, data_dir: DataDir = None) -> None:
 
     Example: nnloop cancel "Carotid"
     """
-    opened = context(data_dir)
-    say(control.cancel(opened, find_connected(opened, project)))
+    from backend.pipeline.runs import control
+
+    say(control.cancel(*connected(project, data_dir)))
 
 
 def say_status(run: RunReport) -> str:

@@ -80,7 +80,7 @@ def entry_of(task_id: int, error: Exception) -> LeftOut:
         Exception: As ``fault_of``.
     """
     fault = fault_of(task_id, error)
-    return replace(fault, message=f"{fault.message} {fault.remedy}".strip())
+    return replace(fault, message=fault.in_full)
 
 
 def sentence_of(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from backend.pipeline.basis.annotations import label_config_of
 from backend.pipeline.basis.beat import Beat
@@ -11,18 +12,17 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.preset import PRESET, PRESET_VALUES, preset_of
 from backend.pipeline.basis.run_settings import RunSettings, settings_of_run
 from backend.pipeline.cases.manifests import LABEL_MAPPING, keep_folds, make_manifest
-from backend.pipeline.cases.write import Source, write_cases
-from backend.pipeline.labels.questions import ask
-from backend.settings import ProjectSettings
-from backend.store import projects, snapshots
+from backend.pipeline.cases.write import CaseWriter, Source, WrittenCases
+from backend.pipeline.labels.questions import Question, ask
+from backend.store import projects, runs, snapshots
 from backend.store.models import FoldRow, ProjectRow, RunRow
 from domain.annotation import LeftOut
 from domain.case import Manifest
 from domain.errors import CaseError, NotEnoughCasesError, TrainingError
+from domain.labels import LabelConfig
 from domain.text import one_line
-from training.case_files import CaseFiles
 from training.nnunet.classes import trainer_class
-from training.nnunet.data.dataset import PreparedDataset, prepare
+from training.nnunet.data.dataset import DatasetSpec, PreparedDataset, prepare
 from training.presets import Preset
 
 logger = logging.getLogger(__name__)
@@ -61,30 +61,14 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
     preset = preset_of(settings)
     trainer_class(preset.trainer)  # one that can't be imported is told of now, not by every fold
     config = label_config_of(project, settings)
-    written = write_cases(context, project, config, sources, settings, beat)
-    left_out = written.left_out + [
+    written = CaseWriter(context, project, config, settings, beat).write(sources)
+    written.left_out.extend(
         LeftOut(task_id, "skipped", f"Task {task_id} was skipped by its annotator.")
         for task_id in skipped
-    ]
-    used = [source for source in sources if source.case_id in written.files]
-    while True:
-        try:
-            _require_enough(context, project, used, len(sources), left_out, settings)
-            manifest = make_manifest(context, config, used, left_out, settings, preset)
-        except TrainingError:
-            _report(context, run, left_out)
-            raise
-        _report(context, run, manifest.left_out)
-        files = [written.files[source.case_id] for source in used]
-        try:
-            prepared = _prepare(
-                context, project, files, manifest, written.n_channels, settings, preset, beat
-            )
-            break
-        except CaseError as error:
-            left_out += _faults(used, error)
-            used = [source for source in used if source.case_id not in error.faults]
-    _keep(context, run_id, manifest, prepared, written.n_channels, preset, project.label_mapping)
+    )
+    preparation = _Preparation(context, run, project, settings, preset, config, written)
+    manifest, prepared = preparation.make_dataset(sources, beat)
+    preparation.keep(manifest, prepared)
     logger.info(
         "Run %d: %d cases, %d of them new or changed, %d left out, %d folds, %.1f s.",
         run_id,
@@ -96,55 +80,98 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
     )
 
 
-def _prepare(
-    context: AppContext,
-    project: ProjectRow,
-    files: Sequence[CaseFiles],
-    manifest: Manifest,
-    n_channels: int,
-    settings: RunSettings,
-    preset: Preset,
-    beat: Beat,
-) -> PreparedDataset:
-    return prepare(
-        context.workspace(project.id),
-        files,
-        {entry.case_id: entry.fold for entry in manifest.entries},
-        class_values=manifest.class_values,
-        n_channels=n_channels,
-        preset=preset,
-        channels=settings.channels,
-        replan=settings.replan,
-        beat=beat,
-    )
+@dataclass(frozen=True, slots=True)
+class _Preparation:
+    """A run on its way from written cases to a data set; what is left out grows on the way."""
 
+    context: AppContext
+    run: RunRow
+    project: ProjectRow
+    settings: RunSettings
+    preset: Preset
+    config: LabelConfig
+    written: WrittenCases
 
-def _require_enough(
-    context: AppContext,
-    project: ProjectRow,
-    used: Sequence[Source],
-    labelled: int,
-    left_out: Sequence[LeftOut],
-    settings: ProjectSettings,
-) -> None:
-    # One is enough for who asked for it; otherwise all but one being unusable is a fault to mend.
-    if len(used) >= min(2, settings.min_annotations):
-        return
-    with context.store.begin() as session:
-        asked = ask(session, project) if _has_unknown_labels(left_out) else ()
-    renamed = [question.cause for question in asked if question.came]
-    why = f": {' '.join(renamed)}" if renamed else "."
-    if not renamed and left_out:
-        why = f" ({left_out[0].message})."
-    raise NotEnoughCasesError(
-        f"Only {len(used)} of {labelled} labelled tasks can be trained on{why}",
-        remedy=" ".join(question.remedy for question in asked)
-        or "Label more tasks; `nnloop status` names those that were left out and why.",
-    )
+    def make_dataset(
+        self, sources: Sequence[Source], beat: Beat
+    ) -> tuple[Manifest, PreparedDataset]:
+        """Leaves out what can't be trained on, until the rest can be."""
+        left_out = self.written.left_out
+        used = [source for source in sources if source.case_id in self.written.files]
+        while True:
+            try:
+                self._require_enough(used, len(sources))
+                manifest = make_manifest(
+                    self.context, self.config, used, left_out, self.settings, self.preset
+                )
+            except TrainingError:
+                self._report(left_out)
+                raise
+            self._report(manifest.left_out)
+            try:
+                return manifest, self._prepare(manifest, used, beat)
+            except CaseError as error:
+                left_out.extend(_faults(used, error))
+                used = [source for source in used if source.case_id not in error.faults]
 
+    def _prepare(self, manifest: Manifest, used: Sequence[Source], beat: Beat) -> PreparedDataset:
+        return prepare(
+            self.context.workspace(self.project.id),
+            [self.written.files[source.case_id] for source in used],
+            {entry.case_id: entry.fold for entry in manifest.entries},
+            DatasetSpec(
+                manifest.class_values,
+                self.written.n_channels,
+                self.preset,
+                self.settings.channels,
+            ),
+            replan=self.settings.replan,
+            beat=beat,
+        )
 
-def _has_unknown_labels(left_out: Sequence[LeftOut]) -> bool:
-    return any(item.reason == "unknown_label" for item in left_out)
+    def _require_enough(self, used: Sequence[Source], labelled: int) -> None:
+        # One is enough for who asked for it; otherwise all but one being unusable is a fault to
+        # mend.
+        if len(used) >= min(2, self.settings.min_annotations):
+            return
+        left_out = self.written.left_out
+        questions: Sequence[Question] = ()
+        if any(item.reason == "unknown_label" for item in left_out):
+            with self.context.store.begin() as session:
+                questions = ask(session, self.project)
+        renamed = [question.cause for question in questions if question.came]
+        why = f": {' '.join(renamed)}" if renamed else "."
+        if not renamed and left_out:
+            why = f" ({left_out[0].message})."
+        raise NotEnoughCasesError(
+            f"Only {len(used)} of {labelled} labelled tasks can be trained on{why}",
+            remedy=" ".join(question.remedy for question in questions)
+            or "Label more tasks; `nnloop status` names those that were left out and why.",
+        )
+
+    def _report(self, left_out: Sequence[LeftOut]) -> None:
+        problems = [item for item in left_out if item.reason != "skipped"]
+        with self.context.store.begin() as session:
+            projects.replace_problems(session, self.project.id, STAGE, self.run.id, problems)
+
+    def keep(self, manifest: Manifest, prepared: PreparedDataset) -> None:
+        """Stores the manifest, and the folds that are to be trained."""
+        with self.context.store.begin() as session:
+            row = session.get_one(RunRow, self.run.id)
+            row.manifest = {
+                **manifest.to_json(),
+                "n_channels": self.written.n_channels,
+                LABEL_MAPPING: self.project.label_mapping,
+                PRESET: self.preset.name,
+                PRESET_VALUES: self.preset.to_json(),
+                "replanned": prepared.replanned,
+            }
+            projects.get(session, row.project_id).n_channels = self.written.n_channels
+            keep_folds(session, row.project_id, manifest)
+            present = {fold.fold for fold in runs.folds_of(session, row.id)}
+            for fold in prepared.folds:
+                if fold not in present:
+                    session.add(FoldRow(run_id=row.id, fold=fold, epochs=self.preset.epochs))
 
 
 def _faults(used: Sequence[Source], error: CaseError) -> list[LeftOut]:
@@ -158,36 +185,3 @@ def _faults(used: Sequence[Source], error: CaseError) -> list[LeftOut]:
         for source in used
         if source.case_id in error.faults
     ]
-
-
-def _keep(
-    context: AppContext,
-    run_id: int,
-    manifest: Manifest,
-    prepared: PreparedDataset,
-    n_channels: int,
-    preset: Preset,
-    label_mapping: dict[str, str],
-) -> None:
-    with context.store.begin() as session:
-        row = session.get_one(RunRow, run_id)
-        row.manifest = {
-            **manifest.to_json(),
-            "n_channels": n_channels,
-            LABEL_MAPPING: label_mapping,
-            PRESET: preset.name,
-            PRESET_VALUES: preset.to_json(),
-            "replanned": prepared.replanned,
-        }
-        projects.get(session, row.project_id).n_channels = n_channels
-        keep_folds(session, row.project_id, manifest)
-        present = {f.fold for f in session.query(FoldRow).filter_by(run_id=run_id)}
-        for fold in prepared.folds:
-            if fold not in present:
-                session.add(FoldRow(run_id=run_id, fold=fold, epochs=preset.epochs))
-
-
-def _report(context: AppContext, run: RunRow, left_out: Sequence[LeftOut]) -> None:
-    problems = [item for item in left_out if item.reason != "skipped"]
-    with context.store.begin() as session:
-        projects.replace_problems(session, run.project_id, STAGE, run.id, problems)

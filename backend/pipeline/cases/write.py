@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
 
+import numpy.typing as npt
+
 from backend.pipeline.basis import trials
 from backend.pipeline.basis.annotations import label_map_of, predicted_regions, reading_of
 from backend.pipeline.basis.beat import Beat
@@ -59,89 +61,100 @@ class WrittenCases:
     left_out: list[LeftOut] = field(default_factory=list)
 
 
-def write_cases(
-    context: AppContext,
-    project: ProjectRow,
-    config: LabelConfig,
-    sources: Sequence[Source],
-    settings: ProjectSettings,
-    beat: Beat,
-) -> WrittenCases:
-    """Makes the raw cases equal to the sources; unchanged ones are neither fetched nor drawn.
+@dataclass(frozen=True, slots=True)
+class CaseWriter:
+    """Writes the cases of a project: how its annotations are read, and whom to ask in between.
 
-    The first colour image turns the whole project to colour, for good: grey images among colour
-    ones make nnU-Net fail late. A task that can't be used is left out with the reason.
-
-    Raises:
-        LabelStudioError: Label Studio does not answer.
+    ``beat`` is called before each task; what it raises ends the writing.
     """
-    revalidate(context, [source.task for source in sources], config, beat)
-    n_images = len(config.image_keys)
-    # Another number of images as channels starts in grey again.
-    is_color = project.n_channels == 3 * n_images
-    try:
-        return _write(context, project, config, sources, settings, 3**is_color * n_images, beat)
-    except _ColorFound:
-        n_channels = 3 * n_images
-        with context.store.begin() as session:
-            # Kept at once: a run that is cut off from here on must not begin in grey again.
-            projects.get(session, project.id).n_channels = n_channels
-        return _write(context, project, config, sources, settings, n_channels, beat)
 
+    context: AppContext
+    project: ProjectRow
+    config: LabelConfig
+    settings: ProjectSettings
+    beat: Beat
 
-def _write(
-    context: AppContext,
-    project: ProjectRow,
-    config: LabelConfig,
-    sources: Sequence[Source],
-    settings: ProjectSettings,
-    n_channels: int,
-    beat: Beat,
-) -> WrittenCases:
-    workspace = context.workspace(project.id)
-    with context.store.begin() as session:
-        known = case_store.cases_of(session, project.id)
-    on_disk = find_cases(
-        workspace, {case_id: row.files_hash for case_id, row in known.items()}, n_channels
-    )
-    deadly = trials.deadly_tasks(context, project.id)
-    found = WrittenCases(n_channels)
-    for source in sources:
-        beat()
+    def write(self, sources: Sequence[Source]) -> WrittenCases:
+        """Makes the raw cases equal to the sources; unchanged ones are neither fetched nor drawn.
+
+        The first colour image turns the whole project to colour, for good: grey images among colour
+        ones make nnU-Net fail late. A task that can't be used is left out with the reason.
+
+        Raises:
+            LabelStudioError: Label Studio does not answer.
+        """
+        revalidate(self.context, [source.task for source in sources], self.config, self.beat)
+        n_images = len(self.config.image_keys)
+        # Another number of images as channels starts in grey again.
+        is_color = self.project.n_channels == 3 * n_images
         try:
-            source_hash = _source_hash(source, config, settings, n_channels)
-            row = known.get(source.case_id)
-            if (
-                row is not None
-                and row.source_hash == source_hash
-                and source.case_id in on_disk
-                and _is_of_image(row, source.task)
-            ):
-                found.files[source.case_id] = on_disk[source.case_id]
-                found.left_out.extend(LeftOut(**note) for note in row.notes)
-                continue
-            with trials.at_work(context, source.task, deadly):
-                image = load_image(context, source.task, config)
-            if image.ndim == 3 and image.shape[2] == 3 * n_channels:
-                raise _ColorFound
-            with context.store.begin() as session:
-                annotations = snapshots.with_results(session, source.annotations)
-                predicted = predicted_regions(session, annotations)
-            size_hw = (int(image.shape[0]), int(image.shape[1]))
-            label_map, notes = label_map_of(annotations, config, size_hw, settings, predicted)
-            files = write_case(workspace, source.case_id, image, label_map, n_channels=n_channels)
+            return self._write_all(sources, 3**is_color * n_images)
         except _ColorFound:
-            raise
-        except Exception as error:  # noqa: BLE001 - what is no fault of the task is raised
-            found.left_out.append(fault_of(source.task.id, error))
-            continue
-        found.files[source.case_id] = files
-        found.left_out.extend(notes)
-        with context.store.begin() as session:
+            n_channels = 3 * n_images
+            with self.context.store.begin() as session:
+                # Kept at once: a run that is cut off from here on must not begin in grey again.
+                projects.get(session, self.project.id).n_channels = n_channels
+            return self._write_all(sources, n_channels)
+
+    def _write_all(self, sources: Sequence[Source], n_channels: int) -> WrittenCases:
+        with self.context.store.begin() as session:
+            known = case_store.cases_of(session, self.project.id)
+        on_disk = find_cases(
+            self.context.workspace(self.project.id),
+            {case_id: row.files_hash for case_id, row in known.items()},
+            n_channels,
+        )
+        deadly = trials.deadly_tasks(self.context, self.project.id)
+        cases = WrittenCases(n_channels)
+        for source in sources:
+            self.beat()
+            try:
+                source_hash = _source_hash(source, self.config, self.settings, n_channels)
+                row = known.get(source.case_id)
+                if (
+                    row is not None
+                    and row.source_hash == source_hash
+                    and source.case_id in on_disk
+                    and _is_of_image(row, source.task)
+                ):
+                    cases.files[source.case_id] = on_disk[source.case_id]
+                    cases.left_out.extend(LeftOut(**note) for note in row.notes)
+                    continue
+                with trials.at_work(self.context, source.task, deadly):
+                    image = load_image(self.context, source.task, self.config)
+                files, notes = self._draw(source, image, n_channels)
+            except _ColorFound:
+                raise
+            except Exception as error:  # noqa: BLE001 - what is no fault of the task is raised
+                cases.left_out.append(fault_of(source.task.id, error))
+                continue
+            self._save(source, source_hash, files, notes)
+            cases.files[source.case_id] = files
+            cases.left_out.extend(notes)
+        return cases
+
+    def _draw(
+        self, source: Source, image: npt.NDArray[Any], n_channels: int
+    ) -> tuple[CaseFiles, tuple[LeftOut, ...]]:
+        if image.ndim == 3 and image.shape[2] == 3 * n_channels:
+            raise _ColorFound
+        with self.context.store.begin() as session:
+            annotations = snapshots.with_results(session, source.annotations)
+            predicted = predicted_regions(session, annotations)
+        size_hw = (int(image.shape[0]), int(image.shape[1]))
+        label_map, notes = label_map_of(annotations, self.config, size_hw, self.settings, predicted)
+        workspace = self.context.workspace(self.project.id)
+        files = write_case(workspace, source.case_id, image, label_map, n_channels=n_channels)
+        return files, notes
+
+    def _save(
+        self, source: Source, source_hash: str, files: CaseFiles, notes: Sequence[LeftOut]
+    ) -> None:
+        with self.context.store.begin() as session:
             case_store.save(
                 session,
                 CaseRow(
-                    project_id=project.id,
+                    project_id=self.project.id,
                     case_id=source.case_id,
                     task_id=source.task.id,
                     source_hash=source_hash,
@@ -150,7 +163,6 @@ def _write(
                     notes=[asdict(note) for note in notes],
                 ),
             )
-    return found
 
 
 def _is_of_image(row: CaseRow, task: TaskRow) -> bool:

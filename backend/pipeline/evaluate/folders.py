@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -71,36 +72,38 @@ def evaluate_folders(
         )
     config = config_of([names[integer] for integer in sorted(names)])
     source = {"predictions": str(predictions), "reference": str(reference)}
-    return evaluate_pairs(
-        pairs, names, config, options, problems=problems, source=source, names_values=True
-    )
+    job = EvaluationJob(pairs, names, config, source, problems, names_values=True)
+    return evaluate_pairs(job, options)
 
 
-def evaluate_pairs(
-    pairs: Sequence[Pair],
-    class_names: Mapping[int, str],
-    config: LabelConfig,
-    options: EvaluationOptions,
-    *,
-    problems: Sequence[Problem],
-    source: Mapping[str, Any],
-    remarks: Sequence[str] = (),
-    names_values: bool = False,
-) -> Evaluation:
-    """Measures pairs of files and writes the report.
+@dataclass(frozen=True, slots=True)
+class EvaluationJob:
+    """Pairs of files to measure.
 
-    Args:
+    Attributes:
         pairs: The cases.
         class_names: Integer in the files -> class name.
         config: Colours of the classes 1, 2, ... in order of these integers.
-        options: Where to and how.
+        source: What is evaluated, for the head of summary.json.
         problems: Known before.
-        source: What was evaluated, for the head of summary.json.
         remarks: Sentences about the whole.
         names_values: Whether a person names the integers, so that unknown ones may be mended so.
     """
+
+    pairs: Sequence[Pair]
+    class_names: Mapping[int, str]
+    config: LabelConfig
+    source: Mapping[str, Any]
+    problems: Sequence[Problem] = field(default=())
+    remarks: Sequence[str] = field(default=())
+    names_values: bool = False
+
+
+def evaluate_pairs(job: EvaluationJob, options: EvaluationOptions) -> Evaluation:
+    """Measures pairs of files and writes the report."""
+    pairs, class_names, remarks = job.pairs, job.class_names, job.remarks
     measured: list[CaseMeasures] = []
-    found = list(problems)
+    found = list(job.problems)
     unknown: Counter[tuple[str, int]] = Counter()
     with options.progress("Measuring", len(pairs)) as on_case:
         for one in measure_pairs(
@@ -114,17 +117,17 @@ def evaluate_pairs(
             unknown.update(one.unknown)
             if one.measures is not None:
                 measured.append(one.measures)
-    if names_values:
+    if job.names_values:
         remarks = (*remarks, *_about_unknown(unknown, class_names))
     values = [class_names[integer] for integer in sorted(class_names)]
     evaluation = evaluate(measured, values, found, remarks)
     by_id = {pair.case_id: pair for pair in pairs}
     of_pictures = write_overlays(
-        evaluation, by_id, sorted(class_names), config, options.out, options.n_worst
+        evaluation, by_id, sorted(class_names), job.config, options.out, options.n_worst
     )
     if of_pictures:
         evaluation = evaluate(measured, values, [*found, *of_pictures], remarks)
-    write_tables(evaluation, options.out, source, options.n_worst)
+    write_tables(evaluation, options.out, job.source, options.n_worst)
     return evaluation
 
 

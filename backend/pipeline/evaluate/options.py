@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from training.evaluation.case_measures import Spacing
-from training.evaluation.files import default_workers
+if TYPE_CHECKING:
+    from training.evaluation.case_measures import Spacing
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 """Given what is done and for how many cases; yields what to call after each."""
 
 N_WORST = 10
+
+
+def default_workers() -> int:
+    """The CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from backend.pipeline.evaluate.chosen_cases import (
     choose_cases,
     why_nothing_was_held_out,
 )
-from backend.pipeline.evaluate.folders import evaluate_pairs
+from backend.pipeline.evaluate.folders import EvaluationJob, evaluate_pairs
 from backend.pipeline.evaluate.options import EvaluationOptions
 from backend.pipeline.evaluate.reference_files import ReferenceWriter, common_classes
 from backend.pipeline.sync.reading import read_project
@@ -137,15 +137,16 @@ def evaluate_version(
             options.out / CLASSES,
             {"background": 0, **{name: integer for integer, name in classes.names.items()}},
         )
-        return evaluate_pairs(
+        source = {"project_id": project_id, "version": row.name, "split": split}
+        job = EvaluationJob(
             pairs,
             classes.names,
             classes.config,
-            options,
-            problems=problems,
-            source={"project_id": project_id, "version": row.name, "split": split},
-            remarks=[*remarks, *classes.remarks],
+            source,
+            problems,
+            [*remarks, *classes.remarks],
         )
+        return evaluate_pairs(job, options)
 
 
 def _remove_label_maps(out: Path) -> None:
@@ -169,8 +170,7 @@ def _write_references(
             try:
                 ready.append((case, writer.write(case)))
             except Exception as error:  # noqa: BLE001 - what is no fault of the task is raised
-                fault = fault_of(case.task.id, error)
-                message = f"{fault.message} {fault.remedy}".strip()
+                message = fault_of(case.task.id, error).in_full
                 problems.append(Problem(case.case_id, "unreadable", message))
             on_case()
     return ready

@@ -20,7 +20,7 @@ from converters.bookkeeping.files_report import FilesReport, Reasons
 from converters.exports.exporter import Format, Needs
 from converters.exports.file_source import ExportFile
 from converters.exports.options import ExportOptions
-from converters.exports.run import Source, run_export
+from converters.exports.run import ExportJob, Source, run_export
 from converters.images.of_tasks import FolderImages, NoImages, TaskImages
 from converters.label_studio.inferred_config import infer_label_config
 from converters.label_studio.label_config import parse_label_config
@@ -162,17 +162,14 @@ def _run(
     request: ExportRequest,
     remarks: tuple[str, ...],
 ) -> FilesReport:
-    return run_export(
-        source,
+    job = ExportJob(
         request.format_,
-        request.out,
         config,
         request.options,
         images,
-        remarks=(*remarks, *_remarks(config, images, request)),
-        on_task=request.on_task,
-        fault_of=entry_of,
+        (*remarks, *_remarks(config, images, request)),
     )
+    return run_export(source, job, request.out, on_task=request.on_task, fault_of=entry_of)
 
 
 def _remarks(config: LabelConfig, images: TaskImages, request: ExportRequest) -> tuple[str, ...]:

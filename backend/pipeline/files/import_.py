@@ -11,7 +11,7 @@ from typing import Any
 from backend.label_studio import PredictionRow, TaskHead
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.files.attach import Match, ProjectIndex, TaskChoice
-from converters.bookkeeping.files_report import FilesReport, make_report
+from converters.bookkeeping.files_report import FilesReport, Outcome, make_report
 from converters.bookkeeping.work_index import WorkIndex
 from converters.imports.run import ImportJob, looked_through
 from converters.imports.source import ImportedImage
@@ -92,9 +92,8 @@ def import_to_project(
         remarks = job.found.classes.remarks if job.found is not None else ()
         unchanged = run.deeds[UNCHANGED] + run.deeds[EDITED]
         deeds = {kind: n for kind, n in run.deeds.items() if n}
-        return make_report(
-            report, job.format_.name, index, unchanged, 0, remarks, deeds, run.n_kept
-        )
+        outcome = Outcome(unchanged, remarks=remarks, deeds=deeds, n_kept=run.n_kept)
+        return make_report(report, job.format_.name, index, outcome)
 
 
 def _batches(items: Iterator[_Ready]) -> Iterator[list[_Ready]]:

@@ -13,7 +13,8 @@ from backend.store import predictions, projects, versions
 from backend.store.identity import source_in
 from backend.store.models import PredictionRow as StoredRow
 from backend.store.models import ProjectRow
-from converters.exports.run import Source, SourceTask
+from converters.exports.item import SourceTask
+from converters.exports.run import Source
 from converters.images.image_pixels import Pixels, read_image
 from converters.label_studio.predicted import needs_predictions
 from converters.label_studio.relabel import in_present_names

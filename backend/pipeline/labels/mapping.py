@@ -109,7 +109,7 @@ def change_labels(context: AppContext, project_id: int, change: LabelChange) -> 
         # What became due (a training, a push) is found by the next reading.
         context.queue.ensure(JobName.SYNC, project_id)
     except StackError as error:
-        said.append(f"It takes effect once nnloop runs. {error} {error.remedy}".strip())
+        said.append(f"It takes effect once nnloop runs. {error.in_full}")
     return said
 
 

@@ -10,7 +10,8 @@ from backend.pipeline.basis.annotations import label_config_of, label_names_of
 from backend.pipeline.basis.context import AppContext
 from backend.store import projects, runs, snapshots
 from converters.label_studio.relabel import label_names, relabelled
-from converters.painting.combining import AnnotatorPolicy, choose
+from converters.painting.combining import choose
+from converters.painting.policies import AnnotatorPolicy
 from domain.annotation import Annotation, Task
 from domain.case import content_hash
 from domain.labels import LabelGroup, LabelNames

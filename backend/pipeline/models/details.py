@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from backend.pipeline.basis.annotations import label_names_of
 from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.report import Report
 from backend.pipeline.models.find import find_version
 from backend.pipeline.models.version_report import VersionReport, version_report
 from backend.store import projects, runs, versions
@@ -18,11 +17,7 @@ from domain.errors import PredictionError
 from training.versions.version_folder import VersionInfo, read_version
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class TrainedOn(_Frozen):
+class TrainedOn(Report):
     """One case of the manifest, and the Dice of the fold that held it out.
 
     Its Dice is None for an absent class. Where none held it out, as for some cases of an ensemble:
@@ -37,7 +32,7 @@ class TrainedOn(_Frozen):
     dice: dict[str, float | None]
 
 
-class VersionDetails(_Frozen):
+class VersionDetails(Report):
     """Everything about a version.
 
     Attributes:

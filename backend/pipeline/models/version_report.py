@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_names_of
+from backend.pipeline.basis.report import Report
 from backend.store import predictions, projects, versions
 from backend.store.models import RunRow, VersionRow
 from domain.states import VersionOrigin, VersionStatus
 
 
-class VersionReport(BaseModel):
+class VersionReport(Report):
     """One model version, with the gate's sentence. ``run`` is 0 when it was trained elsewhere.
 
     ``oof_dice`` is None for a class that no held-out case says anything about.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     status: VersionStatus

@@ -45,7 +45,7 @@ def request_training(
     try:
         context.queue.ensure(JobName.SYNC, project_id)
     except StackError as error:
-        return f"Training requested; it starts once nnloop runs. {error} {error.remedy}"
+        return f"Training requested; it starts once nnloop runs. {error.in_full}"
     return "Training requested; follow it with `nnloop status`."
 
 

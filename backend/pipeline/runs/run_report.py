@@ -6,20 +6,16 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 
+from backend.pipeline.basis.report import Report
 from backend.pipeline.basis.run_settings import settings_of_run
 from backend.store import runs
 from backend.store.models import FoldRow, RunRow
 from domain.states import FOLD, FoldStatus, RunControl, RunStatus
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class FoldReport(_Frozen):
+class FoldReport(Report):
     """One fold's progress.
 
     ``dice`` is nnU-Net's pseudo Dice while it trains, ``case_dice`` the full-image Dice of held-out
@@ -45,7 +41,7 @@ class FoldReport(_Frozen):
     stopped: str = ""
 
 
-class RunReport(_Frozen):
+class RunReport(Report):
     """One training run. ``seconds`` is the time spent per stage until now, or ``paused``.
 
     ``eta_s`` is the seconds until the last fold's result; None while nobody can tell. ``note``

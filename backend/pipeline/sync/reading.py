@@ -187,7 +187,7 @@ def _start_requested(
     try:
         run = trigger.start(session, project_id, "requested by a person", request)
     except SettingsError as error:
-        run, why = None, f"{error} {error.remedy}".strip()
+        run, why = None, error.in_full
     else:
         why = "another run had begun by then. Ask again when it is over."
     if run is None:

@@ -31,33 +31,37 @@ class Decision:
     reason: str
 
 
-def decide(
-    labelled: int,
-    changed: int,
-    settings: ProjectSettings,
-    *,
-    has_run: bool,
-    new_labels: str = "",
-    question: str = "",
-    remark: str = "",
-) -> Decision:
-    """The rule: the first run waits for ``min_annotations``, later ones for ``retrain_after``.
+@dataclass(frozen=True, slots=True)
+class SinceLastRun:
+    """What a project has come to since its last run.
 
-    A label that went does not wait: what the serving version predicts is not what is drawn any
-    more. One that came waits until it is drawn: those annotations are counted like any others.
-
-    Args:
+    Attributes:
         labelled: Tasks with a submitted annotation that can be trained on.
         changed: Of these, how many are new, changed or gone since the last run's manifest.
-        settings: The project's settings.
         has_run: Whether any run has been started before.
         new_labels: How the labels differ from the last run's, where one went; else empty.
         question: What a person is asked about labels in use; until it is answered a training would
             leave their tasks out for nothing, and is not started.
         remark: What else differs from the last run.
     """
-    if question:
-        return Decision(False, f"waits for an answer. {question}")
+
+    labelled: int
+    changed: int
+    has_run: bool = True
+    new_labels: str = ""
+    question: str = ""
+    remark: str = ""
+
+
+def decide(since: SinceLastRun, settings: ProjectSettings) -> Decision:
+    """The rule: the first run waits for ``min_annotations``, later ones for ``retrain_after``.
+
+    A label that went does not wait: what the serving version predicts is not what is drawn any
+    more. One that came waits until it is drawn: those annotations are counted like any others.
+    """
+    labelled, changed = since.labelled, since.changed
+    if since.question:
+        return Decision(False, f"waits for an answer. {since.question}")
     if labelled < settings.min_annotations:
         missing = settings.min_annotations - labelled
         return Decision(
@@ -65,15 +69,15 @@ def decide(
             f"{labelled} of {counted(settings.min_annotations, 'annotation')}, {missing} more "
             "needed",
         )
-    if not has_run:
+    if not since.has_run:
         return Decision(True, f"{counted(labelled, 'annotation')}, the first training is due")
-    if new_labels:
-        return Decision(True, f"the labels have changed: {new_labels}")
+    if since.new_labels:
+        return Decision(True, f"the labels have changed: {since.new_labels}")
     if changed < settings.retrain_after:
         return Decision(
             False,
             f"{changed} of {settings.retrain_after} new or changed annotations since the last run"
-            + (f"; {remark}" if remark else ""),
+            + (f"; {since.remark}" if since.remark else ""),
         )
     return Decision(True, f"{counted(changed, 'new or changed annotation')} since the last run")
 
@@ -84,25 +88,25 @@ def evaluate(session: Session, project_id: int) -> Decision:
     settings = projects.settings_of(project)
     current = snapshots.chosen_hashes(session, project_id, settings.annotator_policy)
     last = runs.last_run(session, project_id)
-    asked = questions.open_questions(session, project)
-    left_out = {task for one in asked for task in one.tasks}
-    changed = changes(current, last, project.label_mapping)
-    return decide(
-        len(current.keys() - left_out),
-        len(changed),
-        settings,
+    problems = questions.open_questions(session, project)
+    left_out = {task for problem in problems for task in problem.tasks}
+    since = SinceLastRun(
+        labelled=len(current.keys() - left_out),
+        changed=len(changes(current, last, project.label_mapping)),
         has_run=last is not None,
         new_labels=_new_labels(project, last),
         question=next(
             (
-                f"{one.message} {one.remedy}"
-                for one in asked
-                if one.reason == questions.RENAME and len(one.tasks) * WASTED >= len(current)
+                f"{problem.message} {problem.remedy}"
+                for problem in problems
+                if problem.reason == questions.RENAME
+                and len(problem.tasks) * WASTED >= len(current)
             ),
             "",
         ),
         remark=_remark(project, settings, last),
     )
+    return decide(since, settings)
 
 
 def changes(
@@ -116,18 +120,19 @@ def changes(
         mapping: The project's, of its labels' names.
     """
     trained = _candidates_of(last)
-    found = {
+    changed = {
         key
         for key in current.keys() | trained.keys()
         if not _is_same(current.get(key), trained.get(key))
     }
     if last is None or settings_of_run(last).label_mapping == mapping:
-        return found
+        return changed
     if last.manifest is None and last.status == RunStatus.FAILED:
-        return found | current.keys()  # it ended before it had cases, maybe for want of the mapping
+        # It ended before it had cases, maybe for want of the mapping.
+        return changed | current.keys()
     left_out = (last.manifest or {}).get("left_out", [])
     unread = {int(item["task_id"]) for item in left_out if item["reason"] == "unknown_label"}
-    return found | (unread & current.keys())
+    return changed | (unread & current.keys())
 
 
 def start_if_due(session: Session, project_id: int) -> RunRow | None:
@@ -150,7 +155,7 @@ def start(
     run = runs.create_run(session, project_id, reason, settings.model_dump(mode="json"))
     if run is not None:
         chosen = snapshots.chosen_hashes(session, project_id, settings.annotator_policy)
-        run.candidates = {str(task_id): list(found) for task_id, found in chosen.items()}
+        run.candidates = {str(task_id): list(labelled) for task_id, labelled in chosen.items()}
     return run
 
 

@@ -58,7 +58,7 @@ def read_class_masks(folders: Mapping[str, Path], options: ImportOptions) -> Imp
         try:
             image = _image(number, name, of_class, tuple(folders))
         except FileFormatError as error:
-            yield LeftOut(number, "malformed_mask", f"{error} {error.remedy}".strip())
+            yield LeftOut(number, "malformed_mask", error.in_full)
             continue
         yield own_image(image, own.get(next(iter(of_class.values())).path.name))
 

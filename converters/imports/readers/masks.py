@@ -76,7 +76,7 @@ def read_masks(path: Path, options: ImportOptions) -> ImportSource:
         try:
             image = _image(number, file, known, guessed, images, is_named_alike)
         except FileFormatError as error:
-            message = f"{error} {error.remedy}".strip()
+            message = error.in_full
             yield LeftOut(number, "malformed_mask", message)
             continue
         yield own_image(image, own.get(file.path.name))

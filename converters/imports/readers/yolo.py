@@ -83,7 +83,7 @@ def read_yolo(path: Path, options: ImportOptions) -> ImportSource:
         try:
             yield _image(number, root, labels, names, data_set.has_keypoints)
         except FileFormatError as error:
-            yield LeftOut(number, "malformed_image", f"{error} {error.remedy}".strip())
+            yield LeftOut(number, "malformed_image", error.in_full)
     for name in _without_labels(found):
         number += 1
         yield LeftOut(number, "not_labelled", f"The image {name!r} has no label file.")

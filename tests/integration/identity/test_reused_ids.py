@@ -10,7 +10,7 @@ import shapely
 
 from backend.pipeline.basis.annotations import label_config_of
 from backend.pipeline.basis.images import load_image
-from backend.pipeline.cases.write import Source, write_cases
+from backend.pipeline.cases.write import CaseWriter, Source
 from backend.pipeline.sync.reading import sync_project
 from backend.store import projects, snapshots
 from tests.integration.identity.conftest import WAIT_S, Changing
@@ -93,7 +93,7 @@ def test_an_image_overwritten_in_place(serving: Callable[[str, int], Changing]) 
             found = snapshots.submitted_annotations(session, project.id, results=False)
         sources = [Source(task, annotations) for task, annotations in found]
         settings = projects.settings_of(row)
-        written = write_cases(context, row, config, sources, settings, lambda: None)
+        written = CaseWriter(context, row, config, settings, lambda: None).write(sources)
         (case_id,) = written.files
         image = read_image(context.workspace(project.id).image_png(case_id))
         return image.tobytes()

@@ -15,7 +15,7 @@ from converters.bookkeeping.files import read_json, write_json
 from tests.integration.training.discs import CLASS_VALUES, write_discs
 from tests.unit.backend.conftest import migrated_database
 from training.folds.splits import assign_folds
-from training.nnunet.data.dataset import prepare
+from training.nnunet.data.dataset import DatasetSpec, prepare
 from training.nnunet.environment import nnunet_roots
 from training.presets import TINY
 
@@ -62,7 +62,7 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Foreign:
     root = tmp_path_factory.mktemp("foreign")
     workspace, cases = write_discs(root, 8)
     folds = assign_folds({}, [case.case_id for case in cases], 2)
-    prepare(workspace, cases, folds, class_values=CLASS_VALUES, n_channels=1, preset=PRESET)
+    prepare(workspace, cases, folds, DatasetSpec(CLASS_VALUES, 1, PRESET))
     dataset_folder = workspace.preprocessed_dataset
     plans, dataset = (read_json(dataset_folder / n) for n in ("plans.json", "dataset.json"))
     plans["dataset_name"] = workspace.dataset_name

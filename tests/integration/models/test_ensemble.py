@@ -34,7 +34,7 @@ from training.archive.unpack import list_models
 from training.case_files import read_image, write_case
 from training.evaluation import mean_over_cases, named_dice
 from training.folds.spec import RESULT, FoldSpec
-from training.nnunet.data.dataset import prepare
+from training.nnunet.data.dataset import DatasetSpec, prepare
 from training.nnunet.inference.postprocessing import postprocessed
 from training.nnunet.inference.predictor import FoldPredictor
 from training.nnunet.learning.fold_process import train_fold
@@ -92,7 +92,7 @@ def _train(app: FakeApp, number: int, preset: Preset, n_folds: int) -> None:
     )
     manifest = Manifest(entries, class_values=CLASS_VALUES, n_folds=n_folds)
     folds = {entry.case_id: entry.fold for entry in entries}
-    prepare(workspace, cases, folds, class_values=CLASS_VALUES, n_channels=1, preset=preset)
+    prepare(workspace, cases, folds, DatasetSpec(CLASS_VALUES, 1, preset))
     dice: dict[str, dict[str, float]] = {}
     for fold in range(n_folds):
         spec = FoldSpec(

@@ -12,7 +12,7 @@ from tests.integration.training.discs import CLASS_VALUES, write_discs
 from training.folds.runner import run_fold
 from training.folds.spec import EpochProgress, FoldOutcome, FoldSpec
 from training.folds.splits import assign_folds
-from training.nnunet.data.dataset import prepare
+from training.nnunet.data.dataset import DatasetSpec, prepare
 from training.presets import TINY
 from training.versions.version_folder import package_version
 from training.workspace import Workspace
@@ -37,7 +37,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Two folds of real training; the child of fold 0 is killed after its second epoch."""
     workspace, cases = write_discs(tmp_path_factory.mktemp("discs"), 14)
     folds = assign_folds({}, [case.case_id for case in cases], PRESET.n_folds)
-    prepare(workspace, cases, folds, class_values=CLASS_VALUES, n_channels=1, preset=PRESET)
+    prepare(workspace, cases, folds, DatasetSpec(CLASS_VALUES, 1, PRESET))
 
     def spec(fold: int) -> FoldSpec:
         return FoldSpec(str(workspace.root), 7, "1", fold, CLASS_VALUES, PRESET, seed=fold)

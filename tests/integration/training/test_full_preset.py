@@ -21,7 +21,7 @@ from training.case_files import read_image, write_case
 from training.evaluation import named_dice
 from training.folds.spec import RESULT, FoldSpec
 from training.nnunet.cross_validation import find_postprocessing
-from training.nnunet.data.dataset import prepare
+from training.nnunet.data.dataset import DatasetSpec, prepare
 from training.nnunet.environment import project_roots
 from training.nnunet.inference.postprocessing import apply_postprocessing, postprocessed
 from training.nnunet.inference.predictor import FoldPredictor
@@ -44,7 +44,7 @@ def _prepare(root: Path, preset: Preset) -> Workspace:
         for i in range(N_CASES)
     ]
     folds = {case.case_id: i % 2 for i, case in enumerate(cases)}
-    prepare(workspace, cases, folds, class_values=CLASS_VALUES, n_channels=1, preset=preset)
+    prepare(workspace, cases, folds, DatasetSpec(CLASS_VALUES, 1, preset))
     return workspace
 
 

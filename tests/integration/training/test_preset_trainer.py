@@ -12,7 +12,7 @@ from converters.bookkeeping.files import read_json
 from tests.integration.training.discs import CLASS_VALUES, write_discs
 from training.folds.spec import FoldSpec
 from training.folds.splits import assign_folds
-from training.nnunet.data.dataset import prepare
+from training.nnunet.data.dataset import DatasetSpec, prepare
 from training.nnunet.learning.trainer import LoopTrainer, make_trainer
 from training.nnunet.learning.warped_batches import WarpedBatches
 from training.presets import TINY
@@ -25,7 +25,7 @@ PRESET = dataclasses.replace(TINY, n_folds=2, max_image_side=64, max_patch_side=
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace, cases = write_discs(tmp_path_factory.mktemp("tiny"), 6)
     folds = assign_folds({}, [case.case_id for case in cases], 2)
-    prepare(workspace, cases, folds, class_values=CLASS_VALUES, n_channels=1, preset=PRESET)
+    prepare(workspace, cases, folds, DatasetSpec(CLASS_VALUES, 1, PRESET))
     return workspace
 
 

@@ -18,7 +18,7 @@ from training.folds.log import read_progress
 from training.folds.runner import run_fold
 from training.folds.spec import FoldSpec
 from training.folds.splits import assign_folds
-from training.nnunet.data.dataset import prepare
+from training.nnunet.data.dataset import DatasetSpec, prepare
 from training.nnunet.learning.fold_process import main, train_fold
 from training.nnunet.learning.trainer import LoopTrainer, make_trainer
 from training.presets import TINY, Preset
@@ -42,7 +42,7 @@ PRESET = dataclasses.replace(
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace, cases = write_discs(tmp_path_factory.mktemp("trainer"), 8)
     folds = assign_folds({}, [case.case_id for case in cases], PRESET.n_folds)
-    prepare(workspace, cases, folds, class_values=CLASS_VALUES, n_channels=1, preset=PRESET)
+    prepare(workspace, cases, folds, DatasetSpec(CLASS_VALUES, 1, PRESET))
     return workspace
 
 

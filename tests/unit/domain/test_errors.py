@@ -26,7 +26,9 @@ def test_the_drawing_shows_the_whole_tree() -> None:
 def test_message_and_remedy() -> None:
     error = NnloopError("The port 80 is taken.", remedy="Choose another.")
     assert (str(error), error.remedy) == ("The port 80 is taken.", "Choose another.")
-    assert NnloopError("It failed.").remedy == ""
+    assert error.in_full == "The port 80 is taken. Choose another."
+    bare = NnloopError("It failed.")
+    assert (bare.remedy, bare.in_full) == ("", "It failed.")
 
 
 def test_task_errors_name_the_task() -> None:

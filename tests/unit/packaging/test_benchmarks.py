@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
 
-from benchmarks import geometry, predict, rasterize, run
+from benchmarks import coverage, geometry, predict, rasterize, run
 
 
 @pytest.fixture
@@ -82,7 +83,24 @@ def test_the_geometry_benchmark_measures_both_sides_on_the_same_masks() -> None:
     assert own["vertex_ratio_external"] is None  # without the hole it never comes so far
     assert peers["approxPolyDP_external_1"]["iou_mean"] < 0.95
     assert peers["approxPolyDP_holes_1"]["iou_mean"] > 0.95
+    assert 0 < own["vertex_ratio_coverage"] < 1
+    assert own["seconds"] > 0 and own["seconds_coverage"] > 0
+    assert peers["coverage_simplify_1"]["iou_mean"] > 0.95
     assert peers["supervision_mask_to_polygons"]["vertices_median"] > own["vertices_median"]
+
+
+def test_the_coverage_is_one_and_exact_until_it_is_simplified() -> None:
+    """Neighbours, a part that touches at a corner, and a hole."""
+    label_map = np.zeros((9, 9), dtype=np.uint8)
+    label_map[1:7, 1:5], label_map[1:7, 5:8], label_map[7, 8], label_map[3, 3] = 1, 2, 2, 0
+    exact = coverage.outlines(label_map, (1, 2))
+    assert shapely.coverage_is_valid(exact)
+    np.testing.assert_array_equal(coverage.drawn(exact, (1, 2), (9, 9)), label_map)
+    # Middles of pixels' edges, corners where labels meet, the hole; the part at a corner.
+    assert [coverage.n_vertices(outline) for outline in exact] == [20 + 2 + 4, 18 + 2 + 1 + 4 + 1]
+    simplified = coverage.simplified(exact, 2.0)
+    assert shapely.coverage_is_valid(simplified)
+    assert sum(map(coverage.n_vertices, simplified)) < 52
 
 
 def test_the_peer_is_interpolated_between_two_epsilons() -> None:

@@ -34,6 +34,23 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class DatasetSpec:
+    """What all cases of a set have in common, and how it is planned.
+
+    Attributes:
+        class_values: Class names in integer order, background left out, at least 1.
+        n_channels: At least 1, as the cases were written.
+        preset: Decides plans, not how long training takes.
+        channels: Names of the images stacked as channels; none for a single image.
+    """
+
+    class_values: Sequence[str]
+    n_channels: int
+    preset: Preset
+    channels: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PreparedDataset:
     """What ``prepare`` left on disk.
 
@@ -63,11 +80,8 @@ def prepare(
     workspace: Workspace,
     cases: Sequence[CaseFiles],
     folds: Mapping[str, int],
+    spec: DatasetSpec,
     *,
-    class_values: Sequence[str],
-    n_channels: int,
-    preset: Preset,
-    channels: Sequence[str] = (),
     replan: bool = False,
     beat: Callable[[], None] = lambda: None,
 ) -> PreparedDataset:
@@ -85,10 +99,7 @@ def prepare(
         workspace: The project. One call at a time.
         cases: The training set, written by ``training.case_files.write_case``.
         folds: Case id -> fold, for every case (the manifest's).
-        class_values: Class names in integer order, background left out, at least 1.
-        n_channels: At least 1, as the cases were written.
-        preset: Decides plans, not how long training takes.
-        channels: Names of the images stacked as channels; none for a single image.
+        spec: What the cases have in common.
         replan: Make new plans in any case.
         beat: Called between cases; what it raises ends the call, and what is done is kept.
 
@@ -106,11 +117,11 @@ def prepare(
             "Training needs at least 1 labelled image, got 0.", remedy="Label images."
         )
     held_out = held_out_cases({case.case_id: folds[case.case_id] for case in cases})
-    dataset = dataset_json(class_values, n_channels, len(cases), channels)
-    index, reason = DatasetIndex.load(workspace, _key(workspace, class_values, dataset, preset))
+    dataset = dataset_json(spec.class_values, spec.n_channels, len(cases), spec.channels)
+    index, reason = DatasetIndex.load(workspace, _key(workspace, spec, dataset))
     removed = index.keep_only(workspace, {case.case_id for case in cases})
     with CasePool(beat) as pool:
-        _look_at_new(index, cases, len(class_values), n_channels, pool)
+        _look_at_new(index, cases, spec, pool)
         if not any(index.cases[case.case_id].has_foreground for case in cases):
             raise TrainingError(
                 f"None of the {len(cases)} training images has a labelled pixel.",
@@ -119,13 +130,13 @@ def prepare(
         update_json(workspace.raw_dataset / "dataset.json", dataset | _listing(cases))
         now = PlannedFor.of(index.cases[case.case_id] for case in cases)
         # Named plans fit whatever there is: their user has said so.
-        if index.plans is not None and index.planned_for is not None and preset.plans is None:
+        if index.plans is not None and index.planned_for is not None and spec.preset.plans is None:
             reason = index.planned_for.outgrown_by(now) or ("asked for" if replan else "")
         planned = index.plans is None or bool(reason)
         if planned:
             if reason:
                 logger.info("Project %d: new plans, %s.", workspace.project_id, reason)
-            index.plans = make_plans(workspace, cases, preset, pool, _largest_bytes(index))
+            index.plans = make_plans(workspace, cases, spec.preset, pool, _largest_bytes(index))
             index.planned_for = now
         plans: dict[str, Any] = index.plans  # type: ignore[assignment]
         update_json(workspace.preprocessed_dataset / "dataset.json", dataset)
@@ -138,8 +149,8 @@ def prepare(
             workspace.preprocessed_dataset,
             preprocessed_bytes(
                 [resampled_hw(index.cases[case.case_id], plans) for case in stale],
-                n_channels=n_channels,
-                n_classes=len(class_values),
+                n_channels=spec.n_channels,
+                n_classes=len(spec.class_values),
             ),
         )
         try:
@@ -159,14 +170,12 @@ def prepare(
     )
 
 
-def _key(
-    workspace: Workspace, class_values: Sequence[str], dataset: Mapping[str, Any], preset: Preset
-) -> dict[str, Any]:
+def _key(workspace: Workspace, spec: DatasetSpec, dataset: Mapping[str, Any]) -> dict[str, Any]:
     """Every entry is named as a person would say what changed."""
     return {
-        "classes": list(class_values),
+        "classes": list(spec.class_values),
         "channels": list(dataset["channel_names"].values()),
-        "the preset's plan": [preset.plan_key, plans_hash(workspace, preset.plans)],
+        "the preset's plan": [spec.preset.plan_key, plans_hash(workspace, spec.preset.plans)],
         "nnU-Net's version": _nnunet_version(),
     }
 
@@ -177,14 +186,10 @@ def _nnunet_version() -> str:
 
 
 def _look_at_new(
-    index: DatasetIndex,
-    cases: Sequence[CaseFiles],
-    n_classes: int,
-    n_channels: int,
-    pool: CasePool,
+    index: DatasetIndex, cases: Sequence[CaseFiles], spec: DatasetSpec, pool: CasePool
 ) -> None:
     new = [case for case in cases if not index.is_current(case)]
-    work = partial(look_at, n_classes=n_classes, n_channels=n_channels)
+    work = partial(look_at, n_classes=len(spec.class_values), n_channels=spec.n_channels)
     # Sizes are not known yet: as large as the file, were it not compressed, is a safe start.
     largest = max((_file_bytes(case) for case in new), default=0)
     for position, facts in pool.map(work, new, largest):

@@ -38,7 +38,7 @@ def write_outcome(lines: TextIO, case_id: str, error: Exception | None = None) -
     """Prints a case's line: its id, then a tab and the reason when it could not be predicted."""
     reason = ""
     if isinstance(error, NnloopError):
-        reason = one_line(f"{error} {error.remedy}", 1_000)
+        reason = one_line(error.in_full, 1_000)
     elif error is not None:
         reason = f"Unexpected {type(error).__name__}: {one_line(error)}"
     lines.write(f"{case_id}\t{reason}\n" if error else f"{case_id}\n")

@@ -155,7 +155,7 @@ def test_a_bug_is_a_sentence_and_its_traceback_is_in_the_log(
     def explode(*_: object) -> None:
         raise ZeroDivisionError("by nought")
 
-    monkeypatch.setattr("backend.cli.commands.projects.reports.service_report", explode)
+    monkeypatch.setattr("backend.pipeline.status.service_report", explode)
     ended = call("status")
     assert ended.code == 1
     log = app.context.settings.data_dir / "logs" / "nnloop.log"
@@ -228,7 +228,7 @@ def test_every_error_of_nnloop_reaches_people_the_same_way(
     def fail(*_: object) -> None:
         raise NnloopError("It is [bold]so[/bold].", remedy="Do [this].")
 
-    monkeypatch.setattr("backend.cli.commands.projects.reports.service_report", fail)
+    monkeypatch.setattr("backend.pipeline.status.service_report", fail)
     # Brackets are text here, not markup.
     assert call("status").err == "Error: It is [bold]so[/bold].\nDo [this].\n"
 

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from backend.demo.options import N_DEMO_IMAGES
 from backend.demo.phantom import PX_PER_MM
 from backend.demo.ultrasound import (
     DEFAULT_SIZE_HW,
     KINDS,
-    N_DEMO_IMAGES,
     Sample,
     generate,
     kind_of,

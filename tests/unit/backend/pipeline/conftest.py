@@ -15,7 +15,11 @@ def _no_preprocessing(monkeypatch: pytest.MonkeyPatch) -> None:
     """nnU-Net's own part takes two seconds; most tests do without."""
 
     def prepare(
-        _workspace: Workspace, cases: Sequence[CaseFiles], folds: dict[str, int], **_more: object
+        _workspace: Workspace,
+        cases: Sequence[CaseFiles],
+        folds: dict[str, int],
+        *_: object,
+        **__: object,
     ) -> PreparedDataset:
         assert {case.case_id for case in cases} == set(folds)
         used = tuple(sorted(set(folds.values())))

@@ -23,7 +23,7 @@ from backend.settings import ProjectSettings, Settings
 from backend.store import Store, projects, snapshots
 from backend.store.models import AnnotationRow, PredictionRow, ProjectRow, VersionRow
 from converters.label_studio.label_config import parse_label_config
-from converters.painting.combining import AnnotatorPolicy
+from converters.painting.policies import AnnotatorPolicy
 from domain.annotation import Annotation, Task
 from tests.fakes.queue import FakeQueue
 

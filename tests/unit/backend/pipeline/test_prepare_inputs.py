@@ -212,7 +212,9 @@ def test_unusable_cases_are_left_out_until_the_rest_is_usable(
     label(app.label_studio, 1, 2, 3, 4)
     seen: list[list[str]] = []
 
-    def prepare_without(_workspace: object, cases: Any, folds: Any, **_: object) -> PreparedDataset:
+    def prepare_without(
+        _workspace: object, cases: Any, folds: Any, *_: object, **__: object
+    ) -> PreparedDataset:
         seen.append(sorted(folds))
         bad = [case_id for case_id in folds if case_id in map(app.case_id, (2, 4))]
         if bad:

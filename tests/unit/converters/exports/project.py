@@ -14,7 +14,7 @@ from converters.bookkeeping.files_report import FilesReport
 from converters.exports.file_source import ExportFile
 from converters.exports.formats import format_by_name
 from converters.exports.options import ExportOptions
-from converters.exports.run import run_export
+from converters.exports.run import ExportJob, run_export
 from converters.images.of_tasks import FolderImages, NoImages
 from converters.label_studio.export_rows import tasks_from_export
 from converters.label_studio.read import annotation_to_label_map
@@ -95,11 +95,13 @@ def run(
     out = folder / format_name
     report = run_export(
         ExportFile(path),
-        format_by_name(format_name),
+        ExportJob(
+            format_by_name(format_name),
+            CONFIG,
+            options or ExportOptions(),
+            FolderImages(images, ("image",)) if with_images else NoImages(),
+        ),
         out,
-        CONFIG,
-        options or ExportOptions(),
-        FolderImages(images, ("image",)) if with_images else NoImages(),
     )
     return report, out
 

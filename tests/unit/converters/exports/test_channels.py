@@ -15,7 +15,7 @@ from converters.bookkeeping.files_report import FilesReport
 from converters.exports.file_source import ExportFile
 from converters.exports.formats import format_by_name
 from converters.exports.options import ExportOptions
-from converters.exports.run import run_export
+from converters.exports.run import ExportJob, run_export
 from converters.images.channels import stack_channels
 from converters.images.of_tasks import FolderImages
 from converters.label_studio.label_config import parse_label_config
@@ -55,7 +55,7 @@ def export(
     path.write_text(json.dumps(rows))
     source = FolderImages(folder / "images", CONFIG.image_keys)
     report = run_export(
-        ExportFile(path), format_by_name(name), out, CONFIG, ExportOptions(), source
+        ExportFile(path), ExportJob(format_by_name(name), CONFIG, ExportOptions(), source), out
     )
     return report, out
 

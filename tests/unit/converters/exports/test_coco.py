@@ -17,7 +17,7 @@ from pycocotools.coco import COCO
 from converters.exports.file_source import ExportFile
 from converters.exports.formats import format_by_name
 from converters.exports.options import ExportOptions, PolygonStyle
-from converters.exports.run import run_export
+from converters.exports.run import ExportJob, run_export
 from converters.images.of_tasks import NoImages
 from converters.label_studio.export_rows import tasks_from_export
 from converters.label_studio.read import annotation_to_shapes
@@ -127,11 +127,8 @@ def _names_of(tmp_path: Path, *images: str) -> list[str]:
     path.write_text(json.dumps(rows))
     report = run_export(
         ExportFile(path),
-        format_by_name("coco"),
+        ExportJob(format_by_name("coco"), CONFIG, ExportOptions(), NoImages()),
         tmp_path / "c",
-        CONFIG,
-        ExportOptions(),
-        NoImages(),
     )
     assert report.done == len(images)
     found = json.loads((tmp_path / "c" / "annotations.json").read_text())["images"]

@@ -19,7 +19,7 @@ from converters.exports.file_source import ExportFile
 from converters.exports.formats import FORMATS, format_by_name
 from converters.exports.masks import class_folders
 from converters.exports.options import ExportOptions, parse_spacing
-from converters.exports.run import run_export
+from converters.exports.run import ExportJob, run_export
 from converters.images.of_tasks import FolderImages
 from converters.label_studio.label_config import parse_label_config
 from converters.painting.rasterize import polygon_to_mask
@@ -227,11 +227,10 @@ def test_nnunet_keeps_its_words_to_itself(tmp_path: Path) -> None:
     path, images = write_project(tmp_path, rows)
     report = run_export(
         ExportFile(path),
-        format_by_name("nnunet"),
+        ExportJob(
+            format_by_name("nnunet"), config, ExportOptions(), FolderImages(images, ("image",))
+        ),
         tmp_path / "out",
-        config,
-        ExportOptions(),
-        FolderImages(images, ("image",)),
     )
     dataset = json.loads((tmp_path / "out" / "dataset.json").read_text())
     assert dataset["labels"] == {"background": 0, "1_background": 1, "2_ignore": 2, "a/b c": 3}
@@ -249,11 +248,10 @@ def test_only_the_first_page_is_written(tmp_path: Path) -> None:
     for name in ("nnunet", "masks-png", "coco", "yolo"):
         report = run_export(
             ExportFile(path),
-            format_by_name(name),
+            ExportJob(
+                format_by_name(name), CONFIG, ExportOptions(), FolderImages(images, ("image",))
+            ),
             tmp_path / name,
-            CONFIG,
-            ExportOptions(),
-            FolderImages(images, ("image",)),
         )
         assert report.done == 1
         assert report.left_out == {"other_page": 1}
@@ -279,7 +277,7 @@ def test_yolo_says_when_it_bridges_a_hole(tmp_path: Path) -> None:
     out = tmp_path / "yolo"
     images_of = FolderImages(images, ("image",))
     report = run_export(
-        ExportFile(path), format_by_name("yolo"), out, config, ExportOptions(), images_of
+        ExportFile(path), ExportJob(format_by_name("yolo"), config, ExportOptions(), images_of), out
     )
     assert (report.left_out, report.noted) == ({}, {"hole_bridged": 1})
     (line,) = (out / "labels" / "left.txt").read_text().splitlines()

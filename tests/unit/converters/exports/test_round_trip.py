@@ -15,7 +15,7 @@ from converters.bookkeeping.files_report import FilesReport
 from converters.exports.file_source import ExportFile
 from converters.exports.formats import format_by_name
 from converters.exports.options import ExportOptions
-from converters.exports.run import run_export
+from converters.exports.run import ExportJob, run_export
 from converters.images.of_tasks import FolderImages
 from converters.imports.find import ImageFinder
 from converters.imports.formats import format_by_name as import_format
@@ -148,11 +148,10 @@ def _out_and_in(
     out = folder / "out"
     exported = run_export(
         ExportFile(path),
-        format_by_name(trip.out),
+        ExportJob(
+            format_by_name(trip.out), CONFIG, ExportOptions(), FolderImages(images, ("image",))
+        ),
         out,
-        CONFIG,
-        ExportOptions(),
-        FolderImages(images, ("image",)),
     )
     is_own = trip.out in ("nnunet", "yolo")  # these have the images
     job = ImportJob(

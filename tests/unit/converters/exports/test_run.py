@@ -17,7 +17,7 @@ from PIL import Image
 from converters.exports.file_source import ExportFile
 from converters.exports.formats import format_by_name
 from converters.exports.options import ExportOptions
-from converters.exports.run import run_export
+from converters.exports.run import ExportJob, run_export
 from converters.images.of_tasks import FolderImages, NoImages
 from converters.label_studio.label_config import parse_label_config
 from converters.label_studio.predicted import as_predicted
@@ -104,11 +104,13 @@ def test_nothing_stale_stays_among_the_files(tmp_path: Path) -> None:
     for _ in range(2):
         report = run_export(
             ExportFile(path),
-            format_by_name("masks-per-class"),
+            ExportJob(
+                format_by_name("masks-per-class"),
+                renamed,
+                ExportOptions(),
+                FolderImages(tmp_path / "images", ("image",)),
+            ),
             out,
-            renamed,
-            ExportOptions(),
-            FolderImages(tmp_path / "images", ("image",)),
         )
         assert sorted(p.name for p in (out / "masks").iterdir()) == ["lumen", "rim"]
         assert report.remarks == ()
@@ -136,7 +138,11 @@ def test_a_task_that_comes_twice_counts_once(tmp_path: Path) -> None:
 def test_another_format_does_not_mix_in(tmp_path: Path) -> None:
     _, out = run(tmp_path, "csv")
     with pytest.raises(FileFormatError, match="another command: export csv"):
-        run_export([], format_by_name("coco"), out, CONFIG, ExportOptions(), NoImages())
+        run_export(
+            [],
+            ExportJob(format_by_name("coco"), CONFIG, ExportOptions(), NoImages()),
+            out,
+        )
 
 
 def test_a_folder_that_can_not_be_written_says_so(tmp_path: Path) -> None:
@@ -211,11 +217,12 @@ from pathlib import Path
 from converters.exports.file_source import ExportFile
 from converters.exports.formats import format_by_name
 from converters.exports.options import ExportOptions
-from converters.exports.run import run_export
+from converters.exports.run import ExportJob, run_export
 from converters.images.of_tasks import NoImages
 from tests.unit.converters.configs import CONFIG
-report = run_export(ExportFile(Path(sys.argv[1])), format_by_name("csv"), Path(sys.argv[2]),
-                    CONFIG, ExportOptions(), NoImages())
+report = run_export(ExportFile(Path(sys.argv[1])),
+                    ExportJob(format_by_name("csv"), CONFIG, ExportOptions(), NoImages()),
+                    Path(sys.argv[2]))
 print(report.done, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
@@ -248,11 +255,8 @@ def test_bad_rows_are_left_out_with_their_place(tmp_path: Path) -> None:
     path.write_text(f"[{','.join(rows)}]")
     report = run_export(
         ExportFile(path),
-        format_by_name("masks-png"),
+        ExportJob(format_by_name("masks-png"), CONFIG, ExportOptions(), NoImages()),
         tmp_path / "out",
-        CONFIG,
-        ExportOptions(),
-        NoImages(),
     )
     assert (report.done, report.n_tasks_left_out) == (2, 3)
     said = " ".join(note.message for note in report.examples)
@@ -301,11 +305,10 @@ def test_fuzzed_exports_end_in_a_report_or_a_clear_error(tmp_path: Path, name: s
         try:
             run_export(
                 ExportFile(path),
-                format_by_name(name),
+                ExportJob(
+                    format_by_name(name), CONFIG, ExportOptions(), images if i % 2 else NoImages()
+                ),
                 tmp_path / f"out{i % 5}",
-                CONFIG,
-                ExportOptions(),
-                images if i % 2 else NoImages(),
             )
         except NnloopError as error:
             refused += 1

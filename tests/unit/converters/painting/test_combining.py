@@ -7,13 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from converters.painting.combining import (
-    POLICIES,
-    AnnotatorPolicy,
     agreement,
     choose,
     combine,
     pooled,
 )
+from converters.painting.policies import POLICIES, AnnotatorPolicy
 from domain.annotation import Annotation
 from domain.geometry import LabelMap
 

@@ -150,7 +150,7 @@ def test_wrong_calls_are_explained(
 
 
 def test_an_unknown_split_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backend.cli.commands.evaluate.find_connected", lambda *_: 1)
+    monkeypatch.setattr("backend.pipeline.basis.connected.find_connected", lambda *_: 1)
     monkeypatch.setenv("NNLOOP_DATA_DIR", str(tmp_path))
     with pytest.raises(SettingsError) as error:
         _run("evaluate", "Carotid", "--split", "pool")

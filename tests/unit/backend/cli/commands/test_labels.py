@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner, Result
 
-from backend.cli.commands import labels as module
 from backend.cli.main import app as program
 from backend.pipeline.sync.reading import sync_project
 from domain.errors import SettingsError
@@ -17,7 +16,7 @@ from tests.fakes.label_studio import CONFIG, polygon
 @pytest.fixture
 def renamed(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> FakeApp:
     """Three tasks whose lumen is called Lumen by now."""
-    monkeypatch.setattr(module, "context", lambda _data_dir: app.context)
+    monkeypatch.setattr("backend.cli.shared.context", lambda _data_dir: app.context)
     for task_id in (1, 2, 3):
         app.label_studio.add_task(task_id)
         app.label_studio.label(task_id, polygon("lumen"), polygon("wall", at=65, size=20))

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from backend.cli.commands import models_ensemble
 from backend.pipeline.ensembles.choose import Considered, EnsembleReport
 from domain.errors import SettingsError
 from tests.fakes.app import PROJECT
@@ -28,7 +27,7 @@ def _answer(monkeypatch: pytest.MonkeyPatch, report: EnsembleReport) -> list[Any
         asked.append((project_id, list(names)))
         return report
 
-    monkeypatch.setattr(models_ensemble, "make_ensemble", make)
+    monkeypatch.setattr("backend.pipeline.ensembles.choose.make_ensemble", make)
     return asked
 
 
@@ -72,7 +71,7 @@ def test_a_refusal_ends_with_its_sentence(call: Call, monkeypatch: pytest.Monkey
     def refuse(*_: object, **__: object) -> EnsembleReport:
         raise SettingsError("An ensemble is of 2 or more.", remedy="Name two.")
 
-    monkeypatch.setattr(models_ensemble, "make_ensemble", refuse)
+    monkeypatch.setattr("backend.pipeline.ensembles.choose.make_ensemble", refuse)
     ended = call("models", "ensemble", "1", "a")
     assert ended.code != 0
     assert "An ensemble is of 2 or more." in ended.err + ended.out

@@ -28,7 +28,7 @@ from tests.fakes.label_studio import CONFIG
 )
 def test_decide(labelled: int, changed: int, has_run: bool, is_due: bool) -> None:
     settings = ProjectSettings(min_annotations=10, retrain_after=5)
-    decision = trigger.decide(labelled, changed, settings, has_run=has_run)
+    decision = trigger.decide(trigger.SinceLastRun(labelled, changed, has_run), settings)
     assert decision.is_due is is_due
     assert decision.reason
 
@@ -123,7 +123,7 @@ def test_an_interface_that_can_not_be_read_starts_nothing(app: FakeApp, config: 
 
 def test_changed_labels_wait_for_enough_annotations() -> None:
     settings = ProjectSettings(min_annotations=10)
-    decision = trigger.decide(9, 0, settings, has_run=True, new_labels="new is 'x'")
+    decision = trigger.decide(trigger.SinceLastRun(9, 0, new_labels="new is 'x'"), settings)
     assert not decision.is_due
 
 

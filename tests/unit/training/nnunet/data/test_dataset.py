@@ -3,7 +3,6 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from pathlib import Path
-from typing import Any
 
 import blosc2
 import numpy as np
@@ -13,7 +12,7 @@ from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPre
 from converters.bookkeeping.files import read_json
 from domain.errors import NotEnoughCasesError, TrainingError
 from training.case_files import CaseFiles, write_case
-from training.nnunet.data.dataset import PreparedDataset, prepare
+from training.nnunet.data.dataset import DatasetSpec, PreparedDataset, prepare
 from training.nnunet.data.index import arrays_folder
 from training.presets import FULL, TINY, Preset
 from training.workspace import Workspace
@@ -46,7 +45,7 @@ def run(
     n_folds: int = 2,
 ) -> PreparedDataset:
     folds = {case.case_id: i % n_folds for i, case in enumerate(cases)}
-    return prepare(workspace, cases, folds, class_values=class_values, n_channels=1, preset=preset)
+    return prepare(workspace, cases, folds, DatasetSpec(class_values, 1, preset))
 
 
 @pytest.fixture
@@ -89,7 +88,7 @@ def test_only_what_changed_is_done(workspace: Workspace) -> None:
 def test_splits_are_the_manifests_folds(workspace: Workspace) -> None:
     cases = [write(workspace, i) for i in range(4)]
     folds = {"task_0": 0, "task_1": 2, "task_2": 2, "task_3": 0}
-    prepared = prepare(workspace, cases, folds, class_values=("a",), n_channels=1, preset=PRESET)
+    prepared = prepare(workspace, cases, folds, DatasetSpec(("a",), 1, PRESET))
     # Fold 1 lost all its cases: it is not trained, and the numbers of the others stay.
     assert prepared.folds == (0, 2)
     assert read_json(workspace.preprocessed_dataset / "splits_final.json") == [
@@ -176,9 +175,7 @@ def test_all_in_one_of_several_folds(workspace: Workspace) -> None:
             workspace,
             cases,
             {"task_0": 1, "task_1": 1},
-            class_values=("a",),
-            n_channels=1,
-            preset=PRESET,
+            DatasetSpec(("a",), 1, PRESET),
         )
 
 
@@ -226,14 +223,13 @@ def test_channels_are_named_after_their_images(workspace: Workspace) -> None:
         for i in range(2)
     ]
     folds = {"task_0": 0, "task_1": 1}
-    how: dict[str, Any] = {"class_values": ("a",), "n_channels": 2, "preset": PRESET}
-    prepare(workspace, cases, folds, channels=("ct", "noNorm"), **how)
+    prepare(workspace, cases, folds, DatasetSpec(("a",), 2, PRESET, ("ct", "noNorm")))
     dataset = read_json(workspace.preprocessed_dataset / "dataset.json")
     assert dataset["channel_names"] == {"0": "0_ct", "1": "1_noNorm"}
     plans = read_json(workspace.preprocessed_dataset / "plans.json")
     assert plans["configurations"]["2d"]["normalization_schemes"] == ["ZScoreNormalization"] * 2
     assert blosc2.open(str(arrays_folder(workspace) / "task_0.b2nd"), mode="r").shape[0] == 2
-    again = prepare(workspace, cases, folds, channels=("ct", "mr"), **how)
+    again = prepare(workspace, cases, folds, DatasetSpec(("a",), 2, PRESET, ("ct", "mr")))
     assert again.replanned == "changed: channels"
 
 
@@ -255,7 +251,7 @@ def test_stopped_between_cases_what_is_done_is_kept(workspace: Workspace) -> Non
             raise InterruptedError
 
     folds = {case.case_id: i % 2 for i, case in enumerate(cases)}
-    how: dict[str, Any] = {"class_values": ("a",), "n_channels": 1, "preset": PRESET}
+    spec = DatasetSpec(("a",), 1, PRESET)
     with pytest.raises(InterruptedError):
-        prepare(workspace, cases, folds, beat=stop, **how)
-    assert prepare(workspace, cases, folds, **how).preprocessed == ("task_1", "task_2")
+        prepare(workspace, cases, folds, spec, beat=stop)
+    assert prepare(workspace, cases, folds, spec).preprocessed == ("task_1", "task_2")

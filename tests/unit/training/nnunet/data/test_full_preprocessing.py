@@ -19,7 +19,7 @@ from nnunetv2.experiment_planning.plan_and_preprocess_api import preprocess_data
 from nnunetv2.preprocessing.preprocessors import default_preprocessor
 
 from training.case_files import CaseFiles, write_case
-from training.nnunet.data.dataset import prepare
+from training.nnunet.data.dataset import DatasetSpec, prepare
 from training.nnunet.data.index import arrays_folder
 from training.nnunet.environment import nnunet_roots
 from training.presets import FULL, TINY
@@ -50,13 +50,13 @@ def test_arrays_equal_those_of_a_full_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_channels: int, dtype: Any, preset: Any
 ) -> None:
     workspace = Workspace(tmp_path / "own", 1)
-    how: dict[str, Any] = {"class_values": ("a", "b"), "n_channels": n_channels, "preset": preset}
+    spec = DatasetSpec(("a", "b"), n_channels, preset)
     # In two steps, with a case that changes and one that goes, to arrive at the set by a detour.
     detour = {0: (50, 50), 1: SIZES[1], 2: SIZES[2], 9: (64, 96)}
     first = [_write(workspace, i, size, n_channels, dtype) for i, size in detour.items()]
-    prepare(workspace, first, _folds(first), **how)
+    prepare(workspace, first, _folds(first), spec)
     cases = [_write(workspace, i, size, n_channels, dtype) for i, size in enumerate(SIZES)]
-    prepared = prepare(workspace, cases, _folds(cases), replan=True, **how)
+    prepared = prepare(workspace, cases, _folds(cases), spec, replan=True)
     assert prepared.n_cases == len(SIZES)
 
     full = tmp_path / "full" / workspace.dataset_name

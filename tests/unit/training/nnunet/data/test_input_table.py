@@ -22,7 +22,7 @@ from converters.images.image_pixels import read_image as decode
 from converters.images.image_pixels import without_empty_color
 from domain.errors import CaseError, TrainingError
 from training.case_files import CaseFiles, write_case
-from training.nnunet.data.dataset import PreparedDataset, prepare
+from training.nnunet.data.dataset import DatasetSpec, PreparedDataset, prepare
 from training.nnunet.data.index import arrays_folder
 from training.presets import TINY
 from training.workspace import Workspace
@@ -59,9 +59,7 @@ def run(
         workspace,
         cases,
         folds,
-        class_values=("a", "ignore"),
-        n_channels=n_channels,
-        preset=PRESET,
+        DatasetSpec(("a", "ignore"), n_channels, PRESET),
     )
 
 
@@ -119,9 +117,8 @@ def test_a_pixel_at_full_resolution(tmp_path: Path) -> None:
         write_case(workspace, "pixel", GREY[:1, :1], square(size=(1, 1)), n_channels=1),
     ]
     folds = {"usual": 0, "pixel": 1}
-    how: dict[str, Any] = {"class_values": ("a",), "n_channels": 1}
     full = dataclasses.replace(PRESET, max_image_side=None)
-    prepare(workspace, cases, folds, preset=full, **how)
+    prepare(workspace, cases, folds, DatasetSpec(("a",), 1, full))
     array = blosc2.open(str(arrays_folder(workspace) / "pixel.b2nd"), mode="r")
     assert array.shape == (1, 1, 1, 1)
 

@@ -12,7 +12,7 @@ from converters.bookkeeping.files import read_json
 from domain.errors import TrainingError
 from tests.integration.training.discs import CLASS_VALUES, disc_image
 from training.case_files import write_case
-from training.nnunet.data.dataset import PreparedDataset, prepare
+from training.nnunet.data.dataset import DatasetSpec, PreparedDataset, prepare
 from training.presets import FULL, TINY, Preset
 from training.workspace import Workspace
 
@@ -29,9 +29,7 @@ def _prepare(
         workspace,
         cases,
         folds,
-        class_values=CLASS_VALUES,
-        n_channels=1,
-        preset=preset,
+        DatasetSpec(CLASS_VALUES, 1, preset),
         replan=replan,
     )
 

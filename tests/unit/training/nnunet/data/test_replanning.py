@@ -8,7 +8,7 @@ import pytest
 
 from converters.bookkeeping.files import read_json
 from training.case_files import CaseFiles, write_case
-from training.nnunet.data.dataset import PreparedDataset, prepare
+from training.nnunet.data.dataset import DatasetSpec, PreparedDataset, prepare
 from training.nnunet.data.index import PlannedFor, arrays_folder
 from training.nnunet.data.plans import preprocessing_key
 from training.presets import TINY, Preset
@@ -38,9 +38,7 @@ def run(
     replan: bool = False,
 ) -> PreparedDataset:
     folds = {case.case_id: i % 2 for i, case in enumerate(cases)}
-    return prepare(
-        workspace, cases, folds, class_values=("a",), n_channels=1, preset=preset, replan=replan
-    )
+    return prepare(workspace, cases, folds, DatasetSpec(("a",), 1, preset), replan=replan)
 
 
 def spacing(workspace: Workspace) -> list[float]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from converters.bookkeeping.files import read_json
 from training.case_files import write_case
-from training.nnunet.data.dataset import prepare
+from training.nnunet.data.dataset import DatasetSpec, prepare
 from training.presets import TINY, Preset
 from training.workspace import Workspace
 
@@ -25,7 +25,7 @@ def _plan(root: Path, preset: Preset, *, thin: bool) -> dict[str, Any]:
         label_map = np.where(shape, 1, 0).astype(np.uint8)
         cases.append(write_case(workspace, f"task_{i}", image, label_map, n_channels=1))
     folds = {case.case_id: i for i, case in enumerate(cases)}
-    prepare(workspace, cases, folds, class_values=("a",), n_channels=1, preset=preset)
+    prepare(workspace, cases, folds, DatasetSpec(("a",), 1, preset))
     plans = read_json(workspace.preprocessed_dataset / "plans.json")
     configuration: dict[str, Any] = plans["configurations"]["2d"]
     return configuration
