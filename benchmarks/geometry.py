@@ -12,7 +12,7 @@ against coverage_simplify. The peer's epsilon or tolerance is swept, and its ver
 interpolated. ``seconds`` and ``seconds_coverage`` are for all label maps, polygons alone.
 
 ``--data DIR`` takes a folder with images/ and masks/ (PNG, small integers); without it the three
-sets beside the repository are used, else generated samples.
+sets beside the repository are used, else generated samples, and long thin trees, generated too.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from benchmarks import coverage, rasterize
+from benchmarks.thin_trees import thin_trees
 from converters.label_studio.read import annotation_to_label_map
 from converters.label_studio.write import regions_to_result
 from converters.outlines.vectorize import vectorize
@@ -98,6 +99,7 @@ def data_sets(folder: Path | None) -> Iterator[tuple[str, Iterator[LabelMap]]]:
         yield name, _read(SHARED / name)
     if not present:
         yield "generated", _generated()
+    yield "thin trees (generated)", thin_trees()
 
 
 def measure(label_maps: Iterator[LabelMap]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -7,6 +7,7 @@ import pytest
 import shapely
 
 from benchmarks import coverage, geometry, predict, rasterize, run
+from benchmarks.thin_trees import thin_tree
 
 
 @pytest.fixture
@@ -67,6 +68,13 @@ def test_both_sides_of_the_rasterizing_benchmark_do_the_same_work() -> None:
     assert ours.shape == peer.shape == rasterize.SIZE_HW
     assert set(np.unique(ours)) == set(np.unique(peer)) == {0, 1, 2}
     assert 0 < np.mean(ours != peer) < 0.01
+
+
+def test_a_long_thin_tree_takes_few_vertices_and_loses_no_branch() -> None:
+    own, _ = geometry.measure(iter([thin_tree(3, (200, 200), depth=3)]))
+    assert own["iou_min"] >= 0.97
+    assert own["parts_kept"] and own["holes_kept"]
+    assert own["vertex_ratio"] <= 0.7
 
 
 def test_the_geometry_benchmark_measures_both_sides_on_the_same_masks() -> None:
