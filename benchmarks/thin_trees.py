@@ -54,8 +54,8 @@ def _grow(
         turn = 0.95 * turn + rng.normal(0, 0.004)
         angle += turn
         end = start + _STEP_PX * np.array([np.cos(angle), np.sin(angle)])
-        line = [(point * _FINER).astype(int).tolist() for point in (start, end)]
-        cv2.line(image, *line, 1, max(1, int(width_px * _FINER)))
+        first, last = ((point * _FINER).astype(int).tolist() for point in (start, end))
+        cv2.line(image, first, last, 1, max(1, int(width_px * _FINER)))
         start, width_px = end, max(width_px * 0.996, _THINNEST_PX)
         if depth > 0 and rng.random() < 0.02:
             side = angle + rng.choice([-1, 1]) * rng.uniform(0.5, 1.2)
