@@ -15,7 +15,7 @@ from backend.label_studio.connection import LONG_TIMEOUT_S, detail_of
 from backend.label_studio.predictions import PushedPrediction, pushed_prediction
 from backend.label_studio.task_pages import task_pages
 from domain.annotation import Annotation, Task
-from domain.errors import LabelStudioError
+from domain.errors import LabelStudioError, MissingError
 from domain.text import counted
 
 UPLOAD_FILES = 50
@@ -94,11 +94,31 @@ class Tasks(Calls):
                 yield _task(row, project_id)
 
     def task(self, task_id: int) -> Task:
-        """One task with all its annotations."""
+        """One task with all its annotations, opened as by an annotator.
+
+        If it has no prediction, Label Studio asks the project's backend for one.
+        """
         row = self._connection.json(
             "GET", f"/api/tasks/{task_id}/", params={"resolve_uri": "false"}
         )
         return _task(row, int(row["project"]))
+
+    def unopened_task(self, project_id: int, task_id: int) -> Task:
+        """One task with all its annotations; Label Studio asks nobody for a prediction.
+
+        Raises:
+            MissingError: The project has no such task.
+        """
+        pages = task_pages(
+            self._connection, project_id, _TASK_FIELDS, after_id=task_id - 1, page_size=1
+        )
+        for row in next(pages, []):
+            if row["id"] == task_id:
+                return _task(row, project_id)
+        raise MissingError(
+            f"Label Studio's project {project_id} has no task {task_id}.",
+            remedy="It may have been deleted meanwhile.",
+        )
 
     def iter_heads(self, project_id: int) -> Iterator[TaskHead]:
         """Every task without its annotations, by rising id; several times as fast as all of it."""

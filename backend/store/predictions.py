@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -310,11 +310,15 @@ def mark_dropped(session: Session, prediction_id: int) -> None:
 
 
 def counts(session: Session, version_id: int) -> tuple[int, int, int]:
-    """(scored, published, failed) predictions of a version; dead ones are not counted."""
+    """(scored, published, failed) predictions of a version; dead ones are not counted.
+
+    Published are those that Label Studio still has a task for.
+    """
+    is_there = and_(TaskRow.id.is_not(None), TaskRow.removed_at.is_(None))
     query = (
         select(
             func.count(PredictionRow.id),
-            func.count(PredictionRow.published_at),
+            func.count(case((is_there, PredictionRow.published_at))),
             func.count(func.nullif(PredictionRow.error, "")),
         )
         .outerjoin(TaskRow, TaskRow.id == PredictionRow.task_id)

@@ -101,8 +101,9 @@ class FakeLabelStudio:
             yield task
             self.while_reading()
 
-    def task(self, task_id: int) -> Task:
-        self._called("task")
+    def unopened_task(self, project_id: int, task_id: int) -> Task:
+        self._called("unopened_task")
+        self._is_known(project_id)
         if task_id not in self.tasks:
             raise LabelStudioError(f"There is no task {task_id}.")
         return self.tasks[task_id]

@@ -146,7 +146,7 @@ def size_text(n_bytes: int) -> str:
 
 def _status(report: VersionReport) -> str:
     origin = "" if report.origin == VersionOrigin.TRAINED else f", {report.origin}"
-    return f"{report.status}{origin}{', pinned' if report.is_pinned else ''}"
+    return f"{report.standing}{origin}{', pinned' if report.is_pinned else ''}"
 
 
 def _dice(dice: Mapping[str, float | None]) -> str:

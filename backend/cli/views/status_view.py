@@ -189,6 +189,6 @@ def _versions(report: ProjectReport) -> Table:
     for version in report.versions:
         dice = ", ".join(f"{name} {figure(value)}" for name, value in version.oof_dice.items())
         pushed = f"{version.published}/{version.scored}"
-        cells = (version.name, version.status, str(version.labels), dice, pushed, version.gate)
+        cells = (version.name, version.standing, str(version.labels), dice, pushed, version.gate)
         table.add_row(*map(escape, cells))
     return table

@@ -248,7 +248,7 @@ class _Run:
     def _annotate(self, item: _Ready, task_id: int) -> None:
         digest = _digest(item.result)
         record = self._index.record(item.key) or {}
-        annotations = self._client.task(task_id).annotations
+        annotations = self._client.unopened_task(self._project_id, task_id).annotations
         held = {a.id: _digest(a.result) for a in annotations}
         same = [a.id for a in annotations if held[a.id] == digest and not a.was_cancelled]
         annotation_id = record.get("annotation")
@@ -313,7 +313,7 @@ class _Run:
         # Ids of deleted tasks are given to new ones: the record says which task it was.
         head = self._tasks.heads.get(task_id)
         if head is None:
-            task = self._client.task(task_id)
+            task = self._client.unopened_task(self._project_id, task_id)
             head = TaskHead(task_id, task.data, task.created_at)
         about: dict[str, Any] = {"task": task_id, "image": self._uri(head)}
         about |= {"created_at": head.created_at}

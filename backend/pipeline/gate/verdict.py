@@ -192,7 +192,8 @@ def judge(
     reason = (
         f"mean out-of-fold Dice {found.challenger:.3f} against {found.champion:.3f} on "
         f"{counted(found.n_cases, 'case')}{_of_empty(found)}, "
-        f"{in_brackets(found.difference, found.low, found.high)}: "
+        f"{in_brackets(found.difference, found.low, found.high)}"
+        f"{' with those counted' if found.n_empty else ''}: "
         f"{judgement}" + (f" ({remarks})" if remarks else "")
     )
     return Verdict(

@@ -75,7 +75,7 @@ def write_labels(
         plan = _plan(task, group, names)
         if plan:
             if not is_dry:
-                now = client.task(task.id)
+                now = client.unopened_task(project_id, task.id)
                 if _state(now) != _state(task):
                     report.skipped.append(
                         f"Task {task.id} was changed at this moment; it is as it was."

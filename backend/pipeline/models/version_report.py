@@ -35,6 +35,12 @@ class VersionReport(Report):
     is_pinned: bool = False
     pruned_at: float | None = None
 
+    @property
+    def standing(self) -> str:
+        """Its status in a word: one that served until a person went back is "rolled back"."""
+        was_taken_back = self.status == VersionStatus.REJECTED and self.promoted_at is not None
+        return "rolled back" if was_taken_back else self.status
+
 
 def version_reports(session: Session, project_id: int) -> tuple[VersionReport, ...]:
     """All versions of a project, oldest first."""

@@ -68,6 +68,18 @@ def test_the_webhook_carries_the_login(
     assert json.loads(call[3])["annotation"]["id"] == annotation_id
 
 
+def test_a_task_that_is_not_opened_costs_no_prediction(
+    client: LabelStudioClient, project: ProjectInfo, listen: Listen
+) -> None:
+    listener = listen()
+    client.register_backend(project.id, listener.url, "nnloop", LOGIN)
+    (task_id,) = client.import_images(project.id, [("a.png", b"x")])
+    client.unopened_task(project.id, task_id)
+    assert not listener.to("/predict")
+    client.task(task_id)
+    assert listener.wait_for(lambda call: call[1].startswith("/predict"))
+
+
 def test_ensure_webhook_makes_one_where_there_is_none(
     client: LabelStudioClient, project: ProjectInfo, listen: Listen
 ) -> None:

@@ -4,7 +4,7 @@ from itertools import count
 import pytest
 
 from backend.label_studio import LabelStudioClient, ProjectInfo, PushedPrediction, task_pages
-from domain.errors import LabelStudioError
+from domain.errors import LabelStudioError, MissingError
 from tests.integration.label_studio.conftest import region
 
 
@@ -47,6 +47,10 @@ def test_every_annotation_is_read_skips_too_and_deleted_ones_vanish(
     assert tasks[deleted].annotations == tasks[bare].annotations == ()
     assert client.task(drawn) == tasks[drawn]
     assert client.task(skipped) == tasks[skipped]
+    assert client.unopened_task(project.id, drawn) == tasks[drawn]
+    client.delete_task(empty)
+    with pytest.raises(MissingError, match=f"no task {empty}"):
+        client.unopened_task(project.id, empty)  # not the next one
 
 
 def test_pages_join_and_survive_a_deletion_between_them(

@@ -92,6 +92,10 @@ def test_unpublished_and_published(app: FakeApp) -> None:
     assert _unpublished(app, version) == [2]
     with app.store.begin() as session:
         assert predictions.counts(session, version) == (5, 1, 1)
+        # A task that Label Studio deletes takes its prediction along.
+        session.get_one(TaskRow, 1).removed_at = 1.0
+    with app.store.begin() as session:
+        assert predictions.counts(session, version) == (5, 0, 1)
 
 
 def test_what_label_studio_dropped_is_not_sent_or_scored_again(app: FakeApp) -> None:

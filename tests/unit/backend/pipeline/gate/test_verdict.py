@@ -99,7 +99,10 @@ def test_what_is_seen_where_nothing_is_counts_as_a_share_of_all_images() -> None
     assert (wall.n_cases, wall.n_alike) == (21, 29)
     assert (wall.challenger, wall.champion) == pytest.approx((0.8 * 20 / 21, 0.8))
     assert wall.difference == pytest.approx(wall.challenger - wall.champion)  # type: ignore[operator]
-    assert not judge(challenger, champion, MARGIN).is_promoted
+    verdict = judge(challenger, champion, MARGIN)
+    assert not verdict.is_promoted
+    # Both means are .800, so the sentence must say where the difference comes from.
+    assert "-0.020 [" in verdict.reason and "] with those counted: worse" in verdict.reason
     # The other way round it is a gain.
     assert judge(champion, challenger, MARGIN).is_promoted
     back = compare_cases(champion, challenger, {})

@@ -590,14 +590,14 @@ def test_what_changed_meanwhile_is_not_written_over(app: FakeApp) -> None:
     change_labels(app.context, PROJECT, MAPPED)
     fake = app.label_studio
 
-    original = fake.task
+    original = fake.unopened_task
 
-    def task(task_id: int) -> object:
+    def task(project_id: int, task_id: int) -> object:
         if task_id == 3:
             fake.label(3, polygon("wall", at=50))
-        return original(task_id)
+        return original(project_id, task_id)
 
-    fake.task = task  # type: ignore[assignment, method-assign]
+    fake.unopened_task = task  # type: ignore[assignment, method-assign]
     report = write_labels(app.context, PROJECT, is_dry=False)
     assert report.annotations == 11
     assert report.skipped == ["Task 3 was changed at this moment; it is as it was."]

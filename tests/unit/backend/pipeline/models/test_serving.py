@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from backend.pipeline.models.serving import pin, promote, rollback
+from backend.pipeline.models.version_report import version_reports
 from backend.pipeline.predictions.publish import publish
 from backend.pipeline.runs import reconcile
 from backend.queue import JobName
@@ -44,6 +45,9 @@ def test_a_rollback_swaps_the_published_predictions(app: FakeApp) -> None:
     assert (change.to_push, change.to_score, change.is_queued) == (2, 1, True)
     assert app.jobs[-1] == ("score", (PROJECT, 0))
     assert _status(app, second) == VersionStatus.REJECTED
+    with app.store.begin() as session:
+        standings = [report.standing for report in version_reports(session, PROJECT)]
+    assert standings == ["champion", "rolled back"]
     # Task 3 is not scored yet: annotators keep what they had.
     publish(app.context, PROJECT)
     assert (3, "nnloop-v2") in _held(app) and (1, "nnloop-v1") in _held(app)
