@@ -78,15 +78,15 @@ def status(
     Example: nnloop status "Carotid" --json
     """
     from backend.cli.views.status_view import print_project, print_service
-    from backend.pipeline import status as reports
     from backend.pipeline.basis.connected import find_connected
+    from backend.pipeline.status import all_reports, project_report, service_report
 
     opened = context(data_dir)
-    service = reports.service_report(opened)
+    service = service_report(opened)
     if project is None:
-        projects = reports.all_reports(opened)
+        projects = all_reports(opened)
     else:
-        projects = [reports.project_report(opened, find_connected(opened, project))]
+        projects = [project_report(opened, find_connected(opened, project))]
     if as_json:
         value = {
             "service": service.model_dump(mode="json"),

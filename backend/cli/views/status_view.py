@@ -9,7 +9,7 @@ from rich.text import Text
 
 from backend.cli.shared import ago, console, figure
 from backend.cli.views.sentences import wrapped
-from backend.pipeline.labels.questions import STAGE as LABELS
+from backend.pipeline.labels import questions
 from backend.pipeline.runs.run_report import FoldReport, RunReport
 from backend.pipeline.status import ProblemGroup, ProjectReport, ServiceReport
 from backend.settings.duration import say_duration
@@ -91,7 +91,7 @@ def print_project(report: ProjectReport, *, lists_problems: bool = False) -> Non
 def _waits_for(report: ProjectReport) -> str:
     """What the next training waits for; a question that is asked below is not asked twice."""
     for problem in report.problems:
-        if problem.stage == LABELS and problem.message in report.waiting_for:
+        if problem.stage == questions.STAGE and problem.message in report.waiting_for:
             return "waits for an answer to the question about labels below."
     return report.waiting_for
 
