@@ -314,7 +314,7 @@ def counts(session: Session, version_id: int) -> tuple[int, int, int]:
 
     Published are those that Label Studio still has a task for.
     """
-    is_there = and_(TaskRow.id.is_not(None), TaskRow.removed_at.is_(None))
+    is_there = TaskRow.removed_at.is_(None)
     query = (
         select(
             func.count(PredictionRow.id),
