@@ -111,6 +111,7 @@ def mutated(value: Any, path: tuple[Any, ...], new: Any, *, drop: bool) -> Any:
     return changed
 
 
+@pytest.mark.slow
 def test_every_value_of_every_region_replaced_by_something_hostile() -> None:
     whole = good()
     started = time.perf_counter()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from backend.queue import JobName, QueueName
 from converters.label_studio.region_types import REGION_TYPES
 from converters.label_studio.regions import READERS
@@ -47,6 +49,7 @@ for command, word in (
 """
 
 
+@pytest.mark.slow
 def test_a_preset_and_a_format_are_a_row_in_their_registry() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", ADDED + USED],

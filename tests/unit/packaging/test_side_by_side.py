@@ -91,6 +91,7 @@ def test_an_interrupt_ends_all_and_waits_until_they_are_tidy(
     assert not any(map(psutil.pid_exists, pids))
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_kills_what_does_not_listen(tmp_path: Path) -> None:
     file = tmp_path / "a"
     done, pids = _interrupted(signal.SIGINT, [file], bash("Deaf", DEAF.format(file)), again=True)

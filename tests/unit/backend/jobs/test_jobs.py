@@ -159,6 +159,7 @@ def test_large_pools_are_scored_in_turn(app: FakeApp, monkeypatch: pytest.Monkey
     assert scored == [PROJECT, other] * 3
 
 
+@pytest.mark.slow
 def test_a_scoring_that_fails_without_a_run_is_told_of_once_and_tried_ever_less_often(
     app: FakeApp, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -310,6 +311,7 @@ def test_a_task_whose_image_comes_late_is_predicted_when_it_has_come(
     assert app.jobs == [("predict", (PROJECT, 7))]
 
 
+@pytest.mark.slow
 def test_who_reads_and_pushes_loads_no_network() -> None:
     code = (
         "import sys, backend.jobs.loop;"

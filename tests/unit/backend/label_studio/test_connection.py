@@ -84,6 +84,7 @@ def test_an_expired_access_token_is_refused_at_once() -> None:
     assert expired not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_nobody_there_says_so() -> None:
     port = free_port()
     with pytest.raises(LabelStudioError, match=f"127.0.0.1:{port} can't be reached"):

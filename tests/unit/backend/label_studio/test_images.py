@@ -177,6 +177,7 @@ def test_odd_addresses_are_errors_of_the_task(client: LabelStudioClient, uri: st
     assert len(str(caught.value)) < 700
 
 
+@pytest.mark.slow
 def test_images_are_read_one_after_the_other_after_one_was_given_up(
     client: LabelStudioClient, host: str
 ) -> None:

@@ -260,6 +260,7 @@ def test_an_answer_without_a_token_points_at_the_address(
     assert "LABEL_STUDIO_URL" in caught.value.remedy
 
 
+@pytest.mark.slow
 def test_threads_share_one_refresh(server: TokenServer, client: LabelStudioClient) -> None:
     server.refresh_s = 0.1
     with ThreadPoolExecutor(10) as pool:

@@ -95,6 +95,7 @@ def test_waits_until_it_is_ready(python: MakeSpec, tmp_path: Path) -> None:
     process.stop()
 
 
+@pytest.mark.slow
 def test_one_that_ignores_sigterm_is_killed(python: MakeSpec, tmp_path: Path) -> None:
     flag = tmp_path / "ready"
     code = (
@@ -107,6 +108,7 @@ def test_one_that_ignores_sigterm_is_killed(python: MakeSpec, tmp_path: Path) ->
     assert process.exit_code == 128 + signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_stop_reaches_grandchildren_that_left_the_group(python: MakeSpec, pid_file: Path) -> None:
     code = FAMILY.format(path=str(pid_file), then="time.sleep(60)")
     process = ManagedProcess(python(code, is_ready=lambda: written(pid_file)))
@@ -115,6 +117,7 @@ def test_stop_reaches_grandchildren_that_left_the_group(python: MakeSpec, pid_fi
     assert gone(int(pid_file.read_text()))
 
 
+@pytest.mark.slow
 def test_grandchildren_do_not_outlive_its_own_end(python: MakeSpec, pid_file: Path) -> None:
     process = ManagedProcess(python(FAMILY.format(path=str(pid_file), then="time.sleep(0.5)")))
     process.start()
@@ -124,6 +127,7 @@ def test_grandchildren_do_not_outlive_its_own_end(python: MakeSpec, pid_file: Pa
     assert gone(int(pid_file.read_text()))
 
 
+@pytest.mark.slow
 def test_all_end_when_nnloop_is_killed(tmp_path: Path, pid_file: Path) -> None:
     family = FAMILY.format(path=str(pid_file), then="time.sleep(60)")
     parent = textwrap.dedent(f"""

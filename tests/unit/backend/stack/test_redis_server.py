@@ -33,6 +33,7 @@ def test_a_folder_has_one_redis_only(tmp_path: Path) -> None:
     process.stop()
 
 
+@pytest.mark.slow
 def test_on_tcp_a_password_is_needed_and_hidden(tmp_path: Path) -> None:
     server = RedisServer.open(tmp_path, use_socket=False)
     password = server.url.partition("://:")[2].partition("@")[0]

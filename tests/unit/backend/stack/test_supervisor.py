@@ -56,6 +56,7 @@ def test_a_crashed_process_comes_back(python: MakeSpec) -> None:
     assert "status 137" in crashed[0].message
 
 
+@pytest.mark.slow
 def test_the_backoff_doubles(python: MakeSpec) -> None:
     events: list[StackEvent] = []
     spec = python("import time; time.sleep(0.3)")
@@ -120,6 +121,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_ready", ["True", "False"], ids=["up", "starting"])
 def test_a_second_ctrl_c_leaves_nothing_behind(tmp_path: Path, is_ready: str) -> None:
     program = f"""

@@ -42,6 +42,7 @@ def test_the_migrations_make_the_tables_of_the_models(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.slow
 def test_downgrade_leaves_nothing(tmp_path: Path) -> None:
     store = _open(tmp_path)
     store.migrate()
@@ -56,6 +57,7 @@ def test_downgrade_leaves_nothing(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.slow
 def test_processes_may_migrate_at_once(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from backend.store import Store\n"

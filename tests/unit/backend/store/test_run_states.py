@@ -117,6 +117,7 @@ def test_a_claim_takes_what_the_table_lets_run(app: FakeApp) -> None:
             assert claimed is None or claimed.lease_until > time.time()
 
 
+@pytest.mark.slow
 def test_no_other_module_writes_a_state() -> None:
     """``row.status = ...`` and ``row.control = ...`` stand in the ledger alone."""
     # A version's status is the gate's and a person's matter.

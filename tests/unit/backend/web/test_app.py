@@ -55,6 +55,7 @@ def test_health_and_webhook_are_prompt_while_the_store_is_locked(service: Servic
     assert service.hints() == [(7, "TASKS_CREATED", [1])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deadline_s", [0.6])
 def test_predict_and_setup_end_in_time_while_the_store_is_locked(
     service: Service, monkeypatch: pytest.MonkeyPatch

@@ -29,6 +29,7 @@ def detail(service: Service, body: dict[str, Any], status: int = 503) -> str:
     return str(answer.json()["detail"])
 
 
+@pytest.mark.slow
 def test_stored_predictions_come_in_the_order_of_the_tasks(ready: Service) -> None:
     ids = list(range(1, 701))  # more than one statement's worth of bound variables
     for task_id in ids:
@@ -90,6 +91,7 @@ def test_missing_task_is_stored_asked_for_and_awaited(ready: Service) -> None:
     assert ready.hints() == [(7, "PREDICT", [2])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deadline_s", [0.6])
 def test_task_that_was_thought_removed_is_back(ready: Service) -> None:
     ready.client.post("/predict", json=ask_predict(7, 2))

@@ -94,6 +94,7 @@ def test_a_file_whose_name_changes_case_stays_where_both_are_one(tmp_path: Path)
     assert not (tmp_path / "B.png").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_holds_one_job_and_one_process(tmp_path: Path) -> None:
     with _open(tmp_path), pytest.raises(FileFormatError, match="locked"):
         _open(tmp_path)

@@ -51,6 +51,7 @@ def test_mask_to_label_studio_to_mask_is_exact(label_map: LabelMap) -> None:
     np.testing.assert_array_equal(back, label_map)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(20, 200), st.integers(20, 200))
 def test_simplified_polygons_keep_every_pixel_on_the_way(seed: int, h: int, w: int) -> None:

@@ -48,6 +48,7 @@ def check_parts(label_map: LabelMap) -> None:
         assert topology(np.pad(back == index, 1)) == topology(np.pad(label_map == index, 1))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(label_maps(3))
 def test_noise(label_map: LabelMap) -> None:
@@ -66,6 +67,7 @@ def test_enlarged_noise(label_map: LabelMap) -> None:
     check(np.kron(label_map, np.ones((4, 5), dtype=np.uint8)))
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10**6))
 def test_no_part_is_gained_or_lost_at_spikes_and_bays(seed: int) -> None:

@@ -23,6 +23,7 @@ def iou(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:
     return float((a & b).sum() / (a | b).sum())
 
 
+@pytest.mark.slow
 @given(label_maps())
 def test_without_simplification_the_map_comes_back_exactly(label_map: LabelMap) -> None:
     regions = vectorize(label_map, [1, 2], tolerance_px=0)
@@ -47,6 +48,7 @@ def test_polygons_are_valid_and_one_per_part(label_map: LabelMap) -> None:
     assert total == label_map.sum()  # no part overlaps another
 
 
+@pytest.mark.slow
 @given(label_maps(1), st.floats(0.5, 1))
 def test_simplified_parts_keep_the_iou_floor_and_their_holes(
     label_map: LabelMap, iou_floor: float
@@ -150,6 +152,7 @@ def test_probability_edges_are_sub_pixel_and_scored() -> None:
     assert region.score == pytest.approx(foreground[:8].mean(), abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("folder", "max_median_vertices"), [("ultrasound", 40), ("nuclei", 25)])
 def test_real_masks(folder: str, max_median_vertices: int) -> None:
     files = sorted((real_images(folder) / "masks").glob("*.png"))[:12]

@@ -46,6 +46,7 @@ def test_full_image_dice_is_drawn_where_it_was_measured(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["with.png", "without.png"]
 
 
+@pytest.mark.slow
 def test_one_column_per_fold(tmp_path: Path) -> None:
     rows = [epoch(1, dice=None), epoch(2)]
     draw_curves({0: rows}, tmp_path / "one.png")
@@ -61,6 +62,7 @@ def test_no_epochs_no_picture(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_fold_draws_itself_and_its_run_but_not_all_the_time(tmp_path: Path) -> None:
     now = [0.0]
     for k in range(2):

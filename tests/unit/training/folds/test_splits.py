@@ -31,6 +31,7 @@ def test_folds_never_move_while_the_set_grows(steps: list[set[str]], n_folds: in
         folds = grown
 
 
+@pytest.mark.slow
 @given(st.randoms(use_true_random=False), st.integers(2, 6))
 def test_fifty_random_steps(rng: random.Random, wanted: int) -> None:
     """Cases come and go, some groups with several cases: nothing moves, straddles or is lost."""

@@ -54,6 +54,7 @@ def test_forked_workers_end_with_a_killed_process(forking: Guarded) -> None:
     assert not worker.is_running()
 
 
+@pytest.mark.slow
 def test_a_killed_guard_takes_its_command_along() -> None:
     process = Guarded([sys.executable, "-c", SLEEP], grace_s=1.0, stdout=subprocess.DEVNULL)
     command = _command(process)
@@ -76,6 +77,7 @@ def test_ctrl_c_is_for_the_parent_alone() -> None:
         assert process.stop() == 128 + signal.SIGTERM
 
 
+@pytest.mark.slow
 def test_a_parent_that_is_gone_is_noticed_although_its_pipe_is_open() -> None:
     """A process it forked may hold the pipe. Or it died while the guard was being started."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
@@ -89,6 +91,7 @@ def test_a_parent_that_is_gone_is_noticed_although_its_pipe_is_open() -> None:
     process.stdin.close()
 
 
+@pytest.mark.slow
 def test_without_a_subreaper_orphans_are_found_by_their_group(tmp_path: Path) -> None:
     """As on macOS. The orphan takes no notice of SIGTERM."""
     orphan = tmp_path / "orphan.pid"

@@ -228,6 +228,7 @@ def _open(app: FakeApp) -> list[ProblemRow]:
         return projects.open_problems(session, PROJECT)
 
 
+@pytest.mark.slow
 def test_a_pool_in_which_everything_goes_wrong_is_scored_and_published(
     app: FakeApp, version: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -379,6 +380,7 @@ def test_a_task_that_kills_its_worker_twice_is_set_aside_and_those_beside_it_are
     assert _open(app) == []
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_was_at_is_found_by_the_next(
     app: FakeApp, version: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -432,6 +434,7 @@ def test_a_worker_is_told_alive_from_dead(app: FakeApp) -> None:
     assert not is_alive("elsewhere/7/0.00/x")  # no heartbeat
 
 
+@pytest.mark.slow
 def test_images_that_do_not_come_hold_up_no_chunk_and_no_annotator(
     app: FakeApp, version: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

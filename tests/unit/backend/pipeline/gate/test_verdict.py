@@ -228,6 +228,7 @@ def test_groups_are_counted_and_widen_the_bounds() -> None:
     assert alone.low is not None and grouped.low is not None and grouped.low <= alone.low
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_cases", [5, 12, 30])
 def test_error_rates(n_cases: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the rule promises, simulated: two classes, differences of 0.08 from case to case."""

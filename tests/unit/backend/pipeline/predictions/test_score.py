@@ -85,6 +85,7 @@ def test_the_pool_is_scored(app: FakeApp) -> None:
     assert (row.error, row.published_at) == ("", None)
 
 
+@pytest.mark.slow
 def test_a_chunk_gives_the_worker_back_in_time(
     app: FakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:

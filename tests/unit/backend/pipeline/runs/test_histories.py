@@ -207,6 +207,7 @@ class Histories(RuleBasedStateMachine):
         self.seen[kind, row_id] = now
 
 
+@pytest.mark.slow
 def test_no_history_leaves_the_tables(
     migrated_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -254,6 +254,7 @@ def test_the_end_of_a_run_starts_the_next_that_is_due(app: FakeApp) -> None:
     assert app.jobs == [("advance", (run_id + 1,))]
 
 
+@pytest.mark.slow
 def test_long_steps_keep_their_lease(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger, "LEASE_S", 0.4)
     run_id = app.add_run(RunStatus.QUEUED)

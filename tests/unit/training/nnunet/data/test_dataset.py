@@ -208,6 +208,7 @@ def test_the_raw_data_are_listed_for_nnunet(workspace: Workspace) -> None:
     assert "dataset" not in read_json(workspace.preprocessed_dataset / "dataset.json")
 
 
+@pytest.mark.slow
 def test_channels_are_named_after_their_images(workspace: Workspace) -> None:
     rng = np.random.default_rng(0)
     labels = np.zeros((64, 96), np.uint8)

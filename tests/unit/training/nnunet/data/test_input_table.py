@@ -124,6 +124,7 @@ def test_a_pixel_at_full_resolution(tmp_path: Path) -> None:
     assert array.shape == (1, 1, 1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_border", [False, True])
 def test_a_pixel_resampled_to_none_is_refused(tmp_path: Path, is_border: bool) -> None:
     """nnU-Net: ValueError in the resampling; it crops black borders before."""

@@ -56,6 +56,7 @@ def test_less_memory_makes_smaller_patches(tmp_path: Path) -> None:
     assert max(patches[1]) < 320
 
 
+@pytest.mark.slow
 def test_a_named_planner_is_not_edited_by_the_preset(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, 1)
     assert _prepare(workspace, TINY).planned
@@ -67,6 +68,7 @@ def test_a_named_planner_is_not_edited_by_the_preset(tmp_path: Path) -> None:
     assert architecture["arch_kwargs"]["features_per_stage"][0] == 32
 
 
+@pytest.mark.slow
 def test_named_plans_are_used_and_a_changed_file_is_noticed(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, 1)
     _prepare(workspace, FULL)

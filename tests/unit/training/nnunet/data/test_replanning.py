@@ -112,6 +112,7 @@ def test_the_reason_says_what_changed(
     assert "new plans, changed: the preset's plan" in caplog.text
 
 
+@pytest.mark.slow
 def test_killed_between_new_plans_and_new_arrays(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

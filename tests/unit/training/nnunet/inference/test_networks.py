@@ -81,6 +81,7 @@ def test_only_the_networks_of_the_folds_asked_for_are_loaded(ensemble: Path) -> 
         found.predict_single_fold(image, 0)
 
 
+@pytest.mark.slow
 def test_a_stream_is_predict_item_by_item(ensemble: Path) -> None:
     found = FoldPredictor.load(ensemble, engine="openvino")
     found.predict(_image(0))

@@ -47,6 +47,7 @@ def test_the_smallest_images_are_predicted(
         assert np.isfinite(future.result()).all()
 
 
+@pytest.mark.slow
 def test_networks_that_fail_on_an_image_fail_on_it_alone(predictor: FoldPredictor) -> None:
     [plain] = predictor._tiled.networks.models
 
@@ -79,6 +80,7 @@ def test_networks_that_fail_on_an_image_fail_on_it_alone(predictor: FoldPredicto
             assert future.result().shape == (2, 3, 40, 36)
 
 
+@pytest.mark.slow
 def test_images_share_calls_when_the_engine_says_so(predictor: FoldPredictor) -> None:
     calls: list[int] = []
     engine = predictor._tiled.networks.models[0].engine
