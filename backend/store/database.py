@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,8 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from domain.errors import StackError
+from domain.errors import DocumentError, StackError
+from domain.text import one_line
 
 # SQLite lets one writer in at a time; the others wait this long before they fail.
 SQLITE_BUSY_S = 30
@@ -95,12 +97,35 @@ def alembic_config() -> Config:
 
 def _engine(url: str) -> Engine:
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, hide_parameters=True)
+        return create_engine(
+            url, pool_pre_ping=True, hide_parameters=True, json_deserializer=_from_json
+        )
     # Parameters stay out of error messages: task data hold signed addresses of images.
-    engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_S}, hide_parameters=True)
+    engine = create_engine(
+        url,
+        connect_args={"timeout": SQLITE_BUSY_S},
+        hide_parameters=True,
+        json_deserializer=_from_json,
+    )
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_immediate)
     return engine
+
+
+def _from_json(text: str) -> Any:
+    """A column's JSON. What has no value is NULL; JSON's own null is never written."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        value, why = None, str(error)
+    else:
+        why = "it is null"
+    if value is None:
+        raise DocumentError(
+            f"A stored document is no JSON: {why}, got {one_line(text, 60)!r}.",
+            remedy="Restore the database from a backup.",
+        )
+    return value
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

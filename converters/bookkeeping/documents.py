@@ -74,7 +74,7 @@ def read_document(path: Path, kind: type[Kind]) -> Kind:
     """
     try:
         value = read_json(path)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DocumentError(
             f"{path.name} is no JSON: {error}", remedy="Restore it from a backup."
         ) from error

@@ -23,6 +23,7 @@ class Guarded:
     """A command, started under a guard (see ``guard.py``).
 
     Nothing it starts outlives ``stop``, its own end, or this process, however this process ends.
+    If the guard itself is killed, the command ends with it, not what the command has detached.
     It leads a session of its own: Ctrl-C in the terminal is this process's to handle.
 
     Args:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import StatementError
 from backend.pipeline.models.details import version_details
 from backend.pipeline.runs.run_report import run_reports
 from backend.store import runs
-from backend.store.models import FoldRow, RunRow
+from backend.store.models import FoldRow, ProjectRow, RunRow
 from domain.annotation import AnnotatedTask, LeftOut
 from domain.case import Manifest, ManifestEntry
 from domain.errors import DocumentError
@@ -58,6 +58,16 @@ def test_a_malformed_row_is_told_of_with_what_to_do(
     with pytest.raises(DocumentError, match=message) as caught, app.store.begin() as session:
         run_reports(session, PROJECT, 1)
     assert "release of nnloop that wrote it" in caught.value.remedy
+
+
+@pytest.mark.parametrize("broken", ["null", "{", "", "[" * 100_000])
+def test_what_is_no_json_is_told_of_as_well(app: FakeApp, broken: str) -> None:
+    with app.store.begin() as session:
+        session.execute(text("UPDATE project SET settings = :v"), {"v": broken})
+    with pytest.raises(DocumentError, match="no JSON") as caught, app.store.begin() as session:
+        session.get_one(ProjectRow, PROJECT)
+    assert "backup" in caught.value.remedy
+    assert len(str(caught.value)) < 300
 
 
 def test_a_version_of_another_form_is_refused(app: FakeApp) -> None:
