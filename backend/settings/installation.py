@@ -178,7 +178,10 @@ class Settings(BaseSettings):
     @field_validator("data_dir")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().resolve()
+        try:
+            return value.expanduser().resolve()
+        except RuntimeError as error:  # ~somebody whom the machine does not know
+            raise ValueError(f"{value}: {error}".rstrip(".")) from None
 
     @classmethod
     def settings_customise_sources(

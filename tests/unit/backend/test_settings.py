@@ -91,6 +91,12 @@ def test_every_fault_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.__cause__ is None  # pydantic's error repeats every input
 
 
+def test_a_home_that_nobody_has_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NNLOOP_DATA_DIR", "~no-such-user/data")
+    with pytest.raises(SettingsError, match="NNLOOP_DATA_DIR: ~no-such-user/data"):
+        Settings.load()
+
+
 def test_a_repr_gives_nothing_away() -> None:
     settings = Settings.load(
         label_studio_api_key="key-secret",
