@@ -114,10 +114,11 @@ class _Coverage:
         Levels only become finer from here on: a part with too many vertices now has too many later.
         """
         every = range(len(self._parts))
-        levels = self._first_levels(every)
-        over = [n for n in every if self._n_edges(n, levels) > self._how.vertex_budget]
-        self._over_budget[over] = True
-        self._levels = self._first_levels(n for n in every if not self._over_budget[n])
+        self._levels = self._first_levels(every)
+        over = [n for n in every if self._n_edges(n) > self._how.vertex_budget]
+        if over:
+            self._over_budget[over] = True
+            self._levels = self._first_levels(n for n in every if not self._over_budget[n])
 
     def settle(self) -> None:
         """Refines arcs until nothing is wrong."""
@@ -153,9 +154,9 @@ class _Coverage:
             self._outlines.pop(number, None)
         self.settle()
 
-    def _n_edges(self, number: int, levels: Sequence[int]) -> int:
+    def _n_edges(self, number: int) -> int:
         arcs = (arc for ring in self._parts[number].rings for arc, _ in ring)
-        return sum(self._fitters[arc].n_edges(levels[arc]) for arc in arcs)
+        return sum(self._fitters[arc].n_edges(self._levels[arc]) for arc in arcs)
 
     def _first_levels(self, parts: Iterable[int]) -> list[int]:
         """Where to begin: levels whose moved area is about what the target allows."""
