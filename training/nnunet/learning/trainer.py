@@ -23,6 +23,7 @@ from training.nnunet.checkpoint import only_weights, plain, read_checkpoint, wri
 from training.nnunet.classes import trainer_class
 from training.nnunet.data.plans import CONFIGURATION
 from training.nnunet.environment import nnunet_roots
+from training.nnunet.learning.compiling import missing_compiler, tolerate_failures
 from training.nnunet.learning.held_out import HeldOutCases, SampleDice
 from training.nnunet.learning.randomness import seed_everything
 from training.nnunet.learning.schedule import stretch
@@ -71,6 +72,7 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
     dataloader_train: Any
     dataloader_val: Any
     grad_scaler: Any
+    _is_told = False
     inference_allowed_mirroring_axes: Any
 
     def configure(self, spec: FoldSpec, held_out: HeldOutCases, *, started: float) -> None:
@@ -108,6 +110,19 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
     def get_training_transforms(self, *args: Any, **kwargs: Any) -> Any:
         """The trainer's, after flips with classes exchanged."""
         return with_swaps(super().get_training_transforms(*args, **kwargs), self.swaps)
+
+    def _do_i_compile(self) -> bool:
+        """nnU-Net's answer, unless there is nothing to compile with."""
+        if not super()._do_i_compile():
+            return False
+        reason = missing_compiler()
+        if reason:
+            if not self._is_told:  # nnU-Net asks more than once
+                self.print_to_log_file(f"Training without torch.compile: {reason}.")
+            self._is_told = True
+            return False
+        tolerate_failures()
+        return True
 
     @property
     def plain_network(self) -> torch.nn.Module:
