@@ -166,6 +166,7 @@ class _Preparation:
                 label_mapping=self.project.label_mapping,
                 preset=self.preset,
                 replanned=prepared.replanned,
+                group_key=manifest.group_key,
             )
             projects.get(session, row.project_id).n_channels = self.written.n_channels
             keep_folds(session, row.project_id, manifest)
