@@ -13,7 +13,6 @@ from training.folds.spec import LOG, SPEC
 FORK_SERVER = "training.processes.fork_server"
 
 
-
 def fold_process(folder: Path, timeout_s: float = 20.0) -> psutil.Process:
     """Waits for the process, not its guard, that trains the fold of a folder."""
     deadline = time.monotonic() + timeout_s

@@ -98,12 +98,13 @@ class _Server:
 
     def serve(self) -> None:
         while True:
-            readable, _, _ = select.select([self._connection, self._wake], [], [], _CHECK_S)
+            listened = [self._connection.fileno(), self._wake]
+            readable, _, _ = select.select(listened, [], [], _CHECK_S)
             if self._wake in readable:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wake, 256)
             self._reap()
-            if self._connection in readable:
+            if listened[0] in readable:
                 received = self._connection.recv(_LINE_BYTES)
                 if not received:
                     self._end()

@@ -15,7 +15,7 @@ SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 def main(argv: list[str]) -> int:
     """Prints what a test looks for, and returns its second argument as the exit status."""
     if argv[0] == "tell":
-        print(sys.argv[1:], LOADED_BY != os.getpid(), os.environ.get("COLOUR"), flush=True)
+        print(sys.argv[1:], os.getpid() != LOADED_BY, os.environ.get("COLOUR"), flush=True)
     elif argv[0] == "raise":
         raise RuntimeError("as told")
     elif argv[0] == "stubborn":
