@@ -22,6 +22,7 @@ from domain.states import FoldStatus, RunStatus
 from training.folds.runner import run_fold
 from training.folds.seeds import fold_seed
 from training.folds.spec import FoldSpec
+from training.processes.forked import ForkServer
 from training.versions.manifests import FoldStart
 
 logger = logging.getLogger(__name__)
@@ -41,12 +42,18 @@ class WorkerDevice:
 
 
 def train_fold(
-    context: AppContext, run_id: int, fold: int, device: WorkerDevice, worker: str
+    context: AppContext,
+    run_id: int,
+    fold: int,
+    device: WorkerDevice,
+    worker: str,
+    *,
+    forks: ForkServer | None = None,
 ) -> None:
     """Trains a fold to its end. Does nothing while another job holds it, or the run is paused.
 
     A fold that was interrupted goes on from its last epoch; one that failed twice at
-    the same place fails the run.
+    the same place fails the run. ``forks`` as for ``run_fold``.
     """
     n_workers = max(training_workers(context.queue), 1)
     with context.store.begin() as session:
@@ -85,7 +92,11 @@ def train_fold(
         plan = _Plan(fold, start.seed, checkpoint, budget_s)
         spec = _spec(context, run, plan, device)
         result = run_fold(
-            spec, ledger.progress, lambda: ledger.should_stop, on_heartbeat=ledger.heartbeat
+            spec,
+            ledger.progress,
+            lambda: ledger.should_stop,
+            on_heartbeat=ledger.heartbeat,
+            forks=forks,
         )
     except (TrainingError, SettingsError) as error:
         message = sentence_of(error)
