@@ -23,21 +23,19 @@ from training.nnunet.checkpoint import only_weights, plain, read_checkpoint, wri
 from training.nnunet.classes import trainer_class
 from training.nnunet.data.plans import CONFIGURATION
 from training.nnunet.environment import nnunet_roots
-from training.nnunet.learning.compiling import missing_compiler, tolerate_failures
 from training.nnunet.learning.held_out import HeldOutCases, SampleDice
+from training.nnunet.learning.limits import WithinLimits
 from training.nnunet.learning.randomness import seed_everything
 from training.nnunet.learning.schedule import stretch
-from training.nnunet.learning.swapped_flips import at_most, with_swaps
 from training.nnunet.learning.timing import steady_step_s
 from training.nnunet.learning.warm_start import scale_rate, shrink_and_perturb
 from training.nnunet.memory import is_out_of_memory
-from training.symmetries.symmetries import FULL_TURN, Swap
 
 _END_S = 1.0
 """Between the last epoch and the result, beside the prediction: last checkpoint, curves."""
 
 
-class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
+class LoopTrainer(WithinLimits):
     """The loop around the training of one fold. Use ``make_trainer``.
 
     It stands before a trainer class in the bases of a new class and takes over what that does
@@ -51,18 +49,13 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
         warm_started: Whether weights of an earlier version were loaded.
         steps: Optimiser steps of all epochs so far.
         on_epoch_done: Called after every epoch, once its checkpoint is written.
-        swaps: Flips with classes exchanged; their axes are not among nnU-Net's mirrored ones.
-        max_turn: Degrees.
     """
 
-    spec: FoldSpec
     held_out: HeldOutCases
     plan: EpochPlan
     warm_started: bool
     steps: int
     on_epoch_done: Callable[[], None]
-    swaps: tuple[Swap, ...] = ()
-    max_turn: float = FULL_TURN
 
     # nnU-Net's own.
     batch_size: int
@@ -72,8 +65,6 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
     dataloader_train: Any
     dataloader_val: Any
     grad_scaler: Any
-    _is_told = False
-    inference_allowed_mirroring_axes: Any
 
     def configure(self, spec: FoldSpec, held_out: HeldOutCases, *, started: float) -> None:
         """Called once by ``make_trainer``; ``started`` is the process's start, monotonic clock."""
@@ -89,42 +80,6 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
         self.steps = 0
         self._longest_epoch = self.num_iterations_per_epoch, self.num_val_iterations_per_epoch
         self.output_folder = self.output_folder_base = str(spec.fold_dir)
-
-    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> Any:  # noqa: N802
-        """The trainer's, with what the symmetries forbid left out.
-
-        Axes to be flipped with classes exchanged are taken out too and kept in ``swaps``: nnU-Net's
-        own mirroring and its prediction know none of that.
-        """
-        rotation, dummy_2d, patch, axes = (
-            super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
-        )
-        symmetries = self.spec.symmetries
-        plain = symmetries.plain_flips
-        self.swaps = tuple(swap for swap in symmetries.swaps if swap[0] in (axes or ()))
-        self.max_turn = symmetries.max_turn
-        axes = tuple(axis for axis in axes or () if axis in plain)
-        allowed = self.inference_allowed_mirroring_axes
-        if allowed is not None:
-            self.inference_allowed_mirroring_axes = tuple(a for a in allowed if a in plain) or None
-        return at_most(rotation, self.max_turn), dummy_2d, patch, axes
-
-    def get_training_transforms(self, *args: Any, **kwargs: Any) -> Any:
-        """The trainer's, after flips with classes exchanged."""
-        return with_swaps(super().get_training_transforms(*args, **kwargs), self.swaps)
-
-    def _do_i_compile(self) -> bool:
-        """nnU-Net's answer, unless there is nothing to compile with."""
-        if not super()._do_i_compile():
-            return False
-        reason = missing_compiler()
-        if reason:
-            if not self._is_told:  # nnU-Net asks more than once
-                self.print_to_log_file(f"Training without torch.compile: {reason}.")
-            self._is_told = True
-            return False
-        tolerate_failures()
-        return True
 
     @property
     def plain_network(self) -> torch.nn.Module:
