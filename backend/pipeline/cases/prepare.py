@@ -167,6 +167,7 @@ class _Preparation:
                 preset=self.preset,
                 replanned=prepared.replanned,
                 group_key=manifest.group_key,
+                joined_groups=manifest.joined_groups,
             )
             projects.get(session, row.project_id).n_channels = self.written.n_channels
             keep_folds(session, row.project_id, manifest)
