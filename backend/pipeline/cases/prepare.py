@@ -183,6 +183,7 @@ class _Preparation:
                 replanned=prepared.replanned,
                 symmetries=symmetries,
                 group_key=manifest.group_key,
+                joined_groups=manifest.joined_groups,
             )
             projects.get(session, row.project_id).n_channels = self.written.n_channels
             keep_folds(session, row.project_id, manifest)
