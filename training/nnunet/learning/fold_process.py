@@ -92,6 +92,7 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
             network,
             trainer.held_out.case_ids,
             mirror_axes=trainer.mirror_axes,
+            swaps=trainer.swaps,
             out=label_maps,
         )
     result = FoldResult(

@@ -24,6 +24,7 @@ from training.nnunet.classes import trainer_class
 from training.nnunet.data.plans import CONFIGURATION
 from training.nnunet.environment import nnunet_roots
 from training.nnunet.learning.held_out import HeldOutCases, SampleDice
+from training.nnunet.learning.limits import WithinLimits
 from training.nnunet.learning.randomness import seed_everything
 from training.nnunet.learning.schedule import stretch
 from training.nnunet.learning.timing import steady_step_s
@@ -34,7 +35,7 @@ _END_S = 1.0
 """Between the last epoch and the result, beside the prediction: last checkpoint, curves."""
 
 
-class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
+class LoopTrainer(WithinLimits):
     """The loop around the training of one fold. Use ``make_trainer``.
 
     It stands before a trainer class in the bases of a new class and takes over what that does
@@ -50,7 +51,6 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
         on_epoch_done: Called after every epoch, once its checkpoint is written.
     """
 
-    spec: FoldSpec
     held_out: HeldOutCases
     plan: EpochPlan
     warm_started: bool
@@ -91,8 +91,8 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
     def mirror_axes(self) -> tuple[int, ...]:
         """Axes along which predictions are averaged over mirrored images."""
         # None: the network has never seen a mirrored image.
-        seen = self.inference_allowed_mirroring_axes or ()
-        return tuple(seen) if self.spec.preset.mirror_predict else ()
+        seen = {*(self.inference_allowed_mirroring_axes or ()), *(axis for axis, *_ in self.swaps)}
+        return tuple(sorted(seen)) if self.spec.preset.mirror_predict else ()
 
     def run_training(self) -> None:
         """nnU-Net's loop, reading the number of epochs anew each time.
@@ -234,6 +234,7 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
                     "batch_size": self.batch_size,
                     "warm_started": self.warm_started,
                     "plan": self.plan.to_json(),
+                    "swaps": [list(swap) for swap in self.swaps],
                 },
             },
         )
