@@ -43,6 +43,8 @@ FAILED_PAUSE_S = 5.0
 SOCKET_TIMEOUT_S = 10.0
 # Failed jobs stay in Redis this long, for a person; the ledger keeps the error for good.
 FAILURE_TTL_S = 7 * 24 * 3600
+# Functions that a module of jobs may have: called in a worker before its first job, after its last.
+PREPARE, FINISH = "prepare", "finish"
 _HEARTBEAT_KEY = "nnloop:worker:{name}"
 # Which data folder the processes at this Redis work on; forgotten soon after the last one ended.
 _INSTALLATION_KEY = "nnloop:installation"
@@ -77,6 +79,7 @@ class JobName(StrEnum):
     SYNC = "backend.jobs.loop.sync"
     ADVANCE = "backend.jobs.step.advance"
     PUBLISH = "backend.jobs.loop.publish"
+    PUSH = "backend.jobs.loop.push"
     SCORE = "backend.jobs.score.score"
     PREDICT = "backend.jobs.score.predict"
     TRAIN_FOLD = "backend.jobs.train.train_fold"
@@ -91,6 +94,7 @@ _QUEUE_OF = {
     JobName.SYNC: QueueName.LOOP,
     JobName.ADVANCE: QueueName.STEP,
     JobName.PUBLISH: QueueName.LOOP,
+    JobName.PUSH: QueueName.LOOP,
     JobName.SCORE: QueueName.SCORE,
     JobName.PREDICT: QueueName.INTERACTIVE,
     JobName.TRAIN_FOLD: QueueName.TRAIN,
@@ -211,6 +215,11 @@ class JobQueue:
         with _redis_errors():
             return {str(name): self._queue(name).count for name in QueueName}
 
+    def has_waiting(self, name: QueueName) -> bool:
+        """Whether a job waits in a queue."""
+        with _redis_errors():
+            return bool(self._queue(name).count)
+
     def workers(self) -> list[WorkerInfo]:
         """Live workers."""
         with _redis_errors():
@@ -285,7 +294,7 @@ def work(
     # By a connection of its own: RQ gives those it makes the long timeout of a waiting worker.
     JobQueue(url, installation).claim()
     for module in modules:
-        getattr(module, "prepare", lambda: None)()
+        getattr(module, PREPARE, lambda: None)()
     redis = Redis.from_url(url, health_check_interval=15)
     name = f"{label}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
     worker = _Worker(
@@ -306,6 +315,8 @@ def work(
     finally:
         # Also when Redis went: what is at work in a thread must not keep the process alive.
         _stop.set()
+        for module in modules:
+            getattr(module, FINISH, lambda: None)()
 
 
 def _default_signals() -> None:

@@ -93,16 +93,14 @@ def run_fold(
 
 
 def fold_server(device: str, threads: int, log: int) -> ForkServer:
-    """A process that has loaded nnU-Net, for the folds of one device; ``run_fold`` forks from it.
+    """A process that has loaded nnU-Net; ``run_fold`` forks the folds of one worker from it.
 
     Args:
-        device: As of ``FoldSpec``.
+        device: As of ``FoldSpec``; not a GPU, which a process that forks must not have touched.
         threads: As of ``FoldSpec``.
         log: Open file for what it has to say beside its folds.
     """
-    environment = {**os.environ, **_variables(device, threads)}
-    # Each child is shown its GPU; none may be in use before it is forked.
-    environment["CUDA_VISIBLE_DEVICES"] = ""
+    environment = {**os.environ, **_variables(device, threads), "CUDA_VISIBLE_DEVICES": ""}
     return ForkServer(CHILD_MODULE, env=environment, log=log)
 
 
