@@ -25,6 +25,7 @@ class Preset:
         name: The word users write.
         n_folds: Folds wanted; fewer groups give fewer folds.
         epochs: Epochs without a time budget. A budget replaces it.
+        budget_s: Seconds that training all folds may take where nobody has said so; None: no limit.
         iterations_per_epoch: Optimiser steps per epoch.
         val_iterations: Held-out batches per epoch, behind nnU-Net's pseudo Dice.
         max_image_side: Longest side, in pixels, of the median image after resampling. Set through
@@ -41,6 +42,8 @@ class Preset:
         batch_size: Patches per step.
         batch_pixels: Where ``batch_size`` is None: pixels per step, all patches together; at least
             2 patches.
+        min_batch_pixels: Where both are None: pixels per step at least. nnU-Net plans 2 patches for
+            any set of a few dozen images, however large the GPU.
         optimizer: ``adamw``, or nnU-Net's ``sgd`` with momentum 0.99.
         lr: Learning rate at the start; falls as (1 - t) ** 0.9.
         weight_decay: Of the optimiser.
@@ -92,6 +95,8 @@ class Preset:
     augmentation: Literal["nnunet", "warp"] = "nnunet"
     bfloat16: bool = False
     batch_pixels: int | None = None
+    min_batch_pixels: int | None = None
+    budget_s: float | None = None
     warm_shrink: float = 0.5
     warm_lr: float = 1.0
     patience: int | None = None
@@ -113,6 +118,7 @@ class Preset:
                 self.n_conv_per_stage,
                 self.batch_size,
                 self.batch_pixels,
+                self.min_batch_pixels,
                 self.planner,
                 self.plans,
                 self.gpu_memory_gb,
@@ -161,6 +167,7 @@ class Preset:
             n_conv_per_stage=None,
             batch_size=None,
             batch_pixels=None,
+            min_batch_pixels=None,
             fast_export=False,
         )
 
@@ -196,7 +203,7 @@ values were found: docs/tiny-preset.md."""
 
 FAST = Preset(
     name="fast",
-    n_folds=5,
+    n_folds=3,
     epochs=60,
     iterations_per_epoch=100,
     val_iterations=10,
@@ -214,6 +221,8 @@ FAST = Preset(
     tile_step=0.5,
     compile=False,
     patience=20,
+    min_batch_pixels=2**20,
+    budget_s=360.0,
 )
 """For the loop on a GPU: nnU-Net's network at full resolution, a fraction of its steps."""
 
