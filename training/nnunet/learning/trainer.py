@@ -76,8 +76,7 @@ class LoopTrainer(WithinLimits):
             started=started,
         )
         self.on_epoch_done = lambda: None
-        self._sample_s = self._step_s = 0.0
-        self.steps = 0
+        self.steps, self._sample_s, self._step_s = 0, 0.0, 0.0
         self._longest_epoch = self.num_iterations_per_epoch, self.num_val_iterations_per_epoch
         self.output_folder = self.output_folder_base = str(spec.fold_dir)
 
@@ -281,9 +280,9 @@ class LoopTrainer(WithinLimits):
     def _train_epoch(self) -> None:
         self.on_epoch_start()
         self.on_train_epoch_start()
-        started, n_steps = time.monotonic(), self.num_iterations_per_epoch
-        losses = [self.train_step(next(self.dataloader_train)) for _ in range(n_steps)]
-        self._step_s = (time.monotonic() - started) / n_steps
+        started, steps = time.monotonic(), range(self.num_iterations_per_epoch)
+        losses = [self.train_step(next(self.dataloader_train)) for _ in steps]
+        self._step_s = (time.monotonic() - started) / len(steps)
         self.on_train_epoch_end(losses)
         with torch.no_grad():
             self.on_validation_epoch_start()
