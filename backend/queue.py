@@ -16,8 +16,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -102,11 +103,28 @@ _QUEUE_OF = {
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """A live worker: its queues and the job it works on ("" when idle)."""
+    """A live worker.
+
+    ``job_id`` is "" when it is idle, ``device`` as of ``training.devices``; ``memory_mib`` is that
+    of its GPU, 0 where it has none or that is not known.
+    """
 
     name: str
     queues: tuple[str, ...]
     job_id: str
+    device: str = ""
+    memory_mib: int = 0
+
+    def to_text(self) -> str:
+        """What its heartbeat says, without the name."""
+        return "|".join((",".join(self.queues), self.job_id, self.device, str(self.memory_mib)))
+
+    @classmethod
+    def from_text(cls, name: str, text: str) -> WorkerInfo:
+        """Reads what ``to_text`` wrote, also what a worker of another release leaves out."""
+        queues, job_id, device, memory, *_ = [*text.split("|"), "", "", "", ""]
+        memory_mib = int(memory) if memory.isdigit() else 0
+        return cls(name, tuple(queues.split(",")), job_id, device, memory_mib)
 
 
 class JobQueue:
@@ -209,9 +227,8 @@ class JobQueue:
             for key in self._redis.scan_iter(_HEARTBEAT_KEY.format(name="*")):
                 value = self._redis.get(key)
                 if value is not None:
-                    queues, _, job_id = _text(value).partition("|")
                     name = _text(key).rsplit(":", 1)[-1]
-                    found.append(WorkerInfo(name, tuple(queues.split(",")), job_id))
+                    found.append(WorkerInfo.from_text(name, _text(value)))
             return sorted(found, key=lambda worker: worker.name)
 
     def _queue(self, name: QueueName) -> Queue:
@@ -255,11 +272,17 @@ def stop_requested() -> bool:
 
 
 def work(
-    url: str, queues: Sequence[QueueName], *, label: str = "worker", installation: str = ""
+    url: str,
+    queues: Sequence[QueueName],
+    *,
+    label: str = "worker",
+    installation: str = "",
+    device: tuple[str, int] = ("", 0),
 ) -> None:
     """Runs a worker in this process until it is asked to end (SIGTERM or SIGINT).
 
-    Jobs run in the process itself, so that warm networks stay loaded between jobs.
+    Jobs run in the process itself, so that warm networks stay loaded between jobs. Others find in
+    its heartbeat which ``device`` it has, and how many MiB of memory that is.
 
     Raises:
         StackError: Redis does not answer, or those at work there use another data folder than
@@ -285,7 +308,9 @@ def work(
     # for one that only takes note of it.
     os.register_at_fork(after_in_child=_default_signals)
     try:
-        with _redis_errors(), _heartbeat(redis, name, queues, worker.current_job_id, installation):
+        info = WorkerInfo(name, tuple(queues), "", *device)
+        now = partial(_now, info, worker)
+        with _redis_errors(), _heartbeat(redis, name, now, installation):
             worker.work(with_scheduler=False, logging_level="WARNING")
     finally:
         # Also when Redis went: what is at work in a thread must not keep the process alive.
@@ -317,13 +342,13 @@ class _Worker(SimpleWorker):  # type: ignore[misc]  # rq is not typed here
             self._current = ""
 
 
+def _now(info: WorkerInfo, worker: _Worker) -> str:
+    return replace(info, job_id=worker.current_job_id()).to_text()
+
+
 @contextmanager
 def _heartbeat(
-    redis: Redis,
-    name: str,
-    queues: Sequence[QueueName],
-    job_id: Callable[[], str],
-    installation: str,
+    redis: Redis, name: str, now: Callable[[], str], installation: str
 ) -> Iterator[None]:
     key = _HEARTBEAT_KEY.format(name=name)
     ended = threading.Event()
@@ -331,8 +356,7 @@ def _heartbeat(
     def beat() -> None:
         while True:
             try:
-                value = ",".join(queues) + "|" + job_id()
-                redis.set(key, value, ex=HEARTBEAT_TTL_S)
+                redis.set(key, now(), ex=HEARTBEAT_TTL_S)
                 _claim(redis, installation)
             except StackError as error:
                 logger.error(error.in_full)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from converters.bookkeeping.documents import read_document, write_document
-from domain.errors import DiskFullError, TrainingError
+from domain.errors import DiskFullError, TrainerError, TrainingError
 from training.devices import VARIABLE, visible_gpus
 from training.folds.log import parse_progress
 from training.folds.spec import (
@@ -33,6 +33,9 @@ _OF_A_FOLD = ("nnUNet_compile", "CUDA_VISIBLE_DEVICES")
 
 _TERMINATE_S = 3.0
 """Grace between SIGTERM and SIGKILL; checkpoints are atomic, so neither loses more."""
+
+_LASTING = {"disk": DiskFullError, "trainer": TrainerError}
+"""What is raised where training again would not help."""
 
 
 def run_fold(
@@ -63,7 +66,8 @@ def run_fold(
         The result; None when it was stopped on request.
 
     Raises:
-        TrainingError: The child failed; the message is its one sentence. Or the GPU asked for is
+        TrainingError: The child failed; the message is its one sentence; a DiskFullError or
+            TrainerError where trying again would not help. Or the GPU asked for is
             not among those that CUDA_VISIBLE_DEVICES shows.
     """
     spec = _absolute(spec)
@@ -186,7 +190,7 @@ def _raise_if_failed(spec: FoldSpec, code: int) -> None:
         return
     if (folder / ERROR).exists():
         error = read_document(folder / ERROR, FoldError)
-        kind = DiskFullError if error.is_disk_full else TrainingError
+        kind = _LASTING.get(error.lasting, TrainingError)
         raise kind(error.message, remedy=error.remedy)
     if name := ending_signal(code):
         raise TrainingError(

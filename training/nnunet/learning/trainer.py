@@ -19,6 +19,7 @@ from domain.errors import TrainingError
 from training.folds.epoch_plan import EpochPlan
 from training.folds.log import progress_in_words, write_progress
 from training.folds.spec import FINAL, LATEST, EpochProgress, FoldSpec
+from training.nnunet.architecture import as_called_today
 from training.nnunet.checkpoint import only_weights, plain, read_checkpoint, write_checkpoint
 from training.nnunet.classes import trainer_class
 from training.nnunet.data.plans import CONFIGURATION
@@ -286,12 +287,9 @@ class LoopTrainer(WithinLimits):
         self.on_train_epoch_end(losses)
         with torch.no_grad():
             self.on_validation_epoch_start()
-            self.on_validation_epoch_end(
-                [
-                    self.validation_step(next(self.dataloader_val))
-                    for _ in range(self.num_val_iterations_per_epoch)
-                ]
-            )
+            steps = range(self.num_val_iterations_per_epoch)
+            losses = [self.validation_step(next(self.dataloader_val)) for _ in steps]
+            self.on_validation_epoch_end(losses)
 
     def _within_memory(self, work: Callable[[], None]) -> None:
         """Does ``work``; when memory runs out, halves the batch and does it again."""
@@ -382,7 +380,8 @@ def make_trainer(
         TrainingError: The preset's trainer can't be found.
     """
     base = trainer_class(spec.preset.trainer)
-    bound: type[LoopTrainer] = type(base.__name__, (LoopTrainer, base), {"preset": spec.preset})
+    attributes = {"preset": spec.preset, **as_called_today(base, dataset)}
+    bound: type[LoopTrainer] = type(base.__name__, (LoopTrainer, base), attributes)
     seed_everything(spec.seed)
     device = torch.device(spec.device.split(":")[0])
     workspace = spec.workspace
