@@ -29,6 +29,7 @@ def fold_result(dice: DicePerCase | None = None, **fields: Any) -> FoldResult:
     values: dict[str, Any] = {
         "fold": 0,
         "epochs": 1,
+        "steps": 50,
         "dice_per_case": dice or {},
         "dice_per_class": mean_over_cases(dice or {}),
         "seconds": 1.0,

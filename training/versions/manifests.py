@@ -7,6 +7,7 @@ from typing import Literal
 
 from domain.case import Manifest
 from training.presets import Preset
+from training.symmetries.symmetries import FREE, Symmetries
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +50,14 @@ class RunManifest(Manifest):
     Attributes:
         preset: All of it as it was when the run began; a later release may change its own.
         replanned: Why plans were made although there were some; "" when they stayed.
+        symmetries: Flips and turns that its images bear.
         starts: Of fold 0, 1, ...; () until the run goes to training.
         form: Of this document.
     """
 
     preset: Preset
     replanned: str = ""
+    symmetries: Symmetries = FREE
     starts: tuple[FoldStart, ...] = ()
     form: Literal[1] = 1
 

@@ -10,7 +10,9 @@ from backend.pipeline.basis.annotations import label_config_of
 from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.preset import preset_of
+from backend.pipeline.basis.warm_predictor import prediction_device
 from backend.pipeline.cases.manifests import keep_folds, make_manifest
+from backend.pipeline.cases.symmetries import decide_symmetries
 from backend.pipeline.cases.write import CaseWriter, Source, WrittenCases
 from backend.pipeline.labels.questions import Question, report_questions
 from backend.settings import RunSettings
@@ -23,6 +25,7 @@ from domain.labels import LabelConfig
 from domain.text import one_line
 from training.nnunet.classes import trainer_class
 from training.nnunet.data.dataset import DatasetSpec, PreparedDataset, prepare
+from training.nnunet.inference.trial import try_fresh_network
 from training.presets import Preset
 from training.versions.manifests import RunManifest
 
@@ -67,6 +70,13 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
     )
     preparation = _Preparation(context, run, project, settings, preset, config, written)
     manifest, prepared = preparation.make_dataset(sources, beat)
+    # A network that could not serve is told of before hours of training, not after.
+    try_fresh_network(
+        context.workspace(run.project_id),
+        manifest.entries[0].case_id,
+        preset,
+        prediction_device(),
+    )
     preparation.keep(manifest, prepared)
     logger.info(
         "Run %d: %d cases, %d of them new or changed, %d left out, %d folds, %.1f s.",
@@ -155,6 +165,11 @@ class _Preparation:
 
     def keep(self, manifest: Manifest, prepared: PreparedDataset) -> None:
         """Stores the manifest, and the folds that are to be trained."""
+        symmetries = decide_symmetries(
+            self.context.workspace(self.project.id), manifest, self.settings.mirror_train
+        )
+        for reason in symmetries.reasons:
+            logger.info("Run %d: %s", self.run.id, reason)
         with self.context.store.begin() as session:
             row = session.get_one(RunRow, self.run.id)
             row.manifest = RunManifest(
@@ -166,6 +181,7 @@ class _Preparation:
                 label_mapping=self.project.label_mapping,
                 preset=self.preset,
                 replanned=prepared.replanned,
+                symmetries=symmetries,
                 group_key=manifest.group_key,
                 joined_groups=manifest.joined_groups,
             )

@@ -17,11 +17,18 @@ from backend.queue import JobName, stop_requested
 from backend.store import runs
 from backend.store.models import RunRow
 from backend.store.runs import may_go_on
-from domain.errors import DiskFullError, SettingsError, StackError, TrainingError
+from domain.errors import (
+    DiskFullError,
+    SettingsError,
+    StackError,
+    TrainerError,
+    TrainingError,
+)
 from domain.states import FoldStatus, RunStatus
 from training.folds.runner import run_fold
 from training.folds.seeds import fold_seed
 from training.folds.spec import FoldSpec
+from training.processes.forked import ForkServer
 from training.versions.manifests import FoldStart
 
 logger = logging.getLogger(__name__)
@@ -41,12 +48,18 @@ class WorkerDevice:
 
 
 def train_fold(
-    context: AppContext, run_id: int, fold: int, device: WorkerDevice, worker: str
+    context: AppContext,
+    run_id: int,
+    fold: int,
+    device: WorkerDevice,
+    worker: str,
+    *,
+    forks: ForkServer | None = None,
 ) -> None:
     """Trains a fold to its end. Does nothing while another job holds it, or the run is paused.
 
     A fold that was interrupted goes on from its last epoch; one that failed twice at
-    the same place fails the run.
+    the same place fails the run. ``forks`` as for ``run_fold``.
     """
     n_workers = max(training_workers(context.queue), 1)
     with context.store.begin() as session:
@@ -85,7 +98,11 @@ def train_fold(
         plan = _Plan(fold, start.seed, checkpoint, budget_s)
         spec = _spec(context, run, plan, device)
         result = run_fold(
-            spec, ledger.progress, lambda: ledger.should_stop, on_heartbeat=ledger.heartbeat
+            spec,
+            ledger.progress,
+            lambda: ledger.should_stop,
+            on_heartbeat=ledger.heartbeat,
+            forks=forks,
         )
     except (TrainingError, SettingsError) as error:
         message = sentence_of(error)
@@ -93,7 +110,7 @@ def train_fold(
         if stop_requested() and not isinstance(error, DiskFullError):
             ledger.interrupted()  # the signal that ends this worker reached its child, too
         else:
-            ledger.failed(message, is_final=isinstance(error, DiskFullError))
+            ledger.failed(message, is_final=isinstance(error, DiskFullError | TrainerError))
     except Exception as error:
         # A bug: left to the queue, the fold would be tried again for ever.
         logger.exception("Run %d, fold %d", run_id, fold)
@@ -142,4 +159,5 @@ def _spec(context: AppContext, run: RunRow, plan: _Plan, device: WorkerDevice) -
         seed=plan.seed,
         # The only fold of a set with one group is trained on everything.
         holds_out=manifest.n_folds > 1,
+        symmetries=manifest.symmetries,
     )

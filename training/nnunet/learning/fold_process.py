@@ -11,13 +11,14 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from typing import Literal
 
 import psutil
 import torch
 
 from converters.bookkeeping.documents import read_document, write_document
 from converters.bookkeeping.files import read_json, write_json
-from domain.errors import DiskFullError, NnloopError, TrainingError
+from domain.errors import DiskFullError, NnloopError, TrainerError, TrainingError
 from domain.text import one_line
 from training.evaluation import mean_over_cases
 from training.folds.curves import CurvesWriter
@@ -33,6 +34,7 @@ from training.folds.spec import (
     FoldSpec,
 )
 from training.nnunet.checkpoint import remove_unfinished
+from training.nnunet.inference.trial import try_serving
 from training.nnunet.learning.trainer import LoopTrainer, make_trainer
 from training.nnunet.memory import is_out_of_memory
 from training.versions.version_folder import CONFIGURATION
@@ -48,7 +50,7 @@ def main(argv: list[str]) -> int:
     except Exception as error:  # noqa: BLE001  # the process's outermost frame: report and end
         traceback.print_exc()
         message, remedy = _explain(spec, error)
-        reason = FoldError(message, remedy, _is_disk_full(error))
+        reason = FoldError(message, remedy, _lasting(error))
         write_document(spec.fold_dir / ERROR, FoldError, reason)
         return 1
     return 0
@@ -63,6 +65,7 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
 
     Raises:
         DiskFullError: The disk has no room for its checkpoints.
+        TrainerError: The trainer's network could not serve.
         TrainingError: The preset's trainer can't be found, or weights are NaN or infinite.
     """
     _set_up_torch(spec)
@@ -80,8 +83,11 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
     _mend_progress(folder / PROGRESS)
     curves = CurvesWriter(folder, spec.fold)
     trainer.on_epoch_done = curves.draw_sometimes
-    if not trainer.resume() and spec.warm_start is not None:
-        trainer.warm_start(Path(spec.warm_start))
+    if not trainer.resume():
+        with trainer.evaluating() as network:
+            try_serving(network, spec, trainer.mirror_axes, str(trainer.device))
+        if spec.warm_start is not None:
+            trainer.warm_start(Path(spec.warm_start))
     trainer.run_training()
     curves.draw()
     label_maps = folder / VALIDATION if spec.preset.postprocess else None
@@ -92,11 +98,13 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
             network,
             trainer.held_out.case_ids,
             mirror_axes=trainer.mirror_axes,
+            swaps=trainer.swaps,
             out=label_maps,
         )
     result = FoldResult(
         fold=spec.fold,
         epochs=trainer.current_epoch,
+        steps=trainer.steps,
         dice_per_case=dice,
         dice_per_class=mean_over_cases(dice),
         seconds=trainer.plan.spent_s,
@@ -143,6 +151,12 @@ def _explain(spec: FoldSpec, error: Exception) -> tuple[str, str]:
         f"{where}: {type(error).__name__}: {one_line(error)}",
         f"See {spec.fold_dir / 'train.log'}.",
     )
+
+
+def _lasting(error: Exception) -> Literal["", "disk", "trainer"]:
+    if isinstance(error, TrainerError):
+        return "trainer"
+    return "disk" if _is_disk_full(error) else ""
 
 
 def _is_disk_full(error: Exception) -> bool:

@@ -45,6 +45,7 @@ class FakeTraining:
         should_stop: Callable[[], bool],
         *,
         on_heartbeat: Callable[[], None],
+        forks: object = None,
     ) -> Result:
         self.specs.append(spec)
         return self.play(spec, on_progress, should_stop, on_heartbeat)
