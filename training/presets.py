@@ -33,13 +33,17 @@ class Preset:
         min_image_side: Below ``max_image_side``, how far images may be made smaller still where the
             classes keep their shapes (``training.nnunet.data.resolution``); None: not at all.
         max_patch_side: Longest side of a patch in pixels (after resampling).
-        features_per_stage: Width of each U-Net stage; its length is the number of stages.
+        network: ``pretrained``: a U-Net on an encoder with ImageNet weights
+            (``training.nnunet.networks.pretrained_unet``); None: the planner's.
+        features_per_stage: Width of each U-Net stage; its length is the number of stages. Of
+            ``pretrained`` the first stage's alone: its encoder's are fixed.
         n_conv_per_stage: Convolutions per stage, encoder and decoder alike.
         batch_size: Patches per step.
         batch_pixels: Where ``batch_size`` is None: pixels per step, all patches together; at least
             2 patches.
         optimizer: ``adamw``, or nnU-Net's ``sgd`` with momentum 0.99.
         lr: Learning rate at the start; falls as (1 - t) ** 0.9.
+        pretrained_lr: Of pretrained parameters, as a fraction of ``lr``.
         weight_decay: Of the optimiser.
         oversample_foreground: Fraction of patches centred on a labelled pixel, in [0, 1].
         mirroring: Mirror at random in training.
@@ -91,6 +95,8 @@ class Preset:
     warm_shrink: float = 0.5
     warm_lr: float = 1.0
     patience: int | None = None
+    network: Literal["pretrained"] | None = None
+    pretrained_lr: float = 1.0
     plans: str | None = None
     gpu_memory_gb: float | None = None
     fast_export: bool = True
@@ -108,6 +114,7 @@ class Preset:
                 self.n_conv_per_stage,
                 self.batch_size,
                 self.batch_pixels,
+                self.network,
                 self.planner,
                 self.plans,
                 self.gpu_memory_gb,
@@ -151,6 +158,7 @@ class Preset:
             max_image_side=None,
             min_image_side=None,
             max_patch_side=None,
+            network=None,
             features_per_stage=None,
             n_conv_per_stage=None,
             batch_size=None,
@@ -186,6 +194,16 @@ TINY = Preset(
 )
 """For a CPU: one to two minutes per fold with one thread; a patch shows the whole image. How its
 values were found: docs/tiny-preset.md."""
+
+PRETRAINED = replace(
+    TINY,
+    name="pretrained",
+    network="pretrained",
+    features_per_stage=(16,),
+    lr=2e-3,
+    pretrained_lr=0.25,
+)
+"""For a CPU and few labels: ``tiny`` with an encoder that has seen ImageNet."""
 
 FAST = Preset(
     name="fast",
@@ -235,7 +253,7 @@ FULL = Preset(
 )
 """nnU-Net's own defaults (``nnUNetTrainer`` 2.8.1); nothing of its plans is edited."""
 
-PRESETS = MappingProxyType({preset.name: preset for preset in (TINY, FAST, FULL)})
+PRESETS = MappingProxyType({preset.name: preset for preset in (TINY, PRETRAINED, FAST, FULL)})
 
 
 def preset_by_name(name: str) -> Preset:

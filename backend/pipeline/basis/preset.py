@@ -5,6 +5,7 @@ from __future__ import annotations
 from backend.settings import ProjectSettings
 from training.devices import list_devices
 from training.nnunet_class_names import check_class_name
+from training.pretrained import require_weights
 from training.presets import FULL, Preset, choose_preset, preset_by_name
 from training.versions.named_plans import find_plans
 from training.workspace import Workspace
@@ -14,17 +15,19 @@ def preset_of(settings: ProjectSettings) -> Preset:
     """The preset a project trains with; 'auto' looks at the devices of this machine.
 
     Raises:
-        SettingsError: Both plans and a planner are named.
+        SettingsError: Both plans and a planner are named, or a file of weights is missing.
     """
     if settings.preset == "auto":
         preset = choose_preset(sum(device.is_gpu for device in list_devices()))
     else:
         preset = preset_by_name(settings.preset)
-    return _customized(preset, settings)
+    preset = _customized(preset, settings)
+    require_weights(preset)
+    return preset
 
 
 def check_choices(settings: ProjectSettings, workspace: Workspace) -> None:
-    """Refuses early what would end a run: unknown trainers, planners and plans.
+    """Refuses early what would end a run: unknown trainers, planners and plans, missing weights.
 
     Classes named as ``package.module:Class`` are imported only where they are used.
 
@@ -34,6 +37,8 @@ def check_choices(settings: ProjectSettings, workspace: Workspace) -> None:
     check_class_name("trainer", settings.trainer)
     check_class_name("planner", settings.planner)
     _customized(FULL, settings)
+    if settings.preset != "auto":
+        require_weights(_customized(preset_by_name(settings.preset), settings))
     if settings.plans:
         find_plans(workspace, settings.plans)
 

@@ -80,8 +80,10 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
     _mend_progress(folder / PROGRESS)
     curves = CurvesWriter(folder, spec.fold)
     trainer.on_epoch_done = curves.draw_sometimes
-    if not trainer.resume() and spec.warm_start is not None:
-        trainer.warm_start(Path(spec.warm_start))
+    if not trainer.resume():
+        trainer.load_pretrained()
+        if spec.warm_start is not None:
+            trainer.warm_start(Path(spec.warm_start))
     trainer.run_training()
     curves.draw()
     label_maps = folder / VALIDATION if spec.preset.postprocess else None

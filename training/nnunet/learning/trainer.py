@@ -28,6 +28,7 @@ from training.nnunet.learning.randomness import seed_everything
 from training.nnunet.learning.schedule import stretch
 from training.nnunet.learning.warm_start import scale_rate, shrink_and_perturb
 from training.nnunet.memory import is_out_of_memory
+from training.nnunet.networks.pretrained_unet import PretrainedUNet
 
 _MEASURED_STEPS = 4
 """Optimiser steps timed before epochs are planned; the first is left out (allocations)."""
@@ -249,6 +250,15 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
         self.plan.restore(state["plan"])
         seed_everything(self.spec.seed + self.current_epoch)
         return True
+
+    def load_pretrained(self) -> None:
+        """Gives a network that has pretrained weights these; others stay as they are.
+
+        Raises:
+            NnloopError: The weights are not installed, or broken.
+        """
+        if isinstance(self.plain_network, PretrainedUNet):
+            self.plain_network.load_pretrained()
 
     def warm_start(self, path: Path) -> bool:
         """Starts from the full network of an earlier checkpoint; False when its shapes differ.
