@@ -40,6 +40,7 @@ from training.evaluation import mean_over_classes
 from training.folds.runner import run_fold
 from training.folds.spec import FoldSpec
 from training.nnunet.learning.trainer import make_trainer
+from training.nnunet.networks.pretrained_unet import load_pretrained
 from training.presets import Preset, preset_by_name
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
@@ -269,7 +270,7 @@ def _step_s(spec: FoldSpec) -> float:
     )
     spec.fold_dir.mkdir(parents=True)
     trainer.initialize()
-    trainer.load_pretrained()
+    load_pretrained(trainer.plain_network)
     trainer.network.train()
     loader, _ = trainer.get_dataloaders()
     seconds = []

@@ -12,6 +12,7 @@ from backend.settings.option import Option
 from converters.painting.policies import AnnotatorPolicy
 from domain.errors import SettingsError
 from training.presets import PRESETS
+from training.symmetries.symmetries import MirrorTraining
 
 # Headings in the help.
 START = "When training starts"
@@ -121,6 +122,12 @@ class ProjectSettings(BaseModel):
     )
     warm_start: Annotated[bool, Option(TRAINING, "--warm-start/--from-scratch")] = Field(
         True, description="Start each fold from the serving version's weights of that fold."
+    )
+    mirror_train: Annotated[MirrorTraining, Option(TRAINING)] = Field(
+        "auto",
+        description="Flips of images in training: `auto` decides from the labels which leave the "
+        "meaning of the classes alone (docs/sides.md); `horizontal` is left to right, `vertical` "
+        "upside down. Predictions are mirrored only where training was.",
     )
     seed: Annotated[int, Option(TRAINING)] = Field(0, description="Seed of the training.")
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from training.evaluation import ClassDice, DicePerCase, mean_over_classes
 from training.presets import Preset
+from training.symmetries.symmetries import FREE, Symmetries
 from training.workspace import Workspace
 
 SPEC = "spec.json"
@@ -45,6 +46,7 @@ class FoldSpec:
         seed: Of weights, sampling and augmentation.
         holds_out: False when splits_final.json has the training cases as held-out ones, because
             there was nothing to hold out; then no Dice is measured on them.
+        symmetries: Flips and turns that training may use, of what the trainer would.
     """
 
     workspace_root: str
@@ -59,6 +61,7 @@ class FoldSpec:
     warm_start: str | None = None
     seed: int = 0
     holds_out: bool = True
+    symmetries: Symmetries = FREE
 
     @property
     def workspace(self) -> Workspace:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from domain.case import Manifest
 from training.presets import Preset
+from training.symmetries.symmetries import FREE, Symmetries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,11 +17,13 @@ class RunManifest(Manifest):
     Attributes:
         preset: All of it as it was when the run began; a later release may change its own.
         replanned: Why plans were made although there were some; "" when they stayed.
+        symmetries: Flips and turns that its images bear.
         form: Of this document.
     """
 
     preset: Preset
     replanned: str = ""
+    symmetries: Symmetries = FREE
     form: Literal[1] = 1
 
 

@@ -29,7 +29,16 @@ def register(app: typer.Typer) -> None:
 
 
 @with_settings(
-    names=("budget_s", "preset", "trainer", "planner", "plans", "gpu_memory_gb", "n_folds"),
+    names=(
+        "budget_s",
+        "preset",
+        "trainer",
+        "planner",
+        "plans",
+        "gpu_memory_gb",
+        "n_folds",
+        "mirror_train",
+    ),
     says_defaults=False,
 )
 def train(

@@ -57,6 +57,7 @@ def print_details(details: VersionDetails, *, n_annotations: int | None) -> None
         "Libraries": ", ".join(f"{name} {value}" for name, value in details.libraries.items()),
         "Settings": ", ".join(f"{name}={value}" for name, value in details.settings.items()),
         "Members": ", ".join(details.members),
+        "Flips and turns": " ".join(details.symmetries),
         "Remark": details.remark,
         "Imported": _imported(details.imported) if details.imported else "",
         "Manifest": details.manifest_digest,

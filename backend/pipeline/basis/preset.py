@@ -5,8 +5,8 @@ from __future__ import annotations
 from backend.settings import ProjectSettings
 from training.devices import list_devices
 from training.nnunet_class_names import check_class_name
-from training.pretrained import require_weights
 from training.presets import FULL, Preset, choose_preset, preset_by_name
+from training.pretrained import require_weights
 from training.versions.named_plans import find_plans
 from training.workspace import Workspace
 

@@ -11,6 +11,7 @@ from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.preset import preset_of
 from backend.pipeline.cases.manifests import keep_folds, make_manifest
+from backend.pipeline.cases.symmetries import decide_symmetries
 from backend.pipeline.cases.write import CaseWriter, Source, WrittenCases
 from backend.pipeline.labels.questions import Question, report_questions
 from backend.settings import RunSettings
@@ -155,6 +156,11 @@ class _Preparation:
 
     def keep(self, manifest: Manifest, prepared: PreparedDataset) -> None:
         """Stores the manifest, and the folds that are to be trained."""
+        symmetries = decide_symmetries(
+            self.context.workspace(self.project.id), manifest, self.settings.mirror_train
+        )
+        for reason in symmetries.reasons:
+            logger.info("Run %d: %s", self.run.id, reason)
         with self.context.store.begin() as session:
             row = session.get_one(RunRow, self.run.id)
             row.manifest = RunManifest(
@@ -166,6 +172,7 @@ class _Preparation:
                 label_mapping=self.project.label_mapping,
                 preset=self.preset,
                 replanned=prepared.replanned,
+                symmetries=symmetries,
             )
             projects.get(session, row.project_id).n_channels = self.written.n_channels
             keep_folds(session, row.project_id, manifest)

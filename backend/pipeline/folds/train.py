@@ -125,4 +125,5 @@ def _spec(
         seed=run.settings.seed,
         # The only fold of a set with one group is trained on everything.
         holds_out=manifest.n_folds > 1,
+        symmetries=manifest.symmetries,
     )

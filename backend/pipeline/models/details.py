@@ -58,6 +58,8 @@ class VersionDetails(Report):
         left_out: What was annotated and not used, and why.
         imported: Where it came from and what was remarked; None when it was trained here.
         members: The versions that an ensemble averages.
+        symmetries: What was decided about flips and turns in training, and why; empty where nothing
+            was left out, or nobody decided.
         remark: How an ensemble was measured, where not by held-out folds of all members.
     """
 
@@ -75,6 +77,7 @@ class VersionDetails(Report):
     left_out: tuple[LeftOut, ...]
     imported: ImportedModel | None
     members: tuple[str, ...] = ()
+    symmetries: tuple[str, ...] = ()
     remark: str = ""
 
 
@@ -122,6 +125,7 @@ def version_details(context: AppContext, name: str, project_id: int | None) -> V
         left_out=manifest.left_out,
         imported=metrics.imported,
         members=metrics.ensemble.members if metrics.ensemble else (),
+        symmetries=kept.symmetries.reasons if isinstance(kept, RunManifest) else (),
         remark=metrics.remark,
     )
 

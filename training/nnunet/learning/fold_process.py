@@ -35,6 +35,7 @@ from training.folds.spec import (
 from training.nnunet.checkpoint import remove_unfinished
 from training.nnunet.learning.trainer import LoopTrainer, make_trainer
 from training.nnunet.memory import is_out_of_memory
+from training.nnunet.networks.pretrained_unet import load_pretrained
 from training.versions.version_folder import CONFIGURATION
 
 
@@ -63,7 +64,8 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
 
     Raises:
         DiskFullError: The disk has no room for its checkpoints.
-        TrainingError: The preset's trainer can't be found, or weights are NaN or infinite.
+        SettingsError: The preset's pretrained weights are not installed.
+        TrainingError: The preset's trainer can't be found, or weights are broken, NaN or infinite.
     """
     _set_up_torch(spec)
     folder, dataset_folder = spec.fold_dir, spec.workspace.preprocessed_dataset
@@ -81,7 +83,7 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
     curves = CurvesWriter(folder, spec.fold)
     trainer.on_epoch_done = curves.draw_sometimes
     if not trainer.resume():
-        trainer.load_pretrained()
+        load_pretrained(trainer.plain_network)
         if spec.warm_start is not None:
             trainer.warm_start(Path(spec.warm_start))
     trainer.run_training()
@@ -94,6 +96,7 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
             network,
             trainer.held_out.case_ids,
             mirror_axes=trainer.mirror_axes,
+            swaps=trainer.swaps,
             out=label_maps,
         )
     result = FoldResult(

@@ -26,9 +26,10 @@ from training.nnunet.environment import nnunet_roots
 from training.nnunet.learning.held_out import HeldOutCases, SampleDice
 from training.nnunet.learning.randomness import seed_everything
 from training.nnunet.learning.schedule import stretch
+from training.nnunet.learning.swapped_flips import at_most, with_swaps
 from training.nnunet.learning.warm_start import scale_rate, shrink_and_perturb
 from training.nnunet.memory import is_out_of_memory
-from training.nnunet.networks.pretrained_unet import PretrainedUNet
+from training.symmetries.symmetries import FULL_TURN, Swap
 
 _MEASURED_STEPS = 4
 """Optimiser steps timed before epochs are planned; the first is left out (allocations)."""
@@ -50,6 +51,8 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
         plan: How many epochs, and the time they take; set up by ``make_trainer``.
         warm_started: Whether weights of an earlier version were loaded.
         on_epoch_done: Called after every epoch, once its checkpoint is written.
+        swaps: Flips with classes exchanged; their axes are not among nnU-Net's mirrored ones.
+        max_turn: Degrees.
     """
 
     spec: FoldSpec
@@ -57,6 +60,8 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
     plan: EpochPlan
     warm_started: bool
     on_epoch_done: Callable[[], None]
+    swaps: tuple[Swap, ...] = ()
+    max_turn: float = FULL_TURN
 
     # nnU-Net's own.
     batch_size: int
@@ -66,6 +71,7 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
     dataloader_train: Any
     dataloader_val: Any
     grad_scaler: Any
+    inference_allowed_mirroring_axes: Any
 
     def configure(self, spec: FoldSpec, held_out: HeldOutCases, *, started: float) -> None:
         """Called once by ``make_trainer``; ``started`` is the process's start, monotonic clock."""
@@ -80,6 +86,29 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
         self._sample_s = 0.0
         self.output_folder = self.output_folder_base = str(spec.fold_dir)
 
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> Any:  # noqa: N802
+        """The trainer's, with what the symmetries forbid left out.
+
+        Axes to be flipped with classes exchanged are taken out too and kept in ``swaps``: nnU-Net's
+        own mirroring and its prediction know none of that.
+        """
+        rotation, dummy_2d, patch, axes = (
+            super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        )
+        symmetries = self.spec.symmetries
+        plain = symmetries.plain_flips
+        self.swaps = tuple(swap for swap in symmetries.swaps if swap[0] in (axes or ()))
+        self.max_turn = symmetries.max_turn
+        axes = tuple(axis for axis in axes or () if axis in plain)
+        allowed = self.inference_allowed_mirroring_axes
+        if allowed is not None:
+            self.inference_allowed_mirroring_axes = tuple(a for a in allowed if a in plain) or None
+        return at_most(rotation, self.max_turn), dummy_2d, patch, axes
+
+    def get_training_transforms(self, *args: Any, **kwargs: Any) -> Any:
+        """The trainer's, after flips with classes exchanged."""
+        return with_swaps(super().get_training_transforms(*args, **kwargs), self.swaps)
+
     @property
     def plain_network(self) -> torch.nn.Module:
         """The network without torch.compile's wrapper."""
@@ -90,8 +119,8 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
     def mirror_axes(self) -> tuple[int, ...]:
         """Axes along which predictions are averaged over mirrored images."""
         # None: the network has never seen a mirrored image.
-        seen = self.inference_allowed_mirroring_axes or ()
-        return tuple(seen) if self.spec.preset.mirror_predict else ()
+        seen = {*(self.inference_allowed_mirroring_axes or ()), *(axis for axis, *_ in self.swaps)}
+        return tuple(sorted(seen)) if self.spec.preset.mirror_predict else ()
 
     def run_training(self) -> None:
         """nnU-Net's loop, reading the number of epochs anew each time.
@@ -227,6 +256,7 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
                     "batch_size": self.batch_size,
                     "warm_started": self.warm_started,
                     "plan": self.plan.to_json(),
+                    "swaps": [list(swap) for swap in self.swaps],
                 },
             },
         )
@@ -250,15 +280,6 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
         self.plan.restore(state["plan"])
         seed_everything(self.spec.seed + self.current_epoch)
         return True
-
-    def load_pretrained(self) -> None:
-        """Gives a network that has pretrained weights these; others stay as they are.
-
-        Raises:
-            NnloopError: The weights are not installed, or broken.
-        """
-        if isinstance(self.plain_network, PretrainedUNet):
-            self.plain_network.load_pretrained()
 
     def warm_start(self, path: Path) -> bool:
         """Starts from the full network of an earlier checkpoint; False when its shapes differ.

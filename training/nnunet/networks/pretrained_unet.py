@@ -82,7 +82,8 @@ class PretrainedUNet(nn.Module):  # type: ignore[misc]  # torch's types are not 
         """Gives the encoder its ImageNet weights.
 
         Raises:
-            TrainingError: They are not installed, or can't be read.
+            SettingsError: They are not installed.
+            TrainingError: They can't be read.
         """
         self.encoder.lite.load(read_weights())
 
@@ -98,6 +99,12 @@ class PretrainedUNet(nn.Module):  # type: ignore[misc]  # torch's types are not 
             size = [side // 2 for side in size]
             total += channels * size[0] * size[1]
         return total + self.decoder.compute_conv_feature_map_size(list(input_size))
+
+
+def load_pretrained(network: nn.Module) -> None:
+    """``PretrainedUNet.load_pretrained``; networks of other kinds stay as they are."""
+    if isinstance(network, PretrainedUNet):
+        network.load_pretrained()
 
 
 class _Encoder(nn.Module):  # type: ignore[misc]

@@ -15,7 +15,8 @@ def read_weights() -> dict[str, torch.Tensor]:
     """The state dict, on the CPU.
 
     Raises:
-        TrainingError: The package is not installed, or its file is broken.
+        SettingsError: The package is not installed.
+        TrainingError: Its file is broken.
     """
     path = weights_file()
     try:

@@ -19,7 +19,8 @@ CATS = (281, 282, 283, 285)
 def encoder(n_channels: int) -> LiteEncoder:
     found = LiteEncoder(n_channels)
     found.load(read_weights())
-    return found.eval()
+    found.eval()
+    return found
 
 
 def standardised(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> torch.Tensor:
@@ -32,11 +33,14 @@ def standardised(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> torc
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def test_with_the_files_classifier_it_sees_a_cat() -> None:
     weights = read_weights()
-    cat = cv2.resize(skimage.data.chelsea()[:, 75:375], (224, 224), interpolation=cv2.INTER_AREA)
+    picture = skimage.data.chelsea()[:, 75:375]  # type: ignore[no-untyped-call]
+    cat = np.asarray(cv2.resize(picture, (224, 224), interpolation=cv2.INTER_AREA), np.uint8)
     features = encoder(3)(standardised(cat))[-1]
     head = functional.conv2d(features, weights["_conv_head.weight"])
-    norm = [weights[f"_bn1.{name}"] for name in ("running_mean", "running_var", "weight", "bias")]
-    head = functional.relu6(functional.batch_norm(head, *norm, eps=1e-3))
+    norm = {
+        name: weights[f"_bn1.{name}"] for name in ("running_mean", "running_var", "weight", "bias")
+    }
+    head = functional.relu6(functional.batch_norm(head, **norm, eps=1e-3))
     logits = functional.linear(head.mean((2, 3)), weights["_fc.weight"], weights["_fc.bias"])
     chances = logits.softmax(1)[0]
     assert int(chances.argmax()) in CATS
