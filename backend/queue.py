@@ -258,10 +258,11 @@ def work(
     """
     # Imported before the first job: an annotator should not wait for torch to load.
     names = sorted({job.rpartition(".")[0] for job in JobName if job.queue in queues})
-    for module in names:
-        importlib.import_module(module)
+    modules = [importlib.import_module(name) for name in names]
     # By a connection of its own: RQ gives those it makes the long timeout of a waiting worker.
     JobQueue(url, installation).claim()
+    for module in modules:
+        getattr(module, "prepare", lambda: None)()
     redis = Redis.from_url(url, health_check_interval=15)
     name = f"{label}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
     worker = _Worker(

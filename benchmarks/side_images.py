@@ -22,7 +22,7 @@ def trunks(n: int, seed: int) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArr
     """Pairs of image and label map, each (192, 192) uint8; classes as ``CLASS_NAMES`` from 1 on.
 
     Both lungs are drawn from one distribution of shapes, sizes and grey values: nothing but the
-    side tells which is which. The heart lies a little to the image's right.
+    side tells which is which. The heart lies a little to the image's right in most images.
     """
     rng = np.random.default_rng(seed)
     for _ in range(n):
@@ -50,7 +50,7 @@ def _trunk(rng: np.random.Generator) -> tuple[npt.NDArray[np.uint8], npt.NDArray
         radii = (rng.uniform(42, 54) * scale, rng.uniform(19, 25) * scale)
         lung = _blob(rng, centre, radii, tilt + side * rng.normal(6, 4), 0.1)
         image[lung], labels[lung] = grey + rng.normal(0, 4), k
-    centre = middle + _turned(9 * scale, 26 * scale, tilt)
+    centre = middle + _turned(rng.normal(4, 5) * scale, 26 * scale, tilt)
     heart = _blob(rng, centre, (22 * scale, 26 * scale), tilt, 0.08)
     image[heart], labels[heart] = rng.uniform(150, 190), 3
     clouds = cv2.GaussianBlur(rng.standard_normal(image.shape).astype(np.float32), (0, 0), 6) * 90

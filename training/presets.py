@@ -32,6 +32,9 @@ class Preset:
             probabilities back after prediction. Never enlarges. None keeps every pixel.
         min_image_side: Below ``max_image_side``, how far images may be made smaller still where the
             classes keep their shapes (``training.nnunet.data.resolution``); None: not at all.
+        max_fine_side: Above ``max_image_side``, how large images may stay where the classes lose
+            their shapes at that size: then training sees patches, prediction tiles; None: not at
+            all.
         max_patch_side: Longest side of a patch in pixels (after resampling).
         network: ``pretrained``: a U-Net on an encoder with ImageNet weights
             (``training.nnunet.networks.pretrained_unet``); None: the planner's.
@@ -89,6 +92,7 @@ class Preset:
     trainer: str = OWN_TRAINER
     planner: str = DEFAULT_PLANNER
     min_image_side: int | None = None
+    max_fine_side: int | None = None
     augmentation: Literal["nnunet", "warp"] = "nnunet"
     bfloat16: bool = False
     batch_pixels: int | None = None
@@ -109,6 +113,7 @@ class Preset:
             [
                 self.max_image_side,
                 self.min_image_side,
+                self.max_fine_side,
                 self.max_patch_side,
                 self.features_per_stage,
                 self.n_conv_per_stage,
@@ -157,6 +162,7 @@ class Preset:
             found,
             max_image_side=None,
             min_image_side=None,
+            max_fine_side=None,
             max_patch_side=None,
             network=None,
             features_per_stage=None,
@@ -188,6 +194,7 @@ TINY = Preset(
     compile=False,
     patience=40,
     min_image_side=128,
+    max_fine_side=1024,
     augmentation="warp",
     bfloat16=True,
     batch_pixels=4 * 128 * 128,

@@ -41,7 +41,7 @@ class WorkerPlan:
 
 
 def plan_workers(devices: Sequence[Device]) -> tuple[WorkerPlan, ...]:
-    """A prediction worker, a loop worker, and a training worker per GPU (on a CPU: 2 at most).
+    """A prediction worker, a loop worker, and training workers as ``list_devices`` says.
 
     The loop worker reads Label Studio and pushes to it; it loads no network and is mostly idle.
     """

@@ -117,6 +117,7 @@ class FoldResult:
     Attributes:
         fold: Index into splits_final.json.
         epochs: Epochs trained.
+        steps: Optimiser steps in them.
         dice_per_case: Held-out case id -> class -> Dice of the full-size image, None where the
             class is absent (``training.evaluation.dice``); empty when nothing was held out.
         dice_per_class: Mean over the held-out cases that say something about the class, or None.
@@ -132,6 +133,7 @@ class FoldResult:
 
     fold: int
     epochs: int
+    steps: int
     dice_per_case: DicePerCase
     dice_per_class: ClassDice
     seconds: float

@@ -57,6 +57,7 @@ def print_details(details: VersionDetails, *, n_annotations: int | None) -> None
         "Libraries": ", ".join(f"{name} {value}" for name, value in details.libraries.items()),
         "Settings": ", ".join(f"{name}={value}" for name, value in details.settings.items()),
         "Members": ", ".join(details.members),
+        "Working size": _working_size(details),
         "Flips and turns": " ".join(details.symmetries),
         "Remark": details.remark,
         "Imported": _imported(details.imported) if details.imported else "",
@@ -73,6 +74,23 @@ def print_details(details: VersionDetails, *, n_annotations: int | None) -> None
         console.print(_annotations(details, n_annotations))
     for item in details.left_out[:n_annotations]:
         say(f"Left out: {item.in_full}")
+
+
+def _working_size(details: VersionDetails) -> str:
+    size = details.working_size
+    if size is None:
+        return ""
+    if size.working_side >= size.side:
+        return f"as the images are: the median has {size.side} pixels on its longest side"
+    kept = ", ".join(
+        f"{details.class_values[k - 1]} {dice:.3f}"
+        for k, dice in sorted(size.kept.items())
+        if k <= len(details.class_values)
+    )
+    return (
+        f"{size.working_side} of {size.side} pixels on the longest side; at most these Dice can be "
+        f"reached there: {kept}"
+    )
 
 
 def print_comparison(versions: VersionComparison) -> None:

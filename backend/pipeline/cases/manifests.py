@@ -8,20 +8,18 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import reading_of
 from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.lineage import MAX_GROUP, group_of_task
 from backend.pipeline.cases.write import Source
 from backend.settings import ProjectSettings
 from backend.store.cases import add_groups, fold_tables
 from converters.images.groups import GroupKey
-from domain.annotation import LeftOut, Task
+from domain.annotation import LeftOut
 from domain.case import Manifest, ManifestEntry
 from domain.errors import TrainingError
 from domain.hashing import content_hash
 from domain.labels import LabelConfig
 from training.folds.splits import choose_folds
 from training.presets import Preset
-
-MAX_GROUP = 255
-"""Characters of a group's name that count: the width of the column."""
 
 
 def make_manifest(
@@ -83,6 +81,7 @@ def make_manifest(
         left_out=(*left_out, *alone),
         class_values=config.class_values,
         n_folds=chosen.n_folds,
+        group_key=settings.group_key,
     )
 
 
@@ -102,8 +101,7 @@ def _groups_of(
     key = GroupKey.parse(group_key)
     groups = {}
     for source in sources:
-        task = Task(source.task.id, source.task.project_id, source.task.data)
-        group = key.group_of(task, config.image_key)
+        group = group_of_task(source.task, key, config.image_key)
         if group is not None:
             groups[source.case_id] = group
     if not groups:

@@ -173,6 +173,7 @@ class _Preparation:
                 preset=self.preset,
                 replanned=prepared.replanned,
                 symmetries=symmetries,
+                group_key=manifest.group_key,
             )
             projects.get(session, row.project_id).n_channels = self.written.n_channels
             keep_folds(session, row.project_id, manifest)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.lineage import GroupsNow
 from backend.pipeline.basis.run_settings import class_values_of
 from backend.pipeline.ensembles.candidates import (
     Candidate,
@@ -22,6 +23,7 @@ from backend.pipeline.ensembles.members import Member, check_alike, why_unlike
 from backend.pipeline.evaluate.options import Progress, silent
 from backend.pipeline.models.find import find_version
 from backend.store import projects, versions
+from domain.case import Manifest
 from domain.errors import NnloopError, SettingsError
 from domain.states import VersionOrigin
 from domain.text import counted
@@ -84,10 +86,12 @@ def make_ensemble(
     with context.store.begin() as session:
         truth = read_truth(session, project_id)
         if names:
-            members = [Member.of(session, find_version(session, n, project_id)) for n in names]
+            now = GroupsNow.by(session, project_id, truth.manifest)
+            rows = [find_version(session, name, project_id) for name in names]
+            members = [Member.of(session, row, now) for row in rows]
             check_alike(members)
         else:
-            members, left_out = _eligible(session, project_id)
+            members, left_out = _eligible(session, project_id, truth.manifest)
         _refuse_again(session, project_id, members if names else [])
     cases = held_out_cases(context, project_id, members, truth)
     if not cases and not names:
@@ -135,17 +139,18 @@ def best_pair(candidates: Sequence[Candidate]) -> Candidate | None:
     return best if best.dice > best_single else None
 
 
-def _eligible(session: Session, project_id: int) -> tuple[list[Member], list[str]]:
+def _eligible(session: Session, project_id: int, truth: Manifest) -> tuple[list[Member], list[str]]:
     """Versions worth a try, oldest first, and sentences about the others."""
     project = projects.get(session, project_id)
     classes = class_values_of(project)
+    now = GroupsNow.by(session, project_id, truth)
     members: list[Member] = []
     left_out: list[str] = []
     for row in reversed(versions.versions_of(session, project_id)):
         if row.origin == VersionOrigin.ENSEMBLE or row.pruned_at is not None:
             continue
         try:
-            member = Member.of(session, row)
+            member = Member.of(session, row, now)
         except NnloopError as error:
             left_out.append(str(error))
             continue

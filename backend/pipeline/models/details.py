@@ -13,15 +13,17 @@ from backend.pipeline.models.find import find_version
 from backend.pipeline.models.version_report import VersionReport, version_report
 from backend.store import projects, runs, versions
 from backend.store.models import RunRow, VersionRow
+from converters.bookkeeping.files import read_json
 from domain.annotation import LeftOut
 from domain.case import Manifest
-from domain.errors import PredictionError
+from domain.errors import DocumentError, PredictionError
 from domain.gate_verdict import Verdict
 from training.folds.spec import FoldResult
 from training.versions.ensembles import PRESET
 from training.versions.manifests import EnsembleManifest, RunManifest
 from training.versions.metrics import ImportedModel
-from training.versions.version_folder import VersionInfo, read_version
+from training.versions.version_folder import PLANS, VersionInfo, read_version
+from training.versions.working_size import WorkingSize
 
 
 class TrainedOn(Report):
@@ -60,6 +62,8 @@ class VersionDetails(Report):
         members: The versions that an ensemble averages.
         symmetries: What was decided about flips and turns in training, and why; empty where nothing
             was left out, or nobody decided.
+        working_size: How much smaller the network sees the images, and what that costs; None where
+            plans were made elsewhere.
         remark: How an ensemble was measured, where not by held-out folds of all members.
     """
 
@@ -78,6 +82,7 @@ class VersionDetails(Report):
     imported: ImportedModel | None
     members: tuple[str, ...] = ()
     symmetries: tuple[str, ...] = ()
+    working_size: WorkingSize | None = None
     remark: str = ""
 
 
@@ -126,6 +131,7 @@ def version_details(context: AppContext, name: str, project_id: int | None) -> V
         imported=metrics.imported,
         members=metrics.ensemble.members if metrics.ensemble else (),
         symmetries=kept.symmetries.reasons if isinstance(kept, RunManifest) else (),
+        working_size=_working_size(row),
         remark=metrics.remark,
     )
 
@@ -134,6 +140,13 @@ def _preset_name(manifest: RunManifest | EnsembleManifest | None) -> str:
     if manifest is None:
         return ""
     return manifest.preset.name if isinstance(manifest, RunManifest) else PRESET
+
+
+def _working_size(row: VersionRow) -> WorkingSize | None:
+    try:
+        return WorkingSize.of_plans(read_json(Path(row.path) / PLANS))
+    except (OSError, ValueError, DocumentError):
+        return None  # an ensemble has no plans of its own; a folder may be gone
 
 
 def _info(row: VersionRow) -> VersionInfo | None:

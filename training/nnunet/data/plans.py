@@ -16,19 +16,23 @@ from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor impo
 )
 from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
 
+from converters.bookkeeping.documents import to_json
 from converters.bookkeeping.files import read_json, write_json
 from domain.errors import TrainingError
+from domain.geometry import LabelMap
 from domain.hashing import content_hash
 from training.case_files import CaseFiles, read_image
 from training.nnunet.classes import planner_class
 from training.nnunet.data.case_pool import CasePool
 from training.nnunet.data.plans_made_elsewhere import PLANS_NAME, read_named_plans
-from training.nnunet.data.resolution import coarsest_side
+from training.nnunet.data.resolution import coarsest_side, kept_dice, mean_kept
 from training.nnunet.environment import project_roots
 from training.nnunet.networks.pretrained_unet import STRIDES
 from training.presets import Preset
 from training.pretrained import NETWORK
+from training.versions import working_size
 from training.versions.named_plans import find_plans
+from training.versions.working_size import WorkingSize
 from training.workspace import Workspace
 
 CONFIGURATION = "2d"
@@ -126,7 +130,14 @@ def make_plans(
     if preset.plans is not None:
         plans = read_named_plans(find_plans(workspace, preset.plans), fingerprint)
     else:
-        plans = _plan(workspace, preset, _working_side(preset, cases, fingerprint))
+        side = round(float(np.median(fingerprint["shapes_after_crop"], axis=0).max()))
+        sample = sorted(cases, key=lambda case: content_hash(case.case_id))[:_RESOLUTION_CASES]
+        label_maps = [read_image(case.label_png) for case in sample]
+        working = _working_side(preset, label_maps, side)
+        plans = _plan(workspace, preset, working)
+        plans[working_size.KEY] = to_json(
+            WorkingSize, _working_size(label_maps, side, working or side)
+        )
     plans["dataset_name"] = workspace.dataset_name
     # Whoever planned it: the arrays lie where the index looks for them.
     plans["configurations"][CONFIGURATION]["data_identifier"] = f"{PLANS_NAME}_{CONFIGURATION}"
@@ -202,17 +213,22 @@ def _fingerprint(
     }
 
 
-def _working_side(
-    preset: Preset, cases: Sequence[CaseFiles], fingerprint: dict[str, Any]
-) -> int | None:
-    """Longest side of the median image to work at, in pixels; None: its own."""
+def _working_side(preset: Preset, label_maps: Sequence[LabelMap], side: int) -> int | None:
+    """Longest side of the median image to work at, in pixels; None: its own, ``side``.
+
+    Where the classes keep their shapes at less than the most the preset wants, that; where they
+    lose them at the most, what keeps them, within the preset's limits.
+    """
     low, high = preset.min_image_side, preset.max_image_side
     if low is None or high is None:
         return high
-    side = round(float(np.median(fingerprint["shapes_after_crop"], axis=0).max()))
-    sample = sorted(cases, key=lambda case: content_hash(case.case_id))[:_RESOLUTION_CASES]
-    label_maps = [read_image(case.label_png) for case in sample]
-    return min(high, coarsest_side(label_maps, side, low))
+    return min(preset.max_fine_side or high, coarsest_side(label_maps, side, low))
+
+
+def _working_size(label_maps: Sequence[LabelMap], side: int, working: int) -> WorkingSize:
+    scale = min(1.0, working / side)
+    kept = mean_kept([kept_dice(label_map, scale) for label_map in label_maps])
+    return WorkingSize(side, round(side * scale), {k: round(dice, 4) for k, dice in kept.items()})
 
 
 def _analyze(case: CaseFiles, per_case: int) -> Any:

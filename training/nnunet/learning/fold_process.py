@@ -102,6 +102,7 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
     result = FoldResult(
         fold=spec.fold,
         epochs=trainer.current_epoch,
+        steps=trainer.steps,
         dice_per_case=dice,
         dice_per_class=mean_over_cases(dice),
         seconds=trainer.plan.spent_s,
