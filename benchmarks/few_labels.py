@@ -6,7 +6,7 @@ in all cells of a set, which no training sees: mean Dice over the images and the
 full size, an absent class counting for nothing (``training.evaluation.dice``).
 
 Both presets get the same processor time on one thread. So that nothing else on the machine counts,
-the time of an optimiser step is measured once per set and preset, and the time for a training is
+the time of an optimiser step is measured once per set, of both presets in turn, and the time for a training is
 turned into a number of steps that is then the same in every cell of theirs. Plans are made from the
 labelled images alone.
 
@@ -192,22 +192,14 @@ class Results:
 
 def measure(cell: Cell, options: argparse.Namespace, results: Results) -> dict[str, Any]:
     """Trains and tests one cell; the line to keep."""
-    preset = replace(preset_by_name(cell.preset), patience=None)
+    if results.step_s(cell) is None:
+        for name, step_s in _steps_s(cell, options.data).items():
+            results.add({"data": cell.data, "preset": name, "step_s": round(step_s, 4)})
+    step_s = results.step_s(cell)
+    assert step_s is not None
     with tempfile.TemporaryDirectory() as scratch:
-        project = _prepared(cell, options.data, Path(scratch), preset)
-        spec = FoldSpec(
-            workspace_root=str(project.workspace.root),
-            project_id=PROJECT,
-            run="few-labels",
-            fold=_TEST_FOLD,
-            class_values=project.class_values,
-            preset=preset,
-            seed=cell.seed,
-        )
-        step_s = results.step_s(cell)
-        if step_s is None:
-            step_s = _step_s(replace(spec, run="timed"))
-            results.add({"data": cell.data, "preset": cell.preset, "step_s": round(step_s, 4)})
+        spec = _spec(cell, options.data, Path(scratch))
+        preset = spec.preset
         epochs = max(1, round(options.fold_seconds / step_s / preset.iterations_per_epoch))
         outcome = run_fold(
             replace(spec, preset=replace(preset, epochs=epochs)), lambda _: None, lambda: False
@@ -226,6 +218,21 @@ def measure(cell: Cell, options: argparse.Namespace, results: Results) -> dict[s
     }
     print(json.dumps(row), flush=True)
     return row
+
+
+def _spec(cell: Cell, data: Path, scratch: Path) -> FoldSpec:
+    """The training of a cell, prepared in a scratch folder."""
+    preset = replace(preset_by_name(cell.preset), patience=None)
+    project = _prepared(cell, data, scratch, preset)
+    return FoldSpec(
+        workspace_root=str(project.workspace.root),
+        project_id=PROJECT,
+        run="few-labels",
+        fold=_TEST_FOLD,
+        class_values=project.class_values,
+        preset=preset,
+        seed=cell.seed,
+    )
 
 
 def _prepared(cell: Cell, data: Path, scratch: Path, preset: Preset) -> Project:
@@ -259,8 +266,27 @@ def _prepared(cell: Cell, data: Path, scratch: Path, preset: Preset) -> Project:
     return project
 
 
-def _step_s(spec: FoldSpec) -> float:
-    """Processor seconds of one optimiser step, its batch included: the median of some."""
+def _steps_s(cell: Cell, data: Path) -> dict[str, float]:
+    """Processor seconds of one optimiser step of each preset, its batch included: medians.
+
+    Steps of the presets in turn, so that both meet the same machine.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        step = {
+            name: _stepper(_spec(replace(cell, preset=name), data, Path(scratch) / name))
+            for name in PRESETS
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in PRESETS}
+        for _ in range(_TIMED_STEPS + 2):
+            for name in PRESETS:
+                started = time.process_time()
+                step[name]()
+                seconds[name].append(time.process_time() - started)
+    return {name: statistics.median(values[2:]) for name, values in seconds.items()}
+
+
+def _stepper(spec: FoldSpec) -> Callable[[], None]:
+    """Makes one optimiser step at each call."""
     folder = spec.workspace.preprocessed_dataset
     trainer = make_trainer(
         spec,
@@ -273,12 +299,11 @@ def _step_s(spec: FoldSpec) -> float:
     load_pretrained(trainer.plain_network)
     trainer.network.train()
     loader, _ = trainer.get_dataloaders()
-    seconds = []
-    for _ in range(_TIMED_STEPS + 2):
-        started = time.process_time()
+
+    def step() -> None:
         trainer.train_step(next(loader))
-        seconds.append(time.process_time() - started)
-    return statistics.median(seconds[2:])
+
+    return step
 
 
 def _map(found: Any, value: Callable[[Any], Any]) -> Any:

@@ -206,9 +206,9 @@ PRETRAINED = replace(
     TINY,
     name="pretrained",
     network="pretrained",
-    features_per_stage=(16,),
-    lr=2e-3,
-    pretrained_lr=0.25,
+    features_per_stage=(8,),
+    lr=6e-3,
+    pretrained_lr=0.1,
 )
 """For a CPU and few labels: ``tiny`` with an encoder that has seen ImageNet."""
 
@@ -276,6 +276,49 @@ def preset_by_name(name: str) -> Preset:
     return PRESETS[name]
 
 
-def choose_preset(n_gpus: int) -> Preset:
-    """``fast`` with a GPU, ``tiny`` without."""
-    return FAST if n_gpus > 0 else TINY
+FEW_LABELS = 0
+"""Labelled images below which a CPU trains ``pretrained``. 0: none so far, it has not been shown to
+win over all kinds of images (docs/pretrained-preset.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PresetChoice:
+    """A preset, and why it was taken: half a sentence, "" where a person has chosen it."""
+
+    preset: Preset
+    reason: str = ""
+
+
+def choose_preset(
+    n_gpus: int,
+    *,
+    n_labels: int,
+    former: str = "",
+    has_weights: bool = True,
+    few: int = FEW_LABELS,
+) -> PresetChoice:
+    """What ``auto`` means: by device and number of labels.
+
+    Another network starts from nothing, so a project changes once: one that has trained ``tiny``
+    goes on with it though labels be deleted.
+
+    Args:
+        n_gpus: GPUs to train on.
+        n_labels: Labelled images.
+        former: The preset ``auto`` took last in the project; "" for none.
+        has_weights: Whether the weights of ``pretrained`` are installed.
+        few: Labelled images from which on ``tiny`` is better.
+    """
+    if n_gpus > 0:
+        return PresetChoice(FAST, "there is a GPU")
+    if n_labels >= few:
+        more = f", with {n_labels} labelled images, {few} or more" if few else ""
+        return PresetChoice(TINY, f"on a CPU{more}")
+    if former == TINY.name:
+        return PresetChoice(TINY, "on a CPU; the project has trained it with more labels")
+    why = f"on a CPU, with {n_labels} labelled images, fewer than {few}"
+    if not has_weights:
+        return PresetChoice(
+            TINY, f"{why}; the weights of {PRETRAINED.name}, better there, are not installed"
+        )
+    return PresetChoice(PRETRAINED, why)

@@ -24,7 +24,7 @@ from domain.labels import LabelConfig
 from domain.text import one_line
 from training.nnunet.classes import trainer_class
 from training.nnunet.data.dataset import DatasetSpec, PreparedDataset, prepare
-from training.presets import Preset
+from training.presets import Preset, PresetChoice
 from training.versions.manifests import RunManifest
 
 logger = logging.getLogger(__name__)
@@ -58,15 +58,18 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
             )
             for source in sources
         }
-    preset = preset_of(settings)
-    trainer_class(preset.trainer)  # one that can't be imported is told of now, not by every fold
+        former = runs.last_automatic_preset(session, run.project_id)
+    choice = preset_of(settings, n_labels=len(sources), former=former)
+    trainer_class(
+        choice.preset.trainer
+    )  # one that can't be imported is told of now, not by every fold
     config = label_config_of(project, settings)
     written = CaseWriter(context, project, config, settings, beat).write(sources)
     written.left_out.extend(
         LeftOut(task_id, "skipped", f"Task {task_id} was skipped by its annotator.")
         for task_id in skipped
     )
-    preparation = _Preparation(context, run, project, settings, preset, config, written)
+    preparation = _Preparation(context, run, project, settings, choice, config, written)
     manifest, prepared = preparation.make_dataset(sources, beat)
     preparation.keep(manifest, prepared)
     logger.info(
@@ -88,9 +91,13 @@ class _Preparation:
     run: RunRow
     project: ProjectRow
     settings: RunSettings
-    preset: Preset
+    choice: PresetChoice
     config: LabelConfig
     written: WrittenCases
+
+    @property
+    def preset(self) -> Preset:
+        return self.choice.preset
 
     def make_dataset(
         self, sources: Sequence[Source], beat: Beat
@@ -171,6 +178,7 @@ class _Preparation:
                 n_channels=self.written.n_channels,
                 label_mapping=self.project.label_mapping,
                 preset=self.preset,
+                preset_reason=self.choice.reason,
                 replanned=prepared.replanned,
                 symmetries=symmetries,
                 group_key=manifest.group_key,

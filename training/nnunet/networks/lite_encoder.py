@@ -88,6 +88,14 @@ class LiteEncoder(nn.Module):  # type: ignore[misc]  # torch's types are not fol
                 stages.append(features)
         return stages
 
+    def train(self, mode: bool = True) -> LiteEncoder:
+        """Batch norms keep the statistics they came with: those of a few patches say little."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
+
     def load(self, weights: Mapping[str, torch.Tensor]) -> None:
         """Takes weights trained on RGB images, whatever the number of channels here.
 

@@ -66,6 +66,17 @@ def test_equal_channels_give_what_a_grey_rgb_image_gives(n_channels: int) -> Non
         torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-3)
 
 
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def test_training_leaves_the_statistics_of_batch_norms_alone() -> None:
+    trained = encoder(3)
+    before = {name: value.clone() for name, value in trained.state_dict().items()}
+    pixels = 5 * torch.randn(2, 3, 64, 64) + 3
+    expected = trained(pixels)[-1]
+    trained.train()
+    torch.testing.assert_close(trained(pixels)[-1], expected)
+    assert all(torch.equal(value, before[name]) for name, value in trained.state_dict().items())
+
+
 def test_weights_of_another_network_are_refused() -> None:
     weights = read_weights()
     del weights["_blocks.3._bn1.weight"]
