@@ -6,8 +6,8 @@ in all cells of a set, which no training sees: mean Dice over the images and the
 full size, an absent class counting for nothing (``training.evaluation.dice``).
 
 Both presets get the same processor time on one thread. So that nothing else on the machine counts,
-the time of an optimiser step is measured once per set, of both presets in turn, and the time for a training is
-turned into a number of steps that is then the same in every cell of theirs. Plans are made from the
+the time of an optimiser step is measured once per set, of both presets in turn, and the time for a
+training is turned into a number of steps, the same in every cell of theirs. Plans are made from the
 labelled images alone.
 
 Sets: the folders of ``--data`` that are there, and generated images of the carotid artery. Each
