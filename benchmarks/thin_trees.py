@@ -81,7 +81,8 @@ def tree_image(label_map: LabelMap, seed: int) -> npt.NDArray[np.uint8]:
     streaks = _clouds(rng, shape, 3)
     image = ground - (18 + 45 * thick) * cv2.GaussianBlur(mask, (0, 0), 0.8)
     image -= 10 * np.maximum(streaks - 1.0, 0) + rng.normal(0, 7, shape)
-    return np.clip(cv2.GaussianBlur(image, (0, 0), 0.7), 0, 255).astype(np.uint8)
+    image = cv2.GaussianBlur(image, (0, 0), 0.7)
+    return np.asarray(np.clip(image, 0, 255), dtype=np.uint8)
 
 
 def _clouds(

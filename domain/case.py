@@ -80,6 +80,8 @@ class Manifest:
         n_channels: Of the images; 0 where no data set was made of it.
         label_mapping: The renames of labels by which the annotations were read.
         group_key: The setting that explains the groups; None: each task is its own.
+        joined_groups: Name of a group -> what it is called in the entries, where groups are one
+            because they share images.
     """
 
     entries: tuple[ManifestEntry, ...]
@@ -89,6 +91,7 @@ class Manifest:
     n_channels: int = 0
     label_mapping: dict[str, str] = field(default_factory=dict)
     group_key: str | None = None
+    joined_groups: dict[str, str] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:

@@ -16,7 +16,8 @@
     +-- TrainingError            a run or a fold can't go on
     |   +-- NotEnoughCasesError  fewer usable cases than a run needs
     |   +-- DiskFullError        the disk has no room for what comes next
-    |   +-- CaseError          some cases can't be trained on; carries ``faults``
+    |   +-- TrainerError         a trainer makes no model that could serve
+    |   +-- CaseError            some cases can't be trained on; carries ``faults``
     +-- PredictionError          a model version can't predict
     +-- FileFormatError          a file to read is not what it should be; names the place in it
     +-- DocumentError            a row or file of nnloop's own is not what it should be
@@ -120,6 +121,10 @@ class CaseError(TrainingError):
 
 class DiskFullError(TrainingError):
     """The disk has no room for what comes next; trying again does not help."""
+
+
+class TrainerError(TrainingError):
+    """A trainer makes no model that could serve; training with it again does not help."""
 
 
 class PredictionError(NnloopError):

@@ -123,6 +123,20 @@ def list_devices(
     return tuple(devices)
 
 
+def memory_of(name: str) -> int:
+    """MiB of memory of a GPU of this process; 0 where it is none, or nobody knows."""
+    return next((device.memory_mib for device in list_devices() if device.name == name), 0)
+
+
+def threads_of(name: str) -> int:
+    """Threads of a worker on a device of which nobody has said how many, at least 1.
+
+    Its share of the cores where every device trains as much as it can.
+    """
+    found = [device.threads for device in list_devices() if device.name == name]
+    return found[0] if found else 1
+
+
 def _cpu(cores: int, memory_mib: int) -> Device:
     workers = _MANY_WORKERS if cores >= _MANY_CORES else _CPU_WORKERS
     if cores == 1:

@@ -14,6 +14,8 @@ from training.processes.forked import ForkServer
 
 # Elsewhere libraries of the system do not survive a fork.
 CAN_FORK = sys.platform == "linux"
+# Nor does CUDA, which a library may touch as it is loaded: folds on a GPU load nnU-Net themselves.
+FORKED_ON = "cpu"
 
 
 def prepare() -> None:
@@ -31,4 +33,6 @@ def train_fold(run_id: int, fold: int) -> None:
 @cache
 def _forks() -> ForkServer | None:
     found = device()
-    return fold_server(found.name, found.threads, sys.stderr.fileno()) if CAN_FORK else None
+    if not CAN_FORK or found.name != FORKED_ON:
+        return None
+    return fold_server(found.name, found.threads, sys.stderr.fileno())

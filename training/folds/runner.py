@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from converters.bookkeeping.documents import read_document, write_document
-from domain.errors import DiskFullError, TrainingError
+from domain.errors import DiskFullError, TrainerError, TrainingError
 from training.devices import VARIABLE, visible_gpus
 from training.folds.log import parse_progress
 from training.folds.spec import (
@@ -33,6 +33,9 @@ _OF_A_FOLD = ("nnUNet_compile", "CUDA_VISIBLE_DEVICES")
 
 _TERMINATE_S = 3.0
 """Grace between SIGTERM and SIGKILL; checkpoints are atomic, so neither loses more."""
+
+_LASTING = {"disk": DiskFullError, "trainer": TrainerError}
+"""What is raised where training again would not help."""
 
 
 def run_fold(
@@ -63,7 +66,8 @@ def run_fold(
         The result; None when it was stopped on request.
 
     Raises:
-        TrainingError: The child failed; the message is its one sentence. Or the GPU asked for is
+        TrainingError: The child failed; the message is its one sentence; a DiskFullError or
+            TrainerError where trying again would not help. Or the GPU asked for is
             not among those that CUDA_VISIBLE_DEVICES shows.
     """
     spec = _absolute(spec)
@@ -89,16 +93,14 @@ def run_fold(
 
 
 def fold_server(device: str, threads: int, log: int) -> ForkServer:
-    """A process that has loaded nnU-Net, for the folds of one device; ``run_fold`` forks from it.
+    """A process that has loaded nnU-Net; ``run_fold`` forks the folds of one worker from it.
 
     Args:
-        device: As of ``FoldSpec``.
+        device: As of ``FoldSpec``; not a GPU, which a process that forks must not have touched.
         threads: As of ``FoldSpec``.
         log: Open file for what it has to say beside its folds.
     """
-    environment = {**os.environ, **_variables(device, threads)}
-    # Each child is shown its GPU; none may be in use before it is forked.
-    environment["CUDA_VISIBLE_DEVICES"] = ""
+    environment = {**os.environ, **_variables(device, threads), "CUDA_VISIBLE_DEVICES": ""}
     return ForkServer(CHILD_MODULE, env=environment, log=log)
 
 
@@ -188,7 +190,7 @@ def _raise_if_failed(spec: FoldSpec, code: int) -> None:
         return
     if (folder / ERROR).exists():
         error = read_document(folder / ERROR, FoldError)
-        kind = DiskFullError if error.is_disk_full else TrainingError
+        kind = _LASTING.get(error.lasting, TrainingError)
         raise kind(error.message, remedy=error.remedy)
     if name := ending_signal(code):
         raise TrainingError(

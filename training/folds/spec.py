@@ -152,8 +152,8 @@ class FoldResult:
 
 @dataclass(frozen=True, slots=True)
 class FoldError:
-    """error.json: why a fold's process failed, and whether the disk was full."""
+    """error.json: why a fold's process failed, and whether for a reason that does not pass."""
 
     message: str
     remedy: str
-    is_disk_full: bool
+    lasting: Literal["", "disk", "trainer"] = ""

@@ -8,23 +8,28 @@ name. From what was read only the weights and a few numbers are kept.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import pickle
 import sys
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from converters.bookkeeping.files import read_json, write_json
-from domain.errors import FileFormatError, NnloopError, TrainingError
+from domain.errors import FileFormatError, NnloopError, TrainerError, TrainingError
 from training.archive.convert import ANSWER, JOB
 from training.archive.unpack import MAX_BYTES
 from training.folds.spec import FINAL
+from training.nnunet.architecture import build_network
 from training.nnunet.checkpoint import write_checkpoint
 from training.nnunet.classes import trainer_class
+from training.nnunet.inference.trial import try_network
 from training.versions.version_folder import CONFIGURATION, DATASET, PLANS
 
 PLAIN_TRAINER = "nnUNetTrainer"
@@ -38,6 +43,9 @@ _HARMLESS = (
     *(("numpy.dtypes", f"{name}DType") for name in _DTYPES),
 )
 """Numbers of numpy. Not its arrays: they can hold objects, and nnU-Net's checkpoints have none."""
+
+_MOST_PATCH_PX = 2**24
+"""4096 x 4096: nnU-Net plans patches for 8 GB of memory, which hold a tenth of that."""
 
 _WRAPPERS = ("module.", "_orig_mod.")
 """What distributed training and torch.compile put before the names of weights."""
@@ -68,13 +76,16 @@ def convert(folder: Path, folds: dict[str, int], trust: bool) -> dict[str, Any]:
     trainer = PLAIN_TRAINER
     axes: tuple[int, ...] = ()
     epochs: list[int] = []
+    first: dict[str, torch.Tensor] = {}
     for name, number in folds.items():
         path = folder / f"fold_{name}.pth"
         checkpoint = read_foreign_checkpoint(path, trust=trust)
         weights = _weights(checkpoint, name)
         if shapes is None:
-            trainer, shapes = _network(str(checkpoint.get("trainer_name", "")), plans, dataset)
+            trainer = _trainer(checkpoint, trust=trust)
+            shapes = _network(trainer, plans, dataset)
             axes = _axes(checkpoint)
+            first = weights
         _require_equal(shapes, weights, name)
         epoch = checkpoint.get("current_epoch", 0)
         epochs.append(epoch if isinstance(epoch, int) else 0)
@@ -98,6 +109,7 @@ def convert(folder: Path, folds: dict[str, int], trust: bool) -> dict[str, Any]:
             },
         )
         path.unlink()
+    _require_predicting(trainer, plans, dataset, first)
     return {"trainer": trainer, "mirror_axes": list(axes), "epochs": min(epochs)}
 
 
@@ -197,54 +209,65 @@ def _is_plain(value: Any) -> bool:
     )
 
 
-def _network(
-    trainer_name: str, plans: dict[str, Any], dataset: dict[str, Any]
-) -> tuple[str, dict[str, torch.Size]]:
-    """The trainer that builds the network, and the shapes of its weights.
+def _trainer(checkpoint: dict[str, Any], *, trust: bool) -> str:
+    """The trainer that builds a checkpoint's network."""
+    # nnloop's checkpoints name nnU-Net's default where nnU-Net looks, and the real one beside it.
+    own = checkpoint.get("nnloop")
+    names = (own.get("trainer") if isinstance(own, dict) else None, checkpoint.get("trainer_name"))
+    return _known_trainer(names, trust=trust)
+
+
+def _network(trainer: str, plans: dict[str, Any], dataset: dict[str, Any]) -> dict[str, torch.Size]:
+    """The shapes of the weights of a trainer's network.
 
     Built without memory of its own ('meta'): plans could ask for any amount.
     """
-    trainer = _known_trainer(trainer_name)
     try:
-        manager = PlansManager(plans)
-        configuration = manager.get_configuration(CONFIGURATION)
         with torch.device("meta"):
-            network = trainer_class(trainer).build_network_architecture(
-                manager,
-                configuration,
-                len(dataset["channel_names"]),
-                manager.get_label_manager(dataset).num_segmentation_heads,
-                enable_deep_supervision=False,
-            )
-    except (
-        TrainingError,
-        RuntimeError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AssertionError,
-        AttributeError,
-        ImportError,
-    ) as error:
+            network = build_network(trainer_class(trainer), PlansManager(plans), dataset)
+    except TrainerError as error:
         raise FileFormatError(
-            f"The network in plans.json can't be built: {type(error).__name__}: {error}",
+            f"The network in plans.json can't be built: {error}",
             remedy="Import it with the nnunetv2 it was trained with, or train it again.",
         ) from error
-    return trainer, {key: value.shape for key, value in network.state_dict().items()}
+    return {key: value.shape for key, value in network.state_dict().items()}
 
 
-def _known_trainer(name: str) -> str:
-    """The trainer of the installed nnU-Net by this name; the plain one where it has none.
-
-    A name with a module in it would be imported: never from a foreign file.
-    """
-    if not (name.isidentifier() and name.startswith(PLAIN_TRAINER)):
-        return PLAIN_TRAINER
+def _require_predicting(
+    trainer: str, plans: dict[str, Any], dataset: dict[str, Any], weights: Mapping[str, Any]
+) -> None:
+    """Raises where the network, its weights loaded, can't predict an image of noise."""
+    height, width = PlansManager(plans).get_configuration(CONFIGURATION).patch_size
+    if height * width > _MOST_PATCH_PX:
+        raise FileFormatError(
+            f"The patches in plans.json are {height} x {width} pixels.",
+            remedy="No model of nnU-Net has patches as large: take it from a source you trust.",
+        )
+    network = build_network(trainer_class(trainer), PlansManager(plans), dataset)
+    network.load_state_dict(weights)
+    shape = (height, width, len(dataset["channel_names"]))
+    image = np.random.default_rng(0).integers(1, 255, shape, np.uint8)
     try:
-        trainer_class(name)
-    except TrainingError:
-        return PLAIN_TRAINER
-    return name
+        try_network(network, plans, dataset, image, trainer)
+    except TrainerError as error:
+        raise FileFormatError(
+            str(error),
+            remedy="Import it with the nnunetv2 it was trained with, or train it again.",
+        ) from error
+
+
+def _known_trainer(names: Sequence[object], *, trust: bool) -> str:
+    """The first of these trainers that is installed; nnU-Net's plain one where none is.
+
+    A name alone is looked up in the installed nnU-Net. One with a module in it would be imported:
+    never by a foreign file that is not trusted.
+    """
+    for name in names:
+        if isinstance(name, str) and (name.isidentifier() or trust):
+            with contextlib.suppress(TrainingError):
+                trainer_class(name)
+                return name
+    return PLAIN_TRAINER
 
 
 def _require_equal(

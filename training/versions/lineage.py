@@ -58,18 +58,23 @@ class Seen:
     groups: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, trained: Collection[SeenCase], groups: Groups) -> Seen:
+    def of(
+        cls, trained: Collection[SeenCase], groups: Groups, joined: Mapping[str, str] | None = None
+    ) -> Seen:
         """Of what weights were trained on.
 
         Args:
             trained: ``trained_on``.
             groups: Of these cases, as they are called now; one that is missing is gone, and its
                 name of then is all there is.
+            joined: Name of a group -> what it is called since it is one with others.
         """
+        then = {case.group for case in trained}
         return cls(
             frozenset(case.case_id for case in trained),
             frozenset(case.image_hash for case in trained) - {""},
-            frozenset(case.group for case in trained)
+            frozenset(then)
+            | frozenset((joined or {}).get(name, name) for name in then)
             | frozenset(groups[case.case_id] for case in trained if case.case_id in groups),
         )
 

@@ -72,6 +72,7 @@ def package_version(
     *,
     manifest: Manifest | None = None,
     metrics: VersionMetrics | None = None,
+    check: Callable[[Path], None] = lambda folder: None,
 ) -> Path:
     """Makes a version of a run's finished folds; it appears whole or not at all.
 
@@ -83,6 +84,8 @@ def package_version(
         info: For version.json; it names the folds to take, at least 1.
         manifest: What it was trained on, for manifest.json.
         metrics: What was measured, for metrics.json.
+        check: Called with the folder before it is the version's; what it raises ends the call, and
+            there is no version.
 
     Returns:
         The version's folder.
@@ -115,7 +118,7 @@ def package_version(
         if fingerprint.exists():
             link_or_copy(fingerprint, folder / FINGERPRINT)
 
-    return write_version(workspace, info, fill, manifest=manifest, metrics=metrics)
+    return write_version(workspace, info, fill, manifest=manifest, metrics=metrics, check=check)
 
 
 def write_version(
@@ -125,6 +128,7 @@ def write_version(
     *,
     manifest: Manifest | None = None,
     metrics: VersionMetrics | None = None,
+    check: Callable[[Path], None] = lambda folder: None,
 ) -> Path:
     """Makes a version's folder of what ``fill`` writes and its JSON files, whole or not at all.
 
@@ -137,6 +141,7 @@ def write_version(
         fill: Writes plans.json, dataset.json and ``fold_<k>/checkpoint_final.pth`` into a folder.
         manifest: For manifest.json; None: there is none.
         metrics: For metrics.json; None: there is none.
+        check: As for ``package_version``.
 
     Returns:
         The version's folder.
@@ -153,6 +158,7 @@ def write_version(
             write_document(folder / MANIFEST, type(manifest), manifest)
         if metrics is not None:
             write_document(folder / METRICS, VersionMetrics, metrics)
+        check(folder)
         for path in folder.rglob("*"):
             if path.is_file():
                 path.chmod(0o444)

@@ -10,6 +10,7 @@ from backend.pipeline.basis.annotations import label_config_of
 from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.preset import preset_of
+from backend.pipeline.basis.warm_predictor import prediction_device
 from backend.pipeline.cases.manifests import keep_folds, make_manifest
 from backend.pipeline.cases.symmetries import decide_symmetries
 from backend.pipeline.cases.write import CaseWriter, Source, WrittenCases
@@ -24,6 +25,7 @@ from domain.labels import LabelConfig
 from domain.text import one_line
 from training.nnunet.classes import trainer_class
 from training.nnunet.data.dataset import DatasetSpec, PreparedDataset, prepare
+from training.nnunet.inference.trial import try_fresh_network
 from training.presets import Preset, PresetChoice
 from training.versions.manifests import RunManifest
 
@@ -71,6 +73,13 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
     )
     preparation = _Preparation(context, run, project, settings, choice, config, written)
     manifest, prepared = preparation.make_dataset(sources, beat)
+    # A network that could not serve is told of before hours of training, not after.
+    try_fresh_network(
+        context.workspace(run.project_id),
+        manifest.entries[0].case_id,
+        choice.preset,
+        prediction_device(),
+    )
     preparation.keep(manifest, prepared)
     logger.info(
         "Run %d: %d cases, %d of them new or changed, %d left out, %d folds, %.1f s.",
@@ -182,6 +191,7 @@ class _Preparation:
                 replanned=prepared.replanned,
                 symmetries=symmetries,
                 group_key=manifest.group_key,
+                joined_groups=manifest.joined_groups,
             )
             projects.get(session, row.project_id).n_channels = self.written.n_channels
             keep_folds(session, row.project_id, manifest)

@@ -23,7 +23,6 @@ from backend.pipeline.ensembles.members import Member, check_alike, why_unlike
 from backend.pipeline.evaluate.options import Progress, silent
 from backend.pipeline.models.find import find_version
 from backend.store import projects, versions
-from domain.case import Manifest
 from domain.errors import NnloopError, SettingsError
 from domain.states import VersionOrigin
 from domain.text import counted
@@ -86,12 +85,12 @@ def make_ensemble(
     with context.store.begin() as session:
         truth = read_truth(session, project_id)
         if names:
-            now = GroupsNow.by(session, project_id, truth.manifest)
+            now = GroupsNow.today(session, project_id)
             rows = [find_version(session, name, project_id) for name in names]
             members = [Member.of(session, row, now) for row in rows]
             check_alike(members)
         else:
-            members, left_out = _eligible(session, project_id, truth.manifest)
+            members, left_out = _eligible(session, project_id)
         _refuse_again(session, project_id, members if names else [])
     cases = held_out_cases(context, project_id, members, truth)
     if not cases and not names:
@@ -139,11 +138,11 @@ def best_pair(candidates: Sequence[Candidate]) -> Candidate | None:
     return best if best.dice > best_single else None
 
 
-def _eligible(session: Session, project_id: int, truth: Manifest) -> tuple[list[Member], list[str]]:
+def _eligible(session: Session, project_id: int) -> tuple[list[Member], list[str]]:
     """Versions worth a try, oldest first, and sentences about the others."""
     project = projects.get(session, project_id)
     classes = class_values_of(project)
-    now = GroupsNow.by(session, project_id, truth)
+    now = GroupsNow.today(session, project_id)
     members: list[Member] = []
     left_out: list[str] = []
     for row in reversed(versions.versions_of(session, project_id)):

@@ -70,7 +70,7 @@ class Member:
         if manifest is None:
             return cls(row, info, None)
         judges = judges_of(session, row, manifest, info.folds, now)
-        groups, _ = now.of(seen_of_fold(session, row, None) or ())
+        groups = now.of(seen_of_fold(session, row, None) or ()).groups
         return cls(row, info, manifest, judges, groups)
 
     @property

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from backend.store.models import AnnotationRow, TaskRow
 from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.errors import PredictionError
 from training.evaluation.summary import Problem
+from training.folds.joined_groups import alike_by, join_groups
 
 Source = tuple[TaskRow, tuple[AnnotationRow, ...]]
 """A labelled task and the annotations that count."""
@@ -58,13 +59,18 @@ class Judging:
 
 def entries_of(
     manifest: Manifest | None, labelled: Sequence[Source], group_of: Callable[[TaskRow], str]
-) -> list[ManifestEntry]:
+) -> tuple[list[ManifestEntry], dict[str, str]]:
     """Labelled tasks as entries of a manifest: with their groups of now, and the folds of then.
+
+    Groups that share an image are one, as when cases are prepared.
 
     Args:
         manifest: What the version was trained on; None when it was trained elsewhere.
         labelled: All labelled tasks as they are now.
         group_of: The group of a task, as it is called now.
+
+    Returns:
+        The entries in the order of the tasks; and ``Manifest.joined_groups`` of them.
     """
     entries = {entry.case_id: entry for entry in manifest.entries} if manifest else {}
     # Of the time when a case was named by its task's id alone.
@@ -85,7 +91,11 @@ def entries_of(
                 image_hash=task.image_hash,
             )
         )
-    return found
+    joined = join_groups(
+        {entry.case_id: entry.group for entry in found},
+        alike_by({entry.case_id: entry.image_hash for entry in found}),
+    )
+    return [replace(e, group=joined.get(e.group, e.group)) for e in found], joined
 
 
 def choose_cases(

@@ -239,10 +239,10 @@ def _read_project(context: AppContext, project_id: int, version: str | None) -> 
         labelled = snapshots.chosen_annotations(
             session, project_id, settings.annotator_policy, results=False
         )
-        entries = entries_of(manifest, labelled, _groups(config, settings.group_key))
+        entries, joined = entries_of(manifest, labelled, _groups(config, settings.group_key))
         judging = Judging({}, frozenset())
         if manifest is not None:
-            now = GroupsNow(session, config.image_key, settings.group_key, tuple(entries))
+            now = GroupsNow(session, config.image_key, settings.group_key, tuple(entries), joined)
             judges = judges_of(session, row, manifest, info.folds, now)
             groups = {entry.case_id: entry.group for entry in entries}
             judging = Judging(

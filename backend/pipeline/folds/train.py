@@ -17,7 +17,13 @@ from backend.queue import JobName, stop_requested
 from backend.store import runs
 from backend.store.models import RunRow
 from backend.store.runs import may_go_on
-from domain.errors import DiskFullError, SettingsError, StackError, TrainingError
+from domain.errors import (
+    DiskFullError,
+    SettingsError,
+    StackError,
+    TrainerError,
+    TrainingError,
+)
 from domain.states import FoldStatus, RunStatus
 from training.folds.runner import run_fold
 from training.folds.seeds import fold_seed
@@ -104,7 +110,7 @@ def train_fold(
         if stop_requested() and not isinstance(error, DiskFullError):
             ledger.interrupted()  # the signal that ends this worker reached its child, too
         else:
-            ledger.failed(message, is_final=isinstance(error, DiskFullError))
+            ledger.failed(message, is_final=isinstance(error, DiskFullError | TrainerError))
     except Exception as error:
         # A bug: left to the queue, the fold would be tried again for ever.
         logger.exception("Run %d, fold %d", run_id, fold)

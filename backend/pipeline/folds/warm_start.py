@@ -18,7 +18,7 @@ from domain.errors import PredictionError
 from domain.text import counted
 from training.folds.seeds import fold_seed
 from training.folds.spec import FINAL
-from training.versions.lineage import Seen, handed_down
+from training.versions.lineage import handed_down
 from training.versions.manifests import FoldStart
 from training.versions.version_folder import (
     CONFIGURATION,
@@ -121,15 +121,15 @@ def _start_of(session: Session, source: VersionRow, run: RunRow, fold: int) -> F
     seen = seen_of_fold(session, source, fold)
     if seen is None:
         return f"nobody can tell what this fold of {source.name} has seen"
-    groups, is_known = GroupsNow.by(session, run.project_id, manifest).of(seen)
-    if not is_known:
+    names = GroupsNow.by(session, run.project_id, manifest).of(seen)
+    if not names.are_known:
         return (
             f"{source.name}, or a version before it, has seen tasks that are gone, and nobody can "
             "tell their groups"
         )
     held_out = [e for e in manifest.entries if manifest.n_folds > 1 and e.fold == fold]
     # Nothing is held out by the only fold of a set with one group.
-    n_seen = len(Seen.of(seen, groups).seen_of(held_out, groups))
+    n_seen = len(names.seen(seen).seen_of(held_out, names.groups))
     if n_seen:
         return (
             f"{source.name}, or a version before it, has seen {n_seen} of "

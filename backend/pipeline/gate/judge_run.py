@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
-from backend.pipeline.basis.warm_predictor import warm_predictor
+from backend.pipeline.basis.warm_predictor import prediction_device, warm_predictor
 from backend.pipeline.gate.challenger import Challenger, Judged, add_judged, judge_challenger
 from backend.pipeline.gate.champion import FoldOfCase, project_integers
 from backend.pipeline.gate.postprocess import postprocessing_of
@@ -27,6 +27,7 @@ from training.evaluation import ClassDice, mean_over_cases, named_dice
 from training.folds.left_behind import in_words, left_behind
 from training.nnunet.inference.postprocessing import postprocessed
 from training.nnunet.inference.predictor import FoldPredictor
+from training.nnunet.inference.trial import try_version
 from training.versions.keep_largest import KeepLargest, read_postprocessing
 from training.versions.metrics import PostprocessingFound, VersionMetrics
 from training.versions.version_folder import (
@@ -118,7 +119,15 @@ def _package(
         settings=run.settings.model_dump(mode="json"),
     )
     workspace = context.workspace(run.project_id)
-    return package_version(workspace, run.number, info, manifest=manifest, metrics=metrics)
+
+    def check(folder: Path) -> None:
+        # Loaded where it will serve: training may have run on another kind of device.
+        image = read_case_image(workspace, manifest.entries[0].case_id)
+        try_version(folder, image, device=prediction_device())
+
+    return package_version(
+        workspace, run.number, info, manifest=manifest, metrics=metrics, check=check
+    )
 
 
 def _judge(

@@ -47,12 +47,12 @@ def test_a_forked_fold_comes_to_what_a_started_one_comes_to(
 def test_a_killed_fold_goes_on_in_another_fork(trained: Trained, forks: ForkServer) -> None:
     spec = _spec(trained, "22")
 
-    def kill_after_one(progress: EpochProgress) -> None:
-        if progress.epoch == 1:
+    def kill_after_two(progress: EpochProgress) -> None:
+        if progress.epoch == 2:
             fold_process(spec.fold_dir).kill()
 
     with pytest.raises(TrainingError, match="SIGKILL"):
-        run_fold(spec, kill_after_one, lambda: False, forks=forks, poll_s=0.01)
+        run_fold(spec, kill_after_two, lambda: False, forks=forks, poll_s=0.01)
     result = run_fold(spec, lambda _: None, lambda: False, forks=forks, poll_s=0.1)
     assert result is not None and result.epochs == 3
     assert (spec.fold_dir / "train.log").read_text().count("Epoch 0") == 1

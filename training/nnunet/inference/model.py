@@ -16,6 +16,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from converters.bookkeeping.files import read_json
 from domain.errors import PredictionError, TrainingError
 from training.folds.spec import FINAL
+from training.nnunet.architecture import build_network
 from training.nnunet.checkpoint import read_checkpoint
 from training.nnunet.classes import trainer_class
 from training.nnunet.data.plans import CONFIGURATION
@@ -23,7 +24,6 @@ from training.nnunet.inference.engines.cpu_engine import CpuEngine
 from training.nnunet.inference.engines.engine import Engine
 from training.nnunet.inference.engines.torch_engine import TorchEngine
 from training.nnunet.inference.image import ImagePreparation
-from training.presets import OWN_TRAINER
 from training.symmetries.symmetries import Swap
 from training.versions.version_folder import VersionInfo, read_version
 
@@ -184,17 +184,7 @@ def _openvino_engine(engine: EngineName) -> Callable[..., Engine] | None:
 
 def _build(version: VersionInfo, plans: dict[str, Any], dataset: dict[str, Any]) -> torch.nn.Module:
     """The network the plans describe, as the preset's trainer builds it; weights at random."""
-    manager = PlansManager(plans)
-    network: torch.nn.Module = trainer_class(
-        getattr(version.preset, "trainer", OWN_TRAINER)
-    ).build_network_architecture(
-        manager,
-        manager.get_configuration(CONFIGURATION),
-        len(dataset["channel_names"]),
-        manager.get_label_manager(dataset).num_segmentation_heads,
-        enable_deep_supervision=False,
-    )
-    return network
+    return build_network(trainer_class(version.preset.trainer), PlansManager(plans), dataset)
 
 
 def _require_readable(

@@ -11,13 +11,14 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from typing import Literal
 
 import psutil
 import torch
 
 from converters.bookkeeping.documents import read_document, write_document
 from converters.bookkeeping.files import read_json, write_json
-from domain.errors import DiskFullError, NnloopError, TrainingError
+from domain.errors import DiskFullError, NnloopError, TrainerError, TrainingError
 from domain.text import one_line
 from training.evaluation import mean_over_cases
 from training.folds.curves import CurvesWriter
@@ -33,6 +34,7 @@ from training.folds.spec import (
     FoldSpec,
 )
 from training.nnunet.checkpoint import remove_unfinished
+from training.nnunet.inference.trial import try_serving
 from training.nnunet.learning.trainer import LoopTrainer, make_trainer
 from training.nnunet.memory import is_out_of_memory
 from training.nnunet.networks.pretrained_unet import load_pretrained
@@ -49,7 +51,7 @@ def main(argv: list[str]) -> int:
     except Exception as error:  # noqa: BLE001  # the process's outermost frame: report and end
         traceback.print_exc()
         message, remedy = _explain(spec, error)
-        reason = FoldError(message, remedy, _is_disk_full(error))
+        reason = FoldError(message, remedy, _lasting(error))
         write_document(spec.fold_dir / ERROR, FoldError, reason)
         return 1
     return 0
@@ -65,6 +67,7 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
     Raises:
         DiskFullError: The disk has no room for its checkpoints.
         SettingsError: The preset's pretrained weights are not installed.
+        TrainerError: The trainer's network could not serve.
         TrainingError: The preset's trainer can't be found, or weights are broken, NaN or infinite.
     """
     _set_up_torch(spec)
@@ -84,6 +87,8 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
     trainer.on_epoch_done = curves.draw_sometimes
     if not trainer.resume():
         load_pretrained(trainer.plain_network)
+        with trainer.evaluating() as network:
+            try_serving(network, spec, trainer.mirror_axes, str(trainer.device))
         if spec.warm_start is not None:
             trainer.warm_start(Path(spec.warm_start))
     trainer.run_training()
@@ -149,6 +154,12 @@ def _explain(spec: FoldSpec, error: Exception) -> tuple[str, str]:
         f"{where}: {type(error).__name__}: {one_line(error)}",
         f"See {spec.fold_dir / 'train.log'}.",
     )
+
+
+def _lasting(error: Exception) -> Literal["", "disk", "trainer"]:
+    if isinstance(error, TrainerError):
+        return "trainer"
+    return "disk" if _is_disk_full(error) else ""
 
 
 def _is_disk_full(error: Exception) -> bool:

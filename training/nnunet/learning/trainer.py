@@ -19,6 +19,7 @@ from domain.errors import TrainingError
 from training.folds.epoch_plan import EpochPlan
 from training.folds.log import progress_in_words, write_progress
 from training.folds.spec import FINAL, LATEST, EpochProgress, FoldSpec
+from training.nnunet.architecture import as_called_today
 from training.nnunet.checkpoint import only_weights, plain, read_checkpoint, write_checkpoint
 from training.nnunet.classes import trainer_class
 from training.nnunet.data.plans import CONFIGURATION
@@ -383,7 +384,8 @@ def make_trainer(
         TrainingError: The preset's trainer can't be found.
     """
     base = trainer_class(spec.preset.trainer)
-    bound: type[LoopTrainer] = type(base.__name__, (LoopTrainer, base), {"preset": spec.preset})
+    attributes = {"preset": spec.preset, **as_called_today(base, dataset)}
+    bound: type[LoopTrainer] = type(base.__name__, (LoopTrainer, base), attributes)
     seed_everything(spec.seed)
     device = torch.device(spec.device.split(":")[0])
     workspace = spec.workspace

@@ -26,3 +26,5 @@ def _no_preprocessing(monkeypatch: pytest.MonkeyPatch) -> None:
         return PreparedDataset(len(cases), (), (), False, used, {}, 0.0)
 
     monkeypatch.setattr(prepare_module, "prepare", prepare)
+    # It reads what the other writes.
+    monkeypatch.setattr(prepare_module, "try_fresh_network", lambda *_: None)

@@ -10,15 +10,26 @@ from typing import Any
 
 FOLDER = "Dataset501_Carotid/nnUNetTrainer__nnUNetPlans__2d"
 
+_RESAMPLING = {"is_seg": False, "order": 3, "order_z": 0, "force_separate_z": None}
+
 PLANS: dict[str, Any] = {
     "dataset_name": "Dataset501_Carotid",
     "plans_name": "nnUNetPlans",
     "transpose_forward": [0, 1, 2],
     "transpose_backward": [0, 1, 2],
+    "foreground_intensity_properties_per_channel": {"0": {}},
     "configurations": {
         "2d": {
+            "preprocessor_name": "DefaultPreprocessor",
+            "batch_size": 2,
             "patch_size": [64, 64],
             "spacing": [1.0, 1.0],
+            "normalization_schemes": ["ZScoreNormalization"],
+            "use_mask_for_norm": [False],
+            "resampling_fn_data": "resample_data_or_seg_to_shape",
+            "resampling_fn_data_kwargs": _RESAMPLING,
+            "resampling_fn_probabilities": "resample_data_or_seg_to_shape",
+            "resampling_fn_probabilities_kwargs": {**_RESAMPLING, "order": 1},
             "architecture": {
                 "network_class_name": "dynamic_network_architectures.architectures.unet."
                 "PlainConvUNet",

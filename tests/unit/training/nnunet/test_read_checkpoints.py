@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from converters.bookkeeping.files import write_json
 from domain.errors import FileFormatError
 from tests.unit.training.archive.zips import dataset, plans
+from training.nnunet import classes
 from training.nnunet.checkpoint import read_checkpoint
 from training.nnunet.classes import trainer_class
 from training.nnunet.read_checkpoints import convert, read_foreign_checkpoint
@@ -136,3 +138,72 @@ def test_what_is_no_checkpoint_is_one_sentence(tmp_path: Path, data: bytes) -> N
     torch.save([1, 2], path)
     with pytest.raises(FileFormatError, match="no checkpoint of nnU-Net"):
         read_foreign_checkpoint(path)
+
+
+class OwnNetwork(nnUNetTrainer):  # type: ignore[misc]
+    """A trainer with a network of its own, in the signature of nnU-Net 2.2."""
+
+    @staticmethod
+    def build_network_architecture(*values: Any, **_: Any) -> torch.nn.Module:
+        return torch.nn.Conv2d(values[-3], values[-2], 3, padding=1)
+
+
+class OfPatchesOnly(OwnNetwork):
+    """Its network takes one size of image, and another than the plans say."""
+
+    @staticmethod
+    def build_network_architecture(*values: Any, **_: Any) -> torch.nn.Module:
+        flat = torch.nn.Flatten(), torch.nn.Linear(values[-3] * 16 * 16, values[-2])
+        return torch.nn.Sequential(*flat)
+
+
+def _of_own(trainer: type[Any]) -> dict[str, Any]:
+    weights = trainer.build_network_architecture("", {}, [], 1, 3, False).state_dict()
+    return {"network_weights": weights, "nnloop": {"trainer": f"{__name__}:{trainer.__name__}"}}
+
+
+def test_a_trainer_of_ones_own_is_taken_from_a_file_that_is_trusted(tmp_path: Path) -> None:
+    """nnloop's checkpoints name nnU-Net's default for nnU-Net's commands, and the real one too."""
+    folder = _folder(tmp_path, **_of_own(OwnNetwork))
+    assert convert(folder, {"0": 0}, True)["trainer"] == f"{__name__}:OwnNetwork"
+
+
+def test_and_from_no_other(tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match="do not fit the network of the plans"):
+        convert(_folder(tmp_path, **_of_own(OwnNetwork)), {"0": 0}, False)
+
+
+def test_a_trusted_one_that_is_not_installed_here_falls_back(tmp_path: Path) -> None:
+    folder = _folder(tmp_path, nnloop={"trainer": "not.installed:Here"})
+    assert convert(folder, {"0": 0}, True)["trainer"] == "nnUNetTrainer"
+
+
+def test_a_trainer_that_was_put_into_nnunet_may_have_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = _of_own(OwnNetwork)["network_weights"]
+    folder = _folder(tmp_path, network_weights=weights, trainer_name="OwnNetwork")
+    monkeypatch.setattr(classes, "_TRAINERS", "tests.unit.training.nnunet")
+    assert convert(folder, {"0": 0}, False)["trainer"] == "OwnNetwork"
+
+
+def test_a_model_that_cant_predict_is_refused_while_it_is_imported(tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match="can't serve: RuntimeError"):
+        convert(_folder(tmp_path, **_of_own(OfPatchesOnly)), {"0": 0}, True)
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    weights = {
+        key: torch.full_like(value, torch.nan) for key, value in _network().state_dict().items()
+    }
+    with pytest.raises(FileFormatError, match="is no number"):
+        convert(_folder(tmp_path, network_weights=weights), {"0": 0}, False)
+
+
+def test_patches_of_any_size_take_no_memory(tmp_path: Path) -> None:
+    folder = _folder(tmp_path)
+    huge = plans()
+    huge["configurations"]["2d"]["patch_size"] = [200_000, 200_000]
+    write_json(folder / "plans.json", huge)
+    with pytest.raises(FileFormatError, match="200000 x 200000"):
+        convert(folder, {"0": 0}, False)

@@ -35,7 +35,7 @@ LABELLED = [source(1, "p1"), source(2, "p2"), source(4, "p2"), source(5, "p9")]
 
 
 def chosen(split: Split | None, found: Manifest | None, folds: tuple[int, ...] = (0, 1)):  # type: ignore[no-untyped-def]
-    entries = entries_of(found, LABELLED, group_of)
+    entries, _ = entries_of(found, LABELLED, group_of)
     groups = {entry.case_id: entry.group for entry in entries}
     judging = Judging({}, frozenset())
     if found is not None:

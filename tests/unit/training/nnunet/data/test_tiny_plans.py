@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from pydoc import locate
 from typing import Any
@@ -14,6 +15,7 @@ from training.nnunet.data.dataset import DatasetSpec, prepare
 from training.nnunet.networks.pretrained_unet import PretrainedUNet
 from training.presets import PRETRAINED, TINY, Preset
 from training.pretrained import NETWORK
+from training.versions.working_size import WorkingSize
 from training.workspace import Workspace
 
 SIDE = 320
@@ -53,8 +55,27 @@ def test_the_pretrained_network_takes_the_planners_place(tmp_path: Path) -> None
     assert _plan(tmp_path / "again", PRETRAINED, thin=False) == configuration
 
 
-def test_thin_shapes_keep_more_pixels(tmp_path: Path) -> None:
+def test_thin_shapes_keep_their_pixels_and_are_trained_on_in_patches(tmp_path: Path) -> None:
+    """At the largest side of whole images a line 3 pixels wide would lose its shape."""
     configuration = _plan(tmp_path, TINY, thin=True)
-    assert configuration["spacing"] == [1.25, 1.25]
+    assert configuration["spacing"] == [1.0, 1.0]
     assert configuration["patch_size"] == [256, 256]
     assert configuration["batch_size"] == 2
+
+
+def test_there_is_a_limit_to_how_large_images_stay(tmp_path: Path) -> None:
+    preset = dataclasses.replace(TINY, max_fine_side=288)
+    assert _plan(tmp_path, preset, thin=True)["spacing"] == [320 / 288] * 2
+    preset = dataclasses.replace(TINY, max_fine_side=None)
+    assert _plan(tmp_path, preset, thin=True)["spacing"] == [1.25, 1.25]
+
+
+def test_plans_say_what_the_working_size_costs(tmp_path: Path) -> None:
+    for thin, working in ((True, SIDE), (False, 128)):
+        _plan(tmp_path / str(thin), TINY, thin=thin)
+        plans = read_json(Workspace(tmp_path / str(thin), 1).preprocessed_dataset / "plans.json")
+        size = WorkingSize.of_plans(plans)
+        assert size is not None
+        assert (size.side, size.working_side) == (SIDE, working)
+        assert size.kept[1] == 1.0 if thin else 0.97 <= size.kept[1] < 1.0
+    assert WorkingSize.of_plans({}) is None
