@@ -12,17 +12,18 @@ from converters.bookkeeping.documents import from_json, to_json
 from domain.case import Manifest
 from domain.errors import SettingsError
 from tests.fakes.documents import run_manifest
-from training.presets import FULL
+from training import pretrained
+from training.presets import FULL, PresetChoice
 from training.versions.manifests import RunManifest
 from training.workspace import Workspace
 
 
 def test_the_settings_override_the_preset() -> None:
-    assert preset_of(ProjectSettings(preset="full")) == FULL
+    assert preset_of(ProjectSettings(preset="full")) == PresetChoice(FULL)
     settings = ProjectSettings(
         preset="full", trainer="nnUNetTrainer_250epochs", planner="nnUNetPlannerResEncL"
     )
-    preset = preset_of(settings)
+    preset = preset_of(settings).preset
     assert (preset.trainer, preset.planner) == ("nnUNetTrainer_250epochs", "nnUNetPlannerResEncL")
     assert (preset.name, preset.postprocess) == ("full", True)
 
@@ -56,3 +57,19 @@ def test_what_can_be_used_passes(tmp_path: Path) -> None:
     (workspace.named_plans / "large.json").write_text("{}")
     check_choices(ProjectSettings(trainer="my.module:Trainer", plans="large"), workspace)
     check_choices(ProjectSettings(planner="nnUNetPlannerResEncXL", gpu_memory_gb=32), workspace)
+
+
+def test_missing_weights_are_told_of_before_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ProjectSettings(preset="pretrained")
+    assert preset_of(settings).preset.network == "pretrained"
+    monkeypatch.setattr(pretrained, "_MODULE", "no_such_package_of_weights")
+    for use in (preset_of, lambda given: check_choices(given, Workspace(tmp_path, 1))):
+        with pytest.raises(SettingsError, match="not installed") as caught:
+            use(settings)
+        assert "pip install" in caught.value.remedy
+    # A named planner's network is another.
+    check_choices(
+        settings.model_copy(update={"planner": "ExperimentPlanner"}), Workspace(tmp_path, 1)
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from pydoc import locate
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ import numpy as np
 from converters.bookkeeping.files import read_json
 from training.case_files import write_case
 from training.nnunet.data.dataset import DatasetSpec, prepare
-from training.presets import FAST, TINY, Preset
+from training.nnunet.networks.pretrained_unet import PretrainedUNet
+from training.presets import FAST, PRETRAINED, TINY, Preset
+from training.pretrained import NETWORK
 from training.versions.working_size import WorkingSize
 from training.workspace import Workspace
 
@@ -42,6 +45,18 @@ def test_large_shapes_are_trained_on_small_images_in_larger_batches(tmp_path: Pa
     assert configuration["spacing"] == [2.5, 2.5]
     assert configuration["patch_size"] == [128, 128]
     assert configuration["batch_size"] == 4
+
+
+def test_the_pretrained_network_takes_the_planners_place(tmp_path: Path) -> None:
+    configuration = _plan(tmp_path, PRETRAINED, thin=False)
+    architecture = configuration["architecture"]
+    assert locate(architecture["network_class_name"]) is PretrainedUNet
+    assert architecture["network_class_name"] == NETWORK
+    assert architecture["_kw_requires_import"] == []
+    assert configuration["patch_size"] == [128, 128]
+    PretrainedUNet(1, 2, deep_supervision=True, **architecture["arch_kwargs"])
+    # The second time in a process nnU-Net's plan is as it was made, not as it was edited.
+    assert _plan(tmp_path / "again", PRETRAINED, thin=False) == configuration
 
 
 def test_thin_shapes_keep_their_pixels_and_are_trained_on_in_patches(tmp_path: Path) -> None:
