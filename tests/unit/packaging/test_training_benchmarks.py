@@ -169,6 +169,7 @@ def test_the_share_on_the_wrong_side_is_of_the_pairs_pixels(tmp_path: Path) -> N
     project = write_project(tmp_path / "trunks", tmp_path / "work", n_folds=3)
     result = fold_result(fold=0)
     folder = project.workspace.fold_dir("run", 0) / VALIDATION
+    folder.mkdir(parents=True)
     for number, case in enumerate(project.cases):
         truth = project.truth(case.case_id)
         # All right, the pair exchanged, and lost: nobody's side.
