@@ -11,8 +11,8 @@ in the way. Times are seconds of wall clock after the 20th label.
 - ``first_s``, ``first_50_s``, ``all_s``: until 1, 50 and all of the second version's predictions
   are in Label Studio and shown; None where the gate has refused it.
 - ``oof_dice``: of the second version on held-out cases, mean over classes.
-- ``folds``: epochs and Dice of each. ``labels_s``: until all of the first version's were there, after
-  its last label.
+- ``folds``: epochs and Dice of each. ``labels_s``: until all of the first version's were there,
+  after its last label.
 - ``cpu_s``: processor time of everything that ran, for both versions: other programs on the machine
   disturb it less than the times above. ``load`` says how many processes wanted a core at the end.
 """
