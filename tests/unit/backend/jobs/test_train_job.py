@@ -6,7 +6,6 @@ import pytest
 
 from backend.jobs import train as job
 from backend.pipeline.folds.train import WorkerDevice
-from training.processes.forked import ForkServer
 
 
 @pytest.fixture(autouse=True)
