@@ -49,6 +49,7 @@ class RunManifest(Manifest):
 
     Attributes:
         preset: All of it as it was when the run began; a later release may change its own.
+        preset_reason: Why it was taken; "" where a person has chosen it.
         replanned: Why plans were made although there were some; "" when they stayed.
         symmetries: Flips and turns that its images bear.
         starts: Of fold 0, 1, ...; () until the run goes to training.
@@ -56,6 +57,7 @@ class RunManifest(Manifest):
     """
 
     preset: Preset
+    preset_reason: str = ""
     replanned: str = ""
     symmetries: Symmetries = FREE
     starts: tuple[FoldStart, ...] = ()

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from rich.table import Table
 
 from backend.cli.shared import ago, console, figure
-from backend.cli.views.sentences import say
+from backend.cli.views.sentences import say, with_reason
 from backend.pipeline.gate.verdict import in_brackets
 from backend.pipeline.models.details import VersionDetails
 from backend.pipeline.models.serving import Change
@@ -49,7 +49,7 @@ def print_details(details: VersionDetails, *, n_annotations: int | None) -> None
         + (f", pruned {ago(report.pruned_at)}" if report.pruned_at else ""),
         "Classes": ", ".join(details.class_values),
         "Channels": str(details.n_channels),
-        "Preset": details.preset,
+        "Preset": with_reason(details.preset, details.preset_reason),
         "Size": size_text(report.size_bytes),
         "Predictions": f"{report.scored} scored, {report.published} pushed, {report.failed} failed",
         "Out-of-fold Dice": _dice(report.oof_dice) or "not measured",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from backend.pipeline.basis.annotations import label_config_of
 from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
-from backend.pipeline.basis.preset import preset_of
+from backend.pipeline.basis.preset import preset_of, training_devices
 from backend.pipeline.basis.warm_predictor import prediction_device
 from backend.pipeline.cases.alike import fault_of as fault_of_alike
 from backend.pipeline.cases.alike import find_sets, parted
@@ -30,7 +30,7 @@ from domain.text import one_line
 from training.nnunet.classes import trainer_class
 from training.nnunet.data.dataset import DatasetSpec, PreparedDataset, prepare
 from training.nnunet.inference.trial import try_fresh_network
-from training.presets import Preset
+from training.presets import Preset, PresetChoice
 from training.versions.manifests import RunManifest
 
 logger = logging.getLogger(__name__)
@@ -64,8 +64,11 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
             )
             for source in sources
         }
-    preset = preset_of(settings)
-    trainer_class(preset.trainer)  # one that can't be imported is told of now, not by every fold
+        former = runs.last_automatic_preset(session, run.project_id)
+    choice = preset_of(settings, training_devices(context), n_labels=len(sources), former=former)
+    trainer_class(
+        choice.preset.trainer
+    )  # one that can't be imported is told of now, not by every fold
     config = label_config_of(project, settings)
     written = CaseWriter(context, project, config, settings, beat).write(sources)
     written.left_out.extend(
@@ -73,13 +76,13 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
         for task_id in skipped
     )
     find_sets(context, run.project_id, beat)
-    preparation = _Preparation(context, run, project, settings, preset, config, written)
+    preparation = _Preparation(context, run, project, settings, choice, config, written)
     manifest, prepared = preparation.make_dataset(sources, beat)
     # A network that could not serve is told of before hours of training, not after.
     try_fresh_network(
         context.workspace(run.project_id),
         manifest.entries[0].case_id,
-        preset,
+        choice.preset,
         prediction_device(),
     )
     preparation.keep(manifest, prepared)
@@ -102,9 +105,13 @@ class _Preparation:
     run: RunRow
     project: ProjectRow
     settings: RunSettings
-    preset: Preset
+    choice: PresetChoice
     config: LabelConfig
     written: WrittenCases
+
+    @property
+    def preset(self) -> Preset:
+        return self.choice.preset
 
     def make_dataset(
         self, sources: Sequence[Source], beat: Beat
@@ -185,6 +192,7 @@ class _Preparation:
                 n_channels=self.written.n_channels,
                 label_mapping=self.project.label_mapping,
                 preset=self.preset,
+                preset_reason=self.choice.reason,
                 replanned=prepared.replanned,
                 symmetries=symmetries,
                 group_key=manifest.group_key,

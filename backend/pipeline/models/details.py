@@ -60,6 +60,7 @@ class VersionDetails(Report):
         left_out: What was annotated and not used, and why.
         imported: Where it came from and what was remarked; None when it was trained here.
         members: The versions that an ensemble averages.
+        preset_reason: Why 'auto' took it; "" where a person did.
         symmetries: What was decided about flips and turns in training, and why; empty where nothing
             was left out, or nobody decided.
         working_size: How much smaller the network sees the images, and what that costs; None where
@@ -82,6 +83,7 @@ class VersionDetails(Report):
     imported: ImportedModel | None
     members: tuple[str, ...] = ()
     symmetries: tuple[str, ...] = ()
+    preset_reason: str = ""
     working_size: WorkingSize | None = None
     remark: str = ""
 
@@ -111,6 +113,7 @@ def version_details(context: AppContext, name: str, project_id: int | None) -> V
         class_values=names.current_names(info.class_values if info else manifest.class_values),
         n_channels=info.n_channels if info else manifest.n_channels,
         preset=info.preset.name if info else _preset_name(kept),
+        preset_reason=kept.preset_reason if isinstance(kept, RunManifest) else "",
         settings=run.settings.model_dump(mode="json") if run else (info.settings if info else {}),
         libraries=info.libraries if info else {},
         verdict=metrics.gate,

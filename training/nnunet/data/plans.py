@@ -27,7 +27,9 @@ from training.nnunet.data.case_pool import CasePool
 from training.nnunet.data.plans_made_elsewhere import PLANS_NAME, read_named_plans
 from training.nnunet.data.resolution import coarsest_side, kept_dice, mean_kept
 from training.nnunet.environment import project_roots
+from training.nnunet.networks.pretrained_unet import STRIDES
 from training.presets import Preset
+from training.pretrained import NETWORK
 from training.versions import working_size
 from training.versions.named_plans import find_plans
 from training.versions.working_size import WorkingSize
@@ -139,7 +141,7 @@ def make_plans(
     plans["dataset_name"] = workspace.dataset_name
     # Whoever planned it: the arrays lie where the index looks for them.
     plans["configurations"][CONFIGURATION]["data_identifier"] = f"{PLANS_NAME}_{CONFIGURATION}"
-    _apply(preset, plans)
+    _apply(preset, plans, len(cases))
     write_json(folder / PLANS, plans)
     return plans
 
@@ -276,13 +278,15 @@ class _CoarserSpacing:
         return spacing
 
 
-def _apply(preset: Preset, plans: dict[str, Any]) -> None:
+def _apply(preset: Preset, plans: dict[str, Any], n_cases: int) -> None:
     configuration = plans["configurations"][CONFIGURATION]
     if preset.batch_size is not None:
         configuration["batch_size"] = preset.batch_size
     if preset.fast_export:
         configuration.update(_FAST_EXPORT)
-    if preset.features_per_stage is not None:
+    if preset.network == "pretrained":
+        _set_pretrained(configuration, preset)
+    elif preset.features_per_stage is not None:
         _set_architecture(configuration, preset.features_per_stage, preset.n_conv_per_stage or 2)
     if preset.max_patch_side is not None:
         strides = np.array(configuration["architecture"]["arch_kwargs"]["strides"])
@@ -295,6 +299,11 @@ def _apply(preset: Preset, plans: dict[str, Any]) -> None:
     if preset.batch_size is None and preset.batch_pixels is not None:
         pixels = math.prod(configuration["patch_size"])
         configuration["batch_size"] = max(2, round(preset.batch_pixels / pixels))
+    elif preset.batch_size is None and preset.min_batch_pixels is not None:
+        pixels = math.prod(configuration["patch_size"])
+        # Never more patches than cases: they would be the same ones again.
+        least = min(round(preset.min_batch_pixels / pixels), n_cases)
+        configuration["batch_size"] = max(configuration["batch_size"], least)
 
 
 def _set_architecture(
@@ -309,6 +318,20 @@ def _set_architecture(
         n_conv_per_stage=[n_conv] * stages,
         n_conv_per_stage_decoder=[n_conv] * (stages - 1),
     )
+
+
+def _set_pretrained(configuration: dict[str, Any], preset: Preset) -> None:
+    stages = len(STRIDES)
+    (first,) = preset.features_per_stage or (16,)
+    configuration["architecture"] = {
+        "network_class_name": NETWORK,
+        "arch_kwargs": {
+            "first_features": first,
+            "n_conv_per_stage_decoder": [preset.n_conv_per_stage or 1] * (stages - 1),
+            "strides": [list(pair) for pair in STRIDES],
+        },
+        "_kw_requires_import": [],
+    }
 
 
 def _patch_side(median_side: float, max_side: int, divisor: int) -> int:

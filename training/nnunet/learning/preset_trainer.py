@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
-from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from training.nnunet.learning.augmentation import Augmentation
+from training.nnunet.learning.part_rates import GroupedPolyRate, rate_groups
 from training.nnunet.learning.precision import step_autocast
 from training.nnunet.learning.warped_batches import WarpedBatches
 from training.presets import TINY, Preset
@@ -58,10 +58,11 @@ class PresetTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no typ
         """AdamW or nnU-Net's SGD, under nnU-Net's poly schedule."""
         if self.preset.optimizer == "sgd":
             return super().configure_optimizers()  # type: ignore[no-any-return]
+        groups = rate_groups(self.network, self.preset.pretrained_lr)
         optimizer = torch.optim.AdamW(
-            self.network.parameters(), self.initial_lr, weight_decay=self.weight_decay
+            groups, self.initial_lr, weight_decay=self.weight_decay, fused=self.device.type == "cpu"
         )
-        return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
+        return optimizer, GroupedPolyRate(optimizer, self.initial_lr, self.num_epochs)
 
     def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> Any:  # noqa: N802
         """nnU-Net's, with mirroring left out when the preset says so."""

@@ -330,3 +330,20 @@ def test_a_persons_word_on_flips_overrules_the_labels(app: FakeApp) -> None:
     found = prepare(app, mirror_train="horizontal").symmetries
     assert (found.flips, found.max_turn) == ((1,), 15.0)
     assert prepare(app, mirror_train="both").symmetries.flips == (0, 1)
+
+
+def test_auto_says_why_it_took_a_preset_and_remembers_its_own_choice(app: FakeApp) -> None:
+    label(app.label_studio, 1, 2, 3)
+    found = prepare(app, preset="auto")
+    assert found.preset.name == "tiny"
+    assert "CPU" in found.preset_reason
+    by_hand = prepare(app, preset="pretrained")
+    assert (by_hand.preset.name, by_hand.preset_reason) == ("pretrained", "")
+    with app.store.begin() as session:
+        assert runs.last_automatic_preset(session, PROJECT) == "tiny"
+        assert runs.last_automatic_preset(session, PROJECT + 1) == ""
+        newest, first = runs.runs_of(session, PROJECT)
+        assert runs.presets_of(session, [newest.id, first.id]) == {
+            newest.id: ("pretrained", ""),
+            first.id: ("tiny", found.preset_reason),
+        }
