@@ -16,8 +16,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -42,6 +43,8 @@ FAILED_PAUSE_S = 5.0
 SOCKET_TIMEOUT_S = 10.0
 # Failed jobs stay in Redis this long, for a person; the ledger keeps the error for good.
 FAILURE_TTL_S = 7 * 24 * 3600
+# Functions that a module of jobs may have: called in a worker before its first job, after its last.
+PREPARE, FINISH = "prepare", "finish"
 _HEARTBEAT_KEY = "nnloop:worker:{name}"
 # Which data folder the processes at this Redis work on; forgotten soon after the last one ended.
 _INSTALLATION_KEY = "nnloop:installation"
@@ -76,6 +79,7 @@ class JobName(StrEnum):
     SYNC = "backend.jobs.loop.sync"
     ADVANCE = "backend.jobs.step.advance"
     PUBLISH = "backend.jobs.loop.publish"
+    PUSH = "backend.jobs.loop.push"
     SCORE = "backend.jobs.score.score"
     PREDICT = "backend.jobs.score.predict"
     TRAIN_FOLD = "backend.jobs.train.train_fold"
@@ -90,6 +94,7 @@ _QUEUE_OF = {
     JobName.SYNC: QueueName.LOOP,
     JobName.ADVANCE: QueueName.STEP,
     JobName.PUBLISH: QueueName.LOOP,
+    JobName.PUSH: QueueName.LOOP,
     JobName.SCORE: QueueName.SCORE,
     JobName.PREDICT: QueueName.INTERACTIVE,
     JobName.TRAIN_FOLD: QueueName.TRAIN,
@@ -98,11 +103,28 @@ _QUEUE_OF = {
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """A live worker: its queues and the job it works on ("" when idle)."""
+    """A live worker.
+
+    ``job_id`` is "" when it is idle, ``device`` as of ``training.devices``; ``memory_mib`` is that
+    of its GPU, 0 where it has none or that is not known.
+    """
 
     name: str
     queues: tuple[str, ...]
     job_id: str
+    device: str = ""
+    memory_mib: int = 0
+
+    def to_text(self) -> str:
+        """What its heartbeat says, without the name."""
+        return "|".join((",".join(self.queues), self.job_id, self.device, str(self.memory_mib)))
+
+    @classmethod
+    def from_text(cls, name: str, text: str) -> WorkerInfo:
+        """Reads what ``to_text`` wrote, also what a worker of another release leaves out."""
+        queues, job_id, device, memory, *_ = [*text.split("|"), "", "", "", ""]
+        memory_mib = int(memory) if memory.isdigit() else 0
+        return cls(name, tuple(queues.split(",")), job_id, device, memory_mib)
 
 
 class JobQueue:
@@ -193,6 +215,11 @@ class JobQueue:
         with _redis_errors():
             return {str(name): self._queue(name).count for name in QueueName}
 
+    def has_waiting(self, name: QueueName) -> bool:
+        """Whether a job waits in a queue."""
+        with _redis_errors():
+            return bool(self._queue(name).count)
+
     def workers(self) -> list[WorkerInfo]:
         """Live workers."""
         with _redis_errors():
@@ -200,9 +227,8 @@ class JobQueue:
             for key in self._redis.scan_iter(_HEARTBEAT_KEY.format(name="*")):
                 value = self._redis.get(key)
                 if value is not None:
-                    queues, _, job_id = _text(value).partition("|")
                     name = _text(key).rsplit(":", 1)[-1]
-                    found.append(WorkerInfo(name, tuple(queues.split(",")), job_id))
+                    found.append(WorkerInfo.from_text(name, _text(value)))
             return sorted(found, key=lambda worker: worker.name)
 
     def _queue(self, name: QueueName) -> Queue:
@@ -246,11 +272,17 @@ def stop_requested() -> bool:
 
 
 def work(
-    url: str, queues: Sequence[QueueName], *, label: str = "worker", installation: str = ""
+    url: str,
+    queues: Sequence[QueueName],
+    *,
+    label: str = "worker",
+    installation: str = "",
+    device: tuple[str, int] = ("", 0),
 ) -> None:
     """Runs a worker in this process until it is asked to end (SIGTERM or SIGINT).
 
-    Jobs run in the process itself, so that warm networks stay loaded between jobs.
+    Jobs run in the process itself, so that warm networks stay loaded between jobs. Others find in
+    its heartbeat which ``device`` it has, and how many MiB of memory that is.
 
     Raises:
         StackError: Redis does not answer, or those at work there use another data folder than
@@ -258,10 +290,11 @@ def work(
     """
     # Imported before the first job: an annotator should not wait for torch to load.
     names = sorted({job.rpartition(".")[0] for job in JobName if job.queue in queues})
-    for module in names:
-        importlib.import_module(module)
+    modules = [importlib.import_module(name) for name in names]
     # By a connection of its own: RQ gives those it makes the long timeout of a waiting worker.
     JobQueue(url, installation).claim()
+    for module in modules:
+        getattr(module, PREPARE, lambda: None)()
     redis = Redis.from_url(url, health_check_interval=15)
     name = f"{label}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
     worker = _Worker(
@@ -275,11 +308,15 @@ def work(
     # for one that only takes note of it.
     os.register_at_fork(after_in_child=_default_signals)
     try:
-        with _redis_errors(), _heartbeat(redis, name, queues, worker.current_job_id, installation):
+        info = WorkerInfo(name, tuple(queues), "", *device)
+        now = partial(_now, info, worker)
+        with _redis_errors(), _heartbeat(redis, name, now, installation):
             worker.work(with_scheduler=False, logging_level="WARNING")
     finally:
         # Also when Redis went: what is at work in a thread must not keep the process alive.
         _stop.set()
+        for module in modules:
+            getattr(module, FINISH, lambda: None)()
 
 
 def _default_signals() -> None:
@@ -305,13 +342,13 @@ class _Worker(SimpleWorker):  # type: ignore[misc]  # rq is not typed here
             self._current = ""
 
 
+def _now(info: WorkerInfo, worker: _Worker) -> str:
+    return replace(info, job_id=worker.current_job_id()).to_text()
+
+
 @contextmanager
 def _heartbeat(
-    redis: Redis,
-    name: str,
-    queues: Sequence[QueueName],
-    job_id: Callable[[], str],
-    installation: str,
+    redis: Redis, name: str, now: Callable[[], str], installation: str
 ) -> Iterator[None]:
     key = _HEARTBEAT_KEY.format(name=name)
     ended = threading.Event()
@@ -319,8 +356,7 @@ def _heartbeat(
     def beat() -> None:
         while True:
             try:
-                value = ",".join(queues) + "|" + job_id()
-                redis.set(key, value, ex=HEARTBEAT_TTL_S)
+                redis.set(key, now(), ex=HEARTBEAT_TTL_S)
                 _claim(redis, installation)
             except StackError as error:
                 logger.error(error.in_full)

@@ -65,3 +65,29 @@ def _grow(
             branch = angle + side * rng.uniform(0.2, 0.6)
             thinner = max(width_px * rng.uniform(0.6, 0.85), _THINNEST_PX)
             _grow(image, rng, start, branch, thinner, depth - 1)
+
+
+def tree_image(label_map: LabelMap, seed: int) -> npt.NDArray[np.uint8]:
+    """A picture of a tree as a retina shows its vessels, (height, width) uint8.
+
+    The tree is darker than its ground, the less the thinner it is; over both lie clouds and noise,
+    and beside it faint streaks that are no vessels.
+    """
+    rng = np.random.default_rng(seed)
+    mask = label_map.astype(np.float32)
+    shape = mask.shape
+    thick = cv2.GaussianBlur(mask, (0, 0), 2.5)
+    ground = 130 + 45 * _clouds(rng, shape, 60) + 14 * _clouds(rng, shape, 8)
+    streaks = _clouds(rng, shape, 3)
+    image = ground - (18 + 45 * thick) * cv2.GaussianBlur(mask, (0, 0), 0.8)
+    image -= 10 * np.maximum(streaks - 1.0, 0) + rng.normal(0, 7, shape)
+    image = cv2.GaussianBlur(image, (0, 0), 0.7)
+    return np.asarray(np.clip(image, 0, 255), dtype=np.uint8)
+
+
+def _clouds(
+    rng: np.random.Generator, shape: tuple[int, ...], sigma: float
+) -> npt.NDArray[np.float32]:
+    """Smooth noise of mean 0 and deviation 1."""
+    clouds = cv2.GaussianBlur(rng.standard_normal(shape).astype(np.float32), (0, 0), sigma)
+    return np.asarray((clouds - clouds.mean()) / clouds.std(), dtype=np.float32)

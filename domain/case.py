@@ -79,6 +79,9 @@ class Manifest:
         n_folds: 1 when nothing was held out.
         n_channels: Of the images; 0 where no data set was made of it.
         label_mapping: The renames of labels by which the annotations were read.
+        group_key: The setting that explains the groups; None: each task is its own.
+        joined_groups: Name of a group -> what it is called in the entries, where groups are one
+            because they share images.
     """
 
     entries: tuple[ManifestEntry, ...]
@@ -87,6 +90,8 @@ class Manifest:
     n_folds: int = 0
     n_channels: int = 0
     label_mapping: dict[str, str] = field(default_factory=dict)
+    group_key: str | None = None
+    joined_groups: dict[str, str] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:

@@ -25,6 +25,7 @@ class Preset:
         name: The word users write.
         n_folds: Folds wanted; fewer groups give fewer folds.
         epochs: Epochs without a time budget. A budget replaces it.
+        budget_s: Seconds that training all folds may take where nobody has said so; None: no limit.
         iterations_per_epoch: Optimiser steps per epoch.
         val_iterations: Held-out batches per epoch, behind nnU-Net's pseudo Dice.
         max_image_side: Longest side, in pixels, of the median image after resampling. Set through
@@ -32,14 +33,23 @@ class Preset:
             probabilities back after prediction. Never enlarges. None keeps every pixel.
         min_image_side: Below ``max_image_side``, how far images may be made smaller still where the
             classes keep their shapes (``training.nnunet.data.resolution``); None: not at all.
+        max_fine_side: Above ``max_image_side``, how large images may stay where the classes lose
+            their shapes at that size: then training sees patches, prediction tiles; None: not at
+            all.
         max_patch_side: Longest side of a patch in pixels (after resampling).
-        features_per_stage: Width of each U-Net stage; its length is the number of stages.
+        network: ``pretrained``: a U-Net on an encoder with ImageNet weights
+            (``training.nnunet.networks.pretrained_unet``); None: the planner's.
+        features_per_stage: Width of each U-Net stage; its length is the number of stages. Of
+            ``pretrained`` the first stage's alone: its encoder's are fixed.
         n_conv_per_stage: Convolutions per stage, encoder and decoder alike.
         batch_size: Patches per step.
         batch_pixels: Where ``batch_size`` is None: pixels per step, all patches together; at least
             2 patches.
+        min_batch_pixels: Where both are None: pixels per step at least. nnU-Net plans 2 patches for
+            any set of a few dozen images, however large the GPU.
         optimizer: ``adamw``, or nnU-Net's ``sgd`` with momentum 0.99.
         lr: Learning rate at the start; falls as (1 - t) ** 0.9.
+        pretrained_lr: Of pretrained parameters, as a fraction of ``lr``.
         weight_decay: Of the optimiser.
         oversample_foreground: Fraction of patches centred on a labelled pixel, in [0, 1].
         mirroring: Mirror at random in training.
@@ -85,12 +95,17 @@ class Preset:
     trainer: str = OWN_TRAINER
     planner: str = DEFAULT_PLANNER
     min_image_side: int | None = None
+    max_fine_side: int | None = None
     augmentation: Literal["nnunet", "warp"] = "nnunet"
     bfloat16: bool = False
     batch_pixels: int | None = None
+    min_batch_pixels: int | None = None
+    budget_s: float | None = None
     warm_shrink: float = 0.5
     warm_lr: float = 1.0
     patience: int | None = None
+    network: Literal["pretrained"] | None = None
+    pretrained_lr: float = 1.0
     plans: str | None = None
     gpu_memory_gb: float | None = None
     fast_export: bool = True
@@ -103,11 +118,14 @@ class Preset:
             [
                 self.max_image_side,
                 self.min_image_side,
+                self.max_fine_side,
                 self.max_patch_side,
                 self.features_per_stage,
                 self.n_conv_per_stage,
                 self.batch_size,
                 self.batch_pixels,
+                self.min_batch_pixels,
+                self.network,
                 self.planner,
                 self.plans,
                 self.gpu_memory_gb,
@@ -150,11 +168,14 @@ class Preset:
             found,
             max_image_side=None,
             min_image_side=None,
+            max_fine_side=None,
             max_patch_side=None,
+            network=None,
             features_per_stage=None,
             n_conv_per_stage=None,
             batch_size=None,
             batch_pixels=None,
+            min_batch_pixels=None,
             fast_export=False,
         )
 
@@ -180,6 +201,7 @@ TINY = Preset(
     compile=False,
     patience=40,
     min_image_side=128,
+    max_fine_side=1024,
     augmentation="warp",
     bfloat16=True,
     batch_pixels=4 * 128 * 128,
@@ -187,9 +209,19 @@ TINY = Preset(
 """For a CPU: one to two minutes per fold with one thread; a patch shows the whole image. How its
 values were found: docs/tiny-preset.md."""
 
+PRETRAINED = replace(
+    TINY,
+    name="pretrained",
+    network="pretrained",
+    features_per_stage=(8,),
+    lr=6e-3,
+    pretrained_lr=0.1,
+)
+"""For a CPU and few labels: ``tiny`` with an encoder that has seen ImageNet."""
+
 FAST = Preset(
     name="fast",
-    n_folds=5,
+    n_folds=3,
     epochs=60,
     iterations_per_epoch=100,
     val_iterations=10,
@@ -207,6 +239,8 @@ FAST = Preset(
     tile_step=0.5,
     compile=False,
     patience=20,
+    min_batch_pixels=2**20,
+    budget_s=360.0,
 )
 """For the loop on a GPU: nnU-Net's network at full resolution, a fraction of its steps."""
 
@@ -235,7 +269,7 @@ FULL = Preset(
 )
 """nnU-Net's own defaults (``nnUNetTrainer`` 2.8.1); nothing of its plans is edited."""
 
-PRESETS = MappingProxyType({preset.name: preset for preset in (TINY, FAST, FULL)})
+PRESETS = MappingProxyType({preset.name: preset for preset in (TINY, PRETRAINED, FAST, FULL)})
 
 
 def preset_by_name(name: str) -> Preset:
@@ -251,6 +285,49 @@ def preset_by_name(name: str) -> Preset:
     return PRESETS[name]
 
 
-def choose_preset(n_gpus: int) -> Preset:
-    """``fast`` with a GPU, ``tiny`` without."""
-    return FAST if n_gpus > 0 else TINY
+FEW_LABELS = 0
+"""Labelled images below which a CPU trains ``pretrained``. 0: none so far, it has not been shown to
+win over all kinds of images (docs/pretrained-preset.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PresetChoice:
+    """A preset, and why it was taken: half a sentence, "" where a person has chosen it."""
+
+    preset: Preset
+    reason: str = ""
+
+
+def choose_preset(
+    n_gpus: int,
+    *,
+    n_labels: int,
+    former: str = "",
+    has_weights: bool = True,
+    few: int = FEW_LABELS,
+) -> PresetChoice:
+    """What ``auto`` means: by device and number of labels.
+
+    Another network starts from nothing, so a project changes once: one that has trained ``tiny``
+    goes on with it though labels be deleted.
+
+    Args:
+        n_gpus: GPUs to train on.
+        n_labels: Labelled images.
+        former: The preset ``auto`` took last in the project; "" for none.
+        has_weights: Whether the weights of ``pretrained`` are installed.
+        few: Labelled images from which on ``tiny`` is better.
+    """
+    if n_gpus > 0:
+        return PresetChoice(FAST, "there is a GPU")
+    if n_labels >= few:
+        more = f", with {n_labels} labelled images, {few} or more" if few else ""
+        return PresetChoice(TINY, f"on a CPU{more}")
+    if former == TINY.name:
+        return PresetChoice(TINY, "on a CPU; the project has trained it with more labels")
+    why = f"on a CPU, with {n_labels} labelled images, fewer than {few}"
+    if not has_weights:
+        return PresetChoice(
+            TINY, f"{why}; the weights of {PRETRAINED.name}, better there, are not installed"
+        )
+    return PresetChoice(PRETRAINED, why)

@@ -6,10 +6,11 @@ import logging
 
 from backend.jobs.process import context
 from backend.pipeline.predictions.publish import try_publish
+from backend.pipeline.predictions.push import push_part
 from backend.pipeline.runs import ends
 from backend.pipeline.runs.control import stands_still
 from backend.pipeline.sync.reading import sync_project
-from domain.errors import ProjectGoneError
+from domain.errors import LabelStudioError, ProjectGoneError
 from domain.states import RunStatus
 
 logger = logging.getLogger(__name__)
@@ -31,3 +32,16 @@ def publish(project_id: int) -> None:
     with ends.step_of_run(opened, project_id, status):
         try_publish(opened, project_id)
         ends.published(opened, project_id)
+
+
+def push(project_id: int) -> None:
+    """Pushes what was scored so far; what does not go out now does with the next part."""
+    opened = context()
+    if stands_still(opened, project_id, RunStatus.SCORING):
+        return
+    if ends.is_paused(opened, project_id, RunStatus.PUBLISHING):
+        return
+    try:
+        push_part(opened, project_id)
+    except LabelStudioError as error:
+        logger.warning("Project %d: %s", project_id, error)

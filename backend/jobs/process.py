@@ -6,6 +6,7 @@ from functools import cache
 
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.folds.train import WorkerDevice
+from training.devices import threads_of
 
 
 @cache
@@ -17,4 +18,7 @@ def context() -> AppContext:
 def device() -> WorkerDevice:
     """Where this worker trains."""
     settings = context().settings
-    return WorkerDevice(settings.worker_device, settings.worker_threads)
+    threads = settings.worker_threads
+    if threads is None:
+        threads = threads_of(settings.worker_device)
+    return WorkerDevice(settings.worker_device, threads)

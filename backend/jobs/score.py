@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from backend.jobs.process import context
+from backend.pipeline.predictions.open_pool import Between, close_pool, close_pools
 from backend.pipeline.predictions.score import score_chunk, score_task
 from backend.pipeline.runs import ends
 from backend.pipeline.runs.control import stands_still
-from backend.queue import JobName
+from backend.queue import JobName, QueueName
+from domain.errors import StackError
 from domain.states import RunStatus
+
+# The first prediction goes out at once, then those of about this time together.
+PUSH_EVERY_S = 2.0
+
+_asked_at: dict[int, float] = {}
 
 
 def score(project_id: int, turn: int) -> None:
@@ -19,9 +27,11 @@ def score(project_id: int, turn: int) -> None:
     """
     opened, status = context(), RunStatus.SCORING
     if stands_still(opened, project_id, status) or ends.is_paused(opened, project_id, status):
+        close_pool(opened, project_id)
         return
+    between = Between(_is_somebody_waiting, lambda: _ask_for_push(project_id))
     with ends.step_of_run(opened, project_id, status):
-        if score_chunk(opened, project_id):
+        if score_chunk(opened, project_id, between):
             opened.queue.ensure(JobName.SCORE, project_id, 1 - turn)
         else:
             ends.pool_scored(opened, project_id)
@@ -39,3 +49,24 @@ def predict(project_id: int, task_id: int) -> None:
         context().queue.ensure(JobName.PREDICT, project_id, task_id)
 
     score_task(context(), project_id, task_id, again)
+
+
+def finish() -> None:
+    """Called when the worker ends: what is under way counts as not begun."""
+    if context.cache_info().currsize:
+        close_pools(context())
+
+
+def _is_somebody_waiting() -> bool:
+    with suppress(StackError):
+        return context().queue.has_waiting(QueueName.INTERACTIVE)
+    return False
+
+
+def _ask_for_push(project_id: int) -> None:
+    now = time.monotonic()
+    if now - _asked_at.get(project_id, -PUSH_EVERY_S) < PUSH_EVERY_S:
+        return
+    _asked_at[project_id] = now
+    with suppress(StackError):  # all is pushed at the end
+        context().queue.ensure(JobName.PUSH, project_id)

@@ -20,6 +20,7 @@ def task_pages(
     *,
     updated_after: str = "",
     after_id: int = 0,
+    only_ids: Sequence[int] = (),
     page_size: int = PAGE_SIZE,
 ) -> Iterator[list[dict[str, Any]]]:
     """Yields pages of raw task rows.
@@ -33,6 +34,7 @@ def task_pages(
         fields: Names to include. Label Studio applies them to nested rows too.
         updated_after: Only tasks whose ``updated_at`` is later than this ISO time; "" = all.
         after_id: Only tasks with a greater id.
+        only_ids: Only these tasks; empty = all.
         page_size: Most tasks per page.
 
     Yields:
@@ -43,6 +45,8 @@ def task_pages(
         items = [_filter("id", "greater", last_id, "Number")]
         if updated_after:
             items.append(_filter("updated_at", "greater", _utc(updated_after), "Datetime"))
+        if only_ids:
+            items.append(_filter("id", "in_list", list(only_ids), "Number"))
         query = {"filters": {"conjunction": "and", "items": items}, "ordering": ["tasks:id"]}
         answer = connection.json(
             "GET",

@@ -133,17 +133,21 @@ class Settings(BaseSettings):
     )
     worker_device: Annotated[str, Option(flags="--device")] = Field(
         "cpu",
-        pattern=r"^(cpu|mps|cuda:\d+)$",
+        pattern=r"^(cpu|mps|cuda:\d+|all)$",
         validation_alias=AliasChoices("NNLOOP_WORKER_DEVICE", "worker_device"),
-        description="Device one training worker uses: `cpu`, `mps`, `cuda:0`, ...; `nnloop up` "
-        "sets it for each of its workers.",
+        description="Device one worker uses: `cpu`, `mps`, `cuda:0`, ...; `all`: one worker for "
+        "each fold that the machine's devices can train at once. `nnloop up` sets it for each of "
+        "its workers.",
     )
-    worker_threads: Annotated[int, Option(flags="--threads")] = Field(
-        1,
+    worker_threads: Annotated[
+        int | None, Option(flags="--threads", empty="its share of the cores")
+    ] = Field(
+        None,
         ge=1,
         le=256,
         validation_alias=AliasChoices("NNLOOP_WORKER_THREADS", "worker_threads"),
-        description="CPU threads one training worker uses.",
+        description="CPU threads one worker uses; beside a GPU the processes that make its "
+        "patches.",
     )
     engine: Literal["auto", "torch", "openvino"] = Field(
         "auto",
@@ -231,7 +235,7 @@ class Settings(BaseSettings):
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-            if text:
+            if text and value is not None:
                 values[environment_of(field)[0]] = text
         return values
 

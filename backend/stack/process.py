@@ -36,7 +36,7 @@ class ProcessSpec:
     Attributes:
         name: For people ("Label Studio").
         argv: Command and arguments. Never secrets: other users can read them.
-        log_path: Takes standard output and standard error.
+        log_path: Takes standard output and standard error; None: they go where nnloop's go.
         env: The whole environment; None = nnloop's own.
         cwd: Working folder; None = nnloop's own.
         is_ready: Cheap check that it does its work, asked while it starts. False = not yet.
@@ -47,7 +47,7 @@ class ProcessSpec:
 
     name: str
     argv: tuple[str, ...]
-    log_path: Path
+    log_path: Path | None
     env: Mapping[str, str] | None = field(default=None, repr=False)
     cwd: Path | None = None
     is_ready: Callable[[], bool] = field(default=_no_check, repr=False)
@@ -121,7 +121,7 @@ class ManagedProcess:
         if self._stack_id:
             env[STACK_VARIABLE] = self._stack_id
         try:
-            with _open_log(self.spec.log_path) as log:
+            with _output(self.spec.log_path) as log:
                 self._guarded = Guarded(
                     self.spec.argv,
                     grace_s=self.spec.stop_grace_s,
@@ -146,6 +146,8 @@ class ManagedProcess:
 
     def log_tail(self, lines: int = _TAIL_LINES) -> str:
         """The last lines of its log, with the values of secret variables blotted out."""
+        if self.spec.log_path is None:
+            return ""
         try:
             with self.spec.log_path.open("rb") as log:
                 log.seek(max(0, log.seek(0, os.SEEK_END) - 200 * lines))
@@ -158,15 +160,19 @@ class ManagedProcess:
         return "\n".join(text.strip().splitlines()[-lines:])
 
     def _failed(self, what: str) -> StackError:
-        tail = self.log_tail()
-        said = f" Its log ends with:\n{tail}" if tail else " Its log is empty."
-        return StackError(
-            f"{self.spec.name} {what}.{said}",
-            remedy=self.spec.remedy or f"See {self.spec.log_path}.",
-        )
+        if self.spec.log_path is None:
+            said, log = "", "what it has written"
+        else:
+            tail = self.log_tail()
+            said = f" Its log ends with:\n{tail}" if tail else " Its log is empty."
+            log = str(self.spec.log_path)
+        remedy = self.spec.remedy or f"See {log}."
+        return StackError(f"{self.spec.name} {what}.{said}", remedy=remedy)
 
 
-def _open_log(path: Path) -> BinaryIO:
+def _output(path: Path | None) -> BinaryIO:
+    if path is None:
+        return os.fdopen(os.dup(1), "wb")
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
         path.replace(path.with_name(path.name + ".1"))

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -41,7 +41,7 @@ class WorkerPlan:
 
 
 def plan_workers(devices: Sequence[Device]) -> tuple[WorkerPlan, ...]:
-    """A prediction worker, a loop worker, and a training worker per GPU (on a CPU: 2 at most).
+    """A prediction worker, a loop worker, and training workers as ``list_devices`` says.
 
     The loop worker reads Label Studio and pushes to it; it loads no network and is mostly idle.
     """
@@ -55,6 +55,26 @@ def plan_workers(devices: Sequence[Device]) -> tuple[WorkerPlan, ...]:
         WorkerPlan("predictor", "predict", first.name, threads),
         WorkerPlan("loop", "loop", "cpu", 1),
         *trainers,
+    )
+
+
+def workers_of(settings: Settings, role: str, name: str) -> tuple[ProcessSpec, ...]:
+    """The workers of a role on all devices of this machine; what they say goes where ours does.
+
+    Args:
+        settings: With the address of Redis.
+        role: ``train``, ``predict`` or ``loop``, or ``all`` of them.
+        name: Stands before the names of the workers.
+    """
+    plans = plan_workers(list_devices(environment(settings)))
+    return tuple(
+        replace(
+            worker_spec(settings, replace(plan, name=f"{name}-{plan.name}")),
+            log_path=None,
+            remedy="",
+        )
+        for plan in plans
+        if role in ("all", plan.role)
     )
 
 

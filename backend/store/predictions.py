@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from backend.store.models import JsonDict, PredictionRow, ProjectRow, TaskRow
 from domain.states import TaskState
@@ -35,11 +36,26 @@ def is_live() -> ColumnElement[bool]:
 
 
 def unscored_tasks(
-    session: Session, project_id: int, version_id: int, limit: int, *, retry: bool = True
+    session: Session,
+    project_id: int,
+    version_id: int,
+    limit: int,
+    *,
+    retry: bool = True,
+    former_id: int | None = None,
 ) -> list[TaskRow]:
     """Unlabelled tasks that the version has not seen yet, then failed ones that are due again.
 
     Without ``retry`` only the former: tasks that fail for hours must not keep a run from its end.
+
+    Args:
+        session: Of the store.
+        project_id: Whose tasks.
+        version_id: Which version's.
+        limit: Of tasks.
+        retry: See above.
+        former_id: A version whose lowest scores come first, as Label Studio serves them; what it
+            has not seen follows by id. None: all by id.
     """
     is_wanted: ColumnElement[bool] = PredictionRow.id.is_(None)
     if retry:
@@ -64,10 +80,22 @@ def unscored_tasks(
             TaskRow.removed_at.is_(None),
             is_wanted,
         )
-        .order_by(PredictionRow.id.is_not(None), TaskRow.id)
         .limit(limit)
     )
-    return list(session.scalars(query))
+    order: list[ColumnElement[Any]] = [PredictionRow.id.is_not(None)]
+    if former_id is not None:
+        former = aliased(PredictionRow)
+        query = query.outerjoin(
+            former,
+            and_(
+                former.task_id == TaskRow.id,
+                former.version_id == former_id,
+                former.error == "",
+                former.source == TaskRow.source,
+            ),
+        )
+        order += [former.score.is_(None), former.score.asc()]
+    return list(session.scalars(query.order_by(*order, TaskRow.id)))
 
 
 def save(session: Session, prediction: PredictionRow) -> None:
@@ -236,6 +264,43 @@ def count_held(session: Session, version_id: int) -> int:
         )
     )
     return session.scalar(query) or 0
+
+
+def mark_unpublished(session: Session, version_ids: Iterable[int], task_ids: Iterable[int]) -> None:
+    """Marks predictions of versions that Label Studio holds no more of some tasks."""
+    versions, ids = list(version_ids), list(task_ids)
+    for start in range(0, len(ids), 500):
+        session.execute(
+            update(PredictionRow)
+            .where(
+                PredictionRow.version_id.in_(versions),
+                PredictionRow.task_id.in_(ids[start : start + 500]),
+                PredictionRow.published_at.is_not(None),
+            )
+            .values(published_at=None)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def superseded(
+    session: Session, version_id: int, other_ids: Iterable[int], limit: int
+) -> list[int]:
+    """Tasks of which Label Studio holds the version's prediction and another version's, too."""
+    newer = aliased(PredictionRow)
+    query = (
+        select(PredictionRow.task_id)
+        .join(newer, newer.task_id == PredictionRow.task_id)
+        .where(
+            PredictionRow.version_id.in_(list(other_ids)),
+            PredictionRow.published_at.is_not(None),
+            newer.version_id == version_id,
+            newer.published_at.is_not(None),
+        )
+        .distinct()
+        .order_by(PredictionRow.task_id)
+        .limit(limit)
+    )
+    return list(session.scalars(query))
 
 
 def mark_lost(session: Session, version_id: int, held: Collection[int]) -> None:

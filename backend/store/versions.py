@@ -73,6 +73,18 @@ def predecessor(session: Session, project_id: int) -> VersionRow | None:
     return session.scalar(query.order_by(VersionRow.promoted_at.desc(), VersionRow.id.desc()))
 
 
+def former(session: Session, project_id: int, version_id: int) -> VersionRow | None:
+    """The version that served last before this one; None where no other has served."""
+    query = select(VersionRow).where(
+        VersionRow.project_id == project_id,
+        VersionRow.id != version_id,
+        VersionRow.promoted_at.is_not(None),
+    )
+    return session.scalar(
+        query.order_by(VersionRow.promoted_at.desc(), VersionRow.id.desc()).limit(1)
+    )
+
+
 def promote(
     session: Session, version: VersionRow, *, old_becomes: VersionStatus = VersionStatus.RETIRED
 ) -> None:

@@ -1,13 +1,15 @@
 """The answer to /predict: what the store has, and a short wait for what it has not.
 
 The network runs in the prediction worker. Here its answers are only looked up, again and again
-until all are there or the time is over.
+until all are there or the time is over. While a new version has not seen a task that the one before
+has, an annotator gets that one's answer after a shorter wait.
 """
 
 from __future__ import annotations
 
 import math
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import anyio
@@ -33,6 +35,8 @@ MAX_URGENT = 32
 # Time between two looks into the store: short at first, for a warm predictor on a GPU.
 FIRST_LOOK_S = 0.05
 LONGEST_LOOK_S = 0.4
+# Longest wait for the serving version where the one before it has seen the task.
+FORMER_AFTER_S = 2.0
 # Kept for the last look and for sending the answer.
 LAST_LOOK_S = 0.1
 
@@ -52,7 +56,7 @@ class Question:
 
 @dataclass(slots=True)
 class _Progress:
-    """What has been found so far, all of one version."""
+    """What has been found so far, all of one version; ``former``: the answers of the one before."""
 
     version: VersionRow | None = None
     label_config: str = ""
@@ -60,12 +64,16 @@ class _Progress:
     reused: frozenset[str] = frozenset()
     rows: dict[int, PredictionRow] = field(default_factory=dict)
     is_stored: bool = False
+    former: dict[int, PredictResult] | None = None
 
 
 async def answer(
     context: AppContext, question: Question, deadline: float
 ) -> dict[int, PredictResult]:
     """Predictions of all tasks by the champion, by task id.
+
+    What it has not predicted soon is answered with what the version before it has said, where that
+    has seen the task as it is now.
 
     Args:
         context: settings, store, queue.
@@ -81,6 +89,8 @@ async def answer(
     progress = _Progress()
     served_by: int | None = None
     pause = FIRST_LOOK_S
+    began = time.monotonic()
+    patience_s = min(FORMER_AFTER_S, (deadline - began) / 2)
     while True:
         version = await in_thread(deadline, _look, context, question, progress)
         missing = [task_id for task_id in question.tasks if task_id not in progress.rows]
@@ -90,6 +100,10 @@ async def answer(
             # The first look, or another version was promoted meanwhile.
             served_by = version.id
             await in_thread(deadline, _ask_for, context, question, missing)
+        if progress.former is None and time.monotonic() - began >= patience_s:
+            progress.former = await in_thread(deadline, _of_former, context, question, version)
+        if progress.former is not None and progress.former.keys() >= set(missing):
+            return {**progress.former, **_results(version, progress)}
         left = deadline - time.monotonic() - LAST_LOOK_S
         if left <= 0:
             raise _too_late(question, len(missing), context.settings.predict_deadline_s)
@@ -113,7 +127,7 @@ def _look(context: AppContext, question: Question, progress: _Progress) -> Versi
                 f"nnloop status {question.project_id}",
             )
         if progress.version is None or progress.version.id != version.id:
-            progress.version, progress.rows = version, {}
+            progress.version, progress.rows, progress.former = version, {}, None
         progress.reused = reused_names(session, project, version)
         if not progress.is_stored:
             _keep_tasks(session, project, question)
@@ -151,6 +165,33 @@ def _keep_tasks(session: Session, project: ProjectRow, question: Question) -> No
     news += [i for i in rows if i not in before and i not in news]
     if news:
         projects.add_hint(session, project.id, "PREDICT", news[:MAX_HINT_TASKS])
+
+
+def _of_former(
+    context: AppContext, question: Question, version: VersionRow
+) -> dict[int, PredictResult]:
+    """Answers that the version before gave for tasks of the question, as far as they can be shown.
+
+    By task id; empty where no version served before.
+    """
+    with context.store.begin() as session:
+        project = projects.get(session, question.project_id)
+        former = versions.former(session, question.project_id, version.id)
+        if former is None:
+            return {}
+        rows = predictions.find(session, former.id, list(question.tasks))
+        reused = reused_names(session, project, former)
+        progress = _Progress(
+            former, question.label_config or project.label_config, project.label_mapping, reused
+        )
+    found: dict[int, PredictResult] = {}
+    for row in rows.values():
+        progress.rows = {row.task_id: row}
+        # One that can't be shown keeps no other from being shown.
+        with suppress(PredictionError):
+            if not row.error:
+                found.update(_results(former, progress))
+    return found
 
 
 def _sources(session: Session, task_ids: list[int]) -> dict[int, str]:

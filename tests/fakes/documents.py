@@ -8,7 +8,7 @@ from domain.case import Manifest
 from training.evaluation import DicePerCase, mean_over_cases
 from training.folds.spec import FoldResult
 from training.presets import TINY, Preset
-from training.versions.manifests import RunManifest
+from training.versions.manifests import FoldStart, RunManifest
 
 
 def run_manifest(manifest: Manifest, preset: Preset = TINY) -> RunManifest:
@@ -19,7 +19,9 @@ def run_manifest(manifest: Manifest, preset: Preset = TINY) -> RunManifest:
         manifest.n_folds,
         n_channels=1,
         label_mapping=manifest.label_mapping,
+        group_key=manifest.group_key,
         preset=preset,
+        starts=tuple(FoldStart(seed=fold) for fold in range(manifest.n_folds)),
     )
 
 
@@ -27,6 +29,7 @@ def fold_result(dice: DicePerCase | None = None, **fields: Any) -> FoldResult:
     values: dict[str, Any] = {
         "fold": 0,
         "epochs": 1,
+        "steps": 50,
         "dice_per_case": dice or {},
         "dice_per_class": mean_over_cases(dice or {}),
         "seconds": 1.0,

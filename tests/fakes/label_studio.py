@@ -201,10 +201,16 @@ class FakeLabelStudio:
         return len(taken)
 
     def iter_predictions(
-        self, project_id: int, model_version: str | None = None
+        self,
+        project_id: int,
+        model_version: str | None = None,
+        *,
+        task_ids: Sequence[int] | None = None,
     ) -> Iterator[PushedPrediction]:
         self._called("iter_predictions")
         for row in sorted(self.predictions, key=lambda row: row.task_id):
+            if task_ids is not None and row.task_id not in task_ids:
+                continue
             if model_version is None or row.model_version == model_version:
                 yield row
 

@@ -40,5 +40,8 @@ class FakeQueue(JobQueue):
             counts[name.queue] += 1
         return counts
 
+    def has_waiting(self, name: QueueName) -> bool:
+        return bool(self.counts()[name])
+
     def workers(self) -> list[WorkerInfo]:
         return []

@@ -15,6 +15,7 @@ from converters.bookkeeping.files import read_json, replace_with
 from converters.classes.reserved_names import nnunet_labels
 from training.evaluation import mean_over_classes
 from training.folds.spec import FINAL, RESULT, FoldResult
+from training.pretrained import NETWORK
 from training.versions.ensembles import check_weights
 from training.versions.version_folder import (
     CONFIGURATION,
@@ -36,10 +37,15 @@ _DATASET_NAME = re.compile(r"Dataset\d{3}_[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True, slots=True)
 class ArchivedModel:
-    """A model in a zip; ``folds`` are nnU-Net's names of the folds: numbers, or ``all``."""
+    """A model in a zip.
+
+    ``folds`` are nnU-Net's names of the folds: numbers, or ``all``; ``needs_nnloop``: the network
+    is a class of nnloop.
+    """
 
     plans_name: str
     folds: tuple[str, ...]
+    needs_nnloop: bool = False
 
     @property
     def folder(self) -> str:
@@ -62,6 +68,13 @@ class WrittenArchive:
     dataset_name: str
     models: tuple[ArchivedModel, ...]
     postprocessing: str = ""
+
+    @property
+    def needs(self) -> str:
+        """What must be installed where it is to predict."""
+        if any(model.needs_nnloop for model in self.models):
+            return "nnU-Net and nnloop, which has the model's network,"
+        return "nnU-Net"
 
     @property
     def commands(self) -> tuple[str, ...]:
@@ -124,7 +137,7 @@ def write_archive(version_dir: Path, file: Path, dataset_name: str) -> WrittenAr
         check_weights(folder, one)
     names = _plans_names(folders, infos)
     models = tuple(
-        ArchivedModel(name, tuple(_fold_names(folder, one).values()))
+        ArchivedModel(name, tuple(_fold_names(folder, one).values()), _has_own_network(folder))
         for name, folder, one in zip(names, folders, infos, strict=True)
     )
     has_own = bool(info.members) and (version_dir / POSTPROCESSING_PKL).exists()
@@ -164,6 +177,12 @@ def _write_model(
         for summary in _summary(source, info):
             text = json.dumps(summary, indent=1)
             archive.writestr(f"{root}/fold_{name}/validation/summary.json", text)
+
+
+def _has_own_network(folder: Path) -> bool:
+    configuration = read_json(folder / PLANS).get("configurations", {}).get(CONFIGURATION, {})
+    architecture = configuration.get("architecture") or {}
+    return bool(architecture.get("network_class_name") == NETWORK)
 
 
 def _plans_names(folders: Sequence[Path], infos: Sequence[VersionInfo]) -> list[str]:

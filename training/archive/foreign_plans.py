@@ -11,10 +11,13 @@ from typing import Any
 from converters.bookkeeping.files import read_json
 from converters.classes.reserved_names import class_of_label
 from domain.errors import FileFormatError
+from training.pretrained import NETWORK
 from training.versions.version_folder import CONFIGURATION, DATASET, PLANS
 
 _NATURAL = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
-_NETWORK = re.compile(r"dynamic_network_architectures\.architectures\.[a-z0-9_]+\.[A-Z]\w*")
+_NETWORK = re.compile(
+    r"dynamic_network_architectures\.architectures\.[a-z0-9_]+\.[A-Z]\w*|" + re.escape(NETWORK)
+)
 _LAYER = re.compile(
     r"(torch\.nn(\.modules\.[a-z]+)?|dynamic_network_architectures\.building_blocks\.[a-z0-9_]+)"
     r"\.[A-Z]\w*"
@@ -44,8 +47,8 @@ def read_foreign(folder: Path, configuration: str, *, trust: bool = False) -> Fo
     """Reads and checks plans.json and dataset.json.
 
     nnU-Net calls whatever function the plans name as the network, with arguments from the plans:
-    plans.json alone can run code. Only networks of ``dynamic_network_architectures`` and layers of
-    torch are let through unless ``trust`` is set.
+    plans.json alone can run code. Only networks of ``dynamic_network_architectures``, nnloop's own
+    and layers of torch are let through unless ``trust`` is set.
 
     Args:
         folder: Written by ``unpack_model``.

@@ -53,9 +53,11 @@ class EpochPlan:
         self._epochs, self._budget_s = epochs, budget_s
         self._plateau = Plateau(patience)
         self._clock, self._started, self._before_s = clock, started, 0.0
-        self._recent: deque[float] = deque(maxlen=_RECENT)
+        self._recent: deque[tuple[float, float]] = deque(maxlen=_RECENT)
+        self._steps = 1.0
         self._guess_s = 0.0
         self._mark = clock()
+        self._began: float | None = None
 
     @property
     def has_budget(self) -> bool:
@@ -84,8 +86,9 @@ class EpochPlan:
         Returns:
             Epochs to train in all.
         """
-        self._guess_s = step_s * (iterations + 0.5 * val_iterations)
-        self._mark = self._clock()
+        self._steps = _steps(iterations, val_iterations)
+        self._guess_s = step_s * self._steps
+        self._mark = self._began = self._clock()
         return self.total(done)
 
     def epoch_done(
@@ -96,6 +99,7 @@ class EpochPlan:
         measured_s: float,
         val_loss: float,
         dice: float | None,
+        next_steps: tuple[int, int] | None = None,
     ) -> int:
         """Takes an epoch's figures.
 
@@ -105,14 +109,17 @@ class EpochPlan:
             measured_s: Seconds of measuring ``dice``.
             val_loss: For ``Plateau``.
             dice: For ``Plateau``, or None: not measured, or nothing to measure it on.
+            next_steps: Optimiser and validation steps of the epochs to come; None: as before.
 
         Returns:
             Epochs to train in all.
         """
         now = self._clock()
         # From mark to mark: writing checkpoints and reports takes its time too.
-        self._recent.append(now - self._mark)
+        self._recent.append((now - self._mark, self._steps))
         self._mark = now
+        if next_steps is not None:
+            self._steps = _steps(*next_steps)
         self.trained_s += trained_s
         self.measured_s += measured_s
         self._plateau.add(done, val_loss=val_loss, dice=dice)
@@ -131,7 +138,15 @@ class EpochPlan:
         return max(last, done)
 
     def iterations(self, step_s: float, iterations: int, val_iterations: int) -> tuple[int, int]:
-        """Steps per epoch so that a budget holds ``MIN_BUDGET_EPOCHS``.
+        """Steps per epoch so that a budget holds ``MIN_BUDGET_EPOCHS``, counted from the first.
+
+        Asked again after each epoch, with the time that a step takes now: a machine that was busy
+        when the first steps were timed would else leave a fold at epochs of a few steps for good.
+
+        Args:
+            step_s: Seconds of one optimiser step.
+            iterations: Optimiser steps per epoch where time allows them.
+            val_iterations: Validation steps likewise.
 
         Returns:
             Optimiser and validation steps: never more than given, each at least 1, in the same
@@ -139,8 +154,9 @@ class EpochPlan:
         """
         if (left_s := self.left_s) is None:
             return iterations, val_iterations
-        wanted_s = step_s * (iterations + 0.5 * val_iterations) * MIN_BUDGET_EPOCHS
-        share = min(1.0, max(left_s, 0.0) / max(wanted_s, 1e-9))
+        span_s = max(left_s, 0.0) + self._in_epochs_s
+        wanted_s = step_s * _steps(iterations, val_iterations) * MIN_BUDGET_EPOCHS
+        share = min(1.0, span_s / max(wanted_s, 1e-9))
         return max(1, int(iterations * share)), max(1, int(val_iterations * share))
 
     @property
@@ -152,8 +168,16 @@ class EpochPlan:
 
     @property
     def epoch_s(self) -> float:
-        """Mean seconds of the latest epochs, or the guess before the first."""
-        return sum(self._recent) / len(self._recent) if self._recent else self._guess_s
+        """Seconds of an epoch as long as the next one, by the latest, or the guess before them."""
+        if not self._recent:
+            return self._guess_s
+        per_step = sum(s for s, _ in self._recent) / sum(steps for _, steps in self._recent)
+        return per_step * self._steps
+
+    @property
+    def _in_epochs_s(self) -> float:
+        """Seconds that the epochs of this process have taken."""
+        return 0.0 if self._began is None else self._clock() - self._began
 
     def may_measure(self, cost_s: float, epoch_s: float) -> bool:
         """Whether measuring for ``cost_s`` keeps to ``MEASURING_SHARE``, this epoch included."""
@@ -179,3 +203,8 @@ class EpochPlan:
         self._before_s = value["spent_s"]
         self.trained_s, self.measured_s = value["trained_s"], value["measured_s"]
         self._plateau.restore(value["plateau"])
+
+
+def _steps(iterations: int, val_iterations: int) -> float:
+    """How long an epoch is, in optimiser steps; one of validation counts half."""
+    return iterations + 0.5 * val_iterations

@@ -23,9 +23,13 @@ from training.folds.spec import (
     FoldSpec,
 )
 from training.processes.command import module_command
+from training.processes.forked import Child, ForkServer
 from training.processes.guarded import Guarded, ending_signal
 
 CHILD_MODULE = "training.nnunet.learning.fold_process"
+
+_OF_A_FOLD = ("nnUNet_compile", "CUDA_VISIBLE_DEVICES")
+"""Variables that differ between the folds of one device."""
 
 _TERMINATE_S = 3.0
 """Grace between SIGTERM and SIGKILL; checkpoints are atomic, so neither loses more."""
@@ -40,6 +44,7 @@ def run_fold(
     should_stop: Callable[[], bool],
     *,
     on_heartbeat: Callable[[], None] = lambda: None,
+    forks: ForkServer | None = None,
     poll_s: float = 0.5,
 ) -> FoldResult | None:
     """Trains a fold to its end; continues one that was interrupted.
@@ -53,6 +58,8 @@ def run_fold(
             reported are reported again.
         should_stop: Asked at every poll; True ends the child.
         on_heartbeat: Called at every poll.
+        forks: Of ``fold_server``, for the spec's device and threads: the child needs no time to
+            load nnU-Net. None: the child loads it.
         poll_s: Seconds between polls.
 
     Returns:
@@ -70,14 +77,7 @@ def run_fold(
     if not (folder / RESULT).exists():
         (folder / ERROR).unlink(missing_ok=True)
         write_document(folder / SPEC, FoldSpec, spec)
-        environment = _environment(spec)
-        with (folder / LOG).open("ab") as log:
-            child = Guarded(
-                module_command(CHILD_MODULE, str(folder / SPEC)),
-                grace_s=_TERMINATE_S,
-                stdout=log,
-                env=environment,
-            )
+        child = _start(spec, forks)
         try:
             while child.exit_code is None:
                 progress.report(on_progress)
@@ -90,6 +90,32 @@ def run_fold(
         _raise_if_failed(spec, code)
     progress.report(on_progress)
     return read_document(folder / RESULT, FoldResult)
+
+
+def fold_server(device: str, threads: int, log: int) -> ForkServer:
+    """A process that has loaded nnU-Net; ``run_fold`` forks the folds of one worker from it.
+
+    Args:
+        device: As of ``FoldSpec``; not a GPU, which a process that forks must not have touched.
+        threads: As of ``FoldSpec``.
+        log: Open file for what it has to say beside its folds.
+    """
+    environment = {**os.environ, **_variables(device, threads), "CUDA_VISIBLE_DEVICES": ""}
+    return ForkServer(CHILD_MODULE, env=environment, log=log)
+
+
+def _start(spec: FoldSpec, forks: ForkServer | None) -> Child:
+    folder, environment = spec.fold_dir, _environment(spec)
+    if forks is not None:
+        own = {name: environment[name] for name in _OF_A_FOLD}
+        return forks.start([str(folder / SPEC)], env=own, log=folder / LOG, grace_s=_TERMINATE_S)
+    with (folder / LOG).open("ab") as log:
+        return Guarded(
+            module_command(CHILD_MODULE, str(folder / SPEC)),
+            grace_s=_TERMINATE_S,
+            stdout=log,
+            env=environment,
+        )
 
 
 class _Progress:
@@ -120,16 +146,22 @@ def _absolute(spec: FoldSpec) -> FoldSpec:
     )
 
 
-def _environment(spec: FoldSpec) -> dict[str, str]:
-    environment = dict(os.environ)
-    threads = str(spec.threads)
-    kind, _, index = spec.device.partition(":")
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+def _variables(device: str, n_threads: int) -> dict[str, str]:
+    """Of every fold of a device; some are read once, when nnU-Net and torch are imported."""
+    threads, is_cpu = str(n_threads), device == "cpu"
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    return {
         # Beside a GPU the threads are processes that make patches, one thread each.
-        environment[name] = threads if kind == "cpu" else "1"
-    # Read once, when nnU-Net is imported; 0 augmentation processes means: in the training process.
-    environment["nnUNet_def_n_proc"] = threads
-    environment["nnUNet_n_proc_DA"] = "0" if kind == "cpu" else threads
+        **dict.fromkeys(names, threads if is_cpu else "1"),
+        "nnUNet_def_n_proc": threads,
+        # 0 means: patches are made in the training process.
+        "nnUNet_n_proc_DA": "0" if is_cpu else threads,
+    }
+
+
+def _environment(spec: FoldSpec) -> dict[str, str]:
+    environment = {**os.environ, **_variables(spec.device, spec.threads)}
+    kind, _, index = spec.device.partition(":")
     environment["nnUNet_compile"] = "true" if spec.preset.compile else "false"
     # nnU-Net always takes the first GPU it sees: show it the one we mean.
     environment["CUDA_VISIBLE_DEVICES"] = (

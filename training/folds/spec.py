@@ -9,6 +9,7 @@ from typing import Literal
 
 from training.evaluation import ClassDice, DicePerCase, mean_over_classes
 from training.presets import Preset
+from training.symmetries.symmetries import FREE, Symmetries
 from training.workspace import Workspace
 
 SPEC = "spec.json"
@@ -45,6 +46,7 @@ class FoldSpec:
         seed: Of weights, sampling and augmentation.
         holds_out: False when splits_final.json has the training cases as held-out ones, because
             there was nothing to hold out; then no Dice is measured on them.
+        symmetries: Flips and turns that training may use, of what the trainer would.
     """
 
     workspace_root: str
@@ -59,6 +61,7 @@ class FoldSpec:
     warm_start: str | None = None
     seed: int = 0
     holds_out: bool = True
+    symmetries: Symmetries = FREE
 
     @property
     def workspace(self) -> Workspace:
@@ -114,6 +117,7 @@ class FoldResult:
     Attributes:
         fold: Index into splits_final.json.
         epochs: Epochs trained.
+        steps: Optimiser steps in them.
         dice_per_case: Held-out case id -> class -> Dice of the full-size image, None where the
             class is absent (``training.evaluation.dice``); empty when nothing was held out.
         dice_per_class: Mean over the held-out cases that say something about the class, or None.
@@ -129,6 +133,7 @@ class FoldResult:
 
     fold: int
     epochs: int
+    steps: int
     dice_per_case: DicePerCase
     dice_per_class: ClassDice
     seconds: float

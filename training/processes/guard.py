@@ -1,7 +1,8 @@
 """Guard: runs one command and lets nothing of it outlive the process that asked for it.
 
-A program of its own, run by file (``python guard.py GRACE_S PARENT -- COMMAND...``), between a
-process of nnloop's and each one it starts (``Guarded``). It loads nothing that is slow to load. Its
+A program of its own, run by file (``python guard.py GRACE_S PARENT FDS -- COMMAND...``), between a
+process of nnloop's and each one it starts (``Guarded``). It loads nothing that is slow to load. FDS
+are open files that the command alone gets, numbers with commas, or ``-`` for none. Its
 standard input is a pipe that the parent holds: the end of the pipe means that the parent has gone,
 however it went (SIGKILL too), and the guard then stops the command. A process that the parent
 forked may hold the pipe open: so the guard also looks whose child it is, every second.
@@ -36,17 +37,24 @@ _IS_SUBREAPER = sys.platform == "linux"
 
 def main(argv: list[str]) -> int:
     """Runs the command until it ends, a signal comes, or the parent has gone."""
-    grace_s, parent, command = float(argv[1]), int(argv[2]), argv[4:]
+    grace_s, parent, command = float(argv[1]), int(argv[2]), argv[5:]
+    kept = [int(number) for number in argv[3].split(",")] if argv[3] != "-" else []
     wake = _wakeup_pipe()
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     try:
         # One thread only, so preexec_fn is safe here: the command dies if the guard is killed.
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=_die_with_guard
+            command,
+            stdin=subprocess.DEVNULL,
+            process_group=0,
+            preexec_fn=_die_with_guard,
+            pass_fds=kept,
         )
     except OSError as error:
         print(f"{command[0]} can't be started: {error}", file=sys.stderr)  # noqa: T201
         return 127
+    for number in kept:
+        os.close(number)
     status = _watch(child.pid, parent, wake)
     if status is None:
         with contextlib.suppress(ProcessLookupError):

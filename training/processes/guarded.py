@@ -33,6 +33,7 @@ class Guarded:
         stderr: Where its errors go; by default where its output goes.
         env: The whole environment; None = this process's.
         cwd: Working folder; None = this process's.
+        pass_fds: Open files of this process that it gets under the same numbers.
 
     Raises:
         OSError: The guard can't be started. A command that can't be ends with status 127.
@@ -47,16 +48,20 @@ class Guarded:
         stderr: int | IO[Any] = subprocess.STDOUT,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self._grace_s = grace_s
+        kept = ",".join(map(str, pass_fds)) or "-"
+        guard = [sys.executable, "-P", str(_GUARD), str(grace_s), str(os.getpid()), kept, "--"]
         self._guard: subprocess.Popen[bytes] = subprocess.Popen(
-            [sys.executable, "-P", str(_GUARD), str(grace_s), str(os.getpid()), "--", *argv],
+            [*guard, *argv],
             stdin=subprocess.PIPE,
             stdout=stdout,
             stderr=stderr,
             env=env,
             cwd=cwd,
             start_new_session=True,
+            pass_fds=pass_fds,
         )
 
     @property

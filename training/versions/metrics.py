@@ -86,7 +86,8 @@ class VersionMetrics:
         gate: None when it did not go through the gate.
         champion_dice: What it was compared with; None without a comparison.
         ensemble: None when it is none.
-        remark: How it was measured, where that is not by held-out folds of all members.
+        remark: How it was measured, where that is not by held-out folds of all members; which folds
+            of its run it is made without.
         imported: None when it was trained here.
         form: Of this document.
     """

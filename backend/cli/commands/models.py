@@ -230,7 +230,7 @@ def export(
         return
     size = size_text(out.stat().st_size)
     say(f"is in {out} ({size}).", lead=f"[green]{name}[/green]")
-    say("With nnU-Net installed elsewhere:")
+    say(f"With {written.needs} installed elsewhere:")
     for command in written.commands:
         console.print(f"  {command}", highlight=False, markup=False, soft_wrap=True)
 

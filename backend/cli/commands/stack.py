@@ -100,11 +100,14 @@ def worker(
     threads: Annotated[int | None, setting(Settings, "worker_threads")] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Run one worker; start as many as there are devices, on any machine that shares the data.
+    """Run one worker, or with `--device all` one per device, on a machine that shares the data.
 
     Example: nnloop worker --role train --device cuda:0
     """
     from backend.queue import ROLES, QueueName, work
+    from backend.stack.service import workers_of
+    from backend.stack.supervisor import Supervisor
+    from training.devices import memory_of
 
     if device is not None:
         os.environ["NNLOOP_WORKER_DEVICE"] = device
@@ -123,8 +126,13 @@ def worker(
             remedy="Name the Redis server that the web service uses.",
         )
     os.environ.update(chosen.to_environment())
+    if chosen.worker_device == "all":
+        with Supervisor(workers_of(chosen, role, name), on_event=show_event) as supervisor:
+            supervisor.wait()
+        return
     folder = installation_id(chosen.data_dir)
-    work(chosen.redis_url, queues, label=name, installation=folder)
+    place = (chosen.worker_device, memory_of(chosen.worker_device))
+    work(chosen.redis_url, queues, label=name, installation=folder, device=place)
 
 
 def show_event(event: StackEvent) -> None:

@@ -13,7 +13,7 @@ from rich.table import Table
 from backend.cli.commands.projects import Project
 from backend.cli.setting_options import values_of, with_settings
 from backend.cli.shared import AsJson, DataDir, ago, connected, console
-from backend.cli.views.sentences import say
+from backend.cli.views.sentences import say, with_reason
 from backend.settings.duration import say_duration
 from backend.settings.project import TRAINING
 from domain.states import RunControl, RunStatus
@@ -29,7 +29,16 @@ def register(app: typer.Typer) -> None:
 
 
 @with_settings(
-    names=("budget_s", "preset", "trainer", "planner", "plans", "gpu_memory_gb", "n_folds"),
+    names=(
+        "budget_s",
+        "preset",
+        "trainer",
+        "planner",
+        "plans",
+        "gpu_memory_gb",
+        "n_folds",
+        "mirror_train",
+    ),
     says_defaults=False,
 )
 def train(
@@ -86,21 +95,26 @@ def runs(project: Project, as_json: AsJson = False, data_dir: DataDir = None) ->
         say(f"No training has been started yet. Start one: nnloop train {shlex.quote(project)}")
         return
     table = Table()
-    for column in ("Run", "Status", "Why", "Labels", "Budget", "Trained", "Dice", "Started"):
+    for column in ("Run", "Status", "Why", "Labels", "Preset", "Budget", "Trained", "Dice"):
         table.add_column(column)
+    table.add_column("Started")
     for run in reports:
         table.add_row(
             str(run.number),
             say_status(run),
             escape(run.trigger),
             str(run.labels),
+            run.preset,
             "" if run.budget_s is None else say_duration(run.budget_s),
             say_duration(run.seconds.get(RunStatus.TRAINING, 0.0)),
             _dice(run),
             ago(run.created_at),
         )
     console.print(table)
-    for run in reports:
+    for run, older in zip(reports, [*reports[1:], None], strict=True):
+        is_new = older is None or older.preset != run.preset
+        if run.preset_reason and is_new:
+            say(f"Run {run.number}: preset {with_reason(run.preset, run.preset_reason)}.")
         for text in filter(None, (run.error, run.note)):
             say(f"Run {run.number}: {text}")
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from rich.table import Table
 
 from backend.cli.shared import ago, console, figure
-from backend.cli.views.sentences import say
+from backend.cli.views.sentences import say, with_reason
 from backend.pipeline.gate.verdict import in_brackets
 from backend.pipeline.models.details import VersionDetails
 from backend.pipeline.models.serving import Change
@@ -49,7 +49,7 @@ def print_details(details: VersionDetails, *, n_annotations: int | None) -> None
         + (f", pruned {ago(report.pruned_at)}" if report.pruned_at else ""),
         "Classes": ", ".join(details.class_values),
         "Channels": str(details.n_channels),
-        "Preset": details.preset,
+        "Preset": with_reason(details.preset, details.preset_reason),
         "Size": size_text(report.size_bytes),
         "Predictions": f"{report.scored} scored, {report.published} pushed, {report.failed} failed",
         "Out-of-fold Dice": _dice(report.oof_dice) or "not measured",
@@ -57,6 +57,8 @@ def print_details(details: VersionDetails, *, n_annotations: int | None) -> None
         "Libraries": ", ".join(f"{name} {value}" for name, value in details.libraries.items()),
         "Settings": ", ".join(f"{name}={value}" for name, value in details.settings.items()),
         "Members": ", ".join(details.members),
+        "Working size": _working_size(details),
+        "Flips and turns": " ".join(details.symmetries),
         "Remark": details.remark,
         "Imported": _imported(details.imported) if details.imported else "",
         "Manifest": details.manifest_digest,
@@ -72,6 +74,23 @@ def print_details(details: VersionDetails, *, n_annotations: int | None) -> None
         console.print(_annotations(details, n_annotations))
     for item in details.left_out[:n_annotations]:
         say(f"Left out: {item.in_full}")
+
+
+def _working_size(details: VersionDetails) -> str:
+    size = details.working_size
+    if size is None:
+        return ""
+    if size.working_side >= size.side:
+        return f"as the images are: the median has {size.side} pixels on its longest side"
+    kept = ", ".join(
+        f"{details.class_values[k - 1]} {dice:.3f}"
+        for k, dice in sorted(size.kept.items())
+        if k <= len(details.class_values)
+    )
+    return (
+        f"{size.working_side} of {size.side} pixels on the longest side; at most these Dice can be "
+        f"reached there: {kept}"
+    )
 
 
 def print_comparison(versions: VersionComparison) -> None:

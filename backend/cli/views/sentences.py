@@ -105,3 +105,8 @@ def _goes_on(command: list[str], word: str) -> bool:
 def _whole(command: list[str], width: int) -> list[str]:
     together = " ".join(command)
     return command if len(together) > width else [together] if command else []
+
+
+def with_reason(preset: str, reason: str) -> str:
+    """``pretrained (on a CPU, ...)``; a preset that a person has chosen by itself."""
+    return f"{preset} ({reason})" if reason else preset

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from backend.cli.shared import ago, console, figure
-from backend.cli.views.sentences import wrapped
+from backend.cli.views.sentences import with_reason, wrapped
 from backend.pipeline.labels import questions
 from backend.pipeline.runs.run_report import FoldReport, RunReport
 from backend.pipeline.status import ProblemGroup, ProjectReport, ServiceReport
@@ -73,6 +73,8 @@ def print_project(report: ProjectReport, *, lists_problems: bool = False) -> Non
         for fold in report.active_run.folds:
             if remarks := _remarks(fold):
                 _line(f"Fold {fold.fold}: {one_line('; '.join(remarks), SHORT)}")
+        if report.active_run.preset_reason:
+            _line(with_reason(report.active_run.preset, report.active_run.preset_reason), "Preset:")
         if report.active_run.note:
             _line(report.active_run.note)
     last = report.runs[0] if report.runs else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 from backend.label_studio import LabelStudioClient
 from backend.pipeline.basis.loading import ImageLoads
@@ -11,6 +12,14 @@ from backend.queue import JobQueue
 from backend.settings import Settings, installation_id
 from backend.store import Store
 from training.workspace import Workspace
+
+
+class OpenScoring(Protocol):
+    """Predictions under way; see ``backend.pipeline.predictions.open_pool``."""
+
+    def close(self) -> None:
+        """Gives up what is under way."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,11 @@ class AppContext:
     def image_loads(self) -> ImageLoads:
         """The images that this process is reading."""
         return ImageLoads()
+
+    @cached_property
+    def open_scorings(self) -> dict[int, OpenScoring]:
+        """What of pools this process has begun to score, by project id."""
+        return {}
 
     def workspace(self, project_id: int) -> Workspace:
         """The project's folder of cases, runs and versions."""

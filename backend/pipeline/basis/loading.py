@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
@@ -82,59 +83,70 @@ class ImageLoads:
             self._loads.pop(key, None)
 
 
-class Arrivals:
-    """Tasks in the order in which their images come, until a time."""
+class Arrivals(Iterator[TaskRow]):
+    """Tasks in the order in which their images come.
+
+    The iterator gives those whose images are there by now and waits for none: it may end, and give
+    more later.
+
+    Attributes:
+        until: ``time.monotonic()`` at which ``wait`` ends.
+    """
 
     def __init__(
         self,
         loads: ImageLoads,
-        tasks: Sequence[TaskRow],
+        more: Callable[[], Sequence[TaskRow]],
         key: Callable[[TaskRow], Hashable],
         read: Callable[[TaskRow], Image],
         on_start: Callable[[list[TaskRow]], None],
         until: float,
     ) -> None:
-        """Takes tasks.
+        """Starts nothing yet.
 
         Args:
             loads: The process's.
-            tasks: Whose images.
+            more: The next tasks; asked again when they are used up, until it gives none.
             key: Of a task's image in ``loads``.
             read: Reads it; called in another thread.
             on_start: Told the tasks whose images are about to be read.
-            until: ``time.monotonic()`` at which ``wait`` and ``ready`` end.
+            until: See above.
         """
-        self._loads, self._key, self._read = loads, key, read
-        self._on_start, self._until = on_start, until
-        self._waiting = list(reversed(tasks))
+        self._loads, self._more, self._key, self._read = loads, more, key, read
+        self._on_start, self.until = on_start, until
+        self._waiting: deque[TaskRow] = deque()
+        self._is_drained = False
         self._coming: dict[int, tuple[TaskRow, Future[Image]]] = {}
-        self._ready: dict[int, Future[Image]] = {}
+        self._ready: dict[int, tuple[TaskRow, Future[Image]]] = {}
 
     def wait(self) -> bool:
         """Waits for the next image; False when the time is over or no task is left."""
         while True:
             self._fill()
-            if not self._coming or time.monotonic() >= self._until:
+            if not self._coming or time.monotonic() >= self.until:
                 return False
             futures = [future for _, future in self._coming.values()]
             # Not longer: one that becomes slow makes room for another.
-            left = min(SLOW_S / 4, self._until - time.monotonic())
+            left = min(SLOW_S / 4, self.until - time.monotonic())
             if wait(futures, max(0.0, left), FIRST_COMPLETED).done:
                 return True
 
-    def ready(self) -> Iterator[TaskRow]:
-        """Tasks whose images are there by now; does not wait for others."""
-        while time.monotonic() < self._until:
-            self._fill()
-            arrived = next((t for t, future in self._coming.values() if future.done()), None)
-            if arrived is None:
-                return
-            self._ready[arrived.id] = self._coming.pop(arrived.id)[1]
-            yield arrived
+    @property
+    def is_over(self) -> bool:
+        """Whether no task is left whose image has not come."""
+        return self._is_drained and not self._waiting and not self._coming
+
+    def __next__(self) -> TaskRow:
+        self._fill()
+        arrived = next((t for t, future in self._coming.values() if future.done()), None)
+        if arrived is None:
+            raise StopIteration
+        self._ready[arrived.id] = self._coming.pop(arrived.id)
+        return arrived
 
     def image(self, task: TaskRow) -> Image:
-        """The image of a task that ``ready`` gave; raises what reading it raised."""
-        return self._ready[task.id].result()
+        """The image of a task that came; raises what reading it raised."""
+        return self._ready[task.id][1].result()
 
     def done(self, task: TaskRow) -> None:
         """Drops the image of a task."""
@@ -150,18 +162,30 @@ class Arrivals:
         arrived = [t.id for t, future in self._coming.values() if future.done()]
         return [*arrived, *self._ready]
 
+    def close(self) -> None:
+        """Drops images that could not be read and nobody has looked at: they are read anew."""
+        for task, future in [*self._coming.values(), *self._ready.values()]:
+            if future.done() and future.exception() is not None:
+                self._loads.forget(self._key(task))
+
     def _fill(self) -> None:
         started: list[TaskRow] = []
         n_slow = sum(self._loads.is_slow(self._key(t)) for t, _ in self._coming.values())
         room = AHEAD + min(n_slow, MOST_SLOW) - len(self._coming)
-        while self._waiting and len(started) < room:
-            started.append(self._waiting.pop())
+        while len(started) < room and self._has_waiting():
+            started.append(self._waiting.popleft())
         if not started:
             return
         self._on_start(started)
         for task in started:
             future = self._loads.start(self._key(task), partial(self._read, task))
             self._coming[task.id] = (task, future)
+
+    def _has_waiting(self) -> bool:
+        if not self._waiting and not self._is_drained:
+            self._waiting.extend(self._more())
+            self._is_drained = not self._waiting
+        return bool(self._waiting)
 
 
 def _read(future: Future[Image], read: Read) -> None:

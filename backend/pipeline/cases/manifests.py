@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import reading_of
 from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.lineage import MAX_GROUP, group_of_task
 from backend.pipeline.cases.write import Source
 from backend.settings import ProjectSettings
 from backend.store.cases import add_groups, fold_tables
 from converters.images.groups import GroupKey
-from domain.annotation import LeftOut, Task
+from domain.annotation import LeftOut
 from domain.case import Manifest, ManifestEntry
 from domain.errors import TrainingError
 from domain.hashing import content_hash
 from domain.labels import LabelConfig
+from training.folds.joined_groups import alike_by, join_groups
 from training.folds.splits import choose_folds
 from training.presets import Preset
-
-MAX_GROUP = 255
-"""Characters of a group's name that count: the width of the column."""
 
 
 def make_manifest(
@@ -34,7 +33,8 @@ def make_manifest(
 ) -> Manifest:
     """Groups the sources and gives every group its fold; ``keep_folds`` remembers them.
 
-    A task without a group is a group of its own; the manifest says so. With 1 group ``n_folds`` is
+    A task without a group is a group of its own; the manifest says so. Groups that share an image
+    become one: one image is never on both sides. With 1 group ``n_folds`` is
     1 and nothing is held out. A case's hash covers its annotations and how they were read.
 
     Args:
@@ -50,9 +50,12 @@ def make_manifest(
     """
     project_id = sources[0].task.project_id
     named_groups = _groups_of(sources, settings.group_key, config)
-    groups = {s.case_id: named_groups.get(s.case_id, s.own_group)[:MAX_GROUP] for s in sources}
+    named = {s.case_id: named_groups.get(s.case_id, s.own_group)[:MAX_GROUP] for s in sources}
     with context.store.begin() as session:
         tables = fold_tables(session, project_id)
+    same = alike_by({s.case_id: s.task.image_hash for s in sources})
+    joined = join_groups(named, same, {name for table in tables.values() for name in table})
+    groups = {case_id: joined.get(group, group) for case_id, group in named.items()}
     chosen = choose_folds(tables, groups.values(), settings.n_folds or preset.n_folds)
     alone = [
         LeftOut(
@@ -80,9 +83,11 @@ def make_manifest(
             )
             for source in sources
         ),
-        left_out=(*left_out, *alone),
+        left_out=(*left_out, *alone, *_same_images(sources, same, named)),
         class_values=config.class_values,
         n_folds=chosen.n_folds,
+        group_key=settings.group_key,
+        joined_groups=joined,
     )
 
 
@@ -91,6 +96,25 @@ def keep_folds(session: Session, project_id: int, manifest: Manifest) -> None:
     folds = {entry.group: entry.fold for entry in manifest.entries}
     known = fold_tables(session, project_id).get(manifest.n_folds, {})
     add_groups(session, project_id, manifest.n_folds, folds, known)
+
+
+def _same_images(
+    sources: Sequence[Source], same: Sequence[Sequence[str]], named: Mapping[str, str]
+) -> list[LeftOut]:
+    """Remarks on images that several tasks of different groups have."""
+    task_ids = {source.case_id: source.task.id for source in sources}
+    return [
+        LeftOut(
+            task_ids[case_id],
+            "same_image",
+            f"Task {task_ids[case_id]}: it has the same image as task {task_ids[cases[0]]}; their "
+            "groups count as one, so that no fold is judged by what it was trained on.",
+            remedy="Delete one of them, if it was imported twice.",
+        )
+        for cases in same
+        for case_id in cases[1:]
+        if named[case_id] != named[cases[0]]
+    ]
 
 
 def _groups_of(
@@ -102,8 +126,7 @@ def _groups_of(
     key = GroupKey.parse(group_key)
     groups = {}
     for source in sources:
-        task = Task(source.task.id, source.task.project_id, source.task.data)
-        group = key.group_of(task, config.image_key)
+        group = group_of_task(source.task, key, config.image_key)
         if group is not None:
             groups[source.case_id] = group
     if not groups:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from backend.pipeline.basis.annotations import label_config_of
 from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
-from backend.pipeline.basis.preset import preset_of
+from backend.pipeline.basis.preset import preset_of, training_devices
 from backend.pipeline.basis.warm_predictor import prediction_device
 from backend.pipeline.cases.manifests import keep_folds, make_manifest
+from backend.pipeline.cases.symmetries import decide_symmetries
 from backend.pipeline.cases.write import CaseWriter, Source, WrittenCases
 from backend.pipeline.labels.questions import Question, report_questions
 from backend.settings import RunSettings
@@ -25,7 +26,7 @@ from domain.text import one_line
 from training.nnunet.classes import trainer_class
 from training.nnunet.data.dataset import DatasetSpec, PreparedDataset, prepare
 from training.nnunet.inference.trial import try_fresh_network
-from training.presets import Preset
+from training.presets import Preset, PresetChoice
 from training.versions.manifests import RunManifest
 
 logger = logging.getLogger(__name__)
@@ -59,21 +60,24 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
             )
             for source in sources
         }
-    preset = preset_of(settings)
-    trainer_class(preset.trainer)  # one that can't be imported is told of now, not by every fold
+        former = runs.last_automatic_preset(session, run.project_id)
+    choice = preset_of(settings, training_devices(context), n_labels=len(sources), former=former)
+    trainer_class(
+        choice.preset.trainer
+    )  # one that can't be imported is told of now, not by every fold
     config = label_config_of(project, settings)
     written = CaseWriter(context, project, config, settings, beat).write(sources)
     written.left_out.extend(
         LeftOut(task_id, "skipped", f"Task {task_id} was skipped by its annotator.")
         for task_id in skipped
     )
-    preparation = _Preparation(context, run, project, settings, preset, config, written)
+    preparation = _Preparation(context, run, project, settings, choice, config, written)
     manifest, prepared = preparation.make_dataset(sources, beat)
     # A network that could not serve is told of before hours of training, not after.
     try_fresh_network(
         context.workspace(run.project_id),
         manifest.entries[0].case_id,
-        preset,
+        choice.preset,
         prediction_device(),
     )
     preparation.keep(manifest, prepared)
@@ -96,9 +100,13 @@ class _Preparation:
     run: RunRow
     project: ProjectRow
     settings: RunSettings
-    preset: Preset
+    choice: PresetChoice
     config: LabelConfig
     written: WrittenCases
+
+    @property
+    def preset(self) -> Preset:
+        return self.choice.preset
 
     def make_dataset(
         self, sources: Sequence[Source], beat: Beat
@@ -164,6 +172,11 @@ class _Preparation:
 
     def keep(self, manifest: Manifest, prepared: PreparedDataset) -> None:
         """Stores the manifest, and the folds that are to be trained."""
+        symmetries = decide_symmetries(
+            self.context.workspace(self.project.id), manifest, self.settings.mirror_train
+        )
+        for reason in symmetries.reasons:
+            logger.info("Run %d: %s", self.run.id, reason)
         with self.context.store.begin() as session:
             row = session.get_one(RunRow, self.run.id)
             row.manifest = RunManifest(
@@ -174,7 +187,11 @@ class _Preparation:
                 n_channels=self.written.n_channels,
                 label_mapping=self.project.label_mapping,
                 preset=self.preset,
+                preset_reason=self.choice.reason,
                 replanned=prepared.replanned,
+                symmetries=symmetries,
+                group_key=manifest.group_key,
+                joined_groups=manifest.joined_groups,
             )
             projects.get(session, row.project_id).n_channels = self.written.n_channels
             keep_folds(session, row.project_id, manifest)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.lineage import GroupsNow
 from backend.pipeline.basis.run_settings import class_values_of
 from backend.pipeline.ensembles.candidates import (
     Candidate,
@@ -84,7 +85,9 @@ def make_ensemble(
     with context.store.begin() as session:
         truth = read_truth(session, project_id)
         if names:
-            members = [Member.of(session, find_version(session, n, project_id)) for n in names]
+            now = GroupsNow.today(session, project_id)
+            rows = [find_version(session, name, project_id) for name in names]
+            members = [Member.of(session, row, now) for row in rows]
             check_alike(members)
         else:
             members, left_out = _eligible(session, project_id)
@@ -139,13 +142,14 @@ def _eligible(session: Session, project_id: int) -> tuple[list[Member], list[str
     """Versions worth a try, oldest first, and sentences about the others."""
     project = projects.get(session, project_id)
     classes = class_values_of(project)
+    now = GroupsNow.today(session, project_id)
     members: list[Member] = []
     left_out: list[str] = []
     for row in reversed(versions.versions_of(session, project_id)):
         if row.origin == VersionOrigin.ENSEMBLE or row.pruned_at is not None:
             continue
         try:
-            member = Member.of(session, row)
+            member = Member.of(session, row, now)
         except NnloopError as error:
             left_out.append(str(error))
             continue

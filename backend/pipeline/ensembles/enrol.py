@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.ensembles.candidates import Candidate
-from backend.pipeline.ensembles.members import Member, joint_manifest
+from backend.pipeline.ensembles.members import Member, MemberFolds, joint_manifest
 from backend.pipeline.evaluate.options import Progress
 from backend.pipeline.gate.challenger import Challenger, Judged, add_judged, judge_challenger
 from backend.pipeline.gate.champion import FoldOfCase, project_integers
@@ -63,11 +63,11 @@ class NewEnsemble:
     @property
     def remark(self) -> str:
         """How it was measured, where not by held-out folds of all; "" otherwise."""
-        foreign = [member.name for member in self.members if member.manifest is None]
+        doubtful = [member.name for member in self.members if member.is_doubtful]
         return (
-            f"{' and '.join(foreign)} was trained elsewhere and may have been trained on these "
-            "images"
-            if foreign
+            f"{' and '.join(doubtful)} was trained elsewhere, or began so, and may have been "
+            "trained on these images"
+            if doubtful
             else ""
         )
 
@@ -89,7 +89,7 @@ def enrol(
         parts = EnsembleParts(
             [Path(member.row.path) for member in new.members], member_folds, Path(folder)
         )
-        kept = _kept_manifest(new, manifest) if is_held_out else None
+        kept = _kept_manifest(new, manifest, member_folds) if is_held_out else None
         # Versions trained elsewhere have no manifest: they are measured on today's cases.
         compared = manifest if is_held_out else new.truth
         entries = tuple(e for e in compared.entries if e.case_id in measured.dice)
@@ -178,16 +178,22 @@ def _measure(workspace: Workspace, new: NewEnsemble, out: Path, is_held_out: boo
     return _Measured(metrics, dice)
 
 
-def _kept_manifest(new: NewEnsemble, manifest: Manifest) -> EnsembleManifest:
+def _kept_manifest(
+    new: NewEnsemble, manifest: Manifest, member_folds: Sequence[MemberFolds]
+) -> EnsembleManifest:
     known = next(member for member in new.members if member.manifest is not None)
     return EnsembleManifest(
         entries=manifest.entries,
         class_values=manifest.class_values,
         n_folds=manifest.n_folds,
         n_channels=known.info.n_channels,
-        group_key=known.group_key,
+        group_key=manifest.group_key,
         members={
             member.name: member.manifest.digest if member.manifest else "" for member in new.members
+        },
+        member_folds={
+            member.name: tuple(row[k] for row in member_folds)
+            for k, member in enumerate(new.members)
         },
     )
 

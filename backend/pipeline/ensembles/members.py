@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_names_of
+from backend.pipeline.basis.lineage import GroupsNow, judges_of, seen_of_fold
 from backend.store import projects, versions
 from backend.store.models import VersionRow
 from domain.case import Manifest, ManifestEntry
 from domain.errors import SettingsError
 from training.versions.ensembles import check_weights
+from training.versions.lineage import Groups, Judges
 from training.versions.version_folder import VersionInfo, read_version
 
 NOT_HELD_OUT = -1
@@ -32,17 +34,19 @@ class Member:
         row: In the store.
         info: Its version.json, its classes as they are called now.
         manifest: What it was trained on; None when it was trained elsewhere.
-        group_key: The setting that explains the manifest's groups.
+        judges: Which of its folds may judge a case; None when it was trained elsewhere.
+        groups: Case id -> group as it is called now, of what it was trained on.
     """
 
     row: VersionRow
     info: VersionInfo
     manifest: Manifest | None
-    group_key: str | None
+    judges: Judges | None = None
+    groups: Groups = field(default_factory=dict)
 
     @classmethod
-    def of(cls, session: Session, row: VersionRow) -> Member:
-        """Reads a version.
+    def of(cls, session: Session, row: VersionRow, now: GroupsNow) -> Member:
+        """Reads a version; ``now``: what groups are called now.
 
         Raises:
             SettingsError: It is an ensemble itself, or was pruned.
@@ -63,7 +67,11 @@ class Member:
         manifest = versions.manifest_of(session, row)
         names = label_names_of(projects.get(session, row.project_id))
         info = replace(info, class_values=names.current_names(info.class_values))
-        return cls(row, info, manifest, versions.group_key_of(session, row))
+        if manifest is None:
+            return cls(row, info, None)
+        judges = judges_of(session, row, manifest, info.folds, now)
+        groups = now.of(seen_of_fold(session, row, None) or ()).groups
+        return cls(row, info, manifest, judges, groups)
 
     @property
     def name(self) -> str:
@@ -80,27 +88,20 @@ class Member:
         """What it was trained on, by case id."""
         return {entry.case_id: entry for entry in self.manifest.entries} if self.manifest else {}
 
-    @cached_property
-    def fold_of_group(self) -> dict[str, int]:
-        """Group -> the fold that held it out."""
-        return {entry.group: entry.fold for entry in self.entries.values()}
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether it may have seen what it judges: nobody can tell what it started from."""
+        return self.judges is None or bool(self.judges.doubtful)
 
-    def has_seen(self, entry: ManifestEntry) -> bool:
-        """Whether every fold it has was trained on the case's group.
+    def judge(self, entries: Sequence[ManifestEntry], groups: Groups) -> dict[str, int | None]:
+        """Case id -> the fold that may judge it, None: the mean of all; other cases are missing.
 
-        Of a version trained elsewhere nobody knows; it counts as not.
+        Of a version trained elsewhere nobody knows what it has seen; it judges all.
         """
-        if entry.group not in self.fold_of_group:
-            return False
-        return not self.holds_out or self.fold_of_group[entry.group] not in self.info.folds
-
-    def judge_of(self, entry: ManifestEntry) -> int | None:
-        """The fold that has not seen a case's group; None: the mean of all its folds."""
-        if not self.holds_out:
-            return None
-        # No fold has seen a new group: any of them will do.
-        other = self.info.folds[entry.fold % len(self.info.folds)]
-        return self.fold_of_group.get(entry.group, other)
+        if self.judges is None:
+            return dict.fromkeys((entry.case_id for entry in entries), None)
+        chosen = self.judges.of(entries, groups, self.info.folds)
+        return {case_id: fold if self.holds_out else None for case_id, fold in chosen.items()}
 
 
 def check_alike(members: Sequence[Member]) -> None:
@@ -128,8 +129,9 @@ def why_unlike(first: Member, other: Member) -> str:
         return f"they take {first.info.n_channels} and {other.info.n_channels} channels"
     if first.manifest is None or other.manifest is None:
         return ""
-    if first.group_key != other.group_key:
-        return f"their cases are grouped by {first.group_key!r} and {other.group_key!r}"
+    keys = (first.manifest.group_key, other.manifest.group_key)
+    if keys[0] != keys[1]:
+        return f"their cases are grouped by {keys[0]!r} and {keys[1]!r}"
     for case_id in sorted(first.entries.keys() & other.entries.keys()):
         ours, theirs = first.entries[case_id].group, other.entries[case_id].group
         if ours != theirs:
@@ -141,7 +143,8 @@ def joint_manifest(members: Sequence[Member]) -> tuple[Manifest, tuple[MemberFol
     """What all members were trained on, in folds of the ensemble.
 
     A fold of the ensemble is a fold of each member: the case is predicted by them, and none has
-    seen its group. Members with the same number of folds share their folds (the fold of a group
+    seen it or its group in its whole lineage. Members with the same number of folds share their
+    folds (the fold of a group
     never changes), so the ensemble has the same; with different numbers it has one fold for each
     combination that occurs. A case with different annotations in two members is listed with
     the newest member's hash and the annotations of all.
@@ -151,7 +154,8 @@ def joint_manifest(members: Sequence[Member]) -> tuple[Manifest, tuple[MemberFol
 
     Returns:
         The manifest, its ``n_folds`` 1 where nothing was held out, and the members' folds of fold
-        0, 1, ... A case that a member has seen in all folds has fold ``NOT_HELD_OUT``.
+        0, 1, ... A case that a member has seen in all folds has fold ``NOT_HELD_OUT``. Groups are
+        as the manifests call them.
     """
     newest_first = sorted(members, key=lambda member: -member.row.id)
     entries: dict[str, ManifestEntry] = {}
@@ -160,10 +164,14 @@ def joint_manifest(members: Sequence[Member]) -> tuple[Manifest, tuple[MemberFol
             known = entries.setdefault(case_id, entry)
             ids = tuple(sorted({*known.annotation_ids, *entry.annotation_ids}))
             entries[case_id] = replace(known, annotation_ids=ids)
+    groups = {case_id: entry.group for case_id, entry in entries.items()}
+    for member in members:
+        groups.update(member.groups)
+    judges = [member.judge(tuple(entries.values()), groups) for member in members]
     rows = {
-        case_id: tuple(member.judge_of(entry) for member in members)
-        for case_id, entry in entries.items()
-        if not any(member.has_seen(entry) for member in members)
+        case_id: tuple(judge[case_id] for judge in judges)
+        for case_id in entries
+        if all(case_id in judge for judge in judges)
     }
     # None can't be compared with numbers; a member has either None or a number in every row.
     table = sorted(set(rows.values()), key=lambda row: [-1 if k is None else k for k in row])
@@ -175,6 +183,7 @@ def joint_manifest(members: Sequence[Member]) -> tuple[Manifest, tuple[MemberFol
         ),
         class_values=members[0].info.class_values,
         n_folds=max(1, len(table)),
+        group_key=next((m.manifest.group_key for m in newest_first if m.manifest), None),
     )
     return manifest, tuple(table) or ((None,) * len(members),)
 

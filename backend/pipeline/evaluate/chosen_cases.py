@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from backend.store.models import AnnotationRow, TaskRow
-from domain.case import Manifest, case_id_of_task
+from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.errors import PredictionError
 from training.evaluation.summary import Problem
+from training.folds.joined_groups import alike_by, join_groups
 
 Source = tuple[TaskRow, tuple[AnnotationRow, ...]]
 """A labelled task and the annotations that count."""
@@ -18,10 +19,10 @@ Source = tuple[TaskRow, tuple[AnnotationRow, ...]]
 class Split(StrEnum):
     """Which cases.
 
-    OOF are the version's training cases, each predicted by the fold that has not seen it. NEW are
-    the tasks labelled since, predicted by the mean of the folds, as those that were pushed; one
-    whose group (patient, video, site) was trained on, by the fold that held the group out. ALL is
-    both.
+    OOF are the version's training cases, each predicted by the fold that held it out. NEW are the
+    tasks labelled since, predicted by the mean of the folds, as those that were pushed; one whose
+    image or group (patient, video, site) a fold has seen, by a fold that has not. ALL is both.
+    What all folds have seen in their whole lineage is left out.
     """
 
     OOF = "oof"
@@ -48,23 +49,70 @@ def why_nothing_was_held_out(name: str, manifest: Manifest | None) -> str:
     return ""
 
 
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """Who may judge which case: case id -> fold, and the cases that no fold at all has seen."""
+
+    folds: Mapping[str, int]
+    unseen: frozenset[str]
+
+
+def entries_of(
+    manifest: Manifest | None, labelled: Sequence[Source], group_of: Callable[[TaskRow], str]
+) -> tuple[list[ManifestEntry], dict[str, str]]:
+    """Labelled tasks as entries of a manifest: with their groups of now, and the folds of then.
+
+    Groups that share an image are one, as when cases are prepared.
+
+    Args:
+        manifest: What the version was trained on; None when it was trained elsewhere.
+        labelled: All labelled tasks as they are now.
+        group_of: The group of a task, as it is called now.
+
+    Returns:
+        The entries in the order of the tasks; and ``Manifest.joined_groups`` of them.
+    """
+    entries = {entry.case_id: entry for entry in manifest.entries} if manifest else {}
+    # Of the time when a case was named by its task's id alone.
+    plain = {case_id: entry for case_id, entry in entries.items() if not entry.source}
+    found = []
+    for task, submitted in labelled:
+        case_id = case_id_of_task(task.id, task.source)
+        entry = entries.get(case_id) or plain.get(case_id_of_task(task.id))
+        found.append(
+            ManifestEntry(
+                case_id=entry.case_id if entry else case_id,
+                task_id=task.id,
+                annotation_id=submitted[-1].id,
+                content_hash="",
+                group=group_of(task),
+                fold=entry.fold if entry else 0,
+                source=task.source,
+                image_hash=task.image_hash,
+            )
+        )
+    joined = join_groups(
+        {entry.case_id: entry.group for entry in found},
+        alike_by({entry.case_id: entry.image_hash for entry in found}),
+    )
+    return [replace(e, group=joined.get(e.group, e.group)) for e in found], joined
+
+
 def choose_cases(
     name: str,
     manifest: Manifest | None,
-    folds: tuple[int, ...],
-    labelled: list[Source],
+    labelled: Sequence[tuple[ManifestEntry, Source]],
     split: Split | None,
-    group_of: Callable[[TaskRow], str],
+    judging: Judging,
 ) -> tuple[list[EvaluationCase], list[Problem]]:
     """The cases of a split, in order of their tasks.
 
     Args:
         name: The version's, for errors.
         manifest: What the version was trained on; None when it was trained elsewhere.
-        folds: The folds it has.
-        labelled: All labelled tasks as they are now.
+        labelled: All labelled tasks as they are now (``entries_of``).
         split: None: OOF where something was held out, else NEW.
-        group_of: The group of a task.
+        judging: Who may judge them; of a version trained elsewhere nobody asks.
 
     Returns:
         The cases, and a problem for every training case that has no answer.
@@ -79,35 +127,25 @@ def choose_cases(
         )
     chosen = split or (Split.NEW if not_held_out else Split.OOF)
     entries = {entry.case_id: entry for entry in manifest.entries} if manifest else {}
-    # Of the time when a case was named by its task's id alone.
-    plain = {case_id: entry for case_id, entry in entries.items() if not entry.source}
-    # A new task of a known patient: the folds that were trained on the patient may not judge it.
-    fold_of_group = {entry.group: entry.fold for entry in entries.values()}
     cases: list[EvaluationCase] = []
     problems: list[Problem] = []
-    seen = set()
-    for task, submitted in labelled:
-        case_id = case_id_of_task(task.id, task.source)
-        entry = entries.get(case_id) or plain.get(case_id_of_task(task.id))
-        case_id = entry.case_id if entry else case_id
-        seen.add(case_id)
-        if entry is None:
-            if chosen is Split.OOF:
-                continue
-            fold = None if not_held_out else fold_of_group.get(group_of(task))
-        elif chosen is Split.NEW:
+    for now, (task, submitted) in labelled:
+        case_id = now.case_id
+        is_new = case_id not in entries
+        if chosen is (Split.OOF if is_new else Split.NEW):
             continue
+        fold = judging.folds.get(case_id)
+        if manifest is None or (is_new and case_id in judging.unseen):
+            cases.append(EvaluationCase(case_id, task, submitted, None))
+        elif fold is not None:
+            cases.append(EvaluationCase(case_id, task, submitted, fold))
         else:
-            fold = entry.fold
-        if fold is not None and fold not in folds:
             message = (
-                f"The fold that held {case_id} out (fold {fold}) is not in {name}."
-                if fold >= 0
-                else f"A member of {name} has seen {case_id} in all its folds."
+                f"No fold of {name} may judge {case_id}: each was trained on it, its image or "
+                "others of its group, or started from weights that were."
             )
-            problems.append(Problem(case_id, "fold_missing", message))
-            continue
-        cases.append(EvaluationCase(case_id, task, submitted, fold))
+            problems.append(Problem(case_id, "seen", message))
+    seen = {now.case_id for now, _ in labelled}
     if chosen is not Split.NEW:
         for case_id in sorted(entries.keys() - seen):
             message = f"Task {entries[case_id].task_id} has no annotation any more."

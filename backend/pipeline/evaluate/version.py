@@ -14,12 +14,14 @@ from sqlalchemy.orm import Session
 from backend.pipeline.basis.annotations import label_config_of, label_names_of
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.faults import fault_of
-from backend.pipeline.cases.manifests import MAX_GROUP
+from backend.pipeline.basis.lineage import GroupsNow, group_of_task, judges_of
 from backend.pipeline.evaluate.chosen_cases import (
     EvaluationCase,
+    Judging,
     Source,
     Split,
     choose_cases,
+    entries_of,
     why_nothing_was_held_out,
 )
 from backend.pipeline.evaluate.folders import EvaluationJob, evaluate_pairs
@@ -32,8 +34,7 @@ from backend.store.models import TaskRow, VersionRow
 from converters.bookkeeping.files import write_json
 from converters.classes.integers import CLASSES
 from converters.images.groups import GroupKey
-from domain.annotation import Task
-from domain.case import Manifest, case_id_of_task
+from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.errors import (
     LabelStudioError,
     PredictionError,
@@ -44,7 +45,7 @@ from training.devices import list_devices
 from training.evaluation.pairs import Pair
 from training.evaluation.summary import Evaluation, Problem
 from training.versions.case_predictions import CaseToPredict, predict_cases
-from training.versions.version_folder import read_version
+from training.versions.version_folder import VersionInfo, read_version
 from training.workspace import Workspace
 
 PREDICTIONS = "predictions"
@@ -61,9 +62,10 @@ class _Project:
     names: LabelNames
     settings: ProjectSettings
     version: VersionRow
+    info: VersionInfo
     manifest: Manifest | None
-    labelled: list[Source]
-    group_key: str | None
+    labelled: list[tuple[ManifestEntry, Source]]
+    judging: Judging
 
 
 def default_out(
@@ -105,17 +107,12 @@ def evaluate_version(
     project = _read_project(context, project_id, version)
     row, settings = project.version, project.settings
     options = replace(options, spacing_mm=options.spacing_mm or settings.pixel_spacing_mm)
-    info = read_version(Path(row.path))
+    info = project.info
     classes = common_classes(
         row.name, project.names.current_names(info.class_values), project.config
     )
     cases, problems = choose_cases(
-        row.name,
-        project.manifest,
-        info.folds,
-        project.labelled,
-        split,
-        _groups(project.config, project.group_key),
+        row.name, project.manifest, project.labelled, split, project.judging
     )
     why = why_nothing_was_held_out(row.name, project.manifest)
     if split is None and why:
@@ -231,36 +228,45 @@ def _read_project(context: AppContext, project_id: int, version: str | None) -> 
         project = projects.get(session, project_id)
         settings = project.settings
         row = _find_version(session, project_id, version)
+        if row.pruned_at is not None:
+            raise PredictionError(
+                f"The weights of {row.name} were removed to free space.",
+                remedy="Evaluate another version; `nnloop models list` names them.",
+            )
+        info = read_version(Path(row.path))
+        config = label_config_of(project, settings)
         manifest = versions.manifest_of(session, row)
-        group_key = versions.group_key_of(session, row)
         labelled = snapshots.chosen_annotations(
             session, project_id, settings.annotator_policy, results=False
         )
-    if row.pruned_at is not None:
-        raise PredictionError(
-            f"The weights of {row.name} were removed to free space.",
-            remedy="Evaluate another version; `nnloop models list` names them.",
-        )
+        entries, joined = entries_of(manifest, labelled, _groups(config, settings.group_key))
+        judging = Judging({}, frozenset())
+        if manifest is not None:
+            now = GroupsNow(session, config.image_key, settings.group_key, tuple(entries), joined)
+            judges = judges_of(session, row, manifest, info.folds, now)
+            groups = {entry.case_id: entry.group for entry in entries}
+            judging = Judging(
+                judges.of(entries, groups, info.folds), judges.never_seen(entries, groups)
+            )
     return _Project(
-        config=label_config_of(project, settings),
+        config=config,
         names=label_names_of(project),
         settings=settings,
         version=row,
+        info=info,
         manifest=manifest,
-        labelled=labelled,
-        # As it was when the version was trained: it explains the groups of its manifest.
-        group_key=group_key,
+        labelled=list(zip(entries, labelled, strict=True)),
+        judging=judging,
     )
 
 
 def _groups(config: LabelConfig, group_key: str | None) -> Callable[[TaskRow], str]:
-    """The group of a task, as manifests name it."""
+    """The group of a task as it is called now."""
     key = GroupKey.parse(group_key) if group_key else None
 
     def group_of(row: TaskRow) -> str:
-        task = Task(row.id, row.project_id, row.data)
-        group = key.group_of(task, config.image_key) if key else None
-        return (group or case_id_of_task(row.id))[:MAX_GROUP]
+        group = group_of_task(row, key, config.image_key) if key else None
+        return group or case_id_of_task(row.id)
 
     return group_of
 

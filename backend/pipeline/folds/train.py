@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.faults import sentence_of
 from backend.pipeline.folds.budget import fold_budget
 from backend.pipeline.folds.ledger import FoldLedger
 from backend.pipeline.folds.queue import enqueue_folds, training_workers
-from backend.pipeline.folds.warm_start import warm_start_of
+from backend.pipeline.folds.warm_start import checkpoint_of
 from backend.queue import JobName, stop_requested
 from backend.store import runs
 from backend.store.models import RunRow
@@ -25,7 +26,10 @@ from domain.errors import (
 )
 from domain.states import FoldStatus, RunStatus
 from training.folds.runner import run_fold
+from training.folds.seeds import fold_seed
 from training.folds.spec import FoldSpec
+from training.processes.forked import ForkServer
+from training.versions.manifests import FoldStart
 
 logger = logging.getLogger(__name__)
 
@@ -44,12 +48,18 @@ class WorkerDevice:
 
 
 def train_fold(
-    context: AppContext, run_id: int, fold: int, device: WorkerDevice, worker: str
+    context: AppContext,
+    run_id: int,
+    fold: int,
+    device: WorkerDevice,
+    worker: str,
+    *,
+    forks: ForkServer | None = None,
 ) -> None:
     """Trains a fold to its end. Does nothing while another job holds it, or the run is paused.
 
     A fold that was interrupted goes on from its last epoch; one that failed twice at
-    the same place fails the run.
+    the same place fails the run. ``forks`` as for ``run_fold``.
     """
     n_workers = max(training_workers(context.queue), 1)
     with context.store.begin() as session:
@@ -69,15 +79,30 @@ def train_fold(
                 "smaller preset needs less memory."
             )
             return  # the next tick ends the run
-        warm_start = warm_start_of(session, context.workspace(run.project_id), run, fold)
+        start = (run.manifest and run.manifest.start_of(fold)) or FoldStart(
+            seed=fold_seed(run.settings.seed, run.number, fold)
+        )
+        checkpoint = checkpoint_of(session, run, start)
         budget_s = fold_budget(session, run, fold, n_workers, time.time())
         row.eta_s = budget_s
     _enqueue_next(context)
     ledger = FoldLedger(context.store, row, worker)
     try:
-        spec = _spec(context, run, fold, device, warm_start, budget_s)
+        if start.version and checkpoint is None:
+            logger.warning(
+                "Run %d, fold %d starts from fresh weights: those of %s are gone.",
+                run_id,
+                fold,
+                start.version,
+            )
+        plan = _Plan(fold, start.seed, checkpoint, budget_s)
+        spec = _spec(context, run, plan, device)
         result = run_fold(
-            spec, ledger.progress, lambda: ledger.should_stop, on_heartbeat=ledger.heartbeat
+            spec,
+            ledger.progress,
+            lambda: ledger.should_stop,
+            on_heartbeat=ledger.heartbeat,
+            forks=forks,
         )
     except (TrainingError, SettingsError) as error:
         message = sentence_of(error)
@@ -108,27 +133,31 @@ def _enqueue_next(context: AppContext, run_id: int | None = None) -> None:
         logger.warning("%s", error)
 
 
-def _spec(
-    context: AppContext,
-    run: RunRow,
-    fold: int,
-    device: WorkerDevice,
-    warm_start: str | None,
-    budget_s: float | None,
-) -> FoldSpec:
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What of a fold's training is decided when it starts."""
+
+    fold: int
+    seed: int
+    checkpoint: Path | None
+    budget_s: float | None
+
+
+def _spec(context: AppContext, run: RunRow, plan: _Plan, device: WorkerDevice) -> FoldSpec:
     manifest = runs.manifest_of(run)
     return FoldSpec(
         workspace_root=str(context.settings.data_dir),
         project_id=run.project_id,
         run=str(run.number),
-        fold=fold,
+        fold=plan.fold,
         class_values=manifest.class_values,
         preset=manifest.preset,
         device=device.name,
-        budget_s=budget_s,
+        budget_s=plan.budget_s,
         threads=device.threads,
-        warm_start=warm_start,
-        seed=run.settings.seed,
+        warm_start=None if plan.checkpoint is None else str(plan.checkpoint),
+        seed=plan.seed,
         # The only fold of a set with one group is trained on everything.
         holds_out=manifest.n_folds > 1,
+        symmetries=manifest.symmetries,
     )

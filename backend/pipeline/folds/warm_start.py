@@ -1,68 +1,156 @@
-"""Which weights of the champion a fold may start from."""
+"""How the folds of a run start: their seeds, and which of the champion's weights they may have."""
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_names_of
+from backend.pipeline.basis.lineage import GroupsNow, seen_of_fold
 from backend.store import projects, runs, versions
 from backend.store.models import RunRow, VersionRow
 from converters.bookkeeping.files import read_json
 from domain.errors import PredictionError
+from domain.text import counted
+from training.folds.seeds import fold_seed
 from training.folds.spec import FINAL
-from training.versions.version_folder import CONFIGURATION, PLANS, member_dirs, read_version
+from training.versions.lineage import handed_down
+from training.versions.manifests import FoldStart
+from training.versions.version_folder import (
+    CONFIGURATION,
+    MEMBERS,
+    PLANS,
+    member_dirs,
+    read_version,
+)
 from training.workspace import Workspace
 
-logger = logging.getLogger(__name__)
+
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """How the folds of a run start; ``note`` says why which start from fresh weights, "" or not."""
+
+    of_folds: tuple[FoldStart, ...]
+    note: str = ""
 
 
-def warm_start_of(session: Session, workspace: Workspace, run: RunRow, fold: int) -> str | None:
-    """The champion's checkpoint of the same fold, unless it has seen what this fold holds out.
+def choose_starts(
+    session: Session, workspace: Workspace, run: RunRow, folds: Sequence[int]
+) -> Starts:
+    """Where each fold of a run starts: at the same fold of the champion, or at fresh weights.
 
-    Of an ensemble the member that was trained with the plans the run trains with; among several the
-    one with the run's trainer. Without such a member the fold starts from scratch, and the log
-    says so.
+    At the champion's only where nothing that these weights have been trained on, back to fresh
+    ones, is held out by the fold, nor shares a group with what is. What can't be told counts as
+    seen. Of an ensemble the member that was trained with the plans the run trains with; among
+    several the one with the run's trainer.
+
+    Args:
+        session: Of the store.
+        workspace: The project's; its plans are those of the run.
+        run: With its manifest.
+        folds: Those that are to be trained: the note is about them.
     """
-    if not run.settings.warm_start or run.manifest is None:
-        return None
+    manifest = runs.manifest_of(run)
+    seeds = [fold_seed(run.settings.seed, run.number, fold) for fold in range(manifest.n_folds)]
+    fresh = tuple(FoldStart(seed=seed) for seed in seeds)
     champion = versions.champion(session, run.project_id)
-    if champion is None:
+    if not run.settings.warm_start or champion is None:
+        return Starts(fresh)
+    source = _source(session, champion, workspace, run)
+    if isinstance(source, str):
+        return Starts(fresh, f"All folds start from fresh weights: {source}.")
+    starts, why = list(fresh), dict[str, list[int]]()
+    for fold in folds:
+        found = _start_of(session, source, run, fold)
+        if isinstance(found, str):
+            why.setdefault(found, []).append(fold)
+        else:
+            starts[fold] = found
+    parts = [f"{_folds(numbers, folds)}: {reason}" for reason, numbers in why.items()]
+    note = f"From fresh weights start {'; '.join(parts)}." if parts else ""
+    return Starts(tuple(starts), note)
+
+
+def checkpoint_of(session: Session, run: RunRow, start: FoldStart) -> Path | None:
+    """The file a fold starts from; None for fresh weights, and where it is gone by now.
+
+    A version that was pruned may live on in an ensemble.
+    """
+    if not start.version:
         return None
-    folder: Path | None = Path(champion.path)
+    rows = versions.versions_of(session, run.project_id)
+    folders = [Path(row.path) for row in rows if row.name == start.version]
+    folders += [Path(row.path) / MEMBERS / start.version for row in rows if row.metrics.ensemble]
+    files = [folder / f"fold_{start.fold}" / FINAL for folder in folders]
+    return next((file for file in files if file.exists()), None)
+
+
+def _source(
+    session: Session, champion: VersionRow, workspace: Workspace, run: RunRow
+) -> VersionRow | str:
+    """The version to start from, or why there is none."""
     source: VersionRow | None = champion
     if champion.metrics.ensemble:
-        folder = _member_with_the_plans(champion, workspace, run)
-        if folder is None:
-            logger.info(
-                "Run %d, fold %d starts from scratch: no member of %s has the plans it trains "
-                "with.",
-                run.id,
-                fold,
-                champion.name,
-            )
-            return None
-        found = versions.by_name(session, folder.name, run.project_id)
-        source = found[0] if found else None
-    if source is None or source.run_id is None or folder is None:
-        return None  # nobody can tell what an imported one has seen
-    old, new = versions.manifest_of(session, source), run.manifest
-    if old is None:
-        return None
-    held_out = {entry.group for entry in new.entries if entry.fold == fold}
-    trained_on = {entry.group for entry in old.entries if entry.fold != fold}
-    checkpoint = folder / f"fold_{fold}" / FINAL
+        name = _member_with_the_plans(champion, workspace, run)
+        if name is None:
+            return f"no member of {champion.name} has the plans of this run"
+        source = next(iter(versions.by_name(session, name, run.project_id)), None)
+    old = versions.manifest_of(session, source) if source is not None else None
+    if source is None or source.run_id is None or old is None:
+        name = source.name if source is not None else champion.name
+        return f"{name} was trained elsewhere, and nobody can tell what it has seen"
     names = label_names_of(projects.get(session, run.project_id))
-    same_classes = names.current_names(old.class_values) == names.current_names(new.class_values)
-    if held_out & trained_on or not same_classes or not checkpoint.exists():
-        return None
-    return str(checkpoint)
+    new = runs.manifest_of(run)
+    if names.current_names(old.class_values) != names.current_names(new.class_values):
+        return f"{source.name} knows other labels"
+    return source
 
 
-def _member_with_the_plans(champion: VersionRow, workspace: Workspace, run: RunRow) -> Path | None:
+def _start_of(session: Session, source: VersionRow, run: RunRow, fold: int) -> FoldStart | str:
+    """How a fold starts at a version's, or why it may not."""
+    manifest = runs.manifest_of(run)
+    start = FoldStart(
+        seed=fold_seed(run.settings.seed, run.number, fold), version=source.name, fold=fold
+    )
+    if checkpoint_of(session, run, start) is None:
+        return f"{source.name} has no weights of this fold"
+    seen = seen_of_fold(session, source, fold)
+    if seen is None:
+        return f"nobody can tell what this fold of {source.name} has seen"
+    names = GroupsNow.by(session, run.project_id, manifest).of(seen)
+    if not names.are_known:
+        return (
+            f"{source.name}, or a version before it, has seen tasks that are gone, and nobody can "
+            "tell their groups"
+        )
+    held_out = [e for e in manifest.entries if manifest.n_folds > 1 and e.fold == fold]
+    # Nothing is held out by the only fold of a set with one group.
+    n_seen = len(names.seen(seen).seen_of(held_out, names.groups))
+    if n_seen:
+        return (
+            f"{source.name}, or a version before it, has seen {n_seen} of "
+            f"{counted(len(held_out), 'case')} held out, or others of their groups"
+        )
+    return FoldStart(
+        seed=start.seed,
+        version=start.version,
+        fold=start.fold,
+        seen=handed_down(seen, manifest, fold),
+    )
+
+
+def _folds(numbers: Sequence[int], all_folds: Sequence[int]) -> str:
+    if len(numbers) == len(all_folds):
+        return "all folds"
+    return f"fold {numbers[0]}" if len(numbers) == 1 else f"folds {', '.join(map(str, numbers))}"
+
+
+def _member_with_the_plans(champion: VersionRow, workspace: Workspace, run: RunRow) -> str | None:
+    """Name of the ensemble's member to start from."""
     try:
         info = read_version(Path(champion.path))
     except PredictionError:
@@ -75,7 +163,8 @@ def _member_with_the_plans(champion: VersionRow, workspace: Workspace, run: RunR
     ]
     trainer = runs.manifest_of(run).preset.trainer
     same_trainer = [folder for folder in alike if read_version(folder).preset.trainer == trainer]
-    return next(iter([*same_trainer, *alike]), None)
+    found = next(iter([*same_trainer, *alike]), None)
+    return None if found is None else found.name
 
 
 def _network(plans: Path) -> Any:

@@ -11,12 +11,14 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_names_of
 from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.lineage import GroupsNow, judges_of
 from backend.pipeline.gate.verdict import DicePerCase, Verdict
 from backend.store import projects, versions
 from backend.store.models import VersionRow
 from domain.case import Manifest, ManifestEntry
 from domain.labels import LabelNames
 from domain.states import VersionOrigin
+from domain.text import counted
 from training.versions.version_folder import read_version
 
 FoldOfCase = tuple[ManifestEntry, int | None]
@@ -55,11 +57,12 @@ def measure_champion(
 ) -> Measured:
     """The champion's Dice on the challenger's cases, with today's annotations.
 
-    A case the champion was trained on is predicted by the fold that held it out; one it has never
-    seen by the fold that would have. Numbers of unchanged cases are taken from its own training. In
-    the classes that both know: one that the champion lacks is no fault of its predictions. A
-    version without folds that held anything out answers with the mean of its folds, on the cases
-    it is not known to have been trained on.
+    Each case is judged by a fold of the champion that has not seen it, nor its image, nor its
+    group, in its whole lineage (``training.versions.lineage``): the one that held it out where
+    there is one. Numbers of unchanged cases that this one measured in its own training are taken
+    from there. A case that no fold may judge is left out, and the remark says so. In the classes
+    that both know: one that the champion lacks is no fault of its predictions. A version that was
+    trained elsewhere answers with the mean of its folds.
 
     Args:
         context: The process's context.
@@ -88,20 +91,40 @@ def measure_champion(
             f"{champion.name} was trained elsewhere and measured by the mean of its folds; it may "
             "have been trained on these images",
         )
-    if trained_on.n_folds == 1:
-        seen = {entry.group for entry in trained_on.entries}
-        unseen = [entry for entry in manifest.entries if entry.group not in seen]
-        if not unseen:
-            return Measured({}, f"{champion.name} was trained on the groups of all cases")
-        dice = networks.dice([(entry, None) for entry in unseen], classes)
-        return Measured(
-            _of_classes(dice, common), f"on the cases of groups that {champion.name} has not seen"
-        )
+    folds = networks.folds if trained_on.n_folds > 1 else (0,)
+    with context.store.begin() as session:
+        now = GroupsNow.by(session, champion.project_id, manifest)
+        judges = judges_of(session, champion, trained_on, folds, now)
+    chosen = judges.of(manifest.entries, {e.case_id: e.group for e in manifest.entries}, folds)
     measured = _known_dice(champion, trained_on, values, names)
-    known = _unchanged(measured, trained_on, manifest, common)
-    cases = _by_unseen_folds(networks.folds, known, trained_on, manifest)
-    dice = {**known, **networks.dice(cases, classes)}
-    return Measured(_of_classes(dice, common), champion.metrics.remark)
+    known = {
+        case_id: dice
+        for case_id, dice in _unchanged(measured, trained_on, manifest, common).items()
+        if chosen.get(case_id) == judges.fold_of_case[case_id]
+    }
+    cases: list[FoldOfCase] = [
+        (entry, chosen[entry.case_id] if trained_on.n_folds > 1 else None)
+        for entry in manifest.entries
+        if entry.case_id in chosen and entry.case_id not in known
+    ]
+    dice = {**known, **networks.dice(cases, classes)} if cases else known
+    remarks = [champion.metrics.remark, _not_judged(champion, manifest, len(chosen))]
+    if judges.doubtful & set(chosen.values()):
+        remarks.append(
+            f"nobody can tell what {champion.name} started from, so it may have been trained on "
+            "these images"
+        )
+    return Measured(_of_classes(dice, common), "; ".join(filter(None, remarks)))
+
+
+def _not_judged(champion: VersionRow, manifest: Manifest, n_judged: int) -> str:
+    n = len(manifest.entries) - n_judged
+    if not n:
+        return ""
+    return (
+        f"without {n} of {counted(len(manifest.entries), 'case')}, which {champion.name} or a "
+        "version before it was trained on, or on others of their groups"
+    )
 
 
 def names_for(session: Session, project_id: int, manifest: Manifest) -> LabelNames:
@@ -162,28 +185,6 @@ def _unchanged(
         and earlier.is_same(entry)
         and set(names) <= measured.get(entry.case_id, {}).keys()
     }
-
-
-def _by_unseen_folds(
-    folds: Sequence[int], known: DicePerCase, old: Manifest, new: Manifest
-) -> list[FoldOfCase]:
-    """The cases that are not known, each with the fold that has not seen it."""
-    old_entries = {entry.case_id: entry for entry in old.entries}
-    fold_of_group = {entry.group: entry.fold for entry in old.entries}
-    cases: list[FoldOfCase] = []
-    for entry in new.entries:
-        if entry.case_id in known:
-            continue
-        before = old_entries.get(entry.case_id)
-        # No fold has seen a case of a new group: with another number of folds any of them will do.
-        fold = (
-            before.fold
-            if before
-            else fold_of_group.get(entry.group, folds[entry.fold % len(folds)])
-        )
-        if fold in folds:
-            cases.append((entry, fold))
-    return cases
 
 
 def project_integers(predicted: Sequence[str], class_values: Sequence[str]) -> tuple[int, ...]:

@@ -25,6 +25,7 @@ from domain.prediction import most_probable
 from domain.states import VersionStatus
 from training.case_files import read_case_image, read_image
 from training.evaluation import ClassDice, mean_over_cases, named_dice
+from training.folds.left_behind import in_words, left_behind
 from training.nnunet.inference.postprocessing import postprocessed
 from training.nnunet.inference.predictor import FoldPredictor
 from training.nnunet.inference.trial import try_version
@@ -51,6 +52,11 @@ def evaluate_run(context: AppContext, run_id: int, beat: Beat) -> bool:
         # This step ran before and was cut off after its transaction.
         return version.status == VersionStatus.CHAMPION
     manifest = runs.manifest_of(run)
+    behind = left_behind([fold.result for fold in folds if fold.result is not None])
+    remark = in_words(behind, versions.name_of(run), len(folds))
+    if behind:
+        logger.warning("Project %d: %s.", run.project_id, remark)
+        folds = [fold for fold in folds if fold.result not in behind]
     dice: DicePerCase = {}
     for fold in folds:
         if fold.result is not None:
@@ -68,6 +74,7 @@ def evaluate_run(context: AppContext, run_id: int, beat: Beat) -> bool:
         dice_per_case=dice,
         warm_started=tuple(f.fold for f in folds if f.result and f.result.warm_started),
         postprocessing=found,
+        remark=remark,
     )
     path = _package(context, run, [fold.fold for fold in folds], metrics)
     challenger = Challenger(

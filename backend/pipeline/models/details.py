@@ -13,15 +13,17 @@ from backend.pipeline.models.find import find_version
 from backend.pipeline.models.version_report import VersionReport, version_report
 from backend.store import projects, runs, versions
 from backend.store.models import RunRow, VersionRow
+from converters.bookkeeping.files import read_json
 from domain.annotation import LeftOut
 from domain.case import Manifest
-from domain.errors import PredictionError
+from domain.errors import DocumentError, PredictionError
 from domain.gate_verdict import Verdict
 from training.folds.spec import FoldResult
 from training.versions.ensembles import PRESET
 from training.versions.manifests import EnsembleManifest, RunManifest
 from training.versions.metrics import ImportedModel
-from training.versions.version_folder import VersionInfo, read_version
+from training.versions.version_folder import PLANS, VersionInfo, read_version
+from training.versions.working_size import WorkingSize
 
 
 class TrainedOn(Report):
@@ -58,6 +60,11 @@ class VersionDetails(Report):
         left_out: What was annotated and not used, and why.
         imported: Where it came from and what was remarked; None when it was trained here.
         members: The versions that an ensemble averages.
+        preset_reason: Why 'auto' took it; "" where a person did.
+        symmetries: What was decided about flips and turns in training, and why; empty where nothing
+            was left out, or nobody decided.
+        working_size: How much smaller the network sees the images, and what that costs; None where
+            plans were made elsewhere.
         remark: How an ensemble was measured, where not by held-out folds of all members.
     """
 
@@ -75,6 +82,9 @@ class VersionDetails(Report):
     left_out: tuple[LeftOut, ...]
     imported: ImportedModel | None
     members: tuple[str, ...] = ()
+    symmetries: tuple[str, ...] = ()
+    preset_reason: str = ""
+    working_size: WorkingSize | None = None
     remark: str = ""
 
 
@@ -103,6 +113,7 @@ def version_details(context: AppContext, name: str, project_id: int | None) -> V
         class_values=names.current_names(info.class_values if info else manifest.class_values),
         n_channels=info.n_channels if info else manifest.n_channels,
         preset=info.preset.name if info else _preset_name(kept),
+        preset_reason=kept.preset_reason if isinstance(kept, RunManifest) else "",
         settings=run.settings.model_dump(mode="json") if run else (info.settings if info else {}),
         libraries=info.libraries if info else {},
         verdict=metrics.gate,
@@ -122,6 +133,8 @@ def version_details(context: AppContext, name: str, project_id: int | None) -> V
         left_out=manifest.left_out,
         imported=metrics.imported,
         members=metrics.ensemble.members if metrics.ensemble else (),
+        symmetries=kept.symmetries.reasons if isinstance(kept, RunManifest) else (),
+        working_size=_working_size(row),
         remark=metrics.remark,
     )
 
@@ -130,6 +143,13 @@ def _preset_name(manifest: RunManifest | EnsembleManifest | None) -> str:
     if manifest is None:
         return ""
     return manifest.preset.name if isinstance(manifest, RunManifest) else PRESET
+
+
+def _working_size(row: VersionRow) -> WorkingSize | None:
+    try:
+        return WorkingSize.of_plans(read_json(Path(row.path) / PLANS))
+    except (OSError, ValueError, DocumentError):
+        return None  # an ensemble has no plans of its own; a folder may be gone
 
 
 def _info(row: VersionRow) -> VersionInfo | None:

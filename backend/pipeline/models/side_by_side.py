@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_names_of
 from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.lineage import GroupsNow, unseen_by_their_folds
 from backend.pipeline.gate.verdict import Comparison, DicePerCase, compare_cases
 from backend.pipeline.models.find import find_version
 from backend.store import projects, versions
@@ -43,8 +44,9 @@ def compare_versions(
 ) -> VersionComparison:
     """Pairs the out-of-fold Dice of two versions, each measured by its own training.
 
-    Only cases whose annotations are the same in both manifests, and were read alike, count; classes
-    are compared under the names that they have now. A version that was trained
+    Only cases whose annotations are the same in both manifests, and were read alike, count, and
+    which neither of the folds that measured them has seen by the groups of now; classes are
+    compared under the names that they have now. A version that was trained
     elsewhere held nothing out; it is compared with a version that the gate measured it against.
 
     Raises:
@@ -53,7 +55,8 @@ def compare_versions(
     with context.store.begin() as session:
         old = find_version(session, first, project_id)
         new = find_version(session, second, old.project_id)
-        sides = [_Side.of(session, row) for row in (old, new)]
+        now = GroupsNow.today(session, old.project_id)
+        sides = [_Side.of(session, row, now) for row in (old, new)]
     (old_side, new_side), remark = sides, ""
     for side, other in ((old_side, new_side), (new_side, old_side)):
         measured = other.row.metrics.champion_dice
@@ -89,7 +92,7 @@ class _Side:
     groups: dict[str, str]
 
     @classmethod
-    def of(cls, session: Session, row: VersionRow) -> _Side:
+    def of(cls, session: Session, row: VersionRow, now: GroupsNow) -> _Side:
         manifest = versions.manifest_of(session, row) or Manifest(())
         names = label_names_of(projects.get(session, row.project_id))
         before = LabelNames(manifest.label_mapping, manifest.class_values)
@@ -103,7 +106,10 @@ class _Side:
             },
             {entry.case_id: entry.group for entry in manifest.entries},
         )
-        side.dice = side.renamed(row.metrics.dice_per_case)
+        honest = unseen_by_their_folds(session, row, manifest, now)
+        side.dice = side.renamed(
+            {c: dice for c, dice in row.metrics.dice_per_case.items() if c in honest}
+        )
         return side
 
     def renamed(self, dice: DicePerCase) -> DicePerCase:

@@ -87,11 +87,22 @@ def rows_to_push(
     return found
 
 
-def held_by_label_studio(context: AppContext, project_id: int, version: VersionRow) -> set[int]:
+def held_by_label_studio(
+    context: AppContext,
+    project_id: int,
+    version: VersionRow,
+    task_ids: Sequence[int] | None = None,
+) -> set[int]:
     """The tasks whose prediction of a version Label Studio holds as it should be.
 
     One that says something else than the store in the labels of today, or is held, is deleted
     there. What the store holds is released where the interface has its labels again.
+
+    Args:
+        context: The process's context.
+        project_id: Which project.
+        version: Which version.
+        task_ids: Only these tasks are looked at; None: all.
     """
     client = context.label_studio
     with context.store.begin() as session:
@@ -100,7 +111,7 @@ def held_by_label_studio(context: AppContext, project_id: int, version: VersionR
         places = places_of(config.group)
     outdated: list[int] = []
     present: set[int] = set()
-    theirs = client.iter_predictions(project_id, version.name)
+    theirs = client.iter_predictions(project_id, version.name, task_ids=task_ids)
     while chunk := list(islice(theirs, _CHUNK)):
         with context.store.begin() as session:
             mine = _waiting(session, version.id, [row.task_id for row in chunk])

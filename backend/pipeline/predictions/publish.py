@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from filelock import FileLock
@@ -11,12 +12,16 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.predictions.held import held_by_label_studio, report_held, rows_to_push
 from backend.pipeline.predictions.withdraw import withdraw
 from backend.store import predictions, projects, versions
+from backend.store.models import PredictionRow, VersionRow
 from domain.errors import LabelStudioError, ProjectGoneError
 
 logger = logging.getLogger(__name__)
 
 # Predictions held in memory at once.
 BATCH = 2_000
+
+LOCK = "publish.lock"
+"""File in a project's folder, locked by who pushes."""
 
 MENDED = ("model_version", "predictions_missing")
 """Faults of the connection that publishing mends."""
@@ -49,7 +54,6 @@ def publish(context: AppContext, project_id: int) -> PublishReport | None:
             return None
         others = {v.name: v.id for v in versions.versions_of(session, project_id)}
         del others[version.name]
-    client = context.label_studio
     held = held_by_label_studio(context, project_id, version)
     with context.store.begin() as session:
         predictions.mark_lost(session, version.id, held)
@@ -60,30 +64,12 @@ def publish(context: AppContext, project_id: int) -> PublishReport | None:
             batch = predictions.unpublished(session, version.id, BATCH)
         if not batch:
             break
-        rows = rows_to_push(context, project_id, batch, version.name)
-        sent = {row.task_id for row in rows}
-        client.import_predictions(project_id, rows)
+        sent = send(context, project_id, version, batch)
         held = held_by_label_studio(context, project_id, version)
-        missing = [row for row in batch if row.task_id in sent - held]
-        pushed += len(sent) - len(missing)
-        dropped += len(missing)
-        with context.store.begin() as session:
-            for row in missing:
-                # Not tried again: the same body would be dropped again.
-                predictions.mark_dropped(session, row.id)
-                projects.report_problem(
-                    session,
-                    project_id,
-                    "publish",
-                    projects.Fault(
-                        "prediction_dropped",
-                        f"Task {row.task_id}: Label Studio did not keep the prediction of "
-                        f"{version.name}.",
-                    ),
-                    task_id=row.task_id,
-                )
-    if held and client.project(project_id).model_version != version.name:
-        client.set_model_version(project_id, version.name)
+        missing = tell_dropped(context, project_id, version, batch, sent - held)
+        pushed += len(sent) - missing
+        dropped += missing
+    show(context, project_id, version, held)
     with context.store.begin() as session:
         is_complete = not predictions.unscored_tasks(
             session, project_id, version.id, 1, retry=False
@@ -95,6 +81,49 @@ def publish(context: AppContext, project_id: int) -> PublishReport | None:
             versions.mark_published(session, version.id)
     logger.info("Project %d: %d predictions of %s pushed.", project_id, pushed, version.name)
     return PublishReport(version.name, pushed, dropped)
+
+
+def send(
+    context: AppContext, project_id: int, version: VersionRow, batch: Sequence[PredictionRow]
+) -> set[int]:
+    """Sends what of a batch may go out; the tasks whose prediction was sent."""
+    rows = rows_to_push(context, project_id, batch, version.name)
+    context.label_studio.import_predictions(project_id, rows)
+    return {row.task_id for row in rows}
+
+
+def tell_dropped(
+    context: AppContext,
+    project_id: int,
+    version: VersionRow,
+    batch: Sequence[PredictionRow],
+    dropped: Collection[int],
+) -> int:
+    """Notes the predictions that Label Studio did not keep, by their tasks; how many."""
+    missing = [row for row in batch if row.task_id in dropped]
+    with context.store.begin() as session:
+        for row in missing:
+            # Not tried again: the same body would be dropped again.
+            predictions.mark_dropped(session, row.id)
+            projects.report_problem(
+                session,
+                project_id,
+                "publish",
+                projects.Fault(
+                    "prediction_dropped",
+                    f"Task {row.task_id}: Label Studio did not keep the prediction of "
+                    f"{version.name}.",
+                ),
+                task_id=row.task_id,
+            )
+    return len(missing)
+
+
+def show(context: AppContext, project_id: int, version: VersionRow, held: Collection[int]) -> None:
+    """Makes a version the one that annotators see and are served by, once some of it is there."""
+    client = context.label_studio
+    if held and client.project(project_id).model_version != version.name:
+        client.set_model_version(project_id, version.name)
 
 
 def _retire(context: AppContext, project_id: int, others: dict[str, int]) -> None:
@@ -119,7 +148,7 @@ def try_publish(context: AppContext, project_id: int) -> PublishReport | None:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         # Two at once (a worker and `nnloop publish`) would both find a prediction missing.
-        with FileLock(folder / "publish.lock"):
+        with FileLock(folder / LOCK):
             report = publish(context, project_id)
     except LabelStudioError as error:
         with context.store.begin() as session:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
@@ -23,6 +23,15 @@ from backend.pipeline.basis.loading import Arrivals
 from backend.pipeline.basis.warm_predictor import warm_predictor
 from backend.pipeline.labels.of_version import labels_of_version, reused_names, without
 from backend.pipeline.predictions.held import why_held
+from backend.pipeline.predictions.open_pool import (
+    PORTION,
+    Between,
+    OpenPool,
+    Scored,
+    UnscoredTasks,
+    close_pool,
+    open_pool,
+)
 from backend.queue import stop_requested
 from backend.store import predictions, problems, projects, versions
 from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
@@ -43,10 +52,9 @@ from training.versions.version_folder import read_version
 
 logger = logging.getLogger(__name__)
 
-# A scoring job hands the worker back after this time, so that an annotator who opens an unscored
-# task waits no longer than this before the prediction of that task begins.
+# A scoring job hands the worker back after this time, for the pools of other projects and what else
+# it does; earlier when an annotator has opened an unscored task.
 CHUNK_S = 3.0
-CHUNK_TASKS = 64
 # Others wait behind who has opened a task whose image does not come.
 TASK_S = 1.0
 # An outline takes some milliseconds each, and nobody edits so many; the network saw noise.
@@ -56,42 +64,63 @@ RETRY_REMEDY = "It is set aside; `nnloop score PROJECT --retry` tries it again."
 DEFAULT_LIMITS = Simplification()
 
 
-def score_chunk(context: AppContext, project_id: int) -> bool:
-    """Scores unlabelled tasks for a few seconds; returns whether some are left."""
+def score_chunk(context: AppContext, project_id: int, between: Between | None = None) -> bool:
+    """Scores unlabelled tasks for a few seconds; returns whether some are left.
+
+    What is under way when the time is over stays so; the next call takes it up, unless another
+    version serves by then, or the interface or a setting has changed.
+    """
+    between = between or Between()
     suspects: set[int] = set()
     deadly: set[int] = set()
     with context.store.begin() as session:
         project = projects.get(session, project_id)
         version = versions.champion(session, project_id)
-        if project_id in projects.halted(session):
-            return False
+        is_halted = project_id in projects.halted(session)
         tasks = (
-            predictions.unscored_tasks(session, project_id, version.id, CHUNK_TASKS)
-            if version
+            predictions.unscored_tasks(session, project_id, version.id, PORTION)
+            if version is not None and not is_halted
             else []
         )
         if tasks:
             suspects, deadly = bury_dead(session, project_id, trials.liveness(context))
-    if version is None or not tasks:
-        return False
-    if not stop_requested():
+            reused = reused_names(session, project, version) if version else frozenset()
+    if version is None or not tasks or stop_requested():
+        close_pool(context, project_id)
+        return bool(tasks)
+    until = time.monotonic() + CHUNK_S
+    if suspects or deadly:
+        close_pool(context, project_id)
         scorer = Scorer(context, project, version)
-        until = time.monotonic() + CHUNK_S
         for task in tasks:
             if task.id in deadly:
                 scorer.set_aside(task)
-        tasks = [task for task in tasks if task.id not in deadly]
         # Who was at work when a worker died works alone: of all of them one is to blame.
-        alone = [[task] for task in tasks if task.id in suspects]
-        for group in alone or [tasks]:
-            with closing(scorer.score(group, until)) as scored:
-                for _ in scored:
-                    if stop_requested() or time.monotonic() > until:
-                        break
+        for task in [task for task in tasks if task.id in suspects - deadly]:
+            for _ in scorer.score([task], until):
+                between.on_scored()
             if stop_requested() or time.monotonic() > until:
                 break
+    if not suspects:
+        key = (version.id, project.settings, project.label_config, *project.label_mapping.items())
+        pool = open_pool(
+            context,
+            project_id,
+            (*key, reused),
+            lambda: Scorer(context, project, version).pool((*key, reused), deadly),
+        )
+        try:
+            is_used_up = pool.turn(until, between)
+        except BaseException:
+            close_pool(context, project_id)
+            raise
+        if is_used_up or stop_requested():
+            close_pool(context, project_id)
     with context.store.begin() as session:
-        return bool(predictions.unscored_tasks(session, project_id, version.id, 1, retry=False))
+        left = predictions.unscored_tasks(session, project_id, version.id, 1, retry=False)
+    if not left:
+        close_pool(context, project_id)
+    return bool(left)
 
 
 def score_task(
@@ -147,16 +176,13 @@ class Scorer:
         tasks: Sequence[TaskRow],
         until: float = math.inf,
         on_image: Callable[[], None] | None = None,
-    ) -> Generator[TaskRow, None, None]:
+    ) -> Iterator[TaskRow]:
         """Predicts tasks and stores each answer, or the reason why there is none.
-
-        The images of the next tasks are fetched and prepared while the networks run. Whichever
-        comes first is predicted first.
 
         Args:
             tasks: Which.
-            until: ``time.monotonic()`` at which no other prediction begins; images that have not
-                come by then go on coming, for the next call.
+            until: ``time.monotonic()`` until which images are waited for; those that have not come
+                by then go on coming, for the next call.
             on_image: Called from another thread when such an image is there.
 
         Yields:
@@ -165,27 +191,52 @@ class Scorer:
         Raises:
             LabelStudioError: Label Studio does not answer: no fault of a task.
         """
+        portions = iter([tasks])
+        arrivals = self._arrivals(lambda: next(portions, ()), until)
+        with closing(self._scored(arrivals)) as scored:
+            for task in scored:
+                if task is None:
+                    break
+                yield task
+            if on_image is not None:
+                for _, image in arrivals.under_way():
+                    image.add_done_callback(partial(_call, on_image))
+
+    def pool(self, key: Hashable, left_out: Collection[int]) -> OpenPool:
+        """The scoring of everything that the version has not seen, but some tasks."""
+        tasks = UnscoredTasks(self._context, self._project.id, self._version.id, left_out)
+        arrivals = self._arrivals(tasks, -math.inf)
+        return OpenPool(key, arrivals, self._scored(arrivals))
+
+    def _arrivals(self, more: Callable[[], Sequence[TaskRow]], until: float) -> Arrivals:
         context, config = self._context, self._config
-        arrivals = Arrivals(
-            self._context.image_loads,
-            tasks,
+        return Arrivals(
+            context.image_loads,
+            more,
             self._key,
             lambda task: load_image(context, task, config),
             self._begin,
             until,
         )
+
+    def _scored(self, arrivals: Arrivals) -> Scored:
+        """Predicts what arrives; the next images are fetched and prepared meanwhile.
+
+        Whichever comes first is predicted first.
+        """
         try:
-            while arrivals.wait():
-                stream = self._predictor.predict_stream(arrivals.ready(), arrivals.image)
-                with closing(stream):
+            while not arrivals.is_over:
+                if not arrivals.wait():
+                    if not arrivals.is_over:
+                        yield None
+                    continue
+                with closing(self._predictor.predict_stream(arrivals, arrivals.image)) as stream:
                     for task, found in stream:
                         arrivals.done(task)
                         self._store(task, found)
                         yield task
-            if on_image is not None:
-                for _, image in arrivals.under_way():
-                    image.add_done_callback(partial(_call, on_image))
         finally:
+            arrivals.close()
             at_work = arrivals.under_way() if stop_requested() else []
             self._end([*arrivals.left_over(), *(task.id for task, _ in at_work)])
 

@@ -9,6 +9,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.report import Report
+from backend.pipeline.folds.budget import budget_of
 from backend.store import runs
 from backend.store.models import FoldRow, RunRow
 from domain.states import FOLD, FoldStatus, RunControl, RunStatus
@@ -43,6 +44,7 @@ class FoldReport(Report):
 class RunReport(Report):
     """One training run. ``seconds`` is the time spent per stage until now, or ``paused``.
 
+    ``preset`` and ``preset_reason``, why 'auto' has taken it, are "" until its cases are prepared.
     ``eta_s`` is the seconds until the last fold's result; None while nobody can tell. ``note``
     says what was done otherwise than asked.
     """
@@ -52,6 +54,8 @@ class RunReport(Report):
     status: RunStatus
     control: RunControl
     trigger: str
+    preset: str
+    preset_reason: str
     budget_s: float | None
     eta_s: float | None
     labels: int
@@ -77,12 +81,20 @@ def run_reports(
     """
     rows = runs.runs_of(session, project_id, number=number)
     sizes = runs.sizes_of(session, [row.id for row in rows])
-    return tuple(_run_report(session, row, n_workers, *sizes[row.id]) for row in rows)
+    presets = runs.presets_of(session, [row.id for row in rows])
+    return tuple(
+        _run_report(session, row, n_workers, sizes[row.id], presets[row.id]) for row in rows
+    )
 
 
 def _run_report(
-    session: Session, run: RunRow, n_workers: int, labels: int, left_out: int
+    session: Session,
+    run: RunRow,
+    n_workers: int,
+    sizes: tuple[int, int],
+    preset: tuple[str, str],
 ) -> RunReport:
+    labels, left_out = sizes
     rows = runs.folds_of(session, run.id)
     is_training = run.status == RunStatus.TRAINING and run.control == RunControl.RUN
     return RunReport(
@@ -91,7 +103,9 @@ def _run_report(
         status=RunStatus(run.status),
         control=RunControl(run.control),
         trigger=run.trigger,
-        budget_s=run.settings.budget_s,
+        budget_s=budget_of(run),
+        preset=preset[0],
+        preset_reason=preset[1],
         eta_s=training_eta_s(rows, n_workers) if is_training else None,
         labels=labels,
         left_out=left_out,

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -15,8 +16,9 @@ from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.faults import sentence_of
 from backend.pipeline.cases import prepare
-from backend.pipeline.folds.budget import FLOOR_S, folds_that_fit
+from backend.pipeline.folds.budget import FLOOR_S, budget_of, folds_that_fit
 from backend.pipeline.folds.queue import enqueue_folds, training_workers
+from backend.pipeline.folds.warm_start import choose_starts
 from backend.pipeline.gate import judge_run
 from backend.pipeline.runs import control
 from backend.pipeline.runs.ends import fail, finish, retry
@@ -97,22 +99,31 @@ def _evaluate(context: AppContext, run: RunRow, beat: Beat) -> None:
 
 
 def _start_training(context: AppContext, run_id: int) -> None:
-    """Enters the stage; under a budget too small for all folds, with fewer of them."""
+    """Enters the stage; under a budget too small for all folds, with fewer of them.
+
+    How the folds start is decided here, for all of them and for good.
+    """
     n_workers = max(training_workers(context.queue), 1)
     with context.store.begin() as session:
         run = session.get_one(RunRow, run_id)
-        budget_s = run.settings.budget_s
+        budget_s = budget_of(run)
         rows = runs.folds_of(session, run_id)
         n_fitting = folds_that_fit(budget_s, len(rows), n_workers) if budget_s else len(rows)
+        notes = []
         if n_fitting < len(rows):
-            run.note = (
+            notes.append(
                 f"{n_fitting} of {len(rows)} folds are trained: the budget of {budget_s:g} s gives "
                 f"the others less than {FLOOR_S:g} s each on {counted(n_workers, 'worker')}."
             )
-            logger.warning("Run %d: %s", run_id, run.note)
         for row in rows[n_fitting:]:
             session.delete(row)
         runs.enter_stage(session, run, RunStatus.TRAINING)
+        folds = [row.fold for row in rows[:n_fitting]]
+        starts = choose_starts(session, context.workspace(run.project_id), run, folds)
+        run.manifest = replace(runs.manifest_of(run), starts=starts.of_folds)
+        run.note = " ".join(filter(None, [*notes, starts.note]))
+        if run.note:
+            logger.warning("Run %d: %s", run_id, run.note)
         run.error = ""
     enqueue_folds(context)
 

@@ -34,6 +34,36 @@ def test_import_reads_back_and_deletes_by_version(
     assert client.count_predictions(project.id) == {"v2": 1}
 
 
+def test_predictions_of_some_tasks_are_read_in_pages(
+    client: LabelStudioClient, project: ProjectInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictions, "PAGE_SIZE", 2)
+    ids = client.import_images(project.id, [(f"{i}.png", b"x") for i in range(5)])
+    rows = [PushedPrediction(i, [], n / 10, v) for n, i in enumerate(ids) for v in ("v1", "v2")]
+    client.import_predictions(project.id, rows)
+    wanted = [ids[4], ids[0], ids[2], ids[2] + 10_000]  # the last one is no task
+    back = list(client.iter_predictions(project.id, "v2", task_ids=wanted))
+    assert [(p.task_id, p.model_version) for p in back] == [(ids[i], "v2") for i in (0, 2, 4)]
+    assert len(list(client.iter_predictions(project.id, task_ids=wanted))) == 6
+    assert list(client.iter_predictions(project.id, task_ids=[])) == []
+
+
+def test_annotators_are_served_what_the_shown_version_has_seen(
+    client: LabelStudioClient, project: ProjectInfo
+) -> None:
+    """While a new version is pushed bit by bit, its part comes first, and shows its predictions."""
+    ids = client.import_images(project.id, [(f"{i}.png", b"x") for i in range(4)])
+    client.set_sampling_uncertainty(project.id)
+    old = [PushedPrediction(i, [], n / 10, "v1") for n, i in enumerate(ids)]
+    client.import_predictions(project.id, old)
+    client.import_predictions(project.id, [PushedPrediction(ids[3], [region()], 0.9, "v2")])
+    client.set_model_version(project.id, "v2")
+    served = client.next_task(project.id)
+    assert served is not None
+    assert served.task.id == ids[3]
+    assert [p.model_version for p in served.predictions] == ["v2"]
+
+
 def test_a_task_of_another_project_is_refused(
     client: LabelStudioClient, project: ProjectInfo
 ) -> None:

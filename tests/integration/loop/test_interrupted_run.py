@@ -161,7 +161,7 @@ def test_a_person_can_start_a_run_before_it_is_due(interrupted: Interrupted) -> 
 
 
 def test_the_supervisor_starts_what_was_killed_again(interrupted: Interrupted) -> None:
-    assert interrupted.worker in ("trainer-1", "trainer-2")
+    assert interrupted.worker.startswith("trainer-")
     # A worker that was in the middle of a call to Redis may end with it, and is started again too.
     assert interrupted.restarts["Redis"] == 1
     assert interrupted.restarts[interrupted.worker] >= 1

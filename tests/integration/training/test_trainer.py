@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from converters.bookkeeping.documents import from_json, to_json, write_document
 from converters.bookkeeping.files import read_json, write_json
@@ -215,3 +216,38 @@ def stop_after(trainer: LoopTrainer, epochs: int) -> None:
     trainer.on_epoch_done = kill
     with pytest.raises(KeyboardInterrupt):
         trainer.run_training()
+
+
+def _as_if_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """nnU-Net compiles on a GPU alone; everything else about it is the same here."""
+    monkeypatch.setattr(nnUNetTrainer, "_do_i_compile", lambda self: True)
+
+
+def test_without_a_compiler_training_goes_on_without_it(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A slim image has none, and torch would say so at the first step."""
+    _as_if_on_cuda(monkeypatch)
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("CC", raising=False)
+    spec = make_spec(workspace, "no-compiler", dataclasses.replace(PRESET, epochs=1))
+    assert finished(spec)["epochs"] == 1
+    assert capsys.readouterr().out.count("Training without torch.compile: there is no C comp") == 1
+
+
+def test_a_compilation_that_fails_costs_no_training(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _as_if_on_cuda(monkeypatch)
+    monkeypatch.setattr("training.nnunet.learning.trainer.missing_compiler", lambda: "")
+    calls: list[int] = []
+
+    def broken(*_: object) -> object:
+        calls.append(1)
+        raise RuntimeError("Failed to find C compiler.")
+
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda network: compile_(network, backend=broken))
+    spec = make_spec(workspace, "broken-compiler", dataclasses.replace(PRESET, epochs=1))
+    assert finished(spec)["epochs"] == 1
+    assert calls

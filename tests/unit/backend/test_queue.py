@@ -17,7 +17,15 @@ from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
 from backend import queue as queue_module
-from backend.queue import HEARTBEAT_TTL_S, ROLES, JobName, JobQueue, QueueName, work
+from backend.queue import (
+    HEARTBEAT_TTL_S,
+    ROLES,
+    JobName,
+    JobQueue,
+    QueueName,
+    WorkerInfo,
+    work,
+)
 from backend.stack.process import ManagedProcess
 from backend.stack.redis_server import RedisServer
 from domain.errors import StackError
@@ -297,3 +305,19 @@ def test_processes_of_two_data_folders_do_not_work_at_one_redis(
     connection.delete("nnloop:installation")  # as time does, once the last process has ended
     theirs.claim()
     assert ours.is_of_others()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a,b|job|cuda:0|24576", WorkerInfo("w", ("a", "b"), "job", "cuda:0", 24576)),
+        ("a||cpu|0", WorkerInfo("w", ("a",), "", "cpu", 0)),
+        ("a|job", WorkerInfo("w", ("a",), "job")),
+        ("a", WorkerInfo("w", ("a",), "")),
+        ("a|j|cuda:1|?|more", WorkerInfo("w", ("a",), "j", "cuda:1", 0)),
+    ],
+)
+def test_what_a_heartbeat_says_is_read_back(text: str, expected: WorkerInfo) -> None:
+    found = WorkerInfo.from_text("w", text)
+    assert found == expected
+    assert WorkerInfo.from_text("w", found.to_text()) == found

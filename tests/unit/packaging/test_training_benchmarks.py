@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import quality, warmstart
+from benchmarks import gate, quality, warmstart
 from benchmarks.shared_data import Project, write_project
 from converters.bookkeeping.files import read_json, write_bytes, write_json
 from training.case_files import read_image
@@ -121,3 +121,28 @@ def test_a_folder_without_masks_is_refused(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     with pytest.raises(FileNotFoundError, match="images/ and masks/"):
         write_project(tmp_path, tmp_path / "root", n_folds=2)
+
+
+def test_a_gate_that_is_asked_by_equals_refuses_some_and_by_far_worse_ones_all() -> None:
+    rng = np.random.default_rng(0)
+    equal = [gate.play(gate.Loop(5, True, 0.0, 0.08), rng) for _ in range(10)]
+    worse = [gate.play(gate.Loop(12, False, -0.3, 0.08), rng) for _ in range(5)]
+    found = gate.rates(gate.Loop(12, False, -0.3, 0.08), worse)
+    assert found == {"refused": 1.0, "refused_5": 1.0, "first_5_refused": 1.0, "serves_5": 0.0}
+    assert all(len(one.promoted) == gate.RUNS for one in equal)
+    assert 0 < sum(sum(one.promoted) for one in equal) < 10 * gate.RUNS
+    assert gate.Played((True, False, False, True, False)).longest_wait == 2
+
+
+def test_cells_end_where_they_are_used_up() -> None:
+    cells = warmstart.Cells(1)
+    cells.take()
+    with pytest.raises(warmstart.OutOfCellsError):
+        cells.take()
+    warmstart.Cells(None).take()
+
+
+def test_the_paired_test_counts_every_choice_of_signs() -> None:
+    assert warmstart.sign_flip([0.1] * 9) == 2 / 2**9
+    assert warmstart.sign_flip([0.1, -0.1]) == 1.0
+    assert warmstart.sign_flip([0.0, 0.0]) == 1.0

@@ -16,17 +16,23 @@ from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor impo
 )
 from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
 
+from converters.bookkeeping.documents import to_json
 from converters.bookkeeping.files import read_json, write_json
 from domain.errors import TrainingError
+from domain.geometry import LabelMap
 from domain.hashing import content_hash
 from training.case_files import CaseFiles, read_image
 from training.nnunet.classes import planner_class
 from training.nnunet.data.case_pool import CasePool
 from training.nnunet.data.plans_made_elsewhere import PLANS_NAME, read_named_plans
-from training.nnunet.data.resolution import coarsest_side
+from training.nnunet.data.resolution import coarsest_side, kept_dice, mean_kept
 from training.nnunet.environment import project_roots
+from training.nnunet.networks.pretrained_unet import STRIDES
 from training.presets import Preset
+from training.pretrained import NETWORK
+from training.versions import working_size
 from training.versions.named_plans import find_plans
+from training.versions.working_size import WorkingSize
 from training.workspace import Workspace
 
 CONFIGURATION = "2d"
@@ -124,11 +130,18 @@ def make_plans(
     if preset.plans is not None:
         plans = read_named_plans(find_plans(workspace, preset.plans), fingerprint)
     else:
-        plans = _plan(workspace, preset, _working_side(preset, cases, fingerprint))
+        side = round(float(np.median(fingerprint["shapes_after_crop"], axis=0).max()))
+        sample = sorted(cases, key=lambda case: content_hash(case.case_id))[:_RESOLUTION_CASES]
+        label_maps = [read_image(case.label_png) for case in sample]
+        working = _working_side(preset, label_maps, side)
+        plans = _plan(workspace, preset, working)
+        plans[working_size.KEY] = to_json(
+            WorkingSize, _working_size(label_maps, side, working or side)
+        )
     plans["dataset_name"] = workspace.dataset_name
     # Whoever planned it: the arrays lie where the index looks for them.
     plans["configurations"][CONFIGURATION]["data_identifier"] = f"{PLANS_NAME}_{CONFIGURATION}"
-    _apply(preset, plans)
+    _apply(preset, plans, len(cases))
     write_json(folder / PLANS, plans)
     return plans
 
@@ -200,17 +213,22 @@ def _fingerprint(
     }
 
 
-def _working_side(
-    preset: Preset, cases: Sequence[CaseFiles], fingerprint: dict[str, Any]
-) -> int | None:
-    """Longest side of the median image to work at, in pixels; None: its own."""
+def _working_side(preset: Preset, label_maps: Sequence[LabelMap], side: int) -> int | None:
+    """Longest side of the median image to work at, in pixels; None: its own, ``side``.
+
+    Where the classes keep their shapes at less than the most the preset wants, that; where they
+    lose them at the most, what keeps them, within the preset's limits.
+    """
     low, high = preset.min_image_side, preset.max_image_side
     if low is None or high is None:
         return high
-    side = round(float(np.median(fingerprint["shapes_after_crop"], axis=0).max()))
-    sample = sorted(cases, key=lambda case: content_hash(case.case_id))[:_RESOLUTION_CASES]
-    label_maps = [read_image(case.label_png) for case in sample]
-    return min(high, coarsest_side(label_maps, side, low))
+    return min(preset.max_fine_side or high, coarsest_side(label_maps, side, low))
+
+
+def _working_size(label_maps: Sequence[LabelMap], side: int, working: int) -> WorkingSize:
+    scale = min(1.0, working / side)
+    kept = mean_kept([kept_dice(label_map, scale) for label_map in label_maps])
+    return WorkingSize(side, round(side * scale), {k: round(dice, 4) for k, dice in kept.items()})
 
 
 def _analyze(case: CaseFiles, per_case: int) -> Any:
@@ -260,13 +278,15 @@ class _CoarserSpacing:
         return spacing
 
 
-def _apply(preset: Preset, plans: dict[str, Any]) -> None:
+def _apply(preset: Preset, plans: dict[str, Any], n_cases: int) -> None:
     configuration = plans["configurations"][CONFIGURATION]
     if preset.batch_size is not None:
         configuration["batch_size"] = preset.batch_size
     if preset.fast_export:
         configuration.update(_FAST_EXPORT)
-    if preset.features_per_stage is not None:
+    if preset.network == "pretrained":
+        _set_pretrained(configuration, preset)
+    elif preset.features_per_stage is not None:
         _set_architecture(configuration, preset.features_per_stage, preset.n_conv_per_stage or 2)
     if preset.max_patch_side is not None:
         strides = np.array(configuration["architecture"]["arch_kwargs"]["strides"])
@@ -279,6 +299,11 @@ def _apply(preset: Preset, plans: dict[str, Any]) -> None:
     if preset.batch_size is None and preset.batch_pixels is not None:
         pixels = math.prod(configuration["patch_size"])
         configuration["batch_size"] = max(2, round(preset.batch_pixels / pixels))
+    elif preset.batch_size is None and preset.min_batch_pixels is not None:
+        pixels = math.prod(configuration["patch_size"])
+        # Never more patches than cases: they would be the same ones again.
+        least = min(round(preset.min_batch_pixels / pixels), n_cases)
+        configuration["batch_size"] = max(configuration["batch_size"], least)
 
 
 def _set_architecture(
@@ -293,6 +318,20 @@ def _set_architecture(
         n_conv_per_stage=[n_conv] * stages,
         n_conv_per_stage_decoder=[n_conv] * (stages - 1),
     )
+
+
+def _set_pretrained(configuration: dict[str, Any], preset: Preset) -> None:
+    stages = len(STRIDES)
+    (first,) = preset.features_per_stage or (16,)
+    configuration["architecture"] = {
+        "network_class_name": NETWORK,
+        "arch_kwargs": {
+            "first_features": first,
+            "n_conv_per_stage_decoder": [preset.n_conv_per_stage or 1] * (stages - 1),
+            "strides": [list(pair) for pair in STRIDES],
+        },
+        "_kw_requires_import": [],
+    }
 
 
 def _patch_side(median_side: float, max_side: int, divisor: int) -> int:

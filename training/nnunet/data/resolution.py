@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 import cv2
 import numpy as np
@@ -12,6 +13,9 @@ MIN_KEPT = 0.97
 """Mean Dice a label map must keep when it is made smaller and larger again. No training recovers
 what is lost here; with sides half as long, the same time holds four times as many training steps.
 """
+
+MIN_CLASS_KEPT = 0.93
+"""The same for each class by itself: a thin class may not be lost among thick ones."""
 
 SIDE_STEP = 32
 """Sides tried, in pixels. Patches are multiples of it in a network of 6 stages."""
@@ -34,12 +38,19 @@ def coarsest_side(label_maps: Sequence[npt.NDArray[np.uint8]], side: int, low: i
         return side
     for candidate in range(low, side, SIDE_STEP):
         kept = [kept_dice(label_map, candidate / side) for label_map in labelled]
-        if np.mean(np.concatenate(kept)) >= MIN_KEPT:
+        everything = [dice for of_map in kept for dice in of_map.values()]
+        if np.mean(everything) >= MIN_KEPT and min(mean_kept(kept).values()) >= MIN_CLASS_KEPT:
             return candidate
     return side
 
 
-def kept_dice(label_map: npt.NDArray[np.uint8], scale: float) -> npt.NDArray[np.float64]:
+def mean_kept(kept: Sequence[Mapping[int, float]]) -> dict[int, float]:
+    """Class integer -> mean over the label maps that have it, of what ``kept_dice`` gave."""
+    classes = sorted({k for of_map in kept for k in of_map})
+    return {k: fmean(of_map[k] for of_map in kept if k in of_map) for k in classes}
+
+
+def kept_dice(label_map: npt.NDArray[np.uint8], scale: float) -> dict[int, float]:
     """Dice of each class present with itself, after resampling to a smaller size and back.
 
     The best a network working at that size can do: it says at most which class has more than half
@@ -50,15 +61,15 @@ def kept_dice(label_map: npt.NDArray[np.uint8], scale: float) -> npt.NDArray[np.
         scale: Factor on both sides, in (0, 1].
 
     Returns:
-        (n_present,) float64 in [0, 1].
+        Class integer -> Dice in [0, 1].
     """
     height, width = label_map.shape
     coarse = max(1, round(width * scale)), max(1, round(height * scale))
-    scores = []
+    scores = {}
     for k in np.unique(label_map[label_map > 0]):
         mask = label_map == k
         share = cv2.resize(mask.astype(np.float32), coarse, interpolation=cv2.INTER_AREA)
         is_class = (share >= 0.5).astype(np.float32)
         back = cv2.resize(is_class, (width, height), interpolation=cv2.INTER_LINEAR) >= 0.5
-        scores.append(2.0 * (mask & back).sum() / (mask.sum() + back.sum()))
-    return np.array(scores, dtype=np.float64)
+        scores[int(k)] = 2.0 * float((mask & back).sum()) / float(mask.sum() + back.sum())
+    return scores

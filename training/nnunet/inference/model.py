@@ -24,6 +24,7 @@ from training.nnunet.inference.engines.cpu_engine import CpuEngine
 from training.nnunet.inference.engines.engine import Engine
 from training.nnunet.inference.engines.torch_engine import TorchEngine
 from training.nnunet.inference.image import ImagePreparation
+from training.symmetries.symmetries import Swap
 from training.versions.version_folder import VersionInfo, read_version
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,8 @@ MIRROR_AXES = (0, 1)
 class Model:
     """Networks in memory.
 
-    ``mirror_axes`` are those the networks were trained mirrored along (0 = rows).
+    ``mirror_axes`` are those the networks were trained mirrored along (0 = rows), ``swaps`` the
+    classes that changed places there.
     """
 
     engine: Engine
@@ -48,6 +50,7 @@ class Model:
     folds: tuple[int, ...]
     patch_hw: tuple[int, int]
     mirror_axes: tuple[int, ...]
+    swaps: tuple[Swap, ...] = ()
 
     @property
     def n_bytes(self) -> int:
@@ -64,6 +67,7 @@ class Model:
         device: str,
         engine: EngineName,
         mirror_axes: Sequence[int] = MIRROR_AXES,
+        swaps: Sequence[Swap] = (),
     ) -> Model:
         """A model of networks that are on ``device`` already.
 
@@ -92,7 +96,9 @@ class Model:
                 n_channels=preparation.n_channels,
                 background=engine == "auto",
             )
-        return cls(runs, preparation, tuple(networks), (height, width), tuple(mirror_axes))
+        return cls(
+            runs, preparation, tuple(networks), (height, width), tuple(mirror_axes), tuple(swaps)
+        )
 
     @classmethod
     def load(
@@ -123,6 +129,7 @@ class Model:
                 remedy="Ask for folds the version has.",
             )
         networks, axes = {}, MIRROR_AXES
+        swaps: tuple[Swap, ...] = ()
         try:
             plans, dataset = (read_json(version_dir / n) for n in ("plans.json", "dataset.json"))
             _require_readable(PlansManager(plans), plans, dataset)
@@ -134,6 +141,7 @@ class Model:
                 network.load_state_dict(checkpoint["network_weights"])
                 networks[fold] = network.to(device).eval()
                 axes = tuple(checkpoint.get("inference_allowed_mirroring_axes", axes) or ())
+                swaps = tuple(tuple(row) for row in checkpoint.get("nnloop", {}).get("swaps", ()))
         except (
             OSError,
             ValueError,
@@ -147,7 +155,13 @@ class Model:
                 remedy="Restore the version's folder, or train again.",
             ) from error
         return cls.of_networks(
-            networks, plans, dataset, device=device, engine=engine, mirror_axes=axes
+            networks,
+            plans,
+            dataset,
+            device=device,
+            engine=engine,
+            mirror_axes=sorted({*axes, *(axis for axis, *_ in swaps)}),
+            swaps=swaps,
         )
 
 

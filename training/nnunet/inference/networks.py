@@ -102,6 +102,7 @@ class TiledNetworks:
                 model.mirror_axes
                 if (preset.mirror_predict if mirroring is None else mirroring)
                 else (),
+                model.swaps,
             )
             for model, preset in zip(networks.models, networks.presets, strict=True)
         )

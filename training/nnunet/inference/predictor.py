@@ -20,6 +20,7 @@ from training.nnunet.inference.networks import Networks, TiledNetworks
 from training.nnunet.inference.stream import predict_stream
 from training.nnunet.inference.tiling import Tiling
 from training.nnunet.inference.warm import WarmModels
+from training.symmetries.symmetries import Swap
 
 MAX_CACHED = 2
 """Versions kept warm: champion and challenger."""
@@ -49,6 +50,7 @@ class FoldPredictor:
         *,
         device: str = "cpu",
         mirror_axes: Sequence[int] = (),
+        swaps: Sequence[Swap] = (),
         tile_step: float = 0.5,
     ) -> None:
         """Takes networks that are on ``device`` already and runs them in torch.
@@ -59,10 +61,11 @@ class FoldPredictor:
             dataset: dataset.json.
             device: torch's name of the networks' device.
             mirror_axes: Average over images mirrored along these axes, 0 = rows, 1 = columns.
+            swaps: Classes that change places when an axis is mirrored.
             tile_step: Sliding-window step as a fraction of the patch, in (0, 1].
         """
         model = Model.of_networks(networks, plans, dataset, device=device, engine="torch")
-        tiling = Tiling(model.patch_hw, tile_step, tuple(mirror_axes))
+        tiling = Tiling(model.patch_hw, tile_step, tuple(mirror_axes), tuple(swaps))
         self._use(TiledNetworks(Networks((model,)), (tiling,)))
 
     def _use(self, networks: TiledNetworks) -> None:

@@ -15,6 +15,8 @@ from nnunetv2.inference.sliding_window_prediction import (
     compute_steps_for_sliding_window,
 )
 
+from training.symmetries.symmetries import Swap, class_order
+
 Window = tuple[slice, slice]
 """Rows and columns of a tile in the padded image."""
 
@@ -28,11 +30,13 @@ class Tiling:
         step: Distance of two tiles as a fraction of the patch, in (0, 1].
         mirror_axes: Axes that tiles are mirrored along, 0 = rows, 1 = columns. The prediction is
             the mean over every combination of them.
+        swaps: Classes that change places when an axis is mirrored.
     """
 
     patch_hw: tuple[int, int]
     step: float
     mirror_axes: tuple[int, ...]
+    swaps: tuple[Swap, ...] = ()
 
     @property
     def mirrorings(self) -> tuple[tuple[int, ...], ...]:
@@ -42,6 +46,10 @@ class Tiling:
             for n in range(len(self.mirror_axes) + 1)
             for axes in itertools.combinations(self.mirror_axes, n)
         )
+
+    def class_order(self, axes: tuple[int, ...], n_classes: int) -> tuple[int, ...] | None:
+        """Which map of a mirrored tile is each class's; None where every one is its own."""
+        return class_order(self.swaps, axes, n_classes)
 
     def windows(self, size_hw: tuple[int, int]) -> tuple[Window, ...]:
         """nnU-Net's tiles of a padded image, at least as large as the patch."""

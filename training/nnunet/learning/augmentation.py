@@ -9,17 +9,31 @@ sees a few dozen cases for minutes otherwise learns them by heart (docs/tiny-pre
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from training.symmetries.symmetries import Swap, class_order
+
 Image = npt.NDArray[np.float32]
 """(height, width, channel), standardised by nnU-Net's preprocessing."""
 
 _MAX_CV_CHANNELS = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Geometry:
+    """A map of an image into a patch.
+
+    ``affine`` (2, 3) float64 takes (x, y) to (x, y) in OpenCV's coordinates; ``flipped`` are the
+    axes it mirrors, 0 = rows.
+    """
+
+    affine: npt.NDArray[np.float64]
+    flipped: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +48,7 @@ class Augmentation:
         scaling: Least and greatest factor; 2 shows everything twice as large.
         max_shift: Greatest shift along each axis, as a fraction of the image's side.
         p_intensity: Probability of each change of the grey values.
+        swaps: Classes that change places when an axis is mirrored.
     """
 
     mirror: tuple[float, float] = (0.5, 0.5)
@@ -43,6 +58,7 @@ class Augmentation:
     scaling: tuple[float, float] = (0.7, 1.4)
     max_shift: float = 0.05
     p_intensity: float = 0.2
+    swaps: tuple[Swap, ...] = ()
 
     def geometry(
         self,
@@ -51,7 +67,7 @@ class Augmentation:
         centre: tuple[float, float],
         shape: tuple[int, int],
         patch: tuple[int, int],
-    ) -> npt.NDArray[np.float64]:
+    ) -> Geometry:
         """A random affine map of an image into a patch.
 
         Args:
@@ -59,9 +75,6 @@ class Augmentation:
             centre: Point (y, x) of the image that goes to the patch's centre, before the shift.
             shape: (height, width) of the image.
             patch: (height, width) of the patch.
-
-        Returns:
-            (2, 3) float64, (x, y) to (x, y) in OpenCV's coordinates.
         """
         angle, scale = 0.0, 1.0
         if rng.random() < self.p_rotation:
@@ -76,7 +89,8 @@ class Augmentation:
         # Pixel i has its centre at i: the middle of n pixels is (n - 1) / 2.
         source = np.array([centre[1] + shift_x, centre[0] + shift_y])
         target = np.array([(patch[1] - 1) / 2, (patch[0] - 1) / 2])
-        return np.column_stack([linear, target - linear @ source])
+        affine = np.column_stack([linear, target - linear @ source])
+        return Geometry(affine, tuple(a for a, flip in enumerate((flip_y, flip_x)) if flip < 0))
 
     def intensities(self, image: Image, rng: np.random.Generator) -> Image:
         """Random changes of the grey values; the result has the same shape. May change ``image``.
@@ -105,6 +119,18 @@ def warp_labels(
     size = (patch[1], patch[0])
     warped = cv2.warpAffine(label_map, affine, size, flags=cv2.INTER_NEAREST)
     return np.asarray(warped, dtype=np.int16)
+
+
+def exchange_classes(
+    label_map: npt.NDArray[np.int16], swaps: Sequence[Swap], flipped: Sequence[int]
+) -> npt.NDArray[np.int16]:
+    """A flipped label map, (height, width) int16, with the classes that the flip exchanges."""
+    order = class_order(swaps, flipped, 1 + max((k for swap in swaps for k in swap[1:]), default=0))
+    if order is None:
+        return label_map
+    becomes = np.arange(max(len(order), int(label_map.max()) + 1), dtype=np.int16)
+    becomes[: len(order)] = order
+    return becomes[label_map]
 
 
 def _brightness(image: Image, rng: np.random.Generator) -> Image:

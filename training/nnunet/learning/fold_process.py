@@ -37,6 +37,7 @@ from training.nnunet.checkpoint import remove_unfinished
 from training.nnunet.inference.trial import try_serving
 from training.nnunet.learning.trainer import LoopTrainer, make_trainer
 from training.nnunet.memory import is_out_of_memory
+from training.nnunet.networks.pretrained_unet import load_pretrained
 from training.versions.version_folder import CONFIGURATION
 
 
@@ -65,8 +66,9 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
 
     Raises:
         DiskFullError: The disk has no room for its checkpoints.
+        SettingsError: The preset's pretrained weights are not installed.
         TrainerError: The trainer's network could not serve.
-        TrainingError: The preset's trainer can't be found, or weights are NaN or infinite.
+        TrainingError: The preset's trainer can't be found, or weights are broken, NaN or infinite.
     """
     _set_up_torch(spec)
     folder, dataset_folder = spec.fold_dir, spec.workspace.preprocessed_dataset
@@ -84,6 +86,7 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
     curves = CurvesWriter(folder, spec.fold)
     trainer.on_epoch_done = curves.draw_sometimes
     if not trainer.resume():
+        load_pretrained(trainer.plain_network)
         with trainer.evaluating() as network:
             try_serving(network, spec, trainer.mirror_axes, str(trainer.device))
         if spec.warm_start is not None:
@@ -98,11 +101,13 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
             network,
             trainer.held_out.case_ids,
             mirror_axes=trainer.mirror_axes,
+            swaps=trainer.swaps,
             out=label_maps,
         )
     result = FoldResult(
         fold=spec.fold,
         epochs=trainer.current_epoch,
+        steps=trainer.steps,
         dice_per_case=dice,
         dice_per_class=mean_over_cases(dice),
         seconds=trainer.plan.spent_s,

@@ -24,6 +24,7 @@ from training.evaluation import (
 )
 from training.folds.spec import FoldSpec
 from training.nnunet.inference.predictor import FoldPredictor
+from training.symmetries.symmetries import Swap
 
 SAMPLE_SIZE = 8
 """Cases measured during training, at most: enough to see a trend, few enough to see it often."""
@@ -91,6 +92,7 @@ class HeldOutCases:
         case_ids: Sequence[str],
         *,
         mirror_axes: Sequence[int],
+        swaps: Sequence[Swap] = (),
         out: Path | None = None,
     ) -> DicePerCase:
         """Case id -> class -> Dice in [0, 1] of the full-size image, None where it is absent.
@@ -99,9 +101,10 @@ class HeldOutCases:
             network: With deep supervision off; it is put into evaluation mode.
             case_ids: Held-out cases.
             mirror_axes: Average over images mirrored along these axes, 0 = rows, 1 = columns.
+            swaps: Classes that change places when an axis is mirrored.
             out: Folder (it exists) for the label maps, CASE_ID.png each; None: they are not kept.
         """
-        predictor = self._predictor(network, mirror_axes)
+        predictor = self._predictor(network, mirror_axes, swaps)
         workspace, dice = self._spec.workspace, DicePerCase()
         for case_id in case_ids:
             probabilities = predictor.predict_single_fold(
@@ -139,12 +142,15 @@ class HeldOutCases:
                 break
         return (time.monotonic() - started) / timed
 
-    def _predictor(self, network: torch.nn.Module, mirror_axes: Sequence[int]) -> FoldPredictor:
+    def _predictor(
+        self, network: torch.nn.Module, mirror_axes: Sequence[int], swaps: Sequence[Swap] = ()
+    ) -> FoldPredictor:
         return FoldPredictor(
             {self._spec.fold: network},
             self._plans,
             self._dataset,
             device=self._device,
             mirror_axes=mirror_axes,
+            swaps=swaps,
             tile_step=self._spec.preset.tile_step,
         )

@@ -7,13 +7,14 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
-from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from training.nnunet.learning.augmentation import Augmentation
+from training.nnunet.learning.part_rates import GroupedPolyRate, rate_groups
 from training.nnunet.learning.precision import step_autocast
 from training.nnunet.learning.warped_batches import WarpedBatches
 from training.presets import TINY, Preset
+from training.symmetries.symmetries import FULL_TURN, Swap
 
 _MAX_GRADIENT_NORM = 12.0
 """nnU-Net's."""
@@ -25,10 +26,14 @@ class PresetTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no typ
     """What a preset says about training, and nothing about the loop around it.
 
     ``training.nnunet.learning.trainer.make_trainer`` puts the two together and sets ``preset``,
-    which the constructor reads: nnU-Net's constructor takes a fixed set of arguments.
+    which the constructor reads: nnU-Net's constructor takes a fixed set of arguments. ``swaps`` are
+    axes beside the mirrored ones, flipped with classes exchanged, ``max_turn`` is in degrees: the
+    loop sets both.
     """
 
     preset: ClassVar[Preset] = TINY
+    swaps: tuple[Swap, ...] = ()
+    max_turn: float = FULL_TURN
 
     def __init__(
         self,
@@ -53,10 +58,11 @@ class PresetTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no typ
         """AdamW or nnU-Net's SGD, under nnU-Net's poly schedule."""
         if self.preset.optimizer == "sgd":
             return super().configure_optimizers()  # type: ignore[no-any-return]
+        groups = rate_groups(self.network, self.preset.pretrained_lr)
         optimizer = torch.optim.AdamW(
-            self.network.parameters(), self.initial_lr, weight_decay=self.weight_decay
+            groups, self.initial_lr, weight_decay=self.weight_decay, fused=self.device.type == "cpu"
         )
-        return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
+        return optimizer, GroupedPolyRate(optimizer, self.initial_lr, self.num_epochs)
 
     def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> Any:  # noqa: N802
         """nnU-Net's, with mirroring left out when the preset says so."""
@@ -74,7 +80,12 @@ class PresetTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no typ
             return super().get_dataloaders()  # type: ignore[no-any-return]
         self.dataset_class: Any = infer_dataset_class(self.preprocessed_dataset_folder)
         *_, axes = self.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
-        mirror = (0.5 if 0 in axes else 0.0, 0.5 if 1 in axes else 0.0)
+        flipped = {*axes, *(axis for axis, *_ in self.swaps)}
+        augmentation = Augmentation(
+            mirror=(0.5 if 0 in flipped else 0.0, 0.5 if 1 in flipped else 0.0),
+            max_rotation=self.max_turn,
+            swaps=self.swaps,
+        )
         train, held_out = self.get_tr_and_val_datasets()
         height, width = self.configuration_manager.patch_size
         both = [
@@ -83,12 +94,12 @@ class PresetTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no typ
                 batch_size=self.batch_size,
                 patch=(height, width),
                 scales=self._get_deep_supervision_scales(),
-                augmentation=augmentation,
+                augmentation=varied,
                 oversample_foreground=self.oversample_foreground_percent,
                 # Drawn from the seeded generator, which a resumed fold seeds by its epoch.
                 seed=int(np.random.randint(2**31)),
             )
-            for dataset, augmentation in ((train, Augmentation(mirror=mirror)), (held_out, None))
+            for dataset, varied in ((train, augmentation), (held_out, None))
         ]
         return both[0], both[1]
 

@@ -25,19 +25,18 @@ from training.nnunet.classes import trainer_class
 from training.nnunet.data.plans import CONFIGURATION
 from training.nnunet.environment import nnunet_roots
 from training.nnunet.learning.held_out import HeldOutCases, SampleDice
+from training.nnunet.learning.limits import WithinLimits
 from training.nnunet.learning.randomness import seed_everything
 from training.nnunet.learning.schedule import stretch
+from training.nnunet.learning.timing import steady_step_s
 from training.nnunet.learning.warm_start import scale_rate, shrink_and_perturb
 from training.nnunet.memory import is_out_of_memory
-
-_MEASURED_STEPS = 4
-"""Optimiser steps timed before epochs are planned; the first is left out (allocations)."""
 
 _END_S = 1.0
 """Between the last epoch and the result, beside the prediction: last checkpoint, curves."""
 
 
-class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
+class LoopTrainer(WithinLimits):
     """The loop around the training of one fold. Use ``make_trainer``.
 
     It stands before a trainer class in the bases of a new class and takes over what that does
@@ -49,13 +48,14 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
         held_out: The fold's held-out cases.
         plan: How many epochs, and the time they take; set up by ``make_trainer``.
         warm_started: Whether weights of an earlier version were loaded.
+        steps: Optimiser steps of all epochs so far.
         on_epoch_done: Called after every epoch, once its checkpoint is written.
     """
 
-    spec: FoldSpec
     held_out: HeldOutCases
     plan: EpochPlan
     warm_started: bool
+    steps: int
     on_epoch_done: Callable[[], None]
 
     # nnU-Net's own.
@@ -77,7 +77,8 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
             started=started,
         )
         self.on_epoch_done = lambda: None
-        self._sample_s = 0.0
+        self.steps, self._sample_s, self._step_s = 0, 0.0, 0.0
+        self._longest_epoch = self.num_iterations_per_epoch, self.num_val_iterations_per_epoch
         self.output_folder = self.output_folder_base = str(spec.fold_dir)
 
     @property
@@ -90,8 +91,8 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
     def mirror_axes(self) -> tuple[int, ...]:
         """Axes along which predictions are averaged over mirrored images."""
         # None: the network has never seen a mirrored image.
-        seen = self.inference_allowed_mirroring_axes or ()
-        return tuple(seen) if self.spec.preset.mirror_predict else ()
+        seen = {*(self.inference_allowed_mirroring_axes or ()), *(axis for axis, *_ in self.swaps)}
+        return tuple(sorted(seen)) if self.spec.preset.mirror_predict else ()
 
     def run_training(self) -> None:
         """nnU-Net's loop, reading the number of epochs anew each time.
@@ -117,14 +118,15 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
         self.plan.prediction_s = case_s * len(self.held_out.case_ids) + _END_S
         # Until it was measured; mirrored or not, at least what it will cost.
         self._sample_s = self._sample_s or case_s * len(self.held_out.sample)
-        step_s = self._step_s() if self.plan.has_budget else 0.0
-        steps = self.num_iterations_per_epoch, self.num_val_iterations_per_epoch
+        self._step_s = self._timed_step_s() if self.plan.has_budget else 0.0
         if self.current_epoch == 0:
-            steps = self.plan.iterations(step_s, *steps)
-            self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = steps
+            self._set_steps(self.plan.iterations(self._step_s, *self._longest_epoch))
         self._set_epochs(
             self.plan.start(
-                self.current_epoch, step_s=step_s, iterations=steps[0], val_iterations=steps[1]
+                self.current_epoch,
+                step_s=self._step_s,
+                iterations=self.num_iterations_per_epoch,
+                val_iterations=self.num_val_iterations_per_epoch,
             )
         )
 
@@ -158,6 +160,8 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
             time=time.time(),
             case_dice=sample.per_class,
         )
+        self.steps += self.num_iterations_per_epoch
+        steps = self.plan.iterations(self._step_s, *self._longest_epoch)
         self._set_epochs(
             self.plan.epoch_done(
                 progress.epoch,
@@ -165,8 +169,10 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
                 measured_s=sample.seconds,
                 val_loss=val_loss,
                 dice=sample.trend,
+                next_steps=steps,
             )
         )
+        self._set_steps(steps)
         if not np.isfinite(train_loss):
             self._require_finite_weights(train_loss)
         eta_s = self.plan.eta_s(progress.epoch, self.num_epochs)
@@ -224,9 +230,11 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
                     "epochs": self.num_epochs,
                     "iterations": self.num_iterations_per_epoch,
                     "val_iterations": self.num_val_iterations_per_epoch,
+                    "steps": self.steps,
                     "batch_size": self.batch_size,
                     "warm_started": self.warm_started,
                     "plan": self.plan.to_json(),
+                    "swaps": [list(swap) for swap in self.swaps],
                 },
             },
         )
@@ -241,8 +249,8 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
             # The trainer's own: some put another optimiser in place first.
             self.load_checkpoint(str(path))
         self._set_epochs(state["epochs"])
-        self.num_iterations_per_epoch = state["iterations"]
-        self.num_val_iterations_per_epoch = state["val_iterations"]
+        self._set_steps((state["iterations"], state["val_iterations"]))
+        self.steps = state["steps"]
         self.batch_size = state["batch_size"]
         self.warm_started = state["warm_started"]
         if self.warm_started:
@@ -273,20 +281,15 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
     def _train_epoch(self) -> None:
         self.on_epoch_start()
         self.on_train_epoch_start()
-        self.on_train_epoch_end(
-            [
-                self.train_step(next(self.dataloader_train))
-                for _ in range(self.num_iterations_per_epoch)
-            ]
-        )
+        started, steps = time.monotonic(), range(self.num_iterations_per_epoch)
+        losses = [self.train_step(next(self.dataloader_train)) for _ in steps]
+        self._step_s = (time.monotonic() - started) / len(steps)
+        self.on_train_epoch_end(losses)
         with torch.no_grad():
             self.on_validation_epoch_start()
-            self.on_validation_epoch_end(
-                [
-                    self.validation_step(next(self.dataloader_val))
-                    for _ in range(self.num_val_iterations_per_epoch)
-                ]
-            )
+            steps = range(self.num_val_iterations_per_epoch)
+            losses = [self.validation_step(next(self.dataloader_val)) for _ in steps]
+            self.on_validation_epoch_end(losses)
 
     def _within_memory(self, work: Callable[[], None]) -> None:
         """Does ``work``; when memory runs out, halves the batch and does it again."""
@@ -330,15 +333,12 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
         self._sample_s = found.seconds
         return found
 
-    def _step_s(self) -> float:
-        """Seconds of one optimiser step, timed; the steps count as training."""
+    def _timed_step_s(self) -> float:
+        """Seconds of one optimiser step; those that are timed count as training."""
         self.network.train()
         self.lr_scheduler.step(self.current_epoch)
-        self.train_step(next(self.dataloader_train))
-        started = time.monotonic()
-        for _ in range(_MEASURED_STEPS - 1):
-            self.train_step(next(self.dataloader_train))
-        return (time.monotonic() - started) / (_MEASURED_STEPS - 1)
+        loader = self.dataloader_train
+        return steady_step_s(lambda: self.train_step(next(loader)), loader)
 
     def _require_finite_weights(self, train_loss: float) -> None:
         """Raises when weights are NaN or infinite: no further training recovers from that."""
@@ -350,6 +350,9 @@ class LoopTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
             remedy="Train again: the fold goes on from the epoch before. If that does not help, "
             "train from scratch, or with a lower learning rate.",
         )
+
+    def _set_steps(self, steps: tuple[int, int]) -> None:
+        self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = steps
 
     def _set_epochs(self, epochs: int) -> None:
         stretch(self.lr_scheduler, self.num_epochs, epochs)

@@ -11,7 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from training.nnunet.learning.augmentation import Augmentation, Image, warp_image, warp_labels
+from training.nnunet.learning.augmentation import (
+    Augmentation,
+    Image,
+    exchange_classes,
+    warp_image,
+    warp_labels,
+)
 
 MAX_CACHE_BYTES = 2**30
 """Cases beyond it are read from disk each time: 1 GiB is 1,300 RGB cases of 256 x 256."""
@@ -88,17 +94,16 @@ class WarpedBatches:
         shape = case.label_map.shape[0], case.label_map.shape[1]
         centre = self._centre(case, shape)
         if self._augmentation is None:
-            affine = Augmentation(
-                mirror=(0.0, 0.0), p_rotation=0.0, p_scaling=0.0, max_shift=0.0
-            ).geometry(self._rng, centre=centre, shape=shape, patch=self._patch)
-            image = warp_image(case.image, affine, self._patch)
-            return image, warp_labels(case.label_map, affine, self._patch)
-        affine = self._augmentation.geometry(
-            self._rng, centre=centre, shape=shape, patch=self._patch
-        )
-        image = warp_image(case.image, affine, self._patch)
-        image = self._augmentation.intensities(image, self._rng)
-        return image, warp_labels(case.label_map, affine, self._patch)
+            still = Augmentation(mirror=(0.0, 0.0), p_rotation=0.0, p_scaling=0.0, max_shift=0.0)
+            way = still.geometry(self._rng, centre=centre, shape=shape, patch=self._patch)
+            image = warp_image(case.image, way.affine, self._patch)
+            return image, warp_labels(case.label_map, way.affine, self._patch)
+        varied = self._augmentation
+        way = varied.geometry(self._rng, centre=centre, shape=shape, patch=self._patch)
+        image = warp_image(case.image, way.affine, self._patch)
+        image = varied.intensities(image, self._rng)
+        label_map = warp_labels(case.label_map, way.affine, self._patch)
+        return image, exchange_classes(label_map, varied.swaps, way.flipped)
 
     def _centre(self, case: _Case, shape: tuple[int, int]) -> tuple[float, float]:
         """Of a patch inside the image, or around all of it when it is smaller."""

@@ -121,7 +121,7 @@ def test_a_run_paused_while_it_scores_stands_still(
     # One that is paused while it trains keeps nobody from what the serving version predicts.
     chunks: list[int] = []
 
-    def chunk(_context: object, project_id: int) -> bool:
+    def chunk(_context: object, project_id: int, *_: object) -> bool:
         chunks.append(project_id)
         return False
 
@@ -145,7 +145,7 @@ def test_large_pools_are_scored_in_turn(app: FakeApp, monkeypatch: pytest.Monkey
         session.add(ProjectRow(id=other))
     scored: list[int] = []
 
-    def chunk(_context: object, project_id: int) -> bool:
+    def chunk(_context: object, project_id: int, *_: object) -> bool:
         scored.append(project_id)
         return True  # there is always more
 
@@ -207,7 +207,7 @@ def test_a_person_who_asks_for_a_scoring_does_not_wait_for_its_pause(
     app.add_tasks(1)
     chunks: list[int] = []
 
-    def chunk(_context: object, project_id: int) -> bool:
+    def chunk(_context: object, project_id: int, *_: object) -> bool:
         chunks.append(project_id)
         raise PredictionError("The checkpoint is gone.", remedy="Roll back.")
 

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from backend.pipeline.basis.context import AppContext
@@ -73,4 +74,40 @@ def test_pushing_that_fails_is_one_problem_and_not_a_traceback_every_few_seconds
     finally:
         worker.kill()
         worker.wait()
+        process.stop()
+
+
+@pytest.mark.slow
+def test_one_worker_per_device_of_the_machine_says_what_it_has(tmp_path: Path) -> None:
+    """As in a container: `--device all`, and everything ends with it."""
+    redis = RedisServer.open(tmp_path / "redis")
+    process = ManagedProcess(redis.spec())
+    process.start()
+    environment = {
+        **os.environ,
+        "NNLOOP_DATA_DIR": str(tmp_path / "data"),
+        "NNLOOP_REDIS_URL": redis.url,
+        "NNLOOP_DEVICES": "cuda:0,cuda:1",
+        "COLUMNS": "200",
+    }
+    command = [sys.executable, "-m", "backend.cli", "worker", "--role", "train", "--device", "all"]
+    queue = JobQueue(redis.url)
+    log = tmp_path / "log"
+    with log.open("w") as file:
+        machine = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=file, stderr=file)
+    try:
+        ends = time.monotonic() + 120
+        while time.monotonic() < ends and len(queue.workers()) < 2:
+            time.sleep(0.25)
+        found = queue.workers()
+        assert [worker.device for worker in found] == ["cuda:0", "cuda:1"], log.read_text()
+        assert {worker.queues for worker in found} == {("nnloop-train",)}
+        pids = [int(worker.name.split("-")[-2]) for worker in found]
+        machine.send_signal(signal.SIGTERM)
+        assert machine.wait(30) == 0, log.read_text()
+        assert not any(psutil.pid_exists(pid) for pid in pids)
+        assert queue.workers() == []
+    finally:
+        machine.kill()
+        machine.wait()
         process.stop()

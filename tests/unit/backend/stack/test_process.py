@@ -169,6 +169,7 @@ def test_the_log_is_private_and_set_aside_when_large(
     monkeypatch.setattr("backend.stack.process.LOG_LIMIT_BYTES", 3)
     process = ManagedProcess(python("print('once')"))
     log = process.spec.log_path
+    assert log is not None
     for _ in range(2):
         process.launch()
         assert eventually(lambda: not process.is_running)

@@ -9,7 +9,7 @@ import pytest
 
 from backend.queue import JobName
 from backend.store import projects
-from backend.store.models import ProjectRow
+from backend.store.models import PredictionRow, ProjectRow
 from backend.web.answer import MAX_URGENT, _score
 from domain.errors import StackError
 from tests.unit.backend.web.conftest import XML, Service, ask_predict, region
@@ -276,3 +276,64 @@ def test_answers_are_in_the_labels_of_today(ready: Service) -> None:
     # Back again, and without saying which interface: that of the last reading.
     answer = ready.client.post("/predict", json=ask_predict(7, 1))
     assert answer.json()["results"][0]["result"] == [region("lumen"), region("wall")]
+
+
+@pytest.fixture
+def renewed(ready: Service, monkeypatch: pytest.MonkeyPatch) -> Service:
+    """Version 1 has seen tasks 1 and 2; version 2 serves, and has seen none."""
+    monkeypatch.setattr("backend.web.answer.FORMER_AFTER_S", 0.1)
+    ready.predict(7, 1, score=0.1, result=[region()])
+    ready.predict(7, 2, score=0.2)
+    ready.promote(7, "nnloop-2")
+    return ready
+
+
+def _answered(service: Service, *task_ids: int) -> list[tuple[float, str]]:
+    answer = service.client.post("/predict", json=ask_predict(7, *task_ids))
+    assert answer.status_code == 200, answer.text
+    return [(row["score"], row["model_version"]) for row in answer.json()["results"]]
+
+
+def test_what_the_version_before_has_seen_is_answered_with_that_for_now(renewed: Service) -> None:
+    assert _answered(renewed, 2, 1) == [(0.2, "nnloop-1"), (0.1, "nnloop-1")]
+    # The new one was asked, too: the next opening gets its answer.
+    assert renewed.queue.asked == [(JobName.PREDICT, (7, 2)), (JobName.PREDICT, (7, 1))]
+    renewed.predict(7, 1, score=0.9)
+    assert _answered(renewed, 2, 1) == [(0.2, "nnloop-1"), (0.9, "nnloop-2")]
+
+
+def test_the_new_version_is_waited_for_a_little(renewed: Service) -> None:
+    renewed.predict_when_asked(score=0.7)
+    assert _answered(renewed, 1, 2) == [(0.7, "nnloop-2"), (0.7, "nnloop-2")]
+
+
+@pytest.mark.parametrize("deadline_s", [0.6])
+def test_a_task_that_no_version_has_seen_is_not_answered_for(renewed: Service) -> None:
+    assert "2 of 2 tasks" in detail(renewed, ask_predict(7, 1, 3))
+
+
+@pytest.mark.parametrize("deadline_s", [0.6])
+def test_the_answer_for_another_image_is_none(renewed: Service) -> None:
+    with renewed.store.begin() as session:
+        row = session.query(PredictionRow).filter_by(task_id=1).one()
+        row.source = "the image it showed before"
+    assert "1 of 1 tasks" in detail(renewed, ask_predict(7, 1))
+
+
+@pytest.mark.parametrize("deadline_s", [0.6])
+def test_what_the_version_before_failed_on_or_cannot_show_is_none(renewed: Service) -> None:
+    with renewed.store.begin() as session:
+        session.query(PredictionRow).filter_by(task_id=1).one().result = [region("plaque")]
+        session.query(PredictionRow).filter_by(task_id=2).one().error = "It has no image."
+    assert "1 of 1 tasks" in detail(renewed, ask_predict(7, 1))
+    assert "1 of 1 tasks" in detail(renewed, ask_predict(7, 2))
+
+
+def test_a_version_promoted_while_waiting_has_a_former_of_its_own(renewed: Service) -> None:
+    def promote(_name: JobName, _ids: tuple[int, ...]) -> None:
+        renewed.queue.on_ensure = None
+        renewed.predict(7, 1, score=0.5)
+        renewed.promote(7, "nnloop-3")
+
+    renewed.queue.on_ensure = promote
+    assert _answered(renewed, 1) == [(0.5, "nnloop-2")]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from converters.bookkeeping.documents import write_document
-from converters.bookkeeping.files import write_json
+from converters.bookkeeping.files import read_json, write_json
 from domain.case import Manifest
 from domain.errors import PredictionError
 from tests.fakes.documents import fold_result
@@ -17,6 +17,7 @@ from training.archive.unpack import list_models
 from training.evaluation import ClassDice
 from training.folds.spec import FoldResult
 from training.presets import TINY
+from training.pretrained import NETWORK
 from training.versions.ensembles import EnsembleParts, package_ensemble
 from training.versions.version_folder import VersionInfo, remove_weights, write_version
 from training.workspace import Workspace
@@ -73,6 +74,18 @@ def test_the_zip_has_the_names_nnunet_looks_for(tmp_path: Path) -> None:
     install, predict = written.commands
     assert install.endswith(str(file))
     assert "-d Dataset501_Carotid -p nnUNetResEncUNetMPlans -c 2d -f 0 2" in predict
+
+
+def test_a_network_of_nnloops_own_is_named_as_what_the_zip_needs(tmp_path: Path) -> None:
+    folder = _version(tmp_path)
+    plain = write_archive(folder, tmp_path / "plain.zip", "Dataset501_Carotid")
+    assert plain.needs == "nnU-Net"
+    plans = read_json(folder / "plans.json")
+    plans["configurations"] = {"2d": {"architecture": {"network_class_name": NETWORK}}}
+    write_json(folder / "plans.json", plans)
+    own = write_archive(folder, tmp_path / "own.zip", "Dataset501_Carotid")
+    assert "nnloop" in own.needs
+    assert own.commands[1:] == plain.commands[1:]
 
 
 def test_an_absent_class_has_no_figure_in_nnunets_summary(tmp_path: Path) -> None:

@@ -88,6 +88,18 @@ def test_plans_that_could_run_code_are_refused(tmp_path: Path, name: str | None)
     assert _read(tmp_path, plan, dataset(), trust=True).labels == ("lumen", "wall")
 
 
+def test_nnloops_own_network_is_let_through(tmp_path: Path) -> None:
+    plan = plans()
+    plan["configurations"]["2d"]["architecture"] |= {
+        "network_class_name": "training.nnunet.networks.pretrained_unet.PretrainedUNet",
+        "_kw_requires_import": [],
+    }
+    assert _read(tmp_path, plan, dataset()).labels == ("lumen", "wall")
+    plan["configurations"]["2d"]["architecture"]["network_class_name"] += ".load_pretrained"
+    with pytest.raises(FileFormatError, match="could be any code"):
+        _read(tmp_path, plan, dataset())
+
+
 @pytest.mark.parametrize("name", ["builtins.eval", "torch.load", "torch.nn.functional.relu"])
 def test_layers_that_could_run_code_are_refused(tmp_path: Path, name: str) -> None:
     plan = plans()

@@ -127,3 +127,65 @@ def test_an_interrupted_plan_knows_what_was_spent() -> None:
     assert again.left_s == 95.0
     assert again.start(1, step_s=1.0, iterations=10, val_iterations=0) == 1 + 9
     assert again.trained_s == 10.0
+
+
+def simulate(slow: float, slow_until: float, budget_s: float = 100.0) -> tuple[int, float]:
+    """Optimiser steps of a fold on a machine that is busy at first, and seconds it took.
+
+    A step takes 0.2 s, and an epoch 0.3 s beside its steps.
+    """
+    clock = Clock()
+    plan = make(clock, budget_s=budget_s)
+    begin = clock.now
+
+    def step_s() -> float:
+        return 0.2 * (slow if clock.now - begin < slow_until else 1.0)
+
+    full = (50, 2)
+    steps = plan.iterations(step_s(), *full)
+    total = plan.start(0, step_s=step_s(), iterations=steps[0], val_iterations=steps[1])
+    done = n_steps = 0
+    while done < total:
+        done += 1
+        n_steps += steps[0]
+        began, measured = clock.now, step_s()
+        for _ in range(steps[0]):
+            clock.now += step_s()
+        measured = (clock.now - began) / steps[0]
+        clock.now += 0.3
+        later = plan.iterations(measured, *full)
+        total = plan.epoch_done(
+            done,
+            trained_s=clock.now - began,
+            measured_s=0.0,
+            val_loss=0.0,
+            dice=None,
+            next_steps=later,
+        )
+        steps = later
+    return n_steps, clock.now - begin
+
+
+def test_a_machine_that_was_busy_when_steps_were_timed_costs_a_fold_little() -> None:
+    quiet, quiet_s = simulate(1.0, 0.0)
+    busy, busy_s = simulate(20.0, 3.0)
+    assert quiet_s <= 101.0 and busy_s <= 101.0
+    assert busy > 0.85 * quiet
+
+
+def test_a_machine_that_gets_busy_ends_within_an_epoch_of_the_budget() -> None:
+    clock = Clock()
+    plan = make(clock, budget_s=100.0)
+    steps = plan.iterations(0.1, 50, 0)
+    assert steps[0] == 50
+    total = plan.start(0, step_s=0.1, iterations=50, val_iterations=0)
+    assert total == 20
+    clock.now += 100 * 0.1 * 5  # ten times slower than it was
+    slower = plan.iterations(1.0, 50, 0)
+    assert slower == (10, 1)
+    total = plan.epoch_done(
+        1, trained_s=50.0, measured_s=0.0, val_loss=0.0, dice=None, next_steps=slower
+    )
+    # 50 s are left: four epochs of ten steps of a second, and one of validation.
+    assert total == 1 + 4
+    assert plan.epoch_s == pytest.approx(10.5)

@@ -82,7 +82,7 @@ def test_a_parent_that_is_gone_is_noticed_although_its_pipe_is_open() -> None:
     """A process it forked may hold the pipe. Or it died while the guard was being started."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    command = [sys.executable, "-P", guard.__file__, "1", str(gone.pid), "--"]
+    command = [sys.executable, "-P", guard.__file__, "1", str(gone.pid), "-", "--"]
     process = subprocess.Popen(
         [*command, sys.executable, "-c", SLEEP], stdin=subprocess.PIPE, start_new_session=True
     )
@@ -105,7 +105,7 @@ def test_without_a_subreaper_orphans_are_found_by_their_group(tmp_path: Path) ->
         while not os.path.exists({str(orphan)!r}) or not os.path.getsize({str(orphan)!r}):
             time.sleep(0.01)
     """)
-    argv = ["guard", "1", str(os.getpid()), "--", sys.executable, "-S", "-c", family]
+    argv = ["guard", "1", str(os.getpid()), "-", "--", sys.executable, "-S", "-c", family]
     code = (
         "import sys; from training.processes import guard; guard._IS_SUBREAPER = False;"
         f"sys.exit(guard.main({argv!r}))"

@@ -142,6 +142,9 @@ class OpenVinoEngine:
                 request.infer({0: np.ascontiguousarray(tile)[None]}, share_inputs=True)
                 # A view of the request's memory: used up before its next inference.
                 logits = np.flip(request.get_output_tensor(0).data[0], flips)
+                order = tiling.class_order(axes, len(logits))
+                if order is not None:
+                    logits = logits[list(order)]
                 if weight is not None:
                     logits = logits * weight
                 if total is None and logits.shape[1:] == size_hw:

@@ -85,6 +85,9 @@ class TorchEngine:
                 total = torch.zeros(shape, device=self._device)
             for tile, (image, window, axes) in zip(found, todo[:n], strict=True):
                 back = torch.flip(tile, axes) if axes else tile
+                order = tiling.class_order(tuple(axis - 1 for axis in axes), len(back))
+                if order is not None:
+                    back = back[list(order)]
                 total[(image, slice(None), *window)] += (
                     back if gaussian is None else back * gaussian
                 )

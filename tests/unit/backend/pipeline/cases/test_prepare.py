@@ -310,3 +310,40 @@ def test_looking_again_takes_a_limited_time_longest_ago_first(
     app.label_studio.fetched.clear()
     prepare(app)
     assert app.label_studio.fetched == [2, 1]
+
+
+def test_what_may_be_flipped_is_decided_from_the_labels_and_kept(app: FakeApp) -> None:
+    """Both classes of these pictures look alike, and the wall lies right of and below the lumen."""
+    label(app.label_studio, 1, 2, 3)
+    found = prepare(app).symmetries
+    assert found.flips == ()
+    assert [reason.partition(":")[0] for reason in found.reasons] == [
+        "Not flipped upside down",
+        "Not flipped left to right",
+        "Turned by at most 15 degrees.",
+    ]
+    assert "'lumen'" in found.reasons[0]
+
+
+def test_a_persons_word_on_flips_overrules_the_labels(app: FakeApp) -> None:
+    label(app.label_studio, 1, 2, 3)
+    found = prepare(app, mirror_train="horizontal").symmetries
+    assert (found.flips, found.max_turn) == ((1,), 15.0)
+    assert prepare(app, mirror_train="both").symmetries.flips == (0, 1)
+
+
+def test_auto_says_why_it_took_a_preset_and_remembers_its_own_choice(app: FakeApp) -> None:
+    label(app.label_studio, 1, 2, 3)
+    found = prepare(app, preset="auto")
+    assert found.preset.name == "tiny"
+    assert "CPU" in found.preset_reason
+    by_hand = prepare(app, preset="pretrained")
+    assert (by_hand.preset.name, by_hand.preset_reason) == ("pretrained", "")
+    with app.store.begin() as session:
+        assert runs.last_automatic_preset(session, PROJECT) == "tiny"
+        assert runs.last_automatic_preset(session, PROJECT + 1) == ""
+        newest, first = runs.runs_of(session, PROJECT)
+        assert runs.presets_of(session, [newest.id, first.id]) == {
+            newest.id: ("pretrained", ""),
+            first.id: ("tiny", found.preset_reason),
+        }

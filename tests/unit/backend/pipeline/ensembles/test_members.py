@@ -17,7 +17,9 @@ from backend.pipeline.ensembles.members import (
 from backend.store.models import VersionRow
 from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.errors import SettingsError
+from tests.fakes.documents import run_manifest
 from training.presets import TINY
+from training.versions.lineage import Judges, Seen, trained_on
 from training.versions.version_folder import VersionInfo
 
 CLASSES = ("lumen", "wall")
@@ -46,8 +48,17 @@ def member(
         )
         for task, fold in tasks.items()
     )
-    manifest = None if n_folds is None else Manifest(entries, (), CLASSES, n_folds)
-    return Member(VersionRow(id=number, name=f"v{number}"), info, manifest, group_key)
+    row = VersionRow(id=number, name=f"v{number}")
+    if n_folds is None:
+        return Member(row, info, None)
+    manifest = run_manifest(Manifest(entries, (), CLASSES, n_folds, group_key=group_key))
+    now = {entry.case_id: entry.group for entry in entries}
+    judges = Judges(
+        {fold: Seen.of(trained_on(manifest, fold) or (), now) for fold in range(n_folds)},
+        {entry.case_id: entry.fold for entry in entries},
+        {entry.group: entry.fold for entry in entries},
+    )
+    return Member(row, info, manifest, judges)
 
 
 def _folds(manifest: Manifest) -> dict[int, int]:

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from backend.pipeline.evaluate.chosen_cases import Split, choose_cases
+from backend.pipeline.evaluate.chosen_cases import Judging, Split, choose_cases, entries_of
 from backend.store.models import AnnotationRow, TaskRow
 from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.errors import PredictionError
+from tests.fakes.documents import run_manifest
+from training.versions.lineage import Judges, Seen, trained_on
 
 
 def source(task_id: int, group: str = "") -> tuple[TaskRow, tuple[AnnotationRow, ...]]:
@@ -33,7 +35,19 @@ LABELLED = [source(1, "p1"), source(2, "p2"), source(4, "p2"), source(5, "p9")]
 
 
 def chosen(split: Split | None, found: Manifest | None, folds: tuple[int, ...] = (0, 1)):  # type: ignore[no-untyped-def]
-    cases, problems = choose_cases("v", found, folds, LABELLED, split, group_of)
+    entries, _ = entries_of(found, LABELLED, group_of)
+    groups = {entry.case_id: entry.group for entry in entries}
+    judging = Judging({}, frozenset())
+    if found is not None:
+        kept = run_manifest(found)
+        judges = Judges(
+            {fold: Seen.of(trained_on(kept, fold) or (), groups) for fold in folds},
+            {entry.case_id: entry.fold for entry in found.entries},
+            {entry.group: entry.fold for entry in found.entries},
+        )
+        judging = Judging(judges.of(entries, groups, folds), judges.never_seen(entries, groups))
+    labelled = list(zip(entries, LABELLED, strict=True))
+    cases, problems = choose_cases("v", found, labelled, split, judging)
     return [(c.task.id, c.fold) for c in cases], [(p.case_id[-1], p.reason) for p in problems]
 
 
@@ -51,10 +65,10 @@ def test_new_tasks_go_to_all_folds_unless_their_patient_was_trained_on() -> None
     assert problems == [("3", "not_labelled")]
 
 
-def test_a_fold_that_was_not_trained_is_named() -> None:
+def test_a_case_whose_fold_was_not_trained_has_no_judge() -> None:
     cases, problems = chosen(Split.ALL, manifest(0, 1), folds=(0,))
     assert cases == [(1, 0), (5, None)]
-    assert problems == [("2", "fold_missing"), ("4", "fold_missing")]
+    assert problems == [("2", "seen"), ("4", "seen")]
 
 
 @pytest.mark.parametrize("split", [Split.OOF, Split.ALL])
@@ -70,5 +84,5 @@ def test_without_held_out_cases_that_is_said(
 
 def test_without_held_out_cases_new_ones_remain() -> None:
     cases, problems = chosen(None, manifest(0, 0, n_folds=1), folds=(0,))
-    assert (cases, problems) == ([(4, None), (5, None)], [])
+    assert (cases, problems) == ([(5, None)], [("4", "seen")])  # of a patient trained on
     assert chosen(None, None)[0] == [(1, None), (2, None), (4, None), (5, None)]

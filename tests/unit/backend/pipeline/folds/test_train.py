@@ -12,6 +12,7 @@ from sqlalchemy import update
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.folds import ledger, train
 from backend.pipeline.folds.train import WorkerDevice, train_fold
+from backend.pipeline.folds.warm_start import choose_starts
 from backend.queue import JobName
 from backend.settings import ProjectSettings
 from backend.store import runs
@@ -22,6 +23,7 @@ from domain.states import FoldStatus, RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.documents import fold_result, run_manifest
 from tests.fakes.queue import FakeQueue
+from training.folds.seeds import fold_seed
 from training.folds.spec import FINAL, PROGRESS, EpochProgress, FoldResult, FoldSpec
 
 DEVICE = WorkerDevice("cpu", 2)
@@ -43,6 +45,7 @@ class FakeTraining:
         should_stop: Callable[[], bool],
         *,
         on_heartbeat: Callable[[], None],
+        forks: object = None,
     ) -> Result:
         self.specs.append(spec)
         return self.play(spec, on_progress, should_stop, on_heartbeat)
@@ -86,7 +89,7 @@ def _fold(app: FakeApp, run_id: int) -> FoldRow:
 
 
 def test_a_fold_is_trained_and_kept(app: FakeApp, training: FakeTraining) -> None:
-    run_id = _run(app, budget_s=30, seed=7)
+    run_id = _decided(app, _run(app, budget_s=30, seed=7))
     train_fold(app.context, run_id, 0, DEVICE, "me")
     row = _fold(app, run_id)
     assert (row.status, row.epoch, row.epochs, row.lease_until) == (FoldStatus.DONE, 4, 4, 0.0)
@@ -94,7 +97,7 @@ def test_a_fold_is_trained_and_kept(app: FakeApp, training: FakeTraining) -> Non
     assert row.result is not None and row.result.dice_per_case == {"a": {"lumen": 0.5}}
     assert app.jobs == [("advance", (run_id,))]
     (spec,) = training.specs
-    assert (spec.run, spec.fold, spec.threads, spec.seed) == ("5", 0, 2, 7)
+    assert (spec.run, spec.fold, spec.threads, spec.seed) == (("5", 0, 2, fold_seed(7, 5, 0)))
     assert spec.budget_s == pytest.approx(30.0, abs=1.0) and spec.holds_out
     train_fold(app.context, run_id, 0, DEVICE, "me")  # again: it is done
     assert len(training.specs) == 1
@@ -270,6 +273,15 @@ def test_only_a_run_in_training_is_trained(
     assert (training.specs, app.jobs) == ([], [])
 
 
+def _decided(app: FakeApp, run_id: int) -> int:
+    """The run, its folds' starts decided as when it goes to training."""
+    with app.store.begin() as session:
+        run = session.get_one(RunRow, run_id)
+        starts = choose_starts(session, app.context.workspace(PROJECT), run, [0])
+        run.manifest = dataclasses.replace(runs.manifest_of(run), starts=starts.of_folds)
+    return run_id
+
+
 @pytest.mark.parametrize(
     ("old_folds", "classes", "settings", "is_warm"),
     [
@@ -295,7 +307,7 @@ def test_warm_start_never_sees_what_is_held_out(
     folder = app.context.workspace(PROJECT).version_dir("nnloop-v1") / "fold_0"
     folder.mkdir(parents=True)
     (folder / FINAL).touch()
-    train_fold(app.context, _run(app, 5, **settings), 0, DEVICE, "me")
+    train_fold(app.context, _decided(app, _run(app, 5, **settings)), 0, DEVICE, "me")
     expected = str(folder / FINAL) if is_warm else None
     assert training.specs[0].warm_start == expected
 
@@ -308,8 +320,50 @@ def test_an_imported_version_starts_no_fold(app: FakeApp, training: FakeTraining
     with app.store.begin() as session:
         # Nobody knows what it was trained on, so it may have seen what is held out.
         session.get_one(VersionRow, version_id).run_id = None
-    train_fold(app.context, _run(app), 0, DEVICE, "me")
+    train_fold(app.context, _decided(app, _run(app)), 0, DEVICE, "me")
     assert training.specs[0].warm_start is None
+
+
+def test_seeds_differ_by_run_and_fold_and_stay_when_a_fold_is_tried_again(
+    app: FakeApp, training: FakeTraining
+) -> None:
+    seeds = {}
+    for number in (5, 6):
+        run_id = _decided(app, _run(app, number, seed=3))
+        with app.store.begin() as session:
+            session.add(FoldRow(run_id=run_id, fold=1))
+        for fold in (0, 1):
+            training.play = lambda *_: None  # as if its worker ended
+            train_fold(app.context, run_id, fold, DEVICE, "me")
+            training.play = _finished
+            train_fold(app.context, run_id, fold, DEVICE, "you")
+            first, again = (spec.seed for spec in training.specs[-2:])
+            assert first == again == fold_seed(3, number, fold)
+            seeds[number, fold] = first
+        manifest = app.run(run_id).manifest
+        assert manifest is not None
+        assert [start.seed for start in manifest.starts] == [seeds[number, 0], seeds[number, 1]]
+        with app.store.begin() as session:
+            session.get_one(RunRow, run_id).status = RunStatus.DONE
+    assert len(set(seeds.values())) == 4
+
+
+def test_a_fold_whose_weights_are_gone_starts_fresh_and_what_they_had_seen_stays_known(
+    app: FakeApp, training: FakeTraining
+) -> None:
+    app.add_version(1, manifest=_manifest({1: 0, 3: 1}))
+    folder = app.context.workspace(PROJECT).version_dir("nnloop-v1") / "fold_0"
+    folder.mkdir(parents=True)
+    (folder / FINAL).touch()
+    run_id = _decided(app, _run(app))
+    (folder / FINAL).unlink()
+    train_fold(app.context, run_id, 0, DEVICE, "me")
+    assert training.specs[0].warm_start is None
+    manifest = app.run(run_id).manifest
+    assert manifest is not None
+    assert manifest.starts[0].version == "nnloop-v1"
+    # Task 3 is not among its own cases: its ancestor's.
+    assert [case.task_id for case in manifest.starts[0].seen or ()] == [3]
 
 
 class _DeadQueue(FakeQueue):

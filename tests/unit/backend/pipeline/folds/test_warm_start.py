@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from backend.pipeline.folds.warm_start import warm_start_of
+from backend.pipeline.folds.warm_start import checkpoint_of, choose_starts
 from backend.settings import ProjectSettings
 from backend.store import versions
 from backend.store.models import RunRow, VersionRow
@@ -64,42 +61,57 @@ def _add_ensemble(app: FakeApp, *manifests: RunManifest) -> Path:
     return path
 
 
-def _warm_start(app: FakeApp, width: int, **settings: Any) -> str | None:
-    """Of fold 1 of a run whose plans are of this width."""
+def _warm_start(app: FakeApp, width: int, **settings: Any) -> tuple[str | None, str]:
+    """Of fold 1 of a run whose plans are of this width, and what is said of it."""
     workspace = app.context.workspace(PROJECT)
     write_json(workspace.preprocessed_dataset / "plans.json", _plans(width))
     values = ProjectSettings(**settings).model_dump(mode="json")
     run_id = app.add_run(RunStatus.TRAINING, 9, manifest=MANIFEST, settings=values)
     with app.store.begin() as session:
-        return warm_start_of(session, workspace, session.get_one(RunRow, run_id), 1)
+        run = session.get_one(RunRow, run_id)
+        starts = choose_starts(session, workspace, run, [0, 1])
+        found = checkpoint_of(session, run, starts.of_folds[1])
+        return None if found is None else str(found), starts.note
 
 
 def test_a_fold_starts_from_the_member_with_the_same_plans(app: FakeApp) -> None:
-    path = _add_ensemble(app, MANIFEST, MANIFEST)
-    assert _warm_start(app, 2) == str(path / "members" / "nnloop-v2" / "fold_1" / FINAL)
-
-
-def test_without_such_a_member_it_starts_from_scratch_and_says_so(
-    app: FakeApp, caplog: pytest.LogCaptureFixture
-) -> None:
     _add_ensemble(app, MANIFEST, MANIFEST)
-    with caplog.at_level(logging.INFO):
-        assert _warm_start(app, 3) is None
-    assert "starts from scratch: no member of nnloop-e1 has the plans" in caplog.text
+    version = app.context.workspace(PROJECT).version_dir("nnloop-v2")
+    assert _warm_start(app, 2) == (str(version / "fold_1" / FINAL), "")
+
+
+def test_a_member_that_was_pruned_lives_on_in_the_ensemble(app: FakeApp) -> None:
+    path = _add_ensemble(app, MANIFEST, MANIFEST)
+    (app.context.workspace(PROJECT).version_dir("nnloop-v2") / "fold_1" / FINAL).unlink()
+    assert _warm_start(app, 2)[0] == str(path / "members" / "nnloop-v2" / "fold_1" / FINAL)
+
+
+def test_without_such_a_member_it_starts_from_scratch_and_says_so(app: FakeApp) -> None:
+    _add_ensemble(app, MANIFEST, MANIFEST)
+    assert _warm_start(app, 3) == (
+        None,
+        "All folds start from fresh weights: no member of nnloop-e1 has the plans of this run.",
+    )
 
 
 def test_the_member_must_not_have_seen_what_is_held_out(app: FakeApp) -> None:
     _add_ensemble(app, MANIFEST, MOVED)
-    assert _warm_start(app, 2) is None
+    assert _warm_start(app, 2) == (
+        None,
+        "From fresh weights start all folds: nnloop-v2, or a version before it, has seen 1 of "
+        "1 case held out, or others of their groups.",
+    )
 
 
 def test_an_imported_member_starts_nothing(app: FakeApp) -> None:
     _add_ensemble(app, MANIFEST, MANIFEST)
     with app.store.begin() as session:
         session.query(VersionRow).filter_by(name="nnloop-v2").one().run_id = None
-    assert _warm_start(app, 2) is None
+    found, note = _warm_start(app, 2)
+    assert found is None
+    assert "nnloop-v2 was trained elsewhere, and nobody can tell what it has seen" in note
 
 
 def test_from_scratch_is_from_scratch(app: FakeApp) -> None:
     _add_ensemble(app, MANIFEST, MANIFEST)
-    assert _warm_start(app, 2, warm_start=False) is None
+    assert _warm_start(app, 2, warm_start=False) == (None, "")

@@ -359,7 +359,9 @@ def test_a_version_trained_on_everything_is_measured_on_groups_it_has_not_seen(
     assert not evaluate_run(app.context, run_id, lambda: None)
     verdict = _verdict(app, run_id)
     assert (verdict.n_cases, verdict.champion) == (1, 1.0)
-    assert "not seen" in verdict.reason
+    assert "without 1 of 2 cases, which nnloop-v1 or a version before it was trained on" in (
+        verdict.reason
+    )
 
 
 def test_the_verdict_holds_for_the_version_that_serves_at_its_end(
@@ -455,3 +457,36 @@ def test_an_ensemble_is_challenged_like_any_champion(
     assert predictor.asked == [1]
     reason = _verdict(app, run_id).reason
     assert "on 2 cases" in reason and "b is foreign" in reason
+
+
+def test_a_version_is_made_without_a_fold_that_had_no_time(
+    app: FakeApp, predictor: FakePredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed: list[tuple[int, ...]] = []
+
+    def pack(_workspace: object, _run: object, info: VersionInfo, **_more: object) -> Path:
+        packed.append(info.folds)
+        return Path("/models/v")
+
+    monkeypatch.setattr(judge_run, "package_version", pack)
+    manifest = _manifest(*(_entry(i, i - 1) for i in (1, 2, 3)), n_folds=3)
+    run_id = app.add_run(RunStatus.EVALUATING, 2, manifest=manifest)
+    with app.store.begin() as session:
+        for fold, (steps, dice) in enumerate([(300, 0.8), (40, 0.2), (310, 0.9)]):
+            result = fold_result(
+                _dice(**{case_id_of_task(fold + 1): dice}),
+                fold=fold,
+                steps=steps,
+                stopped="budget",
+            )
+            row = FoldRow(run_id=run_id, fold=fold, status=FoldStatus.DONE, result=result)
+            session.add(row)
+    assert evaluate_run(app.context, run_id, lambda: None)
+    assert packed == [(0, 2)]
+    metrics = _version(app, run_id).metrics
+    # Nothing of it enters the figures either: they are those of the folds that predict.
+    assert metrics.oof_dice == {"lumen": pytest.approx(0.85), "wall": pytest.approx(0.85)}
+    assert metrics.remark == (
+        "nnloop-v2 is made of 2 of 3 folds, for want of training time for fold 1 (40 steps, "
+        "Dice 0.20)"
+    )

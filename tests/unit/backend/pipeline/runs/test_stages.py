@@ -14,9 +14,11 @@ from backend.queue import JobName
 from backend.store import projects
 from backend.store import runs as ledger
 from backend.store.models import FoldRow, RunRow
+from domain.case import Manifest
 from domain.errors import LabelStudioError, NnloopError, NotEnoughCasesError, StackError
 from domain.states import FoldStatus, RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.documents import run_manifest
 from tests.fakes.queue import FakeQueue
 
 Prepare = Callable[[AppContext, int, Callable[[], None]], None]
@@ -27,6 +29,7 @@ def _prepare_by(monkeypatch: pytest.MonkeyPatch, error: Exception | None = None)
         if error is not None:
             raise error
         with context.store.begin() as session:
+            session.get_one(RunRow, run_id).manifest = run_manifest(Manifest((), n_folds=2))
             session.add_all(FoldRow(run_id=run_id, fold=fold) for fold in (0, 1))
 
     monkeypatch.setattr(prepare, "prepare_run", prepare_run)
@@ -188,6 +191,7 @@ def test_a_budget_too_small_for_all_folds_trains_fewer(
 ) -> None:
     def prepare_run(context: AppContext, run_id: int, beat: Callable[[], None]) -> None:
         with context.store.begin() as session:
+            session.get_one(RunRow, run_id).manifest = run_manifest(Manifest((), n_folds=4))
             session.add_all(FoldRow(run_id=run_id, fold=fold) for fold in range(4))
 
     monkeypatch.setattr(prepare, "prepare_run", prepare_run)

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+from statistics import fmean
+
 import numpy as np
 import numpy.typing as npt
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.nnunet.data.resolution import MIN_KEPT, coarsest_side, kept_dice
+from training.nnunet.data.resolution import (
+    MIN_CLASS_KEPT,
+    MIN_KEPT,
+    coarsest_side,
+    kept_dice,
+    mean_kept,
+)
 
 LabelMap = npt.NDArray[np.uint8]
 
@@ -27,13 +34,14 @@ def _line(side: int, width: int) -> LabelMap:
 
 
 def test_at_full_size_everything_is_kept() -> None:
-    assert kept_dice(_disc(60, 9), 1.0) == pytest.approx([1.0])
+    assert kept_dice(_disc(60, 9), 1.0) == {1: 1.0}
 
 
 def test_each_class_present_has_its_own_figure() -> None:
     both = np.maximum(_disc(200, 80), 3 * (_line(200, 2) & _disc(200, 80)))
-    large, thin = kept_dice(both, 0.25)
-    assert large > thin
+    kept = kept_dice(both, 0.25)
+    assert kept.keys() == {1, 3}
+    assert kept[1] > kept[3]
 
 
 def test_large_shapes_allow_a_small_size_and_thin_ones_do_not() -> None:
@@ -56,4 +64,15 @@ def test_the_answer_keeps_the_shapes(radius: float, low: int) -> None:
     label_map = _disc(200, radius)
     side = coarsest_side([label_map], 200, low)
     assert side == 200 or (side - low) % 32 == 0
-    assert kept_dice(label_map, side / 200).mean() >= MIN_KEPT
+    assert kept_dice(label_map, side / 200)[1] >= MIN_KEPT
+
+
+def test_a_thin_class_is_not_lost_among_thick_ones() -> None:
+    """Four discs and a line: their mean is above the bar long before the line is kept."""
+    discs = [_disc(512, 200, value) for value in (1, 2, 3, 4)]
+    line = 5 * _line(512, 3)
+    side = coarsest_side([*discs, line], 512, 128)
+    assert kept_dice(line, side / 512)[5] >= MIN_CLASS_KEPT
+    kept = [kept_dice(label_map, 256 / 512) for label_map in (*discs, line)]
+    assert fmean(mean_kept(kept).values()) >= MIN_KEPT - 0.02
+    assert mean_kept(kept)[5] < MIN_CLASS_KEPT

@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.nnunet.learning.augmentation import Augmentation, warp_image, warp_labels
+from training.nnunet.learning.augmentation import (
+    Augmentation,
+    exchange_classes,
+    warp_image,
+    warp_labels,
+)
 
 NONE = Augmentation(mirror=(0, 0), p_rotation=0, p_scaling=0, max_shift=0, p_intensity=0)
 SHAPE = (40, 60)
@@ -17,7 +22,7 @@ SHAPE = (40, 60)
 def _affine(augmentation: Augmentation, seed: int = 0) -> npt.NDArray[np.float64]:
     return augmentation.geometry(
         np.random.default_rng(seed), centre=(19.5, 29.5), shape=SHAPE, patch=SHAPE
-    )
+    ).affine
 
 
 def _image(channels: int = 3) -> npt.NDArray[np.float32]:
@@ -87,3 +92,23 @@ def test_a_constant_image_stays_finite() -> None:
     for seed in range(20):
         image = np.full((*SHAPE, 1), 3.0, np.float32)
         assert np.isfinite(always.intensities(image, np.random.default_rng(seed))).all()
+
+
+def test_flipped_classes_are_exchanged_on_their_axis_alone() -> None:
+    labels = _labels()
+    labels[0, 0] = 5
+    exchanged = exchange_classes(labels, ((1, 1, 2),), (1,))
+    np.testing.assert_array_equal(exchanged == 1, labels == 2)
+    np.testing.assert_array_equal(exchanged == 2, labels == 1)
+    assert exchanged[0, 0] == 5
+    for flipped in ((), (0,)):
+        np.testing.assert_array_equal(exchange_classes(labels, ((1, 1, 2),), flipped), labels)
+    np.testing.assert_array_equal(exchange_classes(labels, (), (0, 1)), labels)
+
+
+def test_geometry_says_what_it_has_flipped() -> None:
+    for mirror, flipped in (((1.0, 0.0), (0,)), ((0.0, 1.0), (1,)), ((1.0, 1.0), (0, 1))):
+        found = replace(NONE, mirror=mirror).geometry(
+            np.random.default_rng(0), centre=(19.5, 29.5), shape=SHAPE, patch=SHAPE
+        )
+        assert found.flipped == flipped

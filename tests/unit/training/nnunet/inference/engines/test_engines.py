@@ -84,6 +84,29 @@ def test_logits_are_those_of_a_plain_sliding_window(
             np.testing.assert_allclose(of_image, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("size_hw", [PATCH, (37, 50)])
+def test_a_mirrored_axis_may_exchange_classes(
+    engine: Engine, networks: dict[int, nn.Module], size_hw: tuple[int, int]
+) -> None:
+    """The mean over flips with the maps exchanged, of which a flip makes the same again."""
+    images = _images(1, *size_hw)
+    tiling = Tiling(PATCH, 0.5, (0, 1), ((1, 1, 2),))
+    plain = Tiling(PATCH, 0.5, ())
+    logits = engine.start(images, (0,), tiling)()[0, 0]
+    if size_hw == PATCH:
+        expected = []
+        for axes in tiling.mirrorings:
+            flips = tuple(axis + 1 for axis in axes)
+            flipped = np.ascontiguousarray(np.flip(images[0], flips))
+            found = np.flip(engine.start(flipped[None], (0,), plain)()[0, 0], flips)
+            expected.append(found[[0, 2, 1]] if 1 in axes else found)
+        np.testing.assert_allclose(logits, np.mean(expected, axis=0), atol=1e-4)
+    other = engine.start(np.ascontiguousarray(images[:, :, :, ::-1]), (0,), tiling)()[0, 0]
+    assert np.abs(logits[[0, 2, 1]] - logits).max() > 1e-2
+    if size_hw == PATCH:
+        np.testing.assert_allclose(other[[0, 2, 1], :, ::-1], logits, atol=1e-4)
+
+
 def test_equal_images_give_equal_bits(engine: Engine) -> None:
     images, tiling = _images(1, 37, 50), Tiling(PATCH, 0.5, (0, 1))
     first = engine.start(images, (0, 4), tiling)()

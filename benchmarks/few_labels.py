@@ -1,0 +1,349 @@
+"""Presets ``tiny`` and ``pretrained`` with few labels: ``python -m benchmarks.few_labels``.
+
+The table behind the preset ``auto``. Each cell is one training of one preset on so many labelled
+images of a set, drawn by the seed; what it learned is measured on ``N_TEST`` other images, the same
+in all cells of a set, which no training sees: mean Dice over the images and then the classes, at
+full size, an absent class counting for nothing (``training.evaluation.dice``).
+
+Both presets get the same processor time on one thread. So that nothing else on the machine counts,
+the time of an optimiser step is measured once per set, of both presets in turn, and the time for a
+training is turned into a number of steps, the same in every cell of theirs. Plans are made from the
+labelled images alone.
+
+Sets: the folders of ``--data`` that are there, and generated images of the carotid artery. Each
+figure is written to ``--results`` when it is there; a later call goes on from there, seed by seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from backend.demo.ultrasound import generate
+from benchmarks.shared_data import PROJECT, Project, one_thread, write_project
+from converters.bookkeeping.files import read_json, write_json
+from training.case_files import read_image
+from training.evaluation import mean_over_classes
+from training.folds.runner import run_fold
+from training.folds.spec import FoldSpec
+from training.nnunet.learning.trainer import make_trainer
+from training.nnunet.networks.pretrained_unet import load_pretrained
+from training.presets import Preset, preset_by_name
+
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+
+GENERATED = "carotid"
+SETS = ("ultrasound", "nuclei", "glacier", GENERATED)
+LABELS = (8, 16, 32, 64)
+PRESETS = ("tiny", "pretrained")
+
+N_TEST = 36
+N_GENERATED = 100
+
+FOLD_S = 60.0
+"""Processor seconds of optimiser steps in a training: a fold's of 3 on two cores in two minutes."""
+
+_TIMED_STEPS = 12
+_TEST_FOLD, _TRAINING_FOLD = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One training: a set, so many labels, a seed, a preset's name."""
+
+    data: str
+    labels: int
+    seed: int
+    preset: str
+
+
+def cells(
+    sets: Sequence[str], labels: Sequence[int], seeds: Sequence[int], presets: Sequence[str]
+) -> Iterator[Cell]:
+    """All trainings, whole tables of one seed after the other."""
+    for seed in seeds:
+        for n in labels:
+            for data in sets:
+                for preset in presets:
+                    yield Cell(data, n, seed, preset)
+
+
+def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The tables.
+
+    Args:
+        rows: What was measured: the fields of a cell, and ``dice``.
+
+    Returns:
+        ``datasets`` (name -> labels -> preset -> mean over the seeds), ``seeds`` (the same, how
+        many) and ``chosen`` (labels -> the preset with the greatest mean over the sets, of those
+        cells where every preset has the same seeds).
+    """
+    found: dict[str, dict[int, dict[str, dict[int, float]]]] = {}
+    for row in rows:
+        by_preset = found.setdefault(row["data"], {}).setdefault(row["labels"], {})
+        by_preset.setdefault(row["preset"], {})[row["seed"]] = row["dice"]
+    gains: dict[int, list[dict[str, float]]] = {}
+    for by_labels in found.values():
+        for n, by_preset in by_labels.items():
+            common = set.intersection(*(set(by_seed) for by_seed in by_preset.values()))
+            if common and set(by_preset) == set(PRESETS):
+                gains.setdefault(n, []).append(
+                    {
+                        name: statistics.fmean(by_seed[seed] for seed in common)
+                        for name, by_seed in by_preset.items()
+                    }
+                )
+    return {
+        "datasets": _map(found, lambda by_seed: round(statistics.fmean(by_seed.values()), 4)),
+        "seeds": _map(found, len),
+        "chosen": {
+            n: max(PRESETS, key=lambda name: statistics.fmean(row[name] for row in of_sets))
+            for n, of_sets in sorted(gains.items())
+        },
+    }
+
+
+def to_markdown(figures: Mapping[str, Any]) -> str:
+    """One row per set and number of labels."""
+    lines = [
+        f"| set | labels | {' | '.join(PRESETS)} | seeds |",
+        f"|---|---|{'---|' * len(PRESETS)}---|",
+    ]
+    for data, by_labels in figures["datasets"].items():
+        for n, by_preset in by_labels.items():
+            values = " | ".join(
+                f"{by_preset[name]:.3f}" if name in by_preset else "" for name in PRESETS
+            )
+            seeds = min(figures["seeds"][data][n].values())
+            lines.append(f"| {data} | {n} | {values} | {seeds} |")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures what is missing, and prints the figures as one JSON line."""
+    options = _parse(arguments)
+    one_thread()
+    torch.set_num_threads(1)
+    print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load "
+        f"{os.getloadavg()[0]:.1f}; {options.fold_seconds:g} processor seconds a training, seeds "
+        f"{options.seeds}.",
+        flush=True,
+    )
+    results = Results(options.results)
+    todo = [
+        cell
+        for cell in cells(options.sets, options.labels, options.seeds, options.presets)
+        if not results.has(cell)
+    ]
+    for cell in todo[: options.cells]:
+        results.add(measure(cell, options, results))
+    figures = summarise(results.rows("dice"))
+    print(to_markdown(figures))
+    print(json.dumps({**figures, "missing": max(0, len(todo) - options.cells)}))
+
+
+class Results:
+    """The lines of a file: cells with their Dice, and times of steps."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        lines = path.read_text().splitlines() if path.exists() else []
+        self._rows: list[dict[str, Any]] = [json.loads(line) for line in lines if line.strip()]
+
+    def rows(self, kind: str) -> list[dict[str, Any]]:
+        """Those that hold ``dice`` or ``step_s``."""
+        return [row for row in self._rows if kind in row]
+
+    def has(self, cell: Cell) -> bool:
+        """Whether a cell was measured."""
+        names = ("data", "labels", "seed", "preset")
+        wanted = tuple(getattr(cell, name) for name in names)
+        return any(tuple(row[name] for name in names) == wanted for row in self.rows("dice"))
+
+    def step_s(self, cell: Cell) -> float | None:
+        """Processor seconds of an optimiser step of the cell's set and preset, if measured."""
+        for row in self.rows("step_s"):
+            if (row["data"], row["preset"]) == (cell.data, cell.preset):
+                return float(row["step_s"])
+        return None
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Writes a line at once."""
+        self._rows.append(dict(row))
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def measure(cell: Cell, options: argparse.Namespace, results: Results) -> dict[str, Any]:
+    """Trains and tests one cell; the line to keep."""
+    if results.step_s(cell) is None:
+        for name, timed_s in _steps_s(cell, options.data).items():
+            results.add({"data": cell.data, "preset": name, "step_s": round(timed_s, 4)})
+    step_s = results.step_s(cell)
+    assert step_s is not None
+    with tempfile.TemporaryDirectory() as scratch:
+        spec = _spec(cell, options.data, Path(scratch))
+        preset = spec.preset
+        epochs = max(1, round(options.fold_seconds / step_s / preset.iterations_per_epoch))
+        outcome = run_fold(
+            replace(spec, preset=replace(preset, epochs=epochs)), lambda _: None, lambda: False
+        )
+    assert outcome is not None
+    row = {
+        "data": cell.data,
+        "labels": cell.labels,
+        "seed": cell.seed,
+        "preset": cell.preset,
+        "dice": round(mean_over_classes(outcome.dice_per_class) or 0.0, 4),
+        "dice_per_class": outcome.dice_per_class,
+        "steps": epochs * preset.iterations_per_epoch,
+        "seconds": round(outcome.seconds, 1),
+        "load": round(os.getloadavg()[0], 1),
+    }
+    print(json.dumps(row), flush=True)
+    return row
+
+
+def _spec(cell: Cell, data: Path, scratch: Path) -> FoldSpec:
+    """The training of a cell, prepared in a scratch folder."""
+    preset = replace(preset_by_name(cell.preset), patience=None)
+    project = _prepared(cell, data, scratch, preset)
+    return FoldSpec(
+        workspace_root=str(project.workspace.root),
+        project_id=PROJECT,
+        run="few-labels",
+        fold=_TEST_FOLD,
+        class_values=project.class_values,
+        preset=preset,
+        seed=cell.seed,
+    )
+
+
+def _prepared(cell: Cell, data: Path, scratch: Path, preset: Preset) -> Project:
+    """The cell's images, preprocessed under plans made from the labelled ones alone."""
+    folder = data / cell.data
+    if cell.data == GENERATED:
+        folder = scratch / GENERATED
+        _draw(folder)
+    project = write_project(folder, scratch / "work", n_folds=2)
+    # Cases come in an order given by their names' hashes: the first are those to test on.
+    test, rest = project.cases[:N_TEST], project.cases[N_TEST:]
+    if len(rest) < cell.labels:
+        raise ValueError(f"{cell.data} has {len(rest)} images to train on, not {cell.labels}")
+    drawn = np.random.default_rng(cell.seed).permutation(len(rest))[: cell.labels]
+    labelled = tuple(rest[i] for i in drawn)
+    folds = {case.case_id: _TRAINING_FOLD for case in labelled}
+    # Both folds have to have a case.
+    first = {labelled[0].case_id: _TEST_FOLD}
+    replace(project, cases=labelled, folds=folds | first).prepare(preset)
+    # Preparing has removed the others' files.
+    write_project(folder, scratch / "work", n_folds=2)
+    folds |= {case.case_id: _TEST_FOLD for case in test}
+    project = replace(project, cases=(*labelled, *test), folds=folds)
+    # The plans stay, however the images to test on differ from those they were made for.
+    sizes = np.array([read_image(case.label_png).shape for case in project.cases])
+    index = project.workspace.preprocessed_dataset / "index.json"
+    planned_for = [len(project.cases), *np.median(sizes, axis=0).tolist()]
+    write_json(index, {**read_json(index), "planned_for": planned_for})
+    if project.prepare(preset).planned:
+        raise RuntimeError(f"{cell} was planned with the images to test on")
+    return project
+
+
+def _steps_s(cell: Cell, data: Path) -> dict[str, float]:
+    """Processor seconds of one optimiser step of each preset, its batch included: medians.
+
+    Steps of the presets in turn, so that both meet the same machine.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        step = {
+            name: _stepper(_spec(replace(cell, preset=name), data, Path(scratch) / name))
+            for name in PRESETS
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in PRESETS}
+        for _ in range(_TIMED_STEPS + 2):
+            for name in PRESETS:
+                started = time.process_time()
+                step[name]()
+                seconds[name].append(time.process_time() - started)
+    return {name: statistics.median(values[2:]) for name, values in seconds.items()}
+
+
+def _stepper(spec: FoldSpec) -> Callable[[], None]:
+    """Makes one optimiser step at each call."""
+    folder = spec.workspace.preprocessed_dataset
+    trainer = make_trainer(
+        spec,
+        read_json(folder / "plans.json"),
+        read_json(folder / "dataset.json"),
+        started=time.monotonic(),
+    )
+    spec.fold_dir.mkdir(parents=True)
+    trainer.initialize()
+    load_pretrained(trainer.plain_network)
+    trainer.network.train()
+    loader, _ = trainer.get_dataloaders()
+
+    def step() -> None:
+        trainer.train_step(next(loader))
+
+    return step
+
+
+def _map(found: Any, value: Callable[[Any], Any]) -> Any:
+    return {
+        data: {
+            n: {name: value(by_seed) for name, by_seed in by_preset.items()}
+            for n, by_preset in sorted(by_labels.items())
+        }
+        for data, by_labels in found.items()
+    }
+
+
+def _draw(folder: Path) -> None:
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    for index in range(N_GENERATED):
+        sample = generate(index)
+        cv2.imwrite(str(folder / "images" / f"{sample.name}.png"), sample.image)
+        cv2.imwrite(str(folder / "masks" / f"{sample.name}.png"), sample.truth)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.few_labels", description=__doc__)
+    parser.add_argument("--data", type=Path, default=SHARED, help="folder of the sets")
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
+    parser.add_argument("--labels", type=int, nargs="+", default=list(LABELS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--presets", nargs="+", default=list(PRESETS), choices=list(PRESETS))
+    parser.add_argument("--fold-seconds", type=float, default=FOLD_S)
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=Path("bench-results") / "few_labels.jsonl",
+        help="what was measured; goes on from there",
+    )
+    parser.add_argument("--cells", type=int, default=10**6, help="at most so many in this call")
+    options = parser.parse_args(arguments)
+    options.sets = [n for n in options.sets if n == GENERATED or (options.data / n).is_dir()]
+    return options
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""From the last label to better polygons."""

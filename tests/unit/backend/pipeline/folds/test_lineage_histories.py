@@ -1,0 +1,454 @@
+"""Random histories of a project: whoever starts from weights, or judges a case, has not seen it.
+
+What every network was trained on is written down here, by the weights that the trainings were
+really given, in names of patients and images that the tests make up; nothing is asked of nnloop's
+own account of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import run_state_machine_as_test as play
+
+from backend.pipeline.cases import prepare as prepare_module
+from backend.pipeline.ensembles import candidates, enrol
+from backend.pipeline.ensembles.choose import make_ensemble
+from backend.pipeline.evaluate import version as evaluate
+from backend.pipeline.evaluate.options import EvaluationOptions
+from backend.pipeline.folds import train
+from backend.pipeline.folds.train import WorkerDevice, train_fold
+from backend.pipeline.gate import judge_run
+from backend.pipeline.models import serving
+from backend.pipeline.runs import stages
+from backend.pipeline.sync.reading import sync_project
+from backend.settings import ProjectSettings
+from backend.store import runs, versions
+from backend.store.models import TaskRow, VersionRow
+from converters.bookkeeping.documents import write_document
+from converters.bookkeeping.files import read_json, write_json
+from domain.case import ManifestEntry
+from domain.errors import NnloopError
+from domain.states import RunStatus, VersionOrigin
+from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.documents import fold_result
+from tests.fakes.label_studio import png, polygon
+from training.case_files import CaseFiles, read_case_image
+from training.folds.spec import FINAL, PROGRESS, RESULT, FoldResult, FoldSpec
+from training.nnunet.data.dataset import PreparedDataset
+from training.presets import TINY
+from training.versions.case_predictions import CaseToPredict
+from training.versions.member_predictions import HeldOutCase
+from training.versions.version_folder import (
+    VERSION,
+    VersionInfo,
+    member_dirs,
+    read_version,
+)
+from training.workspace import Workspace
+
+SIZE_HW = (40, 48)
+PLANS = {"configurations": {"2d": {"architecture": {}, "patch_size": [8, 8], "spacing": [1, 1]}}}
+KEYS = (None, "patient", "site")
+NUMBERS = st.integers(0, 7)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A task as it was when something was trained on it: who it is, what it shows, its group."""
+
+    task_id: int
+    created_at: str
+    image: str
+    group: str
+
+
+class Histories(RuleBasedStateMachine):
+    """A project that people change in every way between its trainings."""
+
+    database: Path
+    patch: pytest.MonkeyPatch
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.app = FakeApp(Path(self.folder.name), self.database)
+        self.values: dict[str, Any] = {
+            "preset": "tiny",
+            "n_folds": 2,
+            "min_annotations": 1000,
+            "group_key": None,
+        }
+        # (task id, created at) -> its data as they were last known, also of tasks that are gone.
+        self.data: dict[tuple[int, str], dict[str, Any]] = {}
+        self.learnt: dict[str, frozenset[Shown]] = {}
+        self.judged_by: dict[str, dict[str, tuple[int | None, ...]]] = {}
+        self.moment = 0
+        self.dice = 0.5
+        self.case_id = ""
+        for target, name, fake in (
+            (prepare_module, "prepare", self._prepare),
+            (train, "run_fold", self._train),
+            (judge_run, "warm_predictor", lambda _settings, _device, path: _Predictor(self, path)),
+            (judge_run, "read_case_image", self._read_case_image),
+            (judge_run, "prune_quietly", lambda *_: None),
+            (candidates, "predict_members", self._predict_members),
+            (enrol, "predict_cases", self._predict_champion),
+            (enrol, "prune_quietly", lambda *_: None),
+            (evaluate, "predict_cases", self._predict_evaluated),
+            (evaluate, "evaluate_pairs", lambda *_: None),
+        ):
+            self.patch.setattr(target, name, fake)
+        for task_id in (1, 2, 3):
+            self._add(task_id, patient=task_id, site=0, image=task_id)
+            self.app.label_studio.label(task_id, polygon())
+
+    def teardown(self) -> None:
+        self.app.store.close()
+        self.folder.cleanup()
+
+    # What people do.
+
+    @rule(patient=st.integers(0, 3), site=st.integers(0, 2), image=NUMBERS, labelled=st.booleans())
+    def add_a_task(self, patient: int, site: int, image: int, labelled: bool) -> None:
+        task_id = max(self.app.label_studio.tasks, default=0) + 1
+        self._add(task_id, patient=patient, site=site, image=image)
+        if labelled:
+            self.app.label_studio.label(task_id, polygon())
+
+    @rule(number=NUMBERS, patient=st.integers(0, 3))
+    def correct_the_patient(self, number: int, patient: int) -> None:
+        self._change(number, "patient", patient)
+
+    @rule(number=NUMBERS)
+    def label_or_unlabel(self, number: int) -> None:
+        task_id = self._task(number)
+        studio = self.app.label_studio
+        if studio.tasks[task_id].annotations and len(studio.tasks) > 2:
+            studio.unlabel(task_id)
+        else:
+            studio.label(task_id, polygon())
+
+    @rule(number=NUMBERS, patient=st.integers(0, 3), image=NUMBERS)
+    def make_a_task_again_under_its_id(self, number: int, patient: int, image: int) -> None:
+        task_id = self._task(number)
+        self._add(task_id, patient=patient, site=0, image=image)
+        self.app.label_studio.label(task_id, polygon())
+
+    @rule(number=NUMBERS)
+    def delete_a_task(self, number: int) -> None:
+        if len(self.app.label_studio.tasks) > 3:
+            del self.app.label_studio.tasks[self._task(number)]
+
+    @rule(number=NUMBERS, image=NUMBERS)
+    def overwrite_an_image(self, number: int, image: int) -> None:
+        task = self.app.label_studio.tasks[self._task(number)]
+        self.app.label_studio.images[task.data["image"]] = _image(image)
+
+    @rule(key=st.sampled_from(KEYS))
+    def set_the_group_key(self, key: str | None) -> None:
+        self.values["group_key"] = key
+
+    @rule(n_folds=st.integers(2, 4))
+    def set_the_number_of_folds(self, n_folds: int) -> None:
+        self.values["n_folds"] = n_folds
+
+    @precondition(lambda self: self._names())
+    @rule(number=NUMBERS)
+    def put_another_version_in_service(self, number: int) -> None:
+        names = self._names()
+        with contextlib.suppress(NnloopError):  # it serves already
+            serving.promote(self.app.context, names[number % len(names)], PROJECT)
+
+    @rule()
+    def import_a_version(self) -> None:
+        name = f"theirs{self.moment}"
+        self.moment += 1
+        self.app.add_imported(name)
+        info = VersionInfo(name, ("lumen", "wall"), 1, TINY, (0, 1), {})
+        path = self.app.context.workspace(PROJECT).version_dir(name) / VERSION
+        write_document(path, VersionInfo, info)
+
+    @precondition(lambda self: len(self._names()) > 1)
+    @rule(number=NUMBERS)
+    def average_two_versions(self, number: int) -> None:
+        names = [name for name in self._names() if not name.startswith(("nnloop-e", "theirs"))]
+        chosen = [names[number % len(names)], names[-1]] if names else []
+        if len(set(chosen)) == 2:
+            self._sync()
+            try:
+                report = make_ensemble(self.app.context, PROJECT, chosen)
+            except NnloopError:
+                return  # not alike
+            self._check_gate(report.version)
+
+    @rule()
+    def evaluate_the_champion(self) -> None:
+        self._sync()
+        try:
+            evaluate.evaluate_version(
+                self.app.context, PROJECT, EvaluationOptions(Path(self.folder.name) / "out")
+            )
+        except NnloopError:
+            return  # nothing serves yet
+
+    @rule(dice=st.sampled_from([0.2, 0.5, 0.8]))
+    def train_a_version(self, dice: float) -> None:
+        self.dice = dice
+        self._sync()
+        with self.app.store.begin() as session:
+            last = runs.last_run(session, PROJECT)
+            number = last.number + 1 if last else 1
+        kept = ProjectSettings(**self.values).model_dump(mode="json")
+        run_id = self.app.add_run(RunStatus.QUEUED, number, settings=kept)
+        stages.advance(self.app.context, run_id)
+        with self.app.store.begin() as session:
+            folds = [row.fold for row in runs.folds_of(session, run_id)]
+        for fold in folds:
+            train_fold(self.app.context, run_id, fold, WorkerDevice(), "me")
+        stages.advance(self.app.context, run_id)
+        run = self.app.run(run_id)
+        if run.status == RunStatus.FAILED:
+            return  # too few tasks, or none has a group
+        assert run.status in (RunStatus.SCORING, RunStatus.DONE), run.error
+        with self.app.store.begin() as session:
+            session.merge(run).status = RunStatus.DONE
+        self._check_gate(f"nnloop-v{number}")
+
+    # What is trained, and what is judged by whom.
+
+    def _train(self, spec: FoldSpec, *_: object, **__: object) -> FoldResult:
+        """Learns the cases that the fold does not hold out, on top of what its start has learnt."""
+        with self.app.store.begin() as session:
+            run = runs.runs_of(session, PROJECT, number=int(spec.run))[0]
+            entries = runs.manifest_of(run).entries
+        held_out = [e for e in entries if spec.holds_out and e.fold == spec.fold]
+        before: frozenset[Shown] = frozenset()
+        if spec.warm_start:
+            before = self.learnt[read_json(Path(spec.warm_start))]
+            self._assert_unseen(before, held_out, f"fold {spec.fold} of run {spec.run} starts so")
+        name = f"{spec.run}/{spec.fold}"
+        trained = [e for e in entries if e not in held_out]
+        self.learnt[name] = before | {self._shown(entry) for entry in trained}
+        dice = {entry.case_id: {"lumen": self.dice, "wall": None} for entry in held_out}
+        self._assert_unseen(self.learnt[name], held_out, f"{name} was measured on these")
+        result = fold_result(dice, fold=spec.fold)
+        write_json(spec.fold_dir / FINAL, name)
+        write_document(spec.fold_dir / RESULT, FoldResult, result)
+        write_json(spec.fold_dir / PROGRESS, {})
+        for file in ("plans.json", "dataset.json"):
+            write_json(spec.fold_dir / file, PLANS)
+        return result
+
+    def _prepare(
+        self,
+        workspace: Workspace,
+        cases: Sequence[CaseFiles],
+        folds: dict[str, int],
+        *_: object,
+        **__: object,
+    ) -> PreparedDataset:
+        write_json(workspace.preprocessed_dataset / "plans.json", PLANS)
+        used = tuple(sorted(set(folds.values())))
+        return PreparedDataset(len(cases), (), (), False, used, {}, 0.0)
+
+    def _check_gate(self, name: str) -> None:
+        """Figures of the champion that it was compared by and that its own training measured."""
+        with self.app.store.begin() as session:
+            found = versions.by_name(session, name, PROJECT)
+            measured = found[0].metrics.champion_dice if found else None
+            if measured is None:
+                return
+            [champion] = versions.by_name(session, measured.version, PROJECT)
+            manifest = versions.manifest_of(session, champion)
+            judged = versions.manifest_of(session, found[0])
+        if manifest is None or judged is None:
+            assert "may have been trained on these images" in found[0].metrics.gate.reason  # type: ignore[union-attr]
+            return
+        of_challenger = {entry.case_id: entry for entry in judged.entries}
+        own = {entry.case_id: entry.fold for entry in manifest.entries}
+        for case_id in measured.dice_per_case:
+            if champion.metrics.dice_per_case.get(case_id) == measured.dice_per_case[case_id]:
+                self._judge(champion, own[case_id], of_challenger[case_id])
+
+    def _judge(self, version: VersionRow, fold: int | None, entry: ManifestEntry) -> None:
+        for weights in _weights_of(Path(version.path), fold):
+            self._assert_unseen(
+                self.learnt[weights], [entry], f"{weights} of {version.name} judges it"
+            )
+
+    def judge_case(self, folder: Path, fold: int | None, case_id: str) -> None:
+        """A fold of a version (None: the mean of all) predicts a case for a figure."""
+        with self.app.store.begin() as session:
+            [version] = versions.by_name(session, folder.name, PROJECT)
+            if version.origin == VersionOrigin.IMPORTED:
+                return  # nobody can tell, and the gate says so
+            rows = {row.id: row for row in session.query(TaskRow)}
+        task = rows[int(case_id.split("_")[1])]
+        entry = ManifestEntry(
+            case_id, task.id, 0, "", "", 0, source=task.source, image_hash=task.image_hash
+        )
+        self._judge(version, fold, entry)
+
+    def _read_case_image(self, workspace: Workspace, case_id: str) -> npt.NDArray[Any]:
+        self.case_id = case_id
+        return read_case_image(workspace, case_id)
+
+    def _predict_members(
+        self,
+        workspace: Workspace,
+        version_dirs: Sequence[Path],
+        choices: Sequence[Sequence[int]],
+        cases: Sequence[HeldOutCase],
+        out: Path,
+        *,
+        device: str,
+        on_case: Callable[[], None],
+    ) -> tuple[()]:
+        for case in cases:
+            for folder, fold in zip(version_dirs, case.folds, strict=True):
+                self.judge_case(folder, fold, case.case_id)
+            for number in range(len(choices)):
+                _paint(out / str(number) / f"{case.case_id}.png")
+        return ()
+
+    def _predict_champion(
+        self, version_dir: Path, cases: Sequence[CaseToPredict], out: Path, **_: object
+    ) -> tuple[()]:
+        for case in cases:
+            self.judge_case(version_dir, case.fold, case.case_id)
+            _paint(out / f"{case.case_id}.png")
+        return ()
+
+    def _predict_evaluated(
+        self, version_dir: Path, cases: Sequence[CaseToPredict], out: Path, **_: object
+    ) -> tuple[()]:
+        for case in cases:
+            self.judge_case(version_dir, case.fold, case.case_id)
+        return ()
+
+    # The world, as it really is.
+
+    def _sync(self) -> None:
+        self.app.change_settings(**self.values)
+        sync_project(self.app.context, PROJECT)
+
+    def _assert_unseen(
+        self, learnt: Iterable[Shown], entries: Iterable[ManifestEntry], what: str
+    ) -> None:
+        for entry in entries:
+            now = self._shown(entry)
+            for one in learnt:
+                clash = (
+                    (one.task_id, one.created_at) == (now.task_id, now.created_at)
+                    or one.image == now.image
+                    or now.group in (one.group, self._group(one.task_id, one.created_at))
+                )
+                assert not clash, f"{what}: {now}; it was trained on {one}"
+
+    def _shown(self, entry: ManifestEntry) -> Shown:
+        created_at = self._created_at(entry)
+        return Shown(
+            entry.task_id, created_at, entry.image_hash, self._group(entry.task_id, created_at)
+        )
+
+    def _created_at(self, entry: ManifestEntry) -> str:
+        with self.app.store.begin() as session:
+            row = session.get_one(TaskRow, entry.task_id)
+        assert row.source == entry.source  # nothing changes between a reading and its training
+        return row.created_at
+
+    def _group(self, task_id: int, created_at: str) -> str:
+        """Of a task, by the group key of now and its data as they were last known."""
+        key = self.values["group_key"]
+        value = self.data[task_id, created_at].get(key) if key else None
+        return f"{task_id} {created_at}" if value is None else f"{key} {value}"
+
+    def _names(self) -> list[str]:
+        with self.app.store.begin() as session:
+            return [row.name for row in versions.versions_of(session, PROJECT)]
+
+    def _task(self, number: int) -> int:
+        ids = sorted(self.app.label_studio.tasks)
+        return ids[number % len(ids)]
+
+    def _add(self, task_id: int, *, image: int, **data: int) -> None:
+        studio = self.app.label_studio
+        self.moment += 1
+        studio.now = f"2026-01-01T00:{self.moment // 60:02d}:{self.moment % 60:02d}.000000Z"
+        named = {name: f"{name[0]}{value}" for name, value in data.items()}
+        studio.add_task(task_id, None, **named)
+        studio.images[studio.tasks[task_id].data["image"]] = _image(image)
+        self.data[task_id, studio.now] = named
+
+    def _change(self, number: int, field: str, value: int) -> None:
+        task = self.app.label_studio.tasks[self._task(number)]
+        task.data[field] = self.data[task.id, task.created_at][field] = f"{field[0]}{value}"
+
+
+class _Predictor:
+    """The networks of a version, which say nothing and note whom they judge."""
+
+    def __init__(self, histories: Histories, path: Path) -> None:
+        self._histories, self._path = histories, path
+        self.folds = read_version(path).folds
+
+    def predict_single_fold(self, image: npt.NDArray[Any], fold: int) -> npt.NDArray[np.float32]:
+        self._histories.judge_case(self._path, fold, self._histories.case_id)
+        return np.zeros((3, *image.shape[:2]), np.float32)
+
+    def predict(self, image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        self._histories.judge_case(self._path, None, self._histories.case_id)
+        return np.zeros((1, 3, *image.shape[:2]), np.float32)
+
+
+def _weights_of(folder: Path, fold: int | None) -> list[str]:
+    """The names that ``_train`` gave to the weights of a version's fold, or of all."""
+    info = read_version(folder)
+    if not info.members:
+        folds = info.folds if fold is None else (fold,)
+        return [read_json(folder / f"fold_{k}" / FINAL) for k in folds]
+    rows = info.member_folds if fold is None else (info.member_folds[fold],)
+    return [
+        name
+        for row in rows
+        for member, of_member in zip(member_dirs(folder, info), row, strict=True)
+        for name in _weights_of(member, of_member)
+    ]
+
+
+def _image(number: int) -> bytes:
+    return png(np.full(SIZE_HW, 10 + 20 * number, np.uint8))
+
+
+def _paint(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(png(np.zeros(SIZE_HW, np.uint8)))
+
+
+@pytest.mark.slow
+def test_no_judge_and_no_start_has_ever_seen_the_case(
+    migrated_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Histories.database, Histories.patch = migrated_database, monkeypatch
+    play(
+        Histories,
+        settings=settings(
+            max_examples=25,
+            stateful_step_count=14,
+            # Shrinking would take minutes; the message tells what happened.
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -1,0 +1,111 @@
+"""benchmarks.few_labels: what it counts, what it goes on from, and which images judge."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks import few_labels
+from benchmarks.few_labels import Cell, Results, cells, summarise, to_markdown
+from training.presets import TINY
+
+
+def row(data: str, labels: int, seed: int, preset: str, dice: float) -> dict[str, Any]:
+    return {"data": data, "labels": labels, "seed": seed, "preset": preset, "dice": dice}
+
+
+ROWS = [
+    row("a", 8, 0, "tiny", 0.4),
+    row("a", 8, 1, "tiny", 0.9),
+    row("a", 8, 0, "pretrained", 0.5),
+    row("b", 8, 0, "tiny", 0.2),
+    row("b", 8, 0, "pretrained", 0.3),
+    row("a", 64, 0, "tiny", 0.7),
+    row("a", 64, 0, "pretrained", 0.6),
+    row("b", 64, 0, "tiny", 0.9),
+]
+
+
+def test_presets_are_compared_on_equal_seeds() -> None:
+    figures = summarise(ROWS)
+    assert figures["datasets"]["a"][8] == {"tiny": 0.65, "pretrained": 0.5}
+    assert figures["seeds"]["a"][8] == {"tiny": 2, "pretrained": 1}
+    # Seed 1 has no other side, set b no other side at 64.
+    assert figures["chosen"] == {8: "pretrained", 64: "tiny"}
+    assert "| a | 8 | 0.650 | 0.500 | 1 |" in to_markdown(figures)
+    assert summarise([]) == {"datasets": {}, "seeds": {}, "chosen": {}}
+
+
+def test_one_seed_is_whole_before_the_next_begins() -> None:
+    found = list(cells(("a", "b"), (8, 16), (0, 1), ("tiny", "pretrained")))
+    assert [cell.seed for cell in found] == [0] * 8 + [1] * 8
+    assert found[0] == Cell("a", 8, 0, "tiny")
+    assert found[1] == Cell("a", 8, 0, "pretrained")
+
+
+def test_results_are_kept_line_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "results.jsonl"
+    first = Results(path)
+    first.add({"data": "a", "preset": "tiny", "step_s": 0.5})
+    first.add(ROWS[0])
+    again = Results(path)
+    assert again.has(Cell("a", 8, 0, "tiny"))
+    assert not again.has(Cell("a", 8, 0, "pretrained"))
+    assert again.step_s(Cell("a", 64, 2, "tiny")) == 0.5
+    assert again.step_s(Cell("b", 8, 0, "tiny")) is None
+    assert again.rows("dice") == [ROWS[0]]
+
+
+def test_what_is_measured_already_is_only_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "results.jsonl"
+    path.write_text(
+        "".join(
+            json.dumps(row("carotid", 8, 0, name, 0.5)) + "\n" for name in ("tiny", "pretrained")
+        )
+    )
+    few_labels.main(
+        ["--data", str(tmp_path), "--labels", "8", "--seeds", "0", "--results", str(path)]
+    )
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert figures["datasets"] == {"carotid": {"8": {"tiny": 0.5, "pretrained": 0.5}}}
+    assert figures["missing"] == 0
+
+
+@pytest.mark.slow
+def test_the_images_to_test_on_are_the_same_for_all_and_none_is_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(few_labels, "N_TEST", 3)
+    data = tmp_path / "data" / "glacier"
+    for name in ("images", "masks"):
+        (data / name).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for i in range(10):
+        mask = np.zeros((40, 48), np.uint8)
+        mask[5 + i : 20 + i, 8:30] = 1
+        cv2.imwrite(str(data / "images" / f"{i}.png"), rng.integers(0, 255, (40, 48), np.uint8))
+        cv2.imwrite(str(data / "masks" / f"{i}.png"), mask)
+    held_out, trained = [], []
+    for seed, n in ((0, 2), (1, 4)):
+        scratch = tmp_path / f"{seed}"
+        cell = Cell("glacier", n, seed, "tiny")
+        project = few_labels._prepared(cell, tmp_path / "data", scratch, TINY)
+        splits = json.loads(
+            (project.workspace.preprocessed_dataset / "splits_final.json").read_text()
+        )
+        held_out.append(splits[0]["val"])
+        trained.append(splits[0]["train"])
+    assert held_out[0] == held_out[1]
+    assert [len(case_ids) for case_ids in trained] == [2, 4]
+    assert not {*trained[0], *trained[1]} & set(held_out[0])
+    with pytest.raises(ValueError, match="not 64"):
+        few_labels._prepared(
+            Cell("glacier", 64, 0, "tiny"), tmp_path / "data", tmp_path / "more", TINY
+        )
