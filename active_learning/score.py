@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from active_learning.uncertainty import pairwise_fold_dice
+from collections.abc import Iterable
+
+from active_learning.agreement import FoldAgreement
 from domain.prediction import FoldProbabilities
 
 
-def expected_quality(probabilities: FoldProbabilities) -> float:
+def expected_quality(blocks: Iterable[FoldProbabilities]) -> float:
     """How good the prediction probably is: the mean pairwise Dice between folds.
+
+    It is ``active_learning.uncertainty.pairwise_fold_dice`` of the whole image.
 
     An absent class says nothing, as in every other figure (``training.evaluation.dice``).
 
@@ -16,9 +20,12 @@ def expected_quality(probabilities: FoldProbabilities) -> float:
     mean entropy 0.26 to 0.50.
 
     Args:
-        probabilities: (fold, class, height, width) float32 softmax.
+        blocks: (fold, class, row, width) float32 softmax; one after the other they are the image.
 
     Returns:
         In [0, 1].
     """
-    return pairwise_fold_dice(probabilities)
+    agreement = FoldAgreement()
+    for block in blocks:
+        agreement.add(block)
+    return agreement.dice

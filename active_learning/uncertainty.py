@@ -6,14 +6,16 @@ and raises ValueError for another number of axes or fewer than two classes.
 
 from __future__ import annotations
 
-from itertools import combinations
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from domain.overlap import Overlap
+from active_learning.agreement import FoldAgreement, SoftDice, check
 from domain.prediction import FoldProbabilities
-from training.evaluation import image_dice
+
+_BLOCK_PX = 2**18
+"""Pixels whose measures are computed at once."""
 
 
 def pairwise_fold_dice(probabilities: FoldProbabilities) -> float:
@@ -33,20 +35,9 @@ def pairwise_fold_dice(probabilities: FoldProbabilities) -> float:
     Returns:
         In [0, 1]; 1 = all folds agree.
     """
-    _check(probabilities)
-    n_folds, n_classes = probabilities.shape[:2]
-    if n_folds == 1:
-        return expected_soft_dice(probabilities)
-    label_maps = probabilities.argmax(axis=1)
-    pairs = list(combinations(range(n_folds), 2))
-    dices: list[list[float | None]] = [[] for _ in pairs]
-    for class_index in range(1, n_classes):
-        masks = label_maps == class_index
-        areas = np.count_nonzero(masks, axis=(1, 2)).tolist()
-        for pair_dices, (a, b) in zip(dices, pairs, strict=True):
-            shared = int(np.count_nonzero(masks[a] & masks[b])) if areas[a] and areas[b] else 0
-            pair_dices.append(Overlap(shared, areas[a], areas[b]).dice)
-    return float(np.mean([image_dice(pair_dices) for pair_dices in dices]))
+    agreement = FoldAgreement()
+    agreement.add(probabilities)
+    return agreement.dice
 
 
 def expected_soft_dice(probabilities: FoldProbabilities) -> float:
@@ -61,25 +52,9 @@ def expected_soft_dice(probabilities: FoldProbabilities) -> float:
     Returns:
         In [0, 1].
     """
-    _check(probabilities)
-    mean = _mean(probabilities)
-    label_map = mean.argmax(axis=0)
-    if not label_map.any():
-        return min(max(float(mean[0].min()), 0.0), 1.0)
-    dices, weights = [], []
-    for class_index in range(1, len(mean)):
-        mask = label_map == class_index
-        area = np.count_nonzero(mask)
-        if area == 0:
-            dices.append(0.0)
-            weights.append(float(mean[class_index].max()))
-        else:
-            expected_area = float(mean[class_index].sum())
-            expected_common = float(mean[class_index][mask].sum())
-            dices.append(2.0 * expected_common / (area + expected_area))
-            weights.append(1.0)
-    # float32 softmax can exceed 1 by a hair.
-    return min(float(np.average(dices, weights=weights)), 1.0)
+    soft = SoftDice()
+    soft.add(probabilities)
+    return soft.dice
 
 
 def predictive_entropy(
@@ -94,11 +69,12 @@ def predictive_entropy(
     Returns:
         (height, width) float32 in nats, in [0, ln K], or in [0, 1] if normalized.
     """
-    _check(probabilities)
-    entropy = _entropy(_mean(probabilities))
-    if normalized:
-        entropy = entropy / np.log(probabilities.shape[1])
-    return np.asarray(entropy, dtype=np.float32)
+    check(probabilities)
+    entropy = np.empty(probabilities.shape[2:], np.float32)
+    for rows in _some_rows(probabilities):
+        found = _entropy(_mean(probabilities[:, :, rows]))
+        entropy[rows] = found / np.log(probabilities.shape[1]) if normalized else found
+    return entropy
 
 
 def mutual_information(probabilities: FoldProbabilities) -> npt.NDArray[np.float32]:
@@ -109,19 +85,21 @@ def mutual_information(probabilities: FoldProbabilities) -> npt.NDArray[np.float
     Returns:
         (height, width) float32 in nats, in [0, ln(min(F, K))]; 0 where all folds are equal.
     """
-    _check(probabilities)
-    expected = np.mean([_entropy(fold.astype(np.float64)) for fold in probabilities], axis=0)
-    # Rounding can leave a hair below 0 where folds are equal.
-    gain = np.maximum(_entropy(_mean(probabilities)) - expected, 0.0)
-    return np.asarray(gain, dtype=np.float32)
+    check(probabilities)
+    information = np.empty(probabilities.shape[2:], np.float32)
+    for rows in _some_rows(probabilities):
+        some = probabilities[:, :, rows]
+        expected = np.mean([_entropy(fold.astype(np.float64)) for fold in some], axis=0)
+        # Rounding can leave a hair below 0 where folds are equal.
+        information[rows] = np.maximum(_entropy(_mean(some)) - expected, 0.0)
+    return information
 
 
-def _check(probabilities: FoldProbabilities) -> None:
-    if probabilities.ndim != 4 or probabilities.shape[0] < 1 or probabilities.shape[1] < 2:
-        raise ValueError(
-            "Fold probabilities must be (fold, class, height, width) with at least one fold and "
-            f"two classes, got the shape {probabilities.shape}."
-        )
+def _some_rows(probabilities: FoldProbabilities) -> Iterator[slice]:
+    """Rows from the top, so many at a time that their float64 copies stay small."""
+    height, width = probabilities.shape[2:]
+    step = max(1, _BLOCK_PX // width)
+    return (slice(start, start + step) for start in range(0, height, step))
 
 
 def _mean(probabilities: FoldProbabilities) -> npt.NDArray[np.float64]:

@@ -193,8 +193,8 @@ class Results:
 def measure(cell: Cell, options: argparse.Namespace, results: Results) -> dict[str, Any]:
     """Trains and tests one cell; the line to keep."""
     if results.step_s(cell) is None:
-        for name, seconds in _steps_s(cell, options.data).items():
-            results.add({"data": cell.data, "preset": name, "step_s": round(seconds, 4)})
+        for name, timed_s in _steps_s(cell, options.data).items():
+            results.add({"data": cell.data, "preset": name, "step_s": round(timed_s, 4)})
     step_s = results.step_s(cell)
     assert step_s is not None
     with tempfile.TemporaryDirectory() as scratch:

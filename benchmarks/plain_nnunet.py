@@ -60,7 +60,7 @@ def train(spec: dict[str, Any], ends_at: float) -> dict[str, Any]:
     """Trains a fold until ``ends_at`` (monotonic clock), then predicts its held-out cases.
 
     Args:
-        spec: ``root``, ``project_id``, ``fold``, ``class_values``.
+        spec: ``root``, ``project_id``, ``fold``, ``class_values``; ``device``, by default the CPU.
         ends_at: When training stops.
 
     Returns:
@@ -69,6 +69,7 @@ def train(spec: dict[str, Any], ends_at: float) -> dict[str, Any]:
     workspace = Workspace(Path(spec["root"]), spec["project_id"])
     folder = workspace.preprocessed_dataset
     plans, dataset = read_json(folder / "plans.json"), read_json(folder / "dataset.json")
+    device = torch.device(spec.get("device", "cpu"))
     held_out = read_json(folder / "splits_final.json")[spec["fold"]]["val"]
     results = workspace.folder / "plain"
     with nnunet_roots(workspace.raw_root, workspace.preprocessed_root, results):
@@ -77,13 +78,13 @@ def train(spec: dict[str, Any], ends_at: float) -> dict[str, Any]:
             CONFIGURATION,
             spec["fold"],
             dataset,
-            torch.device("cpu"),
+            device,
         )
     trainer.ends_at = ends_at
     with contextlib.suppress(_TimeIsUpError):
         trainer.run_training()
     predictor = nnUNetPredictor(
-        device=torch.device("cpu"), perform_everything_on_device=False, allow_tqdm=False
+        device=device, perform_everything_on_device=device.type == "cuda", allow_tqdm=False
     )
     trainer.set_deep_supervision_enabled(False)
     predictor.manual_initialization(

@@ -236,10 +236,10 @@ def write_images(data: Path | None, folder: Path, n: int, size_hw: tuple[int, in
 def predict_files(own: FoldPredictor, files: Iterable[Path], *, measured: bool = False) -> None:
     """Nnloop's way from files to label maps; ``measured``: and to what ranks the pool."""
     for _, found in own.predict_stream(files, partial(_read, own)):
-        folds = found.result()
+        folds = found.result().whole()
         _label_map(folds.mean(axis=0))
         if measured:
-            expected_quality(folds)
+            expected_quality([folds])
             predictive_entropy(folds)
             mutual_information(folds)
 

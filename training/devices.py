@@ -39,6 +39,15 @@ _MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _CPU_THREADS = 8
 """Of one fold, at most: its network and its patches are small."""
 
+_GPU_WORKERS = 3
+"""Folds trained at once on one GPU, at most."""
+
+_GPU_FOLD_MIB = 10 * 1024
+"""Of a fold on a GPU: nnU-Net plans for 8 GB, and its process takes some beside that."""
+
+_GPU_FOLD_CORES = 4
+"""For the processes that make a fold's patches: with fewer the GPU waits for them anyway."""
+
 _QUERY_S = 10.0
 
 
@@ -85,9 +94,10 @@ def list_devices(
 
     ``NNLOOP_DEVICES`` (``cpu``, ``mps``, ``cuda:0,cuda:1``) overrides what is found. On a CPU of
     several cores three folds train at once (five on many cores) if memory bears it, on one core one
-    after the other; on GPUs one fold each, and the CPU's threads are shared out. When all train on
-    the CPU one core is left to the rest, as far as there is one for each fold: of several threads
-    of a fold, one that waits for a core holds all of them up.
+    after the other; on a GPU one fold, on a large one beside many cores up to three. The CPU's
+    threads are shared out. When all train on the CPU one core is left to the rest, as far as there
+    is one for each fold: of several threads of a fold, one that waits for a core holds all of them
+    up.
 
     Args:
         environment: Default: this process's.
@@ -113,9 +123,7 @@ def list_devices(
     memory = _visible(query(), variables.get("CUDA_VISIBLE_DEVICES"))
     names = wanted or [f"cuda:{i}" for i in range(len(memory))]
     gpus = [name for name in names if name != "cpu"]
-    devices = [
-        Device(name, 1, max(1, n_cores // len(gpus)), _memory_of(name, memory)) for name in gpus
-    ]
+    devices = [_gpu(name, n_cores // len(gpus), _memory_of(name, memory)) for name in gpus]
     if "cpu" in names or not names:
         # Beside GPUs, which have their threads: one for each fold.
         found = _cpu(n_cores, memory_mib)
@@ -135,6 +143,12 @@ def threads_of(name: str) -> int:
     """
     found = [device.threads for device in list_devices() if device.name == name]
     return found[0] if found else 1
+
+
+def _gpu(name: str, cores: int, memory_mib: int) -> Device:
+    """A GPU with its share of the cores; a large one trains several folds at once."""
+    workers = max(1, min(_GPU_WORKERS, memory_mib // _GPU_FOLD_MIB, cores // _GPU_FOLD_CORES))
+    return Device(name, workers, max(1, cores // workers), memory_mib)
 
 
 def _cpu(cores: int, memory_mib: int) -> Device:

@@ -25,6 +25,7 @@ class Preset:
         name: The word users write.
         n_folds: Folds wanted; fewer groups give fewer folds.
         epochs: Epochs without a time budget. A budget replaces it.
+        budget_s: Seconds that training all folds may take where nobody has said so; None: no limit.
         iterations_per_epoch: Optimiser steps per epoch.
         val_iterations: Held-out batches per epoch, behind nnU-Net's pseudo Dice.
         max_image_side: Longest side, in pixels, of the median image after resampling. Set through
@@ -44,6 +45,8 @@ class Preset:
         batch_size: Patches per step.
         batch_pixels: Where ``batch_size`` is None: pixels per step, all patches together; at least
             2 patches.
+        min_batch_pixels: Where both are None: pixels per step at least. nnU-Net plans 2 patches for
+            any set of a few dozen images, however large the GPU.
         optimizer: ``adamw``, or nnU-Net's ``sgd`` with momentum 0.99.
         lr: Learning rate at the start; falls as (1 - t) ** 0.9.
         pretrained_lr: Of pretrained parameters, as a fraction of ``lr``.
@@ -96,6 +99,8 @@ class Preset:
     augmentation: Literal["nnunet", "warp"] = "nnunet"
     bfloat16: bool = False
     batch_pixels: int | None = None
+    min_batch_pixels: int | None = None
+    budget_s: float | None = None
     warm_shrink: float = 0.5
     warm_lr: float = 1.0
     patience: int | None = None
@@ -119,6 +124,7 @@ class Preset:
                 self.n_conv_per_stage,
                 self.batch_size,
                 self.batch_pixels,
+                self.min_batch_pixels,
                 self.network,
                 self.planner,
                 self.plans,
@@ -169,6 +175,7 @@ class Preset:
             n_conv_per_stage=None,
             batch_size=None,
             batch_pixels=None,
+            min_batch_pixels=None,
             fast_export=False,
         )
 
@@ -214,7 +221,7 @@ PRETRAINED = replace(
 
 FAST = Preset(
     name="fast",
-    n_folds=5,
+    n_folds=3,
     epochs=60,
     iterations_per_epoch=100,
     val_iterations=10,
@@ -232,6 +239,8 @@ FAST = Preset(
     tile_step=0.5,
     compile=False,
     patience=20,
+    min_batch_pixels=2**20,
+    budget_s=360.0,
 )
 """For the loop on a GPU: nnU-Net's network at full resolution, a fraction of its steps."""
 

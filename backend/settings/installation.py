@@ -162,6 +162,14 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("NNLOOP_PREDICTOR_MEMORY_MIB", "predictor_memory_mib"),
         description="Memory for the networks of versions kept warm (at most 2), in MiB.",
     )
+    image_memory_mib: int = Field(
+        512,
+        ge=1,
+        validation_alias=AliasChoices("NNLOOP_IMAGE_MEMORY_MIB", "image_memory_mib"),
+        description="Memory for the probabilities of one image, in MiB. Those of larger images are "
+        "worked on in blocks, and what is kept of them lies in a temporary file (TMPDIR); the "
+        "predictions are the same.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO",
         validation_alias=AliasChoices("NNLOOP_LOG_LEVEL", "log_level"),

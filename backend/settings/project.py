@@ -23,6 +23,9 @@ PREDICTIONS = "Predictions"
 
 AS_PRESET = "as the preset"
 
+NO_BUDGET = 0.0
+"""Training takes the time that the preset's epochs take."""
+
 if TYPE_CHECKING:
     PresetName = str
 else:
@@ -47,10 +50,10 @@ def _absolute(plans: str) -> str:
 
 
 def _seconds(value: Any) -> Any:
-    """A text is a duration, ``none`` no budget."""
+    """A text is a duration, ``none`` no limit."""
     if not isinstance(value, str):
         return value
-    return None if value.strip().lower() == "none" else parse_duration(value)
+    return NO_BUDGET if value.strip().lower() == "none" else parse_duration(value)
 
 
 def _spacing(value: Any) -> Any:
@@ -112,13 +115,13 @@ class ProjectSettings(BaseModel):
     )
     budget_s: Annotated[
         float | None,
-        Option(TRAINING, "--budget", metavar="DURATION", empty="none"),
+        Option(TRAINING, "--budget", metavar="DURATION", empty=AS_PRESET),
         BeforeValidator(_seconds),
     ] = Field(
         None,
-        gt=0,
+        ge=0,
         description="Time the training of all folds may take, shared out over the workers: 90s, "
-        "10m, 1h30m; or none. A plain number is in seconds.",
+        "10m, 1h30m; or none. A plain number is in seconds, 0 is none.",
     )
     warm_start: Annotated[bool, Option(TRAINING, "--warm-start/--from-scratch")] = Field(
         True, description="Start each fold from the serving version's weights of that fold."

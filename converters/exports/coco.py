@@ -17,7 +17,7 @@ from converters.exports.item import ExportItem
 from converters.exports.options import ExportOptions
 from converters.masks.coco_rle import encode_rle, polygons_to_rle
 from converters.outlines.clipping import parts_on_image
-from converters.outlines.contours import positive_parts
+from converters.outlines.contours import parts_of
 from converters.painting.rasterize import shape_to_mask
 from domain.geometry import Polygon, Shape
 from domain.labels import LabelConfig
@@ -136,7 +136,7 @@ def _parts_of(window: npt.NDArray[np.bool_], top: int, left: int) -> tuple[Polyg
     offset = np.array([left - 1, top - 1], dtype=np.float64)
     return tuple(
         Polygon(part.exterior + offset, tuple(hole + offset for hole in part.holes))
-        for part in positive_parts(np.ones(framed.shape, dtype=np.float32), framed)
+        for part in parts_of(framed)
     )
 
 

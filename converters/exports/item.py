@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from converters.exports.options import ExportOptions
 from converters.images.channels import check_sizes
 from converters.images.image_pixels import Pixels
 from converters.images.of_tasks import image_name, longer_names
 from converters.label_studio.lost_regions import require_some
 from converters.label_studio.read import Shapes, annotation_to_shapes
-from converters.outlines.contours import positive_parts
+from converters.outlines.contours import parts_of
 from converters.painting.combining import choose, combine
 from converters.painting.rasterize import polygons_to_label_map
 from domain.annotation import Annotation, LeftOut, Task
@@ -125,11 +123,10 @@ class ExportItem:
         if len(self.chosen) == 1:
             return self._shapes_of(self.chosen, keeps_hidden=True)[0][1]
         label_map = self.label_map
-        ones = np.ones(label_map.shape, dtype=np.float32)
         return tuple(
             (label_class.index, part)
             for label_class in self.config.group.classes
-            for part in positive_parts(ones, label_map == label_class.index)
+            for part in parts_of(label_map == label_class.index)
         )
 
     def all_shapes(self) -> list[tuple[Annotation, Shapes]]:

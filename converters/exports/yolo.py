@@ -15,7 +15,7 @@ from converters.exports.options import ExportOptions
 from converters.images.image_pixels import write_png
 from converters.label_studio.keyhole import keyhole_ring
 from converters.outlines.clipping import parts_on_image
-from converters.outlines.contours import positive_parts
+from converters.outlines.contours import parts_of
 from domain.annotation import LeftOut
 from domain.geometry import Polygon, Ring, Shape
 from domain.labels import LabelConfig
@@ -74,9 +74,8 @@ def _polygons_of(shape: Shape, size_hw: tuple[int, int]) -> Iterator[Polygon]:
         yield from parts_on_image(shape, size_hw)
         return
     mask = np.pad(shape.inside, 1)
-    ones = np.ones(mask.shape, dtype=np.float32)
     offset = np.array([shape.left - 1, shape.top - 1], dtype=np.float64)
-    for part in positive_parts(ones, mask):
+    for part in parts_of(mask):
         yield Polygon(part.exterior + offset, tuple(hole + offset for hole in part.holes))
 
 

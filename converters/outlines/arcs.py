@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from converters.outlines.contours import positive_parts
+from converters.outlines.contours import parts_of
 from converters.painting.rasterize import polygon_to_mask
 from domain.geometry import PIXEL_DECIMALS, LabelMap, Polygon, Ring
 
@@ -89,12 +89,11 @@ def borders_of(
     if min_area_px > 1:
         for class_index in classes:
             _drop_small(labels, class_index, min_area_px)
-    half_way = np.ones(labels.shape, dtype=np.float32)
     junctions = _Junctions(labels)
     collector = _ArcCollector(labels, probabilities)
     parts = []
     for class_index in classes:
-        for polygon in positive_parts(half_way, labels == class_index):
+        for polygon in parts_of(labels == class_index):
             rings = tuple(collector.add(*junctions.split(ring)) for ring in polygon.rings)
             parts.append(Part(class_index, rings, *_pixels_of(polygon)))
     height, width = labels.shape

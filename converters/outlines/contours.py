@@ -1,4 +1,4 @@
-"""Field of signed numbers -> polygons whose pixel centres are exactly the positive ones."""
+"""Mask -> polygons whose pixel centres are exactly those inside."""
 
 from __future__ import annotations
 
@@ -10,23 +10,15 @@ import numpy.typing as npt
 
 from domain.geometry import Polygon
 
-MIN_MARGIN = 0.02
-"""Smallest distance of a field from 0. It keeps every edge at least about 0.02 px away from every
-pixel centre, so that rounding a coordinate can't move a pixel across it."""
 
-
-def positive_parts(
-    field: npt.NDArray[np.float32], inside: npt.NDArray[np.bool_]
-) -> tuple[Polygon, ...]:
+def parts_of(inside: npt.NDArray[np.bool_]) -> tuple[Polygon, ...]:
     """One polygon, with its holes, per connected part of ``inside``.
 
-    Edges run where the field, linear between pixel centres, is 0; at the image border they run
-    along the border. Rasterized by the pixel-centre rule, the polygons give ``inside`` back
+    Edges run half way between pixel centres, and cut corners; at the image border they run along
+    the border. Rasterized by the pixel-centre rule, the polygons give ``inside`` back
     exactly. Parts that touch only at a corner are joined or not as contourpy decides.
 
     Args:
-        field: (height, width) float32. Only its size matters, not its sign; a constant
-            size gives edges half way between pixels.
         inside: (height, width) bool, which pixels are inside.
 
     Returns:
@@ -40,11 +32,9 @@ def positive_parts(
     top, bottom = max(int(rows[0]) - 1, 0), min(int(rows[-1]) + 2, height)
     left, right = max(int(columns[0]) - 1, 0), min(int(columns[-1]) + 2, width)
     window = inside[top:bottom, left:right]
-    size = np.maximum(np.abs(field[top:bottom, left:right]), MIN_MARGIN)
-    # The frame mirrors the outermost pixels with the sign turned: the edge is the image border.
-    signed = -np.pad(size.astype(np.float64), 1, mode="edge")
-    inner = signed[1:-1, 1:-1]
-    inner[window] *= -1
+    # contourpy wants float64. The frame is outside: there the edge is the image border.
+    signed = np.full((bottom - top + 2, right - left + 2), -1.0)
+    np.copyto(signed[1:-1, 1:-1], 1.0, where=window)
 
     generator = contourpy.contour_generator(
         x=np.arange(left - 0.5, right + 1.0),

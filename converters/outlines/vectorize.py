@@ -14,6 +14,7 @@ from converters.outlines.limits import Simplification
 from converters.outlines.simplifying import Outline, simplified
 from domain.annotation import OVER_BUDGET, Region, region_id
 from domain.geometry import LabelMap
+from domain.prediction import most_probable
 
 _DEFAULT = Simplification()
 
@@ -56,7 +57,7 @@ def vectorize(
     how = Simplification(tolerance_px, iou_target, iou_floor, vertex_budget)
     if image.ndim == 3:
         probabilities: Probabilities = image.astype(np.float32, copy=False)
-        label_map = probabilities.argmax(axis=0).astype(np.uint8)
+        label_map = most_probable(probabilities)
         borders = borders_of(
             label_map, class_indices, probabilities=probabilities, min_area_px=min_area_px
         )

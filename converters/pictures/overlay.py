@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from converters.classes.colors import color_of
 from converters.images.image_pixels import Pixels
-from converters.outlines.contours import positive_parts
+from converters.outlines.contours import parts_of
 from converters.pictures.panels import (
     BACKGROUND,
     FAINT_TEXT,
@@ -151,11 +151,10 @@ def drawn(
         opacity: of the tint, in [0, 1].
     """
     picture = base.copy()
-    half_way = np.ones(label_map.shape, dtype=np.float32)
     thickness = max(1, round(base.shape[1] / 320))
     for label_class in config.group.classes:
         color = color_of(label_class)
-        parts = positive_parts(half_way, label_map == label_class.index)
+        parts = parts_of(label_map == label_class.index)
         # OpenCV's coordinate 0 is the centre of the first pixel, nnloop's its left edge.
         rings = [
             np.round((ring * scale - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32)

@@ -2,22 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from backend.pipeline.basis.context import AppContext
+from backend.queue import JobName
 from backend.settings import ProjectSettings
-from training.devices import list_devices
+from domain.errors import StackError
+from training.devices import Device, list_devices
 from training.nnunet_class_names import check_class_name
 from training.presets import FULL, Preset, PresetChoice, choose_preset, preset_by_name
 from training.pretrained import has_weights, require_weights
 from training.versions.named_plans import find_plans
 from training.workspace import Workspace
 
+PLANNED_MIB = 8 * 1024
+"""Memory that nnU-Net's planner plans for by itself."""
 
-def preset_of(settings: ProjectSettings, *, n_labels: int = 0, former: str = "") -> PresetChoice:
-    """The preset a project trains with, and why; 'auto' looks at the devices of this machine.
+_USABLE = 0.75
+"""Of a smaller GPU's memory: a screen and other programs take the rest."""
+
+
+def training_devices(context: AppContext) -> tuple[Device, ...]:
+    """The devices of the workers that train, wherever; this machine's while none is known."""
+    try:
+        workers = context.queue.workers()
+    except StackError:
+        workers = []
+    train = str(JobName.TRAIN_FOLD.queue)
+    found = [worker for worker in workers if train in worker.queues and worker.device]
+    return (
+        tuple(Device(worker.device, 1, 1, worker.memory_mib) for worker in found) or list_devices()
+    )
+
+
+def preset_of(
+    settings: ProjectSettings,
+    devices: Sequence[Device],
+    *,
+    n_labels: int = 0,
+    former: str = "",
+) -> PresetChoice:
+    """The preset a project trains with, and why.
+
+    ``auto`` goes by the devices. Plans are made for the smallest GPU's memory, where that is less
+    than what nnU-Net plans for and nobody has named another.
 
     Args:
         settings: The run's.
+        devices: Those that train.
         n_labels: Labelled images.
         former: As for ``choose_preset``.
 
@@ -25,11 +58,14 @@ def preset_of(settings: ProjectSettings, *, n_labels: int = 0, former: str = "")
         SettingsError: Both plans and a planner are named, or a file of weights is missing.
     """
     if settings.preset == "auto":
-        n_gpus = sum(device.is_gpu for device in list_devices())
+        n_gpus = sum(device.is_gpu for device in devices)
         choice = choose_preset(n_gpus, n_labels=n_labels, former=former, has_weights=has_weights())
     else:
         choice = PresetChoice(preset_by_name(settings.preset))
     preset = _customized(choice.preset, settings)
+    memory_mib = min((d.memory_mib for d in devices if d.memory_mib), default=PLANNED_MIB)
+    if memory_mib < PLANNED_MIB and preset.gpu_memory_gb is None and preset.plans is None:
+        preset = replace(preset, gpu_memory_gb=round(_USABLE * memory_mib / 1024, 1))
     require_weights(preset)
     return replace(choice, preset=preset)
 

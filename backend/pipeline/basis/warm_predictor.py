@@ -22,7 +22,7 @@ def warm_predictor(
     """A version's predictor as installation and project want it, warm when it was used lately.
 
     Args:
-        settings: The installation's: engine and memory.
+        settings: The installation's: engine and memory, also for one image.
         project: Its mirroring and tile step; None takes those of the version's preset, with which
             its held-out cases were predicted at the end of its training.
         version_dir: The version's folder.
@@ -30,7 +30,7 @@ def warm_predictor(
     Raises:
         PredictionError: The version can't be loaded.
     """
-    return load_cached(
+    predictor = load_cached(
         version_dir,
         device=prediction_device(),
         mirroring=project.mirror_predict if project else None,
@@ -38,3 +38,5 @@ def warm_predictor(
         engine=settings.engine,
         max_bytes=settings.predictor_memory_mib * 2**20,
     )
+    predictor.image_bytes = settings.image_memory_mib * 2**20
+    return predictor

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from backend.pipeline.basis.annotations import label_config_of
 from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
-from backend.pipeline.basis.preset import preset_of
+from backend.pipeline.basis.preset import preset_of, training_devices
 from backend.pipeline.basis.warm_predictor import prediction_device
 from backend.pipeline.cases.manifests import keep_folds, make_manifest
 from backend.pipeline.cases.symmetries import decide_symmetries
@@ -61,7 +61,7 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
             for source in sources
         }
         former = runs.last_automatic_preset(session, run.project_id)
-    choice = preset_of(settings, n_labels=len(sources), former=former)
+    choice = preset_of(settings, training_devices(context), n_labels=len(sources), former=former)
     trainer_class(
         choice.preset.trainer
     )  # one that can't be imported is told of now, not by every fold

@@ -26,6 +26,17 @@ LEAST_FOLDS = 2
 _TOLERANCE = 1e-6
 
 
+def budget_of(run: RunRow) -> float | None:
+    """Seconds that training all folds of a run may take; None: no limit.
+
+    What the settings say, else the preset the run trains with.
+    """
+    budget_s = run.settings.budget_s
+    if budget_s is None and run.manifest is not None:
+        budget_s = run.manifest.preset.budget_s
+    return budget_s or None
+
+
 def share(left_s: float, n_waiting: int, free_in_s: Sequence[float]) -> float:
     """The longest time each waiting fold may take for all of them to end within ``left_s``.
 
@@ -68,7 +79,7 @@ def fold_budget(
         n_workers: Training workers alive.
         now: Unix seconds.
     """
-    budget_s = run.settings.budget_s
+    budget_s = budget_of(run)
     if budget_s is None:
         return None
     left = budget_s - runs.seconds_in(run, RunStatus.TRAINING, now)

@@ -21,6 +21,7 @@ from backend.pipeline.gate.retention import prune_quietly
 from backend.pipeline.gate.verdict import DicePerCase
 from backend.store import runs, versions
 from backend.store.models import RunRow, VersionRow
+from domain.prediction import most_probable
 from domain.states import VersionStatus
 from training.case_files import read_case_image, read_image
 from training.evaluation import ClassDice, mean_over_cases, named_dice
@@ -186,8 +187,8 @@ class _WarmJudge:
         image = read_case_image(self.workspace, case_id)
         truth = read_image(self.workspace.label_png(case_id))
         if fold is None:
-            probabilities = self._predictor.predict(image).mean(axis=0)
+            probabilities = self._predictor.predict_maps(image).mean()
         else:
             probabilities = self._predictor.predict_single_fold(image, fold)
-        classes = integers[postprocessed(probabilities, self._steps).argmax(axis=0)]
+        classes = integers[most_probable(postprocessed(probabilities, self._steps))]
         return named_dice(classes, truth, self.class_values)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from domain.gate_verdict import ClassComparison, Comparison, Verdict
 from domain.text import counted
 from training.evaluation import DicePerCase, image_dice, mean_over_images
-from training.evaluation.bootstrap import paired_interval
+from training.evaluation.bootstrap import RESAMPLES, paired_interval
 
 __all__ = [
     "ClassComparison",
@@ -28,7 +28,10 @@ with 95 % (Bonferroni); classes about which nothing can be said are not counted.
 
 
 def compare_cases(
-    challenger: DicePerCase, champion: DicePerCase, groups: Mapping[str, str]
+    challenger: DicePerCase,
+    champion: DicePerCase,
+    groups: Mapping[str, str],
+    resamples: int = RESAMPLES,
 ) -> Comparison | None:
     """Compares on the cases and in the classes that both have; None when there are none.
 
@@ -36,6 +39,7 @@ def compare_cases(
         challenger: Dice of the new version, None for an absent class.
         champion: Dice of the old one.
         groups: Case id -> group (patient, video); a case without one is its own.
+        resamples: Of the bootstrap.
     """
     cases = sorted(challenger.keys() & champion.keys())
     names, not_compared = _classes(
@@ -52,7 +56,10 @@ def compare_cases(
     # So that the mean over all is the mean of those that show something, plus the share of alarms.
     weights = np.where(is_empty, 1.0, len(cases) / max(len(cases) - n_empty, 1))
     whole = paired_interval(
-        ((images[0] - images[1]) * weights).tolist(), group_of.tolist(), level=LEVEL
+        ((images[0] - images[1]) * weights).tolist(),
+        group_of.tolist(),
+        level=LEVEL,
+        resamples=resamples,
     )
     left_empty = images[:, is_empty].sum(axis=1).astype(int).tolist()
     challenger_mean, champion_mean = _figures(images, is_empty)
@@ -64,7 +71,7 @@ def compare_cases(
         high=whole.high,
         n_cases=whole.n_cases,
         n_groups=whole.n_groups,
-        classes=_compare_classes(names, new, old, group_of),
+        classes=_compare_classes(names, new, old, group_of, resamples),
         n_empty=n_empty,
         challenger_left_empty=left_empty[0],
         champion_left_empty=left_empty[1],
@@ -77,30 +84,35 @@ def _compare_classes(
     new: npt.NDArray[np.float64],
     old: npt.NDArray[np.float64],
     group_of: npt.NDArray[np.str_],
+    resamples: int,
 ) -> tuple[ClassComparison, ...]:
     """``new`` and ``old``: (case, class), NaN = says nothing."""
     n_comparable = int((~np.isnan(new).all(axis=0) & ~np.isnan(old).all(axis=0)).sum())
     level = 1.0 - (1.0 - LEVEL) / max(n_comparable, 1)
     return tuple(
-        _compare_class(name, new[:, k], old[:, k], group_of, level) for k, name in enumerate(names)
+        _compare_class(name, (new[:, k], old[:, k]), group_of, level, resamples)
+        for k, name in enumerate(names)
     )
 
 
 def _compare_class(
     name: str,
-    new: npt.NDArray[np.float64],
-    old: npt.NDArray[np.float64],
+    sides: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
     group_of: npt.NDArray[np.str_],
     level: float,
+    resamples: int,
 ) -> ClassComparison:
-    """``new`` and ``old``: (case,), NaN = says nothing."""
+    """``sides``, the new one first: (case,), NaN = says nothing."""
+    new, old = sides
     counts = ~(np.isnan(new) & np.isnan(old))
     n_cases = int(counts.sum())
     challenger, champion = _mean(new), _mean(old)
     difference = low = high = None
     if challenger is not None and champion is not None:
         pairs = np.where(np.isnan(new), challenger, new) - np.where(np.isnan(old), champion, old)
-        part = paired_interval(pairs[counts].tolist(), group_of[counts].tolist(), level=level)
+        part = paired_interval(
+            pairs[counts].tolist(), group_of[counts].tolist(), level=level, resamples=resamples
+        )
         difference, low, high = part.mean, part.low, part.high
     return ClassComparison(
         name, challenger, champion, difference, low, high, n_cases, len(counts) - n_cases
@@ -119,6 +131,7 @@ def judge(
     groups: Mapping[str, str] | None = None,
     *,
     remark: str = "",
+    resamples: int = RESAMPLES,
 ) -> Verdict:
     """Whether a challenger may serve in the champion's place.
 
@@ -166,8 +179,9 @@ def judge(
         groups: Case id -> group; None: each case is its own.
         remark: How the champion was measured, where that is not by its own held-out folds; or why
             it was not.
+        resamples: Of the bootstrap.
     """
-    found = compare_cases(challenger, champion, groups or {}) if champion else None
+    found = compare_cases(challenger, champion, groups or {}, resamples) if champion else None
     if found is None:
         reason = (
             "the first version that serves"

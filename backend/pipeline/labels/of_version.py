@@ -20,6 +20,9 @@ from domain.labels import LabelClass, LabelConfig
 from domain.states import VersionOrigin
 from training.versions.version_folder import read_version
 
+_ROWS = 256
+"""Rows of an image whose probabilities are added up at once."""
+
 Floats = TypeVar("Floats", bound=npt.NDArray[np.float32])
 
 
@@ -96,6 +99,13 @@ class VersionLabels:
         for index, target in enumerate(self.targets):
             summed[..., target, :, :] += probabilities[..., index, :, :]
         return summed
+
+    def merge(self, probabilities: npt.NDArray[np.float32]) -> None:
+        """The same in place, some rows at a time: (class, height, width)."""
+        for start in range(0, probabilities.shape[1], _ROWS):
+            rows = probabilities[:, start : start + _ROWS]
+            if (merged := self.merged(rows)) is not rows:
+                rows[:] = merged
 
     def as_trained(self, result: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """A result under the names the version was trained on: those that never change."""

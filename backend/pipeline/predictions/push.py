@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Collection
 from contextlib import suppress
 
 from filelock import FileLock, Timeout
@@ -24,6 +25,10 @@ logger = logging.getLogger(__name__)
 PART = 500
 """Predictions pushed at once."""
 
+SHOWN_FROM = 10
+"""Predictions of a new version that are there before annotators are served by it in the place of
+the one before: Label Studio then serves those tasks alone, and scoring may stand still."""
+
 REPLACE_S = 3.0
 """Label Studio deletes about 20 predictions a second. What is left of other versions after this
 time goes with the next part, or at the end, all at once."""
@@ -33,10 +38,10 @@ def push_part(context: AppContext, project_id: int) -> int:
     """Pushes the serving version's predictions that wait; how many Label Studio took.
 
     Idempotent by (task, version), as ``publish``: what Label Studio holds already is not sent
-    again. From the first prediction on the version is the one that annotators are served by, with
-    tasks that have its prediction; those of other versions go from these tasks. A task that only an
-    earlier version has seen keeps what it has. Does nothing while somebody else pushes for the
-    project: they push all.
+    again. Once some of it is there the version is the one that annotators are served by, with tasks
+    that have its prediction; from then on those of other versions go from these tasks. A task that
+    only an earlier version has seen keeps what it has. Does nothing while somebody else pushes for
+    the project: they push all.
 
     Raises:
         LabelStudioError: Label Studio refused, or does not answer.
@@ -67,15 +72,29 @@ def _push(context: AppContext, project_id: int) -> int:
     tell_dropped(context, project_id, version, batch, sent - held)
     with context.store.begin() as session:
         predictions.mark_published(session, version.id, held)
-        is_serving = (serving := versions.champion(session, project_id)) is not None and (
-            serving.id == version.id
-        )
-    if not is_serving:
-        return len(sent & held)  # another one was promoted meanwhile, and pushes its own
-    show(context, project_id, version, held)
-    _replace(context, project_id, version)
+    if _is_shown(context, project_id, version, held):
+        _replace(context, project_id, version)
     logger.info("Project %d: %d predictions of %s are there.", project_id, len(held), version.name)
     return len(sent & held)
+
+
+def _is_shown(
+    context: AppContext, project_id: int, version: VersionRow, held: Collection[int]
+) -> bool:
+    """Whether annotators are served by the version; from ``SHOWN_FROM`` on they are."""
+    with context.store.begin() as session:
+        serving = versions.champion(session, project_id)
+        former = versions.former(session, project_id, version.id)
+        n_former = predictions.count_held(session, former.id) if former else 0
+        n_held = predictions.count_held(session, version.id)
+    if serving is None or serving.id != version.id:
+        return False  # another one was promoted meanwhile, and pushes its own
+    if context.label_studio.project(project_id).model_version == version.name:
+        return True
+    if n_former and n_held < SHOWN_FROM:
+        return False
+    show(context, project_id, version, held)
+    return bool(held)
 
 
 def _replace(context: AppContext, project_id: int, version: VersionRow) -> None:

@@ -11,7 +11,6 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from sqlalchemy.orm import Session
 
 from active_learning.score import expected_quality
@@ -45,7 +44,8 @@ from converters.outlines.vectorize import inner_last, vectorize
 from domain.annotation import LeftOut
 from domain.errors import PredictionError
 from domain.labels import LabelConfig
-from domain.prediction import FoldProbabilities
+from domain.prediction import FoldProbabilities, most_probable
+from training.nnunet.inference.maps import FoldMaps
 from training.nnunet.inference.postprocessing import postprocessed
 from training.versions.keep_largest import read_postprocessing
 from training.versions.version_folder import read_version
@@ -257,7 +257,7 @@ class Scorer:
             with self._context.store.begin() as session:
                 end_trials(session, task_ids)
 
-    def _store(self, task: TaskRow, found: Future[FoldProbabilities]) -> None:
+    def _store(self, task: TaskRow, found: Future[FoldMaps]) -> None:
         try:
             row, note = self._prediction(task, found.result())
             with self._context.store.begin() as session:
@@ -303,13 +303,18 @@ class Scorer:
                 end_trials(session, [task.id])
         logger.warning("Project %d: %s", self._project.id, row.error)
 
-    def _prediction(
-        self, task: TaskRow, probabilities: FoldProbabilities
-    ) -> tuple[PredictionRow, LeftOut | None]:
+    def _prediction(self, task: TaskRow, maps: FoldMaps) -> tuple[PredictionRow, LeftOut | None]:
         """The prediction of a task, and what of it does not go out."""
-        labels = self._labels
-        mean = labels.merged(postprocessed(probabilities.mean(axis=0), self._postprocessing))
-        score = expected_quality(labels.merged(probabilities))
+        labels, mean = self._labels, maps.room()
+
+        def averaged() -> Iterator[FoldProbabilities]:
+            for rows, block in maps.blocks():
+                block.mean(axis=0, out=mean[:, rows])
+                yield labels.merged(block)
+
+        score = expected_quality(averaged())
+        postprocessed(mean, self._postprocessing)
+        labels.merge(mean)
         # One that is no number would pass for background everywhere, on which all folds agree.
         if not math.isfinite(float(mean.sum())):
             raise PredictionError(
@@ -317,7 +322,7 @@ class Scorer:
                 remedy="The version's weights may be broken: train again, or roll back.",
             )
         smallest = int(self._settings.min_region_area_px)
-        label_map = mean.argmax(axis=0).astype(np.uint8)
+        label_map = most_probable(mean)
         kept_from, n_parts = area_that_keeps(label_map, labels.integers, MOST_PARTS)
         regions = vectorize(
             mean,

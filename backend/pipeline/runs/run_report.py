@@ -9,6 +9,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.report import Report
+from backend.pipeline.folds.budget import budget_of
 from backend.store import runs
 from backend.store.models import FoldRow, RunRow
 from domain.states import FOLD, FoldStatus, RunControl, RunStatus
@@ -102,9 +103,9 @@ def _run_report(
         status=RunStatus(run.status),
         control=RunControl(run.control),
         trigger=run.trigger,
+        budget_s=budget_of(run),
         preset=preset[0],
         preset_reason=preset[1],
-        budget_s=run.settings.budget_s,
         eta_s=training_eta_s(rows, n_workers) if is_training else None,
         labels=labels,
         left_out=left_out,

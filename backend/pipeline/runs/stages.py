@@ -16,7 +16,7 @@ from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.faults import sentence_of
 from backend.pipeline.cases import prepare
-from backend.pipeline.folds.budget import FLOOR_S, folds_that_fit
+from backend.pipeline.folds.budget import FLOOR_S, budget_of, folds_that_fit
 from backend.pipeline.folds.queue import enqueue_folds, training_workers
 from backend.pipeline.folds.warm_start import choose_starts
 from backend.pipeline.gate import judge_run
@@ -106,7 +106,7 @@ def _start_training(context: AppContext, run_id: int) -> None:
     n_workers = max(training_workers(context.queue), 1)
     with context.store.begin() as session:
         run = session.get_one(RunRow, run_id)
-        budget_s = run.settings.budget_s
+        budget_s = budget_of(run)
         rows = runs.folds_of(session, run_id)
         n_fitting = folds_that_fit(budget_s, len(rows), n_workers) if budget_s else len(rows)
         notes = []

@@ -61,7 +61,7 @@ def fold_probabilities(draw: st.DrawFn) -> FoldProbabilities:
 def test_pairwise_fold_dice(folds: list[list[list[int]]], n_classes: int, dice: float) -> None:
     probabilities = of_label_maps(*folds, n_classes=n_classes)
     assert pairwise_fold_dice(probabilities) == pytest.approx(dice)
-    assert expected_quality(probabilities) == pairwise_fold_dice(probabilities)
+    assert expected_quality([probabilities]) == pairwise_fold_dice(probabilities)
 
 
 def test_one_fold_falls_back_to_expected_soft_dice() -> None:
@@ -150,7 +150,7 @@ def test_ranges_and_indifference_to_the_order_of_folds(probabilities: FoldProbab
 def test_a_class_that_no_fold_expects_changes_nothing(probabilities: FoldProbabilities) -> None:
     debris = np.zeros_like(probabilities[:, :1])
     more = np.concatenate([probabilities, debris], axis=1)
-    assert expected_quality(more) == expected_quality(probabilities)
+    assert expected_quality([more]) == expected_quality([probabilities])
     assert expected_soft_dice(more) == pytest.approx(expected_soft_dice(probabilities))
 
 
@@ -171,7 +171,7 @@ def test_the_score_is_the_expected_figure_of_the_image(probabilities: FoldProbab
     assume(len(maps) > 1)
     names = [str(k) for k in range(1, probabilities.shape[1])]
     dices = [image_dice(named_dice(a, b, names).values()) for a, b in combinations(maps, 2)]
-    assert expected_quality(probabilities) == pytest.approx(np.mean(dices))
+    assert expected_quality([probabilities]) == pytest.approx(np.mean(dices))
 
 
 @pytest.mark.parametrize("measure", [pairwise_fold_dice, predictive_entropy, mutual_information])

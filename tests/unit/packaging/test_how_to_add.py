@@ -38,7 +38,7 @@ from backend.pipeline.basis.preset import preset_of
 from backend.settings import ProjectSettings
 from tests.unit.packaging.settings_doc import project_table
 
-assert preset_of(ProjectSettings(preset="huge")).preset.name == "huge"
+assert preset_of(ProjectSettings(preset="huge"), ()).preset.name == "huge"
 (row,) = [row for row in project_table() if row.startswith("| `preset`")]
 assert "`huge`" in row, row
 for command, word in (

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import quality, warmstart
+from benchmarks import gate, gpu, quality, sides, warmstart
 from benchmarks.shared_data import Project, write_project
+from benchmarks.side_images import CLASS_NAMES, write_folder
 from converters.bookkeeping.files import read_json, write_bytes, write_json
+from converters.images.image_pixels import write_png
+from tests.fakes.documents import fold_result
 from training.case_files import read_image
+from training.folds.spec import VALIDATION
 from training.workspace import Workspace
 
 
@@ -121,3 +126,64 @@ def test_a_folder_without_masks_is_refused(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     with pytest.raises(FileNotFoundError, match="images/ and masks/"):
         write_project(tmp_path, tmp_path / "root", n_folds=2)
+
+
+def test_a_gate_that_is_asked_by_equals_refuses_some_and_by_far_worse_ones_all() -> None:
+    rng = np.random.default_rng(0)
+    equal = [gate.play(gate.Loop(5, True, 0.0, 0.08), rng) for _ in range(10)]
+    worse = [gate.play(gate.Loop(12, False, -0.3, 0.08), rng) for _ in range(5)]
+    found = gate.rates(gate.Loop(12, False, -0.3, 0.08), worse)
+    assert found == {"refused": 1.0, "refused_5": 1.0, "first_5_refused": 1.0, "serves_5": 0.0}
+    assert all(len(one.promoted) == gate.RUNS for one in equal)
+    assert 0 < sum(sum(one.promoted) for one in equal) < 10 * gate.RUNS
+    assert gate.Played((True, False, False, True, False)).longest_wait == 2
+
+
+def test_cells_end_where_they_are_used_up() -> None:
+    cells = warmstart.Cells(1)
+    cells.take()
+    with pytest.raises(warmstart.OutOfCellsError):
+        cells.take()
+    warmstart.Cells(None).take()
+
+
+def test_the_paired_test_counts_every_choice_of_signs() -> None:
+    assert warmstart.sign_flip([0.1] * 9) == 2 / 2**9
+    assert warmstart.sign_flip([0.1, -0.1]) == 1.0
+    assert warmstart.sign_flip([0.0, 0.0]) == 1.0
+
+
+@pytest.mark.slow
+def test_generated_trunks_are_what_the_product_decides_on(tmp_path: Path) -> None:
+    """Both names of the same pictures: the flip is left out, or exchanges the lungs."""
+    write_folder(tmp_path / "trunks", 12, seed=3)
+    project = write_project(tmp_path / "trunks", tmp_path / "work", n_folds=3)
+    unnamed = sides.decided(replace(project, class_values=sides.UNNAMED), "auto")
+    assert (unnamed.flips, unnamed.swaps) == ((0,), ())
+    named = sides.decided(replace(project, class_values=CLASS_NAMES), "auto")
+    assert (named.flips, named.swaps) == ((0, 1), ((1, 2, 1),))
+
+
+def test_the_share_on_the_wrong_side_is_of_the_pairs_pixels(tmp_path: Path) -> None:
+    write_folder(tmp_path / "trunks", 3, seed=3)
+    project = write_project(tmp_path / "trunks", tmp_path / "work", n_folds=3)
+    result = fold_result(fold=0)
+    folder = project.workspace.fold_dir("run", 0) / VALIDATION
+    folder.mkdir(parents=True)
+    for number, case in enumerate(project.cases):
+        truth = project.truth(case.case_id)
+        # All right, the pair exchanged, and lost: nobody's side.
+        becomes = np.array([[0, 1, 2, 3], [0, 2, 1, 3], [0, 0, 0, 0]], np.uint8)[number]
+        write_png(folder / f"{case.case_id}.png", becomes[truth])
+    counts = [int(np.isin(project.truth(case.case_id), (1, 2)).sum()) for case in project.cases]
+    assert sides.wrong_side(project, "run", result, (1, 2)) == counts[1] / sum(counts)
+
+
+def test_without_a_gpu_its_benchmark_says_so_and_ends(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu.torch.cuda, "is_available", lambda: False)
+    assert gpu.main([]) == gpu.NO_GPU == 3
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count(".") == 1

@@ -61,25 +61,43 @@ def test_a_containers_limit_is_its_memory(tmp_path: Path, monkeypatch: pytest.Mo
     [
         ({}, (Device("cuda:0", 1, 4, 24_000), Device("cuda:1", 1, 4, 80_000))),
         # numbering follows what CUDA shows
-        ({"CUDA_VISIBLE_DEVICES": "1"}, (Device("cuda:0", 1, 8, 80_000),)),
+        ({"CUDA_VISIBLE_DEVICES": "1"}, (Device("cuda:0", 2, 4, 80_000),)),
         ({"CUDA_VISIBLE_DEVICES": "GPU-abc"}, (Device("cuda:0", 1, 8, 0),)),
         # hidden GPUs: the CPU
         ({"CUDA_VISIBLE_DEVICES": ""}, (Device("cpu", 3, 2),)),
         ({"CUDA_VISIBLE_DEVICES": "-1"}, (Device("cpu", 3, 2),)),
         # the list ends at the first entry that is no GPU
-        ({"CUDA_VISIBLE_DEVICES": "1,-1,0"}, (Device("cuda:0", 1, 8, 80_000),)),
-        ({"CUDA_VISIBLE_DEVICES": "0,7,1"}, (Device("cuda:0", 1, 8, 24_000),)),
+        ({"CUDA_VISIBLE_DEVICES": "1,-1,0"}, (Device("cuda:0", 2, 4, 80_000),)),
+        ({"CUDA_VISIBLE_DEVICES": "0,7,1"}, (Device("cuda:0", 2, 4, 24_000),)),
         ({"NNLOOP_DEVICES": "cpu"}, (Device("cpu", 3, 2),)),
-        ({"NNLOOP_DEVICES": "cuda:1"}, (Device("cuda:1", 1, 8, 80_000),)),
+        ({"NNLOOP_DEVICES": "cuda:1"}, (Device("cuda:1", 2, 4, 80_000),)),
         (
             {"NNLOOP_DEVICES": "cuda:0, cpu"},
-            (Device("cuda:0", 1, 8, 24_000), Device("cpu", 3, 1)),
+            (Device("cuda:0", 2, 4, 24_000), Device("cpu", 3, 1)),
         ),
         ({"NNLOOP_DEVICES": "mps"}, (Device("mps", 1, 8),)),
     ],
 )
 def test_with_two_gpus(environment: dict[str, str], expected: tuple[Device, ...]) -> None:
     assert list_devices(environment, query=two_gpus, cores=8, memory_mib=MUCH) == expected
+
+
+@pytest.mark.parametrize(
+    ("memory_mib", "cores", "workers", "threads"),
+    [
+        (0, 64, 1, 64),  # nobody knows
+        (8_192, 64, 1, 64),
+        (24_576, 64, 2, 32),
+        (81_920, 64, 3, 21),
+        (81_920, 8, 2, 4),
+        (81_920, 2, 1, 2),  # the GPU would wait for its patches
+    ],
+)
+def test_a_large_gpu_beside_many_cores_trains_several_folds(
+    memory_mib: int, cores: int, workers: int, threads: int
+) -> None:
+    (device,) = list_devices({}, query=lambda: [memory_mib], cores=cores, memory_mib=MUCH)
+    assert device == Device("cuda:0", workers, threads, memory_mib)
 
 
 @pytest.mark.parametrize("value", ["gpu", "cuda", "cuda:0,cuda:0", "cuda:x"])

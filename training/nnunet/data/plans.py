@@ -141,7 +141,7 @@ def make_plans(
     plans["dataset_name"] = workspace.dataset_name
     # Whoever planned it: the arrays lie where the index looks for them.
     plans["configurations"][CONFIGURATION]["data_identifier"] = f"{PLANS_NAME}_{CONFIGURATION}"
-    _apply(preset, plans)
+    _apply(preset, plans, len(cases))
     write_json(folder / PLANS, plans)
     return plans
 
@@ -278,7 +278,7 @@ class _CoarserSpacing:
         return spacing
 
 
-def _apply(preset: Preset, plans: dict[str, Any]) -> None:
+def _apply(preset: Preset, plans: dict[str, Any], n_cases: int) -> None:
     configuration = plans["configurations"][CONFIGURATION]
     if preset.batch_size is not None:
         configuration["batch_size"] = preset.batch_size
@@ -299,6 +299,11 @@ def _apply(preset: Preset, plans: dict[str, Any]) -> None:
     if preset.batch_size is None and preset.batch_pixels is not None:
         pixels = math.prod(configuration["patch_size"])
         configuration["batch_size"] = max(2, round(preset.batch_pixels / pixels))
+    elif preset.batch_size is None and preset.min_batch_pixels is not None:
+        pixels = math.prod(configuration["patch_size"])
+        # Never more patches than cases: they would be the same ones again.
+        least = min(round(preset.min_batch_pixels / pixels), n_cases)
+        configuration["batch_size"] = max(configuration["batch_size"], least)
 
 
 def _set_architecture(

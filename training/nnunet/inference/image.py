@@ -14,11 +14,12 @@ from nnunetv2.preprocessing.resampling.default_resampling import compute_new_sha
 from nnunetv2.preprocessing.resampling.resample_torch import resample_torch_fornnunet
 from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
-from torch.nn import functional
 
 from domain.errors import PredictionError, TrainingError
 from domain.prediction import FoldProbabilities
 from training.case_files import with_channels
+from training.nnunet.inference.maps import Rows
+from training.nnunet.inference.stretching import StretchedMaps
 
 SPACING = (999, 1, 1)
 """What nnU-Net's reader of natural images says of every image."""
@@ -93,7 +94,7 @@ class ImagePreparation:
         if self._is_transposed:
             channels = channels.swapaxes(1, 2)
         crop = _content(channels)
-        if self._normalizers is None or crop is None:
+        if self._normalizers is None:
             data, crop = self._by_nnunet(channels)
         else:
             data = channels[(slice(None), *crop)].astype(np.float32)
@@ -113,6 +114,10 @@ class ImagePreparation:
     def probabilities(
         self, logits: npt.NDArray[np.float32], image: PreparedImage
     ) -> FoldProbabilities:
+        """``rows`` of the whole image."""
+        return self.rows(logits, image)(slice(0, image.size_hw[0]))
+
+    def rows(self, logits: npt.NDArray[np.float32], image: PreparedImage) -> Rows:
         """Softmax at the size of the image; black borders that were cropped are background.
 
         Args:
@@ -120,24 +125,34 @@ class ImagePreparation:
             image: Where they come from.
 
         Returns:
-            (fold, class, height, width) float32 in [0, 1].
+            Rows of the image -> (fold, class, row, width) float32 in [0, 1].
         """
         inner = logits[(slice(None), slice(None), *image.inside)]
-        n_folds, n_classes = inner.shape[:2]
         rows, columns = image.crop
         crop_hw = (rows.stop - rows.start, columns.stop - columns.start)
-        if inner.shape[2:] != crop_hw:
-            # Folds and classes may share a call: every map is resampled by itself.
-            maps = torch.from_numpy(inner.reshape(n_folds * n_classes, *inner.shape[2:]))
-            inner = self._resampled_maps(maps, crop_hw).reshape(n_folds, n_classes, *crop_hw)
-        probabilities: FoldProbabilities = torch.softmax(torch.from_numpy(inner), dim=1).numpy()
-        height, width = image.size_hw[::-1] if self._is_transposed else image.size_hw
-        if crop_hw != (height, width):
-            full = np.zeros((n_folds, n_classes, height, width), np.float32)
+        if inner.shape[2:] != crop_hw and not self._is_linear:
+            inner = self._resampled_maps(inner, crop_hw)
+        if self._is_transposed:
+            inner, rows, columns = inner.swapaxes(2, 3), columns, rows
+        stretched = StretchedMaps(inner, (rows.stop - rows.start, columns.stop - columns.start))
+
+        def of(wanted: slice) -> FoldProbabilities:
+            first, last = max(wanted.start, rows.start), min(wanted.stop, rows.stop)
+            height, width = wanted.stop - wanted.start, image.size_hw[1]
+            is_all = (last - first, columns.stop - columns.start) == (height, width)
+            found: FoldProbabilities | None = None
+            if first < last:
+                maps = stretched.rows(slice(first - rows.start, last - rows.start))
+                found = _softmax(maps)
+            if found is not None and is_all:
+                return found
+            full = np.zeros((*inner.shape[:2], height, width), np.float32)
             full[:, 0] = 1.0
-            full[(slice(None), slice(None), *image.crop)] = probabilities
-            probabilities = full
-        return probabilities.swapaxes(2, 3) if self._is_transposed else probabilities
+            if found is not None:
+                full[:, :, first - wanted.start : last - wanted.start, columns] = found
+            return full
+
+        return of
 
     @property
     def _spacings(self) -> tuple[list[float], list[float]]:
@@ -147,24 +162,25 @@ class ImagePreparation:
 
     def _resampled(self, data: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         before, after = self._spacings
-        shape = compute_new_shape((1, *data.shape[1:]), before, after)
+        # Of an image smaller than one pixel of the network's something is to be left.
+        shape = np.maximum(compute_new_shape((1, *data.shape[1:]), before, after), 1)
         if tuple(shape[1:]) == data.shape[1:]:
             return data
         resampled = self._configuration.resampling_fn_data(data[:, None], shape, before, after)
         return np.asarray(resampled, np.float32)[:, 0]
 
+    @property
+    def _is_linear(self) -> bool:
+        return _is_linear(self._configuration.resampling_fn_probabilities)
+
     def _resampled_maps(
-        self, maps: torch.Tensor, size_hw: tuple[int, int]
+        self, maps: npt.NDArray[np.float32], size_hw: tuple[int, int]
     ) -> npt.NDArray[np.float32]:
+        """All at once: folds and classes may share a call, every map is resampled by itself."""
         resample = self._configuration.resampling_fn_probabilities
-        if _is_linear(resample):
-            # What it comes to; it sets the number of threads of the whole process at each call.
-            found: npt.NDArray[np.float32] = functional.interpolate(
-                maps[None], size_hw, mode="bilinear"
-            )[0].numpy()
-            return found
-        resampled = resample(maps[:, None], (1, *size_hw), self._spacings[1], self._spacings[0])
-        return np.asarray(resampled, np.float32)[:, 0]
+        flat = torch.from_numpy(maps.reshape(-1, 1, *maps.shape[2:]))
+        resampled = resample(flat, (1, *size_hw), self._spacings[1], self._spacings[0])
+        return np.asarray(resampled, np.float32).reshape(*maps.shape[:2], *size_hw)
 
     def _by_nnunet(self, channels: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float32], Slices]:
         images = channels.swapaxes(1, 2) if self._is_transposed else channels
@@ -176,6 +192,12 @@ class ImagePreparation:
             self._configuration,
             self._dataset,
         )
+        if not data.size:
+            raise PredictionError(
+                f"The image shows too little for the version's working size: {channels.shape[2]} x "
+                f"{channels.shape[1]} pixels, a black border left out.",
+                remedy="Skip or delete the task, or use a preset of full resolution.",
+            )
         rows, columns = properties["bbox_used_for_cropping"][1:]
         return data[:, 0], (slice(*map(int, rows)), slice(*map(int, columns)))
 
@@ -192,6 +214,14 @@ class ImagePreparation:
         ]
 
 
+def _softmax(logits: npt.NDArray[np.float32]) -> FoldProbabilities:
+    """Over the classes. Not torch's: its last digits depend on the number of pixels."""
+    powers: FoldProbabilities = logits - logits.max(axis=1, keepdims=True)
+    np.exp(powers, out=powers)
+    powers /= powers.sum(axis=1, keepdims=True)
+    return powers
+
+
 def _is_linear(resample: Any) -> bool:
     """Whether nnU-Net's resampling of a stack of maps is bilinear in each of them."""
     is_torch = getattr(resample, "func", None) is resample_torch_fornnunet
@@ -204,8 +234,8 @@ def _is_linear(resample: Any) -> bool:
     )
 
 
-def _content(channels: npt.NDArray[Any]) -> Slices | None:
-    """Rows and columns between black borders; None for an image that is black all over."""
+def _content(channels: npt.NDArray[Any]) -> Slices:
+    """Rows and columns between black borders; all of an image that is black all over."""
     # Looking at the edges first is enough for most images.
     if all(edge.any() for edge in (channels[:, 0], channels[:, -1])) and all(
         edge.any() for edge in (channels[:, :, 0], channels[:, :, -1])
@@ -214,5 +244,5 @@ def _content(channels: npt.NDArray[Any]) -> Slices | None:
     has_content = np.any(channels, axis=0)
     rows, columns = (np.flatnonzero(np.any(has_content, axis=axis)) for axis in (1, 0))
     if rows.size == 0:
-        return None
+        return slice(0, channels.shape[1]), slice(0, channels.shape[2])
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

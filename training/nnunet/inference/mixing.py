@@ -58,7 +58,11 @@ def mixed(members: Sequence[FoldProbabilities]) -> FoldProbabilities:
     if len(set(n_folds)) == 1:
         return maps
     weights = mixing_matrix(n_folds).astype(np.float32)
-    found: FoldProbabilities = np.tensordot(weights, maps, axes=1)
+    found: FoldProbabilities = np.zeros_like(maps)
+    # Not by a matrix product: that adds in another order for another number of pixels.
+    for new, row in zip(found, weights, strict=True):
+        for index in np.flatnonzero(row):
+            new += row[index] * maps[index]
     return found
 
 

@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.errors import PredictionError
-from domain.prediction import FoldProbabilities
 from training.nnunet.inference.image import PreparedImage
-from training.nnunet.inference.mixing import mean_of_members, mixed
+from training.nnunet.inference.maps import DEFAULT_IMAGE_BYTES, FoldMaps
 from training.nnunet.inference.model import EngineName, Model
 from training.nnunet.inference.tiling import Tiling
 from training.presets import Preset
@@ -21,8 +20,8 @@ from training.versions.version_folder import member_dirs, read_version
 Prepared = tuple[PreparedImage, ...]
 """An image as each of the models wants it."""
 
-Finish = Callable[[int], FoldProbabilities]
-"""The i-th of the images that were started together -> its maps, as of ``Networks.finish``."""
+Finish = Callable[[int], FoldMaps]
+"""The i-th of the images that were started together -> its maps."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,10 +84,11 @@ class Networks:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TiledNetworks:
-    """Networks with the tiles each model's images are cut into."""
+    """Networks with the tiles each model's images are cut into, and memory for an image's maps."""
 
     networks: Networks
     tilings: tuple[Tiling, ...]
+    image_bytes: int = DEFAULT_IMAGE_BYTES
 
     @classmethod
     def of(
@@ -121,10 +121,8 @@ class TiledNetworks:
         """Starts all networks on images whose prepared sizes are the same.
 
         Returns:
-            A function that waits for them and gives an image's maps: (fold, class, height, width)
-            float32 softmax of the networks of all models, one model after the other. Their plain
-            mean is the mean over the models of the mean over each one's folds
-            (``mixing.mixed``).
+            A function that waits for them and gives an image's maps: those of the networks of all
+            models, one model after the other (``mixing.mixed``).
         """
         pending = [
             model.engine.start(
@@ -136,17 +134,10 @@ class TiledNetworks:
         ]
         logits: list[npt.NDArray[np.float32]] = []
 
-        def finish(index: int) -> FoldProbabilities:
+        def finish(index: int) -> FoldMaps:
             if not logits:
                 logits.extend(wait() for wait in pending)
-            return mixed(
-                [
-                    model.preparation.probabilities(found[:, index], image)
-                    for model, found, image in zip(
-                        self.networks.models, logits, images[index], strict=True
-                    )
-                ]
-            )
+            return self._maps([found[:, index] for found in logits], images[index])
 
         return finish
 
@@ -159,5 +150,16 @@ class TiledNetworks:
         ):
             folds = model.folds if one is None else (one,)
             logits = model.engine.start(prepared.pixels[None], folds, tiling)()
-            found.append(model.preparation.probabilities(logits[:, 0], prepared))
-        return mean_of_members(found)
+            found.append(logits[:, 0])
+        return self._maps(found, image).mean_of_members()
+
+    def _maps(self, logits: Sequence[npt.NDArray[np.float32]], image: Prepared) -> FoldMaps:
+        """Of an image whose logits each model has given, (fold, class, height, width)."""
+        members = tuple(
+            model.preparation.rows(found, prepared)
+            for model, found, prepared in zip(self.networks.models, logits, image, strict=True)
+        )
+        n_maps = sum(len(found) for found in logits)
+        return FoldMaps(
+            members, n_maps, logits[0].shape[1], image[0].size_hw, image_bytes=self.image_bytes
+        )

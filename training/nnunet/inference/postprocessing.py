@@ -11,6 +11,7 @@ from nnunetv2.postprocessing.remove_connected_components import (
 )
 
 from domain.geometry import LabelMap
+from domain.prediction import most_probable
 from training.versions.keep_largest import KeepLargest
 
 
@@ -34,20 +35,16 @@ def postprocessed(
     """Probabilities whose most probable class is the postprocessed one.
 
     Args:
-        probabilities: (class, height, width) float32 in [0, 1]; they stay as they are.
+        probabilities: (class, height, width) float32 in [0, 1].
         steps: A version's.
 
     Returns:
-        The same array where nothing is removed; else a copy in which the removed pixels are
-        background for certain.
+        The same array, changed where pixels are removed: they are background for certain.
     """
     if not steps:
         return probabilities
-    before = probabilities.argmax(axis=0).astype(np.uint8)
+    before = most_probable(probabilities)
     removed = apply_postprocessing(before, steps) != before
-    if not removed.any():
-        return probabilities
-    cleaned = probabilities.copy()
-    cleaned[:, removed] = 0.0
-    cleaned[0, removed] = 1.0
-    return cleaned
+    for index, one in enumerate(probabilities):
+        one[removed] = 0.0 if index else 1.0
+    return probabilities

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TextIO
 
 import numpy as np
-import numpy.typing as npt
 
 from converters.bookkeeping.documents import from_json
 from converters.images.image_pixels import write_png
+from domain.geometry import LabelMap
+from domain.prediction import most_probable
 from training.case_files import read_case_image
 from training.nnunet.inference.postprocessing import postprocessed
 from training.nnunet.inference.predictor import FoldPredictor
@@ -54,15 +55,14 @@ def predict(spec: PredictionSpec, lines: TextIO) -> None:
 
 def _classes(
     predictor: FoldPredictor, case: CaseToPredict, steps: Sequence[KeepLargest]
-) -> npt.NDArray[np.intp]:
+) -> LabelMap:
     """(height, width), the most probable class, as training and the gate judge."""
     image = read_case_image(case.workspace, case.case_id)
     if case.fold is not None:
         probabilities = predictor.predict_single_fold(image, case.fold)
     else:
-        probabilities = predictor.predict(image).mean(axis=0)
-    classes: npt.NDArray[np.intp] = postprocessed(probabilities, steps).argmax(axis=0)
-    return classes
+        probabilities = predictor.predict_maps(image).mean()
+    return most_probable(postprocessed(probabilities, steps))
 
 
 if __name__ == "__main__":

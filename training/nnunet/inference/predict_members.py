@@ -14,6 +14,7 @@ import numpy as np
 
 from converters.bookkeeping.documents import from_json
 from converters.images.image_pixels import write_png
+from domain.prediction import most_probable
 from training.case_files import read_case_image
 from training.nnunet.inference.mixing import mean_of_members
 from training.nnunet.inference.predictor import FoldPredictor
@@ -45,15 +46,13 @@ def predict(spec: MembersSpec, lines: TextIO) -> None:
         predictors = [one.of_fold(fold) for one, fold in zip(loaded, case.folds, strict=True)]
         try:
             image = read_case_image(workspace, case.case_id)
-            members = [
-                predictor.predict(image).mean(axis=0, keepdims=True) for predictor in predictors
-            ]
+            members = [predictor.predict_maps(image).mean()[np.newaxis] for predictor in predictors]
         except Exception as error:  # noqa: BLE001 - the fault of a case stops no other
             write_outcome(lines, case.case_id, error)
             continue
         for number, choice in enumerate(spec.choices):
-            classes = mean_of_members([members[k] for k in choice]).argmax(axis=0)
-            write_png(out / str(number) / f"{case.case_id}.png", classes.astype(np.uint8))
+            classes = most_probable(mean_of_members([members[k] for k in choice]))
+            write_png(out / str(number) / f"{case.case_id}.png", classes)
         write_outcome(lines, case.case_id)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ import torch
 
 from domain.errors import PredictionError
 from domain.prediction import FoldProbabilities
+from training.nnunet.inference.maps import DEFAULT_IMAGE_BYTES, FoldMaps
 from training.nnunet.inference.model import EngineName, Model
 from training.nnunet.inference.networks import Networks, TiledNetworks
 from training.nnunet.inference.stream import predict_stream
@@ -33,7 +35,12 @@ _warm: WarmModels[Networks] = WarmModels(MAX_CACHED, DEFAULT_CACHE_BYTES)
 
 
 class FoldPredictor:
-    """One network per fold, of an ensemble those of all members, in memory. Not thread-safe."""
+    """One network per fold, of an ensemble those of all members, in memory. Not thread-safe.
+
+    ``image_bytes`` is the memory for the maps of one image; it may be set.
+    """
+
+    image_bytes: int
 
     def __init__(
         self,
@@ -63,6 +70,7 @@ class FoldPredictor:
 
     def _use(self, networks: TiledNetworks) -> None:
         self._tiled = networks
+        self.image_bytes = DEFAULT_IMAGE_BYTES
         self.n_channels = networks.networks.models[0].preparation.n_channels
 
     @classmethod
@@ -131,7 +139,11 @@ class FoldPredictor:
         Raises:
             PredictionError: The array is no such image.
         """
-        return self._tiled.start([self._tiled.prepare(image)])(0)
+        return self.predict_maps(image).whole()
+
+    def predict_maps(self, image: npt.NDArray[Any]) -> FoldMaps:
+        """What ``predict`` gives, in blocks of rows within ``image_bytes``; errors as there."""
+        return self._bounded.start([self._tiled.prepare(image)])(0)
 
     def predict_single_fold(self, image: npt.NDArray[Any], fold: int) -> npt.NDArray[np.float32]:
         """One fold's probabilities (class, height, width), for cases that fold held out.
@@ -143,11 +155,11 @@ class FoldPredictor:
                 f"Fold {fold} is not loaded; loaded are {list(self.folds)}.",
                 remedy="Ask for folds the version has.",
             )
-        return self._tiled.held_out(self._tiled.prepare(image), fold)
+        return self._bounded.held_out(self._tiled.prepare(image), fold)
 
     def predict_stream(
         self, items: Iterable[T], load: Callable[[T], npt.NDArray[Any]]
-    ) -> Generator[tuple[T, Future[FoldProbabilities]], None, None]:
+    ) -> Generator[tuple[T, Future[FoldMaps]], None, None]:
         """Predicts one image after the other; the next ones are loaded while the networks run.
 
         On a GPU small images of one size share calls. Closing the iterator stops the loading.
@@ -157,11 +169,15 @@ class FoldPredictor:
             load: Item -> image as for ``predict``. Runs in another thread, one call at a time.
 
         Yields:
-            Each item in order with its probabilities as of ``predict``. The future is done; its
+            Each item in order with its maps as of ``predict_maps``. The future is done; its
             ``result()`` raises what ``load`` raised, PredictionError for what is no image, or what
             the networks raised: an item that fails stops no other.
         """
-        return predict_stream(self._tiled, items, load)
+        return predict_stream(self._bounded, items, load)
+
+    @property
+    def _bounded(self) -> TiledNetworks:
+        return replace(self._tiled, image_bytes=self.image_bytes)
 
 
 def load_cached(

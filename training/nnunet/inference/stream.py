@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy.typing as npt
 
-from domain.prediction import FoldProbabilities
+from training.nnunet.inference.maps import FoldMaps
 from training.nnunet.inference.networks import Finish, Prepared, TiledNetworks
 
 _AHEAD = 3
@@ -52,7 +52,7 @@ def predict_stream(
     networks: TiledNetworks,
     items: Iterable[T],
     load: Callable[[T], npt.NDArray[Any]],
-) -> Generator[tuple[T, Future[FoldProbabilities]], None, None]:
+) -> Generator[tuple[T, Future[FoldMaps]], None, None]:
     """See ``FoldPredictor.predict_stream``."""
 
     def prepare(item: T) -> Prepared:
@@ -101,9 +101,9 @@ def _start(networks: TiledNetworks, loading: deque[_Loading[T]]) -> _Running[T]:
 
 def _finished(
     networks: TiledNetworks, running: _Running[T]
-) -> Iterator[tuple[T, Future[FoldProbabilities]]]:
+) -> Iterator[tuple[T, Future[FoldMaps]]]:
     for i, one in enumerate(running.images):
-        future: Future[FoldProbabilities] = Future()
+        future: Future[FoldMaps] = Future()
         try:
             future.set_result(_probabilities(running, one, i))
         except Exception as error:  # noqa: BLE001 - handed over with the item it belongs to
@@ -115,7 +115,7 @@ def _finished(
         yield one.item, future
 
 
-def _probabilities(running: _Running[T], one: _Loading[T], index: int) -> FoldProbabilities:
+def _probabilities(running: _Running[T], one: _Loading[T], index: int) -> FoldMaps:
     for error in (one.image.exception(), running.error):
         if error is not None:
             raise error

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from converters.bookkeeping.files import read_json
 from converters.images.image_pixels import write_png
+from domain.prediction import most_probable
 from training.case_files import read_case_image, read_image
 from training.evaluation import (
     ClassDice,
@@ -110,7 +110,7 @@ class HeldOutCases:
             probabilities = predictor.predict_single_fold(
                 read_case_image(workspace, case_id), self._spec.fold
             )
-            label_map = probabilities.argmax(axis=0).astype(np.uint8)
+            label_map = most_probable(probabilities)
             if out is not None:
                 write_png(out / f"{case_id}.png", label_map)
             truth = read_image(workspace.label_png(case_id))

@@ -77,8 +77,7 @@ class LoopTrainer(WithinLimits):
             started=started,
         )
         self.on_epoch_done = lambda: None
-        self._sample_s = self._step_s = 0.0
-        self.steps = 0
+        self.steps, self._sample_s, self._step_s = 0, 0.0, 0.0
         self._longest_epoch = self.num_iterations_per_epoch, self.num_val_iterations_per_epoch
         self.output_folder = self.output_folder_base = str(spec.fold_dir)
 
@@ -282,18 +281,15 @@ class LoopTrainer(WithinLimits):
     def _train_epoch(self) -> None:
         self.on_epoch_start()
         self.on_train_epoch_start()
-        started, n_steps = time.monotonic(), self.num_iterations_per_epoch
-        losses = [self.train_step(next(self.dataloader_train)) for _ in range(n_steps)]
-        self._step_s = (time.monotonic() - started) / n_steps
+        started, steps = time.monotonic(), range(self.num_iterations_per_epoch)
+        losses = [self.train_step(next(self.dataloader_train)) for _ in steps]
+        self._step_s = (time.monotonic() - started) / len(steps)
         self.on_train_epoch_end(losses)
         with torch.no_grad():
             self.on_validation_epoch_start()
-            self.on_validation_epoch_end(
-                [
-                    self.validation_step(next(self.dataloader_val))
-                    for _ in range(self.num_val_iterations_per_epoch)
-                ]
-            )
+            steps = range(self.num_val_iterations_per_epoch)
+            losses = [self.validation_step(next(self.dataloader_val)) for _ in steps]
+            self.on_validation_epoch_end(losses)
 
     def _within_memory(self, work: Callable[[], None]) -> None:
         """Does ``work``; when memory runs out, halves the batch and does it again."""

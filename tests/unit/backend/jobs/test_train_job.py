@@ -6,6 +6,7 @@ import pytest
 
 from backend.jobs import train as job
 from backend.pipeline.folds.train import WorkerDevice
+from training.processes.forked import ForkServer
 
 
 @pytest.fixture(autouse=True)
@@ -25,8 +26,6 @@ def test_folds_are_forked_where_that_is_safe(
     monkeypatch.setattr(job, "device", lambda: WorkerDevice(device, 1))
     monkeypatch.setattr(job, "CAN_FORK", can_fork)
     warmed: list[str] = []
-    monkeypatch.setattr(
-        "training.processes.forked.ForkServer.warm", lambda _: warmed.append(device)
-    )
+    monkeypatch.setattr(ForkServer, "warm", lambda _: warmed.append(device))
     job.prepare()
     assert warmed == ([device] if forks else [])

@@ -45,6 +45,8 @@ from domain.errors import (
 from domain.states import RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import png
+from tests.fakes.maps import maps_of
+from training.nnunet.inference.maps import FoldMaps
 from training.nnunet.inference.stream import predict_stream
 from training.presets import TINY
 from training.versions.version_folder import VersionInfo
@@ -69,18 +71,18 @@ class Networks:
         self._fail("prepare", image)
         return (Prepared(image),)
 
-    def start(self, images: list[tuple[Prepared, ...]]) -> Callable[[int], npt.NDArray[np.float32]]:
+    def start(self, images: list[tuple[Prepared, ...]]) -> Callable[[int], FoldMaps]:
         for image in images:
             self._fail("start", image[0].pixels)
 
-        def finish(index: int) -> npt.NDArray[np.float32]:
+        def finish(index: int) -> FoldMaps:
             pixels = images[index][0].pixels
             self._fail("finish", pixels)
             height, width = pixels.shape[:2]
             maps = np.full((2, 3, height, width), 0.05, np.float32)
             maps[:, 0] = 0.9
             maps[:, :, height // 4 :, : width // 2] = np.array([0.05, 0.9, 0.05])[:, None, None]
-            return maps * np.float32("nan") if height in self.at["nan"] else maps
+            return maps_of(maps * np.float32("nan") if height in self.at["nan"] else maps)
 
         return finish
 

@@ -6,24 +6,70 @@ from pathlib import Path
 
 import pytest
 
-from backend.pipeline.basis.preset import check_choices, preset_of
+from backend.pipeline.basis.preset import check_choices, preset_of, training_devices
+from backend.queue import WorkerInfo
 from backend.settings import ProjectSettings
 from converters.bookkeeping.documents import from_json, to_json
 from domain.case import Manifest
 from domain.errors import SettingsError
+from tests.fakes.app import FakeApp
 from tests.fakes.documents import run_manifest
 from training import pretrained
-from training.presets import FULL, PresetChoice
+from training.devices import Device
+from training.presets import FAST, FULL, PresetChoice
 from training.versions.manifests import RunManifest
 from training.workspace import Workspace
 
+CPU = (Device("cpu", 2, 1),)
+
+
+def test_auto_goes_by_the_devices_that_train() -> None:
+    """A web server's machine, or a predictor's, may have no GPU where the trainers' have some."""
+    assert preset_of(ProjectSettings(), CPU).preset.name == "tiny"
+    mixed = (*CPU, Device("cuda:0", 1, 4, 24576))
+    assert preset_of(ProjectSettings(), mixed) == PresetChoice(FAST, "there is a GPU")
+
+
+@pytest.mark.parametrize(
+    ("memory_mib", "told", "expected"),
+    [
+        ((0,), None, None),  # nobody knows
+        ((24576,), None, None),
+        ((8192,), None, None),
+        ((6144,), None, 4.5),
+        ((24576, 6144), None, 4.5),  # any fold may come to the smaller one
+        ((6144,), 5.5, 5.5),
+    ],
+)
+def test_plans_fit_a_small_gpu(
+    memory_mib: tuple[int, ...], told: float | None, expected: float | None
+) -> None:
+    devices = [Device(f"cuda:{i}", 1, 4, memory) for i, memory in enumerate(memory_mib)]
+    found = preset_of(ProjectSettings(gpu_memory_gb=told), devices).preset
+    assert found.gpu_memory_gb == expected
+
+
+def test_the_devices_are_those_of_the_workers_that_train(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers = [
+        WorkerInfo("predictor", ("nnloop-score",), "", "cpu"),
+        WorkerInfo("trainer", ("nnloop-train",), "", "cuda:1", 24576),
+    ]
+    monkeypatch.setattr(app.queue, "workers", lambda: workers)
+    assert training_devices(app.context) == (Device("cuda:1", 1, 1, 24576),)
+    # None is known yet, or Redis is away: this machine's.
+    monkeypatch.setattr(app.queue, "workers", lambda: workers[:1])
+    monkeypatch.setenv("NNLOOP_DEVICES", "cpu")
+    assert [device.name for device in training_devices(app.context)] == ["cpu"]
+
 
 def test_the_settings_override_the_preset() -> None:
-    assert preset_of(ProjectSettings(preset="full")) == PresetChoice(FULL)
+    assert preset_of(ProjectSettings(preset="full"), CPU) == PresetChoice(FULL)
     settings = ProjectSettings(
         preset="full", trainer="nnUNetTrainer_250epochs", planner="nnUNetPlannerResEncL"
     )
-    preset = preset_of(settings).preset
+    preset = preset_of(settings, CPU).preset
     assert (preset.trainer, preset.planner) == ("nnUNetTrainer_250epochs", "nnUNetPlannerResEncL")
     assert (preset.name, preset.postprocess) == ("full", True)
 
@@ -63,9 +109,12 @@ def test_missing_weights_are_told_of_before_a_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = ProjectSettings(preset="pretrained")
-    assert preset_of(settings).preset.network == "pretrained"
+    assert preset_of(settings, CPU).preset.network == "pretrained"
     monkeypatch.setattr(pretrained, "_MODULE", "no_such_package_of_weights")
-    for use in (preset_of, lambda given: check_choices(given, Workspace(tmp_path, 1))):
+    for use in (
+        lambda given: preset_of(given, CPU),
+        lambda given: check_choices(given, Workspace(tmp_path, 1)),
+    ):
         with pytest.raises(SettingsError, match="not installed") as caught:
             use(settings)
         assert "pip install" in caught.value.remedy

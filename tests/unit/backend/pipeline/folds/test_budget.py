@@ -2,16 +2,26 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.pipeline.folds.budget import FLOOR_S, fold_budget, folds_that_fit, share
+from backend.pipeline.folds.budget import (
+    FLOOR_S,
+    budget_of,
+    fold_budget,
+    folds_that_fit,
+    share,
+)
 from backend.settings import ProjectSettings
 from backend.store.models import FoldRow, ProjectRow, RunRow
+from domain.case import Manifest
 from domain.states import FoldStatus, RunStatus
 from tests.fakes.app import FakeApp
+from tests.fakes.documents import run_manifest
+from training.presets import FAST
 
 
 @pytest.mark.parametrize(
@@ -150,3 +160,17 @@ def test_time_that_a_run_stood_still_does_not_count(app: FakeApp) -> None:
         run = session.get_one(RunRow, run_id)
         run.seconds = {"training": 50.0, "paused": 9000.0}
     assert _budget(app, run_id, 0, 1) == pytest.approx(550, 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("told", "of_preset", "expected"),
+    [(None, None, None), (None, 360.0, 360.0), (60.0, 360.0, 60.0), (0.0, 360.0, None)],
+)
+def test_the_presets_budget_holds_until_somebody_says_otherwise(
+    app: FakeApp, told: float | None, of_preset: float | None, expected: float | None
+) -> None:
+    run_id = _run(app, told, [(Q, 0)])
+    with app.store.begin() as session:
+        run = session.get_one(RunRow, run_id)
+        run.manifest = run_manifest(Manifest(()), replace(FAST, budget_s=of_preset))
+        assert budget_of(run) == expected

@@ -18,7 +18,9 @@ from domain.gate_verdict import Verdict
 from domain.states import FoldStatus, RunStatus, VersionOrigin, VersionStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.documents import fold_result, run_manifest
+from tests.fakes.maps import maps_of
 from training.case_files import write_case
+from training.nnunet.inference.maps import FoldMaps
 from training.presets import FULL
 from training.versions.manifests import EnsembleManifest, RunManifest
 from training.versions.metrics import VersionMetrics
@@ -51,6 +53,9 @@ class FakePredictor:
         self.asked.append(-1)
         surer = np.array([1.0, 4.0], np.float32)[:, None, None, None]
         return surer * np.stack([self.predict_single_fold(image, fold) for fold in self.folds])
+
+    def predict_maps(self, image: npt.NDArray[Any]) -> FoldMaps:
+        return maps_of(self.predict(image))
 
 
 @pytest.fixture

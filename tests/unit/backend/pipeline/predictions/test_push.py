@@ -54,8 +54,9 @@ def _when_importing(
 
 
 @pytest.fixture
-def versions_1_and_2(app: FakeApp) -> tuple[int, int]:
+def versions_1_and_2(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
     """Version 1 is there of tasks 1 to 4; version 2 serves, and has seen 2 and 3 so far."""
+    monkeypatch.setattr(module, "SHOWN_FROM", 1)
     first = app.add_version(1)
     app.add_tasks(1, 2, 3, 4)
     _predict(app, first, 1, 2, 3, 4)
@@ -92,6 +93,20 @@ def test_the_first_prediction_of_the_first_version_goes_out(app: FakeApp) -> Non
     _predict(app, version, 2)
     assert push_part(app.context, PROJECT) == 1
     assert (_held(app), app.label_studio.info.model_version) == ([(2, "nnloop-v1")], "nnloop-v1")
+
+
+def test_annotators_are_served_by_a_new_version_once_some_of_it_is_there(
+    app: FakeApp, versions_1_and_2: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SHOWN_FROM", 3)
+    push_part(app.context, PROJECT)
+    # What they are served by has its predictions still.
+    assert app.label_studio.info.model_version == "nnloop-v1"
+    assert [name for _, name in _held(app)].count("nnloop-v1") == 4
+    _predict(app, versions_1_and_2[1], 4)
+    push_part(app.context, PROJECT)
+    assert app.label_studio.info.model_version == "nnloop-v2"
+    assert _held(app) == [(1, "nnloop-v1"), *((i, "nnloop-v2") for i in (2, 3, 4))]
 
 
 def test_pushing_twice_is_pushing_once(app: FakeApp, versions_1_and_2: tuple[int, int]) -> None:

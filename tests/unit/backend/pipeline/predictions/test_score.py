@@ -19,6 +19,8 @@ from converters.label_studio.predicted import is_marked
 from domain.errors import LabelStudioError, NnloopError
 from domain.states import TaskState
 from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.maps import maps_of
+from training.nnunet.inference.maps import FoldMaps
 from training.presets import TINY
 from training.versions.version_folder import VersionInfo
 
@@ -28,11 +30,11 @@ class FakePredictor:
 
     def predict_stream(
         self, items: Iterable[TaskRow], load: Callable[[TaskRow], npt.NDArray[Any]]
-    ) -> Generator[tuple[TaskRow, Future[npt.NDArray[np.float32]]], None, None]:
+    ) -> Generator[tuple[TaskRow, Future[FoldMaps]], None, None]:
         for item in items:
-            future: Future[npt.NDArray[np.float32]] = Future()
+            future: Future[FoldMaps] = Future()
             try:
-                future.set_result(self.predict(load(item)))
+                future.set_result(maps_of(self.predict(load(item))))
             except NnloopError as error:
                 future.set_exception(error)
             yield item, future

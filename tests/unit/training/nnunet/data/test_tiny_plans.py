@@ -13,7 +13,7 @@ from converters.bookkeeping.files import read_json
 from training.case_files import write_case
 from training.nnunet.data.dataset import DatasetSpec, prepare
 from training.nnunet.networks.pretrained_unet import PretrainedUNet
-from training.presets import PRETRAINED, TINY, Preset
+from training.presets import FAST, PRETRAINED, TINY, Preset
 from training.pretrained import NETWORK
 from training.versions.working_size import WorkingSize
 from training.workspace import Workspace
@@ -21,15 +21,19 @@ from training.workspace import Workspace
 SIDE = 320
 
 
-def _plan(root: Path, preset: Preset, *, thin: bool) -> dict[str, Any]:
+def _plan(root: Path, preset: Preset, *, thin: bool, n: int = 2) -> dict[str, Any]:
     workspace, cases = Workspace(root, 1), []
     y, x = np.mgrid[:SIDE, :SIDE]
-    for i in range(2):
+    for i in range(n):
         image = np.random.default_rng(i).integers(1, 255, (SIDE, SIDE)).astype(np.uint8)
-        shape = abs(y - x / 3 - 60 * i - 40) < 1.5 if thin else np.hypot(y - 160, x - 160) < 90 - i
+        shape = (
+            abs(y - x / 3 - 60 * (i % 2) - 40) < 1.5
+            if thin
+            else np.hypot(y - 160, x - 160) < 90 - i % 2
+        )
         label_map = np.where(shape, 1, 0).astype(np.uint8)
         cases.append(write_case(workspace, f"task_{i}", image, label_map, n_channels=1))
-    folds = {case.case_id: i for i, case in enumerate(cases)}
+    folds = {case.case_id: i % 2 for i, case in enumerate(cases)}
     prepare(workspace, cases, folds, DatasetSpec(("a",), 1, preset))
     plans = read_json(workspace.preprocessed_dataset / "plans.json")
     configuration: dict[str, Any] = plans["configurations"]["2d"]
@@ -79,3 +83,14 @@ def test_plans_say_what_the_working_size_costs(tmp_path: Path) -> None:
         assert (size.side, size.working_side) == (SIDE, working)
         assert size.kept[1] == 1.0 if thin else 0.97 <= size.kept[1] < 1.0
     assert WorkingSize.of_plans({}) is None
+
+
+def test_a_gpu_gets_more_patches_than_nnunet_plans_for_few_images(tmp_path: Path) -> None:
+    """nnU-Net plans 2 patches a step for so few pixels, on a GPU of any size."""
+    preset = dataclasses.replace(FAST, min_batch_pixels=4 * 320 * 320)
+    assert _plan(tmp_path / "a", preset, thin=False, n=6)["batch_size"] == 4
+    # No more than there are cases.
+    assert _plan(tmp_path / "b", FAST, thin=False, n=6)["batch_size"] == 6
+    # What somebody has planned by name stays as it is.
+    named = FAST.customized(planner="ExperimentPlanner")
+    assert _plan(tmp_path / "c", named, thin=False, n=6)["batch_size"] == 2

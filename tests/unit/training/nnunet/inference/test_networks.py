@@ -97,7 +97,8 @@ def test_a_stream_is_predict_item_by_item(ensemble: Path) -> None:
             with pytest.raises(ImageError):
                 future.result()
         else:
-            np.testing.assert_allclose(future.result(), found.predict(_image(number)), atol=1e-6)
+            maps = future.result().whole()
+            np.testing.assert_allclose(maps, found.predict(_image(number)), atol=1e-6)
 
 
 def test_an_ensemble_is_warm_as_a_whole_and_counts_all_its_bytes(

@@ -18,11 +18,10 @@ def test_the_most_probable_class_is_the_postprocessed_one(values: np.ndarray[Any
     values = (values + np.float32(1e-3)) / (values + np.float32(1e-3)).sum(axis=0)
     before = values.copy()
     label_map = values.argmax(axis=0).astype(np.uint8)
-    cleaned = postprocessed(values, STEPS)
+    cleaned = postprocessed(before.copy(), STEPS)
     expected = apply_postprocessing(label_map, STEPS)
     np.testing.assert_array_equal(cleaned.argmax(axis=0), expected)
     np.testing.assert_allclose(cleaned.sum(axis=0), 1, atol=1e-5)
-    np.testing.assert_array_equal(values, before)
     # What was not removed keeps its probabilities: uncertainty near it stays as it was.
     same = expected == label_map
     np.testing.assert_array_equal(cleaned[:, same], values[:, same])
@@ -41,6 +40,7 @@ def test_only_the_largest_part_of_the_named_classes_stays() -> None:
     assert apply_postprocessing(label_map, ()) is label_map
 
 
-def test_without_steps_nothing_is_copied() -> None:
-    values = np.zeros((2, 3, 3), np.float32)
+def test_nothing_is_copied() -> None:
+    values = np.zeros((3, 3, 3), np.float32)
     assert postprocessed(values, ()) is values
+    assert postprocessed(values, STEPS) is values
