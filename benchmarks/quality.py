@@ -3,9 +3,9 @@
 Both sides get the same folds and the same wall-clock time, two folds at a time with one thread
 each. The budget of nnloop's preset (``--preset``) covers everything after the annotations are
 there: preprocessing, the start of processes, training, and the prediction of the held-out cases.
-nnU-Net gets the same time per fold for starting and training; its preprocessing and its prediction come on top. It is its
-plain trainer with the plans it makes by itself, at full resolution (or, with ``--plain-side``, on
-images made smaller for it).
+nnU-Net gets the same time per fold for starting and training; its preprocessing and its prediction
+come on top. It is its plain trainer with the plans it makes by itself, at full resolution (or, with
+``--plain-side``, on images made smaller for it).
 
 Dice is measured on label maps of full size, each case by the fold that did not train on it.
 """
