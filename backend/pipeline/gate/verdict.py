@@ -152,7 +152,7 @@ def judge(
       versions on the same 5, 12, 30 cases, 49, 28, 13 % have five refusals in a row somewhere, 23,
       20, 2 % where a fifth more labels come before each run. And whoever may try often gets
       through: of five challengers in a row that are worse by 0.02 one comes to serve in 73, 58,
-      44 % of loops, by 0.05 in 18, 2, 1 %. One that is better by 0.02 waits for five runs in 0.5, 0,
+      44 % of loops, by 0.05 in 18, 2, 1 %. One that is better by 0.02 waits for five runs in 1, 0,
       0 %. (200 loops each, so good to 7 points: ``python -m benchmarks.gate``.) Asking for proof
       that the challenger is worse instead would let more small losses through; judging on labels
       alone that came since the champion was measured helps some loops and harms others (the same
