@@ -57,6 +57,12 @@ def evaluate_run(context: AppContext, run_id: int, beat: Beat) -> bool:
     if behind:
         logger.warning("Project %d: %s.", run.project_id, remark)
         folds = [fold for fold in folds if fold.result not in behind]
+    if any((start := manifest.start_of(f.fold)) and start.seen is None for f in folds):
+        doubt = (
+            "it began with weights of which nobody can tell what they have seen, so its held-out "
+            "Dice may be too high"
+        )
+        remark = "; ".join(filter(None, [remark, doubt]))
     dice: DicePerCase = {}
     for fold in folds:
         if fold.result is not None:
