@@ -130,6 +130,11 @@ def print_comparison(versions: VersionComparison) -> None:
             f"Left out: {counted(versions.n_changed, 'common case')} whose annotations differ, and "
             f"{versions.n_only_one} that only one of them has."
         )
+    if versions.n_seen:
+        say(
+            f"Left out: {counted(versions.n_seen, 'case')} that a fold has seen which measured it, "
+            "by the groups of now."
+        )
     if versions.remark:
         say(versions.remark)
 

@@ -126,7 +126,7 @@ def version_details(context: AppContext, name: str, project_id: int | None) -> V
         verdict=metrics.gate,
         folds=folds,
         started_from={
-            fold: start.version
+            fold: start.version or "a model trained elsewhere"
             for fold, start in enumerate(starts)
             if fold in folds and folds[fold].warm_started
         },
