@@ -132,7 +132,11 @@ class ProjectSettings(BaseModel):
         "meaning of the classes alone (docs/sides.md); `horizontal` is left to right, `vertical` "
         "upside down. Predictions are mirrored only where training was.",
     )
-    seed: Annotated[int, Option(TRAINING)] = Field(0, description="Seed of the training.")
+    seed: Annotated[int, Option(TRAINING)] = Field(
+        0,
+        description="Decides the seeds of all trainings; each run and fold has one of its own, "
+        "which its manifest names.",
+    )
 
     gate_margin: Annotated[float, Option(VERSIONS)] = Field(
         0.01,

@@ -8,9 +8,9 @@ from sqlalchemy import select
 
 from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
-from backend.store import projects
+from backend.store import projects, runs
 from backend.store.cases import sets_of_alike
-from backend.store.models import CaseRow, RunRow
+from backend.store.models import CaseRow
 from backend.store.projects import Fault
 from converters.images.likeness import find_alike
 from domain.case import ManifestEntry
@@ -63,11 +63,12 @@ def sets_of_project(context: AppContext, project_id: int) -> list[tuple[Manifest
     """
     with context.store.read() as session:
         projects.get(session, project_id)
-        query = select(RunRow).where(RunRow.project_id == project_id, RunRow.manifest.is_not(None))
-        run = session.scalar(query.order_by(RunRow.number.desc()).limit(1))
+        # The manifests are read one by one, until there is one.
+        newest = runs.runs_of(session, project_id)
+        manifest = next((run.manifest for run in newest if run.manifest), None)
         sets = sets_of_alike(session, project_id)
     members: dict[str, list[ManifestEntry]] = {}
-    for entry in run.manifest.entries if run is not None and run.manifest else ():
+    for entry in manifest.entries if manifest else ():
         if entry.case_id in sets:
             members.setdefault(sets[entry.case_id], []).append(entry)
     found = [tuple(one) for one in members.values() if len(one) > 1]
