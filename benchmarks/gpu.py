@@ -195,7 +195,7 @@ class Bench:
         ours.predict(images[0])  # warms up
         started = time.monotonic()
         for _, found in ours.predict_stream(images, lambda image: image):
-            found.result()
+            found.result().whole()
         seconds = time.monotonic() - started
         theirs = nnUNetPredictor(
             device=torch.device(self.device),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks import gate, gpu, quality, sides, warmstart
 from benchmarks.shared_data import Project, write_project
@@ -182,7 +183,7 @@ def test_the_share_on_the_wrong_side_is_of_the_pairs_pixels(tmp_path: Path) -> N
 def test_without_a_gpu_its_benchmark_says_so_and_ends(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gpu.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert gpu.main([]) == gpu.NO_GPU == 3
     said = capsys.readouterr()
     assert said.out == ""

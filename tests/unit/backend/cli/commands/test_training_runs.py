@@ -118,8 +118,8 @@ def test_a_run_may_have_no_budget_though_its_project_has(app: FakeApp) -> None:
     app.change_settings(budget_s=60.0)
     _output("train", "Carotid", "--budget", "none")
     with app.store.begin() as session:
-        assert projects.training_request(session, PROJECT) == {"budget_s": None}
-        run = trigger.start(session, PROJECT, "", {"budget_s": None})
+        assert projects.training_request(session, PROJECT) == {"budget_s": 0.0}
+        run = trigger.start(session, PROJECT, "", {"budget_s": 0.0})
         assert run is not None and run.settings.budget_s is None
 
 

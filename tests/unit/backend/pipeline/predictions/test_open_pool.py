@@ -7,7 +7,6 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import pytest
 
@@ -21,7 +20,9 @@ from backend.store.models import PredictionRow, TaskRow, TrialRow, VersionRow
 from domain.errors import LabelStudioError, NnloopError
 from domain.states import RunControl, RunStatus, TaskState
 from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.maps import maps_of
 from tests.unit.backend.pipeline.predictions.test_score import FakePredictor, _add_version
+from training.nnunet.inference.maps import FoldMaps
 
 AHEAD = 3
 
@@ -34,15 +35,15 @@ class StreamingPredictor(FakePredictor):
 
     def predict_stream(
         self, items: Iterable[TaskRow], load: Callable[[TaskRow], npt.NDArray[Any]]
-    ) -> Generator[tuple[TaskRow, Future[npt.NDArray[np.float32]]], None, None]:
+    ) -> Generator[tuple[TaskRow, Future[FoldMaps]], None, None]:
         self.n_streams += 1
-        source, ahead = iter(items), list[tuple[TaskRow, Future[npt.NDArray[np.float32]]]]()
+        source, ahead = iter(items), list[tuple[TaskRow, Future[FoldMaps]]]()
         while True:
             for item in itertools.islice(source, AHEAD - len(ahead)):
                 self.prepared.append(item.id)
-                future: Future[npt.NDArray[np.float32]] = Future()
+                future: Future[FoldMaps] = Future()
                 try:
-                    future.set_result(self.predict(load(item)))
+                    future.set_result(maps_of(self.predict(load(item))))
                 except NnloopError as error:
                     future.set_exception(error)
                 ahead.append((item, future))
