@@ -16,7 +16,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from types import FrameType
@@ -29,6 +29,7 @@ from rq.exceptions import DuplicateJobError, NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
+from backend.worker_info import WorkerInfo
 from domain.errors import StackError
 
 logger = logging.getLogger(__name__)
@@ -99,32 +100,6 @@ _QUEUE_OF = {
     JobName.PREDICT: QueueName.INTERACTIVE,
     JobName.TRAIN_FOLD: QueueName.TRAIN,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerInfo:
-    """A live worker.
-
-    ``job_id`` is "" when it is idle, ``device`` as of ``training.devices``; ``memory_mib`` is that
-    of its GPU, 0 where it has none or that is not known.
-    """
-
-    name: str
-    queues: tuple[str, ...]
-    job_id: str
-    device: str = ""
-    memory_mib: int = 0
-
-    def to_text(self) -> str:
-        """What its heartbeat says, without the name."""
-        return "|".join((",".join(self.queues), self.job_id, self.device, str(self.memory_mib)))
-
-    @classmethod
-    def from_text(cls, name: str, text: str) -> WorkerInfo:
-        """Reads what ``to_text`` wrote, also what a worker of another release leaves out."""
-        queues, job_id, device, memory, *_ = [*text.split("|"), "", "", "", ""]
-        memory_mib = int(memory) if memory.isdigit() else 0
-        return cls(name, tuple(queues.split(",")), job_id, device, memory_mib)
 
 
 class JobQueue:

@@ -1,11 +1,11 @@
-"""``tiny`` under a time budget, next to nnU-Net: ``python -m benchmarks.quality --data DIR``.
+"""A preset under a time budget, next to nnU-Net: ``python -m benchmarks.quality --data DIR``.
 
 Both sides get the same folds and the same wall-clock time, two folds at a time with one thread
-each. The budget of ``tiny`` covers everything after the annotations are there: preprocessing, the
-start of processes, training, and the prediction of the held-out cases. nnU-Net gets the same time
-per fold for starting and training; its preprocessing and its prediction come on top. It is its
-plain trainer with the plans it makes by itself, at full resolution (or, with ``--plain-side``, on
-images made smaller for it).
+each. The budget of nnloop's preset (``--preset``) covers everything after the annotations are
+there: preprocessing, the start of processes, training, and the prediction of the held-out cases.
+nnU-Net gets the same time per fold for starting and training; its preprocessing and its prediction
+come on top. It is its plain trainer with the plans it makes by itself, at full resolution (or, with
+``--plain-side``, on images made smaller for it).
 
 Dice is measured on label maps of full size, each case by the fold that did not train on it.
 """
@@ -32,7 +32,7 @@ from converters.bookkeeping.files import read_json, write_json
 from training.evaluation import ClassDice, mean_over_cases, mean_over_classes
 from training.folds.runner import run_fold
 from training.folds.spec import EpochProgress, FoldResult, FoldSpec
-from training.presets import FULL, TINY, Preset
+from training.presets import FULL, Preset, preset_by_name
 
 WORKERS = 2
 """Folds trained at once, one thread each."""
@@ -117,7 +117,9 @@ class FoldClock:
             del self._busy[fold]
 
 
-def train_tiny(project: Project, folds: Sequence[int], budget_s: float, seed: int) -> list[Any]:
+def train_ours(
+    project: Project, preset: Preset, folds: Sequence[int], budget_s: float, seed: int
+) -> list[Any]:
     """Trains the folds through the product's fold runner; the outcomes in order of ``folds``."""
     clock = FoldClock(budget_s, len(folds))
 
@@ -128,7 +130,7 @@ def train_tiny(project: Project, folds: Sequence[int], budget_s: float, seed: in
             run="quality",
             fold=fold,
             class_values=project.class_values,
-            preset=TINY,
+            preset=preset,
             budget_s=clock.start(fold),
             seed=seed,
         )
@@ -186,12 +188,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def measure(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     """Runs both sides below a scratch folder; the figures."""
     _say_settings(options)
-    project = write_project(options.data, scratch / "tiny", n_folds=options.folds)
+    project = write_project(
+        options.data, scratch / "ours", n_folds=options.folds, n_cases=options.cases
+    )
     present = {case.case_id: _classes(project, case.case_id) for case in project.cases}
     started = time.monotonic()
-    folds = project.prepare(TINY).folds
+    preset = preset_by_name(options.preset)
+    folds = project.prepare(preset).folds
     left_s = options.budget - (time.monotonic() - started)
-    outcomes = train_tiny(project, folds, left_s, options.seed)
+    outcomes = train_ours(project, preset, folds, left_s, options.seed)
     seconds = time.monotonic() - started
     ours = summarise({outcome.fold: outcome.dice_per_case for outcome in outcomes}, present)
     figures: dict[str, Any] = {
@@ -204,7 +209,9 @@ def measure(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         "epochs": {outcome.fold: outcome.epochs for outcome in outcomes},
     }
     if not options.skip_plain:
-        plain_project = write_project(options.data, scratch / "plain", n_folds=options.folds)
+        plain_project = write_project(
+            options.data, scratch / "plain", n_folds=options.folds, n_cases=options.cases
+        )
         # nnU-Net's own plans, whatever preset the comparison is with.
         plain_project.prepare(_plain_preset(options.plain_side))
         plain_outcomes = train_plain(plain_project, folds, left_s)
@@ -227,6 +234,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="folder with images/ and masks/",
     )
     parser.add_argument("--budget", type=float, default=600.0, help="seconds for all folds")
+    parser.add_argument("--preset", default="tiny", choices=["tiny", "pretrained"])
+    parser.add_argument("--cases", type=int, default=None, help="labelled images; default: all")
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--skip-plain", action="store_true", help="only nnloop's side")
@@ -276,7 +285,8 @@ def _say_settings(options: argparse.Namespace) -> None:
     print(
         f"{options.data.name}, {options.folds} folds, {WORKERS} at a time with 1 thread each, "
         f"{options.budget:.0f} s in all.\n"
-        f"nnloop: preset tiny, preprocessing and prediction of held-out cases inside the budget.\n"
+        f"nnloop: preset {options.preset}, preprocessing and prediction of held-out cases inside "
+        "the budget.\n"
         f"nnU-Net: nnUNetTrainer with its own plans, images of {size}, mirrored prediction with "
         "tile step 0.5; preprocessing and prediction outside the budget.",
         flush=True,

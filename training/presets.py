@@ -213,6 +213,7 @@ PRETRAINED = replace(
     TINY,
     name="pretrained",
     network="pretrained",
+    epochs=8,
     features_per_stage=(8,),
     lr=6e-3,
     pretrained_lr=0.1,

@@ -16,6 +16,7 @@ from training.processes.forked import ForkServer
 CAN_FORK = sys.platform == "linux"
 # Nor does CUDA, which a library may touch as it is loaded: folds on a GPU load nnU-Net themselves.
 FORKED_ON = "cpu"
+STDERR = 2
 
 
 def prepare() -> None:
@@ -35,4 +36,4 @@ def _forks() -> ForkServer | None:
     found = device()
     if not CAN_FORK or found.name != FORKED_ON:
         return None
-    return fold_server(found.name, found.threads, sys.stderr.fileno())
+    return fold_server(found.name, found.threads, STDERR)

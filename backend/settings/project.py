@@ -132,7 +132,11 @@ class ProjectSettings(BaseModel):
         "meaning of the classes alone (docs/sides.md); `horizontal` is left to right, `vertical` "
         "upside down. Predictions are mirrored only where training was.",
     )
-    seed: Annotated[int, Option(TRAINING)] = Field(0, description="Seed of the training.")
+    seed: Annotated[int, Option(TRAINING)] = Field(
+        0,
+        description="Decides the seeds of all trainings; each run and fold has one of its own, "
+        "which its manifest names.",
+    )
 
     gate_margin: Annotated[float, Option(VERSIONS)] = Field(
         0.01,
@@ -160,6 +164,12 @@ class ProjectSettings(BaseModel):
         description="Groups of tasks, none of which is both trained on and validated on: the task "
         "data field that names the patient, video or site, or `name:REGEX` for a part of the "
         r"image's file name, such as `name:^(P\d+)_`",
+    )
+    join_alike: Annotated[bool, Option(TRUTH)] = Field(
+        False,
+        description="Count groups as one that share images which look alike (re-exports of one "
+        "image, neighbouring frames of one video), so that none of them is on both sides; `nnloop "
+        "alike` lists them. The very same image in two tasks always counts so.",
     )
     channels: Annotated[
         Names, Option(TRUTH, "--channel", metavar="FIELD", empty="the image that is drawn on")

@@ -12,6 +12,12 @@ class RunSettings(ProjectSettings):
     """The project's settings at the run's start, with what was asked for this run alone."""
 
     replan: bool = Field(False, description="Make new plans, though the old ones still fit.")
+    start_from: str = Field(
+        "", description="Folder of a model whose weights the folds start from; empty: none."
+    )
+    start_map: dict[str, str] = Field(
+        {}, description="Class of that model -> the label it stands for, where names differ."
+    )
     class_values: tuple[str, ...] = Field(
         (), description="The labels at the run's start; empty where they can't be read."
     )

@@ -21,6 +21,14 @@ def save_case(session: Session, row: CaseRow) -> None:
     session.merge(row)
 
 
+def sets_of_alike(session: Session, project_id: int) -> dict[str, str]:
+    """Case id -> name of its set, of cases whose images look like others'."""
+    query = select(CaseRow.case_id, CaseRow.alike).where(
+        CaseRow.project_id == project_id, CaseRow.alike.is_not(None), CaseRow.alike != ""
+    )
+    return {case_id: alike for case_id, alike in session.execute(query) if alike}
+
+
 def fold_tables(session: Session, project_id: int) -> dict[int, dict[str, int]]:
     """Number of folds -> group -> fold, as fixed so far."""
     query = select(GroupRow.n_folds, GroupRow.group, GroupRow.fold).where(

@@ -167,6 +167,8 @@ class CaseRow(Base):
     channels): while it stays, nothing is fetched or drawn again. ``files_hash`` is over the pixels,
     ``image_hash`` over the bytes of the images as they were fetched.
     ``notes`` are the regions left out or drawn with a remark, for the next manifest.
+    ``fingerprint`` says what its image looks like (``converters.images.likeness``), ``alike`` in
+    which set of cases that look alike it is: "" in none, None as long as that was not looked up.
     """
 
     __tablename__ = "case"
@@ -178,6 +180,8 @@ class CaseRow(Base):
     files_hash: Mapped[str] = mapped_column(String(64))
     image_hash: Mapped[str] = mapped_column(String(64), default="")
     notes: Mapped[tuple[LeftOut, ...]] = mapped_column(default=())
+    fingerprint: Mapped[str] = mapped_column(String(64), default="")
+    alike: Mapped[str | None] = mapped_column(String(64), default=None)
 
 
 class GroupRow(Base):

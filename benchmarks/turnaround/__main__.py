@@ -11,7 +11,10 @@ in the way. Times are seconds of wall clock after the 20th label.
 - ``first_s``, ``first_50_s``, ``all_s``: until 1, 50 and all of the second version's predictions
   are in Label Studio and shown; None where the gate has refused it.
 - ``oof_dice``: of the second version on held-out cases, mean over classes.
-- ``folds``: epochs, seconds and Dice of each. ``labels_s`` is the same of the first version.
+- ``folds``: epochs and Dice of each. ``labels_s``: until all of the first version's were there,
+  after its last label.
+- ``cpu_s``: processor time of everything that ran, for both versions: other programs on the machine
+  disturb it less than the times above. ``load`` says how many processes wanted a core at the end.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import tempfile
 import threading
 import time
@@ -67,6 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.cores])
     with tempfile.TemporaryDirectory(prefix="nnloop-turnaround-") as folder:
         figures = measure(Path(folder), given.images, given.seed, given.budget)
+    # All are over and waited for, each by the one that started it.
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    figures["cpu_s"] = round(used.ru_utime + used.ru_stime, 1)
     print(json.dumps({**figures, **_machine(), "seed": given.seed}))
 
 

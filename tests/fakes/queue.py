@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from backend.queue import JobName, JobQueue, QueueName, WorkerInfo
+from backend.queue import JobName, JobQueue, QueueName
+from backend.worker_info import WorkerInfo
 
 
 class FakeQueue(JobQueue):

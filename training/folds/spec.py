@@ -43,6 +43,8 @@ class FoldSpec:
         warm_start: Checkpoint of the same fold of an earlier version to start from; ignored (and
             said so in the result) when its network has another shape. Never another fold's: its
             weights have seen this fold's held-out cases.
+        head: Where ``warm_start`` is a network for other classes: for each of ours, background
+            first, the class of its own that it goes on from, -1 for none. None: the same classes.
         seed: Of weights, sampling and augmentation.
         holds_out: False when splits_final.json has the training cases as held-out ones, because
             there was nothing to hold out; then no Dice is measured on them.
@@ -59,6 +61,7 @@ class FoldSpec:
     budget_s: float | None = None
     threads: int = 1
     warm_start: str | None = None
+    head: tuple[int, ...] | None = None
     seed: int = 0
     holds_out: bool = True
     symmetries: Symmetries = FREE

@@ -108,19 +108,19 @@ class Judges:
 
     Attributes:
         seen: Fold -> what it has seen; a fold of which that can't be told is missing.
+        groups: Of the cases that are judged, and of all that was seen, as they are called now.
         fold_of_case: Case id -> the fold that held it out in the version's own training.
         fold_of_group: The same of groups, as they were called then.
         doubtful: Folds that started from weights of which nobody can tell what they have seen.
     """
 
     seen: Mapping[int, Seen]
+    groups: Groups = field(default_factory=dict)
     fold_of_case: Mapping[str, int] = field(default_factory=dict)
     fold_of_group: Mapping[str, int] = field(default_factory=dict)
     doubtful: frozenset[int] = frozenset()
 
-    def of(
-        self, entries: Collection[ManifestEntry], groups: Groups, folds: Collection[int]
-    ) -> dict[str, int]:
+    def of(self, entries: Collection[ManifestEntry], folds: Collection[int]) -> dict[str, int]:
         """Case id -> the fold that judges it; a case that no fold may judge is missing.
 
         The fold that held the case or its group out, where it has not seen it in any way; else one
@@ -128,11 +128,10 @@ class Judges:
 
         Args:
             entries: The cases.
-            groups: As they are called now.
             folds: Those the version has.
         """
         there = sorted(self.seen.keys() & set(folds))
-        seen = {fold: self.seen[fold].seen_of(entries, groups) for fold in there}
+        seen = {fold: self.seen[fold].seen_of(entries, self.groups) for fold in there}
         found: dict[str, int] = {}
         for entry in entries:
             own = self.fold_of_case.get(entry.case_id, self.fold_of_group.get(entry.group))
@@ -144,12 +143,12 @@ class Judges:
                     break
         return found
 
-    def never_seen(self, entries: Collection[ManifestEntry], groups: Groups) -> frozenset[str]:
+    def never_seen(self, entries: Collection[ManifestEntry]) -> frozenset[str]:
         """Ids of the cases that no fold has seen; none where that can't be told of every fold."""
         everything = Seen()
         for seen in self.seen.values():
             everything |= seen
-        return frozenset(e.case_id for e in entries) - everything.seen_of(entries, groups)
+        return frozenset(e.case_id for e in entries) - everything.seen_of(entries, self.groups)
 
 
 def _seen(entry: ManifestEntry, group_key: str | None) -> SeenCase:

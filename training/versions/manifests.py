@@ -33,6 +33,8 @@ class FoldStart:
         seed: Of weights, sampling and augmentation.
         version: The version whose weights it starts from; "" for fresh weights.
         fold: The fold of that version.
+        path: The file of weights, where they are of no version of the project; "" otherwise.
+        head: As of ``FoldSpec``; None where the classes are the same.
         seen: What that fold and its ancestors were trained on, but for what this fold is trained
             on under the same names; None where nobody can tell.
     """
@@ -40,6 +42,8 @@ class FoldStart:
     seed: int
     version: str = ""
     fold: int = 0
+    path: str = ""
+    head: tuple[int, ...] | None = None
     seen: tuple[SeenCase, ...] | None = ()
 
 

@@ -1,13 +1,14 @@
-"""score, publish: what the loop does by itself, by hand."""
+"""score, publish: what the loop does by itself, by hand; alike: images that look alike."""
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
 
 from backend.cli.commands.projects import Project
-from backend.cli.shared import DataDir, connected
+from backend.cli.shared import AsJson, DataDir, connected
 from backend.cli.views.sentences import say
 from domain.text import counted
 
@@ -16,6 +17,7 @@ def register(app: typer.Typer) -> None:
     """Adds the commands."""
     app.command("score")(score)
     app.command("publish")(publish)
+    app.command("alike")(alike)
 
 
 def score(
@@ -52,3 +54,29 @@ def publish(project: Project, data_dir: DataDir = None) -> None:
     say(f"{counted(report.pushed, 'prediction')} of {report.version} pushed.")
     if report.dropped:
         say("See nnloop status.", lead=f"[red]Label Studio did not keep {report.dropped}.[/red]")
+
+
+def alike(project: Project, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """List labelled images that look alike: re-exports of one image, frames of one video.
+
+    Found when a training begins. `nnloop connect PROJECT --join-alike` makes each set one group, so
+    that no fold is judged by what looks like its training images.
+
+    Example: nnloop alike "Carotid"
+    """
+    from backend.pipeline.cases.alike import sets_of_project
+
+    sets = sets_of_project(*connected(project, data_dir))
+    if as_json:
+        rows = [
+            [{"task": row.task_id, "fold": row.fold, "group": row.group} for row in one]
+            for one in sets
+        ]
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    if not sets:
+        say("No two labelled images of the last training look alike.")
+    for one in sets:
+        folds = {row.fold for row in one}
+        where = "in one fold" if len(folds) == 1 else f"in {len(folds)} folds"
+        say(f"Tasks {', '.join(str(row.task_id) for row in one)}: {where}.")

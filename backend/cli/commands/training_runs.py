@@ -59,6 +59,24 @@ def train(
             rich_help_panel=TRAINING,
         ),
     ] = False,
+    start_from: Annotated[
+        str | None,
+        typer.Option(
+            "--start-from",
+            metavar="VERSION|FILE.zip",
+            help="Start from a version, of this project or another, or from nnU-Net's model zip; "
+            "with its plans.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            help="theirs=ours for a class of --start-from named otherwise; theirs= leaves it out.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     data_dir: DataDir = None,
     **given: Any,
 ) -> None:
@@ -68,16 +86,34 @@ def train(
     connect` changes. Ends with code 1 when a run is active: a project has one at a time.
 
     Example: nnloop train "Carotid" --budget 10m
+
+    Example: nnloop train "Carotid" --start-from vessels.zip --map vessel=lumen
     """
+    from backend.pipeline.models.starts import find_start
     from backend.pipeline.runs.request import request_training
+    from converters.classes.matching import parse_map
 
     overrides = values_of(given)
+    if map_ and not start_from:
+        raise typer.BadParameter("--map says what classes of --start-from are; name that, too.")
+    clash = next((f"--{key}" for key in ("plans", "planner") if overrides.get(key)), "")
+    if start_from and (clash or from_scratch):
+        raise typer.BadParameter(
+            "--start-from takes weights and the plans they belong to: leave "
+            f"{clash or '--from-scratch'} out."
+        )
     if from_scratch:
         overrides["warm_start"] = False
     if replan:
         overrides["replan"] = True
     opened, project_id = connected(project, data_dir)
+    start = None
+    if start_from:
+        start = find_start(opened, project_id, start_from, parse_map(map_ or ()))
+        overrides |= start.settings
     say(request_training(opened, project_id, overrides))
+    if start is not None:
+        say(start.remark)
 
 
 def runs(project: Project, as_json: AsJson = False, data_dir: DataDir = None) -> None:

@@ -130,6 +130,11 @@ def print_comparison(versions: VersionComparison) -> None:
             f"Left out: {counted(versions.n_changed, 'common case')} whose annotations differ, and "
             f"{versions.n_only_one} that only one of them has."
         )
+    if versions.n_seen:
+        say(
+            f"Left out: {counted(versions.n_seen, 'case')} that a fold has seen which measured it, "
+            "by the groups of now."
+        )
     if versions.remark:
         say(versions.remark)
 
@@ -194,7 +199,7 @@ def _verdict(verdict: Verdict) -> Table:
 
 def _folds(details: VersionDetails) -> Table:
     table = Table(title="Folds", title_justify="left")
-    for column in ("Fold", "Epochs", "Seconds", "Device", "Warm start", "Dice"):
+    for column in ("Fold", "Epochs", "Seconds", "Device", "Started from", "Seed", "Dice"):
         table.add_column(column)
     for fold, result in details.folds.items():
         table.add_row(
@@ -202,7 +207,8 @@ def _folds(details: VersionDetails) -> Table:
             str(result.epochs),
             f"{result.seconds:.0f}",
             result.device,
-            "yes" if result.warm_started else "no",
+            details.started_from.get(fold, "fresh weights"),
+            str(details.seeds.get(fold, "")),
             _dice(result.dice_per_class),
         )
     return table

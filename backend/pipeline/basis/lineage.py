@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.images import image_keys_of
 from backend.store import projects, versions
+from backend.store.cases import sets_of_alike
 from backend.store.identity import CHUNK
-from backend.store.models import TaskRow, VersionRow
+from backend.store.models import ProjectRow, TaskRow, VersionRow
 from converters.images.groups import GroupKey
 from domain.annotation import Task
 from domain.case import Manifest, ManifestEntry, case_id_of_task
@@ -64,6 +65,8 @@ class GroupsNow:
         group_key: The setting that explains the groups of now.
         entries: The cases that are to be judged or held out, in their groups of now.
         joined: ``Manifest.joined_groups`` of these.
+        sets: Case id -> set of cases that look alike, where these count as one group.
+        base: What else takes part, so that several askers call groups alike.
     """
 
     session: Session
@@ -71,6 +74,8 @@ class GroupsNow:
     group_key: str | None
     entries: tuple[ManifestEntry, ...]
     joined: Mapping[str, str] = field(default_factory=dict)
+    sets: Mapping[str, str] = field(default_factory=dict)
+    base: tuple[SeenCase, ...] = ()
 
     @classmethod
     def by(cls, session: Session, project_id: int, manifest: Manifest) -> GroupsNow:
@@ -83,6 +88,7 @@ class GroupsNow:
             manifest.group_key,
             manifest.entries,
             manifest.joined_groups,
+            _sets(session, project),
         )
 
     @classmethod
@@ -90,7 +96,13 @@ class GroupsNow:
         """As the project's setting and the tasks call them at this moment."""
         project = projects.get(session, project_id)
         keys = image_keys_of(project.label_config, project.settings)
-        return cls(session, keys[0] if keys else None, project.settings.group_key, ())
+        return cls(
+            session,
+            keys[0] if keys else None,
+            project.settings.group_key,
+            (),
+            sets=_sets(session, project),
+        )
 
     def of(self, seen: Collection[SeenCase]) -> NamesNow:
         """What the groups of the entries, and of what was seen, are called.
@@ -100,7 +112,7 @@ class GroupsNow:
         """
         groups = {entry.case_id: entry.group for entry in self.entries}
         images = {entry.case_id: entry.image_hash for entry in self.entries}
-        others = {case.case_id: case for case in seen if case.case_id not in groups}
+        others = {c.case_id: c for c in (*self.base, *seen) if c.case_id not in groups}
         rows = self._rows({case.task_id for case in others.values()})
         is_known = True
         for case_id, case in others.items():
@@ -115,7 +127,8 @@ class GroupsNow:
             groups[case_id] = group or case.group
             images[case_id] = row.image_hash if row is not None and is_there else case.image_hash
         groups = {case_id: self.joined.get(name, name) for case_id, name in groups.items()}
-        joined = join_groups(groups, alike_by(images))
+        sets = {case_id: self.sets.get(case_id, "") for case_id in groups}
+        joined = join_groups(groups, [*alike_by(images), *alike_by(sets)])
         return NamesNow(
             {case_id: joined.get(name, name) for case_id, name in groups.items()},
             {**{name: joined.get(now, now) for name, now in self.joined.items()}, **joined},
@@ -138,6 +151,10 @@ class GroupsNow:
             query = select(TaskRow).where(TaskRow.id.in_(wanted[start : start + CHUNK]))
             rows.update({row.id: row for row in self.session.scalars(query)})
         return rows
+
+
+def _sets(session: Session, project: ProjectRow) -> dict[str, str]:
+    return sets_of_alike(session, project.id) if project.settings.join_alike else {}
 
 
 def seen_of_fold(
@@ -203,22 +220,25 @@ def judges_of(
         folds: Those it has.
         now: What groups are called now.
     """
-    seen: dict[int, Seen] = {}
-    doubtful = set()
-    for fold in folds:
-        trained = seen_of_fold(session, version, fold)
-        if trained is None:
-            doubtful.add(fold)
-            trained = _own(manifest, fold)
-        names = now.of(trained)
-        if names.are_known:
-            seen[fold] = names.seen(trained)
+    trained = {fold: seen_of_fold(session, version, fold) for fold in folds}
+    known = {
+        fold: part if part is not None else _own(manifest, fold) for fold, part in trained.items()
+    }
+    names = now.of(list(dict.fromkeys(case for part in known.values() for case in part)))
     return Judges(
-        seen,
+        {fold: names.seen(part) for fold, part in known.items()} if names.are_known else {},
+        names.groups,
         {entry.case_id: entry.fold for entry in manifest.entries},
         {entry.group: entry.fold for entry in manifest.entries},
-        frozenset(doubtful),
+        frozenset(fold for fold, part in trained.items() if part is None),
     )
+
+
+def names_for_all(session: Session, project_id: int, rows: Iterable[VersionRow]) -> GroupsNow:
+    """What groups are called today, alike for several versions that judge together."""
+    seen = (seen_of_fold(session, row, None) or () for row in rows)
+    base = tuple(dict.fromkeys(case for part in seen for case in part))
+    return replace(GroupsNow.today(session, project_id), base=base)
 
 
 def unseen_by_their_folds(
@@ -236,8 +256,7 @@ def unseen_by_their_folds(
     """
     folds = {entry.fold for entry in manifest.entries if entry.fold >= 0}
     judges = judges_of(session, version, manifest, folds, now)
-    groups = now.of(seen_of_fold(session, version, None) or _own(manifest, -1)).groups
-    chosen = judges.of(manifest.entries, groups, folds)
+    chosen = judges.of(manifest.entries, folds)
     return frozenset(e.case_id for e in manifest.entries if chosen.get(e.case_id) == e.fold)
 
 

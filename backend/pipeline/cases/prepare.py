@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,12 +12,15 @@ from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.preset import preset_of, training_devices
 from backend.pipeline.basis.warm_predictor import prediction_device
+from backend.pipeline.cases.alike import fault_of as fault_of_alike
+from backend.pipeline.cases.alike import find_sets, parted
 from backend.pipeline.cases.manifests import keep_folds, make_manifest
 from backend.pipeline.cases.symmetries import decide_symmetries
 from backend.pipeline.cases.write import CaseWriter, Source, WrittenCases
 from backend.pipeline.labels.questions import Question, report_questions
 from backend.settings import RunSettings
 from backend.store import projects, runs, snapshots
+from backend.store.cases import sets_of_alike
 from backend.store.models import FoldRow, ProjectRow, RunRow
 from domain.annotation import AnnotatedTask, LeftOut
 from domain.case import Manifest
@@ -71,6 +75,7 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
         LeftOut(task_id, "skipped", f"Task {task_id} was skipped by its annotator.")
         for task_id in skipped
     )
+    find_sets(context, run.project_id, beat)
     preparation = _Preparation(context, run, project, settings, choice, config, written)
     manifest, prepared = preparation.make_dataset(sources, beat)
     # A network that could not serve is told of before hours of training, not after.
@@ -195,6 +200,9 @@ class _Preparation:
             )
             projects.get(session, row.project_id).n_channels = self.written.n_channels
             keep_folds(session, row.project_id, manifest)
+            apart = parted(manifest.entries, sets_of_alike(session, row.project_id))
+            if fault := fault_of_alike(apart, shlex.quote(self.project.title)):
+                projects.report_problem(session, row.project_id, STAGE, fault, run_id=row.id)
             present = {fold.fold for fold in runs.folds_of(session, row.id)}
             for fold in prepared.folds:
                 if fold not in present:

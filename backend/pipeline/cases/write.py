@@ -19,6 +19,7 @@ from backend.settings import ProjectSettings
 from backend.store import projects, snapshots
 from backend.store.cases import cases_of, save_case
 from backend.store.models import AnnotationRow, CaseRow, ProjectRow, TaskRow
+from converters.images.likeness import fingerprint
 from domain.annotation import LeftOut
 from domain.case import case_id_of_task
 from domain.hashing import content_hash
@@ -124,12 +125,14 @@ class CaseWriter:
                 with trials.at_work(self.context, source.task, deadly):
                     image = load_image(self.context, source.task, self.config)
                 files, notes = self._draw(source, image, n_channels)
+                looks = fingerprint(image)
             except _ColorFound:
                 raise
             except Exception as error:  # noqa: BLE001 - what is no fault of the task is raised
                 cases.left_out.append(fault_of(source.task.id, error))
                 continue
-            self._save(source, source_hash, files, notes)
+            written = _Written(source_hash, files, tuple(notes), looks)
+            self._save(source, written, known.get(source.case_id))
             cases.files[source.case_id] = files
             cases.left_out.extend(notes)
         return cases
@@ -148,9 +151,8 @@ class CaseWriter:
         files = write_case(workspace, source.case_id, image, label_map, n_channels=n_channels)
         return files, notes
 
-    def _save(
-        self, source: Source, source_hash: str, files: CaseFiles, notes: Sequence[LeftOut]
-    ) -> None:
+    def _save(self, source: Source, written: _Written, before: CaseRow | None) -> None:
+        looks_same = before is not None and before.fingerprint == written.fingerprint
         with self.context.store.begin() as session:
             save_case(
                 session,
@@ -158,12 +160,24 @@ class CaseWriter:
                     project_id=self.project.id,
                     case_id=source.case_id,
                     task_id=source.task.id,
-                    source_hash=source_hash,
-                    files_hash=files.content_hash,
+                    source_hash=written.source_hash,
+                    files_hash=written.files.content_hash,
                     image_hash=source.task.image_hash,
-                    notes=tuple(notes),
+                    notes=written.notes,
+                    fingerprint=written.fingerprint,
+                    alike=before.alike if before is not None and looks_same else None,
                 ),
             )
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What is stored of a case; see ``CaseRow``."""
+
+    source_hash: str
+    files: CaseFiles
+    notes: tuple[LeftOut, ...]
+    fingerprint: str
 
 
 def _is_of_image(row: CaseRow, task: TaskRow) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.context import AppContext
-from backend.pipeline.basis.lineage import GroupsNow
+from backend.pipeline.basis.lineage import names_for_all
 from backend.pipeline.basis.run_settings import class_values_of
 from backend.pipeline.ensembles.candidates import (
     Candidate,
@@ -85,8 +85,8 @@ def make_ensemble(
     with context.store.begin() as session:
         truth = read_truth(session, project_id)
         if names:
-            now = GroupsNow.today(session, project_id)
             rows = [find_version(session, name, project_id) for name in names]
+            now = names_for_all(session, project_id, rows)
             members = [Member.of(session, row, now) for row in rows]
             check_alike(members)
         else:
@@ -142,7 +142,7 @@ def _eligible(session: Session, project_id: int) -> tuple[list[Member], list[str
     """Versions worth a try, oldest first, and sentences about the others."""
     project = projects.get(session, project_id)
     classes = class_values_of(project)
-    now = GroupsNow.today(session, project_id)
+    now = names_for_all(session, project_id, versions.versions_of(session, project_id))
     members: list[Member] = []
     left_out: list[str] = []
     for row in reversed(versions.versions_of(session, project_id)):

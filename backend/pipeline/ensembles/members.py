@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_names_of
-from backend.pipeline.basis.lineage import GroupsNow, judges_of, seen_of_fold
+from backend.pipeline.basis.lineage import GroupsNow, judges_of
 from backend.store import projects, versions
 from backend.store.models import VersionRow
 from domain.case import Manifest, ManifestEntry
 from domain.errors import SettingsError
 from training.versions.ensembles import check_weights
-from training.versions.lineage import Groups, Judges
+from training.versions.lineage import Judges
 from training.versions.version_folder import VersionInfo, read_version
 
 NOT_HELD_OUT = -1
@@ -35,14 +35,12 @@ class Member:
         info: Its version.json, its classes as they are called now.
         manifest: What it was trained on; None when it was trained elsewhere.
         judges: Which of its folds may judge a case; None when it was trained elsewhere.
-        groups: Case id -> group as it is called now, of what it was trained on.
     """
 
     row: VersionRow
     info: VersionInfo
     manifest: Manifest | None
     judges: Judges | None = None
-    groups: Groups = field(default_factory=dict)
 
     @classmethod
     def of(cls, session: Session, row: VersionRow, now: GroupsNow) -> Member:
@@ -70,8 +68,7 @@ class Member:
         if manifest is None:
             return cls(row, info, None)
         judges = judges_of(session, row, manifest, info.folds, now)
-        groups = now.of(seen_of_fold(session, row, None) or ()).groups
-        return cls(row, info, manifest, judges, groups)
+        return cls(row, info, manifest, judges)
 
     @property
     def name(self) -> str:
@@ -93,14 +90,14 @@ class Member:
         """Whether it may have seen what it judges: nobody can tell what it started from."""
         return self.judges is None or bool(self.judges.doubtful)
 
-    def judge(self, entries: Sequence[ManifestEntry], groups: Groups) -> dict[str, int | None]:
+    def judge(self, entries: Sequence[ManifestEntry]) -> dict[str, int | None]:
         """Case id -> the fold that may judge it, None: the mean of all; other cases are missing.
 
         Of a version trained elsewhere nobody knows what it has seen; it judges all.
         """
         if self.judges is None:
             return dict.fromkeys((entry.case_id for entry in entries), None)
-        chosen = self.judges.of(entries, groups, self.info.folds)
+        chosen = self.judges.of(entries, self.info.folds)
         return {case_id: fold if self.holds_out else None for case_id, fold in chosen.items()}
 
 
@@ -164,10 +161,7 @@ def joint_manifest(members: Sequence[Member]) -> tuple[Manifest, tuple[MemberFol
             known = entries.setdefault(case_id, entry)
             ids = tuple(sorted({*known.annotation_ids, *entry.annotation_ids}))
             entries[case_id] = replace(known, annotation_ids=ids)
-    groups = {case_id: entry.group for case_id, entry in entries.items()}
-    for member in members:
-        groups.update(member.groups)
-    judges = [member.judge(tuple(entries.values()), groups) for member in members]
+    judges = [member.judge(tuple(entries.values())) for member in members]
     rows = {
         case_id: tuple(judge[case_id] for judge in judges)
         for case_id in entries

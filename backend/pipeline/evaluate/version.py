@@ -242,12 +242,11 @@ def _read_project(context: AppContext, project_id: int, version: str | None) -> 
         entries, joined = entries_of(manifest, labelled, _groups(config, settings.group_key))
         judging = Judging({}, frozenset())
         if manifest is not None:
-            now = GroupsNow(session, config.image_key, settings.group_key, tuple(entries), joined)
-            judges = judges_of(session, row, manifest, info.folds, now)
-            groups = {entry.case_id: entry.group for entry in entries}
-            judging = Judging(
-                judges.of(entries, groups, info.folds), judges.never_seen(entries, groups)
+            now = replace(
+                GroupsNow.today(session, project_id), entries=tuple(entries), joined=joined
             )
+            judges = judges_of(session, row, manifest, info.folds, now)
+            judging = Judging(judges.of(entries, info.folds), judges.never_seen(entries))
     return _Project(
         config=config,
         names=label_names_of(project),

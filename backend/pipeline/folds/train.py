@@ -88,14 +88,14 @@ def train_fold(
     _enqueue_next(context)
     ledger = FoldLedger(context.store, row, worker)
     try:
-        if start.version and checkpoint is None:
+        if (start.version or start.path) and checkpoint is None:
             logger.warning(
                 "Run %d, fold %d starts from fresh weights: those of %s are gone.",
                 run_id,
                 fold,
-                start.version,
+                start.version or start.path,
             )
-        plan = _Plan(fold, start.seed, checkpoint, budget_s)
+        plan = _Plan(fold, start, checkpoint, budget_s)
         spec = _spec(context, run, plan, device)
         result = run_fold(
             spec,
@@ -138,7 +138,7 @@ class _Plan:
     """What of a fold's training is decided when it starts."""
 
     fold: int
-    seed: int
+    start: FoldStart
     checkpoint: Path | None
     budget_s: float | None
 
@@ -156,7 +156,8 @@ def _spec(context: AppContext, run: RunRow, plan: _Plan, device: WorkerDevice) -
         budget_s=plan.budget_s,
         threads=device.threads,
         warm_start=None if plan.checkpoint is None else str(plan.checkpoint),
-        seed=plan.seed,
+        head=None if plan.checkpoint is None else plan.start.head,
+        seed=plan.start.seed,
         # The only fold of a set with one group is trained on everything.
         holds_out=manifest.n_folds > 1,
         symmetries=manifest.symmetries,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_names_of
 from backend.pipeline.basis.lineage import GroupsNow, seen_of_fold
+from backend.pipeline.folds.elsewhere import Starts, starts_elsewhere
 from backend.store import projects, runs, versions
 from backend.store.models import RunRow, VersionRow
 from converters.bookkeeping.files import read_json
@@ -28,14 +28,6 @@ from training.versions.version_folder import (
     read_version,
 )
 from training.workspace import Workspace
-
-
-@dataclass(frozen=True, slots=True)
-class Starts:
-    """How the folds of a run start; ``note`` says why which start from fresh weights, "" or not."""
-
-    of_folds: tuple[FoldStart, ...]
-    note: str = ""
 
 
 def choose_starts(
@@ -57,6 +49,8 @@ def choose_starts(
     manifest = runs.manifest_of(run)
     seeds = [fold_seed(run.settings.seed, run.number, fold) for fold in range(manifest.n_folds)]
     fresh = tuple(FoldStart(seed=seed) for seed in seeds)
+    if run.settings.start_from:
+        return starts_elsewhere(session, run)
     champion = versions.champion(session, run.project_id)
     if not run.settings.warm_start or champion is None:
         return Starts(fresh)
@@ -80,6 +74,8 @@ def checkpoint_of(session: Session, run: RunRow, start: FoldStart) -> Path | Non
 
     A version that was pruned may live on in an ensemble.
     """
+    if start.path:
+        return Path(start.path) if Path(start.path).exists() else None
     if not start.version:
         return None
     rows = versions.versions_of(session, run.project_id)

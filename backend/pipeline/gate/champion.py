@@ -95,7 +95,7 @@ def measure_champion(
     with context.store.begin() as session:
         now = GroupsNow.by(session, champion.project_id, manifest)
         judges = judges_of(session, champion, trained_on, folds, now)
-    chosen = judges.of(manifest.entries, {e.case_id: e.group for e in manifest.entries}, folds)
+    chosen = judges.of(manifest.entries, folds)
     measured = _known_dice(champion, trained_on, values, names)
     known = {
         case_id: dice

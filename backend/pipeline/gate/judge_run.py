@@ -57,6 +57,13 @@ def evaluate_run(context: AppContext, run_id: int, beat: Beat) -> bool:
     if behind:
         logger.warning("Project %d: %s.", run.project_id, remark)
         folds = [fold for fold in folds if fold.result not in behind]
+    doubt = ""
+    if any((start := manifest.start_of(f.fold)) and start.seen is None for f in folds):
+        doubt = (
+            "it began with weights of which nobody can tell what they have seen, so its held-out "
+            "Dice may be too high"
+        )
+    remark = "; ".join(filter(None, [remark, doubt]))
     dice: DicePerCase = {}
     for fold in folds:
         if fold.result is not None:
@@ -84,6 +91,7 @@ def evaluate_run(context: AppContext, run_id: int, beat: Beat) -> bool:
         margin=run.settings.gate_margin,
         why_unmeasured="all labelled images are of one group, so none was held out to measure it "
         "on",
+        remark=doubt and f"{versions.name_of(run)}: {doubt}",
     )
     while True:
         with context.store.begin() as session:

@@ -124,7 +124,7 @@ def import_model(
     """
     with context.store.begin() as session:
         project = projects.get(session, project_id)
-    chosen = _choose(list_models(file), file, model)
+    chosen = choose_model(list_models(file), file, model)
     version = _checked_name(context, project_id, name or _default_name(chosen, file))
     workspace = context.workspace(project_id)
     workspace.models.mkdir(parents=True, exist_ok=True)
@@ -137,7 +137,7 @@ def import_model(
         fitted = fit_labels(foreign.labels, group, mapping or {})
         write_json(folder / PLANS, foreign.plans)
         write_json(folder / DATASET, foreign.dataset)
-        folds = _fold_numbers(chosen)
+        folds = fold_numbers(chosen)
         converted = convert_checkpoints(folder, folds, trust=trust)
         notes = (*foreign.notes, *_notes(fitted))
         imported = ImportedModel(
@@ -163,7 +163,8 @@ def import_model(
     return ImportedVersion(version, fitted.class_values, len(folds), serves, notes)
 
 
-def _choose(found: tuple[ModelFolder, ...], file: Path, wanted: str | None) -> ModelFolder:
+def choose_model(found: tuple[ModelFolder, ...], file: Path, wanted: str | None) -> ModelFolder:
+    """The 2d model of a zip, or the one that is wanted; raises where it is not clear which."""
     if not found:
         raise FileFormatError(
             f"{file.name} holds no model of nnU-Net: no folder "
@@ -227,7 +228,8 @@ def _check_channels(foreign: ForeignModel, project: ProjectRow) -> None:
         )
 
 
-def _fold_numbers(model: ModelFolder) -> dict[str, int]:
+def fold_numbers(model: ModelFolder) -> dict[str, int]:
+    """nnU-Net's names of a model's folds -> the numbers they get."""
     numbered = sorted(int(name) for name in model.folds if name != "all")
     # A network trained on everything stands in only where there are no folds.
     return {str(number): number for number in numbered} if numbered else {"all": 0}

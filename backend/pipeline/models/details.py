@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from backend.pipeline.basis.annotations import label_names_of
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.report import Report
@@ -55,6 +57,8 @@ class VersionDetails(Report):
         verdict: The gate's numbers; None when it did not go through it.
         folds: Per fold the result of its training, without the Dice of its cases, which
             ``trained_on`` has.
+        started_from: Per fold that started from an earlier version's weights its name.
+        seeds: Per fold the seed of its training.
         manifest_digest: Hash over annotations, folds and classes.
         trained_on: The annotations behind it, by task.
         left_out: What was annotated and not used, and why.
@@ -86,6 +90,8 @@ class VersionDetails(Report):
     preset_reason: str = ""
     working_size: WorkingSize | None = None
     remark: str = ""
+    started_from: dict[int, str] = Field(default_factory=dict)
+    seeds: dict[int, int] = Field(default_factory=dict)
 
 
 def version_details(context: AppContext, name: str, project_id: int | None) -> VersionDetails:
@@ -107,6 +113,7 @@ def version_details(context: AppContext, name: str, project_id: int | None) -> V
     info = _info(row)
     manifest = kept or Manifest(())
     metrics = row.metrics
+    starts = kept.starts if isinstance(kept, RunManifest) else ()
     return VersionDetails(
         report=report,
         project_id=row.project_id,
@@ -118,6 +125,12 @@ def version_details(context: AppContext, name: str, project_id: int | None) -> V
         libraries=info.libraries if info else {},
         verdict=metrics.gate,
         folds=folds,
+        started_from={
+            fold: start.version or "a model trained elsewhere"
+            for fold, start in enumerate(starts)
+            if fold in folds and folds[fold].warm_started
+        },
+        seeds={fold: start.seed for fold, start in enumerate(starts) if fold in folds},
         manifest_digest=kept.digest if kept else "",
         trained_on=tuple(
             TrainedOn(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
@@ -28,6 +28,8 @@ class VersionComparison:
         comparison: Differences are second minus first.
         n_changed: Common cases left out because their annotations differ between the two.
         n_only_one: Cases that only one of the two has.
+        n_seen: Cases left out because, by the groups of now, a fold that measured them has seen
+            them.
         remark: How it was measured, where that is not by held-out folds of both.
     """
 
@@ -37,6 +39,7 @@ class VersionComparison:
     n_changed: int
     n_only_one: int
     remark: str = ""
+    n_seen: int = 0
 
 
 def compare_versions(
@@ -80,7 +83,15 @@ def compare_versions(
             "trained elsewhere is compared with a version that was judged against it.",
         )
     n_only_one = len(old_side.dice.keys() ^ new_side.dice.keys())
-    return VersionComparison(first, second, found, len(common) - len(same), n_only_one, remark)
+    return VersionComparison(
+        first,
+        second,
+        found,
+        len(common) - len(same),
+        n_only_one,
+        remark,
+        len(old_side.seen | new_side.seen),
+    )
 
 
 @dataclass
@@ -90,6 +101,7 @@ class _Side:
     dice: DicePerCase
     hashes: dict[str, str]
     groups: dict[str, str]
+    seen: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, session: Session, row: VersionRow, now: GroupsNow) -> _Side:
@@ -107,6 +119,7 @@ class _Side:
             {entry.case_id: entry.group for entry in manifest.entries},
         )
         honest = unseen_by_their_folds(session, row, manifest, now)
+        side.seen = row.metrics.dice_per_case.keys() - honest
         side.dice = side.renamed(
             {c: dice for c, dice in row.metrics.dice_per_case.items() if c in honest}
         )

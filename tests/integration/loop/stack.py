@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import psutil
 import pytest
 from sqlalchemy import select
 
@@ -31,6 +30,7 @@ from backend.stack import service
 from backend.stack.label_studio_server import LabelStudioServer
 from backend.stack.supervisor import Supervisor
 from backend.store.models import InboxRow
+from tests.integration.fold_processes import fold_processes
 from tests.integration.loop.discs import LABEL_CONFIG, Scene, scene
 from training.folds.spec import PROGRESS
 
@@ -154,12 +154,8 @@ class Loop:
 
     def children(self, project: LoopProject) -> list[int]:
         """The processes that train folds of a project."""
-        specs = str(self.context.workspace(project.id).folder)
-        return [
-            process.pid
-            for process in psutil.process_iter(["cmdline"])
-            if any(specs in part for part in process.info["cmdline"] or [])
-        ]
+        folder = self.context.workspace(project.id).folder
+        return [process.pid for process, spec in fold_processes() if folder in spec.parents]
 
     def run(self, project: LoopProject, number: int) -> RunReport | None:
         """A run by its number."""

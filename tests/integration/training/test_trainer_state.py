@@ -85,6 +85,25 @@ def test_a_resumed_fold_has_everything_it_had(workspace: Workspace) -> None:
         assert new[key] == old[key]
 
 
+def test_a_network_for_other_classes_is_started_from_but_for_its_head(workspace: Workspace) -> None:
+    preset = dataclasses.replace(PRESET, epochs=1)
+    earlier = make_spec(workspace, "other-classes", preset)
+    finished(earlier)
+    old = torch.load(earlier.fold_dir / FINAL, weights_only=True)["network_weights"]
+    # Our first class is new, our second is the other network's first.
+    trainer = ready(make_spec(workspace, "fine-tuned", preset, head=(0, -1, 1)))
+    fresh = weights_of(trainer)
+    assert trainer.warm_start(earlier.fold_dir / FINAL)
+    assert trainer.warm_started
+    for name, value in weights_of(trainer).items():
+        if "seg_layers" not in name:
+            assert torch.equal(value, old[name]), name
+            continue
+        assert torch.equal(value[0], old[name][0])
+        assert torch.equal(value[1], fresh[name][1])
+        assert torch.equal(value[2], old[name][1])
+
+
 def vars_of_schedule(trainer: LoopTrainer) -> dict[str, float]:
     schedule = trainer.lr_scheduler
     return {name: getattr(schedule, name) for name in ("initial_lr", "max_steps", "exponent")}

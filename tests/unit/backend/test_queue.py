@@ -23,11 +23,11 @@ from backend.queue import (
     JobName,
     JobQueue,
     QueueName,
-    WorkerInfo,
     work,
 )
 from backend.stack.process import ManagedProcess
 from backend.stack.redis_server import RedisServer
+from backend.worker_info import WorkerInfo
 from domain.errors import StackError
 
 ROOT = Path(__file__).resolve().parents[3]

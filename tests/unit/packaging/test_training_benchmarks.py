@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from benchmarks import gate, quality, warmstart
+from benchmarks import gate, gpu, quality, sides, warmstart
 from benchmarks.shared_data import Project, write_project
+from benchmarks.side_images import CLASS_NAMES, write_folder
 from converters.bookkeeping.files import read_json, write_bytes, write_json
+from converters.images.image_pixels import write_png
+from tests.fakes.documents import fold_result
 from training.case_files import read_image
+from training.folds.spec import VALIDATION
 from training.workspace import Workspace
 
 
@@ -146,3 +152,39 @@ def test_the_paired_test_counts_every_choice_of_signs() -> None:
     assert warmstart.sign_flip([0.1] * 9) == 2 / 2**9
     assert warmstart.sign_flip([0.1, -0.1]) == 1.0
     assert warmstart.sign_flip([0.0, 0.0]) == 1.0
+
+
+@pytest.mark.slow
+def test_generated_trunks_are_what_the_product_decides_on(tmp_path: Path) -> None:
+    """Both names of the same pictures: the flip is left out, or exchanges the lungs."""
+    write_folder(tmp_path / "trunks", 12, seed=3)
+    project = write_project(tmp_path / "trunks", tmp_path / "work", n_folds=3)
+    unnamed = sides.decided(replace(project, class_values=sides.UNNAMED), "auto")
+    assert (unnamed.flips, unnamed.swaps) == ((0,), ())
+    named = sides.decided(replace(project, class_values=CLASS_NAMES), "auto")
+    assert (named.flips, named.swaps) == ((0, 1), ((1, 2, 1),))
+
+
+def test_the_share_on_the_wrong_side_is_of_the_pairs_pixels(tmp_path: Path) -> None:
+    write_folder(tmp_path / "trunks", 3, seed=3)
+    project = write_project(tmp_path / "trunks", tmp_path / "work", n_folds=3)
+    result = fold_result(fold=0)
+    folder = project.workspace.fold_dir("run", 0) / VALIDATION
+    folder.mkdir(parents=True)
+    for number, case in enumerate(project.cases):
+        truth = project.truth(case.case_id)
+        # All right, the pair exchanged, and lost: nobody's side.
+        becomes = np.array([[0, 1, 2, 3], [0, 2, 1, 3], [0, 0, 0, 0]], np.uint8)[number]
+        write_png(folder / f"{case.case_id}.png", becomes[truth])
+    counts = [int(np.isin(project.truth(case.case_id), (1, 2)).sum()) for case in project.cases]
+    assert sides.wrong_side(project, "run", result, (1, 2)) == counts[1] / sum(counts)
+
+
+def test_without_a_gpu_its_benchmark_says_so_and_ends(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert gpu.main([]) == gpu.NO_GPU == 3
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count(".") == 1

@@ -29,7 +29,7 @@ from training.nnunet.learning.limits import WithinLimits
 from training.nnunet.learning.randomness import seed_everything
 from training.nnunet.learning.schedule import stretch
 from training.nnunet.learning.timing import steady_step_s
-from training.nnunet.learning.warm_start import scale_rate, shrink_and_perturb
+from training.nnunet.learning.warm_start import scale_rate, start_weights
 from training.nnunet.memory import is_out_of_memory
 
 _END_S = 1.0
@@ -260,16 +260,16 @@ class LoopTrainer(WithinLimits):
         return True
 
     def warm_start(self, path: Path) -> bool:
-        """Starts from the full network of an earlier checkpoint; False when its shapes differ.
+        """Starts from the network of an earlier checkpoint; False when its shapes differ.
 
         How closely, and at which learning rate, is the preset's choice.
         """
-        weights = read_checkpoint(path, self.device)["network_weights"]
-        own = self.plain_network.state_dict()
-        if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in own.items()}:
+        old = read_checkpoint(path, self.device)["network_weights"]
+        preset, own = self.spec.preset, self.plain_network.state_dict()
+        weights = start_weights(old, own, shrink=preset.warm_shrink, head=self.spec.head)
+        if weights is None:
             return False
-        preset = self.spec.preset
-        self.plain_network.load_state_dict(shrink_and_perturb(weights, own, preset.warm_shrink))
+        self.plain_network.load_state_dict(weights)
         scale_rate(self.lr_scheduler, preset.warm_lr)
         self.warm_started = True
         return True

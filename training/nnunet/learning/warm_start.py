@@ -2,10 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+
+_HEADS = "seg_layers"
+"""nnU-Net's name of the convolutions that give a decoder's logits."""
+
+
+def start_weights(
+    old: Mapping[str, torch.Tensor],
+    fresh: Mapping[str, torch.Tensor],
+    *,
+    shrink: float,
+    head: Sequence[int] | None,
+) -> dict[str, torch.Tensor] | None:
+    """What a network starts from: ``old`` mixed with fresh weights, or with another head.
+
+    Args:
+        old: State dict to start from.
+        fresh: The network's own.
+        shrink: As for ``shrink_and_perturb``; weights with another head are kept as they are.
+        head: As for ``with_head``; None: the same classes.
+
+    Returns:
+        None when names or shapes differ.
+    """
+    fitted = old if head is None else with_head(old, fresh, head)
+    if {k: v.shape for k, v in fitted.items()} != {k: v.shape for k, v in fresh.items()}:
+        return None
+    return shrink_and_perturb(fitted, fresh, shrink if head is None else 1.0)
 
 
 def shrink_and_perturb(
@@ -33,6 +60,32 @@ def shrink_and_perturb(
         else value.clone()
         for name, value in old.items()
     }
+
+
+def with_head(
+    old: Mapping[str, torch.Tensor], fresh: Mapping[str, torch.Tensor], head: Sequence[int]
+) -> dict[str, torch.Tensor]:
+    """Weights of a network for other classes, its segmentation heads fitted to ours.
+
+    Args:
+        old: State dict of a network of nnU-Net's kind: its heads are ``...seg_layers...``.
+        fresh: Of ours, newly initialised.
+        head: For each of our classes, background first, the class of ``old`` it goes on from; -1
+            for none, which begins fresh.
+
+    Returns:
+        ``old`` but for the heads; a head that has no such channel begins fresh.
+    """
+    fitted = dict(old)
+    for name, own in fresh.items():
+        theirs = old.get(name)
+        if f".{_HEADS}." not in f".{name}" or theirs is None or theirs.shape[1:] != own.shape[1:]:
+            continue
+        rows = [
+            theirs[k] if 0 <= k < len(theirs) else own[i].to(theirs) for i, k in enumerate(head)
+        ]
+        fitted[name] = torch.stack(rows)
+    return fitted
 
 
 def scale_rate(scheduler: Any, factor: float) -> None:

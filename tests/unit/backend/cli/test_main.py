@@ -35,6 +35,7 @@ COMMANDS = [
     "runs",
     "score",
     "publish",
+    "alike",
     "export",
     "import",
     "agreement",

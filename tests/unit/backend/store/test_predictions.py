@@ -134,3 +134,32 @@ def test_of_two_answers_at_the_same_moment_one_is_kept(
         predictions.save(session, PredictionRow(**values, score=0.75))
     with app.store.begin() as session:
         assert predictions.find(session, version_id, [1])[1].score == 0.25
+
+
+def test_what_the_former_version_was_least_sure_of_comes_first(app: FakeApp) -> None:
+    former, version = app.add_version(1), app.add_version(2)
+    app.add_tasks(1, 2, 3, 4, 5, 6)
+    _save(app, former, 2, score=0.9)
+    _save(app, former, 3, score=0.2)
+    _save(app, former, 4, score=0.0, error="it failed")  # its score says nothing
+    _save(app, former, 5, score=0.4)
+    with app.store.begin() as session:
+        session.get_one(TaskRow, 5).source = "another image"  # as little as this one's
+        session.flush()
+        found = predictions.unscored_tasks(session, PROJECT, version, 99, former_id=former)
+        assert [task.id for task in found] == [3, 2, 1, 4, 5, 6]
+
+
+def test_superseded_are_the_tasks_that_have_two_versions_predictions(app: FakeApp) -> None:
+    former, version = app.add_version(1), app.add_version(2)
+    app.add_tasks(1, 2, 3, 4)
+    for task_id, held in ((1, (former, version)), (2, (former,)), (3, (version,)), (4, ())):
+        for number in (former, version):
+            at = 1.0 if number in held else None
+            _save(app, number, task_id, published_at=at)
+    with app.store.begin() as session:
+        assert predictions.superseded(session, version, [former], 99) == [1]
+        assert predictions.superseded(session, version, [], 99) == []
+        predictions.mark_unpublished(session, [former], [1, 3])
+        assert predictions.superseded(session, version, [former], 99) == []
+        assert predictions.counts(session, former)[1] == 1

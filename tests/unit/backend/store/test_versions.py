@@ -62,3 +62,19 @@ def test_names_are_unique_in_a_project_only(app: FakeApp) -> None:
         assert [row.project_id for row in versions.by_name(session, "nnloop-v1")] == [1, 2]
         assert len(versions.by_name(session, "nnloop-v1", 2)) == 1
         assert versions.by_name(session, "nnloop-v2") == []
+
+
+def test_the_former_version_is_the_one_that_served_last_whatever_became_of_it(
+    app: FakeApp,
+) -> None:
+    ids = [app.add_version(number) for number in (1, 2, 3)]
+    with app.store.begin() as session:
+        rows = [session.get_one(VersionRow, i) for i in ids]
+        assert versions.former(session, PROJECT, ids[2]) is rows[1]
+        # A rollback: what Label Studio holds is the rejected one's.
+        versions.promote(session, rows[0], old_becomes=VersionStatus.REJECTED)
+        assert versions.former(session, PROJECT, ids[0]) is rows[2]
+        session.add(VersionRow(project_id=PROJECT, name="refused", path="/refused"))
+        session.flush()
+        assert versions.former(session, PROJECT, ids[0]) is rows[2]
+        assert versions.former(session, 99, ids[0]) is None

@@ -85,7 +85,7 @@ def test_the_fold_that_held_a_case_out_judges_it_and_another_where_it_has_seen_i
         fold_of_group={},
     )
     cases = [entry("a", 0), entry("b", 0), entry("c", 0), entry("d", 5)]
-    assert judges.of(cases, {}, (0, 1, 2)) == {"a": 1, "b": 0, "d": 2}
-    assert judges.of(cases, {}, (1,)) == {"a": 1, "d": 1}
-    assert judges.of(cases, {}, ()) == {}
-    assert judges.never_seen(cases, {}) == {"d"}
+    assert judges.of(cases, (0, 1, 2)) == {"a": 1, "b": 0, "d": 2}
+    assert judges.of(cases, (1,)) == {"a": 1, "d": 1}
+    assert judges.of(cases, ()) == {}
+    assert judges.never_seen(cases) == {"d"}

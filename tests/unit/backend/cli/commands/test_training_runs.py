@@ -16,10 +16,12 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.sync import trigger
 from backend.store import projects
 from backend.store.models import FoldRow, ProjectRow, RunRow
+from converters.bookkeeping.files import write_json
 from domain.errors import NnloopError, SettingsError, TrainingError
 from domain.states import FoldStatus, RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.documents import fold_result
+from tests.unit.backend.pipeline.models.versions import add_version
 from training.folds.spec import LOG, PROGRESS, EpochProgress
 
 
@@ -83,12 +85,41 @@ def test_the_options_of_train_hold_for_that_run(app: FakeApp) -> None:
         }
 
 
+def test_a_run_may_start_from_a_version_with_its_plans(app: FakeApp) -> None:
+    add_version(app, 1)
+    folder = app.context.workspace(PROJECT).version_dir("nnloop-v1")
+    write_json(folder / "dataset.json", {"channel_names": {"0": "grey"}})
+    said = _output("train", "Carotid", "--start-from", "nnloop-v1", "--map", "wall=")
+    assert "nnloop-v1, with its plans" in " ".join(said.split())
+    with app.store.begin() as session:
+        asked = projects.training_request(session, PROJECT)
+        assert asked == {
+            "start_from": str(folder),
+            "start_map": {"lumen": "lumen"},
+            "plans": str(folder / "plans.json"),
+            "planner": "",
+            "gpu_memory_gb": None,
+        }
+        run = trigger.start(session, PROJECT, "", asked)
+        assert run is not None and run.settings.start_map == {"lumen": "lumen"}
+
+
+@pytest.mark.parametrize(
+    "options", ["--map a=b", "--start-from v --from-scratch", "--start-from v --plans p"]
+)
+def test_starts_that_contradict_themselves_are_refused(app: FakeApp, options: str) -> None:
+    result = _call("train", "Carotid", *options.split())
+    assert result.exit_code == 2
+    with app.store.begin() as session:
+        assert projects.training_request(session, PROJECT) is None
+
+
 def test_a_run_may_have_no_budget_though_its_project_has(app: FakeApp) -> None:
     app.change_settings(budget_s=60.0)
     _output("train", "Carotid", "--budget", "none")
     with app.store.begin() as session:
-        assert projects.training_request(session, PROJECT) == {"budget_s": None}
-        run = trigger.start(session, PROJECT, "", {"budget_s": None})
+        assert projects.training_request(session, PROJECT) == {"budget_s": 0.0}
+        run = trigger.start(session, PROJECT, "", {"budget_s": 0.0})
         assert run is not None and run.settings.budget_s is None
 
 

@@ -10,9 +10,9 @@ from backend.cli.commands import projects as commands
 from backend.cli.main import app as program
 from backend.cli.shared import console
 from backend.pipeline.sync.reading import sync_project
-from backend.queue import WorkerInfo
 from backend.store import projects, runs
 from backend.store.models import FoldRow, ProjectRow
+from backend.worker_info import WorkerInfo
 from domain.case import Manifest
 from domain.errors import LabelStudioError
 from domain.gate_verdict import Verdict

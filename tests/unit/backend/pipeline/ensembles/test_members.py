@@ -55,6 +55,7 @@ def member(
     now = {entry.case_id: entry.group for entry in entries}
     judges = Judges(
         {fold: Seen.of(trained_on(manifest, fold) or (), now) for fold in range(n_folds)},
+        now,
         {entry.case_id: entry.fold for entry in entries},
         {entry.group: entry.fold for entry in entries},
     )

@@ -42,10 +42,11 @@ def chosen(split: Split | None, found: Manifest | None, folds: tuple[int, ...] =
         kept = run_manifest(found)
         judges = Judges(
             {fold: Seen.of(trained_on(kept, fold) or (), groups) for fold in folds},
+            groups,
             {entry.case_id: entry.fold for entry in found.entries},
             {entry.group: entry.fold for entry in found.entries},
         )
-        judging = Judging(judges.of(entries, groups, folds), judges.never_seen(entries, groups))
+        judging = Judging(judges.of(entries, folds), judges.never_seen(entries))
     labelled = list(zip(entries, LABELLED, strict=True))
     cases, problems = choose_cases("v", found, labelled, split, judging)
     return [(c.task.id, c.fold) for c in cases], [(p.case_id[-1], p.reason) for p in problems]

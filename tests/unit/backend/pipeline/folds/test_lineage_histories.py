@@ -99,6 +99,7 @@ class Histories(RuleBasedStateMachine):
         self.case_id = ""
         for target, name, fake in (
             (prepare_module, "prepare", self._prepare),
+            (prepare_module, "try_fresh_network", lambda *_: None),
             (train, "run_fold", self._train),
             (judge_run, "warm_predictor", lambda _settings, _device, path: _Predictor(self, path)),
             (judge_run, "read_case_image", self._read_case_image),
@@ -159,6 +160,10 @@ class Histories(RuleBasedStateMachine):
     @rule(key=st.sampled_from(KEYS))
     def set_the_group_key(self, key: str | None) -> None:
         self.values["group_key"] = key
+
+    @rule(join=st.booleans())
+    def join_images_that_look_alike_or_not(self, join: bool) -> None:
+        self.values["join_alike"] = join
 
     @rule(n_folds=st.integers(2, 4))
     def set_the_number_of_folds(self, n_folds: int) -> None:

@@ -5,9 +5,9 @@ import time
 import pytest
 
 from backend.pipeline.folds.queue import AHEAD, enqueue_folds, folds_in_turn
-from backend.queue import WorkerInfo
 from backend.store import runs
 from backend.store.models import FoldRow, ProjectRow, RunRow
+from backend.worker_info import WorkerInfo
 from domain.states import FoldStatus, RunControl, RunStatus
 from tests.fakes.app import FakeApp
 

@@ -6,11 +6,13 @@ import pytest
 
 from backend.pipeline.models.details import version_details
 from backend.pipeline.models.side_by_side import compare_versions
-from backend.store.models import FoldRow, ProjectRow, RunRow
+from backend.store.models import FoldRow, ProjectRow, RunRow, TaskRow
 from domain.errors import SettingsError
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.documents import fold_result
 from tests.unit.backend.pipeline.models.versions import add_version, manifest_of
+from training.evaluation import DicePerCase
+from training.versions.metrics import VersionMetrics
 
 
 def _dice(**values: float) -> dict[str, dict[str, float]]:
@@ -100,3 +102,26 @@ def test_versions_before_and_after_a_rename_are_compared_class_by_class(app: Fak
         run.manifest = replace(new, label_mapping={"Lumen": "wall"})
     with pytest.raises(SettingsError, match="no case in common"):
         compare_versions(app.context, "nnloop-v1", "nnloop-v2")
+
+
+def test_a_case_whose_judge_has_seen_its_patient_by_now_is_left_out_and_counted(
+    app: FakeApp,
+) -> None:
+    """Tasks 1 and 2, of two patients when both versions were trained, are of one since."""
+    app.change_settings(group_key="patient")
+    app.add_tasks(1, 2, 3, 4)
+    manifest = replace(
+        manifest_of((1, "a", "p"), (2, "b", "q"), (3, "c", "r"), (4, "d", "s")),
+        group_key="patient",
+    )
+    scores: DicePerCase = {entry.case_id: {"lumen": 0.5, "wall": 0.5} for entry in manifest.entries}
+    for number in (1, 2):
+        metrics = VersionMetrics(dice_per_case=scores)
+        add_version(app, number, manifest=manifest, folds=(0, 1), metrics=metrics)
+    with app.store.begin() as session:
+        for task_id, patient in ((1, "p"), (2, "p"), (3, "r"), (4, "s")):
+            row = session.get_one(TaskRow, task_id)
+            row.data = {**row.data, "patient": patient}
+            row.source = ""
+    found = compare_versions(app.context, "nnloop-v1", "nnloop-v2")
+    assert (found.n_seen, found.comparison.n_cases) == (2, 2)

@@ -1,0 +1,89 @@
+"""Cases whose images look alike: found as they come, and told of where folds part them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlalchemy import select
+
+from backend.pipeline.basis.beat import Beat
+from backend.pipeline.basis.context import AppContext
+from backend.store import projects, runs
+from backend.store.cases import sets_of_alike
+from backend.store.models import CaseRow
+from backend.store.projects import Fault
+from converters.images.likeness import find_alike
+from domain.case import ManifestEntry
+from domain.text import counted
+
+REASON = "alike"
+"""Of the problem that tells of them."""
+
+
+def find_sets(context: AppContext, project_id: int, beat: Beat) -> None:
+    """Looks up which cases the new ones look like; those that were looked up stay as they are."""
+    with context.store.begin() as session:
+        query = select(CaseRow.case_id, CaseRow.fingerprint, CaseRow.alike).where(
+            CaseRow.project_id == project_id
+        )
+        rows = [(row.case_id, row.fingerprint, row.alike) for row in session.execute(query)]
+    new = [case_id for case_id, _, alike in rows if alike is None]
+    if not new:
+        return
+    found = find_alike(
+        {case_id: value for case_id, value, _ in rows},
+        {case_id: alike or "" for case_id, _, alike in rows},
+        new,
+        beat,
+    )
+    with context.store.begin() as session:
+        for case_id, alike in found.items():
+            row = session.get(CaseRow, (project_id, case_id))
+            if row is not None:
+                row.alike = alike
+
+
+def parted(
+    entries: Iterable[ManifestEntry], sets: Mapping[str, str]
+) -> list[tuple[ManifestEntry, ...]]:
+    """The sets of cases that look alike and lie in different folds, the largest first."""
+    members: dict[str, list[ManifestEntry]] = {}
+    for entry in entries:
+        if entry.case_id in sets:
+            members.setdefault(sets[entry.case_id], []).append(entry)
+    found = [tuple(one) for one in members.values() if len({entry.fold for entry in one}) > 1]
+    return sorted(found, key=lambda one: (-len(one), one[0].task_id))
+
+
+def sets_of_project(context: AppContext, project_id: int) -> list[tuple[ManifestEntry, ...]]:
+    """The sets of cases of the last training that look alike, those that folds part first.
+
+    Raises:
+        NotConnectedError: nnloop does not know the project.
+    """
+    with context.store.read() as session:
+        projects.get(session, project_id)
+        # The manifests are read one by one, until there is one.
+        newest = runs.runs_of(session, project_id)
+        manifest = next((run.manifest for run in newest if run.manifest), None)
+        sets = sets_of_alike(session, project_id)
+    members: dict[str, list[ManifestEntry]] = {}
+    for entry in manifest.entries if manifest else ():
+        if entry.case_id in sets:
+            members.setdefault(sets[entry.case_id], []).append(entry)
+    found = [tuple(one) for one in members.values() if len(one) > 1]
+    return sorted(found, key=lambda one: (len({e.fold for e in one}) < 2, one[0].task_id))
+
+
+def fault_of(found: Sequence[Sequence[ManifestEntry]], project: str) -> Fault | None:
+    """What is told of them; None of none. ``project`` is the project's title, for commands."""
+    if not found:
+        return None
+    n = sum(map(len, found))
+    return Fault(
+        REASON,
+        f"{counted(n, 'labelled image')} in {counted(len(found), 'set')} look like others that "
+        "another fold holds out (re-exports, frames of one video): held-out Dice are too good.",
+        f"`nnloop alike {project}` lists them; `nnloop connect {project} --join-alike` makes each "
+        "set one group.",
+    )

@@ -1,0 +1,116 @@
+"""Which images look alike: re-exports of one image, neighbouring frames of one video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+_SIDE = 64
+"""Images are compared at 64 x 64 pixels, whatever their shape."""
+
+_WAVES = 16
+"""Of these the 16 lowest frequencies along each side count, 255 without the mean."""
+
+ALIKE_BITS = 26
+"""Fingerprints that differ in so many of 255 bits are of images that look alike.
+
+Measured: the same image as JPEG of quality 40, at half its size, brighter by 20 %, with gamma 0.7
+or with 0.7 of its contrast differs in at most 24 bits (373 images of three public sets). Of the
+pairs of different images in these sets 20 of 23,628 differ in 26 or less, and all of them show one
+place twice: two views of one patient, one glacier at two dates.
+"""
+
+_BYTES = 32
+
+
+def fingerprint(image: npt.NDArray[Any]) -> str:
+    """What an image looks like, in 64 hex digits: its perceptual hash.
+
+    One bit for each of the 255 lowest waves of its cosine transform: whether that is stronger than
+    the median (Zauner 2010, *Implementation and Benchmarking of Perceptual Image Hash Functions*).
+
+    Args:
+        image: (height, width) or (height, width, channels), any type of numbers.
+
+    Returns:
+        "" for an image of one colour: it looks like nothing.
+    """
+    grey = image.astype(np.float32)
+    if grey.ndim == 3:
+        grey = grey.mean(axis=2)
+    if float(np.ptp(grey)) < 2.0:
+        return ""
+    small = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    waves = cv2.dct(small)[:_WAVES, :_WAVES].ravel()[1:]
+    bits = np.append(waves > np.median(waves), False)
+    return np.packbits(bits).tobytes().hex()
+
+
+def find_alike(
+    prints: Mapping[str, str],
+    sets: Mapping[str, str],
+    new: Collection[str],
+    beat: Callable[[], None] = lambda: None,
+) -> dict[str, str]:
+    """Sets of images that look alike, after some came or changed.
+
+    Two are in one set when a chain of images links them, each alike the next. Only the new ones are
+    compared with all others: beside 50,000 one takes 5 ms of a core, and all of them 5 MB.
+
+    Args:
+        prints: Image -> fingerprint, of all; "" looks like nothing.
+        sets: Image -> the name of its set so far, "" for none; the new ones' do not count.
+        new: Those that came or changed.
+        beat: Called before each.
+
+    Returns:
+        Image -> the name of its set, of those that have another one than before, and of the new.
+        A set is called as one of its images.
+    """
+    fresh = sorted(name for name in new if prints.get(name))
+    names = sorted(name for name, value in prints.items() if value and name not in set(fresh))
+    n_known = len(names)
+    names += fresh
+    words = np.frombuffer(
+        bytes.fromhex("".join(prints[name] for name in names)), dtype=np.uint64
+    ).reshape(-1, _BYTES // 8)
+    numbers: dict[str, int] = {}
+    label = np.arange(len(names))
+    for k, name in enumerate(names[:n_known]):
+        label[k] = numbers.setdefault(sets.get(name) or name, k)
+    for k in range(n_known, len(names)):
+        beat()
+        # With those before it: each pair is looked at once.
+        hits = np.unique(label[:k][_ones(words[:k] ^ words[k]) <= ALIKE_BITS])
+        if hits.size:
+            label[np.isin(label, hits)] = label[k] = hits[0]
+    _, inverse, counts = np.unique(label, return_inverse=True, return_counts=True)
+    called: dict[int, str] = {}
+    for k, name in enumerate(names[:n_known]):
+        if sets.get(name):
+            called.setdefault(int(inverse[k]), sets[name])
+    found = dict.fromkeys(new, "")
+    for k, name in enumerate(names):
+        number = int(inverse[k])
+        if counts[number] > 1:
+            now = called.setdefault(number, name)
+        else:
+            now = sets.get(name, "") if k < n_known else ""
+        if k >= n_known or now != sets.get(name, ""):
+            found[name] = now
+    return found
+
+
+def _ones(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """How many bits of each row are set, by sums of 2, 4 and 8 neighbours."""
+    sums = words - ((words >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    pairs = np.uint64(0x3333333333333333)
+    sums = (sums & pairs) + ((sums >> np.uint64(2)) & pairs)
+    sums = (sums + (sums >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    # The product's highest byte is the sum of all eight.
+    rows: npt.NDArray[np.uint64] = (sums * np.uint64(0x0101010101010101) >> np.uint64(56)).sum(1)
+    return rows

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from converters.images.likeness import ALIKE_BITS, find_alike, fingerprint
+
+
+def picture(seed: int, side: int = 200) -> npt.NDArray[np.uint8]:
+    """Soft blobs: as images have them, most of their waves are long."""
+    noise = np.random.default_rng(seed).normal(size=(side, side)).astype(np.float32)
+    soft = cv2.GaussianBlur(noise, (0, 0), side / 16)
+    return np.asarray(128 + 60 * soft / soft.std(), np.float32).clip(0, 255).astype(np.uint8)
+
+
+def apart(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> int:
+    prints = [int(fingerprint(image), 16) for image in (first, second)]
+    return (prints[0] ^ prints[1]).bit_count()
+
+
+def _jpeg(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 40])[1]
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_UNCHANGED), np.uint8)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_same_picture_exported_otherwise_looks_alike(seed: int) -> None:
+    image = picture(seed)
+    brighter = (image.astype(np.float32) * 0.8 + 30).astype(np.uint8)
+    for other in (
+        _jpeg(image),
+        cv2.resize(image, None, fx=0.5, fy=0.7, interpolation=cv2.INTER_AREA),
+        brighter,
+        np.repeat(image[:, :, None], 3, axis=2),
+        image.astype(np.uint16) * 257,
+    ):
+        assert apart(image, np.asarray(other)) <= ALIKE_BITS
+    assert apart(image, picture(seed + 100)) > 3 * ALIKE_BITS
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (1, 500), (40, 40, 3)])
+def test_images_of_one_colour_look_like_nothing(shape: tuple[int, ...]) -> None:
+    assert fingerprint(np.full(shape, 7, np.uint8)) == ""
+    assert find_alike({"a": "", "b": ""}, {}, ["a", "b"]) == {"a": "", "b": ""}
+
+
+def test_the_smallest_images_have_a_fingerprint() -> None:
+    assert len(fingerprint(np.array([[0, 255]], np.uint8))) == 64
+
+
+def _print(bits: int) -> str:
+    return f"{bits:064x}"
+
+
+# Runs of bits from one end: neighbours are alike, far ones are not.
+LINE = {f"i{k}": _print((1 << 20 * k) - 1) for k in range(8)}
+
+
+def _partition(sets: dict[str, str]) -> set[frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for name, one in sets.items():
+        if one:
+            found.setdefault(one, set()).add(name)
+    return {frozenset(names) for names in found.values()}
+
+
+@given(st.permutations(sorted(LINE)), st.lists(st.integers(0, 8), max_size=3))
+def test_sets_do_not_depend_on_the_order_in_which_images_come(
+    order: list[str], cuts: list[int]
+) -> None:
+    names = [name for name in order if name not in {"i3"}]
+    sets: dict[str, str] = {}
+    there: dict[str, str] = {}
+    bounds = [0, *sorted(cuts), len(names)]
+    for start, end in itertools.pairwise(bounds):
+        new = names[start:end]
+        there |= {name: LINE[name] for name in new}
+        sets |= find_alike(there, sets, new)
+    # The chain is broken where i3 is missing, and whole with it.
+    assert _partition(sets) == {
+        frozenset({"i0", "i1", "i2"}),
+        frozenset({"i4", "i5", "i6", "i7"}),
+    }
+    sets |= find_alike(LINE, sets, ["i3"])
+    assert _partition(sets) == {frozenset(LINE)}
+
+
+def test_an_image_that_changed_leaves_its_set_and_one_left_alone_is_none() -> None:
+    sets = find_alike({"a": _print(1), "b": _print(3)}, {}, ["a", "b"])
+    assert sets == {"a": "a", "b": "a"}
+    far = _print((1 << 200) - 1)
+    sets |= find_alike({"a": _print(1), "b": far}, sets, ["b"])
+    assert sets["b"] == ""
