@@ -26,6 +26,14 @@ class Workspace:
     root: Path
     project_id: int
 
+    @classmethod
+    def of_version(cls, version_dir: Path) -> Workspace | None:
+        """The workspace whose ``version_dir`` this is; None where it lies somewhere else."""
+        if len(version_dir.parents) < 4 or not version_dir.parents[1].name.isdecimal():
+            return None
+        found = cls(version_dir.parents[3], int(version_dir.parents[1].name))
+        return found if found.models == version_dir.parent else None
+
     @property
     def folder(self) -> Path:
         """The project's own folder."""

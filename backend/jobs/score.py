@@ -13,6 +13,7 @@ from backend.pipeline.runs.control import stands_still
 from backend.queue import JobName, QueueName
 from domain.errors import StackError
 from domain.states import RunStatus
+from training.nnunet.memory import free_cache
 
 # The first prediction goes out at once, then those of about this time together.
 PUSH_EVERY_S = 2.0
@@ -34,6 +35,7 @@ def score(project_id: int, turn: int) -> None:
         if score_chunk(opened, project_id, between):
             opened.queue.ensure(JobName.SCORE, project_id, 1 - turn)
         else:
+            free_cache()
             ends.pool_scored(opened, project_id)
 
 

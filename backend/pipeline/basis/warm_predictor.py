@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from active_learning.score import expected_quality
 from backend.settings import ProjectSettings, Settings
 from training.devices import list_devices
 from training.nnunet.inference.predictor import FoldPredictor, load_cached
@@ -39,4 +40,6 @@ def warm_predictor(
         max_bytes=settings.predictor_memory_mib * 2**20,
     )
     predictor.image_bytes = settings.image_memory_mib * 2**20
+    if settings.engine == "auto":
+        predictor.prove_bfloat16(version_dir, lambda maps: expected_quality([maps]))
     return predictor

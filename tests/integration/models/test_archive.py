@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,24 @@ import pytest
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
+from backend.pipeline.folds.elsewhere import head_of
 from backend.pipeline.models.archive import ImportedVersion, export_version, import_model
 from backend.pipeline.models.details import version_details
+from backend.pipeline.models.starts import find_start
 from backend.store import versions
 from backend.store.models import ProjectRow
 from domain.errors import FileFormatError
 from tests.fakes.app import PROJECT, FakeApp
 from tests.integration.models.conftest import MODEL, Foreign, nnunet
-from tests.integration.training.discs import disc_image
-from training.folds.spec import FINAL
+from tests.integration.training.discs import disc_image, write_discs
+from training.case_files import read_image, write_case
+from training.folds.spec import FINAL, FoldSpec
 from training.nnunet.checkpoint import read_checkpoint
+from training.nnunet.data.dataset import DatasetSpec, prepare
 from training.nnunet.inference.predictor import FoldPredictor
+from training.nnunet.learning.fold_process import train_fold
+from training.presets import TINY
+from training.versions.version_folder import VersionInfo, package_version, read_version
 
 pytestmark = pytest.mark.slow
 
@@ -115,6 +123,44 @@ def test_a_version_predicts_with_nnunets_commands_as_it_does_here(
     theirs = cv2.imread(str(out / "image.png"), cv2.IMREAD_UNCHANGED)
     ours = imported.predictor().predict_single_fold(array, 1).argmax(axis=0)
     assert (ours == theirs).mean() > 0.995
+
+
+def test_a_training_goes_on_from_nnunets_zip_with_its_plans_and_classes(
+    imported: Imported, foreign: Foreign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("nnUNet_n_proc_DA", "0")  # in this process
+    context = imported.app.context
+    start = find_start(context, PROJECT, str(foreign.zip), {"square": "Quadrat"})
+    assert start.fresh == ()
+    # The interface's order is another than the model's.
+    ours = ("Quadrat", "disc")
+    head = head_of(ours, read_version(start.folder).class_values, start.mapping)
+    assert head == (0, 2, 1)
+    hardly = replace(TINY, n_folds=2, epochs=1, iterations_per_epoch=1, val_iterations=1, lr=1e-9)
+    preset = hardly.customized(plans=start.settings["plans"])
+    workspace, cases = write_discs(tmp_path, 4)
+    folds = {case.case_id: i % 2 for i, case in enumerate(cases)}
+    swapped = [
+        write_case(
+            workspace,
+            case.case_id,
+            read_image(case.image_pngs[0]),
+            np.array([0, 2, 1], np.uint8)[read_image(case.label_png)],
+            n_channels=1,
+        )
+        for case in cases
+    ]
+    prepare(workspace, swapped, folds, DatasetSpec(ours, 1, preset))
+    checkpoint = start.folder / "fold_1" / FINAL
+    spec = FoldSpec(str(tmp_path), 7, "1", 1, ours, preset, warm_start=str(checkpoint), head=head)
+    spec.fold_dir.mkdir(parents=True)
+    train_fold(spec, started=time.monotonic())
+    info = VersionInfo("v1", ours, 1, preset, (1,), {})
+    tuned = FoldPredictor.load(package_version(workspace, "1", info), engine="torch")
+    image, _ = disc_image(302)
+    expected = imported.predictor().predict_single_fold(image, 1)
+    found = FoldPredictor.predict_single_fold(tuned, image, 1)
+    np.testing.assert_allclose(found, expected[[0, 2, 1]], atol=0.05)
 
 
 class _Bomb:

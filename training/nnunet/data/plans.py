@@ -129,6 +129,8 @@ def make_plans(
     write_json(folder / "dataset_fingerprint.json", fingerprint)
     if preset.plans is not None:
         plans = read_named_plans(find_plans(workspace, preset.plans), fingerprint)
+    elif preset.max_image_side is None:
+        plans = _plan(workspace, preset, None)  # nnU-Net's, of which nothing is edited
     else:
         side = round(float(np.median(fingerprint["shapes_after_crop"], axis=0).max()))
         sample = sorted(cases, key=lambda case: content_hash(case.case_id))[:_RESOLUTION_CASES]

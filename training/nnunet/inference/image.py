@@ -69,7 +69,8 @@ class ImagePreparation:
         self._plans, self._configuration, self._dataset = plans, configuration, dataset
         self._is_transposed = list(plans.transpose_forward) == [0, 2, 1]
         self._preprocessor = configuration.preprocessor_class(verbose=False)
-        self._patch_hw = tuple(int(side) for side in configuration.patch_size)
+        height, width = (int(side) for side in configuration.patch_size)
+        self.patch_hw = (height, width)
         self.n_channels = len(dataset["channel_names"])
         is_plain = type(self._preprocessor) is DefaultPreprocessor and not any(
             configuration.use_mask_for_norm
@@ -102,7 +103,7 @@ class ImagePreparation:
                 data[channel] = normalizer.run(data[channel], None)
             data = self._resampled(data)
         padded, inside = pad_nd_image(
-            data, self._patch_hw, "constant", {"constant_values": 0}, True, None
+            data, self.patch_hw, "constant", {"constant_values": 0}, True, None
         )
         return PreparedImage(
             np.ascontiguousarray(padded, dtype=np.float32),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,9 +15,11 @@ import torch
 
 from domain.errors import PredictionError
 from domain.prediction import FoldProbabilities
+from training.nnunet.inference.engines.cpu_engine import CpuEngine
 from training.nnunet.inference.maps import DEFAULT_IMAGE_BYTES, FoldMaps
 from training.nnunet.inference.model import EngineName, Model
 from training.nnunet.inference.networks import Networks, TiledNetworks
+from training.nnunet.inference.proof import Score, held_out_cases, quicker
 from training.nnunet.inference.stream import predict_stream
 from training.nnunet.inference.tiling import Tiling
 from training.nnunet.inference.warm import WarmModels
@@ -123,6 +126,23 @@ class FoldPredictor:
         """What runs the networks now: ``torch`` or ``openvino``, of an ensemble maybe both."""
         names = dict.fromkeys(model.engine.name for model in self._tiled.networks.models)
         return ", ".join(names)
+
+    def prove_bfloat16(self, version_dir: Path, score: Score) -> None:
+        """Lets OpenVINO compute in bfloat16 once it has shown itself harmless, and quicker.
+
+        On CPUs that have it, and for a version of one model whose engine chooses itself. Works in a
+        thread, which begins when OpenVINO answers; asking again changes nothing.
+
+        Args:
+            version_dir: Where it was loaded from; its held-out cases are read from its workspace.
+            score: What ranks images, of their (fold, class, height, width) maps.
+        """
+        models = self._tiled.networks.models
+        if len(models) == 1 and isinstance(models[0].engine, CpuEngine):
+            cases = partial(held_out_cases, version_dir)
+            models[0].engine.improve(
+                partial(quicker, models[0].preparation, models[0].folds, cases, score)
+            )
 
     def predict(self, image: npt.NDArray[Any]) -> FoldProbabilities:
         """Class probabilities of every fold; their mean over folds costs nothing more.

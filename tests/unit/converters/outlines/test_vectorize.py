@@ -190,3 +190,16 @@ def test_the_order_of_painting_changes_no_pixel(label_map: LabelMap) -> None:
     regions = inner_last(vectorize(label_map, [1, 2], tolerance_px=0))
     np.testing.assert_array_equal(painted(regions, size_of(label_map)), label_map)
     assert inner_last(regions) == regions
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (1, 2), (1, 7), (7, 1), (2, 3), (3, 2)])
+def test_the_smallest_maps_come_back(size_hw: tuple[int, int]) -> None:
+    for seed in range(10):
+        weights = np.random.default_rng(seed).random((4, *size_hw)).astype(np.float32)
+        probabilities = weights / weights.sum(axis=0)
+        label_map = probabilities.argmax(axis=0).astype(np.uint8)
+        painted = np.zeros(size_hw, np.uint8)
+        for region in vectorize(probabilities, [1, 2, 3], tolerance_px=0):
+            painted[polygon_to_mask(region.polygons[0], size_hw)] = region.class_index
+        np.testing.assert_array_equal(painted, label_map)
+        assert len(vectorize(label_map, [1, 2, 3])) >= len(np.unique(label_map[label_map > 0]))

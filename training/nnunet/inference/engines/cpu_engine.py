@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ logger = logging.getLogger(__name__)
 LIMIT = 1e-3
 """Largest difference of a class probability up to which two engines count as equal. Float32 engines
 differ by about 1e-5; one that computes in bfloat16 by 3e-2."""
+
+Improve: TypeAlias = Callable[[Engine], Engine | None]
 
 
 class CpuEngine:
@@ -49,7 +52,10 @@ class CpuEngine:
         self._folds, self._n_channels = tuple(folds), n_channels
         self._make_candidate = make_candidate
         self._candidate: Engine | None = None
-        self._is_settled = False
+        self._improve: Improve | None = None
+        self._improver: threading.Thread | None = None
+        self._better: Engine | None = None
+        self._is_settled = self._took_over = False
         # Not a daemon: a thread inside the converter must not outlive the interpreter.
         self._maker = threading.Thread(target=self._make, name="convert networks")
         self._background = background
@@ -61,6 +67,11 @@ class CpuEngine:
         return self._active.name
 
     @property
+    def active(self) -> Engine:
+        """What answers now."""
+        return self._active
+
+    @property
     def batch_images(self) -> int:
         """That of the engine that answers now."""
         return self._active.batch_images
@@ -68,8 +79,8 @@ class CpuEngine:
     @property
     def n_bytes(self) -> int:
         """Both engines' while both are there."""
-        candidate = self._candidate
-        return self._active.n_bytes + (candidate.n_bytes if candidate else 0)
+        others = (self._candidate, self._better)
+        return self._active.n_bytes + sum(other.n_bytes for other in others if other)
 
     def start(
         self, images: npt.NDArray[np.float32], folds: Sequence[int], tiling: Tiling
@@ -77,7 +88,33 @@ class CpuEngine:
         """Starts the engine that answers now; the first image after the candidate decides."""
         if not self._is_settled:
             self._settle(images, tiling)
+        self._take_better()
         return self._active.start(images, folds, tiling)
+
+    def improve(self, improve: Improve) -> None:
+        """Looks for a still quicker engine, in a thread, once the candidate answers. Asked once.
+
+        Args:
+            improve: The engine that answers -> a quicker one that has shown itself harmless, or
+                None. It may ask the engine while others do.
+        """
+        self._improve = self._improve or improve
+
+    def _take_better(self) -> None:
+        if self._improver is None:
+            if self._improve is not None and self._is_settled and self._took_over:
+                self._improver = threading.Thread(target=self._look, name="improve networks")
+                self._improver.start()
+        elif self._better is not None:
+            self._active, self._better = self._better, None
+
+    def _look(self) -> None:
+        assert self._improve is not None  # noqa: S101 - the thread starts with it
+        try:
+            self._better = self._improve(self._active)
+        except Exception:
+            # What answers now goes on answering.
+            logger.exception("No quicker engine than %s was found.", self._active.name)
 
     def _make(self) -> None:
         try:
@@ -105,7 +142,7 @@ class CpuEngine:
             logger.info(
                 "Predicting with %s: equal to torch within %.1e.", candidate.name, difference
             )
-            self._active = candidate
+            self._active, self._took_over = candidate, True
         else:
             logger.warning(
                 "Predicting with torch: %s differs from it by %.1e in a probability.",

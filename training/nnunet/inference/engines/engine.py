@@ -22,7 +22,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """``torch`` or ``openvino``."""
+        """``torch``, ``openvino``, or ``openvino in bfloat16``."""
         ...
 
     @property

@@ -15,6 +15,8 @@ from training.nnunet.memory import is_out_of_memory
 GPU_BATCH_IMAGES = 8
 """Images of one size that share calls on a GPU: 8 of 256 x 256, mirrored, fill a call."""
 
+_CPU = torch.device("cpu")
+
 _GPU_BATCH_PX = 2**21
 """Pixels in one call on a GPU, 32 tiles of 256 x 256: fills it, and fits 8 GB with nnU-Net's
 default network. Halved when memory runs out all the same."""
@@ -48,23 +50,45 @@ class TorchEngine:
     def start(
         self, images: npt.NDArray[np.float32], folds: Sequence[int], tiling: Tiling
     ) -> Pending:
-        """A GPU starts to work at once, a CPU when the logits are asked for."""
+        """A GPU starts to work at once, a CPU when the logits are asked for.
+
+        Images whose sums do not fit beside the networks are summed in the machine's memory.
+        """
 
         def work() -> list[torch.Tensor]:
-            with torch.inference_mode():
-                pixels = torch.from_numpy(images).to(self._device)
-                return [self._fold_logits(fold, pixels, tiling) for fold in folds]
+            try:
+                return self._logits(images, folds, tiling, self._device)
+            except RuntimeError as error:
+                if self._device.type == "cpu" or not is_out_of_memory(error):
+                    raise
+            # Outside the except block: until here the traceback held what was allocated.
+            torch.cuda.empty_cache()
+            return self._logits(images, folds, tiling, _CPU)
 
         if self._device.type == "cpu":
             return lambda: torch.stack(work()).numpy()
         logits = work()
-        return lambda: torch.stack(logits).cpu().numpy()
+        # Each by itself: a stack of them would take the GPU's memory twice.
+        return lambda: np.stack([of_fold.cpu().numpy() for of_fold in logits])
+
+    def _logits(
+        self,
+        images: npt.NDArray[np.float32],
+        folds: Sequence[int],
+        tiling: Tiling,
+        home: torch.device,
+    ) -> list[torch.Tensor]:
+        """Of each fold, on the device ``home``, where the images and the sums are kept."""
+        with torch.inference_mode():
+            pixels = torch.from_numpy(images).to(home)
+            return [self._fold_logits(fold, pixels, tiling) for fold in folds]
 
     def _fold_logits(self, fold: int, images: torch.Tensor, tiling: Tiling) -> torch.Tensor:
         """(image, class, height, width), summed in float32 (nnU-Net: half, also on a CPU)."""
+        home = images.device
         size_hw = (int(images.shape[2]), int(images.shape[3]))
         weight = tiling.weight(size_hw)
-        gaussian = None if weight is None else _to(weight, self._device)
+        gaussian = None if weight is None else _to(weight, home)
         todo = [
             (image, window, tuple(axis + 1 for axis in axes))
             for image in range(len(images))
@@ -82,7 +106,7 @@ class TorchEngine:
                 continue
             if total is None:
                 shape = (len(images), found.shape[1], *size_hw)
-                total = torch.zeros(shape, device=self._device)
+                total = torch.zeros(shape, device=home)
             for tile, (image, window, axes) in zip(found, todo[:n], strict=True):
                 back = torch.flip(tile, axes) if axes else tile
                 order = tiling.class_order(tuple(axis - 1 for axis in axes), len(back))
@@ -94,9 +118,9 @@ class TorchEngine:
             del todo[:n]
         assert total is not None  # noqa: S101 - there is at least one tile
         total /= len(tiling.mirrorings)
-        return (
-            total if gaussian is None else total / _to(tiling.total_weight(size_hw), self._device)
-        )
+        if gaussian is not None:
+            total /= _to(tiling.total_weight(size_hw), home)
+        return total
 
     def _try(
         self,
@@ -104,14 +128,17 @@ class TorchEngine:
         images: torch.Tensor,
         todo: Sequence[tuple[int, Window, tuple[int, ...]]],
     ) -> torch.Tensor | None:
-        """Logits of some tiles, (tile, class, height, width); None when memory ran out."""
+        """Logits of some tiles, (tile, class, height, width), on the images' device.
+
+        None when memory ran out.
+        """
         try:
             tiles = torch.stack(
                 [torch.flip(images[(i, slice(None), *window)], axes) for i, window, axes in todo]
-            )
+            ).to(self._device)
             with torch.autocast("cuda", enabled=self._device.type == "cuda"):
                 logits: torch.Tensor = network(tiles)
-            return logits.float()
+            return logits.float().to(images.device)
         except RuntimeError as error:
             if len(todo) == 1 or not is_out_of_memory(error):
                 raise

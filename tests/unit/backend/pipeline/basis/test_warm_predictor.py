@@ -3,25 +3,40 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from backend.pipeline.basis import warm_predictor
 from backend.settings import ProjectSettings, Settings
 
 
+class Loaded:
+    """What is set and asked of a predictor once it is loaded."""
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        self._found, self.image_bytes = found, 0
+
+    def prove_bfloat16(self, version_dir: Path, score: Any) -> None:
+        self._found["proven"] = (version_dir, score(np.full((2, 2, 3, 3), 0.5, np.float32)))
+
+
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the predictor was loaded with."""
     found: dict[str, Any] = {}
-    monkeypatch.setattr(
-        warm_predictor, "load_cached", lambda path, **options: found.update(path=path, **options)
-    )
+
+    def load(path: Path, **options: Any) -> Loaded:
+        found.update(path=path, **options)
+        return Loaded(found)
+
+    monkeypatch.setattr(warm_predictor, "load_cached", load)
     monkeypatch.setattr(warm_predictor, "prediction_device", lambda: "cpu")
     return found
 
 
 def test_the_preset_and_auto_are_the_defaults(asked: dict[str, Any]) -> None:
-    warm_predictor.warm_predictor(Settings.load(), ProjectSettings(), Path("v1"))
+    found = warm_predictor.warm_predictor(Settings.load(), ProjectSettings(), Path("v1"))
+    assert found.image_bytes == 512 * 2**20
     assert asked == {
         "path": Path("v1"),
         "device": "cpu",
@@ -29,6 +44,8 @@ def test_the_preset_and_auto_are_the_defaults(asked: dict[str, Any]) -> None:
         "tile_step": None,
         "engine": "auto",
         "max_bytes": 2048 * 2**20,
+        # Ranked by what ranks the pool: two folds that see nothing agree.
+        "proven": (Path("v1"), 1.0),
     }
 
 
@@ -37,8 +54,12 @@ def test_installation_and_project_choose(
 ) -> None:
     monkeypatch.setenv("NNLOOP_ENGINE", "torch")
     monkeypatch.setenv("NNLOOP_PREDICTOR_MEMORY_MIB", "100")
+    monkeypatch.setenv("NNLOOP_IMAGE_MEMORY_MIB", "64")
     project = ProjectSettings(mirror_predict=False, tile_step=0.75)
-    warm_predictor.warm_predictor(Settings.load(), project, Path("v1"))
+    found = warm_predictor.warm_predictor(Settings.load(), project, Path("v1"))
+    assert found.image_bytes == 64 * 2**20
+    # An engine chosen by hand is that engine.
+    assert "proven" not in asked
     assert (asked["engine"], asked["max_bytes"]) == ("torch", 100 * 2**20)
     assert (asked["mirroring"], asked["tile_step"]) == (False, 0.75)
 

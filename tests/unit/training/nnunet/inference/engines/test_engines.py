@@ -172,6 +172,33 @@ def test_out_of_memory_halves_the_calls_and_goes_on(
         own.start(images, (0,), tiling)()
 
 
+def test_sums_that_do_not_fit_on_the_gpu_are_kept_in_the_machines_memory(
+    networks: dict[int, nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, which this device only claims to be: nothing may be made there but tiles."""
+    own = TorchEngine(networks, device="cpu")
+    images, tiling = _images(2, 37, 50), Tiling(PATCH, 0.5, (0, 1))
+    expected = own.start(images, (0, 4), tiling)()
+    homes: list[torch.device] = []
+    original = own._logits
+
+    class Claimed:
+        type = "cuda"
+
+    def logits(*arguments: Any) -> Any:
+        homes.append(arguments[-1])
+        if len(homes) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 8.00 GiB.")
+        own._device = torch.device("cpu")
+        return original(*arguments)
+
+    monkeypatch.setattr(own, "_device", Claimed())
+    monkeypatch.setattr(own, "_logits", logits)
+    found = own.start(images, (0, 4), tiling)()
+    np.testing.assert_array_equal(found, expected)
+    assert [home.type for home in homes] == ["cuda", "cpu"]
+
+
 class _WithStrangeLayer(nn.Module):  # type: ignore[misc]
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         return torch.linalg.eigvals(pixels).real
