@@ -218,7 +218,7 @@ PRETRAINED = replace(
     lr=6e-3,
     pretrained_lr=0.1,
 )
-"""For a CPU and few labels: ``tiny`` with an encoder that has seen ImageNet, as long in fewer steps.
+"""For a CPU and few labels: ``tiny`` on an encoder that has seen ImageNet, as long in fewer steps.
 How its values were found: docs/pretrained-preset.md."""
 
 FAST = Preset(
