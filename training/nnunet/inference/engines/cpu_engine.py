@@ -50,7 +50,7 @@ class CpuEngine:
         """
         self._active = reference
         self._folds, self._n_channels = tuple(folds), n_channels
-        self._make_candidate = make_candidate
+        self._make_candidate: Callable[[], Engine] | None = make_candidate
         self._candidate: Engine | None = None
         self._improve: Improve | None = None
         self._improver: threading.Thread | None = None
@@ -117,8 +117,11 @@ class CpuEngine:
             logger.exception("No quicker engine than %s was found.", self._active.name)
 
     def _make(self) -> None:
+        # What makes it holds torch's networks, which are given up once it answers.
+        make, self._make_candidate = self._make_candidate, None
+        assert make is not None  # noqa: S101 - called once
         try:
-            candidate = self._make_candidate()
+            candidate = make()
         except RuntimeError as error:  # OpenVINO's own errors are RuntimeErrors
             first_line = (str(error).splitlines() or [""])[0]
             logger.warning("Predicting with torch: OpenVINO can't run the network: %s", first_line)
