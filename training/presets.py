@@ -218,7 +218,8 @@ PRETRAINED = replace(
     lr=6e-3,
     pretrained_lr=0.1,
 )
-"""For a CPU and few labels: ``tiny`` with an encoder that has seen ImageNet."""
+"""For a CPU and few labels: ``tiny`` on an encoder that has seen ImageNet, as long in fewer steps.
+How its values were found: docs/pretrained-preset.md."""
 
 FAST = Preset(
     name="fast",
@@ -286,9 +287,9 @@ def preset_by_name(name: str) -> Preset:
     return PRESETS[name]
 
 
-FEW_LABELS = 0
-"""Labelled images below which a CPU trains ``pretrained``. 0: none so far, it has not been shown to
-win over all kinds of images (docs/pretrained-preset.md)."""
+FEW_LABELS = 32
+"""Labelled images below which a CPU trains ``pretrained``: it won with 16, and more have not been
+measured (docs/pretrained-preset.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,8 +323,7 @@ def choose_preset(
     if n_gpus > 0:
         return PresetChoice(FAST, "there is a GPU")
     if n_labels >= few:
-        more = f", with {n_labels} labelled images, {few} or more" if few else ""
-        return PresetChoice(TINY, f"on a CPU{more}")
+        return PresetChoice(TINY, f"on a CPU, with {n_labels} labelled images, {few} or more")
     if former == TINY.name:
         return PresetChoice(TINY, "on a CPU; the project has trained it with more labels")
     why = f"on a CPU, with {n_labels} labelled images, fewer than {few}"
