@@ -4,7 +4,8 @@ Five small networks are trained on generated images, as for ``benchmarks.predict
 proof runs that decides for every version (``training.nnunet.inference.proof``): labels, Dice and
 ranking of held-out cases in bfloat16 next to float32, and the time of the networks in turns.
 ``--version DIR`` takes a version in its project's folder instead. Keys: ``cpu`` (what OpenVINO says
-it is good at), ``is_passed``,
+it is good at), ``is_passed``, ``network_speedup{name: ratio}`` (processor time of one image of
+256 x 256 in one thread, weights at random),
 ``proof{cases, equal_labels, dice_change, rank_correlation, speedup}``.
 """
 
@@ -14,12 +15,15 @@ import argparse
 import json
 import os
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import openvino
 import torch
+from dynamic_network_architectures.architectures.unet import PlainConvUNet
 
 from active_learning.score import expected_quality
 from benchmarks.predict import CLASSES, N_FOLDS, N_TRAINED_ON, train
@@ -31,6 +35,15 @@ from training.nnunet.inference.model import Model
 from training.nnunet.inference.proof import held_out_cases, measure
 from training.nnunet.inference.tiling import Tiling
 from training.versions.version_folder import MANIFEST, read_version
+
+NETWORKS = {
+    "16 to 256": ((16, 32, 64, 128, 256, 256), 2),
+    "nnU-Net's own, 32 to 512": ((32, 64, 128, 256, 512, 512), 2),
+}
+"""Name -> features and convolutions per stage."""
+
+_SIDE = 256
+_TIMES = 6
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -63,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         figures = {
             "cpu": openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"),
             "proof": proof and {k: round(v, 6) for k, v in asdict(proof).items()},
+            "network_speedup": {name: _speedup(*of) for name, of in NETWORKS.items()},
             "is_passed": bool(proof and proof.is_passed),
             "settings": {
                 "preset": read_version(folder).preset.name,
@@ -72,6 +86,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
             },
         }
     print(json.dumps(figures))
+
+
+def _speedup(features: Sequence[int], n_conv: int) -> float:
+    """Of one network, both precisions in turns."""
+    torch.manual_seed(0)
+    n = len(features)
+    network = PlainConvUNet(
+        input_channels=1,
+        n_stages=n,
+        features_per_stage=list(features),
+        conv_op=torch.nn.Conv2d,
+        kernel_sizes=3,
+        strides=[1] + [2] * (n - 1),
+        n_conv_per_stage=n_conv,
+        num_classes=3,
+        n_conv_per_stage_decoder=n_conv,
+        conv_bias=True,
+        norm_op=torch.nn.InstanceNorm2d,
+        norm_op_kwargs={"eps": 1e-5, "affine": True},
+        nonlin=torch.nn.LeakyReLU,
+        nonlin_kwargs={"inplace": True},
+    ).eval()
+    engine = OpenVinoEngine({0: network}, n_channels=1, patch_hw=(_SIDE, _SIDE), threads=1)
+    other = engine.in_bfloat16()
+    if other is None:
+        return 1.0
+    pixels = np.random.default_rng(0).normal(size=(1, 1, _SIDE, _SIDE)).astype(np.float32)
+    taken: list[list[float]] = [[], []]
+    for _ in range(_TIMES):
+        for one, times in zip((engine, other), taken, strict=True):
+            started = time.process_time()
+            one.start(pixels, (0,), Tiling((_SIDE, _SIDE), 1.0, ()))()
+            times.append(time.process_time() - started)
+    return round(min(taken[0]) / min(taken[1]), 2)
 
 
 def _trained(root: Path, epochs: int, threads: int) -> Path:

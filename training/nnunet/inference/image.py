@@ -72,6 +72,7 @@ class ImagePreparation:
         height, width = (int(side) for side in configuration.patch_size)
         self.patch_hw = (height, width)
         self.n_channels = len(dataset["channel_names"])
+        self.n_classes = len(dataset["labels"])
         is_plain = type(self._preprocessor) is DefaultPreprocessor and not any(
             configuration.use_mask_for_norm
         )

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.errors import PredictionError
+from training.nnunet.inference.engines.engine import SPLIT_BYTES, Pending
 from training.nnunet.inference.image import PreparedImage
-from training.nnunet.inference.maps import DEFAULT_IMAGE_BYTES, FoldMaps
+from training.nnunet.inference.maps import DEFAULT_IMAGE_BYTES, FoldMaps, room
 from training.nnunet.inference.model import EngineName, Model
 from training.nnunet.inference.tiling import Tiling
 from training.presets import Preset
@@ -125,9 +126,7 @@ class TiledNetworks:
             models, one model after the other (``mixing.mixed``).
         """
         pending = [
-            model.engine.start(
-                np.stack([image[number].pixels for image in images]), model.folds, tiling
-            )
+            self._start(model, np.stack([image[number].pixels for image in images]), tiling)
             for number, (model, tiling) in enumerate(
                 zip(self.networks.models, self.tilings, strict=True)
             )
@@ -140,6 +139,27 @@ class TiledNetworks:
             return self._maps([found[:, index] for found in logits], images[index])
 
         return finish
+
+    def _start(self, model: Model, pixels: npt.NDArray[np.float32], tiling: Tiling) -> Pending:
+        """Starts one model; fold by fold, once they are asked for, where the logits are large."""
+        fold_bytes = 4 * model.preparation.n_classes * pixels[:, 0].size
+        n_folds, n_mirrorings = len(model.folds), len(tiling.mirrorings)
+        # Below, an engine may add up mirrorings in another order for one fold than for all.
+        is_alike = n_mirrorings == 1 or fold_bytes * n_mirrorings > SPLIT_BYTES
+        if not is_alike or fold_bytes * n_folds <= self.image_bytes:
+            return model.engine.start(pixels, model.folds, tiling)
+
+        def work() -> npt.NDArray[np.float32]:
+            found: npt.NDArray[np.float32] | None = None
+            for number, fold in enumerate(model.folds):
+                [logits] = model.engine.start(pixels, (fold,), tiling)()
+                if found is None:
+                    found = room((n_folds, *logits.shape), self.image_bytes)
+                found[number] = logits
+            assert found is not None  # noqa: S101 - there is at least one fold
+            return found
+
+        return work
 
     def held_out(self, image: Prepared, fold: int) -> npt.NDArray[np.float32]:
         """(class, height, width) by one of ``Networks.folds``: the mean over the models."""

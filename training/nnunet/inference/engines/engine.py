@@ -16,6 +16,9 @@ FoldLogits: TypeAlias = npt.NDArray[np.float32]
 Pending: TypeAlias = Callable[[], FoldLogits]
 """Work under way: the call waits for the logits."""
 
+SPLIT_BYTES = 256 * 2**20
+"""Mirrorings run side by side while their sums take no more than this."""
+
 
 class Engine(Protocol):
     """Runs the networks of a version. Calls come from one thread."""

@@ -23,7 +23,7 @@ from openvino.frontend import (
 )
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-from training.nnunet.inference.engines.engine import FoldLogits, Pending
+from training.nnunet.inference.engines.engine import SPLIT_BYTES, FoldLogits, Pending
 from training.nnunet.inference.engines.merged_upsampling import merge_upsampling
 from training.nnunet.inference.tiling import Tiling
 
@@ -35,9 +35,6 @@ _FAILURES = (
     OpValidationFailure,
 )
 """The frontend's, which are no RuntimeErrors as the rest of OpenVINO's are."""
-
-_SPLIT_BYTES = 256 * 2**20
-"""Mirrorings run side by side while their sums take no more than this."""
 
 
 class OpenVinoEngine:
@@ -111,7 +108,7 @@ class OpenVinoEngine:
         n_classes = int(self._compiled[folds[0]].output(0).shape[1])
         size_hw = (int(images.shape[2]), int(images.shape[3]))
         n_sums = len(folds) * len(images) * len(mirrorings)
-        is_split = n_sums * n_classes * size_hw[0] * size_hw[1] * 4 <= _SPLIT_BYTES
+        is_split = n_sums * n_classes * size_hw[0] * size_hw[1] * 4 <= SPLIT_BYTES
         groups = [(axes,) for axes in mirrorings] if is_split else [mirrorings]
         sums = [
             [

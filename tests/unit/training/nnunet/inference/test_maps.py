@@ -18,6 +18,7 @@ from domain.prediction import FoldProbabilities, most_probable
 from tests.unit.training.nnunet.inference.versions import dataset, plans, write_version
 from training.nnunet.inference.image import ImagePreparation
 from training.nnunet.inference.maps import FoldMaps, room
+from training.nnunet.inference.model import EngineName
 from training.nnunet.inference.predictor import FoldPredictor
 
 LINEAR = {
@@ -110,12 +111,15 @@ def test_images_smaller_than_a_pixel_of_the_networks(
 
 
 @pytest.mark.parametrize("image_bytes", [30_000, 300_000])
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+@pytest.mark.parametrize("mirroring", [True, False])
 def test_a_versions_predictions_do_not_depend_on_the_memory(
-    tmp_path: Path, image_bytes: int
+    tmp_path: Path, image_bytes: int, engine: EngineName, mirroring: bool
 ) -> None:
+    """Unmirrored logits of this size are computed fold by fold into a file."""
     version = write_version(tmp_path, folds=(0, 1, 2), plans_json=plans(**LINEAR))
     image = _image(3, (211, 187), 4)
-    predictor = FoldPredictor.load(version, engine="torch")
+    predictor = FoldPredictor.load(version, engine=engine, mirroring=mirroring)
     whole, one = predictor.predict(image), predictor.predict_single_fold(image, 1)
     predictor.image_bytes = image_bytes
     maps = predictor.predict_maps(image)

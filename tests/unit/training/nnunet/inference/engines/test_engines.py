@@ -129,7 +129,7 @@ def test_large_images_sum_their_mirrorings_one_after_the_other(
     own = OpenVinoEngine(networks, n_channels=2, patch_hw=PATCH, threads=2)
     images, tiling = _images(1, 37, 50), Tiling(PATCH, 0.5, (0, 1))
     split = own.start(images, (0, 4), tiling)()
-    monkeypatch.setattr(openvino_engine, "_SPLIT_BYTES", 0)
+    monkeypatch.setattr(openvino_engine, "SPLIT_BYTES", 0)
     np.testing.assert_allclose(own.start(images, (0, 4), tiling)(), split, atol=1e-5)
 
 
