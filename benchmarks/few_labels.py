@@ -33,7 +33,7 @@ import numpy as np
 import torch
 
 from backend.demo.ultrasound import generate
-from benchmarks.shared_data import PROJECT, Project, one_thread, write_project
+from benchmarks.material.shared_data import PROJECT, Project, one_thread, write_project
 from converters.bookkeeping.files import read_json, write_json
 from training.case_files import read_image
 from training.evaluation import mean_over_classes

@@ -31,8 +31,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from benchmarks import coverage, rasterize
-from benchmarks.thin_trees import thin_trees
+from benchmarks import rasterize
+from benchmarks.material.thin_trees import thin_trees
+from benchmarks.peers import coverage
 from converters.label_studio.read import annotation_to_label_map
 from converters.label_studio.write import regions_to_result
 from converters.outlines.vectorize import vectorize

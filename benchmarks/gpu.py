@@ -34,8 +34,8 @@ import numpy.typing as npt
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-from benchmarks.shared_data import Project, write_project
-from benchmarks.side_images import write_folder
+from benchmarks.material.shared_data import Project, write_project
+from benchmarks.material.side_images import write_folder
 from converters.bookkeeping.documents import read_document, write_document
 from converters.bookkeeping.files import read_json, write_json
 from training.case_files import read_case_image
@@ -170,7 +170,7 @@ class Bench:
         if self.device == "cpu":
             environment["nnUNet_n_proc_DA"] = "0"
         subprocess.run(
-            [sys.executable, "-m", "benchmarks.plain_nnunet", str(path)],
+            [sys.executable, "-m", "benchmarks.peers.plain_nnunet", str(path)],
             check=True,
             env=environment,
             stdout=subprocess.DEVNULL,

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.pipeline.folds.budget import share
-from benchmarks.shared_data import Project, one_thread, write_project
+from benchmarks.material.shared_data import Project, one_thread, write_project
 from converters.bookkeeping.files import read_json, write_json
 from training.evaluation import ClassDice, mean_over_cases, mean_over_classes
 from training.folds.runner import run_fold
@@ -143,7 +143,7 @@ def train_ours(
 
 
 def train_plain(project: Project, folds: Sequence[int], budget_s: float) -> list[Any]:
-    """Trains the folds with nnU-Net's trainer; ``benchmarks.plain_nnunet.train``'s values."""
+    """Trains the folds with nnU-Net's trainer; ``benchmarks.peers.plain_nnunet.train``'s values."""
     # Equal shares, not a clock: what nnU-Net's predictions take must not be taken from later folds.
     fold_s = share(budget_s, len(folds), [0.0] * WORKERS)
 
@@ -162,7 +162,7 @@ def train_plain(project: Project, folds: Sequence[int], budget_s: float) -> list
         write_json(folder / "spec.json", spec)
         with (folder / "log.txt").open("wb") as log:
             subprocess.run(
-                [sys.executable, "-m", "benchmarks.plain_nnunet", str(folder / "spec.json")],
+                [sys.executable, "-m", "benchmarks.peers.plain_nnunet", str(folder / "spec.json")],
                 cwd=ROOT,
                 env={**os.environ, **_PLAIN_ENVIRONMENT},
                 stdout=log,

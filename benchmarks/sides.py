@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.shared_data import Project, one_thread, write_project
-from benchmarks.side_images import CLASS_NAMES, write_folder
+from benchmarks.material.shared_data import Project, one_thread, write_project
+from benchmarks.material.side_images import CLASS_NAMES, write_folder
 from training.case_files import read_case_image, read_image
 from training.evaluation import mean_over_classes
 from training.folds.runner import run_fold

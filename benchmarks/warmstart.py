@@ -32,7 +32,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from benchmarks.shared_data import Project, one_thread, write_project
+from benchmarks.material.shared_data import Project, one_thread, write_project
 from training.evaluation import mean_over_classes
 from training.folds.runner import run_fold
 from training.folds.seeds import fold_seed

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 from converters.bookkeeping.documents import from_json, write_document
 from training.evaluation import DicePerCase
 from training.nnunet.cross_validation import postprocessing_of_label_maps
-from training.nnunet.inference.process_main import answer
+from training.nnunet.inference.children.process_main import answer
 from training.versions.keep_largest import DICE, PostprocessingSpec
 from training.workspace import Workspace
 

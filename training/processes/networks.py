@@ -27,7 +27,7 @@ def run_child(
 ) -> None:
     """Runs ``python -m MODULE SPEC.json ERROR.json``.
 
-    The module does its work in ``training.nnunet.inference.process_main.answer``.
+    The module does its work in ``training.nnunet.inference.children.process_main.answer``.
 
     Args:
         module: Its dotted name.

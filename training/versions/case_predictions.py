@@ -13,7 +13,7 @@ from converters.bookkeeping.documents import to_json
 from training.processes.networks import run_child
 from training.workspace import Workspace
 
-CHILD_MODULE = "training.nnunet.inference.predict_cases"
+CHILD_MODULE = "training.nnunet.inference.children.predict_cases"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Failures:
         self._on_case = on_case
 
     def read(self, line: str) -> None:
-        """Takes a line as ``training.nnunet.inference.process_main.write_outcome`` writes it."""
+        """Takes a line as ``inference.children.process_main.write_outcome`` writes it."""
         case_id, _, message = line.partition("\t")
         if message:
             self.found.append(Failure(case_id, message))

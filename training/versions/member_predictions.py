@@ -15,7 +15,7 @@ from training.processes.networks import run_child
 from training.versions.case_predictions import Failure, Failures
 from training.workspace import Workspace
 
-CHILD_MODULE = "training.nnunet.inference.predict_members"
+CHILD_MODULE = "training.nnunet.inference.children.predict_members"
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,7 +239,7 @@ def test_a_compilation_that_fails_costs_no_training(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _as_if_on_cuda(monkeypatch)
-    monkeypatch.setattr("training.nnunet.learning.trainer.missing_compiler", lambda: "")
+    monkeypatch.setattr("training.nnunet.learning.limits.missing_compiler", lambda: "")
     calls: list[int] = []
 
     def broken(*_: object) -> object:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import shapely
 
-from benchmarks import coverage, geometry, predict, rasterize, run
-from benchmarks.thin_trees import thin_tree
+from benchmarks import geometry, predict, rasterize, run
+from benchmarks.material.thin_trees import thin_tree
+from benchmarks.peers import coverage
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from benchmarks import gate, gpu, quality, sides, warmstart
-from benchmarks.shared_data import Project, write_project
-from benchmarks.side_images import CLASS_NAMES, write_folder
+from benchmarks.material.shared_data import Project, write_project
+from benchmarks.material.side_images import CLASS_NAMES, write_folder
 from converters.bookkeeping.files import read_json, write_bytes, write_json
 from converters.images.image_pixels import write_png
 from tests.fakes.documents import fold_result

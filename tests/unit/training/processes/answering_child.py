@@ -8,7 +8,7 @@ import time
 from typing import Any, TextIO
 
 from domain.errors import TrainingError
-from training.nnunet.inference.process_main import answer
+from training.nnunet.inference.children.process_main import answer
 
 
 def _work(spec: dict[str, Any], lines: TextIO) -> None:

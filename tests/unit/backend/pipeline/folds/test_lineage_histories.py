@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,8 @@ from domain.errors import NnloopError
 from domain.states import RunStatus, VersionOrigin
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.documents import fold_result
-from tests.fakes.label_studio import png, polygon
+from tests.fakes.label_studio import polygon
+from tests.unit.backend.pipeline.folds.lineage_files import Shown, image_of, paint, weights_of
 from training.case_files import CaseFiles, read_case_image
 from training.folds.spec import FINAL, PROGRESS, RESULT, FoldResult, FoldSpec
 from training.nnunet.data.dataset import PreparedDataset
@@ -53,25 +53,13 @@ from training.versions.member_predictions import HeldOutCase
 from training.versions.version_folder import (
     VERSION,
     VersionInfo,
-    member_dirs,
     read_version,
 )
 from training.workspace import Workspace
 
-SIZE_HW = (40, 48)
 PLANS = {"configurations": {"2d": {"architecture": {}, "patch_size": [8, 8], "spacing": [1, 1]}}}
 KEYS = (None, "patient", "site")
 NUMBERS = st.integers(0, 7)
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A task as it was when something was trained on it: who it is, what it shows, its group."""
-
-    task_id: int
-    created_at: str
-    image: str
-    group: str
 
 
 class Histories(RuleBasedStateMachine):
@@ -89,7 +77,11 @@ class Histories(RuleBasedStateMachine):
             "n_folds": 2,
             "min_annotations": 1000,
             "group_key": None,
+            "join_alike": False,
         }
+        # What a task's image looks like now, and when a training read it last.
+        self.shows: dict[tuple[int, str], int] = {}
+        self.looks: dict[tuple[int, str], int] = {}
         # (task id, created at) -> its data as they were last known, also of tasks that are gone.
         self.data: dict[tuple[int, str], dict[str, Any]] = {}
         self.learnt: dict[str, frozenset[Shown]] = {}
@@ -155,7 +147,8 @@ class Histories(RuleBasedStateMachine):
     @rule(number=NUMBERS, image=NUMBERS)
     def overwrite_an_image(self, number: int, image: int) -> None:
         task = self.app.label_studio.tasks[self._task(number)]
-        self.app.label_studio.images[task.data["image"]] = _image(image)
+        self.app.label_studio.images[task.data["image"]] = image_of(image)
+        self.shows[task.id, task.created_at] = image // 2
 
     @rule(key=st.sampled_from(KEYS))
     def set_the_group_key(self, key: str | None) -> None:
@@ -217,6 +210,10 @@ class Histories(RuleBasedStateMachine):
             number = last.number + 1 if last else 1
         kept = ProjectSettings(**self.values).model_dump(mode="json")
         run_id = self.app.add_run(RunStatus.QUEUED, number, settings=kept)
+        for task in self.app.label_studio.tasks.values():
+            if task.annotations:
+                key = (task.id, task.created_at)
+                self.looks[key] = self.shows[key]
         stages.advance(self.app.context, run_id)
         with self.app.store.begin() as session:
             folds = [row.fold for row in runs.folds_of(session, run_id)]
@@ -288,7 +285,7 @@ class Histories(RuleBasedStateMachine):
                 self._judge(champion, own[case_id], of_challenger[case_id])
 
     def _judge(self, version: VersionRow, fold: int | None, entry: ManifestEntry) -> None:
-        for weights in _weights_of(Path(version.path), fold):
+        for weights in weights_of(Path(version.path), fold):
             self._assert_unseen(
                 self.learnt[weights], [entry], f"{weights} of {version.name} judges it"
             )
@@ -325,7 +322,7 @@ class Histories(RuleBasedStateMachine):
             for folder, fold in zip(version_dirs, case.folds, strict=True):
                 self.judge_case(folder, fold, case.case_id)
             for number in range(len(choices)):
-                _paint(out / str(number) / f"{case.case_id}.png")
+                paint(out / str(number) / f"{case.case_id}.png")
         return ()
 
     def _predict_champion(
@@ -333,7 +330,7 @@ class Histories(RuleBasedStateMachine):
     ) -> tuple[()]:
         for case in cases:
             self.judge_case(version_dir, case.fold, case.case_id)
-            _paint(out / f"{case.case_id}.png")
+            paint(out / f"{case.case_id}.png")
         return ()
 
     def _predict_evaluated(
@@ -359,6 +356,7 @@ class Histories(RuleBasedStateMachine):
                     (one.task_id, one.created_at) == (now.task_id, now.created_at)
                     or one.image == now.image
                     or now.group in (one.group, self._group(one.task_id, one.created_at))
+                    or (self.values["join_alike"] and self._look_alike(one, now))
                 )
                 assert not clash, f"{what}: {now}; it was trained on {one}"
 
@@ -380,6 +378,11 @@ class Histories(RuleBasedStateMachine):
         value = self.data[task_id, created_at].get(key) if key else None
         return f"{task_id} {created_at}" if value is None else f"{key} {value}"
 
+    def _look_alike(self, one: Shown, other: Shown) -> bool:
+        """By what their tasks showed when a training read them last."""
+        looks = [self.looks.get((shown.task_id, shown.created_at)) for shown in (one, other)]
+        return None is not looks[0] == looks[1]
+
     def _names(self) -> list[str]:
         with self.app.store.begin() as session:
             return [row.name for row in versions.versions_of(session, PROJECT)]
@@ -394,8 +397,9 @@ class Histories(RuleBasedStateMachine):
         studio.now = f"2026-01-01T00:{self.moment // 60:02d}:{self.moment % 60:02d}.000000Z"
         named = {name: f"{name[0]}{value}" for name, value in data.items()}
         studio.add_task(task_id, None, **named)
-        studio.images[studio.tasks[task_id].data["image"]] = _image(image)
+        studio.images[studio.tasks[task_id].data["image"]] = image_of(image)
         self.data[task_id, studio.now] = named
+        self.shows[task_id, studio.now] = image // 2
 
     def _change(self, number: int, field: str, value: int) -> None:
         task = self.app.label_studio.tasks[self._task(number)]
@@ -416,30 +420,6 @@ class _Predictor:
     def predict(self, image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         self._histories.judge_case(self._path, None, self._histories.case_id)
         return np.zeros((1, 3, *image.shape[:2]), np.float32)
-
-
-def _weights_of(folder: Path, fold: int | None) -> list[str]:
-    """The names that ``_train`` gave to the weights of a version's fold, or of all."""
-    info = read_version(folder)
-    if not info.members:
-        folds = info.folds if fold is None else (fold,)
-        return [read_json(folder / f"fold_{k}" / FINAL) for k in folds]
-    rows = info.member_folds if fold is None else (info.member_folds[fold],)
-    return [
-        name
-        for row in rows
-        for member, of_member in zip(member_dirs(folder, info), row, strict=True)
-        for name in _weights_of(member, of_member)
-    ]
-
-
-def _image(number: int) -> bytes:
-    return png(np.full(SIZE_HW, 10 + 20 * number, np.uint8))
-
-
-def _paint(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(png(np.zeros(SIZE_HW, np.uint8)))
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import openvino
 import pytest
 
 from active_learning.score import expected_quality
@@ -15,6 +16,7 @@ from domain.case import Manifest, ManifestEntry
 from domain.prediction import FoldProbabilities
 from tests.unit.training.nnunet.inference.versions import write_version
 from training.case_files import write_case
+from training.nnunet.inference import proof
 from training.nnunet.inference.engines.engine import Engine
 from training.nnunet.inference.model import Model
 from training.nnunet.inference.predictor import FoldPredictor
@@ -92,10 +94,10 @@ def test_an_engine_is_harmless_next_to_itself(tmp_path: Path) -> None:
     folder = _version(tmp_path, LEAST_CASES)
     model = _model(folder)
     engines = (model.engine, model.engine)
-    proof = measure(model.preparation, held_out_cases(folder), _score, engines, model.folds)
-    assert proof is not None
-    assert (proof.cases, proof.equal_labels, proof.dice_change) == (LEAST_CASES, 1.0, 0.0)
-    assert proof.rank_correlation == 1.0
+    found = measure(model.preparation, held_out_cases(folder), _score, engines, model.folds)
+    assert found is not None
+    assert (found.cases, found.equal_labels, found.dice_change) == (LEAST_CASES, 1.0, 0.0)
+    assert found.rank_correlation == 1.0
 
 
 def test_other_networks_are_not(tmp_path: Path) -> None:
@@ -113,10 +115,10 @@ def test_other_networks_are_not(tmp_path: Path) -> None:
             return others.engine.start(images, [fold + 2 for fold in folds], tiling)
 
     engines: tuple[Engine, Engine] = (model.engine, Turned())
-    proof = measure(model.preparation, held_out_cases(folder), _score, engines, model.folds)
-    assert proof is not None
-    assert proof.equal_labels < 0.99
-    assert not proof.is_passed
+    found = measure(model.preparation, held_out_cases(folder), _score, engines, model.folds)
+    assert found is not None
+    assert found.equal_labels < 0.99
+    assert not found.is_passed
 
 
 def test_too_few_cases_prove_nothing(tmp_path: Path) -> None:
@@ -126,8 +128,16 @@ def test_too_few_cases_prove_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_bfloat16_answers_if_and_only_if_it_is_harmless(tmp_path: Path) -> None:
-    """With weights at random the labels differ; where a CPU has none of it, nothing happens."""
+@pytest.mark.parametrize("is_lenient", [True, False])
+def test_bfloat16_takes_over_if_and_only_if_it_has_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_lenient: bool
+) -> None:
+    """Where a processor has none of it, nothing happens."""
+    # The weights are drawn at random and the networks tiny: labels differ, little is gained.
+    monkeypatch.setattr(proof, "EQUAL_LABELS", 0.5 if is_lenient else 1.1)
+    monkeypatch.setattr(proof, "DICE_LOSS", 1.0)
+    monkeypatch.setattr(proof, "RANK_CORRELATION", -1.0)
+    monkeypatch.setattr(proof, "LEAST_SPEEDUP", 0.0)
     folder = _version(tmp_path, LEAST_CASES)
     predictor = FoldPredictor.load(folder, engine="auto")
     predictor.prove_bfloat16(folder, _score)
@@ -139,8 +149,10 @@ def test_bfloat16_answers_if_and_only_if_it_is_harmless(tmp_path: Path) -> None:
     assert predictor.engine == "openvino"
     engine._improver.join()  # type: ignore[attr-defined]
     after = predictor.predict(image)
-    if predictor.engine == "openvino":
-        np.testing.assert_array_equal(after, before)
-    else:
+    capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if is_lenient and "BF16" in capabilities:
         assert predictor.engine == "openvino in bfloat16"
-        assert (after.argmax(axis=1) == before.argmax(axis=1)).mean() > 0.99
+        assert 0 < np.abs(after - before).max() < 0.2
+    else:
+        assert predictor.engine == "openvino"
+        np.testing.assert_array_equal(after, before)

@@ -1,4 +1,4 @@
-"""nnU-Net's own trainer for a given time: ``python -m benchmarks.plain_nnunet SPEC.json``.
+"""nnU-Net's own trainer for a given time: ``python -m benchmarks.peers.plain_nnunet SPEC.json``.
 
 A process of its own for ``benchmarks.quality``. nnU-Net is used as its documentation shows:
 ``nnUNetTrainer`` with its own optimiser, schedule, augmentation and sampling, then
@@ -123,5 +123,5 @@ def run(path: Path) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("Usage: python -m benchmarks.plain_nnunet SPEC.json")
+        sys.exit("Usage: python -m benchmarks.peers.plain_nnunet SPEC.json")
     run(Path(sys.argv[1]))

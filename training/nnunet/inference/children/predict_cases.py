@@ -1,4 +1,4 @@
-"""``python -m training.nnunet.inference.predict_cases SPEC.json ERROR.json``: label maps of cases.
+"""``python -m training.nnunet.inference.children.predict_cases SPEC.json ERROR.json``: label maps.
 
 Prints a line per case: its id, then a tab and the reason when it could not be predicted. Ends with
 code 1 when the version can't be loaded; ERROR.json says why in one sentence.
@@ -18,9 +18,9 @@ from converters.images.image_pixels import write_png
 from domain.geometry import LabelMap
 from domain.prediction import most_probable
 from training.case_files import read_case_image
+from training.nnunet.inference.children.process_main import answer, write_outcome
 from training.nnunet.inference.postprocessing import postprocessed
 from training.nnunet.inference.predictor import FoldPredictor
-from training.nnunet.inference.process_main import answer, write_outcome
 from training.versions.case_predictions import CaseToPredict, PredictionSpec
 from training.versions.keep_largest import KeepLargest, read_postprocessing
 

@@ -30,7 +30,7 @@ def trunks(n: int, seed: int) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArr
 
 
 def write_folder(folder: Path, n: int, seed: int) -> None:
-    """Writes ``images/`` and ``masks/`` as ``benchmarks.shared_data`` reads them."""
+    """Writes ``images/`` and ``masks/`` as ``benchmarks.material.shared_data`` reads them."""
     for number, (image, label_map) in enumerate(trunks(n, seed)):
         for name, pixels in (("images", image), ("masks", label_map)):
             (folder / name).mkdir(parents=True, exist_ok=True)

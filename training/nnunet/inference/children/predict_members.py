@@ -1,4 +1,4 @@
-"""``python -m training.nnunet.inference.predict_members SPEC.json ERROR.json``.
+"""``python -m training.nnunet.inference.children.predict_members SPEC.json ERROR.json``.
 
 Label maps of held-out cases by several versions and their means. Prints a line per case, as
 ``predict_cases``.
@@ -16,9 +16,9 @@ from converters.bookkeeping.documents import from_json
 from converters.images.image_pixels import write_png
 from domain.prediction import most_probable
 from training.case_files import read_case_image
+from training.nnunet.inference.children.process_main import answer, write_outcome
 from training.nnunet.inference.mixing import mean_of_members
 from training.nnunet.inference.predictor import FoldPredictor
-from training.nnunet.inference.process_main import answer, write_outcome
 from training.versions.member_predictions import HeldOutCase, MembersSpec
 from training.workspace import Workspace
 

@@ -1,0 +1,1 @@
+"""What benchmarks measure on: generated pictures, and folders of images as projects."""

@@ -1,0 +1,1 @@
+"""What nnloop is measured against."""

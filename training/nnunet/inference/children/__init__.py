@@ -1,0 +1,1 @@
+"""Processes that load the networks of a version for those that load none."""
