@@ -20,7 +20,7 @@ ALIKE_BITS = 26
 
 Measured: the same image as JPEG of quality 40, at half its size, brighter by 20 %, with gamma 0.7
 or with 0.7 of its contrast differs in at most 24 bits (373 images of three public sets). Of the
-pairs of different images in these sets 20 of 23,628 differ in 26 or less, and all of them show one
+pairs of different images in these sets 23 of 23,628 differ in 26 or less, and all of them show one
 place twice: two views of one patient, one glacier at two dates.
 """
 
@@ -39,12 +39,15 @@ def fingerprint(image: npt.NDArray[Any]) -> str:
     Returns:
         "" for an image of one colour: it looks like nothing.
     """
-    grey = image.astype(np.float32)
-    if grey.ndim == 3:
-        grey = grey.mean(axis=2)
-    if float(np.ptp(grey)) < 2.0:
+    if int(image.max()) - int(image.min()) < 2:
         return ""
-    small = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    values = image.astype(np.float32)
+    if values.ndim == 3 and values.shape[2] > 4:
+        values = values.mean(axis=2)  # more than OpenCV takes
+    # Small before grey: less work, and the same.
+    small = cv2.resize(values, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    if small.ndim == 3:
+        small = small.mean(axis=2)
     waves = cv2.dct(small)[:_WAVES, :_WAVES].ravel()[1:]
     bits = np.append(waves > np.median(waves), False)
     return np.packbits(bits).tobytes().hex()

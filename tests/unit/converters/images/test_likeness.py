@@ -39,6 +39,7 @@ def test_the_same_picture_exported_otherwise_looks_alike(seed: int) -> None:
         cv2.resize(image, None, fx=0.5, fy=0.7, interpolation=cv2.INTER_AREA),
         brighter,
         np.repeat(image[:, :, None], 3, axis=2),
+        np.repeat(image[:, :, None], 6, axis=2),
         image.astype(np.uint16) * 257,
     ):
         assert apart(image, np.asarray(other)) <= ALIKE_BITS

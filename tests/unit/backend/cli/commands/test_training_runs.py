@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from backend.cli.main import app as program
 from backend.pipeline.basis.context import AppContext
+from backend.pipeline.folds.budget import budget_of
 from backend.pipeline.sync import trigger
 from backend.store import projects
 from backend.store.models import FoldRow, ProjectRow, RunRow
@@ -120,7 +121,7 @@ def test_a_run_may_have_no_budget_though_its_project_has(app: FakeApp) -> None:
     with app.store.begin() as session:
         assert projects.training_request(session, PROJECT) == {"budget_s": 0.0}
         run = trigger.start(session, PROJECT, "", {"budget_s": 0.0})
-        assert run is not None and run.settings.budget_s is None
+        assert run is not None and budget_of(run) is None
 
 
 def test_without_options_the_projects_settings_hold(app: FakeApp) -> None:
