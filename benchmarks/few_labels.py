@@ -6,9 +6,9 @@ in all cells of a set, which no training sees: mean Dice over the images and the
 full size, an absent class counting for nothing (``training.evaluation.dice``).
 
 Both presets get the same processor time on one thread. So that nothing else on the machine counts,
-the time of an optimiser step is measured once per set, of both presets in turn, and the time for a
-training is turned into a number of steps, the same in every cell of theirs. Plans are made from the
-labelled images alone.
+the time of an optimiser step is measured once per set and size of patches, of both presets in turn,
+and the time for a training is turned into a number of steps, the same in every cell of theirs.
+Plans are made from the labelled images alone, so patches may differ from seed to seed.
 
 Sets: the folders of ``--data`` that are there, and generated images of the carotid artery. Each
 figure is written to ``--results`` when it is there; a later call goes on from there, seed by seed.
@@ -42,6 +42,7 @@ from training.folds.spec import FoldSpec
 from training.nnunet.learning.trainer import make_trainer
 from training.nnunet.networks.pretrained_unet import load_pretrained
 from training.presets import Preset, preset_by_name
+from training.versions.version_folder import CONFIGURATION
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
@@ -175,10 +176,14 @@ class Results:
         wanted = tuple(getattr(cell, name) for name in names)
         return any(tuple(row[name] for name in names) == wanted for row in self.rows("dice"))
 
-    def step_s(self, cell: Cell) -> float | None:
-        """Processor seconds of an optimiser step of the cell's set and preset, if measured."""
+    def step_s(self, cell: Cell, patches: str) -> float | None:
+        """Processor seconds of an optimiser step of the set, preset and patches, if measured."""
         for row in self.rows("step_s"):
-            if (row["data"], row["preset"]) == (cell.data, cell.preset):
+            if (row["data"], row["preset"], row.get("patches")) == (
+                cell.data,
+                cell.preset,
+                patches,
+            ):
                 return float(row["step_s"])
         return None
 
@@ -192,13 +197,15 @@ class Results:
 
 def measure(cell: Cell, options: argparse.Namespace, results: Results) -> dict[str, Any]:
     """Trains and tests one cell; the line to keep."""
-    if results.step_s(cell) is None:
-        for name, timed_s in _steps_s(cell, options.data).items():
-            results.add({"data": cell.data, "preset": name, "step_s": round(timed_s, 4)})
-    step_s = results.step_s(cell)
-    assert step_s is not None
     with tempfile.TemporaryDirectory() as scratch:
         spec = _spec(cell, options.data, Path(scratch))
+        patches = _patches(spec)
+        if results.step_s(cell, patches) is None:
+            for name, timed_s in _steps_s(cell, options.data).items():
+                steps = {"data": cell.data, "preset": name, "patches": patches}
+                results.add({**steps, "step_s": round(timed_s, 4)})
+        step_s = results.step_s(cell, patches)
+        assert step_s is not None
         preset = spec.preset
         epochs = max(1, round(options.fold_seconds / step_s / preset.iterations_per_epoch))
         outcome = run_fold(
@@ -233,6 +240,13 @@ def _spec(cell: Cell, data: Path, scratch: Path) -> FoldSpec:
         preset=preset,
         seed=cell.seed,
     )
+
+
+def _patches(spec: FoldSpec) -> str:
+    """``4 x 128 x 160``: patches of a step, their height and width."""
+    plans = read_json(spec.workspace.preprocessed_dataset / "plans.json")
+    configuration = plans["configurations"][CONFIGURATION]
+    return " x ".join(map(str, [configuration["batch_size"], *configuration["patch_size"]]))
 
 
 def _prepared(cell: Cell, data: Path, scratch: Path, preset: Preset) -> Project:

@@ -51,13 +51,14 @@ def test_one_seed_is_whole_before_the_next_begins() -> None:
 def test_results_are_kept_line_by_line(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "results.jsonl"
     first = Results(path)
-    first.add({"data": "a", "preset": "tiny", "step_s": 0.5})
+    first.add({"data": "a", "preset": "tiny", "patches": "4 x 9 x 9", "step_s": 0.5})
     first.add(ROWS[0])
     again = Results(path)
     assert again.has(Cell("a", 8, 0, "tiny"))
     assert not again.has(Cell("a", 8, 0, "pretrained"))
-    assert again.step_s(Cell("a", 64, 2, "tiny")) == 0.5
-    assert again.step_s(Cell("b", 8, 0, "tiny")) is None
+    assert again.step_s(Cell("a", 64, 2, "tiny"), "4 x 9 x 9") == 0.5
+    assert again.step_s(Cell("a", 64, 2, "tiny"), "2 x 9 x 9") is None
+    assert again.step_s(Cell("b", 8, 0, "tiny"), "4 x 9 x 9") is None
     assert again.rows("dice") == [ROWS[0]]
 
 
