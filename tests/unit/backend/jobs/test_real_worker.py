@@ -99,6 +99,8 @@ def test_one_worker_per_device_of_the_machine_says_what_it_has(tmp_path: Path) -
         ends = time.monotonic() + 120
         while time.monotonic() < ends and len(queue.workers()) < 2:
             time.sleep(0.25)
+        while time.monotonic() < ends and log.read_text().count("ready") < 2:
+            time.sleep(0.25)
         found = queue.workers()
         assert [worker.device for worker in found] == ["cuda:0", "cuda:1"], log.read_text()
         assert {worker.queues for worker in found} == {("nnloop-train",)}

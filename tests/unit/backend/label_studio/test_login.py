@@ -288,7 +288,8 @@ def test_threads_share_a_refresh_that_fails(server: TokenServer, client: LabelSt
 def test_no_token_is_shown(
     server: TokenServer, client: LabelStudioClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.DEBUG):
+    # A command line that ran in this process before has made httpx's logger quiet.
+    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, logger="httpx"):
         client.version()
         server.valid = "taken back"
         client.version()
