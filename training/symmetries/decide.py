@@ -55,6 +55,9 @@ MAX_CASES = 64
 MAX_LOOKS = 24
 """Comparisons of looks, 1 to 2 s each. Doubles that are not looked at count as alike."""
 
+PLACES_SIDE = 1024
+"""Longest side, in pixels, at which places are measured: nothing thinner keeps to a side alone."""
+
 _FLIPPED = {0: "upside down", 1: "left to right"}
 _SIDE = {(0, -1): "above", (0, 1): "below", (1, -1): "left of", (1, 1): "right of"}
 
@@ -73,7 +76,10 @@ class LabelledCase:
 
 
 def decide(
-    cases: Sequence[LabelledCase], class_values: Sequence[str], word: MirrorTraining = "auto"
+    cases: Sequence[LabelledCase],
+    class_values: Sequence[str],
+    word: MirrorTraining = "auto",
+    beat: Callable[[], None] = lambda: None,
 ) -> Symmetries:
     """Which flips and turns training may use.
 
@@ -90,17 +96,19 @@ def decide(
         cases: The training set; at most ``MAX_CASES`` of it are read.
         class_values: Class names in integer order, background left out.
         word: A person's word, which overrules.
+        beat: Called before a file is read; what it raises ends the call.
     """
     if word != "auto":
         return told(word)
     chosen = sorted(cases, key=lambda case: content_hash(case.case_id))[:MAX_CASES]
-    return _Decision(chosen, class_values).symmetries()
+    return _Decision(chosen, class_values, beat).symmetries()
 
 
 @dataclass(slots=True)
 class _Decision:
     cases: Sequence[LabelledCase]
     class_values: Sequence[str]
+    beat: Callable[[], None] = lambda: None
     places: list[tuple[str, Places]] = field(default_factory=list)
     maps: list[npt.NDArray[np.uint8]] = field(default_factory=list)
     looks: dict[tuple[int, int | str], float] = field(default_factory=dict)
@@ -109,8 +117,10 @@ class _Decision:
 
     def symmetries(self) -> Symmetries:
         for case in self.cases:
+            self.beat()
             label_map = case.label_map()
-            self.places.append((case.group, places_of(label_map)))
+            places = places_of(shrunk(label_map, nearest=True, side=PLACES_SIDE))
+            self.places.append((case.group, places))
             self.maps.append(shrunk(label_map, nearest=True))
         pairs = self._named()
         flips, swaps = [], list[Swap]()
@@ -277,6 +287,7 @@ class _Decision:
             if not label_map.any():
                 continue
             if case.case_id not in self.features:
+                self.beat()
                 self.features[case.case_id] = features_of(case.image())
             features = self.features[case.case_id]
             for is_class, mask in masks(label_map):

@@ -66,7 +66,7 @@ def features_of(image: npt.NDArray[Any]) -> Features:
     pixels = image[:, :, None] if image.ndim == 2 else image[:, :, :_MAX_CHANNELS]
     layers: list[npt.NDArray[np.float32]] = []
     for channel in range(pixels.shape[2]):
-        plane = shrunk(np.ascontiguousarray(pixels[:, :, channel]).astype(np.float32))
+        plane = shrunk(np.ascontiguousarray(pixels[:, :, channel])).astype(np.float32)
         plane = (plane - plane.mean()) / max(float(plane.std()), 1e-6)
         layers.append(plane)
         for sigma in _SCALES:
@@ -80,9 +80,9 @@ def features_of(image: npt.NDArray[Any]) -> Features:
     return np.stack(layers, axis=2)
 
 
-def shrunk(plane: npt.NDArray[Any], *, nearest: bool = False) -> npt.NDArray[Any]:
-    """A map with its longest side at most ``SIDE``; labels by the nearest pixel."""
-    scale = SIDE / max(plane.shape)
+def shrunk(plane: npt.NDArray[Any], *, nearest: bool = False, side: int = SIDE) -> npt.NDArray[Any]:
+    """A map with its longest side at most ``side`` pixels; labels by the nearest pixel."""
+    scale = side / max(plane.shape)
     if scale >= 1:
         return plane
     size = max(1, round(plane.shape[1] * scale)), max(1, round(plane.shape[0] * scale))

@@ -85,7 +85,7 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
         choice.preset,
         prediction_device(),
     )
-    preparation.keep(manifest, prepared)
+    preparation.keep(manifest, prepared, beat)
     logger.info(
         "Run %d: %d cases, %d of them new or changed, %d left out, %d folds, %.1f s.",
         run_id,
@@ -175,10 +175,10 @@ class _Preparation:
         with self.context.store.begin() as session:
             projects.replace_problems(session, self.project.id, STAGE, self.run.id, problems)
 
-    def keep(self, manifest: Manifest, prepared: PreparedDataset) -> None:
+    def keep(self, manifest: Manifest, prepared: PreparedDataset, beat: Beat) -> None:
         """Stores the manifest, and the folds that are to be trained."""
         symmetries = decide_symmetries(
-            self.context.workspace(self.project.id), manifest, self.settings.mirror_train
+            self.context.workspace(self.project.id), manifest, self.settings.mirror_train, beat
         )
         for reason in symmetries.reasons:
             logger.info("Run %d: %s", self.run.id, reason)

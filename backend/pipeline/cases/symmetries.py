@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from backend.pipeline.basis.beat import Beat
 from domain.case import Manifest
 from training.case_files import read_case_image, read_image
 from training.symmetries.decide import LabelledCase, decide
@@ -11,13 +12,16 @@ from training.symmetries.symmetries import MirrorTraining, Symmetries
 from training.workspace import Workspace
 
 
-def decide_symmetries(workspace: Workspace, manifest: Manifest, word: MirrorTraining) -> Symmetries:
+def decide_symmetries(
+    workspace: Workspace, manifest: Manifest, word: MirrorTraining, beat: Beat
+) -> Symmetries:
     """Decides from the cases of a manifest, whose files are written.
 
     Args:
         workspace: The project.
         manifest: What is trained on.
         word: The setting ``mirror_train``, which overrules what is measured.
+        beat: Called between files.
 
     Raises:
         TrainingError: A file of a case is gone.
@@ -31,4 +35,4 @@ def decide_symmetries(workspace: Workspace, manifest: Manifest, word: MirrorTrai
         )
         for entry in manifest.entries
     ]
-    return decide(cases, manifest.class_values, word)
+    return decide(cases, manifest.class_values, word, beat)

@@ -133,6 +133,30 @@ def test_images_are_read_only_where_a_side_was_found_and_never_all_of_them() -> 
     assert reads == []
 
 
+def test_who_is_asked_to_end_ends_between_files() -> None:
+    beats: list[int] = []
+
+    def beat() -> None:
+        beats.append(1)
+        if len(beats) == 5:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        decide(alike_left_and_right(12), NAMES, beat=beat)
+    assert len(beats) == 5
+
+
+def test_large_images_say_the_same() -> None:
+    """Places are measured, and looks compared, on smaller copies."""
+    large = [
+        (np.kron(image, np.ones((40, 40), np.uint8)), np.kron(labels, np.ones((40, 40), np.uint8)))
+        for image, labels in (
+            picture([(1, 0.5, 0.25, 150), (2, 0.5, 0.75, 150)], i) for i in range(3)
+        )
+    ]
+    assert decide(cases_of(large), NAMES).flips == (0,)
+
+
 def test_cases_with_nothing_in_them_say_nothing() -> None:
     empty = cases_of([picture([], i) for i in range(10)])
     assert decide(empty, NAMES) == Symmetries()
