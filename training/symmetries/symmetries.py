@@ -39,6 +39,12 @@ class Symmetries:
     reasons: tuple[str, ...] = ()
 
     @property
+    def in_words(self) -> tuple[str, ...]:
+        """``reasons``, also where nothing was left out."""
+        free = "All flips and turns: no classes that look alike keep to their sides."
+        return self.reasons or (free,)
+
+    @property
     def plain_flips(self) -> tuple[int, ...]:
         """Axes along which a flipped image keeps its classes."""
         swapped = {axis for axis, *_ in self.swaps}

@@ -65,8 +65,8 @@ class VersionDetails(Report):
         imported: Where it came from and what was remarked; None when it was trained here.
         members: The versions that an ensemble averages.
         preset_reason: Why 'auto' took it; "" where a person did.
-        symmetries: What was decided about flips and turns in training, and why; empty where nothing
-            was left out, or nobody decided.
+        symmetries: What was decided about flips and turns in training, and why; empty where nobody
+            decided.
         working_size: How much smaller the network sees the images, and what that costs; None where
             plans were made elsewhere.
         remark: How an ensemble was measured, where not by held-out folds of all members.
@@ -146,7 +146,7 @@ def version_details(context: AppContext, name: str, project_id: int | None) -> V
         left_out=manifest.left_out,
         imported=metrics.imported,
         members=metrics.ensemble.members if metrics.ensemble else (),
-        symmetries=kept.symmetries.reasons if isinstance(kept, RunManifest) else (),
+        symmetries=kept.symmetries.in_words if isinstance(kept, RunManifest) else (),
         working_size=_working_size(row),
         remark=metrics.remark,
     )
