@@ -133,7 +133,8 @@ def list_devices(
 
 def memory_of(name: str) -> int:
     """MiB of memory of a GPU of this process; 0 where it is none, or nobody knows."""
-    return next((device.memory_mib for device in list_devices() if device.name == name), 0)
+    device = _device(name)
+    return device.memory_mib if device else 0
 
 
 def threads_of(name: str) -> int:
@@ -141,8 +142,12 @@ def threads_of(name: str) -> int:
 
     Its share of the cores where every device trains as much as it can.
     """
-    found = [device.threads for device in list_devices() if device.name == name]
-    return found[0] if found else 1
+    device = _device(name)
+    return device.threads if device else 1
+
+
+def _device(name: str) -> Device | None:
+    return next((device for device in list_devices() if device.name == name), None)
 
 
 def _gpu(name: str, cores: int, memory_mib: int) -> Device:

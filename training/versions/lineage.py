@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from domain.case import ManifestEntry
+from domain.case import Manifest, ManifestEntry
 from training.versions.manifests import RunManifest, SeenCase
 
 Groups = Mapping[str, str]
@@ -25,18 +25,24 @@ def trained_on(manifest: RunManifest, fold: int) -> tuple[SeenCase, ...] | None:
     start = manifest.start_of(fold)
     if start is None or start.seen is None:
         return None
-    # The only fold of a set with one group is trained on everything.
-    own = (e for e in manifest.entries if manifest.n_folds < 2 or e.fold != fold)
-    return tuple(dict.fromkeys([*(_seen(entry, manifest.group_key) for entry in own), *start.seen]))
+    return tuple(dict.fromkeys([*own_cases(manifest, fold), *start.seen]))
+
+
+def own_cases(manifest: Manifest, fold: int) -> tuple[SeenCase, ...]:
+    """What the training of a fold has shown it, without what it started from.
+
+    The only fold of a set with one group is trained on everything.
+    """
+    return tuple(
+        SeenCase(e.case_id, e.task_id, e.source, e.image_hash, e.group, manifest.group_key)
+        for e in manifest.entries
+        if manifest.n_folds < 2 or e.fold != fold
+    )
 
 
 def handed_down(seen: Iterable[SeenCase], manifest: RunManifest, fold: int) -> tuple[SeenCase, ...]:
     """``FoldStart.seen`` of a fold that starts from weights that were trained on ``seen``."""
-    own = {
-        _seen(entry, manifest.group_key)
-        for entry in manifest.entries
-        if manifest.n_folds < 2 or entry.fold != fold
-    }
+    own = set(own_cases(manifest, fold))
     return tuple(case for case in dict.fromkeys(seen) if case not in own)
 
 
@@ -149,9 +155,3 @@ class Judges:
         for seen in self.seen.values():
             everything |= seen
         return frozenset(e.case_id for e in entries) - everything.seen_of(entries, self.groups)
-
-
-def _seen(entry: ManifestEntry, group_key: str | None) -> SeenCase:
-    return SeenCase(
-        entry.case_id, entry.task_id, entry.source, entry.image_hash, entry.group, group_key
-    )

@@ -17,7 +17,7 @@ from converters.images.groups import GroupKey
 from domain.annotation import Task
 from domain.case import Manifest, ManifestEntry, case_id_of_task
 from training.folds.joined_groups import alike_by, join_groups
-from training.versions.lineage import Judges, Seen, trained_on
+from training.versions.lineage import Judges, Seen, own_cases, trained_on
 from training.versions.manifests import EnsembleManifest, RunManifest, SeenCase
 
 MAX_GROUP = 255
@@ -222,7 +222,8 @@ def judges_of(
     """
     trained = {fold: seen_of_fold(session, version, fold) for fold in folds}
     known = {
-        fold: part if part is not None else _own(manifest, fold) for fold, part in trained.items()
+        fold: part if part is not None else own_cases(manifest, fold)
+        for fold, part in trained.items()
     }
     names = now.of(list(dict.fromkeys(case for part in known.values() for case in part)))
     return Judges(
@@ -258,12 +259,3 @@ def unseen_by_their_folds(
     judges = judges_of(session, version, manifest, folds, now)
     chosen = judges.of(manifest.entries, folds)
     return frozenset(e.case_id for e in manifest.entries if chosen.get(e.case_id) == e.fold)
-
-
-def _own(manifest: Manifest, fold: int) -> tuple[SeenCase, ...]:
-    """What its own training alone has shown it."""
-    return tuple(
-        SeenCase(e.case_id, e.task_id, e.source, e.image_hash, e.group, manifest.group_key)
-        for e in manifest.entries
-        if manifest.n_folds < 2 or e.fold != fold
-    )

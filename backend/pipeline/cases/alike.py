@@ -47,12 +47,19 @@ def parted(
     entries: Iterable[ManifestEntry], sets: Mapping[str, str]
 ) -> list[tuple[ManifestEntry, ...]]:
     """The sets of cases that look alike and lie in different folds, the largest first."""
+    found = [one for one in _members(entries, sets) if len({entry.fold for entry in one}) > 1]
+    return sorted(found, key=lambda one: (-len(one), one[0].task_id))
+
+
+def _members(
+    entries: Iterable[ManifestEntry], sets: Mapping[str, str]
+) -> list[tuple[ManifestEntry, ...]]:
+    """The entries of each set, those of no set left out."""
     members: dict[str, list[ManifestEntry]] = {}
     for entry in entries:
         if entry.case_id in sets:
             members.setdefault(sets[entry.case_id], []).append(entry)
-    found = [tuple(one) for one in members.values() if len({entry.fold for entry in one}) > 1]
-    return sorted(found, key=lambda one: (-len(one), one[0].task_id))
+    return [tuple(one) for one in members.values()]
 
 
 def sets_of_project(context: AppContext, project_id: int) -> list[tuple[ManifestEntry, ...]]:
@@ -67,11 +74,7 @@ def sets_of_project(context: AppContext, project_id: int) -> list[tuple[Manifest
         newest = runs.runs_of(session, project_id)
         manifest = next((run.manifest for run in newest if run.manifest), None)
         sets = sets_of_alike(session, project_id)
-    members: dict[str, list[ManifestEntry]] = {}
-    for entry in manifest.entries if manifest else ():
-        if entry.case_id in sets:
-            members.setdefault(sets[entry.case_id], []).append(entry)
-    found = [tuple(one) for one in members.values() if len(one) > 1]
+    found = [one for one in _members(manifest.entries if manifest else (), sets) if len(one) > 1]
     return sorted(found, key=lambda one: (len({e.fold for e in one}) < 2, one[0].task_id))
 
 

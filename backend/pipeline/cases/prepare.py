@@ -66,9 +66,8 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
         }
         former = runs.last_automatic_preset(session, run.project_id)
     choice = preset_of(settings, training_devices(context), n_labels=len(sources), former=former)
-    trainer_class(
-        choice.preset.trainer
-    )  # one that can't be imported is told of now, not by every fold
+    # One that can't be imported is told of now, not by every fold.
+    trainer_class(choice.preset.trainer)
     config = label_config_of(project, settings)
     written = CaseWriter(context, project, config, settings, beat).write(sources)
     written.left_out.extend(
