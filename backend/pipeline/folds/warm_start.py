@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,12 +132,7 @@ def _start_of(session: Session, source: VersionRow, run: RunRow, fold: int) -> F
             f"{source.name}, or a version before it, has seen {n_seen} of "
             f"{counted(len(held_out), 'case')} held out, or others of their groups"
         )
-    return FoldStart(
-        seed=start.seed,
-        version=start.version,
-        fold=start.fold,
-        seen=handed_down(seen, manifest, fold),
-    )
+    return replace(start, seen=handed_down(seen, manifest, fold))
 
 
 def _folds(numbers: Sequence[int], all_folds: Sequence[int]) -> str:

@@ -171,8 +171,7 @@ def try_version(version_dir: Path, image: npt.NDArray[Any], *, device: str) -> N
             if isinstance(error, PredictionError) or is_out_of_memory(error):
                 raise
             raise PredictionError(
-                f"Fold {fold} of the new version can't predict: {type(error).__name__}: "
-                f"{one_line(error)}",
+                f"Fold {fold} of the new version can't predict: {_told(error)}",
                 remedy="Mend the trainer, then train again.",
             ) from error
 
