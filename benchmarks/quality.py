@@ -1,7 +1,7 @@
 """A preset under a time budget, next to nnU-Net: ``python -m benchmarks.quality --data DIR``.
 
-Both sides get the same folds and the same wall-clock time, two folds at a time with one thread
-each. The budget of nnloop's preset (``--preset``) covers everything after the annotations are
+Both sides get the same folds and the same wall-clock time, as many folds at once as a run of
+nnloop's trains on this machine's CPU, with one thread each. The budget of nnloop's preset (``--preset``) covers everything after the annotations are
 there: preprocessing, the start of processes, training, and the prediction of the held-out cases.
 nnU-Net gets the same time per fold for starting and training; its preprocessing and its prediction
 come on top. It is its plain trainer with the plans it makes by itself, at full resolution (or, with
@@ -29,12 +29,13 @@ from typing import Any
 from backend.pipeline.folds.budget import share
 from benchmarks.material.shared_data import Project, one_thread, write_project
 from converters.bookkeeping.files import read_json, write_json
+from training.devices import VARIABLE, list_devices
 from training.evaluation import ClassDice, mean_over_cases, mean_over_classes
 from training.folds.runner import run_fold
 from training.folds.spec import EpochProgress, FoldResult, FoldSpec
 from training.presets import FULL, Preset, preset_by_name
 
-WORKERS = 2
+WORKERS = list_devices({VARIABLE: "cpu"})[0].workers
 """Folds trained at once, one thread each."""
 
 _PLAIN_ENVIRONMENT = {
@@ -139,7 +140,7 @@ def train_ours(
         clock.end(fold)
         return result
 
-    return _two_at_a_time(one, folds)
+    return _side_by_side(one, folds)
 
 
 def train_plain(project: Project, folds: Sequence[int], budget_s: float) -> list[Any]:
@@ -173,7 +174,7 @@ def train_plain(project: Project, folds: Sequence[int], budget_s: float) -> list
         print(f"plain fold {fold}: {outcome['steps']} steps, {outcome['dice_per_class']}")
         return outcome
 
-    return _two_at_a_time(one, folds)
+    return _side_by_side(one, folds)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -262,7 +263,7 @@ def _classes(project: Project, case_id: str) -> frozenset[str]:
     )
 
 
-def _two_at_a_time(work: Callable[[int], Any], folds: Sequence[int]) -> list[Any]:
+def _side_by_side(work: Callable[[int], Any], folds: Sequence[int]) -> list[Any]:
     with ThreadPoolExecutor(WORKERS) as pool:
         return list(pool.map(work, folds))
 
