@@ -272,10 +272,14 @@ def _prepared(
     folder = data / cell.data
     if cell.data == GENERATED:
         folder = scratch / GENERATED
-        _draw(folder)
+        _draw(folder, max(N_GENERATED, cell.labels + N_TEST))
     project = write_project(folder, scratch / "work", n_folds=2)
-    # Cases come in an order given by their names' hashes: the first are those to test on.
-    test, rest = project.cases[:N_TEST], project.cases[N_TEST:]
+    # Cases come in an order given by their names' hashes: the first are those to test on, of
+    # generated ones the first of those that every cell has.
+    drawn_always = {f"{GENERATED}_{index:03d}" for index in range(N_GENERATED)}
+    fit = [c for c in project.cases if cell.data != GENERATED or c.case_id in drawn_always]
+    test = tuple(fit[:N_TEST])
+    rest = tuple(case for case in project.cases if case not in test)
     order = np.random.default_rng(cell.seed).permutation(len(rest))
     drawn = order[without.labels if without else 0 :][: cell.labels]
     if len(drawn) < cell.labels:
@@ -349,10 +353,10 @@ def _map(found: Any, value: Callable[[Any], Any]) -> Any:
     }
 
 
-def _draw(folder: Path) -> None:
+def _draw(folder: Path, n: int) -> None:
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True)
-    for index in range(N_GENERATED):
+    for index in range(n):
         sample = generate(index)
         cv2.imwrite(str(folder / "images" / f"{sample.name}.png"), sample.image)
         cv2.imwrite(str(folder / "masks" / f"{sample.name}.png"), sample.truth)
