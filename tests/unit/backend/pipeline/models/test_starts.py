@@ -21,6 +21,7 @@ from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.backend.pipeline.models.versions import add_version, manifest_of, weights
 from tests.unit.training.archive.zips import PLANS, dataset, entries, write_zip
 from training.archive.convert import Converted
+from training.pretrained import NETWORK
 from training.versions.manifests import FoldStart, RunManifest
 
 MANIFEST = manifest_of((1, "a", "p"), (2, "b", "q"))
@@ -173,6 +174,18 @@ def test_other_channels_and_unknown_names_are_refused(app: FakeApp) -> None:
         find_start(app.context, PROJECT, "nnloop-v1", {})
     with pytest.raises(SettingsError, match="no version 'nnloop-v7'"):
         find_start(app.context, PROJECT, "nnloop-v7", {})
+
+
+def test_a_network_with_a_pretrained_encoder_trains_at_its_own_rates(app: FakeApp) -> None:
+    folder = _add_version(app, 1, manifest=MANIFEST)
+    assert "preset" not in find_start(app.context, PROJECT, "nnloop-v1", {}).settings
+    (folder / "plans.json").chmod(0o644)
+    network = {"architecture": {"network_class_name": NETWORK}}
+    write_json(folder / "plans.json", {"configurations": {"2d": network}})
+    start = find_start(app.context, PROJECT, "nnloop-v1", {})
+    assert start.settings["preset"] == "pretrained"
+    assert "rates of preset pretrained" in start.remark
+    assert start.remark.endswith("plans.json --preset pretrained")
 
 
 def test_a_class_that_was_left_out_begins_fresh(app: FakeApp) -> None:
