@@ -9,7 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from converters.outlines.arc_fitting import N_LEVELS, ArcFitter
+from converters.outlines.arc_fitting import (
+    N_AREA_LADDERS,
+    N_LEVELS,
+    ArcFitter,
+    next_levels,
+    place,
+    solve,
+)
 from converters.outlines.arcs import Borders, Part
 from converters.outlines.limits import Simplification
 from converters.outlines.topology import Box, faults, topology
@@ -114,6 +121,8 @@ class _Coverage:
         Levels only become finer from here on: a part with too many vertices now has too many later.
         """
         every = range(len(self._parts))
+        for ladder in range(N_AREA_LADDERS):
+            solve(self._fitters, ladder)
         self._levels = self._first_levels(every)
         over = [n for n in every if self._n_edges(n) > self._how.vertex_budget]
         if over:
@@ -122,6 +131,7 @@ class _Coverage:
 
     def settle(self) -> None:
         """Refines arcs until nothing is wrong."""
+        place(zip(self._fitters, self._levels, strict=True))
         waiting = set(range(len(self._parts)))
         while True:
             while waiting:
@@ -174,11 +184,12 @@ class _Coverage:
     def _refine(self, arcs: set[int]) -> set[int]:
         """Takes arcs to the next level; returns the parts to look at again."""
         changed: set[int] = set()
-        for arc in arcs:
-            if self._levels[arc] < _EXACT:
-                finer = self._fitters[arc].next_level(self._levels[arc])
-                self._levels[arc] = max(finer, self._leaps.pop(arc, 0))
-                changed.update(self._owners[arc])
+        able = [arc for arc in arcs if self._levels[arc] < _EXACT]
+        finer = next_levels([(self._fitters[arc], self._levels[arc]) for arc in able])
+        for arc, level in zip(able, finer, strict=True):
+            self._levels[arc] = max(level, self._leaps.pop(arc, 0))
+            changed.update(self._owners[arc])
+        place((self._fitters[arc], self._levels[arc]) for arc in able)
         for number in changed:
             self._outlines.pop(number, None)
         return changed
