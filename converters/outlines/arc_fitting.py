@@ -7,6 +7,7 @@ corners. Arcs are many and mostly short, so each step takes all of them that nee
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import shapely
@@ -19,6 +20,7 @@ _PRICES_PX2 = tuple((300 * 0.625 ** np.arange(17)).tolist())
 _COARSE = Ladder(_PRICES_PX2[:8], 0.04, 64, 16)
 _MEDIUM = Ladder(_PRICES_PX2[8:], 0.04, 64, 4)
 """For long borders with many details."""
+_COARSE_AND_MEDIUM = Ladder(_PRICES_PX2, 0.04, 64, 1)
 _FINE = Ladder((0.5, 0.35, 0.25, 0.17, 0.12), 0.01, 96, 1)
 """For shapes whose very steps count, a few pixels wide."""
 
@@ -52,7 +54,7 @@ class ArcFitter:
         """
         self._limit_xy = np.array([size_hw[1], size_hw[0]], dtype=np.float64)
         self._is_closed = is_closed
-        self._points = _from_the_farthest(points) if is_closed else points
+        self._points = points
         self._is_kept = np.zeros(len(points), dtype=np.bool_)
         self._placed: dict[int, tuple[Ring, Ints]] = {}
         self._found: dict[int, tuple[Ring, Ints]] = {}
@@ -66,8 +68,7 @@ class ArcFitter:
         have fewer than 3.
         """
         if level not in self._found:
-            is_trace = level >= N_LEVELS - 1
-            self._found[level] = (self._trace(), _NONE) if is_trace else self._fitted(level)
+            self._found[level] = self._fitted(level)
         return self._found[level][0]
 
     def keep(self, low_xy: Floats, high_xy: Floats) -> bool:
@@ -119,23 +120,12 @@ class ArcFitter:
         """The points, a closed arc's first one repeated."""
         return np.concatenate([self._points, self._points[:1]]) if self._is_closed else self._points
 
-    def _trace(self) -> Ring:
-        """Without the points inside straight edges."""
-        shape = (shapely.LinearRing if self._is_closed else shapely.LineString)(self._points)
-        kept = np.asarray(shapely.simplify(shape, 0.0).coords)
-        if not self._is_closed:
-            return kept
-        kept = kept[:-1]
-        before, after = kept[0] - kept[-1], kept[1] - kept[0]
-        on_line = before[0] * after[1] == before[1] * after[0] and len(kept) > _MIN_CLOSED
-        return kept[1:] if on_line else kept
-
     def _fitted(self, level: int) -> tuple[Ring, Ints]:
         """The vertices, and the index of the traced point that each is near to."""
         if level not in self._placed:
             place([(self, level)])
         vertices, breaks = self._placed[level]
-        if len(vertices) == 0 or not self._is_kept.any():
+        if len(breaks) == 0 or not self._is_kept.any():
             return vertices, breaks
         # Fitted vertices give way to the traced points of the stretches that are kept.
         fitted = ~self._is_kept[breaks]
@@ -164,8 +154,15 @@ class ArcFitter:
 def solve(fitters: Iterable[ArcFitter], ladder: int) -> None:
     """Finds the edges of arcs at all levels of a ladder, of those that have none yet."""
     waiting = [f for f in fitters if ladder not in f._solutions]
-    points = [f._looped() for f in waiting]
-    for fitter, edges in zip(waiting, cheapest_edges(points, _LADDERS[ladder]), strict=True):
+    if ladder < N_AREA_LADDERS:
+        # Where every point is a candidate on both, one solution holds both.
+        short = [f for f in waiting if len(f) < _COARSE.n_candidates]
+        waiting = [f for f in waiting if len(f) >= _COARSE.n_candidates]
+        both = cheapest_edges([f._looped() for f in short], _COARSE_AND_MEDIUM)
+        for fitter, edges in zip(short, both, strict=True):
+            fitter._solutions[0], fitter._solutions[1] = edges.cut(len(_COARSE.prices_px2))
+    found = cheapest_edges([f._looped() for f in waiting], _LADDERS[ladder])
+    for fitter, edges in zip(waiting, found, strict=True):
         fitter._solutions[ladder] = edges
 
 
@@ -178,7 +175,11 @@ def next_levels(chosen: Sequence[tuple[ArcFitter, int]]) -> list[int]:
 
 def place(chosen: Iterable[tuple[ArcFitter, int]]) -> None:
     """Finds the vertices of arcs at a level each."""
-    waiting = [(f, k) for f, k in chosen if k < N_LEVELS - 1 and k not in f._placed]
+    waiting = [(f, k) for f, k in chosen if k not in f._placed]
+    exact = [f for f, k in waiting if k >= N_LEVELS - 1]
+    for fitter, vertices in zip(exact, _traces(exact), strict=True):
+        fitter._placed[N_LEVELS - 1] = vertices, _NONE
+    waiting = [(f, k) for f, k in waiting if k < N_LEVELS - 1]
     chains, moving = [], []
     for fitter, level in waiting:
         ladder, step = _LADDER_OF[level]
@@ -197,10 +198,31 @@ def place(chosen: Iterable[tuple[ArcFitter, int]]) -> None:
         fitter._placed[level] = inside, near
 
 
-def _from_the_farthest(points: Ring) -> Ring:
-    """Starts at the point farthest from the middle: most likely a corner."""
-    away = ((points - points.mean(axis=0)) ** 2).sum(axis=1)
-    return np.roll(points, -int(away.argmax()), axis=0)
+def _traces(fitters: Sequence[ArcFitter]) -> list[Ring]:
+    """The points without those inside straight edges."""
+    if not fitters:
+        return []
+    numbers = np.repeat(np.arange(len(fitters)), [len(f._points) for f in fitters])
+    points = np.concatenate([f._points for f in fitters])
+    is_closed = np.array([f._is_closed for f in fitters])
+    traces = []
+    lines = np.empty(len(fitters), dtype=object)
+    for closed, make in ((False, shapely.linestrings), (True, shapely.linearrings)):
+        own = is_closed[numbers] == closed
+        if own.any():
+            _, indices = np.unique(numbers[own], return_inverse=True)
+            lines[is_closed == closed] = make(points[own], indices=indices)
+    kept, numbers = shapely.get_coordinates(shapely.simplify(lines, 0.0), return_index=True)
+    stops = [0, *np.cumsum(np.bincount(numbers, minlength=len(fitters))).tolist()]
+    for fitter, (first, last) in zip(fitters, pairwise(stops), strict=True):
+        trace = kept[first:last]
+        if fitter._is_closed:
+            trace = trace[:-1]
+            before, after = trace[0] - trace[-1], trace[1] - trace[0]
+            on_line = before[0] * after[1] == before[1] * after[0] and len(trace) > _MIN_CLOSED
+            trace = trace[1:] if on_line else trace
+        traces.append(trace)
+    return traces
 
 
 def _farthest(points: Floats, vertices: Floats, near: Ints, *, is_closed: bool) -> float:

@@ -23,6 +23,9 @@ _LIKE_SIZE = 1.4
 _ENTRIES_AT_ONCE = 1 << 17
 """Pieces are solved in batches of so many costs: a few MB, whatever the arc."""
 
+_COSTS_AT_ONCE = 1 << 13
+"""So many are found at once: what they are found from then stays in the cache."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
@@ -58,6 +61,14 @@ class Edges:
     def breaks(self, step: int) -> Ints:
         """Indices of the points where edges meet, first and last."""
         return np.append(0, self.candidates[self.ends[step]])
+
+    def cut(self, step: int) -> tuple[Edges, Edges]:
+        """Those at the prices before a step, and those from it on."""
+        counts, areas, ends = self.counts, self.areas_px2, self.ends
+        return (
+            Edges(counts[:step], areas[:step], self.candidates, ends[:step]),
+            Edges(counts[step:], areas[step:], self.candidates, ends[step:]),
+        )
 
 
 def running_sums(points: Floats) -> Floats:
@@ -149,7 +160,11 @@ def _cheapest_breaks(
 def _cheapest(
     candidates: Ints, sums: Floats, ladder: Ladder
 ) -> tuple[npt.NDArray[np.bool_], Floats]:
-    cost = _line_costs(candidates, sums, ladder.variance_px2)
+    cost = np.empty((*candidates.shape, candidates.shape[1]))
+    at_once = max(1, _COSTS_AT_ONCE // cost[0].size)
+    for first in range(0, len(cost), at_once):
+        some = slice(first, first + at_once)
+        cost[some] = _line_costs(candidates[some], sums, ladder.variance_px2)
     prices = np.array(ladder.prices_px2)[:, np.newaxis]
     n_pieces, n = candidates.shape
     shape = (len(prices), n_pieces)

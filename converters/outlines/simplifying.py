@@ -66,6 +66,8 @@ def simplified(borders: Borders, how: Simplification) -> tuple[Outline, ...]:
     """
     if how.tolerance_px == 0:
         return _Coverage(borders, how).exact()
+    if not borders.parts:
+        return ()
     coverage = _Coverage(borders, how)
     coverage.begin()
     coverage.settle()
@@ -81,6 +83,10 @@ class _Coverage:
             ArcFitter(a.points, is_closed=a.is_closed, size_hw=borders.size_hw)
             for a in borders.arcs
         ]
+        self._bounds = np.array(
+            [[a.points.min(axis=0), a.points.max(axis=0)] for a in borders.arcs]
+        )
+        """(arc, low or high, x or y)."""
         self._is_closed = [a.is_closed for a in borders.arcs]
         self._arcs_of = [sorted({i for ring in p.rings for i, _ in ring}) for p in borders.parts]
         self._owners: list[list[int]] = [[] for _ in borders.arcs]
@@ -110,6 +116,7 @@ class _Coverage:
 
     def exact(self) -> tuple[Outline, ...]:
         self._levels = [_EXACT] * len(self._fitters)
+        place(zip(self._fitters, self._levels, strict=True))
         return self.outlines()
 
     def outlines(self) -> tuple[Outline, ...]:
@@ -321,11 +328,17 @@ class _Coverage:
 
     def _keep(self, arcs: Iterable[int], boxes: Sequence[Box]) -> bool:
         """Makes arcs follow their traces within boxes; whether that changed any."""
+        able = np.array([arc for arc in arcs if self._levels[arc] < _EXACT], dtype=np.intp)
+        if len(able) == 0 or len(boxes) == 0:
+            return False
+        low, high = (np.array(corners) for corners in zip(*boxes, strict=True))
+        meets = (self._bounds[able, 0] <= high[:, np.newaxis]).all(axis=2)
+        meets &= (self._bounds[able, 1] >= low[:, np.newaxis]).all(axis=2)
+        box, position = np.nonzero(meets)
         changed = {
             arc
-            for arc in arcs
-            for low, high in boxes
-            if self._levels[arc] < _EXACT and self._fitters[arc].keep(low, high)
+            for arc, k in zip(able[position].tolist(), box.tolist(), strict=True)
+            if self._fitters[arc].keep(low[k], high[k])
         }
         for arc in changed:
             self._forget(arc)
