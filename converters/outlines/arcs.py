@@ -124,19 +124,22 @@ def _pixels_of(
     """The bounding box of each part of a class, as slices (rows, columns), and its mask there."""
     if not polygons:
         return
-    framed = np.pad(inside.view(np.uint8), 1)
+    exteriors = np.concatenate([polygon.exterior for polygon in polygons])
+    left, top = np.floor(exteriors.min(axis=0)).astype(int).tolist()
+    right, bottom = np.ceil(exteriors.max(axis=0)).astype(int).tolist()
+    framed = np.pad(inside[top:bottom, left:right].view(np.uint8), 1)
     _, numbered, stats, _ = cv2.connectedComponentsWithStats(framed, connectivity=4)
     # An outline's first point lies between two pixels, one of them inside.
-    columns, rows = np.array([polygon.exterior[0] for polygon in polygons]).T
+    columns, rows = np.array([polygon.exterior[0] for polygon in polygons]).T - [[left], [top]]
     beside = [
         numbered[np.floor(rows + step).astype(int) + 1, np.floor(columns + step).astype(int) + 1]
         for step in (-0.25, 0.25)
     ]
-    numbered = numbered[1:-1, 1:-1]
     for number in np.maximum(*beside).tolist():
-        left, top, width, height = stats[number, :4].tolist()
-        window = (slice(top - 1, top - 1 + height), slice(left - 1, left - 1 + width))
-        yield window, numbered[window] == number
+        x, y, width, height = stats[number, :4].tolist()
+        pixels = numbered[y : y + height, x : x + width] == number
+        x, y = x + left - 1, y + top - 1
+        yield (slice(y, y + height), slice(x, x + width)), pixels
 
 
 def _from_the_farthest(arcs: Sequence[Arc]) -> tuple[Arc, ...]:

@@ -168,15 +168,14 @@ def _cheapest(
     prices = np.array(ladder.prices_px2)[:, np.newaxis]
     n_pieces, n = candidates.shape
     shape = (len(prices), n_pieces)
+    price, piece = np.ogrid[: shape[0], : shape[1]]
     total = np.zeros((*shape, n))
     before = np.zeros((n, *shape), dtype=np.intp)
     for j in range(1, n):
         to_j = total[..., :j] + cost[:, j, :j]
         before[j] = to_j.argmin(axis=2)
-        best = np.take_along_axis(to_j, before[j][..., np.newaxis], axis=2)
-        total[..., j] = best[..., 0] + prices
+        total[..., j] = to_j[price, piece, before[j]] + prices
     ends = np.zeros((*shape, n), dtype=np.bool_)
-    price, piece = np.ogrid[: shape[0], : shape[1]]
     at = np.full(shape, n - 1)
     while at.any():
         ends[price, piece, at] = True
