@@ -13,6 +13,7 @@ import numpy as np
 import shapely
 
 from converters.outlines.corner_places import Chain, placed
+from converters.outlines.distances import Fit, farthest_px
 from converters.outlines.edge_breaks import Edges, Floats, Ints, Ladder, cheapest_edges
 from domain.geometry import PIXEL_DECIMALS, Ring
 
@@ -109,12 +110,12 @@ class ArcFitter:
         if level >= N_LEVELS - 1:
             return 0.0
         if level not in self._distances:
-            vertices = self.vertices(level)
-            near = self._found[level][1]
-            self._distances[level] = _farthest(
-                self._points, vertices, near, is_closed=self._is_closed
-            )
+            measure([(self, level)])
         return self._distances[level]
+
+    def _fit(self, level: int) -> Fit:
+        vertices = self.vertices(level)
+        return Fit(self._points, vertices, self._found[level][1], self._is_closed)
 
     def _looped(self) -> Ring:
         """The points, a closed arc's first one repeated."""
@@ -198,6 +199,14 @@ def place(chosen: Iterable[tuple[ArcFitter, int]]) -> None:
         fitter._placed[level] = inside, near
 
 
+def measure(chosen: Iterable[tuple[ArcFitter, int]]) -> None:
+    """Finds the distances of arcs at a level each."""
+    waiting = [(f, k) for f, k in chosen if k < N_LEVELS - 1 and k not in f._distances]
+    fits = [f._fit(level) for f, level in waiting]
+    for (fitter, level), distance in zip(waiting, farthest_px(fits), strict=True):
+        fitter._distances[level] = distance
+
+
 def _traces(fitters: Sequence[ArcFitter]) -> list[Ring]:
     """The points without those inside straight edges."""
     if not fitters:
@@ -223,22 +232,3 @@ def _traces(fitters: Sequence[ArcFitter]) -> list[Ring]:
             trace = trace[1:] if on_line else trace
         traces.append(trace)
     return traces
-
-
-def _farthest(points: Floats, vertices: Floats, near: Ints, *, is_closed: bool) -> float:
-    """The largest distance in pixels of a point from its edge or one of the two beside it."""
-    ends = np.roll(vertices, -1, axis=0) if is_closed else vertices[1:]
-    starts = vertices[: len(ends)]
-    n_edges = len(ends)
-    # Vertices that wandered beyond the start of a ring come first or last in the running order.
-    order = np.argsort(near[:n_edges], kind="stable")
-    edge = order[np.searchsorted(near[:n_edges][order], np.arange(len(points)), side="right") - 1]
-    squared = np.full(len(points), np.inf)
-    for offset in (-1, 0, 1):
-        beside = (edge + offset) % n_edges if is_closed else np.clip(edge + offset, 0, n_edges - 1)
-        span = (ends - starts)[beside]
-        away = points - starts[beside]
-        length = np.maximum((span * span).sum(axis=1), 1e-18)
-        rest = away - np.clip((away * span).sum(axis=1) / length, 0.0, 1.0)[:, np.newaxis] * span
-        np.minimum(squared, (rest * rest).sum(axis=1), out=squared)
-    return float(np.sqrt(squared.max()))

@@ -12,6 +12,7 @@ from converters.outlines.arc_fitting import (
     N_AREA_LADDERS,
     N_LEVELS,
     ArcFitter,
+    measure,
     next_levels,
     place,
     solve,
@@ -79,6 +80,7 @@ class _Coverage:
     def __init__(self, borders: Borders, how: Simplification) -> None:
         self._parts = borders.parts
         self._how = how
+        self._limit = max(how.iou_target, how.iou_floor)
         self._fitters = [
             ArcFitter(a.points, is_closed=a.is_closed, size_hw=borders.size_hw)
             for a in borders.arcs
@@ -143,6 +145,7 @@ class _Coverage:
         waiting = set(range(len(self._parts)))
         while True:
             while waiting:
+                self._measure(waiting)
                 waiting = self._refine({arc for n in waiting for arc in self._failing_arcs(n)})
             for find_faults in (self._tangled, self._torn):
                 self._kept_anew.clear()
@@ -151,6 +154,13 @@ class _Coverage:
                     break
             else:
                 return
+
+    def _measure(self, numbers: Iterable[int]) -> None:
+        """Measures the arcs of parts that keep enough pixels, all at once."""
+        held = (n for n in numbers if not self._over_budget[n])
+        held = (n for n in held if self._outline(n).iou >= self._limit)
+        arcs = {arc for n in held for arc in self._arcs_of[n] if len(self._vertices(arc)) > 0}
+        measure((self._fitters[arc], self._levels[arc]) for arc in arcs)
 
     def keep_to_budget(self) -> None:
         """Draws parts with too many vertices again, down to the floor."""
@@ -261,9 +271,8 @@ class _Coverage:
             return (
                 self._failing_holes(number) if iou >= limit else self._too_coarse(arcs, iou, limit)
             )
-        limit = max(self._how.iou_target, self._how.iou_floor)
-        if iou < limit:
-            return self._too_coarse(arcs, iou, limit)
+        if iou < self._limit:
+            return self._too_coarse(arcs, iou, self._limit)
         holes = self._failing_holes(number)
         if holes:
             return holes
@@ -283,13 +292,15 @@ class _Coverage:
             for position, ring in enumerate(self._parts[number].rings)
             if position > 0 and all(len(self._owners[arc]) == 1 for arc, _ in ring)
         ]
+        self._draw([number])
         unknown = [key for key in own if key not in self._holes]
+        traced = {arc for n, position in unknown for arc, _ in self._parts[n].rings[position]}
+        place((self._fitters[arc], _EXACT) for arc in traced)
         exact = [self._ring(self._parts[n].rings[position], exact=True) for n, position in unknown]
         self._holes.update(zip(unknown, painted(exact), strict=True))
         failing: set[int] = set()
         for key in own:
             if key not in self._hole_ious:
-                self._draw([number])
                 self._hole_ious[key] = overlap(self._holes[key], self._rings[key].patch)
             if self._hole_ious[key] < self._how.iou_floor:
                 ring = self._parts[number].rings[key[1]]
