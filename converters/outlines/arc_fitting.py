@@ -1,25 +1,32 @@
 """Few straight edges through a traced arc, their corners placed freely, level by level.
 
-First ``breaks`` finds which stretches become one edge each, then ``placing`` moves the corners.
+First ``edge_breaks`` finds which stretches become one edge each, then ``corner_places`` moves the
+corners. Arcs are many and mostly short, so each step takes all of them that need it at once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
 import shapely
 
-from converters.outlines.corner_places import placed_closed, placed_open
-from converters.outlines.edge_breaks import Floats, Ints, Ladder, cheapest_breaks, running_sums
+from converters.outlines.corner_places import Chain, placed
+from converters.outlines.distances import Fit, farthest_px
+from converters.outlines.edge_breaks import Edges, Floats, Ints, Ladder, cheapest_edges
 from domain.geometry import PIXEL_DECIMALS, Ring
 
 _PRICES_PX2 = tuple((300 * 0.625 ** np.arange(17)).tolist())
 _COARSE = Ladder(_PRICES_PX2[:8], 0.04, 64, 16)
 _MEDIUM = Ladder(_PRICES_PX2[8:], 0.04, 64, 4)
 """For long borders with many details."""
+_COARSE_AND_MEDIUM = Ladder(_PRICES_PX2, 0.04, 64, 1)
 _FINE = Ladder((0.5, 0.35, 0.25, 0.17, 0.12), 0.01, 96, 1)
 """For shapes whose very steps count, a few pixels wide."""
+
+N_AREA_LADDERS = 2
+"""Ladders, from the coarsest, whose edges ``areas_px2`` needs."""
 
 _LADDERS = (_COARSE, _MEDIUM, _FINE)
 _LADDER_OF = tuple(
@@ -48,11 +55,12 @@ class ArcFitter:
         """
         self._limit_xy = np.array([size_hw[1], size_hw[0]], dtype=np.float64)
         self._is_closed = is_closed
-        self._points = _from_the_farthest(points) if is_closed else points
+        self._points = points
         self._is_kept = np.zeros(len(points), dtype=np.bool_)
+        self._placed: dict[int, tuple[Ring, Ints]] = {}
         self._found: dict[int, tuple[Ring, Ints]] = {}
         self._distances: dict[int, float] = {}
-        self._solutions: dict[int, tuple[list[Ints], Floats]] = {}
+        self._solutions: dict[int, Edges] = {}
 
     def vertices(self, level: int) -> Ring:
         """(n, 2) vertices at a level, the ends of an open arc included.
@@ -61,8 +69,7 @@ class ArcFitter:
         have fewer than 3.
         """
         if level not in self._found:
-            is_trace = level >= N_LEVELS - 1
-            self._found[level] = (self._trace(), _NONE) if is_trace else self._fitted(level)
+            self._found[level] = self._fitted(level)
         return self._found[level][0]
 
     def keep(self, low_xy: Floats, high_xy: Floats) -> bool:
@@ -81,57 +88,45 @@ class ArcFitter:
 
     def next_level(self, level: int) -> int:
         """The next finer level with more vertices."""
-        count = len(self._breaks_at(level))
+        count = self.n_edges(level)
         finer = range(level + 1, N_LEVELS - 1)
-        return next((k for k in finer if len(self._breaks_at(k)) > count), N_LEVELS - 1)
+        return next((k for k in finer if self.n_edges(k) > count), N_LEVELS - 1)
 
     def n_edges(self, level: int) -> int:
         """Edges at a coarser level, before any stretch is kept as traced."""
-        return len(self._breaks_at(level)) - 1
+        ladder, step = _LADDER_OF[level]
+        return self._solved(ladder).counts[step]
 
     def areas_px2(self) -> Floats:
         """(n,) the area in square pixels by which each level moves the arc, about.
 
         Of the coarser levels only; 0 for the first of those for details.
         """
-        return np.concatenate([self._solved(0)[1], self._solved(1)[1], [0.0]])
+        areas = [self._solved(ladder).areas_px2 for ladder in range(N_AREA_LADDERS)]
+        return np.concatenate([*areas, [0.0]])
 
     def distance_px(self, level: int) -> float:
         """The largest distance between a traced point and its edge or one beside it."""
         if level >= N_LEVELS - 1:
             return 0.0
         if level not in self._distances:
-            vertices = self.vertices(level)
-            near = self._found[level][1]
-            self._distances[level] = _farthest(
-                self._points, vertices, near, is_closed=self._is_closed
-            )
+            measure([(self, level)])
         return self._distances[level]
 
-    def _trace(self) -> Ring:
-        """Without the points inside straight edges."""
-        shape = (shapely.LinearRing if self._is_closed else shapely.LineString)(self._points)
-        kept = np.asarray(shapely.simplify(shape, 0.0).coords)
-        if not self._is_closed:
-            return kept
-        kept = kept[:-1]
-        before, after = kept[0] - kept[-1], kept[1] - kept[0]
-        on_line = before[0] * after[1] == before[1] * after[0] and len(kept) > _MIN_CLOSED
-        return kept[1:] if on_line else kept
+    def _fit(self, level: int) -> Fit:
+        vertices = self.vertices(level)
+        return Fit(self._points, vertices, self._found[level][1], self._is_closed)
+
+    def _looped(self) -> Ring:
+        """The points, a closed arc's first one repeated."""
+        return np.concatenate([self._points, self._points[:1]]) if self._is_closed else self._points
 
     def _fitted(self, level: int) -> tuple[Ring, Ints]:
         """The vertices, and the index of the traced point that each is near to."""
-        breaks = self._breaks_at(level)
-        if self._is_closed and len(breaks) - 1 < _MIN_CLOSED:
-            return np.zeros((0, 2)), _NONE
-        if len(breaks) == 2:
-            vertices = self._points[breaks]
-        elif self._is_closed:
-            vertices, breaks = placed_closed(self._points, breaks)
-        else:
-            vertices, breaks = placed_open(self._points, breaks)
-        vertices = np.clip(vertices, 0.0, self._limit_xy).round(PIXEL_DECIMALS)
-        if not self._is_kept.any():
+        if level not in self._placed:
+            place([(self, level)])
+        vertices, breaks = self._placed[level]
+        if len(breaks) == 0 or not self._is_kept.any():
             return vertices, breaks
         # Fitted vertices give way to the traced points of the stretches that are kept.
         fitted = ~self._is_kept[breaks]
@@ -142,58 +137,98 @@ class ArcFitter:
         order = np.argsort(near, kind="stable")
         return np.concatenate([vertices[fitted], self._points[kept]])[order], near[order]
 
-    def _breaks_at(self, level: int) -> Ints:
-        """Indices where edges meet, first and last; a closed arc's start stands again as n."""
+    def _may_go_on(self, level: int, ladder: int) -> bool:
+        """Whether the levels before a ladder leave it open which is the next one."""
+        own, _ = _LADDER_OF[level]
+        if ladder <= own:
+            return ladder == own
+        count = self.n_edges(level)
+        between = range(level + 1, _LADDER_OF.index((ladder, 0)))
+        return all(self.n_edges(k) <= count for k in between)
+
+    def _solved(self, ladder: int) -> Edges:
+        if ladder not in self._solutions:
+            solve([self], ladder)
+        return self._solutions[ladder]
+
+
+def solve(fitters: Iterable[ArcFitter], ladder: int) -> None:
+    """Finds the edges of arcs at all levels of a ladder, of those that have none yet."""
+    waiting = [f for f in fitters if ladder not in f._solutions]
+    if ladder < N_AREA_LADDERS:
+        # Where every point is a candidate on both, one solution holds both.
+        short = [f for f in waiting if len(f) < _COARSE.n_candidates]
+        waiting = [f for f in waiting if len(f) >= _COARSE.n_candidates]
+        both = cheapest_edges([f._looped() for f in short], _COARSE_AND_MEDIUM)
+        for fitter, edges in zip(short, both, strict=True):
+            fitter._solutions[0], fitter._solutions[1] = edges.cut(len(_COARSE.prices_px2))
+    found = cheapest_edges([f._looped() for f in waiting], _LADDERS[ladder])
+    for fitter, edges in zip(waiting, found, strict=True):
+        fitter._solutions[ladder] = edges
+
+
+def next_levels(chosen: Sequence[tuple[ArcFitter, int]]) -> list[int]:
+    """Of arcs at a level each, the next finer one with more vertices."""
+    for ladder in range(len(_LADDERS)):
+        solve((f for f, level in chosen if f._may_go_on(level, ladder)), ladder)
+    return [f.next_level(level) for f, level in chosen]
+
+
+def place(chosen: Iterable[tuple[ArcFitter, int]]) -> None:
+    """Finds the vertices of arcs at a level each."""
+    waiting = [(f, k) for f, k in chosen if k not in f._placed]
+    exact = [f for f, k in waiting if k >= N_LEVELS - 1]
+    for fitter, vertices in zip(exact, _traces(exact), strict=True):
+        fitter._placed[N_LEVELS - 1] = vertices, _NONE
+    waiting = [(f, k) for f, k in waiting if k < N_LEVELS - 1]
+    chains, moving = [], []
+    for fitter, level in waiting:
         ladder, step = _LADDER_OF[level]
-        return self._solved(ladder)[0][step]
-
-    def _solved(self, number: int) -> tuple[list[Ints], Floats]:
-        """Per price of a ladder: breaks, and the area by which they move the arc."""
-        if number not in self._solutions:
-            self._solutions[number] = self._solve(_LADDERS[number])
-        return self._solutions[number]
-
-    def _solve(self, ladder: Ladder) -> tuple[list[Ints], Floats]:
-        points = self._points
-        looped = np.concatenate([points, points[:1]]) if self._is_closed else points
-        n = len(looped)
-        # A long arc is cut into pieces, each solved for itself: the cost stays linear.
-        n_pieces = -(-(n - 1) // (ladder.n_candidates * ladder.max_step))
-        sums = running_sums(looped - looped.mean(axis=0))
-        stops = np.linspace(0, n - 1, n_pieces + 1).round().astype(np.intp)
-        breaks: list[list[Ints]] = [[] for _ in ladder.prices_px2]
-        areas = np.zeros(len(ladder.prices_px2))
-        for first, last in pairwise(stops.tolist()):
-            n_steps = min(last - first, ladder.n_candidates)
-            candidates = np.linspace(first, last, n_steps + 1).round().astype(np.intp)
-            found, moved = cheapest_breaks(candidates, sums, ladder)
-            areas += moved
-            for own, more in zip(breaks, found, strict=True):
-                own.append(more[:-1])
-        end = np.array([n - 1])
-        return [np.concatenate([*own, end]) for own in breaks], areas
+        breaks = fitter._solved(ladder).breaks(step)
+        if fitter._is_closed and len(breaks) - 1 < _MIN_CLOSED:
+            fitter._placed[level] = np.zeros((0, 2)), _NONE
+        elif len(breaks) == 2:
+            fitter._placed[level] = fitter._points[breaks], breaks
+        else:
+            chains.append(Chain(fitter._points, breaks, fitter._is_closed))
+            moving.append((fitter, level))
+    if not moving:
+        return
+    for (fitter, level), (vertices, near) in zip(moving, placed(chains), strict=True):
+        inside = vertices.clip(0.0, fitter._limit_xy).round(PIXEL_DECIMALS)
+        fitter._placed[level] = inside, near
 
 
-def _from_the_farthest(points: Ring) -> Ring:
-    """Starts at the point farthest from the middle: most likely a corner."""
-    away = ((points - points.mean(axis=0)) ** 2).sum(axis=1)
-    return np.roll(points, -int(away.argmax()), axis=0)
+def measure(chosen: Iterable[tuple[ArcFitter, int]]) -> None:
+    """Finds the distances of arcs at a level each."""
+    waiting = [(f, k) for f, k in chosen if k < N_LEVELS - 1 and k not in f._distances]
+    fits = [f._fit(level) for f, level in waiting]
+    for (fitter, level), distance in zip(waiting, farthest_px(fits), strict=True):
+        fitter._distances[level] = distance
 
 
-def _farthest(points: Floats, vertices: Floats, near: Ints, *, is_closed: bool) -> float:
-    """The largest distance in pixels of a point from its edge or one of the two beside it."""
-    ends = np.roll(vertices, -1, axis=0) if is_closed else vertices[1:]
-    starts = vertices[: len(ends)]
-    n_edges = len(ends)
-    # Vertices that wandered beyond the start of a ring come first or last in the running order.
-    order = np.argsort(near[:n_edges], kind="stable")
-    edge = order[np.searchsorted(near[:n_edges][order], np.arange(len(points)), side="right") - 1]
-    squared = np.full(len(points), np.inf)
-    for offset in (-1, 0, 1):
-        beside = (edge + offset) % n_edges if is_closed else np.clip(edge + offset, 0, n_edges - 1)
-        span = (ends - starts)[beside]
-        away = points - starts[beside]
-        length = np.maximum((span * span).sum(axis=1), 1e-18)
-        rest = away - np.clip((away * span).sum(axis=1) / length, 0.0, 1.0)[:, np.newaxis] * span
-        np.minimum(squared, (rest * rest).sum(axis=1), out=squared)
-    return float(np.sqrt(squared.max()))
+def _traces(fitters: Sequence[ArcFitter]) -> list[Ring]:
+    """The points without those inside straight edges."""
+    if not fitters:
+        return []
+    numbers = np.repeat(np.arange(len(fitters)), [len(f._points) for f in fitters])
+    points = np.concatenate([f._points for f in fitters])
+    is_closed = np.array([f._is_closed for f in fitters])
+    traces = []
+    lines = np.empty(len(fitters), dtype=object)
+    for closed, make in ((False, shapely.linestrings), (True, shapely.linearrings)):
+        own = is_closed[numbers] == closed
+        if own.any():
+            _, indices = np.unique(numbers[own], return_inverse=True)
+            lines[is_closed == closed] = make(points[own], indices=indices)
+    kept, numbers = shapely.get_coordinates(shapely.simplify(lines, 0.0), return_index=True)
+    stops = [0, *np.cumsum(np.bincount(numbers, minlength=len(fitters))).tolist()]
+    for fitter, (first, last) in zip(fitters, pairwise(stops), strict=True):
+        trace = kept[first:last]
+        if fitter._is_closed:
+            trace = trace[:-1]
+            before, after = trace[0] - trace[-1], trace[1] - trace[0]
+            on_line = before[0] * after[1] == before[1] * after[0] and len(trace) > _MIN_CLOSED
+            trace = trace[1:] if on_line else trace
+        traces.append(trace)
+    return traces

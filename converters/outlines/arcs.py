@@ -7,16 +7,15 @@ what is done to it leaves neither gap nor overlap between them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from converters.outlines.contours import parts_of
-from converters.painting.rasterize import polygon_to_mask
 from domain.geometry import PIXEL_DECIMALS, LabelMap, Polygon, Ring
 
 _OUTSIDE = -1
@@ -32,9 +31,10 @@ can't move a pixel across it."""
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arc:
-    """A stretch of border: (n, 2) float64 points in pixels. A closed one does not repeat its start.
+    """A stretch of border: (n, 2) float64 points in pixels.
 
-    The ends of an open arc are junctions and stay where they are.
+    The ends of an open arc are junctions and stay where they are. A closed one starts at the point
+    farthest from its middle, and does not repeat it.
     """
 
     points: Ring
@@ -91,13 +91,16 @@ def borders_of(
             _drop_small(labels, class_index, min_area_px)
     junctions = _Junctions(labels)
     collector = _ArcCollector(labels, probabilities)
-    parts = []
+    parts: list[Part] = []
     for class_index in classes:
-        for polygon in parts_of(labels == class_index):
-            rings = tuple(collector.add(*junctions.split(ring)) for ring in polygon.rings)
-            parts.append(Part(class_index, rings, *_pixels_of(polygon)))
+        inside = labels == class_index
+        polygons = parts_of(inside)
+        rings = iter(collector.add(*junctions.split([r for p in polygons for r in p.rings])))
+        pixels = _pixels_of(polygons, inside)
+        for polygon, own in zip(polygons, pixels, strict=True):
+            parts.append(Part(class_index, tuple(islice(rings, len(polygon.rings))), *own))
     height, width = labels.shape
-    return Borders((height, width), tuple(collector.arcs), tuple(parts))
+    return Borders((height, width), _from_the_farthest(collector.arcs), tuple(parts))
 
 
 def _without_others(label_map: LabelMap, classes: tuple[int, ...]) -> LabelMap:
@@ -115,14 +118,49 @@ def _drop_small(labels: LabelMap, class_index: int, min_area_px: int) -> None:
     labels[small[numbered]] = 0
 
 
-def _pixels_of(polygon: Polygon) -> tuple[tuple[slice, slice], npt.NDArray[np.bool_]]:
-    """The polygon's bounding box as slices (rows, columns), and its mask there."""
-    left, top = np.floor(polygon.exterior.min(axis=0) + 0.5).astype(int).tolist()
-    right, bottom = np.ceil(polygon.exterior.max(axis=0) - 0.5).astype(int).tolist()
-    origin = np.array([left, top], dtype=np.float64)
-    moved = Polygon(polygon.exterior - origin, tuple(hole - origin for hole in polygon.holes))
-    mask = polygon_to_mask(moved, (bottom - top, right - left))
-    return (slice(top, bottom), slice(left, right)), mask
+def _pixels_of(
+    polygons: Sequence[Polygon], inside: npt.NDArray[np.bool_]
+) -> Iterator[tuple[tuple[slice, slice], npt.NDArray[np.bool_]]]:
+    """The bounding box of each part of a class, as slices (rows, columns), and its mask there."""
+    if not polygons:
+        return
+    exteriors = np.concatenate([polygon.exterior for polygon in polygons])
+    left, top = np.floor(exteriors.min(axis=0)).astype(int).tolist()
+    right, bottom = np.ceil(exteriors.max(axis=0)).astype(int).tolist()
+    framed = np.pad(inside[top:bottom, left:right].view(np.uint8), 1)
+    _, numbered, stats, _ = cv2.connectedComponentsWithStats(framed, connectivity=4)
+    # An outline's first point lies between two pixels, one of them inside.
+    columns, rows = np.array([polygon.exterior[0] for polygon in polygons]).T - [[left], [top]]
+    beside = [
+        numbered[np.floor(rows + step).astype(int) + 1, np.floor(columns + step).astype(int) + 1]
+        for step in (-0.25, 0.25)
+    ]
+    for number in np.maximum(*beside).tolist():
+        x, y, width, height = stats[number, :4].tolist()
+        pixels = numbered[y : y + height, x : x + width] == number
+        x, y = x + left - 1, y + top - 1
+        yield (slice(y, y + height), slice(x, x + width)), pixels
+
+
+def _from_the_farthest(arcs: Sequence[Arc]) -> tuple[Arc, ...]:
+    """Starts closed arcs at the point farthest from their middle: most likely a corner."""
+    closed = [arc.points for arc in arcs if arc.is_closed]
+    if not closed:
+        return tuple(arcs)
+    lengths = np.array([len(points) for points in closed])
+    first = np.cumsum(lengths) - lengths
+    points = np.concatenate(closed)
+    middles = np.add.reduceat(points, first) / lengths[:, np.newaxis]
+    away = ((points - np.repeat(middles, lengths, axis=0)) ** 2).sum(axis=1)
+    farthest = np.flatnonzero(away == np.repeat(np.maximum.reduceat(away, first), lengths))
+    starts = iter((farthest[np.searchsorted(farthest, first)] - first).tolist())
+    return tuple(
+        Arc(_rolled(arc.points, next(starts)), True) if arc.is_closed else arc for arc in arcs
+    )
+
+
+def _rolled(ring: Ring, start: int) -> Ring:
+    return np.concatenate([ring[start:], ring[:start]])
 
 
 class _Junctions:
@@ -148,19 +186,32 @@ class _Junctions:
         corner = np.isin(rows, (0, height - 2)) & np.isin(columns, (0, width - 2))
         return corner | ((n_changes >= 3) & ~across), saddle
 
-    def split(self, ring: Ring) -> tuple[Ring, npt.NDArray[np.bool_]]:
-        """The ring with a point at each junction, and which of its points are junctions."""
-        following = np.roll(ring, -1, axis=0)
+    def split(self, rings: Sequence[Ring]) -> tuple[Ring, npt.NDArray[np.bool_], list[int]]:
+        """The rings with a point at each junction, one after the other.
+
+        Returns:
+            (n, 2) points, (n,) which of them are junctions, and where rings begin; n comes last.
+        """
+        if not rings:
+            return np.zeros((0, 2)), np.zeros(0, dtype=np.bool_), [0]
+        ring = np.concatenate(rings)
+        stops = np.cumsum([len(r) for r in rings])
+        begins = np.append(0, stops[:-1])
+        after, before = np.arange(len(ring)) + 1, np.arange(len(ring)) - 1
+        after[stops - 1], before[begins] = begins, stops - 1
+        following = ring[after]
         lattice = np.where(ring == np.round(ring), ring, following)
         straight = (ring[:, 0] == following[:, 0]) | (ring[:, 1] == following[:, 1])
         lattice[straight] = (ring[straight] + following[straight]) / 2
         columns, rows = lattice.astype(np.intp).T
         corner, saddle = self._at(rows, columns)
-        is_junction = saddle | np.roll(saddle, 1)
-        after = np.flatnonzero(corner) + 1
+        is_junction = saddle | saddle[before]
+        added = np.flatnonzero(corner) + 1
+        begins = begins + np.append(0, np.cumsum(corner))[begins]
         return (
-            np.insert(ring, after, lattice[corner], axis=0),
-            np.insert(is_junction, after, True),
+            np.insert(ring, added, lattice[corner], axis=0),
+            np.insert(is_junction, added, True),
+            [*begins.tolist(), len(ring) + len(added)],
         )
 
 
@@ -174,46 +225,53 @@ class _ArcCollector:
         self._known: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._stride = 2 * labels.shape[1] + 1
 
-    def add(self, ring: Ring, is_junction: npt.NDArray[np.bool_]) -> tuple[tuple[int, bool], ...]:
-        """(arc, forwards) pairs around the ring."""
-        codes = (2 * ring[:, 1] * self._stride + 2 * ring[:, 0]).astype(np.int64)
-        nodes = np.flatnonzero(is_junction)
+    def add(
+        self, points: Ring, is_junction: npt.NDArray[np.bool_], begins: list[int]
+    ) -> Iterator[tuple[tuple[int, bool], ...]]:
+        """(arc, forwards) pairs around each ring; takes what ``_Junctions.split`` gives."""
+        codes = (2 * points[:, 1] * self._stride + 2 * points[:, 0]).astype(np.int64)
+        shifted = self._shifted(points)
+        for first, last in pairwise(begins):
+            nodes = np.flatnonzero(is_junction[first:last])
+            yield self._add(codes[first:last], shifted[first:last], nodes)
+
+    def _add(self, codes: Ints, points: Ring, nodes: Ints) -> tuple[tuple[int, bool], ...]:
         if len(nodes) == 0:
             start = int(codes.argmin())
-            ring, codes = np.roll(ring, -start, axis=0), np.roll(codes, -start)
-            forwards = bool(codes[1] < codes[-1])
-            key = (int(codes[0]), *sorted((int(codes[1]), int(codes[-1]))))
-            if not forwards:
-                ring = np.concatenate([ring[:1], ring[:0:-1]])
-            return self._reference(key, forwards, ring, is_closed=True)
-        ring = np.roll(ring, -nodes[0], axis=0)
-        codes = np.roll(codes, -nodes[0])
-        stops = [*(nodes - nodes[0]).tolist(), len(ring)]
-        ring, codes = np.concatenate([ring, ring[:1]]), np.append(codes, codes[0])
+            code, *beside = codes[[start, start - 1, (start + 1) % len(codes)]].tolist()
+            forwards = beside[1] < beside[0]
+            key = (code, *sorted(beside))
+            if key not in self._known:
+                ring = _rolled(points, start)
+                ring = ring if forwards else np.concatenate([ring[:1], ring[:0:-1]])
+                self._keep(key, [Arc(ring, True)])
+            return self._reference(key, forwards)
+        start = int(nodes[0])
+        stops = [*(nodes - start).tolist(), len(codes)]
+        points = np.concatenate([points[start:], points[: start + 1]])
+        codes = np.concatenate([codes[start:], codes[: start + 1]])
         pairs: list[tuple[int, bool]] = []
         for first, last in pairwise(stops):
-            points, own = ring[first : last + 1], codes[first : last + 1]
-            forwards = bool((own[0], own[1]) < (own[-1], own[-2]))
+            own = codes[first : last + 1]
+            ends = own[[0, 1, -2, -1]].tolist()
+            forwards = (ends[0], ends[1]) < (ends[3], ends[2])
             middle = int(own[1:-1].min()) if len(own) > 2 else -1
-            key = (*sorted((int(own[0]), int(own[-1]))), middle)
-            pairs += self._reference(
-                key, forwards, points if forwards else points[::-1], is_closed=False
-            )
+            key = (*sorted((ends[0], ends[3])), middle)
+            if key not in self._known:
+                arc = points[first : last + 1] if forwards else points[first : last + 1][::-1]
+                # An arc that ends where it starts is cut: its ends must differ to be junctions.
+                half = len(arc) // 2
+                pieces = [arc[: half + 1], arc[half:]] if ends[0] == ends[3] else [arc]
+                self._keep(key, [Arc(piece, False) for piece in pieces])
+            pairs += self._reference(key, forwards)
         return tuple(pairs)
 
-    def _reference(
-        self, key: tuple[int, ...], forwards: bool, points: Ring, *, is_closed: bool
-    ) -> tuple[tuple[int, bool], ...]:
-        indices = self._known.get(key)
-        if indices is None:
-            shifted = self._shifted(points)
-            # An arc that ends where it starts is cut: its ends must differ to be junctions.
-            is_loop = not is_closed and bool((points[0] == points[-1]).all())
-            half = len(points) // 2
-            pieces = [shifted[: half + 1], shifted[half:]] if is_loop else [shifted]
-            indices = tuple(range(len(self.arcs), len(self.arcs) + len(pieces)))
-            self.arcs += [Arc(piece, is_closed) for piece in pieces]
-            self._known[key] = indices
+    def _keep(self, key: tuple[int, ...], arcs: list[Arc]) -> None:
+        self._known[key] = tuple(range(len(self.arcs), len(self.arcs) + len(arcs)))
+        self.arcs += arcs
+
+    def _reference(self, key: tuple[int, ...], forwards: bool) -> tuple[tuple[int, bool], ...]:
+        indices = self._known[key]
         return tuple((i, forwards) for i in (indices if forwards else indices[::-1]))
 
     def _shifted(self, points: Ring) -> Ring:

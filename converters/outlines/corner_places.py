@@ -1,4 +1,4 @@
-"""Where the corners of a polyline go: to where its edges fit the traced points best.
+"""Where the corners of polylines go: to where their edges fit the traced points best.
 
 All vertices move at once, by Gauss-Newton on the distances across the edges. They need not lie on
 the trace, so edges cross a curve instead of cutting it short on one side.
@@ -6,16 +6,15 @@ the trace, so edges cross a curve instead of cutting it short on one side.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
 import numpy as np
-import numpy.typing as npt
-from scipy.sparse import csc_array
-from scipy.sparse.linalg import spsolve
+from scipy.linalg import solve_banded
 
-from converters.outlines.edge_breaks import running_sums
+from converters.outlines.edge_breaks import Floats, Ints, running_sums
 from domain.geometry import Ring
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.intp]
 
 _REASSIGN_PX = 16
 """A vertex is taken to another traced point at most so far along."""
@@ -25,64 +24,126 @@ _RIDGE = 1e-2
 """Keeps a vertex on a straight line from sliding along it; in points."""
 
 _PIN = 1e12
-_DENSE_LIMIT = 150
-"""Vertices up to which a dense solve is faster than a sparse one."""
+
+_REACH = 5
+"""Rows off the diagonal: a vertex's two coordinates and those up to two places away."""
 
 
-def placed_open(points: Floats, breaks: Ints) -> tuple[Ring, Ints]:
-    """Moves the vertices to where the edges fit the points best; both ends stay.
+@dataclass(frozen=True, slots=True, eq=False)
+class Chain:
+    """A traced arc, (n, 2) points, and the rising indices of those where its edges meet.
+
+    A closed one's start stands again, as index n, at the end of ``breaks``.
+    """
+
+    points: Ring
+    breaks: Ints
+    is_closed: bool
+
+
+def placed(chains: Sequence[Chain]) -> list[tuple[Ring, Ints]]:
+    """Moves vertices to where the edges fit the points best; both ends of an open arc stay.
+
+    The arcs are solved together, which costs hardly more than one of them, but each for itself.
+
+    Args:
+        chains: with at least 3 edges each if closed, 2 if open.
 
     Returns:
-        (m, 2) vertices, and (m,) the index of the point that each is near to.
+        Per arc: (m, 2) vertices, and (m,) the index of the point that each is near to.
     """
-    sums = running_sums(points)
-    vertices = points[breaks].copy()
-    pins = np.full(2 * len(breaks), _RIDGE)
-    pins[[0, 1, -2, -1]] = _PIN
+    links = _Links(chains)
+    vertices = links.points[links.near]
+    fixed, near = vertices[links.is_pinned], links.near
     for _ in range(_ROUNDS):
-        vertices = vertices + _step(vertices[:-1], vertices[1:], sums, breaks, pins)
-        vertices[[0, -1]] = points[[0, -1]]
-        moved = _nearest_indices(points, vertices[1:-1], breaks[1:-1])
-        breaks = np.maximum.accumulate(np.concatenate([breaks[:1], moved, breaks[-1:]]))
-    return vertices, breaks
+        vertices = vertices + _step(links, vertices, near)
+        vertices[links.is_pinned] = fixed
+        near = links.in_order(_nearest_indices(links, vertices, near))
+    return links.split(vertices, near)
 
 
-def placed_closed(points: Floats, breaks: Ints) -> tuple[Ring, Ints]:
-    """As ``placed_open`` for a ring, whose start may move as well."""
-    n = len(points)
-    thrice = np.concatenate([points, points, points])
-    sums = running_sums(thrice)
-    breaks = breaks + n
-    vertices = thrice[breaks[:-1]].copy()
-    ridge = np.full(2 * len(vertices), _RIDGE)
-    for _ in range(_ROUNDS):
-        vertices = vertices + _step(
-            vertices, np.concatenate([vertices[1:], vertices[:1]]), sums, breaks, ridge
-        )
-        moved = np.maximum.accumulate(_nearest_indices(thrice, vertices, breaks[:-1]))
-        breaks = np.minimum(np.append(moved, moved[0] + n), moved[0] + n)
-    return vertices, breaks[:-1] % n
+class _Links:
+    """Arcs one after the other, and the edges between their vertices."""
+
+    def __init__(self, chains: Sequence[Chain]) -> None:
+        lengths = np.array([len(c.points) for c in chains])
+        self._is_closed = np.array([c.is_closed for c in chains])
+        points = np.concatenate([c.points for c in chains])
+        since = _starts(lengths)
+        # Around their middles: squares of large numbers would cost digits. Whole numbers, so that
+        # half ones remain and all sums are exact.
+        self._middles = np.round(np.add.reduceat(points, since) / lengths[:, np.newaxis])
+        points = points - np.repeat(self._middles, lengths, axis=0)
+        # A ring stands thrice, so that its start may move as well.
+        repeated = lengths * np.where(self._is_closed, 3, 1)
+        first = _starts(repeated)
+        along = np.arange(repeated.sum()) - np.repeat(first, repeated)
+        self.points = points[np.repeat(since, repeated) + along % np.repeat(lengths, repeated)]
+        self.sums = running_sums(self.points)
+
+        counts = np.array([len(c.breaks) - c.is_closed for c in chains])
+        arc = np.repeat(np.arange(len(chains)), counts)
+        self._counts, self._lengths = counts, lengths
+        self._base = first + np.where(self._is_closed, lengths, 0)
+        breaks = np.concatenate([c.breaks[:-1] if c.is_closed else c.breaks for c in chains])
+        self.near = breaks + self._base[arc]
+        self.low = first[arc]
+        self.high = (first + repeated - 1)[arc]
+        self._arc, self._head = arc, _starts(counts)
+
+        every = np.arange(len(arc))
+        head, m, is_ring = self._head[arc], counts[arc], self._is_closed[arc]
+        within = every - head
+        is_last = within == m - 1
+        self.is_pinned = ~is_ring & ((within == 0) | is_last)
+        has_edge = is_ring | ~is_last
+        self.first = every[has_edge]
+        self.second = np.where(is_last, head, every + 1)[has_edge]
+        self.lap = np.where(is_last, lengths[arc], 0)[has_edge]
+        # A ring folded flat (0, m - 1, 1, m - 2, ...) has neighbours at most two places apart.
+        folded = np.minimum(2 * within, 2 * (m - within) - 1)
+        self.place = head + np.where(is_ring, folded, within)
+
+    def in_order(self, near: Ints) -> Ints:
+        """Indices that never fall along an arc; a ring ends where it starts, at the latest."""
+        near = np.where(self.is_pinned, self.near, near)
+        near = np.maximum.accumulate(near)
+        end = (near[self._head] + self._lengths)[self._arc]
+        return np.where(self._is_closed[self._arc], np.minimum(near, end), near)
+
+    def split(self, vertices: Floats, near: Ints) -> list[tuple[Ring, Ints]]:
+        """Each arc's vertices, and the indices of the points that they are near to."""
+        vertices = vertices + self._middles[self._arc]
+        near = (near - self._base[self._arc]) % self._lengths[self._arc]
+        stops = np.append(self._head, len(near)).tolist()
+        return [(vertices[a:b], near[a:b]) for a, b in pairwise(stops)]
 
 
-def _nearest_indices(points: Floats, vertices: Floats, around: Ints) -> Ints:
+def _starts(counts: Ints) -> Ints:
+    return np.asarray(np.cumsum(counts) - counts)
+
+
+def _nearest_indices(links: _Links, vertices: Floats, around: Ints) -> Ints:
     """The index of the point nearest to each vertex, at most ``_REASSIGN_PX`` from a given one."""
-    offsets = np.arange(-_REASSIGN_PX, _REASSIGN_PX + 1)
-    indices = np.clip(around[:, np.newaxis] + offsets, 0, len(points) - 1)
-    away = points[indices] - vertices[:, np.newaxis]
-    nearest = (away * away).sum(axis=2).argmin(axis=1)
-    return np.asarray(indices[np.arange(len(vertices)), nearest])
+    indices = around + np.arange(-_REASSIGN_PX, _REASSIGN_PX + 1)[:, np.newaxis]
+    indices = np.clip(indices, links.low, links.high)
+    x, y = np.ascontiguousarray(links.points.T)
+    away = (x[indices] - vertices[:, 0]) ** 2 + (y[indices] - vertices[:, 1]) ** 2
+    return np.asarray(indices[away.argmin(axis=0), np.arange(len(vertices))])
 
 
-def _step(start: Floats, end: Floats, sums: Floats, breaks: Ints, ridge: Floats) -> Floats:
+def _step(links: _Links, vertices: Floats, near: Ints) -> Floats:
     """(m, 2): one Gauss-Newton step of the m vertices.
 
     A point at share t along its edge sees the edge move by (1 - t) times the start's move and t
     times the end's. The sums over points follow from running sums, so the cost does not depend on
     the number of points.
     """
-    n_edges, m = len(start), len(ridge) // 2
-    x, y, xx, yy, xy = sums[:, breaks[1:] + 1] - sums[:, breaks[:-1]]
-    n = (breaks[1:] - breaks[:-1] + 1).astype(np.float64)
+    first, second = links.first, links.second
+    since, until = near[first], near[second] + links.lap
+    start, end = vertices[first], vertices[second]
+    x, y, xx, yy, xy = links.sums[:, until + 1] - links.sums[:, since]
+    n = (until - since + 1).astype(np.float64)
     ax, ay = start.T
     ux, uy = (end - start).T
     length = np.maximum(np.hypot(ux, uy), 1e-9)
@@ -95,30 +156,36 @@ def _step(start: Floats, end: Floats, sums: Floats, breaks: Ints, ridge: Floats)
     tt = (ux * ux * xx + 2 * ux * uy * xy + uy * uy * yy) / length**2
     d = y * ux - x * uy
     td = (ux * uy * (yy - xx) + (ux * ux - uy * uy) * xy) / length
-    across = np.stack([-uy, ux], axis=1)
-    first = np.arange(n_edges)
-    second = (first + 1) % m
-    right = np.zeros((m, 2))
-    right[first] += (d - td)[:, np.newaxis] * across
-    right[second] += td[:, np.newaxis] * across
-    blocks = across[:, :, np.newaxis] * across[:, np.newaxis]
-    terms = [(first, first, n - 2 * t + tt), (second, second, tt)]
-    terms += [(first, second, t - tt), (second, first, t - tt)]
-    if m <= _DENSE_LIMIT:
-        matrix = np.zeros((m, 2, m, 2))
-        for row, column, weight in terms:
-            matrix[row, :, column] += weight[:, np.newaxis, np.newaxis] * blocks
-        square = matrix.reshape(2 * m, 2 * m)
-        square[np.arange(2 * m), np.arange(2 * m)] += ridge
-        return np.asarray(np.linalg.solve(square, right.ravel())).reshape(m, 2)
-    pair = np.arange(2)
-    at = np.zeros((2, len(terms), *blocks.shape), dtype=np.intp)
-    for number, (row, column, _) in enumerate(terms):
-        at[0, number] = 2 * row[:, np.newaxis, np.newaxis] + pair[:, np.newaxis]
-        at[1, number] = 2 * column[:, np.newaxis, np.newaxis] + pair
-    values = [weight[:, np.newaxis, np.newaxis] * blocks for _, _, weight in terms]
-    every = np.arange(2 * m)
-    entries = np.append(np.ravel(values), ridge)
-    rows, columns = np.append(at[0].ravel(), every), np.append(at[1].ravel(), every)
-    sparse = csc_array((entries, (rows, columns)), shape=(2 * m, 2 * m))
-    return np.asarray(spsolve(sparse, right.ravel())).reshape(m, 2)
+    across = np.stack([-uy, ux])
+    right = np.zeros((2, len(vertices)))
+    right[:, first] += (d - td) * across
+    right[:, second] += td * across
+    blocks = across[:, np.newaxis] * across
+    diagonal = np.zeros((2, 2, len(vertices)))
+    diagonal[:, :, first] += (n - 2 * t + tt) * blocks
+    diagonal[:, :, second] += tt * blocks
+    diagonal[[0, 1], [0, 1]] += np.where(links.is_pinned, _PIN, _RIDGE)
+    return _solved(links, diagonal, (t - tt) * blocks, right)
+
+
+def _solved(links: _Links, diagonal: Floats, beside: Floats, right: Floats) -> Floats:
+    """(m, 2): solves for moves of the m vertices, each bound to those beside it.
+
+    Args:
+        links: the arcs.
+        diagonal: (2, 2, m) symmetric blocks.
+        beside: (2, 2, edges) symmetric blocks, between the two vertices of each edge.
+        right: (2, m).
+    """
+    place = links.place
+    first, second = place[links.first], place[links.second]
+    banded = np.zeros((2 * _REACH + 1, 2 * len(place)))
+    ordered = np.zeros(2 * len(place))
+    for i in range(2):
+        ordered[2 * place + i] = right[i]
+        for j in range(2):
+            banded[_REACH + i - j, 2 * place + j] = diagonal[i, j]
+            banded[_REACH + 2 * (first - second) + i - j, 2 * second + j] = beside[i, j]
+            banded[_REACH + 2 * (second - first) + i - j, 2 * first + j] = beside[i, j]
+    moves = solve_banded((_REACH, _REACH), banded, ordered, check_finite=False)
+    return np.asarray(moves.reshape(-1, 2)[place])

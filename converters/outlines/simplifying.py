@@ -7,17 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import shapely
 
-from converters.outlines.arc_fitting import N_LEVELS, ArcFitter
-from converters.outlines.arcs import Borders, Part
+from converters.outlines.arc_fitting import (
+    N_AREA_LADDERS,
+    N_LEVELS,
+    ArcFitter,
+    measure,
+    next_levels,
+    place,
+    solve,
+)
+from converters.outlines.arcs import Borders
+from converters.outlines.crossings import crossings, lines_of, own_crossings
+from converters.outlines.drawing import NO_PIXELS, Patch, inside_of, overlap, painted
 from converters.outlines.limits import Simplification
 from converters.outlines.topology import Box, faults, topology
-from converters.painting.rasterize import polygon_to_mask
 from domain.geometry import Polygon, Ring
-
-Window = tuple[slice, slice]
-"""Rows and columns."""
 
 _EXACT = N_LEVELS - 1
 _FREE_PX = 0.15
@@ -31,9 +36,6 @@ _UNDERSHOOT = 1.5
 _REACHES_PX = (1.0, 3.0, 9.0)
 """Around a fault, so far the trace is followed."""
 
-_APART = "FF*F*****"
-"""DE-9IM of two arcs that share nothing but ends."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outline:
@@ -44,11 +46,9 @@ class Outline:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Drawn:
-    """The pixels of an outline in a window that holds all of it."""
-
-    window: Window
-    pixels: npt.NDArray[np.bool_]
+class _DrawnRing:
+    points: Ring
+    patch: Patch
 
 
 def simplified(borders: Borders, how: Simplification) -> tuple[Outline, ...]:
@@ -67,6 +67,8 @@ def simplified(borders: Borders, how: Simplification) -> tuple[Outline, ...]:
     """
     if how.tolerance_px == 0:
         return _Coverage(borders, how).exact()
+    if not borders.parts:
+        return ()
     coverage = _Coverage(borders, how)
     coverage.begin()
     coverage.settle()
@@ -78,24 +80,37 @@ class _Coverage:
     def __init__(self, borders: Borders, how: Simplification) -> None:
         self._parts = borders.parts
         self._how = how
+        self._limit = max(how.iou_target, how.iou_floor)
         self._fitters = [
             ArcFitter(a.points, is_closed=a.is_closed, size_hw=borders.size_hw)
             for a in borders.arcs
         ]
+        self._bounds = np.array(
+            [[a.points.min(axis=0), a.points.max(axis=0)] for a in borders.arcs]
+        )
+        """(arc, low or high, x or y)."""
         self._is_closed = [a.is_closed for a in borders.arcs]
         self._arcs_of = [sorted({i for ring in p.rings for i, _ in ring}) for p in borders.parts]
         self._owners: list[list[int]] = [[] for _ in borders.arcs]
         for number, arcs in enumerate(self._arcs_of):
             for arc in arcs:
                 self._owners[arc].append(number)
+        self._rings_of: list[list[tuple[int, int]]] = [[] for _ in borders.arcs]
+        """Of each arc: the (part, ring) pairs that it belongs to."""
+        for number, part in enumerate(self._parts):
+            for position, ring in enumerate(part.rings):
+                for arc, _ in ring:
+                    self._rings_of[arc].append((number, position))
+        self._traced = [Patch(p.window[0].start, p.window[1].start, p.pixels) for p in self._parts]
         self._areas = [int(np.count_nonzero(p.pixels)) for p in self._parts]
         self._over_budget = np.zeros(len(self._parts), dtype=np.bool_)
         self._outlines: dict[int, Outline] = {}
-        self._drawn: dict[int, _Drawn] = {}
-        self._holes: dict[int, Ring] = {}
-        """Exact rings of holes, by their first arc."""
-        self._hole_ious: dict[int, tuple[Ring, float]] = {}
-        """The ring drawn last and its overlap with the exact one, by the hole's first arc."""
+        self._drawn: dict[int, Patch] = {}
+        self._rings: dict[tuple[int, int], _DrawnRing] = {}
+        """What is drawn of each (part, ring); gone when one of its arcs changes."""
+        self._holes: dict[tuple[int, int], Patch] = {}
+        """The exact pixels of holes, by (part, ring)."""
+        self._hole_ious: dict[tuple[int, int], float] = {}
         self._kept_anew: set[int] = set()
         self._levels = [0] * len(self._fitters)
         self._leaps: dict[int, int] = {}
@@ -103,6 +118,7 @@ class _Coverage:
 
     def exact(self) -> tuple[Outline, ...]:
         self._levels = [_EXACT] * len(self._fitters)
+        place(zip(self._fitters, self._levels, strict=True))
         return self.outlines()
 
     def outlines(self) -> tuple[Outline, ...]:
@@ -114,6 +130,8 @@ class _Coverage:
         Levels only become finer from here on: a part with too many vertices now has too many later.
         """
         every = range(len(self._parts))
+        for ladder in range(N_AREA_LADDERS):
+            solve(self._fitters, ladder)
         self._levels = self._first_levels(every)
         over = [n for n in every if self._n_edges(n) > self._how.vertex_budget]
         if over:
@@ -122,9 +140,12 @@ class _Coverage:
 
     def settle(self) -> None:
         """Refines arcs until nothing is wrong."""
+        place(zip(self._fitters, self._levels, strict=True))
+        self._draw(range(len(self._parts)))
         waiting = set(range(len(self._parts)))
         while True:
             while waiting:
+                self._measure(waiting)
                 waiting = self._refine({arc for n in waiting for arc in self._failing_arcs(n)})
             for find_faults in (self._tangled, self._torn):
                 self._kept_anew.clear()
@@ -133,6 +154,13 @@ class _Coverage:
                     break
             else:
                 return
+
+    def _measure(self, numbers: Iterable[int]) -> None:
+        """Measures the arcs of parts that keep enough pixels, all at once."""
+        held = (n for n in numbers if not self._over_budget[n])
+        held = (n for n in held if self._outline(n).iou >= self._limit)
+        arcs = {arc for n in held for arc in self._arcs_of[n] if len(self._vertices(arc)) > 0}
+        measure((self._fitters[arc], self._levels[arc]) for arc in arcs)
 
     def keep_to_budget(self) -> None:
         """Draws parts with too many vertices again, down to the floor."""
@@ -145,13 +173,10 @@ class _Coverage:
         if not over:
             return
         self._over_budget[over] = True
-        touched = set()
         for number in over:
             for arc in self._arcs_of[number]:
                 self._levels[arc] = 0
-                touched.update(self._owners[arc])
-        for number in touched:
-            self._outlines.pop(number, None)
+                self._forget(arc)
         self.settle()
 
     def _n_edges(self, number: int) -> int:
@@ -174,27 +199,57 @@ class _Coverage:
     def _refine(self, arcs: set[int]) -> set[int]:
         """Takes arcs to the next level; returns the parts to look at again."""
         changed: set[int] = set()
-        for arc in arcs:
-            if self._levels[arc] < _EXACT:
-                finer = self._fitters[arc].next_level(self._levels[arc])
-                self._levels[arc] = max(finer, self._leaps.pop(arc, 0))
-                changed.update(self._owners[arc])
-        for number in changed:
-            self._outlines.pop(number, None)
+        able = [arc for arc in arcs if self._levels[arc] < _EXACT]
+        finer = next_levels([(self._fitters[arc], self._levels[arc]) for arc in able])
+        for arc, level in zip(able, finer, strict=True):
+            self._levels[arc] = max(level, self._leaps.pop(arc, 0))
+            changed.update(self._owners[arc])
+            self._forget(arc)
+        place((self._fitters[arc], self._levels[arc]) for arc in able)
+        self._draw(changed)
         return changed
+
+    def _forget(self, arc: int) -> None:
+        """Forgets what was drawn with an arc that changes."""
+        for number, position in self._rings_of[arc]:
+            self._outlines.pop(number, None)
+            self._rings.pop((number, position), None)
+            self._hole_ious.pop((number, position), None)
+
+    def _draw(self, numbers: Iterable[int]) -> None:
+        """Draws the rings of parts that are not drawn yet."""
+        missing = [
+            (number, position)
+            for number in numbers
+            for position in range(len(self._parts[number].rings))
+            if (number, position) not in self._rings
+        ]
+        rings = [self._ring(self._parts[n].rings[position]) for n, position in missing]
+        for key, points, patch in zip(missing, rings, painted(rings), strict=True):
+            self._rings[key] = _DrawnRing(points, patch)
 
     def _vertices(self, arc: int) -> npt.NDArray[np.float64]:
         return self._fitters[arc].vertices(self._levels[arc])
 
     def _outline(self, number: int) -> Outline:
         if number not in self._outlines:
-            polygon = self._polygon(self._parts[number])
-            self._outlines[number] = Outline(polygon, self._iou(number, polygon))
+            self._outlines[number] = self._outlined(number)
         return self._outlines[number]
 
-    def _polygon(self, part: Part) -> Polygon:
-        rings = [self._ring(ring) for ring in part.rings]
-        return Polygon(rings[0], tuple(rings[1:]))
+    def _outlined(self, number: int) -> Outline:
+        part = self._parts[number]
+        if all(self._levels[arc] == _EXACT for arc in self._arcs_of[number]):
+            rings = [self._ring(ring) for ring in part.rings]
+            self._drawn[number] = self._traced[number]
+            return Outline(Polygon(rings[0], tuple(rings[1:])), 1.0)
+        self._draw([number])
+        drawn = [self._rings[number, position] for position in range(len(part.rings))]
+        polygon = Polygon(drawn[0].points, tuple(ring.points for ring in drawn[1:]))
+        if any(len(ring) < _MIN_RING for ring in polygon.rings):
+            self._drawn[number] = NO_PIXELS
+            return Outline(polygon, 0.0)
+        self._drawn[number] = inside_of([ring.patch for ring in drawn])
+        return Outline(polygon, overlap(self._drawn[number], self._traced[number]))
 
     def _ring(self, ring: tuple[tuple[int, bool], ...], *, exact: bool = False) -> Ring:
         pieces = []
@@ -203,26 +258,6 @@ class _Coverage:
             vertices = vertices if forwards else vertices[::-1]
             pieces.append(vertices if self._is_closed[arc] else vertices[:-1])
         return np.concatenate(pieces)
-
-    def _iou(self, number: int, polygon: Polygon) -> float:
-        part = self._parts[number]
-        rows, columns = part.window
-        low = np.array([columns.start, rows.start], dtype=np.float64)
-        high = np.array([columns.stop, rows.stop], dtype=np.float64)
-        if any(len(ring) < _MIN_RING for ring in polygon.rings):
-            self._drawn[number] = _Drawn(part.window, np.zeros_like(part.pixels))
-            return 0.0
-        # A fitted corner may lie outside the part's own window.
-        low = np.minimum(low, np.floor(polygon.exterior.min(axis=0)))
-        high = np.maximum(high, np.ceil(polygon.exterior.max(axis=0)))
-        (left, top), (width, height) = low.astype(int).tolist(), (high - low).astype(int).tolist()
-        moved = Polygon(polygon.exterior - low, tuple(hole - low for hole in polygon.holes))
-        drawn = polygon_to_mask(moved, (height, width))
-        window = (slice(top, top + height), slice(left, left + width))
-        self._drawn[number] = _Drawn(window, drawn)
-        own = drawn[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-        overlap = int(np.count_nonzero(own & part.pixels))
-        return overlap / (int(np.count_nonzero(drawn)) + self._areas[number] - overlap)
 
     def _failing_arcs(self, number: int) -> list[int]:
         """The arcs of a part to make finer, none if the part holds its limits."""
@@ -236,9 +271,8 @@ class _Coverage:
             return (
                 self._failing_holes(number) if iou >= limit else self._too_coarse(arcs, iou, limit)
             )
-        limit = max(self._how.iou_target, self._how.iou_floor)
-        if iou < limit:
-            return self._too_coarse(arcs, iou, limit)
+        if iou < self._limit:
+            return self._too_coarse(arcs, iou, self._limit)
         holes = self._failing_holes(number)
         if holes:
             return holes
@@ -253,25 +287,25 @@ class _Coverage:
 
         A hole that another part fills is left to the limits of that part.
         """
+        own = [
+            (number, position)
+            for position, ring in enumerate(self._parts[number].rings)
+            if position > 0 and all(len(self._owners[arc]) == 1 for arc, _ in ring)
+        ]
+        self._draw([number])
+        unknown = [key for key in own if key not in self._holes]
+        traced = {arc for n, position in unknown for arc, _ in self._parts[n].rings[position]}
+        place((self._fitters[arc], _EXACT) for arc in traced)
+        exact = [self._ring(self._parts[n].rings[position], exact=True) for n, position in unknown]
+        self._holes.update(zip(unknown, painted(exact), strict=True))
         failing: set[int] = set()
-        holes = zip(self._parts[number].rings[1:], self._outline(number).polygon.holes, strict=True)
-        for ring, drawn in holes:
-            arcs = [arc for arc, _ in ring]
-            if any(len(self._owners[arc]) > 1 for arc in arcs):
-                continue
-            if self._hole_iou(ring, drawn) < self._how.iou_floor:
-                failing.update(self._coarsest(arcs))
+        for key in own:
+            if key not in self._hole_ious:
+                self._hole_ious[key] = overlap(self._holes[key], self._rings[key].patch)
+            if self._hole_ious[key] < self._how.iou_floor:
+                ring = self._parts[number].rings[key[1]]
+                failing.update(self._coarsest([arc for arc, _ in ring]))
         return [arc for arc in failing if self._levels[arc] < _EXACT]
-
-    def _hole_iou(self, ring: tuple[tuple[int, bool], ...], drawn: Ring) -> float:
-        first = ring[0][0]
-        if first not in self._holes:
-            self._holes[first] = self._ring(ring, exact=True)
-        before, iou = self._hole_ious.get(first, (None, 0.0))
-        if before is None or not np.array_equal(before, drawn):
-            iou = _ring_iou(self._holes[first], drawn)
-            self._hole_ious[first] = (drawn, iou)
-        return iou
 
     def _too_coarse(self, arcs: Sequence[int], iou: float, limit: float) -> list[int]:
         """The coarsest arcs of a part whose overlap is below a limit."""
@@ -291,22 +325,12 @@ class _Coverage:
 
     def _tangled(self) -> set[int]:
         """Arcs that cross or touch themselves or one another."""
-        lines = np.array(
-            [
-                shapely.LinearRing(v) if closed else shapely.LineString(v)
-                for v, closed in ((self._vertices(a), c) for a, c in enumerate(self._is_closed))
-            ],
-            dtype=object,
-        )
-        if len(lines) == 0:
-            return set()
-        tangled = set(np.flatnonzero(~shapely.is_simple(lines)).tolist())
-        first, second = shapely.STRtree(lines).query(lines, predicate="intersects")
-        pairs = first < second
-        first, second = first[pairs], second[pairs]
-        apart = shapely.relate_pattern(lines[first], lines[second], _APART)
-        for pair in zip(first[~apart].tolist(), second[~apart].tolist(), strict=True):
-            common = shapely.get_coordinates(shapely.intersection(lines[pair[0]], lines[pair[1]]))
+        vertices = [self._vertices(arc) for arc in range(len(self._fitters))]
+        lines = lines_of(vertices, self._is_closed)
+        tangled = set()
+        for arc, _ in own_crossings(lines):
+            tangled.add(arc)
+        for pair, common in crossings(lines):
             if not self._keep(pair, [(xy - _REACHES_PX[0], xy + _REACHES_PX[0]) for xy in common]):
                 # The shorter one first: its few points are the cheaper way out.
                 able = [arc for arc in pair if self._levels[arc] < _EXACT]
@@ -315,16 +339,21 @@ class _Coverage:
 
     def _keep(self, arcs: Iterable[int], boxes: Sequence[Box]) -> bool:
         """Makes arcs follow their traces within boxes; whether that changed any."""
+        able = np.array([arc for arc in arcs if self._levels[arc] < _EXACT], dtype=np.intp)
+        if len(able) == 0 or len(boxes) == 0:
+            return False
+        low, high = (np.array(corners) for corners in zip(*boxes, strict=True))
+        meets = (self._bounds[able, 0] <= high[:, np.newaxis]).all(axis=2)
+        meets &= (self._bounds[able, 1] >= low[:, np.newaxis]).all(axis=2)
+        box, position = np.nonzero(meets)
         changed = {
             arc
-            for arc in arcs
-            for low, high in boxes
-            if self._levels[arc] < _EXACT and self._fitters[arc].keep(low, high)
+            for arc, k in zip(able[position].tolist(), box.tolist(), strict=True)
+            if self._fitters[arc].keep(low[k], high[k])
         }
         for arc in changed:
-            for number in self._owners[arc]:
-                self._outlines.pop(number, None)
-                self._kept_anew.add(number)
+            self._forget(arc)
+            self._kept_anew.update(self._owners[arc])
         return bool(changed)
 
     def _torn(self) -> set[int]:
@@ -353,32 +382,15 @@ class _Coverage:
         """Pixels of a class before and after, around its parts, and the window's (x, y)."""
         for number in numbers:
             self._outline(number)
-        windows = [self._drawn[n].window for n in numbers]
-        top = min(rows.start for rows, _ in windows) - 1
-        left = min(columns.start for _, columns in windows) - 1
-        bottom = max(rows.stop for rows, _ in windows) + 1
-        right = max(columns.stop for _, columns in windows) + 1
+        patches = [patch for n in numbers for patch in (self._traced[n], self._drawn[n])]
+        patches = [patch for patch in patches if patch.pixels.size]
+        top, left = min(p.top for p in patches) - 1, min(p.left for p in patches) - 1
+        bottom, right = max(p.bottom for p in patches) + 1, max(p.right for p in patches) + 1
         before = np.zeros((bottom - top, right - left), dtype=np.uint8)
         after = np.zeros_like(before)
         for number in numbers:
-            part, drawn = self._parts[number], self._drawn[number]
-            before[_within(part.window, top, left)] |= part.pixels
-            after[_within(drawn.window, top, left)] |= drawn.pixels
+            traced, drawn = self._traced[number], self._drawn[number]
+            before[traced.within(top, left)] |= traced.pixels
+            if drawn.pixels.size:
+                after[drawn.within(top, left)] |= drawn.pixels
         return before, after, np.array([left, top], dtype=np.float64)
-
-
-def _within(window: Window, top: int, left: int) -> Window:
-    rows, columns = window
-    return (
-        slice(rows.start - top, rows.stop - top),
-        slice(columns.start - left, columns.stop - left),
-    )
-
-
-def _ring_iou(exact: Ring, drawn: Ring) -> float:
-    """Overlap of the pixels in two rings (0..1)."""
-    both = np.concatenate([exact, drawn])
-    origin = np.floor(both.min(axis=0))
-    width, height = (np.ceil(both.max(axis=0)) - origin).astype(int).tolist()
-    a, b = (polygon_to_mask(Polygon(ring - origin), (height, width)) for ring in (exact, drawn))
-    return int(np.count_nonzero(a & b)) / int(np.count_nonzero(a | b))

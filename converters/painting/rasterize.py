@@ -202,9 +202,11 @@ def _edges(rings: Sequence[Ring]) -> tuple[npt.NDArray[np.float64], npt.NDArray[
         none = np.zeros((0, 2), dtype=np.float64)
         return none, none
     a = np.concatenate(closed).astype(np.float64, copy=False)
-    b = np.concatenate([np.roll(ring, -1, axis=0) for ring in closed]).astype(
-        np.float64, copy=False
-    )
+    # Each ring's points, the second first and the first last.
+    following = np.arange(1, len(a) + 1)
+    stops = np.cumsum([len(ring) for ring in closed])
+    following[stops - 1] = np.append(0, stops[:-1])
+    b = a[following]
     slanted = a[:, 1] != b[:, 1]
     a, b = a[slanted], b[slanted]
     up = (a[:, 1] > b[:, 1])[:, np.newaxis]
