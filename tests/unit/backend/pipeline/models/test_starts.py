@@ -74,6 +74,10 @@ def test_a_zip_is_unpacked_once_and_nobody_knows_what_it_has_seen(
     assert (start.name, start.fresh) == ("m.zip", ())
     assert start.mapping == {"lumen": "lumen", "wall": "wall"}
     assert read_json(Path(start.settings["plans"]))["configurations"] == PLANS["configurations"]
+    # Somebody has tidied up: the zip is still there.
+    (start.folder / "fold_1" / "checkpoint_final.pth").unlink()
+    assert find_start(app.context, PROJECT, str(file), {}) == start
+    assert len(converted) == 2
     of_folds, note, files = _starts(app, start)
     assert [one.seen for one in of_folds] == [None, None]
     assert [one.head for one in of_folds] == [(0, 1, 2)] * 2
