@@ -83,7 +83,7 @@ def find_alike(
 
     Returns:
         Image -> the name of its set, of those that have another one than before, and of the new.
-        A set is called as one of its images.
+        A set is called as one of its images was when it was found.
     """
     fresh = sorted(name for name in new if prints.get(name))
     names = sorted(name for name, value in prints.items() if value and name not in set(fresh))
@@ -107,16 +107,26 @@ def find_alike(
     for k, name in enumerate(names[:n_known]):
         if sets.get(name):
             called.setdefault(int(inverse[k]), sets[name])
+    taken = set(called.values())
     found = dict.fromkeys(new, "")
     for k, name in enumerate(names):
         number = int(inverse[k])
         if counts[number] > 1:
-            now = called.setdefault(number, name)
+            if number not in called:
+                called[number] = _free(name, taken)
+            now = called[number]
         else:
             now = sets.get(name, "") if k < n_known else ""
         if k >= n_known or now != sets.get(name, ""):
             found[name] = now
     return found
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """A name for a set: the image's, unless a set that it has left is called so."""
+    while name in taken:
+        name += "+"
+    return name
 
 
 def _ones(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

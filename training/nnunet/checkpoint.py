@@ -66,6 +66,12 @@ def plain(value: Any) -> Any:
 def _save(checkpoint: dict[str, Any], path: Path) -> None:
     # Into an open file: given a path, torch turns 'disk full' into a RuntimeError that says less.
     with path.open("wb") as file:
-        torch.save(checkpoint, file)
+        try:
+            torch.save(checkpoint, file)
+        except RuntimeError as error:
+            # Closing its archive fails too, and hides the write that failed before.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
         file.flush()
         os.fsync(file.fileno())

@@ -55,6 +55,10 @@ MAX_CASES = 64
 MAX_LOOKS = 24
 """Comparisons of looks, 1 to 2 s each. Doubles that are not looked at count as alike."""
 
+MAX_FEATURE_BYTES = 256 * 2**20
+"""Features kept from one comparison to the next: those of 64 grey images, and of 26 in colour. The
+others are made anew, 50 ms each."""
+
 PLACES_SIDE = 1024
 """Longest side, in pixels, at which places are measured: nothing thinner keeps to a side alone."""
 
@@ -286,14 +290,21 @@ class _Decision:
         for case, label_map in zip(self.cases, self.maps, strict=True):
             if not label_map.any():
                 continue
-            if case.case_id not in self.features:
-                self.beat()
-                self.features[case.case_id] = features_of(case.image())
-            features = self.features[case.case_id]
+            features = self._features_of(case)
             for is_class, mask in masks(label_map):
                 points = points_in(features, mask, rng)
                 if points is not None:
                     yield Sight(case.case_id, case.group, is_class, *points)
+
+    def _features_of(self, case: LabelledCase) -> Features:
+        if (known := self.features.get(case.case_id)) is not None:
+            return known
+        self.beat()
+        found = features_of(case.image())
+        kept_bytes = sum(features.nbytes for features in self.features.values())
+        if kept_bytes + found.nbytes <= MAX_FEATURE_BYTES:
+            self.features[case.case_id] = found
+        return found
 
     def _name(self, k: int) -> str:
         return f"{self.class_values[k - 1]!r}"

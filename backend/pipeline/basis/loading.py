@@ -38,6 +38,7 @@ Read = Callable[[], Image]
 @dataclass(slots=True)
 class _Load:
     future: Future[Image]
+    content: str = ""
     started: float = field(default_factory=time.monotonic)
     wanted_at: float = field(default_factory=time.monotonic)
 
@@ -76,6 +77,18 @@ class ImageLoads:
                 and not load.future.done()
                 and time.monotonic() - load.started > SLOW_S
             )
+
+    def note_content(self, key: Hashable, image_hash: str) -> None:
+        """Keeps which bytes an image that is being read was made of."""
+        with self._lock:
+            if (load := self._loads.get(key)) is not None:
+                load.content = image_hash
+
+    def content_of(self, key: Hashable) -> str:
+        """What was noted of an image; "" of one that is not here."""
+        with self._lock:
+            load = self._loads.get(key)
+            return load.content if load is not None else ""
 
     def forget(self, key: Hashable) -> None:
         """Drops an image that was used."""

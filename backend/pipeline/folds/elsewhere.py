@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_names_of
 from backend.pipeline.basis.lineage import seen_of_fold
+from backend.pipeline.folds.held_out import why_unfit
 from backend.store import projects, runs, versions
 from backend.store.models import RunRow, VersionRow
 from domain.errors import PredictionError
@@ -31,8 +32,9 @@ class Starts:
 def starts_elsewhere(session: Session, run: RunRow) -> Starts:
     """Every fold starts at the model of ``start_from``, at its fold of the same number if it can.
 
-    What an older version of the project has seen is known and goes down the lineage; what any other
-    model has seen is not, and the folds are judges of nothing for certain.
+    What an older version of the project has seen is known and goes down the lineage: a fold that
+    holds some of it out starts from fresh weights. What any other model has seen is not known, and
+    the folds are judges of nothing for certain.
     """
     manifest, folder = runs.manifest_of(run), Path(run.settings.start_from)
     seeds = [fold_seed(run.settings.seed, run.number, fold) for fold in range(manifest.n_folds)]
@@ -48,15 +50,18 @@ def starts_elsewhere(session: Session, run: RunRow) -> Starts:
         {theirs: names.now(ours) or ours for theirs, ours in run.settings.start_map.items()},
     )
     row = _own_version(session, run.project_id, folder)
-    starts, gone = [], []
+    starts, why = list[FoldStart](), dict[str, list[int]]()
     for fold, seed in enumerate(seeds):
         theirs = fold if fold in info.folds else info.folds[fold % len(info.folds)]
         file = folder / f"fold_{theirs}" / FINAL
-        if not file.exists():
-            starts.append(FoldStart(seed=seed))
-            gone.append(str(fold))
-            continue
         seen = None if row is None else seen_of_fold(session, row, theirs)
+        unfit = None if seen is None else why_unfit(session, run, fold, info.name, seen)
+        if not file.exists():
+            unfit = f"the weights of {info.name} are gone"
+        if unfit is not None:
+            starts.append(FoldStart(seed=seed))
+            why.setdefault(unfit, []).append(fold)
+            continue
         starts.append(
             FoldStart(
                 seed=seed,
@@ -67,10 +72,9 @@ def starts_elsewhere(session: Session, run: RunRow) -> Starts:
                 seen=None if seen is None else handed_down(seen, manifest, fold),
             )
         )
-    if len(gone) == len(starts):
-        return Starts(
-            tuple(starts), f"All folds start from fresh weights: those of {info.name} are gone."
-        )
+    of_fresh = fresh_note(why, range(len(starts)))
+    if not any(start.path for start in starts):
+        return Starts(tuple(starts), of_fresh)
     kept = [name for name, k in zip(manifest.class_values, head[1:], strict=True) if k > 0]
     note = f"The folds start from {info.name}"
     note += f", their heads for {', '.join(kept)} too" if kept else ", with fresh heads"
@@ -79,9 +83,24 @@ def starts_elsewhere(session: Session, run: RunRow) -> Starts:
             "; nobody can tell what it has seen, so the held-out Dice of this version may be too "
             "high"
         )
-    if gone:
-        note += f"; fresh ones where theirs are gone: fold {', '.join(gone)}"
-    return Starts(tuple(starts), f"{note}.")
+    return Starts(tuple(starts), f"{note}. {of_fresh}".strip())
+
+
+def fresh_note(why: Mapping[str, Sequence[int]], folds: Sequence[int]) -> str:
+    """The sentence about folds that start from fresh weights; "" without any.
+
+    Args:
+        why: Half a sentence -> the folds it is said of.
+        folds: All that are to be trained.
+    """
+    parts = [f"{_folds(numbers, folds)}: {reason}" for reason, numbers in why.items()]
+    return f"From fresh weights start {'; '.join(parts)}." if parts else ""
+
+
+def _folds(numbers: Sequence[int], all_folds: Sequence[int]) -> str:
+    if len(numbers) == len(all_folds):
+        return "all folds"
+    return f"fold {numbers[0]}" if len(numbers) == 1 else f"folds {', '.join(map(str, numbers))}"
 
 
 def head_of(

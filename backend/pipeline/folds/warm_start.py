@@ -10,13 +10,13 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_names_of
-from backend.pipeline.basis.lineage import GroupsNow, seen_of_fold
-from backend.pipeline.folds.elsewhere import Starts, starts_elsewhere
+from backend.pipeline.basis.lineage import seen_of_fold
+from backend.pipeline.folds.elsewhere import Starts, fresh_note, starts_elsewhere
+from backend.pipeline.folds.held_out import why_unfit
 from backend.store import projects, runs, versions
 from backend.store.models import RunRow, VersionRow
 from converters.bookkeeping.files import read_json
 from domain.errors import PredictionError
-from domain.text import counted
 from training.folds.seeds import fold_seed
 from training.folds.spec import FINAL
 from training.versions.lineage import handed_down
@@ -65,9 +65,7 @@ def choose_starts(
             why.setdefault(found, []).append(fold)
         else:
             starts[fold] = found
-    parts = [f"{_folds(numbers, folds)}: {reason}" for reason, numbers in why.items()]
-    note = f"From fresh weights start {'; '.join(parts)}." if parts else ""
-    return Starts(tuple(starts), note)
+    return Starts(tuple(starts), fresh_note(why, folds))
 
 
 def checkpoint_of(session: Session, run: RunRow, start: FoldStart) -> Path | None:
@@ -118,27 +116,9 @@ def _start_of(session: Session, source: VersionRow, run: RunRow, fold: int) -> F
     seen = seen_of_fold(session, source, fold)
     if seen is None:
         return f"nobody can tell what this fold of {source.name} has seen"
-    names = GroupsNow.by(session, run.project_id, manifest).of(seen)
-    if not names.are_known:
-        return (
-            f"{source.name}, or a version before it, has seen tasks that are gone, and nobody can "
-            "tell their groups"
-        )
-    held_out = [e for e in manifest.entries if manifest.n_folds > 1 and e.fold == fold]
-    # Nothing is held out by the only fold of a set with one group.
-    n_seen = len(names.seen(seen).seen_of(held_out, names.groups))
-    if n_seen:
-        return (
-            f"{source.name}, or a version before it, has seen {n_seen} of "
-            f"{counted(len(held_out), 'case')} held out, or others of their groups"
-        )
+    if why := why_unfit(session, run, fold, source.name, seen):
+        return why
     return replace(start, seen=handed_down(seen, manifest, fold))
-
-
-def _folds(numbers: Sequence[int], all_folds: Sequence[int]) -> str:
-    if len(numbers) == len(all_folds):
-        return "all folds"
-    return f"fold {numbers[0]}" if len(numbers) == 1 else f"folds {', '.join(map(str, numbers))}"
 
 
 def _member_with_the_plans(champion: VersionRow, workspace: Workspace, run: RunRow) -> str | None:

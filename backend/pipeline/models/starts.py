@@ -18,7 +18,7 @@ from backend.store import projects
 from converters.bookkeeping.documents import write_document
 from converters.bookkeeping.files import read_json, write_json
 from converters.classes.matching import find_class
-from domain.errors import SettingsError
+from domain.errors import PredictionError, SettingsError
 from domain.labels import LabelGroup
 from training.archive.convert import convert_checkpoints
 from training.archive.foreign_plans import read_foreign
@@ -151,7 +151,7 @@ def _unpacked(context: AppContext, project_id: int, file: Path) -> Path:
     digest = _digest(file)
     starts = context.workspace(project_id).folder / _STARTS
     target = starts / digest[:16]
-    if (target / VERSION).exists():
+    if _is_whole(target):
         return target
     starts.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=starts, prefix=".unpacking-"))
@@ -176,6 +176,15 @@ def _unpacked(context: AppContext, project_id: int, file: Path) -> Path:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return target
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a model that was unpacked is still all there."""
+    try:
+        check_weights(folder, read_version(folder))
+    except PredictionError:
+        return False
+    return all((folder / name).exists() for name in (PLANS, DATASET))
 
 
 def _digest(file: Path) -> str:

@@ -10,7 +10,9 @@ from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy.typing as npt
 from sqlalchemy.orm import Session
 
 from active_learning.score import expected_quality
@@ -209,12 +211,11 @@ class Scorer:
         return OpenPool(key, arrivals, self._scored(arrivals))
 
     def _arrivals(self, more: Callable[[], Sequence[TaskRow]], until: float) -> Arrivals:
-        context, config = self._context, self._config
         return Arrivals(
-            context.image_loads,
+            self._context.image_loads,
             more,
             self._key,
-            lambda task: load_image(context, task, config),
+            self._load,
             self._begin,
             until,
         )
@@ -232,8 +233,9 @@ class Scorer:
                     continue
                 with closing(self._predictor.predict_stream(arrivals, arrivals.image)) as stream:
                     for task, found in stream:
+                        image_hash = self._context.image_loads.content_of(self._key(task))
                         arrivals.done(task)
-                        self._store(task, found)
+                        self._store(task, found, image_hash)
                         yield task
         finally:
             arrivals.close()
@@ -248,6 +250,11 @@ class Scorer:
     def _key(self, task: TaskRow) -> Hashable:
         return (task.id, task.source, *(str(task.data.get(key)) for key in self._config.image_keys))
 
+    def _load(self, task: TaskRow) -> npt.NDArray[Any]:
+        image = load_image(self._context, task, self._config)
+        self._context.image_loads.note_content(self._key(task), task.image_hash)
+        return image
+
     def _begin(self, tasks: list[TaskRow]) -> None:
         with self._context.store.begin() as session:
             begin_trials(session, tasks, trials.worker_name())
@@ -257,9 +264,10 @@ class Scorer:
             with self._context.store.begin() as session:
                 end_trials(session, task_ids)
 
-    def _store(self, task: TaskRow, found: Future[FoldMaps]) -> None:
+    def _store(self, task: TaskRow, found: Future[FoldMaps], image_hash: str) -> None:
         try:
             row, note = self._prediction(task, found.result())
+            row.image_hash = image_hash
             with self._context.store.begin() as session:
                 _save(session, task, row)
                 projects.resolve_problems(session, self._project.id, "score", task_id=task.id)
@@ -367,10 +375,11 @@ def _note_on(task: TaskRow, n_parts: int, n_kept: int) -> LeftOut:
 
 def _save(session: Session, task: TaskRow, row: PredictionRow) -> None:
     """Writes a prediction with the identity of what it was made from."""
-    now = session.get(TaskRow, task.id)
     row.source = task.source
-    # The images may have been fetched after this row of the task was read.
-    row.image_hash = now.image_hash if now is not None else ""
+    if not row.image_hash:
+        # Of what could not be read nobody can tell.
+        now = session.get(TaskRow, task.id)
+        row.image_hash = now.image_hash if now is not None else ""
     predictions.save(session, row)
 
 

@@ -46,6 +46,10 @@ _FOREGROUND_SAMPLES = 10_000_000
 _RESOLUTION_CASES = 40
 """Label maps looked at to choose the working size: 0.1 s and reading them at 600 x 600 pixels."""
 
+_LEAST_RESOLUTION_CASES = 8
+_RESOLUTION_PX = 2**25
+"""Of larger ones fewer, down to 8, until there are so many pixels."""
+
 _PER_IMAGE = frozenset(
     {
         "ZScoreNormalization",
@@ -133,8 +137,7 @@ def make_plans(
         plans = _plan(workspace, preset, None)  # nnU-Net's, of which nothing is edited
     else:
         side = round(float(np.median(fingerprint["shapes_after_crop"], axis=0).max()))
-        sample = sorted(cases, key=lambda case: content_hash(case.case_id))[:_RESOLUTION_CASES]
-        label_maps = [read_image(case.label_png) for case in sample]
+        label_maps = _some_label_maps(cases)
         working = _working_side(preset, label_maps, side)
         plans = _plan(workspace, preset, working)
         plans[working_size.KEY] = to_json(
@@ -215,6 +218,17 @@ def _fingerprint(
     }
 
 
+def _some_label_maps(cases: Sequence[CaseFiles]) -> list[LabelMap]:
+    sample = sorted(cases, key=lambda case: content_hash(case.case_id))[:_RESOLUTION_CASES]
+    found: list[LabelMap] = []
+    for case in sample:
+        n_pixels = sum(label_map.size for label_map in found)
+        if n_pixels > _RESOLUTION_PX and len(found) >= _LEAST_RESOLUTION_CASES:
+            break
+        found.append(read_image(case.label_png))
+    return found
+
+
 def _working_side(preset: Preset, label_maps: Sequence[LabelMap], side: int) -> int | None:
     """Longest side of the median image to work at, in pixels; None: its own, ``side``.
 
@@ -224,7 +238,7 @@ def _working_side(preset: Preset, label_maps: Sequence[LabelMap], side: int) -> 
     low, high = preset.min_image_side, preset.max_image_side
     if low is None or high is None:
         return high
-    return min(preset.max_fine_side or high, coarsest_side(label_maps, side, low))
+    return coarsest_side(label_maps, side, low, preset.max_fine_side or high)
 
 
 def _working_size(label_maps: Sequence[LabelMap], side: int, working: int) -> WorkingSize:

@@ -12,6 +12,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from converters.bookkeeping.files import read_json
 from domain.errors import TrainingError
 from domain.text import counted
+from training.versions import working_size
 from training.versions.version_folder import CONFIGURATION
 
 PLANS_NAME = "nnUNetPlans"
@@ -85,8 +86,10 @@ def read_named_plans(path: Path, fingerprint: dict[str, Any]) -> dict[str, Any]:
             remedy="Name plans of a data set with the same channels.",
         )
     kept = {key: value for key, value in configuration.items() if key not in _OF_NO_USE}
+    # What their own label maps keep at that size says nothing of ours.
+    general = {key: value for key, value in plans.items() if key != working_size.KEY}
     return {
-        **plans,
+        **general,
         "plans_name": PLANS_NAME,
         "image_reader_writer": NaturalImage2DIO.__name__,
         _INTENSITIES: intensities if len(intensities) == len(own) else own,

@@ -21,27 +21,48 @@ SIDE_STEP = 32
 """Sides tried, in pixels. Patches are multiples of it in a network of 6 stages."""
 
 
-def coarsest_side(label_maps: Sequence[npt.NDArray[np.uint8]], side: int, low: int) -> int:
+def coarsest_side(
+    label_maps: Sequence[npt.NDArray[np.uint8]], side: int, low: int, most: int | None = None
+) -> int:
     """The smallest working size at which the classes keep their shapes.
 
     Args:
         label_maps: (height, width) uint8 each, at full size; those without foreground don't count.
         side: Longest side of the median image at full size, in pixels.
         low: The least answer, in pixels.
+        most: The largest answer that is of use; None: ``side``.
 
     Returns:
         A number of pixels for the longest side of the median image, in [min(low, side), side]:
-        ``low`` plus a multiple of ``SIDE_STEP``, or ``side``. With no foreground at all: ``side``.
+        ``low`` plus a multiple of ``SIDE_STEP``, or where none will do, and with no foreground at
+        all, the smaller one of ``side`` and ``most``.
     """
     labelled = [label_map for label_map in label_maps if label_map.any()]
+    most = side if most is None else min(most, side)
     if not labelled:
-        return side
-    for candidate in range(low, side, SIDE_STEP):
-        kept = [kept_dice(label_map, candidate / side) for label_map in labelled]
-        everything = [dice for of_map in kept for dice in of_map.values()]
-        if np.mean(everything) >= MIN_KEPT and min(mean_kept(kept).values()) >= MIN_CLASS_KEPT:
+        return most
+    n_values = sum(np.count_nonzero(np.bincount(one.ravel())[1:]) for one in labelled)
+    for candidate in range(low, most, SIDE_STEP):
+        if _keeps_shapes(labelled, candidate / side, (1.0 - MIN_KEPT) * n_values):
             return candidate
-    return side
+    return most
+
+
+def _keeps_shapes(
+    label_maps: Sequence[npt.NDArray[np.uint8]], scale: float, may_lose: float
+) -> bool:
+    """Whether classes keep their shapes; ``may_lose`` is what all Dice together may lack of 1.
+
+    A size that is far too small is given up after a few maps: large ones take a second each.
+    """
+    kept: list[dict[int, float]] = []
+    lost = 0.0
+    for label_map in label_maps:
+        kept.append(kept_dice(label_map, scale))
+        lost += sum(1.0 - dice for dice in kept[-1].values())
+        if lost > may_lose:
+            return False
+    return min(mean_kept(kept).values()) >= MIN_CLASS_KEPT
 
 
 def mean_kept(kept: Sequence[Mapping[int, float]]) -> dict[int, float]:

@@ -10,8 +10,11 @@ from dynamic_network_architectures.building_blocks.simple_conv_blocks import Sta
 from dynamic_network_architectures.building_blocks.unet_decoder import UNetDecoder
 from torch import nn
 
+from domain.errors import TrainingError
+from domain.text import one_line
 from training.nnunet.networks.lite_encoder import STAGE_CHANNELS, LiteEncoder
 from training.nnunet.networks.pretrained_weights import read_weights
+from training.pretrained import PACKAGE, WEIGHTS_REMEDY
 
 STRIDES = ((1, 1), *((2, 2),) * len(STAGE_CHANNELS))
 """Of the stages: full size, then those of ``LiteEncoder``."""
@@ -83,9 +86,16 @@ class PretrainedUNet(nn.Module):  # type: ignore[misc]  # torch's types are not 
 
         Raises:
             SettingsError: They are not installed.
-            TrainingError: They can't be read.
+            TrainingError: They can't be read, or are another network's.
         """
-        self.encoder.lite.load(read_weights())
+        weights = read_weights()
+        try:
+            self.encoder.lite.load(weights)
+        except RuntimeError as error:
+            raise TrainingError(
+                f"The weights of {PACKAGE} are of another network: {one_line(error)}",
+                remedy=WEIGHTS_REMEDY,
+            ) from error
 
     def pretrained_parameters(self) -> Iterator[nn.Parameter]:
         """Those that ``load_pretrained`` sets."""

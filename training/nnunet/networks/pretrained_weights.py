@@ -20,9 +20,13 @@ def read_weights() -> dict[str, torch.Tensor]:
     """
     path = weights_file()
     try:
-        weights: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        weights: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError) as error:
         raise TrainingError(
             f"The weights {path} can't be read: {error}", remedy=WEIGHTS_REMEDY
         ) from error
+    except pickle.UnpicklingError:
+        weights = None  # its message says how to run code that may be in the file
+    if not isinstance(weights, dict):
+        raise TrainingError(f"{path} is no file of weights.", remedy=WEIGHTS_REMEDY)
     return weights

@@ -112,3 +112,12 @@ def test_an_image_that_changed_leaves_its_set_and_one_left_alone_is_none() -> No
     far = _print((1 << 200) - 1)
     sets |= find_alike({"a": _print(1), "b": far}, sets, ["b"])
     assert sets["b"] == ""
+
+
+def test_an_image_that_changed_takes_no_other_into_the_set_that_has_its_name() -> None:
+    far = _print((1 << 200) - 1)
+    prints = {"a": far, "b": _print(1), "c": _print(1), "d": far}
+    # b and c were one set with a, before a became another image.
+    found = find_alike(prints, {"b": "a", "c": "a"}, ["a", "d"])
+    assert found["a"] == found["d"] not in ("", "a")
+    assert _partition({"b": "a", "c": "a"} | found) == {frozenset("ad"), frozenset("bc")}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,22 @@ def test_a_full_disk_says_so_and_keeps_the_old_checkpoint(
         write_checkpoint(path, {"a": torch.zeros(100_000)})
     monkeypatch.undo()
     assert caught.value.errno == errno.ENOSPC
+    assert read_checkpoint(path, CPU)["a"].sum() == 3
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_disk_that_fills_up_half_way_says_so_too(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pth"
+    write_checkpoint(path, {"a": torch.ones(3)})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The first megabyte has room.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            write_checkpoint(path, {"a": torch.zeros(1_000_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.errno == errno.EFBIG
     assert read_checkpoint(path, CPU)["a"].sum() == 3
     assert list(tmp_path.iterdir()) == [path]
 

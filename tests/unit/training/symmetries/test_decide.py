@@ -11,6 +11,7 @@ from tests.unit.training.symmetries.pictures import (
     cases_of,
     picture,
 )
+from training.symmetries import decide as module
 from training.symmetries.decide import MAX_CASES, decide
 from training.symmetries.symmetries import SMALL_TURN, Symmetries
 
@@ -191,3 +192,13 @@ def test_many_look_alike_classes_take_limited_time() -> None:
     found = decide(cases_of(pictures), names)
     assert found.flips == ()
     assert len(found.reasons) == 3
+
+
+def test_what_is_kept_of_the_images_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = [picture([(1, 0.5, 0.25, 120), (2, 0.5, 0.75, 220)], i) for i in range(12)]
+    beats: list[str] = []
+    expected = decide(cases_of(pictures), NAMES, beat=lambda: beats.append("kept"))
+    # Of many colour images only some have room: the others are read again.
+    monkeypatch.setattr(module, "MAX_FEATURE_BYTES", 0)
+    assert decide(cases_of(pictures), NAMES, beat=lambda: beats.append("anew")) == expected
+    assert beats.count("kept") == 2 * len(pictures) < beats.count("anew")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,10 @@ def test_a_zip_is_unpacked_once_and_nobody_knows_what_it_has_seen(
     assert (start.name, start.fresh) == ("m.zip", ())
     assert start.mapping == {"lumen": "lumen", "wall": "wall"}
     assert read_json(Path(start.settings["plans"]))["configurations"] == PLANS["configurations"]
+    # Somebody has tidied up: the zip is still there.
+    (start.folder / "fold_1" / "checkpoint_final.pth").unlink()
+    assert find_start(app.context, PROJECT, str(file), {}) == start
+    assert len(converted) == 2
     of_folds, note, files = _starts(app, start)
     assert [one.seen for one in of_folds] == [None, None]
     assert [one.head for one in of_folds] == [(0, 1, 2)] * 2
@@ -112,6 +117,19 @@ def test_what_an_own_version_has_seen_goes_down_the_lineage(app: FakeApp) -> Non
     assert [one.version for one in of_folds] == ["nnloop-v1"] * 2
 
 
+def test_no_fold_starts_from_an_own_version_that_has_seen_what_it_holds_out(app: FakeApp) -> None:
+    moved = [
+        replace(entry, fold=1 - entry.fold) if entry.task_id < 3 else entry
+        for entry in manifest_of((1, "a", "p"), (2, "b", "q"), (4, "d", "s")).entries
+    ]
+    folds = (FoldStart(seed=1), FoldStart(seed=2))
+    _add_version(app, 1, manifest=replace(MANIFEST, entries=tuple(moved), starts=folds))
+    of_folds, note, files = _starts(app, find_start(app.context, PROJECT, "nnloop-v1", {}))
+    assert files == [None, None]
+    assert [one.seen for one in of_folds] == [(), ()]
+    assert "From fresh weights start all folds: nnloop-v1, or a version before it, has seen" in note
+
+
 def test_a_version_that_is_gone_or_pruned_by_then(app: FakeApp) -> None:
     folder = _add_version(app, 1, manifest=MANIFEST)
     start = find_start(app.context, PROJECT, "nnloop-v1", {})
@@ -119,11 +137,11 @@ def test_a_version_that_is_gone_or_pruned_by_then(app: FakeApp) -> None:
     of_folds, note, files = _starts(app, start)
     assert files == [None, folder / "fold_1" / "checkpoint_final.pth"]
     assert of_folds[0] == FoldStart(seed=of_folds[0].seed)
-    assert note.endswith("fresh ones where theirs are gone: fold 0.")
+    assert note.endswith("From fresh weights start fold 0: the weights of nnloop-v1 are gone.")
     (folder / "fold_1" / "checkpoint_final.pth").unlink()
     of_folds, note, files = _starts(app, start, 11)
     assert [one.seen for one in of_folds] == [(), ()]
-    assert note == "All folds start from fresh weights: those of nnloop-v1 are gone."
+    assert note == "From fresh weights start all folds: the weights of nnloop-v1 are gone."
     with pytest.raises(PredictionError, match="pruned"):
         find_start(app.context, PROJECT, "nnloop-v1", {})
     (folder / "version.json").unlink()

@@ -7,15 +7,18 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import pytest
 
 from backend.jobs import score as job
+from backend.pipeline.basis.annotations import label_config_of
+from backend.pipeline.basis.images import load_image
 from backend.pipeline.predictions import score
 from backend.pipeline.predictions.open_pool import Between, close_pools
 from backend.pipeline.predictions.score import score_chunk, score_task
 from backend.queue import JobName
-from backend.store import predictions, versions
+from backend.store import predictions, projects, versions
 from backend.store.models import PredictionRow, TaskRow, TrialRow, VersionRow
 from domain.errors import LabelStudioError, NnloopError
 from domain.states import RunControl, RunStatus, TaskState
@@ -277,3 +280,22 @@ def test_few_pools_are_open_at_once(app: FakeApp, monkeypatch: pytest.MonkeyPatc
     assert closed == [1]
     open_pool(app.context, 3, "another", lambda: Opened(4))  # type: ignore[arg-type,return-value]
     assert closed == [1, 3]
+
+
+def test_what_was_made_of_an_image_that_was_overwritten_since_counts_for_nothing(
+    app: FakeApp, pool: int, predictor: StreamingPredictor
+) -> None:
+    assert score_chunk(app.context, PROJECT, ONE)
+    prepared = predictor.prepared[1]
+    # Another process reads the new one while the old one waits for the networks.
+    app.label_studio.add_task(prepared, np.full((40, 40), 77, np.uint8))
+    with app.store.begin() as session:
+        task = session.get_one(TaskRow, prepared)
+        project = projects.get(session, PROJECT)
+    load_image(app.context, task, label_config_of(project, project.settings))
+    assert score_chunk(app.context, PROJECT, ONE)
+    assert prepared not in _scored(app, pool)
+    while score_chunk(app.context, PROJECT):
+        pass
+    assert _scored(app, pool) == set(range(1, 11))
+    assert predictor.prepared.count(prepared) == 2

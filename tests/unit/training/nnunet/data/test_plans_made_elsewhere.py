@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from converters.bookkeeping.documents import to_json
 from domain.errors import TrainingError
 from training.nnunet.data.plans_made_elsewhere import read_named_plans
+from training.versions import working_size
+from training.versions.working_size import WorkingSize
 
 STATISTICS = {"0": {"mean": 1.0}}
 FINGERPRINT = {"foreground_intensity_properties_per_channel": STATISTICS}
@@ -45,6 +48,13 @@ def test_plans_of_another_set_take_the_form_of_our_own(tmp_path: Path) -> None:
     assert found["image_reader_writer"] == "NaturalImage2DIO"
     # CT images are normalised by the plans' own statistics.
     assert found["foreground_intensity_properties_per_channel"] == {"0": {"mean": 7.0}}
+
+
+def test_what_they_cost_another_set_is_not_said_of_ours(tmp_path: Path) -> None:
+    size = to_json(WorkingSize, WorkingSize(512, 128, {1: 0.9}))
+    plans = _plans() | {working_size.KEY: size}
+    found = read_named_plans(_write(tmp_path / "p.json", plans), FINGERPRINT)
+    assert WorkingSize.of_plans(found) is None
 
 
 def test_an_inherited_configuration_is_resolved(tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from training.nnunet.data import resolution
 from training.nnunet.data.resolution import (
     MIN_CLASS_KEPT,
     MIN_KEPT,
@@ -57,6 +59,21 @@ def test_maps_without_foreground_do_not_count() -> None:
 
 def test_small_images_stay_as_they_are() -> None:
     assert coarsest_side([_disc(100, 30)], 100, 128) == 100
+
+
+def test_no_size_is_tried_that_is_of_no_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def kept(label_map: LabelMap, scale: float) -> dict[int, float]:
+        tried.append(round(scale * 4000))
+        return kept_dice(label_map, scale)
+
+    monkeypatch.setattr(resolution, "kept_dice", kept)
+    thin = [_line(400, 1)] * 40
+    # Above the most that is wanted none; of one far too small only the first maps.
+    assert coarsest_side(thin, 4000, 128, 256) == 256
+    assert set(tried) == {128, 160, 192, 224}
+    assert len(tried) < 4 * 10
 
 
 @given(radius=st.floats(4, 90), low=st.sampled_from([64, 128]))

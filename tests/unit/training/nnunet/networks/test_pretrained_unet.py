@@ -104,16 +104,36 @@ def test_a_missing_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPa
     assert "pip install" in caught.value.remedy
 
 
-@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 half a zip"])
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 half a zip", [1, 2]])
 def test_a_broken_file_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: object
 ) -> None:
-    file = tmp_path / "broken_weights" / pretrained._FILE
-    file.parent.mkdir(parents=True)
-    file.write_bytes(content)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(pretrained, "_MODULE", "broken_weights")
+    _put(content, tmp_path, monkeypatch)
     with pytest.raises(TrainingError, match="broken_weights") as caught:
         read_weights()
     assert isinstance(caught.value, NnloopError)
     assert caught.value.remedy
+    # Torch's own advice is to run what the file holds.
+    assert "weights_only" not in str(caught.value)
+
+
+def test_weights_of_another_network_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = {name: value for name, value in read_weights().items() if "stem" not in name}
+    _put(weights, tmp_path, monkeypatch)
+    with pytest.raises(TrainingError, match="of another network") as caught:
+        unet().load_pretrained()
+    assert "pip install" in caught.value.remedy
+
+
+def _put(content: object, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes, or what torch saves of something, in the place of the installed file."""
+    file = folder / "broken_weights" / pretrained._FILE
+    file.parent.mkdir(parents=True)
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    else:
+        torch.save(content, file)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setattr(pretrained, "_MODULE", "broken_weights")
