@@ -328,10 +328,11 @@ class _Coverage:
         vertices = [self._vertices(arc) for arc in range(len(self._fitters))]
         lines = lines_of(vertices, self._is_closed)
         tangled = set()
-        for arc, _ in own_crossings(lines):
-            tangled.add(arc)
+        for arc, common in own_crossings(lines):
+            if not self._keep_near([arc], common):
+                tangled.add(arc)
         for pair, common in crossings(lines):
-            if not self._keep(pair, [(xy - _REACHES_PX[0], xy + _REACHES_PX[0]) for xy in common]):
+            if not self._keep_near(pair, common):
                 # The shorter one first: its few points are the cheaper way out.
                 able = [arc for arc in pair if self._levels[arc] < _EXACT]
                 tangled.add(min(able or pair, key=lambda arc: len(self._fitters[arc])))
@@ -355,6 +356,11 @@ class _Coverage:
             self._forget(arc)
             self._kept_anew.update(self._owners[arc])
         return bool(changed)
+
+    def _keep_near(self, arcs: Sequence[int], points: Ring) -> bool:
+        """Makes arcs follow their traces near points; whether that changed any."""
+        reach = _REACHES_PX[0]
+        return self._keep(arcs, [(xy - reach, xy + reach) for xy in points])
 
     def _torn(self) -> set[int]:
         """Arcs of parts that fell apart, grew together, or lost or gained a hole, in pixels."""
