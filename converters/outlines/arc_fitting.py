@@ -55,7 +55,7 @@ class ArcFitter:
         """
         self._limit_xy = np.array([size_hw[1], size_hw[0]], dtype=np.float64)
         self._is_closed = is_closed
-        self._points = points
+        self.points = points
         self._is_kept = np.zeros(len(points), dtype=np.bool_)
         self._placed: dict[int, tuple[Ring, Ints]] = {}
         self._found: dict[int, tuple[Ring, Ints]] = {}
@@ -74,7 +74,7 @@ class ArcFitter:
 
     def keep(self, low_xy: Floats, high_xy: Floats) -> bool:
         """Follows the trace within a box from now on; whether that is new for any point."""
-        inside = ((self._points >= low_xy) & (self._points <= high_xy)).all(axis=1)
+        inside = ((self.points >= low_xy) & (self.points <= high_xy)).all(axis=1)
         is_new = bool((inside & ~self._is_kept).any())
         if is_new:
             self._is_kept |= inside
@@ -84,7 +84,7 @@ class ArcFitter:
 
     def __len__(self) -> int:
         """Traced points."""
-        return len(self._points)
+        return len(self.points)
 
     def next_level(self, level: int) -> int:
         """The next finer level with more vertices."""
@@ -115,11 +115,11 @@ class ArcFitter:
 
     def _fit(self, level: int) -> Fit:
         vertices = self.vertices(level)
-        return Fit(self._points, vertices, self._found[level][1], self._is_closed)
+        return Fit(self.points, vertices, self._found[level][1], self._is_closed)
 
     def _looped(self) -> Ring:
         """The points, a closed arc's first one repeated."""
-        return np.concatenate([self._points, self._points[:1]]) if self._is_closed else self._points
+        return np.concatenate([self.points, self.points[:1]]) if self._is_closed else self.points
 
     def _fitted(self, level: int) -> tuple[Ring, Ints]:
         """The vertices, and the index of the traced point that each is near to."""
@@ -135,7 +135,7 @@ class ArcFitter:
         kept = kept[~np.isin(kept, breaks[fitted])]
         near = np.concatenate([breaks[fitted], kept])
         order = np.argsort(near, kind="stable")
-        return np.concatenate([vertices[fitted], self._points[kept]])[order], near[order]
+        return np.concatenate([vertices[fitted], self.points[kept]])[order], near[order]
 
     def _may_go_on(self, level: int, ladder: int) -> bool:
         """Whether the levels before a ladder leave it open which is the next one."""
@@ -188,9 +188,9 @@ def place(chosen: Iterable[tuple[ArcFitter, int]]) -> None:
         if fitter._is_closed and len(breaks) - 1 < _MIN_CLOSED:
             fitter._placed[level] = np.zeros((0, 2)), _NONE
         elif len(breaks) == 2:
-            fitter._placed[level] = fitter._points[breaks], breaks
+            fitter._placed[level] = fitter.points[breaks], breaks
         else:
-            chains.append(Chain(fitter._points, breaks, fitter._is_closed))
+            chains.append(Chain(fitter.points, breaks, fitter._is_closed))
             moving.append((fitter, level))
     if not moving:
         return
@@ -211,8 +211,8 @@ def _traces(fitters: Sequence[ArcFitter]) -> list[Ring]:
     """The points without those inside straight edges."""
     if not fitters:
         return []
-    numbers = np.repeat(np.arange(len(fitters)), [len(f._points) for f in fitters])
-    points = np.concatenate([f._points for f in fitters])
+    numbers = np.repeat(np.arange(len(fitters)), [len(f.points) for f in fitters])
+    points = np.concatenate([f.points for f in fitters])
     is_closed = np.array([f._is_closed for f in fitters])
     traces = []
     lines = np.empty(len(fitters), dtype=object)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+import shapely
 
 from converters.outlines.arc_fitting import (
     N_AREA_LADDERS,
@@ -17,11 +17,12 @@ from converters.outlines.arc_fitting import (
     place,
     solve,
 )
-from converters.outlines.arcs import Borders
+from converters.outlines.arcs import Borders, Part
 from converters.outlines.crossings import crossings, lines_of, own_crossings
 from converters.outlines.drawing import NO_PIXELS, Patch, inside_of, overlap, painted
 from converters.outlines.limits import Simplification
-from converters.outlines.topology import Box, faults, topology
+from converters.outlines.tears import Tears
+from converters.outlines.topology import Box
 from domain.geometry import Polygon, Ring
 
 _EXACT = N_LEVELS - 1
@@ -85,10 +86,9 @@ class _Coverage:
             ArcFitter(a.points, is_closed=a.is_closed, size_hw=borders.size_hw)
             for a in borders.arcs
         ]
-        self._bounds = np.array(
-            [[a.points.min(axis=0), a.points.max(axis=0)] for a in borders.arcs]
-        )
-        """(arc, low or high, x or y)."""
+        corners = [(*a.points.min(axis=0), *a.points.max(axis=0)) for a in borders.arcs]
+        boxes = shapely.box(*np.array(corners).reshape(-1, 4).T)
+        self._places = shapely.STRtree(np.asarray(boxes))
         self._is_closed = [a.is_closed for a in borders.arcs]
         self._arcs_of = [sorted({i for ring in p.rings for i, _ in ring}) for p in borders.parts]
         self._owners: list[list[int]] = [[] for _ in borders.arcs]
@@ -102,6 +102,10 @@ class _Coverage:
                 for arc, _ in ring:
                     self._rings_of[arc].append((number, position))
         self._traced = [Patch(p.window[0].start, p.window[1].start, p.pixels) for p in self._parts]
+        self._classes = [
+            (numbers, Tears([self._traced[n] for n in numbers]))
+            for numbers in _numbers_by_class(self._parts)
+        ]
         self._areas = [int(np.count_nonzero(p.pixels)) for p in self._parts]
         self._over_budget = np.zeros(len(self._parts), dtype=np.bool_)
         self._outlines: dict[int, Outline] = {}
@@ -132,11 +136,13 @@ class _Coverage:
         every = range(len(self._parts))
         for ladder in range(N_AREA_LADDERS):
             solve(self._fitters, ladder)
-        self._levels = self._first_levels(every)
+        self._begin_at(every, 1 - self._how.iou_target)
         over = [n for n in every if self._n_edges(n) > self._how.vertex_budget]
         if over:
             self._over_budget[over] = True
-            self._levels = self._first_levels(n for n in every if not self._over_budget[n])
+            self._levels = [0] * len(self._fitters)
+            self._begin_at(over, _UNDERSHOOT * (1 - self._how.iou_floor))
+            self._begin_at(np.flatnonzero(~self._over_budget).tolist(), 1 - self._how.iou_target)
 
     def settle(self) -> None:
         """Refines arcs until nothing is wrong."""
@@ -183,18 +189,16 @@ class _Coverage:
         arcs = (arc for ring in self._parts[number].rings for arc, _ in ring)
         return sum(self._fitters[arc].n_edges(self._levels[arc]) for arc in arcs)
 
-    def _first_levels(self, parts: Iterable[int]) -> list[int]:
-        """Where to begin: levels whose moved area is about what the target allows."""
-        levels = [0] * len(self._fitters)
+    def _begin_at(self, parts: Iterable[int], share: float) -> None:
+        """Where to begin: levels whose moved area is about what a share of the part's allows."""
         for number in parts:
             arcs = self._arcs_of[number]
-            allowed = (1 - self._how.iou_target) * self._areas[number]
+            allowed = share * self._areas[number]
             allowed += _FREE_PX * sum(len(self._fitters[arc]) for arc in arcs)
             moved = np.sum([self._fitters[arc].areas_px2() for arc in arcs], axis=0)
             level = int(np.flatnonzero(moved <= allowed)[0])
             for arc in arcs:
-                levels[arc] = max(levels[arc], level)
-        return levels
+                self._levels[arc] = max(self._levels[arc], level)
 
     def _refine(self, arcs: set[int]) -> set[int]:
         """Takes arcs to the next level; returns the parts to look at again."""
@@ -228,7 +232,7 @@ class _Coverage:
         for key, points, patch in zip(missing, rings, painted(rings), strict=True):
             self._rings[key] = _DrawnRing(points, patch)
 
-    def _vertices(self, arc: int) -> npt.NDArray[np.float64]:
+    def _vertices(self, arc: int) -> Ring:
         return self._fitters[arc].vertices(self._levels[arc])
 
     def _outline(self, number: int) -> Outline:
@@ -251,12 +255,12 @@ class _Coverage:
         self._drawn[number] = inside_of([ring.patch for ring in drawn])
         return Outline(polygon, overlap(self._drawn[number], self._traced[number]))
 
-    def _ring(self, ring: tuple[tuple[int, bool], ...], *, exact: bool = False) -> Ring:
+    def _ring(self, ring: tuple[tuple[int, bool], ...], *, as_traced: bool = False) -> Ring:
         pieces = []
         for arc, forwards in ring:
-            vertices = self._fitters[arc].vertices(_EXACT if exact else self._levels[arc])
-            vertices = vertices if forwards else vertices[::-1]
-            pieces.append(vertices if self._is_closed[arc] else vertices[:-1])
+            points = self._fitters[arc].points if as_traced else self._vertices(arc)
+            points = points if forwards else points[::-1]
+            pieces.append(points if self._is_closed[arc] else points[:-1])
         return np.concatenate(pieces)
 
     def _failing_arcs(self, number: int) -> list[int]:
@@ -294,9 +298,8 @@ class _Coverage:
         ]
         self._draw([number])
         unknown = [key for key in own if key not in self._holes]
-        traced = {arc for n, position in unknown for arc, _ in self._parts[n].rings[position]}
-        place((self._fitters[arc], _EXACT) for arc in traced)
-        exact = [self._ring(self._parts[n].rings[position], exact=True) for n, position in unknown]
+        traced = [self._parts[n].rings[position] for n, position in unknown]
+        exact = [self._ring(ring, as_traced=True) for ring in traced]
         self._holes.update(zip(unknown, painted(exact), strict=True))
         failing: set[int] = set()
         for key in own:
@@ -338,19 +341,18 @@ class _Coverage:
                 tangled.add(min(able or pair, key=lambda arc: len(self._fitters[arc])))
         return tangled
 
-    def _keep(self, arcs: Iterable[int], boxes: Sequence[Box]) -> bool:
+    def _keep(self, arcs: Collection[int], boxes: Sequence[Box]) -> bool:
         """Makes arcs follow their traces within boxes; whether that changed any."""
-        able = np.array([arc for arc in arcs if self._levels[arc] < _EXACT], dtype=np.intp)
-        if len(able) == 0 or len(boxes) == 0:
+        if len(boxes) == 0:
             return False
         low, high = (np.array(corners) for corners in zip(*boxes, strict=True))
-        meets = (self._bounds[able, 0] <= high[:, np.newaxis]).all(axis=2)
-        meets &= (self._bounds[able, 1] >= low[:, np.newaxis]).all(axis=2)
-        box, position = np.nonzero(meets)
+        near = self._places.query(shapely.box(*low.T, *high.T)).T.tolist()
         changed = {
             arc
-            for arc, k in zip(able[position].tolist(), box.tolist(), strict=True)
-            if self._fitters[arc].keep(low[k], high[k])
+            for box, arc in near
+            if arc in arcs
+            and self._levels[arc] < _EXACT
+            and self._fitters[arc].keep(low[box], high[box])
         }
         for arc in changed:
             self._forget(arc)
@@ -364,39 +366,30 @@ class _Coverage:
 
     def _torn(self) -> set[int]:
         """Arcs of parts that fell apart, grew together, or lost or gained a hole, in pixels."""
-        return {arc for numbers in self._numbers_by_class() for arc in self._torn_of_class(numbers)}
+        torn: set[int] = set()
+        for numbers, tears in self._classes:
+            if not self._mended(numbers, tears):
+                torn.update(arc for n in numbers for arc in self._arcs_of[n])
+        return {arc for arc in torn if self._levels[arc] < _EXACT}
 
-    def _numbers_by_class(self) -> Iterator[list[int]]:
-        for class_index in sorted({p.class_index for p in self._parts}):
-            yield [n for n, p in enumerate(self._parts) if p.class_index == class_index]
+    def _mended(self, numbers: Sequence[int], tears: Tears) -> bool:
+        """Makes arcs follow their traces where a class is torn; whether that is enough."""
+        arcs = {arc for n in numbers for arc in self._arcs_of[n]}
+        while True:
+            self._draw(numbers)
+            for number in numbers:
+                self._outline(number)
+            found = tears.found([self._drawn[n] for n in numbers])
+            if found is None:
+                return True
+            # The edge that is at fault may belong to a trace a little way off.
+            for reach in _REACHES_PX:
+                if self._keep(arcs, [(low - reach, high + reach) for low, high in found]):
+                    break
+            else:
+                return False
 
-    def _torn_of_class(self, numbers: Sequence[int]) -> set[int]:
-        before, after, origin = self._masks_of(numbers)
-        if topology(before) == topology(after):
-            return set()
-        arcs = sorted({arc for n in numbers for arc in self._arcs_of[n]})
-        found = [(low + origin, high + origin) for low, high in faults(before, after)]
-        # The edge that is at fault may belong to a trace a little way off.
-        for reach in _REACHES_PX:
-            if self._keep(arcs, [(low - reach, high + reach) for low, high in found]):
-                return set()
-        return {arc for arc in arcs if self._levels[arc] < _EXACT}
 
-    def _masks_of(
-        self, numbers: Sequence[int]
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
-        """Pixels of a class before and after, around its parts, and the window's (x, y)."""
-        for number in numbers:
-            self._outline(number)
-        patches = [patch for n in numbers for patch in (self._traced[n], self._drawn[n])]
-        patches = [patch for patch in patches if patch.pixels.size]
-        top, left = min(p.top for p in patches) - 1, min(p.left for p in patches) - 1
-        bottom, right = max(p.bottom for p in patches) + 1, max(p.right for p in patches) + 1
-        before = np.zeros((bottom - top, right - left), dtype=np.uint8)
-        after = np.zeros_like(before)
-        for number in numbers:
-            traced, drawn = self._traced[number], self._drawn[number]
-            before[traced.within(top, left)] |= traced.pixels
-            if drawn.pixels.size:
-                after[drawn.within(top, left)] |= drawn.pixels
-        return before, after, np.array([left, top], dtype=np.float64)
+def _numbers_by_class(parts: Sequence[Part]) -> Iterator[list[int]]:
+    for class_index in sorted({part.class_index for part in parts}):
+        yield [n for n, part in enumerate(parts) if part.class_index == class_index]
