@@ -89,7 +89,7 @@ check: environment ## Ruff, mypy, import-linter.
 	@$(STEP) 'mypy' $(BIN)/mypy
 	@$(STEP) 'import-linter' $(BIN)/lint-imports
 
-bench: setup ## Run every benchmark; the table goes to bench-results/table.md.
+bench: setup ## Run the benchmarks but the longest; the table goes to bench-results/table.md.
 	@$(BIN)/python -m benchmarks.run
 
 # torch keeps no local version (+cpu): the pin then fits the CPU build and the ordinary release.

@@ -44,6 +44,8 @@ from training.nnunet.networks.pretrained_unet import load_pretrained
 from training.presets import Preset, preset_by_name
 from training.versions.version_folder import CONFIGURATION
 
+LONG = True
+
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
 GENERATED = "carotid"
@@ -198,7 +200,7 @@ class Results:
 def measure(cell: Cell, options: argparse.Namespace, results: Results) -> dict[str, Any]:
     """Trains and tests one cell; the line to keep."""
     with tempfile.TemporaryDirectory() as scratch:
-        spec = _spec(cell, options.data, Path(scratch))
+        spec = prepared_fold(cell, options.data, Path(scratch))
         patches = _patches(spec)
         if results.step_s(cell, patches) is None:
             for name, timed_s in _steps_s(cell, options.data).items():
@@ -227,10 +229,25 @@ def measure(cell: Cell, options: argparse.Namespace, results: Results) -> dict[s
     return row
 
 
-def _spec(cell: Cell, data: Path, scratch: Path) -> FoldSpec:
-    """The training of a cell, prepared in a scratch folder."""
-    preset = replace(preset_by_name(cell.preset), patience=None)
-    project = _prepared(cell, data, scratch, preset)
+def prepared_fold(
+    cell: Cell,
+    data: Path,
+    scratch: Path,
+    *,
+    preset: Preset | None = None,
+    without: Cell | None = None,
+) -> FoldSpec:
+    """The training of a cell, preprocessed under plans made from its labelled images alone.
+
+    Args:
+        cell: Which images, and whose preset.
+        data: Folder of the sets.
+        scratch: An empty folder, or one to make.
+        preset: In place of the cell's.
+        without: A cell of the same set whose images are not drawn.
+    """
+    preset = replace(preset or preset_by_name(cell.preset), patience=None)
+    project = _prepared(cell, data, scratch, preset, without)
     return FoldSpec(
         workspace_root=str(project.workspace.root),
         project_id=PROJECT,
@@ -249,18 +266,24 @@ def _patches(spec: FoldSpec) -> str:
     return " x ".join(map(str, [configuration["batch_size"], *configuration["patch_size"]]))
 
 
-def _prepared(cell: Cell, data: Path, scratch: Path, preset: Preset) -> Project:
-    """The cell's images, preprocessed under plans made from the labelled ones alone."""
+def _prepared(
+    cell: Cell, data: Path, scratch: Path, preset: Preset, without: Cell | None
+) -> Project:
     folder = data / cell.data
     if cell.data == GENERATED:
         folder = scratch / GENERATED
-        _draw(folder)
+        _draw(folder, max(N_GENERATED, cell.labels + N_TEST))
     project = write_project(folder, scratch / "work", n_folds=2)
-    # Cases come in an order given by their names' hashes: the first are those to test on.
-    test, rest = project.cases[:N_TEST], project.cases[N_TEST:]
-    if len(rest) < cell.labels:
-        raise ValueError(f"{cell.data} has {len(rest)} images to train on, not {cell.labels}")
-    drawn = np.random.default_rng(cell.seed).permutation(len(rest))[: cell.labels]
+    # Cases come in an order given by their names' hashes: the first are those to test on, of
+    # generated ones the first of those that every cell has.
+    drawn_always = {f"{GENERATED}_{index:03d}" for index in range(N_GENERATED)}
+    fit = [c for c in project.cases if cell.data != GENERATED or c.case_id in drawn_always]
+    test = tuple(fit[:N_TEST])
+    rest = tuple(case for case in project.cases if case not in test)
+    order = np.random.default_rng(cell.seed).permutation(len(rest))
+    drawn = order[without.labels if without else 0 :][: cell.labels]
+    if len(drawn) < cell.labels:
+        raise ValueError(f"{cell.data} has {len(drawn)} images to train on, not {cell.labels}")
     labelled = tuple(rest[i] for i in drawn)
     folds = {case.case_id: _TRAINING_FOLD for case in labelled}
     # Both folds have to have a case.
@@ -287,7 +310,7 @@ def _steps_s(cell: Cell, data: Path) -> dict[str, float]:
     """
     with tempfile.TemporaryDirectory() as scratch:
         step = {
-            name: _stepper(_spec(replace(cell, preset=name), data, Path(scratch) / name))
+            name: _stepper(prepared_fold(replace(cell, preset=name), data, Path(scratch) / name))
             for name in PRESETS
         }
         seconds: dict[str, list[float]] = {name: [] for name in PRESETS}
@@ -330,10 +353,10 @@ def _map(found: Any, value: Callable[[Any], Any]) -> Any:
     }
 
 
-def _draw(folder: Path) -> None:
+def _draw(folder: Path, n: int) -> None:
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True)
-    for index in range(N_GENERATED):
+    for index in range(n):
         sample = generate(index)
         cv2.imwrite(str(folder / "images" / f"{sample.name}.png"), sample.image)
         cv2.imwrite(str(folder / "masks" / f"{sample.name}.png"), sample.truth)

@@ -30,6 +30,8 @@ import numpy.typing as npt
 
 from backend.pipeline.gate.verdict import DicePerCase, judge
 
+LONG = True
+
 CLASSES = ("first", "second")
 MARGIN = 0.01
 """The default of the setting ``gate_margin``."""

@@ -36,6 +36,7 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from benchmarks.material.shared_data import Project, write_project
 from benchmarks.material.side_images import write_folder
+from benchmarks.run import UNABLE
 from converters.bookkeeping.documents import read_document, write_document
 from converters.bookkeeping.files import read_json, write_json
 from training.case_files import read_case_image
@@ -47,7 +48,7 @@ from training.nnunet.inference.predictor import FoldPredictor
 from training.presets import FAST, Preset
 from training.versions.version_folder import VersionInfo, library_versions, package_version
 
-NO_GPU = 3
+NO_GPU = UNABLE
 """Exit status."""
 
 N_FOLDS = 5

@@ -1,13 +1,16 @@
 """A preset under a time budget, next to nnU-Net: ``python -m benchmarks.quality --data DIR``.
 
-Both sides get the same folds and the same wall-clock time, two folds at a time with one thread
-each. The budget of nnloop's preset (``--preset``) covers everything after the annotations are
-there: preprocessing, the start of processes, training, and the prediction of the held-out cases.
-nnU-Net gets the same time per fold for starting and training; its preprocessing and its prediction
-come on top. It is its plain trainer with the plans it makes by itself, at full resolution (or, with
-``--plain-side``, on images made smaller for it).
+Both sides get the same folds and the same wall-clock time, as many folds at once as a run of
+nnloop's trains on this machine's CPU, with one thread each. The budget of nnloop's preset
+(``--preset``) covers everything after the annotations are there: preprocessing, the start of
+processes, training, and the prediction of the held-out cases. nnU-Net gets the same time per fold
+for starting and training; its preprocessing and its prediction come on top. It is its plain trainer
+with the plans it makes by itself, at full resolution (or, with ``--plain-side``, on images made
+smaller for it).
 
-Dice is measured on label maps of full size, each case by the fold that did not train on it.
+Dice is measured on label maps of full size, each case by the fold that did not train on it. Where
+``--cases`` leaves images over, ``unlabelled`` is the Dice of all folds together on those: what
+annotators are shown, by networks of which each has seen a part of the labels.
 """
 
 from __future__ import annotations
@@ -29,12 +32,17 @@ from typing import Any
 from backend.pipeline.folds.budget import share
 from benchmarks.material.shared_data import Project, one_thread, write_project
 from converters.bookkeeping.files import read_json, write_json
-from training.evaluation import ClassDice, mean_over_cases, mean_over_classes
+from domain.prediction import most_probable
+from training.case_files import read_case_image
+from training.devices import VARIABLE, list_devices
+from training.evaluation import ClassDice, mean_over_cases, mean_over_classes, named_dice
 from training.folds.runner import run_fold
 from training.folds.spec import EpochProgress, FoldResult, FoldSpec
+from training.nnunet.inference.predictor import FoldPredictor
 from training.presets import FULL, Preset, preset_by_name
+from training.versions.version_folder import VersionInfo, library_versions, package_version
 
-WORKERS = 2
+WORKERS = list_devices({VARIABLE: "cpu"})[0].workers
 """Folds trained at once, one thread each."""
 
 _PLAIN_ENVIRONMENT = {
@@ -45,6 +53,7 @@ _PLAIN_ENVIRONMENT = {
 }
 
 ROOT = Path(__file__).resolve().parent.parent
+RUN = "quality"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +136,7 @@ def train_ours(
         spec = FoldSpec(
             workspace_root=str(project.workspace.root),
             project_id=project.workspace.project_id,
-            run="quality",
+            run=RUN,
             fold=fold,
             class_values=project.class_values,
             preset=preset,
@@ -139,7 +148,7 @@ def train_ours(
         clock.end(fold)
         return result
 
-    return _two_at_a_time(one, folds)
+    return _side_by_side(one, folds)
 
 
 def train_plain(project: Project, folds: Sequence[int], budget_s: float) -> list[Any]:
@@ -173,7 +182,7 @@ def train_plain(project: Project, folds: Sequence[int], budget_s: float) -> list
         print(f"plain fold {fold}: {outcome['steps']} steps, {outcome['dice_per_class']}")
         return outcome
 
-    return _two_at_a_time(one, folds)
+    return _side_by_side(one, folds)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -208,6 +217,10 @@ def measure(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         "detail": asdict(ours),
         "epochs": {outcome.fold: outcome.epochs for outcome in outcomes},
     }
+    if options.cases is not None:
+        found = _unlabelled(project, preset, options.data, scratch)
+        figures["unlabelled"] = _rounded(found)
+        figures["unlabelled_mean"] = round(mean_over_classes(found) or 0.0, 4)
     if not options.skip_plain:
         plain_project = write_project(
             options.data, scratch / "plain", n_folds=options.folds, n_cases=options.cases
@@ -223,6 +236,26 @@ def measure(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
             k: row["steps"] for k, row in zip(folds, plain_outcomes, strict=True)
         }
     return figures
+
+
+def _unlabelled(project: Project, preset: Preset, data: Path, scratch: Path) -> ClassDice:
+    """Mean Dice of the images that are not among the project's cases, predicted by all folds."""
+    folds = tuple(sorted(set(project.folds.values())))
+    info = VersionInfo(
+        "quality", project.class_values, project.n_channels, preset, folds, library_versions()
+    )
+    folder = package_version(project.workspace, RUN, info)
+    predictor = FoldPredictor.load(folder, mirroring=preset.mirror_predict)
+    every = write_project(data, scratch / "every", n_folds=len(folds))
+    labelled = {case.case_id for case in project.cases}
+    dice = {}
+    for case in every.cases:
+        if case.case_id not in labelled:
+            image = read_case_image(every.workspace, case.case_id)
+            drawn = most_probable(predictor.predict(image).mean(axis=0))
+            truth = every.truth(case.case_id)
+            dice[case.case_id] = named_dice(drawn, truth, project.class_values)
+    return mean_over_cases(dice)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -262,7 +295,7 @@ def _classes(project: Project, case_id: str) -> frozenset[str]:
     )
 
 
-def _two_at_a_time(work: Callable[[int], Any], folds: Sequence[int]) -> list[Any]:
+def _side_by_side(work: Callable[[int], Any], folds: Sequence[int]) -> list[Any]:
     with ThreadPoolExecutor(WORKERS) as pool:
         return list(pool.map(work, folds))
 

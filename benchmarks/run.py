@@ -1,4 +1,8 @@
-"""Runs every benchmark and writes one table: ``python -m benchmarks.run [NAME ...]``."""
+"""Runs benchmarks and writes one table: ``python -m benchmarks.run [NAME ...]``.
+
+Without names all run but the long ones: those that say ``LONG = True`` take from twenty minutes to
+hours each, and run where they are named.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +21,19 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "bench-results" / "table.md"
 
+UNABLE = 3
+"""Exit status of a benchmark on a machine that lacks what it measures, such as a GPU."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one benchmark gave. ``fault`` is empty when it ran through."""
+    """What one benchmark gave. ``fault`` is empty when it ran through, or could not run here."""
 
     name: str
     seconds: float
     figures: dict[str, Any] = field(default_factory=dict)
     fault: str = ""
+    is_unable: bool = False
 
 
 def discover(folder: Path = ROOT / "benchmarks") -> list[str]:
@@ -33,13 +41,16 @@ def discover(folder: Path = ROOT / "benchmarks") -> list[str]:
 
     The source is parsed, not imported: a benchmark may load heavy libraries.
     """
-    modules = {path.stem: path for path in folder.glob("*.py")}
-    packages = {path.parent.name: path for path in folder.glob("*/__main__.py")}
     return sorted(
         name
-        for name, path in {**modules, **packages}.items()
+        for name, path in _modules(folder).items()
         if name != Path(__file__).stem and _defines_main(path)
     )
+
+
+def long_ones(folder: Path = ROOT / "benchmarks") -> set[str]:
+    """Names of those that say ``LONG = True``."""
+    return {name for name, path in _modules(folder).items() if _is_long(path)}
 
 
 def read_figures(output: str) -> dict[str, Any]:
@@ -62,6 +73,8 @@ def run_benchmark(name: str, root: Path = ROOT) -> Outcome:
         check=False,
     )
     seconds = time.monotonic() - started
+    if done.returncode == UNABLE:
+        return Outcome(name, seconds, is_unable=True)
     if done.returncode:
         return Outcome(name, seconds, fault=f"exit status {done.returncode}")
     try:
@@ -81,12 +94,18 @@ def to_markdown(outcomes: Sequence[Outcome]) -> str:
     ]
     for outcome in outcomes:
         rows = {"failed": outcome.fault} if outcome.fault else outcome.figures
+        if outcome.is_unable:
+            rows = {"not run": "this machine lacks what it measures"}
         lines += [f"| {outcome.name} | {key} | {value} |" for key, value in rows.items()]
     return "\n".join(lines) + "\n"
 
 
 def main(names: Sequence[str] = ()) -> int:
-    """Runs the named benchmarks (all by default), writes the table; 1 if one failed, else 0."""
+    """Runs the named benchmarks (by default all but the long ones) and writes the table.
+
+    Returns:
+        1 if one failed or is unknown, else 0.
+    """
     known = discover()
     unknown = sorted(set(names) - set(known))
     if unknown:
@@ -95,8 +114,11 @@ def main(names: Sequence[str] = ()) -> int:
             file=sys.stderr,
         )
         return 1
+    left_out = [] if names else sorted(long_ones())
+    if left_out:
+        print(f"Left out, since they take long: {', '.join(left_out)}. Name them to run them.")
     outcomes = []
-    for name in names or known:
+    for name in names or [name for name in known if name not in left_out]:
         print(f"{name} ...", flush=True)
         outcomes.append(run_benchmark(name))
     table = to_markdown(outcomes)
@@ -106,9 +128,26 @@ def main(names: Sequence[str] = ()) -> int:
     return int(any(outcome.fault for outcome in outcomes))
 
 
+def _modules(folder: Path) -> dict[str, Path]:
+    modules = {path.stem: path for path in folder.glob("*.py")}
+    return modules | {path.parent.name: path for path in folder.glob("*/__main__.py")}
+
+
+def _statements(path: Path) -> list[ast.stmt]:
+    return ast.parse(path.read_text(encoding="utf-8")).body
+
+
 def _defines_main(path: Path) -> bool:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body)
+    return any(
+        isinstance(node, ast.FunctionDef) and node.name == "main" for node in _statements(path)
+    )
+
+
+def _is_long(path: Path) -> bool:
+    return any(
+        isinstance(node, ast.Assign) and ast.unparse(node) == "LONG = True"
+        for node in _statements(path)
+    )
 
 
 if __name__ == "__main__":

@@ -39,6 +39,8 @@ from training.folds.seeds import fold_seed
 from training.folds.spec import FINAL, RESULT, FoldResult, FoldSpec
 from training.presets import TINY, Preset
 
+LONG = True
+
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
 N_FOLDS = 3

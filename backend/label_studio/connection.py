@@ -133,7 +133,10 @@ class Connection:
             MissingError: 404.
             LabelStudioError: Any other refusal, no answer, or an answer that is no JSON.
         """
-        response = self.send(method, path, **options)
+        return self.content(self.send(method, path, **options), method, path)
+
+    def content(self, response: httpx.Response, method: str, path: str) -> Any:
+        """What ``json`` makes of the answer to a call; errors as there."""
         self.check(response, method, path)
         if response.status_code == httpx.codes.NO_CONTENT or not response.content:
             return None

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
+
 from backend.label_studio.calls import Calls
 from backend.label_studio.connection import LONG_TIMEOUT_S
 from backend.label_studio.task_pages import PAGE_SIZE, task_pages
 from domain.errors import PredictionError
+
+logger = logging.getLogger(__name__)
 
 IMPORT_ROWS = 500
 """Predictions per import body: about a second of Label Studio's time, a few MB."""
@@ -37,7 +42,9 @@ class Predictions(Calls):
     """Calls about predictions."""
 
     def import_predictions(self, project_id: int, rows: Sequence[PushedPrediction]) -> int:
-        """Stores predictions in bodies of at most 500.
+        """Stores predictions in bodies of at most 500, or fewer where that is too large.
+
+        One that is too large by itself is not stored, as little as an invalid one.
 
         Label Studio may drop an invalid row silently, so compare the count or read back. It is no
         upsert: importing a row twice stores it twice. It does not change the project's
@@ -71,14 +78,23 @@ class Predictions(Calls):
                 }
                 for row in rows[start : start + IMPORT_ROWS]
             ]
-            answer = self._connection.json(
-                "POST",
-                f"/api/projects/{project_id}/import/predictions",
-                body=body,
-                timeout_s=LONG_TIMEOUT_S,
-            )
-            created += int(answer["created"])
+            created += self._import(f"/api/projects/{project_id}/import/predictions", body)
         return created
+
+    def _import(self, path: str, body: list[dict[str, Any]]) -> int:
+        """A proxy before Label Studio may take 1 MB at once: then in halves."""
+        answer = self._connection.send("POST", path, body=body, timeout_s=LONG_TIMEOUT_S)
+        if answer.status_code != httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+            return int(self._connection.content(answer, "POST", path)["created"])
+        if len(body) == 1:
+            logger.warning(
+                "The prediction of task %s is larger than Label Studio, or the proxy before it, "
+                "takes: raise the upload limit there.",
+                body[0]["task"],
+            )
+            return 0
+        middle = len(body) // 2
+        return self._import(path, body[:middle]) + self._import(path, body[middle:])
 
     def iter_predictions(
         self,

@@ -16,7 +16,7 @@ class RunSettings(ProjectSettings):
         "", description="Folder of a model whose weights the folds start from; empty: none."
     )
     start_map: dict[str, str] = Field(
-        {}, description="Class of that model -> the label it stands for, where names differ."
+        {}, description="Class of that model -> the label that goes on from it; others begin fresh."
     )
     class_values: tuple[str, ...] = Field(
         (), description="The labels at the run's start; empty where they can't be read."

@@ -31,9 +31,9 @@ class FoldStart:
 
     Attributes:
         seed: Of weights, sampling and augmentation.
-        version: The version whose weights it starts from; "" for fresh weights.
+        version: The project's version whose weights it starts from; "" for others and fresh ones.
         fold: The fold of that version.
-        path: The file of weights, where they are of no version of the project; "" otherwise.
+        path: The file of weights, where a person has named the model; "" otherwise.
         head: As of ``FoldSpec``; None where the classes are the same.
         seen: What that fold and its ancestors were trained on, but for what this fold is trained
             on under the same names; None where nobody can tell.

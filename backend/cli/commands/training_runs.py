@@ -110,7 +110,8 @@ def train(
     start = None
     if start_from:
         start = find_start(opened, project_id, start_from, parse_map(map_ or ()))
-        overrides |= start.settings
+        named = {key: overrides[key] for key in ("preset",) if key in overrides}
+        overrides |= start.settings | named
     say(request_training(opened, project_id, overrides))
     if start is not None:
         say(start.remark)

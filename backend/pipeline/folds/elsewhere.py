@@ -48,17 +48,28 @@ def starts_elsewhere(session: Session, run: RunRow) -> Starts:
         {theirs: names.now(ours) or ours for theirs, ours in run.settings.start_map.items()},
     )
     row = _own_version(session, run.project_id, folder)
-    starts = []
+    starts, gone = [], []
     for fold, seed in enumerate(seeds):
         theirs = fold if fold in info.folds else info.folds[fold % len(info.folds)]
+        file = folder / f"fold_{theirs}" / FINAL
+        if not file.exists():
+            starts.append(FoldStart(seed=seed))
+            gone.append(str(fold))
+            continue
         seen = None if row is None else seen_of_fold(session, row, theirs)
         starts.append(
             FoldStart(
                 seed=seed,
-                path=str(folder / f"fold_{theirs}" / FINAL),
+                version="" if row is None else row.name,
+                fold=theirs,
+                path=str(file),
                 head=head,
                 seen=None if seen is None else handed_down(seen, manifest, fold),
             )
+        )
+    if len(gone) == len(starts):
+        return Starts(
+            tuple(starts), f"All folds start from fresh weights: those of {info.name} are gone."
         )
     kept = [name for name, k in zip(manifest.class_values, head[1:], strict=True) if k > 0]
     note = f"The folds start from {info.name}"
@@ -68,6 +79,8 @@ def starts_elsewhere(session: Session, run: RunRow) -> Starts:
             "; nobody can tell what it has seen, so the held-out Dice of this version may be too "
             "high"
         )
+    if gone:
+        note += f"; fresh ones where theirs are gone: fold {', '.join(gone)}"
     return Starts(tuple(starts), f"{note}.")
 
 
@@ -79,14 +92,12 @@ def head_of(
     Args:
         ours: Class names in integer order, without background.
         theirs: Those of the other network.
-        mapping: Name of theirs -> name of ours; others go by their own name.
+        mapping: Name of theirs -> name of ours, of all that go on.
 
     Returns:
         As ``FoldSpec.head``.
     """
-    known = {mapping.get(name, name): k for k, name in enumerate(theirs, start=1)}
-    # Where two stand for one, the one that was named.
-    known |= {mapping[name]: k for k, name in enumerate(theirs, start=1) if name in mapping}
+    known = {mapping[name]: k for k, name in enumerate(theirs, start=1) if name in mapping}
     return (0, *(known.get(name, -1) for name in ours))
 
 

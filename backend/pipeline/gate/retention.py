@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.context import AppContext
 from backend.settings import ProjectSettings
-from backend.store import projects, versions
+from backend.store import projects, runs, versions
 from backend.store.models import RunRow, VersionRow
 from domain.states import RUN, VersionStatus
 from training.versions.version_folder import remove_weights, size_bytes
@@ -75,7 +75,8 @@ def to_prune(
 def prune(context: AppContext, project_id: int, *, dry_run: bool = False) -> PruneReport:
     """Applies the project's retention. Can be repeated; a crash halfway is made up for.
 
-    Never touched: the champion, the version before it, pinned ones, and folders of active runs.
+    Never touched: the champion, the version before it, pinned ones, what an active run of any
+    project starts from, and folders of active runs.
     A pruned version keeps its row, manifest, metrics and settings; only its weights go. Runs that
     are over lose their checkpoints (a version has its own) and, beyond the newest
     ``KEPT_RUN_LOGS``, their folders.
@@ -103,9 +104,9 @@ def prune(context: AppContext, project_id: int, *, dry_run: bool = False) -> Pru
         over = _numbers_of_runs_over(session, project_id)
     if dry_run:
         workspace = context.workspace(project_id)
-        runs = [workspace.run_dir(number) for number in over]
-        n_folders = sum(folder.exists() for folder in runs[KEPT_RUN_LOGS:])
-        return PruneReport(report_names, bytes_only_in([*going_paths, *runs]), n_folders)
+        of_runs = [workspace.run_dir(number) for number in over]
+        n_folders = sum(folder.exists() for folder in of_runs[KEPT_RUN_LOGS:])
+        return PruneReport(report_names, bytes_only_in([*going_paths, *of_runs]), n_folders)
     folders, freed = _free_runs(context, project_id, over)
     # Files of a run go first: a checkpoint's space is free when the last of its links is gone.
     removed = sum(remove_weights(Path(path)) for path in pruned)
@@ -123,9 +124,13 @@ def prune_quietly(context: AppContext, project_id: int) -> None:
 
 
 def protected_ids(session: Session, project_id: int) -> set[int]:
-    """Ids of the versions that are never pruned: champion, the one before it, pinned ones."""
+    """Ids of the versions that are never pruned.
+
+    Champion, the one before it, pinned ones, and those that an active run was told to start from.
+    """
     rows = versions.versions_of(session, project_id)
-    found = {row.id for row in rows if row.is_pinned}
+    starts = {run.settings.start_from for run in runs.active_runs(session)}
+    found = {row.id for row in rows if row.is_pinned or row.path in starts}
     for row in (versions.champion(session, project_id), versions.predecessor(session, project_id)):
         if row is not None:
             found.add(row.id)

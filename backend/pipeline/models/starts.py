@@ -23,9 +23,11 @@ from domain.labels import LabelGroup
 from training.archive.convert import convert_checkpoints
 from training.archive.foreign_plans import read_foreign
 from training.archive.unpack import list_models, unpack_model
-from training.presets import FULL
+from training.presets import FULL, PRETRAINED
+from training.pretrained import NETWORK
 from training.versions.ensembles import check_weights
 from training.versions.version_folder import (
+    CONFIGURATION,
     DATASET,
     PLANS,
     VERSION,
@@ -47,17 +49,20 @@ class FoundStart:
         name: What it is called.
         mapping: Its classes that go on as labels of the project -> these labels.
         fresh: Labels of the project that it does not know.
+        preset: The preset whose learning rates its network needs; "" for any.
     """
 
     folder: Path
     name: str
     mapping: dict[str, str]
     fresh: tuple[str, ...]
+    preset: str = ""
 
     @property
     def settings(self) -> dict[str, Any]:
         """Fields of RunSettings for a run that starts here: with the model's plans."""
-        return {
+        own = {"preset": self.preset} if self.preset else {}
+        return own | {
             "start_from": str(self.folder),
             "start_map": self.mapping,
             "plans": str(self.folder / PLANS),
@@ -69,10 +74,12 @@ class FoundStart:
     def remark(self) -> str:
         """What a person should know of it, in sentences."""
         fresh = f" Its head for {', '.join(self.fresh)} begins fresh." if self.fresh else ""
+        rates = f" Its network trains at the rates of preset {self.preset}." if self.preset else ""
+        option = f" --preset {self.preset}" if self.preset else ""
         return (
-            f"It starts from {self.name}, with its plans.{fresh} Later runs plan as before, and so "
-            "train another network; to go on with this one: nnloop connect PROJECT --plans "
-            f"{self.folder / PLANS}"
+            f"It starts from {self.name}, with its plans.{fresh}{rates} Later runs plan as before, "
+            "and so train another network; to go on with this one: nnloop connect PROJECT --plans "
+            f"{self.folder / PLANS}{option}"
         )
 
 
@@ -119,7 +126,7 @@ def find_start(
     found = _mapped(info.class_values, mapping, group)
     known = set(found.values())
     fresh = tuple(label.value for label in group.classes if label.value not in known)
-    return FoundStart(folder, info.name, found, fresh)
+    return FoundStart(folder, info.name, found, fresh, _preset_of(folder))
 
 
 def _version(context: AppContext, project_id: int, name: str) -> Path:
@@ -129,6 +136,13 @@ def _version(context: AppContext, project_id: int, name: str) -> Path:
         except SettingsError:
             row = find_version(session, name)
     return Path(row.path)
+
+
+def _preset_of(folder: Path) -> str:
+    """An encoder that has learned from photographs forgets it at the rates of other presets."""
+    configuration = read_json(folder / PLANS).get("configurations", {}).get(CONFIGURATION, {})
+    network = configuration.get("architecture", {}).get("network_class_name")
+    return PRETRAINED.name if network == NETWORK else ""
 
 
 def _unpacked(context: AppContext, project_id: int, file: Path) -> Path:

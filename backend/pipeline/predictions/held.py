@@ -96,7 +96,8 @@ def held_by_label_studio(
     """The tasks whose prediction of a version Label Studio holds as it should be.
 
     One that says something else than the store in the labels of today, or is held, is deleted
-    there. What the store holds is released where the interface has its labels again.
+    there, and so is a second one, of a push that took so long that it was made again. What the
+    store holds is released where the interface has its labels again.
 
     Args:
         context: The process's context.
@@ -117,7 +118,12 @@ def held_by_label_studio(
             mine = _waiting(session, version.id, [row.task_id for row in chunk])
             for row in chunk:
                 is_misplaced = first_misplaced(row.result, places) is not None
-                if is_misplaced or _is_outdated(row, mine.get(row.task_id), known.group):
+                is_second = row.task_id in present
+                if (
+                    is_second
+                    or is_misplaced
+                    or _is_outdated(row, mine.get(row.task_id), known.group)
+                ):
                     outdated.extend([row.id] if row.id is not None else [])
                 else:
                     present.add(row.task_id)

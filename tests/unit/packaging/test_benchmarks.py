@@ -13,7 +13,7 @@ from benchmarks.peers import coverage
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A root folder with five benchmarks: two sound, three that fail in their own ways."""
+    """A root folder with benchmarks: sound ones, three that fail in their own ways, a long one."""
     folder = tmp_path / "benchmarks"
     folder.mkdir()
     sources = {
@@ -22,7 +22,9 @@ def root(tmp_path: Path) -> Path:
         "sound": "def main(): pass\nprint('chatter')\nprint('{\"seconds\": 1.5}')\n",
         "wordy": "def main(): pass\nprint('{\"seconds\": 1.5}')\nprint('bye')\n",
         "listy": "def main(): pass\nprint('[1]')\n",
-        "broken": "def main(): pass\nraise SystemExit(3)\n",
+        "broken": "def main(): pass\nraise SystemExit(2)\n",
+        "unable": "def main(): pass\nraise SystemExit(3)\n",
+        "slow": "LONG = True\ndef main(): pass\nprint('{\"hours\": 9}')\n",
     }
     for name, source in sources.items():
         (folder / f"{name}.py").write_text(source, encoding="utf-8")
@@ -33,7 +35,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_modules_with_a_main_are_discovered(root: Path) -> None:
-    assert run.discover(root / "benchmarks") == ["boxed", "broken", "listy", "sound", "wordy"]
+    names = ["boxed", "broken", "listy", "slow", "sound", "unable", "wordy"]
+    assert run.discover(root / "benchmarks") == names
     assert {"rasterize", "truth"} <= set(run.discover())
     assert "run" not in run.discover()
 
@@ -44,12 +47,39 @@ def test_figures_are_the_last_line(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "fault"), [("broken", "exit status 3"), ("listy", "JSON"), ("wordy", "Expecting")]
+    ("name", "fault"), [("broken", "exit status 2"), ("listy", "JSON"), ("wordy", "Expecting")]
 )
 def test_a_failure_is_a_row_and_not_a_figure(root: Path, name: str, fault: str) -> None:
     outcome = run.run_benchmark(name, root)
     assert fault in outcome.fault
     assert f"| {name} | failed | " in run.to_markdown([outcome])
+
+
+def test_what_this_machine_can_not_measure_is_no_failure(root: Path) -> None:
+    outcome = run.run_benchmark("unable", root)
+    assert not outcome.fault
+    assert "| unable | not run | " in run.to_markdown([outcome])
+
+
+def test_long_ones_run_only_where_they_are_named(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert {"few_labels", "gate"} <= run.long_ones() <= set(run.discover())
+    assert run.long_ones(root / "benchmarks") == {"slow"}
+    ran: list[str] = []
+
+    def note(name: str) -> run.Outcome:
+        ran.append(name)
+        return run.Outcome(name, 0.0)
+
+    monkeypatch.setattr(run, "run_benchmark", note)
+    monkeypatch.setattr(run, "TABLE", root / "table.md")
+    monkeypatch.setattr(run, "ROOT", root)
+    assert run.main() == 0
+    assert ran == sorted(set(run.discover()) - run.long_ones())
+    assert "few_labels" in capsys.readouterr().out
+    assert run.main(["few_labels"]) == 0
+    assert ran[-1] == "few_labels"
 
 
 def test_the_table_has_a_row_per_figure() -> None:

@@ -7,7 +7,7 @@ import httpx
 import jwt
 import pytest
 
-from backend.label_studio import LabelStudioClient
+from backend.label_studio import LabelStudioClient, PushedPrediction
 from backend.label_studio.connection import Connection, detail_of
 from backend.stack.ports import free_port
 from domain.errors import LabelStudioAuthError, LabelStudioError
@@ -170,3 +170,16 @@ def test_a_token_refresh_that_fails_is_an_error(server: Server) -> None:
 def test_what_an_error_answer_says(kind: str, content: bytes, detail: str) -> None:
     response = httpx.Response(400, headers={"content-type": kind}, content=content)
     assert detail_of(response) == detail
+
+
+def test_predictions_go_out_in_halves_where_a_proxy_takes_no_more(server: Server) -> None:
+    rows = [PushedPrediction(task_id, [], 0.5, "v1") for task_id in range(4)]
+    too_large = (413, "text/html", b"<html>Request Entity Too Large</html>")
+    server.answers = [too_large, reply(created=2), too_large, reply(created=1), too_large]
+    client = LabelStudioClient(server.url, KEY)
+    # The last one is too large by itself: it is not stored, and stops no other.
+    assert client.import_predictions(1, rows) == 3
+    assert len(server.calls) == 5
+    server.answers = [reply(400, detail="no such task")]
+    with pytest.raises(LabelStudioError, match="no such task"):
+        client.import_predictions(1, rows)

@@ -53,7 +53,20 @@ def test_images_of_one_colour_look_like_nothing(shape: tuple[int, ...]) -> None:
 
 
 def test_the_smallest_images_have_a_fingerprint() -> None:
-    assert len(fingerprint(np.array([[0, 255]], np.uint8))) == 64
+    image = np.random.default_rng(0).integers(0, 256, (3, 4)).astype(np.uint8)
+    assert len(fingerprint(image)) == 64
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_images_without_most_waves_are_not_all_alike(seed: int) -> None:
+    values = np.random.default_rng(seed).integers(0, 256, (64, 64)).astype(np.uint8)
+    stripes = np.tile(values[0], (200, 1))
+    quarters = np.vstack([values, values[::-1]])
+    quarters = np.hstack([quarters, quarters[:, ::-1]])
+    for image in (stripes, stripes.T, stripes[:1], quarters):
+        assert fingerprint(image) == ""
+    # Half of the waves are enough.
+    assert len(fingerprint(np.hstack([values, values[:, ::-1]]))) == 64
 
 
 def _print(bits: int) -> str:

@@ -24,6 +24,7 @@ from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.documents import fold_result
 from tests.unit.backend.pipeline.models.versions import add_version
 from training.folds.spec import LOG, PROGRESS, EpochProgress
+from training.pretrained import NETWORK
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +104,20 @@ def test_a_run_may_start_from_a_version_with_its_plans(app: FakeApp) -> None:
         }
         run = trigger.start(session, PROJECT, "", asked)
         assert run is not None and run.settings.start_map == {"lumen": "lumen"}
+
+
+def test_a_preset_named_for_the_run_stays_whatever_it_starts_from(app: FakeApp) -> None:
+    add_version(app, 1)
+    folder = app.context.workspace(PROJECT).version_dir("nnloop-v1")
+    write_json(folder / "dataset.json", {"channel_names": {"0": "grey"}})
+    (folder / "plans.json").chmod(0o644)
+    network = {"architecture": {"network_class_name": NETWORK}}
+    write_json(folder / "plans.json", {"configurations": {"2d": network}})
+    for options, preset in (("", "pretrained"), ("--preset fast", "fast")):
+        _output("train", "Carotid", "--start-from", "nnloop-v1", *options.split())
+        with app.store.begin() as session:
+            asked = projects.training_request(session, PROJECT)
+            assert asked is not None and asked["preset"] == preset
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from backend.pipeline.gate import retention
 from backend.pipeline.gate.retention import prune, prune_quietly, to_prune
 from backend.pipeline.models.serving import pin
 from backend.settings import ProjectSettings
-from backend.store.models import VersionRow
+from backend.store.models import RunRow, VersionRow
 from domain.states import RunStatus, VersionStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.backend.pipeline.models.versions import WEIGHTS, add_version, set_status, weights
@@ -46,6 +46,19 @@ def test_versions_the_gate_refused_go_before_those_that_served(app: FakeApp) -> 
     set_status(app, ids[2], VersionStatus.REJECTED)
     app.change_settings(keep_versions=4)
     assert prune(app.context, PROJECT).versions == ("nnloop-v3",)
+
+
+def test_what_an_active_run_starts_from_stays(app: FakeApp) -> None:
+    for number in range(1, 6):
+        add_version(app, number)
+    start = str(weights(app, 1).parents[1])
+    settings = ProjectSettings().model_dump(mode="json") | {"start_from": start}
+    run_id = app.add_run(RunStatus.TRAINING, 9, settings=settings)
+    app.change_settings(keep_versions=2)
+    assert prune(app.context, PROJECT).versions == ("nnloop-v3", "nnloop-v2")
+    with app.store.begin() as session:
+        session.get_one(RunRow, run_id).status = RunStatus.DONE
+    assert prune(app.context, PROJECT).versions == ("nnloop-v1",)
 
 
 def test_bytes_are_a_limit_too(app: FakeApp) -> None:

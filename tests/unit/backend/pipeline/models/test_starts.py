@@ -21,6 +21,7 @@ from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.backend.pipeline.models.versions import add_version, manifest_of, weights
 from tests.unit.training.archive.zips import PLANS, dataset, entries, write_zip
 from training.archive.convert import Converted
+from training.pretrained import NETWORK
 from training.versions.manifests import FoldStart, RunManifest
 
 MANIFEST = manifest_of((1, "a", "p"), (2, "b", "q"))
@@ -108,14 +109,21 @@ def test_what_an_own_version_has_seen_goes_down_the_lineage(app: FakeApp) -> Non
     seen = [one.seen for one in of_folds]
     assert [[case.task_id for case in cases or ()] for cases in seen] == [[3], []]
     assert "nobody" not in note
+    assert [one.version for one in of_folds] == ["nnloop-v1"] * 2
 
 
 def test_a_version_that_is_gone_or_pruned_by_then(app: FakeApp) -> None:
     folder = _add_version(app, 1, manifest=MANIFEST)
     start = find_start(app.context, PROJECT, "nnloop-v1", {})
     weights(app, 1).unlink()
-    _, _, files = _starts(app, start)
+    of_folds, note, files = _starts(app, start)
     assert files == [None, folder / "fold_1" / "checkpoint_final.pth"]
+    assert of_folds[0] == FoldStart(seed=of_folds[0].seed)
+    assert note.endswith("fresh ones where theirs are gone: fold 0.")
+    (folder / "fold_1" / "checkpoint_final.pth").unlink()
+    of_folds, note, files = _starts(app, start, 11)
+    assert [one.seen for one in of_folds] == [(), ()]
+    assert note == "All folds start from fresh weights: those of nnloop-v1 are gone."
     with pytest.raises(PredictionError, match="pruned"):
         find_start(app.context, PROJECT, "nnloop-v1", {})
     (folder / "version.json").unlink()
@@ -168,8 +176,29 @@ def test_other_channels_and_unknown_names_are_refused(app: FakeApp) -> None:
         find_start(app.context, PROJECT, "nnloop-v7", {})
 
 
+def test_a_network_with_a_pretrained_encoder_trains_at_its_own_rates(app: FakeApp) -> None:
+    folder = _add_version(app, 1, manifest=MANIFEST)
+    assert "preset" not in find_start(app.context, PROJECT, "nnloop-v1", {}).settings
+    (folder / "plans.json").chmod(0o644)
+    network = {"architecture": {"network_class_name": NETWORK}}
+    write_json(folder / "plans.json", {"configurations": {"2d": network}})
+    start = find_start(app.context, PROJECT, "nnloop-v1", {})
+    assert start.settings["preset"] == "pretrained"
+    assert "rates of preset pretrained" in start.remark
+    assert start.remark.endswith("plans.json --preset pretrained")
+
+
+def test_a_class_that_was_left_out_begins_fresh(app: FakeApp) -> None:
+    _add_version(app, 1, manifest=MANIFEST)
+    start = find_start(app.context, PROJECT, "nnloop-v1", {"lumen": ""})
+    of_folds, note, _ = _starts(app, start)
+    assert [one.head for one in of_folds] == [(0, -1, 2)] * 2
+    assert "their heads for wall too" in note
+
+
 def test_where_each_class_goes_on_from() -> None:
-    assert head_of(("a", "b"), ("b", "x"), {}) == (0, -1, 1)
-    assert head_of(("a", "b"), ("b", "x"), {"x": "a"}) == (0, 2, 1)
-    assert head_of(("a",), ("a", "x"), {"x": "a", "a": ""}) == (0, 2)
+    assert head_of(("a", "b"), ("b", "x"), {"b": "b"}) == (0, -1, 1)
+    assert head_of(("a", "b"), ("b", "x"), {"b": "b", "x": "a"}) == (0, 2, 1)
+    assert head_of(("a",), ("a", "x"), {"x": "a"}) == (0, 2)
+    assert head_of(("a",), ("a", "x"), {}) == (0, -1)
     assert head_of(("a",), (), {}) == (0, -1)

@@ -116,6 +116,17 @@ def test_pushing_twice_is_pushing_once(app: FakeApp, versions_1_and_2: tuple[int
     assert app.label_studio.calls == []
 
 
+def test_of_two_predictions_of_one_version_one_stays(
+    app: FakeApp, versions_1_and_2: tuple[int, int]
+) -> None:
+    push_part(app.context, PROJECT)
+    twice = [row for row in app.label_studio.predictions if row.model_version == "nnloop-v2"]
+    app.label_studio.predictions += [replace(row, id=1000 + (row.id or 0)) for row in twice]
+    _predict(app, versions_1_and_2[1], 1, 4)
+    publish(app.context, PROJECT)
+    assert _held(app) == [(i, "nnloop-v2") for i in (1, 2, 3, 4)]
+
+
 def test_a_push_that_was_cut_off_is_taken_up(
     app: FakeApp, versions_1_and_2: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
