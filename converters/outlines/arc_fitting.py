@@ -36,6 +36,9 @@ _LADDER_OF = tuple(
 )
 """Of each level: its ladder, and which price of it."""
 
+N_AREA_LEVELS = len(_PRICES_PX2)
+"""Levels of those ladders."""
+
 N_LEVELS = len(_LADDER_OF) + 1
 """Levels of fineness: one per price; the last is the trace itself."""
 
@@ -167,6 +170,16 @@ def solve(fitters: Iterable[ArcFitter], ladder: int) -> None:
         fitter._solutions[ladder] = edges
 
 
+def solve_at(chosen: Iterable[tuple[ArcFitter, int]]) -> None:
+    """Finds the edges of arcs at a level each."""
+    own: list[list[ArcFitter]] = [[] for _ in _LADDERS]
+    for fitter, level in chosen:
+        if level < N_LEVELS - 1:
+            own[_LADDER_OF[level][0]].append(fitter)
+    for ladder, fitters in enumerate(own):
+        solve(fitters, ladder)
+
+
 def next_levels(chosen: Sequence[tuple[ArcFitter, int]]) -> list[int]:
     """Of arcs at a level each, the next finer one with more vertices."""
     for ladder in range(len(_LADDERS)):
@@ -181,6 +194,7 @@ def place(chosen: Iterable[tuple[ArcFitter, int]]) -> None:
     for fitter, vertices in zip(exact, _traces(exact), strict=True):
         fitter._placed[N_LEVELS - 1] = vertices, _NONE
     waiting = [(f, k) for f, k in waiting if k < N_LEVELS - 1]
+    solve_at(waiting)
     chains, moving = [], []
     for fitter, level in waiting:
         ladder, step = _LADDER_OF[level]

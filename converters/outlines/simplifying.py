@@ -10,12 +10,14 @@ import shapely
 
 from converters.outlines.arc_fitting import (
     N_AREA_LADDERS,
+    N_AREA_LEVELS,
     N_LEVELS,
     ArcFitter,
     measure,
     next_levels,
     place,
     solve,
+    solve_at,
 )
 from converters.outlines.arcs import Borders, Part
 from converters.outlines.crossings import crossings, lines_of, own_crossings
@@ -136,13 +138,15 @@ class _Coverage:
         every = range(len(self._parts))
         for ladder in range(N_AREA_LADDERS):
             solve(self._fitters, ladder)
-        self._begin_at(every, 1 - self._how.iou_target)
+        first = [self._first_level(n, self._how.iou_target) for n in every]
+        self._begin_at(enumerate(first))
+        solve_at(zip(self._fitters, self._levels, strict=True))
         over = [n for n in every if self._n_edges(n) > self._how.vertex_budget]
         if over:
             self._over_budget[over] = True
             self._levels = [0] * len(self._fitters)
-            self._begin_at(over, _UNDERSHOOT * (1 - self._how.iou_floor))
-            self._begin_at(np.flatnonzero(~self._over_budget).tolist(), 1 - self._how.iou_target)
+            self._begin_at((n, level) for n, level in enumerate(first) if not self._over_budget[n])
+            self._begin_at((n, self._first_over_budget(n)) for n in over)
 
     def settle(self) -> None:
         """Refines arcs until nothing is wrong."""
@@ -183,21 +187,36 @@ class _Coverage:
             for arc in self._arcs_of[number]:
                 self._levels[arc] = 0
                 self._forget(arc)
+        self._begin_at((n, self._first_over_budget(n)) for n in over)
         self.settle()
 
-    def _n_edges(self, number: int) -> int:
+    def _n_edges(self, number: int, level: int | None = None) -> int:
+        """Edges of a part at the arcs' levels, or at one level."""
         arcs = (arc for ring in self._parts[number].rings for arc, _ in ring)
-        return sum(self._fitters[arc].n_edges(self._levels[arc]) for arc in arcs)
+        return sum(
+            self._fitters[arc].n_edges(self._levels[arc] if level is None else level)
+            for arc in arcs
+        )
 
-    def _begin_at(self, parts: Iterable[int], share: float) -> None:
-        """Where to begin: levels whose moved area is about what a share of the part's allows."""
-        for number in parts:
-            arcs = self._arcs_of[number]
-            allowed = share * self._areas[number]
-            allowed += _FREE_PX * sum(len(self._fitters[arc]) for arc in arcs)
-            moved = np.sum([self._fitters[arc].areas_px2() for arc in arcs], axis=0)
-            level = int(np.flatnonzero(moved <= allowed)[0])
-            for arc in arcs:
+    def _first_level(self, number: int, iou: float) -> int:
+        """The level whose moved area is about what an overlap allows."""
+        arcs = self._arcs_of[number]
+        allowed = (1 - iou) * self._areas[number]
+        allowed += _FREE_PX * sum(len(self._fitters[arc]) for arc in arcs)
+        moved = np.sum([self._fitters[arc].areas_px2() for arc in arcs], axis=0)
+        return int(np.flatnonzero(moved <= allowed)[0])
+
+    def _first_over_budget(self, number: int) -> int:
+        """The finest level within the budget, if any is; not beyond what the floor allows."""
+        level = self._first_level(number, 1 - _UNDERSHOOT * (1 - self._how.iou_floor))
+        coarser = range(min(level, N_AREA_LEVELS - 1), -1, -1)
+        budget = self._how.vertex_budget
+        return next((k for k in coarser if self._n_edges(number, k) <= budget), level)
+
+    def _begin_at(self, levels: Iterable[tuple[int, int]]) -> None:
+        """Takes the arcs of parts to a level each at least."""
+        for number, level in levels:
+            for arc in self._arcs_of[number]:
                 self._levels[arc] = max(self._levels[arc], level)
 
     def _refine(self, arcs: set[int]) -> set[int]:

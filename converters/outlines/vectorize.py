@@ -103,8 +103,8 @@ def _meta(outline: Outline, how: Simplification) -> dict[str, Any]:
     n_vertices = outline.polygon.n_vertices
     if n_vertices > how.vertex_budget and how.tolerance_px > 0:
         meta[OVER_BUDGET] = (
-            f"{n_vertices} points instead of {how.vertex_budget}: "
-            f"fewer would keep less than {how.iou_floor:.0%} of its pixels"
+            f"{n_vertices} points instead of {how.vertex_budget}, so that it keeps "
+            f"{how.iou_floor:.0%} of its pixels, its holes and the borders it shares"
         )
     return meta
 
