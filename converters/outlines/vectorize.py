@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.outlines.arcs import Borders, Probabilities, borders_of
+from converters.outlines.drafts import Outline
 from converters.outlines.limits import Simplification
-from converters.outlines.simplifying import Outline, simplified
+from converters.outlines.simplifying import simplified
 from domain.annotation import OVER_BUDGET, Region, region_id
 from domain.geometry import LabelMap
 from domain.prediction import most_probable
