@@ -287,11 +287,6 @@ def preset_by_name(name: str) -> Preset:
     return PRESETS[name]
 
 
-FEW_LABELS = 32
-"""Labelled images below which a CPU trains ``pretrained``: it won with 16, and more have not been
-measured (docs/pretrained-preset.md)."""
-
-
 @dataclass(frozen=True, slots=True)
 class PresetChoice:
     """A preset, and why it was taken: half a sentence, "" where a person has chosen it."""
@@ -300,35 +295,20 @@ class PresetChoice:
     reason: str = ""
 
 
-def choose_preset(
-    n_gpus: int,
-    *,
-    n_labels: int,
-    former: str = "",
-    has_weights: bool = True,
-    few: int = FEW_LABELS,
-) -> PresetChoice:
-    """What ``auto`` means: by device and number of labels.
+def choose_preset(n_gpus: int, *, has_weights: bool = True) -> PresetChoice:
+    """What ``auto`` means: by the devices.
 
-    Another network starts from nothing, so a project changes once: one that has trained ``tiny``
-    goes on with it though labels be deleted.
+    Not by the number of labels: on a CPU ``pretrained`` won with few and with many
+    (docs/pretrained-preset.md), and another network would start from nothing.
 
     Args:
         n_gpus: GPUs to train on.
-        n_labels: Labelled images.
-        former: The preset ``auto`` took last in the project; "" for none.
         has_weights: Whether the weights of ``pretrained`` are installed.
-        few: Labelled images from which on ``tiny`` is better.
     """
     if n_gpus > 0:
         return PresetChoice(FAST, "there is a GPU")
-    if n_labels >= few:
-        return PresetChoice(TINY, f"on a CPU, with {n_labels} labelled images, {few} or more")
-    if former == TINY.name:
-        return PresetChoice(TINY, "on a CPU; the project has trained it with more labels")
-    why = f"on a CPU, with {n_labels} labelled images, fewer than {few}"
     if not has_weights:
         return PresetChoice(
-            TINY, f"{why}; the weights of {PRETRAINED.name}, better there, are not installed"
+            TINY, f"on a CPU; the weights of {PRETRAINED.name}, better there, are not installed"
         )
-    return PresetChoice(PRETRAINED, why)
+    return PresetChoice(PRETRAINED, "on a CPU")

@@ -11,7 +11,7 @@ from backend.settings.duration import parse_duration
 from backend.settings.option import Option
 from converters.painting.policies import AnnotatorPolicy
 from domain.errors import SettingsError
-from training.presets import FEW_LABELS, PRESETS
+from training.presets import PRESETS
 from training.symmetries.symmetries import MirrorTraining
 
 # Headings in the help.
@@ -89,8 +89,7 @@ class ProjectSettings(BaseModel):
 
     preset: Annotated[PresetName, Option(TRAINING)] = Field(
         "auto",
-        description="Training preset; auto: `fast` on a GPU; on a CPU `pretrained` for few labels, "
-        f"from {FEW_LABELS} on `tiny`.",
+        description="Training preset; auto: `fast` on a GPU, `pretrained` on a CPU.",
     )
     trainer: Annotated[str, Option(TRAINING, empty=AS_PRESET)] = Field(
         "",

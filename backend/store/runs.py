@@ -69,17 +69,6 @@ def presets_of(session: Session, run_ids: Sequence[int]) -> dict[int, tuple[str,
     return {run_id: (name or "", reason or "") for run_id, name, reason in session.execute(query)}
 
 
-def last_automatic_preset(session: Session, project_id: int) -> str:
-    """The preset of the newest run whose setting ``preset`` was 'auto'; "" without one."""
-    name = RunRow.manifest["preset"]["name"].as_string()
-    query = select(name).where(
-        RunRow.project_id == project_id,
-        RunRow.settings["preset"].as_string() == "auto",
-        name.is_not(None),
-    )
-    return session.scalar(query.order_by(RunRow.number.desc()).limit(1)) or ""
-
-
 def manifest_of(run: RunRow) -> RunManifest:
     """What a run trains on. Raises TrainingError before its cases are prepared."""
     if run.manifest is None:

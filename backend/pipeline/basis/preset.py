@@ -36,13 +36,7 @@ def training_devices(context: AppContext) -> tuple[Device, ...]:
     )
 
 
-def preset_of(
-    settings: ProjectSettings,
-    devices: Sequence[Device],
-    *,
-    n_labels: int = 0,
-    former: str = "",
-) -> PresetChoice:
+def preset_of(settings: ProjectSettings, devices: Sequence[Device]) -> PresetChoice:
     """The preset a project trains with, and why.
 
     ``auto`` goes by the devices. Plans are made for the smallest GPU's memory, where that is less
@@ -51,15 +45,13 @@ def preset_of(
     Args:
         settings: The run's.
         devices: Those that train.
-        n_labels: Labelled images.
-        former: As for ``choose_preset``.
 
     Raises:
         SettingsError: Both plans and a planner are named, or a file of weights is missing.
     """
     if settings.preset == "auto":
         n_gpus = sum(device.is_gpu for device in devices)
-        choice = choose_preset(n_gpus, n_labels=n_labels, former=former, has_weights=has_weights())
+        choice = choose_preset(n_gpus, has_weights=has_weights())
     else:
         choice = PresetChoice(preset_by_name(settings.preset))
     preset = _customized(choice.preset, settings)

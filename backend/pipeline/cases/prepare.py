@@ -64,8 +64,7 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
             )
             for source in sources
         }
-        former = runs.last_automatic_preset(session, run.project_id)
-    choice = preset_of(settings, training_devices(context), n_labels=len(sources), former=former)
+    choice = preset_of(settings, training_devices(context))
     # One that can't be imported is told of now, not by every fold.
     trainer_class(choice.preset.trainer)
     config = label_config_of(project, settings)

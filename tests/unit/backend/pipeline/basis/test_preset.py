@@ -16,7 +16,7 @@ from tests.fakes.app import FakeApp
 from tests.fakes.documents import run_manifest
 from training import pretrained
 from training.devices import Device
-from training.presets import FAST, FEW_LABELS, FULL, PresetChoice
+from training.presets import FAST, FULL, PresetChoice
 from training.versions.manifests import RunManifest
 from training.workspace import Workspace
 
@@ -25,8 +25,7 @@ CPU = (Device("cpu", 2, 1),)
 
 def test_auto_goes_by_the_devices_that_train() -> None:
     """A web server's machine, or a predictor's, may have no GPU where the trainers' have some."""
-    assert preset_of(ProjectSettings(), CPU, n_labels=8).preset.name == "pretrained"
-    assert preset_of(ProjectSettings(), CPU, n_labels=FEW_LABELS).preset.name == "tiny"
+    assert preset_of(ProjectSettings(), CPU).preset.name == "pretrained"
     mixed = (*CPU, Device("cuda:0", 1, 4, 24576))
     assert preset_of(ProjectSettings(), mixed) == PresetChoice(FAST, "there is a GPU")
 

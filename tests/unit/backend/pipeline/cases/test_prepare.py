@@ -19,7 +19,6 @@ from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import png, polygon
 from tests.unit.backend.pipeline.preparing import SETTINGS, folds_of, label, prepare
 from training.case_files import read_image
-from training.presets import TINY
 
 pytestmark = pytest.mark.usefixtures("_no_preprocessing")
 
@@ -333,30 +332,16 @@ def test_a_persons_word_on_flips_overrules_the_labels(app: FakeApp) -> None:
     assert prepare(app, mirror_train="both").symmetries.flips == (0, 1)
 
 
-def test_auto_says_why_it_took_a_preset_and_remembers_its_own_choice(app: FakeApp) -> None:
+def test_auto_says_why_it_took_a_preset(app: FakeApp) -> None:
     label(app.label_studio, 1, 2, 3)
     found = prepare(app, preset="auto")
     assert found.preset.name == "pretrained"
-    assert "3 labelled images" in found.preset_reason
+    assert found.preset_reason == "on a CPU"
     by_hand = prepare(app, preset="tiny")
     assert (by_hand.preset.name, by_hand.preset_reason) == ("tiny", "")
     with app.store.begin() as session:
-        assert runs.last_automatic_preset(session, PROJECT) == "pretrained"
-        assert runs.last_automatic_preset(session, PROJECT + 1) == ""
         newest, first = runs.runs_of(session, PROJECT)
         assert runs.presets_of(session, [newest.id, first.id]) == {
             newest.id: ("tiny", ""),
             first.id: ("pretrained", found.preset_reason),
         }
-
-
-def test_a_project_goes_on_with_the_larger_sets_network(app: FakeApp) -> None:
-    label(app.label_studio, 1, 2, 3)
-    manifest = prepare(app, preset="auto")
-    with app.store.begin() as session:
-        run = runs.last_run(session, PROJECT)
-        assert run is not None
-        run.manifest = replace(manifest, preset=TINY)
-    again = prepare(app, preset="auto")
-    assert again.preset.name == "tiny"
-    assert "more labels" in again.preset_reason
