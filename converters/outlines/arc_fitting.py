@@ -7,13 +7,13 @@ corners. Arcs are many and mostly short, so each step takes all of them that nee
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import shapely
 
 from converters.outlines.corner_places import Chain, placed
-from converters.outlines.distances import Fit, farthest_px
 from converters.outlines.edge_breaks import Edges, Floats, Ints, Ladder, cheapest_edges
 from domain.geometry import PIXEL_DECIMALS, Ring
 
@@ -36,6 +36,9 @@ _LADDER_OF = tuple(
 )
 """Of each level: its ladder, and which price of it."""
 
+N_AREA_LEVELS = len(_PRICES_PX2)
+"""Levels of those ladders."""
+
 N_LEVELS = len(_LADDER_OF) + 1
 """Levels of fineness: one per price; the last is the trace itself."""
 
@@ -55,7 +58,7 @@ class ArcFitter:
         """
         self._limit_xy = np.array([size_hw[1], size_hw[0]], dtype=np.float64)
         self._is_closed = is_closed
-        self._points = points
+        self.points = points
         self._is_kept = np.zeros(len(points), dtype=np.bool_)
         self._placed: dict[int, tuple[Ring, Ints]] = {}
         self._found: dict[int, tuple[Ring, Ints]] = {}
@@ -74,7 +77,7 @@ class ArcFitter:
 
     def keep(self, low_xy: Floats, high_xy: Floats) -> bool:
         """Follows the trace within a box from now on; whether that is new for any point."""
-        inside = ((self._points >= low_xy) & (self._points <= high_xy)).all(axis=1)
+        inside = ((self.points >= low_xy) & (self.points <= high_xy)).all(axis=1)
         is_new = bool((inside & ~self._is_kept).any())
         if is_new:
             self._is_kept |= inside
@@ -84,7 +87,7 @@ class ArcFitter:
 
     def __len__(self) -> int:
         """Traced points."""
-        return len(self._points)
+        return len(self.points)
 
     def next_level(self, level: int) -> int:
         """The next finer level with more vertices."""
@@ -113,13 +116,13 @@ class ArcFitter:
             measure([(self, level)])
         return self._distances[level]
 
-    def _fit(self, level: int) -> Fit:
+    def _fit(self, level: int) -> _Fit:
         vertices = self.vertices(level)
-        return Fit(self._points, vertices, self._found[level][1], self._is_closed)
+        return _Fit(self.points, vertices, self._found[level][1], self._is_closed)
 
     def _looped(self) -> Ring:
         """The points, a closed arc's first one repeated."""
-        return np.concatenate([self._points, self._points[:1]]) if self._is_closed else self._points
+        return np.concatenate([self.points, self.points[:1]]) if self._is_closed else self.points
 
     def _fitted(self, level: int) -> tuple[Ring, Ints]:
         """The vertices, and the index of the traced point that each is near to."""
@@ -135,7 +138,7 @@ class ArcFitter:
         kept = kept[~np.isin(kept, breaks[fitted])]
         near = np.concatenate([breaks[fitted], kept])
         order = np.argsort(near, kind="stable")
-        return np.concatenate([vertices[fitted], self._points[kept]])[order], near[order]
+        return np.concatenate([vertices[fitted], self.points[kept]])[order], near[order]
 
     def _may_go_on(self, level: int, ladder: int) -> bool:
         """Whether the levels before a ladder leave it open which is the next one."""
@@ -167,6 +170,16 @@ def solve(fitters: Iterable[ArcFitter], ladder: int) -> None:
         fitter._solutions[ladder] = edges
 
 
+def solve_at(chosen: Iterable[tuple[ArcFitter, int]]) -> None:
+    """Finds the edges of arcs at a level each."""
+    own: list[list[ArcFitter]] = [[] for _ in _LADDERS]
+    for fitter, level in chosen:
+        if level < N_LEVELS - 1:
+            own[_LADDER_OF[level][0]].append(fitter)
+    for ladder, fitters in enumerate(own):
+        solve(fitters, ladder)
+
+
 def next_levels(chosen: Sequence[tuple[ArcFitter, int]]) -> list[int]:
     """Of arcs at a level each, the next finer one with more vertices."""
     for ladder in range(len(_LADDERS)):
@@ -181,6 +194,7 @@ def place(chosen: Iterable[tuple[ArcFitter, int]]) -> None:
     for fitter, vertices in zip(exact, _traces(exact), strict=True):
         fitter._placed[N_LEVELS - 1] = vertices, _NONE
     waiting = [(f, k) for f, k in waiting if k < N_LEVELS - 1]
+    solve_at(waiting)
     chains, moving = [], []
     for fitter, level in waiting:
         ladder, step = _LADDER_OF[level]
@@ -188,9 +202,9 @@ def place(chosen: Iterable[tuple[ArcFitter, int]]) -> None:
         if fitter._is_closed and len(breaks) - 1 < _MIN_CLOSED:
             fitter._placed[level] = np.zeros((0, 2)), _NONE
         elif len(breaks) == 2:
-            fitter._placed[level] = fitter._points[breaks], breaks
+            fitter._placed[level] = fitter.points[breaks], breaks
         else:
-            chains.append(Chain(fitter._points, breaks, fitter._is_closed))
+            chains.append(Chain(fitter.points, breaks, fitter._is_closed))
             moving.append((fitter, level))
     if not moving:
         return
@@ -203,7 +217,7 @@ def measure(chosen: Iterable[tuple[ArcFitter, int]]) -> None:
     """Finds the distances of arcs at a level each."""
     waiting = [(f, k) for f, k in chosen if k < N_LEVELS - 1 and k not in f._distances]
     fits = [f._fit(level) for f, level in waiting]
-    for (fitter, level), distance in zip(waiting, farthest_px(fits), strict=True):
+    for (fitter, level), distance in zip(waiting, _farthest_px(fits), strict=True):
         fitter._distances[level] = distance
 
 
@@ -211,8 +225,8 @@ def _traces(fitters: Sequence[ArcFitter]) -> list[Ring]:
     """The points without those inside straight edges."""
     if not fitters:
         return []
-    numbers = np.repeat(np.arange(len(fitters)), [len(f._points) for f in fitters])
-    points = np.concatenate([f._points for f in fitters])
+    numbers = np.repeat(np.arange(len(fitters)), [len(f.points) for f in fitters])
+    points = np.concatenate([f.points for f in fitters])
     is_closed = np.array([f._is_closed for f in fitters])
     traces = []
     lines = np.empty(len(fitters), dtype=object)
@@ -232,3 +246,55 @@ def _traces(fitters: Sequence[ArcFitter]) -> list[Ring]:
             trace = trace[1:] if on_line else trace
         traces.append(trace)
     return traces
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fit:
+    """(n, 2) traced points, (m, 2) vertices, and (m,) the point that each vertex is near to."""
+
+    points: Ring
+    vertices: Ring
+    near: Ints
+    is_closed: bool
+
+
+def _farthest_px(fits: Sequence[_Fit]) -> list[float]:
+    """Of each arc the largest distance of a point from its edge or one of the two beside it.
+
+    Args:
+        fits: with two vertices or more each; distances of many cost hardly more than of one.
+    """
+    if not fits:
+        return []
+    n_points = np.array([len(fit.points) for fit in fits])
+    n_vertices = np.array([len(fit.vertices) for fit in fits])
+    is_closed = np.array([fit.is_closed for fit in fits])
+    points = np.concatenate([fit.points for fit in fits])
+    starts = np.concatenate([fit.vertices for fit in fits])
+    since = np.cumsum(n_points) - n_points
+    head = np.cumsum(n_vertices) - n_vertices
+    # One edge for each vertex, to the next one; the last of an open arc has none.
+    following = np.arange(len(starts)) + 1
+    following[head + n_vertices - 1] = np.where(is_closed, head, head + n_vertices - 1)
+    spans = starts[following] - starts
+    n_edges = n_vertices - ~is_closed
+
+    near = np.concatenate([fit.near for fit in fits]) + np.repeat(since, n_vertices)
+    # Vertices that wandered beyond the start of a ring come first or last in the running order.
+    order = np.argsort(near, kind="stable")
+    place = np.searchsorted(near[order], np.arange(len(points)), side="right") - 1
+    head, n_edges = np.repeat(head, n_points), np.repeat(n_edges, n_points)
+    is_ring = np.repeat(is_closed, n_points)
+    before_all = place < head
+    place = np.where(before_all, head + n_edges - 1, place)
+    edge = np.minimum(order[place] - head, n_edges - 1)
+    squared = np.full(len(points), np.inf)
+    for step in (-1, 0, 1):
+        beside = edge + step
+        beside = head + np.where(is_ring, beside % n_edges, np.clip(beside, 0, n_edges - 1))
+        span, away = spans[beside], points - starts[beside]
+        length = np.maximum((span * span).sum(axis=1), 1e-18)
+        rest = away - np.clip((away * span).sum(axis=1) / length, 0.0, 1.0)[:, np.newaxis] * span
+        np.minimum(squared, (rest * rest).sum(axis=1), out=squared)
+    found: Floats = np.sqrt(np.maximum.reduceat(squared, since))
+    return [float(distance) for distance in found]

@@ -78,7 +78,8 @@ class _Links:
         repeated = lengths * np.where(self._is_closed, 3, 1)
         first = _starts(repeated)
         along = np.arange(repeated.sum()) - np.repeat(first, repeated)
-        self.points = points[np.repeat(since, repeated) + along % np.repeat(lengths, repeated)]
+        source = np.repeat(since, repeated) + along % np.repeat(lengths, repeated)
+        self.points = np.take(points, source, axis=0)
         self.sums = running_sums(self.points)
 
         counts = np.array([len(c.breaks) - c.is_closed for c in chains])
@@ -142,7 +143,8 @@ def _step(links: _Links, vertices: Floats, near: Ints) -> Floats:
     first, second = links.first, links.second
     since, until = near[first], near[second] + links.lap
     start, end = vertices[first], vertices[second]
-    x, y, xx, yy, xy = links.sums[:, until + 1] - links.sums[:, since]
+    sums = links.sums
+    x, y, xx, yy, xy = np.take(sums, until + 1, axis=1) - np.take(sums, since, axis=1)
     n = (until - since + 1).astype(np.float64)
     ax, ay = start.T
     ux, uy = (end - start).T

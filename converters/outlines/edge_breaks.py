@@ -23,7 +23,8 @@ _LIKE_SIZE = 1.4
 _ENTRIES_AT_ONCE = 1 << 17
 """Pieces are solved in batches of so many costs: a few MB, whatever the arc."""
 
-_COSTS_AT_ONCE = 1 << 13
+_STRIPE = 16
+_COSTS_AT_ONCE = 1 << 14
 """So many are found at once: what they are found from then stays in the cache."""
 
 
@@ -160,11 +161,7 @@ def _cheapest_breaks(
 def _cheapest(
     candidates: Ints, sums: Floats, ladder: Ladder
 ) -> tuple[npt.NDArray[np.bool_], Floats]:
-    cost = np.empty((*candidates.shape, candidates.shape[1]))
-    at_once = max(1, _COSTS_AT_ONCE // cost[0].size)
-    for first in range(0, len(cost), at_once):
-        some = slice(first, first + at_once)
-        cost[some] = _line_costs(candidates[some], sums, ladder.variance_px2)
+    cost = _line_costs(candidates, sums, ladder.variance_px2)
     prices = np.array(ladder.prices_px2)[:, np.newaxis]
     n_pieces, n = candidates.shape
     shape = (len(prices), n_pieces)
@@ -185,13 +182,45 @@ def _cheapest(
 
 
 def _line_costs(candidates: Ints, sums: Floats, variance_px2: float) -> Floats:
-    """(piece, n, n): area in square pixels between points i..j and their best line, at [j, i]."""
-    until, since = sums[:, candidates + 1], sums[:, candidates]
+    """(piece, n, n): area in square pixels between points i..j and their best line, at [j, i].
+
+    For i < j; what stands beyond means nothing.
+    """
+    n_pieces, n = candidates.shape
+    costs = np.empty((n_pieces, n, n))
+    # In stripes, most of what is beyond left out.
+    at_once = max(1, _COSTS_AT_ONCE // (n * _STRIPE))
+    for first in range(0, n_pieces, at_once):
+        some = candidates[first : first + at_once]
+        for low in range(0, n, _STRIPE):
+            stripe, until = slice(low, low + _STRIPE), low + _STRIPE
+            costs[first : first + at_once, stripe, :until] = _costs_between(
+                some[:, :until], some[:, stripe], sums, variance_px2
+            )
+    return costs
+
+
+def _costs_between(starts: Ints, stops: Ints, sums: Floats, variance_px2: float) -> Floats:
+    """(piece, stop, start): area between the points from a start to a stop and their best line."""
+    until, since = np.take(sums, stops + 1, axis=1), np.take(sums, starts, axis=1)
     x, y, xx, yy, xy = until[..., np.newaxis] - since[:, :, np.newaxis]
-    n = candidates[..., np.newaxis] - candidates[:, np.newaxis] + 1
-    n = np.maximum(n, 1).astype(np.float64)
-    xx, yy, xy = xx - x * x / n, yy - y * y / n, xy - x * y / n
-    across = (xx + yy) - np.sqrt((xx - yy) ** 2 + 4 * xy * xy)
-    squares = np.maximum(across / 2 - variance_px2 * n, 0.0)
-    result: Floats = _MEAN_OF_RMS * np.sqrt(squares * n)
-    return result
+    n = (stops[..., np.newaxis] - starts[:, np.newaxis] + 1).astype(np.float64)
+    # n times the sums of squares around the middle, in place: this is where the time goes.
+    xx *= n
+    xx -= x * x
+    yy *= n
+    yy -= y * y
+    xy *= 2 * n
+    xy -= 2 * x * y
+    across: Floats = xx + yy
+    xx -= yy
+    xx *= xx
+    xy *= xy
+    xx += xy
+    across -= np.sqrt(xx, out=xx)
+    n *= n
+    across -= 2 * variance_px2 * n
+    np.maximum(across, 0.0, out=across)
+    np.sqrt(across, out=across)
+    across *= _MEAN_OF_RMS / np.sqrt(2)
+    return across

@@ -2,53 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
+import shapely
 
 from converters.outlines.arc_fitting import (
     N_AREA_LADDERS,
+    N_AREA_LEVELS,
     N_LEVELS,
-    ArcFitter,
     measure,
     next_levels,
     place,
     solve,
+    solve_at,
 )
-from converters.outlines.arcs import Borders
+from converters.outlines.arcs import Borders, Part
 from converters.outlines.crossings import crossings, lines_of, own_crossings
-from converters.outlines.drawing import NO_PIXELS, Patch, inside_of, overlap, painted
+from converters.outlines.drafts import Drafts, Outline
 from converters.outlines.limits import Simplification
-from converters.outlines.topology import Box, faults, topology
-from domain.geometry import Polygon, Ring
+from converters.outlines.topology import Box, Tears
+from domain.geometry import Ring
 
 _EXACT = N_LEVELS - 1
 _FREE_PX = 0.15
 """Mean displacement of a border that changes hardly any pixel."""
-
-_MIN_RING = 3
 
 _UNDERSHOOT = 1.5
 """A part far below its limit leaps to where so many times the area still allowed is moved."""
 
 _REACHES_PX = (1.0, 3.0, 9.0)
 """Around a fault, so far the trace is followed."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Outline:
-    """A part's polygon and how much of the part's pixels it keeps (0..1)."""
-
-    polygon: Polygon
-    iou: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _DrawnRing:
-    points: Ring
-    patch: Patch
 
 
 def simplified(borders: Borders, how: Simplification) -> tuple[Outline, ...]:
@@ -81,48 +65,29 @@ class _Coverage:
         self._parts = borders.parts
         self._how = how
         self._limit = max(how.iou_target, how.iou_floor)
-        self._fitters = [
-            ArcFitter(a.points, is_closed=a.is_closed, size_hw=borders.size_hw)
-            for a in borders.arcs
+        self._drafts = Drafts(borders)
+        self._fitters, self._levels = self._drafts.fitters, self._drafts.levels
+        self._arcs_of, self._owners = self._drafts.arcs_of, self._drafts.owners
+        corners = [(*a.points.min(axis=0), *a.points.max(axis=0)) for a in borders.arcs]
+        boxes = shapely.box(*np.array(corners).reshape(-1, 4).T)
+        self._places = shapely.STRtree(np.asarray(boxes))
+        self._classes = [
+            (numbers, Tears([self._drafts.traced[n] for n in numbers]))
+            for numbers in _numbers_by_class(self._parts)
         ]
-        self._bounds = np.array(
-            [[a.points.min(axis=0), a.points.max(axis=0)] for a in borders.arcs]
-        )
-        """(arc, low or high, x or y)."""
-        self._is_closed = [a.is_closed for a in borders.arcs]
-        self._arcs_of = [sorted({i for ring in p.rings for i, _ in ring}) for p in borders.parts]
-        self._owners: list[list[int]] = [[] for _ in borders.arcs]
-        for number, arcs in enumerate(self._arcs_of):
-            for arc in arcs:
-                self._owners[arc].append(number)
-        self._rings_of: list[list[tuple[int, int]]] = [[] for _ in borders.arcs]
-        """Of each arc: the (part, ring) pairs that it belongs to."""
-        for number, part in enumerate(self._parts):
-            for position, ring in enumerate(part.rings):
-                for arc, _ in ring:
-                    self._rings_of[arc].append((number, position))
-        self._traced = [Patch(p.window[0].start, p.window[1].start, p.pixels) for p in self._parts]
         self._areas = [int(np.count_nonzero(p.pixels)) for p in self._parts]
         self._over_budget = np.zeros(len(self._parts), dtype=np.bool_)
-        self._outlines: dict[int, Outline] = {}
-        self._drawn: dict[int, Patch] = {}
-        self._rings: dict[tuple[int, int], _DrawnRing] = {}
-        """What is drawn of each (part, ring); gone when one of its arcs changes."""
-        self._holes: dict[tuple[int, int], Patch] = {}
-        """The exact pixels of holes, by (part, ring)."""
-        self._hole_ious: dict[tuple[int, int], float] = {}
         self._kept_anew: set[int] = set()
-        self._levels = [0] * len(self._fitters)
         self._leaps: dict[int, int] = {}
         """Levels that arcs of parts far below their limits go to at once."""
 
     def exact(self) -> tuple[Outline, ...]:
-        self._levels = [_EXACT] * len(self._fitters)
+        self._levels[:] = [_EXACT] * len(self._fitters)
         place(zip(self._fitters, self._levels, strict=True))
         return self.outlines()
 
     def outlines(self) -> tuple[Outline, ...]:
-        return tuple(self._outline(number) for number in range(len(self._parts)))
+        return tuple(self._drafts.outline(number) for number in range(len(self._parts)))
 
     def begin(self) -> None:
         """Finds levels to begin with.
@@ -132,16 +97,20 @@ class _Coverage:
         every = range(len(self._parts))
         for ladder in range(N_AREA_LADDERS):
             solve(self._fitters, ladder)
-        self._levels = self._first_levels(every)
+        first = [self._first_level(n, self._how.iou_target) for n in every]
+        self._begin_at(enumerate(first))
+        solve_at(zip(self._fitters, self._levels, strict=True))
         over = [n for n in every if self._n_edges(n) > self._how.vertex_budget]
         if over:
             self._over_budget[over] = True
-            self._levels = self._first_levels(n for n in every if not self._over_budget[n])
+            self._levels[:] = [0] * len(self._fitters)
+            self._begin_at((n, level) for n, level in enumerate(first) if not self._over_budget[n])
+            self._begin_at((n, self._first_over_budget(n)) for n in over)
 
     def settle(self) -> None:
         """Refines arcs until nothing is wrong."""
         place(zip(self._fitters, self._levels, strict=True))
-        self._draw(range(len(self._parts)))
+        self._drafts.draw(range(len(self._parts)))
         waiting = set(range(len(self._parts)))
         while True:
             while waiting:
@@ -158,8 +127,10 @@ class _Coverage:
     def _measure(self, numbers: Iterable[int]) -> None:
         """Measures the arcs of parts that keep enough pixels, all at once."""
         held = (n for n in numbers if not self._over_budget[n])
-        held = (n for n in held if self._outline(n).iou >= self._limit)
-        arcs = {arc for n in held for arc in self._arcs_of[n] if len(self._vertices(arc)) > 0}
+        held = (n for n in held if self._drafts.outline(n).iou >= self._limit)
+        arcs = {
+            arc for n in held for arc in self._arcs_of[n] if len(self._drafts.vertices(arc)) > 0
+        }
         measure((self._fitters[arc], self._levels[arc]) for arc in arcs)
 
     def keep_to_budget(self) -> None:
@@ -168,7 +139,7 @@ class _Coverage:
             n
             for n in range(len(self._parts))
             if not self._over_budget[n]
-            and self._outline(n).polygon.n_vertices > self._how.vertex_budget
+            and self._drafts.outline(n).polygon.n_vertices > self._how.vertex_budget
         ]
         if not over:
             return
@@ -176,25 +147,38 @@ class _Coverage:
         for number in over:
             for arc in self._arcs_of[number]:
                 self._levels[arc] = 0
-                self._forget(arc)
+                self._drafts.forget(arc)
+        self._begin_at((n, self._first_over_budget(n)) for n in over)
         self.settle()
 
-    def _n_edges(self, number: int) -> int:
+    def _n_edges(self, number: int, level: int | None = None) -> int:
+        """Edges of a part at the arcs' levels, or at one level."""
         arcs = (arc for ring in self._parts[number].rings for arc, _ in ring)
-        return sum(self._fitters[arc].n_edges(self._levels[arc]) for arc in arcs)
+        return sum(
+            self._fitters[arc].n_edges(self._levels[arc] if level is None else level)
+            for arc in arcs
+        )
 
-    def _first_levels(self, parts: Iterable[int]) -> list[int]:
-        """Where to begin: levels whose moved area is about what the target allows."""
-        levels = [0] * len(self._fitters)
-        for number in parts:
-            arcs = self._arcs_of[number]
-            allowed = (1 - self._how.iou_target) * self._areas[number]
-            allowed += _FREE_PX * sum(len(self._fitters[arc]) for arc in arcs)
-            moved = np.sum([self._fitters[arc].areas_px2() for arc in arcs], axis=0)
-            level = int(np.flatnonzero(moved <= allowed)[0])
-            for arc in arcs:
-                levels[arc] = max(levels[arc], level)
-        return levels
+    def _first_level(self, number: int, iou: float) -> int:
+        """The level whose moved area is about what an overlap allows."""
+        arcs = self._arcs_of[number]
+        allowed = (1 - iou) * self._areas[number]
+        allowed += _FREE_PX * sum(len(self._fitters[arc]) for arc in arcs)
+        moved = np.sum([self._fitters[arc].areas_px2() for arc in arcs], axis=0)
+        return int(np.flatnonzero(moved <= allowed)[0])
+
+    def _first_over_budget(self, number: int) -> int:
+        """The finest level within the budget, if any is; not beyond what the floor allows."""
+        level = self._first_level(number, 1 - _UNDERSHOOT * (1 - self._how.iou_floor))
+        coarser = range(min(level, N_AREA_LEVELS - 1), -1, -1)
+        budget = self._how.vertex_budget
+        return next((k for k in coarser if self._n_edges(number, k) <= budget), level)
+
+    def _begin_at(self, levels: Iterable[tuple[int, int]]) -> None:
+        """Takes the arcs of parts to a level each at least."""
+        for number, level in levels:
+            for arc in self._arcs_of[number]:
+                self._levels[arc] = max(self._levels[arc], level)
 
     def _refine(self, arcs: set[int]) -> set[int]:
         """Takes arcs to the next level; returns the parts to look at again."""
@@ -204,68 +188,18 @@ class _Coverage:
         for arc, level in zip(able, finer, strict=True):
             self._levels[arc] = max(level, self._leaps.pop(arc, 0))
             changed.update(self._owners[arc])
-            self._forget(arc)
+            self._drafts.forget(arc)
         place((self._fitters[arc], self._levels[arc]) for arc in able)
-        self._draw(changed)
+        self._drafts.draw(changed)
         return changed
-
-    def _forget(self, arc: int) -> None:
-        """Forgets what was drawn with an arc that changes."""
-        for number, position in self._rings_of[arc]:
-            self._outlines.pop(number, None)
-            self._rings.pop((number, position), None)
-            self._hole_ious.pop((number, position), None)
-
-    def _draw(self, numbers: Iterable[int]) -> None:
-        """Draws the rings of parts that are not drawn yet."""
-        missing = [
-            (number, position)
-            for number in numbers
-            for position in range(len(self._parts[number].rings))
-            if (number, position) not in self._rings
-        ]
-        rings = [self._ring(self._parts[n].rings[position]) for n, position in missing]
-        for key, points, patch in zip(missing, rings, painted(rings), strict=True):
-            self._rings[key] = _DrawnRing(points, patch)
-
-    def _vertices(self, arc: int) -> npt.NDArray[np.float64]:
-        return self._fitters[arc].vertices(self._levels[arc])
-
-    def _outline(self, number: int) -> Outline:
-        if number not in self._outlines:
-            self._outlines[number] = self._outlined(number)
-        return self._outlines[number]
-
-    def _outlined(self, number: int) -> Outline:
-        part = self._parts[number]
-        if all(self._levels[arc] == _EXACT for arc in self._arcs_of[number]):
-            rings = [self._ring(ring) for ring in part.rings]
-            self._drawn[number] = self._traced[number]
-            return Outline(Polygon(rings[0], tuple(rings[1:])), 1.0)
-        self._draw([number])
-        drawn = [self._rings[number, position] for position in range(len(part.rings))]
-        polygon = Polygon(drawn[0].points, tuple(ring.points for ring in drawn[1:]))
-        if any(len(ring) < _MIN_RING for ring in polygon.rings):
-            self._drawn[number] = NO_PIXELS
-            return Outline(polygon, 0.0)
-        self._drawn[number] = inside_of([ring.patch for ring in drawn])
-        return Outline(polygon, overlap(self._drawn[number], self._traced[number]))
-
-    def _ring(self, ring: tuple[tuple[int, bool], ...], *, exact: bool = False) -> Ring:
-        pieces = []
-        for arc, forwards in ring:
-            vertices = self._fitters[arc].vertices(_EXACT if exact else self._levels[arc])
-            vertices = vertices if forwards else vertices[::-1]
-            pieces.append(vertices if self._is_closed[arc] else vertices[:-1])
-        return np.concatenate(pieces)
 
     def _failing_arcs(self, number: int) -> list[int]:
         """The arcs of a part to make finer, none if the part holds its limits."""
         arcs = self._arcs_of[number]
-        empty = [arc for arc in arcs if len(self._vertices(arc)) == 0]
+        empty = [arc for arc in arcs if len(self._drafts.vertices(arc)) == 0]
         if empty:
             return empty
-        iou = self._outline(number).iou
+        iou = self._drafts.outline(number).iou
         if self._over_budget[number]:
             limit = self._how.iou_floor
             return (
@@ -287,24 +221,10 @@ class _Coverage:
 
         A hole that another part fills is left to the limits of that part.
         """
-        own = [
-            (number, position)
-            for position, ring in enumerate(self._parts[number].rings)
-            if position > 0 and all(len(self._owners[arc]) == 1 for arc, _ in ring)
-        ]
-        self._draw([number])
-        unknown = [key for key in own if key not in self._holes]
-        traced = {arc for n, position in unknown for arc, _ in self._parts[n].rings[position]}
-        place((self._fitters[arc], _EXACT) for arc in traced)
-        exact = [self._ring(self._parts[n].rings[position], exact=True) for n, position in unknown]
-        self._holes.update(zip(unknown, painted(exact), strict=True))
         failing: set[int] = set()
-        for key in own:
-            if key not in self._hole_ious:
-                self._hole_ious[key] = overlap(self._holes[key], self._rings[key].patch)
-            if self._hole_ious[key] < self._how.iou_floor:
-                ring = self._parts[number].rings[key[1]]
-                failing.update(self._coarsest([arc for arc, _ in ring]))
+        for arcs, iou in self._drafts.hole_overlaps(number):
+            if iou < self._how.iou_floor:
+                failing.update(self._coarsest(arcs))
         return [arc for arc in failing if self._levels[arc] < _EXACT]
 
     def _too_coarse(self, arcs: Sequence[int], iou: float, limit: float) -> list[int]:
@@ -325,72 +245,66 @@ class _Coverage:
 
     def _tangled(self) -> set[int]:
         """Arcs that cross or touch themselves or one another."""
-        vertices = [self._vertices(arc) for arc in range(len(self._fitters))]
-        lines = lines_of(vertices, self._is_closed)
+        vertices = [self._drafts.vertices(arc) for arc in range(len(self._fitters))]
+        lines = lines_of(vertices, self._drafts.is_closed)
         tangled = set()
-        for arc, _ in own_crossings(lines):
-            tangled.add(arc)
+        for arc, common in own_crossings(lines):
+            if not self._keep_near([arc], common):
+                tangled.add(arc)
         for pair, common in crossings(lines):
-            if not self._keep(pair, [(xy - _REACHES_PX[0], xy + _REACHES_PX[0]) for xy in common]):
+            if not self._keep_near(pair, common):
                 # The shorter one first: its few points are the cheaper way out.
                 able = [arc for arc in pair if self._levels[arc] < _EXACT]
                 tangled.add(min(able or pair, key=lambda arc: len(self._fitters[arc])))
         return tangled
 
-    def _keep(self, arcs: Iterable[int], boxes: Sequence[Box]) -> bool:
+    def _keep(self, arcs: Collection[int], boxes: Sequence[Box]) -> bool:
         """Makes arcs follow their traces within boxes; whether that changed any."""
-        able = np.array([arc for arc in arcs if self._levels[arc] < _EXACT], dtype=np.intp)
-        if len(able) == 0 or len(boxes) == 0:
+        if len(boxes) == 0:
             return False
         low, high = (np.array(corners) for corners in zip(*boxes, strict=True))
-        meets = (self._bounds[able, 0] <= high[:, np.newaxis]).all(axis=2)
-        meets &= (self._bounds[able, 1] >= low[:, np.newaxis]).all(axis=2)
-        box, position = np.nonzero(meets)
+        near = self._places.query(shapely.box(*low.T, *high.T)).T.tolist()
         changed = {
             arc
-            for arc, k in zip(able[position].tolist(), box.tolist(), strict=True)
-            if self._fitters[arc].keep(low[k], high[k])
+            for box, arc in near
+            if arc in arcs
+            and self._levels[arc] < _EXACT
+            and self._fitters[arc].keep(low[box], high[box])
         }
         for arc in changed:
-            self._forget(arc)
+            self._drafts.forget(arc)
             self._kept_anew.update(self._owners[arc])
         return bool(changed)
 
+    def _keep_near(self, arcs: Sequence[int], points: Ring) -> bool:
+        """Makes arcs follow their traces near points; whether that changed any."""
+        reach = _REACHES_PX[0]
+        return self._keep(arcs, [(xy - reach, xy + reach) for xy in points])
+
     def _torn(self) -> set[int]:
         """Arcs of parts that fell apart, grew together, or lost or gained a hole, in pixels."""
-        return {arc for numbers in self._numbers_by_class() for arc in self._torn_of_class(numbers)}
+        torn: set[int] = set()
+        for numbers, tears in self._classes:
+            if not self._mended(numbers, tears):
+                torn.update(arc for n in numbers for arc in self._arcs_of[n])
+        return {arc for arc in torn if self._levels[arc] < _EXACT}
 
-    def _numbers_by_class(self) -> Iterator[list[int]]:
-        for class_index in sorted({p.class_index for p in self._parts}):
-            yield [n for n, p in enumerate(self._parts) if p.class_index == class_index]
+    def _mended(self, numbers: Sequence[int], tears: Tears) -> bool:
+        """Makes arcs follow their traces where a class is torn; whether that is enough."""
+        arcs = {arc for n in numbers for arc in self._arcs_of[n]}
+        while True:
+            self._drafts.draw(numbers)
+            found = tears.found([self._drafts.pixels(n) for n in numbers])
+            if found is None:
+                return True
+            # The edge that is at fault may belong to a trace a little way off.
+            for reach in _REACHES_PX:
+                if self._keep(arcs, [(low - reach, high + reach) for low, high in found]):
+                    break
+            else:
+                return False
 
-    def _torn_of_class(self, numbers: Sequence[int]) -> set[int]:
-        before, after, origin = self._masks_of(numbers)
-        if topology(before) == topology(after):
-            return set()
-        arcs = sorted({arc for n in numbers for arc in self._arcs_of[n]})
-        found = [(low + origin, high + origin) for low, high in faults(before, after)]
-        # The edge that is at fault may belong to a trace a little way off.
-        for reach in _REACHES_PX:
-            if self._keep(arcs, [(low - reach, high + reach) for low, high in found]):
-                return set()
-        return {arc for arc in arcs if self._levels[arc] < _EXACT}
 
-    def _masks_of(
-        self, numbers: Sequence[int]
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
-        """Pixels of a class before and after, around its parts, and the window's (x, y)."""
-        for number in numbers:
-            self._outline(number)
-        patches = [patch for n in numbers for patch in (self._traced[n], self._drawn[n])]
-        patches = [patch for patch in patches if patch.pixels.size]
-        top, left = min(p.top for p in patches) - 1, min(p.left for p in patches) - 1
-        bottom, right = max(p.bottom for p in patches) + 1, max(p.right for p in patches) + 1
-        before = np.zeros((bottom - top, right - left), dtype=np.uint8)
-        after = np.zeros_like(before)
-        for number in numbers:
-            traced, drawn = self._traced[number], self._drawn[number]
-            before[traced.within(top, left)] |= traced.pixels
-            if drawn.pixels.size:
-                after[drawn.within(top, left)] |= drawn.pixels
-        return before, after, np.array([left, top], dtype=np.float64)
+def _numbers_by_class(parts: Sequence[Part]) -> Iterator[list[int]]:
+    for class_index in sorted({part.class_index for part in parts}):
+        yield [n for n, part in enumerate(parts) if part.class_index == class_index]

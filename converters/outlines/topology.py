@@ -1,10 +1,14 @@
-"""Parts and holes of masks: how many there are, and where two masks disagree about them."""
+"""Parts and holes of masks: how many there are, and where drawn ones differ from traced ones."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from converters.outlines.drawing import Patch
 
 Mask = npt.NDArray[np.uint8]
 """0 outside, 1 inside."""
@@ -18,6 +22,41 @@ _AROUND = 4
 
 _PIXELS_AT_ONCE = 1 << 18
 """Blobs are looked at in batches of so many pixels."""
+
+
+class Tears:
+    """Where the parts of a class fell apart, grew together, or lost or gained a hole, in pixels."""
+
+    def __init__(self, traced: Sequence[Patch]) -> None:
+        self._traced = traced
+        self._topology: tuple[int, int, int, int] | None = None
+
+    def found(self, drawn: Sequence[Patch]) -> list[Box] | None:
+        """Boxes in the image around what is wrong; None if nothing is."""
+        patches = [patch for patch in (*self._traced, *drawn) if patch.pixels.size]
+        # Its outermost pixels are outside.
+        top, left = min(p.top for p in patches) - 1, min(p.left for p in patches) - 1
+        bottom, right = max(p.bottom for p in patches) + 1, max(p.right for p in patches) + 1
+        frame = (top, left, bottom - top, right - left)
+        after = _together(drawn, frame)
+        before = None
+        if self._topology is None:
+            before = _together(self._traced, frame)
+            self._topology = topology(before)
+        if topology(after) == self._topology:
+            return None
+        before = _together(self._traced, frame) if before is None else before
+        origin = np.array([left, top], dtype=np.float64)
+        return [(low + origin, high + origin) for low, high in faults(before, after)]
+
+
+def _together(patches: Sequence[Patch], frame: tuple[int, int, int, int]) -> Mask:
+    top, left, height, width = frame
+    mask = np.zeros((height, width), dtype=np.uint8)
+    for patch in patches:
+        if patch.pixels.size:
+            mask[patch.within(top, left)] |= patch.pixels
+    return mask
 
 
 def topology(mask: npt.NDArray[np.generic]) -> tuple[int, int, int, int]:

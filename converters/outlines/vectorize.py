@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.outlines.arcs import Borders, Probabilities, borders_of
+from converters.outlines.drafts import Outline
 from converters.outlines.limits import Simplification
-from converters.outlines.simplifying import Outline, simplified
+from converters.outlines.simplifying import simplified
 from domain.annotation import OVER_BUDGET, Region, region_id
 from domain.geometry import LabelMap
 from domain.prediction import most_probable
@@ -103,8 +104,8 @@ def _meta(outline: Outline, how: Simplification) -> dict[str, Any]:
     n_vertices = outline.polygon.n_vertices
     if n_vertices > how.vertex_budget and how.tolerance_px > 0:
         meta[OVER_BUDGET] = (
-            f"{n_vertices} points instead of {how.vertex_budget}: "
-            f"fewer would keep less than {how.iou_floor:.0%} of its pixels"
+            f"{n_vertices} points instead of {how.vertex_budget}, so that it keeps "
+            f"{how.iou_floor:.0%} of its pixels, its holes and the borders it shares"
         )
     return meta
 

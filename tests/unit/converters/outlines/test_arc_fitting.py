@@ -88,7 +88,6 @@ def test_long_arcs_are_solved_in_pieces() -> None:
 
 
 def test_many_vertices_at_once() -> None:
-    # More than the dense solver takes.
     angles = np.linspace(0, 2 * np.pi, 9000, endpoint=False)
     radius = 150 + 8 * np.sin(120 * angles)
     ring = 200 + radius[:, np.newaxis] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
