@@ -10,9 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks import few_labels
+from benchmarks import few_labels, start_from
 from benchmarks.few_labels import Cell, Results, cells, summarise, to_markdown
-from training.presets import TINY
 
 
 def row(data: str, labels: int, seed: int, preset: str, dice: float) -> dict[str, Any]:
@@ -93,20 +92,33 @@ def test_the_images_to_test_on_are_the_same_for_all_and_none_is_trained_on(
         mask[5 + i : 20 + i, 8:30] = 1
         cv2.imwrite(str(data / "images" / f"{i}.png"), rng.integers(0, 255, (40, 48), np.uint8))
         cv2.imwrite(str(data / "masks" / f"{i}.png"), mask)
-    held_out, trained = [], []
-    for seed, n in ((0, 2), (1, 4)):
-        scratch = tmp_path / f"{seed}"
-        cell = Cell("glacier", n, seed, "tiny")
-        project = few_labels._prepared(cell, tmp_path / "data", scratch, TINY)
-        splits = json.loads(
-            (project.workspace.preprocessed_dataset / "splits_final.json").read_text()
-        )
-        held_out.append(splits[0]["val"])
-        trained.append(splits[0]["train"])
-    assert held_out[0] == held_out[1]
-    assert [len(case_ids) for case_ids in trained] == [2, 4]
-    assert not {*trained[0], *trained[1]} & set(held_out[0])
-    with pytest.raises(ValueError, match="not 64"):
-        few_labels._prepared(
-            Cell("glacier", 64, 0, "tiny"), tmp_path / "data", tmp_path / "more", TINY
-        )
+    cells = [Cell("glacier", 2, 0, "tiny"), Cell("glacier", 4, 1, "tiny")]
+    splits = [_split(cell, tmp_path) for cell in cells]
+    # Another project's images, of those that the first one left over.
+    splits.append(_split(Cell("glacier", 5, 0, "tiny"), tmp_path, without=cells[0]))
+    held_out = splits[0]["val"]
+    assert all(split["val"] == held_out for split in splits)
+    assert [len(split["train"]) for split in splits] == [2, 4, 5]
+    assert all(not set(split["train"]) & set(held_out) for split in splits)
+    assert not set(splits[0]["train"]) & set(splits[2]["train"])
+    with pytest.raises(ValueError, match="has 7 images to train on, not 64"):
+        _split(Cell("glacier", 64, 0, "tiny"), tmp_path)
+
+
+def _split(cell: Cell, folder: Path, without: Cell | None = None) -> dict[str, list[str]]:
+    scratch = folder / f"{cell.labels}-{cell.seed}"
+    spec = few_labels.prepared_fold(cell, folder / "data", scratch, without=without)
+    path = spec.workspace.preprocessed_dataset / "splits_final.json"
+    split: dict[str, list[str]] = json.loads(path.read_text())[spec.fold]
+    return split
+
+
+def test_what_a_start_gained_is_a_mean_over_seeds() -> None:
+    rows = [
+        {"data": "glacier", "labels": 8, "preset": way, "dice": dice}
+        for way, dice in (("scratch", 0.5), ("scratch", 0.6), ("start_from", 0.7))
+    ]
+    assert start_from.summarise(rows) == {
+        "datasets": {"glacier": {8: {"scratch": 0.55, "start_from": 0.7}}},
+        "seeds": {"glacier": {8: {"scratch": 2, "start_from": 1}}},
+    }
