@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -98,7 +99,7 @@ def find_start(
     Raises:
         SettingsError: There is no such model, it is an ensemble, takes other channels, or the
             mapping names what there is not.
-        PredictionError: It was pruned.
+        PredictionError: It was pruned, or a file of it is gone.
         FileFormatError: The zip is hostile, broken, or of a kind nnloop can't train on.
     """
     with context.store.begin() as session:
@@ -106,7 +107,8 @@ def find_start(
         group = label_config_of(project, project.settings).group
         n_channels = project.n_channels
     file = Path(name).expanduser()
-    if file.suffix.lower() == ".zip" or file.is_file():
+    # A path that no system could hold is no file, and no error either.
+    if file.suffix.lower() == ".zip" or os.path.isfile(file):  # noqa: PTH113
         folder = _unpacked(context, project_id, file)
     else:
         folder = _version(context, project_id, name)
@@ -117,6 +119,7 @@ def find_start(
             remedy=f"Name one of its members: {', '.join(info.members)}.",
         )
     check_weights(folder, info)
+    _check_files(folder, info)
     n_theirs = len(read_json(folder / DATASET)["channel_names"])
     if n_channels and n_theirs != n_channels:
         raise SettingsError(
@@ -181,10 +184,21 @@ def _unpacked(context: AppContext, project_id: int, file: Path) -> Path:
 def _is_whole(folder: Path) -> bool:
     """Whether a model that was unpacked is still all there."""
     try:
-        check_weights(folder, read_version(folder))
+        info = read_version(folder)
+        check_weights(folder, info)
+        _check_files(folder, info)
     except PredictionError:
         return False
-    return all((folder / name).exists() for name in (PLANS, DATASET))
+    return True
+
+
+def _check_files(folder: Path, info: VersionInfo) -> None:
+    for name in (PLANS, DATASET):
+        if not (folder / name).exists():
+            raise PredictionError(
+                f"{info.name} has no {name} any more: {folder / name} is gone.",
+                remedy="Put the file back, or start from another model.",
+            )
 
 
 def _digest(file: Path) -> str:

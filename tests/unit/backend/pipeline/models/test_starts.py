@@ -194,6 +194,19 @@ def test_other_channels_and_unknown_names_are_refused(app: FakeApp) -> None:
         find_start(app.context, PROJECT, "nnloop-v7", {})
 
 
+def test_no_name_and_no_lost_file_ends_in_a_bare_error(app: FakeApp) -> None:
+    folder = _add_version(app, 1, manifest=MANIFEST)
+    for name in ("v" * 5000, "a\0b"):
+        with pytest.raises(SettingsError, match="no version"):
+            find_start(app.context, PROJECT, name, {})
+    for name in ("dataset.json", "plans.json"):
+        (folder / name).unlink()
+        with pytest.raises(PredictionError, match=f"has no {name} any more") as caught:
+            find_start(app.context, PROJECT, "nnloop-v1", {})
+        assert caught.value.remedy
+        write_json(folder / name, dataset())
+
+
 def test_a_network_with_a_pretrained_encoder_trains_at_its_own_rates(app: FakeApp) -> None:
     folder = _add_version(app, 1, manifest=MANIFEST)
     assert "preset" not in find_start(app.context, PROJECT, "nnloop-v1", {}).settings
