@@ -13,6 +13,7 @@ from backend.store import projects
 from backend.store.models import FoldRow, RunRow
 from domain.errors import TrainingError, TransitionError
 from domain.states import CONTROL, FOLD, RUN, FoldStatus, RunControl, RunStatus
+from training.presets import Preset
 from training.versions.manifests import RunManifest
 
 # A job renews its lease at least this often per third; after it, another job may take over.
@@ -67,6 +68,17 @@ def presets_of(session: Session, run_ids: Sequence[int]) -> dict[int, tuple[str,
     name, reason = RunRow.manifest["preset"]["name"], RunRow.manifest["preset_reason"]
     query = select(RunRow.id, name.as_string(), reason.as_string()).where(RunRow.id.in_(run_ids))
     return {run_id: (name or "", reason or "") for run_id, name, reason in session.execute(query)}
+
+
+def last_automatic_preset(session: Session, project_id: int) -> Preset | None:
+    """The preset of the newest run whose setting ``preset`` was 'auto'; None without one."""
+    query = select(RunRow).where(
+        RunRow.project_id == project_id,
+        RunRow.settings["preset"].as_string() == "auto",
+        RunRow.manifest["preset"]["name"].as_string().is_not(None),
+    )
+    run = session.scalar(query.order_by(RunRow.number.desc()).limit(1))
+    return None if run is None or run.manifest is None else run.manifest.preset
 
 
 def manifest_of(run: RunRow) -> RunManifest:

@@ -24,19 +24,19 @@ _USABLE = 0.75
 
 
 def training_devices(context: AppContext) -> tuple[Device, ...]:
-    """The devices of the workers that train, wherever; this machine's while none is known."""
+    """The devices of the workers that train, wherever; none while no such worker is known."""
     try:
         workers = context.queue.workers()
     except StackError:
         workers = []
     train = str(JobName.TRAIN_FOLD.queue)
     found = [worker for worker in workers if train in worker.queues and worker.device]
-    return (
-        tuple(Device(worker.device, 1, 1, worker.memory_mib) for worker in found) or list_devices()
-    )
+    return tuple(Device(worker.device, 1, 1, worker.memory_mib) for worker in found)
 
 
-def preset_of(settings: ProjectSettings, devices: Sequence[Device]) -> PresetChoice:
+def preset_of(
+    settings: ProjectSettings, devices: Sequence[Device], former: Preset | None = None
+) -> PresetChoice:
     """The preset a project trains with, and why.
 
     ``auto`` goes by the devices. Plans are made for the smallest GPU's memory, where that is less
@@ -44,22 +44,32 @@ def preset_of(settings: ProjectSettings, devices: Sequence[Device]) -> PresetCho
 
     Args:
         settings: The run's.
-        devices: Those that train.
+        devices: Those that train. While none is known ``auto`` keeps to ``former``, since another
+            network starts from nothing, or goes by this machine's.
+        former: The preset that ``auto`` took last in the project; None without one.
 
     Raises:
         SettingsError: Both plans and a planner are named, or a file of weights is missing.
     """
     if settings.preset == "auto":
-        n_gpus = sum(device.is_gpu for device in devices)
-        choice = choose_preset(n_gpus, has_weights=has_weights())
+        choice = _automatic(devices, former)
     else:
         choice = PresetChoice(preset_by_name(settings.preset))
     preset = _customized(choice.preset, settings)
+    devices = devices or list_devices()
     memory_mib = min((d.memory_mib for d in devices if d.memory_mib), default=PLANNED_MIB)
     if memory_mib < PLANNED_MIB and preset.gpu_memory_gb is None and preset.plans is None:
         preset = replace(preset, gpu_memory_gb=round(_USABLE * memory_mib / 1024, 1))
     require_weights(preset)
     return replace(choice, preset=preset)
+
+
+def _automatic(devices: Sequence[Device], former: Preset | None) -> PresetChoice:
+    if not devices and former is not None and (former.network is None or has_weights()):
+        preset = replace(preset_by_name(former.name), gpu_memory_gb=former.gpu_memory_gb)
+        return PresetChoice(preset, "as before, while no worker that trains is known")
+    n_gpus = sum(device.is_gpu for device in devices or list_devices())
+    return choose_preset(n_gpus, has_weights=has_weights())
 
 
 def check_choices(settings: ProjectSettings, workspace: Workspace) -> None:

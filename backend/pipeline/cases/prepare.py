@@ -64,7 +64,8 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
             )
             for source in sources
         }
-    choice = preset_of(settings, training_devices(context))
+        former = runs.last_automatic_preset(session, run.project_id)
+    choice = preset_of(settings, training_devices(context), former)
     # One that can't be imported is told of now, not by every fold.
     trainer_class(choice.preset.trainer)
     config = label_config_of(project, settings)

@@ -16,7 +16,7 @@ from tests.fakes.app import FakeApp
 from tests.fakes.documents import run_manifest
 from training import pretrained
 from training.devices import Device
-from training.presets import FAST, FULL, PresetChoice
+from training.presets import FAST, FULL, PRETRAINED, PresetChoice
 from training.versions.manifests import RunManifest
 from training.workspace import Workspace
 
@@ -58,10 +58,25 @@ def test_the_devices_are_those_of_the_workers_that_train(
     ]
     monkeypatch.setattr(app.queue, "workers", lambda: workers)
     assert training_devices(app.context) == (Device("cuda:1", 1, 1, 24576),)
-    # None is known yet, or Redis is away: this machine's.
     monkeypatch.setattr(app.queue, "workers", lambda: workers[:1])
+    assert training_devices(app.context) == ()
+
+
+def test_while_the_trainer_is_away_a_project_keeps_its_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It restarts just then, or Redis does: another network would start from nothing."""
     monkeypatch.setenv("NNLOOP_DEVICES", "cpu")
-    assert [device.name for device in training_devices(app.context)] == ["cpu"]
+    settings = ProjectSettings()
+    small = replace(FAST, gpu_memory_gb=4.5)
+    kept = preset_of(settings, (), small)
+    assert kept.preset == small
+    assert "as before" in kept.reason
+    assert preset_of(settings, CPU, small).preset.name == "pretrained"  # the GPU's is gone
+    assert preset_of(settings, ()).preset.name == "pretrained"  # this machine's
+    assert preset_of(ProjectSettings(preset="full"), (), small).preset == FULL
+    monkeypatch.setattr("backend.pipeline.basis.preset.has_weights", lambda: False)
+    assert preset_of(settings, (), PRETRAINED).preset.name == "tiny"
 
 
 def test_the_settings_override_the_preset() -> None:

@@ -340,6 +340,8 @@ def test_auto_says_why_it_took_a_preset(app: FakeApp) -> None:
     by_hand = prepare(app, preset="tiny")
     assert (by_hand.preset.name, by_hand.preset_reason) == ("tiny", "")
     with app.store.begin() as session:
+        assert runs.last_automatic_preset(session, PROJECT) == found.preset
+        assert runs.last_automatic_preset(session, PROJECT + 1) is None
         newest, first = runs.runs_of(session, PROJECT)
         assert runs.presets_of(session, [newest.id, first.id]) == {
             newest.id: ("tiny", ""),
