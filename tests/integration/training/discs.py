@@ -26,7 +26,9 @@ def disc_image(seed: int, side: int = 96) -> tuple[npt.NDArray[np.uint8], npt.ND
     return np.clip(image, 0, 255).astype(np.uint8), labels
 
 
-def write_discs(root: Path, n: int) -> tuple[Workspace, list[CaseFiles]]:
+def write_discs(root: Path, n: int, side: int = 96) -> tuple[Workspace, list[CaseFiles]]:
     workspace = Workspace(root, 7)
-    cases = [write_case(workspace, f"task_{i:08d}", *disc_image(i), n_channels=1) for i in range(n)]
+    cases = [
+        write_case(workspace, f"task_{i:08d}", *disc_image(i, side), n_channels=1) for i in range(n)
+    ]
     return workspace, cases

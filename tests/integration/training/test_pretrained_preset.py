@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,22 @@ def _weights(spec: FoldSpec, name: str = FINAL) -> dict[str, torch.Tensor]:
 def _distance_to_imagenet(weights: dict[str, torch.Tensor]) -> float:
     pretrained_stem = read_weights()["_conv_stem.weight"].sum(1, keepdim=True)
     return float((weights[STEM] - pretrained_stem).norm() / pretrained_stem.norm())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", [TINY, PRETRAINED], ids=["tiny", "pretrained"])
+def test_images_larger_than_a_patch_are_trained_on(tmp_path: Path, preset: Preset) -> None:
+    """What is tried before a training is predicted in the tiles in which it will be served."""
+    preset = dataclasses.replace(preset, **SMALL | {"max_image_side": 160, "epochs": 1})
+    workspace, cases = write_discs(tmp_path, 4, side=160)
+    folds = assign_folds({}, [case.case_id for case in cases], 2)
+    prepare(workspace, cases, folds, DatasetSpec(CLASS_VALUES, 1, preset))
+    plans = read_json(workspace.preprocessed_dataset / "plans.json")["configurations"]["2d"]
+    assert plans["patch_size"] == [64, 64]
+    assert plans["spacing"] == [1.0, 1.0]
+    spec = _spec(workspace, "tiles", preset=preset)
+    train_fold(spec, started=time.monotonic())
+    assert (spec.fold_dir / FINAL).exists()
 
 
 @pytest.mark.slow

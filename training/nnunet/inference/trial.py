@@ -129,7 +129,14 @@ def try_serving(
             },
         )
         trained = _predicted(
-            lambda: FoldPredictor({spec.fold: network}, plans, dataset, device=device),
+            lambda: FoldPredictor(
+                {spec.fold: network},
+                plans,
+                dataset,
+                device=device,
+                # Other tiles would show other surroundings, and give other probabilities.
+                tile_step=spec.preset.tile_step,
+            ),
             image,
             spec.fold,
             n_classes,
