@@ -37,13 +37,16 @@ from training.evaluation import mean_over_classes
 from training.folds.runner import run_fold
 from training.folds.seeds import fold_seed
 from training.folds.spec import FINAL, RESULT, FoldResult, FoldSpec
-from training.presets import TINY, Preset
+from training.presets import PRETRAINED, TINY, Preset, preset_by_name
 
 LONG = True
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
 N_FOLDS = 3
+
+EPOCHS = {TINY.name: 10, PRETRAINED.name: 4}
+"""Of every training: about as long with either preset."""
 
 SCRATCH = "scratch"
 
@@ -111,7 +114,8 @@ class Side:
     @property
     def preset(self) -> Preset:
         """The preset, its epochs fixed."""
-        return replace(TINY, epochs=self.options.epochs, patience=None)
+        preset = preset_by_name(self.options.preset)
+        return replace(preset, epochs=self.options.epochs, patience=None)
 
     def measure(self, cells: Cells) -> dict[str, float]:
         """Mean Dice of every variant; raises OutOfCellsError before the last one."""
@@ -228,8 +232,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parse(arguments)
     one_thread()
     print(
-        f"Preset tiny, {options.epochs} epochs of {TINY.iterations_per_epoch} steps each time, "
-        f"{options.earlier} cases, then {options.cases}; 1 thread.",
+        f"Preset {options.preset}, {options.epochs} epochs of {TINY.iterations_per_epoch} steps "
+        f"each time, {options.earlier} cases, then {options.cases}; 1 thread.",
         flush=True,
     )
     cells = Cells(options.cells)
@@ -250,6 +254,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     figures = {
         "dice": dice,
         **summarise(dice),
+        "preset": options.preset,
         "epochs": options.epochs,
         "seeds": options.seeds,
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",
@@ -262,13 +267,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.warmstart", description=__doc__)
     parser.add_argument("--data", type=Path, action="append", help="may be repeated")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=10, help="of every training")
+    parser.add_argument("--preset", default=TINY.name, choices=list(EPOCHS))
+    parser.add_argument("--epochs", type=int, help=f"of every training; default: {EPOCHS}")
     parser.add_argument("--cases", type=int, default=45, help="labels there are now")
     parser.add_argument("--earlier", type=int, default=36, help="labels the version was trained on")
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--work", type=Path, help="folder in which trainings are kept")
     parser.add_argument("--cells", type=int, help="end after this many trainings")
     options = parser.parse_args(arguments)
+    options.epochs = options.epochs or EPOCHS[options.preset]
     options.data = options.data or [SHARED / name for name in ("ultrasound", "nuclei", "glacier")]
     if not N_FOLDS <= options.earlier <= options.cases:
         parser.error(f"--earlier {options.earlier} must be in [{N_FOLDS}, --cases {options.cases}]")
