@@ -53,7 +53,7 @@ def _seconds(value: Any) -> Any:
     """A text is a duration, ``none`` no limit."""
     if not isinstance(value, str):
         return value
-    return NO_BUDGET if value.strip().lower() == "none" else parse_duration(value)
+    return NO_BUDGET if value.strip().lower() in ("none", "0") else parse_duration(value)
 
 
 def _spacing(value: Any) -> Any:

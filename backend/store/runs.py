@@ -22,6 +22,9 @@ LEASE_S = 20.0
 # The name of the time a run stood still, beside those of its stages.
 PAUSED = "paused"
 
+# And of the time its folds waited for a worker: others' folds may train for hours before.
+WAITED = "waited"
+
 
 def active_run(session: Session, project_id: int, status: RunStatus | None = None) -> RunRow | None:
     """The project's run that is not final, if it stands at this status; there is at most one."""
@@ -229,6 +232,22 @@ def claim_fold(session: Session, run_id: int, fold: int, worker: str) -> FoldRow
     if not taken.rowcount:  # type: ignore[attr-defined]
         return None
     return session.scalar(select(FoldRow).where(FoldRow.run_id == run_id, FoldRow.fold == fold))
+
+
+def note_wait(session: Session, run: RunRow, fold: int) -> None:
+    """The fold was claimed; if it is the run's first, the time until now counts as ``waited``.
+
+    Training, and a budget for it, begins with the first fold.
+    """
+    session.refresh(run, ["seconds", "stage_started_at"], with_for_update=True)
+    others = (row for row in folds_of(session, run.id) if row.fold != fold)
+    if WAITED in run.seconds or any(row.started_at is not None for row in others):
+        return
+    now = time.time()
+    seconds = seconds_until(run, now)
+    waited = seconds.pop(str(RunStatus.TRAINING), 0.0)
+    run.seconds = {**seconds, WAITED: waited}
+    run.stage_started_at = now
 
 
 def move_fold(session: Session, fold: FoldRow, status: FoldStatus) -> None:

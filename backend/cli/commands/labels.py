@@ -52,7 +52,7 @@ def labels(
     unmap: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="OLD", help="Forget what was sentences of this former label; repeat for more."
+            metavar="OLD", help="Forget what was said of this former label; repeat for more."
         ),
     ] = None,
     write: Annotated[

@@ -31,8 +31,8 @@ def up(
     """Start everything nnloop needs next to an existing Label Studio, until Ctrl-C.
 
     Starts Redis (unless NNLOOP_REDIS_URL names one), the web service, one worker that reads Label
-    Studio and pushes, one warm prediction worker and one training worker per GPU (two on a CPU). A
-    process that dies is started again.
+    Studio and pushes, one warm prediction worker and one training worker per GPU (up to three on a
+    CPU). A process that dies is started again.
 
     Example: LABEL_STUDIO_URL=http://localhost:8080 LABEL_STUDIO_API_KEY=... nnloop up
     """

@@ -1,6 +1,6 @@
 """Shares a run's time budget out over its folds.
 
-The budget is wall-clock time, from the start of the run's training to the last fold's result. A
+The budget is wall-clock time, from the start of the run's first fold to the last fold's result. A
 fold's share is reckoned when it starts, from the time, the folds and the workers there are then: a
 worker that dies, or joins, changes the shares of the folds after it.
 """

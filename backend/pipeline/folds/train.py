@@ -69,6 +69,7 @@ def train_fold(
         row = runs.claim_fold(session, run_id, fold, worker)
         if row is None:
             return
+        runs.note_wait(session, run, fold)
         row.device = device.name
         row.attempts += 1
         if row.attempts > MAX_STARTS:

@@ -76,11 +76,10 @@ class FoundStart:
         """What a person should know of it, in sentences."""
         fresh = f" Its head for {', '.join(self.fresh)} begins fresh." if self.fresh else ""
         rates = f" Its network trains at the rates of preset {self.preset}." if self.preset else ""
-        option = f" --preset {self.preset}" if self.preset else ""
         return (
             f"It starts from {self.name}, with its plans.{fresh}{rates} Later runs plan as before, "
-            "and so train another network; to go on with this one: nnloop connect PROJECT --plans "
-            f"{self.folder / PLANS}{option}"
+            "and start from fresh weights where nobody can tell what it has seen: name it again to "
+            "start from it again."
         )
 
 
@@ -127,6 +126,13 @@ def find_start(
             remedy="Start from a model that was trained on images with as many.",
         )
     found = _mapped(info.class_values, mapping, group)
+    if not found and not mapping:
+        raise SettingsError(
+            f"No class of {info.name} ({', '.join(info.class_values)}) is a label of the project "
+            f"({', '.join(label.value for label in group.classes)}).",
+            remedy="Say which goes on as which with --map THEIRS=OURS; --map THEIRS= starts with "
+            "fresh heads.",
+        )
     known = set(found.values())
     fresh = tuple(label.value for label in group.classes if label.value not in known)
     return FoundStart(folder, info.name, found, fresh, _preset_of(folder))

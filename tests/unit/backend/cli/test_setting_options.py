@@ -98,6 +98,7 @@ def test_only_what_was_given_is_set(call: Any) -> None:
     [
         ({"budget_s": "1h30m"}, {"budget_s": 5400.0}),
         ({"budget_s": "none"}, {"budget_s": 0.0}),
+        ({"budget_s": "0"}, {"budget_s": 0.0}),
         ({"pixel_spacing_mm": "0.1"}, {"pixel_spacing_mm": (0.1, 0.1)}),
         ({"pixel_spacing_mm": "0.1,0.2"}, {"pixel_spacing_mm": (0.1, 0.2)}),
         (

@@ -208,6 +208,30 @@ def test_the_budget_counts_from_the_start_of_each_attempt(
     assert training.specs[0].budget_s == pytest.approx(100.0, abs=30.0)
 
 
+def test_what_a_run_waits_for_a_worker_is_not_off_its_budget(
+    app: FakeApp, training: FakeTraining
+) -> None:
+    """Another project's folds trained for an hour before the first of ours could start."""
+    run_id = _run(app, budget_s=100)
+    with app.store.begin() as session:
+        session.add(FoldRow(run_id=run_id, fold=1))
+        run = session.get_one(RunRow, run_id)
+        run.stage_started_at = time.time() - 3600
+        run.seconds = {"preparing": 2.0}
+    train_fold(app.context, run_id, 0, DEVICE, "me")
+    with app.store.begin() as session:
+        run = session.get_one(RunRow, run_id)
+        assert run.seconds == {"preparing": 2.0, "waited": pytest.approx(3600, abs=30)}
+        # The second one comes 60 s later: they are off.
+        run.stage_started_at -= 60
+    train_fold(app.context, run_id, 1, DEVICE, "me")
+    assert [spec.budget_s for spec in training.specs] == pytest.approx([50, 40], abs=10)
+    with app.store.begin() as session:
+        run = session.get_one(RunRow, run_id)
+        assert runs.seconds_in(run, RunStatus.TRAINING, time.time()) == pytest.approx(60, abs=20)
+        assert run.seconds["waited"] == pytest.approx(3600, abs=30)
+
+
 def test_a_worker_asked_to_end_gives_the_fold_back(
     app: FakeApp, training: FakeTraining, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from backend.pipeline.models.starts import FoundStart, find_start
 from backend.settings import ProjectSettings
 from backend.store import projects
 from backend.store.models import RunRow
+from converters.bookkeeping.documents import write_document
 from converters.bookkeeping.files import read_json, write_json
 from domain.errors import FileFormatError, PredictionError, SettingsError
 from domain.states import RunStatus
@@ -24,6 +25,7 @@ from tests.unit.training.archive.zips import PLANS, dataset, entries, write_zip
 from training.archive.convert import Converted
 from training.pretrained import NETWORK
 from training.versions.manifests import FoldStart, RunManifest
+from training.versions.version_folder import VersionInfo, read_version
 
 MANIFEST = manifest_of((1, "a", "p"), (2, "b", "q"))
 
@@ -183,6 +185,21 @@ def test_a_map_that_can_not_be_is_refused(
     assert caught.value.remedy
 
 
+def test_a_model_that_knows_none_of_the_labels_needs_a_word(app: FakeApp) -> None:
+    folder = _add_version(app, 1, manifest=MANIFEST)
+    info = read_version(folder)
+    write_document(
+        folder / "version.json", VersionInfo, replace(info, class_values=("Ader", "Nerv"))
+    )
+    with pytest.raises(SettingsError, match=r"No class of nnloop-v1 \(Ader, Nerv\)") as caught:
+        find_start(app.context, PROJECT, "nnloop-v1", {})
+    assert "--map" in caught.value.remedy
+    found = find_start(app.context, PROJECT, "nnloop-v1", {"Ader": "lumen", "Nerv": ""})
+    assert found.mapping == {"Ader": "lumen"}
+    fresh = find_start(app.context, PROJECT, "nnloop-v1", {"Ader": ""})
+    assert (fresh.mapping, fresh.fresh) == ({}, ("lumen", "wall"))
+
+
 def test_other_channels_and_unknown_names_are_refused(app: FakeApp) -> None:
     folder = _add_version(app, 1, manifest=MANIFEST)
     write_json(folder / "dataset.json", dataset(channel_names={"0": "a", "1": "b"}))
@@ -216,7 +233,6 @@ def test_a_network_with_a_pretrained_encoder_trains_at_its_own_rates(app: FakeAp
     start = find_start(app.context, PROJECT, "nnloop-v1", {})
     assert start.settings["preset"] == "pretrained"
     assert "rates of preset pretrained" in start.remark
-    assert start.remark.endswith("plans.json --preset pretrained")
 
 
 def test_a_class_that_was_left_out_begins_fresh(app: FakeApp) -> None:
