@@ -49,7 +49,7 @@ def test_a_class_in_no_image_has_no_figure_in_a_summary() -> None:
 
 
 def test_three_folds_on_two_workers_get_half_the_budget_each() -> None:
-    clock = quality.FoldClock(600.0, 3)
+    clock = quality.FoldClock(600.0, 3, workers=2)
     assert clock.start(0) == pytest.approx(300, abs=1)
     assert clock.start(1) == pytest.approx(300, abs=1)
     clock.end(0)
@@ -69,6 +69,7 @@ def test_nnunets_predictions_take_no_time_from_its_later_folds(
         now[0] += 10_000.0
         write_json(Path(spec["out"]), {"steps": 1, "dice_per_case": {}, "dice_per_class": {}})
 
+    monkeypatch.setattr("benchmarks.quality.WORKERS", 2)
     monkeypatch.setattr("benchmarks.quality.subprocess.run", train_and_predict)
     monkeypatch.setattr("benchmarks.quality.time.monotonic", lambda: now[0])
     project = Project(Workspace(tmp_path, 1), (), ("a",), 1, {})

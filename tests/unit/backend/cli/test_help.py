@@ -47,7 +47,7 @@ def test_the_defaults_of_a_project_are_told() -> None:
     text = " ".join(" ".join(_help(["connect"])).replace("│", " ").split())
     for words in (
         "before the first training. [default: 10]",
-        "from 32 on tiny. [default: auto]",
+        "pretrained on a CPU. [default: auto]",
         "not worse. [default: 0.01]",
         "[default: no limit]",
         "as a fraction of the patch. [default: as the preset] [above 0, at most 1]",
