@@ -36,8 +36,13 @@ LONG = True
 
 LABELS = (8, 16)
 SCRATCH, THEIRS, FOREIGN = "scratch", "start_from", "start_from_other"
-FOREIGN_OF = {"ultrasound": "glacier", "glacier": "ultrasound", GENERATED: "ultrasound"}
-"""Whose model ``--other`` takes: as many channels, other classes. Nuclei alone are in colour."""
+FOREIGN_OF = {
+    "ultrasound": "nuclei",
+    "nuclei": "ultrasound",
+    "glacier": GENERATED,
+    GENERATED: "glacier",
+}
+"""Whose model ``--other`` takes: as many channels, other classes."""
 
 
 def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -69,8 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     results = Results(options.results)
     for seed in options.seeds:
         for data in options.sets:
-            ways = [SCRATCH, THEIRS]
-            ways += [FOREIGN] if options.other and data in FOREIGN_OF else []
+            ways = [SCRATCH, THEIRS, *([FOREIGN] if options.other else [])]
             for n in options.labels:
                 todo = [way for way in ways if not results.has(Cell(data, n, seed, way))]
                 if todo:
