@@ -84,6 +84,15 @@ def cells(
                     yield Cell(data, n, seed, preset)
 
 
+def tables(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Of rows as ``summarise`` takes them: ``datasets`` and ``seeds``."""
+    found = _by_cell(rows)
+    return {
+        "datasets": _map(found, lambda by_seed: round(statistics.fmean(by_seed.values()), 4)),
+        "seeds": _map(found, len),
+    }
+
+
 def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The tables.
 
@@ -95,12 +104,8 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         many) and ``chosen`` (labels -> the preset with the greatest mean over the sets, of those
         cells where every preset has the same seeds).
     """
-    found: dict[str, dict[int, dict[str, dict[int, float]]]] = {}
-    for row in rows:
-        by_preset = found.setdefault(row["data"], {}).setdefault(row["labels"], {})
-        by_preset.setdefault(row["preset"], {})[row["seed"]] = row["dice"]
     gains: dict[int, list[dict[str, float]]] = {}
-    for by_labels in found.values():
+    for by_labels in _by_cell(rows).values():
         for n, by_preset in by_labels.items():
             common = set.intersection(*(set(by_seed) for by_seed in by_preset.values()))
             if common and set(by_preset) == set(PRESETS):
@@ -111,8 +116,7 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                     }
                 )
     return {
-        "datasets": _map(found, lambda by_seed: round(statistics.fmean(by_seed.values()), 4)),
-        "seeds": _map(found, len),
+        **tables(rows),
         "chosen": {
             n: max(PRESETS, key=lambda name: statistics.fmean(row[name] for row in of_sets))
             for n, of_sets in sorted(gains.items())
@@ -341,6 +345,17 @@ def _stepper(spec: FoldSpec) -> Callable[[], None]:
         trainer.train_step(next(loader))
 
     return step
+
+
+def _by_cell(
+    rows: Sequence[Mapping[str, Any]],
+) -> dict[str, dict[int, dict[str, dict[int, float]]]]:
+    """Set -> labels -> preset -> seed -> Dice."""
+    found: dict[str, dict[int, dict[str, dict[int, float]]]] = {}
+    for row in rows:
+        by_preset = found.setdefault(row["data"], {}).setdefault(row["labels"], {})
+        by_preset.setdefault(row["preset"], {})[row["seed"]] = row["dice"]
+    return found
 
 
 def _map(found: Any, value: Callable[[Any], Any]) -> Any:

@@ -242,7 +242,7 @@ def _unlabelled(project: Project, preset: Preset, data: Path, scratch: Path) -> 
     """Mean Dice of the images that are not among the project's cases, predicted by all folds."""
     folds = tuple(sorted(set(project.folds.values())))
     info = VersionInfo(
-        "quality", project.class_values, project.n_channels, preset, folds, library_versions()
+        RUN, project.class_values, project.n_channels, preset, folds, library_versions()
     )
     folder = package_version(project.workspace, RUN, info)
     predictor = FoldPredictor.load(folder, mirroring=preset.mirror_predict)

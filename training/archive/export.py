@@ -15,7 +15,7 @@ from converters.bookkeeping.files import read_json, replace_with
 from converters.classes.reserved_names import nnunet_labels
 from training.evaluation import mean_over_classes
 from training.folds.spec import FINAL, RESULT, FoldResult
-from training.pretrained import NETWORK
+from training.pretrained import is_named_in
 from training.versions.ensembles import check_weights
 from training.versions.version_folder import (
     CONFIGURATION,
@@ -137,7 +137,9 @@ def write_archive(version_dir: Path, file: Path, dataset_name: str) -> WrittenAr
         check_weights(folder, one)
     names = _plans_names(folders, infos)
     models = tuple(
-        ArchivedModel(name, tuple(_fold_names(folder, one).values()), _has_own_network(folder))
+        ArchivedModel(
+            name, tuple(_fold_names(folder, one).values()), is_named_in(read_json(folder / PLANS))
+        )
         for name, folder, one in zip(names, folders, infos, strict=True)
     )
     has_own = bool(info.members) and (version_dir / POSTPROCESSING_PKL).exists()
@@ -177,12 +179,6 @@ def _write_model(
         for summary in _summary(source, info):
             text = json.dumps(summary, indent=1)
             archive.writestr(f"{root}/fold_{name}/validation/summary.json", text)
-
-
-def _has_own_network(folder: Path) -> bool:
-    configuration = read_json(folder / PLANS).get("configurations", {}).get(CONFIGURATION, {})
-    architecture = configuration.get("architecture") or {}
-    return bool(architecture.get("network_class_name") == NETWORK)
 
 
 def _plans_names(folders: Sequence[Path], infos: Sequence[VersionInfo]) -> list[str]:

@@ -110,8 +110,9 @@ def train(
     start = None
     if start_from:
         start = find_start(opened, project_id, start_from, parse_map(map_ or ()))
-        named = {key: overrides[key] for key in ("preset",) if key in overrides}
-        overrides |= start.settings | named
+        # A preset that was named is not the model's to choose.
+        preset = {"preset": overrides["preset"]} if "preset" in overrides else {}
+        overrides |= start.settings | preset
     say(request_training(opened, project_id, overrides))
     if start is not None:
         say(start.remark)

@@ -51,13 +51,13 @@ def preset_of(
     Raises:
         SettingsError: Both plans and a planner are named, or a file of weights is missing.
     """
+    known = devices or list_devices()
     if settings.preset == "auto":
-        choice = _automatic(devices, former)
+        choice = _automatic(known, None if devices else former)
     else:
         choice = PresetChoice(preset_by_name(settings.preset))
     preset = _customized(choice.preset, settings)
-    devices = devices or list_devices()
-    memory_mib = min((d.memory_mib for d in devices if d.memory_mib), default=PLANNED_MIB)
+    memory_mib = min((d.memory_mib for d in known if d.memory_mib), default=PLANNED_MIB)
     if memory_mib < PLANNED_MIB and preset.gpu_memory_gb is None and preset.plans is None:
         preset = replace(preset, gpu_memory_gb=round(_USABLE * memory_mib / 1024, 1))
     require_weights(preset)
@@ -65,10 +65,11 @@ def preset_of(
 
 
 def _automatic(devices: Sequence[Device], former: Preset | None) -> PresetChoice:
-    if not devices and former is not None and (former.network is None or has_weights()):
+    """As ``former``, where there is one to keep to; else by the devices."""
+    if former is not None and (former.network is None or has_weights()):
         preset = replace(preset_by_name(former.name), gpu_memory_gb=former.gpu_memory_gb)
         return PresetChoice(preset, "as before, while no worker that trains is known")
-    n_gpus = sum(device.is_gpu for device in devices or list_devices())
+    n_gpus = sum(device.is_gpu for device in devices)
     return choose_preset(n_gpus, has_weights=has_weights())
 
 

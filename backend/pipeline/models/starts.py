@@ -25,10 +25,9 @@ from training.archive.convert import convert_checkpoints
 from training.archive.foreign_plans import read_foreign
 from training.archive.unpack import list_models, unpack_model
 from training.presets import FULL, PRETRAINED
-from training.pretrained import NETWORK
+from training.pretrained import is_named_in
 from training.versions.ensembles import check_weights
 from training.versions.version_folder import (
-    CONFIGURATION,
     DATASET,
     PLANS,
     VERSION,
@@ -149,9 +148,7 @@ def _version(context: AppContext, project_id: int, name: str) -> Path:
 
 def _preset_of(folder: Path) -> str:
     """An encoder that has learned from photographs forgets it at the rates of other presets."""
-    configuration = read_json(folder / PLANS).get("configurations", {}).get(CONFIGURATION, {})
-    network = configuration.get("architecture", {}).get("network_class_name")
-    return PRETRAINED.name if network == NETWORK else ""
+    return PRETRAINED.name if is_named_in(read_json(folder / PLANS)) else ""
 
 
 def _unpacked(context: AppContext, project_id: int, file: Path) -> Path:
