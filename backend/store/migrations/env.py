@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import backend.store.pair_rows  # noqa: F401 - its table
 from backend.store.models import Base
 
 connection = context.config.attributes["connection"]
