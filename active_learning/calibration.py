@@ -114,6 +114,7 @@ class Calibration:
         cap: The most that can be reached in [0, 1], see ``training.versions.working_size``.
         width: Half an interval over the scale of residuals at its place.
         n: Pairs it was fitted to.
+        n_own: Of them predictions of the version itself that people were shown.
         form: Of this document.
     """
 
@@ -124,6 +125,7 @@ class Calibration:
     cap: float = 1.0
     width: float = max(PRIOR.residuals)
     n: int = 0
+    n_own: int = 0
     form: Literal[1] = 1
 
     def expected(self, measures: ImageMeasures) -> Expected:
@@ -170,6 +172,15 @@ def fit(pairs: Sequence[Pair], *, cap: float = 1.0, prior: Prior = PRIOR) -> Cal
     )
 
 
+def is_due(n_then: int, n_now: int) -> bool:
+    """Whether so many more pairs are worth a new calibration: at 10, 30, 60, 100, 150, ... pairs.
+
+    The steps grow, for each pair moves the curve less than the one before, and every new curve
+    sends scores anew.
+    """
+    return _step(n_now) > _step(n_then)
+
+
 def cross_fitted(
     pairs: Sequence[Pair], *, cap: float = 1.0, prior: Prior = PRIOR
 ) -> tuple[Floats, Floats, Floats]:
@@ -205,6 +216,11 @@ def pool_weights(of_pairs: Sequence[float], of_pool: Sequence[float]) -> Floats:
     own = np.bincount(bins, minlength=n) / len(soft)
     weights = np.clip(share[bins] / own[bins], 0.2, 5.0)
     return np.asarray(weights / weights.mean())
+
+
+def _step(n: int) -> int:
+    """The largest k with 5 k (k + 1) <= n."""
+    return (math.isqrt(5 * (5 + 4 * max(n, 0))) - 5) // 10
 
 
 def _features(pairs: Sequence[Pair]) -> Floats:

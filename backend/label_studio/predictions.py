@@ -134,6 +134,11 @@ class Predictions(Calls):
         answer = self._connection.json("GET", path)
         return {str(version): int(count) for version, count in answer.items()}
 
+    def set_score(self, prediction_id: int, score: float) -> None:
+        """Changes the score of one prediction; its regions stay."""
+        path = f"/api/predictions/{prediction_id}/"
+        self._connection.json("PATCH", path, body={"score": score})
+
     def delete_prediction(self, prediction_id: int) -> None:
         """Deletes one prediction."""
         self._connection.json("DELETE", f"/api/predictions/{prediction_id}/")

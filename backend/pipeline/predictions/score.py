@@ -15,7 +15,6 @@ from typing import Any
 import numpy.typing as npt
 from sqlalchemy.orm import Session
 
-from active_learning.calibration import Calibration
 from active_learning.measures import measure_image
 from backend.pipeline.basis import trials
 from backend.pipeline.basis.annotations import label_config_of
@@ -35,6 +34,7 @@ from backend.pipeline.predictions.open_pool import (
     close_pool,
     open_pool,
 )
+from backend.pipeline.quality.calibrate import calibration_of
 from backend.queue import stop_requested
 from backend.store import predictions, problems, projects, versions
 from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
@@ -172,7 +172,7 @@ class Scorer:
             reused = reused_names(session, project, version)
         self._known = without(self._config, reused)
         self._labels = labels_of_version(self._known, version, values)
-        self._calibration = version.calibration or Calibration()
+        self._calibration = calibration_of(version)
         self._postprocessing = read_postprocessing(Path(version.path))
         self._predictor = warm_predictor(context.settings, self._settings, Path(version.path))
 

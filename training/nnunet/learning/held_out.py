@@ -22,6 +22,7 @@ from training.evaluation import (
     mean_over_images,
     named_dice,
 )
+from training.evaluation.soft_dice import ExpectedDice
 from training.folds.spec import FoldSpec
 from training.nnunet.inference.predictor import FoldPredictor
 from training.symmetries.symmetries import Swap
@@ -47,6 +48,20 @@ class SampleDice:
     per_class: ClassDice | None = None
     trend: float | None = None
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutDice:
+    """What held-out cases came to.
+
+    Attributes:
+        per_case: Case id -> class -> Dice in [0, 1] of the full-size image, None where it is
+            absent.
+        expected: Case id -> what the prediction said of itself.
+    """
+
+    per_case: DicePerCase
+    expected: dict[str, ExpectedDice]
 
 
 def trend_of(dice_per_case: DicePerCase) -> float | None:
@@ -86,7 +101,7 @@ class HeldOutCases:
         by_hash = sorted(self.case_ids, key=lambda name: hashlib.sha256(name.encode()).digest())
         return tuple(by_hash[:SAMPLE_SIZE])
 
-    def dice(
+    def measured(
         self,
         network: torch.nn.Module,
         case_ids: Sequence[str],
@@ -94,8 +109,8 @@ class HeldOutCases:
         mirror_axes: Sequence[int],
         swaps: Sequence[Swap] = (),
         out: Path | None = None,
-    ) -> DicePerCase:
-        """Case id -> class -> Dice in [0, 1] of the full-size image, None where it is absent.
+    ) -> HeldOutDice:
+        """Predicts cases and compares them with their label maps.
 
         Args:
             network: With deep supervision off; it is put into evaluation mode.
@@ -105,7 +120,7 @@ class HeldOutCases:
             out: Folder (it exists) for the label maps, CASE_ID.png each; None: they are not kept.
         """
         predictor = self._predictor(network, mirror_axes, swaps)
-        workspace, dice = self._spec.workspace, DicePerCase()
+        workspace, found = self._spec.workspace, HeldOutDice({}, {})
         for case_id in case_ids:
             probabilities = predictor.predict_single_fold(
                 read_case_image(workspace, case_id), self._spec.fold
@@ -114,8 +129,9 @@ class HeldOutCases:
             if out is not None:
                 write_png(out / f"{case_id}.png", label_map)
             truth = read_image(workspace.label_png(case_id))
-            dice[case_id] = named_dice(label_map, truth, self._spec.class_values)
-        return dice
+            found.per_case[case_id] = named_dice(label_map, truth, self._spec.class_values)
+            found.expected[case_id] = ExpectedDice.of(probabilities)
+        return found
 
     def sample_dice(self, network: torch.nn.Module) -> SampleDice:
         """Measures ``sample``.
@@ -123,7 +139,7 @@ class HeldOutCases:
         Not mirrored: a quarter of the time, so that it can be measured four times as often.
         """
         started = time.monotonic()
-        dice = self.dice(network, self.sample, mirror_axes=())
+        dice = self.measured(network, self.sample, mirror_axes=()).per_case
         return SampleDice(mean_over_cases(dice), trend_of(dice), time.monotonic() - started)
 
     def seconds_per_case(self, network: torch.nn.Module, *, mirror_axes: Sequence[int]) -> float:
