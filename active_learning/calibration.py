@@ -135,10 +135,17 @@ class Calibration:
 
     def of_pairs(self, pairs: Sequence[Pair]) -> tuple[Floats, Floats, Floats]:
         """(n,) float64 each: expected Dice, and the interval's lower and upper end, in [0, 1]."""
-        theta = np.array([self.intercept, self.slope, self.single, self.empty])
-        mean = self.cap * expit(_features(pairs) @ theta)
+        mean = self.cap * expit(_features(pairs) @ self._theta)
         half = self.width * _scale(mean)
         return mean, np.maximum(mean - half, 0.0), np.minimum(mean + half, 1.0)
+
+    def residuals(self, pairs: Sequence[Pair]) -> Floats:
+        """(n,) float64: true Dice less the expected one, over the scale of residuals there."""
+        return _residuals(pairs, self._theta, self.cap)
+
+    @property
+    def _theta(self) -> Floats:
+        return np.array([self.intercept, self.slope, self.single, self.empty])
 
 
 def fit(pairs: Sequence[Pair], *, cap: float = 1.0, prior: Prior = PRIOR) -> Calibration:
@@ -287,10 +294,13 @@ def _cross_residuals(pairs: Sequence[Pair], cap: float, prior: Prior) -> Floats:
     found = np.empty(len(pairs))
     for part in _parts(len(pairs)):
         theta = _fit([pairs[i] for i in np.flatnonzero(~part)], cap, prior)
-        held_out = [pairs[i] for i in np.flatnonzero(part)]
-        mean = cap * expit(_features(held_out) @ theta)
-        found[part] = (np.array([pair.dice for pair in held_out]) - mean) / _scale(mean)
+        found[part] = _residuals([pairs[i] for i in np.flatnonzero(part)], theta, cap)
     return found
+
+
+def _residuals(pairs: Sequence[Pair], theta: Floats, cap: float) -> Floats:
+    mean = cap * expit(_features(pairs) @ theta)
+    return np.asarray((np.array([pair.dice for pair in pairs]) - mean) / _scale(mean))
 
 
 def _parts(n: int) -> list[npt.NDArray[np.bool_]]:
