@@ -248,6 +248,10 @@ class FakeLabelStudio:
             for row in self.predictions
         ]
 
+    def clear_predictions(self, project_id: int, task_ids: Sequence[int]) -> None:
+        self._called("clear_predictions")
+        self.predictions = [row for row in self.predictions if row.task_id not in task_ids]
+
     def delete_prediction(self, prediction_id: int) -> None:
         self._called("delete_prediction")
         self.predictions = [row for row in self.predictions if row.id != prediction_id]

@@ -133,6 +133,7 @@ class FoldResult:
         planned_batch_size: Patches per step as planned; more than ``batch_size`` where memory ran
             out.
         expected: Held-out case id -> what its prediction said of itself.
+        cases_of_class: Class -> held-out cases whose truth shows it.
         form: Of this document.
     """
 
@@ -148,6 +149,7 @@ class FoldResult:
     batch_size: int
     planned_batch_size: int
     expected: dict[str, ExpectedDice] = field(default_factory=dict)
+    cases_of_class: dict[str, int] = field(default_factory=dict)
     form: Literal[1] = 1
 
     @property

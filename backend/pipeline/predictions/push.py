@@ -63,8 +63,10 @@ def _push(context: AppContext, project_id: int) -> int:
         if version is None or project_id in projects.halted(session):
             return 0
         batch = predictions.unpublished(session, version.id, PART)
+    if not batch and resend_scores(context, project_id, version):
+        with context.store.begin() as session:
+            batch = predictions.unpublished(session, version.id, PART)
     if not batch:
-        resend_scores(context, project_id, version)
         return 0
     ids = [row.task_id for row in batch]
     # Of a push that was cut off.

@@ -110,6 +110,7 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
         steps=trainer.steps,
         dice_per_case=held_out.per_case,
         expected=held_out.expected,
+        cases_of_class=held_out.cases_of_class,
         dice_per_class=mean_over_cases(held_out.per_case),
         seconds=trainer.plan.spent_s,
         device=spec.device,

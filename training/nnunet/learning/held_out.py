@@ -58,10 +58,12 @@ class HeldOutDice:
         per_case: Case id -> class -> Dice in [0, 1] of the full-size image, None where it is
             absent.
         expected: Case id -> what the prediction said of itself.
+        cases_of_class: Class -> cases whose truth shows it.
     """
 
     per_case: DicePerCase
     expected: dict[str, ExpectedDice]
+    cases_of_class: dict[str, int]
 
 
 def trend_of(dice_per_case: DicePerCase) -> float | None:
@@ -120,7 +122,8 @@ class HeldOutCases:
             out: Folder (it exists) for the label maps, CASE_ID.png each; None: they are not kept.
         """
         predictor = self._predictor(network, mirror_axes, swaps)
-        workspace, found = self._spec.workspace, HeldOutDice({}, {})
+        workspace, values = self._spec.workspace, self._spec.class_values
+        found = HeldOutDice({}, {}, dict.fromkeys(values, 0))
         for case_id in case_ids:
             probabilities = predictor.predict_single_fold(
                 read_case_image(workspace, case_id), self._spec.fold
@@ -129,7 +132,9 @@ class HeldOutCases:
             if out is not None:
                 write_png(out / f"{case_id}.png", label_map)
             truth = read_image(workspace.label_png(case_id))
-            found.per_case[case_id] = named_dice(label_map, truth, self._spec.class_values)
+            found.per_case[case_id] = named_dice(label_map, truth, values)
+            for integer, name in enumerate(values, start=1):
+                found.cases_of_class[name] += int((truth == integer).any())
             found.expected[case_id] = ExpectedDice.of(probabilities)
         return found
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from active_learning.calibration import Calibration
+from backend.label_studio import PushedPrediction
 from backend.pipeline.predictions.push import push_part
 from backend.pipeline.quality.calibrate import CORRECTED, HELD_OUT, calibrate, calibration_of
 from backend.pipeline.runs.reconcile import tick
@@ -115,11 +116,62 @@ def test_what_label_studio_lost_is_pushed_as_a_whole(app: FakeApp) -> None:
     push_part(app.context, PROJECT)
     correct(app, version, *range(1, 11))
     app.label_studio.predictions = [p for p in app.label_studio.predictions if p.task_id == 13]
-    push_part(app.context, PROJECT)
-    assert score_of(app, 12).published_at is None
-    push_part(app.context, PROJECT)
+    for _ in range(2):
+        push_part(app.context, PROJECT)
     held = {p.task_id: p.score for p in app.label_studio.predictions}
     assert held == {task_id: score_of(app, task_id).score for task_id in (12, 13)}
+
+
+def _recalibrated(app: FakeApp, n_left: int) -> int:
+    """Ten corrections, and so many tasks whose pushed score is another one by then."""
+    pool(app, *range(1, 11 + n_left))
+    version = add_version(app)
+    for task_id in range(11, 11 + n_left):
+        predict(app, version, task_id, SQUARE, score=0.9, published_at=None)
+    push_part(app.context, PROJECT)
+    correct(app, version, *range(1, 11))
+    app.label_studio.calls.clear()
+    return version
+
+
+def test_many_scores_go_in_few_calls(app: FakeApp) -> None:
+    _recalibrated(app, 30)
+    assert push_part(app.context, PROJECT) == 30
+    assert app.label_studio.calls.count("clear_predictions") == 1
+    assert app.label_studio.calls.count("import_predictions") == 1
+    assert "set_score" not in app.label_studio.calls
+    held = {p.task_id: p.score for p in app.label_studio.predictions}
+    assert held == {task_id: score_of(app, task_id).score for task_id in range(11, 41)}
+    app.label_studio.calls.clear()
+    push_part(app.context, PROJECT)
+    assert app.label_studio.calls == []
+
+
+def test_a_worker_that_dies_after_the_deletion_leaves_nothing_out(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _recalibrated(app, 30)
+    with monkeypatch.context() as patched:
+        patched.setattr(app.label_studio, "import_predictions", _die)
+        with pytest.raises(KeyboardInterrupt):
+            push_part(app.context, PROJECT)
+    assert app.label_studio.predictions == []
+    assert push_part(app.context, PROJECT) == 30
+
+
+def _die(*_: object) -> int:
+    raise KeyboardInterrupt
+
+
+def test_what_another_model_said_stays(app: FakeApp) -> None:
+    _recalibrated(app, 30)
+    theirs = PushedPrediction(11, [], 0.3, "theirs", 9_000)
+    app.label_studio.predictions.append(theirs)
+    for _ in range(3):
+        push_part(app.context, PROJECT)
+    assert theirs in app.label_studio.predictions
+    ours = {p.task_id: p.score for p in app.label_studio.predictions if p != theirs}
+    assert ours == {task_id: score_of(app, task_id).score for task_id in range(11, 41)}
 
 
 def test_small_moves_are_not_sent_and_do_not_add_up_unseen(app: FakeApp) -> None:
