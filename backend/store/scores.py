@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 from sqlalchemy import JSON, ColumnElement, select, type_coerce, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from active_learning.calibration import Calibration
 from backend.store.identity import CHUNK
@@ -36,6 +36,8 @@ def rescore(session: Session, version_id: int, calibration: Calibration, same: f
     """
     query = (
         select(PredictionRow)
+        # Regions, nearly all of the bytes, stay where they are.
+        .options(defer(PredictionRow.result, raiseload=True))
         .join(TaskRow, TaskRow.id == PredictionRow.task_id)
         .where(
             PredictionRow.version_id == version_id,

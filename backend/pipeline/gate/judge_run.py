@@ -53,7 +53,7 @@ def evaluate_run(context: AppContext, run_id: int, beat: Beat) -> bool:
         # This step ran before and was cut off after its transaction.
         return version.status == VersionStatus.CHAMPION
     manifest = runs.manifest_of(run)
-    cases_of_class = _cases_of_class(manifest.n_folds, folds)
+    n_cases_of_class = cases_of_class(manifest.n_folds, folds)
     behind = left_behind([fold.result for fold in folds if fold.result is not None])
     remark = in_words(behind, versions.name_of(run), len(folds))
     if behind:
@@ -84,7 +84,7 @@ def evaluate_run(context: AppContext, run_id: int, beat: Beat) -> bool:
         warm_started=tuple(f.fold for f in folds if f.result and f.result.warm_started),
         postprocessing=found,
         remark=remark,
-        cases_of_class=cases_of_class,
+        cases_of_class=n_cases_of_class,
     )
     path = _package(context, run, [fold.fold for fold in folds], metrics)
     challenger = Challenger(
@@ -117,8 +117,8 @@ def evaluate_run(context: AppContext, run_id: int, beat: Beat) -> bool:
     return judged.verdict.is_promoted
 
 
-def _cases_of_class(n_folds: int, folds: Sequence[FoldRow]) -> dict[str, int]:
-    """Every case is held out by one fold: {} where not all of them were trained."""
+def cases_of_class(n_folds: int, folds: Sequence[FoldRow]) -> dict[str, int]:
+    """Class -> cases that show it; {} where not every case was held out by one of the folds."""
     found: Counter[str] = Counter()
     for fold in folds:
         if fold.result is not None:
