@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -130,6 +131,7 @@ def _held_out(session: Session, version: VersionRow) -> list[Pair]:
         if fold.result is not None and fold.fold not in doubtful
         for case_id, expected in fold.result.expected.items()
         if (dice := version.metrics.dice_per_case.get(case_id)) is not None
+        and math.isfinite(expected.soft_dice)
     ]
 
 
