@@ -53,7 +53,7 @@ class Tab:
 
     def shows(self, title: str, task_ids: Collection[int]) -> bool:
         """Whether it has this title and lists exactly these tasks, lowest score first."""
-        wanted = _queue_data(title, task_ids)
+        wanted = queue_data(title, task_ids)
         filters = self.data.get("filters") or {}
         # One filter alone: of one, `and` and `or` are the same.
         items = filters.get("items") or []
@@ -86,13 +86,13 @@ class Views(Calls):
         if not self.list_tabs(project_id):
             # Label Studio shows its default tab only while no tab is stored.
             self._create(project_id, {"title": "Default"})
-        return self._create(project_id, {**_first_look(), **_queue_data(title, task_ids)})
+        return self._create(project_id, {**_first_look(), **queue_data(title, task_ids)})
 
     def update_queue_tab(
         self, project_id: int, tab: Tab, title: str, task_ids: Collection[int]
     ) -> None:
         """Makes a tab list these tasks; what a person set about its looks stays."""
-        data = {**tab.data, **_queue_data(title, task_ids)}
+        data = {**tab.data, **queue_data(title, task_ids)}
         path = f"/api/dm/views/{tab.id}/"
         self._connection.json("PATCH", path, body={"project": project_id, "data": data})
 
@@ -109,8 +109,8 @@ class Views(Calls):
         return int(self._connection.json("POST", "/api/dm/views/", body=body)["id"])
 
 
-def _queue_data(title: str, task_ids: Collection[int]) -> dict[str, Any]:
-    """What makes a tab an annotator's queue."""
+def queue_data(title: str, task_ids: Collection[int]) -> dict[str, Any]:
+    """What makes a tab an annotator's queue, in Label Studio's words."""
     return {
         "title": title,
         "ordering": [SCORE_ORDER],
@@ -121,7 +121,7 @@ def _queue_data(title: str, task_ids: Collection[int]) -> dict[str, Any]:
                     "filter": "filter:tasks:id",
                     "operator": "in_list",
                     "type": "Number",
-                    # A list: a text of numbers fails with 500. Sorted, so that equal sets are equal.
+                    # A list: a text of numbers fails with 500. Equal sets are equal lists.
                     "value": sorted(task_ids) or [NO_TASK],
                 }
             ],

@@ -17,12 +17,10 @@ from sqlalchemy import (
     func,
     select,
     text,
-    update,
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from backend.store.identity import CHUNK
-from backend.store.models import AnnotationRow, Base, PredictionRow, ProjectRow, TaskRow, VersionRow
+from backend.store.models import AnnotationRow, Base, PredictionRow, TaskRow
 from backend.store.predictions import is_live
 from domain.queues import QueueArm, QueueExit
 from domain.states import TaskState
@@ -105,7 +103,7 @@ def settle(session: Session, project_id: int) -> int:
         .where(QueueEntryRow.project_id == project_id, QueueEntryRow.left_at.is_(None))
     )
     n_left = 0
-    for entry, task in session.execute(query).tuples():
+    for entry, task in session.execute(query):
         found = _exit_of(entry, task)
         if found:
             leave([entry], found)
@@ -208,3 +206,32 @@ def tabs(session: Session, project_id: int) -> list[QueueTabRow]:
     """The tabs that nnloop has made, by annotator."""
     query = select(QueueTabRow).where(QueueTabRow.project_id == project_id)
     return list(session.scalars(query.order_by(QueueTabRow.annotator_id)))
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """``left`` tasks of the ``length`` that an annotator's open batches have, and who chose."""
+
+    left: int = 0
+    length: int = 0
+    strategy: str = ""
+
+
+def sizes(session: Session, project_id: int) -> dict[int, Size]:
+    """How far each annotator is with the batches that they have not finished; by id."""
+    open_ = open_entries(session, project_id)
+    of_batch = select(QueueEntryRow.annotator_id, QueueEntryRow.task_id).where(
+        QueueEntryRow.project_id == project_id,
+        QueueEntryRow.batch.in_({entry.batch for entry in open_}),
+        QueueEntryRow.exit != QueueExit.WITHDRAWN,
+    )
+    drawn: dict[int, set[int]] = {}
+    for annotator_id, task_id in session.execute(of_batch):
+        drawn.setdefault(annotator_id, set()).add(task_id)
+    left: dict[int, set[int]] = {}
+    strategy: dict[int, str] = {}
+    for entry in open_:
+        left.setdefault(entry.annotator_id, set()).add(entry.task_id)
+        if entry.arm == QueueArm.STRATEGY or entry.annotator_id not in strategy:
+            strategy[entry.annotator_id] = entry.strategy
+    return {a: Size(len(left[a]), len(drawn[a]), strategy[a]) for a in left}

@@ -207,7 +207,9 @@ class _Draws:
         while places.n_left:
             # What may be open at somebody's who has no place left goes to nobody.
             homes = [self._home_of(int(i)) for i in ids]
-            has_place = np.array([home is None or places.of(home) > 0 for home in homes], dtype=bool)
+            has_place = np.array(
+                [home is None or places.of(home) > 0 for home in homes], dtype=bool
+            )
             rows = np.flatnonzero(is_free & has_place)
             if not len(rows):
                 break
@@ -275,9 +277,7 @@ def begun(entries: Sequence[Entry], score_of: Mapping[int, float]) -> set[int]:
     }
 
 
-def passed_on(
-    entries: Sequence[Entry], annotators: Collection[int], to: Sequence[int]
-) -> Plan:
+def passed_on(entries: Sequence[Entry], annotators: Collection[int], to: Sequence[int]) -> Plan:
     """What becomes of the queues of people who left: control draws pass on, the rest is free again.
 
     Args:
