@@ -142,7 +142,8 @@ class Tasks(Calls):
             rows = self._connection.json("GET", f"/api/tasks/{task_id}/drafts")
         except MissingError:
             return set()
-        return {int(row["user"]) for row in rows}
+        # `user` is a name; this one ends with the id: "anna@example.com, 4".
+        return {int(row["created_username"].rpartition(",")[2]) for row in rows}
 
     def uploaded_tasks(self, project_id: int, names: Collection[str]) -> dict[str, list[int]]:
         """Ids of the tasks made by uploading files of these names, by name, oldest first."""

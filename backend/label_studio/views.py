@@ -85,8 +85,8 @@ class Views(Calls):
         """
         if not self.list_tabs(project_id):
             # Label Studio shows its default tab only while no tab is stored.
-            self._create(project_id, {"title": "Default"})
-        return self._create(project_id, {**_first_look(), **queue_data(title, task_ids)})
+            self._create_tab(project_id, {"title": "Default"})
+        return self._create_tab(project_id, {**_first_look(), **queue_data(title, task_ids)})
 
     def update_queue_tab(
         self, project_id: int, tab: Tab, title: str, task_ids: Collection[int]
@@ -104,7 +104,7 @@ class Views(Calls):
         """
         self._connection.json("DELETE", f"/api/dm/views/{tab_id}/")
 
-    def _create(self, project_id: int, data: dict[str, Any]) -> int:
+    def _create_tab(self, project_id: int, data: dict[str, Any]) -> int:
         body = {"project": project_id, "data": data}
         return int(self._connection.json("POST", "/api/dm/views/", body=body)["id"])
 

@@ -5,7 +5,8 @@ by rising score, so that what the control arm drew tends to come last: were a qu
 the lowest scores before it is done, those tasks would never be reached, and the ones that were
 would tell of bad predictions only. Therefore:
 
-- A new batch is drawn when at most ``REFILL_AT`` task is left, the one that is open then.
+- A new batch is drawn when nothing is left of the one before. Were it drawn a task earlier, the
+  last one, which has the highest score of all, would be left again and again.
 - A new version, or a person's change, may replace what the strategy chose and nobody has begun, by
   as many others in the same batch. What the control arm drew stays until it is labelled, skipped or
   gone; when its annotator leaves it passes to another.
@@ -28,9 +29,6 @@ import numpy as np
 
 from active_learning.strategies import Indices, Pool
 from domain.queues import QueueArm
-
-REFILL_AT = 1
-"""Tasks left of a batch when the next one is drawn: while the last one is being labelled."""
 
 LEAST_CONTROL = 2
 """Control draws of a batch at least: from one alone no spread can be told."""
@@ -119,9 +117,11 @@ def plan(
         newest_batch: The number of the newest batch there has been.
         rng: All chance comes from it.
     """
-    draws = _Draws(pool, entries, seats, rules, rng)
     held = tasks_of(entries)
-    short = [seat for seat in seats if len(held.get(seat.annotator_id, ())) <= REFILL_AT]
+    short = [seat for seat in seats if seat.annotator_id not in held]
+    if not short and not any(entry.is_replaceable for entry in entries):
+        return Plan()
+    draws = _Draws(pool, entries, seats, rules, rng)
     for turn, seat in enumerate(short):
         # What is left is shared out when it is little.
         n_free = draws.n_free(seat)
