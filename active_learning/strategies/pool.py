@@ -32,7 +32,7 @@ class Pool:
     """(n, C) share of the image's pixels predicted as each foreground class, in [0, 1]; a row of
     NaN = not predicted."""
     embeddings: npt.NDArray[np.float32] | None = None
-    """(n, d); a row with a NaN = unknown. None = there are none."""
+    """(n, d) unit vectors; a row with a NaN = unknown. None = there are none."""
     labelled_embeddings: npt.NDArray[np.float32] | None = None
     """(m, d) of the tasks that have labels; a row with a NaN = unknown. None = there are none."""
     progress: float = 0.0

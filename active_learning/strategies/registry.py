@@ -1,7 +1,8 @@
 """Strategies by name, what each needs, and which one acts where that is missing.
 
-To add one: a function (pool, k, rng) -> indices in a module here, and a row in ``_ROWS``. Such a
-function is called with 1 <= k < n and rows in the order of their task ids, by ``choose`` alone.
+To add one: a function (pool, k, rng) -> indices in a module here, and a row in ``_ROWS``. It is
+called by ``choose`` alone: with 1 <= k <= n, rows in the order of their task ids, and what the row
+needs.
 """
 
 from __future__ import annotations
@@ -11,7 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from active_learning.strategies import scores
+from active_learning.strategies.diverse import core_set, diverse
+from active_learning.strategies.embedded import has_embedding
 from active_learning.strategies.pool import Indices, Pool, Strategy
+from active_learning.strategies.stratified import (
+    class_stratified,
+    is_predicted,
+    stratified_random,
+)
+from active_learning.strategies.typical import typical
 from active_learning.strategies.uniform import random
 from domain.errors import SettingsError
 
@@ -30,12 +40,59 @@ class Row:
 
     choose: Strategy
     needs: tuple[Need, ...] = ()
-    otherwise: str = "random"
+    otherwise: str = ""
     """Acts where a need is not met; it may itself hand on."""
 
 
+def _known(score: scores.Score, words: str) -> Need:
+    return Need(words, lambda pool: not np.isnan(score(pool)).all())
+
+
+_QUALITY = _known(scores.low_quality, "a score")
+_CLASSES = Need("predicted classes", lambda pool: bool(is_predicted(pool).any()))
+_EMBEDDINGS = Need(
+    # Of fewer nobody can say what the pool looks like: they are those that were looked at first.
+    "embeddings of at least half of the tasks",
+    lambda pool: bool(2 * np.count_nonzero(has_embedding(pool)) >= len(pool)),
+)
+
+_SCORES: dict[str, tuple[scores.Score, Need]] = {
+    "lowest_score": (scores.low_quality, _QUALITY),
+    "entropy": (scores.entropy, _known(scores.entropy, "the measure entropy")),
+    "bald": (scores.bald, _known(scores.bald, "the measure mutual_information")),
+    "fold_disagreement": (
+        scores.fold_disagreement,
+        _known(scores.fold_disagreement, "the measure pairwise_dice"),
+    ),
+}
+_NOISES: dict[str, scores.Noise] = {
+    "": scores.no_noise,
+    "softmax_": scores.softmax,
+    "softrank_": scores.softrank,
+    "power_": scores.power,
+}
+
 _ROWS: dict[str, Row] = {
     "random": Row(random),
+    "stratified_random": Row(stratified_random, (_CLASSES,), "random"),
+    "typical": Row(typical, (_EMBEDDINGS,), "stratified_random"),
+    "core_set": Row(core_set, (_EMBEDDINGS,), "stratified_random"),
+    "diverse": Row(diverse, (_EMBEDDINGS,), "lowest_score"),
+    "class_stratified": Row(
+        class_stratified(scores.low_quality), (_QUALITY, _CLASSES), "lowest_score"
+    ),
+    "class_stratified_entropy": Row(
+        class_stratified(scores.entropy), (_SCORES["entropy"][1], _CLASSES), "class_stratified"
+    ),
+    **{
+        prefix + name: Row(
+            scores.by_score(score, noise),
+            (need,),
+            "typical" if name == "lowest_score" else f"{prefix}lowest_score",
+        )
+        for prefix, noise in _NOISES.items()
+        for name, (score, need) in _SCORES.items()
+    },
 }
 
 STRATEGY_NAMES = tuple(_ROWS)
@@ -72,6 +129,15 @@ def acting_strategy(name: str, pool: Pool) -> str:
     return name
 
 
+def otherwise_of(name: str) -> str:
+    """Which strategy is asked where the pool lacks what this one needs; "" of one without needs.
+
+    Raises:
+        SettingsError: There is none of this name.
+    """
+    return _row(name).otherwise
+
+
 def choose(name: str, pool: Pool, k: int, rng: np.random.Generator) -> Indices:
     """A batch of the strategy ``name``, or of the one that acts for it.
 
@@ -90,7 +156,8 @@ def choose(name: str, pool: Pool, k: int, rng: np.random.Generator) -> Indices:
         return np.empty(0, np.intp)
     # What is chosen then depends on no order but the ids'.
     by_id = np.argsort(pool.task_ids)
-    return by_id[row.choose(pool.part(by_id), k, rng)]
+    is_sorted = bool((by_id[1:] > by_id[:-1]).all())
+    return by_id[row.choose(pool if is_sorted else pool.part(by_id), k, rng)]
 
 
 def _row(name: str) -> Row:
