@@ -107,7 +107,7 @@ def draw(context: AppContext, project_id: int, settings: ProjectSettings, people
     begun = batches.begun(changes.entries, opened.scores) | people.drafts
     begun |= batches.begun(changes.entries, before)
     seats = people.seats(settings.queue_length)
-    starters = people.starters(settings.queue_length)
+    starters = _idle_starters(rows, people, settings.queue_length)
     changes.add(batches.shortened(changes.entries, starters, begun))
     held = {entry.task_id for entry in changes.entries}
     rules = Rules(
@@ -146,13 +146,20 @@ def _is_due(
     people: People,
 ) -> bool:
     entries = [entry_of(row) for row in rows]
-    starters = people.starters(settings.queue_length)
+    starters = _idle_starters(rows, people, settings.queue_length)
     return (
         batches.tasks_of(entries).keys() != {*people.ids}
         or not batches.shortened(entries, starters, ()).is_empty
         or bool(_stale(rows, version_id))
         or bool(people.owners)
     )
+
+
+def _idle_starters(rows: Sequence[QueueEntryRow], people: People, length: int) -> list[Seat]:
+    """Those who have never labelled here and got nothing for an hour: they may not have begun."""
+    since = time.time() - LEND_AFTER_S
+    recent = {row.annotator_id for row in rows if row.drawn_at > since}
+    return [seat for seat in people.starters(length) if seat.annotator_id not in recent]
 
 
 def _strategy(

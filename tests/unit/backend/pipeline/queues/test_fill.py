@@ -271,6 +271,23 @@ def test_somebody_new_is_noticed_and_who_left_makes_room(lab: FakeApp) -> None:
     assert not entries(lab, annotator_id=BEN.id, left_at=None)
 
 
+def test_who_does_not_begin_keeps_little_of_a_first_queue(app: FakeApp) -> None:
+    app.label_studio.users = [User(1, "admin@example.com"), ANNA, BEN]
+    add_tasks(app, range(1, 61))
+    sync_project(app.context, PROJECT)
+    fill(app)
+    assert (len(of(app, "Anna")), len(of(app, "Ben"))) == (20, 20)
+    label(app, of(app, "Anna")[0])
+    fill(app)
+    assert len(of(app, "Ben")) == 20  # he may just have opened it
+    with app.store.begin() as session:
+        for entry in session.query(QueueEntryRow):
+            entry.drawn_at -= draw.LEND_AFTER_S
+    fill(app)
+    assert (len(of(app, "Anna")), len(of(app, "Ben"))) == (19, 2)
+    assert fill(app) == []
+
+
 def test_of_many_people_only_those_who_label_have_tabs(lab: FakeApp) -> None:
     others = [User(10 + n, f"p{n}@example.com") for n in range(30)]
     lab.label_studio.users += others
