@@ -7,6 +7,7 @@ import logging
 from backend.jobs.process import context
 from backend.pipeline.predictions.publish import try_publish
 from backend.pipeline.predictions.push import push_part
+from backend.pipeline.queues.fill import try_fill
 from backend.pipeline.runs import ends
 from backend.pipeline.runs.control import stands_still
 from backend.pipeline.sync.reading import sync_project
@@ -22,6 +23,8 @@ def sync(project_id: int) -> None:
         sync_project(context(), project_id)
     except ProjectGoneError as error:
         logger.warning(error.in_full)
+    else:
+        try_fill(context(), project_id)
 
 
 def publish(project_id: int) -> None:
@@ -32,6 +35,7 @@ def publish(project_id: int) -> None:
     with ends.step_of_run(opened, project_id, status):
         try_publish(opened, project_id)
         ends.published(opened, project_id)
+    try_fill(opened, project_id)
 
 
 def push(project_id: int) -> None:

@@ -2,6 +2,8 @@
 
 from alembic import context
 
+import backend.store.pair_rows
+import backend.store.queues  # noqa: F401 - its tables
 from backend.store.models import Base
 
 connection = context.config.attributes["connection"]
