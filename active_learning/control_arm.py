@@ -151,7 +151,7 @@ def mean_of(values: Sequence[float]) -> Estimate | None:
     x = np.asarray(values, dtype=np.float64)
     if not ((x >= 0) & (x <= 1)).all():
         raise ValueError(f"Values must lie in [0, 1], got {x[~((x >= 0) & (x <= 1))][0]}.")
-    means = np.linspace(0.0, 1.0, _GRID)
+    means = np.linspace(0.0, 1.0, _GRID, dtype=np.float64)
     held = means[_capital(x, means) < 1 / (1 - LEVEL)]
     mean = float(x.mean())
     # The grid may pass over an interval that is nearly a point.

@@ -39,7 +39,7 @@ def publish(project_id: int) -> None:
     with ends.step_of_run(opened, project_id, status):
         try_publish(opened, project_id)
         ends.published(opened, project_id)
-    try_fill(opened, project_id)
+        try_fill(opened, project_id)
 
 
 def push(project_id: int) -> None:

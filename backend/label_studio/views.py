@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from backend.label_studio.calls import Calls
+from backend.label_studio.task_pages import task_filter
 
 SCORE_ORDER = "tasks:predictions_score"
 """Rising prediction score; tasks without a prediction come last."""
@@ -53,15 +55,13 @@ class Tab:
 
     def shows(self, title: str, task_ids: Collection[int]) -> bool:
         """Whether it has this title and lists exactly these tasks, lowest score first."""
-        wanted = queue_data(title, task_ids)
         filters = self.data.get("filters") or {}
-        # One filter alone: of one, `and` and `or` are the same.
-        items = filters.get("items") or []
+        wanted = queue_data(title, task_ids)
         return (
             self.title == title
             and self.data.get("ordering") == wanted["ordering"]
-            and len(items) == 1
-            and _has(items[0], wanted["filters"]["items"][0])
+            and filters.get("conjunction") == wanted["filters"]["conjunction"]
+            and [*map(_plain, filters.get("items") or ())] == wanted["filters"]["items"]
         )
 
 
@@ -110,21 +110,19 @@ class Views(Calls):
 
 
 def queue_data(title: str, task_ids: Collection[int]) -> dict[str, Any]:
-    """What makes a tab an annotator's queue, in Label Studio's words."""
+    """What makes a tab an annotator's queue, in Label Studio's words.
+
+    One condition for each task: there is an operator ``in_list`` which its server takes, but at a
+    tab with it the Data Manager of 1.23.2 shows nothing at all, whichever tab is opened.
+    """
+    # Sorted, so that equal sets are equal lists; at least one, for no condition would show all.
+    ids = sorted(task_ids) or [NO_TASK]
     return {
         "title": title,
         "ordering": [SCORE_ORDER],
         "filters": {
-            "conjunction": "and",
-            "items": [
-                {
-                    "filter": "filter:tasks:id",
-                    "operator": "in_list",
-                    "type": "Number",
-                    # A list: a text of numbers fails with 500. Equal sets are equal lists.
-                    "value": sorted(task_ids) or [NO_TASK],
-                }
-            ],
+            "conjunction": "or",
+            "items": [task_filter("id", "equal", task_id, "Number") for task_id in ids],
         },
     }
 
@@ -140,10 +138,9 @@ def _first_look() -> dict[str, Any]:
     }
 
 
-def _has(item: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    value = item.get("value")
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        return False
-    return sorted(value) == wanted["value"] and all(
-        item.get(key) == wanted[key] for key in ("filter", "operator", "type")
-    )
+def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
+    """A condition without what Label Studio adds; it keeps some numbers as text."""
+    found = {key: item.get(key) for key in ("filter", "operator", "value", "type")}
+    with suppress(TypeError, ValueError):
+        found["value"] = int(found["value"])  # type: ignore[arg-type]
+    return found

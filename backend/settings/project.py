@@ -254,7 +254,7 @@ class ProjectSettings(BaseModel):
         description="Who has a queue: e-mail addresses, or names that only one person has.",
     )
     queue_length: Annotated[int, Option(QUEUES)] = Field(
-        20, ge=1, le=1000, description="Tasks of one batch of an annotator's queue."
+        20, ge=1, le=200, description="Tasks of one batch of an annotator's queue."
     )
     query_strategy: Annotated[
         str, Option(QUEUES, metavar="NAME"), AfterValidator(_known_strategy)

@@ -15,12 +15,15 @@ from sqlalchemy import (
     and_,
     delete,
     func,
+    or_,
     select,
     text,
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from active_learning.measures import ImageMeasures
 from backend.store.models import AnnotationRow, Base, PredictionRow, TaskRow
+from backend.store.pair_rows import HonestPairRow
 from backend.store.predictions import is_live
 from domain.queues import QueueArm, QueueExit
 from domain.states import TaskState
@@ -80,11 +83,12 @@ class QueueTabRow(Base):
 
 @dataclass(frozen=True, slots=True)
 class PoolTask:
-    """An unlabelled task; ``score`` is None where the version has not predicted it."""
+    """An unlabelled task; what the version said of it is None where it has not predicted it."""
 
     id: int
     source: str
     score: float | None
+    measures: ImageMeasures | None
 
 
 def open_entries(session: Session, project_id: int) -> list[QueueEntryRow]:
@@ -161,7 +165,7 @@ def prune(session: Session, project_id: int, before: float) -> None:
 def pool(session: Session, project_id: int, version_id: int | None) -> list[PoolTask]:
     """The unlabelled tasks with what a version expects of its predictions, by rising id."""
     query = (
-        select(TaskRow.id, TaskRow.source, PredictionRow.score)
+        select(TaskRow.id, TaskRow.source, PredictionRow.score, PredictionRow.measures)
         .outerjoin(
             PredictionRow,
             and_(
@@ -178,7 +182,54 @@ def pool(session: Session, project_id: int, version_id: int | None) -> list[Pool
         )
         .order_by(TaskRow.id)
     )
-    return [PoolTask(row.id, row.source, row.score) for row in session.execute(query)]
+    return [PoolTask(*row) for row in session.execute(query)]
+
+
+def scores_before(
+    session: Session, entries: Iterable[QueueEntryRow], version_id: int | None
+) -> dict[int, float]:
+    """What other versions expected of tasks that were drawn by them; task id -> score."""
+    drawn = {e.task_id: e.version_id for e in entries if e.version_id not in (None, version_id)}
+    query = select(PredictionRow.task_id, PredictionRow.version_id, PredictionRow.score).where(
+        PredictionRow.version_id.in_(set(drawn.values())),
+        PredictionRow.task_id.in_(drawn),
+        PredictionRow.error == "",
+    )
+    return {
+        row.task_id: row.score
+        for row in session.execute(query)
+        if drawn[row.task_id] == row.version_id
+    }
+
+
+def count_labelled(session: Session, project_id: int) -> int:
+    """Tasks that have an annotation now."""
+    query = select(func.count(TaskRow.id)).where(
+        TaskRow.project_id == project_id,
+        TaskRow.state == TaskState.LABELLED,
+        TaskRow.removed_at.is_(None),
+    )
+    return session.scalar(query) or 0
+
+
+def history(session: Session, project_id: int) -> list[QueueEntryRow]:
+    """Every draw of a project that was not taken back, by batch."""
+    query = select(QueueEntryRow).where(
+        QueueEntryRow.project_id == project_id,
+        or_(QueueEntryRow.exit != QueueExit.WITHDRAWN, QueueEntryRow.arm == QueueArm.CONTROL),
+    )
+    return list(session.scalars(query.order_by(QueueEntryRow.batch, QueueEntryRow.id)))
+
+
+def shown_quality(session: Session, project_id: int) -> dict[tuple[int, str], float]:
+    """Dice of the prediction that people saw when they labelled a task, by (task, its source)."""
+    query = (
+        select(HonestPairRow.task_id, HonestPairRow.source, HonestPairRow.dice)
+        .where(HonestPairRow.project_id == project_id, HonestPairRow.dice.is_not(None))
+        # Of two that were shown the later one.
+        .order_by(HonestPairRow.version_id)
+    )
+    return {(row.task_id, row.source): row.dice for row in session.execute(query)}
 
 
 def last_labelled(session: Session, project_id: int) -> dict[int, float]:

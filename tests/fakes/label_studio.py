@@ -106,13 +106,14 @@ class FakeLabelStudio:
         """The tasks that a tab lists, in its order: by the project's version, rising."""
         (data,) = (data for data in self.tabs.values() if data["title"] == title)
         assert data["ordering"] == ["tasks:predictions_score"]
-        (item,) = data["filters"]["items"]
+        assert data["filters"]["conjunction"] == "or"
+        listed = [item["value"] for item in data["filters"]["items"]]
         scores = {
             row.task_id: row.score
             for row in self.predictions
             if row.model_version == self.info.model_version
         }
-        there = [i for i in item["value"] if i in self.tasks]
+        there = [i for i in listed if i in self.tasks]
         return tuple(sorted(there, key=lambda i: (scores.get(i) is None, scores.get(i) or 0.0, i)))
 
     def titles(self) -> list[str]:

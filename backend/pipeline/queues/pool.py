@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from sqlalchemy.orm import Session
 
-from active_learning.strategies import (
-    STRATEGY_NAMES,
-    Indices,
-    Pool,
-    acting_strategy,
-    strategy_by_name,
-)
-from backend.pipeline.basis.context import AppContext
+from active_learning.measures import ImageMeasures
+from active_learning.strategies import Indices, Pool, acting_strategy, strategy_by_name
 from backend.settings import ProjectSettings
 from backend.store import queues, versions
 from backend.store.models import VersionRow
@@ -26,13 +21,17 @@ AUTO = "auto"
 WITH_MODEL = "lowest_score"
 WITHOUT_MODEL = "typical"
 
+BY_CHANCE = "stratified_random"
+"""In the place of a strategy that does not pay."""
+
 
 @dataclass(frozen=True, slots=True)
 class QueuePool:
     """All unlabelled tasks as the strategies see them.
 
-    ``version_id`` is whose scores they are; None before the first. ``strategy`` is the one that
-    really acts, ``scores`` has the tasks that are predicted, ``sources`` the tasks' identities.
+    ``version_id`` is whose predictions they are; None before the first. ``strategy`` is the one
+    that really acts, ``scores`` has the tasks that are predicted, ``sources`` whose identity is
+    what.
     """
 
     pool: Pool
@@ -46,34 +45,65 @@ class QueuePool:
         return strategy_by_name(self.strategy)(pool, k, rng)
 
 
-def open_pool(context: AppContext, project_id: int, settings: ProjectSettings) -> QueuePool:
-    """Reads the pool of a project."""
-    with context.store.read() as session:
-        version = _scoring_version(session, project_id)
-        tasks = queues.pool(session, project_id, version.id if version else None)
+def wanted_strategy(settings: ProjectSettings, version_id: int | None) -> str:
+    """The strategy that the settings ask for."""
+    if settings.query_strategy != AUTO:
+        return settings.query_strategy
+    return WITHOUT_MODEL if version_id is None else WITH_MODEL
+
+
+def open_pool(session: Session, project_id: int, version_id: int | None, wanted: str) -> QueuePool:
+    """Reads the pool of a project.
+
+    Args:
+        session: Of the store.
+        project_id: Whose tasks.
+        version_id: By whose predictions; None before the first version.
+        wanted: The strategy that is asked.
+    """
+    tasks = queues.pool(session, project_id, version_id)
+    n_labelled = queues.count_labelled(session, project_id)
     quality = np.array([np.nan if t.score is None else t.score for t in tasks], dtype=np.float64)
+    found = [task.measures for task in tasks]
     pool = Pool(
         task_ids=np.array([task.id for task in tasks], dtype=np.int64),
         quality=np.clip(quality, 0.0, 1.0),
-        measures={},
-        class_shares=np.full((len(tasks), 0), np.nan),
+        measures={
+            "entropy": _measure(found, "entropy"),
+            "mutual_information": _measure(found, "information"),
+            "pairwise_dice": _measure(found, "pairwise_dice"),
+            "soft_dice": _measure(found, "soft_dice"),
+        },
+        class_shares=_class_shares(found),
+        # No goal is set: what is planned is to label all there is.
+        progress=n_labelled / max(1, n_labelled + len(tasks)),
     )
-    wanted = settings.query_strategy
-    if wanted == AUTO:
-        wanted = WITHOUT_MODEL if version is None else WITH_MODEL
-    if wanted not in STRATEGY_NAMES:
-        wanted = "random"
     return QueuePool(
         pool=pool,
-        version_id=version.id if version else None,
+        version_id=version_id,
         strategy=acting_strategy(wanted, pool),
         scores={task.id: task.score for task in tasks if task.score is not None},
         sources={task.id: task.source for task in tasks},
     )
 
 
-def _scoring_version(session: Session, project_id: int) -> VersionRow | None:
-    """The version by whose scores tasks are chosen: the serving one once all of it is there.
+def _measure(found: Sequence[ImageMeasures | None], name: str) -> npt.NDArray[np.float64]:
+    values = [None if one is None else getattr(one, name) for one in found]
+    return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+
+
+def _class_shares(found: Sequence[ImageMeasures | None]) -> npt.NDArray[np.float64]:
+    """(n, C) by the classes that any prediction knows, in the order of their names."""
+    names = sorted({name for one in found if one is not None for name in one.classes})
+    shares = np.full((len(found), len(names)), np.nan)
+    for row, one in enumerate(found):
+        if one is not None:
+            shares[row] = [one.classes[n].share if n in one.classes else 0.0 for n in names]
+    return np.clip(shares, 0.0, 1.0)
+
+
+def scoring_version(session: Session, project_id: int) -> VersionRow | None:
+    """The version by whose predictions tasks are chosen: the serving one once all of it is there.
 
     While it still scores the pool the one before it is asked, which has seen all.
     """

@@ -37,7 +37,7 @@ def bring_tabs(
     with context.store.read() as session:
         known = {row.annotator_id: row for row in queues.tabs(session, project_id)}
     there = {tab.id: tab for tab in client.list_tabs(project_id)}
-    for annotator in annotators:
+    for annotator in sorted(annotators, key=lambda one: one.id):
         wanted = tasks.get(annotator.id, ())
         row = known.get(annotator.id)
         tab = _tab_of(annotator, row, there)

@@ -84,7 +84,8 @@ def test_a_batch_counts_when_all_of_it_has_an_end() -> None:
     begun = [draw(2, 0.1), draw(2, 0.1), draw(2, None, control=False, over=False)]
     found = pool_quality([*begun, *done])
     assert found is not None
-    assert (found.n, found.mean) == (2, pytest.approx(0.6))
+    assert found.n == 2
+    assert found.mean == pytest.approx(0.6)
     assert pool_quality(begun) is None
     assert pool_quality([]) is None
 

@@ -32,7 +32,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["version_id"],
             ["model_version.id"],
-            name=op.f("fk_queue_entry_version_id_model_version"),
+            name=op.f("fk_queue_entry_version_id"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_queue_entry")),
     )
