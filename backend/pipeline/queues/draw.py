@@ -119,8 +119,8 @@ def draw(context: AppContext, project_id: int, settings: ProjectSettings, people
         reserved={task_id: a for task_id, a in away.items() if a in people.last_labelled},
         closed=people.drafts - held,
     )
-    # Drawn again after a crash, it is the same draw.
-    rng = np.random.default_rng([settings.seed, project_id, newest, len(rows)])
+    # Drawn again after a crash, it is the same draw. Seeds are not negative.
+    rng = np.random.default_rng([settings.seed % 2**32, project_id, newest, len(rows)])
     stale = _stale(rows, version_id) | _chosen_blind(rows, opened.strategy)
     asked = _asked(changes.entries, stale, begun)
     changes.add(batches.plan(opened.pool, asked, seats, rules, newest, rng), opened.strategy)

@@ -109,6 +109,12 @@ def test_two_people_have_tabs_that_share_nothing_lowest_score_first(lab: FakeApp
     assert [tab.name for tab in tab_reports(lab.context, PROJECT)] == ["Anna", "Ben"]
 
 
+def test_a_negative_seed_is_a_seed(lab: FakeApp) -> None:
+    lab.change_settings(seed=-7)
+    fill(lab)
+    assert (len(of(lab, "Anna")), len(of(lab, "Ben"))) == (20, 20)
+
+
 def test_nothing_is_sent_or_written_when_nothing_changed(lab: FakeApp) -> None:
     serve(lab, 1)
     fill(lab)
