@@ -7,8 +7,10 @@ from active_learning.strategies.registry import (
     needs_embeddings,
     strategy_by_name,
 )
+from active_learning.strategies.typical import MOST_TASKS as MOST_TYPICAL
 
 __all__ = [
+    "MOST_TYPICAL",
     "STRATEGY_NAMES",
     "Indices",
     "Pool",

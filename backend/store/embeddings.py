@@ -17,6 +17,7 @@ from sqlalchemy import (
     and_,
     cast,
     delete,
+    func,
     or_,
     select,
 )
@@ -86,6 +87,24 @@ def _missing(project_id: int) -> Select[Any]:
             or_(EmbeddingRow.task_id.is_(None), is_due),
         )
     )
+
+
+def count(session: Session, project_id: int) -> int:
+    """Unlabelled tasks that have an embedding."""
+    query = (
+        select(func.count())
+        .select_from(EmbeddingRow)
+        .join(TaskRow, TaskRow.id == EmbeddingRow.task_id)
+        .where(
+            EmbeddingRow.project_id == project_id,
+            EmbeddingRow.vector != b"",
+            TaskRow.project_id == project_id,
+            TaskRow.removed_at.is_(None),
+            TaskRow.state == TaskState.UNLABELLED,
+            _is_live(),
+        )
+    )
+    return session.scalar(query) or 0
 
 
 def is_missing_some(session: Session, project_id: int) -> bool:

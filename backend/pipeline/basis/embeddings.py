@@ -9,26 +9,28 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy.orm import Session
 
-from active_learning.strategies import needs_embeddings
+from active_learning.strategies import MOST_TYPICAL, needs_embeddings
 from backend.pipeline.basis.context import AppContext
 from backend.store import embeddings, projects
 from backend.store.models import ProjectRow
 from training.pretrained import has_weights
 
-AUTO = "auto"
+AUTO, TYPICAL = "auto", "typical"
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
 
 
-def are_wanted(project: ProjectRow) -> bool:
-    """Whether what fills the project's queues looks at embeddings.
+def _wanted_of(project: ProjectRow) -> int | None:
+    """Of how many unlabelled tasks what fills the queues looks at embeddings; None: of all.
 
     With ``auto`` typical images are asked for until there is a version.
     """
     strategy = project.settings.query_strategy
     if strategy == AUTO:
-        return project.champion_id is None
-    return needs_embeddings(strategy)
+        strategy = TYPICAL if project.champion_id is None else ""
+    if strategy == TYPICAL:
+        return MOST_TYPICAL
+    return None if strategy and needs_embeddings(strategy) else 0
 
 
 def are_missing(context: AppContext, project_id: int) -> bool:
@@ -36,10 +38,11 @@ def are_missing(context: AppContext, project_id: int) -> bool:
     if not has_weights():
         return False  # who asks for them gets another strategy, and is told so
     with context.store.read() as session:
-        project = projects.get(session, project_id)
+        wanted = _wanted_of(projects.get(session, project_id))
         return (
-            are_wanted(project)
+            wanted != 0
             and project_id not in projects.halted(session)
+            and (wanted is None or embeddings.count(session, project_id) < wanted)
             and embeddings.is_missing_some(session, project_id)
         )
 

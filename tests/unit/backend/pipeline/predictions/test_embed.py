@@ -8,6 +8,7 @@ from numpy import typing as npt
 
 from backend.jobs import embed as job
 from backend.jobs import loop
+from backend.pipeline.basis import embeddings as basis
 from backend.pipeline.basis.embeddings import are_missing, for_strategy
 from backend.pipeline.predictions import embed
 from backend.pipeline.predictions.embed import embed_chunk
@@ -136,6 +137,21 @@ def test_embeddings_are_made_where_the_strategy_looks_at_them(
     assert are_missing(app.context, PROJECT) == wanted
     embed_chunk(app.context, PROJECT)
     assert known(app) == ({1: True} if wanted else {})
+
+
+def test_for_typical_images_no_more_are_made_than_are_looked_at(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(basis, "MOST_TYPICAL", 3)
+    app.add_tasks(*range(1, 9))
+    app.add_tasks(9, 10, state=TaskState.LABELLED)
+    while embed_chunk(app.context, PROJECT, ONE):
+        pass
+    assert {9, 10} < known(app).keys()
+    assert len(known(app)) == 2 + 3
+    app.change_settings(query_strategy="core_set")
+    embed_chunk(app.context, PROJECT)
+    assert len(known(app)) == 10
 
 
 def test_nothing_is_made_for_a_project_that_stands_still(app: FakeApp) -> None:
