@@ -4,15 +4,19 @@ from active_learning.strategies.pool import Indices, Pool, Strategy, unpredicted
 from active_learning.strategies.registry import (
     STRATEGY_NAMES,
     acting_strategy,
+    needs_embeddings,
     strategy_by_name,
 )
+from active_learning.strategies.typical import MOST_TASKS as MOST_TYPICAL
 
 __all__ = [
+    "MOST_TYPICAL",
     "STRATEGY_NAMES",
     "Indices",
     "Pool",
     "Strategy",
     "acting_strategy",
+    "needs_embeddings",
     "strategy_by_name",
     "unpredicted",
 ]

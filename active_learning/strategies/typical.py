@@ -21,7 +21,7 @@ _MOST_CLUSTERS = 500
 _LEAST_MEMBERS = 5
 """As Hacohen et al. have them."""
 
-_MOST_TASKS = 8_000
+MOST_TASKS = 5_000
 """Of a larger pool a random part is looked at, or two tasks per place where that is more."""
 
 
@@ -34,7 +34,7 @@ def typical(pool: Pool, k: int, rng: np.random.Generator) -> Indices:
     typical that has a small mean distance to its 20 nearest neighbours in its cluster. Clusters of
     fewer than 5 tasks come last.
 
-    Of a pool of more than 8,000 tasks a random part is looked at. An image that is there twice
+    Of a pool of more than 5,000 tasks a random part is looked at. An image that is there twice
     counts once, or its copies would make it typical. Tasks without embedding come last, at random.
     """
 
@@ -43,7 +43,7 @@ def typical(pool: Pool, k: int, rng: np.random.Generator) -> Indices:
             raise ValueError("The pool has no embeddings.")
         points = pool.embeddings[rows].astype(np.float32, copy=False)
         order = rng.permutation(rows.size)
-        different = np.sort(without_same(points, order, max(_MOST_TASKS, 2 * n)))
+        different = np.sort(without_same(points, order, max(MOST_TASKS, 2 * n)))
         chosen = different[_of_clusters(points[different], labelled_points(pool), n, rng)]
         return filled(chosen, order, n)
 

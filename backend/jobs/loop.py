@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 
 from backend.jobs.process import context
+from backend.pipeline.basis import embeddings
 from backend.pipeline.predictions.publish import try_publish
 from backend.pipeline.predictions.push import push_part
 from backend.pipeline.queues.fill import try_fill
 from backend.pipeline.runs import ends
 from backend.pipeline.runs.control import stands_still
 from backend.pipeline.sync.reading import sync_project
+from backend.queue import JobName
 from domain.errors import LabelStudioError, ProjectGoneError
 from domain.states import RunStatus
 
@@ -25,6 +27,8 @@ def sync(project_id: int) -> None:
         logger.warning(error.in_full)
     else:
         try_fill(context(), project_id)
+        if embeddings.are_missing(context(), project_id):
+            context().queue.ensure(JobName.EMBED, project_id, 0)
 
 
 def publish(project_id: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from backend.store.embeddings import EmbeddingRow
 from backend.store.models import (
     AnnotationRow,
     CaseRow,
@@ -34,6 +35,7 @@ def forget_project(session: Session, project_id: int) -> None:
     for table in (
         QueueEntryRow,
         QueueTabRow,
+        EmbeddingRow,
         PredictionRow,
         VersionRow,
         RunRow,

@@ -11,6 +11,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from active_learning.control_arm import gain
+from active_learning.strategies import needs_embeddings
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.queues import batches
 from backend.pipeline.queues.annotators import STARTER, Annotators
@@ -93,9 +94,10 @@ def draw(context: AppContext, project_id: int, settings: ProjectSettings, people
         rows = queues.open_entries(session, project_id)
         version = scoring_version(session, project_id)
         version_id = version.id if version else None
-        if not _is_due(rows, version_id, settings, people):
-            return
         wanted = _strategy(session, project_id, settings, version_id)
+        is_blind = bool(_chosen_blind(rows, wanted))
+        if not is_blind and not _is_due(rows, version_id, settings, people):
+            return
         opened = open_pool(session, project_id, version_id, wanted)
         newest = queues.newest_batch(session, project_id)
         before = queues.scores_before(session, rows, version_id)
@@ -119,7 +121,8 @@ def draw(context: AppContext, project_id: int, settings: ProjectSettings, people
     )
     # Drawn again after a crash, it is the same draw. Seeds are not negative.
     rng = np.random.default_rng([settings.seed % 2**32, project_id, newest, len(rows)])
-    asked = _asked(changes.entries, _stale(rows, version_id), begun)
+    stale = _stale(rows, version_id) | _chosen_blind(rows, opened.strategy)
+    asked = _asked(changes.entries, stale, begun)
     changes.add(batches.plan(opened.pool, asked, seats, rules, newest, rng), opened.strategy)
     holders = batches.tasks_of(changes.entries)
     waiting = [a for a in people.ids if a not in people.idle() and a not in holders]
@@ -189,6 +192,17 @@ def _stale(rows: Sequence[QueueEntryRow], version_id: int | None) -> set[tuple[i
         for row in rows
         if row.arm == QueueArm.STRATEGY and row.version_id != version_id and row.strategy != BEGUN
     }
+
+
+def _chosen_blind(rows: Sequence[QueueEntryRow], strategy: str) -> set[tuple[int, int]]:
+    """(task, batch) of what another strategy chose while the embeddings were made.
+
+    Once the strategy itself has drawn, what is left of the other one stays.
+    """
+    chosen = [r for r in rows if r.arm == QueueArm.STRATEGY and r.strategy != BEGUN]
+    if not needs_embeddings(strategy) or any(row.strategy == strategy for row in chosen):
+        return set()
+    return {(row.task_id, row.batch) for row in chosen}
 
 
 def _asked(

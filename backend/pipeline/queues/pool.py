@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from active_learning.measures import ImageMeasures
 from active_learning.strategies import Indices, Pool, acting_strategy, strategy_by_name
+from backend.pipeline.basis.embeddings import for_strategy
 from backend.settings import ProjectSettings
 from backend.store import queues, versions
 from backend.store.models import VersionRow
@@ -65,8 +66,10 @@ def open_pool(session: Session, project_id: int, version_id: int | None, wanted:
     n_labelled = queues.count_labelled(session, project_id)
     quality = np.array([np.nan if t.score is None else t.score for t in tasks], dtype=np.float64)
     found = [task.measures for task in tasks]
+    ids = [task.id for task in tasks]
+    embedded, labelled = for_strategy(session, project_id, ids, wanted)
     pool = Pool(
-        task_ids=np.array([task.id for task in tasks], dtype=np.int64),
+        task_ids=np.array(ids, dtype=np.int64),
         quality=np.clip(quality, 0.0, 1.0),
         measures={
             "entropy": _measure(found, "entropy"),
@@ -75,6 +78,8 @@ def open_pool(session: Session, project_id: int, version_id: int | None, wanted:
             "soft_dice": _measure(found, "soft_dice"),
         },
         class_shares=_class_shares(found),
+        embeddings=embedded,
+        labelled_embeddings=labelled,
         # No goal is set: what is planned is to label all there is.
         progress=n_labelled / max(1, n_labelled + len(tasks)),
     )

@@ -6,6 +6,7 @@ import threading
 import time
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 from sqlalchemy import insert
 
@@ -15,7 +16,7 @@ from backend.pipeline.queues.arms import draws_of
 from backend.pipeline.queues.fill import fill_queues, try_fill
 from backend.pipeline.queues.report import tab_reports
 from backend.pipeline.sync.reading import sync_project
-from backend.store import projects, queues
+from backend.store import embeddings, projects, queues
 from backend.store.models import PredictionRow, TaskRow
 from backend.store.queues import QueueEntryRow
 from domain.errors import LabelStudioError
@@ -226,11 +227,35 @@ def test_before_the_first_version_there_are_queues_without_a_control_arm(lab: Fa
     assert (len(of(lab, "Anna")), len(of(lab, "Ben"))) == (20, 20)
     found = entries(lab)
     assert {e.arm for e in found} == {QueueArm.STRATEGY}
-    # `typical` needs embeddings: who really acted is kept.
+    # `typical` needs embeddings, of which there are none yet: who really acted is kept.
     assert {(e.strategy, e.version_id) for e in found} == {("random", None)}
     serve(lab, 1)
     fill(lab)
     assert {e.strategy for e in entries(lab, left_at=None)} == {"random", "lowest_score"}
+    assert fill(lab) == []
+
+
+def test_once_there_are_embeddings_typical_images_take_the_places_of_random_ones(
+    lab: FakeApp,
+) -> None:
+    fill(lab)
+    begun = of(lab, "Anna")[0]
+    lab.label_studio.drafts = {begun: {ANNA.id}}
+    rng = np.random.default_rng(0)
+    # Two kinds of images; the second is rare.
+    kinds = np.eye(8)[[int(task_id > 90) for task_id in range(1, 103)]]
+    with lab.store.begin() as session:
+        for task_id, kind in enumerate(kinds, start=1):
+            task = session.get_one(TaskRow, task_id)
+            vector = kind + 0.1 * rng.normal(size=8)
+            made = np.asarray(vector / np.linalg.norm(vector), np.float32)
+            embeddings.save(session, task, "", made)
+    assert fill(lab) == ["update_queue_tab", "update_queue_tab"]
+    now_there = entries(lab, left_at=None)
+    assert {e.strategy for e in now_there if e.task_id != begun} >= {"typical"}
+    assert begun in of(lab, "Anna")
+    assert len(now_there) == 40
+    # Nothing changes any more: what is typical was drawn once.
     assert fill(lab) == []
 
 

@@ -1,0 +1,70 @@
+"""Whether a project needs embeddings of its images. Loads no network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy.orm import Session
+
+from active_learning.strategies import MOST_TYPICAL, needs_embeddings
+from backend.pipeline.basis.context import AppContext
+from backend.store import embeddings, projects
+from backend.store.models import ProjectRow
+from training.pretrained import has_weights
+
+AUTO, TYPICAL = "auto", "typical"
+
+Vectors: TypeAlias = npt.NDArray[np.float32]
+
+
+def _wanted_of(project: ProjectRow) -> int | None:
+    """Of how many unlabelled tasks what fills the queues looks at embeddings; None: of all.
+
+    With ``auto`` typical images are asked for until there is a version.
+    """
+    strategy = project.settings.query_strategy
+    if strategy == AUTO:
+        strategy = TYPICAL if project.champion_id is None else ""
+    if strategy == TYPICAL:
+        return MOST_TYPICAL
+    return None if strategy and needs_embeddings(strategy) else 0
+
+
+def are_missing(context: AppContext, project_id: int) -> bool:
+    """Whether some are to be made: they are wanted, and not all there."""
+    if not has_weights():
+        return False  # who asks for them gets another strategy, and is told so
+    with context.store.read() as session:
+        wanted = _wanted_of(projects.get(session, project_id))
+        return (
+            wanted != 0
+            and project_id not in projects.halted(session)
+            and (wanted is None or embeddings.count(session, project_id) < wanted)
+            and embeddings.is_missing_some(session, project_id)
+        )
+
+
+def for_strategy(
+    session: Session, project_id: int, task_ids: Sequence[int], strategy: str
+) -> tuple[Vectors | None, Vectors | None]:
+    """What a strategy gets to see of embeddings, where it looks at them.
+
+    Args:
+        session: Of the store.
+        project_id: Whose tasks.
+        task_ids: The pool's n.
+        strategy: Its name.
+
+    Returns:
+        (n, d) of the pool, a row of NaN where there is none, and (m, d) of what is labelled; None
+        where there is none at all, or the strategy does not need them.
+    """
+    if not needs_embeddings(strategy):
+        return None, None
+    return (
+        embeddings.of_tasks(session, project_id, task_ids),
+        embeddings.of_labelled(session, project_id),
+    )
