@@ -164,7 +164,7 @@ def _mark(label: str, content: object) -> str:
 def content_of(kind: RegionType, value: dict[str, Any], drawn_hw: tuple[int, int]) -> Any:
     """The geometry with rounded numbers, of masks the pixels; None for what can't be read.
 
-    Equal for equal geometry, as a JSON value. Label Studio's editor writes a mask anew now and then:
+    Equal for equal geometry, as a JSON value. Label Studio's editor writes masks anew now and then:
     other bytes, the same pixels.
     """
     try:
