@@ -10,10 +10,12 @@ STEP := bash .ci/step
 INSTALLED := $(VENV)/.installed
 # Not named $(MAKE) where it is used: `make -n` would run those lines.
 LANE = $(MAKE) --no-print-directory
-WITHOUT_SERVERS := tests/integration/training tests/integration/models
+WITHOUT_SERVERS := tests/integration/training
+# They train, but alone: after the loop's, which leave a core free much of the time.
+AFTER_LOOP := tests/integration/models
 # They need no loop: a Label Studio of their own lets them run beside the others.
 WITHOUT_LOOP := tests/integration/files tests/integration/label_studio tests/integration/package
-NOT_OF_THE_LOOP := $(WITHOUT_SERVERS) $(WITHOUT_LOOP)
+NOT_OF_THE_LOOP := $(WITHOUT_SERVERS) $(AFTER_LOOP) $(WITHOUT_LOOP)
 # What took longest stands at the end of every complete run: where to look when CI gets slow.
 SLOWEST := --durations=15 --durations-min=5
 PYTEST_ARGS ?=
@@ -71,6 +73,7 @@ endif
 
 test-with-loop: setup
 	@$(BIN)/python -m pytest tests/integration tests/e2e $(NOT_OF_THE_LOOP:%=--ignore=%) $(SLOWEST)
+	@$(BIN)/python -m pytest $(AFTER_LOOP) $(SLOWEST)
 
 # Unit tests share nothing and run side by side. Trainings share what they have trained.
 test-without-loop: check

@@ -4,6 +4,7 @@
 
     NnloopError
     +-- SettingsError            a setting is missing or wrong
+    |   +-- DeviceError          a device that a setting names is not there
     +-- LabelConfigError         the labelling interface can't be used
     +-- TaskError                one task can't be used; carries ``task_id`` and ``reason``
     |   +-- ImageError           missing, refused (401), not an image
@@ -48,6 +49,10 @@ class NnloopError(Exception):
 
 class SettingsError(NnloopError):
     """A setting is missing or wrong; the message lists every fault found."""
+
+
+class DeviceError(SettingsError):
+    """A device that a setting names is not on this machine, or torch can't use it."""
 
 
 class LabelConfigError(NnloopError):

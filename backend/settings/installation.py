@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -207,8 +208,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments over the environment over the file."""
-        file = Path(os.environ.get("NNLOOP_CONFIG") or "nnloop.toml")
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _file())
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:
@@ -220,7 +220,7 @@ class Settings(BaseSettings):
                 remedy="Correct it, or unset it.",
             )
         try:
-            return cls(**overrides)
+            settings = cls(**overrides)
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(
                 f"{file or 'nnloop.toml'} is no TOML file: {error}.", remedy="Correct it."
@@ -230,6 +230,28 @@ class Settings(BaseSettings):
                 f"{counted(error.error_count(), 'setting')} can't be used: {faults_of(error)}.",
                 remedy="Correct them in the environment or in nnloop.toml (docs/settings.md).",
             ) from None
+        if unknown := cls._unknown_keys(_file()):
+            raise SettingsError(
+                f"{_file()} names what is no setting: {', '.join(unknown)}.",
+                remedy="Correct it: it would change nothing (docs/settings.md).",
+            )
+        return settings
+
+    @classmethod
+    def _unknown_keys(cls, file: Path) -> list[str]:
+        """Keys of the file that are no setting's, each with the setting that was probably meant."""
+        if not file.is_file():
+            return []
+        known = {
+            name
+            for field_name, field in cls.model_fields.items()
+            for name in (field_name, *environment_of(field))
+        }
+        return [
+            f"{key} ({meant[0]}?)" if (meant := get_close_matches(key.lower(), known, 1)) else key
+            for key in tomllib.loads(file.read_text(encoding="utf-8"))
+            if key not in known
+        ]
 
     def to_environment(self) -> dict[str, str]:
         """Environment variables that give another process the same settings. Holds secrets."""
@@ -268,3 +290,7 @@ class Settings(BaseSettings):
                 remedy="Set them to Label Studio's address and to a token from its Account page.",
             )
         return self.label_studio_url, key
+
+
+def _file() -> Path:
+    return Path(os.environ.get("NNLOOP_CONFIG") or "nnloop.toml")

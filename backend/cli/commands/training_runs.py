@@ -153,7 +153,7 @@ def runs(project: Project, as_json: AsJson = False, data_dir: DataDir = None) ->
         is_new = older is None or older.preset != run.preset
         if run.preset_reason and is_new:
             say(f"Run {run.number}: preset {with_reason(run.preset, run.preset_reason)}.")
-        for text in filter(None, (run.error, run.note)):
+        for text in filter(None, (run.error, run.note, run.waits_for)):
             say(f"Run {run.number}: {text}")
 
 

@@ -75,8 +75,8 @@ def print_project(report: ProjectReport, *, lists_problems: bool = False) -> Non
                 _line(f"Fold {fold.fold}: {one_line('; '.join(remarks), SHORT)}")
         if report.active_run.preset_reason:
             _line(with_reason(report.active_run.preset, report.active_run.preset_reason), "Preset:")
-        if report.active_run.note:
-            _line(report.active_run.note)
+        for text in filter(None, (report.active_run.note, report.active_run.waits_for)):
+            _line(text)
     last = report.runs[0] if report.runs else None
     if last is not None and last.error:
         _line(one_line(last.error, SHORT), f"[red]Run {last.number} {last.status}:[/red]")

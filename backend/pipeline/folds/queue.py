@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.context import AppContext
 from backend.queue import JobName, JobQueue
-from backend.store.models import FoldRow, RunRow
+from backend.store.models import FoldRow, ProjectRow, RunRow
 from domain.states import FOLD, RunControl, RunStatus
+from domain.text import counted, one_line
 
 # Folds that may wait beyond one for each worker, so that none stands still until the next look.
 AHEAD = 1
@@ -68,6 +69,32 @@ def folds_in_turn(session: Session) -> tuple[list[tuple[int, int]], int]:
         at_work[row.project_id] += 1
         ranked.append((rank, started.get(row.project_id, 0.0), row.run_id, row.fold))
     return [(run_id, fold) for _, _, run_id, fold in sorted(ranked)], n_running
+
+
+def what_folds_wait_for(session: Session, run_id: int) -> str:
+    """Whose folds the trainers are at while folds of a run wait: a sentence, "" if nobody's."""
+    now = time.time()
+    waiting = session.scalar(
+        select(func.count(FoldRow.id)).where(
+            FoldRow.run_id == run_id, FoldRow.status.in_(FOLD.active), FoldRow.lease_until < now
+        )
+    )
+    others = session.execute(
+        select(ProjectRow.id, ProjectRow.title, func.count(FoldRow.id))
+        .join(RunRow, RunRow.project_id == ProjectRow.id)
+        .join(FoldRow, FoldRow.run_id == RunRow.id)
+        .where(RunRow.id != run_id, FoldRow.status.in_(FOLD.active), FoldRow.lease_until >= now)
+        .group_by(ProjectRow.id, ProjectRow.title)
+        .order_by(ProjectRow.id)
+    ).all()
+    if not waiting or not others:
+        return ""
+    named = ", ".join(
+        f"{counted(n, 'fold')} of project {project_id} ({one_line(title, 40)})"
+        for project_id, title, n in others
+    )
+    verb = "waits" if waiting == 1 else "wait"
+    return f"{counted(waiting, 'fold')} {verb} for a trainer; at work elsewhere: {named}."
 
 
 def _last_starts(session: Session, project_ids: list[int]) -> dict[int, float]:

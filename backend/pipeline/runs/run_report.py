@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.report import Report
 from backend.pipeline.folds.budget import budget_of
+from backend.pipeline.folds.queue import what_folds_wait_for
 from backend.store import runs
 from backend.store.models import FoldRow, RunRow
 from domain.states import FOLD, FoldStatus, RunControl, RunStatus
@@ -46,7 +47,8 @@ class RunReport(Report):
 
     ``preset`` and ``preset_reason``, why 'auto' has taken it, are "" until its cases are prepared.
     ``eta_s`` is the seconds until the last fold's result; None while nobody can tell. ``note``
-    says what was done otherwise than asked.
+    says what was done otherwise than asked, ``waits_for`` whose folds the trainers are at while
+    folds of this run wait.
     """
 
     id: int
@@ -62,6 +64,7 @@ class RunReport(Report):
     left_out: int
     error: str
     note: str
+    waits_for: str
     seconds: dict[str, float]
     created_at: float
     finished_at: float | None
@@ -111,6 +114,7 @@ def _run_report(
         left_out=left_out,
         error=run.error,
         note=run.note,
+        waits_for=what_folds_wait_for(session, run.id) if is_training else "",
         seconds=runs.seconds_until(run, time.time()),
         created_at=run.created_at,
         finished_at=run.finished_at,

@@ -70,6 +70,25 @@ def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
         Settings.load()
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('devises = "cpu"\n', r"devises \(devices\?\)"),
+        ("colour = 1\nport = 1\n", "no setting: colour\\."),
+        ("[nnloop]\nport = 1\n", "no setting: nnloop"),  # a table: none of it would be read
+    ],
+)
+def test_a_key_that_is_no_setting_is_named(tmp_path: Path, text: str, named: str) -> None:
+    (tmp_path / "nnloop.toml").write_text(text)
+    with pytest.raises(SettingsError, match=named):
+        Settings.load()
+
+
+def test_keys_may_be_written_as_the_variables(tmp_path: Path) -> None:
+    (tmp_path / "nnloop.toml").write_text("NNLOOP_PORT = 1111\n")
+    assert Settings.load().port == 1111
+
+
 def test_a_named_file_must_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NNLOOP_CONFIG", "/nowhere/nnloop.toml")
     with pytest.raises(SettingsError, match="/nowhere/nnloop"):

@@ -15,6 +15,7 @@ from training.nnunet.inference.image import PreparedImage
 from training.nnunet.inference.maps import DEFAULT_IMAGE_BYTES, FoldMaps, room
 from training.nnunet.inference.model import EngineName, Model
 from training.nnunet.inference.tiling import Tiling
+from training.nnunet.usable_device import usable_device
 from training.presets import Preset
 from training.versions.version_folder import member_dirs, read_version
 
@@ -62,7 +63,11 @@ class Networks:
         """Loads a packaged version. Arguments and errors as for ``Model.load``.
 
         Of an ensemble's members only those folds are loaded that predict the folds asked for.
+
+        Raises:
+            DeviceError: The device is not there.
         """
+        usable_device(device)
         info = read_version(version_dir)
         table = dict(zip(info.folds, info.member_folds, strict=True)) if info.members else {}
         if folds is not None and table:

@@ -99,6 +99,7 @@ class FoldPredictor:
             engine: What runs the networks on a CPU.
 
         Raises:
+            DeviceError: The device is not there.
             PredictionError: A file is missing or broken, a fold is not in the version, or the
                 version predicts something that nnloop does not read.
         """

@@ -25,6 +25,7 @@ from training.nnunet.checkpoint import write_checkpoint
 from training.nnunet.classes import trainer_class
 from training.nnunet.inference.predictor import FoldPredictor
 from training.nnunet.memory import is_out_of_memory
+from training.nnunet.usable_device import usable_device
 from training.presets import Preset
 from training.versions.version_folder import DATASET, PLANS, VERSION, VersionInfo
 from training.workspace import Workspace
@@ -52,8 +53,10 @@ def try_fresh_network(workspace: Workspace, case_id: str, preset: Preset, device
         device: torch's name of the device that predicts.
 
     Raises:
+        DeviceError: The device is not there.
         TrainerError: It can't be built or can't predict; the message says what it says.
     """
+    usable_device(device)
     folder = workspace.preprocessed_dataset
     plans, dataset = read_json(folder / PLANS), read_json(folder / DATASET)
     with torch.random.fork_rng(devices=[]):

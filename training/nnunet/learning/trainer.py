@@ -31,6 +31,7 @@ from training.nnunet.learning.schedule import stretch
 from training.nnunet.learning.timing import steady_step_s
 from training.nnunet.learning.warm_start import scale_rate, start_weights
 from training.nnunet.memory import is_out_of_memory
+from training.nnunet.usable_device import usable_device
 
 _END_S = 1.0
 """Between the last epoch and the result, beside the prediction: last checkpoint, curves."""
@@ -377,13 +378,14 @@ def make_trainer(
         started: The process's start on the monotonic clock; budgets count from it.
 
     Raises:
+        DeviceError: The spec's device is not there.
         TrainingError: The preset's trainer can't be found.
     """
     base = trainer_class(spec.preset.trainer)
     attributes = {"preset": spec.preset, **as_called_today(base, dataset)}
     bound: type[LoopTrainer] = type(base.__name__, (LoopTrainer, base), attributes)
     seed_everything(spec.seed)
-    device = torch.device(spec.device.split(":")[0])
+    device = usable_device(spec.device.split(":")[0])
     workspace = spec.workspace
     # nnU-Net makes a folder tree below its results root before we can say where to write.
     with (

@@ -4,7 +4,12 @@ import time
 
 import pytest
 
-from backend.pipeline.folds.queue import AHEAD, enqueue_folds, folds_in_turn
+from backend.pipeline.folds.queue import (
+    AHEAD,
+    enqueue_folds,
+    folds_in_turn,
+    what_folds_wait_for,
+)
 from backend.store import runs
 from backend.store.models import FoldRow, ProjectRow, RunRow
 from backend.worker_info import WorkerInfo
@@ -125,3 +130,22 @@ def test_only_runs_that_may_train(app: FakeApp) -> None:
     assert _in_turn(app) == []
     enqueue_folds(app.context)
     assert app.jobs == []
+
+
+def test_folds_that_wait_say_for_whom(app: FakeApp) -> None:
+    first, second = _run(app, 1, 3), _run(app, 2, 2)
+    with app.store.begin() as session:
+        session.get_one(ProjectRow, 1).title = "Carotid\x1b[31m"
+        assert what_folds_wait_for(session, second) == ""  # nobody is at work: they begin soon
+        for row in runs.folds_of(session, first)[:2]:
+            row.lease_until = time.time() + 20
+        session.flush()
+        assert what_folds_wait_for(session, second) == (
+            "2 folds wait for a trainer; at work elsewhere: 2 folds of project 1 (Carotid)."
+        )
+        # Its own folds are at work: that is seen in its table.
+        assert what_folds_wait_for(session, first) == ""
+        for row in runs.folds_of(session, second):
+            row.lease_until = time.time() + 20
+        session.flush()
+        assert what_folds_wait_for(session, second) == ""
