@@ -95,7 +95,7 @@ class Slots:
     def __init__(self, devices: Sequence[Device]) -> None:
         """Takes what ``training.devices.list_devices`` found."""
         places = [device for device in devices for _ in range(device.workers)]
-        self.n = len(places)
+        self.n, self.first = len(places), devices[0]
         self._free: Queue[tuple[Device, ForkServer | None]] = Queue()
         self._servers: list[ForkServer] = []
         for device in places:

@@ -13,7 +13,7 @@ from scipy import stats
 from scipy.integrate import trapezoid
 
 SHARE_OF_FULL = 0.95
-"""Of the Dice that training on all labels reaches: the aim that labels and effort are counted to."""
+"""Of the Dice that all labels together reach: the aim that labels and effort are counted to."""
 
 LEVEL = 0.95
 """Of bands."""
@@ -46,9 +46,7 @@ def aubc(budgets: Sequence[float], quality: Sequence[float]) -> float:
     return float(trapezoid(y, x) / (x[-1] - x[0]))
 
 
-def reached_at(
-    budgets: Sequence[float], quality: Sequence[float], target: float
-) -> float | None:
+def reached_at(budgets: Sequence[float], quality: Sequence[float], target: float) -> float | None:
     """The budget at which a curve first reaches a quality, between two rounds in a straight line.
 
     Returns:
@@ -166,9 +164,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def against(
-    values: Mapping[str, Mapping[int, float]], other: str
-) -> dict[str, Comparison]:
+def against(values: Mapping[str, Mapping[int, float]], other: str) -> dict[str, Comparison]:
     """Compares each strategy with one of them, over the seeds that both have.
 
     Args:
@@ -218,9 +214,7 @@ def penalties(
     }
 
 
-def _beaten(
-    ours: Mapping[int, Sequence[float]], theirs: Mapping[int, Sequence[float]]
-) -> float:
+def _beaten(ours: Mapping[int, Sequence[float]], theirs: Mapping[int, Sequence[float]]) -> float:
     seeds = sorted(ours.keys() & theirs.keys())
     n_rounds = min((min(len(ours[s]), len(theirs[s])) for s in seeds), default=0)
     won = 0

@@ -20,6 +20,9 @@ BASELINES = (RANDOM, STRATIFIED, ORACLE)
 EPOCHS = 5
 """Of a training: its steps are dealt out to so many, for the learning rate to fall in."""
 
+PATCHES = 2
+"""In a step, where they are as large as they may be: the fewest that nnU-Net takes."""
+
 _SMALLEST_SIDE = 32
 _EVERYTHING = 0.9
 
@@ -51,9 +54,9 @@ class ReplayOptions:
     start: int = 8
     batch: int = 8
     rounds: int = 6
-    preset: str = "tiny"
-    steps: int = 150
-    image_side: int = 160
+    preset: str = "pretrained"
+    steps: int = 100
+    image_side: int = 128
     folds: int = 3
     test_share: float = 0.3
 
@@ -103,6 +106,9 @@ class ReplayOptions:
             max_image_side=self.image_side,
             min_image_side=None,
             max_patch_side=self.image_side,
+            batch_size=None,
+            batch_pixels=PATCHES * self.image_side**2,
+            min_batch_pixels=None,
             # No time for what changes no order: one look at each image, no end before the others'.
             mirror_predict=False,
             patience=None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from active_learning.strategies import Pool, acting_strategy, strategy_by_name, 
 from backend.replay.annotator import Work
 from backend.replay.embeddings import Embeddings
 from backend.replay.library import LibraryCase
+from backend.replay.look import Look
 from backend.replay.options import ORACLE, RANDOM, STRATIFIED, ReplayOptions
 from converters.bookkeeping.documents import read_document, write_document
 from domain.hashing import content_hash
@@ -29,21 +30,12 @@ _START, _CHOICE, _CLICKS = 1, 2, 3
 """What a generator of a seed is for: none is shared."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a committee says of one image: ``replay.looks.Look`` without the networks."""
-
-    dice: ClassDice
-    measures: Mapping[str, float]
-    shares: tuple[float, ...]
-
-
 class Team(Protocol):
     """Everything around the rounds that takes time: training, predicting, correcting."""
 
     def look(
         self, labelled: Sequence[LibraryCase], cases: Sequence[LibraryCase], seed: int
-    ) -> Mapping[str, Seen]:
+    ) -> Mapping[str, Look]:
         """Case id -> what networks trained on the labelled ones say of it."""
         ...
 
@@ -51,6 +43,10 @@ class Team(Protocol):
         self, labelled: Sequence[LibraryCase], batch: Sequence[LibraryCase], seed: int
     ) -> Sequence[Work]:
         """The work of labelling a batch that these networks have predicted; without any, drawn."""
+        ...
+
+    def forget(self, labelled: Sequence[LibraryCase], seed: int) -> None:
+        """These networks are not needed again."""
         ...
 
 
@@ -109,15 +105,33 @@ class Table:
     @property
     def key(self) -> str:
         """Names what the rounds depend on, besides strategy and seed."""
-        rows = [
+        known = [self._images(), self.options.rules(), self.embeddings is not None]
+        return content_hash(known)[:12]
+
+    @property
+    def full_key(self) -> str:
+        """Names what training on all labels depends on, besides the seed."""
+        preset = asdict(self.options.training_preset)
+        return content_hash([self._images(), preset])[:12]
+
+    def _images(self) -> list[list[list[str]]]:
+        return [
             [[case.case_id, case.group, case.content_hash] for case in cases]
             for cases in (self.pool, self.test)
         ]
-        return content_hash([rows, self.options.rules()])[:12]
 
     def course_file(self, root: Path, strategy: str, seed: int) -> Path:
         """Where a course is kept."""
         return root / "courses" / self.key / f"{strategy}-{seed}.json"
+
+    def full_file(self, root: Path, seed: int) -> Path:
+        """Where it is kept what training on all labels reaches."""
+        return root / "courses" / self.full_key / f"full-{seed}.json"
+
+    def is_whole(self, course: Course) -> bool:
+        """Whether nothing of it is left to play."""
+        n_labelled = course.rounds[-1].n_labelled if course.rounds else 0
+        return len(course.rounds) >= self.options.rounds or n_labelled >= len(self.pool)
 
 
 def play(
@@ -139,20 +153,16 @@ def play(
         on_round: Called after each round that was played now.
     """
     course = read_document(file, Course) if file.exists() else Course(strategy, seed)
-    options = table.options
     by_id = {case.case_id: case for case in table.pool}
-    while len(course.rounds) < options.rounds:
+    while not table.is_whole(course):
         number = len(course.rounds) + 1
-        labelled = [by_id[case_id] for one in course.rounds for case_id in one.batch]
-        left = [case for case in table.pool if case not in labelled]
-        if not left and labelled:
-            break
+        labelled = labelled_in(course, by_id)
         if labelled:
             batch, acting = _next_batch(table, strategy, (seed, number), team, labelled)
         else:
             batch, acting = _start(table, strategy, seed)
         works = team.label(labelled, batch, seed)
-        labelled = [*labelled, *batch]
+        before, labelled = labelled, [*labelled, *batch]
         seen = team.look(labelled, table.test, seed)
         per_class = mean_over_cases({case_id: look.dice for case_id, look in seen.items()})
         played = Round(
@@ -168,8 +178,18 @@ def play(
         )
         course = Course(strategy, seed, (*course.rounds, played))
         write_document(file, Course, course)
+        # Those of the start may be other strategies' too.
+        if number > 2:
+            team.forget(before, seed)
         on_round(played)
+    if len(course.rounds) > 1:
+        team.forget(labelled_in(course, by_id), seed)
     return course
+
+
+def labelled_in(course: Course, by_id: Mapping[str, LibraryCase]) -> list[LibraryCase]:
+    """All that is labelled after the last round, in order."""
+    return [by_id[case_id] for one in course.rounds for case_id in one.batch]
 
 
 def clicks(seed: int, case_id: str) -> np.random.Generator:
@@ -224,28 +244,26 @@ def _next_batch(
     name = strategy
     if strategy == ORACLE:
         name = STRATIFIED
+        truth = np.array([case.shares for case in left], np.float64).reshape(len(left), -1)
+        pool = replace(pool, class_shares=truth)
     chosen = strategy_by_name(name)(pool, table.options.batch, rng)
-    acting = acting_strategy(name, pool)
-    return [left[int(row)] for row in chosen], ORACLE if strategy == ORACLE else acting
+    acting = ORACLE if strategy == ORACLE else acting_strategy(name, pool)
+    return [left[int(row)] for row in chosen], acting
 
 
 def pool_of(
     table: Table,
     left: Sequence[LibraryCase],
-    seen: Mapping[str, Seen],
+    seen: Mapping[str, Look],
     labelled: Sequence[LibraryCase],
 ) -> Pool:
-    """What a strategy may look at.
-
-    Without looks the shares are the true ones: only the oracle asks so.
-    """
+    """What a strategy may look at of the images that are left; nothing of those without a look."""
     positions = {case.case_id: row for row, case in enumerate(table.pool)}
     rows = [seen.get(case.case_id) for case in left]
     options, nan = table.options, float("nan")
+    unknown = (nan,) * len(left[0].shares) if left else ()
     planned = options.start + options.batch * (options.rounds - 1)
-    shares = [
-        case.shares if look is None else look.shares for case, look in zip(left, rows, strict=True)
-    ]
+    shares = [unknown if look is None else look.shares for look in rows]
     embeddings = table.embeddings
     return Pool(
         task_ids=np.array([positions[case.case_id] for case in left], np.int64),

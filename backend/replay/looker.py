@@ -1,9 +1,9 @@
-"""Looks: what a committee says of images, and how good it is; in numbers, kept with it."""
+"""Looker: networks look at images; what they say is kept in numbers, no maps."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,31 +14,17 @@ import numpy.typing as npt
 from active_learning.agreement import FoldAgreement, SoftDice
 from active_learning.uncertainty import mutual_information, predictive_entropy
 from backend.replay.library import LibraryCase, truth_of, workspace
+from backend.replay.look import Look
 from converters.bookkeeping.documents import read_document, write_document
 from domain.errors import PredictionError
 from domain.geometry import LabelMap
 from domain.prediction import FoldProbabilities, most_probable
 from training.case_files import read_case_image
-from training.evaluation import ClassDice, named_dice
+from training.evaluation import named_dice
 from training.nnunet.inference.maps import FoldMaps
 from training.nnunet.inference.predictor import FoldPredictor
 
 LOOKS = "looks.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """One image.
-
-    Attributes:
-        dice: Class -> Dice with the truth in [0, 1], None where it is absent from both.
-        measures: Image measures by name, as strategies know them.
-        shares: Of the pixels, that are predicted as each foreground class.
-    """
-
-    dice: ClassDice
-    measures: dict[str, float]
-    shares: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +38,21 @@ class Looker:
     """A committee's networks in memory, beside a library."""
 
     def __init__(
-        self, version_dir: Path, library_root: Path, class_values: Sequence[str], device: str
+        self,
+        trained: Callable[[], Path],
+        library_root: Path,
+        class_values: Sequence[str],
+        device: str,
     ) -> None:
         """Loads nothing before it is needed.
 
         Args:
-            version_dir: The packaged committee.
+            trained: Gives the packaged committee; it may have to be trained first.
             library_root: Of the library.
             class_values: In integer order.
             device: ``cpu``, ``cuda:<i>`` or ``mps``.
         """
-        self._version_dir, self._root, self._device = version_dir, library_root, device
+        self._trained, self._root, self._device = trained, library_root, device
         self._class_values = tuple(class_values)
         self._predictor: FoldPredictor | None = None
 
@@ -92,7 +82,7 @@ class Looker:
         if self._predictor is None:
             # Torch throughout: an engine that takes over midway would make two runs differ.
             self._predictor = FoldPredictor.load(
-                self._version_dir, device=self._device, engine="torch"
+                self._trained(), device=self._device, engine="torch"
             )
 
         def load(case: LibraryCase) -> npt.NDArray[Any]:

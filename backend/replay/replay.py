@@ -1,0 +1,57 @@
+"""A replay on disk: its images, its rules, and what was played so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from backend.replay.embeddings import Embeddings
+from backend.replay.library import Library
+from backend.replay.options import ReplayOptions
+from backend.replay.results import Full, Results
+from backend.replay.rounds import Course, Table
+from converters.bookkeeping.documents import read_document
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Where a replay is, and what is played.
+
+    Attributes:
+        root: Of library, committees and courses; several replays of the same images may share it,
+            one at a time.
+        library: Of images.
+        options: The rules.
+        embeddings: Of the library, or None.
+    """
+
+    root: Path
+    library: Library
+    options: ReplayOptions
+    embeddings: Embeddings | None = None
+
+    @property
+    def table(self) -> Table:
+        """What is played on.
+
+        Raises:
+            NotEnoughCasesError: There are too few images.
+        """
+        pool, test = self.library.divided(self.options.test_share)
+        return Table(pool, test, self.options, self.embeddings)
+
+    def results(self) -> Results:
+        """What is on disk so far."""
+        table, options = self.table, self.options
+        courses = []
+        for seed in range(options.seeds):
+            for strategy in options.strategies:
+                file = table.course_file(self.root, strategy, seed)
+                if file.exists():
+                    courses.append(read_document(file, Course))
+        full = {
+            seed: read_document(file, Full)
+            for seed in range(options.seeds)
+            if (file := table.full_file(self.root, seed)).exists()
+        }
+        return Results(table, tuple(courses), full)
