@@ -31,6 +31,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import torch
+
 from backend.replay.figures import censored_median
 from backend.replay.library import Library
 from backend.replay.options import ORACLE, RANDOM, ReplayOptions
@@ -40,7 +42,7 @@ from backend.replay.report import write_report
 from backend.replay.results import Results
 from backend.replay.source import library_of_folder
 from benchmarks.material import rare_carotid
-from benchmarks.material.shared_data import CLASS_NAMES
+from benchmarks.material.shared_data import CLASS_NAMES, one_thread
 
 LONG = True
 
@@ -175,6 +177,8 @@ def to_markdown(figures: Mapping[str, Any]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Plays what is missing, and prints the figures as one JSON line."""
     options = _parse(arguments)
+    one_thread()
+    torch.set_num_threads(1)
     libraries = {data: _library(data, options) for data in options.sets}
     replays = {
         setting: _replay(setting, libraries[setting.data], options)

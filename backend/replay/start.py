@@ -8,10 +8,15 @@ from pathlib import Path
 
 from backend.replay.options import ReplayOptions
 from converters.bookkeeping.documents import to_json
+from training.devices import list_devices
 from training.pretrained import require_weights
 from training.processes.networks import run_child
 
 CHILD_MODULE = "backend.replay.process"
+
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""Variables that say how many threads one fold, or one prediction, has. Of more than there are free
+cores, each waits for the slowest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,4 +43,10 @@ def start_replay(
     """
     require_weights(options.training_preset)
     spec = ReplaySpec(str(root.resolve()), options)
-    run_child(CHILD_MODULE, to_json(ReplaySpec, spec), on_line, work="played the replay")
+    run_child(
+        CHILD_MODULE,
+        to_json(ReplaySpec, spec),
+        on_line,
+        work="played the replay",
+        env=dict.fromkeys(_THREADS, str(list_devices()[0].threads)),
+    )
