@@ -8,8 +8,9 @@ from active_learning.strategies.distances import Points, squared_distances
 from active_learning.strategies.order import Mask
 from active_learning.strategies.pool import Indices, Pool
 
-SAME = 0.005
-"""Squared distance of unit vectors below which two images count as one."""
+SAME = 0.04
+"""Squared distance of unit vectors below which two images count as one. Half of JPEG files of
+quality 90 lie within 0.006 of their image; 1 of 23,628 pairs of different images lies below."""
 
 _BLOCK = 512
 

@@ -114,7 +114,7 @@ def test_what_is_like_a_labelled_one_waits(name: str) -> None:
 def test_the_most_typical_task_has_the_nearest_neighbours() -> None:
     rng = np.random.default_rng(0)
     width = np.where(np.arange(60) < 30, 0.1, 0.4)[:, np.newaxis]
-    points = unit(np.eye(8)[0] + width * rng.normal(size=(60, 8)))
+    points = unit(np.eye(32)[0] + width * rng.normal(size=(60, 32)))
     [chosen] = strategy_by_name("typical")(plain(60, embeddings=points), 1, rng)
     far = np.sqrt(((points[:, None] - points[None]) ** 2).sum(axis=2))
     assert chosen == np.sort(far, axis=1)[:, 1:21].mean(axis=1).argmin() < 30
