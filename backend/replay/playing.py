@@ -14,6 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from backend.replay.committee import Committees, Slots
+from backend.replay.embed import embed
 from backend.replay.replay import Replay
 from backend.replay.results import Full
 from backend.replay.rounds import Course, Round, Table, play
@@ -39,7 +40,6 @@ def play_replay(replay: Replay, say: Say = lambda _: None, *, only_seed: int | N
         SettingsError: Another process plays in this folder.
         TrainingError: A training failed.
     """
-    table = replay.table
     lock = FileLock(replay.root / ".lock", timeout=0)
     try:
         lock.acquire()
@@ -50,6 +50,8 @@ def play_replay(replay: Replay, say: Say = lambda _: None, *, only_seed: int | N
         ) from None
     with lock, closing(Slots(list_devices())) as slots:
         files = replay.library.files(replay.root)
+        embed(replay.library, replay.root)
+        table = replay.table
         committees = Committees(replay.root / "committees", files, slots)
         preset = replay.options.training_preset
         team = Committee(replay.library, replay.root, preset, committees, slots.first.name)

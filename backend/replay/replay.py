@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.replay.embeddings import Embeddings
+from backend.replay.embeddings import read_embeddings
 from backend.replay.library import Library
 from backend.replay.options import ReplayOptions
 from backend.replay.results import Full, Results
@@ -22,23 +22,21 @@ class Replay:
             one at a time.
         library: Of images.
         options: The rules.
-        embeddings: Of the library, or None.
     """
 
     root: Path
     library: Library
     options: ReplayOptions
-    embeddings: Embeddings | None = None
 
     @property
     def table(self) -> Table:
-        """What is played on.
+        """What is played on, with the embeddings there are now.
 
         Raises:
             NotEnoughCasesError: There are too few images.
         """
         pool, test = self.library.divided(self.options.test_share)
-        return Table(pool, test, self.options, self.embeddings)
+        return Table(pool, test, self.options, read_embeddings(self.root, self.library))
 
     def results(self) -> Results:
         """What is on disk so far."""

@@ -33,7 +33,7 @@ def table(n: int = 30, options: ReplayOptions = OPTIONS, *, embedded: bool = Fal
         rng = np.random.default_rng(0)
         vectors = rng.normal(size=(n, 6)).astype(np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        embeddings = Embeddings({c.case_id: v for c, v in zip(pool, vectors, strict=True)})
+        embeddings = Embeddings({c.content_hash: v for c, v in zip(pool, vectors, strict=True)})
     return Table(pool, toy_cases(12, prefix="test"), options, embeddings)
 
 
