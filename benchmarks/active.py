@@ -34,13 +34,13 @@ from typing import Any
 import torch
 
 from backend.replay.figures import censored_median
-from backend.replay.library import Library
+from backend.replay.images.library import Library
+from backend.replay.images.source import library_of_folder
+from backend.replay.networks.playing import play_replay
 from backend.replay.options import ORACLE, RANDOM, ReplayOptions
-from backend.replay.playing import play_replay
 from backend.replay.replay import Replay
 from backend.replay.report import write_report
 from backend.replay.results import Results
-from backend.replay.source import library_of_folder
 from benchmarks.material import rare_carotid
 from benchmarks.material.shared_data import CLASS_NAMES, one_thread
 

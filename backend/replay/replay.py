@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.replay.embeddings import read_embeddings
-from backend.replay.library import Library
+from backend.replay.images.embeddings import read_embeddings
+from backend.replay.images.library import Library
 from backend.replay.options import ReplayOptions
 from backend.replay.results import Full, Results
 from backend.replay.rounds import Course, Table

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from backend.replay.curves import draw_curves
 from backend.replay.figures import SHARE_OF_FULL, Comparison, band, censored_median
-from backend.replay.library import with_class
+from backend.replay.images.library import with_class
 from backend.replay.options import ORACLE, RANDOM
 from backend.replay.replay import Replay
 from backend.replay.results import Results

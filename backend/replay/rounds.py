@@ -12,8 +12,8 @@ import numpy as np
 from active_learning.effort import Effort
 from active_learning.strategies import Pool, acting_strategy, strategy_by_name, unpredicted
 from backend.replay.annotator import Work
-from backend.replay.embeddings import Embeddings
-from backend.replay.library import LibraryCase
+from backend.replay.images.embeddings import Embeddings
+from backend.replay.images.library import LibraryCase
 from backend.replay.look import Look
 from backend.replay.options import ORACLE, RANDOM, STRATIFIED, ReplayOptions
 from converters.bookkeeping.documents import read_document, write_document

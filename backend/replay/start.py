@@ -12,7 +12,7 @@ from training.devices import list_devices
 from training.pretrained import require_weights
 from training.processes.networks import run_child
 
-CHILD_MODULE = "backend.replay.process"
+CHILD_MODULE = "backend.replay.networks.process"
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """Variables that say how many threads one fold, or one prediction, has. Of more than there are free

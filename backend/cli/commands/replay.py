@@ -12,7 +12,7 @@ from backend.cli.views.progress import progress
 from domain.errors import SettingsError
 
 if TYPE_CHECKING:
-    from backend.replay.library import Library
+    from backend.replay.images.library import Library
 
 
 def register(app: typer.Typer) -> None:
@@ -128,7 +128,7 @@ def _library(
     of_folder: tuple[tuple[str, ...], str],
     data_dir: Path | None,
 ) -> Library:
-    from backend.replay.source import library_of_folder, library_of_project
+    from backend.replay.images.source import library_of_folder, library_of_project
 
     with progress("Reading images", None) as on_image:
         if data is not None:

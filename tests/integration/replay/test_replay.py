@@ -15,7 +15,7 @@ import cv2
 import psutil
 import pytest
 
-from backend.replay.committee import TRAINING
+from backend.replay.networks.committee import TRAINING
 from tests.integration.training.discs import disc_image
 
 N_IMAGES = 10

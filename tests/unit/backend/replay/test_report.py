@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.integrate import trapezoid
 
 from active_learning.effort import Effort
-from backend.replay.library import Library
+from backend.replay.images.library import Library
 from backend.replay.options import ORACLE, RANDOM, STRATIFIED, ReplayOptions
 from backend.replay.replay import Replay
 from backend.replay.report import CURVES, FIGURES, TEXT, write_report

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from active_learning.strategies import STRATEGY_NAMES
-from backend.replay.embeddings import Embeddings
+from backend.replay.images.embeddings import Embeddings
 from backend.replay.options import ORACLE, RANDOM, STRATIFIED, ReplayOptions
 from backend.replay.rounds import (
     Course,

@@ -8,7 +8,7 @@ import numpy as np
 
 from active_learning.effort import Effort
 from backend.replay.annotator import Work
-from backend.replay.library import LibraryCase
+from backend.replay.images.library import LibraryCase
 from backend.replay.look import Look
 
 N_KINDS = 5

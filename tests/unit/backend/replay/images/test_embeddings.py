@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.replay.embed import embed
-from backend.replay.embeddings import FILE, Embeddings, read_embeddings
-from backend.replay.library import Library, write_library
-from tests.unit.backend.replay.test_library import labelled
+from backend.replay.images.embeddings import FILE, Embeddings, read_embeddings
+from backend.replay.images.library import Library, write_library
+from backend.replay.networks.embed import embed
+from tests.unit.backend.replay.images.test_library import labelled
 from tests.unit.backend.replay.toy import CLASSES, toy_cases
 
 LIBRARY = Library(CLASSES, 1, toy_cases(4))

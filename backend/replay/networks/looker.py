@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from active_learning.agreement import FoldAgreement, SoftDice
 from active_learning.uncertainty import mutual_information, predictive_entropy
-from backend.replay.library import LibraryCase, truth_of, workspace
+from backend.replay.images.library import LibraryCase, truth_of, workspace
 from backend.replay.look import Look
 from converters.bookkeeping.documents import read_document, write_document
 from domain.errors import PredictionError

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from backend.replay.library import Library, LibraryCase
+from backend.replay.images.library import Library, LibraryCase
 from converters.bookkeeping.files import write_bytes
 
 Vectors = npt.NDArray[np.float32]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from backend.replay.embeddings import Embeddings, read_embeddings
-from backend.replay.library import Library, workspace
+from backend.replay.images.embeddings import Embeddings, read_embeddings
+from backend.replay.images.library import Library, workspace
 from training.case_files import read_case_image
 from training.nnunet.networks.image_embedding import ImageEmbedding
 from training.pretrained import has_weights

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from backend.replay.library import truth_of
-from backend.replay.source import library_of_folder
+from backend.replay.images.library import truth_of
+from backend.replay.images.source import library_of_folder
 from domain.errors import FileFormatError, NotEnoughCasesError, SettingsError
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.replay.library import Labelled, Library, Pixels, write_library
+from backend.replay.images.library import Labelled, Library, Pixels, write_library
 from backend.store import Store, runs
 from converters.bookkeeping.files import file_names
 from converters.classes.integers import classes_beside

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.replay.library import (
+from backend.replay.images.library import (
     Labelled,
     Library,
     LibraryCase,

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from backend.replay.annotator import Annotator, Work
-from backend.replay.committee import Committees, Recipe, Training
-from backend.replay.library import Library, LibraryCase, truth_of
+from backend.replay.images.library import Library, LibraryCase, truth_of
 from backend.replay.look import Look
-from backend.replay.looker import LOOKS, Looker
+from backend.replay.networks.committee import Committees, Recipe, Training
+from backend.replay.networks.looker import LOOKS, Looker
 from backend.replay.rounds import clicks
 from training.presets import Preset
 

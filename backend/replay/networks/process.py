@@ -1,6 +1,7 @@
-"""``python -m backend.replay.process SPEC.json ERROR.json``: plays a replay whose images are there.
+"""``python -m backend.replay.networks.process SPEC.json ERROR.json``: plays a replay.
 
-Prints a line for each round. Ends with code 1 when it can't go on; ERROR.json says why.
+Its images are there (``images.library``). Prints a line for each round. Ends with code 1 when it
+can't go on; ERROR.json says why.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-from backend.replay.library import read_library
-from backend.replay.playing import play_replay
+from backend.replay.images.library import read_library
+from backend.replay.networks.playing import play_replay
 from backend.replay.replay import Replay
 from backend.replay.start import ReplaySpec
 from converters.bookkeeping.documents import from_json

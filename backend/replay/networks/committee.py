@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from queue import Queue
 
-from backend.replay.library import PROJECT, Library, LibraryCase
+from backend.replay.images.library import PROJECT, Library, LibraryCase
 from converters.bookkeeping.documents import read_document, write_document
 from converters.bookkeeping.files import link_or_copy
 from domain.errors import TrainingError

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from backend.replay.committee import Committees, Slots
-from backend.replay.embed import embed
+from backend.replay.networks.committee import Committees, Slots
+from backend.replay.networks.embed import embed
+from backend.replay.networks.team import Committee
 from backend.replay.replay import Replay
 from backend.replay.results import Full
 from backend.replay.rounds import Course, Round, Table, play
-from backend.replay.team import Committee
 from converters.bookkeeping.documents import read_document, write_document
 from domain.errors import SettingsError
 from training.devices import list_devices
