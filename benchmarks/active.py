@@ -38,7 +38,7 @@ from backend.replay.images.library import Library
 from backend.replay.images.source import library_of_folder
 from backend.replay.networks.playing import play_replay
 from backend.replay.options import ORACLE, RANDOM, ReplayOptions
-from backend.replay.replay import Replay
+from backend.replay.replay import Replay, alone_in
 from backend.replay.report import write_report
 from backend.replay.results import Results
 from benchmarks.material import rare_carotid
@@ -179,24 +179,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parse(arguments)
     one_thread()
     torch.set_num_threads(1)
-    libraries = {data: _library(data, options) for data in options.sets}
-    replays = {
-        setting: _replay(setting, libraries[setting.data], options)
-        for setting in settings(options.sets, options.budgets)
-    }
+    with alone_in(options.results):
+        replays = _play_all(options)
     first = next(iter(replays.values())).options
-    print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load "
-        f"{os.getloadavg()[0]:.1f}; preset {first.preset} at {first.image_side} pixels, "
-        f"{first.steps} steps, {first.folds} networks; strategies {', '.join(first.strategies)}; "
-        f"seeds {options.seeds}; {len(replays)} settings.",
-        flush=True,
-    )
-    until = time.monotonic() + options.seconds
-    for seed in options.seeds:
-        for setting, replay in replays.items():
-            if time.monotonic() < until:
-                _play(setting, replay, seed)
     found = {setting: replay.results() for setting, replay in replays.items()}
     figures = summarise({setting: results for setting, results in found.items() if results.rounds})
     print(to_markdown(figures))
@@ -216,6 +201,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
             }
         )
     )
+
+
+def _play_all(options: argparse.Namespace) -> dict[Setting, Replay]:
+    libraries = {data: _library(data, options) for data in options.sets}
+    replays = {
+        setting: _replay(setting, libraries[setting.data], options)
+        for setting in settings(options.sets, options.budgets)
+    }
+    first = next(iter(replays.values())).options
+    print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load "
+        f"{os.getloadavg()[0]:.1f}; preset {first.preset} at {first.image_side} pixels, "
+        f"{first.steps} steps, {first.folds} networks; strategies {', '.join(first.strategies)}; "
+        f"seeds {options.seeds}; {len(replays)} settings.",
+        flush=True,
+    )
+    until = time.monotonic() + options.seconds
+    for seed in options.seeds:
+        for setting, replay in replays.items():
+            if time.monotonic() < until:
+                _play(setting, replay, seed)
+    return replays
 
 
 def _play(setting: Setting, replay: Replay, seed: int) -> None:

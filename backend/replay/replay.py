@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from backend.replay.images.embeddings import read_embeddings
 from backend.replay.images.library import Library
@@ -11,6 +15,27 @@ from backend.replay.options import ReplayOptions
 from backend.replay.results import Full, Results
 from backend.replay.rounds import Course, Table
 from converters.bookkeeping.documents import read_document
+from domain.errors import SettingsError
+
+
+@contextmanager
+def alone_in(root: Path) -> Iterator[None]:
+    """Nobody else writes a library or plays in this folder meanwhile.
+
+    Raises:
+        SettingsError: Another process does.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(root / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise SettingsError(
+            f"Another replay works in {root}.",
+            remedy="Wait for its end, or choose another folder with --out.",
+        ) from None
+    with lock:
+        yield
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backend.cli.shared import AsJson, DataDir, console
+from backend.cli.shared import AsJson, DataDir, console, error_console
 from backend.cli.views.progress import progress
 from domain.errors import SettingsError
 
@@ -72,7 +74,7 @@ def replay(
     Example: nnloop replay --project "Carotid"
     """
     from backend.replay.options import ReplayOptions
-    from backend.replay.replay import Replay
+    from backend.replay.replay import Replay, alone_in
     from backend.replay.report import CURVES, TEXT, table_of, write_report
     from backend.replay.start import start_replay
 
@@ -98,19 +100,23 @@ def replay(
             "--classes and --group-key are for folders, and a project was named.",
             remedy="Leave them out: the project's own count.",
         )
-    root = out or Path(f"replay-{data.resolve().name if data is not None else project}")
+    name = data.resolve().name if data is not None else project or ""
+    root = out or Path(f"replay-{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}")
     if data is not None and root.resolve() == data.resolve():
         raise SettingsError(
             f"The report would be written among the files of {data}.",
             remedy="Give --out another folder.",
         )
-    library = _library(data, project, root, (_names(classes or ""), group_key or ""), data_dir)
-    for sentence in library.left_out:
-        console.print(f"Left out: {sentence}", highlight=False, markup=False, soft_wrap=True)
-    played = Replay(root, library, options)
-    played.table  # noqa: B018 - says at once where there are too few images
-    start_replay(root, options, lambda line: _say(line, as_json))
-    results = write_report(played)
+    with alone_in(root):
+        of_folder = (_names(classes or ""), group_key or "")
+        library = _library(data, project, root, of_folder, data_dir)
+        say = partial(_say, as_json)
+        for sentence in library.left_out:
+            say(f"Left out: {sentence}")
+        played = Replay(root, library, options)
+        library.divided(options.test_share)  # says at once where there are too few images
+        start_replay(root, options, say)
+        results = write_report(played)
     if as_json:
         import json
 
@@ -144,9 +150,9 @@ def _library(
         return library_of_project(context.store, place, project_id, root, on_image)
 
 
-def _say(line: str, as_json: bool) -> None:
-    if not as_json:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+def _say(as_json: bool, line: str) -> None:
+    on = error_console if as_json else console
+    on.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _names(text: str) -> tuple[str, ...]:

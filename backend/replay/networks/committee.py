@@ -16,7 +16,7 @@ from queue import Queue
 from backend.replay.images.library import PROJECT, Library, LibraryCase
 from converters.bookkeeping.documents import read_document, write_document
 from converters.bookkeeping.files import link_or_copy
-from domain.errors import TrainingError
+from domain.errors import CaseError, TrainingError
 from domain.hashing import content_hash
 from training.case_files import CaseFiles
 from training.devices import Device
@@ -24,14 +24,13 @@ from training.folds.runner import fold_server, run_fold
 from training.folds.seeds import fold_seed
 from training.folds.spec import FoldResult, FoldSpec
 from training.folds.splits import choose_folds
-from training.nnunet.data.dataset import DatasetSpec, prepare
+from training.nnunet.data.dataset import DatasetSpec, PreparedDataset, prepare
 from training.presets import Preset
 from training.processes.forked import ForkServer
 from training.versions.version_folder import (
     VersionInfo,
     library_versions,
     package_version,
-    remove_weights,
 )
 from training.workspace import Workspace
 
@@ -187,16 +186,10 @@ class Committees:
 
     def forget_weights(self, recipe: Recipe) -> None:
         """Frees the room of its networks; what was measured stays."""
-        version_dir = Workspace(self.folder(recipe), PROJECT).version_dir(VERSION)
-        if version_dir.exists():
-            remove_weights(version_dir)
+        shutil.rmtree(Workspace(self.folder(recipe), PROJECT).folder, ignore_errors=True)
 
     def _train(self, recipe: Recipe, place: Workspace) -> list[FoldResult]:
-        cases = [self._linked(place, case.case_id) for case in recipe.labelled]
-        folds = recipe.folds()
-        spec = DatasetSpec(recipe.library.class_values, recipe.library.n_channels, recipe.preset)
-        with _preparing:
-            prepared = prepare(place, cases, folds, spec)
+        prepared = self._prepared(recipe, place)
         holds_out = len(prepared.held_out) > 1
         specs = [
             FoldSpec(
@@ -213,6 +206,21 @@ class Committees:
         ]
         with ThreadPoolExecutor(len(specs)) as pool:
             return list(pool.map(self._run, specs))
+
+    def _prepared(self, recipe: Recipe, place: Workspace) -> PreparedDataset:
+        """The data set; what can't be trained on is left out, as in a project."""
+        spec = DatasetSpec(recipe.library.class_values, recipe.library.n_channels, recipe.preset)
+        used = recipe
+        while True:
+            cases = [self._linked(place, case.case_id) for case in used.labelled]
+            try:
+                with _preparing:
+                    return prepare(place, cases, used.folds(), spec)
+            except CaseError as error:
+                kept = tuple(c for c in used.labelled if c.case_id not in error.faults)
+                if not kept:
+                    raise
+                used = replace(used, labelled=kept)
 
     def _run(self, spec: FoldSpec) -> FoldResult:
         with self._slots.one() as (device, forks):

@@ -11,8 +11,6 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from backend.replay.networks.committee import Committees, Slots
 from backend.replay.networks.embed import embed
 from backend.replay.networks.team import Committee
@@ -20,7 +18,6 @@ from backend.replay.replay import Replay
 from backend.replay.results import Full
 from backend.replay.rounds import Course, Round, Table, play
 from converters.bookkeeping.documents import read_document, write_document
-from domain.errors import SettingsError
 from training.devices import list_devices
 from training.evaluation import mean_over_cases, mean_over_classes
 
@@ -31,24 +28,15 @@ def play_replay(replay: Replay, say: Say = lambda _: None, *, only_seed: int | N
     """Plays what is not on disk yet; seed by seed, so that what was cut off compares all.
 
     Args:
-        replay: Its library is written.
+        replay: Its library is written, and nobody else works in its folder (``alone_in``).
         say: Told one line for each round that was played.
         only_seed: None: all seeds.
 
     Raises:
         NotEnoughCasesError: There are too few images.
-        SettingsError: Another process plays in this folder.
         TrainingError: A training failed.
     """
-    lock = FileLock(replay.root / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise SettingsError(
-            f"Another replay works in {replay.root}.",
-            remedy="Wait for its end, or choose another folder with --out.",
-        ) from None
-    with lock, closing(Slots(list_devices())) as slots:
+    with closing(Slots(list_devices())) as slots:
         files = replay.library.files(replay.root)
         embed(replay.library, replay.root)
         table = replay.table
