@@ -7,8 +7,16 @@ import numpy as np
 import pytest
 
 from backend.replay.images.library import truth_of
-from backend.replay.images.source import library_of_folder
+from backend.replay.images.source import library_of_folder, library_of_project
+from domain.case import ManifestEntry
 from domain.errors import FileFormatError, NotEnoughCasesError, SettingsError
+from domain.states import RunStatus
+from tests.fakes.app import FakeApp
+from training.case_files import write_case
+from training.presets import TINY
+from training.versions.manifests import RunManifest
+
+PROJECT = 1
 
 
 def write(folder: Path, name: str, value: int | None = 1, *, side: int = 24) -> None:
@@ -89,3 +97,56 @@ def test_group_keys_that_are_none(tmp_path: Path, key: str) -> None:
     write(tmp_path / "data", "a")
     with pytest.raises(SettingsError, match="--group-key"):
         library_of_folder(tmp_path / "data", tmp_path / "out", group_key=key)
+
+
+def add_run(app: FakeApp, number: int, case_ids: tuple[str, ...], *, n_channels: int = 1) -> None:
+    entries = tuple(
+        ManifestEntry(case_id, index, 1, "h", f"patient{index // 2}", 0)
+        for index, case_id in enumerate(case_ids)
+    )
+    manifest = RunManifest(
+        entries=entries, class_values=("disc",), n_folds=3, n_channels=n_channels, preset=TINY
+    )
+    app.add_run(RunStatus.DONE, number, manifest=manifest)
+
+
+def write_cases(app: FakeApp, *case_ids: str) -> None:
+    truth = np.zeros((20, 24), np.uint8)
+    truth[4:9, 4:9] = 1
+    for case_id in case_ids:
+        write_case(
+            app.context.workspace(PROJECT),
+            case_id,
+            np.full((20, 24), 9, np.uint8),
+            truth,
+            n_channels=1,
+        )
+
+
+def test_a_project_gives_its_newest_written_cases_and_groups(app: FakeApp, tmp_path: Path) -> None:
+    add_run(app, 1, ("old",))
+    add_run(app, 2, ("a", "b", "gone"))
+    app.add_run(RunStatus.FAILED, 3)  # it has no manifest
+    write_cases(app, "old", "a", "b")
+    before = sorted(path for path in app.context.settings.data_dir.rglob("*.png"))
+    context = app.context
+    found = library_of_project(
+        context.store, context.settings.data_dir, PROJECT, tmp_path / "library"
+    )
+    assert [(case.case_id, case.group) for case in found.cases] == [
+        ("a", "patient0"),
+        ("b", "patient0"),
+    ]
+    assert found.class_values == ("disc",)
+    assert len(found.left_out) == 1 and "gone" in found.left_out[0]
+    after = sorted(
+        path
+        for path in context.settings.data_dir.rglob("*.png")
+        if not path.is_relative_to(tmp_path / "library")
+    )
+    assert after == before
+
+
+def test_a_project_that_was_never_trained(app: FakeApp, tmp_path: Path) -> None:
+    with pytest.raises(NotEnoughCasesError, match="no training run"):
+        library_of_project(app.context.store, app.context.settings.data_dir, PROJECT, tmp_path)
