@@ -83,6 +83,7 @@ class JobName(StrEnum):
     PUSH = "backend.jobs.loop.push"
     SCORE = "backend.jobs.score.score"
     PREDICT = "backend.jobs.score.predict"
+    EMBED = "backend.jobs.embed.embed"
     TRAIN_FOLD = "backend.jobs.train.train_fold"
 
     @property
@@ -98,6 +99,7 @@ _QUEUE_OF = {
     JobName.PUSH: QueueName.LOOP,
     JobName.SCORE: QueueName.SCORE,
     JobName.PREDICT: QueueName.INTERACTIVE,
+    JobName.EMBED: QueueName.SCORE,
     JobName.TRAIN_FOLD: QueueName.TRAIN,
 }
 

@@ -25,7 +25,7 @@ import openvino
 import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
 
-from active_learning.score import expected_quality
+from active_learning.measures import measure_image
 from benchmarks.predict import CLASSES, N_FOLDS, N_TRAINED_ON, train
 from converters.bookkeeping.documents import write_document
 from domain.case import Manifest, ManifestEntry
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             proof = measure(
                 model.preparation,
                 cases,
-                lambda maps: expected_quality([maps]),
+                lambda maps: measure_image([maps]).soft_dice,
                 (active, candidate),
                 model.folds,
             )

@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def measure(size_hw: tuple[int, int], side: int, memory_bytes: int) -> dict[str, Any]:
     """The figures of one image, in this process."""
-    from active_learning.score import expected_quality
+    from active_learning.measures import measure_image
     from converters.outlines.vectorize import vectorize
     from domain.prediction import FoldProbabilities
     from training.nnunet.inference.maps import FoldMaps
@@ -102,7 +102,7 @@ def measure(size_hw: tuple[int, int], side: int, memory_bytes: int) -> dict[str,
                 block.mean(axis=0, out=mean[:, rows])
                 yield block
 
-        score = expected_quality(averaged())
+        measures = measure_image(averaged())
         half = time.process_time()
         regions = vectorize(mean, range(1, N_CLASSES))
         ended = time.process_time()
@@ -110,7 +110,7 @@ def measure(size_hw: tuple[int, int], side: int, memory_bytes: int) -> dict[str,
         "peak_mib": round(_status_mib("VmHWM") - sum(before)),
         "anonymous_mib": round(watch.peak_mib - before[0]),
         "cpu_s": {"statistics": round(half - started, 1), "vectorize": round(ended - half, 1)},
-        "score": round(score, 6),
+        "soft_dice": round(measures.soft_dice, 6),
         "regions": len(regions),
     }
 

@@ -47,8 +47,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from active_learning.score import expected_quality
-from active_learning.uncertainty import mutual_information, predictive_entropy
+from active_learning.measures import measure_image
 from backend.demo.ultrasound import generate
 from converters.images.image_pixels import without_empty_color
 from converters.images.of_tasks import read_image_file
@@ -239,9 +238,7 @@ def predict_files(own: FoldPredictor, files: Iterable[Path], *, measured: bool =
         folds = found.result().whole()
         _label_map(folds.mean(axis=0))
         if measured:
-            expected_quality([folds])
-            predictive_entropy(folds)
-            mutual_information(folds)
+            measure_image([folds])
 
 
 def run_command(

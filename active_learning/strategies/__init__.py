@@ -4,6 +4,7 @@ from active_learning.strategies.pool import Indices, Pool, Strategy, unpredicted
 from active_learning.strategies.registry import (
     STRATEGY_NAMES,
     acting_strategy,
+    needs_embeddings,
     strategy_by_name,
 )
 
@@ -13,6 +14,7 @@ __all__ = [
     "Pool",
     "Strategy",
     "acting_strategy",
+    "needs_embeddings",
     "strategy_by_name",
     "unpredicted",
 ]

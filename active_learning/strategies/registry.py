@@ -50,10 +50,14 @@ def _known(score: scores.Score, words: str) -> Need:
 
 _QUALITY = _known(scores.low_quality, "a score")
 _CLASSES = Need("predicted classes", lambda pool: bool(is_predicted(pool).any()))
+_ENOUGH_EMBEDDINGS = 2_000
+"""Say what a pool looks like, however large it is: they are made evenly from all of it."""
+
 _EMBEDDINGS = Need(
-    # Of fewer nobody can say what the pool looks like: they are those that were looked at first.
-    "embeddings of at least half of the tasks",
-    lambda pool: bool(2 * np.count_nonzero(has_embedding(pool)) >= len(pool)),
+    "embeddings of half of the tasks, or of 2,000",
+    lambda pool: bool(
+        np.count_nonzero(has_embedding(pool)) >= min(len(pool) / 2, _ENOUGH_EMBEDDINGS)
+    ),
 )
 
 _SCORES: dict[str, tuple[scores.Score, Need]] = {
@@ -136,6 +140,15 @@ def otherwise_of(name: str) -> str:
         SettingsError: There is none of this name.
     """
     return _row(name).otherwise
+
+
+def needs_embeddings(name: str) -> bool:
+    """Whether the strategy looks at embeddings.
+
+    Raises:
+        SettingsError: There is none of this name.
+    """
+    return _EMBEDDINGS in _row(name).needs
 
 
 def choose(name: str, pool: Pool, k: int, rng: np.random.Generator) -> Indices:

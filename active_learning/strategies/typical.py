@@ -21,7 +21,7 @@ _MOST_CLUSTERS = 500
 _LEAST_MEMBERS = 5
 """As Hacohen et al. have them."""
 
-_MOST_TASKS = 8_000
+_MOST_TASKS = 5_000
 """Of a larger pool a random part is looked at, or two tasks per place where that is more."""
 
 
@@ -34,7 +34,7 @@ def typical(pool: Pool, k: int, rng: np.random.Generator) -> Indices:
     typical that has a small mean distance to its 20 nearest neighbours in its cluster. Clusters of
     fewer than 5 tasks come last.
 
-    Of a pool of more than 8,000 tasks a random part is looked at. An image that is there twice
+    Of a pool of more than 5,000 tasks a random part is looked at. An image that is there twice
     counts once, or its copies would make it typical. Tasks without embedding come last, at random.
     """
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from active_learning.uncertainty import predictive_entropy
+from active_learning.measures.doubt import predictive_entropy
 from backend.demo.label_config import LABEL_CONFIG
 from backend.demo.ultrasound import generate
 from converters.images.image_pixels import write_png

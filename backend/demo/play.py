@@ -24,7 +24,7 @@ from backend.demo.view import View
 from backend.label_studio import LabelStudioClient
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.connection.connect import connect
-from backend.pipeline.connection.disconnect import VIEW_TITLE
+from backend.pipeline.queues.report import tab_reports
 from backend.pipeline.runs.run_report import RunReport
 from backend.pipeline.status import ProjectReport, project_report
 from backend.settings import Settings
@@ -80,7 +80,8 @@ def play(options: DemoOptions, view: View) -> DemoFigures:
                     _picture(stage, options, options.picture, view)
                 if not options.once:
                     view.result(_figures(stage, seconds, 0))
-                    view.serving(stage.client.url, login, stage.project_id, VIEW_TITLE, data_dir)
+                    (tab,) = tab_reports(context, stage.project_id)
+                    view.serving(tab, login, data_dir)
                     supervisor.wait()
                 context.store.close()
         finally:

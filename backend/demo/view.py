@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from backend.demo.figures import DemoFigures, VersionFigures
+from backend.pipeline.queues.report import TabReport
 from backend.pipeline.runs.run_report import RunReport
 from backend.pipeline.status import ProjectReport
 from backend.stack.supervisor import StackEvent
@@ -126,22 +127,15 @@ class View:
         self._console.print(f"The task offered first had the lowest score: {lowest}")
         self._console.print(f"Whole demo: {figures.seconds_total:.0f} s")
 
-    def serving(
-        self,
-        url: str,
-        login: tuple[str, str] | None,
-        project_id: int,
-        view_title: str,
-        data_dir: Path,
-    ) -> None:
+    def serving(self, tab: TabReport, login: tuple[str, str] | None, data_dir: Path) -> None:
         """Says where to look and what to click."""
         say = self._console.print
-        say(f"\n[bold green]Label Studio is at {url}/projects/{project_id}[/bold green]")
+        say(f"\n[bold green]Label Studio is at {tab.url}[/bold green]")
         if login is not None:
             say(f"Log in as {login[0]} with the password {login[1]}", highlight=False)
         say(
-            "Click 'Label All Tasks': the most uncertain task comes first, its predicted polygons "
-            f"ready to be corrected. The tab '{view_title}' lists the others in that order."
+            f"In the tab '{tab.title}', your queue, click 'Label Tasks As Displayed': the task "
+            "with the lowest score comes first, its predicted polygons ready to be corrected."
         )
         say(f"Status: {_program()} status --data-dir {data_dir}", highlight=False)
         say("Ctrl-C stops everything.")

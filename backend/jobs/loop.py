@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 
 from backend.jobs.process import context
+from backend.pipeline.basis import embeddings
 from backend.pipeline.predictions.publish import try_publish
 from backend.pipeline.predictions.push import push_part
+from backend.pipeline.queues.fill import try_fill
 from backend.pipeline.runs import ends
 from backend.pipeline.runs.control import stands_still
 from backend.pipeline.sync.reading import sync_project
+from backend.queue import JobName
 from domain.errors import LabelStudioError, ProjectGoneError
 from domain.states import RunStatus
 
@@ -22,6 +25,10 @@ def sync(project_id: int) -> None:
         sync_project(context(), project_id)
     except ProjectGoneError as error:
         logger.warning(error.in_full)
+    else:
+        try_fill(context(), project_id)
+        if embeddings.are_missing(context(), project_id):
+            context().queue.ensure(JobName.EMBED, project_id, 0)
 
 
 def publish(project_id: int) -> None:
@@ -32,6 +39,7 @@ def publish(project_id: int) -> None:
     with ends.step_of_run(opened, project_id, status):
         try_publish(opened, project_id)
         ends.published(opened, project_id)
+        try_fill(opened, project_id)
 
 
 def push(project_id: int) -> None:

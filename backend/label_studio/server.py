@@ -1,18 +1,21 @@
-"""Server: is Label Studio there, which version, and who are we."""
+"""Server: is Label Studio there, which version, who are we, and who else is there."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from backend.label_studio.calls import Calls
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """The person a key belongs to."""
+    """Somebody with an account; names may be empty, and no two people share an address."""
 
     id: int
     email: str
+    first_name: str = ""
+    last_name: str = ""
 
 
 class Server(Calls):
@@ -31,3 +34,22 @@ class Server(Calls):
         """The user the key belongs to; the cheapest proof that the key works."""
         row = self._connection.json("GET", "/api/current-user/whoami")
         return User(id=int(row["id"]), email=str(row["email"]))
+
+    def list_users(self) -> list[User]:
+        """Everybody in the organisation of the key's user, by rising id.
+
+        Who was taken out of it is not there.
+        """
+        rows: list[dict[str, Any]] = self._connection.json("GET", "/api/users/")
+        users = [
+            User(
+                id=int(row["id"]),
+                email=str(row["email"]),
+                first_name=str(row.get("first_name") or "").strip(),
+                last_name=str(row.get("last_name") or "").strip(),
+            )
+            for row in rows
+            # Of who was taken out Label Studio shows the word Deleted instead.
+            if "@" in str(row.get("email"))
+        ]
+        return sorted(users, key=lambda user: user.id)

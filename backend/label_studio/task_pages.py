@@ -21,6 +21,7 @@ def task_pages(
     updated_after: str = "",
     after_id: int = 0,
     only_ids: Sequence[int] = (),
+    only: Sequence[dict[str, Any]] = (),
     page_size: int = PAGE_SIZE,
 ) -> Iterator[list[dict[str, Any]]]:
     """Yields pages of raw task rows.
@@ -35,6 +36,7 @@ def task_pages(
         updated_after: Only tasks whose ``updated_at`` is later than this ISO time; "" = all.
         after_id: Only tasks with a greater id.
         only_ids: Only these tasks; empty = all.
+        only: Further filters (``task_filter``); all must hold.
         page_size: Most tasks per page.
 
     Yields:
@@ -42,11 +44,11 @@ def task_pages(
     """
     last_id = after_id
     while True:
-        items = [_filter("id", "greater", last_id, "Number")]
+        items = [task_filter("id", "greater", last_id, "Number"), *only]
         if updated_after:
-            items.append(_filter("updated_at", "greater", _utc(updated_after), "Datetime"))
+            items.append(task_filter("updated_at", "greater", _utc(updated_after), "Datetime"))
         if only_ids:
-            items.append(_filter("id", "in_list", list(only_ids), "Number"))
+            items.append(task_filter("id", "in_list", list(only_ids), "Number"))
         query = {"filters": {"conjunction": "and", "items": items}, "ordering": ["tasks:id"]}
         answer = connection.json(
             "GET",
@@ -71,7 +73,8 @@ def task_pages(
         last_id = rows[-1]["id"]
 
 
-def _filter(column: str, operator: str, value: Any, kind: str) -> dict[str, Any]:
+def task_filter(column: str, operator: str, value: Any, kind: str) -> dict[str, Any]:
+    """One condition on tasks, in Label Studio's words."""
     name = f"filter:tasks:{column}"
     return {"filter": name, "operator": operator, "value": value, "type": kind}
 

@@ -13,7 +13,7 @@ import httpx
 from backend.label_studio.calls import Calls
 from backend.label_studio.connection import LONG_TIMEOUT_S, detail_of
 from backend.label_studio.predictions import PushedPrediction, pushed_prediction
-from backend.label_studio.task_pages import task_pages
+from backend.label_studio.task_pages import task_filter, task_pages
 from domain.annotation import Annotation, Task
 from domain.errors import LabelStudioError, MissingError
 from domain.text import counted
@@ -125,6 +125,25 @@ class Tasks(Calls):
         for rows in task_pages(self._connection, project_id, _HEAD_FIELDS):
             for row in rows:
                 yield TaskHead(int(row["id"]), row["data"], str(row.get("created_at") or ""))
+
+    def drafted_tasks(self, project_id: int) -> list[int]:
+        """Ids of the tasks that somebody has begun without submitting, rising.
+
+        Label Studio's editor stores a draft soon after the first change. A task that is open in an
+        editor and not changed yet can't be told: its lock is nowhere in the interface.
+        """
+        is_drafted = task_filter("draft_exists", "equal", True, "Boolean")
+        pages = task_pages(self._connection, project_id, ("id",), only=[is_drafted])
+        return [int(row["id"]) for rows in pages for row in rows]
+
+    def draft_owners(self, task_id: int) -> set[int]:
+        """Ids of the users who have a draft of a task; empty when the task is there no more."""
+        try:
+            rows = self._connection.json("GET", f"/api/tasks/{task_id}/drafts")
+        except MissingError:
+            return set()
+        # `user` is a name; this one ends with the id: "anna@example.com, 4".
+        return {int(row["created_username"].rpartition(",")[2]) for row in rows}
 
     def uploaded_tasks(self, project_id: int, names: Collection[str]) -> dict[str, list[int]]:
         """Ids of the tasks made by uploading files of these names, by name, oldest first."""

@@ -1,71 +1,146 @@
-"""Views: tabs of Label Studio's Data Manager."""
+"""Views: tabs of Label Studio's Data Manager, of which nnloop keeps one per annotator."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from backend.label_studio.calls import Calls
+from backend.label_studio.task_pages import task_filter
 
 SCORE_ORDER = "tasks:predictions_score"
 """Rising prediction score; tasks without a prediction come last."""
+
+NO_TASK = 0
+"""No task has this id: what a tab that shows nothing lists, so that its filter is never empty."""
+
+_COLUMNS = ("predictions_score", "predictions_model_versions")
+"""Shown in a queue's tab beside the images, in this order."""
+
+_OTHER_COLUMNS = (
+    "id",
+    "inner_id",
+    "completed_at",
+    "total_annotations",
+    "cancelled_annotations",
+    "total_predictions",
+    "annotators",
+    "annotations_results",
+    "annotations_ids",
+    "predictions_results",
+    "file_upload",
+    "storage_filename",
+    "created_at",
+    "updated_at",
+    "updated_by",
+    "avg_lead_time",
+    "draft_exists",
+)
+"""The columns that Label Studio 1.23.2 has besides: hidden in a new tab, as a person may do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A tab of the Data Manager as Label Studio keeps it."""
+
+    id: int
+    data: Mapping[str, Any]
+
+    @property
+    def title(self) -> str:
+        """What stands on it."""
+        return str(self.data.get("title") or "")
+
+    def shows(self, title: str, task_ids: Collection[int]) -> bool:
+        """Whether it has this title and lists exactly these tasks, lowest score first."""
+        filters = self.data.get("filters") or {}
+        wanted = queue_data(title, task_ids)
+        return (
+            self.title == title
+            and self.data.get("ordering") == wanted["ordering"]
+            and filters.get("conjunction") == wanted["filters"]["conjunction"]
+            and [*map(_plain, filters.get("items") or ())] == wanted["filters"]["items"]
+        )
 
 
 class Views(Calls):
     """Calls about Data Manager tabs."""
 
-    def ensure_uncertainty_view(self, project_id: int, title: str = "Most uncertain first") -> int:
-        """Makes sure the project has a tab of its unlabelled tasks, lowest score first.
+    def list_tabs(self, project_id: int) -> list[Tab]:
+        """The tabs that are stored, in their order; the default one is not while it is alone."""
+        rows: list[dict[str, Any]] = self._connection.json(
+            "GET", "/api/dm/views/", params={"project": project_id}
+        )
+        return [Tab(int(row["id"]), row.get("data") or {}) for row in rows]
 
-        Unlabelled = neither submitted nor skipped. The score is that of the project's
-        ``model_version``. A tab with this title is corrected when a person changed its filter.
+    def create_queue_tab(self, project_id: int, title: str, task_ids: Collection[int]) -> int:
+        """Makes a tab of these tasks, lowest score first, with image, score and version before all.
+
+        The score is the mean over the predictions of the project's ``model_version``.
 
         Returns:
             The tab's id.
         """
-        views = self._views(project_id)
-        if not views:
+        if not self.list_tabs(project_id):
             # Label Studio shows its default tab only while no tab is stored.
-            self._create_view(project_id, {"title": "Default"})
-        data: dict[str, Any] = {
-            "title": title,
-            "type": "list",
-            "target": "tasks",
-            "ordering": [SCORE_ORDER],
-            "filters": {
-                "conjunction": "and",
-                "items": [_is_zero("total_annotations"), _is_zero("cancelled_annotations")],
-            },
-        }
-        for view in views:
-            if view["data"].get("title") == title:
-                view_id = int(view["id"])
-                body = {"project": project_id, "data": {**view["data"], **data}}
-                self._connection.json("PATCH", f"/api/dm/views/{view_id}/", body=body)
-                return view_id
-        return self._create_view(project_id, data)
+            self._create_tab(project_id, {"title": "Default"})
+        return self._create_tab(project_id, {**_first_look(), **queue_data(title, task_ids)})
 
-    def remove_views(self, project_id: int, title: str) -> int:
-        """Deletes the project's tabs with this title; returns how many there were."""
-        ids = [int(v["id"]) for v in self._views(project_id) if v["data"].get("title") == title]
-        for view_id in ids:
-            self._connection.json("DELETE", f"/api/dm/views/{view_id}/")
-        return len(ids)
+    def update_queue_tab(
+        self, project_id: int, tab: Tab, title: str, task_ids: Collection[int]
+    ) -> None:
+        """Makes a tab list these tasks; what a person set about its looks stays."""
+        data = {**tab.data, **queue_data(title, task_ids)}
+        path = f"/api/dm/views/{tab.id}/"
+        self._connection.json("PATCH", path, body={"project": project_id, "data": data})
 
-    def _views(self, project_id: int) -> list[dict[str, Any]]:
-        views: list[dict[str, Any]] = self._connection.json(
-            "GET", "/api/dm/views/", params={"project": project_id}
-        )
-        return views
+    def delete_tab(self, tab_id: int) -> None:
+        """Deletes a tab.
 
-    def _create_view(self, project_id: int, data: dict[str, Any]) -> int:
+        Raises:
+            MissingError: It is there no more.
+        """
+        self._connection.json("DELETE", f"/api/dm/views/{tab_id}/")
+
+    def _create_tab(self, project_id: int, data: dict[str, Any]) -> int:
         body = {"project": project_id, "data": data}
         return int(self._connection.json("POST", "/api/dm/views/", body=body)["id"])
 
 
-def _is_zero(column: str) -> dict[str, Any]:
+def queue_data(title: str, task_ids: Collection[int]) -> dict[str, Any]:
+    """What makes a tab an annotator's queue, in Label Studio's words.
+
+    One condition for each task: there is an operator ``in_list`` which its server takes, but at a
+    tab with it the Data Manager of 1.23.2 shows nothing at all, whichever tab is opened.
+    """
+    # Sorted, so that equal sets are equal lists; at least one, for no condition would show all.
+    ids = sorted(task_ids) or [NO_TASK]
     return {
-        "filter": f"filter:tasks:{column}",
-        "operator": "equal",
-        "type": "Number",
-        "value": 0,
+        "title": title,
+        "ordering": [SCORE_ORDER],
+        "filters": {
+            "conjunction": "or",
+            "items": [task_filter("id", "equal", task_id, "Number") for task_id in ids],
+        },
     }
+
+
+def _first_look() -> dict[str, Any]:
+    hidden = [f"tasks:{name}" for name in _OTHER_COLUMNS]
+    shown = [f"tasks:{name}" for name in _COLUMNS]
+    return {
+        "type": "list",
+        "target": "tasks",
+        # `explore` is the table, `labeling` the list beside the editor.
+        "hiddenColumns": {"explore": hidden, "labeling": [*hidden, *shown[1:]]},
+    }
+
+
+def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
+    """A condition without what Label Studio adds; it keeps some numbers as text."""
+    found = {key: item.get(key) for key in ("filter", "operator", "value", "type")}
+    with suppress(TypeError, ValueError):
+        found["value"] = int(found["value"])  # type: ignore[arg-type]
+    return found

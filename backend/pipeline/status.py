@@ -11,6 +11,12 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.report import Report
 from backend.pipeline.folds.queue import training_workers
 from backend.pipeline.models.version_report import VersionReport, version_reports
+from backend.pipeline.queues.report import (
+    ControlArmReport,
+    TabReport,
+    control_arm_of,
+    tabs_in,
+)
 from backend.pipeline.runs.control import sentence_of
 from backend.pipeline.runs.run_report import RunReport, run_reports
 from backend.pipeline.sync import trigger
@@ -61,6 +67,8 @@ class ProjectReport(Report):
     error: str
     runs: tuple[RunReport, ...]
     versions: tuple[VersionReport, ...]
+    tabs: tuple[TabReport, ...]
+    control_arm: ControlArmReport | None
     problems: tuple[ProblemReport, ...]
 
     @computed_field  # type: ignore[prop-decorator]
@@ -120,6 +128,8 @@ def project_report(context: AppContext, project_id: int) -> ProjectReport:
             error=project.error,
             runs=run_reports(session, project_id, n_workers),
             versions=version_reports(session, project_id),
+            tabs=tabs_in(session, project_id, context.settings),
+            control_arm=control_arm_of(session, project_id),
             problems=problems,
         )
 

@@ -20,6 +20,7 @@ TRAINING = "Training"
 VERSIONS = "Versions"
 TRUTH = "Images and annotations"
 PREDICTIONS = "Predictions"
+QUEUES = "Queues of annotators"
 
 AS_PRESET = "as the preset"
 
@@ -30,6 +31,18 @@ if TYPE_CHECKING:
     PresetName = str
 else:
     PresetName = Literal["auto", *PRESETS]
+
+
+def _known_strategy(value: str) -> str:
+    from active_learning.strategies import strategy_by_name  # loads numpy
+
+    if value != "auto":
+        try:
+            strategy_by_name(value)
+        except SettingsError as error:
+            raise ValueError(error.in_full) from None
+    return value
+
 
 PixelSize = Annotated[float, Field(ge=1e-6, le=1e6)]
 
@@ -232,4 +245,33 @@ class ProjectSettings(BaseModel):
         le=1,
         description="Step between the tiles of a large image (smaller is slower and smoother), as "
         "a fraction of the patch.",
+    )
+
+    annotators: Annotated[
+        Names, Option(QUEUES, "--annotator", metavar="PERSON", empty="who labels in the project")
+    ] = Field(
+        (),
+        description="Who has a queue: e-mail addresses, or names that only one person has.",
+    )
+    queue_length: Annotated[int, Option(QUEUES)] = Field(
+        20, ge=1, le=200, description="Tasks of one batch of an annotator's queue."
+    )
+    query_strategy: Annotated[
+        str, Option(QUEUES, metavar="NAME"), AfterValidator(_known_strategy)
+    ] = Field(
+        "auto",
+        description="What fills the queues, by its name in docs/active-learning.md; auto: the "
+        "lowest scores, and typical images before the first version.",
+    )
+    control_share: Annotated[float, Option(QUEUES)] = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of each batch, at least 2 tasks, that chance alone draws, to tell how "
+        "good predictions are on the whole and what the strategy gains; 0 is none.",
+    )
+    turn_to_random: Annotated[bool, Option(QUEUES)] = Field(
+        False,
+        description="Draw by chance, stratified by predicted class, once the control arm shows "
+        "that the strategy finds no more to correct than chance does.",
     )

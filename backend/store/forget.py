@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from backend.store.embeddings import EmbeddingRow
 from backend.store.models import (
     AnnotationRow,
     CaseRow,
@@ -18,6 +19,8 @@ from backend.store.models import (
     TaskRow,
     VersionRow,
 )
+from backend.store.pair_rows import HonestPairRow
+from backend.store.queues import QueueEntryRow, QueueTabRow
 
 
 def forget_project(session: Session, project_id: int) -> None:
@@ -25,9 +28,14 @@ def forget_project(session: Session, project_id: int) -> None:
     versions = select(VersionRow.id).where(VersionRow.project_id == project_id)
     runs = select(RunRow.id).where(RunRow.project_id == project_id)
     # Before what they refer to.
+    session.execute(delete(QueueEntryRow).where(QueueEntryRow.version_id.in_(versions)))
+    session.execute(delete(HonestPairRow).where(HonestPairRow.version_id.in_(versions)))
     session.execute(delete(PredictionRow).where(PredictionRow.version_id.in_(versions)))
     session.execute(delete(FoldRow).where(FoldRow.run_id.in_(runs)))
     for table in (
+        QueueEntryRow,
+        QueueTabRow,
+        EmbeddingRow,
         PredictionRow,
         VersionRow,
         RunRow,

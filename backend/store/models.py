@@ -22,10 +22,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from active_learning.calibration import Calibration
+from active_learning.measures import ImageMeasures
 from backend.settings import ProjectSettings, RunSettings
 from backend.store.document_column import DocumentColumn
 from domain.annotation import AnnotatedTask, LeftOut
 from domain.states import FoldStatus, RunControl, RunStatus, TaskState, VersionOrigin, VersionStatus
+from training.evaluation import ClassDice
 from training.folds.spec import FoldResult
 from training.versions.manifests import EnsembleManifest, RunManifest
 from training.versions.metrics import VersionMetrics
@@ -41,6 +44,9 @@ _DOCUMENTS: tuple[Any, ...] = (
     EnsembleManifest,
     FoldResult,
     VersionMetrics,
+    ImageMeasures,
+    Calibration,
+    ClassDice,
     dict[str, str],
     dict[str, float],
     dict[int, AnnotatedTask],
@@ -264,7 +270,8 @@ class VersionRow(Base):
     A version trained elsewhere has no run, nor has an ensemble, whose ``manifest`` is of all its
     members (what another version was trained on is in its run). ``size_bytes`` is its folder's; a
     pruned version keeps its row (what it was, and what it was trained on) without its weights. A
-    pinned one is never pruned.
+    pinned one is never pruned. ``calibration`` makes its scores of what was measured; None before
+    it was fitted.
     """
 
     __tablename__ = "model_version"
@@ -285,6 +292,7 @@ class VersionRow(Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     is_pinned: Mapped[bool] = mapped_column(default=False)
     pruned_at: Mapped[float | None] = mapped_column(default=None)
+    calibration: Mapped[Calibration | None] = mapped_column(default=None)
 
 
 class PredictionRow(Base):
@@ -294,6 +302,8 @@ class PredictionRow(Base):
     task's, it is dead. ``error`` is set instead of a result when the task can't be predicted (image
     missing, ...); then ``attempts`` counts the tries and ``not_before`` delays the next one (None:
     it is not tried again by itself). ``held`` says why a prediction is not pushed; "" = it is.
+    ``score`` is made of ``measures`` by the version's calibration, and 9 of 10 true qualities lie
+    between ``score_low`` and ``score_high``.
     """
 
     __tablename__ = "prediction"
@@ -307,6 +317,9 @@ class PredictionRow(Base):
     task_id: Mapped[int]
     version_id: Mapped[int] = mapped_column(ForeignKey("model_version.id"))
     score: Mapped[float] = mapped_column(default=0.0)
+    score_low: Mapped[float | None] = mapped_column(default=None)
+    score_high: Mapped[float | None] = mapped_column(default=None)
+    measures: Mapped[ImageMeasures | None] = mapped_column(default=None)
     source: Mapped[str] = mapped_column(String(64), default="")
     image_hash: Mapped[str] = mapped_column(String(64), default="")
     result: Mapped[Regions] = mapped_column(default=list)

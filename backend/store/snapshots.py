@@ -186,6 +186,15 @@ def chosen_annotations(
     ]
 
 
+def chosen_of_task(
+    session: Session, task: TaskRow, policy: AnnotatorPolicy
+) -> tuple[AnnotationRow, ...]:
+    """The annotations of one task that the policy needs, oldest first, with their regions."""
+    query = select(AnnotationRow).join(TaskRow, AnnotationRow.task_id == TaskRow.id)
+    query = query.where(*_is_submitted(task.project_id), TaskRow.id == task.id)
+    return choose(session.scalars(query), policy)
+
+
 def chosen_hashes(
     session: Session, project_id: int, policy: AnnotatorPolicy
 ) -> dict[int, AnnotatedTask]:

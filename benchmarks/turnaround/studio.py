@@ -18,6 +18,8 @@ PROJECT = 1
 KEY = "0" * 40
 _MADE = "2026-01-01T00:00:00.000000Z"
 _OF_TASKS = "filter:tasks:id"
+_OF_DRAFTS = "filter:tasks:draft_exists"
+_USER = {"id": 1, "email": "annotator@example.com"}
 
 
 class Studio:
@@ -102,6 +104,10 @@ class Studio:
             if rows:
                 return self._row(method, rows[1].rpartition("/")[2], int(rows[2] or 0), body)
             name = path.strip("/").removeprefix("api/")
+            if name == "users":
+                return [_USER]
+            if name == "current-user/whoami":
+                return _USER
             if name == "projects":
                 return {"results": [self._project], "next": None}
             if name == f"projects/{PROJECT}":
@@ -141,6 +147,8 @@ class Studio:
     def _page(self, asked: dict[str, Any], query: dict[str, list[str]]) -> list[dict[str, Any]]:
         found = list(self._tasks.values())
         for item in asked["filters"]["items"]:
+            if item["filter"] == _OF_DRAFTS:
+                return []  # nobody is at the editor
             if item["filter"] != _OF_TASKS:
                 continue
             if item["operator"] == "greater":

@@ -11,8 +11,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from backend.label_studio import BackendInfo, ProjectInfo, PushedPrediction, TaskHead, plain_name
+from backend.label_studio import (
+    BackendInfo,
+    ProjectInfo,
+    PushedPrediction,
+    TaskHead,
+    User,
+    plain_name,
+)
 from backend.label_studio.images import FetchedImage
+from backend.label_studio.views import Tab, queue_data
 from backend.label_studio.webhooks import WebhookInfo
 from domain.annotation import Annotation, Task
 from domain.errors import ImageError, LabelStudioError, MissingError
@@ -30,6 +38,7 @@ class FakeLabelStudio:
     ``is_down`` makes every call fail; ``drops`` are tasks whose predictions the bulk import loses
     without a word, as the real one does; ``while_reading`` is called in the middle of a reading.
     ``now`` is when new tasks are made; ``tags`` are those of images, by default of their bytes.
+    ``users`` are everybody, the first of them the key's; ``drafts`` are who has begun a task.
     """
 
     def __init__(self, project_id: int = 1, label_config: str = CONFIG) -> None:
@@ -45,9 +54,12 @@ class FakeLabelStudio:
         self.fetched: list[int] = []
         self.webhooks: dict[str, dict[str, str]] = {}
         self.backends: list[BackendInfo] = []
-        self.views: list[str] = []
+        self.tabs: dict[int, dict[str, Any]] = {}
+        self.users = [User(1, "admin@example.com")]
+        self.drafts: dict[int, set[int]] = {}
         self.now = "2026-01-01T00:00:00.000000Z"
         self._annotation_id = 100
+        self._tab_id = 0
         self._prediction_id = 0
 
     # What a person does in the editor.
@@ -62,14 +74,24 @@ class FakeLabelStudio:
             task_id, self.info.id, {"image": uri, **data}, created_at=self.now
         )
 
-    def label(self, task_id: int, *results: dict[str, Any], was_cancelled: bool = False) -> int:
-        """Submits an annotation; returns its id."""
+    def label(
+        self,
+        task_id: int,
+        *results: dict[str, Any],
+        was_cancelled: bool = False,
+        by: int | None = None,
+        at: str = "",
+    ) -> int:
+        """Submits an annotation, as a person at a time; returns its id."""
+        self.drafts.pop(task_id, None)
         self._annotation_id += 1
         annotation = Annotation(
             id=self._annotation_id,
             task_id=task_id,
             result=list(results),
             was_cancelled=was_cancelled,
+            completed_by=by,
+            created_at=at,
             updated_at=f"2026-01-01T00:00:{self._annotation_id:05d}Z",
         )
         task = self.tasks[task_id]
@@ -80,7 +102,69 @@ class FakeLabelStudio:
         """Deletes the annotations of a task."""
         self.tasks[task_id] = replace(self.tasks[task_id], annotations=())
 
+    def tab_of(self, title: str) -> tuple[int, ...]:
+        """The tasks that a tab lists, in its order: by the project's version, rising."""
+        (data,) = (data for data in self.tabs.values() if data["title"] == title)
+        assert data["ordering"] == ["tasks:predictions_score"]
+        assert data["filters"]["conjunction"] == "or"
+        listed = [item["value"] for item in data["filters"]["items"]]
+        scores = {
+            row.task_id: row.score
+            for row in self.predictions
+            if row.model_version == self.info.model_version
+        }
+        there = [i for i in listed if i in self.tasks]
+        return tuple(sorted(there, key=lambda i: (scores.get(i) is None, scores.get(i) or 0.0, i)))
+
+    def titles(self) -> list[str]:
+        """Of the tabs that are stored, in their order."""
+        return [data["title"] for data in self.tabs.values()]
+
     # The client's calls.
+
+    def whoami(self) -> User:
+        self._called("whoami")
+        return self.users[0]
+
+    def list_users(self) -> list[User]:
+        self._called("list_users")
+        return list(self.users)
+
+    def drafted_tasks(self, project_id: int) -> list[int]:
+        self._called("drafted_tasks")
+        return sorted(task_id for task_id, owners in self.drafts.items() if owners)
+
+    def draft_owners(self, task_id: int) -> set[int]:
+        self._called("draft_owners")
+        return self.drafts.get(task_id, set())
+
+    def list_tabs(self, project_id: int) -> list[Tab]:
+        self._called("list_tabs")
+        return [Tab(number, data) for number, data in self.tabs.items()]
+
+    def create_queue_tab(self, project_id: int, title: str, task_ids: Collection[int]) -> int:
+        self._called("create_queue_tab")
+        if not self.tabs:
+            self._make_tab({"title": "Default"})
+        return self._make_tab(queue_data(title, task_ids))
+
+    def update_queue_tab(
+        self, project_id: int, tab: Tab, title: str, task_ids: Collection[int]
+    ) -> None:
+        self._called("update_queue_tab")
+        if tab.id not in self.tabs:
+            raise MissingError(f"There is no tab {tab.id}.")
+        self.tabs[tab.id] = {**tab.data, **queue_data(title, task_ids)}
+
+    def delete_tab(self, tab_id: int) -> None:
+        self._called("delete_tab")
+        if self.tabs.pop(tab_id, None) is None:
+            raise MissingError(f"There is no tab {tab_id}.")
+
+    def _make_tab(self, data: dict[str, Any]) -> int:
+        self._tab_id += 1
+        self.tabs[self._tab_id] = data
+        return self._tab_id
 
     def project(self, project_id: int) -> ProjectInfo:
         self._called("project")
@@ -265,12 +349,6 @@ class FakeLabelStudio:
         self._called("remove_webhook")
         return int(self.webhooks.pop(url, None) is not None)
 
-    def remove_views(self, project_id: int, title: str) -> int:
-        self._called("remove_views")
-        n_before = len(self.views)
-        self.views = [view for view in self.views if view != title]
-        return n_before - len(self.views)
-
     def update_project(self, project_id: int, **fields: Any) -> ProjectInfo:
         self._called("update_project")
         self.info = replace(self.info, **fields)
@@ -301,12 +379,6 @@ class FakeLabelStudio:
     def ensure_webhook(self, project_id: int, url: str, headers: Mapping[str, str]) -> int:
         self._called("ensure_webhook")
         self.webhooks[url] = dict(headers)
-        return 1
-
-    def ensure_uncertainty_view(self, project_id: int, title: str = "Most uncertain first") -> int:
-        self._called("ensure_uncertainty_view")
-        if title not in self.views:
-            self.views.append(title)
         return 1
 
     def _called(self, name: str) -> None:

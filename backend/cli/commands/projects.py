@@ -6,9 +6,10 @@ import json
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from backend.cli.setting_options import values_of, with_settings
-from backend.cli.shared import AsJson, DataDir, context
+from backend.cli.shared import AsJson, DataDir, console, context
 from backend.cli.views.sentences import say
 from domain.text import counted
 
@@ -35,7 +36,7 @@ def connect(
     data_dir: DataDir = None,
     **given: Any,
 ) -> None:
-    """Connect a project: ML backend, webhook, uncertainty sampling, Data Manager tab.
+    """Connect a project: ML backend, webhook, uncertainty sampling, a tab for each annotator.
 
     `nnloop up` (or `serve`) must be running. Run it again to change settings or to repair: what is
     not given stays as it is. The defaults are those of a new project.
@@ -54,6 +55,10 @@ def connect(
     for sentence in report.warnings:
         say(sentence, lead="[yellow]Note:[/yellow]")
     say(f"Classes: {', '.join(report.classes)}")
+    if report.tabs:
+        say("Annotators label in their own tab, by the button 'Label Tasks As Displayed':")
+    for tab in report.tabs:
+        console.print(f"  {escape(tab.name)}: {escape(tab.url)}", highlight=False, soft_wrap=True)
     least, more = report.settings.min_annotations, report.settings.retrain_after
     say(
         f"Training starts at {counted(least, 'annotation')}, then after every "

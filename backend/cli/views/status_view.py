@@ -10,6 +10,7 @@ from rich.text import Text
 from backend.cli.shared import ago, console, figure
 from backend.cli.views.sentences import with_reason, wrapped
 from backend.pipeline.labels import questions
+from backend.pipeline.queues.report import ControlArmReport
 from backend.pipeline.runs.run_report import FoldReport, RunReport
 from backend.pipeline.status import ProblemGroup, ProjectReport, ServiceReport
 from backend.settings.duration import say_duration
@@ -66,6 +67,10 @@ def print_project(report: ProjectReport, *, lists_problems: bool = False) -> Non
         f"{counted(report.tasks, 'task')}; {read}; serves {report.champion or 'nothing'}"
     )
     _line(f"Next training: {_waits_for(report)}")
+    if report.tabs:
+        _line(_queues(report), "Queues:")
+    if report.control_arm is not None:
+        _line(_control_arm(report.control_arm), "Control arm:")
     if report.error:
         _line(one_line(report.error, SHORT), "[red]Label Studio:[/red]")
     if report.active_run is not None:
@@ -88,6 +93,32 @@ def print_project(report: ProjectReport, *, lists_problems: bool = False) -> Non
     else:
         for group in report.problem_groups:
             _print_problem(group.stage, one_line(_sentence(group), SHORT), group.remedy)
+
+
+def _queues(report: ProjectReport) -> str:
+    """How much of each annotator's batch is left, and who chose: ``Anna 12/20, Ben 0/0 (...)``."""
+    left = ", ".join(f"{tab.name} {tab.left}/{tab.length}" for tab in report.tabs)
+    strategies = sorted({tab.strategy for tab in report.tabs if tab.strategy})
+    return f"{left} left" + (f" ({', '.join(strategies)})" if strategies else "")
+
+
+def _control_arm(report: ControlArmReport) -> str:
+    """How good predictions are on the whole, and what the strategy finds beside chance."""
+    quality = report.quality
+    words = (
+        f"Dice {quality.mean:.2f} ({quality.low:.2f} to {quality.high:.2f}) of predictions on the "
+        f"whole, by {counted(quality.n, 'task')} drawn by chance"
+    )
+    if report.gain is None:
+        return words
+    gain = report.gain
+    words += (
+        f"; {gain.strategy} finds {gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f}) more to "
+        "correct per label than chance"
+    )
+    if gain.pays is False:
+        words += ": it does not pay (turn_to_random would draw by chance)"
+    return words
 
 
 def _waits_for(report: ProjectReport) -> str:

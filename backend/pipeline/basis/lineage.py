@@ -118,7 +118,7 @@ class GroupsNow:
         for case_id, case in others.items():
             row = rows.get(case.task_id)
             is_there = row is not None and row.source == case.source
-            group = self._group_of(row) if row is not None and is_there else None
+            group = self.group_of(row) if row is not None and is_there else None
             if group is None and self.group_key is None:
                 group = case_id_of_task(case.task_id)
             if group is None and case.group_key == self.group_key:
@@ -135,8 +135,8 @@ class GroupsNow:
             is_known,
         )
 
-    def _group_of(self, row: TaskRow) -> str | None:
-        """None where it can't be read."""
+    def group_of(self, row: TaskRow) -> str | None:
+        """The group of a task; None where it can't be read."""
         if self.group_key is None:
             return case_id_of_task(row.id)
         key = GroupKey.parse(self.group_key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from active_learning.score import expected_quality
+from active_learning.measures import measure_image
 from backend.settings import ProjectSettings, Settings
 from training.devices import list_devices
 from training.nnunet.inference.predictor import FoldPredictor, load_cached
@@ -41,5 +41,5 @@ def warm_predictor(
     )
     predictor.image_bytes = settings.image_memory_mib * 2**20
     if settings.engine == "auto":
-        predictor.prove_bfloat16(version_dir, lambda maps: expected_quality([maps]))
+        predictor.prove_bfloat16(version_dir, lambda maps: measure_image([maps]).soft_dice)
     return predictor

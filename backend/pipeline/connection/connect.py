@@ -1,4 +1,4 @@
-"""Connects a Label Studio project: backend, webhook, sampling, Data Manager tab, settings."""
+"""Connects a Label Studio project: backend, webhook, sampling, annotators' tabs, settings."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from backend.credentials import service_credentials
 from backend.label_studio import BackendInfo, LabelStudioClient, ProjectInfo
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.preset import check_choices
-from backend.pipeline.connection.disconnect import VIEW_TITLE, end_run, forget
+from backend.pipeline.connection.disconnect import end_run, forget
 from backend.pipeline.labels import questions
+from backend.pipeline.queues.fill import try_fill
+from backend.pipeline.queues.report import TabReport, tab_reports
 from backend.pipeline.sync.drift import TITLE, go_on, require_same, webhook_headers, webhook_url
 from backend.queue import JobName
 from backend.settings import ProjectSettings, faults_of
@@ -30,8 +32,8 @@ from domain.text import counted
 class ConnectReport:
     """What ``connect`` set up.
 
-    ``done`` says what else it did, ``warnings`` what of the project will disappoint: a sentence
-    each.
+    ``tabs`` are the annotators', ``done`` says what else it did, ``warnings`` what of the project
+    will disappoint: a sentence each.
     """
 
     project_id: int
@@ -39,6 +41,7 @@ class ConnectReport:
     classes: tuple[str, ...]
     settings: ProjectSettings
     was_known: bool
+    tabs: tuple[TabReport, ...] = ()
     done: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -101,6 +104,7 @@ def connect(
             done += forget(context, info.id)[:-1]
         _store(context, info, settings)
         undo.pop_all()
+    try_fill(context, info.id)
     with suppress(StackError):  # the clock reads it too
         context.queue.ensure(JobName.SYNC, info.id)
     was_known = row is not None and not is_replaced
@@ -110,6 +114,7 @@ def connect(
         classes=config.class_values,
         settings=settings,
         was_known=was_known,
+        tabs=tab_reports(context, info.id),
         done=tuple(done),
         warnings=tuple(_warnings(config)),
     )
@@ -133,7 +138,6 @@ def _set_up(context: AppContext, project_id: int) -> None:
     client.register_backend(project_id, settings.service_url, TITLE, login)
     client.ensure_webhook(project_id, webhook_url(settings), webhook_headers(settings))
     client.set_sampling_uncertainty(project_id)
-    client.ensure_uncertainty_view(project_id, VIEW_TITLE)
 
 
 def _undo(context: AppContext, before: ProjectInfo, backends: Sequence[BackendInfo]) -> None:
@@ -143,8 +147,6 @@ def _undo(context: AppContext, before: ProjectInfo, backends: Sequence[BackendIn
         return
     with suppress(LabelStudioError):
         client.remove_backend(before.id, url)
-    with suppress(LabelStudioError):
-        client.remove_views(before.id, VIEW_TITLE)
     with suppress(LabelStudioError):
         now = client.project(before.id)
         if now.sampling != before.sampling:

@@ -11,6 +11,7 @@ from pathlib import Path
 from backend.label_studio import ProjectInfo
 from backend.label_studio.projects import SEQUENTIAL_SAMPLING, UNCERTAINTY_SAMPLING
 from backend.pipeline.basis.context import AppContext
+from backend.pipeline.queues.tabs import remove_tabs
 from backend.pipeline.runs import control
 from backend.pipeline.sync.drift import TITLE, is_of_another, leave, require_same, webhook_url
 from backend.store import projects, runs, versions
@@ -18,9 +19,6 @@ from backend.store.forget import forget_project
 from backend.store.models import ProjectRow
 from domain.errors import MissingError, ProjectGoneError, TrainingError
 from domain.text import counted
-
-VIEW_TITLE = "Most uncertain first"
-"""Of the tab in Label Studio's Data Manager."""
 
 # A training at work ends at its next epoch; one whose worker was killed counts as at work until its
 # lease runs out.
@@ -30,7 +28,7 @@ END_S = 45.0
 def disconnect(
     context: AppContext, project_id: int, *, purge: bool = False, local: bool = False
 ) -> list[str]:
-    """Takes backend, webhook and tab out of Label Studio, and forgets the project here.
+    """Takes backend, webhook and tabs out of Label Studio, and forgets the project here.
 
     Annotations, tasks and other models' predictions are never touched. A run at work is cancelled
     first. Can be repeated after a failure.
@@ -126,8 +124,7 @@ def _take_out(
     done = [f"Took out the ML backend {url} and its webhook." for url in sorted(urls)]
     if not urls:
         done.append("The ML backend was gone already.")
-    if client.remove_views(project.id, VIEW_TITLE):
-        done.append(f"Took out the tab {VIEW_TITLE!r}.")
+    done += [f"Took out the tab {title!r}." for title in remove_tabs(context, project.id)]
     done += _reset(context, info, names)
     # Also those of versions of an earlier connection: names are counted anew after each.
     held = [name for name in client.count_predictions(project.id) if _is_ours(name, names)]

@@ -84,6 +84,12 @@ class VersionLabels:
         """Of the classes to draw."""
         return [c.index for c in self.config.group.classes]
 
+    @property
+    def names_as_trained(self) -> dict[int, str]:
+        """Integer -> name it was trained under, of the classes to draw."""
+        classes = self.config.group.classes
+        return {c.index: self.trained.get(c.value, c.value) for c in classes}
+
     def merged(self, probabilities: Floats) -> Floats:
         """Adds up the probabilities of classes that are one now.
 

@@ -15,7 +15,8 @@ from typing import Any
 import numpy.typing as npt
 from sqlalchemy.orm import Session
 
-from active_learning.score import expected_quality
+from active_learning.calibration import Calibration
+from active_learning.measures import measure_image
 from backend.pipeline.basis import trials
 from backend.pipeline.basis.annotations import label_config_of
 from backend.pipeline.basis.context import AppContext
@@ -104,12 +105,13 @@ def score_chunk(context: AppContext, project_id: int, between: Between | None = 
             if stop_requested() or time.monotonic() > until:
                 break
     if not suspects:
-        key = (version.id, project.settings, project.label_config, *project.label_mapping.items())
+        made_from = (version.id, version.calibration, project.settings, project.label_config)
+        key = (*made_from, *project.label_mapping.items(), reused)
         pool = open_pool(
             context,
             project_id,
-            (*key, reused),
-            lambda: Scorer(context, project, version).pool((*key, reused), deadly),
+            key,
+            lambda: Scorer(context, project, version).pool(key, deadly),
         )
         try:
             is_used_up = pool.turn(until, between)
@@ -170,6 +172,7 @@ class Scorer:
             reused = reused_names(session, project, version)
         self._known = without(self._config, reused)
         self._labels = labels_of_version(self._known, version, values)
+        self._calibration = version.calibration or Calibration()
         self._postprocessing = read_postprocessing(Path(version.path))
         self._predictor = warm_predictor(context.settings, self._settings, Path(version.path))
 
@@ -320,7 +323,9 @@ class Scorer:
                 block.mean(axis=0, out=mean[:, rows])
                 yield labels.merged(block)
 
-        score = expected_quality(averaged())
+        measures = measure_image(averaged(), labels.names_as_trained)
+        expected = self._calibration.expected(measures)
+        score = expected.score
         postprocessed(mean, self._postprocessing)
         labels.merge(mean)
         # One that is no number would pass for background everywhere, on which all folds agree.
@@ -356,6 +361,9 @@ class Scorer:
             task_id=task.id,
             version_id=self._version.id,
             score=score,
+            score_low=expected.low,
+            score_high=expected.high,
+            measures=measures,
             result=result,
             held=why_held(lost, self._config),
         )

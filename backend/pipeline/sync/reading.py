@@ -15,6 +15,7 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.faults import sentence_of
 from backend.pipeline.basis.images import image_keys_of
 from backend.pipeline.labels import questions
+from backend.pipeline.quality.corrections import measure_corrections
 from backend.pipeline.sync import trigger
 from backend.pipeline.sync.drift import (
     check_connection,
@@ -67,6 +68,7 @@ def sync_project(context: AppContext, project_id: int) -> snapshots.SyncCounts:
             projects.close_hints(session, project_id, newest_hint)
         raise
     _check(context, project_id, info)
+    measure_corrections(context, project_id)
     with context.store.begin() as session:
         projects.close_hints(session, project_id, newest_hint)
         projects.prune_history(session, project_id, time.time() - HISTORY_S)

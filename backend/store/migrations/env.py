@@ -2,6 +2,9 @@
 
 from alembic import context
 
+import backend.store.embeddings
+import backend.store.pair_rows
+import backend.store.queues  # noqa: F401 - its tables
 from backend.store.models import Base
 
 connection = context.config.attributes["connection"]

@@ -11,7 +11,6 @@ from backend.credentials import service_credentials
 from backend.label_studio import LabelStudioClient
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.connection.connect import connect
-from backend.pipeline.connection.disconnect import VIEW_TITLE
 from backend.pipeline.sync.reading import sync_project
 from backend.store.models import ProjectRow
 from domain.errors import LabelStudioAuthError, LabelStudioError, ProjectGoneError
@@ -85,19 +84,19 @@ def test_another_project_under_the_id(connected: Callable[[str, int], Changing])
     assert not (context.workspace(project.id).folder / "models").exists()
 
 
-@pytest.mark.parametrize("fails_at", ["reaching the service", "the tab"])
+@pytest.mark.parametrize("fails_at", ["reaching the service", "the sampling"])
 def test_a_connect_that_fails_leaves_nothing_behind(
     loop: Loop, fails_at: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = loop.client
     info = client.create_project(f"Fails at {fails_at}", LABEL_CONFIG)
     settings = loop.settings
-    if fails_at == "the tab":
+    if fails_at == "the sampling":
 
         def refuse(*_arguments: Any) -> int:
-            raise LabelStudioError("Label Studio refused the tab.")
+            raise LabelStudioError("Label Studio refused.")
 
-        monkeypatch.setattr(loop.context.label_studio, "ensure_uncertainty_view", refuse)
+        monkeypatch.setattr(loop.context.label_studio, "set_sampling_uncertainty", refuse)
     else:
         settings = settings.model_copy(update={"public_url": "http://127.0.0.1:9"})
     context = AppContext(settings, loop.context.store, loop.context.queue)
@@ -144,7 +143,7 @@ def test_disconnecting(serving: Callable[[str, int], Changing]) -> None:
     assert said.status == 0, said.text
     assert client.list_backends(project.id) == []
     assert client.list_webhooks(project.id) == []
-    assert VIEW_TITLE not in _tabs(client, project.id)
+    assert _tabs(client, project.id) == ["Default"]
     now = client.project(project.id)
     assert (now.model_version, now.sampling) == ("", "Sequential sampling")
     assert {len(rows) for rows in project.held().values()} == {1}  # asked for with --purge only

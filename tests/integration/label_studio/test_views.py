@@ -1,13 +1,32 @@
-import json
+"""Annotators' tabs on a real Label Studio."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
 
 from backend.label_studio import LabelStudioClient, ProjectInfo, PushedPrediction
+from backend.label_studio.views import Tab
+from domain.errors import MissingError
+
+TITLE = "nnloop: Anna"
 
 
-def test_the_tab_shows_unlabelled_tasks_lowest_score_first(
-    client: LabelStudioClient, project: ProjectInfo
-) -> None:
-    ids = client.import_images(project.id, [(f"{i}.png", b"x") for i in range(6)])
-    scores = dict(zip(ids[:5], [0.7, 0.2, 0.9, 0.4, 0.1], strict=True))  # the last has none
+def tab_of(client: LabelStudioClient, project: ProjectInfo, tab_id: int) -> Tab:
+    return next(tab for tab in client.list_tabs(project.id) if tab.id == tab_id)
+
+
+def listed(client: LabelStudioClient, tab_id: int) -> list[int]:
+    answer = client._connection.json("GET", "/api/tasks/", params={"view": tab_id})
+    return [task["id"] for task in answer["tasks"]]
+
+
+@pytest.fixture
+def ids(client: LabelStudioClient, project: ProjectInfo) -> list[int]:
+    """Six tasks; the last has no prediction."""
+    found = client.import_images(project.id, [(f"{i}.png", b"x") for i in range(6)])
+    scores = dict(zip(found[:5], [0.7, 0.2, 0.9, 0.4, 0.1], strict=True))
     client.import_predictions(
         project.id, [PushedPrediction(i, [], s, "v1") for i, s in scores.items()]
     )
@@ -15,34 +34,71 @@ def test_the_tab_shows_unlabelled_tasks_lowest_score_first(
         project.id, [PushedPrediction(i, [], 1 - s, "v0") for i, s in scores.items()]
     )
     client.set_model_version(project.id, "v1")
-    client.annotate(ids[1], [])
-    client.annotate(ids[4], [], was_cancelled=True)
-    view_id = client.ensure_uncertainty_view(project.id)
-    assert client.ensure_uncertainty_view(project.id) == view_id
-    answer = client._connection.json("GET", "/api/tasks/", params={"view": view_id})
-    assert [task["id"] for task in answer["tasks"]] == [ids[3], ids[0], ids[2], ids[5]]
-    views = client._connection.json("GET", "/api/dm/views/", params={"project": project.id})
-    assert [view["data"]["title"] for view in views] == ["Default", "Most uncertain first"]
+    return found
 
 
-def test_a_changed_tab_is_put_right(client: LabelStudioClient, project: ProjectInfo) -> None:
-    view_id = client.ensure_uncertainty_view(project.id, "Mine")
-    path = f"/api/dm/views/{view_id}/"
-    right = client._connection.json("GET", path)
-    changed = {
-        "title": "Mine",
-        "ordering": ["-tasks:id"],
-        "filters": {"conjunction": "or", "items": []},
-    }
-    client._connection.json("PATCH", path, body={"project": project.id, "data": changed})
-    assert client.ensure_uncertainty_view(project.id, "Mine") == view_id
-    fixed = client._connection.json("GET", path)
-    assert json.dumps(fixed["data"]["ordering"]) == json.dumps(right["data"]["ordering"])
-    items = [
-        {key: item[key] for key in ("filter", "operator", "type", "value")}
-        for item in fixed["data"]["filters"]["items"]
-    ]
-    assert [item["filter"] for item in items] == [
-        "filter:tasks:total_annotations",
-        "filter:tasks:cancelled_annotations",
-    ]
+def test_a_queue_shows_its_tasks_alone_lowest_score_first(
+    client: LabelStudioClient, project: ProjectInfo, ids: list[int]
+) -> None:
+    mine = [ids[0], ids[1], ids[2], ids[5]]
+    tab_id = client.create_queue_tab(project.id, TITLE, mine)
+    assert listed(client, tab_id) == [ids[1], ids[0], ids[2], ids[5]]
+    tab = tab_of(client, project, tab_id)
+    assert tab.shows(TITLE, {*mine}) and not tab.shows(TITLE, mine[:3])
+    assert [tab.title for tab in client.list_tabs(project.id)] == ["Default", TITLE]
+
+
+def test_an_empty_queue_shows_nothing_and_not_everything(
+    client: LabelStudioClient, project: ProjectInfo, ids: list[int]
+) -> None:
+    tab_id = client.create_queue_tab(project.id, TITLE, [])
+    assert listed(client, tab_id) == []
+    assert tab_of(client, project, tab_id).shows(TITLE, ())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ordering": ["-tasks:id"]},
+        {"title": "Mine"},
+        {"filters": {"conjunction": "or", "items": []}},
+    ],
+)
+def test_what_a_person_changes_is_put_right_and_their_looks_stay(
+    client: LabelStudioClient, project: ProjectInfo, ids: list[int], change: dict[str, Any]
+) -> None:
+    tab_id = client.create_queue_tab(project.id, TITLE, ids[:2])
+    tab = tab_of(client, project, tab_id)
+    data = {**tab.data, **change, "columnsWidth": {"tasks:id": 80}}
+    body = {"project": project.id, "data": data}
+    client._connection.json("PATCH", f"/api/dm/views/{tab_id}/", body=body)
+    changed = tab_of(client, project, tab_id)
+    assert not changed.shows(TITLE, ids[:2])
+    client.update_queue_tab(project.id, changed, TITLE, ids[2:4])
+    right = tab_of(client, project, tab_id)
+    assert right.shows(TITLE, ids[2:4])
+    assert right.data["columnsWidth"] == {"tasks:id": 80}
+    assert listed(client, tab_id) == [ids[3], ids[2]]
+
+
+def test_deleting_a_tab(client: LabelStudioClient, project: ProjectInfo) -> None:
+    tab_id = client.create_queue_tab(project.id, TITLE, [])
+    client.delete_tab(tab_id)
+    assert [tab.title for tab in client.list_tabs(project.id)] == ["Default"]
+    with pytest.raises(MissingError):
+        client.delete_tab(tab_id)
+
+
+def test_who_has_begun_what(
+    client: LabelStudioClient, project: ProjectInfo, ids: list[int]
+) -> None:
+    assert client.drafted_tasks(project.id) == []
+    client._connection.json("POST", f"/api/tasks/{ids[2]}/drafts", body={"result": []})
+    assert client.drafted_tasks(project.id) == [ids[2]]
+    assert client.draft_owners(ids[2]) == {client.whoami().id}
+    assert client.draft_owners(ids[0]) == set()
+    assert client.draft_owners(10**9) == set()
+
+
+def test_everybody_with_an_account(client: LabelStudioClient) -> None:
+    assert client.whoami().id in [user.id for user in client.list_users()]

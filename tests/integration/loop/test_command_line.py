@@ -69,7 +69,9 @@ def test_connect_registers_everything_and_can_be_repeated(loop: Loop) -> None:
     assert webhook["headers"] == {"Authorization": loop.basic}
     assert loop.client.project(made.id).sampling == "Uncertainty sampling"
     views = loop.client._connection.json("GET", "/api/dm/views/", params={"project": made.id})
-    assert "Most uncertain first" in [view["data"]["title"] for view in views]
+    (own,) = [view for view in views if view["data"]["title"] != "Default"]
+    assert own["data"]["title"].startswith("nnloop: ")
+    assert f"/projects/{made.id}/data?tab={own['id']}" in first.text
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,10 @@ def test_a_project_is_connected_and_its_webhook_known(
 ) -> None:
     client.register_backend(PROJECT, "http://127.0.0.1:9", "nnloop", ("a", "b"))
     client.ensure_webhook(PROJECT, "http://127.0.0.1:9/webhook", {"Authorization": "x"})
-    client.ensure_uncertainty_view(PROJECT)
+    view_id = client.create_queue_tab(PROJECT, "nnloop: annotator", [2, 1])
+    tabs = {tab.id: tab for tab in client.list_tabs(PROJECT)}
+    assert tabs[view_id].shows("nnloop: annotator", {1, 2})
+    assert [user.email for user in client.list_users()] == ["annotator@example.com"]
+    assert (client.whoami().id, client.drafted_tasks(PROJECT)) == (1, [])
     assert studio.webhook["headers"] == {"Authorization": "x"}
     assert client.list_backends(PROJECT)[0].is_connected

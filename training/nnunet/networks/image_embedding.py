@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import cv2
@@ -67,10 +69,21 @@ class ImageEmbedding:
             ValueError: It is no such image.
         """
         pixels = torch.from_numpy(_seen(image))[None]
-        with torch.inference_mode():
+        with torch.inference_mode(), _one_thread():
             features = functional.adaptive_avg_pool2d(self._encoder(pixels)[_STAGE], _GRID)
         vector = features.numpy().ravel().astype(np.float64)
         return np.asarray(vector / np.linalg.norm(vector), np.float32)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Several wait for each other, which takes ten times as long beside a training."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _seen(image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from backend.cli.main import app as program
+from backend.label_studio import User
 from backend.pipeline.basis.context import AppContext
 from backend.settings import ProjectSettings
 from backend.store.models import ProjectRow
@@ -52,3 +53,21 @@ def test_wrong_values_are_told_by_their_options_and_change_nothing(app: FakeApp)
     assert "--folds" in str(ended.exception) and "--preset" in str(ended.exception)
     assert _stored(app) == before
     assert app.label_studio.calls == []
+
+
+def test_connecting_says_where_each_annotator_labels(app: FakeApp) -> None:
+    app.label_studio.users += [User(2, "anna@example.com", "[Anna]"), User(3, "ben@example.com")]
+    ended = CliRunner().invoke(program, ["connect", "1", "--annotator", "ben@example.com"])
+    assert ended.exit_code == 0, ended.output
+    assert "'Label Tasks As Displayed'" in ended.output
+    assert "  ben: /projects/1/data?tab=2\n" in ended.output
+    assert "Anna" not in ended.output
+    ended = CliRunner().invoke(program, ["connect", "1", "--reset", "annotators"])
+    assert "  [Anna]: /projects/1/data?tab=3\n" in ended.output
+
+
+def test_a_strategy_that_does_not_exist_is_told_with_those_that_do(app: FakeApp) -> None:
+    ended = CliRunner().invoke(program, ["connect", "1", "--query-strategy", "best"])
+    assert isinstance(ended.exception, SettingsError)
+    assert "no query strategy 'best'" in str(ended.exception)
+    assert "lowest_score" in str(ended.exception)

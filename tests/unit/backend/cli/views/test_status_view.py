@@ -20,6 +20,10 @@ from domain.states import FoldStatus, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.documents import run_manifest
 from tests.fakes.label_studio import CONFIG, polygon
+from tests.unit.backend.pipeline.queues.test_arms import history
+from tests.unit.backend.pipeline.queues.test_fill import fill, lab, serve
+
+__all__ = ["lab"]
 
 NARROW = 80
 
@@ -199,3 +203,14 @@ def test_columns_in_which_nothing_stands_are_left_out(app: FakeApp) -> None:
         session.add(FoldRow(run_id=run_id, fold=0, epochs=10))
     text = _status()
     assert "Status" in text and "Val. loss" not in text and "Remarks" not in text
+
+
+def test_queues_say_how_much_is_left_and_the_control_arm_what_it_tells(lab: FakeApp) -> None:
+    version = serve(lab, 1)
+    history(lab, version, control=[0.7, 0.9] * 20, strategy=[0.7, 0.9] * 30)
+    fill(lab)
+    said = " ".join(_status().split())
+    assert "Queues: Anna 20/20, Ben 20/20 left (lowest_score)" in said
+    assert "Control arm: Dice 0.80 (0." in said
+    assert "by 40 tasks drawn by chance; lowest_score finds +0.00 (-0." in said
+    assert "it does not pay (turn_to_random would draw by chance)" in said

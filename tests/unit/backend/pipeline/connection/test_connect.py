@@ -31,8 +31,16 @@ def test_connecting_sets_everything_up(app: FakeApp, label_studio: FakeLabelStud
         "register_backend",
         "ensure_webhook",
         "set_sampling_uncertainty",
-        "ensure_uncertainty_view",
+        "list_users",
+        "whoami",
+        "drafted_tasks",
+        "list_tabs",
+        "create_queue_tab",
     ]
+    # Its tasks come with the first reading.
+    assert label_studio.tab_of("nnloop: admin") == ()
+    (tab,) = report.tabs
+    assert (tab.name, tab.url) == ("admin", "/projects/5/data?tab=2")
     ((url, headers),) = label_studio.webhooks.items()
     assert url == f"{app.context.settings.service_url}/webhook"
     # Webhooks carry no Basic auth of the backend: they need a header of their own.

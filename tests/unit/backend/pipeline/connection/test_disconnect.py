@@ -9,7 +9,8 @@ from sqlalchemy import func, select
 from backend.label_studio import PushedPrediction
 from backend.pipeline.connection import disconnect as module
 from backend.pipeline.connection.connect import connect
-from backend.pipeline.connection.disconnect import VIEW_TITLE, disconnect
+from backend.pipeline.connection.disconnect import disconnect
+from backend.pipeline.queues.fill import try_fill
 from backend.pipeline.sync.drift import webhook_url
 from backend.pipeline.sync.reading import sync_project
 from backend.store import runs
@@ -50,7 +51,8 @@ def busy(app: FakeApp) -> FakeApp:
         PushedPrediction(2, [], 0.5, "a-persons-own", 2),
     ]
     studio.info = replace(studio.info, model_version="nnloop-v1")
-    studio.views = ["Default", VIEW_TITLE]
+    try_fill(app.context, PROJECT)
+    assert studio.titles() == ["Default", "nnloop: admin"]
     with app.store.begin() as session:
         session.add(ProjectRow(id=9, title="Other"))
     return app
@@ -61,7 +63,7 @@ def test_everything_of_the_project_goes_and_nothing_else(busy: FakeApp) -> None:
     folder = busy.context.workspace(PROJECT).folder
     said = " ".join(disconnect(busy.context, PROJECT))
     assert rows(busy) == {"project": 1}
-    assert (studio.backends, studio.webhooks, studio.views) == ([], {}, ["Default"])
+    assert (studio.backends, studio.webhooks, studio.titles()) == ([], {}, ["Default"])
     assert (studio.info.model_version, studio.info.sampling) == ("", "Sequential sampling")
     assert len(studio.predictions) == 2
     assert len(studio.tasks[1].annotations) == 1
@@ -108,7 +110,7 @@ def test_what_is_gone_already_is_no_obstacle(busy: FakeApp, gone: str) -> None:
     assert rows(busy) == {"project": 1}
     if gone == "replaced":
         # The new project's own is not touched.
-        assert studio.backends and studio.views and studio.info.model_version
+        assert studio.backends and studio.titles()[1:] and studio.info.model_version
     words = {
         "project": "Nothing is left there",
         "replaced": "Nothing is left there",
@@ -150,7 +152,7 @@ def test_a_new_project_under_the_id_of_a_deleted_one_starts_afresh(busy: FakeApp
     report = connect(busy.context, PROJECT, {"seed": 3})
     assert (report.was_known, report.settings.min_annotations) == (False, 10)
     assert "The id belonged to 'Carotid', which Label Studio has no more." in report.done
-    assert rows(busy) == {"project": 2}
+    assert rows(busy) == {"project": 2, "queue_tab": 1}
     assert len(list((busy.context.settings.data_dir / "disconnected").iterdir())) == 1
     assert sync_project(busy.context, PROJECT).tasks == 2
 
@@ -161,7 +163,6 @@ def test_a_new_project_under_the_id_of_a_deleted_one_starts_afresh(busy: FakeApp
         "register_backend",
         "ensure_webhook",
         "set_sampling_uncertainty",
-        "ensure_uncertainty_view",
     ],
 )
 def test_a_connect_that_fails_is_undone(
@@ -178,7 +179,7 @@ def test_a_connect_that_fails_is_undone(
     monkeypatch.setattr(studio, step, refuse)
     with pytest.raises(LabelStudioError):
         connect(app.context, 5, {})
-    assert (studio.backends, studio.webhooks, studio.views) == ([], {}, [])
+    assert (studio.backends, studio.webhooks, studio.titles()) == ([], {}, [])
     assert studio.info == before
     assert app.jobs == []
     with app.store.begin() as session:
@@ -199,10 +200,10 @@ def test_what_another_nnloop_has_connected_is_left_to_it(busy: FakeApp) -> None:
     studio = busy.label_studio
     studio.backends = [replace(studio.backends[0], url="http://other:9090")]
     studio.webhooks = {"http://other:9090/webhook": {"Authorization": "Basic b3RoZXI="}}
-    before = (studio.info, list(studio.views), dict(studio.webhooks), list(studio.predictions))
+    before = (studio.info, studio.titles(), dict(studio.webhooks), list(studio.predictions))
     said = " ".join(disconnect(busy.context, PROJECT, purge=True))
     assert "is connected to the nnloop at http://other:9090: nothing was taken out" in said
-    assert (studio.info, studio.views, studio.webhooks, studio.predictions) == before
+    assert (studio.info, studio.titles(), studio.webhooks, studio.predictions) == before
     assert [backend.url for backend in studio.backends] == ["http://other:9090"]
     assert rows(busy) == {"project": 1}
 

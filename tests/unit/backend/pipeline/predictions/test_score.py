@@ -81,8 +81,15 @@ def test_the_pool_is_scored(app: FakeApp) -> None:
     rows = _rows(app, version, 1, 2, 3)
     assert set(rows) == {1, 2}
     row = rows[1]
-    # Lumen: Dice 1 between the folds; wall: 0. The mean is the score.
-    assert row.score == pytest.approx(0.5)
+    assert row.measures is not None
+    # Lumen: Dice 1 between the folds; wall: 0.
+    assert row.measures.pairwise_dice == pytest.approx(0.5)
+    assert list(row.measures.classes) == ["lumen", "wall"]
+    # No person has judged a prediction yet: the probabilities are taken at their word.
+    assert row.score == pytest.approx(row.measures.soft_dice)
+    assert row.score_low is not None
+    assert row.score_high is not None
+    assert 0 <= row.score_low < row.score < row.score_high <= 1
     assert "lumen" in _labels(row)
     assert (row.error, row.published_at) == ("", None)
 
@@ -224,7 +231,8 @@ def test_predictions_go_out_postprocessed(app: FakeApp) -> None:
     # The wall lies apart from the larger lumen. What the folds disagree on stays known.
     row = _rows(app, version, 1)[1]
     assert _labels(row) == {"lumen"}
-    assert row.score == pytest.approx(0.5)
+    assert row.measures is not None
+    assert row.measures.pairwise_dice == pytest.approx(0.5)
 
 
 def test_of_a_prediction_that_is_noise_the_largest_parts_go_out(

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from active_learning.score import expected_quality
-from active_learning.uncertainty import pairwise_fold_dice
+from active_learning.measures import measure_image
 from domain.prediction import FoldProbabilities, most_probable
 from tests.unit.training.nnunet.inference.versions import dataset, plans, write_version
 from training.nnunet.inference.image import ImagePreparation
@@ -90,7 +89,7 @@ def test_blocks_are_the_whole(
     np.testing.assert_array_equal(np.concatenate([block for _, block in blocks], axis=2), whole)
     assert [rows.start for rows, _ in blocks] == [0, *(rows.stop for rows, _ in blocks[:-1])]
     np.testing.assert_array_equal(maps.mean(), whole.mean(axis=0))
-    assert expected_quality(block for _, block in blocks) == pairwise_fold_dice(whole)
+    assert measure_image(block for _, block in blocks) == measure_image([whole])
     np.testing.assert_array_equal(most_probable(whole), whole.argmax(axis=1))
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import openvino
 import pytest
 
-from active_learning.score import expected_quality
+from active_learning.measures import measure_image
 from converters.bookkeeping.documents import write_document
 from domain.case import Manifest, ManifestEntry
 from domain.prediction import FoldProbabilities
@@ -34,7 +34,7 @@ PASSED = Proof(8, 0.9995, -0.0005, 0.995, 1.7)
 
 
 def _score(maps: FoldProbabilities) -> float:
-    return expected_quality([maps])
+    return measure_image([maps]).soft_dice
 
 
 def _version(root: Path, n_cases: int) -> Path:

@@ -1,0 +1,1 @@
+"""How good predictions turned out to be: honest pairs, and what is learnt from them."""

@@ -1,0 +1,113 @@
+"""What the queues of a project stand at, from the store alone."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from active_learning.control_arm import gain, pool_quality
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.report import Report
+from backend.pipeline.queues.arms import draws_of
+from backend.pipeline.queues.pool import scoring_version, wanted_strategy
+from backend.settings import Settings
+from backend.store import projects, queues
+
+
+class TabReport(Report):
+    """An annotator's tab: its address, and how much of their batch is left.
+
+    ``left`` tasks wait in it, of ``length`` that were drawn for it; ``strategy`` is what drew them.
+    """
+
+    annotator_id: int
+    name: str
+    title: str
+    url: str
+    left: int
+    length: int
+    strategy: str
+
+
+class EstimateReport(Report):
+    """A mean of n values and its 90 % interval."""
+
+    n: int
+    mean: float
+    low: float
+    high: float
+
+
+class GainReport(Report):
+    """Error (1 - Dice) that the strategy found per label, less what chance would have found.
+
+    ``n`` labels of the strategy; the interval is 90 %. ``pays`` is None while too few tasks tell.
+    """
+
+    strategy: str
+    n: int
+    strategy_error: float
+    control_error: float
+    mean: float
+    low: float
+    high: float
+    pays: bool | None
+
+
+class ControlArmReport(Report):
+    """What the control arm of a project tells; see ``active_learning.control_arm``."""
+
+    quality: EstimateReport
+    gain: GainReport | None
+
+
+def control_arm_of(session: Session, project_id: int) -> ControlArmReport | None:
+    """What the control arm tells; None before a batch with one is done."""
+    quality = pool_quality(draws_of(session, project_id))
+    if quality is None:
+        return None
+    version = scoring_version(session, project_id)
+    settings = projects.get(session, project_id).settings
+    strategy = wanted_strategy(settings, version.id if version else None)
+    found = gain(draws_of(session, project_id, strategy))
+    return ControlArmReport(
+        quality=EstimateReport(n=quality.n, mean=quality.mean, low=quality.low, high=quality.high),
+        gain=None
+        if found is None
+        else GainReport(
+            strategy=strategy,
+            n=found.n,
+            strategy_error=found.strategy_error,
+            control_error=found.control_error.mean,
+            mean=found.mean,
+            low=found.low,
+            high=found.high,
+            pays=found.pays,
+        ),
+    )
+
+
+def tab_reports(context: AppContext, project_id: int) -> tuple[TabReport, ...]:
+    """The tabs of a project, by annotator."""
+    with context.store.read() as session:
+        return tabs_in(session, project_id, context.settings)
+
+
+def tabs_in(session: Session, project_id: int, settings: Settings) -> tuple[TabReport, ...]:
+    """``tab_reports`` within a session."""
+    base = (settings.label_studio_url or "").rstrip("/")
+    sizes = queues.sizes(session, project_id)
+    found = []
+    for row in queues.tabs(session, project_id):
+        size = sizes.get(row.annotator_id, queues.Size())
+        found.append(
+            TabReport(
+                annotator_id=row.annotator_id,
+                name=row.name,
+                title=row.title,
+                url=f"{base}/projects/{project_id}/data?tab={row.view_id}",
+                left=size.left,
+                length=size.length,
+                strategy=size.strategy,
+            )
+        )
+    return tuple(found)
