@@ -269,7 +269,7 @@ def pool_of(
         task_ids=np.array([positions[case.case_id] for case in left], np.int64),
         quality=np.array([nan if look is None else look.measures[QUALITY] for look in rows]),
         measures={
-            name: np.array([nan if look is None else look.measures[name] for look in rows])
+            name: np.array([nan if look is None else look.measures.get(name, nan) for look in rows])
             for name in MEASURES
         },
         class_shares=np.array(shares, np.float64).reshape(len(left), -1),

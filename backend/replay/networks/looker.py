@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from active_learning.agreement import FoldAgreement, SoftDice
-from active_learning.uncertainty import mutual_information, predictive_entropy
+from active_learning.measures import ImageMeasures, measure_image
 from backend.replay.images.library import LibraryCase, truth_of, workspace
 from backend.replay.look import Look
 from converters.bookkeeping.documents import read_document, write_document
@@ -99,34 +98,28 @@ class Looker:
                 block.mean(axis=0, out=mean[:, rows])
                 yield block
 
-        measures = _measures(blocks())
+        measures = measure_image(blocks())
         if not math.isfinite(float(mean.sum())):
             raise PredictionError(
                 f"The prediction of {case.case_id} is no number.",
                 remedy="Choose another preset or more steps.",
             )
         label_map: LabelMap = most_probable(mean)
-        counts = np.bincount(label_map.ravel(), minlength=len(mean))
         truth = truth_of(self._root, case.case_id)
         return Look(
             dice=named_dice(label_map, truth, self._class_values),
-            measures=measures,
-            shares=tuple(float(n) / label_map.size for n in counts[1:]),
+            measures=_by_name(measures),
+            shares=tuple(one.share for one in measures.classes.values()),
         )
 
 
-def _measures(blocks: Iterator[FoldProbabilities]) -> dict[str, float]:
-    soft, agreement = SoftDice(), FoldAgreement()
-    entropy = information = n = 0.0
-    for block in blocks:
-        soft.add(block)
-        agreement.add(block)
-        entropy += float(predictive_entropy(block).sum(dtype=np.float64))
-        information += float(mutual_information(block).sum(dtype=np.float64))
-        n += block.shape[2] * block.shape[3]
-    return {
-        "soft_dice": soft.dice,
-        "pairwise_dice": agreement.dice,
-        "entropy": entropy / n,
-        "mutual_information": information / n,
+def _by_name(found: ImageMeasures) -> dict[str, float]:
+    """As strategies call them; of one network there is no agreement."""
+    measures = {
+        "soft_dice": found.soft_dice,
+        "entropy": found.entropy,
+        "mutual_information": found.information,
     }
+    if found.pairwise_dice is not None:
+        measures["pairwise_dice"] = found.pairwise_dice
+    return measures
