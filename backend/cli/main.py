@@ -23,6 +23,7 @@ from backend.cli.commands import (
     labels,
     models,
     projects,
+    replay,
     stack,
     training_log,
     training_runs,
@@ -74,6 +75,7 @@ for module in (
     evaluate,
     models,
     labels,
+    replay,
 ):
     module.register(app)
 

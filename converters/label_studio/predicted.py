@@ -53,14 +53,14 @@ def as_predicted(result: Result) -> list[dict[str, Any]]:
     labels: dict[object, str] = {}
     for entry in result:
         labels.setdefault(entry.get("id"), "")
-        labels[entry.get("id")] = labels[entry.get("id")] or _label_of(entry)
+        labels[entry.get("id")] = labels[entry.get("id")] or label_of(entry)
     ids: dict[object, object] = {}
     taken: set[str] = set()
     for entry in result:
-        old, kind = entry.get("id"), _kind_of(entry)
+        old, kind = entry.get("id"), kind_of(entry)
         if kind is None or old in ids:
             continue
-        mark = _mark(labels[old], _content_of(kind, entry["value"], _drawn_hw(entry)))
+        mark = _mark(labels[old], content_of(kind, entry["value"], drawn_hw_of(entry)))
         if mark:
             new, nth = mark, 1
             while new in taken:
@@ -133,7 +133,7 @@ class Hands:
         known = self._predicted.get(region_id)
         if marked is None and known is None:
             return self._is_of_known or origin != "prediction"
-        content = _content_of(kind, value, drawn_hw)
+        content = content_of(kind, value, drawn_hw)
         if marked:
             return all(_mark(label, content) != marked[1] for label in labels)
         return not _is_among(known or (), kind, content, set(labels))
@@ -143,10 +143,10 @@ def _is_among(known: Result, kind: RegionType, content: object, labels: set[str]
     """Whether one of the entries with its id has the region's shape, and one its label."""
     return (
         content is not None
-        and any(_label_of(entry) in labels for entry in known)
+        and any(label_of(entry) in labels for entry in known)
         and any(
-            _kind_of(entry) is kind
-            and _content_of(kind, entry["value"], _drawn_hw(entry)) == content
+            kind_of(entry) is kind
+            and content_of(kind, entry["value"], drawn_hw_of(entry)) == content
             for entry in known
         )
     )
@@ -161,10 +161,11 @@ def _mark(label: str, content: object) -> str:
     return ID_PREFIX + digest.hexdigest()
 
 
-def _content_of(kind: RegionType, value: dict[str, Any], drawn_hw: tuple[int, int]) -> Any:
+def content_of(kind: RegionType, value: dict[str, Any], drawn_hw: tuple[int, int]) -> Any:
     """The geometry with rounded numbers, of masks the pixels; None for what can't be read.
 
-    Label Studio's editor writes a mask anew now and then: other bytes, the same pixels.
+    Equal for equal geometry, as a JSON value. Label Studio's editor writes masks anew now and then:
+    other bytes, the same pixels.
     """
     try:
         if kind.is_mask:
@@ -193,7 +194,7 @@ def _rounded(value: Any, key: str) -> Any:
     return math.floor(float(value) * _PER_PERCENT + _OFFSET)
 
 
-def _kind_of(entry: Mapping[str, Any]) -> RegionType | None:
+def kind_of(entry: Mapping[str, Any]) -> RegionType | None:
     """What an entry draws; None where it only gives a label, or is no region."""
     value = entry.get("value")
     if not isinstance(value, dict) or entry.get("type") == LABELS_TYPE:
@@ -201,13 +202,15 @@ def _kind_of(entry: Mapping[str, Any]) -> RegionType | None:
     return region_type_by_name(entry.get("type")) or region_type_of_value(value)
 
 
-def _drawn_hw(entry: Mapping[str, Any]) -> tuple[int, int]:
+def drawn_hw_of(entry: Mapping[str, Any]) -> tuple[int, int]:
+    """(height, width) in pixels of the image that an entry was drawn on; 0 where it doesn't say."""
     sides = entry.get("original_height"), entry.get("original_width")
     height, width = (side if isinstance(side, int) else 0 for side in sides)
     return height, width
 
 
-def _label_of(entry: Mapping[str, Any]) -> str:
+def label_of(entry: Mapping[str, Any]) -> str:
+    """An entry's first label name; "" where it has none."""
     value = entry.get("value")
     found = value.get(entry.get("type", "")) if isinstance(value, dict) else None
     return found[0] if isinstance(found, list) and found and isinstance(found[0], str) else ""

@@ -6,9 +6,10 @@ For processes that load no networks, as the command line.
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,12 @@ _GRACE_S = 1.0
 
 
 def run_child(
-    module: str, spec: Any, on_line: Callable[[str], None] = lambda _: None, *, work: str
+    module: str,
+    spec: Any,
+    on_line: Callable[[str], None] = lambda _: None,
+    *,
+    work: str,
+    env: Mapping[str, str] | None = None,
 ) -> None:
     """Runs ``python -m MODULE SPEC.json ERROR.json``.
 
@@ -34,6 +40,7 @@ def run_child(
         spec: A JSON value: what to do.
         on_line: Called with each line it prints, without its end.
         work: What it does, for errors: ``The process that <work> ended ...``.
+        env: Variables beside this process's, or in their place.
 
     Raises:
         PredictionError: It could not do its work, or ended before its time.
@@ -48,6 +55,7 @@ def run_child(
                 grace_s=_GRACE_S,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
+                env=None if env is None else {**os.environ, **env},
             )
         try:
             for line in io.TextIOWrapper(child.stdout, errors="replace") if child.stdout else ():

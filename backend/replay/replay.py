@@ -1,0 +1,80 @@
+"""A replay on disk: its images, its rules, and what was played so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from backend.replay.images.embeddings import read_embeddings
+from backend.replay.images.library import Library
+from backend.replay.options import ReplayOptions
+from backend.replay.results import Full, Results
+from backend.replay.rounds import Course, Table
+from converters.bookkeeping.documents import read_document
+from domain.errors import SettingsError
+
+
+@contextmanager
+def alone_in(root: Path) -> Iterator[None]:
+    """Nobody else writes a library or plays in this folder meanwhile.
+
+    Raises:
+        SettingsError: Another process does.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(root / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise SettingsError(
+            f"Another replay works in {root}.",
+            remedy="Wait for its end, or choose another folder with --out.",
+        ) from None
+    with lock:
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Where a replay is, and what is played.
+
+    Attributes:
+        root: Of library, committees and courses; several replays of the same images may share it,
+            one at a time.
+        library: Of images.
+        options: The rules.
+    """
+
+    root: Path
+    library: Library
+    options: ReplayOptions
+
+    @property
+    def table(self) -> Table:
+        """What is played on, with the embeddings there are now.
+
+        Raises:
+            NotEnoughCasesError: There are too few images.
+        """
+        pool, test = self.library.divided(self.options.test_share)
+        return Table(pool, test, self.options, read_embeddings(self.root, self.library))
+
+    def results(self) -> Results:
+        """What is on disk so far."""
+        table, options = self.table, self.options
+        courses = []
+        for seed in range(options.seeds):
+            for strategy in options.strategies:
+                file = table.course_file(self.root, strategy, seed)
+                if file.exists():
+                    courses.append(read_document(file, Course))
+        full = {
+            seed: read_document(file, Full)
+            for seed in range(options.seeds)
+            if (file := table.full_file(self.root, seed)).exists()
+        }
+        return Results(table, tuple(courses), full)

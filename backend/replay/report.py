@@ -1,0 +1,113 @@
+"""The report of a replay: JSON, a table in Markdown, a picture of the curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from backend.replay.curves import draw_curves
+from backend.replay.figures import SHARE_OF_FULL, Comparison, band, censored_median
+from backend.replay.images.library import with_class
+from backend.replay.options import ORACLE, RANDOM
+from backend.replay.replay import Replay
+from backend.replay.results import Results
+from converters.bookkeeping.files import write_bytes, write_json
+from domain.text import counted
+
+FIGURES, TEXT, CURVES = "report.json", "report.md", "curves.png"
+
+
+def write_report(replay: Replay) -> Results:
+    """Writes report.json, report.md and curves.png of what is on disk; returns what it is of."""
+    results = replay.results()
+    write_json(replay.root / FIGURES, results.to_json())
+    write_bytes(replay.root / TEXT, to_markdown(replay, results).encode())
+    draw_curves(results, replay.root / CURVES)
+    return results
+
+
+def to_markdown(replay: Replay, results: Results) -> str:
+    """The report as text: what was played, the table, and what the figures mean."""
+    lines = [*_about(replay, results), "", *table_of(results), "", *_notes(results)]
+    return "\n".join(lines) + "\n"
+
+
+def table_of(results: Results) -> list[str]:
+    """One row per strategy, the best area first."""
+    areas = results.aubc()
+    compared = results.compared(areas)
+    labels, hours = results.labels_to_target(), results.hours_to_target()
+    beaten = results.penalties()
+    n_others = max(1, len(beaten) - 1)
+    rows = [
+        "| strategy | seeds | AUBC | against random | p (Holm) | labels to "
+        f"{SHARE_OF_FULL:.0%} | hours to {SHARE_OF_FULL:.0%} | effort saved | beaten |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name in sorted(areas, key=lambda n: -band(list(areas[n].values())).mean):
+        cells = [
+            f"{name} (oracle)" if name == ORACLE else name,
+            str(len(areas[name])),
+            f"{band(list(areas[name].values())).mean:.3f}",
+            *_against(compared.get(name)),
+            _reached(list(labels.get(name, {}).values()), ".0f"),
+            _reached(list(hours.get(name, {}).values()), ".2f"),
+            "-" if (saved := results.saved(name)) is None else f"{saved:.0%}",
+            f"{sum(row[name] for row in beaten.values()) / n_others:.2f}",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def _about(replay: Replay, results: Results) -> list[str]:
+    options, table = replay.options, results.table
+    shown = with_class((*table.pool, *table.test), replay.library.class_values)
+    classes = ", ".join(f"{name} in {n}" for name, n in shown.items())
+    n_empty = sum(not any(case.shares) for case in (*table.pool, *table.test))
+    full = [one.dice for one in results.full.values()]
+    lines = [
+        f"{counted(len(table.pool), 'image')} to label, {len(table.test)} to measure on; {classes}"
+        f"; {n_empty} empty. Start {options.start}, batches of {options.batch}, "
+        f"{counted(options.rounds, 'training')} each; preset {options.preset} at "
+        f"{options.image_side} pixels, {options.steps} steps, {options.folds} networks; "
+        f"{counted(options.seeds, 'seed')}."
+    ]
+    if full:
+        lines.append(f"With all labels and the same steps: Dice {band(full).mean:.3f}.")
+    lines += [f"Left out: {sentence}" for sentence in replay.library.left_out]
+    return lines
+
+
+def _notes(results: Results) -> list[str]:
+    missing = [name for name in results.table.options.strategies if name not in results.rounds]
+    lines = [
+        "AUBC: mean Dice over the labels from the first training to the last. Against random: "
+        "difference of the AUBC, paired by seed, t-test, corrected for all strategies (Holm). "
+        f"Labels and hours: medians over the seeds until {SHARE_OF_FULL:.0%} of the Dice with all "
+        "labels; 'not reached' where half of the seeds or more did not get there. Beaten: share of "
+        "rounds and other strategies that were significantly better (penalty matrix).",
+        "",
+        f"{ORACLE} knows which classes an image shows before it is labelled: nobody does. It is "
+        f"the bound of what knowing them would gain, no strategy. {RANDOM} and it need no "
+        "prediction to choose by.",
+        "",
+        "Hours and saved effort are those of a simulated annotator, who knows the truth, never "
+        "hesitates and overlooks nothing. Real people do worse. Compare strategies by them; they "
+        "forecast no project.",
+    ]
+    if missing:
+        lines += ["", f"Not played to the end yet: {', '.join(missing)}."]
+    return lines
+
+
+def _against(one: Comparison | None) -> tuple[str, str]:
+    if one is None:
+        return "-", "-"
+    mark = " better" if one.is_better else " worse" if one.is_worse else ""
+    return f"{one.difference:+.3f}", f"{one.p_holm:.3f}{mark}"
+
+
+def _reached(values: Sequence[float | None], form: str) -> str:
+    if not values:
+        return "-"
+    found = censored_median(values)
+    return "not reached" if found is None else format(found, form)

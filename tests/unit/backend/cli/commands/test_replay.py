@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from backend.cli.main import app
+from domain.errors import FileFormatError, NotConnectedError, NotEnoughCasesError, SettingsError
+
+
+def run(*arguments: object) -> None:
+    result = CliRunner().invoke(app, ["replay", *map(str, arguments)], env={"COLUMNS": "80"})
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for part in ("images", "masks"):
+        (tmp_path / "data" / part).mkdir(parents=True)
+        assert cv2.imwrite(str(tmp_path / "data" / part / "a.png"), np.ones((32, 32), np.uint8))
+    return tmp_path / "data"
+
+
+def test_nothing_or_two_things_to_replay(data: Path) -> None:
+    with pytest.raises(SettingsError, match="Nothing says what"):
+        run()
+    with pytest.raises(SettingsError, match="Both"):
+        run("--data", data, "--project", "Carotid")
+    with pytest.raises(SettingsError, match="for folders"):
+        run("--project", "Carotid", "--classes", "lumen")
+
+
+def test_what_can_not_be_played_is_said_before_anything_is_written(data: Path) -> None:
+    out = data.parent / "out"
+    for wrong, named in (
+        (("--strategies", "best"), "'best'"),
+        (("--strategies", "bald,bald"), "twice"),
+        (("--preset", "huge"), "huge"),
+        (("--steps", "1"), "--steps"),
+        (("--test-share", "1"), "--test-share"),
+    ):
+        with pytest.raises(SettingsError, match=named):
+            run("--data", data, "--out", out, *wrong)
+    assert not out.exists()
+    with pytest.raises(SettingsError, match="among the files"):
+        run("--data", data, "--out", data)
+
+
+def test_folders_and_projects_that_are_not_there(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match="nowhere"):
+        run("--data", tmp_path / "nowhere", "--out", tmp_path / "out")
+    with pytest.raises(NotConnectedError):
+        run("--project", "nobody", "--out", tmp_path / "out", "--data-dir", tmp_path / "store")
+    with pytest.raises(NotEnoughCasesError, match="2 groups"):
+        run("--data", data, "--out", tmp_path / "out")
