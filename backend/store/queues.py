@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -123,6 +123,61 @@ def _exit_of(entry: QueueEntryRow, task: TaskRow | None) -> QueueExit:
     return exits.get(TaskState(task.state), QueueExit.NONE)
 
 
+def reclaim(session: Session, project_id: int, since: float, keep: Collection[int]) -> int:
+    """Counts what was taken back, and labelled all the same from a page that had it; how many.
+
+    Each is one of its batch again, and in its place one that the strategy chose instead leaves, the
+    last one; so a batch stays as long as it was meant, and the control arm's share of it too.
+
+    Args:
+        session: Of the store.
+        project_id: Whose queues.
+        since: Only what was taken back after this time.
+        keep: Tasks that stay: somebody has begun them.
+    """
+    query = (
+        select(QueueEntryRow)
+        .join(TaskRow, TaskRow.id == QueueEntryRow.task_id)
+        .join(AnnotationRow, AnnotationRow.task_id == TaskRow.id)
+        .where(
+            QueueEntryRow.project_id == project_id,
+            QueueEntryRow.left_at > since,
+            QueueEntryRow.exit == QueueExit.WITHDRAWN,
+            QueueEntryRow.arm == QueueArm.STRATEGY,
+            TaskRow.source == QueueEntryRow.source,
+            TaskRow.state == TaskState.LABELLED,
+            TaskRow.removed_at.is_(None),
+            AnnotationRow.removed_at.is_(None),
+            AnnotationRow.was_cancelled.is_(False),
+            AnnotationRow.completed_by == QueueEntryRow.annotator_id,
+        )
+        .order_by(QueueEntryRow.id)
+    )
+    # One that was taken back twice counts once, where it stood last.
+    found = {row.task_id: row for row in session.scalars(query)}
+    in_queue = (
+        {(row.task_id, row.batch) for row in history(session, project_id)} if found else set()
+    )
+    n_found = 0
+    for row in found.values():
+        if (row.task_id, row.batch) in in_queue:
+            continue
+        row.exit = QueueExit.LABELLED
+        n_found += 1
+        instead = select(QueueEntryRow).where(
+            QueueEntryRow.project_id == project_id,
+            QueueEntryRow.annotator_id == row.annotator_id,
+            QueueEntryRow.batch == row.batch,
+            QueueEntryRow.arm == QueueArm.STRATEGY,
+            QueueEntryRow.left_at.is_(None),
+            QueueEntryRow.task_id.not_in(keep),
+        )
+        last = session.scalar(instead.order_by(QueueEntryRow.id.desc()).limit(1))
+        leave([] if last is None else [last], QueueExit.WITHDRAWN)
+        session.flush()
+    return n_found
+
+
 def leave(entries: Iterable[QueueEntryRow], how: QueueExit) -> None:
     """Takes entries out of their queues."""
     now = time.time()
@@ -219,6 +274,21 @@ def history(session: Session, project_id: int) -> list[QueueEntryRow]:
         or_(QueueEntryRow.exit != QueueExit.WITHDRAWN, QueueEntryRow.arm == QueueArm.CONTROL),
     )
     return list(session.scalars(query.order_by(QueueEntryRow.batch, QueueEntryRow.id)))
+
+
+def strategies(session: Session, project_id: int) -> list[str]:
+    """Names of the strategies that chose by a version's predictions, the last one last."""
+    query = (
+        select(QueueEntryRow.strategy)
+        .where(
+            QueueEntryRow.project_id == project_id,
+            QueueEntryRow.arm == QueueArm.STRATEGY,
+            QueueEntryRow.version_id.is_not(None),
+        )
+        .group_by(QueueEntryRow.strategy)
+        .order_by(func.max(QueueEntryRow.id))
+    )
+    return list(session.scalars(query))
 
 
 def shown_quality(session: Session, project_id: int) -> dict[tuple[int, str], float]:

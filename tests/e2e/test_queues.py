@@ -39,7 +39,7 @@ def project(client: LabelStudioClient) -> Iterator[ProjectInfo]:
     """Tasks of which a version has predicted each."""
     made = client.create_project("Queues", CONFIG)
     content = io.BytesIO()
-    Image.new("L", (64, 48), 90).save(content, "PNG")
+    Image.new("L", (320, 240), 90).save(content, "PNG")
     files = [(f"{number}.png", content.getvalue()) for number in range(N_TASKS)]
     ids = client.import_images(made.id, files)
     scores = np.random.default_rng(0).permutation(N_TASKS) / N_TASKS
@@ -100,7 +100,7 @@ def opened_stream(page: Page, tab: TabReport) -> int:
     page.wait_for_selector(f"text={tab.title}")
     page.get_by_role("button", name="Toggle open").click()
     page.get_by_text("Label Tasks As Displayed").click()
-    page.wait_for_selector(".konvajs-content canvas")
+    page.get_by_role("button", name="Submit current annotation").wait_for()
     page.wait_for_function(f"() => ({TASK})() > 0")
     return int(page.evaluate(TASK))
 

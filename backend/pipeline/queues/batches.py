@@ -171,10 +171,9 @@ class _Draws:
         n_places = length
         for task_id in self._uniform(n_control(length, self._rules.control_share)):
             home = self._home_of(task_id)
-            # One that stands in a queue already takes no place.
-            if home is None:
-                n_places -= 1
             holder = annotator_id if home is None else home
+            # One that stands in another's queue, or may be open there, takes no place.
+            n_places -= holder == annotator_id
             self._asked.pop(task_id, None)
             self._holder.setdefault(task_id, holder)
             self._drawn.append(Entry(task_id, holder, batch, QueueArm.CONTROL))

@@ -10,7 +10,7 @@ from filelock import FileLock
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.queues import batches
 from backend.pipeline.queues.annotators import annotators_of
-from backend.pipeline.queues.draw import People, draw, entry_of
+from backend.pipeline.queues.draw import HOLD_S, People, draw, entry_of
 from backend.pipeline.queues.tabs import bring_tabs
 from backend.settings import ProjectSettings
 from backend.store import projects, queues
@@ -66,6 +66,8 @@ def fill_queues(context: AppContext, project_id: int) -> None:
             queues.settle(session, project_id)
             queues.prune(session, project_id, time.time() - HISTORY_S)
         people = _look(context, project_id, settings)
+        with context.store.begin() as session:
+            queues.reclaim(session, project_id, time.time() - HOLD_S, people.drafts)
         draw(context, project_id, settings, people)
         with context.store.read() as session:
             entries = [entry_of(row) for row in queues.open_entries(session, project_id)]

@@ -184,6 +184,37 @@ def test_a_new_version_replaces_what_nobody_has_begun(lab: FakeApp) -> None:
     assert all(open_.get(task_id, home) == home for task_id, home in gone.items())
 
 
+def test_what_was_replaced_and_is_labelled_all_the_same_counts_for_its_batch(lab: FakeApp) -> None:
+    """A page that is open keeps the list it had."""
+    serve(lab, 1)
+    fill(lab)
+    serve(lab, 2, score=0.9, step=-0.005)
+    fill(lab)
+    gone = [e.task_id for e in entries(lab, exit=QueueExit.WITHDRAWN, annotator_id=ANNA.id)]
+    assert len(gone) > 10
+    for task_id in gone[:3]:
+        label(lab, task_id)
+    label(lab, gone[3], BEN)  # from another tab: no task of Anna's batch
+    assert fill(lab) == ["update_queue_tab"]
+    assert len(of(lab, "Anna")) == 17
+    anna = tab_reports(lab.context, PROJECT)[0]
+    assert (anna.left, anna.length) == (17, 20)
+    assert fill(lab) == []
+    labelled = {e.task_id for e in entries(lab, exit=QueueExit.LABELLED)}
+    assert labelled == {*gone[:3]}
+    # To the end of the batch, and the next is drawn.
+    for task_id in gone[4:]:
+        lab.label_studio.label(task_id, polygon(), by=ANNA.id, at=now())
+    sync_project(lab.context, PROJECT)
+    fill(lab)
+    assert 0 < len(of(lab, "Anna")) <= 20 - len(gone) + 1
+    for task_id in of(lab, "Anna"):
+        lab.label_studio.label(task_id, polygon(), by=ANNA.id, at=now())
+    sync_project(lab.context, PROJECT)
+    fill(lab)
+    assert len(of(lab, "Anna")) == 20
+
+
 def test_while_the_next_version_scores_the_pool_nothing_moves(lab: FakeApp) -> None:
     serve(lab, 1)
     fill(lab)
@@ -263,6 +294,23 @@ def test_somebody_new_is_noticed_and_who_left_makes_room(lab: FakeApp) -> None:
     assert "nnloop: Ben" not in lab.label_studio.titles()
     assert control <= {*of(lab, "Anna"), *of(lab, "clara")}
     assert not entries(lab, annotator_id=BEN.id, left_at=None)
+
+
+def test_who_does_not_begin_keeps_little_of_a_first_queue(app: FakeApp) -> None:
+    app.label_studio.users = [User(1, "admin@example.com"), ANNA, BEN]
+    add_tasks(app, range(1, 61))
+    sync_project(app.context, PROJECT)
+    fill(app)
+    assert (len(of(app, "Anna")), len(of(app, "Ben"))) == (20, 20)
+    label(app, of(app, "Anna")[0])
+    fill(app)
+    assert len(of(app, "Ben")) == 20  # he may just have opened it
+    with app.store.begin() as session:
+        for entry in session.query(QueueEntryRow):
+            entry.drawn_at -= draw.LEND_AFTER_S
+    fill(app)
+    assert (len(of(app, "Anna")), len(of(app, "Ben"))) == (19, 2)
+    assert fill(app) == []
 
 
 def test_of_many_people_only_those_who_label_have_tabs(lab: FakeApp) -> None:
