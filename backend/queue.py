@@ -80,6 +80,7 @@ class JobName(StrEnum):
     SYNC = "backend.jobs.loop.sync"
     ADVANCE = "backend.jobs.step.advance"
     PUBLISH = "backend.jobs.loop.publish"
+    FILL = "backend.jobs.loop.fill"
     PUSH = "backend.jobs.loop.push"
     SCORE = "backend.jobs.score.score"
     PREDICT = "backend.jobs.score.predict"
@@ -96,6 +97,7 @@ _QUEUE_OF = {
     JobName.SYNC: QueueName.LOOP,
     JobName.ADVANCE: QueueName.STEP,
     JobName.PUBLISH: QueueName.LOOP,
+    JobName.FILL: QueueName.LOOP,
     JobName.PUSH: QueueName.LOOP,
     JobName.SCORE: QueueName.SCORE,
     JobName.PREDICT: QueueName.INTERACTIVE,

@@ -30,7 +30,7 @@ def embed(project_id: int, turn: int) -> None:
         opened.queue.ensure(JobName.EMBED, project_id, 1 - turn)
     else:
         # Now that all is there the queues may be filled otherwise.
-        opened.queue.ensure(JobName.SYNC, project_id)
+        opened.queue.ensure(JobName.FILL, project_id)
 
 
 def _is_somebody_waiting() -> bool:

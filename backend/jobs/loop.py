@@ -31,6 +31,11 @@ def sync(project_id: int) -> None:
             context().queue.ensure(JobName.EMBED, project_id, 0)
 
 
+def fill(project_id: int) -> None:
+    """Fills the queues of a project from what is known of it."""
+    try_fill(context(), project_id)
+
+
 def publish(project_id: int) -> None:
     """Pushes the champion's predictions."""
     opened, status = context(), RunStatus.PUBLISHING

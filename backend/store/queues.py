@@ -276,6 +276,21 @@ def history(session: Session, project_id: int) -> list[QueueEntryRow]:
     return list(session.scalars(query.order_by(QueueEntryRow.batch, QueueEntryRow.id)))
 
 
+def strategies(session: Session, project_id: int) -> list[str]:
+    """Names of the strategies that chose by a version's predictions, the last one last."""
+    query = (
+        select(QueueEntryRow.strategy)
+        .where(
+            QueueEntryRow.project_id == project_id,
+            QueueEntryRow.arm == QueueArm.STRATEGY,
+            QueueEntryRow.version_id.is_not(None),
+        )
+        .group_by(QueueEntryRow.strategy)
+        .order_by(func.max(QueueEntryRow.id))
+    )
+    return list(session.scalars(query))
+
+
 def shown_quality(session: Session, project_id: int) -> dict[tuple[int, str], float]:
     """Dice of the prediction that people saw when they labelled a task, by (task, its source)."""
     query = (

@@ -11,14 +11,16 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from active_learning.control_arm import gain
-from active_learning.strategies import needs_embeddings
+from active_learning.strategies import acting_strategy, needs_embeddings
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.queues import batches
 from backend.pipeline.queues.annotators import STARTER, Annotators
 from backend.pipeline.queues.arms import draws_of
 from backend.pipeline.queues.batches import Entry, Plan, Rules, Seat
 from backend.pipeline.queues.pool import (
+    BEGUN,
     BY_CHANCE,
+    CHANCE,
     QueuePool,
     open_pool,
     scoring_version,
@@ -38,12 +40,6 @@ queue may be labelled there for as long, and goes to nobody else."""
 
 LEND_AFTER_S = 3600.0
 """Who has labelled nothing for so long does not keep the last tasks from those who wait."""
-
-BEGUN = "begun"
-"""In the place of a strategy's name: a person has begun the task without being given it."""
-
-CHANCE = "random"
-"""What the control arm draws by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +90,10 @@ def draw(context: AppContext, project_id: int, settings: ProjectSettings, people
         rows = queues.open_entries(session, project_id)
         version = scoring_version(session, project_id)
         version_id = version.id if version else None
-        wanted = _strategy(session, project_id, settings, version_id)
-        is_blind = bool(_chosen_blind(rows, wanted))
+        is_blind = bool(_chosen_blind(rows, wanted_strategy(settings, version_id)))
         if not is_blind and not _is_due(rows, version_id, settings, people):
             return
-        opened = open_pool(session, project_id, version_id, wanted)
+        opened = _open(session, project_id, settings)
         newest = queues.newest_batch(session, project_id)
         before = queues.scores_before(session, rows, version_id)
         away = queues.withdrawn_since(session, project_id, time.time() - HOLD_S)
@@ -165,14 +160,17 @@ def _idle_starters(rows: Sequence[QueueEntryRow], people: People, length: int) -
     return [seat for seat in people.starters(length) if seat.annotator_id not in recent]
 
 
-def _strategy(
-    session: Session, project_id: int, settings: ProjectSettings, version_id: int | None
-) -> str:
-    wanted = wanted_strategy(settings, version_id)
+def _open(session: Session, project_id: int, settings: ProjectSettings) -> QueuePool:
+    """The pool, with the strategy that really acts; with chance where that one does not pay."""
+    version = scoring_version(session, project_id)
+    version_id = version.id if version else None
+    opened = open_pool(session, project_id, version_id, wanted_strategy(settings, version_id))
     if version_id is None or not settings.turn_to_random:
-        return wanted
-    found = gain(draws_of(session, project_id, wanted))
-    return BY_CHANCE if found is not None and found.pays is False else wanted
+        return opened
+    found = gain(draws_of(session, project_id, opened.strategy))
+    if found is None or found.pays is not False:
+        return opened
+    return replace(opened, strategy=acting_strategy(BY_CHANCE, opened.pool))
 
 
 def _begun_elsewhere(opened: QueuePool, people: People, batch: int) -> Plan:

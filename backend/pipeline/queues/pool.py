@@ -22,6 +22,12 @@ AUTO = "auto"
 WITH_MODEL = "lowest_score"
 WITHOUT_MODEL = "typical"
 
+BEGUN = "begun"
+"""In the place of a strategy's name: a person has begun the task without being given it."""
+
+CHANCE = "random"
+"""What the control arm draws by."""
+
 BY_CHANCE = "stratified_random"
 """In the place of a strategy that does not pay."""
 

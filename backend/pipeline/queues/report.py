@@ -8,7 +8,13 @@ from active_learning.control_arm import gain, pool_quality
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.report import Report
 from backend.pipeline.queues.arms import draws_of
-from backend.pipeline.queues.pool import scoring_version, wanted_strategy
+from backend.pipeline.queues.pool import (
+    BEGUN,
+    BY_CHANCE,
+    CHANCE,
+    scoring_version,
+    wanted_strategy,
+)
 from backend.settings import Settings
 from backend.store import projects, queues
 
@@ -65,10 +71,8 @@ def control_arm_of(session: Session, project_id: int) -> ControlArmReport | None
     quality = pool_quality(draws_of(session, project_id))
     if quality is None:
         return None
-    version = scoring_version(session, project_id)
-    settings = projects.get(session, project_id).settings
-    strategy = wanted_strategy(settings, version.id if version else None)
-    found = gain(draws_of(session, project_id, strategy))
+    strategy = _strategy(session, project_id)
+    found = gain(draws_of(session, project_id, strategy)) if strategy else None
     return ControlArmReport(
         quality=EstimateReport(n=quality.n, mean=quality.mean, low=quality.low, high=quality.high),
         gain=None
@@ -84,6 +88,18 @@ def control_arm_of(session: Session, project_id: int) -> ControlArmReport | None
             pays=found.pays,
         ),
     )
+
+
+def _strategy(session: Session, project_id: int) -> str:
+    """The strategy to judge: what is asked for, or what last acted for it; "" = none yet."""
+    version = scoring_version(session, project_id)
+    settings = projects.get(session, project_id).settings
+    wanted = wanted_strategy(settings, version.id if version else None)
+    acted = queues.strategies(session, project_id)
+    if wanted in acted:
+        return wanted
+    judged = [name for name in acted if name not in (BEGUN, CHANCE, BY_CHANCE)]
+    return judged[-1] if judged else ""
 
 
 def tab_reports(context: AppContext, project_id: int) -> tuple[TabReport, ...]:

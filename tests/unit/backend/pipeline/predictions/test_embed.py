@@ -178,7 +178,7 @@ def test_a_reading_asks_for_them_and_the_last_turn_for_the_queues(
         assert app.jobs == [("embed", (PROJECT, 1))]
     app.queue.asked.clear()
     job.embed(PROJECT, 1)
-    assert app.jobs == [("sync", (PROJECT,))]
+    assert app.jobs == [("fill", (PROJECT,))]
     app.queue.asked.clear()
     loop.sync(PROJECT)
     assert ("embed", (PROJECT, 0)) not in app.jobs
