@@ -54,8 +54,6 @@ SETS = ("ultrasound", "nuclei", "glacier", GENERATED)
 STRATEGIES = (
     "lowest_score",
     "power_lowest_score",
-    "entropy",
-    "bald",
     "class_stratified_entropy",
     "diverse",
     "typical",
@@ -75,7 +73,7 @@ class Budget:
 
 
 BUDGETS = MappingProxyType(
-    {"low": Budget(6, 4, 5), "medium": Budget(8, 8, 5), "high": Budget(16, 12, 4)}
+    {"medium": Budget(8, 10, 4), "low": Budget(6, 5, 4), "high": Budget(16, 14, 4)}
 )
 
 

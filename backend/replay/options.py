@@ -55,7 +55,7 @@ class ReplayOptions:
     batch: int = 8
     rounds: int = 6
     preset: str = "pretrained"
-    steps: int = 100
+    steps: int = 200
     image_side: int = 128
     folds: int = 3
     test_share: float = 0.3

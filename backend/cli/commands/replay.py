@@ -40,7 +40,7 @@ def replay(
     batch: Annotated[int, typer.Option(min=1, help="Images that each round adds.")] = 8,
     rounds: Annotated[int, typer.Option(min=1, help="Trainings of each strategy.")] = 6,
     preset: Annotated[str, typer.Option(help="Whose network: tiny or pretrained.")] = "pretrained",
-    steps: Annotated[int, typer.Option(help="Optimiser steps of every network.")] = 100,
+    steps: Annotated[int, typer.Option(help="Optimiser steps of every network.")] = 200,
     image_side: Annotated[
         int, typer.Option(help="Longest side at which networks see the images, in pixels.")
     ] = 128,

@@ -150,40 +150,40 @@ def write_library(
         class_values: In integer order, background left out.
         root: Of the library.
         left_out: Known before.
-        on_image: Called after each.
+        on_image: Called after each that was copied.
 
     Raises:
         NotEnoughCasesError: None can be used.
     """
     problems = list(left_out)
-    readable: list[tuple[Labelled, Pixels, LabelMap]] = []
+    # Read twice: all of them at once may be more than memory holds.
+    channels: dict[str, int] = {}
     for image in images:
         try:
-            pixels, truth = image.read()
-            _check(image.name, pixels, truth, len(class_values))
+            pixels, _ = _read(image, len(class_values))
+            channels[image.name] = 1 if pixels.ndim == 2 else pixels.shape[2]
+        except NnloopError as error:
+            problems.append(f"{image.name}: {error}")
+    n_channels, place = max(channels.values(), default=1), workspace(root)
+    cases = []
+    for image in images:
+        if image.name not in channels:
+            continue
+        case_id = case_id_of(image.name)
+        try:
+            pixels, truth = _read(image, len(class_values))
+            files = write_case(place, case_id, pixels, truth, n_channels=n_channels)
         except NnloopError as error:
             problems.append(f"{image.name}: {error}")
         else:
-            readable.append((image, pixels, truth))
+            shares = shares_of(truth, class_values)
+            cases.append(LibraryCase(case_id, image.group, files.content_hash, shares))
         on_image()
-    if not readable:
+    if not cases:
         why = f" ({problems[0]})" if problems else ""
         raise NotEnoughCasesError(
             f"None of {len(images)} images can be used{why}.",
             remedy="Give images with label maps of their size.",
-        )
-    n_channels = max(1 if p.ndim == 2 else p.shape[2] for _, p, _ in readable)
-    place = workspace(root)
-    cases = []
-    for image, pixels, truth in readable:
-        case_id = case_id_of(image.name)
-        try:
-            files = write_case(place, case_id, pixels, truth, n_channels=n_channels)
-        except NnloopError as error:
-            problems.append(f"{image.name}: {error}")
-            continue
-        cases.append(
-            LibraryCase(case_id, image.group, files.content_hash, shares_of(truth, class_values))
         )
     found = Library(
         tuple(class_values),
@@ -234,7 +234,8 @@ def with_class(cases: Iterable[LibraryCase], class_values: Sequence[str]) -> Map
     }
 
 
-def _check(name: str, pixels: Pixels, truth: LabelMap, n_classes: int) -> None:
+def _read(image: Labelled, n_classes: int) -> tuple[Pixels, LabelMap]:
+    pixels, truth = image.read()
     if truth.shape != pixels.shape[:2]:
         raise TrainingError(
             f"its label map has {truth.shape[0]} x {truth.shape[1]} pixels, the image "
@@ -242,6 +243,7 @@ def _check(name: str, pixels: Pixels, truth: LabelMap, n_classes: int) -> None:
         )
     if (highest := int(truth.max())) > n_classes:
         raise TrainingError(f"its label map holds {highest}, and there are {n_classes} classes.")
+    return pixels, truth
 
 
 def _digest(text: str) -> str:

@@ -78,7 +78,7 @@ def test_of_nothing_there_are_no_figures() -> None:
 
 def test_every_set_has_its_turn_with_a_budget_before_the_next() -> None:
     found = list(settings(("a", "b"), list(BUDGETS)))
-    assert [one.name for one in found[:3]] == ["a/low", "b/low", "a/medium"]
+    assert [one.name for one in found[:3]] == ["a/medium", "b/medium", "a/low"]
     assert len(found) == 6
 
 

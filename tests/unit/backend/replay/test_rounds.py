@@ -103,7 +103,7 @@ def test_a_batch_larger_than_what_is_left(n: int, tmp_path: Path) -> None:
     assert play(table(n), "lowest_score", 0, ToyTeam(), tmp_path / "c") == course
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(dies_at=st.integers(1, 7), name=st.sampled_from([RANDOM, "lowest_score", ORACLE]))
 def test_killed_anywhere_it_ends_as_if_it_had_not_been(
     dies_at: int, name: str, tmp_path_factory: pytest.TempPathFactory

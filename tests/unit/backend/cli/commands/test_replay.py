@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import cv2
@@ -7,7 +8,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from backend.cli.commands.replay import replay
 from backend.cli.main import app
+from backend.replay.options import ReplayOptions
 from domain.errors import FileFormatError, NotConnectedError, NotEnoughCasesError, SettingsError
 
 
@@ -58,3 +61,10 @@ def test_folders_and_projects_that_are_not_there(data: Path, tmp_path: Path) -> 
         run("--project", "nobody", "--out", tmp_path / "out", "--data-dir", tmp_path / "store")
     with pytest.raises(NotEnoughCasesError, match="2 groups"):
         run("--data", data, "--out", tmp_path / "out")
+
+
+def test_defaults_are_those_of_a_replay() -> None:
+    given = {name: p.default for name, p in inspect.signature(replay).parameters.items()}
+    own = ReplayOptions()
+    for name in (*own.rules(), "seeds"):
+        assert given[name] == getattr(own, name), name
