@@ -114,6 +114,7 @@ class Calibration:
         cap: The most that can be reached in [0, 1], see ``training.versions.working_size``.
         width: Half an interval over the scale of residuals at its place.
         n: Pairs it was fitted to.
+        n_own: Of them predictions of the version itself that people were shown.
         form: Of this document.
     """
 
@@ -124,6 +125,7 @@ class Calibration:
     cap: float = 1.0
     width: float = max(PRIOR.residuals)
     n: int = 0
+    n_own: int = 0
     form: Literal[1] = 1
 
     def expected(self, measures: ImageMeasures) -> Expected:
@@ -133,10 +135,17 @@ class Calibration:
 
     def of_pairs(self, pairs: Sequence[Pair]) -> tuple[Floats, Floats, Floats]:
         """(n,) float64 each: expected Dice, and the interval's lower and upper end, in [0, 1]."""
-        theta = np.array([self.intercept, self.slope, self.single, self.empty])
-        mean = self.cap * expit(_features(pairs) @ theta)
+        mean = self.cap * expit(_features(pairs) @ self._theta)
         half = self.width * _scale(mean)
         return mean, np.maximum(mean - half, 0.0), np.minimum(mean + half, 1.0)
+
+    def residuals(self, pairs: Sequence[Pair]) -> Floats:
+        """(n,) float64: true Dice less the expected one, over the scale of residuals there."""
+        return _residuals(pairs, self._theta, self.cap)
+
+    @property
+    def _theta(self) -> Floats:
+        return np.array([self.intercept, self.slope, self.single, self.empty])
 
 
 def fit(pairs: Sequence[Pair], *, cap: float = 1.0, prior: Prior = PRIOR) -> Calibration:
@@ -168,6 +177,15 @@ def fit(pairs: Sequence[Pair], *, cap: float = 1.0, prior: Prior = PRIOR) -> Cal
         ),
         n=len(pairs),
     )
+
+
+def is_due(n_then: int, n_now: int) -> bool:
+    """Whether so many more pairs are worth a new calibration: at 10, 30, 60, 100, 150, ... pairs.
+
+    The steps grow, for each pair moves the curve less than the one before, and every new curve
+    sends scores anew.
+    """
+    return _step(n_now) > _step(n_then)
 
 
 def cross_fitted(
@@ -205,6 +223,11 @@ def pool_weights(of_pairs: Sequence[float], of_pool: Sequence[float]) -> Floats:
     own = np.bincount(bins, minlength=n) / len(soft)
     weights = np.clip(share[bins] / own[bins], 0.2, 5.0)
     return np.asarray(weights / weights.mean())
+
+
+def _step(n: int) -> int:
+    """The largest k with 5 k (k + 1) <= n."""
+    return (math.isqrt(5 * (5 + 4 * max(n, 0))) - 5) // 10
 
 
 def _features(pairs: Sequence[Pair]) -> Floats:
@@ -271,10 +294,13 @@ def _cross_residuals(pairs: Sequence[Pair], cap: float, prior: Prior) -> Floats:
     found = np.empty(len(pairs))
     for part in _parts(len(pairs)):
         theta = _fit([pairs[i] for i in np.flatnonzero(~part)], cap, prior)
-        held_out = [pairs[i] for i in np.flatnonzero(part)]
-        mean = cap * expit(_features(held_out) @ theta)
-        found[part] = (np.array([pair.dice for pair in held_out]) - mean) / _scale(mean)
+        found[part] = _residuals([pairs[i] for i in np.flatnonzero(part)], theta, cap)
     return found
+
+
+def _residuals(pairs: Sequence[Pair], theta: Floats, cap: float) -> Floats:
+    mean = cap * expit(_features(pairs) @ theta)
+    return np.asarray((np.array([pair.dice for pair in pairs]) - mean) / _scale(mean))
 
 
 def _parts(n: int) -> list[npt.NDArray[np.bool_]]:

@@ -276,7 +276,7 @@ def _prepared(
     folder = data / cell.data
     if cell.data == GENERATED:
         folder = scratch / GENERATED
-        _draw(folder, max(N_GENERATED, cell.labels + N_TEST))
+        draw(folder, max(N_GENERATED, cell.labels + N_TEST))
     project = write_project(folder, scratch / "work", n_folds=2)
     # Cases come in an order given by their names' hashes: the first are those to test on, of
     # generated ones the first of those that every cell has.
@@ -368,7 +368,8 @@ def _map(found: Any, value: Callable[[Any], Any]) -> Any:
     }
 
 
-def _draw(folder: Path, n: int) -> None:
+def draw(folder: Path, n: int) -> None:
+    """Writes n generated images and their masks, as the folders of sets are."""
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True)
     for index in range(n):

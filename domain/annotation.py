@@ -60,11 +60,16 @@ OVER_BUDGET = "over_budget"
 """Key in a region's ``meta``: the vertex budget gave way to the IoU floor."""
 
 
+NOTE = "note"
+"""Key in a region's ``meta``: a line for who corrects it."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Region:
     """One shape: its class integer and polygons in pixels. ``score`` is None for a person's.
 
-    ``meta`` says how the shape came about (``iou``, ``over_budget``); empty for a person's.
+    ``meta`` says how the shape came about (``iou``, ``over_budget``), and what to know about it
+    (``note``); empty for a person's.
     """
 
     id: str

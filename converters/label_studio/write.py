@@ -18,7 +18,7 @@ from converters.label_studio.percent import lengths_to_percent, pixels_to_percen
 from converters.label_studio.predicted import as_predicted
 from converters.label_studio.region_types import LABELS_TYPE
 from converters.painting.rasterize import polygon_to_mask
-from domain.annotation import OVER_BUDGET, Region, region_id
+from domain.annotation import NOTE, OVER_BUDGET, Region, region_id
 from domain.errors import LabelConfigError
 from domain.geometry import Polygon
 from domain.labels import Control, LabelClass, LabelConfig
@@ -44,7 +44,8 @@ def regions_to_result(
     entries with one id. Polygons, brushes and bitmasks, read back, give the very same pixels.
 
     Args:
-        regions: in painting order, in pixels. ``meta["over_budget"]`` is a sentence.
+        regions: in painting order, in pixels. ``meta["over_budget"]`` and ``["note"]`` are
+            sentences.
         config: the project's labelling configuration.
         size_hw: (height, width) in pixels of the image, EXIF orientation applied.
         score: in [0, 1]; stands in every entry whose region has no score of its own.
@@ -53,7 +54,8 @@ def regions_to_result(
 
     Returns:
         The ``result`` list of a prediction or annotation; ids depend only on the content. What an
-        annotator should know (a budget that gave way, how well a box fits) is in ``meta.text``.
+        annotator should know (``meta["note"]``, a budget that gave way, how well a box fits) is in
+        ``meta.text``.
 
     Raises:
         KeyError: if the configuration lacks a region's class.
@@ -65,7 +67,8 @@ def regions_to_result(
         label_class = group.class_by_index(region.class_index)
         own_score = region.score if region.score is not None else score
         for polygon in region.polygons:
-            control, notes = control_of(group, label_class), []
+            control = control_of(group, label_class)
+            notes = [region.meta[NOTE]] if NOTE in region.meta else []
             if OVER_BUDGET in region.meta:
                 usual = control
                 control = control_of(group, label_class, as_pixels=True)

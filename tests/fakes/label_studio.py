@@ -323,6 +323,19 @@ class FakeLabelStudio:
         self._called("task_predictions")
         return [row for row in self.iter_predictions(self.info.id) if row.task_id == task_id]
 
+    def set_score(self, prediction_id: int, score: float) -> None:
+        self._called("set_score")
+        if prediction_id not in {row.id for row in self.predictions}:
+            raise MissingError("Label Studio has no such prediction.")
+        self.predictions = [
+            replace(row, score=score) if row.id == prediction_id else row
+            for row in self.predictions
+        ]
+
+    def clear_predictions(self, project_id: int, task_ids: Sequence[int]) -> None:
+        self._called("clear_predictions")
+        self.predictions = [row for row in self.predictions if row.task_id not in task_ids]
+
     def delete_prediction(self, prediction_id: int) -> None:
         self._called("delete_prediction")
         self.predictions = [row for row in self.predictions if row.id != prediction_id]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from training.evaluation import ClassDice, DicePerCase, mean_over_classes
+from training.evaluation.soft_dice import ExpectedDice
 from training.presets import Preset
 from training.symmetries.symmetries import FREE, Symmetries
 from training.workspace import Workspace
@@ -131,6 +132,8 @@ class FoldResult:
         batch_size: Patches per step at the end.
         planned_batch_size: Patches per step as planned; more than ``batch_size`` where memory ran
             out.
+        expected: Held-out case id -> what its prediction said of itself.
+        cases_of_class: Class -> held-out cases whose truth shows it.
         form: Of this document.
     """
 
@@ -145,6 +148,8 @@ class FoldResult:
     stopped: str
     batch_size: int
     planned_batch_size: int
+    expected: dict[str, ExpectedDice] = field(default_factory=dict)
+    cases_of_class: dict[str, int] = field(default_factory=dict)
     form: Literal[1] = 1
 
     @property

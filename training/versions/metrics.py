@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from domain.gate_verdict import Verdict
+from domain.reliability import Reliability
 from training.evaluation import ClassDice, DicePerCase
 
 
@@ -89,6 +90,10 @@ class VersionMetrics:
         remark: How it was measured, where that is not by held-out folds of all members; which folds
             of its run it is made without.
         imported: None when it was trained here.
+        cases_of_class: Class -> cases it was trained on that show it; {} where nobody counted.
+        reliability: How far its scores can be believed, each on its kind of pairs: ``held out``,
+            cases that one fold alone predicted, by calibrations that had not seen them;
+            ``corrected``, pushed predictions with the scores they were pushed with.
         form: Of this document.
     """
 
@@ -102,4 +107,6 @@ class VersionMetrics:
     ensemble: EnsembleChoice | None = None
     remark: str = ""
     imported: ImportedModel | None = None
+    cases_of_class: dict[str, int] = field(default_factory=dict)
+    reliability: dict[str, Reliability] = field(default_factory=dict)
     form: Literal[1] = 1

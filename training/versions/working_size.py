@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from converters.bookkeeping.documents import from_json
+from converters.bookkeeping.files import read_json
+from domain.errors import DocumentError
+from training.versions.version_folder import PLANS
 
 KEY = "nnloop_working_size"
 """Where it stands in plans.json; nnU-Net reads over it."""
@@ -35,3 +39,16 @@ class WorkingSize:
             DocumentError: It says something else.
         """
         return from_json(cls, plans[KEY]) if KEY in plans else None
+
+    @classmethod
+    def of_version(cls, version_dir: Path) -> WorkingSize | None:
+        """What a version's plans say of it; None where they say nothing, or are not there."""
+        try:
+            return cls.of_plans(read_json(version_dir / PLANS))
+        except (OSError, ValueError, DocumentError):
+            return None  # an ensemble has no plans of its own; a folder may be gone
+
+    @property
+    def most(self) -> float:
+        """The most that the mean Dice of an image's classes can reach, in [0, 1]."""
+        return sum(self.kept.values()) / len(self.kept) if self.kept else 1.0

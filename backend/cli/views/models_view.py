@@ -15,6 +15,7 @@ from backend.pipeline.models.serving import Change
 from backend.pipeline.models.side_by_side import VersionComparison
 from backend.pipeline.models.version_report import VersionReport
 from domain.gate_verdict import Verdict
+from domain.reliability import Reliability
 from domain.states import VersionOrigin
 from domain.text import counted
 from training.versions.metrics import ImportedModel
@@ -58,6 +59,7 @@ def print_details(details: VersionDetails, *, n_annotations: int | None) -> None
         "Settings": ", ".join(f"{name}={value}" for name, value in details.settings.items()),
         "Members": ", ".join(details.members),
         "Working size": _working_size(details),
+        "Scores": _scores(details),
         "Flips and turns": " ".join(details.symmetries),
         "Remark": details.remark,
         "Imported": _imported(details.imported) if details.imported else "",
@@ -66,6 +68,8 @@ def print_details(details: VersionDetails, *, n_annotations: int | None) -> None
     for name, value in rows.items():
         if value:
             console.print(f"{name + ':':18}{value}", highlight=False, markup=False, soft_wrap=True)
+    if details.reliability:
+        console.print(_reliability(details.reliability))
     if details.verdict is not None and details.verdict.classes:
         console.print(_verdict(details.verdict))
     if details.folds:
@@ -91,6 +95,26 @@ def _working_size(details: VersionDetails) -> str:
         f"{size.working_side} of {size.side} pixels on the longest side; at most these Dice can be "
         f"reached there: {kept}"
     )
+
+
+def _scores(details: VersionDetails) -> str:
+    if not details.calibrated_on:
+        return "not calibrated: no prediction has a truth yet that the version did not know"
+    return f"calibrated on {counted(details.calibrated_on, 'honest pair')} of prediction and truth"
+
+
+def _reliability(found: Mapping[str, Reliability]) -> Table:
+    """What scores said against what was true; a dash where so few pairs say nothing."""
+    table = Table(title="Scores against true Dice", title_justify="left")
+    columns = ("Pairs", "n", "Bias", "Calibration error", "Spearman", "AUROC worst tenth", "AURC")
+    for column in (*columns, "In the 90 % interval"):
+        table.add_column(column)
+    for kind, figures in found.items():
+        bias = "-" if figures.bias is None else f"{figures.bias:+.3f}"
+        row = (figures.ece, figures.spearman, figures.auroc, figures.aurc)
+        inside = "-" if figures.coverage is None else f"{figures.coverage:.0%}"
+        table.add_row(kind, str(figures.n), bias, *(figure(value) for value in row), inside)
+    return table
 
 
 def print_comparison(versions: VersionComparison) -> None:

@@ -13,6 +13,7 @@ from backend.pipeline.gate.champion import (
     unmeasured,
 )
 from backend.pipeline.gate.verdict import DicePerCase, Verdict, judge
+from backend.pipeline.quality.calibrate import calibrate
 from backend.store import projects, versions
 from backend.store.models import VersionRow
 from domain.case import Manifest
@@ -117,6 +118,7 @@ def add_judged(
             )
         session.add(row)
         session.flush()
+        calibrate(session, row)
         if is_promoted:
             versions.promote(session, row)
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +21,7 @@ from backend.pipeline.gate.postprocess import postprocessing_of
 from backend.pipeline.gate.retention import prune_quietly
 from backend.pipeline.gate.verdict import DicePerCase
 from backend.store import runs, versions
-from backend.store.models import RunRow, VersionRow
+from backend.store.models import FoldRow, RunRow, VersionRow
 from domain.prediction import most_probable
 from domain.states import VersionStatus
 from training.case_files import read_case_image, read_image
@@ -52,6 +53,7 @@ def evaluate_run(context: AppContext, run_id: int, beat: Beat) -> bool:
         # This step ran before and was cut off after its transaction.
         return version.status == VersionStatus.CHAMPION
     manifest = runs.manifest_of(run)
+    n_cases_of_class = cases_of_class(manifest.n_folds, folds)
     behind = left_behind([fold.result for fold in folds if fold.result is not None])
     remark = in_words(behind, versions.name_of(run), len(folds))
     if behind:
@@ -82,6 +84,7 @@ def evaluate_run(context: AppContext, run_id: int, beat: Beat) -> bool:
         warm_started=tuple(f.fold for f in folds if f.result and f.result.warm_started),
         postprocessing=found,
         remark=remark,
+        cases_of_class=n_cases_of_class,
     )
     path = _package(context, run, [fold.fold for fold in folds], metrics)
     challenger = Challenger(
@@ -112,6 +115,15 @@ def evaluate_run(context: AppContext, run_id: int, beat: Beat) -> bool:
     logger.info("Project %d: %s: %s", run.project_id, row.name, judged.verdict.reason)
     prune_quietly(context, run.project_id)
     return judged.verdict.is_promoted
+
+
+def cases_of_class(n_folds: int, folds: Sequence[FoldRow]) -> dict[str, int]:
+    """Class -> cases that show it; {} where not every case was held out by one of the folds."""
+    found: Counter[str] = Counter()
+    for fold in folds:
+        if fold.result is not None:
+            found.update(fold.result.cases_of_class)
+    return dict(found) if 1 < n_folds == len(folds) else {}
 
 
 def _package(

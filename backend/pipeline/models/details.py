@@ -15,16 +15,16 @@ from backend.pipeline.models.find import find_version
 from backend.pipeline.models.version_report import VersionReport, version_report
 from backend.store import projects, runs, versions
 from backend.store.models import RunRow, VersionRow
-from converters.bookkeeping.files import read_json
 from domain.annotation import LeftOut
 from domain.case import Manifest
-from domain.errors import DocumentError, PredictionError
+from domain.errors import PredictionError
 from domain.gate_verdict import Verdict
+from domain.reliability import Reliability
 from training.folds.spec import FoldResult
 from training.versions.ensembles import PRESET
 from training.versions.manifests import EnsembleManifest, RunManifest
 from training.versions.metrics import ImportedModel
-from training.versions.version_folder import PLANS, VersionInfo, read_version
+from training.versions.version_folder import VersionInfo, read_version
 from training.versions.working_size import WorkingSize
 
 
@@ -55,7 +55,7 @@ class VersionDetails(Report):
         settings: The project's settings when its run started, or the ensemble was made.
         libraries: Library -> version it was trained with.
         verdict: The gate's numbers; None when it did not go through it.
-        folds: Per fold the result of its training, without the Dice of its cases, which
+        folds: Per fold the result of its training, without its cases, which
             ``trained_on`` has.
         started_from: Per fold that started from an earlier version's weights its name.
         seeds: Per fold the seed of its training.
@@ -70,6 +70,8 @@ class VersionDetails(Report):
         working_size: How much smaller the network sees the images, and what that costs; None where
             plans were made elsewhere.
         remark: How an ensemble was measured, where not by held-out folds of all members.
+        calibrated_on: Honest pairs that its scores are calibrated on.
+        reliability: How far its scores can be believed, as in ``VersionMetrics``.
     """
 
     report: VersionReport
@@ -90,6 +92,8 @@ class VersionDetails(Report):
     preset_reason: str = ""
     working_size: WorkingSize | None = None
     remark: str = ""
+    calibrated_on: int = 0
+    reliability: dict[str, Reliability] = Field(default_factory=dict)
     started_from: dict[int, str] = Field(default_factory=dict)
     seeds: dict[int, int] = Field(default_factory=dict)
 
@@ -103,7 +107,7 @@ def version_details(context: AppContext, name: str, project_id: int | None) -> V
         row = find_version(session, name, project_id)
         run = session.get(RunRow, row.run_id) if row.run_id is not None else None
         folds = {
-            fold.fold: replace(fold.result, dice_per_case={})
+            fold.fold: replace(fold.result, dice_per_case={}, expected={})
             for fold in (runs.folds_of(session, run.id) if run else [])
             if fold.result is not None
         }
@@ -147,8 +151,10 @@ def version_details(context: AppContext, name: str, project_id: int | None) -> V
         imported=metrics.imported,
         members=metrics.ensemble.members if metrics.ensemble else (),
         symmetries=kept.symmetries.in_words if isinstance(kept, RunManifest) else (),
-        working_size=_working_size(row),
+        working_size=WorkingSize.of_version(Path(row.path)),
         remark=metrics.remark,
+        calibrated_on=row.calibration.n if row.calibration else 0,
+        reliability=metrics.reliability,
     )
 
 
@@ -156,13 +162,6 @@ def _preset_name(manifest: RunManifest | EnsembleManifest | None) -> str:
     if manifest is None:
         return ""
     return manifest.preset.name if isinstance(manifest, RunManifest) else PRESET
-
-
-def _working_size(row: VersionRow) -> WorkingSize | None:
-    try:
-        return WorkingSize.of_plans(read_json(Path(row.path) / PLANS))
-    except (OSError, ValueError, DocumentError):
-        return None  # an ensemble has no plans of its own; a folder may be gone
 
 
 def _info(row: VersionRow) -> VersionInfo | None:

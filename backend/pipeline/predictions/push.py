@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.predictions.held import held_by_label_studio
 from backend.pipeline.predictions.publish import LOCK, send, show, tell_dropped
+from backend.pipeline.predictions.resend import resend_scores
 from backend.store import predictions, projects, versions
 from backend.store.models import VersionRow
 from domain.errors import MissingError
@@ -40,7 +41,8 @@ def push_part(context: AppContext, project_id: int) -> int:
     Idempotent by (task, version), as ``publish``: what Label Studio holds already is not sent
     again. Once some of it is there the version is the one that annotators are served by, with tasks
     that have its prediction; from then on those of other versions go from these tasks. A task that
-    only an earlier version has seen keeps what it has. Does nothing while somebody else pushes for
+    only an earlier version has seen keeps what it has. With nothing left to push, scores that have
+    moved are sent. Does nothing while somebody else pushes for
     the project: they push all.
 
     Raises:
@@ -61,6 +63,9 @@ def _push(context: AppContext, project_id: int) -> int:
         if version is None or project_id in projects.halted(session):
             return 0
         batch = predictions.unpublished(session, version.id, PART)
+    if not batch and resend_scores(context, project_id, version):
+        with context.store.begin() as session:
+            batch = predictions.unpublished(session, version.id, PART)
     if not batch:
         return 0
     ids = [row.task_id for row in batch]

@@ -15,8 +15,8 @@ from typing import Any
 import numpy.typing as npt
 from sqlalchemy.orm import Session
 
-from active_learning.calibration import Calibration
 from active_learning.measures import measure_image
+from active_learning.why import why
 from backend.pipeline.basis import trials
 from backend.pipeline.basis.annotations import label_config_of
 from backend.pipeline.basis.context import AppContext
@@ -26,6 +26,7 @@ from backend.pipeline.basis.loading import Arrivals
 from backend.pipeline.basis.warm_predictor import warm_predictor
 from backend.pipeline.labels.of_version import labels_of_version, reused_names, without
 from backend.pipeline.predictions.held import why_held
+from backend.pipeline.predictions.notes import too_many, with_reason
 from backend.pipeline.predictions.open_pool import (
     PORTION,
     Between,
@@ -35,6 +36,7 @@ from backend.pipeline.predictions.open_pool import (
     close_pool,
     open_pool,
 )
+from backend.pipeline.quality.calibrate import calibration_of
 from backend.queue import stop_requested
 from backend.store import predictions, problems, projects, versions
 from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
@@ -62,7 +64,6 @@ CHUNK_S = 3.0
 TASK_S = 1.0
 # An outline takes some milliseconds each, and nobody edits so many; the network saw noise.
 MOST_PARTS = 2_000
-TOO_MANY_PARTS = "too_many_parts"
 RETRY_REMEDY = "It is set aside; `nnloop score PROJECT --retry` tries it again."
 DEFAULT_LIMITS = Simplification()
 
@@ -172,7 +173,7 @@ class Scorer:
             reused = reused_names(session, project, version)
         self._known = without(self._config, reused)
         self._labels = labels_of_version(self._known, version, values)
-        self._calibration = version.calibration or Calibration()
+        self._calibration = calibration_of(version)
         self._postprocessing = read_postprocessing(Path(version.path))
         self._predictor = warm_predictor(context.settings, self._settings, Path(version.path))
 
@@ -345,10 +346,10 @@ class Scorer:
             vertex_budget=self._settings.vertex_budget,
             min_area_px=max(smallest, kept_from),
         )
+        reason = why(measures, self._version.metrics.cases_of_class)
+        drawn = with_reason(inner_last(regions), reason, labels.names_as_trained)
         size_hw = (int(mean.shape[1]), int(mean.shape[2]))
-        result = labels.as_trained(
-            regions_to_result(inner_last(regions), labels.config, size_hw, score=score)
-        )
+        result = labels.as_trained(regions_to_result(drawn, labels.config, size_hw, score=score))
         shown, lost = in_present_names(result, self._known.group)
         faults = [] if lost else validate_prediction(self._config, shown, score=score)
         if faults:
@@ -367,18 +368,7 @@ class Scorer:
             result=result,
             held=why_held(lost, self._config),
         )
-        return row, _note_on(task, n_parts, len(regions)) if kept_from > smallest else None
-
-
-def _note_on(task: TaskRow, n_parts: int, n_kept: int) -> LeftOut:
-    return LeftOut(
-        task.id,
-        TOO_MANY_PARTS,
-        f"Task {task.id}: the network sees {n_parts} parts in it; only the {n_kept} largest are "
-        "shown.",
-        remedy="It is probably unlike the images labelled so far: label it, or set "
-        "min_region_area_px (nnloop connect).",
-    )
+        return row, too_many(task, n_parts, len(regions)) if kept_from > smallest else None
 
 
 def _save(session: Session, task: TaskRow, row: PredictionRow) -> None:

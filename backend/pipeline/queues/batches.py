@@ -50,13 +50,16 @@ class Seat:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A draw: a task in an annotator's queue, of a batch, by one arm."""
+    """A draw: a task in an annotator's queue, of a batch, by one arm.
+
+    ``is_replaceable`` says that the strategy is asked again; it makes it no other draw.
+    """
 
     task_id: int
     annotator_id: int
     batch: int
     arm: QueueArm
-    is_replaceable: bool = False
+    is_replaceable: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

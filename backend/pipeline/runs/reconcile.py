@@ -15,7 +15,7 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.folds.queue import enqueue_folds
 from backend.pipeline.runs import control
 from backend.queue import JobName
-from backend.store import pauses, predictions, projects, runs
+from backend.store import pauses, predictions, projects, runs, scores
 from backend.store.models import ProjectRow, RunRow, VersionRow
 from domain.states import FOLD, FoldStatus, RunControl, RunStatus
 
@@ -112,6 +112,8 @@ def _due_pushes(context: AppContext) -> list[Job]:
                 session, version_id, time.time() - PUSH_AFTER_S
             ):
                 jobs.append((JobName.PUBLISH, (project_id,)))
+            elif scores.is_any_rescored(session, version_id):
+                jobs.append((JobName.PUSH, (project_id,)))
     return jobs
 
 

@@ -15,6 +15,7 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.faults import sentence_of
 from backend.pipeline.basis.images import image_keys_of
 from backend.pipeline.labels import questions
+from backend.pipeline.quality.calibrate import recalibrate
 from backend.pipeline.quality.corrections import measure_corrections
 from backend.pipeline.sync import trigger
 from backend.pipeline.sync.drift import (
@@ -68,7 +69,8 @@ def sync_project(context: AppContext, project_id: int) -> snapshots.SyncCounts:
             projects.close_hints(session, project_id, newest_hint)
         raise
     _check(context, project_id, info)
-    measure_corrections(context, project_id)
+    if measure_corrections(context, project_id):
+        recalibrate(context, project_id)
     with context.store.begin() as session:
         projects.close_hints(session, project_id, newest_hint)
         projects.prune_history(session, project_id, time.time() - HISTORY_S)

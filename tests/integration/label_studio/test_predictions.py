@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from converters.label_studio.label_config import parse_label_config
 from converters.label_studio.read import annotation_to_label_map
 from converters.label_studio.write import regions_to_result
 from domain.annotation import Region
-from domain.errors import LabelStudioError, PredictionError
+from domain.errors import LabelStudioError, MissingError, PredictionError
 from domain.geometry import Polygon
 from tests.integration.label_studio.conftest import region
 
@@ -32,6 +33,30 @@ def test_import_reads_back_and_deletes_by_version(
     assert client.delete_model_version(project.id, "v1") == 5
     assert client.delete_model_version(project.id, "v1") == 0
     assert client.count_predictions(project.id) == {"v2": 1}
+
+
+def test_a_score_changes_alone_and_tasks_are_cleared(
+    client: LabelStudioClient, project: ProjectInfo
+) -> None:
+    ids = client.import_images(project.id, [(f"{i}.png", b"x") for i in range(3)])
+    noted = {**region(), "meta": {"text": ["Folds disagree on wall."]}}
+    rows = [PushedPrediction(i, [noted], 0.5 + n / 10, "v1") for n, i in enumerate(ids)]
+    client.import_predictions(project.id, rows)
+    before = {p.task_id: p for p in client.iter_predictions(project.id)}
+    client.set_score(before[ids[2]].id or 0, 0.1)
+    after = {p.task_id: p for p in client.iter_predictions(project.id)}
+    assert after[ids[2]] == replace(before[ids[2]], score=0.1)
+    assert after[ids[2]].result[0]["meta"] == noted["meta"]
+    assert after[ids[0]] == before[ids[0]]
+    # That is the order in which annotators are served.
+    client.set_sampling_uncertainty(project.id)
+    client.set_model_version(project.id, "v1")
+    task = client._connection.json("GET", f"/api/projects/{project.id}/next")
+    assert task["id"] == ids[2]
+    client.clear_predictions(project.id, [ids[2], ids[1], ids[1] + 10_000])
+    assert [p.task_id for p in client.iter_predictions(project.id)] == [ids[0]]
+    with pytest.raises(MissingError):
+        client.set_score(before[ids[2]].id or 0, 0.2)
 
 
 def test_predictions_of_some_tasks_are_read_in_pages(

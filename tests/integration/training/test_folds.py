@@ -19,7 +19,7 @@ from domain.errors import TrainingError
 from tests.integration.fold_processes import fold_process
 from tests.integration.training.conftest import PRESET, Trained
 from tests.integration.training.discs import CLASS_VALUES, disc_image
-from training.evaluation import dice_per_class
+from training.evaluation import dice_per_class, image_dice
 from training.folds.runner import run_fold
 from training.folds.spec import EpochProgress, FoldSpec
 from training.nnunet.inference.predictor import FoldPredictor
@@ -51,6 +51,15 @@ def test_progress_carries_finite_losses(trained: Trained) -> None:
 def test_every_case_is_held_out_exactly_once(trained: Trained) -> None:
     held_out = [case for outcome in trained.outcomes for case in outcome.dice_per_case]
     assert sorted(held_out) == [f"task_{i:08d}" for i in range(14)]
+
+
+def test_what_held_out_predictions_say_of_themselves_is_near_the_truth(trained: Trained) -> None:
+    for outcome in trained.outcomes:
+        assert outcome.expected.keys() == outcome.dice_per_case.keys()
+        expected = np.mean([one.soft_dice for one in outcome.expected.values()])
+        true = np.mean([image_dice(dice.values()) for dice in outcome.dice_per_case.values()])
+        assert abs(expected - true) < 0.15
+        assert not any(one.is_empty for one in outcome.expected.values())
 
 
 def test_held_out_dice_is_far_above_chance(trained: Trained) -> None:

@@ -97,7 +97,7 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
     if label_maps is not None:
         label_maps.mkdir(exist_ok=True)
     with trainer.evaluating() as network:
-        dice = trainer.held_out.dice(
+        held_out = trainer.held_out.measured(
             network,
             trainer.held_out.case_ids,
             mirror_axes=trainer.mirror_axes,
@@ -108,8 +108,10 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
         fold=spec.fold,
         epochs=trainer.current_epoch,
         steps=trainer.steps,
-        dice_per_case=dice,
-        dice_per_class=mean_over_cases(dice),
+        dice_per_case=held_out.per_case,
+        expected=held_out.expected,
+        cases_of_class=held_out.cases_of_class,
+        dice_per_class=mean_over_cases(held_out.per_case),
         seconds=trainer.plan.spent_s,
         device=spec.device,
         warm_started=trainer.warm_started,

@@ -22,6 +22,7 @@ from training.evaluation import (
     mean_over_images,
     named_dice,
 )
+from training.evaluation.soft_dice import ExpectedDice
 from training.folds.spec import FoldSpec
 from training.nnunet.inference.predictor import FoldPredictor
 from training.symmetries.symmetries import Swap
@@ -47,6 +48,22 @@ class SampleDice:
     per_class: ClassDice | None = None
     trend: float | None = None
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutDice:
+    """What held-out cases came to.
+
+    Attributes:
+        per_case: Case id -> class -> Dice in [0, 1] of the full-size image, None where it is
+            absent.
+        expected: Case id -> what the prediction said of itself.
+        cases_of_class: Class -> cases whose truth shows it.
+    """
+
+    per_case: DicePerCase
+    expected: dict[str, ExpectedDice]
+    cases_of_class: dict[str, int]
 
 
 def trend_of(dice_per_case: DicePerCase) -> float | None:
@@ -86,7 +103,7 @@ class HeldOutCases:
         by_hash = sorted(self.case_ids, key=lambda name: hashlib.sha256(name.encode()).digest())
         return tuple(by_hash[:SAMPLE_SIZE])
 
-    def dice(
+    def measured(
         self,
         network: torch.nn.Module,
         case_ids: Sequence[str],
@@ -94,8 +111,8 @@ class HeldOutCases:
         mirror_axes: Sequence[int],
         swaps: Sequence[Swap] = (),
         out: Path | None = None,
-    ) -> DicePerCase:
-        """Case id -> class -> Dice in [0, 1] of the full-size image, None where it is absent.
+    ) -> HeldOutDice:
+        """Predicts cases and compares them with their label maps.
 
         Args:
             network: With deep supervision off; it is put into evaluation mode.
@@ -105,7 +122,8 @@ class HeldOutCases:
             out: Folder (it exists) for the label maps, CASE_ID.png each; None: they are not kept.
         """
         predictor = self._predictor(network, mirror_axes, swaps)
-        workspace, dice = self._spec.workspace, DicePerCase()
+        workspace, values = self._spec.workspace, self._spec.class_values
+        found = HeldOutDice({}, {}, dict.fromkeys(values, 0))
         for case_id in case_ids:
             probabilities = predictor.predict_single_fold(
                 read_case_image(workspace, case_id), self._spec.fold
@@ -114,8 +132,11 @@ class HeldOutCases:
             if out is not None:
                 write_png(out / f"{case_id}.png", label_map)
             truth = read_image(workspace.label_png(case_id))
-            dice[case_id] = named_dice(label_map, truth, self._spec.class_values)
-        return dice
+            found.per_case[case_id] = named_dice(label_map, truth, values)
+            for integer, name in enumerate(values, start=1):
+                found.cases_of_class[name] += int((truth == integer).any())
+            found.expected[case_id] = ExpectedDice.of(probabilities)
+        return found
 
     def sample_dice(self, network: torch.nn.Module) -> SampleDice:
         """Measures ``sample``.
@@ -123,7 +144,7 @@ class HeldOutCases:
         Not mirrored: a quarter of the time, so that it can be measured four times as often.
         """
         started = time.monotonic()
-        dice = self.dice(network, self.sample, mirror_axes=())
+        dice = self.measured(network, self.sample, mirror_axes=()).per_case
         return SampleDice(mean_over_cases(dice), trend_of(dice), time.monotonic() - started)
 
     def seconds_per_case(self, network: torch.nn.Module, *, mirror_axes: Sequence[int]) -> float:

@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from active_learning.calibration import Calibration
 from backend.cli.views.models_view import print_details
 from backend.pipeline.models.details import version_details
+from backend.store.models import VersionRow
 from converters.bookkeeping.documents import to_json
 from converters.bookkeeping.files import write_json
+from domain.reliability import Reliability
 from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.backend.pipeline.models.versions import add_version, manifest_of
 from training.symmetries.symmetries import Symmetries
@@ -75,3 +78,26 @@ def test_what_the_working_size_costs_is_said(
     app: FakeApp, capsys: pytest.CaptureFixture[str], size: WorkingSize, said: str
 ) -> None:
     assert _shown(app, capsys, manifest_of((1, "a", "p")), size)["Working size"] == said
+
+
+def test_how_far_scores_can_be_believed_is_said_with_its_numbers(
+    app: FakeApp, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = _shown(app, capsys, manifest_of((1, "a", "p")), None)
+    assert shown["Scores"].startswith("not calibrated")
+    few = Reliability(7, bias=-0.031)
+    many = Reliability(40, 0.012, 0.03, 0.71, 0.92, 0.051, 0.9, 40)
+    with app.store.begin() as session:
+        (version,) = session.query(VersionRow)
+        version.calibration = Calibration(n=47)
+        version.metrics = replace(version.metrics, reliability={"corrected": few, "held out": many})
+    print_details(version_details(app.context, "nnloop-v1", PROJECT), n_annotations=0)
+    said = capsys.readouterr().out
+    assert "calibrated on 47 honest pairs" in said
+    (row,) = [line for line in said.splitlines() if line.startswith("│ held out ")]
+    cells = [cell.strip() for cell in row.strip("│ ").split("│")]
+    assert cells == ["held out", "40", "+0.012", "0.030", "0.710", "0.920", "0.051", "90%"]
+    (row,) = [line for line in said.splitlines() if line.startswith("│ corrected")]
+    assert [cell.strip() for cell in row.strip("│ ").split("│")] == [
+        "corrected", "7", "-0.031", "-", "-", "-", "-", "-",
+    ]  # fmt: skip

@@ -12,16 +12,18 @@ import pytest
 from backend.pipeline.predictions import score
 from backend.pipeline.predictions.score import score_chunk, score_task
 from backend.store import predictions, projects
-from backend.store.models import PredictionRow, TaskRow
+from backend.store.models import PredictionRow, TaskRow, VersionRow
 from converters.bookkeeping.documents import write_document
 from converters.bookkeeping.files import write_json
-from converters.label_studio.predicted import is_marked
+from converters.label_studio.predicted import as_predicted, is_marked
+from domain.annotation import Annotation
 from domain.errors import LabelStudioError, NnloopError
 from domain.states import TaskState
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.maps import maps_of
 from training.nnunet.inference.maps import FoldMaps
 from training.presets import TINY
+from training.versions.metrics import VersionMetrics
 from training.versions.version_folder import VersionInfo
 
 
@@ -92,6 +94,36 @@ def test_the_pool_is_scored(app: FakeApp) -> None:
     assert 0 <= row.score_low < row.score < row.score_high <= 1
     assert "lumen" in _labels(row)
     assert (row.error, row.published_at) == ("", None)
+
+
+def test_every_region_has_a_score_of_its_own_and_one_says_why(app: FakeApp) -> None:
+    version = _add_version(app)
+    app.add_tasks(1)
+    score_chunk(app.context, PROJECT)
+    row = _rows(app, version, 1)[1]
+    lumen, wall = sorted(row.result, key=lambda region: region["value"]["polygonlabels"])
+    # The mean probability of its class inside.
+    assert lumen["score"] == pytest.approx(0.9, abs=0.01)
+    assert wall["score"] == pytest.approx((0.96 + 0.05) / 2, abs=0.01)
+    # One fold of two sees a wall.
+    assert wall["meta"]["text"] == ["Folds disagree on wall."]
+    assert "meta" not in lumen
+    # The ids still say that nobody has changed them.
+    noted = Annotation(1, 1, row.result)
+    plain = [{k: v for k, v in region.items() if k != "meta"} for region in row.result]
+    assert [r["id"] for r in as_predicted(plain)] == [r["id"] for r in noted.result]
+
+
+def test_a_class_that_was_hardly_ever_seen_is_named_first(app: FakeApp) -> None:
+    version = _add_version(app)
+    with app.store.begin() as session:
+        row = session.get_one(VersionRow, version)
+        row.metrics = VersionMetrics(cases_of_class={"lumen": 3, "wall": 20})
+    app.add_tasks(1)
+    score_chunk(app.context, PROJECT)
+    (noted,) = [r for r in _rows(app, version, 1)[1].result if "meta" in r]
+    assert noted["meta"]["text"] == ["Class lumen seen 3 times."]
+    assert noted["value"]["polygonlabels"] == ["lumen"]
 
 
 @pytest.mark.slow
