@@ -1,7 +1,8 @@
 """What embeddings of images see: ``python -m benchmarks.embedding --data DIR ...``.
 
 Of each folder of images and masks: how well the label map of the nearest other image fits (mean
-Dice of the classes at 64 x 64 pixels), by embedding, by fingerprint, and of one at random. Over all
+Dice of the classes at 64 x 64 pixels), by embedding, by fingerprint, and of one at random; and how
+well the best of the images that a strategy would label first fits, mean over 20 seeds. Over all
 folders: the share of changed images (exported again, cut, turned) that are known as theirs, by
 embedding and by fingerprint, at as many pairs of different images that count as alike. The time of
 one image.
@@ -23,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from active_learning.strategies import strategy_by_name, unpredicted
 from active_learning.strategies.embedded import SAME
 from benchmarks.likeness import SHARED
 from converters.images.likeness import ALIKE_BITS, fingerprint
@@ -33,6 +35,8 @@ Vectors = npt.NDArray[np.float64]
 Change = Callable[[Image], Image]
 
 _MAP_SIDE = 64
+_FIRST_BATCHES = (5, 10, 20)
+_SEEDS = 20
 _EVERY = 4
 """One in so many images is changed."""
 
@@ -129,20 +133,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _nearest_maps(
     folder: Path, images: dict[str, list[Image]], kinds: dict[str, Callable[[Image], Vectors]]
-) -> dict[str, float]:
+) -> dict[str, Any]:
     maps = [
         cv2.resize(one, (_MAP_SIDE, _MAP_SIDE), interpolation=cv2.INTER_NEAREST)
         for one in _images(folder / "masks")
     ]
     dices = np.array([[_dice(a, b) for b in maps] for a in maps])
     np.fill_diagonal(dices, np.nan)
-    found = {"random": round(float(np.nanmean(dices)), 3)}
+    found: dict[str, Any] = {"random": round(float(np.nanmean(dices)), 3)}
     for kind, function in kinds.items():
         vectors = np.stack([function(image) for image in images[folder.name]])
         squares = _squares(vectors, vectors)
         np.fill_diagonal(squares, np.inf)
         nearest = squares.argmin(axis=1)
         found[kind] = round(float(dices[np.arange(len(maps)), nearest].mean()), 3)
+        if kind == "embedding":
+            found["covered"] = _covered(vectors.astype(np.float32), dices)
+    return found
+
+
+def _covered(vectors: npt.NDArray[np.float32], dices: Vectors) -> dict[str, dict[str, float]]:
+    """How well the best of k images chosen without labels fits each of the others."""
+    n = len(vectors)
+    pool = unpredicted(np.arange(n), embeddings=vectors)
+    found: dict[str, dict[str, float]] = {}
+    for k in _FIRST_BATCHES:
+        found[f"{k} labels"] = {}
+        for name in ("random", "typical", "core_set", "diverse"):
+            means = []
+            for seed in range(_SEEDS):
+                chosen = strategy_by_name(name)(pool, k, np.random.default_rng(seed))
+                others = np.setdiff1d(np.arange(n), chosen)
+                means.append(dices[np.ix_(others, chosen)].max(axis=1).mean())
+            found[f"{k} labels"][name] = round(float(np.mean(means)), 3)
     return found
 
 
