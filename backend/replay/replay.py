@@ -63,6 +63,14 @@ class Replay:
         pool, test = self.library.divided(self.options.test_share)
         return Table(pool, test, self.options, read_embeddings(self.root, self.library))
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is left to play."""
+        results, options = self.results(), self.options
+        n_whole = sum(len(by_seed) for by_seed in results.rounds.values())
+        is_full = len(results.full) == options.seeds
+        return is_full and n_whole == options.seeds * len(options.strategies)
+
     def results(self) -> Results:
         """What is on disk so far."""
         table, options = self.table, self.options

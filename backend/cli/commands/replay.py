@@ -115,7 +115,8 @@ def replay(
             say(f"Left out: {sentence}")
         played = Replay(root, library, options)
         library.divided(options.test_share)  # says at once where there are too few images
-        start_replay(root, options, say)
+        if not played.is_whole:
+            start_replay(root, options, say)
         results = write_report(played)
     if as_json:
         import json

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from queue import Queue
+from queue import LifoQueue
 
 from backend.replay.images.library import PROJECT, Library, LibraryCase
 from converters.bookkeeping.documents import read_document, write_document
@@ -95,7 +95,8 @@ class Slots:
         """Takes what ``training.devices.list_devices`` found."""
         places = [device for device in devices for _ in range(device.workers)]
         self.n, self.first = len(places), devices[0]
-        self._free: Queue[tuple[Device, ForkServer | None]] = Queue()
+        # Last in, first out: a server is started where it is needed, and loads nnU-Net then.
+        self._free: LifoQueue[tuple[Device, ForkServer | None]] = LifoQueue()
         self._servers: list[ForkServer] = []
         for device in places:
             server = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ import psutil
 import pytest
 
 from backend.replay.networks.committee import TRAINING
+from backend.replay.options import BASELINES
+from backend.replay.report import CURVES, FIGURES, TEXT
 from tests.integration.training.discs import disc_image
 
 N_IMAGES = 10
@@ -24,6 +25,9 @@ OPTIONS = (
     *("--rounds", "2", "--preset", "tiny", "--steps", "10", "--image-side", "64", "--folds", "2"),
     *("--classes", "disc,square"),
 )
+
+PATIENCE_S = 500
+"""On a machine with much else to do."""
 
 pytestmark = pytest.mark.slow
 
@@ -52,23 +56,25 @@ def test_killed_in_a_round_and_called_again_it_ends_with_a_report(
     data: Path, tmp_path: Path
 ) -> None:
     out, env = tmp_path / "out", environment(tmp_path)
-    started = subprocess.Popen(
-        command(data, out), env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    courses = out / "courses"
-    until = time.monotonic() + 120
-    while not list(courses.glob("*/random-0.json")):
-        assert started.poll() is None, started.stdout and started.stdout.read()
-        assert time.monotonic() < until
-        time.sleep(0.1)
-    children = psutil.Process(started.pid).children(recursive=True)
-    second = subprocess.run(
-        command(data, out), env=env, capture_output=True, text=True, check=False
-    )
-    assert second.returncode == 1 and "Another replay works" in second.stderr
-    started.send_signal(signal.SIGKILL)
-    started.wait()
-    psutil.wait_procs(children, timeout=10)
+    with (tmp_path / "log").open("wb") as log:
+        started = subprocess.Popen(
+            command(data, out), env=env, stdout=log, stderr=subprocess.STDOUT
+        )
+    try:
+        until = time.monotonic() + PATIENCE_S
+        while not list(out.glob("courses/*/random-0.json")):
+            assert started.poll() is None, (tmp_path / "log").read_text()
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        children = psutil.Process(started.pid).children(recursive=True)
+        second = subprocess.run(
+            command(data, out), env=env, capture_output=True, text=True, check=False
+        )
+        assert second.returncode == 1 and "Another replay works" in second.stderr
+    finally:
+        started.kill()
+        started.wait()
+    psutil.wait_procs(children, timeout=PATIENCE_S)
     assert not any(one.is_running() for one in children)
     trained = {path: path.stat().st_mtime_ns for path in out.rglob(TRAINING)}
     assert trained
@@ -77,12 +83,7 @@ def test_killed_in_a_round_and_called_again_it_ends_with_a_report(
         command(data, out, "--json"), env=env, capture_output=True, text=True, check=True
     )
     figures = json.loads(done.stdout)
-    assert set(figures["strategies"]) == {
-        "random",
-        "stratified_random",
-        "oracle_stratified_random",
-        "lowest_score",
-    }
+    assert set(figures["strategies"]) == {*BASELINES, "lowest_score"}
     for row in figures["strategies"].values():
         assert [point["labels"] for point in row["curve"]] == [3, 5]
         assert all(0 <= point["dice"] <= 1 for point in row["curve"])
@@ -93,12 +94,9 @@ def test_killed_in_a_round_and_called_again_it_ends_with_a_report(
     # One on everything, one on the start that all share, one more at most for each strategy.
     assert len(list(out.rglob(TRAINING))) <= 6
     assert not list(out.rglob("*.pth")), "weights are not kept"
-    for name in ("report.md", "report.json", "curves.png"):
+    for name in (TEXT, FIGURES, CURVES):
         assert (out / name).stat().st_size > 500
-
-    started_at = time.monotonic()
     again = subprocess.run(
         command(data, out, "--json"), env=env, capture_output=True, text=True, check=True
     )
     assert json.loads(again.stdout) == figures
-    assert time.monotonic() - started_at < 60

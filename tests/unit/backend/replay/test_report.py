@@ -96,7 +96,9 @@ def write_courses(replay: Replay, played: tuple[Course, ...]) -> None:
 
 
 def test_the_report_says_what_it_is_of(replay: Replay) -> None:
+    assert not replay.is_whole
     write_courses(replay, courses())
+    assert replay.is_whole
     write_report(replay)
     text = (replay.root / TEXT).read_text()
     for words in (
