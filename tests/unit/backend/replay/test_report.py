@@ -132,6 +132,16 @@ def test_a_report_of_nothing_and_of_a_part(replay: Replay) -> None:
     assert (replay.root / CURVES).exists()
 
 
+def test_where_labels_gain_nothing_it_is_said(replay: Replay) -> None:
+    write_courses(replay, courses())
+    write_report(replay)
+    assert "more --steps" not in (replay.root / TEXT).read_text()
+    for seed in range(OPTIONS.seeds):
+        write_document(replay.table.full_file(replay.root, seed), Full, Full(42, 0.45))
+    write_report(replay)
+    assert "more --steps" in (replay.root / TEXT).read_text()
+
+
 def test_the_same_files_again_give_the_same_report(replay: Replay) -> None:
     write_courses(replay, courses())
     write_report(replay)
