@@ -80,8 +80,8 @@ def play(options: DemoOptions, view: View) -> DemoFigures:
                     _picture(stage, options, options.picture, view)
                 if not options.once:
                     view.result(_figures(stage, seconds, 0))
-                    (tab,) = tab_reports(context, stage.project_id)
-                    view.serving(tab, login, data_dir)
+                    tabs = tab_reports(context, stage.project_id)
+                    view.serving(stage.client.url, stage.project_id, tabs, login, data_dir)
                     supervisor.wait()
                 context.store.close()
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -127,16 +127,35 @@ class View:
         self._console.print(f"The task offered first had the lowest score: {lowest}")
         self._console.print(f"Whole demo: {figures.seconds_total:.0f} s")
 
-    def serving(self, tab: TabReport, login: tuple[str, str] | None, data_dir: Path) -> None:
-        """Says where to look and what to click."""
+    def serving(
+        self,
+        url: str,
+        project_id: int,
+        tabs: Sequence[TabReport],
+        login: tuple[str, str] | None,
+        data_dir: Path,
+    ) -> None:
+        """Says where to look and what to click.
+
+        Args:
+            url: Of Label Studio.
+            project_id: The demo's project.
+            tabs: Its annotators' queues: several where Label Studio was there before the demo.
+            login: (address, password) of a Label Studio that the demo has started.
+            data_dir: Where all of it is kept.
+        """
         say = self._console.print
-        say(f"\n[bold green]Label Studio is at {tab.url}[/bold green]")
+        place = tabs[0].url if len(tabs) == 1 else f"{url}/projects/{project_id}"
+        say(f"\n[bold green]Label Studio is at {place}[/bold green]")
         if login is not None:
             say(f"Log in as {login[0]} with the password {login[1]}", highlight=False)
-        say(
-            f"In the tab '{tab.title}', your queue, click 'Label Tasks As Displayed': the task "
-            "with the lowest score comes first, its predicted polygons ready to be corrected."
-        )
+        if tabs:
+            titles = " or ".join(f"'{tab.title}'" for tab in tabs)
+            say(
+                f"In your queue, the tab {titles}, click 'Label Tasks As Displayed': the task with "
+                "the lowest score comes first, its predicted polygons ready to be corrected.",
+                markup=False,
+            )
         say(f"Status: {_program()} status --data-dir {data_dir}", highlight=False)
         say("Ctrl-C stops everything.")
 
