@@ -10,12 +10,7 @@ STEP := bash .ci/step
 INSTALLED := $(VENV)/.installed
 # Not named $(MAKE) where it is used: `make -n` would run those lines.
 LANE = $(MAKE) --no-print-directory
-WITHOUT_SERVERS := tests/integration/training
-# They train, but alone: after the loop's, which leave a core free much of the time.
-AFTER_LOOP := tests/integration/models
-# They need no loop: a Label Studio of their own lets them run beside the others.
-WITHOUT_LOOP := tests/integration/files tests/integration/label_studio tests/integration/package
-NOT_OF_THE_LOOP := $(WITHOUT_SERVERS) $(AFTER_LOOP) $(WITHOUT_LOOP)
+WITHOUT_SERVERS := tests/integration/training tests/integration/models
 # What took longest stands at the end of every complete run: where to look when CI gets slow.
 SLOWEST := --durations=15 --durations-min=5
 PYTEST_ARGS ?=
@@ -72,15 +67,12 @@ test: setup check
 endif
 
 test-with-loop: setup
-	@$(BIN)/python -m pytest tests/integration tests/e2e $(NOT_OF_THE_LOOP:%=--ignore=%) $(SLOWEST)
-	@$(BIN)/python -m pytest $(AFTER_LOOP) $(SLOWEST)
+	@$(BIN)/python -m pytest tests/integration tests/e2e $(WITHOUT_SERVERS:%=--ignore=%) $(SLOWEST)
 
 # Unit tests share nothing and run side by side. Trainings share what they have trained.
 test-without-loop: check
 	@$(BIN)/python -m pytest tests/unit -n auto --maxprocesses 4 $(SLOWEST)
 	@$(BIN)/python -m pytest $(WITHOUT_SERVERS) $(SLOWEST)
-	@$(LANE) label-studio
-	@$(BIN)/python -m pytest $(WITHOUT_LOOP) $(SLOWEST)
 
 # One thread for each process: torch's threads of several processes hinder each other on few cores.
 test-fast: environment ## Run the unit tests but the slow ones.
