@@ -59,7 +59,7 @@ def test_what_held_out_predictions_say_of_themselves_is_near_the_truth(trained: 
         expected = np.mean([one.soft_dice for one in outcome.expected.values()])
         true = np.mean([image_dice(dice.values()) for dice in outcome.dice_per_case.values()])
         # Few epochs leave probabilities soft.
-            assert abs(expected - true) < 0.3
+        assert abs(expected - true) < 0.3
         assert not any(one.is_empty for one in outcome.expected.values())
 
 
