@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata, spearmanr
 
 from domain.reliability import Reliability
 
@@ -62,6 +61,8 @@ def calibration_error(expected: Floats, true: Floats) -> float:
     Bins are cut along the expected quality, equals together, with at least 10 pairs where there are
     so many. Fewer, larger bins hide errors, smaller ones measure noise.
     """
+    from scipy.stats import rankdata
+
     n = len(expected)
     n_bins = max(min(n // _PER_BIN, _MOST_BINS), 1)
     ranks = rankdata(expected, "average")
@@ -72,6 +73,8 @@ def calibration_error(expected: Floats, true: Floats) -> float:
 
 def rank_correlation(expected: Floats, true: Floats) -> float | None:
     """Spearman's, in [-1, 1]; None where all of one side are equal."""
+    from scipy.stats import spearmanr  # half a second, which a command line need not wait
+
     if len(expected) < 2 or np.ptp(expected) == 0 or np.ptp(true) == 0:
         return None
     return float(spearmanr(expected, true).statistic)
@@ -83,6 +86,8 @@ def auroc_of_worst(expected: Floats, true: Floats) -> float | None:
     In [0, 1]: equals count half. The worst tenth are the lowest true qualities, a tenth of all
     rounded up, and all that equal the best of them. None where that is everything, or nothing.
     """
+    from scipy.stats import rankdata
+
     n = len(true)
     if not n:
         return None

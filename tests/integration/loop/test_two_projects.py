@@ -37,9 +37,10 @@ def two(loop: Loop) -> Two:
     # One more than the workers and the queue take at once: it has to wait for somebody.
     n_workers = sum(device.workers for device in list_devices())
     n_folds = n_workers + AHEAD + 1
-    settings = {"min_annotations": 100, "budget_s": 24.0}
-    large = loop.make_project("Large", n_folds, settings={**settings, "n_folds": n_folds})
-    small = loop.make_project("Small", 4, settings={**settings, "n_folds": 2})
+    # Long enough that neither is over before it is cancelled.
+    settings = {"min_annotations": 100, "budget_s": 36.0, "n_folds": n_folds}
+    large = loop.make_project("Large", n_folds, settings=settings)
+    small = loop.make_project("Small", 4, settings={**settings, "budget_s": 90.0, "n_folds": 2})
     for project in (large, small):
         loop.annotate(project, project.task_ids)
     # The small one is made ready and held, so that it asks for a worker at once when let go.
