@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from domain.prediction import most_probable
-
 
 @dataclass(frozen=True, slots=True)
 class ExpectedDice:
@@ -25,9 +23,16 @@ class ExpectedDice:
     is_empty: bool
 
     @classmethod
-    def of(cls, probabilities: npt.NDArray[np.float32]) -> ExpectedDice:
-        """Of (class, height, width) float32 softmax in [0, 1]; all classes count."""
-        soft, label_map = SoftDice(range(1, len(probabilities))), most_probable(probabilities)
+    def of(
+        cls, probabilities: npt.NDArray[np.float32], label_map: npt.NDArray[np.uint8]
+    ) -> ExpectedDice:
+        """Of a prediction in which all classes count.
+
+        Args:
+            probabilities: (class, height, width) float32 softmax in [0, 1].
+            label_map: (height, width) uint8, its most probable classes.
+        """
+        soft = SoftDice(range(1, len(probabilities)))
         soft.add(probabilities, label_map)
         return cls(soft.dice, not label_map.any())
 

@@ -11,11 +11,10 @@ from sqlalchemy.orm import Session
 
 from active_learning.strategies import MOST_TYPICAL, needs_embeddings
 from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.query_strategy import WITHOUT_MODEL, wanted_strategy
 from backend.store import embeddings, projects
 from backend.store.models import ProjectRow
 from training.pretrained import has_weights
-
-AUTO, TYPICAL = "auto", "typical"
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
 
@@ -23,14 +22,12 @@ Vectors: TypeAlias = npt.NDArray[np.float32]
 def _wanted_of(project: ProjectRow) -> int | None:
     """Of how many unlabelled tasks what fills the queues looks at embeddings; None: of all.
 
-    With ``auto`` typical images are asked for until there is a version.
+    Of typical images, which are asked for until there is a version, only so many are looked at.
     """
-    strategy = project.settings.query_strategy
-    if strategy == AUTO:
-        strategy = TYPICAL if project.champion_id is None else ""
-    if strategy == TYPICAL:
+    strategy = wanted_strategy(project.settings, project.champion_id)
+    if strategy == WITHOUT_MODEL:
         return MOST_TYPICAL
-    return None if strategy and needs_embeddings(strategy) else 0
+    return None if needs_embeddings(strategy) else 0
 
 
 def are_missing(context: AppContext, project_id: int) -> bool:

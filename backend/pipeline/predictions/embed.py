@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Hashable
 from functools import cache
-from typing import Any
-
-import numpy.typing as npt
 
 from backend.pipeline.basis import trials
 from backend.pipeline.basis.annotations import label_config_of
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.embeddings import are_missing
 from backend.pipeline.basis.faults import fault_of
-from backend.pipeline.basis.images import load_image
 from backend.pipeline.basis.loading import Arrivals
 from backend.pipeline.predictions.open_pool import PORTION, Between
+from backend.pipeline.predictions.task_images import TaskImages
 from backend.queue import stop_requested
 from backend.store import embeddings, projects
 from backend.store.models import ProjectRow, TaskRow
-from backend.store.trials import begin_trials, bury_dead, end_trials
-from domain.labels import LabelConfig
+from backend.store.trials import bury_dead
 from training.nnunet.networks.image_embedding import ImageEmbedding
 
 logger = logging.getLogger(__name__)
@@ -63,13 +58,11 @@ class _Chunk:
 
     def __init__(self, context: AppContext, project: ProjectRow) -> None:
         self._context, self._project = context, project
-        self._config: LabelConfig = label_config_of(project, project.settings)
+        self._images = TaskImages(context, label_config_of(project, project.settings))
         self._given: set[int] = set()
 
     def run(self, until: float, between: Between) -> None:
-        arrivals = Arrivals(
-            self._context.image_loads, self._more, self._key, self._load, self._begin, until
-        )
+        arrivals = self._images.arrivals(self._more, until)
         try:
             while arrivals.wait():
                 for task in arrivals:
@@ -79,10 +72,12 @@ class _Chunk:
         finally:
             arrivals.close()
             # What still comes is looked at by the next call.
-            self._end([*arrivals.left_over(), *(task.id for task, _ in arrivals.under_way())])
+            self._images.end(
+                [*arrivals.left_over(), *(task.id for task, _ in arrivals.under_way())]
+            )
 
     def _embed(self, task: TaskRow, arrivals: Arrivals) -> None:
-        image_hash = self._context.image_loads.content_of(self._key(task))
+        image_hash = self._images.content_of(task)
         vector = None
         try:
             vector = _embedding()(arrivals.image(task))
@@ -91,7 +86,7 @@ class _Chunk:
             logger.warning("Project %d: no embedding: %s", self._project.id, fault.in_full)
         finally:
             arrivals.done(task)
-            self._end([task.id])
+            self._images.end([task.id])
         with self._context.store.begin() as session:
             embeddings.save(session, task, image_hash, vector)
 
@@ -101,20 +96,3 @@ class _Chunk:
         rows = [task for task in found if task.id not in self._given][:PORTION]
         self._given.update(task.id for task in rows)
         return rows
-
-    def _key(self, task: TaskRow) -> Hashable:
-        return (task.id, task.source, *(str(task.data.get(key)) for key in self._config.image_keys))
-
-    def _load(self, task: TaskRow) -> npt.NDArray[Any]:
-        image = load_image(self._context, task, self._config)
-        self._context.image_loads.note_content(self._key(task), task.image_hash)
-        return image
-
-    def _begin(self, tasks: list[TaskRow]) -> None:
-        with self._context.store.begin() as session:
-            begin_trials(session, tasks, trials.worker_name())
-
-    def _end(self, task_ids: list[int]) -> None:
-        if task_ids:
-            with self._context.store.begin() as session:
-                end_trials(session, task_ids)

@@ -10,9 +10,7 @@ from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy.typing as npt
 from sqlalchemy.orm import Session
 
 from active_learning.measures import measure_image
@@ -21,7 +19,6 @@ from backend.pipeline.basis import trials
 from backend.pipeline.basis.annotations import label_config_of
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.faults import fault_of
-from backend.pipeline.basis.images import load_image
 from backend.pipeline.basis.loading import Arrivals
 from backend.pipeline.basis.warm_predictor import warm_predictor
 from backend.pipeline.labels.of_version import labels_of_version, reused_names, without
@@ -36,11 +33,12 @@ from backend.pipeline.predictions.open_pool import (
     close_pool,
     open_pool,
 )
+from backend.pipeline.predictions.task_images import TaskImages
 from backend.pipeline.quality.calibrate import calibration_of
 from backend.queue import stop_requested
 from backend.store import predictions, problems, projects, versions
 from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
-from backend.store.trials import begin_trials, bury_dead, end_trials
+from backend.store.trials import bury_dead, end_trials
 from converters.label_studio.relabel import in_present_names
 from converters.label_studio.write import regions_to_result, validate_prediction
 from converters.outlines.limits import Simplification
@@ -168,6 +166,7 @@ class Scorer:
         self._version = version
         self._settings = project.settings
         self._config: LabelConfig = label_config_of(project, self._settings)
+        self._images = TaskImages(context, self._config)
         values = read_version(Path(version.path)).class_values
         with context.store.begin() as session:
             reused = reused_names(session, project, version)
@@ -198,7 +197,7 @@ class Scorer:
             LabelStudioError: Label Studio does not answer: no fault of a task.
         """
         portions = iter([tasks])
-        arrivals = self._arrivals(lambda: next(portions, ()), until)
+        arrivals = self._images.arrivals(lambda: next(portions, ()), until)
         with closing(self._scored(arrivals)) as scored:
             for task in scored:
                 if task is None:
@@ -211,18 +210,8 @@ class Scorer:
     def pool(self, key: Hashable, left_out: Collection[int]) -> OpenPool:
         """The scoring of everything that the version has not seen, but some tasks."""
         tasks = UnscoredTasks(self._context, self._project.id, self._version.id, left_out)
-        arrivals = self._arrivals(tasks, -math.inf)
+        arrivals = self._images.arrivals(tasks, -math.inf)
         return OpenPool(key, arrivals, self._scored(arrivals))
-
-    def _arrivals(self, more: Callable[[], Sequence[TaskRow]], until: float) -> Arrivals:
-        return Arrivals(
-            self._context.image_loads,
-            more,
-            self._key,
-            self._load,
-            self._begin,
-            until,
-        )
 
     def _scored(self, arrivals: Arrivals) -> Scored:
         """Predicts what arrives; the next images are fetched and prepared meanwhile.
@@ -237,36 +226,19 @@ class Scorer:
                     continue
                 with closing(self._predictor.predict_stream(arrivals, arrivals.image)) as stream:
                     for task, found in stream:
-                        image_hash = self._context.image_loads.content_of(self._key(task))
+                        image_hash = self._images.content_of(task)
                         arrivals.done(task)
                         self._store(task, found, image_hash)
                         yield task
         finally:
             arrivals.close()
             at_work = arrivals.under_way() if stop_requested() else []
-            self._end([*arrivals.left_over(), *(task.id for task, _ in at_work)])
+            self._images.end([*arrivals.left_over(), *(task.id for task, _ in at_work)])
 
     def set_aside(self, task: TaskRow) -> None:
         """Stores that a task is not tried again by itself, because workers died at it."""
         fault = fault_of(task.id, trials.deadly_error(task.id))
         self._save_fault(task, fault, is_last=True)
-
-    def _key(self, task: TaskRow) -> Hashable:
-        return (task.id, task.source, *(str(task.data.get(key)) for key in self._config.image_keys))
-
-    def _load(self, task: TaskRow) -> npt.NDArray[Any]:
-        image = load_image(self._context, task, self._config)
-        self._context.image_loads.note_content(self._key(task), task.image_hash)
-        return image
-
-    def _begin(self, tasks: list[TaskRow]) -> None:
-        with self._context.store.begin() as session:
-            begin_trials(session, tasks, trials.worker_name())
-
-    def _end(self, task_ids: list[int]) -> None:
-        if task_ids:
-            with self._context.store.begin() as session:
-                end_trials(session, task_ids)
 
     def _store(self, task: TaskRow, found: Future[FoldMaps], image_hash: str) -> None:
         try:

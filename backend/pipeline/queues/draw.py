@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from active_learning.control_arm import gain
 from active_learning.strategies import acting_strategy, needs_embeddings
 from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.query_strategy import wanted_strategy
 from backend.pipeline.queues import batches
 from backend.pipeline.queues.annotators import STARTER, Annotators
 from backend.pipeline.queues.arms import draws_of
@@ -24,7 +25,6 @@ from backend.pipeline.queues.pool import (
     QueuePool,
     open_pool,
     scoring_version,
-    wanted_strategy,
 )
 from backend.settings import ProjectSettings
 from backend.store import queues

@@ -12,15 +12,8 @@ from sqlalchemy.orm import Session
 from active_learning.measures import ImageMeasures
 from active_learning.strategies import Indices, Pool, acting_strategy, strategy_by_name
 from backend.pipeline.basis.embeddings import for_strategy
-from backend.settings import ProjectSettings
 from backend.store import queues, versions
 from backend.store.models import VersionRow
-
-AUTO = "auto"
-"""The setting's word for: ``WITH_MODEL`` or ``WITHOUT_MODEL``."""
-
-WITH_MODEL = "lowest_score"
-WITHOUT_MODEL = "typical"
 
 BEGUN = "begun"
 """In the place of a strategy's name: a person has begun the task without being given it."""
@@ -50,13 +43,6 @@ class QueuePool:
     def choose(self, pool: Pool, k: int, rng: np.random.Generator) -> Indices:
         """What the strategy chooses from a part of the pool."""
         return strategy_by_name(self.strategy)(pool, k, rng)
-
-
-def wanted_strategy(settings: ProjectSettings, version_id: int | None) -> str:
-    """The strategy that the settings ask for."""
-    if settings.query_strategy != AUTO:
-        return settings.query_strategy
-    return WITHOUT_MODEL if version_id is None else WITH_MODEL
 
 
 def open_pool(session: Session, project_id: int, version_id: int | None, wanted: str) -> QueuePool:

@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from active_learning.control_arm import gain, pool_quality
 from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.query_strategy import wanted_strategy
 from backend.pipeline.basis.report import Report
 from backend.pipeline.queues.arms import draws_of
 from backend.pipeline.queues.pool import (
@@ -13,7 +14,6 @@ from backend.pipeline.queues.pool import (
     BY_CHANCE,
     CHANCE,
     scoring_version,
-    wanted_strategy,
 )
 from backend.settings import Settings
 from backend.store import projects, queues

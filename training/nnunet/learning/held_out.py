@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from converters.bookkeeping.files import read_json
@@ -122,20 +124,16 @@ class HeldOutCases:
             out: Folder (it exists) for the label maps, CASE_ID.png each; None: they are not kept.
         """
         predictor = self._predictor(network, mirror_axes, swaps)
-        workspace, values = self._spec.workspace, self._spec.class_values
+        values = self._spec.class_values
         found = HeldOutDice({}, {}, dict.fromkeys(values, 0))
-        for case_id in case_ids:
-            probabilities = predictor.predict_single_fold(
-                read_case_image(workspace, case_id), self._spec.fold
-            )
+        for case_id, probabilities, truth in self._predicted(predictor, case_ids):
             label_map = most_probable(probabilities)
             if out is not None:
                 write_png(out / f"{case_id}.png", label_map)
-            truth = read_image(workspace.label_png(case_id))
             found.per_case[case_id] = named_dice(label_map, truth, values)
             for integer, name in enumerate(values, start=1):
                 found.cases_of_class[name] += int((truth == integer).any())
-            found.expected[case_id] = ExpectedDice.of(probabilities)
+            found.expected[case_id] = ExpectedDice.of(probabilities, label_map)
         return found
 
     def sample_dice(self, network: torch.nn.Module) -> SampleDice:
@@ -144,7 +142,11 @@ class HeldOutCases:
         Not mirrored: a quarter of the time, so that it can be measured four times as often.
         """
         started = time.monotonic()
-        dice = self.measured(network, self.sample, mirror_axes=()).per_case
+        predictor, values = self._predictor(network, ()), self._spec.class_values
+        dice = {
+            case_id: named_dice(most_probable(probabilities), truth, values)
+            for case_id, probabilities, truth in self._predicted(predictor, self.sample)
+        }
         return SampleDice(mean_over_cases(dice), trend_of(dice), time.monotonic() - started)
 
     def seconds_per_case(self, network: torch.nn.Module, *, mirror_axes: Sequence[int]) -> float:
@@ -162,6 +164,16 @@ class HeldOutCases:
             if time.monotonic() - started > _TIMED_S:
                 break
         return (time.monotonic() - started) / timed
+
+    def _predicted(
+        self, predictor: FoldPredictor, case_ids: Sequence[str]
+    ) -> Iterator[tuple[str, npt.NDArray[np.float32], npt.NDArray[Any]]]:
+        """Case id, probabilities (class, height, width) and label map (height, width) of cases."""
+        workspace = self._spec.workspace
+        for case_id in case_ids:
+            image = read_case_image(workspace, case_id)
+            probabilities = predictor.predict_single_fold(image, self._spec.fold)
+            yield case_id, probabilities, read_image(workspace.label_png(case_id))
 
     def _predictor(
         self, network: torch.nn.Module, mirror_axes: Sequence[int], swaps: Sequence[Swap] = ()
