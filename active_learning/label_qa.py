@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from training.evaluation.label_doubts import Doubt, DoubtKind
+from domain.doubts import Doubt, DoubtKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,11 @@ class DoubtedLabel:
     doubt: Doubt
     rarity: float
     others: tuple[Doubt, ...] = ()
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether a person should look at it."""
+        return self.rarity <= 0.1
 
 
 def doubted_labels(doubts: Mapping[str, Sequence[Doubt]]) -> list[DoubtedLabel]:

@@ -9,6 +9,7 @@ from pydantic import computed_field
 
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.report import Report
+from backend.pipeline.doubts.report import count_doubted
 from backend.pipeline.folds.queue import training_workers
 from backend.pipeline.models.version_report import VersionReport, version_reports
 from backend.pipeline.queues.report import (
@@ -53,7 +54,10 @@ class ProblemGroup(Report):
 
 
 class ProjectReport(Report):
-    """One project. ``waiting_for`` says what the next training waits for."""
+    """One project. ``waiting_for`` says what the next training waits for.
+
+    ``doubtful_labels`` counts those that `nnloop qa` lists.
+    """
 
     id: int
     title: str
@@ -69,6 +73,7 @@ class ProjectReport(Report):
     versions: tuple[VersionReport, ...]
     tabs: tuple[TabReport, ...]
     control_arm: ControlArmReport | None
+    doubtful_labels: int
     problems: tuple[ProblemReport, ...]
 
     @computed_field  # type: ignore[prop-decorator]
@@ -130,6 +135,7 @@ def project_report(context: AppContext, project_id: int) -> ProjectReport:
             versions=version_reports(session, project_id),
             tabs=tabs_in(session, project_id, context.settings),
             control_arm=control_arm_of(session, project_id),
+            doubtful_labels=count_doubted(session, project),
             problems=problems,
         )
 

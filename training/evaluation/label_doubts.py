@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from domain.doubts import Doubt, DoubtKind
 from domain.geometry import LabelMap
 from domain.prediction import most_probable
 
@@ -32,35 +32,6 @@ OUTLINE_PX = 1.0
 """Tolerance with which outlines are made polygons, whose corners are counted."""
 
 _Mask = npt.NDArray[np.bool_]
-
-
-class DoubtKind(StrEnum):
-    """What may be wrong with a label map."""
-
-    WRONG_CLASS = "wrong class"
-    MISSING_OBJECT = "missing object"
-    EMPTY = "empty by mistake"
-    SHIFTED = "shifted outline"
-    COARSE = "coarse outline"
-
-
-@dataclass(frozen=True, slots=True)
-class Doubt:
-    """One thing that may be wrong.
-
-    Attributes:
-        kind: What.
-        strength: In [0, 1]; comparable among doubts of one kind.
-        label: The class in question: as labelled; of a missing object as predicted.
-        other: The class predicted in its place; 0 = none.
-        box: Where: left, top, width, height in pixels.
-    """
-
-    kind: DoubtKind
-    strength: float
-    label: int
-    other: int
-    box: tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)

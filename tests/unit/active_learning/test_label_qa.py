@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from active_learning.label_qa import doubted_labels
-from training.evaluation.label_doubts import Doubt, DoubtKind
+from domain.doubts import Doubt, DoubtKind
 
 
 def doubt(kind: DoubtKind, strength: float) -> Doubt:

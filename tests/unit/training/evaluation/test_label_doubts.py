@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from training.evaluation.label_doubts import MIN_AREA_PX, Doubt, DoubtKind, label_doubts
+from domain.doubts import Doubt, DoubtKind
+from training.evaluation.label_doubts import MIN_AREA_PX, label_doubts
 
 HW = (120, 160)
 LabelMap = npt.NDArray[np.uint8]
