@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pydantic import computed_field
 
+from backend.pipeline.basis import embeddings
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.report import Report
 from backend.pipeline.doubts.report import count_doubted
@@ -54,8 +55,10 @@ class ProblemGroup(Report):
 
 
 class ProjectReport(Report):
-    """One project. ``waiting_for`` says what the next training waits for.
+    """One project.
 
+    ``waiting_for`` says what the next training waits for; ``looked_at`` of how many unlabelled
+    images (done, wanted) it is known what they look like, while the queues wait for that;
     ``doubtful_labels`` counts those that `nnloop qa` lists.
     """
 
@@ -72,6 +75,7 @@ class ProjectReport(Report):
     runs: tuple[RunReport, ...]
     versions: tuple[VersionReport, ...]
     tabs: tuple[TabReport, ...]
+    looked_at: tuple[int, int] | None
     control_arm: ControlArmReport | None
     doubtful_labels: int
     problems: tuple[ProblemReport, ...]
@@ -134,6 +138,7 @@ def project_report(context: AppContext, project_id: int) -> ProjectReport:
             runs=run_reports(session, project_id, n_workers),
             versions=version_reports(session, project_id),
             tabs=tabs_in(session, project_id, context.settings),
+            looked_at=embeddings.under_way(session, project),
             control_arm=control_arm_of(session, project_id),
             doubtful_labels=count_doubted(session, project),
             problems=problems,

@@ -28,10 +28,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import few_labels
-from benchmarks.few_labels import GENERATED, SHARED
 from benchmarks.label_qa.breaking import break_labels
 from benchmarks.label_qa.figures import summarise, to_markdown
+from benchmarks.material.sets import GENERATED, draw_carotid, parsed, parser_of
 from benchmarks.material.shared_data import PROJECT, Project, one_thread, write_project
 from converters.bookkeeping.documents import read_document
 from domain.doubts import DoubtKind, DoubtsPerCase
@@ -130,7 +129,7 @@ def broken_project(
     folder = options.data / data
     if data == GENERATED:
         folder = scratch / GENERATED
-        few_labels.draw(folder, N_GENERATED)
+        draw_carotid(folder, N_GENERATED)
     project = write_project(folder, scratch / "work", n_folds=options.folds)
     truths: dict[str, LabelMap] = {c.case_id: project.truth(c.case_id) for c in project.cases}
     labels, broken = break_labels(truths, len(project.class_values), np.random.default_rng(seed))
@@ -172,23 +171,12 @@ def _relabelled(project: Project, case: CaseFiles, folder: Path, label: LabelMap
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.label_qa", description=__doc__)
-    parser.add_argument("--data", type=Path, default=SHARED, help="folder of the sets")
-    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser = parser_of("label_qa", __doc__, SETS)
+    parser.set_defaults(seeds=[0, 1, 2, 3, 4])
     parser.add_argument("--preset", default="pretrained", choices=["tiny", "pretrained"])
     parser.add_argument("--folds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=6, help="of each fold, whatever it learns")
-    parser.add_argument(
-        "--results",
-        type=Path,
-        default=Path("bench-results") / "label_qa.jsonl",
-        help="what was measured; goes on from there",
-    )
-    parser.add_argument("--cells", type=int, default=10**6, help="at most so many in this call")
-    options = parser.parse_args(arguments)
-    options.sets = [n for n in options.sets if n == GENERATED or (options.data / n).is_dir()]
-    return options
+    parser.add_argument("--epochs", type=int, default=8, help="of each fold, whatever it learns")
+    return parsed(parser, arguments)
 
 
 if __name__ == "__main__":
