@@ -175,7 +175,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.set_defaults(seeds=[0, 1, 2, 3, 4])
     parser.add_argument("--preset", default="pretrained", choices=["tiny", "pretrained"])
     parser.add_argument("--folds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=8, help="of each fold, whatever it learns")
+    parser.add_argument("--epochs", type=int, default=6, help="of each fold, whatever it learns")
     return parsed(parser, arguments)
 
 

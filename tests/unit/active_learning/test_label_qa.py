@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from active_learning.label_qa import doubted_labels
+from active_learning.label_qa import LEAST_SPREAD, doubted_labels
 from domain.doubts import Doubt, DoubtKind
 
 
@@ -13,12 +13,25 @@ def doubt(kind: DoubtKind, strength: float) -> Doubt:
 def test_a_rare_doubt_comes_before_a_strong_one_that_all_have() -> None:
     cases = {f"c{i}": [doubt(DoubtKind.COARSE, 0.5 + i / 100)] for i in range(20)}
     cases["c3"].append(doubt(DoubtKind.WRONG_CLASS, 0.3))
-    ranked = doubted_labels(cases)
-    assert {ranked[0].case_id, ranked[1].case_id} == {"c3", "c19"}
-    of_c3 = next(one for one in ranked if one.case_id == "c3")
-    assert of_c3.doubt.kind is DoubtKind.WRONG_CLASS
-    assert [one.kind for one in of_c3.others] == [DoubtKind.COARSE]
-    assert of_c3.rarity == 1 / 20
+    first = doubted_labels(cases)[0]
+    assert (first.case_id, first.doubt.kind) == ("c3", DoubtKind.WRONG_CLASS)
+    assert [one.kind for one in first.others] == [DoubtKind.COARSE]
+    assert first.rarity == 1 / 20 and first.is_doubtful
+
+
+def test_what_all_labels_have_is_no_doubt() -> None:
+    cases = {f"c{i}": [doubt(DoubtKind.COARSE, 0.5 + i / 1000)] for i in range(20)}
+    assert not any(one.is_doubtful for one in doubted_labels(cases))
+
+
+def test_little_is_no_news_where_all_agrees() -> None:
+    cases: dict[str, list[Doubt]] = {f"c{i}": [] for i in range(20)}
+    cases |= {"a": [doubt(DoubtKind.SHIFTED, LEAST_SPREAD)]}
+    (one,) = doubted_labels(cases)
+    assert not one.is_doubtful
+    cases["a"] = [doubt(DoubtKind.SHIFTED, 2 * LEAST_SPREAD)]
+    (one,) = doubted_labels(cases)
+    assert one.is_doubtful
 
 
 def test_cases_without_doubts_count_but_are_not_named() -> None:

@@ -25,7 +25,7 @@ from training.evaluation import (
     mean_over_images,
     named_dice,
 )
-from training.evaluation.label_doubts import label_doubts
+from training.evaluation.label_doubts import label_doubts, typical_objects
 from training.evaluation.soft_dice import ExpectedDice
 from training.folds.spec import FoldSpec
 from training.nnunet.inference.predictor import FoldPredictor
@@ -130,6 +130,8 @@ class HeldOutCases:
         predictor = self._predictor(network, mirror_axes, swaps)
         values = self._spec.class_values
         found = HeldOutDice({}, {}, dict.fromkeys(values, 0), {})
+        truths = (read_image(self._spec.workspace.label_png(case_id)) for case_id in case_ids)
+        typical = typical_objects(truths, len(values))
         for case_id, probabilities, truth in self._predicted(predictor, case_ids):
             label_map = most_probable(probabilities)
             if out is not None:
@@ -138,7 +140,7 @@ class HeldOutCases:
             for integer, name in enumerate(values, start=1):
                 found.cases_of_class[name] += int((truth == integer).any())
             found.expected[case_id] = ExpectedDice.of(probabilities, label_map)
-            found.doubts[case_id] = label_doubts(probabilities, truth)
+            found.doubts[case_id] = label_doubts(probabilities, truth, typical)
         return found
 
     def sample_dice(self, network: torch.nn.Module) -> SampleDice:

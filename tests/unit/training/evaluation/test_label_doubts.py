@@ -8,7 +8,13 @@ import numpy.typing as npt
 import pytest
 
 from domain.doubts import Doubt, DoubtKind
-from training.evaluation.label_doubts import MIN_AREA_PX, label_doubts
+from training.evaluation.label_doubts import (
+    MIN_AREA_PX,
+    MOST_PX,
+    Typical,
+    label_doubts,
+    typical_objects,
+)
 
 HW = (120, 160)
 LabelMap = npt.NDArray[np.uint8]
@@ -53,7 +59,7 @@ def test_missing_object() -> None:
     found = kinds(discs((40, 40, 15, 1)))
     assert set(found) == {DoubtKind.MISSING_OBJECT}
     assert found[DoubtKind.MISSING_OBJECT].label == 2
-    assert found[DoubtKind.MISSING_OBJECT].strength == pytest.approx(0.9, abs=0.01)
+    assert found[DoubtKind.MISSING_OBJECT].strength == pytest.approx(0.85, abs=0.01)
 
 
 def test_empty_by_mistake() -> None:
@@ -91,7 +97,7 @@ def test_small_objects_where_objects_are_large() -> None:
     empty = np.zeros(HW, np.uint8)
     probabilities = believed(discs((40, 40, 5, 1)))
     (alone,) = label_doubts(probabilities, empty)
-    (small,) = label_doubts(probabilities, empty, {1: 800.0})
+    (small,) = label_doubts(probabilities, empty, {1: Typical(800.0, 4.0)})
     assert small.strength == pytest.approx(alone.strength * alone_area() / 800, rel=0.05)
 
 
@@ -135,3 +141,43 @@ def test_thousands_of_specks() -> None:
 def test_sizes_that_differ() -> None:
     with pytest.raises(ValueError, match="differ in size"):
         label_doubts(believed(TRUTH), TRUTH[1:])
+
+
+def test_a_ring_that_is_drawn_as_what_it_encloses() -> None:
+    ring = discs((80, 60, 40, 1), (80, 60, 30, 2))
+    both = np.where(ring > 0, np.uint8(2), np.uint8(0))
+    typical = typical_objects([ring], 2)
+    found = {one.kind: one for one in label_doubts(believed(ring), both, typical)}
+    doubt = found[DoubtKind.WRONG_CLASS]
+    assert (doubt.label, doubt.other) == (2, 1)
+    assert doubt.strength > 0.7
+
+
+def test_the_rim_of_an_object_is_no_object_by_itself() -> None:
+    smaller = discs((40, 40, 12, 1), (100, 70, 19, 2))
+    found = label_doubts(believed(TRUTH), smaller, typical_objects([TRUTH], 2))
+    assert DoubtKind.MISSING_OBJECT not in {one.kind for one in found}
+
+
+def test_typical_objects_are_medians() -> None:
+    found = typical_objects([discs((40, 40, 10, 1), (100, 70, 20, 1)), discs((60, 60, 15, 1))], 2)
+    assert set(found) == {1}
+    assert found[1].area_px == pytest.approx(np.pi * 15**2, rel=0.05)
+    assert found[1].depth_px == pytest.approx(15, abs=1.5)
+
+
+def test_a_large_image_is_looked_at_at_a_smaller_size() -> None:
+    truth = np.kron(TRUTH, np.ones((8, 8), np.uint8))
+    assert truth.size > 4 * MOST_PX
+    wrong = np.where(truth == 1, np.uint8(2), truth)
+    typical = typical_objects([truth], 2)
+    assert typical[1].area_px == pytest.approx(np.count_nonzero(truth == 1), rel=0.05)
+    found = {one.kind: one for one in label_doubts(believed(truth), wrong, typical)}
+    box = np.array(found[DoubtKind.WRONG_CLASS].box)
+    assert np.abs(box - np.array([25, 25, 31, 31]) * 8).max() <= 20
+
+
+def test_a_square_has_few_corners_and_is_not_coarse() -> None:
+    square = np.zeros(HW, np.uint8)
+    square[30:80, 40:90] = 1
+    assert label_doubts(believed(square), square) == ()
