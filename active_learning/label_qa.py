@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from domain.doubts import Doubt, DoubtKind
 
@@ -81,7 +82,7 @@ class _Spread:
     step: float
 
     @classmethod
-    def of(cls, strengths: np.ndarray[tuple[int], np.dtype[np.float64]]) -> _Spread:
+    def of(cls, strengths: npt.NDArray[np.float64]) -> _Spread:
         median, high = np.quantile(strengths, (0.5, 0.9)).tolist()
         return cls(tuple(strengths.tolist()), median, max(high - median, LEAST_SPREAD))
 
