@@ -23,6 +23,7 @@ from backend.cli.commands import (
     labels,
     models,
     projects,
+    qa,
     replay,
     stack,
     training_log,
@@ -75,6 +76,7 @@ for module in (
     evaluate,
     models,
     labels,
+    qa,
     replay,
 ):
     module.register(app)

@@ -10,6 +10,7 @@ from pydantic import computed_field
 from backend.pipeline.basis import embeddings
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.report import Report
+from backend.pipeline.doubts.report import count_doubted
 from backend.pipeline.folds.queue import training_workers
 from backend.pipeline.models.version_report import VersionReport, version_reports
 from backend.pipeline.queues.report import (
@@ -57,7 +58,8 @@ class ProjectReport(Report):
     """One project.
 
     ``waiting_for`` says what the next training waits for; ``looked_at`` of how many unlabelled
-    images (done, wanted) it is known what they look like, while the queues wait for that.
+    images (done, wanted) it is known what they look like, while the queues wait for that;
+    ``doubtful_labels`` counts those that `nnloop qa` lists.
     """
 
     id: int
@@ -75,6 +77,7 @@ class ProjectReport(Report):
     tabs: tuple[TabReport, ...]
     looked_at: tuple[int, int] | None
     control_arm: ControlArmReport | None
+    doubtful_labels: int
     problems: tuple[ProblemReport, ...]
 
     @computed_field  # type: ignore[prop-decorator]
@@ -137,6 +140,7 @@ def project_report(context: AppContext, project_id: int) -> ProjectReport:
             tabs=tabs_in(session, project_id, context.settings),
             looked_at=embeddings.under_way(session, project),
             control_arm=control_arm_of(session, project_id),
+            doubtful_labels=count_doubted(session, project),
             problems=problems,
         )
 

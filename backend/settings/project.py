@@ -270,6 +270,11 @@ class ProjectSettings(BaseModel):
         description="Share of each batch, at least 2 tasks, that chance alone draws, to tell how "
         "good predictions are on the whole and what the strategy gains; 0 is none.",
     )
+    check_tab: Annotated[bool, Option(QUEUES)] = Field(
+        True,
+        description="Make a tab 'Check these labels' in Label Studio of labels that are probably "
+        "wrong (docs/label-qa.md).",
+    )
     turn_to_random: Annotated[bool, Option(QUEUES)] = Field(
         False,
         description="Draw by chance, stratified by predicted class, once the control arm shows "

@@ -74,6 +74,8 @@ def print_project(report: ProjectReport, *, lists_problems: bool = False) -> Non
         _line(f"{n} of {wanted} looked at, to choose the tasks of the queues", "Images:")
     if report.control_arm is not None:
         _line(_control_arm(report.control_arm), "Control arm:")
+    if report.doubtful_labels:
+        _line(_doubtful(report), "Labels:")
     if report.error:
         _line(one_line(report.error, SHORT), "[red]Label Studio:[/red]")
     if report.active_run is not None:
@@ -122,6 +124,13 @@ def _control_arm(report: ControlArmReport) -> str:
     if gain.pays is False:
         words += ": it does not pay (turn_to_random would draw by chance)"
     return words
+
+
+def _doubtful(report: ProjectReport) -> str:
+    """How many labels to look at again, and where."""
+    n = report.doubtful_labels
+    verb = "is" if n == 1 else "are"
+    return f"{counted(n, 'label')} {verb} doubtful: nnloop qa {report.id}"
 
 
 def _waits_for(report: ProjectReport) -> str:
