@@ -24,6 +24,7 @@ from backend.cli.commands import (
     models,
     projects,
     replay,
+    report,
     stack,
     training_log,
     training_runs,
@@ -76,6 +77,7 @@ for module in (
     models,
     labels,
     replay,
+    report,
 ):
     module.register(app)
 
