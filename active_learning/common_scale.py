@@ -119,4 +119,4 @@ def _effects(values: Floats, known: Bools) -> tuple[Floats, Floats]:
 
 def _small_sample(n: npt.NDArray[np.intp]) -> Floats:
     """Factor of errors that are estimated from n cases round their own mean."""
-    return np.sqrt(n / np.maximum(n - 1.0, 1.0))
+    return np.asarray(np.sqrt(n / np.maximum(n - 1.0, 1.0)), dtype=np.float64)

@@ -171,7 +171,7 @@ class LearningCurve:
         power = a - missing * ((labels + before) / (FEW + before)) ** -c
         top, half, steepness = _slow_beginnings()
         slow = top / (1.0 + (half / labels) ** steepness)
-        return np.maximum(np.concatenate([power, slow]), 0.0)
+        return np.asarray(np.maximum(np.concatenate([power, slow]), 0.0), dtype=np.float64)
 
     def _mean(self, labels: int) -> float:
         return float(self._at(labels) @ self._weights)
@@ -223,8 +223,8 @@ def _log_prior() -> Floats:
     return np.concatenate([np.full(n, -np.log(2.0 * n)) for n in sizes])
 
 
-def _grid(*axes: Floats) -> list[Floats]:
-    return [axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")]
+def _grid(*axes: npt.NDArray[np.floating]) -> list[Floats]:
+    return [np.asarray(a, dtype=np.float64).ravel() for a in np.meshgrid(*axes, indexing="ij")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def draw_case(
         image=_jpeg(base),
         truth="" if labelled is None else _jpeg(drawn(base, labelled, config, scale)),
         prediction=_jpeg(drawn(base, predicted, config, scale)),
-        uncertainty=_jpeg(heated(base, doubt.astype(np.float32) / 255, highest=1.0)),
+        uncertainty=_jpeg(heated(base, doubt.astype(np.float32) / np.float32(255), highest=1.0)),
     )
 
 
