@@ -25,6 +25,7 @@ from backend.cli.commands import (
     projects,
     qa,
     replay,
+    report,
     stack,
     training_log,
     training_runs,
@@ -78,6 +79,7 @@ for module in (
     labels,
     qa,
     replay,
+    report,
 ):
     module.register(app)
 

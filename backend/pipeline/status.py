@@ -13,6 +13,7 @@ from backend.pipeline.basis.report import Report
 from backend.pipeline.doubts.report import count_doubted
 from backend.pipeline.folds.queue import training_workers
 from backend.pipeline.models.version_report import VersionReport, version_reports
+from backend.pipeline.progress.learning import Learning, learning_of
 from backend.pipeline.queues.report import (
     ControlArmReport,
     TabReport,
@@ -78,6 +79,7 @@ class ProjectReport(Report):
     looked_at: tuple[int, int] | None
     control_arm: ControlArmReport | None
     doubtful_labels: int
+    learning: Learning
     problems: tuple[ProblemReport, ...]
 
     @computed_field  # type: ignore[prop-decorator]
@@ -141,6 +143,7 @@ def project_report(context: AppContext, project_id: int) -> ProjectReport:
             looked_at=embeddings.under_way(session, project),
             control_arm=control_arm_of(session, project_id),
             doubtful_labels=count_doubted(session, project),
+            learning=learning_of(session, project),
             problems=problems,
         )
 

@@ -10,6 +10,7 @@ from rich.text import Text
 from backend.cli.shared import ago, console, figure
 from backend.cli.views.sentences import with_reason, wrapped
 from backend.pipeline.labels import questions
+from backend.pipeline.progress.words import learning_in_words
 from backend.pipeline.queues.report import ControlArmReport
 from backend.pipeline.runs.run_report import FoldReport, RunReport
 from backend.pipeline.status import ProblemGroup, ProjectReport, ServiceReport
@@ -76,6 +77,8 @@ def print_project(report: ProjectReport, *, lists_problems: bool = False) -> Non
         _line(_control_arm(report.control_arm), "Control arm:")
     if report.doubtful_labels:
         _line(_doubtful(report), "Labels:")
+    if report.versions:
+        _line(learning_in_words(report.learning), "More labels:")
     if report.error:
         _line(one_line(report.error, SHORT), "[red]Label Studio:[/red]")
     if report.active_run is not None:
