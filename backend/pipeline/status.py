@@ -59,7 +59,7 @@ class ProjectReport(Report):
     """One project.
 
     ``waiting_for`` says what the next training waits for; ``looked_at`` of how many unlabelled
-    images (done, wanted) it is known what they look like, while the queues wait for that;
+    images it is known what they look like, while the queues wait for that;
     ``doubtful_labels`` counts those that `nnloop qa` lists.
     """
 
@@ -76,7 +76,7 @@ class ProjectReport(Report):
     runs: tuple[RunReport, ...]
     versions: tuple[VersionReport, ...]
     tabs: tuple[TabReport, ...]
-    looked_at: tuple[int, int] | None
+    looked_at: embeddings.LookedAt | None
     control_arm: ControlArmReport | None
     doubtful_labels: int
     learning: Learning

@@ -47,7 +47,6 @@ from training.versions.working_size import WorkingSize
 
 LONG = True
 
-SETS = ("ultrasound", "nuclei", "glacier", "insects", GENERATED)
 RUN = "score"
 
 
@@ -190,7 +189,7 @@ def _image(predictor: FoldPredictor, every: Project, case_id: str) -> dict[str, 
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = parser_of("score", __doc__, SETS)
+    parser = parser_of("score", __doc__)
     parser.add_argument("--labels", type=int, default=16, help="images a committee is trained on")
     parser.add_argument("--preset", default="pretrained", choices=["tiny", "pretrained"])
     parser.add_argument("--folds", type=int, default=3)

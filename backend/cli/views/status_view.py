@@ -71,8 +71,8 @@ def print_project(report: ProjectReport, *, lists_problems: bool = False) -> Non
     if report.tabs:
         _line(_queues(report), "Queues:")
     if report.looked_at is not None:
-        n, wanted = report.looked_at
-        _line(f"{n} of {wanted} looked at, to choose the tasks of the queues", "Images:")
+        done = f"{report.looked_at.n} of {report.looked_at.wanted}"
+        _line(f"{done} looked at, to choose the tasks of the queues", "Images:")
     if report.control_arm is not None:
         _line(_control_arm(report.control_arm), "Control arm:")
     if report.doubtful_labels:
