@@ -79,9 +79,7 @@ def settle_doubts(session: Session, project_id: int) -> int:
     return n_checked
 
 
-def find_right(
-    session: Session, project: ProjectRow, task_ids: Collection[int]
-) -> tuple[int, ...]:
+def find_right(session: Session, project: ProjectRow, task_ids: Collection[int]) -> tuple[int, ...]:
     """Notes that a person found labels right.
 
     Args:
