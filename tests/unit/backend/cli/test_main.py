@@ -30,6 +30,7 @@ COMMANDS = [
     "curves",
     "log",
     "cancel",
+    "report",
     "resume",
     "pause",
     "runs",
