@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 from backend.pipeline.quality.calibrate import HELD_OUT
 from backend.report.cases.chosen import ChosenCase
@@ -12,6 +13,9 @@ from domain.text import counted
 
 _MOST_CLASSES = 8
 """Classes of a case whose Dice is told, the worst first."""
+
+_MOST_NAMED = 10
+"""Tasks that are named of those without pictures."""
 
 
 def cases_section(examined: Examined) -> Section:
@@ -36,7 +40,7 @@ def cases_section(examined: Examined) -> Section:
             "annotation: look at both. The heat map is bright where the networks are unsure.",
         ],
         [_card(one, _facts(one.case)) for one in examined.worst],
-        missing=" ".join(examined.problems),
+        missing=_without_pictures(examined.worst),
     )
 
 
@@ -65,7 +69,22 @@ def unsure_section(examined: Examined) -> Section:
             )
             for one in examined.unsure
         ],
+        missing=_without_pictures(examined.unsure),
     )
+
+
+def _without_pictures(cases: Sequence[ExaminedCase]) -> str:
+    """Which cases have no pictures, and why."""
+    by_reason: dict[str, list[int]] = defaultdict(list)
+    for one in cases:
+        if one.missing:
+            by_reason[one.missing].append(one.case.task.id)
+    sentences = []
+    for reason, ids in by_reason.items():
+        more = len(ids) - _MOST_NAMED
+        named = ", ".join(map(str, ids[:_MOST_NAMED])) + (f" and {more} more" if more > 0 else "")
+        sentences.append(f"No pictures of task{'s' * (len(ids) > 1)} {named}: {reason}")
+    return " ".join(sentences)
 
 
 def _facts(case: ChosenCase) -> list[str]:

@@ -16,8 +16,6 @@ def interval(value: float, low: float, high: float, digits: int = 2) -> str:
     return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
-def moment(seconds: float | None) -> str:
+def moment(seconds: float) -> str:
     """A time of this machine's clock: ``2026-11-27 09:40``."""
-    if seconds is None:
-        return "never"
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
