@@ -79,8 +79,8 @@ def _quality(serving: VersionFigures) -> str:
     return (
         f"On {counted(serving.n, 'labelled image')} that were held out, each predicted by a "
         f"network which was not trained on it, the mean Dice of an image is {value}. Dice says "
-        "how far a prediction and an annotation overlap: 0 is not at all, 1 in every pixel. In "
-        "brackets stands where the mean lies 9 times of 10."
+        "how far a prediction and an annotation overlap: 0 is not at all, 1 in every pixel. The "
+        "brackets hold the true mean 9 times of 10."
     )
 
 
