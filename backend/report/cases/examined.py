@@ -26,6 +26,7 @@ from backend.report.cases.pictures import CasePictures, draw_case
 from backend.settings import ProjectSettings
 from backend.store import projects, versions
 from backend.store.models import VersionRow
+from converters.classes.colors import color_of
 from domain.errors import LabelStudioError, NnloopError, SettingsError
 from domain.labels import LabelConfig
 from domain.text import one_line
@@ -59,12 +60,14 @@ class Examined:
 
     Attributes:
         version: Name of the serving version; "" = none.
+        colors: Of the classes in the pictures: (name, ``#rrggbb``); () without pictures.
         worst: Of the cases with a truth that it could not know, the worst first.
         n_judged: How many such cases there are.
         unsure: Unlabelled tasks, those with the lowest scores first.
     """
 
     version: str = ""
+    colors: tuple[tuple[str, str], ...] = ()
     worst: tuple[ExaminedCase, ...] = ()
     n_judged: int = 0
     unsure: tuple[ExaminedCase, ...] = ()
@@ -88,9 +91,11 @@ def examined_of(context: AppContext, project_id: int, n_cases: int, pictures_s: 
         unsure = least_sure(session, version, (n_cases + 1) // 2)
         maker = _maker(context, session, version, pictures_s)
     both = [*worst, *unsure]
+    colors: tuple[tuple[str, str], ...] = ()
     if isinstance(maker, str):
         drawn: _Drawn = {one.case_id: maker for one in both}
     else:
+        colors = _colors(maker.config)
         with tempfile.TemporaryDirectory(prefix="nnloop-") as folder:
             at = Path(folder)
             drawn = replace(maker, scratch=Workspace(at, project_id), out=at).draw(both)
@@ -106,7 +111,15 @@ def examined_of(context: AppContext, project_id: int, n_cases: int, pictures_s: 
             found.append(ExaminedCase(one, pictures, missing, link))
         return tuple(found)
 
-    return Examined(version.name, examined(worst), n_judged, examined(unsure))
+    return Examined(version.name, colors, examined(worst), n_judged, examined(unsure))
+
+
+def _colors(config: LabelConfig) -> tuple[tuple[str, str], ...]:
+    found = []
+    for one in config.group.classes:
+        red, green, blue = color_of(one)
+        found.append((one.value, f"#{red:02x}{green:02x}{blue:02x}"))
+    return tuple(found)
 
 
 _Drawn = dict[str, CasePictures | str]

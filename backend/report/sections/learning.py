@@ -38,6 +38,9 @@ def learning_section(figures: ReportFigures) -> Section:
             f"{gain_in_words(first[1])} to the mean Dice{told}. The brackets hold the true gain 9 "
             "times of 10, if labelling and training go on as before."
         )
+        left = figures.n_tasks - figures.n_labelled
+        if left < max(learning.gains):
+            sentences.append(f"The project has {counted(left, 'image')} left to label.")
     sentences.append(_enough(learning))
     sentences += _left_out(learning.left_out)
     picture = Picture(

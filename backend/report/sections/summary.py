@@ -8,7 +8,7 @@ from backend.pipeline.progress.words import gain_in_words
 from backend.pipeline.quality.calibrate import reliability_of
 from backend.report.figures import ReportFigures, VersionFigures
 from backend.report.section import Section, Tile
-from backend.report.sections.words import interval
+from backend.report.sections.words import interval, within
 from domain.states import VersionOrigin
 from domain.text import counted
 
@@ -24,6 +24,9 @@ _WEAK = 0.15
 
 _BIAS, _COVERAGE = 0.05, 0.8
 """Scores are doubted from this bias on, and below this share inside their 90 % intervals."""
+
+_TELLS, _FEW_PAIRS = 0.6, 20
+"""Scores are doubted when the worst tenth is found less surely, by so many images or more."""
 
 
 def summary_section(figures: ReportFigures) -> Section:
@@ -130,11 +133,16 @@ def _pays(figures: ReportFigures) -> str:
 
 def _tiles(figures: ReportFigures, serving: VersionFigures) -> Iterable[Tile]:
     if serving.dice is not None:
-        yield Tile(f"{serving.dice:.2f}", f"mean Dice on {counted(serving.n, 'held-out image')}")
+        of = f"mean Dice on {counted(serving.n, 'held-out image')}"
+        if error := serving.standard_error:
+            half = NINE_TENTHS * error
+            of += f" ({within(serving.dice - half, serving.dice + half)})"
+        yield Tile(f"{serving.dice:.2f}", of)
     if figures.control_arm is not None:
         quality = figures.control_arm.quality
         drawn = counted(quality.n, "image")
-        yield Tile(f"{quality.mean:.2f}", f"mean Dice on the whole, by {drawn} that chance drew")
+        of = f"mean Dice on the whole ({within(quality.low, quality.high)}), by {drawn} that "
+        yield Tile(f"{quality.mean:.2f}", f"{of}chance drew")
     if serving.origin is not VersionOrigin.IMPORTED:
         yield Tile(str(serving.labels), "labels it was trained on")
     if gain := figures.learning.gains.get(_MORE):
@@ -166,6 +174,12 @@ def _doubts(figures: ReportFigures, serving: VersionFigures) -> Iterable[str]:
             yield (
                 f"Scores are too {way} by {abs(found.bias):.2f} on average, "
                 f"on {counted(found.n, 'image')} ({kind})."
+            )
+        if found.auroc is not None and found.n >= _FEW_PAIRS and found.auroc < _TELLS:
+            yield (
+                f"Scores hardly tell which images are worst, on {counted(found.n, 'image')} "
+                f"({kind}): one of the worst tenth has the lower score in {found.auroc:.0%} of "
+                "pairs with another; by chance it would be 50 %."
             )
         if found.coverage is not None and found.coverage < _COVERAGE:
             yield (

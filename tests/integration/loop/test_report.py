@@ -6,10 +6,14 @@ import re
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from backend.pipeline.connection.connect import connect
+from backend.report.cases.chosen import worst_cases
 from backend.report.write import PAGE
 from backend.stack.ports import LOOPBACK, free_port
+from backend.store import projects, versions
+from backend.store.models import AnnotationRow
 from tests.integration.loop.discs import region
 from tests.integration.loop.stack import SMALL, Loop, Served
 
@@ -61,26 +65,40 @@ def test_figures_are_those_of_status(page: str, loop: Loop) -> None:
     assert status["control_arm"] is None and "drawn by chance is done yet" in page
 
 
-def test_a_case_whose_annotation_was_changed_is_called_so(
-    loop: Loop, served: Served, tmp_path: Path
+def changed_cases(loop: Loop, project_id: int) -> list[int]:
+    """Tasks of the worst cases that a report would call changed, of all that can be judged."""
+    with loop.context.store.read() as session:
+        project, version = projects.get(session, project_id), versions.champion(session, project_id)
+        assert version is not None
+        worst, n_judged = worst_cases(session, project, version, 20)
+        assert len(worst) == n_judged >= 6
+        return [one.task.id for one in worst if one.is_changed]
+
+
+def test_a_case_is_called_changed_once_its_annotation_is_another(
+    loop: Loop, served: Served
 ) -> None:
     project, task = served.project, served.project.task_ids[2]
-    connect(loop.context, project.id, {"retrain_after": 1000})  # a change starts no training
+    assert changed_cases(loop, project.id) == []
     (annotation,) = next(t.annotations for t in loop.client.iter_tasks(project.id) if t.id == task)
 
-    def write_when_read(result: list[dict[str, object]], out: Path) -> str:
-        before = loop.report(project).synced_at or 0.0
-        loop.client.update_annotation(annotation.id, result)
-        loop.wait_until(lambda: (loop.report(project).synced_at or 0.0) > before, 30, "a reading")
-        return write(loop, out)
+    def is_read() -> str:
+        with loop.context.store.read() as session:
+            query = select(AnnotationRow.content_hash).where(AnnotationRow.id == annotation.id)
+            return session.scalars(query).one()
 
+    before = is_read()
+    connect(loop.context, project.id, {"retrain_after": 1000})  # a change starts no training
     try:
-        other = write_when_read([region("disc", [[5, 5], [60, 5], [60, 60]])], tmp_path)
-        assert [t for t, text in cards(other, "worst").items() if CHANGED in text] == [task]
+        other = [region("disc", [[5, 5], [60, 5], [60, 60]])]
+        loop.client.update_annotation(annotation.id, other)
+        loop.wait_until(lambda: is_read() != before, 60, "the changed annotation")
+        assert changed_cases(loop, project.id) == [task]
     finally:
-        again = write_when_read(project.scenes[task].result, tmp_path)
+        loop.client.update_annotation(annotation.id, project.scenes[task].result)
+        loop.wait_until(lambda: is_read() == before, 60, "the annotation as it was")
         connect(loop.context, project.id, {"retrain_after": SMALL["retrain_after"]})
-    assert CHANGED not in again
+    assert changed_cases(loop, project.id) == []
 
 
 def test_without_label_studio_it_is_written_and_says_what_is_missing(
