@@ -22,6 +22,9 @@ _FEW_CASES = 10
 _WEAK = 0.15
 """A class so far below the mean of all is named."""
 
+_MOST_CLASSES = 3
+"""Classes that are named of those that are found badly, or of which nothing is known."""
+
 _BIAS, _COVERAGE = 0.05, 0.8
 """Scores are doubted from this bias on, and below this share inside their 90 % intervals."""
 
@@ -156,17 +159,9 @@ def _doubts(figures: ReportFigures, serving: VersionFigures) -> Iterable[str]:
     if serving.remark:
         yield f"Of {serving.name}: {serving.remark}"
     if 0 < serving.n < _FEW_CASES:
-        yield f"Only {counted(serving.n, 'image')} were held out: its Dice may be far off."
-    known = [one.dice for one in figures.classes if one.dice is not None]
-    mean = sum(known) / len(known) if known else 0.0
-    for one in figures.classes:
-        if one.dice is None:
-            yield f"How well {one.name} is found is not known: no held-out image shows it."
-        elif one.dice < mean - _WEAK:
-            yield (
-                f"{one.name} is found worst: Dice {one.dice:.2f} on "
-                f"{counted(one.n, 'held-out image')}, the mean of all classes is {mean:.2f}."
-            )
+        were = "was" if serving.n == 1 else "were"
+        yield f"Only {counted(serving.n, 'image')} {were} held out: its Dice may be far off."
+    yield from _weak_classes(figures)
     for kind, some in figures.scores.items():
         found = reliability_of(some)
         if found.bias is not None and abs(found.bias) > _BIAS:
@@ -189,3 +184,23 @@ def _doubts(figures: ReportFigures, serving: VersionFigures) -> Iterable[str]:
     if figures.n_problems:
         open_ = counted(figures.n_problems, "problem")
         yield f"{open_} of the project are open; nnloop status names them."
+
+
+def _weak_classes(figures: ReportFigures) -> Iterable[str]:
+    """The worst, and those of which nothing is known; never a line for each of many."""
+    known = {one: one.dice for one in figures.classes if one.dice is not None}
+    mean = sum(known.values()) / len(known) if known else 0.0
+    weak = sorted((dice, one.name, one.n) for one, dice in known.items() if dice < mean - _WEAK)
+    for dice, name, n in weak[:_MOST_CLASSES]:
+        yield (
+            f"{name} is found badly: Dice {dice:.2f} on {counted(n, 'held-out image')}, the mean "
+            f"of all classes is {mean:.2f}."
+        )
+    if len(weak) > _MOST_CLASSES:
+        more = counted(len(weak) - _MOST_CLASSES, "more class", "more classes")
+        yield f"Found badly too: {more}; their Dice is in the table below."
+    unseen = [one.name for one in figures.classes if one.dice is None]
+    if unseen:
+        named = ", ".join(unseen[:_MOST_CLASSES])
+        more = f" and {len(unseen) - _MOST_CLASSES} more" if len(unseen) > _MOST_CLASSES else ""
+        yield f"How well {named}{more} would be found is not known: no held-out image shows it."

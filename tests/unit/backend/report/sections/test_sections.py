@@ -138,7 +138,7 @@ def test_one_held_out_image_has_no_interval() -> None:
     section = summary_section(figures)
     assert "the mean Dice of an image is 0.80. Dice says" in words(section)
     assert section.tiles[0].of == "mean Dice on 1 held-out image"
-    assert any("Only 1 image were" in one or "Only 1 image was" in one for one in section.points)
+    assert any("Only 1 image was held out" in one for one in section.points)
 
 
 def test_the_first_figures_carry_their_intervals() -> None:
@@ -159,8 +159,23 @@ def test_a_class_that_no_held_out_image_shows_is_a_dash_and_a_doubt() -> None:
     assert isinstance(table, Table)
     assert table.rows[1] == ("plaque", "-", "0", "-")
     assert any(
-        "How well plaque is found is not known" in p for p in summary_section(figures).points
+        "How well plaque would be found is not known" in p for p in summary_section(figures).points
     )
+
+
+def test_of_forty_classes_the_weak_and_the_unseen_are_a_few_lines() -> None:
+    classes = [ClassFigures(f"c{i:02d}", 9, 0.9 if i < 20 else 0.01 * i, 9) for i in range(30)]
+    classes += [ClassFigures(f"c{i:02d}", 0, None, None) for i in range(30, 40)]
+    figures = replace(nothing_known(), serving=version(), classes=tuple(classes))
+    points = summary_section(figures).points
+    assert [one.split(":")[0] for one in points] == [
+        "c20 is found badly",
+        "c21 is found badly",
+        "c22 is found badly",
+        "Found badly too",
+        "How well c30, c31, c32 and 7 more would be found is not known",
+    ]
+    assert "7 more classes" in points[3]
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])
