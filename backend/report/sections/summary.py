@@ -8,7 +8,7 @@ from backend.pipeline.progress.words import gain_in_words
 from backend.pipeline.quality.calibrate import reliability_of
 from backend.report.figures import ReportFigures, VersionFigures
 from backend.report.section import Section, Tile
-from backend.report.sections.words import interval, within
+from backend.report.sections.words import interval, percent, within
 from domain.states import VersionOrigin
 from domain.text import counted
 
@@ -173,12 +173,12 @@ def _doubts(figures: ReportFigures, serving: VersionFigures) -> Iterable[str]:
         if found.auroc is not None and found.n >= _FEW_PAIRS and found.auroc < _TELLS:
             yield (
                 f"Scores hardly tell which images are worst, on {counted(found.n, 'image')} "
-                f"({kind}): one of the worst tenth has the lower score in {found.auroc:.0%} of "
+                f"({kind}): one of the worst tenth has the lower score in {percent(found.auroc)} of "
                 "pairs with another; by chance it would be 50 %."
             )
         if found.coverage is not None and found.coverage < _COVERAGE:
             yield (
-                f"Only {found.coverage:.0%} of {counted(found.n_intervals, 'image')} ({kind}) lie "
+                f"Only {percent(found.coverage)} of {counted(found.n_intervals, 'image')} ({kind}) lie "
                 "in the interval of their score that should hold 90 %."
             )
     if figures.n_problems:

@@ -20,6 +20,11 @@ def within(low: float, high: float, digits: int = 2) -> str:
     return f"{max(low, 0.0):.{digits}f} to {min(high, 1.0):.{digits}f}"
 
 
+def percent(share: float) -> str:
+    """A share in [0, 1] as ``15 %``."""
+    return f"{100 * share:.0f} %"
+
+
 def moment(seconds: float) -> str:
     """A time of this machine's clock: ``2026-11-27 09:40``."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
