@@ -173,13 +173,13 @@ def _doubts(figures: ReportFigures, serving: VersionFigures) -> Iterable[str]:
         if found.auroc is not None and found.n >= _FEW_PAIRS and found.auroc < _TELLS:
             yield (
                 f"Scores hardly tell which images are worst, on {counted(found.n, 'image')} "
-                f"({kind}): one of the worst tenth has the lower score in {percent(found.auroc)} of "
-                "pairs with another; by chance it would be 50 %."
+                f"({kind}): one of the worst tenth has the lower score in {percent(found.auroc)} "
+                "of pairs with another; by chance it would be 50 %."
             )
         if found.coverage is not None and found.coverage < _COVERAGE:
             yield (
-                f"Only {percent(found.coverage)} of {counted(found.n_intervals, 'image')} ({kind}) lie "
-                "in the interval of their score that should hold 90 %."
+                f"Only {percent(found.coverage)} of {counted(found.n_intervals, 'image')} ({kind}) "
+                "lie in the interval of their score that should hold 90 %."
             )
     if figures.n_problems:
         open_ = counted(figures.n_problems, "problem")
