@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 _NINE_TENTHS = 1.645
 """Standard errors on each side that hold 9 of 10 values of a normal distribution."""
 
+_FAR = 0.25
+"""An interval of few images may end so far below its mean that the curve would be a flat line."""
+
 
 def draw_learning(learning: Learning, target: float | None) -> str:
     """The chart as a ``data:`` URI.
@@ -72,11 +75,11 @@ def draw_learning(learning: Learning, target: float | None) -> str:
         axes.set_ylim(max(_lowest(learning, target) - 0.08, 0.0), 1.0)
         axes.legend(fontsize="small", loc="lower right", framealpha=0.9)
 
-    return chart(draw, 4.2)
+    return chart(draw, 3.5)
 
 
 def _lowest(learning: Learning, target: float | None) -> float:
     """The lowest value that has to be seen; the far ends of wide bands have not."""
     found = [one.quality - 2 * one.standard_error for one in learning.versions]
-    found += [point.quality.low for point in learning.pool]
+    found += [max(p.quality.low, p.quality.mean - _FAR) for p in learning.pool]
     return min([*found, target if target is not None else 1.0])
