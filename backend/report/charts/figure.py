@@ -61,6 +61,15 @@ def data_uri(content: bytes, media_type: str) -> str:
     return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
 
 
+def as_text() -> None:
+    """Letters of the chart that is being drawn stay text, in the fonts of who reads it.
+
+    For names in any script: of drawn letters there are only those that matplotlib's font has.
+    Called while drawing; what ``chart`` sets ends with it.
+    """
+    matplotlib.rcParams["svg.fonttype"] = "none"
+
+
 def plain(text: str, limit: int = 40) -> str:
     """A text that people wrote, as it can stand in a chart: ``$`` begins no formula there."""
     shown = text if len(text) <= limit else f"{text[: limit - 3]}..."

@@ -130,32 +130,46 @@ def test_of_two_hundred_versions_some_are_looked_at(app: FakeApp) -> None:
     assert [one.labels for one in compared] == sorted({one.labels for one in compared})
 
 
+def add_draw(app: FakeApp, version: int, task_id: int, dice: float) -> None:
+    """A task that chance drew while a version served, and what people made of its prediction."""
+    with app.store.begin() as session:
+        session.add(
+            QueueEntryRow(
+                project_id=PROJECT,
+                annotator_id=1,
+                task_id=task_id,
+                source="s",
+                batch=1,
+                arm=QueueArm.CONTROL,
+                version_id=version,
+                strategy="random",
+                exit=QueueExit.LABELLED,
+                left_at=1.0,
+            )
+        )
+        session.add(
+            HonestPairRow(
+                project_id=PROJECT, task_id=task_id, version_id=version, source="s", dice=dice
+            )
+        )
+
+
 def test_what_chance_drew_is_told_by_the_version_that_served(app: FakeApp) -> None:
     version = add_version(app, 1, cases(10, 0.7))
-    with app.store.begin() as session:
-        for task_id in range(30, 34):
-            session.add(
-                QueueEntryRow(
-                    project_id=PROJECT,
-                    annotator_id=1,
-                    task_id=task_id,
-                    source="s",
-                    batch=1,
-                    arm=QueueArm.CONTROL,
-                    version_id=version,
-                    strategy="random",
-                    exit=QueueExit.LABELLED,
-                    left_at=1.0,
-                )
-            )
-            session.add(
-                HonestPairRow(
-                    project_id=PROJECT, task_id=task_id, version_id=version, source="s", dice=0.6
-                )
-            )
+    for task_id in range(30, 34):
+        add_draw(app, version, task_id, 0.6)
     (point,) = learning(app).pool
     assert (point.version, point.labels, point.quality.n) == ("nnloop-v1", 10, 4)
     assert point.quality.mean == pytest.approx(0.6)
+
+
+@pytest.mark.slow
+def test_of_many_versions_with_a_control_arm_the_newest_are_told(app: FakeApp) -> None:
+    for number in range(1, MOST_VERSIONS + 6):
+        add_draw(app, add_version(app, number, cases(3 + number, 0.7)), 100 + number, 0.6)
+    pool = learning(app).pool
+    assert len(pool) == MOST_VERSIONS
+    assert pool[0].version == "nnloop-v6" and pool[-1].version == f"nnloop-v{MOST_VERSIONS + 5}"
 
 
 def conclusion(settings: ProjectSettings, **options: float) -> Learning:
