@@ -11,6 +11,7 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.report import Report
 from backend.pipeline.folds.queue import training_workers
 from backend.pipeline.models.version_report import VersionReport, version_reports
+from backend.pipeline.quality.effort import EffortReport, effort_report
 from backend.pipeline.queues.report import (
     ControlArmReport,
     TabReport,
@@ -69,6 +70,7 @@ class ProjectReport(Report):
     versions: tuple[VersionReport, ...]
     tabs: tuple[TabReport, ...]
     control_arm: ControlArmReport | None
+    effort: EffortReport | None
     problems: tuple[ProblemReport, ...]
 
     @computed_field  # type: ignore[prop-decorator]
@@ -130,6 +132,7 @@ def project_report(context: AppContext, project_id: int) -> ProjectReport:
             versions=version_reports(session, project_id),
             tabs=tabs_in(session, project_id, context.settings),
             control_arm=control_arm_of(session, project_id),
+            effort=effort_report(session, project),
             problems=problems,
         )
 

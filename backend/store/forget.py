@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from backend.store.efforts import EffortRow
 from backend.store.embeddings import EmbeddingRow
 from backend.store.models import (
     AnnotationRow,
@@ -35,6 +36,7 @@ def forget_project(session: Session, project_id: int) -> None:
     for table in (
         QueueEntryRow,
         QueueTabRow,
+        EffortRow,
         EmbeddingRow,
         PredictionRow,
         VersionRow,

@@ -8,8 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from backend.cli.shared import ago, console, figure
+from backend.cli.views.effort_view import saved_words
 from backend.cli.views.sentences import with_reason, wrapped
 from backend.pipeline.labels import questions
+from backend.pipeline.quality.effort import EffortReport
 from backend.pipeline.queues.report import ControlArmReport
 from backend.pipeline.runs.run_report import FoldReport, RunReport
 from backend.pipeline.status import ProblemGroup, ProjectReport, ServiceReport
@@ -71,6 +73,10 @@ def print_project(report: ProjectReport, *, lists_problems: bool = False) -> Non
         _line(_queues(report), "Queues:")
     if report.control_arm is not None:
         _line(_control_arm(report.control_arm), "Control arm:")
+    if report.effort is not None:
+        _line(_effort(report.effort), "Effort:")
+        for text in report.effort.warnings:
+            _line(text, "[yellow]Effort:[/yellow]")
     if report.error:
         _line(one_line(report.error, SHORT), "[red]Label Studio:[/red]")
     if report.active_run is not None:
@@ -119,6 +125,14 @@ def _control_arm(report: ControlArmReport) -> str:
     if gain.pays is False:
         words += ": it does not pay (turn_to_random would draw by chance)"
     return words
+
+
+def _effort(report: EffortReport) -> str:
+    """How many predictions were good enough as they were, and what they saved."""
+    words = f"{report.n_unchanged} of {counted(report.n, 'prediction')} submitted unchanged"
+    if report.saved_s is not None and report.from_scratch_s:
+        words += f"; {saved_words(report.saved_s, report.from_scratch_s, report.n_drawn)}"
+    return f"{words} (nnloop effort)"
 
 
 def _waits_for(report: ProjectReport) -> str:

@@ -1,0 +1,107 @@
+"""What `nnloop effort` shows of a project."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from backend.cli.shared import console, figure
+from backend.cli.views.sentences import say
+from backend.pipeline.quality.effort import EffortLine, ProjectEffort, SavedTime
+from backend.settings.duration import say_duration
+from domain.text import counted
+
+
+def print_effort(found: ProjectEffort) -> None:
+    """Prints the tables, what was saved, and warnings."""
+    if not found.n:
+        say(
+            "Nobody has submitted a prediction of nnloop's yet"
+            + (f"; {_drawn(found.n_drawn)}." if found.n_drawn else ".")
+        )
+        return
+    for title, lines in (
+        ("Version", found.versions),
+        ("Class", found.classes),
+        ("Annotator", found.annotators),
+    ):
+        if lines:
+            console.print(_table(title, lines))
+    if found.saved is not None:
+        say(_saved(found.saved), lead="Saved:")
+    say(_beside(found))
+    for warning in found.warnings:
+        say(warning, lead="[yellow]Look:[/yellow]")
+
+
+def saved_words(saved_s: float, from_scratch_s: float, n_drawn: int) -> str:
+    """``3h of 5h by the clock``: what predictions saved, and by what it is known."""
+    by = (
+        f"by {counted(n_drawn, 'annotation')} drawn from nothing"
+        if n_drawn
+        else "by assumed times of clicks"
+    )
+    if saved_s < 0:
+        return (
+            f"correcting took {say_duration(-saved_s)} longer than drawing anew "
+            f"({say_duration(from_scratch_s)}), {by}"
+        )
+    share = saved_s / from_scratch_s
+    return f"saved {say_duration(saved_s)} of {say_duration(from_scratch_s)} ({share:.0%}), {by}"
+
+
+def _saved(time: SavedTime) -> str:
+    if time.from_scratch_s <= 0:
+        return "nothing was there to draw."
+    words = saved_words(time.saved_s, time.from_scratch_s, time.n_drawn).removeprefix("saved ")
+    if time.low_s is not None and time.high_s is not None:
+        words += f"; 90 % interval {_signed(time.low_s)} to {_signed(time.high_s)}"
+    words += f". {counted(time.n, 'annotation')} that began with a prediction"
+    if time.n_timed < time.n:
+        words += f", of which Label Studio's clock timed {time.n_timed}"
+    return f"{words}."
+
+
+def _signed(seconds: float) -> str:
+    return say_duration(seconds) if seconds >= 0 else f"-{say_duration(-seconds)}"
+
+
+def _drawn(n: int) -> str:
+    return f"{counted(n, 'annotation was', 'annotations were')} drawn from nothing"
+
+
+def _beside(found: ProjectEffort) -> str:
+    words = f"Beside these, {_drawn(found.n_drawn)}"
+    if found.n_other:
+        words += f"; what {found.n_other} began with can't be told"
+    return f"{words}."
+
+
+def _table(title: str, lines: Sequence[EffortLine]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
+    table.add_column(title)
+    columns = ("Tasks", "Unchanged", "Dice", "Median", "Kept", "Edited", "Removed", "Drawn")
+    for column in (*columns, "Points moved", "added", "removed", "drawn"):
+        table.add_column(column, justify="right")
+    for line in lines:
+        effort = line.effort
+        regions = (effort.n_kept, effort.n_edited, effort.n_removed, effort.n_drawn)
+        points = (
+            effort.points_moved,
+            effort.points_added,
+            effort.points_removed,
+            effort.points_drawn,
+        )
+        table.add_row(
+            escape(line.name),
+            str(line.n),
+            f"{line.n_unchanged} ({line.n_unchanged / line.n:.0%})",
+            figure(line.dice),
+            "-" if line.median_s is None else say_duration(line.median_s),
+            *map(str, regions),
+            *map(str, points),
+        )
+    return table
