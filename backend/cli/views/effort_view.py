@@ -38,7 +38,7 @@ def print_effort(found: ProjectEffort) -> None:
 
 
 def saved_words(saved_s: float, from_scratch_s: float, n_drawn: int) -> str:
-    """``3h of 5h by the clock``: what predictions saved, and by what it is known."""
+    """``saved 3h of 5h (60%), by ...``: what predictions saved, and by what it is known."""
     by = (
         f"by {counted(n_drawn, 'annotation')} drawn from nothing"
         if n_drawn
@@ -81,27 +81,26 @@ def _beside(found: ProjectEffort) -> str:
 
 
 def _table(title: str, lines: Sequence[EffortLine]) -> Table:
+    """Counts of regions and points stand side by side, as their column says."""
+    is_timed = any(line.median_s is not None for line in lines)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
-    table.add_column(title)
-    columns = ("Tasks", "Unchanged", "Dice", "Median", "Kept", "Edited", "Removed", "Drawn")
-    for column in (*columns, "Points moved", "added", "removed", "drawn"):
+    table.add_column(title, overflow="fold")
+    for column in ("Labelled", "Unchanged", "Dice", *(("Median",) if is_timed else ())):
         table.add_column(column, justify="right")
+    table.add_column("Regions kept / edited / removed / drawn", justify="right")
+    table.add_column("Points moved / added / removed / drawn", justify="right")
     for line in lines:
-        effort = line.effort
-        regions = (effort.n_kept, effort.n_edited, effort.n_removed, effort.n_drawn)
-        points = (
-            effort.points_moved,
-            effort.points_added,
-            effort.points_removed,
-            effort.points_drawn,
-        )
+        done = line.effort
+        regions = (done.n_kept, done.n_edited, done.n_removed, done.n_drawn)
+        points = (done.points_moved, done.points_added, done.points_removed, done.points_drawn)
+        median = "-" if line.median_s is None else say_duration(line.median_s)
         table.add_row(
             escape(line.name),
             str(line.n),
             f"{line.n_unchanged} ({line.n_unchanged / line.n:.0%})",
             figure(line.dice),
-            "-" if line.median_s is None else say_duration(line.median_s),
-            *map(str, regions),
-            *map(str, points),
+            *((median,) if is_timed else ()),
+            " / ".join(map(str, regions)),
+            " / ".join(map(str, points)),
         )
     return table

@@ -24,7 +24,7 @@ DRAWN = {"lumen": Effort(n_drawn=1, points_drawn=20)}
 _ids = count(1)
 
 
-def _add(
+def add_efforts(
     app: FakeApp, n: int, classes: dict[str, Effort], version: int | None, **values: object
 ) -> None:
     beginning = Beginning.NOTHING if version is None else Beginning.PREDICTION
@@ -69,11 +69,13 @@ def test_lines_per_version_class_and_annotator(app: FakeApp) -> None:
                 project_id=PROJECT, annotator_id=ANNA, name="Anna", title="nnloop: Anna", view_id=1
             )
         )
-    _add(app, 3, EDITED, first, annotator_id=ANNA, lead_time_s=20.0, dice=0.8)
-    _add(app, 3, KEPT | {"wall": Effort(n_removed=1)}, first, annotator_id=BEN, lead_time_s=10.0)
-    _add(app, 2, KEPT, second, annotator_id=ANNA, dice=1.0, dice_per_class={"lumen": 1.0})
-    _add(app, 4, DRAWN, None, annotator_id=ANNA)
-    _add(app, 1, DRAWN, None, annotator_id=None, beginning=Beginning.OTHER)
+    add_efforts(app, 3, EDITED, first, annotator_id=ANNA, lead_time_s=20.0, dice=0.8)
+    add_efforts(
+        app, 3, KEPT | {"wall": Effort(n_removed=1)}, first, annotator_id=BEN, lead_time_s=10.0
+    )
+    add_efforts(app, 2, KEPT, second, annotator_id=ANNA, dice=1.0, dice_per_class={"lumen": 1.0})
+    add_efforts(app, 4, DRAWN, None, annotator_id=ANNA)
+    add_efforts(app, 1, DRAWN, None, annotator_id=None, beginning=Beginning.OTHER)
     found = _effort(app)
     assert [(line.name, line.n, line.n_unchanged) for line in found.versions] == [
         ("nnloop-v1", 6, 0),
@@ -96,7 +98,7 @@ def test_lines_per_version_class_and_annotator(app: FakeApp) -> None:
 
 def test_classes_go_by_their_names_of_now(app: FakeApp) -> None:
     version = add_version(app)
-    _add(app, 2, {"wall": Effort(n_kept=1), "plaque": Effort(n_edited=1)}, version)
+    add_efforts(app, 2, {"wall": Effort(n_kept=1), "plaque": Effort(n_edited=1)}, version)
     with app.store.begin() as session:
         session.get_one(ProjectRow, PROJECT).label_mapping = {"plaque": "wall"}
     (line,) = _effort(app).classes
@@ -106,8 +108,8 @@ def test_classes_go_by_their_names_of_now(app: FakeApp) -> None:
 
 def test_saved_by_assumed_times_until_there_are_measured_ones(app: FakeApp) -> None:
     version = add_version(app)
-    _add(app, 6, EDITED, version, lead_time_s=10.0)
-    _add(app, 4, DRAWN, None, lead_time_s=90.0)
+    add_efforts(app, 6, EDITED, version, lead_time_s=10.0)
+    add_efforts(app, 4, DRAWN, None, lead_time_s=90.0)
     found = _effort(app).saved
     assert found is not None
     assert (found.n, found.n_timed, found.n_drawn) == (6, 6, 0)
@@ -115,7 +117,7 @@ def test_saved_by_assumed_times_until_there_are_measured_ones(app: FakeApp) -> N
     scratch = TimePerAction().seconds(DRAWN["lumen"])
     assert found.from_scratch_s == pytest.approx(6 * scratch)
     assert found.low_s is None
-    _add(app, 1, DRAWN, None, lead_time_s=90.0)
+    add_efforts(app, 1, DRAWN, None, lead_time_s=90.0)
     measured = _effort(app).saved
     assert measured is not None
     assert measured.n_drawn == 5
@@ -130,8 +132,8 @@ def test_saved_by_assumed_times_until_there_are_measured_ones(app: FakeApp) -> N
 def test_the_interval_holds_the_truth_and_narrows(app: FakeApp) -> None:
     version = add_version(app)
     for seconds in range(10):
-        _add(app, 2, EDITED, version, lead_time_s=10.0 + seconds)
-        _add(app, 2, DRAWN, None, lead_time_s=60.0 + 8 * seconds)
+        add_efforts(app, 2, EDITED, version, lead_time_s=10.0 + seconds)
+        add_efforts(app, 2, DRAWN, None, lead_time_s=60.0 + 8 * seconds)
     found = _effort(app).saved
     assert found is not None
     assert found.low_s is not None
@@ -141,9 +143,9 @@ def test_the_interval_holds_the_truth_and_narrows(app: FakeApp) -> None:
 
 def test_a_clock_that_ran_over_lunch_or_not_at_all(app: FakeApp) -> None:
     version = add_version(app)
-    _add(app, 1, EDITED, version, lead_time_s=9 * 3600.0)
-    _add(app, 1, EDITED, version, lead_time_s=0.0)
-    _add(app, 1, EDITED, version, lead_time_s=None)
+    add_efforts(app, 1, EDITED, version, lead_time_s=9 * 3600.0)
+    add_efforts(app, 1, EDITED, version, lead_time_s=0.0)
+    add_efforts(app, 1, EDITED, version, lead_time_s=None)
     found = _effort(app).saved
     assert found is not None
     assert (found.n, found.n_timed) == (3, 0)
@@ -152,11 +154,11 @@ def test_a_clock_that_ran_over_lunch_or_not_at_all(app: FakeApp) -> None:
 
 def test_what_nobody_opened_saved_nobody_time(app: FakeApp) -> None:
     version = add_version(app)
-    _add(app, 50, KEPT, version, lead_time_s=None)
+    add_efforts(app, 50, KEPT, version, lead_time_s=None)
     found = _effort(app)
     assert found.saved is None
     assert found.n_unchanged == 50
-    _add(app, 1, KEPT, version, lead_time_s=5.0)
+    add_efforts(app, 1, KEPT, version, lead_time_s=5.0)
     saved = _effort(app).saved
     assert saved is not None
     assert saved.n == 1
@@ -164,8 +166,8 @@ def test_what_nobody_opened_saved_nobody_time(app: FakeApp) -> None:
 
 def test_imports_tell_nothing_about_time(app: FakeApp) -> None:
     version = add_version(app)
-    _add(app, 1, EDITED, version, lead_time_s=10.0)
-    _add(app, 20, DRAWN, None, lead_time_s=None)
+    add_efforts(app, 1, EDITED, version, lead_time_s=10.0)
+    add_efforts(app, 20, DRAWN, None, lead_time_s=None)
     saved = _effort(app).saved
     assert saved is not None
     assert saved.n_drawn == 0
@@ -173,8 +175,8 @@ def test_imports_tell_nothing_about_time(app: FakeApp) -> None:
 
 def test_who_waves_predictions_through_is_named(app: FakeApp) -> None:
     version = add_version(app)
-    _add(app, 20, EDITED, version, annotator_id=BEN, dice=0.8)
-    _add(app, 20, KEPT, version, annotator_id=ANNA, dice=1.0)
+    add_efforts(app, 20, EDITED, version, annotator_id=BEN, dice=0.8)
+    add_efforts(app, 20, KEPT, version, annotator_id=ANNA, dice=1.0)
     (warning,) = _effort(app).warnings
     assert "user 5 submitted 20 of 20 predictions unchanged" in warning
     assert "others" in warning
@@ -182,23 +184,23 @@ def test_who_waves_predictions_through_is_named(app: FakeApp) -> None:
 
 def test_good_predictions_accuse_nobody(app: FakeApp) -> None:
     version = add_version(app)
-    _add(app, 18, KEPT, version, annotator_id=BEN, dice=1.0)
+    add_efforts(app, 18, KEPT, version, annotator_id=BEN, dice=1.0)
     # Somebody who is more careful than the others finds them nearly as good.
-    _add(app, 2, EDITED, version, annotator_id=BEN, dice=0.97)
-    _add(app, 20, KEPT, version, annotator_id=ANNA, dice=1.0)
+    add_efforts(app, 2, EDITED, version, annotator_id=BEN, dice=0.97)
+    add_efforts(app, 20, KEPT, version, annotator_id=ANNA, dice=1.0)
     assert _effort(app).warnings == ()
 
 
 def test_a_few_corrections_of_others_accuse_nobody(app: FakeApp) -> None:
     version = add_version(app)
-    _add(app, 3, EDITED, version, annotator_id=BEN, dice=0.8)
-    _add(app, 20, KEPT, version, annotator_id=ANNA, dice=1.0)
+    add_efforts(app, 3, EDITED, version, annotator_id=BEN, dice=0.8)
+    add_efforts(app, 20, KEPT, version, annotator_id=ANNA, dice=1.0)
     assert _effort(app).warnings == ()
 
 
 def test_of_a_single_annotator_held_out_cases_tell(app: FakeApp) -> None:
     version = add_version(app)
-    _add(app, 20, KEPT, version, annotator_id=ANNA, dice=1.0)
+    add_efforts(app, 20, KEPT, version, annotator_id=ANNA, dice=1.0)
     assert _effort(app).warnings == ()
     _held_out(app, version, *[0.97] * 20)
     assert _effort(app).warnings == ()
