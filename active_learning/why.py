@@ -17,14 +17,22 @@ LEAST_LOSS = 0.1
 """What folds, or probabilities, lack to certainty before it is worth a word."""
 
 
+UNLIKE = "unlike anything labelled"
+
+
 class Reason(NamedTuple):
-    """Why, as a line without a full stop, and the class that it is about."""
+    """Why, as a line without a full stop, and the class that it is about; "" = the whole image."""
 
     line: str
     class_value: str
 
 
-def why(measures: ImageMeasures, cases_of_class: Mapping[str, int] | None = None) -> Reason | None:
+def why(
+    measures: ImageMeasures,
+    cases_of_class: Mapping[str, int] | None = None,
+    *,
+    is_unlike: bool = False,
+) -> Reason | None:
     """What about a prediction is least certain; None where nothing stands out.
 
     >>> lumen = ClassMeasures(0.1, 0.99, 0.97, 0.95)
@@ -35,6 +43,7 @@ def why(measures: ImageMeasures, cases_of_class: Mapping[str, int] | None = None
     Args:
         measures: Of the prediction.
         cases_of_class: Class -> cases it was trained on that show it; None where that is not known.
+        is_unlike: Whether the image is unlike those with labels (``LabelledLooks``).
 
     Returns:
         In the names that the version was trained on.
@@ -45,6 +54,8 @@ def why(measures: ImageMeasures, cases_of_class: Mapping[str, int] | None = None
     if rare:
         name = min(rare, key=lambda name: (known[name], name))
         return Reason(f"class {name} seen {_times(known[name])}", name)
+    if is_unlike:
+        return Reason(UNLIKE, "")
     losses = {name: _losses(one) for name, one in measures.classes.items()}
     name = max(sorted(losses), key=lambda name: max(losses[name]), default="")
     if not name or max(losses[name]) < LEAST_LOSS:

@@ -42,14 +42,11 @@ from backend.replay.replay import Replay, alone_in
 from backend.replay.report import write_report
 from backend.replay.results import Results
 from benchmarks.material import rare_carotid
+from benchmarks.material.sets import GENERATED, SETS, SHARED
 from benchmarks.material.shared_data import CLASS_NAMES, one_thread
 
 LONG = True
 
-SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
-
-GENERATED = "carotid"
-SETS = ("ultrasound", "nuclei", "glacier", GENERATED)
 
 STRATEGIES = (
     "lowest_score",

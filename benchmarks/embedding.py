@@ -26,7 +26,7 @@ import torch
 
 from active_learning.strategies import strategy_by_name, unpredicted
 from active_learning.strategies.embedded import SAME
-from benchmarks.likeness import SHARED
+from benchmarks.material.sets import SHARED
 from converters.images.likeness import ALIKE_BITS, fingerprint
 from training.nnunet.networks.image_embedding import ImageEmbedding
 

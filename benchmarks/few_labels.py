@@ -28,11 +28,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
-from backend.demo.ultrasound import generate
+from benchmarks.material.sets import GENERATED, draw_carotid, parsed, parser_of
 from benchmarks.material.shared_data import PROJECT, Project, one_thread, write_project
 from converters.bookkeeping.files import read_json, write_json
 from training.case_files import read_image
@@ -46,10 +45,6 @@ from training.versions.version_folder import CONFIGURATION
 
 LONG = True
 
-SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
-
-GENERATED = "carotid"
-SETS = ("ultrasound", "nuclei", "glacier", GENERATED)
 LABELS = (8, 16, 32, 64)
 PRESETS = ("tiny", "pretrained")
 
@@ -276,7 +271,7 @@ def _prepared(
     folder = data / cell.data
     if cell.data == GENERATED:
         folder = scratch / GENERATED
-        draw(folder, max(N_GENERATED, cell.labels + N_TEST))
+        draw_carotid(folder, max(N_GENERATED, cell.labels + N_TEST))
     project = write_project(folder, scratch / "work", n_folds=2)
     # Cases come in an order given by their names' hashes: the first are those to test on, of
     # generated ones the first of those that every cell has.
@@ -368,34 +363,12 @@ def _map(found: Any, value: Callable[[Any], Any]) -> Any:
     }
 
 
-def draw(folder: Path, n: int) -> None:
-    """Writes n generated images and their masks, as the folders of sets are."""
-    for name in ("images", "masks"):
-        (folder / name).mkdir(parents=True)
-    for index in range(n):
-        sample = generate(index)
-        cv2.imwrite(str(folder / "images" / f"{sample.name}.png"), sample.image)
-        cv2.imwrite(str(folder / "masks" / f"{sample.name}.png"), sample.truth)
-
-
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.few_labels", description=__doc__)
-    parser.add_argument("--data", type=Path, default=SHARED, help="folder of the sets")
-    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
+    parser = parser_of("few_labels", __doc__)
     parser.add_argument("--labels", type=int, nargs="+", default=list(LABELS))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--presets", nargs="+", default=list(PRESETS), choices=list(PRESETS))
     parser.add_argument("--fold-seconds", type=float, default=FOLD_S)
-    parser.add_argument(
-        "--results",
-        type=Path,
-        default=Path("bench-results") / "few_labels.jsonl",
-        help="what was measured; goes on from there",
-    )
-    parser.add_argument("--cells", type=int, default=10**6, help="at most so many in this call")
-    options = parser.parse_args(arguments)
-    options.sets = [n for n in options.sets if n == GENERATED or (options.data / n).is_dir()]
-    return options
+    return parsed(parser, arguments)
 
 
 if __name__ == "__main__":

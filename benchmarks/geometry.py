@@ -33,6 +33,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from benchmarks import rasterize
+from benchmarks.material.sets import SHARED
 from benchmarks.material.thin_trees import thin_trees
 from benchmarks.peers import coverage
 from converters.label_studio.read import annotation_to_label_map
@@ -42,7 +43,6 @@ from domain.annotation import Annotation
 from domain.geometry import LabelMap
 from domain.labels import LabelClass, LabelConfig, LabelGroup
 
-SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 DATA_SETS = ("ultrasound", "nuclei", "glacier")
 EPSILONS = (*(float(e) / 20 for e in range(32)), 2.0, 3.0, 4.0)
 PEER_EPSILONS = (1.0, 2.0, 3.0)

@@ -20,9 +20,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.material.sets import SHARED
 from converters.images.likeness import ALIKE_BITS, find_alike, fingerprint
 
-SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 MANY = 50_000
 
 Image = npt.NDArray[Any]

@@ -25,7 +25,8 @@ from typing import Any
 import torch
 
 from benchmarks import few_labels
-from benchmarks.few_labels import GENERATED, SETS, Cell, Results
+from benchmarks.few_labels import Cell, Results
+from benchmarks.material.sets import GENERATED, parsed, parser_of
 from benchmarks.material.shared_data import one_thread
 from training.evaluation import mean_over_classes
 from training.folds.runner import run_fold
@@ -50,34 +51,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
     one_thread()
     torch.set_num_threads(1)
     results = Results(options.results)
-    for seed in options.seeds:
-        for data in options.sets:
-            ways = [SCRATCH, THEIRS, *([FOREIGN] if options.other else [])]
-            for n in options.labels:
-                todo = [way for way in ways if not results.has(Cell(data, n, seed, way))]
-                if todo:
-                    _measure(Cell(data, n, seed, options.preset), todo, options, results)
-    print(json.dumps({**few_labels.tables(results.rows("dice")), **_machine(options)}))
+    ways = [SCRATCH, THEIRS, *([FOREIGN] if options.other else [])]
+    todo = [
+        (Cell(data, n, seed, options.preset), way)
+        for seed in options.seeds
+        for data in options.sets
+        for n in options.labels
+        for way in ways
+        if not results.has(Cell(data, n, seed, way))
+    ]
+    for cell, way in todo[: options.cells]:
+        _measure(cell, way, options, results)
+    missing = max(0, len(todo) - options.cells)
+    figures = few_labels.tables(results.rows("dice"))
+    print(json.dumps({**figures, **_machine(options), "missing": missing}))
 
 
-def _measure(
-    cell: Cell, ways: Sequence[str], options: argparse.Namespace, results: Results
-) -> None:
-    for way in ways:
-        with tempfile.TemporaryDirectory() as scratch:
-            outcome = _train(cell, way, options, Path(scratch))
-        row = {
-            "data": cell.data,
-            "labels": cell.labels,
-            "seed": cell.seed,
-            "preset": way,
-            "dice": round(mean_over_classes(outcome.dice_per_class) or 0.0, 4),
-            "dice_per_class": outcome.dice_per_class,
-            "steps": outcome.steps,
-            "load": round(os.getloadavg()[0], 1),
-        }
-        results.add(row)
-        print(json.dumps(row), flush=True)
+def _measure(cell: Cell, way: str, options: argparse.Namespace, results: Results) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        outcome = _train(cell, way, options, Path(scratch))
+    row = {
+        "data": cell.data,
+        "labels": cell.labels,
+        "seed": cell.seed,
+        "preset": way,
+        "dice": round(mean_over_classes(outcome.dice_per_class) or 0.0, 4),
+        "dice_per_class": outcome.dice_per_class,
+        "steps": outcome.steps,
+        "load": round(os.getloadavg()[0], 1),
+    }
+    results.add(row)
+    print(json.dumps(row), flush=True)
 
 
 def _train(cell: Cell, way: str, options: argparse.Namespace, scratch: Path) -> FoldResult:
@@ -124,24 +128,14 @@ def _machine(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.start_from", description=__doc__)
-    parser.add_argument("--data", type=Path, default=few_labels.SHARED, help="folder of the sets")
-    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
+    parser = parser_of("start_from", __doc__)
+    parser.set_defaults(seeds=[0])
     parser.add_argument("--labels", type=int, nargs="+", default=list(LABELS))
     parser.add_argument("--theirs", type=int, default=22, help="labelled images of their project")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--preset", default="tiny", choices=few_labels.PRESETS)
     parser.add_argument("--epochs", type=int, default=16, help="of every training, 50 steps each")
     parser.add_argument("--other", action="store_true", help="theirs from another set, too")
-    parser.add_argument(
-        "--results",
-        type=Path,
-        default=Path("bench-results") / "start_from.jsonl",
-        help="what was measured; goes on from there",
-    )
-    options = parser.parse_args(arguments)
-    options.sets = [n for n in options.sets if n == GENERATED or (options.data / n).is_dir()]
-    return options
+    return parsed(parser, arguments)
 
 
 if __name__ == "__main__":

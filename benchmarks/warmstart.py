@@ -32,6 +32,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from benchmarks.material.sets import SHARED
 from benchmarks.material.shared_data import Project, one_thread, write_project
 from training.evaluation import mean_over_classes
 from training.folds.runner import run_fold
@@ -41,7 +42,6 @@ from training.presets import PRETRAINED, TINY, Preset, preset_by_name
 
 LONG = True
 
-SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
 N_FOLDS = 3
 

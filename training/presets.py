@@ -68,7 +68,7 @@ class Preset:
             what a CPU needs (``training.nnunet.learning.augmentation``).
         bfloat16: Training steps in bfloat16 on CPUs that have it in hardware.
         warm_shrink: Share of an earlier version's weights that a warm start keeps, in [0, 1]; the
-            rest is fresh (``training.nnunet.learning.warm_start``). A half won: docs/warm-start.md.
+            rest is fresh (``training.nnunet.learning.warm_start``). What won: docs/warm-start.md.
         warm_lr: A warm start's learning rate, as a fraction of ``lr``.
         patience: Epochs without improvement on held-out cases after which the rest of the schedule
             is shortened; None: never. See ``training.folds.plateau``.
@@ -217,6 +217,7 @@ PRETRAINED = replace(
     features_per_stage=(8,),
     lr=6e-3,
     pretrained_lr=0.1,
+    warm_shrink=1.0,
 )
 """For a CPU and few labels: ``tiny`` on an encoder that has seen ImageNet, as long in fewer steps.
 How its values were found: docs/pretrained-preset.md."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pydantic import computed_field
 
+from backend.pipeline.basis import embeddings
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.report import Report
 from backend.pipeline.folds.queue import training_workers
@@ -54,7 +55,11 @@ class ProblemGroup(Report):
 
 
 class ProjectReport(Report):
-    """One project. ``waiting_for`` says what the next training waits for."""
+    """One project.
+
+    ``waiting_for`` says what the next training waits for; ``looked_at`` of how many unlabelled
+    images (done, wanted) it is known what they look like, while the queues wait for that.
+    """
 
     id: int
     title: str
@@ -69,6 +74,7 @@ class ProjectReport(Report):
     runs: tuple[RunReport, ...]
     versions: tuple[VersionReport, ...]
     tabs: tuple[TabReport, ...]
+    looked_at: tuple[int, int] | None
     control_arm: ControlArmReport | None
     effort: EffortReport | None
     problems: tuple[ProblemReport, ...]
@@ -131,6 +137,7 @@ def project_report(context: AppContext, project_id: int) -> ProjectReport:
             runs=run_reports(session, project_id, n_workers),
             versions=version_reports(session, project_id),
             tabs=tabs_in(session, project_id, context.settings),
+            looked_at=embeddings.under_way(session, project),
             control_arm=control_arm_of(session, project_id),
             effort=effort_report(session, project),
             problems=problems,

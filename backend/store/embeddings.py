@@ -164,6 +164,11 @@ def of_tasks(
     return np.stack([found.get(task_id, unknown) for task_id in task_ids])
 
 
+def of_task(session: Session, project_id: int, task_id: int) -> npt.NDArray[np.float32] | None:
+    """(d,) the embedding of a task, whatever its state; None without one."""
+    return _read(session, project_id, TaskRow.id == task_id).get(task_id)
+
+
 def of_labelled(session: Session, project_id: int) -> npt.NDArray[np.float32] | None:
     """(m, d) embeddings of the tasks that have labels; None where none has one."""
     found = _read(session, project_id, TaskRow.state == TaskState.LABELLED)

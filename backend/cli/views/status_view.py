@@ -71,6 +71,9 @@ def print_project(report: ProjectReport, *, lists_problems: bool = False) -> Non
     _line(f"Next training: {_waits_for(report)}")
     if report.tabs:
         _line(_queues(report), "Queues:")
+    if report.looked_at is not None:
+        n, wanted = report.looked_at
+        _line(f"{n} of {wanted} looked at, to choose the tasks of the queues", "Images:")
     if report.control_arm is not None:
         _line(_control_arm(report.control_arm), "Control arm:")
     if report.effort is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 from active_learning.strategies import MOST_TYPICAL, needs_embeddings
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.query_strategy import WITHOUT_MODEL, wanted_strategy
-from backend.store import embeddings, projects
+from backend.store import embeddings, projects, snapshots
 from backend.store.models import ProjectRow
+from domain.states import TaskState
 from training.pretrained import has_weights
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
@@ -32,16 +33,31 @@ def _wanted_of(project: ProjectRow) -> int | None:
 
 def are_missing(context: AppContext, project_id: int) -> bool:
     """Whether some are to be made: they are wanted, and not all there."""
-    if not has_weights():
-        return False  # who asks for them gets another strategy, and is told so
     with context.store.read() as session:
-        wanted = _wanted_of(projects.get(session, project_id))
-        return (
-            wanted != 0
-            and project_id not in projects.halted(session)
-            and (wanted is None or embeddings.count(session, project_id) < wanted)
-            and embeddings.is_missing_some(session, project_id)
-        )
+        is_halted = project_id in projects.halted(session)
+        return not is_halted and under_way(session, projects.get(session, project_id)) is not None
+
+
+class LookedAt(NamedTuple):
+    """How many unlabelled tasks have an embedding, of those that are wanted."""
+
+    n: int
+    wanted: int
+
+
+def under_way(session: Session, project: ProjectRow) -> LookedAt | None:
+    """How far the embeddings are; None where none is wanted, or none is missing."""
+    wanted = _wanted_of(project)
+    # Without weights who asks for them gets another strategy, and is told so.
+    if wanted == 0 or not has_weights():
+        return None
+    n = embeddings.count(session, project.id)
+    if wanted is not None and n >= wanted:
+        return None
+    if not embeddings.is_missing_some(session, project.id):
+        return None
+    n_tasks = snapshots.counts(session, project.id)[TaskState.UNLABELLED]
+    return LookedAt(n, n_tasks if wanted is None else min(wanted, n_tasks))
 
 
 def for_strategy(

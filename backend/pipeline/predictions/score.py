@@ -14,6 +14,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from active_learning.measures import measure_image
+from active_learning.novelty import FEWEST, LabelledLooks
 from active_learning.why import why
 from backend.pipeline.basis import trials
 from backend.pipeline.basis.annotations import label_config_of
@@ -36,7 +37,7 @@ from backend.pipeline.predictions.open_pool import (
 from backend.pipeline.predictions.task_images import TaskImages
 from backend.pipeline.quality.calibrate import calibration_of
 from backend.queue import stop_requested
-from backend.store import predictions, problems, projects, versions
+from backend.store import embeddings, predictions, problems, projects, versions
 from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
 from backend.store.trials import bury_dead, end_trials
 from converters.label_studio.relabel import in_present_names
@@ -170,6 +171,10 @@ class Scorer:
         values = read_version(Path(version.path)).class_values
         with context.store.begin() as session:
             reused = reused_names(session, project, version)
+            labelled = embeddings.of_labelled(session, project.id)
+        self._looks: LabelledLooks | None = None
+        if labelled is not None and len(labelled) >= FEWEST:
+            self._looks = LabelledLooks(labelled)
         self._known = without(self._config, reused)
         self._labels = labels_of_version(self._known, version, values)
         self._calibration = calibration_of(version)
@@ -318,7 +323,8 @@ class Scorer:
             vertex_budget=self._settings.vertex_budget,
             min_area_px=max(smallest, kept_from),
         )
-        reason = why(measures, self._version.metrics.cases_of_class)
+        seen = self._version.metrics.cases_of_class
+        reason = why(measures, seen, is_unlike=self._is_unlike(task))
         drawn = with_reason(inner_last(regions), reason, labels.names_as_trained)
         size_hw = (int(mean.shape[1]), int(mean.shape[2]))
         result = labels.as_trained(regions_to_result(drawn, labels.config, size_hw, score=score))
@@ -341,6 +347,14 @@ class Scorer:
             held=why_held(lost, self._config),
         )
         return row, too_many(task, n_parts, len(regions)) if kept_from > smallest else None
+
+    def _is_unlike(self, task: TaskRow) -> bool:
+        """Whether the image is unlike anything labelled, as far as embeddings are there."""
+        if self._looks is None:
+            return False
+        with self._context.store.read() as session:
+            embedding = embeddings.of_task(session, self._project.id, task.id)
+        return embedding is not None and self._looks.is_unlike(embedding)
 
 
 def _save(session: Session, task: TaskRow, row: PredictionRow) -> None:

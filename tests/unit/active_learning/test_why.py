@@ -67,6 +67,16 @@ def test_a_class_of_which_nobody_has_counted_is_not_called_rare() -> None:
     assert line_of(of(wall=TORN, plaque=SURE), {"wall": 40}) == "folds disagree on wall"
 
 
+def test_an_image_unlike_the_others_is_told_before_what_folds_say_and_after_a_rare_class() -> None:
+    torn = of(wall=TORN, plaque=SURE)
+    assert why(torn, {"wall": 40, "plaque": 40}, is_unlike=True) == (
+        "unlike anything labelled",
+        "",
+    )
+    rare = why(torn, {"wall": 40, "plaque": 1}, is_unlike=True)
+    assert rare == ("class plaque seen once", "plaque")
+
+
 def test_the_example_of_the_docstring() -> None:
     assert doctest.testmod(module).failed == 0
     assert doctest.testmod(module).attempted > 0

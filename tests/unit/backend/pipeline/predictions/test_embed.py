@@ -13,6 +13,7 @@ from backend.pipeline.basis.embeddings import are_missing, for_strategy
 from backend.pipeline.predictions import embed
 from backend.pipeline.predictions.embed import embed_chunk
 from backend.pipeline.predictions.open_pool import Between
+from backend.pipeline.status import project_report
 from backend.store import embeddings, projects
 from backend.store.embeddings import EmbeddingRow
 from backend.store.models import TaskRow, TrialRow
@@ -152,6 +153,21 @@ def test_for_typical_images_no_more_are_made_than_are_looked_at(
     app.change_settings(query_strategy="core_set")
     embed_chunk(app.context, PROJECT)
     assert len(known(app)) == 10
+
+
+def test_status_tells_how_many_are_there_while_some_are_missing(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(basis, "MOST_TYPICAL", 3)
+    app.add_tasks(1, 2, 3, 4)
+    assert project_report(app.context, PROJECT).looked_at == (0, 3)
+    embed_chunk(app.context, PROJECT, ONE)
+    assert project_report(app.context, PROJECT).looked_at == (1, 3)
+    embed_chunk(app.context, PROJECT)
+    assert project_report(app.context, PROJECT).looked_at is None
+    app.change_settings(query_strategy="random")
+    app.add_tasks(5)
+    assert project_report(app.context, PROJECT).looked_at is None
 
 
 def test_nothing_is_made_for_a_project_that_stands_still(app: FakeApp) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from backend.pipeline.predictions import score
 from backend.pipeline.predictions.score import score_chunk, score_task
-from backend.store import predictions, projects
+from backend.store import embeddings, predictions, projects
 from backend.store.models import PredictionRow, TaskRow, VersionRow
 from converters.bookkeeping.documents import write_document
 from converters.bookkeeping.files import write_json
@@ -124,6 +124,30 @@ def test_a_class_that_was_hardly_ever_seen_is_named_first(app: FakeApp) -> None:
     (noted,) = [r for r in _rows(app, version, 1)[1].result if "meta" in r]
     assert noted["meta"]["text"] == ["Class lumen seen 3 times."]
     assert noted["value"]["polygonlabels"] == ["lumen"]
+
+
+def test_an_image_unlike_the_labelled_ones_is_said_to_be(app: FakeApp) -> None:
+    version = _add_version(app)
+    app.add_tasks(*range(1, 31), state=TaskState.LABELLED)
+    app.add_tasks(31, 32, 33)
+    near = np.eye(16, dtype=np.float32)[0]
+    looks = np.random.default_rng(0).normal(near, 0.02, (33, 16)).astype(np.float32)
+    looks[30] = near
+    looks[31] = np.eye(16, dtype=np.float32)[5]
+    with app.store.begin() as session:
+        for task_id in range(1, 33):  # nobody has looked at the last one yet
+            task = session.get_one(TaskRow, task_id)
+            embeddings.save(session, task, "", looks[task_id - 1])
+    score_chunk(app.context, PROJECT)
+    notes = {
+        task_id: [r["meta"]["text"][0] for r in row.result if "meta" in r]
+        for task_id, row in _rows(app, version, 31, 32, 33).items()
+    }
+    assert notes == {
+        31: ["Folds disagree on wall."],
+        32: ["Unlike anything labelled."],
+        33: ["Folds disagree on wall."],
+    }
 
 
 @pytest.mark.slow
