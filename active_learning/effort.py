@@ -6,7 +6,8 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 
 import numpy as np
 from scipy.special import bdtrc
@@ -68,7 +69,12 @@ class Effort:
 
     def __add__(self, other: Effort) -> Effort:
         """Both together."""
-        return Effort(*(a + b for a, b in zip(self._counts(), other._counts(), strict=True)))
+        return Effort.sum_of((self, other))
+
+    @classmethod
+    def sum_of(cls, efforts: Iterable[Effort]) -> Effort:
+        """All of them together."""
+        return cls(*map(sum, zip(*map(_counts_of, efforts), strict=True)))
 
     @property
     def is_unchanged(self) -> bool:
@@ -81,8 +87,8 @@ class Effort:
         points = self.points_moved + self.points_added + self.points_removed + self.points_drawn
         return points + self.n_removed + self.n_relabelled
 
-    def _counts(self) -> tuple[int, ...]:
-        return tuple(getattr(self, name) for name in self.__slots__)
+
+_counts_of = attrgetter(*(one.name for one in fields(Effort)))
 
 
 def by_class(changes: Iterable[RegionChange]) -> dict[str, Effort]:

@@ -166,16 +166,22 @@ def effort_of_project(
         with_interval: Of the time saved too, which takes some tenths of a second.
     """
     rows = efforts.rows_of(session, project.id)
-    begun = [row for row in rows if Beginning(row.beginning) is Beginning.PREDICTION]
-    drawn = [row for row in rows if Beginning(row.beginning) is Beginning.NOTHING]
+    begun, drawn = (
+        [_Measured.of(row) for row in rows if Beginning(row.beginning) is what]
+        for what in (Beginning.PREDICTION, Beginning.NOTHING)
+    )
     known = {version.id: version for version in versions.versions_of(session, project.id)}
     names = {tab.annotator_id: tab.name for tab in queues.tabs(session, project.id)}
-    by_version = _grouped((row.version_id, row) for row in begun)
-    by_annotator = _grouped((row.annotator_id, row) for row in begun)
+    by_version: dict[int, list[_Measured]] = defaultdict(list)
+    by_annotator: dict[int | None, list[_Measured]] = defaultdict(list)
+    for one in begun:
+        by_annotator[one.row.annotator_id].append(one)
+        if one.row.version_id is not None:
+            by_version[one.row.version_id].append(one)
     return ProjectEffort(
         versions=tuple(
             _line(known[version_id].name, by_version[version_id])
-            for version_id in sorted(i for i in by_version if i is not None and i in known)
+            for version_id in sorted(by_version)
         ),
         classes=_class_lines(begun, project),
         annotators=tuple(
@@ -191,48 +197,49 @@ def effort_of_project(
     )
 
 
-def _grouped(pairs: Iterable[tuple[int | None, EffortRow]]) -> dict[int | None, list[EffortRow]]:
-    found: dict[int | None, list[EffortRow]] = defaultdict(list)
-    for key, row in pairs:
-        found[key].append(row)
-    return found
-
-
 def _name(annotator_id: int | None, names: Mapping[int, str]) -> str:
     return "unknown" if annotator_id is None else names.get(annotator_id, f"user {annotator_id}")
 
 
-def _total(row: EffortRow) -> Effort:
-    return sum(row.classes.values(), Effort())
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """A row, and all that was done in it."""
+
+    row: EffortRow
+    corrected: Corrected
+
+    @classmethod
+    def of(cls, row: EffortRow) -> _Measured:
+        effort = Effort.sum_of(row.classes.values())
+        return cls(row, Corrected(effort, row.n_points, row.n_regions, row.lead_time_s))
+
+    @property
+    def effort(self) -> Effort:
+        return self.corrected.effort
 
 
-def _corrected(row: EffortRow) -> Corrected:
-    return Corrected(_total(row), row.n_points, row.n_regions, row.lead_time_s)
-
-
-def _line(name: str, rows: Sequence[EffortRow]) -> EffortLine:
-    totals = [_total(row) for row in rows]
-    clocks = [clock for row in rows if (clock := _corrected(row).clock_s) is not None]
+def _line(name: str, measured: Sequence[_Measured]) -> EffortLine:
+    clocks = [clock for one in measured if (clock := one.corrected.clock_s) is not None]
     return EffortLine(
         name=name,
-        n=len(rows),
-        n_unchanged=sum(one.is_unchanged for one in totals),
-        effort=sum(totals, Effort()),
+        n=len(measured),
+        n_unchanged=sum(one.effort.is_unchanged for one in measured),
+        effort=Effort.sum_of(one.effort for one in measured),
         median_s=statistics.median(clocks) if len(clocks) >= FEWEST else None,
-        dice=_mean(row.dice for row in rows),
+        dice=_mean(one.row.dice for one in measured),
     )
 
 
-def _class_lines(rows: Sequence[EffortRow], project: ProjectRow) -> tuple[EffortLine, ...]:
+def _class_lines(measured: Sequence[_Measured], project: ProjectRow) -> tuple[EffortLine, ...]:
     """Under the names of now; two classes that became one are one."""
     names = label_names_of(project)
     found: dict[str, list[Effort]] = defaultdict(list)
     dices: dict[str, list[float]] = defaultdict(list)
-    for row in rows:
+    for row in (one.row for one in measured):
         of_row: dict[str, Effort] = {}
         for label, effort in row.classes.items():
             name = names.now(label) or label
-            of_row[name] = of_row.get(name, Effort()) + effort
+            of_row[name] = of_row[name] + effort if name in of_row else effort
         for name, effort in of_row.items():
             found[name].append(effort)
         for label, dice in row.dice_per_class.items():
@@ -244,7 +251,7 @@ def _class_lines(rows: Sequence[EffortRow], project: ProjectRow) -> tuple[Effort
             name=name,
             n=len(found[name]),
             n_unchanged=sum(one.is_unchanged for one in found[name]),
-            effort=sum(found[name], Effort()),
+            effort=Effort.sum_of(found[name]),
             median_s=None,
             dice=_mean(dices.get(name, ())),
         )
@@ -258,14 +265,14 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def _saved(
-    begun: Sequence[EffortRow], drawn: Sequence[EffortRow], *, with_interval: bool
+    begun: Sequence[_Measured], drawn: Sequence[_Measured], *, with_interval: bool
 ) -> SavedTime | None:
     corrected = [
-        one for row in begun if (one := _corrected(row)).lead_time_s or not one.effort.is_unchanged
+        one.corrected for one in begun if one.row.lead_time_s or not one.effort.is_unchanged
     ]
     if not corrected:
         return None
-    timed = [(_total(row), row.lead_time_s) for row in drawn if row.lead_time_s is not None]
+    timed = [(one.effort, one.row.lead_time_s or 0.0) for one in drawn]
     times = TimePerAction.measured(timed)
     found = saved(corrected, times)
     low_s, high_s = (saved_interval(corrected, timed) if with_interval else None) or (None, None)
@@ -289,7 +296,7 @@ class _Chance:
 
 
 def _warnings(
-    by_annotator: Mapping[int | None, Sequence[EffortRow]],
+    by_annotator: Mapping[int | None, Sequence[_Measured]],
     known: Mapping[int, VersionRow],
     names: Mapping[int, str],
 ) -> Iterable[str]:
@@ -301,15 +308,15 @@ def _warnings(
     """
     good: Counter[tuple[int | None, int | None]] = Counter()
     seen: Counter[tuple[int | None, int | None]] = Counter()
-    for annotator_id, rows in by_annotator.items():
-        for row in rows:
-            is_good = _total(row).is_unchanged or (row.dice or 0.0) >= GOOD_ENOUGH
+    for annotator_id, measured in by_annotator.items():
+        for one in measured:
+            is_good = one.effort.is_unchanged or (one.row.dice or 0.0) >= GOOD_ENOUGH
             for who in (annotator_id, _EVERYBODY):
-                seen[row.version_id, who] += 1
-                good[row.version_id, who] += is_good
-    for annotator_id, rows in by_annotator.items():
+                seen[one.row.version_id, who] += 1
+                good[one.row.version_id, who] += is_good
+    for annotator_id, measured in by_annotator.items():
         chances: dict[int | None, _Chance | None] = {}
-        for version_id in {row.version_id for row in rows}:
+        for version_id in {one.row.version_id for one in measured}:
             own, all_ = (version_id, annotator_id), (version_id, _EVERYBODY)
             n_others = seen[all_] - seen[own]
             if n_others >= FEWEST:
@@ -317,11 +324,11 @@ def _warnings(
             elif version_id is not None and version_id in known:
                 chances[version_id] = _of_held_out(known[version_id])
         judged = [
-            (row, chance) for row in rows if (chance := chances.get(row.version_id)) is not None
+            (one.effort.is_unchanged, chance)
+            for one in measured
+            if (chance := chances.get(one.row.version_id)) is not None
         ]
-        found = acceptance(
-            [chance.value for _, chance in judged], [_total(row).is_unchanged for row, _ in judged]
-        )
+        found = acceptance([chance.value for _, chance in judged], [kept for kept, _ in judged])
         if found.is_suspicious:
             kinds = {chance.is_of_people for _, chance in judged}
             yield (
