@@ -11,8 +11,9 @@ from backend.cli.shared import ago, console, figure
 from backend.cli.views.effort_view import saved_words
 from backend.cli.views.sentences import with_reason, wrapped
 from backend.pipeline.labels import questions
+from backend.pipeline.progress.words import learning_in_words
 from backend.pipeline.quality.effort import EffortReport
-from backend.pipeline.queues.report import ControlArmReport
+from backend.pipeline.queues.report import sentence_of
 from backend.pipeline.runs.run_report import FoldReport, RunReport
 from backend.pipeline.status import ProblemGroup, ProjectReport, ServiceReport
 from backend.settings.duration import say_duration
@@ -72,14 +73,18 @@ def print_project(report: ProjectReport, *, lists_problems: bool = False) -> Non
     if report.tabs:
         _line(_queues(report), "Queues:")
     if report.looked_at is not None:
-        n, wanted = report.looked_at
-        _line(f"{n} of {wanted} looked at, to choose the tasks of the queues", "Images:")
+        done = f"{report.looked_at.n} of {report.looked_at.wanted}"
+        _line(f"{done} looked at, to choose the tasks of the queues", "Images:")
     if report.control_arm is not None:
-        _line(_control_arm(report.control_arm), "Control arm:")
+        _line(sentence_of(report.control_arm), "Control arm:")
     if report.effort is not None:
         _line(_effort(report.effort), "Effort:")
         for text in report.effort.warnings:
             _line(text, "[yellow]Effort:[/yellow]")
+    if report.doubtful_labels:
+        _line(_doubtful(report), "Labels:")
+    if report.versions:
+        _line(learning_in_words(report.learning), "More labels:")
     if report.error:
         _line(one_line(report.error, SHORT), "[red]Label Studio:[/red]")
     if report.active_run is not None:
@@ -111,23 +116,11 @@ def _queues(report: ProjectReport) -> str:
     return f"{left} left" + (f" ({', '.join(strategies)})" if strategies else "")
 
 
-def _control_arm(report: ControlArmReport) -> str:
-    """How good predictions are on the whole, and what the strategy finds beside chance."""
-    quality = report.quality
-    words = (
-        f"Dice {quality.mean:.2f} ({quality.low:.2f} to {quality.high:.2f}) of predictions on the "
-        f"whole, by {counted(quality.n, 'task')} drawn by chance"
-    )
-    if report.gain is None:
-        return words
-    gain = report.gain
-    words += (
-        f"; {gain.strategy} finds {gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f}) more to "
-        "correct per label than chance"
-    )
-    if gain.pays is False:
-        words += ": it does not pay (turn_to_random would draw by chance)"
-    return words
+def _doubtful(report: ProjectReport) -> str:
+    """How many labels to look at again, and where."""
+    n = report.doubtful_labels
+    verb = "is" if n == 1 else "are"
+    return f"{counted(n, 'label')} {verb} doubtful: nnloop qa {report.id}"
 
 
 def _effort(report: EffortReport) -> str:
