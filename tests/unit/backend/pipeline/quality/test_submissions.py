@@ -253,6 +253,89 @@ def test_skipped_deleted_exchanged_and_forgotten(app: FakeApp) -> None:
     assert _efforts(app) == {}
 
 
+def test_a_draft_costs_nothing_until_it_is_submitted(app: FakeApp) -> None:
+    pool(app, 1)
+    version = add_version(app)
+    predict(app, version, 1, LUMEN)
+    app.label_studio.drafts[1] = {5}
+    sync_project(app.context, PROJECT)
+    assert _efforts(app) == {}
+    annotation = app.label_studio.label(1, _moved(LUMEN), by=5, at=MADE, lead_time_s=12.0)
+    # Somebody's draft of an annotation that is there says nothing about it either.
+    app.label_studio.drafts[1] = {6}
+    sync_project(app.context, PROJECT)
+    (row,) = _efforts(app).values()
+    assert (row.annotation_id, row.version_id, row.annotator_id) == (annotation, version, 5)
+
+
+def test_a_skip_costs_nothing_until_a_label_takes_its_place(app: FakeApp) -> None:
+    pool(app, 1)
+    version = add_version(app)
+    predict(app, version, 1, LUMEN)
+    app.label_studio.label(1, LUMEN, by=5, was_cancelled=True, lead_time_s=2.0)
+    sync_project(app.context, PROJECT)
+    assert _efforts(app) == {}
+    annotation = app.label_studio.label(1, LUMEN, by=6, lead_time_s=9.0)
+    sync_project(app.context, PROJECT)
+    (row,) = _efforts(app).values()
+    assert (row.annotation_id, row.version_id, row.lead_time_s) == (annotation, version, 9.0)
+
+
+@pytest.mark.parametrize("lead_time_s", [None, 0.0, 9 * 3600.0])
+def test_a_clock_that_did_not_run_or_ran_over_night_is_kept_as_it_is(
+    app: FakeApp, lead_time_s: float | None
+) -> None:
+    pool(app, 1)
+    predict(app, add_version(app), 1, LUMEN)
+    annotation = app.label_studio.label(1, LUMEN, by=5, lead_time_s=lead_time_s)
+    sync_project(app.context, PROJECT)
+    row = _efforts(app)[annotation]
+    assert row.lead_time_s == lead_time_s
+    assert _total(row).is_unchanged
+
+
+def test_a_submission_of_which_no_webhook_told(app: FakeApp) -> None:
+    """The next reading comes late: after a newer version's predictions and a second annotator."""
+    pool(app, 1, 2)
+    old = add_version(app)
+    for task_id in (1, 2):
+        predict(app, old, task_id, LUMEN, WALL)
+    kept = app.label_studio.label(1, LUMEN, WALL, by=5, at=MADE, parent_prediction=3)
+    edited = app.label_studio.label(1, _moved(LUMEN), WALL, by=6, at=MADE, parent_prediction=3)
+    new = add_version(app, 2)
+    with app.store.begin() as session:
+        for row in session.scalars(select(PredictionRow)):
+            row.published_at, row.created_at = None, 1.0
+    for task_id in (1, 2):
+        predict(app, new, task_id, BY_HAND)
+    # The predictions that they began with are deleted, and Label Studio has forgotten them.
+    for annotation, regions in ((kept, (LUMEN, WALL)), (edited, (_moved(LUMEN), WALL))):
+        _edit(app, annotation, *regions, parent_prediction=None)
+    sync_project(app.context, PROJECT)
+    found = _efforts(app)
+    assert {i: row.version_id for i, row in found.items()} == {kept: old, edited: old}
+    assert _total(found[kept]).is_unchanged
+    assert _total(found[edited]) == Effort(n_kept=1, n_edited=1, points_moved=1)
+    sync_project(app.context, PROJECT)  # and the one after that finds nothing new
+    assert measure_submissions(app.context, PROJECT) == 0
+
+
+def test_an_annotation_deleted_and_submitted_again_counts_once(app: FakeApp) -> None:
+    pool(app, 1)
+    version = add_version(app)
+    predict(app, version, 1, LUMEN)
+    app.label_studio.label(1, LUMEN, by=5, at=MADE, lead_time_s=4.0)
+    sync_project(app.context, PROJECT)
+    app.label_studio.unlabel(1)
+    again = app.label_studio.label(
+        1, _moved(LUMEN), by=5, at="2026-02-01T11:00:00Z", lead_time_s=14.0
+    )
+    sync_project(app.context, PROJECT)
+    (row,) = _efforts(app).values()
+    assert (row.annotation_id, row.version_id, row.lead_time_s) == (again, version, 14.0)
+    assert _total(row) == Effort(n_edited=1, points_moved=1)
+
+
 def test_an_id_that_is_given_out_anew_is_another_annotation(app: FakeApp) -> None:
     pool(app, 1)
     predict(app, add_version(app), 1, LUMEN)
