@@ -31,13 +31,15 @@ import torch
 
 from active_learning.effort import Effort
 from backend.pipeline.basis.query_strategy import WITH_MODEL
+from backend.replay.annotator import Work
 from backend.replay.images.library import Library, LibraryCase
 from backend.replay.images.source import library_of_folder
+from backend.replay.look import Look
 from backend.replay.networks.committee import Committees, Slots
 from backend.replay.networks.team import Committee
 from backend.replay.options import ReplayOptions
 from backend.replay.replay import Replay, alone_in
-from backend.replay.rounds import Table, labelled_in, play
+from backend.replay.rounds import Round, Table, Team, labelled_in, play
 from benchmarks.material.sets import GENERATED, SHARED, draw_carotid
 from benchmarks.material.shared_data import CLASS_NAMES, one_thread
 from converters.bookkeeping.documents import read_document, write_document
@@ -168,47 +170,73 @@ def _play_all(
 
 
 def _play(replay: Replay, seed: int, slots: Slots) -> tuple[Corrections, ...]:
-    """One course, and what its predictions of unseen images save after each training."""
-    table, root = replay.table, replay.root
-    preset = replay.options.training_preset
+    """One course with the product's training."""
+    root, preset = replay.root, replay.options.training_preset
     committees = Committees(root / "committees", replay.library.files(root), slots)
-    team = _Keeping(replay.library, root, preset, committees, slots.first.name)
+    team = Committee(replay.library, root, preset, committees, slots.first.name)
+    return course_of(replay.table, root, seed, team)
+
+
+def course_of(table: Table, root: Path, seed: int, team: Team) -> tuple[Corrections, ...]:
+    """One course, and what its predictions of unseen images save after each training.
+
+    Goes on after the last round that is on disk. Networks are kept until they have corrected the
+    unseen images.
+
+    Args:
+        table: What is played on; ``table.test`` are the unseen images.
+        root: Of everything that is kept.
+        seed: Of the course.
+        team: Trains, predicts and corrects.
+    """
     file = table.course_file(root, WITH_MODEL, seed)
-    course = play(table, WITH_MODEL, seed, team, file, lambda one: print(
+    course = play(table, WITH_MODEL, seed, _Keeping(team), file, lambda one: print(
         f"{root.name}, seed {seed}: {one.n_labelled} labels, Dice {one.dice:.3f}", flush=True
     ))  # fmt: skip
     by_id = {case.case_id: case for case in table.pool}
     labelled = labelled_in(course, by_id)
-    found = []
-    for one in course.rounds:
-        works = team.label(labelled[: one.n_labelled], table.test, seed)
-        found.append(
-            Corrections(
-                n_labelled=one.n_labelled,
-                dice=one.dice,
-                seconds=sum(work.seconds for work in works),
-                scratch_s=sum(work.scratch_s for work in works),
-                n_unchanged=sum(work.corrected.is_unchanged for work in works),
-                n=len(works),
-                work=Effort.sum_of(work.corrected for work in works),
-            )
-        )
-    after = tuple(found)
+    after = tuple(
+        _corrections(one, team.label(labelled[: one.n_labelled], table.test, seed))
+        for one in course.rounds
+    )
     write_document(_file(table, root, seed), tuple[Corrections, ...], after)
     for one in course.rounds:
-        team.let_go(labelled[: one.n_labelled], seed)
+        team.forget(labelled[: one.n_labelled], seed)
     return after
 
 
-class _Keeping(Committee):
-    """Keeps the networks of all rounds until they have corrected the unseen images."""
+def _corrections(played: Round, works: Sequence[Work]) -> Corrections:
+    return Corrections(
+        n_labelled=played.n_labelled,
+        dice=played.dice,
+        seconds=sum(work.seconds for work in works),
+        scratch_s=sum(work.scratch_s for work in works),
+        n_unchanged=sum(work.corrected.is_unchanged for work in works),
+        n=len(works),
+        work=Effort.sum_of(work.corrected for work in works),
+    )
+
+
+class _Keeping:
+    """A team whose networks stay when a course has no need of them any more."""
+
+    def __init__(self, team: Team) -> None:
+        self._team = team
+
+    def look(
+        self, labelled: Sequence[LibraryCase], cases: Sequence[LibraryCase], seed: int
+    ) -> Mapping[str, Look]:
+        """As the team does."""
+        return self._team.look(labelled, cases, seed)
+
+    def label(
+        self, labelled: Sequence[LibraryCase], batch: Sequence[LibraryCase], seed: int
+    ) -> Sequence[Work]:
+        """As the team does."""
+        return self._team.label(labelled, batch, seed)
 
     def forget(self, labelled: Sequence[LibraryCase], seed: int) -> None:
         """Not yet."""
-
-    def let_go(self, labelled: Sequence[LibraryCase], seed: int) -> None:
-        """Frees the room of the networks trained on these."""
-        super().forget(labelled, seed)
 
 
 def _known(replay: Replay, seed: int) -> tuple[Corrections, ...] | None:
