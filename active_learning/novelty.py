@@ -14,7 +14,7 @@ FEWEST = int(1 / UNLIKE_P) - 1
 """Labelled images without which no image can be called so."""
 
 MOST = 500
-"""Labelled images compared with, of more so many evenly from all: 10 ms, once per scoring."""
+"""Labelled images compared with, of more so many evenly from all: 4 ms, once per scoring."""
 
 
 class LabelledLooks:

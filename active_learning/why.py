@@ -17,9 +17,6 @@ LEAST_LOSS = 0.1
 """What folds, or probabilities, lack to certainty before it is worth a word."""
 
 
-UNLIKE = "unlike anything labelled"
-
-
 class Reason(NamedTuple):
     """Why, as a line without a full stop, and the class that it is about; "" = the whole image."""
 
@@ -55,7 +52,7 @@ def why(
         name = min(rare, key=lambda name: (known[name], name))
         return Reason(f"class {name} seen {_times(known[name])}", name)
     if is_unlike:
-        return Reason(UNLIKE, "")
+        return Reason("unlike anything labelled", "")
     losses = {name: _losses(one) for name, one in measures.classes.items()}
     name = max(sorted(losses), key=lambda name: max(losses[name]), default="")
     if not name or max(losses[name]) < LEAST_LOSS:

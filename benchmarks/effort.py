@@ -9,8 +9,8 @@ over all these images and seeds, after the last training. The annotator's consta
 stand in one place; real people do worse.
 
 Everything is kept in ``--results``, training by training, so that it can be cut off at any time and
-called again; ``--seconds N`` ends after the course that is under way by then. With what is not there
-yet, ``seeds_played`` says how much the figures are of.
+called again; ``--seconds N`` ends after the course that is under way by then. With what is not
+there yet, ``seeds_played`` says how much the figures are of.
 """
 
 from __future__ import annotations

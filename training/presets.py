@@ -220,7 +220,7 @@ PRETRAINED = replace(
     warm_shrink=1.0,
 )
 """For a CPU and few labels: ``tiny`` on an encoder that has seen ImageNet, as long in fewer steps.
-How its values were found: docs/pretrained-preset.md."""
+How its values were found: docs/pretrained-preset.md, docs/warm-start.md."""
 
 FAST = Preset(
     name="fast",

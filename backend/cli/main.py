@@ -24,7 +24,9 @@ from backend.cli.commands import (
     labels,
     models,
     projects,
+    qa,
     replay,
+    report,
     stack,
     training_log,
     training_runs,
@@ -77,7 +79,9 @@ for module in (
     evaluate,
     models,
     labels,
+    qa,
     replay,
+    report,
 ):
     module.register(app)
 

@@ -6,6 +6,7 @@ import logging
 
 from backend.jobs.process import context
 from backend.pipeline.basis import embeddings
+from backend.pipeline.doubts.tab import try_check
 from backend.pipeline.predictions.publish import try_publish
 from backend.pipeline.predictions.push import push_part
 from backend.pipeline.queues.fill import try_fill
@@ -27,6 +28,7 @@ def sync(project_id: int) -> None:
         logger.warning(error.in_full)
     else:
         try_fill(context(), project_id)
+        try_check(context(), project_id)
         if embeddings.are_missing(context(), project_id):
             context().queue.ensure(JobName.EMBED, project_id, 0)
 
@@ -45,6 +47,7 @@ def publish(project_id: int) -> None:
         try_publish(opened, project_id)
         ends.published(opened, project_id)
         try_fill(opened, project_id)
+        try_check(opened, project_id)
 
 
 def push(project_id: int) -> None:

@@ -1,4 +1,4 @@
-"""Views: tabs of Label Studio's Data Manager, of which nnloop keeps one per annotator."""
+"""Views: tabs of Label Studio's Data Manager that list some tasks."""
 
 from __future__ import annotations
 
@@ -16,10 +16,25 @@ SCORE_ORDER = "tasks:predictions_score"
 NO_TASK = 0
 """No task has this id: what a tab that shows nothing lists, so that its filter is never empty."""
 
-_COLUMNS = ("predictions_score", "predictions_model_versions")
-"""Shown in a queue's tab beside the images, in this order."""
 
-_OTHER_COLUMNS = (
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a tab shows its tasks: by which field, and with which columns beside the images."""
+
+    order: str
+    columns: tuple[str, ...]
+
+
+QUEUE = Look(SCORE_ORDER, ("predictions_score", "predictions_model_versions"))
+"""An annotator's queue: lowest score first. The score is the mean over the predictions of the
+project's ``model_version``."""
+
+CHECKING = Look("tasks:id", ("id", "annotators", "updated_at"))
+"""Labelled tasks to look at again."""
+
+_COLUMNS = (
+    "predictions_score",
+    "predictions_model_versions",
     "id",
     "inner_id",
     "completed_at",
@@ -38,7 +53,7 @@ _OTHER_COLUMNS = (
     "avg_lead_time",
     "draft_exists",
 )
-"""The columns that Label Studio 1.23.2 has besides: hidden in a new tab, as a person may do."""
+"""Those that Label Studio 1.23.2 has: hidden in a new tab but for the look's, as a person may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +68,10 @@ class Tab:
         """What stands on it."""
         return str(self.data.get("title") or "")
 
-    def shows(self, title: str, task_ids: Collection[int]) -> bool:
-        """Whether it has this title and lists exactly these tasks, lowest score first."""
+    def shows(self, title: str, task_ids: Collection[int], look: Look = QUEUE) -> bool:
+        """Whether it has this title and lists exactly these tasks, in the look's order."""
         filters = self.data.get("filters") or {}
-        wanted = queue_data(title, task_ids)
+        wanted = queue_data(title, task_ids, look)
         return (
             self.title == title
             and self.data.get("ordering") == wanted["ordering"]
@@ -75,10 +90,10 @@ class Views(Calls):
         )
         return [Tab(int(row["id"]), row.get("data") or {}) for row in rows]
 
-    def create_queue_tab(self, project_id: int, title: str, task_ids: Collection[int]) -> int:
-        """Makes a tab of these tasks, lowest score first, with image, score and version before all.
-
-        The score is the mean over the predictions of the project's ``model_version``.
+    def create_queue_tab(
+        self, project_id: int, title: str, task_ids: Collection[int], look: Look = QUEUE
+    ) -> int:
+        """Makes a tab of these tasks, with image and the look's columns before all.
 
         Returns:
             The tab's id.
@@ -86,13 +101,20 @@ class Views(Calls):
         if not self.list_tabs(project_id):
             # Label Studio shows its default tab only while no tab is stored.
             self._create_tab(project_id, {"title": "Default"})
-        return self._create_tab(project_id, {**_first_look(), **queue_data(title, task_ids)})
+        return self._create_tab(
+            project_id, {**_first_look(look), **queue_data(title, task_ids, look)}
+        )
 
     def update_queue_tab(
-        self, project_id: int, tab: Tab, title: str, task_ids: Collection[int]
+        self,
+        project_id: int,
+        tab: Tab,
+        title: str,
+        task_ids: Collection[int],
+        look: Look = QUEUE,
     ) -> None:
         """Makes a tab list these tasks; what a person set about its looks stays."""
-        data = {**tab.data, **queue_data(title, task_ids)}
+        data = {**tab.data, **queue_data(title, task_ids, look)}
         path = f"/api/dm/views/{tab.id}/"
         self._connection.json("PATCH", path, body={"project": project_id, "data": data})
 
@@ -109,8 +131,8 @@ class Views(Calls):
         return int(self._connection.json("POST", "/api/dm/views/", body=body)["id"])
 
 
-def queue_data(title: str, task_ids: Collection[int]) -> dict[str, Any]:
-    """What makes a tab an annotator's queue, in Label Studio's words.
+def queue_data(title: str, task_ids: Collection[int], look: Look = QUEUE) -> dict[str, Any]:
+    """What makes a tab list some tasks, in Label Studio's words.
 
     One condition for each task: there is an operator ``in_list`` which its server takes, but at a
     tab with it the Data Manager of 1.23.2 shows nothing at all, whichever tab is opened.
@@ -119,7 +141,7 @@ def queue_data(title: str, task_ids: Collection[int]) -> dict[str, Any]:
     ids = sorted(task_ids) or [NO_TASK]
     return {
         "title": title,
-        "ordering": [SCORE_ORDER],
+        "ordering": [look.order],
         "filters": {
             "conjunction": "or",
             "items": [task_filter("id", "equal", task_id, "Number") for task_id in ids],
@@ -127,9 +149,9 @@ def queue_data(title: str, task_ids: Collection[int]) -> dict[str, Any]:
     }
 
 
-def _first_look() -> dict[str, Any]:
-    hidden = [f"tasks:{name}" for name in _OTHER_COLUMNS]
-    shown = [f"tasks:{name}" for name in _COLUMNS]
+def _first_look(look: Look) -> dict[str, Any]:
+    hidden = [f"tasks:{name}" for name in _COLUMNS if name not in look.columns]
+    shown = [f"tasks:{name}" for name in look.columns]
     return {
         "type": "list",
         "target": "tasks",

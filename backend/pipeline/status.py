@@ -10,8 +10,10 @@ from pydantic import computed_field
 from backend.pipeline.basis import embeddings
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.report import Report
+from backend.pipeline.doubts.report import count_doubted
 from backend.pipeline.folds.queue import training_workers
 from backend.pipeline.models.version_report import VersionReport, version_reports
+from backend.pipeline.progress.learning import Learning, learning_of
 from backend.pipeline.quality.effort import EffortReport, effort_report
 from backend.pipeline.queues.report import (
     ControlArmReport,
@@ -58,7 +60,8 @@ class ProjectReport(Report):
     """One project.
 
     ``waiting_for`` says what the next training waits for; ``looked_at`` of how many unlabelled
-    images (done, wanted) it is known what they look like, while the queues wait for that.
+    images it is known what they look like, while the queues wait for that;
+    ``doubtful_labels`` counts those that `nnloop qa` lists.
     """
 
     id: int
@@ -74,9 +77,11 @@ class ProjectReport(Report):
     runs: tuple[RunReport, ...]
     versions: tuple[VersionReport, ...]
     tabs: tuple[TabReport, ...]
-    looked_at: tuple[int, int] | None
+    looked_at: embeddings.LookedAt | None
     control_arm: ControlArmReport | None
     effort: EffortReport | None
+    doubtful_labels: int
+    learning: Learning
     problems: tuple[ProblemReport, ...]
 
     @computed_field  # type: ignore[prop-decorator]
@@ -140,6 +145,8 @@ def project_report(context: AppContext, project_id: int) -> ProjectReport:
             looked_at=embeddings.under_way(session, project),
             control_arm=control_arm_of(session, project_id),
             effort=effort_report(session, project),
+            doubtful_labels=count_doubted(session, project),
+            learning=learning_of(session, project),
             problems=problems,
         )
 

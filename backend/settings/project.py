@@ -21,6 +21,7 @@ VERSIONS = "Versions"
 TRUTH = "Images and annotations"
 PREDICTIONS = "Predictions"
 QUEUES = "Queues of annotators"
+ENOUGH = "When labels are enough"
 
 AS_PRESET = "as the preset"
 
@@ -270,8 +271,28 @@ class ProjectSettings(BaseModel):
         description="Share of each batch, at least 2 tasks, that chance alone draws, to tell how "
         "good predictions are on the whole and what the strategy gains; 0 is none.",
     )
+    check_tab: Annotated[bool, Option(QUEUES)] = Field(
+        True,
+        description="Make a tab 'Check these labels' in Label Studio of labels that are probably "
+        "wrong (docs/label-qa.md).",
+    )
     turn_to_random: Annotated[bool, Option(QUEUES)] = Field(
         False,
         description="Draw by chance, stratified by predicted class, once the control arm shows "
         "that the strategy finds no more to correct than chance does.",
+    )
+
+    target_quality: Annotated[float | None, Option(ENOUGH, empty="no target")] = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Mean Dice of an image that is enough; `nnloop status` and the report say when "
+        "it is reached (docs/report.md). Training goes on.",
+    )
+    least_gain_per_hour: Annotated[float | None, Option(ENOUGH, empty="no bound")] = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Mean Dice that an hour of labelling has to add to be worth it; when it surely "
+        "adds less, that is said. Training goes on.",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from backend.store.doubts import CheckTabRow, LabelDoubtRow
 from backend.store.efforts import EffortRow
 from backend.store.embeddings import EmbeddingRow
 from backend.store.models import (
@@ -30,6 +31,7 @@ def forget_project(session: Session, project_id: int) -> None:
     runs = select(RunRow.id).where(RunRow.project_id == project_id)
     # Before what they refer to.
     session.execute(delete(QueueEntryRow).where(QueueEntryRow.version_id.in_(versions)))
+    session.execute(delete(LabelDoubtRow).where(LabelDoubtRow.version_id.in_(versions)))
     session.execute(delete(HonestPairRow).where(HonestPairRow.version_id.in_(versions)))
     session.execute(delete(PredictionRow).where(PredictionRow.version_id.in_(versions)))
     session.execute(delete(FoldRow).where(FoldRow.run_id.in_(runs)))
@@ -37,6 +39,8 @@ def forget_project(session: Session, project_id: int) -> None:
         QueueEntryRow,
         QueueTabRow,
         EffortRow,
+        LabelDoubtRow,
+        CheckTabRow,
         EmbeddingRow,
         PredictionRow,
         VersionRow,

@@ -28,6 +28,7 @@ from active_learning.measures import ImageMeasures
 from backend.settings import ProjectSettings, RunSettings
 from backend.store.document_column import DocumentColumn
 from domain.annotation import AnnotatedTask, LeftOut
+from domain.doubts import NamedDoubt
 from domain.states import FoldStatus, RunControl, RunStatus, TaskState, VersionOrigin, VersionStatus
 from training.evaluation import ClassDice
 from training.folds.spec import FoldResult
@@ -54,6 +55,7 @@ _DOCUMENTS: tuple[Any, ...] = (
     dict[int, AnnotatedTask],
     tuple[LeftOut, ...],
     tuple[tuple[str, str], ...],
+    tuple[NamedDoubt, ...],
     list[int],
 )
 """What JSON columns hold of nnloop's own, each read and written by ``DocumentColumn``."""

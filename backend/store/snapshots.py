@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -208,6 +208,55 @@ def chosen_hashes(
     That is what ``chosen_annotations`` would give, read as plain values. It is asked for
     at every sync and every report.
     """
+    return {
+        task_id: AnnotatedTask(rows[-1].id, hash_of(rows), rows[-1].source)
+        for task_id, rows in _chosen_values(session, project_id, policy).items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class LabelNow:
+    """What counts of a task's annotations, and how it came to be.
+
+    Attributes:
+        annotated: The newest that counts, the hash over all that count, and the task's source.
+        image_hash: Of the task's images; "" where they were not fetched.
+        annotators: Label Studio's ids of who submitted what counts, each once.
+        saved_at: When the last of it was saved, Label Studio's text.
+        is_ground_truth: Whether any of it is marked so.
+    """
+
+    annotated: AnnotatedTask
+    image_hash: str
+    annotators: tuple[int, ...]
+    saved_at: str
+    is_ground_truth: bool
+
+
+def labels_now(
+    session: Session, project_id: int, policy: AnnotatorPolicy, task_ids: Collection[int]
+) -> dict[int, LabelNow]:
+    """What counts of these tasks, by id; those that are not labelled, or gone, are missing."""
+    found: dict[int, LabelNow] = {}
+    ids = sorted(task_ids)
+    for start in range(0, len(ids), CHUNK):
+        is_asked = TaskRow.id.in_(ids[start : start + CHUNK])
+        for task_id, rows in _chosen_values(session, project_id, policy, is_asked).items():
+            people = (row.completed_by for row in rows if row.completed_by is not None)
+            found[task_id] = LabelNow(
+                annotated=AnnotatedTask(rows[-1].id, hash_of(rows), rows[-1].source),
+                image_hash=rows[-1].image_hash,
+                annotators=tuple(dict.fromkeys(people)),
+                saved_at=max(row.updated_at for row in rows),
+                is_ground_truth=any(row.ground_truth for row in rows),
+            )
+    return found
+
+
+def _chosen_values(
+    session: Session, project_id: int, policy: AnnotatorPolicy, *conditions: ColumnElement[bool]
+) -> dict[int, tuple[Any, ...]]:
+    """Plain values of the annotations that the policy needs, oldest first, by task."""
     query = (
         select(
             AnnotationRow.task_id,
@@ -215,19 +264,17 @@ def chosen_hashes(
             AnnotationRow.content_hash,
             AnnotationRow.ground_truth,
             AnnotationRow.updated_at,
+            AnnotationRow.completed_by,
             TaskRow.source,
+            TaskRow.image_hash,
         )
         .join(TaskRow, TaskRow.id == AnnotationRow.task_id)
-        .where(*is_submitted(project_id))
+        .where(*is_submitted(project_id), *conditions)
     )
     found: dict[int, list[Any]] = {}
     for row in session.execute(query):
         found.setdefault(row.task_id, []).append(row)
-    chosen = {task_id: choose(rows, policy) for task_id, rows in sorted(found.items())}
-    return {
-        task_id: AnnotatedTask(rows[-1].id, hash_of(rows), rows[-1].source)
-        for task_id, rows in chosen.items()
-    }
+    return {task_id: choose(rows, policy) for task_id, rows in sorted(found.items())}
 
 
 def is_submitted(project_id: int) -> tuple[ColumnElement[bool], ...]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from typing import NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import JSON, func, select, type_coerce, update
 from sqlalchemy.orm import Session
 
 from backend.store.models import PredictionRow, ProjectRow, RunRow, VersionRow
-from domain.states import VersionStatus
+from domain.states import VersionOrigin, VersionStatus
 from training.versions.manifests import EnsembleManifest, RunManifest
 
 
@@ -16,6 +17,24 @@ def versions_of(session: Session, project_id: int) -> list[VersionRow]:
     """All versions, oldest first."""
     query = select(VersionRow).where(VersionRow.project_id == project_id)
     return list(session.scalars(query.order_by(VersionRow.id)))
+
+
+class VersionBrief(NamedTuple):
+    """What of a version can be told without reading its figures."""
+
+    id: int
+    name: str
+    run_id: int | None
+    origin: VersionOrigin
+    labels: int
+
+
+def briefs_of(session: Session, project_id: int) -> list[VersionBrief]:
+    """All versions in brief, oldest first: figures of thousands of cases are not read."""
+    labels = func.coalesce(type_coerce(VersionRow.metrics, JSON)["labels"].as_integer(), 0)
+    query = select(VersionRow.id, VersionRow.name, VersionRow.run_id, VersionRow.origin, labels)
+    rows = session.execute(query.where(VersionRow.project_id == project_id).order_by(VersionRow.id))
+    return [VersionBrief(i, name, run, VersionOrigin(kind), n) for i, name, run, kind, n in rows]
 
 
 def version_of_run(session: Session, run_id: int) -> VersionRow | None:

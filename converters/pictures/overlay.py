@@ -119,7 +119,7 @@ def prediction_panel(
     panels = (
         Panel("Truth", "as labelled", drawn(base, truth, config, scale)),
         Panel("Prediction", "nnU-Net", drawn(base, prediction, config, scale)),
-        Panel("Uncertainty", "where the folds hesitate", _heated(base, uncertainty)),
+        Panel("Uncertainty", "where the folds hesitate", heated(base, uncertainty)),
     )
     sheet = compose(panels, legend_of(config))
     _draw_scale(sheet, _PANEL_WIDTH, float(uncertainty.max(initial=0.0)))
@@ -170,9 +170,20 @@ def drawn(
     return picture
 
 
-def _heated(base: RgbImage, uncertainty: npt.NDArray[np.float32]) -> RgbImage:
-    """A heat map over the greyed image: the more uncertain, the less of the image shows."""
-    highest = float(uncertainty.max(initial=0.0))
+def heated(
+    base: RgbImage, uncertainty: npt.NDArray[np.float32], highest: float | None = None
+) -> RgbImage:
+    """A heat map over the greyed image: the more uncertain, the less of the image shows.
+
+    Args:
+        base: (rows, columns, 3) uint8 RGB.
+        uncertainty: (height, width) float, 0 or more; stretched to the size of ``base``.
+        highest: What is shown as the most; None: its own maximum.
+
+    Returns:
+        Of the shape of ``base``.
+    """
+    highest = float(uncertainty.max(initial=0.0)) if highest is None else highest
     relative = uncertainty.astype(np.float32) / (highest if highest > 0 else 1.0)
     size_wh = (base.shape[1], base.shape[0])
     relative = np.clip(cv2.resize(relative, size_wh, interpolation=cv2.INTER_LINEAR), 0.0, 1.0)

@@ -20,7 +20,7 @@ from backend.label_studio import (
     plain_name,
 )
 from backend.label_studio.images import FetchedImage
-from backend.label_studio.views import Tab, queue_data
+from backend.label_studio.views import QUEUE, Look, Tab, queue_data
 from backend.label_studio.webhooks import WebhookInfo
 from domain.annotation import Annotation, Task
 from domain.errors import ImageError, LabelStudioError, MissingError
@@ -147,19 +147,26 @@ class FakeLabelStudio:
         self._called("list_tabs")
         return [Tab(number, data) for number, data in self.tabs.items()]
 
-    def create_queue_tab(self, project_id: int, title: str, task_ids: Collection[int]) -> int:
+    def create_queue_tab(
+        self, project_id: int, title: str, task_ids: Collection[int], look: Look = QUEUE
+    ) -> int:
         self._called("create_queue_tab")
         if not self.tabs:
             self._make_tab({"title": "Default"})
-        return self._make_tab(queue_data(title, task_ids))
+        return self._make_tab(queue_data(title, task_ids, look))
 
     def update_queue_tab(
-        self, project_id: int, tab: Tab, title: str, task_ids: Collection[int]
+        self,
+        project_id: int,
+        tab: Tab,
+        title: str,
+        task_ids: Collection[int],
+        look: Look = QUEUE,
     ) -> None:
         self._called("update_queue_tab")
         if tab.id not in self.tabs:
             raise MissingError(f"There is no tab {tab.id}.")
-        self.tabs[tab.id] = {**tab.data, **queue_data(title, task_ids)}
+        self.tabs[tab.id] = {**tab.data, **queue_data(title, task_ids, look)}
 
     def delete_tab(self, tab_id: int) -> None:
         self._called("delete_tab")

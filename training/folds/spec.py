@@ -16,6 +16,8 @@ from training.workspace import Workspace
 SPEC = "spec.json"
 PROGRESS = "progress.jsonl"
 RESULT = "result.json"
+DOUBTS = "doubts.json"
+"""What the fold doubts of the labels that it holds out (``DoubtsPerCase``), beside its result."""
 ERROR = "error.json"
 LOG = "train.log"
 CURVES = "curves.png"

@@ -13,6 +13,9 @@ from converters.bookkeeping.documents import to_json
 from training.processes.networks import run_child
 from training.workspace import Workspace
 
+ENTROPY = "{case_id}_entropy.png"
+"""(height, width) uint8: entropy of the classes' probabilities, 255 where all are alike."""
+
 CHILD_MODULE = "training.nnunet.inference.children.predict_cases"
 
 
@@ -48,6 +51,7 @@ class PredictionSpec:
         out: Folder for the label maps.
         integers: What the version's classes 0, 1, 2, ... are called in the label maps.
         cases: Which.
+        with_entropy: Whether ``ENTROPY`` is written too.
     """
 
     version_dir: str
@@ -55,6 +59,7 @@ class PredictionSpec:
     out: str
     integers: tuple[int, ...]
     cases: tuple[CaseToPredict, ...]
+    with_entropy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,7 @@ def predict_cases(
     device: str,
     integers: Sequence[int],
     on_case: Callable[[], None] = lambda: None,
+    entropy_within_s: float | None = None,
 ) -> tuple[Failure, ...]:
     """Writes CASE_ID.png, (height, width) uint8, for every case it can.
 
@@ -99,14 +105,27 @@ def predict_cases(
         device: ``cpu``, ``cuda:<i>`` or ``mps``.
         integers: What the version's classes 0, 1, 2, ... are called in the label maps.
         on_case: Called after each case.
+        entropy_within_s: For pictures: ``ENTROPY`` is written of each case too, and the child is
+            stopped after so many seconds; None: neither.
 
     Raises:
         PredictionError: The version can't be loaded, or the child ended before its time.
     """
     spec = PredictionSpec(
-        str(version_dir.resolve()), device, str(out.resolve()), tuple(integers), tuple(cases)
+        str(version_dir.resolve()),
+        device,
+        str(out.resolve()),
+        tuple(integers),
+        tuple(cases),
+        with_entropy=entropy_within_s is not None,
     )
     collected = Failures(on_case)
     work = f"predicted with {version_dir.name}"
-    run_child(CHILD_MODULE, to_json(PredictionSpec, spec), collected.read, work=work)
+    run_child(
+        CHILD_MODULE,
+        to_json(PredictionSpec, spec),
+        collected.read,
+        work=work,
+        limit_s=entropy_within_s,
+    )
     return tuple(collected.found)

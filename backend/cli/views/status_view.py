@@ -11,6 +11,7 @@ from backend.cli.shared import ago, console, figure
 from backend.cli.views.effort_view import saved_words
 from backend.cli.views.sentences import with_reason, wrapped
 from backend.pipeline.labels import questions
+from backend.pipeline.progress.words import learning_in_words
 from backend.pipeline.quality.effort import EffortReport
 from backend.pipeline.queues.report import ControlArmReport
 from backend.pipeline.runs.run_report import FoldReport, RunReport
@@ -72,14 +73,18 @@ def print_project(report: ProjectReport, *, lists_problems: bool = False) -> Non
     if report.tabs:
         _line(_queues(report), "Queues:")
     if report.looked_at is not None:
-        n, wanted = report.looked_at
-        _line(f"{n} of {wanted} looked at, to choose the tasks of the queues", "Images:")
+        done = f"{report.looked_at.n} of {report.looked_at.wanted}"
+        _line(f"{done} looked at, to choose the tasks of the queues", "Images:")
     if report.control_arm is not None:
         _line(_control_arm(report.control_arm), "Control arm:")
     if report.effort is not None:
         _line(_effort(report.effort), "Effort:")
         for text in report.effort.warnings:
             _line(text, "[yellow]Effort:[/yellow]")
+    if report.doubtful_labels:
+        _line(_doubtful(report), "Labels:")
+    if report.versions:
+        _line(learning_in_words(report.learning), "More labels:")
     if report.error:
         _line(one_line(report.error, SHORT), "[red]Label Studio:[/red]")
     if report.active_run is not None:
@@ -136,6 +141,13 @@ def _effort(report: EffortReport) -> str:
     if report.saved_s is not None and report.from_scratch_s:
         words += f"; {saved_words(report.saved_s, report.from_scratch_s, report.n_drawn)}"
     return f"{words} (nnloop effort)"
+
+
+def _doubtful(report: ProjectReport) -> str:
+    """How many labels to look at again, and where."""
+    n = report.doubtful_labels
+    verb = "is" if n == 1 else "are"
+    return f"{counted(n, 'label')} {verb} doubtful: nnloop qa {report.id}"
 
 
 def _waits_for(report: ProjectReport) -> str:

@@ -35,7 +35,18 @@ def are_missing(context: AppContext, project_id: int) -> bool:
     """Whether some are to be made: they are wanted, and not all there."""
     with context.store.read() as session:
         is_halted = project_id in projects.halted(session)
-        return not is_halted and under_way(session, projects.get(session, project_id)) is not None
+        return not is_halted and _lacks_some(session, projects.get(session, project_id))
+
+
+def _lacks_some(session: Session, project: ProjectRow) -> bool:
+    wanted = _wanted_of(project)
+    # Without weights who asks for them gets another strategy, and is told so.
+    return (
+        wanted != 0
+        and has_weights()
+        and (wanted is None or embeddings.count(session, project.id) < wanted)
+        and embeddings.is_missing_some(session, project.id)
+    )
 
 
 class LookedAt(NamedTuple):
@@ -47,16 +58,11 @@ class LookedAt(NamedTuple):
 
 def under_way(session: Session, project: ProjectRow) -> LookedAt | None:
     """How far the embeddings are; None where none is wanted, or none is missing."""
+    if not _lacks_some(session, project):
+        return None
     wanted = _wanted_of(project)
-    # Without weights who asks for them gets another strategy, and is told so.
-    if wanted == 0 or not has_weights():
-        return None
-    n = embeddings.count(session, project.id)
-    if wanted is not None and n >= wanted:
-        return None
-    if not embeddings.is_missing_some(session, project.id):
-        return None
     n_tasks = snapshots.counts(session, project.id)[TaskState.UNLABELLED]
+    n = embeddings.count(session, project.id)
     return LookedAt(n, n_tasks if wanted is None else min(wanted, n_tasks))
 
 

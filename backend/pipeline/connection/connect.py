@@ -14,6 +14,7 @@ from backend.label_studio import BackendInfo, LabelStudioClient, ProjectInfo
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.preset import check_choices
 from backend.pipeline.connection.disconnect import end_run, forget
+from backend.pipeline.doubts.tab import try_check
 from backend.pipeline.labels import questions
 from backend.pipeline.queues.fill import try_fill
 from backend.pipeline.queues.report import TabReport, tab_reports
@@ -105,6 +106,7 @@ def connect(
         _store(context, info, settings)
         undo.pop_all()
     try_fill(context, info.id)
+    try_check(context, info.id)
     with suppress(StackError):  # the clock reads it too
         context.queue.ensure(JobName.SYNC, info.id)
     was_known = row is not None and not is_replaced

@@ -11,6 +11,7 @@ from pathlib import Path
 from backend.label_studio import ProjectInfo
 from backend.label_studio.projects import SEQUENTIAL_SAMPLING, UNCERTAINTY_SAMPLING
 from backend.pipeline.basis.context import AppContext
+from backend.pipeline.doubts.tab import remove_check_tab
 from backend.pipeline.queues.tabs import remove_tabs
 from backend.pipeline.runs import control
 from backend.pipeline.sync.drift import TITLE, is_of_another, leave, require_same, webhook_url
@@ -124,7 +125,8 @@ def _take_out(
     done = [f"Took out the ML backend {url} and its webhook." for url in sorted(urls)]
     if not urls:
         done.append("The ML backend was gone already.")
-    done += [f"Took out the tab {title!r}." for title in remove_tabs(context, project.id)]
+    tabs = [*remove_tabs(context, project.id), *remove_check_tab(context, project.id)]
+    done += [f"Took out the tab {title!r}." for title in tabs]
     done += _reset(context, info, names)
     # Also those of versions of an earlier connection: names are counted anew after each.
     held = [name for name in client.count_predictions(project.id) if _is_ours(name, names)]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+
+from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.gate.champion import (
@@ -95,9 +98,21 @@ def _verdict(challenger: Challenger, measured: Measured | None) -> Verdict:
 
 
 def add_judged(
-    context: AppContext, row: VersionRow, champion: VersionRow | None, *, is_promoted: bool
+    context: AppContext,
+    row: VersionRow,
+    champion: VersionRow | None,
+    *,
+    is_promoted: bool,
+    with_it: Callable[[Session], None] = lambda _: None,
 ) -> bool:
     """Adds a version, and lets it serve where it was promoted.
+
+    Args:
+        context: The process's context.
+        row: The version.
+        champion: What it was judged against.
+        is_promoted: The gate's word.
+        with_it: Writes what else belongs to it, in the same transaction.
 
     Returns:
         False, and nothing is added, when another version than ``champion`` serves by now: it was
@@ -119,6 +134,7 @@ def add_judged(
         session.add(row)
         session.flush()
         calibrate(session, row)
+        with_it(session)
         if is_promoted:
             versions.promote(session, row)
     return True

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.warm_predictor import prediction_device, warm_predictor
+from backend.pipeline.doubts.keep import keep_doubts, read_doubts
 from backend.pipeline.gate.challenger import Challenger, Judged, add_judged, judge_challenger
 from backend.pipeline.gate.champion import FoldOfCase, project_integers
 from backend.pipeline.gate.postprocess import postprocessing_of
@@ -31,6 +32,7 @@ from training.nnunet.inference.postprocessing import postprocessed
 from training.nnunet.inference.predictor import FoldPredictor
 from training.nnunet.inference.trial import try_version
 from training.versions.keep_largest import KeepLargest, read_postprocessing
+from training.versions.manifests import RunManifest
 from training.versions.metrics import PostprocessingFound, VersionMetrics
 from training.versions.version_folder import (
     VersionInfo,
@@ -60,7 +62,7 @@ def evaluate_run(context: AppContext, run_id: int, beat: Beat) -> bool:
         logger.warning("Project %d: %s.", run.project_id, remark)
         folds = [fold for fold in folds if fold.result not in behind]
     doubt = ""
-    if any((start := manifest.start_of(f.fold)) and start.seen is None for f in folds):
+    if any(_may_have_seen(manifest, f.fold) for f in folds):
         doubt = (
             "it began with weights of which nobody can tell what they have seen, so its held-out "
             "Dice may be too high"
@@ -87,6 +89,8 @@ def evaluate_run(context: AppContext, run_id: int, beat: Beat) -> bool:
         cases_of_class=n_cases_of_class,
     )
     path = _package(context, run, [fold.fold for fold in folds], metrics)
+    honest = [k for k in (f.fold for f in folds) if not _may_have_seen(manifest, k)]
+    doubts = read_doubts(context.workspace(run.project_id), run.number, honest)
     challenger = Challenger(
         project_id=run.project_id,
         manifest=manifest,
@@ -109,12 +113,20 @@ def evaluate_run(context: AppContext, run_id: int, beat: Beat) -> bool:
             metrics=judged.added_to(metrics),
             size_bytes=size_bytes(path),
         )
-        if add_judged(context, row, champion, is_promoted=judged.verdict.is_promoted):
+        is_promoted = judged.verdict.is_promoted
+        keep = partial(keep_doubts, version=row, manifest=manifest, found=doubts)
+        if add_judged(context, row, champion, is_promoted=is_promoted, with_it=keep):
             break
         # A person promoted another version while this one was measured against the old.
     logger.info("Project %d: %s: %s", run.project_id, row.name, judged.verdict.reason)
     prune_quietly(context, run.project_id)
     return judged.verdict.is_promoted
+
+
+def _may_have_seen(manifest: RunManifest, fold: int) -> bool:
+    """Whether nobody can tell that a fold's weights have not seen what it holds out."""
+    start = manifest.start_of(fold)
+    return start is not None and start.seen is None
 
 
 def cases_of_class(n_folds: int, folds: Sequence[FoldRow]) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from backend.pipeline.basis.annotations import label_config_of, label_names_of
 from backend.pipeline.basis.context import AppContext
-from backend.store import projects, runs, snapshots
+from backend.store import doubts, projects, runs, snapshots
 from converters.label_studio.relabel import label_names, relabelled
 from converters.painting.combining import choose
 from converters.painting.policies import AnnotatorPolicy
@@ -114,10 +114,14 @@ def _plan(task: Task, group: LabelGroup, names: LabelNames) -> list[_Save]:
 
 
 def _write(context: AppContext, task: Task, plan: Sequence[_Save]) -> None:
+    with context.store.begin() as session:
+        doubts.note_saved(session, task.project_id, task.id)
     for save in plan:
         context.label_studio.update_annotation(save.annotation.id, save.result)
     with context.store.begin() as session:
         projects.lock(session, task.project_id)
+        # Again, for it may have been read between two of them.
+        doubts.note_saved(session, task.project_id, task.id)
         policy = projects.get(session, task.project_id).settings.annotator_policy
         run = runs.last_run(session, task.project_id)
         written = {save.annotation.id: save.result for save in plan}

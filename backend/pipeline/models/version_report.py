@@ -38,8 +38,13 @@ class VersionReport(Report):
     @property
     def standing(self) -> str:
         """Its status in a word: one that served until a person went back is "rolled back"."""
-        was_taken_back = self.status == VersionStatus.REJECTED and self.promoted_at is not None
-        return "rolled back" if was_taken_back else self.status
+        return standing_of(self.status, self.promoted_at)
+
+
+def standing_of(status: VersionStatus, promoted_at: float | None) -> str:
+    """A version's status in a word; ``VersionReport.standing``."""
+    was_taken_back = status == VersionStatus.REJECTED and promoted_at is not None
+    return "rolled back" if was_taken_back else str(status)
 
 
 def version_reports(session: Session, project_id: int) -> tuple[VersionReport, ...]:

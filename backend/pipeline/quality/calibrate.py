@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
 from active_learning.calibration import (
     Calibration,
-    Floats,
     Pair,
     cross_fitted,
     fit,
@@ -42,6 +41,19 @@ def calibration_of(version: VersionRow) -> Calibration:
     return version.calibration or Calibration(cap=_cap(version))
 
 
+@dataclass(frozen=True, slots=True)
+class ScorePair:
+    """A quality that was expected, and the one it turned out to be; both in [0, 1].
+
+    ``low`` and ``high`` are the interval's ends; None where there was none.
+    """
+
+    expected: float
+    true: float
+    low: float | None
+    high: float | None
+
+
 def calibrate(session: Session, version: VersionRow) -> None:
     """Fits a version's calibration to all honest pairs there are, and measures its reliability.
 
@@ -53,29 +65,53 @@ def calibrate(session: Session, version: VersionRow) -> None:
         session: Of the store; the version's row is in it.
         version: Which.
     """
-    former = versions.former(session, version.project_id, version.id)
-    own = pairs.pairs_of(session, [version.id])
-    before = pairs.pairs_of(session, [former.id]) if former is not None else []
-    shown = [*_corrections(session, version.id, own)]
-    if former is not None:
-        shown += _corrections(session, former.id, before)
-    held_out = _held_out(session, version)
-    together, cap = [*shown, *held_out], _cap(version)
-    version.calibration = replace(fit(together, cap=cap), n_own=len(own))
-    found = {CORRECTED: _as_pushed(own)}
-    if held_out:
-        expected = tuple(side[len(shown) :] for side in cross_fitted(together, cap=cap))
-        found[HELD_OUT] = _reliability(expected, held_out)
+    known = _known(session, version)
+    together, cap = [*known.shown, *known.held_out], _cap(version)
+    version.calibration = replace(fit(together, cap=cap), n_own=len(known.own))
     version.metrics = replace(
-        version.metrics, reliability={kind: figures for kind, figures in found.items() if figures.n}
+        version.metrics,
+        reliability={kind: reliability_of(some) for kind, some in _score_pairs(known, cap).items()},
     )
     logger.info(
         "Project %d: %s is calibrated on %d corrections and %d held-out cases.",
         version.project_id,
         version.name,
-        len(shown),
-        len(held_out),
+        len(known.shown),
+        len(known.held_out),
     )
+
+
+def score_pairs(session: Session, version: VersionRow) -> dict[str, tuple[ScorePair, ...]]:
+    """What scores of a version expected against what was true, by kind; no kind without pairs.
+
+    ``CORRECTED`` ones as they were pushed, ``HELD_OUT`` ones as a calibration says that has not
+    seen them.
+    """
+    return _score_pairs(_known(session, version), _cap(version))
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The honest pairs that speak about a version.
+
+    Attributes:
+        own: Its own corrections.
+        shown: These and those of the version before, weighted for the pool.
+        held_out: The cases its folds held out.
+    """
+
+    own: Sequence[HonestPairRow]
+    shown: Sequence[Pair]
+    held_out: Sequence[Pair]
+
+
+def _known(session: Session, version: VersionRow) -> _Known:
+    former = versions.former(session, version.project_id, version.id)
+    own = pairs.pairs_of(session, [version.id])
+    shown = _corrections(session, version.id, own)
+    if former is not None:
+        shown += _corrections(session, former.id, pairs.pairs_of(session, [former.id]))
+    return _Known(own, shown, _held_out(session, version))
 
 
 def recalibrate(context: AppContext, project_id: int) -> int:
@@ -135,22 +171,29 @@ def _held_out(session: Session, version: VersionRow) -> list[Pair]:
     ]
 
 
-def _as_pushed(rows: Sequence[HonestPairRow]) -> Reliability:
-    """Of the scores that were said before the truth was known."""
-    known = [row for row in rows if row.score is not None and row.dice is not None]
+def _score_pairs(known: _Known, cap: float) -> dict[str, tuple[ScorePair, ...]]:
+    found = {
+        CORRECTED: tuple(
+            ScorePair(row.score, row.dice, row.score_low, row.score_high)
+            for row in known.own
+            if row.score is not None and row.dice is not None
+        )
+    }
+    if known.held_out:
+        expected = cross_fitted([*known.shown, *known.held_out], cap=cap)
+        score, low, high = (side[len(known.shown) :].tolist() for side in expected)
+        true = [pair.dice for pair in known.held_out]
+        found[HELD_OUT] = tuple(map(ScorePair, score, true, low, high))
+    return {kind: some for kind, some in found.items() if some}
+
+
+def reliability_of(some: Sequence[ScorePair]) -> Reliability:
+    """The figures of pairs."""
     return reliability(
-        [row.score or 0.0 for row in known],
-        [row.dice or 0.0 for row in known],
+        [one.expected for one in some],
+        [one.true for one in some],
         [
-            (row.score_low, row.score_high)
-            if row.score_low is not None and row.score_high is not None
-            else None
-            for row in known
+            (one.low, one.high) if one.low is not None and one.high is not None else None
+            for one in some
         ],
     )
-
-
-def _reliability(expected: Sequence[Floats], found: Sequence[Pair]) -> Reliability:
-    score, low, high = expected
-    intervals = list(zip(low.tolist(), high.tolist(), strict=True))
-    return reliability(score, [pair.dice for pair in found], intervals)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import shutil
 
+from sqlalchemy.orm import Session
+
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.sync import reading
 from backend.store import projects, runs, versions
@@ -67,24 +69,38 @@ def cancel(context: AppContext, project_id: int) -> str:
 
 
 def settle(context: AppContext, run_id: int) -> bool:
-    """Ends a run that is to be cancelled once nobody works on it; whether it is over now."""
+    """Ends a run that is to be cancelled once nobody works on it; whether it is over now.
+
+    Its folder goes first: a process that dies half way leaves a run that is settled again, not
+    files that nobody comes back for.
+    """
     with context.store.begin() as session:
         run = runs.locked(session, run_id)
         if RunStatus(run.status).is_final:
             return True
-        if run.control != RunControl.CANCEL or runs.is_held(session, run):
+        if not _can_end(session, run):
+            return False
+    # A version links or copies what it needs, so nothing is lost that still serves.
+    shutil.rmtree(context.workspace(run.project_id).run_dir(run.number), ignore_errors=True)
+    with context.store.begin() as session:
+        run = runs.locked(session, run_id)
+        if RunStatus(run.status).is_final:
+            return True
+        if not _can_end(session, run):
             return False
         runs.enter_stage(session, run, RunStatus.CANCELLED)
         run.error = ""
     logger.info("Run %d is cancelled.", run_id)
-    # A version links or copies what it needs, so nothing is lost that still serves.
-    shutil.rmtree(context.workspace(run.project_id).run_dir(run.number), ignore_errors=True)
     remove_unused_version(context, run)
     try:
         reading.follow_up(context, run.project_id)
     except StackError as error:
         logger.warning("Run %d: %s The next tick makes up for it.", run_id, error)
     return True
+
+
+def _can_end(session: Session, run: RunRow) -> bool:
+    return run.control == RunControl.CANCEL and not runs.is_held(session, run)
 
 
 def remove_unused_version(context: AppContext, run: RunRow) -> None:

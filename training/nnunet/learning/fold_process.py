@@ -18,12 +18,14 @@ import torch
 
 from converters.bookkeeping.documents import read_document, write_document
 from converters.bookkeeping.files import read_json, write_json
+from domain.doubts import DoubtsPerCase
 from domain.errors import DiskFullError, NnloopError, TrainerError, TrainingError
 from domain.text import one_line
 from training.evaluation import mean_over_cases
 from training.folds.curves import CurvesWriter
 from training.folds.disk import check_free, checkpoint_bytes
 from training.folds.spec import (
+    DOUBTS,
     ERROR,
     LATEST,
     PROGRESS,
@@ -104,6 +106,7 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
             swaps=trainer.swaps,
             out=label_maps,
         )
+    write_document(folder / DOUBTS, DoubtsPerCase, held_out.doubts)
     result = FoldResult(
         fold=spec.fold,
         epochs=trainer.current_epoch,

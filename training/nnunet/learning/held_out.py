@@ -15,6 +15,7 @@ import torch
 
 from converters.bookkeeping.files import read_json
 from converters.images.image_pixels import write_png
+from domain.doubts import DoubtsPerCase
 from domain.prediction import most_probable
 from training.case_files import read_case_image, read_image
 from training.evaluation import (
@@ -24,6 +25,7 @@ from training.evaluation import (
     mean_over_images,
     named_dice,
 )
+from training.evaluation.label_doubts import label_doubts, typical_objects
 from training.evaluation.soft_dice import ExpectedDice
 from training.folds.spec import FoldSpec
 from training.nnunet.inference.predictor import FoldPredictor
@@ -61,11 +63,13 @@ class HeldOutDice:
             absent.
         expected: Case id -> what the prediction said of itself.
         cases_of_class: Class -> cases whose truth shows it.
+        doubts: Case id -> what may be wrong with its label map.
     """
 
     per_case: DicePerCase
     expected: dict[str, ExpectedDice]
     cases_of_class: dict[str, int]
+    doubts: DoubtsPerCase
 
 
 def trend_of(dice_per_case: DicePerCase) -> float | None:
@@ -125,7 +129,9 @@ class HeldOutCases:
         """
         predictor = self._predictor(network, mirror_axes, swaps)
         values = self._spec.class_values
-        found = HeldOutDice({}, {}, dict.fromkeys(values, 0))
+        found = HeldOutDice({}, {}, dict.fromkeys(values, 0), {})
+        truths = (read_image(self._spec.workspace.label_png(case_id)) for case_id in case_ids)
+        typical = typical_objects(truths, len(values))
         for case_id, probabilities, truth in self._predicted(predictor, case_ids):
             label_map = most_probable(probabilities)
             if out is not None:
@@ -134,6 +140,7 @@ class HeldOutCases:
             for integer, name in enumerate(values, start=1):
                 found.cases_of_class[name] += int((truth == integer).any())
             found.expected[case_id] = ExpectedDice.of(probabilities, label_map)
+            found.doubts[case_id] = label_doubts(probabilities, truth, typical)
         return found
 
     def sample_dice(self, network: torch.nn.Module) -> SampleDice:

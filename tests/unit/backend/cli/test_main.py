@@ -40,6 +40,7 @@ COMMANDS = [
     "import",
     "agreement",
     "evaluate",
+    "qa",
     "replay",
     "demo",
     "labels",

@@ -6,23 +6,23 @@ code 1 when the version can't be loaded; ERROR.json says why in one sentence.
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
 import numpy as np
+import numpy.typing as npt
 
 from converters.bookkeeping.documents import from_json
 from converters.images.image_pixels import write_png
-from domain.geometry import LabelMap
 from domain.prediction import most_probable
 from training.case_files import read_case_image
 from training.nnunet.inference.children.process_main import answer, write_outcome
 from training.nnunet.inference.postprocessing import postprocessed
 from training.nnunet.inference.predictor import FoldPredictor
-from training.versions.case_predictions import CaseToPredict, PredictionSpec
-from training.versions.keep_largest import KeepLargest, read_postprocessing
+from training.versions.case_predictions import ENTROPY, CaseToPredict, PredictionSpec
+from training.versions.keep_largest import read_postprocessing
 
 
 def main(argv: list[str]) -> int:
@@ -45,7 +45,10 @@ def predict(spec: PredictionSpec, lines: TextIO) -> None:
     integers = np.array(spec.integers, dtype=np.uint8)
     for case in spec.cases:
         try:
-            classes = _classes(predictor, case, steps)
+            probabilities = _probabilities(predictor, case)
+            if spec.with_entropy:
+                write_png(out / ENTROPY.format(case_id=case.case_id), _entropy(probabilities))
+            classes = most_probable(postprocessed(probabilities, steps))
         except Exception as error:  # noqa: BLE001 - the fault of a case stops no other
             write_outcome(lines, case.case_id, error)
             continue
@@ -53,16 +56,22 @@ def predict(spec: PredictionSpec, lines: TextIO) -> None:
         write_outcome(lines, case.case_id)
 
 
-def _classes(
-    predictor: FoldPredictor, case: CaseToPredict, steps: Sequence[KeepLargest]
-) -> LabelMap:
-    """(height, width), the most probable class, as training and the gate judge."""
+def _probabilities(predictor: FoldPredictor, case: CaseToPredict) -> npt.NDArray[np.float32]:
+    """(class, height, width), as training and the gate judge."""
     image = read_case_image(case.workspace, case.case_id)
     if case.fold is not None:
-        probabilities = predictor.predict_single_fold(image, case.fold)
-    else:
-        probabilities = predictor.predict_maps(image).mean()
-    return most_probable(postprocessed(probabilities, steps))
+        return predictor.predict_single_fold(image, case.fold)
+    return predictor.predict_maps(image).mean()
+
+
+def _entropy(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """(height, width), 255 where all classes are equally probable; row by row, images are large."""
+    found = np.empty(probabilities.shape[1:], np.uint8)
+    for y in range(probabilities.shape[1]):
+        row = np.maximum(probabilities[:, y], np.float32(1e-30))
+        share = -(row * np.log(row)).sum(axis=0) / math.log(len(row))
+        found[y] = np.rint(np.clip(share, 0.0, 1.0) * 255)
+    return found
 
 
 if __name__ == "__main__":

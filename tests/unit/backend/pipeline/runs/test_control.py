@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from unittest.mock import Mock
 
 import pytest
 
@@ -75,6 +76,22 @@ def test_a_run_nobody_works_on_is_cancelled_at_once(app: FakeApp) -> None:
     assert not folder.parent.exists() and folder.parents[1].exists()
     with app.store.begin() as session:
         assert trigger.start(session, PROJECT, "the next") is not None
+
+
+def test_a_cancelled_run_has_left_nothing_even_if_its_end_was_cut_short(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = app.add_run(RunStatus.TRAINING, 4)
+    folder = app.context.workspace(PROJECT).run_dir(4)
+    folder.mkdir(parents=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "enter_stage", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            control.cancel(app.context, PROJECT)
+    # Whoever sees it cancelled finds no folder; until then it is settled again.
+    assert not folder.exists() and app.run(run_id).status == RunStatus.TRAINING
+    assert control.settle(app.context, run_id)
+    assert app.run(run_id).status == RunStatus.CANCELLED
 
 
 @pytest.mark.parametrize("holder", ["run", "fold"])

@@ -1,0 +1,168 @@
+"""qa: labels that are probably wrong."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from backend.cli.commands.projects import Project
+from backend.cli.shared import AsJson, DataDir, connected, console
+from backend.cli.views.sentences import say
+from domain.errors import LabelStudioError
+from domain.text import counted
+
+if TYPE_CHECKING:
+    from backend.pipeline.basis.context import AppContext
+    from backend.pipeline.doubts.report import CheckReport, DoubtedLabelReport
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("qa")(qa)
+
+
+def qa(
+    project: Project,
+    limit: Annotated[int, typer.Option(min=1, help="Labels to list, at most.")] = 30,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """List labels that are probably wrong, the most doubtful first, fresh from Label Studio.
+
+    Each label is compared with the prediction of the fold that has not seen it: another class, an
+    object that was left out or drawn beside its place, nothing drawn by mistake, an outline with
+    too few points. They stand in the tab 'Check these labels' too. Correct what is wrong. Where a
+    label is right, press Update there as it is: it is not doubted again until it changes.
+
+    Example: nnloop qa "Carotid" --limit 10
+    """
+    from backend.pipeline.doubts.report import check_report
+
+    opened, project_id = connected(project, data_dir)
+    remark = _look(opened, project_id)
+    report = check_report(opened, project_id)
+    names = _names(opened, report.labels[:limit])
+    if as_json:
+        typer.echo(json.dumps(as_value(opened, project_id, report, names, limit), indent=1))
+        return
+    if remark:
+        say(remark)
+    if not report.labels:
+        say(report.why_none)
+        return
+    shown = report.labels[:limit]
+    console.print(_table(shown, report, names))
+    _say_what_to_do(opened, project_id, report, len(shown))
+
+
+def as_value(
+    opened: AppContext,
+    project_id: int,
+    report: CheckReport,
+    names: dict[int, str],
+    limit: int,
+) -> dict[str, object]:
+    """The report as a JSON value; boxes are left, top, width, height in pixels."""
+    from backend.pipeline.doubts.report import task_url
+
+    return {
+        "version": report.version,
+        "serving": report.serving,
+        "compared": report.n_compared,
+        "found_right": report.n_checked,
+        "tab": report.tab_url,
+        "doubtful": len(report.labels),
+        "labels": [
+            {
+                "task_id": one.task_id,
+                "annotation_id": one.annotation_id,
+                "annotators": [names.get(person, str(person)) for person in one.annotators],
+                "url": task_url(opened.settings, project_id, one.task_id),
+                "rarity": one.rarity,
+                "doubts": [
+                    {
+                        "kind": doubt.kind,
+                        "label": doubt.label,
+                        "other": doubt.other,
+                        "box": doubt.box,
+                        "strength": doubt.strength,
+                        "sentence": doubt.sentence,
+                    }
+                    for doubt in one.doubts
+                ],
+            }
+            for one in report.labels[:limit]
+        ],
+    }
+
+
+def _look(opened: AppContext, project_id: int) -> str:
+    """Reads the project, and notes what was checked; a sentence where that can't be."""
+    from backend.pipeline.doubts.tab import check_labels
+    from backend.pipeline.sync.reading import read_project
+
+    try:
+        read_project(opened, project_id)
+        check_labels(opened, project_id)
+    except LabelStudioError as error:
+        return f"{error} These are the labels as they were read last."
+    return ""
+
+
+def _names(opened: AppContext, labels: tuple[DoubtedLabelReport, ...]) -> dict[int, str]:
+    """What Label Studio calls the annotators; without it their ids must do."""
+    if not any(one.annotators for one in labels):
+        return {}
+    try:
+        return {user.id: user.email for user in opened.label_studio.list_users()}
+    except LabelStudioError:
+        return {}
+
+
+def _table(
+    labels: tuple[DoubtedLabelReport, ...], report: CheckReport, names: dict[int, str]
+) -> Table:
+    table = Table()
+    table.add_column("Task", justify="right", no_wrap=True)
+    table.add_column("Why")
+    table.add_column("Where (px)")
+    table.add_column("By")
+    table.add_column("As strong in")
+    for one in labels:
+        why = f"{one.kind}: {one.sentence}"
+        if also := ", ".join(doubt.kind for doubt in one.doubts[1:]):
+            why += f" (also: {also})"
+        x, y, width, height = one.box
+        table.add_row(
+            str(one.task_id),
+            why,
+            f"{width} x {height} at {x}, {y}",
+            ", ".join(names.get(person, f"user {person}") for person in one.annotators) or "-",
+            f"{max(1, round(one.rarity * report.n_compared))} of {report.n_compared}",
+        )
+    return table
+
+
+def _say_what_to_do(opened: AppContext, project_id: int, report: CheckReport, n_shown: int) -> None:
+    from backend.pipeline.doubts.report import task_url
+
+    if n_shown < len(report.labels):
+        say(f"{len(report.labels) - n_shown} more: --limit {len(report.labels)}")
+    if report.serving != report.version:
+        say(
+            f"They are doubted by {report.version}, the newest version that was trained here; "
+            f"{report.serving or 'no version'} serves."
+        )
+    if report.n_checked:
+        say(f"{counted(report.n_checked, 'label')} were looked at and found right.")
+    first = task_url(opened.settings, project_id, report.labels[0].task_id)
+    if report.tab_url:
+        say(f"Look at them in the tab 'Check these labels': {report.tab_url}")
+    say(f"One task, by its id: {first}")
+    say(
+        "Click a task's row, correct the annotation and press Update. If it is right, press Update "
+        "all the same: then it is not doubted again until it changes."
+    )

@@ -1,0 +1,106 @@
+"""The doubts that still say something: of labels as they are now, that nobody has found right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from backend.pipeline.basis.annotations import label_config_of, label_names_of
+from backend.pipeline.labels.of_version import reused_names
+from backend.store import doubts, projects, snapshots
+from backend.store.doubts import LabelDoubtRow
+from backend.store.models import ProjectRow, VersionRow
+from backend.store.snapshots import LabelNow
+from domain.doubts import NamedDoubt
+from domain.errors import LabelConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtedNow:
+    """A label that is doubted, as it is now.
+
+    Attributes:
+        row: As it was kept.
+        label: What counts of the task.
+        doubts: Those that still mean something, in the names of now; at least one.
+    """
+
+    row: LabelDoubtRow
+    label: LabelNow
+    doubts: tuple[NamedDoubt, ...]
+
+
+def doubted_now(session: Session, project: ProjectRow) -> list[DoubtedNow]:
+    """The labels to look at, the most doubtful first.
+
+    Left out is what was edited, deleted, skipped or found right since, whose task is gone or shows
+    another image, and what is said of a class that the project has no more.
+    """
+    rows = [r for r in doubts.doubts_of(session, project.id) if r.checked_at is None]
+    if not rows:
+        return []
+    policy = project.settings.annotator_policy
+    now = snapshots.labels_now(session, project.id, policy, [row.task_id for row in rows])
+    found = []
+    names = _Names(session, project)
+    for row in rows:
+        label = now.get(row.task_id)
+        if label is None or not row.is_of(label) or label.is_ground_truth:
+            continue
+        meant = names.meant(row)
+        if meant:
+            found.append(DoubtedNow(row, label, meant))
+    return found
+
+
+def settle_doubts(session: Session, project_id: int) -> int:
+    """Notes which doubted labels a person has looked at and left as they are; how many.
+
+    In Label Studio that is an 'Update' without a change, which dates the annotation anew, or the
+    star that marks it as ground truth.
+    """
+    rows = [r for r in doubts.doubts_of(session, project_id) if r.checked_at is None]
+    if not rows:
+        return 0
+    policy = projects.get(session, project_id).settings.annotator_policy
+    now = snapshots.labels_now(session, project_id, policy, [row.task_id for row in rows])
+    n_checked = 0
+    for row in rows:
+        label = now.get(row.task_id)
+        if label is None or not row.is_of(label):
+            continue
+        if not row.saved_at:
+            row.saved_at = label.saved_at
+        if label.is_ground_truth or label.saved_at != row.saved_at:
+            doubts.check(row)
+            n_checked += 1
+    return n_checked
+
+
+class _Names:
+    """What the classes of a project's doubts are called now."""
+
+    def __init__(self, session: Session, project: ProjectRow) -> None:
+        self._session, self._project = session, project
+        self._names = label_names_of(project)
+        try:
+            self._present = label_config_of(project, project.settings).class_values
+        except LabelConfigError:
+            self._present = ()
+        self._reused: dict[int, frozenset[str]] = {}
+
+    def meant(self, row: LabelDoubtRow) -> tuple[NamedDoubt, ...]:
+        """The row's doubts in the names of now, less those that mean nothing any more."""
+        if row.version_id not in self._reused:
+            version = self._session.get_one(VersionRow, row.version_id)
+            self._reused[row.version_id] = reused_names(self._session, self._project, version)
+        reused = self._reused[row.version_id]
+        found = []
+        for one in row.doubts:
+            label = "" if one.label in reused else self._names.now(one.label)
+            other = "" if one.other in reused else self._names.now(one.other)
+            is_known = label in self._present and (not one.other or other in self._present)
+            if is_known and label != other:
+                found.append(one.called(label, other))
+        return tuple(found)

@@ -1,0 +1,104 @@
+"""Keeps what the folds of a new version doubt of the labels that they have held out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy.orm import Session
+
+from active_learning.label_qa import DoubtedLabel, doubted_labels
+from backend.store import doubts, projects, snapshots
+from backend.store.doubts import LabelDoubtRow
+from backend.store.models import VersionRow
+from converters.bookkeeping.documents import read_document
+from domain.case import Manifest, ManifestEntry
+from domain.doubts import Doubt, DoubtsPerCase, NamedDoubt
+from domain.errors import DocumentError
+from training.folds.spec import DOUBTS
+from training.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+
+def read_doubts(workspace: Workspace, run: int, folds: Sequence[int]) -> DoubtsPerCase:
+    """What folds of a run doubt; what can't be read is left out, and the log says so."""
+    found: DoubtsPerCase = {}
+    for fold in folds:
+        path = workspace.fold_dir(str(run), fold) / DOUBTS
+        try:
+            found |= read_document(path, DoubtsPerCase)
+        except (OSError, DocumentError) as error:
+            logger.warning("Run %d, fold %d: its labels are not doubted: %s", run, fold, error)
+    return found
+
+
+def keep_doubts(
+    session: Session, version: VersionRow, manifest: Manifest, found: DoubtsPerCase
+) -> None:
+    """Puts the doubts of a new version in the place of those of the one before.
+
+    What a person has found right stays so, and is not doubted again, as long as the label is the
+    same. Nor is a label that is marked as ground truth, or that is another one by now.
+
+    Args:
+        session: Of the store; the version's row is in it.
+        version: Newly trained.
+        manifest: What it was trained on.
+        found: Case id -> what the fold that held it out doubts.
+    """
+    entries = {entry.case_id: entry for entry in manifest.entries}
+    ranked = [one for one in doubted_labels(found) if one.is_doubtful and one.case_id in entries]
+    before = doubts.doubts_of(session, version.project_id)
+    policy = projects.get(session, version.project_id).settings.annotator_policy
+    tasks = {entries[one.case_id].task_id for one in ranked} | {row.task_id for row in before}
+    now = snapshots.labels_now(session, version.project_id, policy, tasks)
+    checked = [r for r in before if r.checked_at is not None and r.is_of(now.get(r.task_id))]
+    settled = {row.task_id for row in checked}
+    rows: list[LabelDoubtRow] = []
+    for one in ranked:
+        entry = entries[one.case_id]
+        label = now.get(entry.task_id)
+        row = _row(version, entry, one, manifest.class_values, len(rows) + 1)
+        if entry.task_id in settled or label is None or not row.is_of(label):
+            continue
+        if label.is_ground_truth:
+            continue
+        row.saved_at = label.saved_at
+        rows.append(row)
+    doubts.replace(session, version.project_id, rows, [row.id for row in checked])
+    logger.info(
+        "Project %d: %s doubts %d of %d labels.",
+        version.project_id,
+        version.name,
+        len(rows),
+        len(found),
+    )
+
+
+def _row(
+    version: VersionRow, entry: ManifestEntry, one: DoubtedLabel, names: Sequence[str], place: int
+) -> LabelDoubtRow:
+    return LabelDoubtRow(
+        project_id=version.project_id,
+        version_id=version.id,
+        task_id=entry.task_id,
+        source=entry.source,
+        image_hash=entry.image_hash,
+        content_hash=entry.content_hash,
+        saved_at="",
+        place=place,
+        rarity=one.rarity,
+        doubts=tuple(_named(doubt, names) for doubt in (one.doubt, *one.others)),
+    )
+
+
+def _named(doubt: Doubt, names: Sequence[str]) -> NamedDoubt:
+    by_integer: Mapping[int, str] = {0: "", **dict(enumerate(names, start=1))}
+    return NamedDoubt(
+        kind=doubt.kind,
+        strength=round(doubt.strength, 4),
+        label=by_integer[doubt.label],
+        other=by_integer[doubt.other],
+        box=doubt.box,
+    )

@@ -1,0 +1,1 @@
+"""What labelling has brought so far, and what more of it would bring."""

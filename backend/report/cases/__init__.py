@@ -1,0 +1,1 @@
+"""Cases that a person should look at: which, and pictures of them."""

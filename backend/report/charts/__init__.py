@@ -1,0 +1,1 @@
+"""Charts of the report, as pictures that stand in the page itself."""

@@ -1,0 +1,186 @@
+"""The figures of a report, read from the store alone; nothing is drawn here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.pipeline.basis.annotations import label_names_of
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.models.version_report import standing_of
+from backend.pipeline.progress.learning import Learning, learning_of
+from backend.pipeline.quality.calibrate import ScorePair, score_pairs
+from backend.pipeline.queues.report import ControlArmReport, control_arm_of
+from backend.pipeline.sync import trigger
+from backend.store import projects, runs, snapshots, versions
+from backend.store.models import VersionRow
+from domain.labels import LabelNames
+from domain.states import TaskState, VersionOrigin
+from training.evaluation import image_dice
+
+MOST_VERSIONS = 30
+"""Versions that are listed, the newest; the older ones are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassFigures:
+    """A class of a version.
+
+    Attributes:
+        name: As it is called now.
+        n: Held-out images that say something about it.
+        dice: Mean over them, in [0, 1]; None where n is 0.
+        n_trained: Images it was trained on that show it; None where nobody counted.
+    """
+
+    name: str
+    n: int
+    dice: float | None
+    n_trained: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFigures:
+    """A version.
+
+    Attributes:
+        name: Its name.
+        standing: Its status in a word.
+        labels: It was trained on.
+        created_at: Seconds since the epoch.
+        n: Images it held out.
+        dice: Mean Dice of these images, in [0, 1]; None without one.
+        standard_error: Of that mean; None of fewer than two.
+        gate: What the gate said; "" where it said nothing.
+        remark: On how it was measured or made; "" = none.
+        origin: Where it comes from.
+    """
+
+    name: str
+    standing: str
+    labels: int
+    created_at: float
+    n: int
+    dice: float | None
+    standard_error: float | None
+    gate: str
+    remark: str
+    origin: VersionOrigin
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFigures:
+    """All that a report says, but for its pictures of cases.
+
+    Attributes:
+        title: The project's.
+        made_at: When, seconds since the epoch.
+        synced_at: When Label Studio was last read; None = never.
+        n_tasks: All of them.
+        n_labelled: Of them.
+        waiting_for: What the next training waits for.
+        target: ``target_quality`` of the project.
+        serving: The version that serves; None before the first.
+        classes: Of that version.
+        learning: With its band.
+        versions: The newest ``MOST_VERSIONS``, newest first.
+        n_older: Versions beside those.
+        scores: Of the serving version: what scores expected and what was true, by kind.
+        control_arm: None before a batch with control tasks is done.
+        n_problems: Open problems of the project.
+    """
+
+    title: str
+    made_at: float
+    synced_at: float | None
+    n_tasks: int
+    n_labelled: int
+    waiting_for: str
+    learning: Learning
+    target: float | None = None
+    serving: VersionFigures | None = None
+    classes: tuple[ClassFigures, ...] = ()
+    versions: tuple[VersionFigures, ...] = ()
+    n_older: int = 0
+    scores: Mapping[str, tuple[ScorePair, ...]] = field(default_factory=dict)
+    control_arm: ControlArmReport | None = None
+    n_problems: int = 0
+
+
+def figures_of(context: AppContext, project_id: int) -> ReportFigures:
+    """Reads the figures of a project.
+
+    Raises:
+        NotConnectedError: nnloop does not know the project.
+    """
+    with context.store.read() as session:
+        project = projects.get(session, project_id)
+        counts = snapshots.counts(session, project_id)
+        names = label_names_of(project)
+        champion = versions.champion(session, project_id)
+        listed, n_older = _listed(session, project_id)
+        active = runs.active_run(session, project_id)
+        return ReportFigures(
+            title=project.title,
+            made_at=time.time(),
+            synced_at=project.synced_at,
+            n_tasks=sum(counts.values()),
+            n_labelled=counts[TaskState.LABELLED],
+            waiting_for=f"Run {active.number} is {active.status}."
+            if active is not None
+            else trigger.evaluate(session, project_id).reason,
+            target=project.settings.target_quality,
+            serving=None if champion is None else _figures(champion),
+            classes=() if champion is None else _classes(champion, names),
+            learning=learning_of(session, project, with_band=True),
+            versions=tuple(_figures(row) for row in listed),
+            n_older=n_older,
+            scores={} if champion is None else score_pairs(session, champion),
+            control_arm=control_arm_of(session, project_id),
+            n_problems=len(projects.open_problems(session, project_id)),
+        )
+
+
+def _listed(session: Session, project_id: int) -> tuple[list[VersionRow], int]:
+    """The newest versions with their figures, newest first; and how many there are beside."""
+    ids = [one.id for one in versions.briefs_of(session, project_id)]
+    query = select(VersionRow).where(VersionRow.id.in_(ids[-MOST_VERSIONS:]))
+    rows = list(session.scalars(query.order_by(VersionRow.id.desc())))
+    return rows, len(ids) - len(rows)
+
+
+def _figures(row: VersionRow) -> VersionFigures:
+    metrics = row.metrics
+    dice = [image_dice(one.values()) for one in metrics.dice_per_case.values()]
+    return VersionFigures(
+        name=row.name,
+        standing=standing_of(row.status, row.promoted_at),
+        labels=metrics.labels,
+        created_at=row.created_at,
+        n=len(dice),
+        dice=float(np.mean(dice)) if dice else None,
+        standard_error=float(np.std(dice, ddof=1) / np.sqrt(len(dice))) if len(dice) > 1 else None,
+        gate=metrics.gate.reason if metrics.gate else "",
+        remark=metrics.remark,
+        origin=VersionOrigin(row.origin),
+    )
+
+
+def _classes(row: VersionRow, names: LabelNames) -> tuple[ClassFigures, ...]:
+    metrics = row.metrics
+    trained = names.renamed(metrics.cases_of_class)
+    per_case = [names.renamed(one) for one in metrics.dice_per_case.values()]
+    return tuple(
+        ClassFigures(
+            name=name,
+            n=sum(one.get(name) is not None for one in per_case),
+            dice=dice,
+            n_trained=trained.get(name),
+        )
+        for name, dice in names.renamed(metrics.oof_dice).items()
+    )

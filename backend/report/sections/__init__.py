@@ -1,0 +1,1 @@
+"""What the report says: a module per section, each a pure function of figures."""

@@ -1,0 +1,130 @@
+"""The section on the learning curve."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from backend.pipeline.progress.held_out import LeftOutVersion
+from backend.pipeline.progress.learning import Learning
+from backend.pipeline.progress.words import gain_in_words
+from backend.report.charts.learning_chart import draw_learning
+from backend.report.figures import ReportFigures
+from backend.report.section import Block, Picture, Section, Table
+from backend.report.sections.words import figure, interval
+from domain.text import counted
+
+_MOST_NAMED = 5
+
+
+def learning_section(figures: ReportFigures) -> Section:
+    """Quality against labels, and what more of them would give."""
+    learning = figures.learning
+    if not learning.versions:
+        return Section(
+            "learning", "What labels bring", missing=f"No learning curve yet: {learning.missing}."
+        )
+    sentences = [
+        f"Every version is judged on the same {counted(learning.n_cases, 'image')}, those that "
+        f"{learning.newest} held out: what a version would reach on images it was not tried on "
+        "follows from those it shares with the others. So harder images that came later don't "
+        "make later versions look worse, nor easier ones better. An image whose label was changed "
+        "is not compared.",
+    ]
+    if learning.gains:
+        told = [f"{more} more labels {gain_in_words(g)}" for more, g in learning.gains.items()]
+        sentences.append(
+            f"From {counted(learning.labels, 'label')} on, {'; '.join(told)} would probably be "
+            "added to the mean Dice. In brackets stands what it is 9 times of 10, if labelling and "
+            "training go on as before."
+        )
+    sentences.append(_enough(learning))
+    sentences += _left_out(learning.left_out)
+    picture = Picture(
+        draw_learning(learning, figures.target),
+        _alt(learning),
+        "Bars are 90 % intervals."
+        + (
+            " Diamonds are what people made of predictions on images that chance drew while a "
+            "version served."
+            if learning.pool
+            else ""
+        ),
+    )
+    blocks: list[Block] = [picture, _table(learning)]
+    if learning.pool:
+        blocks.append(_pool_table(learning))
+    return Section(
+        "learning",
+        "What labels bring",
+        sentences,
+        blocks,
+        missing=f"What more labels would give can't be told yet: {learning.missing}."
+        if learning.missing
+        else "",
+    )
+
+
+def _enough(learning: Learning) -> str:
+    if learning.enough is not None:
+        return f"Labels are enough by what was set: {learning.enough.reason} Training goes on."
+    if not learning.is_asked:
+        return (
+            "Nobody has said what would be enough: nnloop connect PROJECT --target-quality 0.9, or "
+            "--least-gain-per-hour 0.01, lets this page say when it is."
+        )
+    return "Labels are not enough yet by what was set, as far as can be told."
+
+
+def _left_out(left_out: tuple[LeftOutVersion, ...]) -> list[str]:
+    """A sentence per reason."""
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for one in left_out:
+        by_reason[one.reason].append(one.name)
+    return [
+        f"Not on the curve: {', '.join(names[:_MOST_NAMED])}"
+        f"{f' and {len(names) - _MOST_NAMED} more' if len(names) > _MOST_NAMED else ''} ({reason})."
+        for reason, names in by_reason.items()
+    ]
+
+
+def _alt(learning: Learning) -> str:
+    first, last = learning.versions[0], learning.versions[-1]
+    return (
+        f"Learning curve: mean Dice {first.quality:.2f} at {first.labels} labels, "
+        f"{last.quality:.2f} at {last.labels} labels, {counted(len(learning.versions), 'version')}."
+    )
+
+
+def _table(learning: Learning) -> Table:
+    return Table(
+        f"Versions on the curve; Dice of images, on the {learning.n_cases} of {learning.newest}",
+        ("Version", "Labels", "Dice", "± standard error", "Shared images", "Dice on its own", "n"),
+        [
+            (
+                one.name,
+                str(one.labels),
+                figure(one.quality),
+                figure(one.standard_error),
+                str(one.n_shared),
+                figure(one.held_out),
+                str(one.n_held_out),
+            )
+            for one in learning.versions
+        ],
+    )
+
+
+def _pool_table(learning: Learning) -> Table:
+    return Table(
+        "All images, by those that chance drew while a version served (90 % interval)",
+        ("Version", "Labels", "Dice", "n"),
+        [
+            (
+                point.version,
+                str(point.labels),
+                interval(point.quality.mean, point.quality.low, point.quality.high),
+                str(point.quality.n),
+            )
+            for point in learning.pool
+        ],
+    )

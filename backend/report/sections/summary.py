@@ -1,0 +1,177 @@
+"""The summary: how good, on how many labels, what more would give, and what is doubtful."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from backend.pipeline.progress.words import gain_in_words
+from backend.pipeline.quality.calibrate import reliability_of
+from backend.report.figures import ReportFigures, VersionFigures
+from backend.report.section import Section, Tile
+from backend.report.sections.words import interval
+from domain.states import VersionOrigin
+from domain.text import counted
+
+NINE_TENTHS = 1.645
+"""Standard errors on each side that hold 9 of 10 means."""
+
+_MORE = 50
+"""Further labels of which the summary speaks."""
+
+_FEW_CASES = 10
+_WEAK = 0.15
+"""A class so far below the mean of all is named."""
+
+_BIAS, _COVERAGE = 0.05, 0.8
+"""Scores are doubted from this bias on, and below this share inside their 90 % intervals."""
+
+
+def summary_section(figures: ReportFigures) -> Section:
+    """What a reader needs who reads nothing else."""
+    serving = figures.serving
+    if serving is None:
+        return Section(
+            "summary",
+            "In short",
+            sentences=[
+                f"{figures.n_labelled} of {counted(figures.n_tasks, 'image')} are labelled. No "
+                "model has been trained yet, so nothing can be said about quality."
+            ],
+            missing=f"Next training: {figures.waiting_for}",
+        )
+    sentences = [
+        f"{serving.name} makes the predictions. {_origin(serving)} {figures.n_labelled} of "
+        f"{counted(figures.n_tasks, 'image')} of the project are labelled by now.",
+        _quality(serving),
+        *_on_the_whole(figures),
+        _more(figures),
+        *([figures.learning.enough.reason] if figures.learning.enough else []),
+        _pays(figures),
+    ]
+    doubts = list(_doubts(figures, serving))
+    if doubts:
+        sentences.append("What is doubtful:")
+    return Section("summary", "In short", sentences, tiles=list(_tiles(figures, serving)),
+                   points=doubts)  # fmt: skip
+
+
+def _origin(serving: VersionFigures) -> str:
+    if serving.origin is VersionOrigin.IMPORTED:
+        return "It was trained elsewhere, on what nobody here knows."
+    made = "averages versions that were" if serving.origin is VersionOrigin.ENSEMBLE else "was"
+    return f"It {made} trained on {counted(serving.labels, 'labelled image')}."
+
+
+def _quality(serving: VersionFigures) -> str:
+    if serving.dice is None:
+        return (
+            "How good it is can't be told from its training: no image was held out. Corrections "
+            "of its predictions will tell."
+        )
+    error = serving.standard_error
+    value = (
+        f"{serving.dice:.2f}"
+        if error is None
+        else interval(
+            serving.dice, serving.dice - NINE_TENTHS * error, serving.dice + NINE_TENTHS * error
+        )
+    )
+    return (
+        f"On {counted(serving.n, 'labelled image')} that were held out, each predicted by a "
+        f"network which was not trained on it, the mean Dice of an image is {value}. Dice says "
+        "how far a prediction and an annotation overlap: 0 is not at all, 1 in every pixel. In "
+        "brackets stands where the mean lies 9 times of 10."
+    )
+
+
+def _on_the_whole(figures: ReportFigures) -> Iterable[str]:
+    if figures.control_arm is None:
+        yield (
+            "Held-out images are those somebody chose to label; how good predictions are on the "
+            "whole is not known yet. Tasks drawn by chance tell it once a first batch of a queue "
+            "is done."
+        )
+        return
+    quality = figures.control_arm.quality
+    yield (
+        f"On the whole it is {interval(quality.mean, quality.low, quality.high)}: what people made "
+        f"of predictions on {counted(quality.n, 'image')} that chance alone drew, of this and "
+        "earlier versions."
+    )
+
+
+def _more(figures: ReportFigures) -> str:
+    learning = figures.learning
+    if _MORE not in learning.gains:
+        return f"What more labels would give can't be told yet: {learning.missing}."
+    return (
+        f"{_MORE} more labels would probably add {gain_in_words(learning.gains[_MORE])} to the "
+        "mean Dice."
+    )
+
+
+def _pays(figures: ReportFigures) -> str:
+    gain = figures.control_arm.gain if figures.control_arm else None
+    if gain is None:
+        return "Whether choosing images pays against drawing them by chance is not known yet."
+    found = f"{gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f}) Dice per label"
+    if gain.pays is None:
+        return (
+            f"Whether choosing images pays is open: {gain.strategy} found {found} more to correct "
+            "than chance, of too few images to tell."
+        )
+    if gain.pays:
+        return f"Choosing images pays: {gain.strategy} finds {found} more to correct than chance."
+    return (
+        f"Choosing images does not pay: {gain.strategy} finds {found} more to correct than chance, "
+        "which may be nothing. The setting turn_to_random would draw by chance."
+    )
+
+
+def _tiles(figures: ReportFigures, serving: VersionFigures) -> Iterable[Tile]:
+    if serving.dice is not None:
+        yield Tile(f"{serving.dice:.2f}", f"mean Dice on {counted(serving.n, 'held-out image')}")
+    if figures.control_arm is not None:
+        quality = figures.control_arm.quality
+        drawn = counted(quality.n, "image")
+        yield Tile(f"{quality.mean:.2f}", f"mean Dice on the whole, by {drawn} that chance drew")
+    if serving.origin is not VersionOrigin.IMPORTED:
+        yield Tile(str(serving.labels), "labels it was trained on")
+    if gain := figures.learning.gains.get(_MORE):
+        yield Tile(
+            f"+{gain.value:.3f}",
+            f"Dice from {_MORE} more labels, probably ({gain.low:.3f} to {gain.high:.3f})",
+        )
+
+
+def _doubts(figures: ReportFigures, serving: VersionFigures) -> Iterable[str]:
+    if serving.remark:
+        yield f"Of {serving.name}: {serving.remark}"
+    if 0 < serving.n < _FEW_CASES:
+        yield f"Only {counted(serving.n, 'image')} were held out: its Dice may be far off."
+    known = [one.dice for one in figures.classes if one.dice is not None]
+    mean = sum(known) / len(known) if known else 0.0
+    for one in figures.classes:
+        if one.dice is None:
+            yield f"How well {one.name} is found is not known: no held-out image shows it."
+        elif one.dice < mean - _WEAK:
+            yield (
+                f"{one.name} is found worst: Dice {one.dice:.2f} on "
+                f"{counted(one.n, 'held-out image')}, the mean of all classes is {mean:.2f}."
+            )
+    for kind, some in figures.scores.items():
+        found = reliability_of(some)
+        if found.bias is not None and abs(found.bias) > _BIAS:
+            way = "high" if found.bias > 0 else "low"
+            yield (
+                f"Scores are too {way} by {abs(found.bias):.2f} on average, "
+                f"on {counted(found.n, 'image')} ({kind})."
+            )
+        if found.coverage is not None and found.coverage < _COVERAGE:
+            yield (
+                f"Only {found.coverage:.0%} of {counted(found.n_intervals, 'image')} ({kind}) lie "
+                "in the interval of their score that should hold 90 %."
+            )
+    if figures.n_problems:
+        open_ = counted(figures.n_problems, "problem")
+        yield f"{open_} of the project are open; nnloop status names them."

@@ -1,0 +1,90 @@
+"""Writes the report of a project: figures, pictures, then one page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from backend.pipeline.basis.context import AppContext
+from backend.report import html
+from backend.report.cases.examined import Examined, examined_of
+from backend.report.figures import ReportFigures, figures_of
+from backend.report.section import Section
+from backend.report.sections.cases import cases_section, unsure_section
+from backend.report.sections.control import control_section
+from backend.report.sections.learning import learning_section
+from backend.report.sections.reliability import reliability_section
+from backend.report.sections.summary import summary_section
+from backend.report.sections.versions import versions_section
+from backend.report.sections.words import moment
+from converters.bookkeeping.files import write_bytes
+from domain.errors import FileFormatError
+
+PAGE = "report.html"
+
+N_CASES = 8
+"""Of the worst cases, and half as many of the tasks that are least sure."""
+
+PICTURES_S = 180.0
+"""Longest time that pictures of cases may take; what is not made by then is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportOptions:
+    """What a person chooses about a report.
+
+    Attributes:
+        out: Folder for report.html; made if missing.
+        n_cases: Cases that are shown, the worst first; 0 = none.
+        pictures_s: Seconds that their pictures may take.
+    """
+
+    out: Path
+    n_cases: int = N_CASES
+    pictures_s: float = PICTURES_S
+
+
+def write_report(context: AppContext, project_id: int, options: ReportOptions) -> Path:
+    """Writes the page in the place of an older one; where it is.
+
+    Nothing is read from Label Studio but images, and nothing is changed there.
+
+    Raises:
+        NotConnectedError: nnloop does not know the project.
+        FileFormatError: The folder can't be written to.
+    """
+    path = options.out / PAGE
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileFormatError(
+            f"The report can't be written to {options.out}: {error.strerror}.",
+            remedy="Give --out a folder.",
+        ) from error
+    figures = figures_of(context, project_id)
+    cases = examined_of(context, project_id, options.n_cases, options.pictures_s)
+    text = html.page(figures.title, subtitle_of(figures), sections_of(figures, cases))
+    write_bytes(path, text.encode())
+    return path
+
+
+def sections_of(figures: ReportFigures, cases: Examined) -> Sequence[Section]:
+    """All sections in order; pure."""
+    return [
+        summary_section(figures),
+        learning_section(figures),
+        versions_section(figures),
+        reliability_section(figures),
+        control_section(figures),
+        cases_section(cases),
+        unsure_section(cases),
+    ]
+
+
+def subtitle_of(figures: ReportFigures) -> str:
+    """When and of what."""
+    return (
+        f"Report of {moment(figures.made_at)} on what was read from Label Studio at "
+        f"{moment(figures.synced_at)}."
+    )
