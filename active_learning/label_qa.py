@@ -17,6 +17,13 @@ most, in its kind."""
 LEAST_SPREAD = 0.1
 """In strength. Where predictions and labels agree nearly everywhere, less is no news."""
 
+MOST_SPREAD = 0.5
+"""In strength. What is sure beyond doubt stands out although more than a tenth of all labels have
+it: one in five may have the wrong class, because somebody mistook it."""
+
+LEAST_CASES = 5
+"""Of fewer, the one that disagrees most makes up most of the spread, and hardly stands out."""
+
 
 @dataclass(frozen=True, slots=True)
 class DoubtedLabel:
@@ -26,7 +33,7 @@ class DoubtedLabel:
         case_id: Which.
         doubt: What stands out most.
         standing: How far, in steps from the median case to the tenth with the strongest doubts of
-            this kind.
+            this kind; a step is ``LEAST_SPREAD`` to ``MOST_SPREAD``.
         rarity: The share of cases with a doubt of this kind that is as strong, in (0, 1].
         others: Its other doubts, those that stand out most first.
     """
@@ -84,7 +91,8 @@ class _Spread:
     @classmethod
     def of(cls, strengths: npt.NDArray[np.float64]) -> _Spread:
         median, high = np.quantile(strengths, (0.5, 0.9)).tolist()
-        return cls(tuple(strengths.tolist()), median, max(high - median, LEAST_SPREAD))
+        step = min(max(high - median, LEAST_SPREAD), MOST_SPREAD)
+        return cls(tuple(strengths.tolist()), median, step)
 
     def standing(self, strength: float) -> float:
         return (strength - self.median) / self.step

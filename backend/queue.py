@@ -81,6 +81,7 @@ class JobName(StrEnum):
     ADVANCE = "backend.jobs.step.advance"
     PUBLISH = "backend.jobs.loop.publish"
     FILL = "backend.jobs.loop.fill"
+    CHECK = "backend.jobs.loop.check"
     PUSH = "backend.jobs.loop.push"
     SCORE = "backend.jobs.score.score"
     PREDICT = "backend.jobs.score.predict"
@@ -98,6 +99,7 @@ _QUEUE_OF = {
     JobName.ADVANCE: QueueName.STEP,
     JobName.PUBLISH: QueueName.LOOP,
     JobName.FILL: QueueName.LOOP,
+    JobName.CHECK: QueueName.LOOP,
     JobName.PUSH: QueueName.LOOP,
     JobName.SCORE: QueueName.SCORE,
     JobName.PREDICT: QueueName.INTERACTIVE,

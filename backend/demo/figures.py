@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from backend.demo.queue import Offer
 from backend.label_studio import LabelStudioClient, PushedPrediction
 from backend.pipeline.basis.report import Report
 from backend.pipeline.models.version_report import VersionReport
+from backend.pipeline.queues.report import ControlArmReport
 from backend.pipeline.runs.run_report import RunReport
 from backend.pipeline.status import ProjectReport
 from converters.label_studio.read import annotation_to_label_map
@@ -49,9 +51,17 @@ class VersionFigures(Report):
 
 
 class DemoFigures(Report):
-    """Everything the demo measured."""
+    """Everything the demo measured.
+
+    ``corrected`` are the tasks as the annotator was served them after the first version, in that
+    order; ``control_arm`` is None while no task that chance drew was corrected; ``report`` is the
+    page that was written.
+    """
 
     versions: tuple[VersionFigures, ...]
+    corrected: tuple[Offer, ...]
+    control_arm: ControlArmReport | None
+    report: str
     first_offered_is_lowest_score: bool
     seconds_total: float
     leftover_processes: int

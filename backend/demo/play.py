@@ -19,14 +19,16 @@ from backend.demo.figures import DemoFigures, VersionFigures, measure
 from backend.demo.label_config import LABEL_CONFIG
 from backend.demo.options import DemoOptions
 from backend.demo.person import Person
+from backend.demo.queue import Offer, offer_of, offers_lowest, wait_for_queue
 from backend.demo.ultrasound import generate
 from backend.demo.view import View
 from backend.label_studio import LabelStudioClient
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.connection.connect import connect
-from backend.pipeline.queues.report import tab_reports
+from backend.pipeline.queues.report import ControlArmReport, TabReport, tab_reports
 from backend.pipeline.runs.run_report import RunReport
 from backend.pipeline.status import ProjectReport, project_report
+from backend.report.write import ReportOptions, make_folder, write_report
 from backend.settings import Settings
 from backend.stack import service
 from backend.stack.install import ensure_label_studio
@@ -57,7 +59,10 @@ class _Stage:
     project_id: int = 0
     truth: dict[int, LabelMap] = field(default_factory=dict)
     figures: list[VersionFigures] = field(default_factory=list)
+    corrected: list[Offer] = field(default_factory=list)
     offers_were_lowest: list[bool] = field(default_factory=list)
+    control_arm: ControlArmReport | None = None
+    report: Path = Path()
 
 
 def play(options: DemoOptions, view: View) -> DemoFigures:
@@ -65,8 +70,10 @@ def play(options: DemoOptions, view: View) -> DemoFigures:
 
     Raises:
         NnloopError: A part did not start, or a run failed; everything is stopped first.
+        FileFormatError: There can be no report in its folder.
     """
     started = time.monotonic()
+    make_folder(options.report)  # now, not after minutes
     with _data_dir(options) as data_dir:
         supervisor = Supervisor(on_event=view.event)
         try:
@@ -100,29 +107,44 @@ def _steps(stage: _Stage, options: DemoOptions, view: View) -> None:
         {
             "min_annotations": FIRST_LABELS,
             "retrain_after": CORRECTIONS,
+            # So that all that chance drew is corrected before the second version.
+            "queue_length": CORRECTIONS,
             # An artery covers thousands of pixels; smaller parts are specks.
             "min_region_area_px": 300,
             "budget_s": options.budget_s,
         },
     )
+    tab = wait_for_queue(stage.context, stage.project_id, lambda tab: tab.length > 0)
     config = parse_label_config(LABEL_CONFIG)
-    person = Person(stage.client, stage.project_id, config, stage.truth, options.seed)
-    view.headline(f"A simulated annotator labels the first {FIRST_LABELS} tasks")
-    for _ in view.track(
-        person.label(sorted(stage.truth)[:FIRST_LABELS]), FIRST_LABELS, "Labelling"
-    ):
+    person = Person(stage.client, stage.project_id, config, stage.truth, options.seed, tab.title)
+    view.headline(f"A simulated annotator labels {FIRST_LABELS} tasks in the tab {tab.title!r}")
+    for _ in view.track(person.work_the_queue(FIRST_LABELS), FIRST_LABELS, "Labelling"):
         pass
     view.headline("The webhook starts the first training")
     _follow(stage, 1, view)
-    stage.offers_were_lowest.append(_offer_is_lowest(stage))
-    if options.versions == 1:
-        return
-    view.headline(f"The annotator corrects the {CORRECTIONS} most uncertain tasks")
-    for _ in view.track(person.work_the_queue(CORRECTIONS), CORRECTIONS, "Correcting"):
-        pass
-    view.headline("The webhook starts the second training")
-    _follow(stage, 2, view)
-    stage.offers_were_lowest.append(_offer_is_lowest(stage))
+    # Filled by the version's scores now.
+    wait_for_queue(
+        stage.context, stage.project_id, lambda now: bool(now.left) and now.strategy != tab.strategy
+    )
+    _check_order(stage, tab)
+    if options.versions == 2:
+        view.headline(f"The annotator corrects the {CORRECTIONS} tasks of the new queue")
+        for served in view.track(person.work_the_queue(CORRECTIONS), CORRECTIONS, "Correcting"):
+            stage.corrected.append(offer_of(served))
+        view.offers(stage.corrected)
+        view.headline("The webhook starts the second training")
+        _follow(stage, 2, view)
+        wait_for_queue(stage.context, stage.project_id, lambda now: bool(now.left))
+        _check_order(stage, tab)
+    view.headline("A report on the project is written")
+    stage.control_arm = project_report(stage.context, stage.project_id).control_arm
+    stage.report = write_report(
+        stage.context, stage.project_id, ReportOptions(options.report.absolute())
+    )
+
+
+def _check_order(stage: _Stage, tab: TabReport) -> None:
+    stage.offers_were_lowest.append(offers_lowest(stage.client, stage.project_id, tab.title))
 
 
 @contextmanager
@@ -204,25 +226,13 @@ def _run(report: ProjectReport, number: int) -> RunReport | None:
     return next((run for run in report.runs if run.number == number), None)
 
 
-def _offer_is_lowest(stage: _Stage) -> bool:
-    """Whether Label Studio serves the unlabelled task with the lowest score next."""
-    served = stage.client.next_task(stage.project_id)
-    version = stage.client.project(stage.project_id).model_version
-    labelled = {t.id for t in stage.client.iter_tasks(stage.project_id) if t.annotations}
-    scores = {
-        row.task_id: row.score if row.score is not None else 1.0
-        for row in stage.client.iter_predictions(stage.project_id, version)
-        if row.task_id not in labelled
-    }
-    if served is None or not scores:
-        raise StackError("Label Studio serves no task, or none has a prediction.")
-    return scores.get(served.task.id, 2.0) <= min(scores.values())
-
-
 def _figures(stage: _Stage, seconds: float, leftover: int) -> DemoFigures:
     return DemoFigures(
         versions=tuple(stage.figures),
+        corrected=tuple(stage.corrected),
+        control_arm=stage.control_arm,
         first_offered_is_lowest_score=all(stage.offers_were_lowest),
+        report=str(stage.report),
         seconds_total=round(seconds, 1),
         leftover_processes=leftover,
     )

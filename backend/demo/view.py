@@ -12,12 +12,14 @@ from typing import TypeVar
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, track
 from rich.table import Table
 from rich.text import Text
 
 from backend.demo.figures import DemoFigures, VersionFigures
-from backend.pipeline.queues.report import TabReport
+from backend.demo.queue import Offer
+from backend.pipeline.queues.report import TabReport, sentence_of
 from backend.pipeline.runs.run_report import RunReport
 from backend.pipeline.status import ProjectReport
 from backend.stack.supervisor import StackEvent
@@ -92,6 +94,21 @@ class View:
         """Says how a version came out."""
         self._console.print(f"{figures.name}: {figures.verdict}", highlight=False)
 
+    def offers(self, offers: Sequence[Offer]) -> None:
+        """Prints what the annotator was served, in that order, and why."""
+        table = Table(
+            title="The queue, as it was served",
+            title_justify="left",
+            box=SIMPLE_HEAD,
+            padding=(0, 1),
+        )
+        table.add_column("Task", justify="right", no_wrap=True)
+        table.add_column("Score", justify="right", no_wrap=True)
+        table.add_column("Note on the prediction")
+        for offer in offers:
+            table.add_row(str(offer.task_id), _number(offer.score, 2), escape(offer.why) or "-")
+        self._console.print(table)
+
     def result(self, figures: DemoFigures) -> None:
         """Prints the table of versions."""
         table = Table(
@@ -125,7 +142,12 @@ class View:
             self._console.print(f"{version.name}: {seconds}", highlight=False)
         lowest = "yes" if figures.first_offered_is_lowest_score else "[red]no[/red]"
         self._console.print(f"The task offered first had the lowest score: {lowest}")
+        if figures.control_arm is not None:
+            self._console.print(f"Control arm: {sentence_of(figures.control_arm)}", highlight=False)
         self._console.print(f"Whole demo: {figures.seconds_total:.0f} s")
+        self._console.print(
+            f"The report: {figures.report}", highlight=False, markup=False, soft_wrap=True
+        )
 
     def serving(
         self,

@@ -38,6 +38,11 @@ def fill(project_id: int) -> None:
     try_fill(context(), project_id)
 
 
+def check(project_id: int) -> None:
+    """Makes the tab of doubtful labels list what a new version doubts."""
+    try_check(context(), project_id)
+
+
 def publish(project_id: int) -> None:
     """Pushes the champion's predictions."""
     opened, status = context(), RunStatus.PUBLISHING

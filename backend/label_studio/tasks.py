@@ -14,6 +14,7 @@ from backend.label_studio.calls import Calls
 from backend.label_studio.connection import LONG_TIMEOUT_S, detail_of
 from backend.label_studio.predictions import PushedPrediction, pushed_prediction
 from backend.label_studio.task_pages import task_filter, task_pages
+from backend.label_studio.views import Tab
 from domain.annotation import Annotation, Task
 from domain.errors import LabelStudioError, MissingError
 from domain.text import counted
@@ -170,11 +171,32 @@ class Tasks(Calls):
         the editor gets them (storage links resolved).
         """
         path = f"/api/projects/{project_id}/next/"
-        response = self._connection.send("GET", path, timeout_s=LONG_TIMEOUT_S)
+        return self._served(
+            self._connection.send("GET", path, timeout_s=LONG_TIMEOUT_S), path, project_id
+        )
+
+    def next_in_tab(self, project_id: int, tab: Tab) -> ServedTask | None:
+        """The task that 'Label Tasks As Displayed' opens next in a tab, or None.
+
+        As ``next_task``, in the tab's order and of its tasks alone.
+        """
+        path = "/api/dm/actions"
+        # With the tab's id alone Label Studio would take any task of the project.
+        body = {name: tab.data.get(name) for name in ("filters", "ordering")}
+        response = self._connection.send(
+            "POST",
+            path,
+            params={"id": "next_task", "project": project_id},
+            body={**body, "selectedItems": {"all": True, "excluded": []}},
+            timeout_s=LONG_TIMEOUT_S,
+        )
+        return self._served(response, path, project_id)
+
+    def _served(self, response: httpx.Response, path: str, project_id: int) -> ServedTask | None:
         # An unknown project is a 404 too.
         if response.status_code == httpx.codes.NOT_FOUND and "no tasks" in detail_of(response):
             return None
-        self._connection.check(response, "GET", path)
+        self._connection.check(response, str(response.request.method), path)
         row = response.json()
         rows = (pushed_prediction({"task": row["id"], **p}) for p in row.get("predictions", []))
         return ServedTask(task=_task(row, project_id), predictions=tuple(rows))

@@ -68,6 +68,12 @@ class Tab:
         """What stands on it."""
         return str(self.data.get("title") or "")
 
+    @property
+    def task_ids(self) -> frozenset[int]:
+        """The tasks that a queue's tab lists (``queue_data``)."""
+        items = (self.data.get("filters") or {}).get("items") or ()
+        return frozenset(_plain(item)["value"] for item in items) - {NO_TASK}
+
     def shows(self, title: str, task_ids: Collection[int], look: Look = QUEUE) -> bool:
         """Whether it has this title and lists exactly these tasks, in the look's order."""
         filters = self.data.get("filters") or {}

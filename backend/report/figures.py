@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_names_of
 from backend.pipeline.basis.context import AppContext
+from backend.pipeline.doubts.report import CheckReport, check_report
 from backend.pipeline.models.version_report import standing_of
 from backend.pipeline.progress.learning import Learning, learning_of
 from backend.pipeline.quality.calibrate import ScorePair, score_pairs
@@ -93,6 +94,7 @@ class ReportFigures:
         scores: Of the serving version: what scores expected and what was true, by kind.
         control_arm: None before a batch with control tasks is done.
         n_problems: Open problems of the project.
+        checking: Labels that are doubtful; None where nobody asked.
     """
 
     title: str
@@ -110,6 +112,7 @@ class ReportFigures:
     scores: Mapping[str, tuple[ScorePair, ...]] = field(default_factory=dict)
     control_arm: ControlArmReport | None = None
     n_problems: int = 0
+    checking: CheckReport | None = None
 
 
 def figures_of(context: AppContext, project_id: int) -> ReportFigures:
@@ -118,6 +121,7 @@ def figures_of(context: AppContext, project_id: int) -> ReportFigures:
     Raises:
         NotConnectedError: nnloop does not know the project.
     """
+    checking = check_report(context, project_id)
     with context.store.read() as session:
         project = projects.get(session, project_id)
         counts = snapshots.counts(session, project_id)
@@ -143,6 +147,7 @@ def figures_of(context: AppContext, project_id: int) -> ReportFigures:
             scores={} if champion is None else score_pairs(session, champion),
             control_arm=control_arm_of(session, project_id),
             n_problems=len(projects.open_problems(session, project_id)),
+            checking=checking,
         )
 
 

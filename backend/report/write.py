@@ -13,6 +13,7 @@ from backend.report.figures import ReportFigures, figures_of
 from backend.report.section import Section
 from backend.report.sections.cases import cases_section, unsure_section
 from backend.report.sections.control import control_section
+from backend.report.sections.doubtful import doubtful_section
 from backend.report.sections.learning import learning_section
 from backend.report.sections.reliability import reliability_section
 from backend.report.sections.summary import summary_section
@@ -55,18 +56,27 @@ def write_report(context: AppContext, project_id: int, options: ReportOptions) -
         FileFormatError: The folder can't be written to.
     """
     path = options.out / PAGE
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileFormatError(
-            f"The report can't be written to {options.out}: {error.strerror}.",
-            remedy="Give --out a folder.",
-        ) from error
+    make_folder(options.out)
     figures = figures_of(context, project_id)
     cases = examined_of(context, project_id, options.n_cases, options.pictures_s)
     text = html.page(figures.title, subtitle_of(figures), sections_of(figures, cases))
     write_bytes(path, text.encode())
     return path
+
+
+def make_folder(out: Path) -> None:
+    """Makes the folder of a report, if it is missing.
+
+    Raises:
+        FileFormatError: It can't be made.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileFormatError(
+            f"The report can't be written to {out}: {error.strerror}.",
+            remedy="Name another folder.",
+        ) from error
 
 
 def sections_of(figures: ReportFigures, cases: Examined) -> Sequence[Section]:
@@ -77,6 +87,7 @@ def sections_of(figures: ReportFigures, cases: Examined) -> Sequence[Section]:
         versions_section(figures),
         reliability_section(figures),
         control_section(figures),
+        doubtful_section(figures),
         cases_section(cases),
         unsure_section(cases),
     ]

@@ -26,16 +26,19 @@ def draw_carotid(folder: Path, n: int) -> None:
         cv2.imwrite(str(folder / "masks" / f"{sample.name}.png"), sample.truth)
 
 
-def parser_of(benchmark: str, about: str | None) -> argparse.ArgumentParser:
+def parser_of(
+    benchmark: str, about: str | None, sets: Sequence[str] = SETS
+) -> argparse.ArgumentParser:
     """The options of benchmarks that train on several sets, cell by cell.
 
     Args:
         benchmark: Its name.
         about: What ``--help`` says.
+        sets: Those that are measured unless told, in this order.
     """
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{benchmark}", description=about)
     parser.add_argument("--data", type=Path, default=SHARED, help="folder of the sets")
-    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
+    parser.add_argument("--sets", nargs="+", default=list(sets), choices=sets)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument(
         "--results",

@@ -17,14 +17,14 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.queues.fill import fill_queues
 from backend.pipeline.queues.report import TabReport, tab_reports
 from backend.pipeline.sync.reading import sync_project
-from backend.settings import ProjectSettings, Settings
+from backend.settings import ProjectSettings
 from backend.stack.label_studio_server import LabelStudioServer
-from backend.store import Store, versions
+from backend.store import versions
 from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
 from backend.store.queues import QueueEntryRow
 from benchmarks.truth.people import Person
 from domain.queues import QueueArm
-from tests.fakes.queue import FakeQueue
+from tests.e2e.nnloop_beside import connected
 from tests.servers import logged_in
 
 N_TASKS, LENGTH = 30, 10
@@ -57,17 +57,13 @@ def context(
     client: LabelStudioClient, project: ProjectInfo, label_studio: LabelStudioServer, tmp_path: Path
 ) -> Iterator[AppContext]:
     """nnloop beside the real Label Studio, the project connected and its version serving."""
-    settings = Settings.load(
-        data_dir=tmp_path,
-        database_url="",
-        redis_url="",
-        label_studio_url=label_studio.url,
-        label_studio_api_key=label_studio.credentials.token,
-    )
-    store = Store(settings.store_url, tmp_path)
-    store.migrate()
-    opened = AppContext(settings, store, FakeQueue())
-    opened.__dict__["label_studio"] = client
+    with connected(client, label_studio, tmp_path) as opened:
+        _serve(opened, client, project)
+        yield opened
+
+
+def _serve(opened: AppContext, client: LabelStudioClient, project: ProjectInfo) -> None:
+    store = opened.store
     pushed = {row.task_id: row.score for row in client.iter_predictions(project.id)}
     with store.begin() as session:
         row = ProjectRow(id=project.id, title=project.title, label_config=CONFIG)
@@ -90,8 +86,6 @@ def context(
                     source=task.source,
                 )
             )
-    yield opened
-    store.close()
 
 
 def opened_stream(page: Page, tab: TabReport) -> int:

@@ -10,7 +10,7 @@ import typer
 
 from backend.cli.setting_options import values_of, with_settings
 from backend.cli.shared import console
-from backend.demo.options import DEFAULT_SEED, N_DEMO_IMAGES, DemoOptions
+from backend.demo.options import DEFAULT_SEED, N_DEMO_IMAGES, REPORT_DIR, DemoOptions
 from converters.bookkeeping.files import write_bytes
 from domain.errors import StackError
 
@@ -34,6 +34,9 @@ def demo(
     picture: Annotated[
         Path | None, typer.Option(help="Write a PNG: truth, prediction and uncertainty.")
     ] = None,
+    report: Annotated[
+        Path, typer.Option(help="Folder for report.html, the page on the demo's project.")
+    ] = Path(REPORT_DIR),
     images: Annotated[
         int, typer.Option(min=24, max=1000, help="Images to generate.")
     ] = N_DEMO_IMAGES,
@@ -47,8 +50,9 @@ def demo(
     """Show the whole loop: Label Studio, generated ultrasound, training, polygons back.
 
     Starts its own Label Studio unless LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY name one. A
-    simulated annotator labels 12 images, nnU-Net trains, the most uncertain 8 are corrected, and
-    a second version follows. Then it serves until Ctrl-C.
+    simulated annotator works through the tab that is their queue: labels 12 images, nnU-Net trains,
+    8 more are corrected, those with the lowest scores first and some that chance drew, and a second
+    version follows. A page on the project is written. Then it serves until Ctrl-C.
 
     Example: nnloop demo --once --json figures.json
     """
@@ -65,6 +69,7 @@ def demo(
         versions=versions,
         **values_of(given),
         picture=picture,
+        report=report,
     )
     figures = play(options, View(console))
     if json_file is not None:

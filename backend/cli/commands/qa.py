@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,6 +28,10 @@ def register(app: typer.Typer) -> None:
 def qa(
     project: Project,
     limit: Annotated[int, typer.Option(min=1, help="Labels to list, at most.")] = 30,
+    right: Annotated[
+        list[int] | None,
+        typer.Option(metavar="TASK", help="The label of this task is right; may be repeated."),
+    ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -34,21 +39,23 @@ def qa(
 
     Each label is compared with the prediction of the fold that has not seen it: another class, an
     object that was left out or drawn beside its place, nothing drawn by mistake, an outline with
-    too few points. They stand in the tab 'Check these labels' too. Correct what is wrong. Where a
-    label is right, press Update there as it is: it is not doubted again until it changes.
+    too few points. They stand in the tab 'Check these labels' too. Correct what is wrong there.
+    What is right, say so with --right: it is not doubted again until it changes.
 
     Example: nnloop qa "Carotid" --limit 10
+
+    Example: nnloop qa "Carotid" --right 12 --right 40
     """
     from backend.pipeline.doubts.report import check_report
 
     opened, project_id = connected(project, data_dir)
-    remark = _look(opened, project_id)
+    remarks = _look(opened, project_id, right or [])
     report = check_report(opened, project_id)
     names = _names(opened, report.labels[:limit])
     if as_json:
         typer.echo(json.dumps(as_value(opened, project_id, report, names, limit), indent=1))
         return
-    if remark:
+    for remark in remarks:
         say(remark)
     if not report.labels:
         say(report.why_none)
@@ -99,17 +106,30 @@ def as_value(
     }
 
 
-def _look(opened: AppContext, project_id: int) -> str:
-    """Reads the project, and notes what was checked; a sentence where that can't be."""
+def _look(opened: AppContext, project_id: int, right: Sequence[int]) -> list[str]:
+    """Reads the project, and notes what was checked; sentences about what could not be done."""
+    from backend.pipeline.doubts.current import find_right
     from backend.pipeline.doubts.tab import check_labels
     from backend.pipeline.sync.reading import read_project
+    from backend.store import projects
 
+    remarks = []
     try:
         read_project(opened, project_id)
-        check_labels(opened, project_id)
     except LabelStudioError as error:
-        return f"{error} These are the labels as they were read last."
-    return ""
+        remarks.append(f"{error} These are the labels as they were read last.")
+    if right:
+        with opened.store.begin() as session:
+            unknown = find_right(session, projects.get(session, project_id), right)
+        if unknown:
+            named = ", ".join(map(str, unknown))
+            remarks.append(f"Not doubted now, so nothing was noted: task {named}.")
+    if not remarks or right:
+        try:
+            check_labels(opened, project_id)
+        except LabelStudioError as error:
+            remarks.append(f"{error} The tab follows at the next reading.")
+    return remarks
 
 
 def _names(opened: AppContext, labels: tuple[DoubtedLabelReport, ...]) -> dict[int, str]:
@@ -163,6 +183,6 @@ def _say_what_to_do(opened: AppContext, project_id: int, report: CheckReport, n_
         say(f"Look at them in the tab 'Check these labels': {report.tab_url}")
     say(f"One task, by its id: {first}")
     say(
-        "Click a task's row, correct the annotation and press Update. If it is right, press Update "
-        "all the same: then it is not doubted again until it changes."
+        "Click a task's row, correct the annotation and press Update. If it is right: nnloop qa "
+        f"{project_id} --right {report.labels[0].task_id}"
     )

@@ -13,7 +13,7 @@ from backend.cli.views.sentences import with_reason, wrapped
 from backend.pipeline.labels import questions
 from backend.pipeline.progress.words import learning_in_words
 from backend.pipeline.quality.effort import EffortReport
-from backend.pipeline.queues.report import ControlArmReport
+from backend.pipeline.queues.report import sentence_of
 from backend.pipeline.runs.run_report import FoldReport, RunReport
 from backend.pipeline.status import ProblemGroup, ProjectReport, ServiceReport
 from backend.settings.duration import say_duration
@@ -76,7 +76,7 @@ def print_project(report: ProjectReport, *, lists_problems: bool = False) -> Non
         done = f"{report.looked_at.n} of {report.looked_at.wanted}"
         _line(f"{done} looked at, to choose the tasks of the queues", "Images:")
     if report.control_arm is not None:
-        _line(_control_arm(report.control_arm), "Control arm:")
+        _line(sentence_of(report.control_arm), "Control arm:")
     if report.effort is not None:
         _line(_effort(report.effort), "Effort:")
         for text in report.effort.warnings:
@@ -114,25 +114,6 @@ def _queues(report: ProjectReport) -> str:
     left = ", ".join(f"{tab.name} {tab.left}/{tab.length}" for tab in report.tabs)
     strategies = sorted({tab.strategy for tab in report.tabs if tab.strategy})
     return f"{left} left" + (f" ({', '.join(strategies)})" if strategies else "")
-
-
-def _control_arm(report: ControlArmReport) -> str:
-    """How good predictions are on the whole, and what the strategy finds beside chance."""
-    quality = report.quality
-    words = (
-        f"Dice {quality.mean:.2f} ({quality.low:.2f} to {quality.high:.2f}) of predictions on the "
-        f"whole, by {counted(quality.n, 'task')} drawn by chance"
-    )
-    if report.gain is None:
-        return words
-    gain = report.gain
-    words += (
-        f"; {gain.strategy} finds {gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f}) more to "
-        "correct per label than chance"
-    )
-    if gain.pays is False:
-        words += ": it does not pay (turn_to_random would draw by chance)"
-    return words
 
 
 def _effort(report: EffortReport) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -78,7 +79,7 @@ def make_manifest(
                 task_id=source.task.id,
                 annotation_id=source.annotations[-1].id,
                 annotation_ids=tuple(annotation.id for annotation in source.annotations),
-                content_hash=content_hash([source.content_hash, reading]),
+                content_hash=hash_of_label(source.content_hash, reading),
                 group=groups[source.case_id],
                 fold=chosen.folds[groups[source.case_id]],
                 source=source.task.source,
@@ -92,6 +93,16 @@ def make_manifest(
         group_key=settings.group_key,
         joined_groups=joined,
     )
+
+
+def hash_of_label(annotations_hash: str, reading: list[Any]) -> str:
+    """What a manifest keeps of a label: equal as long as its annotations and their reading are.
+
+    Args:
+        annotations_hash: Of the annotations that count (``snapshots.hash_of``).
+        reading: How they are read (``reading_of``).
+    """
+    return content_hash([annotations_hash, reading])
 
 
 def keep_folds(session: Session, project_id: int, manifest: Manifest) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -57,8 +58,8 @@ def doubted_now(session: Session, project: ProjectRow) -> list[DoubtedNow]:
 def settle_doubts(session: Session, project_id: int) -> int:
     """Notes which doubted labels a person has looked at and left as they are; how many.
 
-    In Label Studio that is an 'Update' without a change, which dates the annotation anew, or the
-    star that marks it as ground truth.
+    In Label Studio that is an annotation that was saved again as it was, which dates it anew, or
+    that was marked as ground truth.
     """
     rows = [r for r in doubts.doubts_of(session, project_id) if r.checked_at is None]
     if not rows:
@@ -76,6 +77,23 @@ def settle_doubts(session: Session, project_id: int) -> int:
             doubts.check(row)
             n_checked += 1
     return n_checked
+
+
+def find_right(session: Session, project: ProjectRow, task_ids: Collection[int]) -> tuple[int, ...]:
+    """Notes that a person found labels right.
+
+    Args:
+        session: Of the store.
+        project: Whose.
+        task_ids: Their tasks.
+
+    Returns:
+        The tasks whose label is not doubted now, and of which nothing was noted; rising.
+    """
+    now = {one.row.task_id: one.row for one in doubted_now(session, project)}
+    for task_id in set(task_ids) & set(now):
+        doubts.check(now[task_id])
+    return tuple(sorted(set(task_ids) - set(now)))
 
 
 class _Names:

@@ -12,6 +12,7 @@ from backend.store import doubts, projects, snapshots
 from backend.store.doubts import LabelDoubtRow
 from backend.store.models import VersionRow
 from converters.bookkeeping.documents import read_document
+from domain.annotation import AnnotatedTask
 from domain.case import Manifest, ManifestEntry
 from domain.doubts import Doubt, DoubtsPerCase, NamedDoubt
 from domain.errors import DocumentError
@@ -34,7 +35,11 @@ def read_doubts(workspace: Workspace, run: int, folds: Sequence[int]) -> DoubtsP
 
 
 def keep_doubts(
-    session: Session, version: VersionRow, manifest: Manifest, found: DoubtsPerCase
+    session: Session,
+    version: VersionRow,
+    manifest: Manifest,
+    candidates: Mapping[int, AnnotatedTask],
+    found: DoubtsPerCase,
 ) -> None:
     """Puts the doubts of a new version in the place of those of the one before.
 
@@ -45,6 +50,8 @@ def keep_doubts(
         session: Of the store; the version's row is in it.
         version: Newly trained.
         manifest: What it was trained on.
+        candidates: The run's labels by task. The manifest's hashes won't do: they are of label
+            maps, which settings shape as well.
         found: Case id -> what the fold that held it out doubts.
     """
     entries = {entry.case_id: entry for entry in manifest.entries}
@@ -59,10 +66,12 @@ def keep_doubts(
     for one in ranked:
         entry = entries[one.case_id]
         label = now.get(entry.task_id)
-        row = _row(version, entry, one, manifest.class_values, len(rows) + 1)
-        if entry.task_id in settled or label is None or not row.is_of(label):
+        trained_on = candidates.get(entry.task_id)
+        if trained_on is None or entry.task_id in settled:
             continue
-        if label.is_ground_truth:
+        row = _row(version, entry, one, manifest.class_values)
+        row.content_hash, row.place = trained_on.content_hash, len(rows) + 1
+        if label is None or not row.is_of(label) or label.is_ground_truth:
             continue
         row.saved_at = label.saved_at
         rows.append(row)
@@ -77,7 +86,7 @@ def keep_doubts(
 
 
 def _row(
-    version: VersionRow, entry: ManifestEntry, one: DoubtedLabel, names: Sequence[str], place: int
+    version: VersionRow, entry: ManifestEntry, one: DoubtedLabel, names: Sequence[str]
 ) -> LabelDoubtRow:
     return LabelDoubtRow(
         project_id=version.project_id,
@@ -85,9 +94,7 @@ def _row(
         task_id=entry.task_id,
         source=entry.source,
         image_hash=entry.image_hash,
-        content_hash=entry.content_hash,
         saved_at="",
-        place=place,
         rarity=one.rarity,
         doubts=tuple(_named(doubt, names) for doubt in (one.doubt, *one.others)),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
+from active_learning.label_qa import LEAST_CASES
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.report import Report
 from backend.pipeline.doubts.current import DoubtedNow, doubted_now
@@ -95,8 +96,13 @@ class CheckReport(Report):
                 f"{self.version} has held no label out (all are of one group), so none can be "
                 "compared with a prediction that has not seen it."
             )
+        if self.n_compared < LEAST_CASES:
+            return (
+                f"Only {counted(self.n_compared, 'label')} could be compared with predictions that "
+                f"have not seen them; what stands out can be told from {LEAST_CASES} on."
+            )
         found = f"None of the {counted(self.n_compared, 'label')} that {self.version} was trained"
-        checked = f" ({self.n_checked} were looked at and left)" if self.n_checked else ""
+        checked = f" ({self.n_checked} were found right)" if self.n_checked else ""
         return f"{found} on stands out against predictions that have not seen it{checked}."
 
 

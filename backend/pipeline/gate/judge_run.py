@@ -114,7 +114,13 @@ def evaluate_run(context: AppContext, run_id: int, beat: Beat) -> bool:
             size_bytes=size_bytes(path),
         )
         is_promoted = judged.verdict.is_promoted
-        keep = partial(keep_doubts, version=row, manifest=manifest, found=doubts)
+        keep = partial(
+            keep_doubts,
+            version=row,
+            manifest=manifest,
+            candidates=run.candidates,
+            found=doubts,
+        )
         if add_judged(context, row, champion, is_promoted=is_promoted, with_it=keep):
             break
         # A person promoted another version while this one was measured against the old.

@@ -10,6 +10,8 @@ would tell of bad predictions only. Therefore:
 - A new version, or a person's change, may replace what the strategy chose and nobody has begun, by
   as many others in the same batch. What the control arm drew stays until it is labelled, skipped or
   gone; when its annotator leaves it passes to another.
+- The first version replaces the rest of a batch by a new one of that length, with control draws:
+  before it there were no predictions whose quality chance could tell.
 - The control arm draws first, uniformly from all unlabelled tasks, also from those that stand in
   a queue already: such a task stays where it is and counts for both arms. Without that the
   strategy's open choices, the worst of the pool, would be missing from the sample.
@@ -22,6 +24,7 @@ control tasks are a uniform sample of the pool as it was when they were drawn.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -52,7 +55,8 @@ class Seat:
 class Entry:
     """A draw: a task in an annotator's queue, of a batch, by one arm.
 
-    ``is_replaceable`` says that the strategy is asked again; it makes it no other draw.
+    ``is_replaceable`` says that the strategy is asked again, ``is_early`` that it was drawn before
+    the first version; neither makes it another draw.
     """
 
     task_id: int
@@ -60,6 +64,7 @@ class Entry:
     batch: int
     arm: QueueArm
     is_replaceable: bool = field(default=False, compare=False)
+    is_early: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +137,9 @@ def plan(
         if length:
             newest_batch += 1
             draws.open_batch(seat.annotator_id, length, newest_batch)
+    for annotator_id, length in sorted(draws.begun_anew.items()):
+        newest_batch += 1
+        draws.open_batch(annotator_id, length, newest_batch)
     return draws.finish()
 
 
@@ -157,6 +165,10 @@ class _Draws:
         # A strategy's choices that are asked again, by their tasks; the others hold their tasks.
         self._asked = {entry.task_id: entry for entry in entries if entry.is_replaceable}
         self._holder = {e.task_id: e.annotator_id for e in entries if not e.is_replaceable}
+        anew = [e for e in self._asked.values() if e.is_early] if rules.control_share > 0 else []
+        self.begun_anew = Counter(e.annotator_id for e in anew)
+        """Tasks of each annotator's unfinished batch that a new one with control draws replaces."""
+        self._anew = {e.task_id for e in anew}
         seated = {seat.annotator_id for seat in seats}
         self._left = {i: a for i, a in rules.reserved.items() if a in seated}
         self._drawn: list[Entry] = []
@@ -184,7 +196,8 @@ class _Draws:
 
     def finish(self) -> Plan:
         asked = {(e.task_id, e.annotator_id, e.batch): e for e in self._asked.values()}
-        places = [*self._places, *((e.annotator_id, e.batch) for e in asked.values())]
+        kept = [e for e in asked.values() if e.task_id not in self._anew]
+        places = [*self._places, *((e.annotator_id, e.batch) for e in kept)]
         drawn = list(self._drawn)
         for task_id, annotator_id, batch in self._strategys(_Places(places)):
             if asked.pop((task_id, annotator_id, batch), None) is None:

@@ -117,7 +117,8 @@ def draw(context: AppContext, project_id: int, settings: ProjectSettings, people
     # Drawn again after a crash, it is the same draw. Seeds are not negative.
     rng = np.random.default_rng([settings.seed % 2**32, project_id, newest, len(rows)])
     stale = _stale(rows, version_id) | _chosen_blind(rows, opened.strategy)
-    asked = _asked(changes.entries, stale, begun)
+    early = {(row.task_id, row.batch) for row in rows if row.version_id is None}
+    asked = _asked(changes.entries, stale, begun, early)
     changes.add(batches.plan(opened.pool, asked, seats, rules, newest, rng), opened.strategy)
     holders = batches.tasks_of(changes.entries)
     waiting = [a for a in people.ids if a not in people.idle() and a not in holders]
@@ -204,7 +205,10 @@ def _chosen_blind(rows: Sequence[QueueEntryRow], strategy: str) -> set[tuple[int
 
 
 def _asked(
-    entries: Sequence[Entry], stale: Collection[tuple[int, int]], begun: Collection[int]
+    entries: Sequence[Entry],
+    stale: Collection[tuple[int, int]],
+    begun: Collection[int],
+    early: Collection[tuple[int, int]],
 ) -> list[Entry]:
     """The entries, replaceable where a strategy chose by an older version and nobody has begun."""
     control = {entry.task_id for entry in entries if entry.arm == QueueArm.CONTROL}
@@ -214,6 +218,7 @@ def _asked(
             is_replaceable=(entry.task_id, entry.batch) in stale
             and entry.task_id not in begun
             and entry.task_id not in control,
+            is_early=(entry.task_id, entry.batch) in early,
         )
         for entry in entries
     ]

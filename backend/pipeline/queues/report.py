@@ -17,6 +17,7 @@ from backend.pipeline.queues.pool import (
 )
 from backend.settings import Settings
 from backend.store import projects, queues
+from domain.text import counted
 
 
 class TabReport(Report):
@@ -88,6 +89,25 @@ def control_arm_of(session: Session, project_id: int) -> ControlArmReport | None
             pays=found.pays,
         ),
     )
+
+
+def sentence_of(report: ControlArmReport) -> str:
+    """How good predictions are on the whole, and what the strategy finds beside chance."""
+    quality = report.quality
+    words = (
+        f"Dice {quality.mean:.2f} ({quality.low:.2f} to {quality.high:.2f}) of predictions on the "
+        f"whole, by {counted(quality.n, 'task')} drawn by chance"
+    )
+    if report.gain is None:
+        return words
+    gain = report.gain
+    words += (
+        f"; {gain.strategy} finds {gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f}) more to "
+        "correct per label than chance"
+    )
+    if gain.pays is False:
+        words += ": it does not pay (turn_to_random would draw by chance)"
+    return words
 
 
 def _strategy(session: Session, project_id: int) -> str:

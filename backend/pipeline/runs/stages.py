@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -96,6 +96,9 @@ def _evaluate(context: AppContext, run: RunRow, beat: Beat) -> None:
         context.queue.ensure(JobName.SCORE, run.project_id, 0)
     else:
         finish(context, run.id)
+    # Whether it serves or not, it doubts labels. A reading would tell of them, too.
+    with suppress(StackError):
+        context.queue.ensure(JobName.CHECK, run.project_id)
 
 
 def _start_training(context: AppContext, run_id: int) -> None:

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.pipeline.basis.annotations import label_names_of
+from backend.pipeline.basis.annotations import label_config_of, label_names_of, reading_of
+from backend.pipeline.cases.manifests import hash_of_label
 from backend.pipeline.quality.calibrate import CORRECTED, HELD_OUT
 from backend.store import pairs, snapshots, versions
 from backend.store.models import AnnotationRow, PredictionRow, ProjectRow, TaskRow, VersionRow
 from backend.store.predictions import is_live
 from domain.case import case_id_of_task
+from domain.errors import LabelConfigError
 from domain.states import TaskState
 from training.evaluation import ClassDice, image_dice
 
@@ -31,7 +33,8 @@ class ChosenCase:
         kind: ``HELD_OUT``, ``CORRECTED``, or "" of a task that nobody labelled.
         dice: Of the image, in [0, 1]; None without a truth.
         dice_per_class: By the names of now.
-        is_changed: Whether its annotation is another one than the Dice was measured with.
+        is_changed: Whether its annotation, or how annotations are read, is another one than the
+            Dice was measured with.
         score: Dice to expect; None where it was not told.
         why: A sentence on what is least certain; "" = none.
     """
@@ -74,6 +77,10 @@ def worst_cases(
     judged = [*_held_out(session, version), *_corrected(session, version)]
     found: list[ChosenCase] = []
     policy = project.settings.annotator_policy
+    try:
+        reading = reading_of(label_config_of(project, project.settings), project.settings)
+    except LabelConfigError:
+        reading = []  # nothing can be read as it was
     # Some may be gone meanwhile.
     for one in heapq.nsmallest(2 * n + 20, judged, key=lambda one: (one.dice, one.task_id)):
         if len(found) == n:
@@ -84,7 +91,7 @@ def worst_cases(
         annotations = snapshots.chosen_of_task(session, task, policy)
         if not annotations:
             continue
-        is_changed = one.kind == HELD_OUT and snapshots.hash_of(annotations) != one.content_hash
+        now = hash_of_label(snapshots.hash_of(annotations), reading)
         found.append(
             ChosenCase(
                 task=task,
@@ -94,7 +101,7 @@ def worst_cases(
                 kind=one.kind,
                 dice=one.dice,
                 dice_per_class=names.renamed(one.dice_per_class),
-                is_changed=is_changed,
+                is_changed=one.kind == HELD_OUT and now != one.content_hash,
             )
         )
     return found, len(judged)

@@ -83,7 +83,7 @@ def _facts(case: ChosenCase) -> list[str]:
     elif case.dice is not None:
         facts.append("Nothing is annotated in it.")
     if case.is_changed:
-        facts.append("Its annotation was changed since: the picture shows the present one.")
+        facts.append("Its annotation, or how it is read, is another now: the picture shows that.")
     return facts
 
 

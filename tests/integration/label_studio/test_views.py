@@ -48,6 +48,28 @@ def test_a_queue_shows_its_tasks_alone_lowest_score_first(
     assert [tab.title for tab in client.list_tabs(project.id)] == ["Default", TITLE]
 
 
+def test_a_tab_serves_its_tasks_lowest_score_first_then_nothing(
+    client: LabelStudioClient, project: ProjectInfo, ids: list[int]
+) -> None:
+    mine = [ids[0], ids[1], ids[2], ids[5]]
+    tab = tab_of(client, project, client.create_queue_tab(project.id, TITLE, mine))
+    assert tab.task_ids == {*mine}
+    served = []
+    while (found := client.next_in_tab(project.id, tab)) is not None:
+        served.append((found.task.id, [row.model_version for row in found.predictions]))
+        client.annotate(found.task.id, [])
+    # Another tab's tasks are left, and Label Studio's own stream would serve them.
+    assert served == [(ids[1], ["v1"]), (ids[0], ["v1"]), (ids[2], ["v1"]), (ids[5], [])]
+
+
+def test_a_tab_of_no_tasks_serves_none(
+    client: LabelStudioClient, project: ProjectInfo, ids: list[int]
+) -> None:
+    tab = tab_of(client, project, client.create_queue_tab(project.id, TITLE, []))
+    assert ids and client.next_in_tab(project.id, tab) is None
+    assert tab.task_ids == frozenset()
+
+
 def test_an_empty_queue_shows_nothing_and_not_everything(
     client: LabelStudioClient, project: ProjectInfo, ids: list[int]
 ) -> None:

@@ -1,4 +1,7 @@
-"""The versions that follow: one after three more annotations, and one made worse on purpose."""
+"""The versions that follow: one after three more annotations, and one made worse on purpose.
+
+One of the three is wrong: the second version, of which a fold has not seen it, doubts it.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from sqlalchemy import select
 
 from backend.label_studio import PushedPrediction
 from backend.pipeline.connection.connect import connect
+from backend.pipeline.doubts.report import CheckReport, check_report
+from backend.pipeline.doubts.tab import TITLE
 from backend.pipeline.runs.run_report import RunReport
 from backend.pipeline.status import ProjectReport
 from backend.store.models import PredictionRow
@@ -25,6 +30,8 @@ class Retrained:
     was_training: bool
     was_champion: str
     unlabelled: list[int]
+    wrong_task: int
+    wrong_annotation: int
     new_task: int
     answer: Answer
     run: RunReport
@@ -42,7 +49,12 @@ def retrained(loop: Loop, served: Served) -> Retrained:
     # Label Studio keeps the task it offered locked for its user until it is annotated.
     offered = served.offered.task.id
     others = [task_id for task_id in project.task_ids[6:] if task_id != offered]
-    loop.annotate(project, [offered, *others[:2]])
+    # Submitted empty by mistake, an image in which disc and square can be seen.
+    wrong = next(i for i in others if project.task_ids.index(i) % 4 != 3)
+    others.remove(wrong)
+    others.insert(0, wrong)
+    loop.annotate(project, [offered, others[1]])
+    wrong_annotation = loop.client.annotate(wrong, [])
 
     def is_training() -> bool:
         run = loop.run(project, 2)
@@ -71,6 +83,8 @@ def retrained(loop: Loop, served: Served) -> Retrained:
         was_training=was_training,
         was_champion=was_champion,
         unlabelled=[*others[2:], new_task],
+        wrong_task=wrong,
+        wrong_annotation=wrong_annotation,
         new_task=new_task,
         answer=answer,
         run=run,
@@ -78,6 +92,33 @@ def retrained(loop: Loop, served: Served) -> Retrained:
         counts=loop.client.count_predictions(project.id),
         model_version=loop.client.project(project.id).model_version,
         predictions={row.task_id: row for row in loop.client.iter_predictions(project.id)},
+    )
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What is said of the labels before and after the wrong one was corrected in Label Studio."""
+
+    tab: list[int]
+    said: Answer
+    tab_after: list[int]
+    after: CheckReport
+
+
+@pytest.fixture(scope="module")
+def checked(loop: Loop, served: Served, retrained: Retrained) -> Checked:
+    project, wrong = served.project, retrained.wrong_task
+    tab = _listed(loop, project.id)
+    said = loop.nnloop("qa", project.title, "--json")
+    loop.client.update_annotation(retrained.wrong_annotation, project.scenes[wrong].result)
+    loop.wait_until(
+        lambda: wrong not in _listed(loop, project.id), 30, "the corrected label leaves the tab"
+    )
+    return Checked(
+        tab=tab,
+        said=said,
+        tab_after=_listed(loop, project.id),
+        after=check_report(loop.context, project.id),
     )
 
 
@@ -90,15 +131,23 @@ class Refused:
     report: ProjectReport
     model_version: str
     predictions: dict[int, PushedPrediction]
+    doubts: CheckReport
 
 
 @pytest.fixture(scope="module")
-def refused(loop: Loop, served: Served, retrained: Retrained) -> Refused:
+def refused(loop: Loop, served: Served, retrained: Retrained, checked: Checked) -> Refused:
     project = served.project
     connect(loop.context, project.id, {"gate_margin": 0.01})
     trainer = "tests.integration.loop.unlearned:UnlearnedTrainer"
     command = loop.nnloop("train", project.title, "--trainer", trainer, "--from-scratch")
     run = loop.finished_run(project, 3)
+
+    def doubts() -> CheckReport | None:
+        found = check_report(loop.context, project.id)
+        return found if _listed(loop, project.id) == _tasks(found) else None
+
+    # Nothing is read from Label Studio meanwhile.
+    found = loop.wait_until(doubts, 10, "the tab lists what the refused version doubts")
     connect(loop.context, project.id, {"gate_margin": SMALL["gate_margin"]})
     return Refused(
         command=command,
@@ -106,7 +155,18 @@ def refused(loop: Loop, served: Served, retrained: Retrained) -> Refused:
         report=loop.report(project),
         model_version=loop.client.project(project.id).model_version,
         predictions={row.task_id: row for row in loop.client.iter_predictions(project.id)},
+        doubts=found,
     )
+
+
+def _listed(loop: Loop, project_id: int) -> list[int]:
+    """The tasks in the tab of doubtful labels, rising."""
+    tabs = [tab.data for tab in loop.client.list_tabs(project_id) if tab.title == TITLE]
+    return sorted(int(item["value"]) for tab in tabs for item in tab["filters"]["items"])
+
+
+def _tasks(report: CheckReport) -> list[int]:
+    return sorted(one.task_id for one in report.labels)
 
 
 def _data(loop: Loop, project_id: int, task_id: int) -> dict[str, Any]:
@@ -159,6 +219,29 @@ def test_predict_answers_in_time_while_folds_are_trained(retrained: Retrained) -
 
 def test_the_task_asked_for_gets_its_prediction_in_the_end(retrained: Retrained) -> None:
     assert retrained.predictions[retrained.new_task].model_version == "nnloop-v2"
+
+
+def test_a_label_that_is_empty_by_mistake_is_found(retrained: Retrained, checked: Checked) -> None:
+    assert retrained.wrong_task in checked.tab
+    assert checked.said.status == 0, checked.said.text
+    said = checked.said.body
+    assert (said["version"], said["compared"]) == ("nnloop-v2", 9)
+    first = said["labels"][0]
+    assert first["task_id"] == retrained.wrong_task
+    assert first["annotation_id"] == retrained.wrong_annotation
+    assert first["doubts"][0]["kind"] == "empty by mistake"
+    assert sorted(one["task_id"] for one in said["labels"]) == checked.tab
+
+
+def test_once_corrected_it_leaves_list_and_tab(retrained: Retrained, checked: Checked) -> None:
+    assert checked.tab_after == [i for i in checked.tab if i != retrained.wrong_task]
+    assert _tasks(checked.after) == checked.tab_after
+    # It was wrong: nobody found it right.
+    assert checked.after.n_checked == 0
+
+
+def test_the_tab_follows_a_version_that_is_refused(refused: Refused) -> None:
+    assert (refused.doubts.version, refused.doubts.serving) == ("nnloop-v3", "nnloop-v2")
 
 
 def test_a_version_that_is_worse_is_refused(refused: Refused) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from active_learning.label_qa import LEAST_SPREAD, doubted_labels
+import pytest
+
+from active_learning.label_qa import LEAST_CASES, LEAST_SPREAD, doubted_labels
 from domain.doubts import Doubt, DoubtKind
 
 
@@ -32,6 +34,30 @@ def test_little_is_no_news_where_all_agrees() -> None:
     cases["a"] = [doubt(DoubtKind.SHIFTED, 2 * LEAST_SPREAD)]
     (one,) = doubted_labels(cases)
     assert one.is_doubtful
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.2, 0.4])
+def test_what_is_sure_stands_out_however_many_labels_have_it(share: float) -> None:
+    n_wrong = round(100 * share)
+    cases = {
+        f"c{i}": [doubt(DoubtKind.WRONG_CLASS, 0.85 if i < n_wrong else 0.02)] for i in range(100)
+    }
+    listed = [one.case_id for one in doubted_labels(cases) if one.is_doubtful]
+    assert sorted(listed) == sorted(f"c{i}" for i in range(n_wrong))
+
+
+@pytest.mark.parametrize("strength", [0.2, 0.5, 0.9])
+def test_few_labels_are_enough_to_find_one(strength: float) -> None:
+    """One of five is found, whatever its strength; of fewer only what is sure."""
+
+    def is_found(n: int) -> bool:
+        cases: dict[str, list[Doubt]] = {f"c{i}": [] for i in range(n)}
+        cases["c0"] = [doubt(DoubtKind.EMPTY, strength)]
+        return doubted_labels(cases)[0].is_doubtful
+
+    assert is_found(LEAST_CASES)
+    assert [is_found(n) for n in (1, 2)] == [False, False]
+    assert is_found(4) is (strength > 0.75)
 
 
 def test_cases_without_doubts_count_but_are_not_named() -> None:

@@ -12,6 +12,7 @@ from backend.store import projects, snapshots
 from backend.store.models import TaskRow, VersionRow
 from domain.case import ManifestEntry, case_id_of_task
 from domain.doubts import Doubt, DoubtKind, DoubtsPerCase
+from domain.hashing import content_hash
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import polygon
 from tests.unit.backend.pipeline.quality.pushed import manifest_of
@@ -47,7 +48,8 @@ def entries(app: FakeApp) -> list[ManifestEntry]:
             case_id_of_task(task_id, one.source),
             task_id,
             one.annotation_id,
-            one.content_hash,
+            # Not the annotations' own, as in a run: settings have their part in it.
+            content_hash([one.content_hash, "reading"]),
             str(task_id),
             task_id % 2,
             (),
@@ -69,5 +71,7 @@ def doubt(
         version = session.get_one(VersionRow, version_id)
         dice: dict[str, dict[str, float | None]] = {case_id: {"wall": 0.9} for case_id in doubts}
         version.metrics = replace(version.metrics, dice_per_case=dice)
-        keep_doubts(session, version, manifest_of(found, **manifest), doubts)
+        policy = projects.get(session, PROJECT).settings.annotator_policy
+        labels = snapshots.chosen_hashes(session, PROJECT, policy)
+        keep_doubts(session, version, manifest_of(found, **manifest), labels, doubts)
     return version_id

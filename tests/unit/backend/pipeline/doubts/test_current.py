@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from backend.pipeline.doubts.current import find_right
 from backend.pipeline.doubts.report import check_report, doubted_labels_of
 from backend.pipeline.doubts.tab import check_labels
 from backend.pipeline.labels.mapping import LabelChange, change_labels
@@ -143,6 +144,26 @@ def test_the_star_of_ground_truth_says_so_too(doubted: FakeApp) -> None:
     assert read(doubted) == []
 
 
+def test_a_person_says_that_it_is_right(app: FakeApp) -> None:
+    label_all(app)
+    doubt(app, of={5: [wrong()], 9: [wrong(0.7)]})
+
+    def say(*task_ids: int) -> tuple[int, ...]:
+        with app.store.begin() as session:
+            return find_right(session, projects.get(session, PROJECT), task_ids)
+
+    assert say(5, 5, 30, 4000) == (30, 4000)
+    assert read(app) == [9]
+    assert say(5) == (5,)
+    assert check_report(app.context, PROJECT).n_checked == 1
+    doubt(app, 2, of={5: [wrong()], 9: [wrong()]})
+    assert read(app) == [9]
+    change(app, 5, result=[polygon("wall", size=20.0)])
+    sync_project(app.context, PROJECT)
+    doubt(app, 3, of={5: [wrong()]})
+    assert read(app) == [5]
+
+
 def test_what_was_updated_before_it_was_doubted_was_not_looked_at(app: FakeApp) -> None:
     label_all(app)
     change(app, 5)
@@ -237,9 +258,14 @@ def test_nothing_is_doubted_before_a_version_and_it_is_said_why(app: FakeApp) ->
     app.add_imported("theirs")
     assert "imported versions have none" in check_report(app.context, PROJECT).why_none
     doubt(app)
-    report = check_report(app.context, PROJECT)
-    assert report.why_none == (
-        "None of the 3 labels that nnloop-v1 was trained on stands out against predictions that "
+    assert check_report(app.context, PROJECT).why_none == (
+        "Only 3 labels could be compared with predictions that have not seen them; what stands out "
+        "can be told from 5 on."
+    )
+    label_all(app, 5)
+    doubt(app, 2)
+    assert check_report(app.context, PROJECT).why_none == (
+        "None of the 5 labels that nnloop-v2 was trained on stands out against predictions that "
         "have not seen it."
     )
 

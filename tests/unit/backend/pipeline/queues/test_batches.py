@@ -129,6 +129,27 @@ def test_a_new_version_replaces_what_nobody_has_begun_and_chance_has_not_drawn()
     assert not {e.task_id for e in calm.drawn} & {e.task_id for e in again}
 
 
+@pytest.mark.parametrize("share", [0.0, 0.1, 1.0])
+def test_the_first_version_replaces_a_batch_by_one_with_its_share_of_chance(
+    share: float,
+) -> None:
+    pool = pool_of(rising(60))
+    early = [
+        Entry(i, 1, 1, QueueArm.STRATEGY, is_replaceable=i > 41, is_early=True)
+        for i in range(40, 60)
+    ]
+    rules = Rules(lowest, share)
+    change = plan(pool, early, [Seat(1, 20)], rules, 1, rng())
+    control = [entry for entry in change.drawn if entry.arm == QueueArm.CONTROL]
+    assert len(control) == batches.n_control(18, share)
+    assert {entry.batch for entry in change.drawn} == ({2} if share else {1})
+    there = batches.after(early, change)
+    assert {40, 41} <= {entry.task_id for entry in there}
+    # As many as before, less those that chance found among the two that stay.
+    twice = len({entry.task_id for entry in control} & {40, 41})
+    assert len({entry.task_id for entry in there}) == 20 - twice
+
+
 def test_what_may_be_open_at_one_persons_never_goes_to_another() -> None:
     """The tasks taken back stay with whom they were, within this plan and for a while after."""
     for seed in range(30):

@@ -235,6 +235,27 @@ def test_before_the_first_version_there_are_queues_without_a_control_arm(lab: Fa
     assert fill(lab) == []
 
 
+def test_with_the_first_version_chance_draws_too_in_place_of_what_was_drawn_before_it(
+    lab: FakeApp,
+) -> None:
+    fill(lab)
+    early = {e.batch for e in entries(lab)}
+    serve(lab, 1)
+    fill(lab)
+    for person in (ANNA, BEN):
+        now_there = entries(lab, annotator_id=person.id, left_at=None)
+        assert 18 <= len({e.task_id for e in now_there}) <= 22
+    control = entries(lab, left_at=None, arm=QueueArm.CONTROL)
+    assert len(control) == 4 and not early & {e.batch for e in control}
+    # The two that may be open stay in the batch of before.
+    assert sum(e.batch in early for e in entries(lab, left_at=None)) >= 4
+    serve(lab, 2)
+    fill(lab)
+    # Another version draws no other control tasks.
+    after = entries(lab, left_at=None, arm=QueueArm.CONTROL)
+    assert {e.task_id for e in after} == {e.task_id for e in control}
+
+
 def test_once_there_are_embeddings_typical_images_take_the_places_of_random_ones(
     lab: FakeApp,
 ) -> None:

@@ -62,7 +62,7 @@ def test_from_queued_to_scoring(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -
     stages.advance(app.context, run_id)
     run = app.run(run_id)
     assert (run.status, run.lease_until) == (RunStatus.SCORING, 0.0)
-    assert app.jobs[-1] == ("score", (PROJECT, 0))
+    assert app.jobs[-2:] == [("score", (PROJECT, 0)), ("check", (PROJECT,))]
     assert set(run.seconds) == {"queued", "preparing", "training", "evaluating"}
     ends.pool_scored(app.context, PROJECT)
     assert app.run(run_id).status == RunStatus.PUBLISHING
@@ -77,7 +77,8 @@ def test_a_version_that_is_refused_ends_the_run(
     run_id = app.add_run(RunStatus.EVALUATING)
     stages.advance(app.context, run_id)
     assert app.run(run_id).status == RunStatus.DONE
-    assert app.jobs == []
+    # What it doubts is told all the same, and at once.
+    assert app.jobs == [("check", (PROJECT,))]
 
 
 def test_a_run_that_is_held_is_left_alone(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> None:

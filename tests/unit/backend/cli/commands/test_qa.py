@@ -1,0 +1,63 @@
+"""What `nnloop qa` says, and what it notes."""
+
+from __future__ import annotations
+
+import json
+from types import ModuleType
+
+import pytest
+
+from backend.cli.commands import qa
+from backend.pipeline.doubts.tab import TITLE
+from tests.fakes.app import PROJECT, FakeApp
+from tests.unit.backend.cli.test_main import Call, call
+from tests.unit.backend.pipeline.doubts.doubtful import N_LABELS, doubt, label_all, wrong
+
+__all__ = ["call"]
+
+QA: ModuleType = qa
+
+
+@pytest.fixture
+def doubted(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> FakeApp:
+    """Thirty labels, of which those of tasks 5 and 9 are doubted, beside a Label Studio."""
+    monkeypatch.setattr(QA, "connected", lambda *_: (app.context, PROJECT))
+    label_all(app)
+    doubt(app, of={5: [wrong()], 9: [wrong(0.7)]})
+    return app
+
+
+def listed(app: FakeApp) -> list[int]:
+    tabs = [tab for tab in app.label_studio.tabs.values() if tab["title"] == TITLE]
+    return [item["value"] for tab in tabs for item in tab["filters"]["items"]]
+
+
+def test_doubtful_labels_are_listed_the_most_doubtful_first(doubted: FakeApp, call: Call) -> None:
+    out = call("qa", "Carotid").out
+    assert out.index("│    5 │") < out.index("│    9 │")
+    assert "is sure of lumen" in out and f"1 of {N_LABELS}" in out
+    assert "If it is right: nnloop qa 1 --right 5" in out
+    assert listed(doubted) == [5, 9]
+
+
+def test_what_is_right_leaves_list_and_tab(doubted: FakeApp, call: Call) -> None:
+    call("qa", "Carotid")
+    found = json.loads(call("qa", "Carotid", "--right", "5", "--json").out)
+    assert [one["task_id"] for one in found["labels"]] == [9] == listed(doubted)
+    assert found["found_right"] == 1
+    out = call("qa", "Carotid", "--right", "9", "--right", "5", "--right", "77").out
+    assert "Not doubted now, so nothing was noted: task 5, 77." in out
+    assert "(2 were found right)" in " ".join(out.split())
+    assert listed(doubted) == []
+
+
+def test_without_label_studio_what_was_read_last_is_listed(doubted: FakeApp, call: Call) -> None:
+    doubted.label_studio.is_down = True
+    ended = call("qa", "Carotid", "--right", "5")
+    assert ended.code == 0
+    assert "These are the labels as they were read last." in ended.out
+    assert "The tab follows at the next reading." in ended.out
+    assert "│    9 │" in ended.out and "│    5 │" not in ended.out
+    doubted.label_studio.is_down = False
+    assert call("qa", "Carotid").code == 0
+    assert listed(doubted) == [9]
