@@ -8,11 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from backend.cli.shared import ago, console, figure
-from backend.cli.views.effort_view import saved_words
 from backend.cli.views.sentences import with_reason, wrapped
 from backend.pipeline.labels import questions
 from backend.pipeline.progress.words import learning_in_words
 from backend.pipeline.quality.effort import EffortReport
+from backend.pipeline.quality.words import saved_words
 from backend.pipeline.queues.report import sentence_of
 from backend.pipeline.runs.run_report import FoldReport, RunReport
 from backend.pipeline.status import ProblemGroup, ProjectReport, ServiceReport
