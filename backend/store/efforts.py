@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import ForeignKey, Index, String, and_, delete, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from active_learning.effort import Effort
+from active_learning.effort import LONGEST_S, Effort
 from backend.store.identity import CHUNK
 from backend.store.models import AnnotationRow, Base, TaskRow
 from backend.store.snapshots import is_submitted
@@ -128,6 +128,21 @@ def rows_of(session: Session, project_id: int) -> list[EffortRow]:
     """All that was measured of a project, in the order of the annotations."""
     query = select(EffortRow).where(EffortRow.project_id == project_id)
     return list(session.scalars(query.order_by(EffortRow.annotation_id)))
+
+
+def newest_times(session: Session, project_id: int, beginning: Beginning, n: int) -> list[float]:
+    """Seconds by Label Studio's clock of the ``n`` newest annotations it timed, newest first.
+
+    Times of 0 and of more than ``LONGEST_S`` are left out.
+    """
+    query = select(EffortRow.lead_time_s).where(
+        EffortRow.project_id == project_id,
+        EffortRow.beginning == beginning,
+        EffortRow.lead_time_s > 0,
+        EffortRow.lead_time_s <= LONGEST_S,
+    )
+    newest = query.order_by(EffortRow.made_at.desc(), EffortRow.annotation_id.desc()).limit(n)
+    return [seconds for seconds in session.scalars(newest) if seconds is not None]
 
 
 def _delete(session: Session, annotation_ids: Sequence[int]) -> None:

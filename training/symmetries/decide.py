@@ -53,7 +53,8 @@ MAX_CASES = 64
 """Cases looked at, by hashes of their ids: more make nothing surer, and 64 take about a second."""
 
 MAX_LOOKS = 24
-"""Comparisons of looks, 1 to 2 s each. Doubles that are not looked at count as alike."""
+"""Comparisons of looks, 1 to 2 s each. Doubles that are not looked at count as alike, and the
+reason says so."""
 
 MAX_FEATURE_BYTES = 256 * 2**20
 """Features kept from one comparison to the next: those of 64 grey images, and of 26 in colour. The
@@ -62,6 +63,9 @@ others are made anew, 50 ms each."""
 PLACES_SIDE = 1024
 """Longest side, in pixels, at which places are measured: nothing thinner keeps to a side alone."""
 
+_NOT_LOOKED_AT = (
+    f"whether they look alike was not looked at: {MAX_LOOKS} other comparisons came first"
+)
 _FLIPPED = {0: "upside down", 1: "left to right"}
 _SIDE = {(0, -1): "above", (0, 1): "below", (1, -1): "left of", (1, 1): "right of"}
 
@@ -89,7 +93,8 @@ def decide(
 
     - Classes that look alike and keep to their sides forbid the flip that would exchange them, and
       with it turns of more than ``SMALL_TURN`` degrees. Where they are a left and a right by name
-      (``named_pairs``), the flip is used with their integers exchanged instead.
+      (``named_pairs``), the flip is used with their integers exchanged instead; not where they
+      look different, as the ventricles of a heart do: exchanged, one would be taught as the other.
     - A class that keeps to one side of the frame, and looks like what is not labelled on the other
       side, likewise.
     - Two classes that look alike of which one is upright and the other lies, forbid turns.
@@ -100,7 +105,7 @@ def decide(
         cases: The training set; at most ``MAX_CASES`` of it are read.
         class_values: Class names in integer order, background left out.
         word: A person's word, which overrules.
-        beat: Called before a file is read; what it raises ends the call.
+        beat: Called all along, before whatever takes time; what it raises ends the call.
     """
     if word != "auto":
         return told(word)
@@ -175,7 +180,17 @@ class _Decision:
                     "sides by name, and lie on no constant sides of the images."
                 )
                 return False
+        for one, other in partners:
+            apart = self._told_apart(one, other)
+            if apart is not None and apart >= TOLD_APART:
+                self.reasons.append(
+                    f"Not flipped {_FLIPPED[axis]}: {self._name(one)} and {self._name(other)} are "
+                    f"sides by name and look different ({_by_looks(apart)}), so neither is the "
+                    "other's mirror image."
+                )
+                return False
         for one, other in self._likeliest_doubles(axis):
+            self.beat()
             order = self._order(one, other, axis)
             if order is None or not _keeps(order):
                 continue
@@ -183,11 +198,11 @@ class _Decision:
             if flipped is not None and flipped.sign == -order.sign and _keeps(flipped):
                 continue
             apart = self._told_apart(one, other)
-            if apart < TOLD_APART:
+            if apart is None or apart < TOLD_APART:
                 self.reasons.append(
                     f"Not flipped {_FLIPPED[axis]}: {self._name(one)} lies "
-                    f"{_SIDE[axis, order.sign]} {self._name(other)} ({_of(order)}), and they look "
-                    f"alike ({_by_looks(apart)})."
+                    f"{_SIDE[axis, order.sign]} {self._name(other)} ({_of(order)}), and "
+                    f"{_alike(apart)}."
                 )
                 return False
         for k, partner in becomes.items():
@@ -198,11 +213,15 @@ class _Decision:
             if k != partner and flipped is not None and flipped.sign == -order.sign:
                 continue
             apart = self._told_from_background(k, axis)
-            if apart < TOLD_APART:
+            if apart is None or apart < TOLD_APART:
+                looks = (
+                    f"what is not labelled on the other side looks like it ({_by_looks(apart)})"
+                    if apart is not None
+                    else _NOT_LOOKED_AT
+                )
                 self.reasons.append(
                     f"Not flipped {_FLIPPED[axis]}: {self._name(k)} keeps to one side of the "
-                    f"image ({_of(order)}), and what is not labelled on the other side looks like "
-                    f"it ({_by_looks(apart)})."
+                    f"image ({_of(order)}), and {looks}."
                 )
                 return False
         return True
@@ -243,26 +262,27 @@ class _Decision:
 
     def _turns_are_free(self) -> bool:
         for one, other in itertools.combinations(range(1, len(self.class_values) + 1), 2):
+            self.beat()
             order = turn_order(self.places, one, other)
             if order is None or not (order.is_sure(MIN_TURN) or order.may_be(MIN_TURN)):
                 continue
             apart = self._told_apart(one, other)
-            if apart < TOLD_APART:
+            if apart is None or apart < TOLD_APART:
                 high, low = (one, other) if order.sign > 0 else (other, one)
                 self.reasons.append(
                     f"{self._name(high)} stands where {self._name(low)} lies ({_of(order)}), and "
-                    f"they look alike ({_by_looks(apart)})."
+                    f"{_alike(apart)}."
                 )
                 return False
         return True
 
-    def _told_apart(self, one: int, other: int) -> float:
+    def _told_apart(self, one: int, other: int) -> float | None:
         return self._looked(
             (one, other),
             lambda label_map: ((True, label_map == one), (False, label_map == other)),
         )
 
-    def _told_from_background(self, k: int, axis: int) -> float:
+    def _told_from_background(self, k: int, axis: int) -> float | None:
         return self._looked(
             (k, f"axis {axis}"),
             lambda label_map: (
@@ -275,10 +295,12 @@ class _Decision:
         self,
         key: tuple[int, int | str],
         masks: Callable[[npt.NDArray[np.uint8]], Sequence[tuple[bool, npt.NDArray[np.bool_]]]],
-    ) -> float:
+    ) -> float | None:
+        """How often two are told apart by looks; None where too much was looked at already."""
         if key not in self.looks:
             if len(self.looks) >= MAX_LOOKS:
-                return 0.5
+                return None
+            self.beat()
             self.looks[key] = told_apart(list(self._sights(masks)))
         return self.looks[key]
 
@@ -316,6 +338,10 @@ def _keeps(order: Order) -> bool:
 
 def _of(order: Order) -> str:
     return f"in {order.n_agree} of {counted(order.n_groups, 'group')}"
+
+
+def _alike(apart: float | None) -> str:
+    return f"they look alike ({_by_looks(apart)})" if apart is not None else _NOT_LOOKED_AT
 
 
 def _by_looks(apart: float) -> str:

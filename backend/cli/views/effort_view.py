@@ -10,7 +10,8 @@ from rich.table import Table
 
 from backend.cli.shared import console, figure
 from backend.cli.views.sentences import say
-from backend.pipeline.quality.effort import EffortLine, ProjectEffort, SavedTime
+from backend.pipeline.quality.effort import EffortLine, ProjectEffort
+from backend.pipeline.quality.words import time_in_words
 from backend.settings.duration import say_duration
 from domain.text import counted
 
@@ -31,42 +32,10 @@ def print_effort(found: ProjectEffort) -> None:
         if lines:
             console.print(_table(title, lines))
     if found.saved is not None:
-        say(_saved(found.saved), lead="Saved:")
+        say(time_in_words(found.saved).removeprefix("saved "), lead="Saved:")
     say(_beside(found))
     for warning in found.warnings:
         say(warning, lead="[yellow]Look:[/yellow]")
-
-
-def saved_words(saved_s: float, from_scratch_s: float, n_drawn: int) -> str:
-    """``saved 3h of 5h (60%), by ...``: what predictions saved, and by what it is known."""
-    by = (
-        f"by {counted(n_drawn, 'annotation')} drawn from nothing"
-        if n_drawn
-        else "by assumed times of clicks"
-    )
-    if saved_s < 0:
-        return (
-            f"correcting took {say_duration(-saved_s)} longer than drawing anew "
-            f"({say_duration(from_scratch_s)}), {by}"
-        )
-    share = saved_s / from_scratch_s
-    return f"saved {say_duration(saved_s)} of {say_duration(from_scratch_s)} ({share:.0%}), {by}"
-
-
-def _saved(time: SavedTime) -> str:
-    if time.from_scratch_s <= 0:
-        return "nothing was there to draw."
-    words = saved_words(time.saved_s, time.from_scratch_s, time.n_drawn).removeprefix("saved ")
-    if time.low_s is not None and time.high_s is not None:
-        words += f"; 90 % interval {_signed(time.low_s)} to {_signed(time.high_s)}"
-    words += f". {counted(time.n, 'annotation')} that began with a prediction"
-    if time.n_timed < time.n:
-        words += f", of which Label Studio's clock timed {time.n_timed}"
-    return f"{words}."
-
-
-def _signed(seconds: float) -> str:
-    return say_duration(seconds) if seconds >= 0 else f"-{say_duration(-seconds)}"
 
 
 def _drawn(n: int) -> str:

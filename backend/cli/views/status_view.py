@@ -8,11 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from backend.cli.shared import ago, console, figure
-from backend.cli.views.effort_view import saved_words
 from backend.cli.views.sentences import with_reason, wrapped
 from backend.pipeline.labels import questions
 from backend.pipeline.progress.words import learning_in_words
 from backend.pipeline.quality.effort import EffortReport
+from backend.pipeline.quality.words import saved_words
 from backend.pipeline.queues.report import sentence_of
 from backend.pipeline.runs.run_report import FoldReport, RunReport
 from backend.pipeline.status import ProblemGroup, ProjectReport, ServiceReport
@@ -116,19 +116,19 @@ def _queues(report: ProjectReport) -> str:
     return f"{left} left" + (f" ({', '.join(strategies)})" if strategies else "")
 
 
-def _doubtful(report: ProjectReport) -> str:
-    """How many labels to look at again, and where."""
-    n = report.doubtful_labels
-    verb = "is" if n == 1 else "are"
-    return f"{counted(n, 'label')} {verb} doubtful: nnloop qa {report.id}"
-
-
 def _effort(report: EffortReport) -> str:
     """How many predictions were good enough as they were, and what they saved."""
     words = f"{report.n_unchanged} of {counted(report.n, 'prediction')} submitted unchanged"
     if report.saved_s is not None and report.from_scratch_s:
         words += f"; {saved_words(report.saved_s, report.from_scratch_s, report.n_drawn)}"
     return f"{words} (nnloop effort)"
+
+
+def _doubtful(report: ProjectReport) -> str:
+    """How many labels to look at again, and where."""
+    n = report.doubtful_labels
+    verb = "is" if n == 1 else "are"
+    return f"{counted(n, 'label')} {verb} doubtful: nnloop qa {report.id}"
 
 
 def _waits_for(report: ProjectReport) -> str:

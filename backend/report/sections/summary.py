@@ -134,7 +134,11 @@ def _tiles(figures: ReportFigures, serving: VersionFigures) -> Iterable[Tile]:
     if figures.control_arm is not None:
         quality = figures.control_arm.quality
         drawn = counted(quality.n, "image")
-        yield Tile(f"{quality.mean:.2f}", f"mean Dice on the whole, by {drawn} that chance drew")
+        yield Tile(
+            f"{quality.mean:.2f}",
+            f"mean Dice on the whole ({quality.low:.2f} to {quality.high:.2f}), by {drawn} that "
+            "chance drew",
+        )
     if serving.origin is not VersionOrigin.IMPORTED:
         yield Tile(str(serving.labels), "labels it was trained on")
     if gain := figures.learning.gains.get(_MORE):

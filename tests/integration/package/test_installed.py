@@ -85,4 +85,7 @@ def test_the_demo_makes_a_version_in_any_folder(nnloop: Nnloop, home: Path) -> N
     found = json.loads(figures.read_text())
     [version] = found["versions"]
     assert version["published"] == 12
+    assert found["first_offered_is_lowest_score"]
+    page = Path(found["report"]).read_text()
+    assert version["name"] in page and "<script" not in page and "Worst cases" in page
     assert found["leftover_processes"] == 0

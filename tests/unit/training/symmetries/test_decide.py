@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +14,7 @@ from tests.unit.training.symmetries.pictures import (
     picture,
 )
 from training.symmetries import decide as module
-from training.symmetries.decide import MAX_CASES, decide
+from training.symmetries.decide import MAX_CASES, LabelledCase, decide
 from training.symmetries.symmetries import SMALL_TURN, Symmetries
 
 NAMES = ("one", "two")
@@ -36,6 +38,16 @@ def test_left_and_right_by_name_are_exchanged() -> None:
     assert found.swaps == ((1, 2, 1),)
     assert found.plain_flips == (0,)
     assert found.max_turn == SMALL_TURN
+
+
+def test_left_and_right_by_name_that_look_different_are_not_exchanged() -> None:
+    pictures = [picture([(1, 0.5, 0.25, 120), (2, 0.5, 0.75, 220)], i) for i in range(12)]
+    found = decide(cases_of(pictures), ("right ventricle", "left ventricle"))
+    assert (found.flips, found.swaps, found.max_turn) == ((0,), (), SMALL_TURN)
+    assert found.reasons[0] == (
+        "Not flipped left to right: 'left ventricle' and 'right ventricle' are sides by name and "
+        "look different (told apart by looks in 100%), so neither is the other's mirror image."
+    )
 
 
 def test_what_looks_different_is_flipped_though_it_keeps_its_side() -> None:
@@ -196,9 +208,40 @@ def test_many_look_alike_classes_take_limited_time() -> None:
 
 def test_what_is_kept_of_the_images_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = [picture([(1, 0.5, 0.25, 120), (2, 0.5, 0.75, 220)], i) for i in range(12)]
-    beats: list[str] = []
-    expected = decide(cases_of(pictures), NAMES, beat=lambda: beats.append("kept"))
+    read: list[str] = []
+
+    def counted(when: str) -> list[LabelledCase]:
+        def image(case: LabelledCase) -> npt.NDArray[Any]:
+            read.append(when)
+            return case.image()
+
+        return [replace(case, image=partial(image, case)) for case in cases_of(pictures)]
+
+    expected = decide(counted("kept"), NAMES)
     # Of many colour images only some have room: the others are read again.
     monkeypatch.setattr(module, "MAX_FEATURE_BYTES", 0)
-    assert decide(cases_of(pictures), NAMES, beat=lambda: beats.append("anew")) == expected
-    assert beats.count("kept") == 2 * len(pictures) < beats.count("anew")
+    assert decide(counted("anew"), NAMES) == expected
+    assert read.count("kept") == len(pictures) < read.count("anew")
+
+
+def test_what_was_not_looked_at_is_not_called_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_LOOKS", 0)
+    pictures = [picture([(1, 0.5, 0.25, 120), (2, 0.5, 0.75, 220)], i) for i in range(12)]
+    found = decide(cases_of(pictures), NAMES)
+    assert found.flips == (0,)
+    assert found.reasons[0].endswith(
+        "(in 12 of 12 groups), and whether they look alike was not looked at: 24 other comparisons "
+        "came first."
+    )
+
+
+def test_with_many_classes_who_is_asked_to_end_ends_soon() -> None:
+    rng = np.random.default_rng(0)
+    pictures = []
+    for _ in range(16):
+        labels = rng.permutation(64).reshape(8, 8).repeat(8, 0).repeat(8, 1).astype(np.uint8)
+        labels[labels > 40] = 0
+        pictures.append((rng.integers(0, 255, labels.shape).astype(np.uint8), labels))
+    beats: list[int] = []
+    decide(cases_of(pictures), [f"k{i}" for i in range(40)], beat=lambda: beats.append(1))
+    assert len(beats) > 400  # before each of the pairs it came to, not of the 16 images alone

@@ -7,14 +7,21 @@ from itertools import count
 import pytest
 
 from active_learning.effort import Effort, TimePerAction
-from backend.pipeline.quality.effort import ProjectEffort, effort_of_project
+from backend.pipeline.quality.effort import (
+    NEWEST,
+    ProjectEffort,
+    effort_of_project,
+    seconds_per_label,
+)
+from backend.pipeline.status import project_report
 from backend.store import efforts
 from backend.store.efforts import EffortRow
 from backend.store.models import ProjectRow, VersionRow
 from backend.store.queues import QueueTabRow
 from converters.label_studio.beginnings import Beginning
+from domain.case import ManifestEntry
 from tests.fakes.app import PROJECT, FakeApp
-from tests.unit.backend.pipeline.quality.pushed import add_version
+from tests.unit.backend.pipeline.quality.pushed import add_version, manifest_of
 from training.versions.metrics import VersionMetrics
 
 ANNA, BEN = 5, 6
@@ -52,7 +59,8 @@ def _held_out(app: FakeApp, version: int, *dice: float) -> None:
     with app.store.begin() as session:
         row = session.get_one(VersionRow, version)
         row.metrics = VersionMetrics(
-            dice_per_case={str(number): {"lumen": one} for number, one in enumerate(dice)}
+            labels=len(dice),
+            dice_per_case={str(number): {"lumen": one} for number, one in enumerate(dice)},
         )
 
 
@@ -207,3 +215,46 @@ def test_of_a_single_annotator_held_out_cases_tell(app: FakeApp) -> None:
     _held_out(app, version, *[0.6] * 20)
     (warning,) = _effort(app).warnings
     assert "held out" in warning
+
+
+def _seconds(app: FakeApp) -> float | None:
+    with app.store.read() as session:
+        return seconds_per_label(session, PROJECT)
+
+
+def test_what_a_label_takes_is_known_from_five_that_a_clock_has_seen(app: FakeApp) -> None:
+    version = add_version(app)
+    assert _seconds(app) is None
+    add_efforts(app, 4, EDITED, version, lead_time_s=30.0)
+    # Imported, left open over lunch, and of another kind.
+    for seconds in (None, 0.0, 9 * 3600.0):
+        add_efforts(app, 9, EDITED, version, lead_time_s=seconds)
+    add_efforts(app, 9, DRAWN, None, lead_time_s=10.0, beginning=Beginning.OTHER)
+    assert _seconds(app) is None
+    add_efforts(app, 5, DRAWN, None, lead_time_s=90.0)
+    assert _seconds(app) == 90.0  # before the first predictions are corrected
+    add_efforts(app, 1, EDITED, version, lead_time_s=40.0)
+    assert _seconds(app) == 30.0
+
+
+def test_what_a_label_takes_is_told_by_the_newest(app: FakeApp) -> None:
+    version = add_version(app)
+    add_efforts(app, NEWEST, EDITED, version, lead_time_s=20.0, made_at="2026-03-01T10:00:00Z")
+    # Of a larger id, and older: ids are reused.
+    add_efforts(app, 200, EDITED, version, lead_time_s=90.0, made_at="2026-02-01T10:00:00Z")
+    assert _seconds(app) == 20.0
+
+
+def test_too_little_gain_per_hour_is_told_once_a_clock_has_seen_labels(app: FakeApp) -> None:
+    for number, n in ((1, 30), (2, 60)):
+        entries = [ManifestEntry(str(i), i, i, "hash", str(i), i % 2) for i in range(n)]
+        version = add_version(app, number, manifest_of(entries))
+        _held_out(app, version, *[0.9] * n)
+    with app.store.begin() as session:
+        row = session.get_one(ProjectRow, PROJECT)
+        row.settings = row.settings.model_copy(update={"least_gain_per_hour": 0.9})
+    assert project_report(app.context, PROJECT).learning.enough is None
+    add_efforts(app, 5, EDITED, version, lead_time_s=600.0)
+    report = project_report(app.context, PROJECT).learning
+    assert report.enough is not None
+    assert "hour" in report.enough.reason
