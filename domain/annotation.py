@@ -16,7 +16,10 @@ class Annotation:
     """One person's submitted result, as Label Studio holds it now.
 
     ``result`` is the raw list of regions. ``was_cancelled`` marks a skip. An empty result that was
-    not cancelled is a true negative.
+    not cancelled is a true negative. ``lead_time_s`` are the seconds that Label Studio counted
+    while it was open, over all edits so far; None where it didn't. ``updated_by`` is who saved it
+    last, and ``parent_prediction`` Label Studio's id of the prediction that it began with; it
+    forgets that when the prediction is deleted.
     """
 
     id: int
@@ -27,6 +30,9 @@ class Annotation:
     completed_by: int | None = None
     created_at: str = ""
     updated_at: str = ""
+    lead_time_s: float | None = None
+    updated_by: int | None = None
+    parent_prediction: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,9 @@ _ANNOTATION_FIELDS = (
     "completed_by",
     "created_at",
     "updated_at",
+    "lead_time",
+    "updated_by",
+    "parent_prediction",
 )
 _HEAD_FIELDS = ("id", "data", "created_at")
 _TASK_FIELDS = ("id", "data", "annotations", *_ANNOTATION_FIELDS)
@@ -326,16 +329,23 @@ def _task(row: dict[str, Any], project_id: int) -> Task:
 
 
 def _annotation(row: dict[str, Any], task_id: int) -> Annotation:
-    person = row.get("completed_by")
-    if isinstance(person, dict):
-        person = person.get("id")
+    lead_time = row.get("lead_time")
     return Annotation(
         id=int(row["id"]),
         task_id=task_id,
         result=row.get("result") or [],
         was_cancelled=bool(row.get("was_cancelled")),
         ground_truth=bool(row.get("ground_truth")),
-        completed_by=int(person) if person is not None else None,
+        completed_by=_id_of(row.get("completed_by")),
         created_at=str(row.get("created_at") or ""),
         updated_at=str(row.get("updated_at") or ""),
+        lead_time_s=float(lead_time) if isinstance(lead_time, int | float) else None,
+        updated_by=_id_of(row.get("updated_by")),
+        parent_prediction=_id_of(row.get("parent_prediction")),
     )
+
+
+def _id_of(value: Any) -> int | None:
+    """Of what some answers name by its id, and others write out."""
+    found = value.get("id") if isinstance(value, dict) else value
+    return int(found) if found is not None else None

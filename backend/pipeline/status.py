@@ -14,6 +14,7 @@ from backend.pipeline.doubts.report import count_doubted
 from backend.pipeline.folds.queue import training_workers
 from backend.pipeline.models.version_report import VersionReport, version_reports
 from backend.pipeline.progress.learning import Learning, learning_of
+from backend.pipeline.quality.effort import EffortReport, effort_report, seconds_per_label
 from backend.pipeline.queues.report import (
     ControlArmReport,
     TabReport,
@@ -78,6 +79,7 @@ class ProjectReport(Report):
     tabs: tuple[TabReport, ...]
     looked_at: embeddings.LookedAt | None
     control_arm: ControlArmReport | None
+    effort: EffortReport | None
     doubtful_labels: int
     learning: Learning
     problems: tuple[ProblemReport, ...]
@@ -142,8 +144,11 @@ def project_report(context: AppContext, project_id: int) -> ProjectReport:
             tabs=tabs_in(session, project_id, context.settings),
             looked_at=embeddings.under_way(session, project),
             control_arm=control_arm_of(session, project_id),
+            effort=effort_report(session, project),
             doubtful_labels=count_doubted(session, project),
-            learning=learning_of(session, project),
+            learning=learning_of(
+                session, project, seconds_per_label=seconds_per_label(session, project_id)
+            ),
             problems=problems,
         )
 

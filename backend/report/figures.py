@@ -16,6 +16,11 @@ from backend.pipeline.doubts.report import CheckReport, check_report
 from backend.pipeline.models.version_report import standing_of
 from backend.pipeline.progress.learning import Learning, learning_of
 from backend.pipeline.quality.calibrate import ScorePair, score_pairs
+from backend.pipeline.quality.effort import (
+    ProjectEffort,
+    effort_of_project,
+    seconds_per_label,
+)
 from backend.pipeline.queues.report import ControlArmReport, control_arm_of
 from backend.pipeline.sync import trigger
 from backend.store import projects, runs, snapshots, versions
@@ -97,6 +102,7 @@ class ReportFigures:
         control_arm: None before a batch with control tasks is done.
         n_problems: Open problems of the project.
         checking: Labels that are doubtful; None where nobody asked.
+        effort: What labels cost people.
     """
 
     title: str
@@ -115,6 +121,7 @@ class ReportFigures:
     control_arm: ControlArmReport | None = None
     n_problems: int = 0
     checking: CheckReport | None = None
+    effort: ProjectEffort = field(default_factory=ProjectEffort)
 
 
 def figures_of(context: AppContext, project_id: int) -> ReportFigures:
@@ -143,13 +150,19 @@ def figures_of(context: AppContext, project_id: int) -> ReportFigures:
             target=project.settings.target_quality,
             serving=None if champion is None else _figures(champion),
             classes=() if champion is None else _classes(champion, names),
-            learning=learning_of(session, project, with_band=True),
+            learning=learning_of(
+                session,
+                project,
+                seconds_per_label=seconds_per_label(session, project_id),
+                with_band=True,
+            ),
             versions=tuple(_figures(row) for row in listed),
             n_older=n_older,
             scores={} if champion is None else score_pairs(session, champion),
             control_arm=control_arm_of(session, project_id),
             n_problems=len(projects.open_problems(session, project_id)),
             checking=checking,
+            effort=effort_of_project(session, project),
         )
 
 

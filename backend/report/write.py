@@ -17,6 +17,7 @@ from backend.report.section import Section
 from backend.report.sections.cases import cases_section, unsure_section
 from backend.report.sections.control import control_section
 from backend.report.sections.doubtful import doubtful_section
+from backend.report.sections.effort import effort_section
 from backend.report.sections.learning import learning_section
 from backend.report.sections.reliability import reliability_section
 from backend.report.sections.summary import summary_section
@@ -101,6 +102,7 @@ def sections_of(figures: ReportFigures, cases: Examined) -> Sequence[Section]:
         versions_section(figures),
         reliability_section(figures),
         control_section(figures),
+        effort_section(figures),
         doubtful_section(figures),
         cases_section(cases),
         unsure_section(cases),

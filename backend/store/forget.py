@@ -6,6 +6,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from backend.store.doubts import CheckTabRow, LabelDoubtRow
+from backend.store.efforts import EffortRow
 from backend.store.embeddings import EmbeddingRow
 from backend.store.models import (
     AnnotationRow,
@@ -37,6 +38,7 @@ def forget_project(session: Session, project_id: int) -> None:
     for table in (
         QueueEntryRow,
         QueueTabRow,
+        EffortRow,
         LabelDoubtRow,
         CheckTabRow,
         EmbeddingRow,

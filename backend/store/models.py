@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from active_learning.calibration import Calibration
+from active_learning.effort import Effort
 from active_learning.measures import ImageMeasures
 from backend.settings import ProjectSettings, RunSettings
 from backend.store.document_column import DocumentColumn
@@ -50,6 +51,7 @@ _DOCUMENTS: tuple[Any, ...] = (
     ClassDice,
     dict[str, str],
     dict[str, float],
+    dict[str, Effort],
     dict[int, AnnotatedTask],
     tuple[LeftOut, ...],
     tuple[tuple[str, str], ...],
@@ -150,7 +152,10 @@ class TaskRow(Base):
 
 
 class AnnotationRow(Base):
-    """Snapshot of one annotation. ``content_hash`` is over its regions."""
+    """Snapshot of one annotation. ``content_hash`` is over its regions.
+
+    ``parent_prediction`` stays when Label Studio forgets it, as it does with the prediction.
+    """
 
     __tablename__ = "annotation"
     __table_args__ = (Index("ix_annotation_task", "project_id", "task_id"),)
@@ -165,6 +170,9 @@ class AnnotationRow(Base):
     completed_by: Mapped[int | None] = mapped_column(default=None)
     created_at: Mapped[str] = mapped_column(String(40), default="")
     updated_at: Mapped[str] = mapped_column(String(40), default="")
+    lead_time_s: Mapped[float | None] = mapped_column(default=None)
+    updated_by: Mapped[int | None] = mapped_column(default=None)
+    parent_prediction: Mapped[int | None] = mapped_column(default=None)
     removed_at: Mapped[float | None] = mapped_column(default=None)
 
 

@@ -103,6 +103,9 @@ def _write_annotation(
         "completed_by": annotation.completed_by,
         "created_at": annotation.created_at,
         "updated_at": annotation.updated_at,
+        "lead_time_s": annotation.lead_time_s,
+        "updated_by": annotation.updated_by,
+        "parent_prediction": annotation.parent_prediction,
     }
     if row is None:
         session.add(AnnotationRow(id=annotation.id, result=annotation.result, **values))
@@ -117,6 +120,8 @@ def _write_annotation(
     )
     if is_changed:
         row.result = annotation.result
+    if row.task_id == annotation.task_id and row.created_at == annotation.created_at:
+        values["parent_prediction"] = annotation.parent_prediction or row.parent_prediction
     row.removed_at = None
     for key, value in values.items():
         setattr(row, key, value)
@@ -165,7 +170,7 @@ def submitted_annotations(
     query = (
         select(TaskRow, AnnotationRow)
         .join(AnnotationRow, AnnotationRow.task_id == TaskRow.id)
-        .where(*_is_submitted(project_id))
+        .where(*is_submitted(project_id))
         .order_by(TaskRow.id, AnnotationRow.updated_at, AnnotationRow.id)
     )
     if not results:
@@ -191,7 +196,7 @@ def chosen_of_task(
 ) -> tuple[AnnotationRow, ...]:
     """The annotations of one task that the policy needs, oldest first, with their regions."""
     query = select(AnnotationRow).join(TaskRow, AnnotationRow.task_id == TaskRow.id)
-    query = query.where(*_is_submitted(task.project_id), TaskRow.id == task.id)
+    query = query.where(*is_submitted(task.project_id), TaskRow.id == task.id)
     return choose(session.scalars(query), policy)
 
 
@@ -264,7 +269,7 @@ def _chosen_values(
             TaskRow.image_hash,
         )
         .join(TaskRow, TaskRow.id == AnnotationRow.task_id)
-        .where(*_is_submitted(project_id), *conditions)
+        .where(*is_submitted(project_id), *conditions)
     )
     found: dict[int, list[Any]] = {}
     for row in session.execute(query):
@@ -272,7 +277,8 @@ def _chosen_values(
     return {task_id: choose(rows, policy) for task_id, rows in sorted(found.items())}
 
 
-def _is_submitted(project_id: int) -> tuple[ColumnElement[bool], ...]:
+def is_submitted(project_id: int) -> tuple[ColumnElement[bool], ...]:
+    """Whether an annotation, joined with its task, counts: both are there, and it is no skip."""
     return (
         TaskRow.project_id == project_id,
         TaskRow.removed_at.is_(None),

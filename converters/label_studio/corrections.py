@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from enum import StrEnum
@@ -65,7 +65,9 @@ class _Region:
     points: tuple[Point, ...]
 
 
-def changes_between(predicted: Result, submitted: Result) -> list[RegionChange]:
+def changes_between(
+    predicted: Result, submitted: Result, now: Callable[[str], str] = str
+) -> list[RegionChange]:
     """What a person changed between a prediction and the annotation that came of it.
 
     Regions are the same where their ids are: Label Studio keeps them when a prediction is taken
@@ -74,12 +76,14 @@ def changes_between(predicted: Result, submitted: Result) -> list[RegionChange]:
     Args:
         predicted: Entries of the prediction, as they were pushed.
         submitted: Entries of the annotation.
+        now: What a class is called today, by a name it has or had: one that was renamed meanwhile
+            is no other.
 
     Returns:
         First one for each submitted region, in their order, then the removed ones. Entries that
         draw nothing, and shapes that can't be read, are in neither.
     """
-    before, after = _regions_of(predicted), _regions_of(submitted)
+    before, after = _regions_of(predicted, now), _regions_of(submitted, now)
     changes = [_change_of(before.get(region_id), region) for region_id, region in after.items()]
     gone = [region for region_id, region in before.items() if region_id not in after]
     return changes + [RegionChange(Change.REMOVED, region.label) for region in gone]
@@ -90,7 +94,21 @@ def n_shared(predicted: Result, submitted: Result) -> int:
     return len(_regions_of(predicted).keys() & _regions_of(submitted).keys())
 
 
-def _regions_of(result: Result) -> dict[str, _Region]:
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much there is of something: its regions and their points."""
+
+    n_regions: int = 0
+    n_points: int = 0
+
+
+def extent_of(result: Result) -> Extent:
+    """Of what an annotation shows; a shape without points (a rectangle, a mask) counts as one."""
+    regions = _regions_of(result).values()
+    return Extent(len(regions), sum(max(1, len(region.points)) for region in regions))
+
+
+def _regions_of(result: Result, now: Callable[[str], str] = str) -> dict[str, _Region]:
     """By id, in the order of the shapes; a label may stand in another entry with the same id."""
     labels: dict[str, str] = {}
     for entry in result:
@@ -104,7 +122,7 @@ def _regions_of(result: Result) -> dict[str, _Region]:
         content = content_of(kind, entry["value"], drawn_hw_of(entry))
         points = _points_of(entry["value"])
         if region_id and content is not None and points is not None:
-            regions[region_id] = _Region(kind, labels[region_id], content, points)
+            regions[region_id] = _Region(kind, now(labels[region_id]), content, points)
     return regions
 
 

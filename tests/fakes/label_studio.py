@@ -81,8 +81,12 @@ class FakeLabelStudio:
         was_cancelled: bool = False,
         by: int | None = None,
         at: str = "",
+        **values: Any,
     ) -> int:
-        """Submits an annotation, as a person at a time; returns its id."""
+        """Submits an annotation, as a person at a time; returns its id.
+
+        ``values`` are further ones of an Annotation.
+        """
         self.drafts.pop(task_id, None)
         self._annotation_id += 1
         annotation = Annotation(
@@ -93,6 +97,7 @@ class FakeLabelStudio:
             completed_by=by,
             created_at=at,
             updated_at=f"2026-01-01T00:00:{self._annotation_id:05d}Z",
+            **values,
         )
         task = self.tasks[task_id]
         self.tasks[task_id] = replace(task, annotations=(*task.annotations, annotation))
@@ -209,7 +214,13 @@ class FakeLabelStudio:
         parent_prediction: int | None = None,
     ) -> int:
         self._called("annotate")
-        return self.label(task_id, *result, was_cancelled=was_cancelled)
+        return self.label(
+            task_id,
+            *result,
+            was_cancelled=was_cancelled,
+            lead_time_s=lead_time,
+            parent_prediction=parent_prediction,
+        )
 
     def import_images(self, project_id: int, files: Sequence[tuple[str, bytes]]) -> list[int]:
         self._called("import_images")

@@ -11,6 +11,8 @@ from backend.cli.shared import ago, console, figure
 from backend.cli.views.sentences import with_reason, wrapped
 from backend.pipeline.labels import questions
 from backend.pipeline.progress.words import learning_in_words
+from backend.pipeline.quality.effort import EffortReport
+from backend.pipeline.quality.words import saved_words
 from backend.pipeline.queues.report import sentence_of
 from backend.pipeline.runs.run_report import FoldReport, RunReport
 from backend.pipeline.status import ProblemGroup, ProjectReport, ServiceReport
@@ -75,6 +77,10 @@ def print_project(report: ProjectReport, *, lists_problems: bool = False) -> Non
         _line(f"{done} looked at, to choose the tasks of the queues", "Images:")
     if report.control_arm is not None:
         _line(sentence_of(report.control_arm), "Control arm:")
+    if report.effort is not None:
+        _line(_effort(report.effort), "Effort:")
+        for text in report.effort.warnings:
+            _line(text, "[yellow]Effort:[/yellow]")
     if report.doubtful_labels:
         _line(_doubtful(report), "Labels:")
     if report.versions:
@@ -108,6 +114,14 @@ def _queues(report: ProjectReport) -> str:
     left = ", ".join(f"{tab.name} {tab.left}/{tab.length}" for tab in report.tabs)
     strategies = sorted({tab.strategy for tab in report.tabs if tab.strategy})
     return f"{left} left" + (f" ({', '.join(strategies)})" if strategies else "")
+
+
+def _effort(report: EffortReport) -> str:
+    """How many predictions were good enough as they were, and what they saved."""
+    words = f"{report.n_unchanged} of {counted(report.n, 'prediction')} submitted unchanged"
+    if report.saved_s is not None and report.from_scratch_s:
+        words += f"; {saved_words(report.saved_s, report.from_scratch_s, report.n_drawn)}"
+    return f"{words} (nnloop effort)"
 
 
 def _doubtful(report: ProjectReport) -> str:

@@ -3,42 +3,29 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import (
     label_config_of,
-    label_map_of,
-    label_names_of,
     predicted_regions,
-    read_settings_of,
     reading_of,
 )
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.lineage import GroupsNow, NamesNow, seen_of_fold
-from backend.pipeline.labels.of_version import classes_of_version, reused_names, without
+from backend.pipeline.quality.overlap import ShownBy
 from backend.store import pairs, projects, snapshots
-from backend.store.models import (
-    AnnotationRow,
-    JsonDict,
-    PredictionRow,
-    ProjectRow,
-    TaskRow,
-    VersionRow,
-)
+from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
 from backend.store.pair_rows import HonestPairRow
 from backend.store.pairs import Judged
-from converters.label_studio.read import annotation_to_label_map
-from domain.annotation import AnnotatedTask, Annotation
+from domain.annotation import AnnotatedTask
 from domain.case import ManifestEntry, case_id_of_task
-from domain.errors import LabelConfigError, NnloopError
+from domain.errors import LabelConfigError
 from domain.hashing import content_hash
 from domain.labels import LabelConfig
-from training.evaluation import ClassDice, image_dice, named_dice
+from training.evaluation import ClassDice, image_dice
 from training.versions.lineage import Seen
 
 logger = logging.getLogger(__name__)
@@ -46,9 +33,6 @@ logger = logging.getLogger(__name__)
 MEASURE_S = 5.0
 """Comparing shapes takes some 10 ms each. What is left after this time, as when a project with
 thousands of annotations is read for the first time, follows at the next reading."""
-
-MOST_PX = 2**23
-"""Larger images are compared at a smaller size: a Dice needs no more."""
 
 
 def measure_corrections(context: AppContext, project_id: int) -> int:
@@ -113,7 +97,7 @@ class _Judge:
             return
         dice: ClassDice | None = None
         if not version.has_seen(task):
-            dice = self._dice(prediction, annotations, predicted, version)
+            dice = version.shown.dice(prediction, annotations, predicted)
         pair = HonestPairRow(
             project_id=self._project.id,
             task_id=one.task_id,
@@ -133,43 +117,14 @@ class _Judge:
 
     def _version(self, session: Session, version_id: int) -> _Version:
         row = session.get_one(VersionRow, version_id)
-        names = label_names_of(self._project).current_names(classes_of_version(session, row))
-        reused = reused_names(session, self._project, row)
         seen = seen_of_fold(session, row, None)
         now = GroupsNow.today(session, self._project.id)
         return _Version(
-            config=without(self._config, reused),
-            classes=frozenset(names) - reused,
+            shown=ShownBy.version(session, self._project, self._config, row),
             groups=now,
             names=None if seen is None else now.of(seen),
             seen=None if seen is None else now.of(seen).seen(seen),
         )
-
-    def _dice(
-        self,
-        prediction: PredictionRow,
-        annotations: Sequence[AnnotationRow],
-        predicted: Sequence[JsonDict],
-        version: _Version,
-    ) -> ClassDice | None:
-        """Of the classes that version and project share; None where one side can't be read."""
-        values = self._config.class_values
-        settings = self._project.settings
-        common = [value for value in values if value in version.classes]
-        size_hw = _size_of([prediction.result, *(row.result for row in annotations)])
-        if size_hw is None:
-            return dict.fromkeys(common)  # nothing there, and nothing predicted
-        shown = Annotation(0, prediction.task_id, prediction.result)
-        try:
-            truth, _ = label_map_of(annotations, self._config, size_hw, settings, predicted)
-            ours, _ = annotation_to_label_map(
-                shown, version.config, size_hw, settings=read_settings_of(settings)
-            )
-        except NnloopError as error:
-            logger.info("Task %d can't be compared: %s", prediction.task_id, error)
-            return None
-        found = named_dice(ours, truth, values)
-        return {value: found[value] for value in common}
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,15 +132,13 @@ class _Version:
     """A version, in the words of its project as it is now.
 
     Attributes:
-        config: The interface, less labels by which it means another class.
-        classes: Those it predicts, as they are called now.
+        shown: Draws what it predicted.
         groups: What groups are called now.
         names: The same of all it has seen; None where nobody can tell what that is.
         seen: All it has seen.
     """
 
-    config: LabelConfig
-    classes: frozenset[str]
+    shown: ShownBy
     groups: GroupsNow
     names: NamesNow | None
     seen: Seen | None
@@ -201,13 +154,3 @@ class _Version:
             task.image_hash,
         )  # fmt: skip
         return bool(self.seen.seen_of([entry], {}))
-
-
-def _size_of(results: Sequence[Sequence[JsonDict]]) -> tuple[int, int] | None:
-    """(height, width) in pixels on which any of the regions was drawn; None without regions."""
-    for entry in (entry for result in results for entry in result):
-        height, width = entry.get("original_height"), entry.get("original_width")
-        if isinstance(height, int) and isinstance(width, int) and min(height, width) > 0:
-            smaller = min(1.0, math.sqrt(MOST_PX / (height * width)))
-            return max(1, round(height * smaller)), max(1, round(width * smaller))
-    return None

@@ -17,6 +17,7 @@ from backend.pipeline.basis.images import image_keys_of
 from backend.pipeline.labels import questions
 from backend.pipeline.quality.calibrate import recalibrate
 from backend.pipeline.quality.corrections import measure_corrections
+from backend.pipeline.quality.submissions import measure_submissions
 from backend.pipeline.sync import trigger
 from backend.pipeline.sync.drift import (
     check_connection,
@@ -69,6 +70,7 @@ def sync_project(context: AppContext, project_id: int) -> snapshots.SyncCounts:
             projects.close_hints(session, project_id, newest_hint)
         raise
     _check(context, project_id, info)
+    measure_submissions(context, project_id)
     if measure_corrections(context, project_id):
         recalibrate(context, project_id)
     with context.store.begin() as session:

@@ -3,6 +3,7 @@
 from alembic import context
 
 import backend.store.doubts
+import backend.store.efforts
 import backend.store.embeddings
 import backend.store.pair_rows
 import backend.store.queues  # noqa: F401 - its tables

@@ -40,6 +40,7 @@ COMMANDS = [
     "export",
     "import",
     "agreement",
+    "effort",
     "evaluate",
     "qa",
     "replay",

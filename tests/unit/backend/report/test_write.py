@@ -17,7 +17,7 @@ def page_of(app: FakeApp, out: Path) -> str:
 
 def test_a_project_without_a_version_says_what_is_missing(app: FakeApp, tmp_path: Path) -> None:
     page = page_of(app, tmp_path / "new" / "folder")
-    assert page.count('class="missing"') == 8  # every section
+    assert page.count('class="missing"') == 9  # every section
     assert "No model has been trained yet" in page
     assert "10 more needed" in page
 

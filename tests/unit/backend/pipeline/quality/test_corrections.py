@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from backend.pipeline.quality import corrections
+from backend.pipeline.quality import corrections, overlap
 from backend.pipeline.quality.corrections import measure_corrections
 from backend.pipeline.sync.reading import sync_project
 from backend.store import pairs as stored
@@ -229,7 +229,7 @@ def test_an_annotation_that_cannot_be_read_stops_nothing(app: FakeApp) -> None:
 
 
 def test_large_images_are_compared_smaller(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corrections, "MOST_PX", 400)
+    monkeypatch.setattr(overlap, "MOST_PX", 400)
     pool(app, 1)
     predict(app, add_version(app), 1, {**SQUARE, "original_width": 20_000, "original_height": 9})
     app.label_studio.label(1, {**SQUARE, "original_width": 20_000, "original_height": 9})

@@ -1,0 +1,75 @@
+"""What `nnloop effort` shows of a project."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from backend.cli.shared import console, figure
+from backend.cli.views.sentences import say
+from backend.pipeline.quality.effort import EffortLine, ProjectEffort
+from backend.pipeline.quality.words import time_in_words
+from backend.settings.duration import say_duration
+from domain.text import counted
+
+
+def print_effort(found: ProjectEffort) -> None:
+    """Prints the tables, what was saved, and warnings."""
+    if not found.n:
+        say(
+            "Nobody has submitted a prediction of nnloop's yet"
+            + (f"; {_drawn(found.n_drawn)}." if found.n_drawn else ".")
+        )
+        return
+    for title, lines in (
+        ("Version", found.versions),
+        ("Class", found.classes),
+        ("Annotator", found.annotators),
+    ):
+        if lines:
+            console.print(_table(title, lines))
+    if found.saved is not None:
+        say(time_in_words(found.saved).removeprefix("saved "), lead="Saved:")
+    say(_beside(found))
+    for warning in found.warnings:
+        say(warning, lead="[yellow]Look:[/yellow]")
+
+
+def _drawn(n: int) -> str:
+    return f"{counted(n, 'annotation was', 'annotations were')} drawn from nothing"
+
+
+def _beside(found: ProjectEffort) -> str:
+    words = f"Beside these, {_drawn(found.n_drawn)}"
+    if found.n_other:
+        words += f"; what {found.n_other} began with can't be told"
+    return f"{words}."
+
+
+def _table(title: str, lines: Sequence[EffortLine]) -> Table:
+    """Counts of regions and points stand side by side, as their column says."""
+    is_timed = any(line.median_s is not None for line in lines)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
+    table.add_column(title, overflow="fold")
+    for column in ("Labelled", "Unchanged", "Dice", *(("Median",) if is_timed else ())):
+        table.add_column(column, justify="right")
+    table.add_column("Regions kept / edited / removed / drawn", justify="right")
+    table.add_column("Points moved / added / removed / drawn", justify="right")
+    for line in lines:
+        done = line.effort
+        regions = (done.n_kept, done.n_edited, done.n_removed, done.n_drawn)
+        points = (done.points_moved, done.points_added, done.points_removed, done.points_drawn)
+        median = "-" if line.median_s is None else say_duration(line.median_s)
+        table.add_row(
+            escape(line.name),
+            str(line.n),
+            f"{line.n_unchanged} ({line.n_unchanged / line.n:.0%})",
+            figure(line.dice),
+            *((median,) if is_timed else ()),
+            " / ".join(map(str, regions)),
+            " / ".join(map(str, points)),
+        )
+    return table

@@ -1,0 +1,91 @@
+"""Overlap of a prediction, as it was pushed, with what people made of it."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from backend.pipeline.basis.annotations import label_map_of, label_names_of, read_settings_of
+from backend.pipeline.labels.of_version import classes_of_version, reused_names, without
+from backend.settings import ProjectSettings
+from backend.store.models import AnnotationRow, JsonDict, PredictionRow, ProjectRow, VersionRow
+from converters.label_studio.read import annotation_to_label_map
+from domain.annotation import Annotation
+from domain.errors import NnloopError
+from domain.labels import LabelConfig
+from training.evaluation import ClassDice, named_dice
+
+logger = logging.getLogger(__name__)
+
+MOST_PX = 2**23
+"""Larger images are compared at a smaller size: a Dice needs no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownBy:
+    """What a version showed people, in the words of its project as it is now.
+
+    Attributes:
+        config: The project's interface.
+        own_config: The same, less labels by which the version means another class.
+        classes: Those it predicts, as they are called now.
+        settings: The project's.
+    """
+
+    config: LabelConfig
+    own_config: LabelConfig
+    classes: frozenset[str]
+    settings: ProjectSettings
+
+    @classmethod
+    def version(
+        cls, session: Session, project: ProjectRow, config: LabelConfig, row: VersionRow
+    ) -> ShownBy:
+        """Of one version."""
+        names = label_names_of(project).current_names(classes_of_version(session, row))
+        reused = reused_names(session, project, row)
+        return cls(config, without(config, reused), frozenset(names) - reused, project.settings)
+
+    def dice(
+        self,
+        prediction: PredictionRow,
+        annotations: Sequence[AnnotationRow],
+        predicted: Sequence[JsonDict],
+    ) -> ClassDice | None:
+        """Of the classes that version and project share; None where one side can't be read.
+
+        Args:
+            prediction: What was pushed.
+            annotations: Of its task, one or more; several are combined by the project's policy.
+            predicted: ``predicted_regions`` of these annotations.
+        """
+        values = self.config.class_values
+        common = [value for value in values if value in self.classes]
+        size_hw = _size_of([prediction.result, *(row.result for row in annotations)])
+        if size_hw is None:
+            return dict.fromkeys(common)  # nothing there, and nothing predicted
+        shown = Annotation(0, prediction.task_id, prediction.result)
+        try:
+            truth, _ = label_map_of(annotations, self.config, size_hw, self.settings, predicted)
+            ours, _ = annotation_to_label_map(
+                shown, self.own_config, size_hw, settings=read_settings_of(self.settings)
+            )
+        except NnloopError as error:
+            logger.info("Task %d can't be compared: %s", prediction.task_id, error)
+            return None
+        found = named_dice(ours, truth, values)
+        return {value: found[value] for value in common}
+
+
+def _size_of(results: Sequence[Sequence[JsonDict]]) -> tuple[int, int] | None:
+    """(height, width) in pixels on which any of the regions was drawn; None without regions."""
+    for entry in (entry for result in results for entry in result):
+        height, width = entry.get("original_height"), entry.get("original_width")
+        if isinstance(height, int) and isinstance(width, int) and min(height, width) > 0:
+            smaller = min(1.0, math.sqrt(MOST_PX / (height * width)))
+            return max(1, round(height * smaller)), max(1, round(width * smaller))
+    return None

@@ -1,0 +1,44 @@
+"""What is known of effort, in words for commands, status and report."""
+
+from __future__ import annotations
+
+from backend.pipeline.quality.effort import SavedTime
+from backend.settings.duration import say_duration
+from domain.text import counted
+
+
+def saved_words(saved_s: float, from_scratch_s: float, n_drawn: int) -> str:
+    """``saved 3h of 5h (60%), by ...``: what predictions saved, and by what it is known.
+
+    Args:
+        saved_s: Seconds; below 0 where correcting took longer.
+        from_scratch_s: Seconds that drawing would have taken, above 0.
+        n_drawn: As in ``SavedTime``.
+    """
+    by = (
+        f"by {counted(n_drawn, 'annotation')} drawn from nothing"
+        if n_drawn
+        else "by assumed times of clicks"
+    )
+    if saved_s < 0:
+        return (
+            f"correcting took {say_duration(-saved_s)} longer than drawing anew "
+            f"({say_duration(from_scratch_s)}), {by}"
+        )
+    share = saved_s / from_scratch_s
+    return f"saved {say_duration(saved_s)} of {say_duration(from_scratch_s)} ({share:.0%}), {by}"
+
+
+def time_in_words(time: SavedTime) -> str:
+    """``saved_words`` with the interval, and over how many annotations; ends a sentence."""
+    words = saved_words(time.saved_s, time.from_scratch_s, time.n_drawn)
+    if time.low_s is not None and time.high_s is not None:
+        words += f"; 90 % interval {_signed(time.low_s)} to {_signed(time.high_s)}"
+    words += f"; over {counted(time.n, 'annotation')} that began with a prediction"
+    if time.n_timed < time.n:
+        words += f", of which Label Studio's clock timed {time.n_timed}"
+    return f"{words}."
+
+
+def _signed(seconds: float) -> str:
+    return say_duration(seconds) if seconds >= 0 else f"-{say_duration(-seconds)}"

@@ -1,0 +1,307 @@
+"""Drawing effort that predictions save by the third retraining: ``python -m benchmarks.effort``.
+
+The product's loop on labelled images: the first images are drawn, a committee is trained with the
+product's own training, the images with the lowest scores are labelled next, and so on, until the
+committee has been retrained three times. After each training a simulated annotator
+(``backend.replay.annotator``) corrects its predictions of images that nobody else sees, and draws
+them from nothing: ``saved`` is the share of the seconds of drawing that correcting does not take,
+over all these images and seeds, after the last training. The annotator's constants are assumed, and
+stand in one place; real people do worse.
+
+Everything is kept in ``--results``, training by training, so that it can be cut off at any time and
+called again; ``--seconds N`` ends after the course that is under way by then. With what is not
+there yet, ``seeds_played`` says how much the figures are of.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from active_learning.effort import Effort
+from backend.pipeline.basis.query_strategy import WITH_MODEL
+from backend.replay.annotator import Work
+from backend.replay.images.library import Library, LibraryCase
+from backend.replay.images.source import library_of_folder
+from backend.replay.look import Look
+from backend.replay.networks.committee import Committees, Slots
+from backend.replay.networks.team import Committee
+from backend.replay.options import ReplayOptions
+from backend.replay.replay import Replay, alone_in
+from backend.replay.rounds import Round, Table, Team, labelled_in, play
+from benchmarks.material.sets import GENERATED, SHARED, draw_carotid
+from benchmarks.material.shared_data import CLASS_NAMES, one_thread
+from converters.bookkeeping.documents import read_document, write_document
+from training.devices import list_devices
+
+LONG = True
+
+SETS = (GENERATED, "nuclei", "ultrasound")
+TARGETS = {GENERATED: 0.9, "nuclei": 0.6}
+"""What is asked for; of ultrasound only the figure."""
+
+N_CAROTID = 80
+"""Generated images of the artery (``backend.demo``)."""
+
+START, BATCH, TRAININGS = 8, 12, 4
+"""Labels at first, labels that each retraining adds, and trainings: the first and three more."""
+
+STEPS, IMAGE_SIDE = 300, 192
+"""Of each of three networks, and the longest side at which they see an image."""
+
+SEEDS = (0, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Corrections:
+    """What correcting the unseen images takes after one training: a document.
+
+    Attributes:
+        n_labelled: Labels it was trained on.
+        dice: Mean Dice on these images, in [0, 1].
+        seconds: Of correcting all of them.
+        scratch_s: Of drawing all of them.
+        n_unchanged: Of them, left as predicted.
+        n: How many there are.
+        work: All that is done.
+    """
+
+    n_labelled: int
+    dice: float
+    seconds: float
+    scratch_s: float
+    n_unchanged: int
+    n: int
+    work: Effort
+
+
+def saved(after: Sequence[Corrections]) -> float | None:
+    """Share of drawing that was saved, over all images of several courses; None without any."""
+    scratch = sum(one.scratch_s for one in after)
+    return 1.0 - sum(one.seconds for one in after) / scratch if scratch else None
+
+
+def summarise(found: Mapping[str, Mapping[int, Sequence[Corrections]]]) -> dict[str, Any]:
+    """The figures.
+
+    Args:
+        found: Set -> seed -> what correcting takes after each training, of whole courses.
+    """
+    datasets = {}
+    for name, by_seed in found.items():
+        if not by_seed:
+            continue
+        last = [courses[-1] for courses in by_seed.values()]
+        datasets[name] = {
+            "saved": _short(saved(last)),
+            "target": TARGETS.get(name),
+            "per_seed": {str(seed): _short(saved([c[-1]])) for seed, c in by_seed.items()},
+            "by_training": [
+                _short(saved(column)) for column in zip(*by_seed.values(), strict=True)
+            ],
+            "labels": [one.n_labelled for one in next(iter(by_seed.values()))],
+            "dice": _short(statistics.fmean(one.dice for one in last)),
+            "unchanged": _short(sum(c.n_unchanged for c in last) / sum(c.n for c in last)),
+            "images": last[0].n,
+            "seeds_played": len(by_seed),
+        }
+    return {"datasets": datasets}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Plays what is missing, and prints the figures as one JSON line."""
+    options = _parse(arguments)
+    one_thread()
+    torch.set_num_threads(1)
+    print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load "
+        f"{os.getloadavg()[0]:.1f}; {_rules(options)}; seeds {options.seeds}.",
+        flush=True,
+    )
+    with alone_in(options.results), closing(Slots(list_devices())) as slots:
+        found = _play_all(options, slots)
+    print(
+        json.dumps(
+            {
+                **summarise(found),
+                "seeds": options.seeds,
+                "preset": options.preset,
+                "steps": options.steps,
+                "image_side": options.image_side,
+                "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+                "load": round(os.getloadavg()[0], 1),
+            }
+        )
+    )
+
+
+def _play_all(
+    options: argparse.Namespace, slots: Slots
+) -> dict[str, dict[int, tuple[Corrections, ...]]]:
+    replays = {
+        name: Replay(options.results / name, _library(name, options), _rules(options))
+        for name in options.sets
+    }
+    found: dict[str, dict[int, tuple[Corrections, ...]]] = {name: {} for name in options.sets}
+    until = time.monotonic() + options.seconds
+    for seed in options.seeds:
+        for name, replay in replays.items():
+            after = _known(replay, seed)
+            if after is None and time.monotonic() < until:
+                started = time.monotonic()
+                after = _play(replay, seed, slots)
+                shares = ", ".join(f"{_short(saved([one]))}" for one in after)
+                took = time.monotonic() - started
+                print(f"{name}, seed {seed}: saved {shares} in {took:.0f} s", flush=True)
+            if after is not None:
+                found[name][seed] = after
+    return found
+
+
+def _play(replay: Replay, seed: int, slots: Slots) -> tuple[Corrections, ...]:
+    """One course with the product's training."""
+    root, preset = replay.root, replay.options.training_preset
+    committees = Committees(root / "committees", replay.library.files(root), slots)
+    team = Committee(replay.library, root, preset, committees, slots.first.name)
+    return course_of(replay.table, root, seed, team)
+
+
+def course_of(table: Table, root: Path, seed: int, team: Team) -> tuple[Corrections, ...]:
+    """One course, and what its predictions of unseen images save after each training.
+
+    Goes on after the last round that is on disk. Networks are kept until they have corrected the
+    unseen images.
+
+    Args:
+        table: What is played on; ``table.test`` are the unseen images.
+        root: Of everything that is kept.
+        seed: Of the course.
+        team: Trains, predicts and corrects.
+    """
+    file = table.course_file(root, WITH_MODEL, seed)
+    course = play(table, WITH_MODEL, seed, _Keeping(team), file, lambda one: print(
+        f"{root.name}, seed {seed}: {one.n_labelled} labels, Dice {one.dice:.3f}", flush=True
+    ))  # fmt: skip
+    by_id = {case.case_id: case for case in table.pool}
+    labelled = labelled_in(course, by_id)
+    after = tuple(
+        _corrections(one, team.label(labelled[: one.n_labelled], table.test, seed))
+        for one in course.rounds
+    )
+    write_document(_file(table, root, seed), tuple[Corrections, ...], after)
+    for one in course.rounds:
+        team.forget(labelled[: one.n_labelled], seed)
+    return after
+
+
+def _corrections(played: Round, works: Sequence[Work]) -> Corrections:
+    return Corrections(
+        n_labelled=played.n_labelled,
+        dice=played.dice,
+        seconds=sum(work.seconds for work in works),
+        scratch_s=sum(work.scratch_s for work in works),
+        n_unchanged=sum(work.corrected.is_unchanged for work in works),
+        n=len(works),
+        work=Effort.sum_of(work.corrected for work in works),
+    )
+
+
+class _Keeping:
+    """A team whose networks stay when a course has no need of them any more."""
+
+    def __init__(self, team: Team) -> None:
+        self._team = team
+
+    def look(
+        self, labelled: Sequence[LibraryCase], cases: Sequence[LibraryCase], seed: int
+    ) -> Mapping[str, Look]:
+        """As the team does."""
+        return self._team.look(labelled, cases, seed)
+
+    def label(
+        self, labelled: Sequence[LibraryCase], batch: Sequence[LibraryCase], seed: int
+    ) -> Sequence[Work]:
+        """As the team does."""
+        return self._team.label(labelled, batch, seed)
+
+    def forget(self, labelled: Sequence[LibraryCase], seed: int) -> None:
+        """Not yet."""
+
+
+def _known(replay: Replay, seed: int) -> tuple[Corrections, ...] | None:
+    file = _file(replay.table, replay.root, seed)
+    return read_document(file, tuple[Corrections, ...]) if file.exists() else None
+
+
+def _file(table: Table, root: Path, seed: int) -> Path:
+    course = table.course_file(root, WITH_MODEL, seed)
+    return course.with_name(f"corrections-{seed}.json")
+
+
+def _rules(options: argparse.Namespace) -> ReplayOptions:
+    return ReplayOptions(
+        seeds=max(options.seeds) + 1,
+        start=options.start,
+        batch=options.batch,
+        rounds=options.trainings,
+        preset=options.preset,
+        steps=options.steps,
+        image_side=options.image_side,
+    )
+
+
+def _library(name: str, options: argparse.Namespace) -> Library:
+    root = options.results / name
+    folder, classes = options.data / name, CLASS_NAMES.get(name, ())
+    if name == GENERATED:
+        folder, classes = options.results / f"{name}-images", ("lumen", "wall")
+        if not folder.is_dir():
+            made = folder.with_name(f"{folder.name}.part")
+            draw_carotid(made, N_CAROTID)
+            made.rename(folder)
+    return library_of_folder(folder, root, classes=classes)
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.effort", description=__doc__)
+    parser.add_argument("--data", type=Path, default=SHARED, help="folder of the sets")
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--start", type=int, default=START)
+    parser.add_argument("--batch", type=int, default=BATCH)
+    parser.add_argument("--trainings", type=int, default=TRAININGS)
+    parser.add_argument("--preset", default=ReplayOptions().preset)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--image-side", type=int, default=IMAGE_SIDE)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="about how long")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=Path("bench-results") / "effort",
+        help="folder of everything that was played; goes on from there",
+    )
+    options = parser.parse_args(arguments)
+    missing = [n for n in options.sets if n != GENERATED and not (options.data / n).is_dir()]
+    for name in missing:
+        print(f"Left out: {name}, there is no folder {options.data / name}.")
+    options.sets = [name for name in options.sets if name not in missing]
+    return options
+
+
+if __name__ == "__main__":
+    main()
