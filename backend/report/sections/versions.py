@@ -58,7 +58,7 @@ def versions_section(figures: ReportFigures) -> Section:
         "Versions",
         [
             "A version serves only when it is not worse than the one before, judged on the same "
-            "held-out images. Dice in this table is of other images in each row: compare versions "
+            "held-out images. In the table of versions Dice is of other images in each row: compare them "
             "by the learning curve."
         ],
         blocks,
