@@ -58,8 +58,8 @@ def versions_section(figures: ReportFigures) -> Section:
         "Versions",
         [
             "A version serves only when it is not worse than the one before, judged on the same "
-            "held-out images. In the table of versions Dice is of other images in each row: compare "
-            "versions by the learning curve."
+            "held-out images. Dice in this table is of other images in each row: compare versions "
+            "by the learning curve."
         ],
         blocks,
     )
