@@ -62,7 +62,7 @@ def test_it_asks_for_nothing_and_never_scrolls_sideways(
     assert faults == []
     assert width <= size_wh[0]
     assert n_broken == 0
-    assert n_images == {"nothing": 0, "everything": 3 + 6 * 4 + 4 * 3}[name]
+    assert n_images == {"nothing": 0, "everything": 4 + 6 * 4 + 4 * 3}[name]
 
 
 def test_wide_tables_scroll_in_themselves_below_a_caption_that_can_be_read(

@@ -116,13 +116,11 @@ def test_without_label_studio_it_is_written_and_says_what_is_missing(
 
 
 def test_where_it_cannot_be_written_it_says_so(loop: Loop, served: Served, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("mine")
-    (tmp_path / "folder" / PAGE).mkdir(parents=True)
-    for out in (tmp_path / "file", tmp_path / "file" / "beneath", tmp_path / "folder"):
-        done = loop.nnloop("report", "Discs", "--out", str(out))
-        assert done.status == 1
-        assert f"The report can't be written to {out}" in done.text
-        assert "Name another folder" in done.text
-        assert "Traceback" not in done.text
-    assert (tmp_path / "file").read_text() == "mine"
-    assert [one.name for one in (tmp_path / "folder").iterdir()] == [PAGE]
+    file = tmp_path / "file"
+    file.write_text("mine")
+    done = loop.nnloop("report", "Discs", "--out", str(file))
+    assert done.status == 1
+    assert f"The report can't be written to {file}" in done.text
+    assert "Name another folder" in done.text
+    assert "Traceback" not in done.text
+    assert file.read_text() == "mine"
