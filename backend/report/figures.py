@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -41,6 +41,7 @@ class ClassFigures:
         name: As it is called now.
         n: Held-out images that say something about it.
         dice: Mean over them, in [0, 1]; None where n is 0.
+        standard_error: Of that mean; None where n is below 2.
         n_trained: Images it was trained on that show it; None where nobody counted.
     """
 
@@ -48,6 +49,7 @@ class ClassFigures:
     n: int
     dice: float | None
     n_trained: int | None
+    standard_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,7 @@ def _figures(row: VersionRow) -> VersionFigures:
         created_at=row.created_at,
         n=len(dice),
         dice=float(np.mean(dice)) if dice else None,
-        standard_error=float(np.std(dice, ddof=1) / np.sqrt(len(dice))) if len(dice) > 1 else None,
+        standard_error=_standard_error(dice),
         gate=metrics.gate.reason if metrics.gate else "",
         remark=metrics.remark,
         origin=VersionOrigin(row.origin),
@@ -193,12 +195,14 @@ def _classes(row: VersionRow, names: LabelNames) -> tuple[ClassFigures, ...]:
     metrics = row.metrics
     trained = names.renamed(metrics.cases_of_class)
     per_case = [names.renamed(one) for one in metrics.dice_per_case.values()]
-    return tuple(
-        ClassFigures(
-            name=name,
-            n=sum(one.get(name) is not None for one in per_case),
-            dice=dice,
-            n_trained=trained.get(name),
-        )
-        for name, dice in names.renamed(metrics.oof_dice).items()
-    )
+    found = []
+    for name, dice in names.renamed(metrics.oof_dice).items():
+        values = [value for one in per_case if (value := one.get(name)) is not None]
+        error = _standard_error(values)
+        found.append(ClassFigures(name, len(values), dice, trained.get(name), error))
+    return tuple(found)
+
+
+def _standard_error(values: Sequence[float]) -> float | None:
+    """Of a mean; one value tells none."""
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None

@@ -62,7 +62,20 @@ class Card:
     link: str = ""
 
 
-Block = Picture | Table | Card
+@dataclass(frozen=True, slots=True)
+class Legend:
+    """Which class has which colour in the pictures below.
+
+    Attributes:
+        colors: (class, ``#rrggbb``).
+    """
+
+    kind: ClassVar = "legend"
+
+    colors: Sequence[tuple[str, str]]
+
+
+Block = Picture | Table | Card | Legend
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,22 +64,33 @@ def write_report(context: AppContext, project_id: int, options: ReportOptions) -
     figures = figures_of(context, project_id)
     cases = examined_of(context, project_id, options.n_cases, options.pictures_s)
     text = html.page(figures.title, subtitle_of(figures), sections_of(figures, cases))
-    write_bytes(path, text.encode())
+    with _writing(options.out):
+        write_bytes(path, text.encode())
     return path
 
 
 def make_folder(out: Path) -> None:
-    """Makes the folder of a report, if it is missing.
+    """Makes the folder of a report, if it is missing, and sees that the page can be written.
 
     Raises:
-        FileFormatError: It can't be made.
+        FileFormatError: It can't.
     """
-    try:
+    with _writing(out):
         out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+        if (out / PAGE).is_dir():
+            raise IsADirectoryError(errno.EISDIR, f"{PAGE} is a folder there")
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise FileFormatError(
-            f"The report can't be written to {out}: {error.strerror}.",
-            remedy="Name another folder.",
+            f"The report can't be written to {out}: {error.strerror or error}.",
+            remedy="Name another folder, or make room in this one.",
         ) from error
 
 
@@ -97,7 +111,7 @@ def sections_of(figures: ReportFigures, cases: Examined) -> Sequence[Section]:
 
 def subtitle_of(figures: ReportFigures) -> str:
     """When and of what."""
-    return (
-        f"Report of {moment(figures.made_at)} on what was read from Label Studio at "
-        f"{moment(figures.synced_at)}."
-    )
+    of = f"Report of {moment(figures.made_at)}"
+    if figures.synced_at is None:
+        return f"{of}. Label Studio has not been read yet."
+    return f"{of} on what was read from Label Studio at {moment(figures.synced_at)}."

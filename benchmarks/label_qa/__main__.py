@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.label_qa.breaking import break_labels
+from benchmarks.label_qa.drawn import common_faults, small_projects
 from benchmarks.label_qa.figures import summarise, to_markdown
 from benchmarks.material.sets import GENERATED, draw_carotid, parsed, parser_of
 from benchmarks.material.shared_data import PROJECT, Project, one_thread, write_project
@@ -86,9 +87,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found = [row for row in rows if row["training"] == training and row["data"] in options.sets]
     figures = summarise(found, DEVELOPED_ON)
     print(to_markdown(figures))
+    rng = np.random.default_rng(0)
+    small = {f"{row['data']} {row['seed']}": small_projects(row, rng) for row in found}
+    common = {f"{row['data']} {row['seed']}": common_faults(row, rng) for row in found}
     missing = max(0, len(todo) - options.cells)
     machine = {"cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
-    print(json.dumps({**figures, **machine, "training": training, "missing": missing}))
+    print(
+        json.dumps(
+            {
+                **figures,
+                "small": small,
+                "common": common,
+                **machine,
+                "training": training,
+                "missing": missing,
+            }
+        )
+    )
 
 
 def measure(

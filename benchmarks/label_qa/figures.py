@@ -24,8 +24,10 @@ def summarise(rows: Sequence[Mapping[str, Any]], developed_on: Collection[str]) 
     Returns:
         ``datasets`` (name -> kind -> recall; ``all`` over all broken labels), ``named`` (the same
         of those found, the share whose kind was told right), ``n`` (name -> kind -> broken
-        labels), ``seeds`` (name -> how many) and ``judged`` (kind -> recall over the sets that the
-        method was not developed on).
+        labels), ``seeds`` (name -> how many), ``judged`` (kind -> recall over the sets that the
+        method was not developed on), ``listed`` (name -> share of the broken labels that stand out
+        so far that a person is told) and ``false_alarms`` (name -> the same share of all others,
+        which are taken to be right).
     """
     names = list(dict.fromkeys(row["data"] for row in rows))
     found = {
@@ -40,17 +42,25 @@ def summarise(rows: Sequence[Mapping[str, Any]], developed_on: Collection[str]) 
         "n": {name: _counts(kind for kind, _, _ in found[name]) for name in names},
         "seeds": {name: sum(row["data"] == name for row in rows) for name in names},
         "judged": _shares((k, hit) for k, hit, _ in judging),
+        "listed": {name: _listed(rows, name, broken=True) for name in names},
+        "false_alarms": {name: _listed(rows, name, broken=False) for name in names},
     }
 
 
 def to_markdown(figures: Mapping[str, Any]) -> str:
-    """One row per set; in each cell the recall, and of how many."""
+    """One row per set; in each cell the recall, and of how many.
+
+    Last the shares that are listed: of the broken labels, and of 100 others.
+    """
     kinds = [*map(str, DoubtKind), "all"]
-    lines = [f"| set | {' | '.join(kinds)} |", f"|---|{'---|' * len(kinds)}"]
+    columns = ["set", "seeds", *kinds, "listed", "of 100 others"]
+    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
     for name, recall in figures["datasets"].items():
         n = figures["n"][name]
         cells = [f"{recall[k]:.2f} of {n[k]}" if k in recall else "" for k in kinds]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        listed = [f"{figures['listed'][name]:.2f}", f"{100 * figures['false_alarms'][name]:.1f}"]
+        row = [name, str(figures["seeds"][name]), *cells, *listed]
+        lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines)
 
 
@@ -75,6 +85,17 @@ def _found(row: Mapping[str, Any]) -> list[tuple[str, bool, bool]]:
         for case in row["cases"]
         if case["broken"]
     ]
+
+
+def _listed(rows: Sequence[Mapping[str, Any]], name: str, *, broken: bool) -> float:
+    """The share of a set's broken labels, or of its others, that is listed."""
+    is_listed = []
+    for row in rows:
+        if row["data"] == name:
+            told = {one.case_id for one in doubted_labels(doubts_of(row)) if one.is_doubtful}
+            cases = (case for case in row["cases"] if bool(case["broken"]) is broken)
+            is_listed += [case["case"] in told for case in cases]
+    return round(statistics.fmean(is_listed), 3) if is_listed else 0.0
 
 
 def _shares(found: Iterable[tuple[str, bool]]) -> dict[str, float]:

@@ -61,17 +61,25 @@ def read_foreign(folder: Path, configuration: str, *, trust: bool = False) -> Fo
     """
     plans, dataset = _read(folder / PLANS), _read(folder / DATASET)
     try:
-        chosen = _resolved(plans["configurations"], configuration)
-        axes = [int(axis) for axis in plans.get("transpose_forward", [0, 1, 2])]
-        patch = [int(side) for side in chosen["patch_size"]]
-        labels = dataset["labels"]
-        named = dataset.get("channel_names") or dataset["modality"]
-        channels = tuple(str(named[key]) for key in sorted(named, key=int))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return _foreign(plans, dataset, configuration, trust=trust)
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise FileFormatError(
             f"plans.json or dataset.json is not nnU-Net's: {type(error).__name__} {error}.",
             remedy="Export the model again with nnUNetv2_export_model_to_zip.",
         ) from error
+
+
+def _foreign(
+    plans: dict[str, Any], dataset: dict[str, Any], configuration: str, *, trust: bool
+) -> ForeignModel:
+    chosen = _resolved(plans["configurations"], configuration)
+    axes = [int(axis) for axis in plans.get("transpose_forward", [0, 1, 2])]
+    patch = [int(side) for side in chosen["patch_size"]]
+    labels = dataset["labels"]
+    named = dataset.get("channel_names") or dataset["modality"]
+    channels = tuple(str(named[key]) for key in sorted(named, key=int))
+    if min(patch, default=1) < 1:
+        raise ValueError(f"patch_size {patch}")
     if len(patch) != 2:
         raise FileFormatError(
             f"The configuration {configuration!r} is {len(patch)}-dimensional.",

@@ -24,7 +24,7 @@ MAX_JSON_BYTES = 64 * 2**20
 _CHECKPOINTS = (FINAL, "checkpoint_best.pth")
 """In the order they are looked for."""
 _IDENTIFIER = re.compile(r"(?P<trainer>\w+)__(?P<plans>\w+)__(?P<configuration>\w+)", re.ASCII)
-_FOLD = re.compile(r"fold_(\d{1,3}|all)")
+_FOLD = re.compile(r"fold_([0-9]{1,3}|all)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import contextlib
 import importlib
 import pickle
 import sys
+import traceback
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -58,6 +59,13 @@ def main(folder: Path) -> int:
         answer = convert(folder, **read_json(folder / JOB))
     except NnloopError as error:
         answer = {"error": str(error), "remedy": error.remedy}
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        # Whatever nnU-Net makes of plans that are none; for the log as it is.
+        traceback.print_exc()
+        answer = {
+            "error": f"The model's plans.json can't be used: {type(error).__name__}: {error}.",
+            "remedy": "Export the model again with nnUNetv2_export_model_to_zip.",
+        }
     write_json(folder / ANSWER, answer)
     return 0
 
@@ -191,6 +199,13 @@ def _weights(checkpoint: dict[str, Any], fold: str) -> dict[str, torch.Tensor]:
         isinstance(key, str) and _is_plain(value) for key, value in weights.items()
     ):
         raise FileFormatError(f"The checkpoint of fold {fold} has no network_weights of tensors.")
+    broken = [key for key, value in weights.items() if not bool(torch.isfinite(value).all())]
+    if broken:
+        raise FileFormatError(
+            f"A weight of fold {fold} is no number (NaN or infinite): {broken[0]}; so are "
+            f"{len(broken)} of {len(weights)}.",
+            remedy="Its training went wrong: train that fold again, or export the others alone.",
+        )
     found = {}
     for key, value in weights.items():
         name = key

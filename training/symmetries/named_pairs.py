@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 
 _SIDES = (
@@ -43,6 +44,8 @@ def named_pairs(class_values: Sequence[str]) -> tuple[tuple[int, int], ...]:
     ((1, 3),)
     >>> named_pairs(["LungR", "LungL"])
     ((2, 1),)
+    >>> named_pairs(["œil gauche e\u0301", "œil droit \u00e9"])
+    ((1, 2),)
     >>> named_pairs(["right of way", "road"])
     ()
     """
@@ -59,7 +62,8 @@ def named_pairs(class_values: Sequence[str]) -> tuple[tuple[int, int], ...]:
 
 
 def _words(name: str) -> list[str]:
-    return [word.casefold() for word in _WORD.findall(name)]
+    # One letter may be written in two ways (an accent of its own, full width).
+    return [word.casefold() for word in _WORD.findall(unicodedata.normalize("NFKC", name))]
 
 
 def _right_of(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from backend.cli.commands.projects import Project
 from backend.cli.shared import AsJson, DataDir, connected, console
@@ -61,7 +62,7 @@ def qa(
         say(report.why_none)
         return
     shown = report.labels[:limit]
-    console.print(_table(shown, report, names))
+    console.print(_table(opened, project_id, report, shown, names))
     _say_what_to_do(opened, project_id, report, len(shown))
 
 
@@ -143,8 +144,14 @@ def _names(opened: AppContext, labels: tuple[DoubtedLabelReport, ...]) -> dict[i
 
 
 def _table(
-    labels: tuple[DoubtedLabelReport, ...], report: CheckReport, names: dict[int, str]
+    opened: AppContext,
+    project_id: int,
+    report: CheckReport,
+    labels: tuple[DoubtedLabelReport, ...],
+    names: dict[int, str],
 ) -> Table:
+    from backend.pipeline.doubts.report import task_url
+
     table = Table()
     table.add_column("Task", justify="right", no_wrap=True)
     table.add_column("Why")
@@ -152,12 +159,14 @@ def _table(
     table.add_column("By")
     table.add_column("As strong in")
     for one in labels:
+        # Where a terminal knows links, a click opens the task.
+        url = task_url(opened.settings, project_id, one.task_id)
         why = f"{one.kind}: {one.sentence}"
         if also := ", ".join(doubt.kind for doubt in one.doubts[1:]):
             why += f" (also: {also})"
         x, y, width, height = one.box
         table.add_row(
-            str(one.task_id),
+            Text(str(one.task_id), style=f"link {url}"),
             why,
             f"{width} x {height} at {x}, {y}",
             ", ".join(names.get(person, f"user {person}") for person in one.annotators) or "-",

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from active_learning.common_scale import on_one_scale
 from active_learning.control_arm import Estimate, pool_quality
 from active_learning.learning_curve import CurvePoint, Enough, Forecast, LearningCurve, enough
-from backend.pipeline.progress.held_out import HeldOut, LeftOutVersion, held_out_of
+from backend.pipeline.progress.held_out import MOST_VERSIONS, HeldOut, LeftOutVersion, held_out_of
 from backend.pipeline.queues.arms import draws_by_version
 from backend.settings import ProjectSettings
 from backend.store import versions
@@ -74,7 +74,7 @@ class Learning:
         newest: Name of the newest version, whose held-out cases all are compared on; "" = none.
         n_cases: How many these are.
         left_out: Versions that are not on the curve.
-        pool: Control arm, by labels.
+        pool: Control arm, by labels; of the newest ``MOST_VERSIONS``.
         band: () unless asked for.
         gains: Further labels -> what they add; {} as long as the versions tell nothing about that.
         missing: What is missing to tell more; "" when nothing is.
@@ -214,4 +214,5 @@ def _pool_points(session: Session, project_id: int) -> list[PoolPoint]:
         quality = pool_quality(by_version.get(one.id, ()))
         if quality is not None:
             found.append(PoolPoint(one.name, one.labels, quality))
-    return sorted(found, key=lambda point: point.labels)
+    # The newest: a project may have had hundreds of versions.
+    return sorted(found[-MOST_VERSIONS:], key=lambda point: point.labels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_config_of, label_names_of
 from backend.pipeline.basis.context import AppContext
-from backend.pipeline.basis.faults import fault_of
+from backend.pipeline.basis.faults import fault_of, is_of_the_whole, sentence_of
 from backend.pipeline.basis.images import load_image
 from backend.pipeline.evaluate.chosen_cases import EvaluationCase
 from backend.pipeline.evaluate.reference_files import (
@@ -26,6 +26,7 @@ from backend.report.cases.pictures import CasePictures, draw_case
 from backend.settings import ProjectSettings
 from backend.store import projects, versions
 from backend.store.models import VersionRow
+from converters.classes.colors import color_of
 from domain.errors import LabelStudioError, NnloopError, SettingsError
 from domain.labels import LabelConfig
 from domain.text import one_line
@@ -38,10 +39,18 @@ from training.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class ExaminedCase:
-    """A case to look at, with its pictures; None where there are none."""
+    """A case to look at.
+
+    Attributes:
+        case: Which.
+        pictures: Of it; None where there are none.
+        missing: Why there are none; "" where there are.
+        link: Where it can be opened; "" = nowhere.
+    """
 
     case: ChosenCase
-    pictures: CasePictures | None
+    pictures: CasePictures | None = None
+    missing: str = ""
     link: str = ""
 
 
@@ -51,17 +60,17 @@ class Examined:
 
     Attributes:
         version: Name of the serving version; "" = none.
+        colors: Of the classes in the pictures: (name, ``#rrggbb``); () without pictures.
         worst: Of the cases with a truth that it could not know, the worst first.
         n_judged: How many such cases there are.
         unsure: Unlabelled tasks, those with the lowest scores first.
-        problems: Sentences on pictures that are missing.
     """
 
     version: str = ""
+    colors: tuple[tuple[str, str], ...] = ()
     worst: tuple[ExaminedCase, ...] = ()
     n_judged: int = 0
     unsure: tuple[ExaminedCase, ...] = ()
-    problems: tuple[str, ...] = ()
 
 
 def examined_of(context: AppContext, project_id: int, n_cases: int, pictures_s: float) -> Examined:
@@ -80,30 +89,41 @@ def examined_of(context: AppContext, project_id: int, n_cases: int, pictures_s: 
             return Examined(version.name if version else "")
         worst, n_judged = worst_cases(session, project, version, n_cases)
         unsure = least_sure(session, version, (n_cases + 1) // 2)
-        makers = _maker(context, session, version, pictures_s)
-    pictures: dict[str, CasePictures] = {}
-    problems: list[str] = []
-    if isinstance(makers, str):
-        problems.append(makers)
+        maker = _maker(context, session, version, pictures_s)
+    both = [*worst, *unsure]
+    colors: tuple[tuple[str, str], ...] = ()
+    if isinstance(maker, str):
+        drawn: _Drawn = {one.case_id: maker for one in both}
     else:
+        colors = _colors(maker.config)
         with tempfile.TemporaryDirectory(prefix="nnloop-") as folder:
-            maker = replace(makers, scratch=Workspace(Path(folder), project_id), out=Path(folder))
-            pictures = maker.draw([*worst, *unsure], problems)
+            at = Path(folder)
+            drawn = replace(maker, scratch=Workspace(at, project_id), out=at).draw(both)
     base = (context.settings.label_studio_url or "").rstrip("/")
+    is_web = base.startswith(("http://", "https://"))
 
     def examined(cases: Sequence[ChosenCase]) -> tuple[ExaminedCase, ...]:
-        return tuple(
-            ExaminedCase(
-                one,
-                pictures.get(one.case_id),
-                f"{base}/projects/{project_id}/data?task={one.task.id}"
-                if base.startswith(("http://", "https://"))
-                else "",
-            )
-            for one in cases
-        )
+        found = []
+        for one in cases:
+            it = drawn[one.case_id]
+            pictures, missing = (None, it) if isinstance(it, str) else (it, "")
+            link = f"{base}/projects/{project_id}/data?task={one.task.id}" if is_web else ""
+            found.append(ExaminedCase(one, pictures, missing, link))
+        return tuple(found)
 
-    return Examined(version.name, examined(worst), n_judged, examined(unsure), tuple(problems))
+    return Examined(version.name, colors, examined(worst), n_judged, examined(unsure))
+
+
+def _colors(config: LabelConfig) -> tuple[tuple[str, str], ...]:
+    found = []
+    for one in config.group.classes:
+        red, green, blue = color_of(one)
+        found.append((one.value, f"#{red:02x}{green:02x}{blue:02x}"))
+    return tuple(found)
+
+
+_Drawn = dict[str, CasePictures | str]
+"""By case id: pictures, or why there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +140,13 @@ class _Maker:
     scratch: Workspace
     out: Path
 
-    def draw(self, cases: Sequence[ChosenCase], problems: list[str]) -> dict[str, CasePictures]:
-        """Pictures by case id; what can't be made is named."""
-        ready = dict(self._fetched(cases, problems))
+    def draw(self, cases: Sequence[ChosenCase]) -> _Drawn:
+        """Pictures of each case, or why there are none."""
+        found: _Drawn = {}
+        ready = self._fetched(cases, found)
         if not ready:
-            return {}
-        predictions = self.out / "predictions"
+            return found
+        predictions, reason = self.out / "predictions", "It was not predicted."
         try:
             failures = predict_cases(
                 Path(self.version.path),
@@ -140,14 +161,15 @@ class _Maker:
                 entropy_within_s=self.seconds,
             )
         except NnloopError as error:  # what was predicted before that is there
-            problems.append(one_line(error.in_full, 600))
-            failures = ()
-        problems += [f"{one.case_id}: {one.message}" for one in failures]
-        found = {}
+            failures, reason = (), one_line(error.in_full, 600)
+        reasons = {one.case_id: one.message for one in failures}
         for one in cases:
-            prediction = predictions / f"{one.case_id}.png"
             at = ready.get(one.case_id)
-            if at is None or not prediction.exists():
+            if at is None:
+                continue
+            prediction = predictions / f"{one.case_id}.png"
+            if not prediction.exists():
+                found[one.case_id] = reasons.get(one.case_id, reason)
                 continue
             try:
                 found[one.case_id] = draw_case(
@@ -158,13 +180,14 @@ class _Maker:
                     self.config,
                 )
             except Exception as error:  # noqa: BLE001 - the fault of one case stops no other
-                problems.append(_sentence(one, error))
+                found[one.case_id] = _reason(one, error)
         return found
 
-    def _fetched(
-        self, cases: Sequence[ChosenCase], problems: list[str]
-    ) -> Iterable[tuple[str, Workspace]]:
-        """The cases whose image is there, each with its workspace; their truth is written."""
+    def _fetched(self, cases: Sequence[ChosenCase], found: _Drawn) -> dict[str, Workspace]:
+        """Of the cases whose image is there the workspace of each; their truth is written.
+
+        Of the others ``found`` gets the reason.
+        """
         writer = ReferenceWriter(
             context=self.context,
             workspace=self.context.workspace(self.version.project_id),
@@ -174,24 +197,24 @@ class _Maker:
             n_channels=self.info.n_channels,
             out=self.out / "truth",
         )
-        until, is_away = time.monotonic() + self.seconds, ""
+        ready: dict[str, Workspace] = {}
+        until, away = time.monotonic() + self.seconds, ""
         for one in cases:
-            needs_fetching = not writer.workspace.image_png(one.case_id).exists()
-            if needs_fetching and (is_away or time.monotonic() > until):
-                continue
+            if not writer.workspace.image_png(one.case_id).exists():
+                late = time.monotonic() > until
+                if late and not away:
+                    away = f"Not all images could be fetched within {self.seconds:g} s."
+                if away:
+                    found[one.case_id] = away
+                    continue
             try:
-                yield one.case_id, self._write(writer, one)
+                ready[one.case_id] = self._write(writer, one)
             except (LabelStudioError, SettingsError) as error:
-                is_away = is_away or (
-                    "Pictures of images that are not on this machine are missing: "
-                    f"{one_line(error.in_full, 400)}"
-                )
-            except Exception as error:  # noqa: BLE001 - what is no fault of the task is raised
-                problems.append(_sentence(one, error))
-        if time.monotonic() > until:
-            problems.append(f"Images that could not be read within {self.seconds:g} s are missing.")
-        if is_away:
-            problems.append(is_away)
+                away = one_line(error.in_full, 400)
+                found[one.case_id] = away
+            except Exception as error:  # noqa: BLE001 - the fault of one case stops no other
+                found[one.case_id] = _reason(one, error)
+        return ready
 
     def _write(self, writer: ReferenceWriter, one: ChosenCase) -> Workspace:
         if one.annotations:
@@ -208,14 +231,14 @@ def _maker(
     """Who makes pictures by a version; a sentence where nobody can."""
     project = projects.get(session, version.project_id)
     if version.pruned_at is not None:
-        return f"There are no pictures: the weights of {version.name} were removed to free space."
+        return f"The weights of {version.name} were removed to free space."
     try:
         info = read_version(Path(version.path))
         config = label_config_of(project, project.settings)
         names = label_names_of(project).current_names(info.class_values)
         classes = common_classes(version.name, names, config)
     except NnloopError as error:
-        return f"There are no pictures: {one_line(error.in_full, 400)}"
+        return one_line(error.in_full, 400)
     nowhere = Path()
     return _Maker(
         context,
@@ -230,5 +253,9 @@ def _maker(
     )
 
 
-def _sentence(case: ChosenCase, error: Exception) -> str:
-    return one_line(fault_of(case.task.id, error).in_full, 400)
+def _reason(case: ChosenCase, error: Exception) -> str:
+    """Why a case has no pictures. Even what would fail everywhere does not cost the page."""
+    if is_of_the_whole(error):
+        return one_line(sentence_of(error), 400)
+    reason = one_line(fault_of(case.task.id, error).in_full, 400)
+    return reason.removeprefix(f"Task {case.task.id}: ")

@@ -24,12 +24,23 @@ _QUALITY = 84
 
 @dataclass(frozen=True, slots=True)
 class CasePictures:
-    """``data:`` URIs of JPEGs; ``truth`` is "" of a task that nobody labelled."""
+    """Pictures of one case.
+
+    Attributes:
+        image: ``data:`` URI of a JPEG, as the others.
+        truth: "" of a task that nobody labelled.
+        prediction: Over the image.
+        uncertainty: A heat map.
+        is_truth_empty: Whether nothing is annotated, so that its picture is just the image.
+        is_prediction_empty: Whether nothing is predicted.
+    """
 
     image: str
     truth: str
     prediction: str
     uncertainty: str
+    is_truth_empty: bool = False
+    is_prediction_empty: bool = False
 
 
 def draw_case(
@@ -66,6 +77,8 @@ def draw_case(
         truth="" if labelled is None else _jpeg(drawn(base, labelled, config, scale)),
         prediction=_jpeg(drawn(base, predicted, config, scale)),
         uncertainty=_jpeg(heated(base, doubt.astype(np.float32) / np.float32(255), highest=1.0)),
+        is_truth_empty=labelled is not None and not labelled.any(),
+        is_prediction_empty=not predicted.any(),
     )
 
 

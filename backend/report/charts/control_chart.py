@@ -32,4 +32,4 @@ def draw_control(gain: GainReport) -> str:
         axes.set_xlabel("to correct per label (1 - Dice, mean)")
         axes.grid(visible=False, axis="y")
 
-    return chart(draw, 2.3)
+    return chart(draw, 1.9)

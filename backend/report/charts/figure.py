@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6b7686"
 
 _TEXT, _GRID = "#17202c", "#dfe4ea"
-_WIDTH_IN = 6.4
+_WIDTH_IN, _FONT_PT = 5.0, 10
 """At the width of a phone its letters are still as high as small print."""
 
 
-def chart(draw: Callable[[Axes], None], height_in: float = 3.9) -> str:
+def chart(draw: Callable[[Axes], None], height_in: float) -> str:
     """A chart as a ``data:`` URI of an SVG, its letters drawn: the same wherever it is seen.
 
     Args:
@@ -34,7 +34,7 @@ def chart(draw: Callable[[Axes], None], height_in: float = 3.9) -> str:
         matplotlib.style.context("default"),
         matplotlib.rc_context(
             {
-                "font.size": 11,
+                "font.size": _FONT_PT,
                 "svg.hashsalt": "nnloop",  # the same figures, the same file
                 "text.color": _TEXT,
                 "axes.labelcolor": _TEXT,
@@ -59,6 +59,15 @@ def chart(draw: Callable[[Axes], None], height_in: float = 3.9) -> str:
 def data_uri(content: bytes, media_type: str) -> str:
     """Content that stands in the page itself."""
     return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def as_text() -> None:
+    """Letters of the chart that is being drawn stay text, in the fonts of who reads it.
+
+    For names in any script: of drawn letters there are only those that matplotlib's font has.
+    Called while drawing; what ``chart`` sets ends with it.
+    """
+    matplotlib.rcParams["svg.fonttype"] = "none"
 
 
 def plain(text: str, limit: int = 40) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from backend.pipeline.progress.learning import Learning
 from backend.report.charts.figure import BLUE, GREY, ORANGE, chart
@@ -12,8 +12,14 @@ from backend.report.charts.figure import BLUE, GREY, ORANGE, chart
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_MUCH_GROWN = 10
+"""Times as many labels as in the beginning."""
+
 _NINE_TENTHS = 1.645
 """Standard errors on each side that hold 9 of 10 values of a normal distribution."""
+
+_FAR = 0.25
+"""An interval of few images may end so far below its mean that the curve would be a flat line."""
 
 
 def draw_learning(learning: Learning, target: float | None) -> str:
@@ -68,15 +74,27 @@ def draw_learning(learning: Learning, target: float | None) -> str:
             axes.axhline(target, color=GREY, linestyle="--", linewidth=1, label="target")
         axes.set_xlabel("labelled images")
         axes.set_ylabel("mean Dice of an image")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _scale_labels(axes, learning)
         axes.set_ylim(max(_lowest(learning, target) - 0.08, 0.0), 1.0)
         axes.legend(fontsize="small", loc="lower right", framealpha=0.9)
 
-    return chart(draw, 4.2)
+    return chart(draw, 3.5)
+
+
+def _scale_labels(axes: Axes, learning: Learning) -> None:
+    """Each doubling of labels as wide as the next where they have grown much, so that all show."""
+    told = [one.labels for one in learning.versions] + [one.labels for one in learning.pool]
+    if max(told) < _MUCH_GROWN * max(min(told), 1):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        return
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _lowest(learning: Learning, target: float | None) -> float:
     """The lowest value that has to be seen; the far ends of wide bands have not."""
     found = [one.quality - 2 * one.standard_error for one in learning.versions]
-    found += [point.quality.low for point in learning.pool]
+    found += [max(p.quality.low, p.quality.mean - _FAR) for p in learning.pool]
     return min([*found, target if target is not None else 1.0])

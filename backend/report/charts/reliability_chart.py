@@ -59,4 +59,4 @@ def draw_reliability(pairs: Mapping[str, Sequence[ScorePair]]) -> str:
         axes.set_ylabel("Dice that it turned out to be")
         axes.legend(fontsize="small", loc="upper left", framealpha=0.9)
 
-    return chart(draw, 4.4)
+    return chart(draw, 3.9)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 from backend.pipeline.quality.calibrate import HELD_OUT
 from backend.report.cases.chosen import ChosenCase
 from backend.report.cases.examined import Examined, ExaminedCase
-from backend.report.section import Card, Picture, Section
+from backend.report.section import Block, Card, Legend, Picture, Section
 from domain.text import counted
 
 _MOST_CLASSES = 8
 """Classes of a case whose Dice is told, the worst first."""
+
+_MOST_NAMED = 10
+"""Tasks that are named of those without pictures."""
 
 
 def cases_section(examined: Examined) -> Section:
@@ -35,8 +39,8 @@ def cases_section(examined: Examined) -> Section:
             "seen: they are the exception, not the rule. A low Dice may be the fault of the "
             "annotation: look at both. The heat map is bright where the networks are unsure.",
         ],
-        [_card(one, _facts(one.case)) for one in examined.worst],
-        missing=" ".join(examined.problems),
+        [*_legend(examined), *(_card(one, _facts(one.case)) for one in examined.worst)],
+        missing=_without_pictures(examined.worst),
     )
 
 
@@ -57,15 +61,32 @@ def unsure_section(examined: Examined) -> Section:
             f"The unlabelled tasks with the lowest scores: {examined.version} expects least of "
             "its predictions there. Nobody knows the truth about them yet."
         ],
-        [
-            _card(
-                one,
-                [f"Expected Dice {one.case.score:.2f}."] * (one.case.score is not None)
-                + [one.case.why] * bool(one.case.why),
-            )
-            for one in examined.unsure
-        ],
+        [*_legend(examined), *(_card(one, _expected(one.case)) for one in examined.unsure)],
+        missing=_without_pictures(examined.unsure),
     )
+
+
+def _without_pictures(cases: Sequence[ExaminedCase]) -> str:
+    """Which cases have no pictures, and why."""
+    by_reason: dict[str, list[int]] = defaultdict(list)
+    for one in cases:
+        if one.missing:
+            by_reason[one.missing].append(one.case.task.id)
+    sentences = []
+    for reason, ids in by_reason.items():
+        more = len(ids) - _MOST_NAMED
+        named = ", ".join(map(str, ids[:_MOST_NAMED])) + (f" and {more} more" if more > 0 else "")
+        sentences.append(f"No pictures of task{'s' * (len(ids) > 1)} {named}: {reason}")
+    return " ".join(sentences)
+
+
+def _legend(examined: Examined) -> list[Block]:
+    return [Legend(examined.colors)] if examined.colors else []
+
+
+def _expected(case: ChosenCase) -> list[str]:
+    facts = [f"Expected Dice {case.score:.2f}."] if case.score is not None else []
+    return [*facts, f"{case.why[0].upper()}{case.why[1:]}."] if case.why else facts
 
 
 def _facts(case: ChosenCase) -> list[str]:
@@ -79,7 +100,7 @@ def _facts(case: ChosenCase) -> list[str]:
     if known:
         told = ", ".join(f"{name} {value:.2f}" for value, name in known[:_MOST_CLASSES])
         more = len(known) - _MOST_CLASSES
-        facts.append(f"{told}{f' and {more} better classes' if more > 0 else ''}.")
+        facts.append(f"By class: {told}{f' and {more} better classes' if more > 0 else ''}.")
     elif case.dice is not None:
         facts.append("Nothing is annotated in it.")
     if case.is_changed:
@@ -94,11 +115,11 @@ def _card(one: ExaminedCase, facts: list[str]) -> Card:
 def _pictures(one: ExaminedCase) -> Iterable[Picture]:
     if one.pictures is None:
         return
-    of = f"of task {one.case.task.id}"
-    yield Picture(one.pictures.image, f"Image {of}", "Image")
-    if one.pictures.truth:
-        yield Picture(one.pictures.truth, f"Annotation {of} over the image", "Annotation")
-    yield Picture(one.pictures.prediction, f"Prediction {of} over the image", "Prediction")
-    yield Picture(
-        one.pictures.uncertainty, f"Heat map {of}: where the networks are unsure", "Uncertainty"
-    )
+    of, found = f"of task {one.case.task.id}", one.pictures
+    yield Picture(found.image, f"Image {of}", "Image")
+    if found.truth:
+        empty = ": nothing" * found.is_truth_empty
+        yield Picture(found.truth, f"Annotation {of} over the image{empty}", f"Annotation{empty}")
+    empty = ": nothing" * found.is_prediction_empty
+    yield Picture(found.prediction, f"Prediction {of} over the image{empty}", f"Prediction{empty}")
+    yield Picture(found.uncertainty, f"Heat map {of}: where the networks are unsure", "Uncertainty")

@@ -45,7 +45,7 @@ def control_section(figures: ReportFigures) -> Section:
             True: "The interval lies above 0: it pays.",
             False: "The interval includes 0: it does not pay. With the setting turn_to_random the "
             "queues would be drawn by chance.",
-            None: "Too few images tell whether it pays.",
+            None: "There are too few images yet to tell whether it pays.",
         }[gain.pays]
     )
     return Section(
@@ -57,6 +57,7 @@ def control_section(figures: ReportFigures) -> Section:
                 draw_control(gain),
                 f"To correct per label: {gain.strategy} {gain.strategy_error:.2f}, chance "
                 f"{gain.control_error:.2f}.",
+                "The line is the 90 % interval of the difference, drawn at the bar of chance.",
             )
         ],
     )

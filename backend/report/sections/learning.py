@@ -31,12 +31,16 @@ def learning_section(figures: ReportFigures) -> Section:
         "is not compared.",
     ]
     if learning.gains:
-        told = [f"{more} more labels {gain_in_words(g)}" for more, g in learning.gains.items()]
+        first, *others = learning.gains.items()
+        told = "".join(f", {more} more {gain_in_words(gain)}" for more, gain in others)
         sentences.append(
-            f"From {counted(learning.labels, 'label')} on, {'; '.join(told)} would probably be "
-            "added to the mean Dice. In brackets stands what it is 9 times of 10, if labelling and "
-            "training go on as before."
+            f"From {counted(learning.labels, 'label')} on, {first[0]} more would probably add "
+            f"{gain_in_words(first[1])} to the mean Dice{told}. The brackets hold the true gain 9 "
+            "times of 10, if labelling and training go on as before."
         )
+        left = figures.n_tasks - figures.n_labelled
+        if left < max(learning.gains):
+            sentences.append(f"The project has {counted(left, 'image')} left to label.")
     sentences.append(_enough(learning))
     sentences += _left_out(learning.left_out)
     picture = Picture(

@@ -6,7 +6,7 @@ from backend.pipeline.quality.calibrate import reliability_of
 from backend.report.charts.reliability_chart import draw_reliability
 from backend.report.figures import ReportFigures
 from backend.report.section import Picture, Section, Table
-from backend.report.sections.words import figure
+from backend.report.sections.words import figure, percent
 from domain.text import counted
 
 
@@ -23,7 +23,7 @@ def reliability_section(figures: ReportFigures) -> Section:
     rows = []
     for kind, some in figures.scores.items():
         found = reliability_of(some)
-        inside = "-" if found.coverage is None else f"{found.coverage:.0%}"
+        inside = "-" if found.coverage is None else percent(found.coverage)
         bias = "-" if found.bias is None else f"{found.bias:+.3f}"
         figures_of_kind = (found.ece, found.spearman, found.auroc)
         rows.append((kind, str(found.n), bias, *map(figure, figures_of_kind), inside))

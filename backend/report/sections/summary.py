@@ -8,7 +8,7 @@ from backend.pipeline.progress.words import gain_in_words
 from backend.pipeline.quality.calibrate import reliability_of
 from backend.report.figures import ReportFigures, VersionFigures
 from backend.report.section import Section, Tile
-from backend.report.sections.words import interval
+from backend.report.sections.words import interval, percent, within
 from domain.states import VersionOrigin
 from domain.text import counted
 
@@ -22,8 +22,14 @@ _FEW_CASES = 10
 _WEAK = 0.15
 """A class so far below the mean of all is named."""
 
+_MOST_CLASSES = 3
+"""Classes that are named of those that are found badly, or of which nothing is known."""
+
 _BIAS, _COVERAGE = 0.05, 0.8
 """Scores are doubted from this bias on, and below this share inside their 90 % intervals."""
+
+_TELLS, _FEW_PAIRS = 0.6, 20
+"""Scores are doubted when the worst tenth is found less surely, by so many images or more."""
 
 
 def summary_section(figures: ReportFigures) -> Section:
@@ -79,8 +85,8 @@ def _quality(serving: VersionFigures) -> str:
     return (
         f"On {counted(serving.n, 'labelled image')} that were held out, each predicted by a "
         f"network which was not trained on it, the mean Dice of an image is {value}. Dice says "
-        "how far a prediction and an annotation overlap: 0 is not at all, 1 in every pixel. In "
-        "brackets stands where the mean lies 9 times of 10."
+        "how far a prediction and an annotation overlap: 0 is not at all, 1 in every pixel. The "
+        "brackets hold the true mean 9 times of 10."
     )
 
 
@@ -130,15 +136,16 @@ def _pays(figures: ReportFigures) -> str:
 
 def _tiles(figures: ReportFigures, serving: VersionFigures) -> Iterable[Tile]:
     if serving.dice is not None:
-        yield Tile(f"{serving.dice:.2f}", f"mean Dice on {counted(serving.n, 'held-out image')}")
+        of = f"mean Dice on {counted(serving.n, 'held-out image')}"
+        if error := serving.standard_error:
+            half = NINE_TENTHS * error
+            of += f" ({within(serving.dice - half, serving.dice + half)})"
+        yield Tile(f"{serving.dice:.2f}", of)
     if figures.control_arm is not None:
         quality = figures.control_arm.quality
         drawn = counted(quality.n, "image")
-        yield Tile(
-            f"{quality.mean:.2f}",
-            f"mean Dice on the whole ({quality.low:.2f} to {quality.high:.2f}), by {drawn} that "
-            "chance drew",
-        )
+        of = f"mean Dice on the whole ({within(quality.low, quality.high)}), by {drawn} that "
+        yield Tile(f"{quality.mean:.2f}", f"{of}chance drew")
     if serving.origin is not VersionOrigin.IMPORTED:
         yield Tile(str(serving.labels), "labels it was trained on")
     if gain := figures.learning.gains.get(_MORE):
@@ -152,17 +159,9 @@ def _doubts(figures: ReportFigures, serving: VersionFigures) -> Iterable[str]:
     if serving.remark:
         yield f"Of {serving.name}: {serving.remark}"
     if 0 < serving.n < _FEW_CASES:
-        yield f"Only {counted(serving.n, 'image')} were held out: its Dice may be far off."
-    known = [one.dice for one in figures.classes if one.dice is not None]
-    mean = sum(known) / len(known) if known else 0.0
-    for one in figures.classes:
-        if one.dice is None:
-            yield f"How well {one.name} is found is not known: no held-out image shows it."
-        elif one.dice < mean - _WEAK:
-            yield (
-                f"{one.name} is found worst: Dice {one.dice:.2f} on "
-                f"{counted(one.n, 'held-out image')}, the mean of all classes is {mean:.2f}."
-            )
+        were = "was" if serving.n == 1 else "were"
+        yield f"Only {counted(serving.n, 'image')} {were} held out: its Dice may be far off."
+    yield from _weak_classes(figures)
     for kind, some in figures.scores.items():
         found = reliability_of(some)
         if found.bias is not None and abs(found.bias) > _BIAS:
@@ -171,11 +170,37 @@ def _doubts(figures: ReportFigures, serving: VersionFigures) -> Iterable[str]:
                 f"Scores are too {way} by {abs(found.bias):.2f} on average, "
                 f"on {counted(found.n, 'image')} ({kind})."
             )
+        if found.auroc is not None and found.n >= _FEW_PAIRS and found.auroc < _TELLS:
+            yield (
+                f"Scores hardly tell which images are worst, on {counted(found.n, 'image')} "
+                f"({kind}): one of the worst tenth has the lower score in {percent(found.auroc)} "
+                "of pairs with another; by chance it would be 50 %."
+            )
         if found.coverage is not None and found.coverage < _COVERAGE:
             yield (
-                f"Only {found.coverage:.0%} of {counted(found.n_intervals, 'image')} ({kind}) lie "
-                "in the interval of their score that should hold 90 %."
+                f"Only {percent(found.coverage)} of {counted(found.n_intervals, 'image')} ({kind}) "
+                "lie in the interval of their score that should hold 90 %."
             )
     if figures.n_problems:
         open_ = counted(figures.n_problems, "problem")
         yield f"{open_} of the project are open; nnloop status names them."
+
+
+def _weak_classes(figures: ReportFigures) -> Iterable[str]:
+    """The worst, and those of which nothing is known; never a line for each of many."""
+    known = {one: one.dice for one in figures.classes if one.dice is not None}
+    mean = sum(known.values()) / len(known) if known else 0.0
+    weak = sorted((dice, one.name, one.n) for one, dice in known.items() if dice < mean - _WEAK)
+    for dice, name, n in weak[:_MOST_CLASSES]:
+        yield (
+            f"{name} is found badly: Dice {dice:.2f} on {counted(n, 'held-out image')}, the mean "
+            f"of all classes is {mean:.2f}."
+        )
+    if len(weak) > _MOST_CLASSES:
+        more = counted(len(weak) - _MOST_CLASSES, "more class", "more classes")
+        yield f"Found badly too: {more}; their Dice is in the table below."
+    unseen = [one.name for one in figures.classes if one.dice is None]
+    if unseen:
+        named = ", ".join(unseen[:_MOST_CLASSES])
+        more = f" and {len(unseen) - _MOST_CLASSES} more" if len(unseen) > _MOST_CLASSES else ""
+        yield f"How well {named}{more} would be found is not known: no held-out image shows it."

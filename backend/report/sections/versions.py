@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from backend.report.figures import ReportFigures
-from backend.report.section import Block, Section, Table
+from collections.abc import Iterable, Sequence
+
+from backend.report.charts.classes_chart import draw_classes
+from backend.report.figures import ClassFigures, ReportFigures
+from backend.report.section import Block, Picture, Section, Table
 from backend.report.sections.words import figure, moment
 from domain.states import VersionOrigin
+from domain.text import counted
+
+MOST_CLASSES = 20
+"""Classes in the table, those found worst; the chart has more."""
+
+MOST_DRAWN = 80
+"""Classes in the chart: at one row each it is two screens high."""
+
+_WORTH_A_CHART = 4
+"""Fewer classes are seen at once in the table."""
 
 
 def versions_section(figures: ReportFigures) -> Section:
@@ -18,22 +31,7 @@ def versions_section(figures: ReportFigures) -> Section:
         )
     blocks: list[Block] = []
     if figures.serving is not None and figures.classes:
-        blocks.append(
-            Table(
-                f"Classes of {figures.serving.name}, which serves: mean Dice over the held-out "
-                "images in which the annotation or the prediction has the class",
-                ("Class", "Dice", "n", "Images trained on that show it"),
-                [
-                    (
-                        one.name,
-                        figure(one.dice),
-                        str(one.n),
-                        "-" if one.n_trained is None else str(one.n_trained),
-                    )
-                    for one in figures.classes
-                ],
-            )
-        )
+        blocks += _classes(figures.serving.name, figures.classes)
     older = f" {figures.n_older} older ones are not listed." if figures.n_older else ""
     blocks.append(
         Table(
@@ -64,4 +62,39 @@ def versions_section(figures: ReportFigures) -> Section:
             "by the learning curve."
         ],
         blocks,
+    )
+
+
+def _classes(serving: str, classes: Sequence[ClassFigures]) -> Iterable[Block]:
+    """The classes, those found worst first; those of which nothing is known last."""
+    known = [one for one in classes if one.dice is not None]
+    known.sort(key=lambda one: one.dice or 0.0)
+    ordered = [*known, *(one for one in classes if one.dice is None)]
+    if len(known) >= _WORTH_A_CHART:
+        best, drawn = known[-1], known[:MOST_DRAWN]
+        hidden = len(known) - len(drawn)
+        yield Picture(
+            draw_classes(drawn),
+            f"Mean Dice of {counted(len(drawn), 'class', 'classes')} of {serving}: "
+            f"{figure(known[0].dice, 2)} of {known[0].name} to {figure(best.dice, 2)} of "
+            f"{best.name}.",
+            f"Classes of {serving}, those found worst first; lines are 90 % intervals of the "
+            f"mean.{f' {hidden} better ones are not drawn.' if hidden else ''}",
+        )
+    listed = ordered[:MOST_CLASSES]
+    hidden = len(ordered) - len(listed)
+    yield Table(
+        f"Classes of {serving}, which serves: mean Dice over the n held-out images in which the "
+        "annotation or the prediction has the class; those found worst first"
+        f"{f', {hidden} more are not listed' if hidden else ''}",
+        ("Class", "Dice", "n", "Images trained on that show it"),
+        [
+            (
+                one.name,
+                figure(one.dice),
+                str(one.n),
+                "-" if one.n_trained is None else str(one.n_trained),
+            )
+            for one in listed
+        ],
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from benchmarks.label_qa.breaking import CORNERS, break_label, break_labels
+from benchmarks.label_qa.drawn import common_faults, small_projects
 from benchmarks.label_qa.figures import summarise, to_markdown
 from domain.doubts import DoubtKind
 from training.evaluation import named_dice
@@ -81,4 +84,26 @@ def test_recall_of_what_is_among_the_worst_tenth() -> None:
         "all": 0.5,
     }
     assert figures["judged"] == figures["datasets"]["new"]
-    assert "| new |  |  |  | 0.50 of 2 | 1.00 of 1 | 0.67 of 3 |" in to_markdown(figures)
+    # Those with .9 and .8 stand out; of the 17 others none is as far from the median.
+    assert (figures["listed"], figures["false_alarms"]) == ({"new": 0.667}, {"new": 0.0})
+    row = "| new | 1 |  |  |  | 0.50 of 2 | 1.00 of 1 | 0.67 of 3 | 0.67 | 0.0 |"
+    assert row in to_markdown(figures)
+
+
+@pytest.mark.slow
+def test_projects_drawn_from_what_was_measured() -> None:
+    cases: list[dict[str, Any]] = [{"case": f"c{i}", "broken": "", "doubts": []} for i in range(90)]
+    box = [1, 0, 0, 0, 5, 5]
+    cases[0]["doubts"] = [["wrong class", 0.9, *box]]
+    for kind, strength in (("wrong class", 0.9), ("shifted outline", 0.4), ("empty by mistake", 0)):
+        doubts = [[kind, strength, *box]] if strength else []
+        cases.append({"case": kind, "broken": kind, "doubts": doubts})
+    row = {"data": "new", "seed": 0, "cases": cases}
+    small = small_projects(row, np.random.default_rng(0))
+    assert all(0.5 < hit < 0.8 for hit, _ in small.values())  # two of three stand out at all
+    assert all(alarms < 0.04 for _, alarms in small.values())  # one of ninety is like a wrong one
+    common = common_faults(row, np.random.default_rng(0))
+    # What is sure is found however common it is, the others while they are rare.
+    assert set(common["wrong class"].values()) == {1.0}
+    assert list(common["shifted outline"].values()) == [1.0, 1.0, 0.0, 0.0]
+    assert set(common["empty by mistake"].values()) == {0.0}

@@ -8,7 +8,7 @@ from pathlib import Path
 from backend.report.write import ReportOptions, write_report
 from backend.store import projects
 from tests.fakes.app import PROJECT, FakeApp
-from tests.unit.backend.pipeline.progress.test_learning import add_version, cases
+from tests.fakes.held_out import add_version, cases
 
 
 def page_of(app: FakeApp, out: Path) -> str:

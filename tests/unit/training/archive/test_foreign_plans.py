@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +132,58 @@ def test_other_dimensions_and_broken_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "plans.json").write_text("[" * 100_000)
     with pytest.raises(FileFormatError, match="can't be read"):
         read_foreign(tmp_path, "2d")
+
+
+ODD: tuple[Any, ...] = (
+    None,
+    0,
+    -1,
+    1.5,
+    math.nan,
+    math.inf,
+    "",
+    "x",
+    [],
+    {},
+    [0, 0],
+    [None],
+    {"0": 1},
+    -2.0,
+    10**30,
+)
+"""What might stand in a file that some program has written."""
+
+
+def _places(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The ways to all that a JSON value holds."""
+    if way:
+        yield way
+    children: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, dict):
+        children = value.items()
+    elif isinstance(value, list):
+        children = enumerate(value)
+    for key, child in children:
+        yield from _places(child, (*way, key))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", ["plans", "dataset"])
+def test_whatever_stands_in_a_file_it_is_read_or_one_sentence(tmp_path: Path, which: str) -> None:
+    n_refused = 0
+    for way in _places(plans() if which == "plans" else dataset()):
+        for value in ODD:
+            plan, data = plans(), dataset()
+            place: Any = plan if which == "plans" else data
+            for key in way[:-1]:
+                place = place[key]
+            place[way[-1]] = value
+            # Not by write_json: nothing has to be on the disk.
+            (tmp_path / "plans.json").write_text(json.dumps(plan))
+            (tmp_path / "dataset.json").write_text(json.dumps(data))
+            try:
+                read_foreign(tmp_path, "2d")
+            except FileFormatError as error:
+                n_refused += 1
+                assert str(error).count("\n") == 0
+    assert n_refused > 50

@@ -9,13 +9,14 @@ import pytest
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from converters.bookkeeping.files import write_json
+from converters.bookkeeping.files import read_json, write_json
 from domain.errors import FileFormatError
 from tests.unit.training.archive.zips import dataset, plans
+from training.archive.convert import ANSWER, JOB
 from training.nnunet import classes
 from training.nnunet.checkpoint import read_checkpoint
 from training.nnunet.classes import trainer_class
-from training.nnunet.read_checkpoints import convert, read_foreign_checkpoint
+from training.nnunet.read_checkpoints import convert, main, read_foreign_checkpoint
 
 
 class _Bomb:
@@ -198,6 +199,32 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     }
     with pytest.raises(FileFormatError, match="is no number"):
         convert(_folder(tmp_path, network_weights=weights), {"0": 0}, False)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_one_such_weight_in_one_of_the_folds_is_enough(tmp_path: Path, number: float) -> None:
+    folder = _folder(tmp_path)
+    weights = _network().state_dict()
+    next(iter(weights.values())).view(-1)[0] = number
+    torch.save(_checkpoint(network_weights=weights), folder / "fold_3.pth")
+    with pytest.raises(FileFormatError, match="A weight of fold 3 is no number"):
+        convert(folder, {"0": 0, "3": 1}, False)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("n_stages", "two"), ("features_per_stage", {}), ("strides", [[1e400]])]
+)
+def test_plans_that_nnunet_stumbles_over_are_one_sentence(
+    tmp_path: Path, key: str, value: Any
+) -> None:
+    folder = _folder(tmp_path)
+    broken = plans()
+    broken["configurations"]["2d"]["architecture"]["arch_kwargs"][key] = value
+    write_json(folder / "plans.json", broken)
+    write_json(folder / JOB, {"folds": {"0": 0}, "trust": False})
+    assert main(folder) == 0
+    answer = read_json(folder / ANSWER)
+    assert "plans.json can't be" in answer["error"] and answer["remedy"]
 
 
 def test_patches_of_any_size_take_no_memory(tmp_path: Path) -> None:

@@ -45,6 +45,25 @@ def test_it_is_ended_when_its_lines_are_not_wanted_any_more() -> None:
     assert not psutil.pid_exists(seen[0])
 
 
+@pytest.mark.slow
+def test_at_its_limit_it_is_stopped_and_what_it_said_before_is_kept() -> None:
+    seen: list[str] = []
+    with pytest.raises(PredictionError, match=r"that answered took longer than 3 s") as caught:
+        run_child(MODULE, {"lines": ["a"], "sleep": 60}, seen.append, work="answered", limit_s=3)
+    assert "Try again" in caught.value.remedy
+    first, pid = seen
+    assert first == "a"
+    assert not psutil.pid_exists(int(pid))
+
+
+def test_below_its_limit_it_takes_its_time() -> None:
+    lines: list[str] = []
+    run_child(MODULE, {"lines": ["a"]}, lines.append, work="answered", limit_s=60)
+    assert lines == ["a"]
+    with pytest.raises(PredictionError, match="no such thing"):  # its own error, not the limit's
+        run_child(MODULE, {"lines": [], "error": "no such thing"}, work="answered", limit_s=60)
+
+
 def test_it_ends_with_a_killed_parent() -> None:
     code = (
         "from training.processes.networks import run_child;"

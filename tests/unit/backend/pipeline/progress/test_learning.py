@@ -15,45 +15,11 @@ from backend.store import projects
 from backend.store.models import RunRow, VersionRow
 from backend.store.pair_rows import HonestPairRow
 from backend.store.queues import QueueEntryRow
-from domain.case import Manifest, ManifestEntry
 from domain.queues import QueueArm, QueueExit
 from domain.states import VersionOrigin
 from tests.fakes.app import PROJECT, FakeApp
-from tests.fakes.documents import run_manifest
-from training.presets import FAST, TINY, Preset
-from training.versions.manifests import RunManifest
-from training.versions.metrics import VersionMetrics
-
-
-def manifest_of(case_ids: list[str], preset: Preset = TINY, changed: str = "") -> RunManifest:
-    entries = tuple(
-        ManifestEntry(case_id, i, i, "other" if case_id == changed else "hash", case_id, i % 2)
-        for i, case_id in enumerate(case_ids)
-    )
-    return run_manifest(Manifest(entries, (), ("lumen",), 2), preset)
-
-
-def add_version(
-    app: FakeApp,
-    number: int,
-    dice: dict[str, float],
-    *,
-    preset: Preset = TINY,
-    changed: str = "",
-    name: str = "lumen",
-) -> int:
-    """A version that held each of its cases out."""
-    per_case: dict[str, dict[str, float | None]] = {k: {name: v} for k, v in dice.items()}
-    metrics = VersionMetrics(
-        labels=len(dice), oof_dice={name: sum(dice.values()) / len(dice)}, dice_per_case=per_case
-    )
-    return app.add_version(
-        number, metrics=metrics, manifest=manifest_of(list(dice), preset, changed)
-    )
-
-
-def cases(n: int, dice: float, hard: dict[int, float] | None = None) -> dict[str, float]:
-    return {f"task_{i:08d}": (hard or {}).get(i, dice) for i in range(n)}
+from tests.fakes.held_out import add_version, cases, manifest_of
+from training.presets import FAST
 
 
 def learning(app: FakeApp, **options: bool) -> Learning:
@@ -164,32 +130,46 @@ def test_of_two_hundred_versions_some_are_looked_at(app: FakeApp) -> None:
     assert [one.labels for one in compared] == sorted({one.labels for one in compared})
 
 
+def add_draw(app: FakeApp, version: int, task_id: int, dice: float) -> None:
+    """A task that chance drew while a version served, and what people made of its prediction."""
+    with app.store.begin() as session:
+        session.add(
+            QueueEntryRow(
+                project_id=PROJECT,
+                annotator_id=1,
+                task_id=task_id,
+                source="s",
+                batch=1,
+                arm=QueueArm.CONTROL,
+                version_id=version,
+                strategy="random",
+                exit=QueueExit.LABELLED,
+                left_at=1.0,
+            )
+        )
+        session.add(
+            HonestPairRow(
+                project_id=PROJECT, task_id=task_id, version_id=version, source="s", dice=dice
+            )
+        )
+
+
 def test_what_chance_drew_is_told_by_the_version_that_served(app: FakeApp) -> None:
     version = add_version(app, 1, cases(10, 0.7))
-    with app.store.begin() as session:
-        for task_id in range(30, 34):
-            session.add(
-                QueueEntryRow(
-                    project_id=PROJECT,
-                    annotator_id=1,
-                    task_id=task_id,
-                    source="s",
-                    batch=1,
-                    arm=QueueArm.CONTROL,
-                    version_id=version,
-                    strategy="random",
-                    exit=QueueExit.LABELLED,
-                    left_at=1.0,
-                )
-            )
-            session.add(
-                HonestPairRow(
-                    project_id=PROJECT, task_id=task_id, version_id=version, source="s", dice=0.6
-                )
-            )
+    for task_id in range(30, 34):
+        add_draw(app, version, task_id, 0.6)
     (point,) = learning(app).pool
     assert (point.version, point.labels, point.quality.n) == ("nnloop-v1", 10, 4)
     assert point.quality.mean == pytest.approx(0.6)
+
+
+@pytest.mark.slow
+def test_of_many_versions_with_a_control_arm_the_newest_are_told(app: FakeApp) -> None:
+    for number in range(1, MOST_VERSIONS + 6):
+        add_draw(app, add_version(app, number, cases(3 + number, 0.7)), 100 + number, 0.6)
+    pool = learning(app).pool
+    assert len(pool) == MOST_VERSIONS
+    assert pool[0].version == "nnloop-v6" and pool[-1].version == f"nnloop-v{MOST_VERSIONS + 5}"
 
 
 def conclusion(settings: ProjectSettings, **options: float) -> Learning:
