@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,23 @@ OWN = "hand-drawn"
 def _save(project: Changing, annotation_id: int, **fields: Any) -> None:
     """As the editor does at 'Update': its clock has gone on."""
     project.api.json("PATCH", f"/api/annotations/{annotation_id}/", body=fields)
+
+
+def _draft(project: Changing, page: str, result: list[dict[str, Any]]) -> None:
+    """As the editor does soon after a change that nobody has submitted."""
+    body = {"result": result, "lead_time": 300.0}
+    project.api.json("POST", f"/api/tasks/{page}/drafts", body=body)
+
+
+def _read_again(project: Changing) -> None:
+    """Until a reading that began now is through."""
+    now = time.time()
+    project.sync()
+
+    def look() -> bool:
+        return (project.loop.report(project.project).synced_at or 0.0) > now
+
+    project.loop.wait_until(look, WAIT_S, "a reading")
 
 
 def _moved(result: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -103,6 +121,14 @@ def test_unchanged_edited_drawn_and_what_comes_later(
     _save(project, kept, result=_moved(results[0]), lead_time=21.5)
     row = _wait(project, kept, lead_time_s=21.5)
     assert sum(one.points_moved for one in row.classes.values()) == 1
+    # What is under way and not submitted is no effort yet, and changes none.
+    _draft(project, str(ids[4]), _moved(results[4]))
+    _draft(project, f"{ids[1]}/annotations/{edited}", _drawn(project, ids[1]))
+    _read_again(project)
+    found = _effort(project)
+    assert found["corrected"] == 3
+    assert _wait(project, edited, lead_time_s=30.0).classes
+    assert found["versions"][0]["effort"]["points_moved"] == 2
     # Label Studio forgets what the annotations began with, nnloop does not.
     project.loop.switch_webhook(project.project, is_active=False)
     client.delete_prediction(shown[ids[3]].id or 0)

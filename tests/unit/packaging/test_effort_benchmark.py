@@ -74,6 +74,9 @@ def test_saved_is_a_share_of_all_drawing_and_may_be_below_nothing() -> None:
     assert saved([]) is None
     assert saved([corrections(10.0), corrections(30.0)]) == pytest.approx(0.8)
     assert saved([corrections(150.0)]) == pytest.approx(-0.5)
+    # Large images count by what they cost; a mean of shares would give 0.4.
+    large = replace(corrections(900.0), scratch_s=900.0)
+    assert saved([corrections(20.0), large]) == pytest.approx(0.08)
 
 
 def test_figures_are_of_the_last_training_and_say_of_how_many_seeds() -> None:

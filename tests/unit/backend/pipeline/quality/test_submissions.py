@@ -202,6 +202,33 @@ def test_what_is_changed_later_or_by_others_says_nothing_about_the_prediction(
     assert pairs(app)[1].dice != 1.0
 
 
+def test_hints_that_are_lost_lose_nothing(app: FakeApp) -> None:
+    pool(app, 1)
+    version = add_version(app)
+    predict(app, version, 1, LUMEN)
+    # Submitted and looked at again before anything is read.
+    annotation = app.label_studio.label(1, LUMEN, by=5, at=MADE, lead_time_s=4.0)
+    again = {"updated_by": 5, "updated_at": "2026-02-01T10:30:00Z", "lead_time_s": 9.0}
+    _edit(app, annotation, _moved(LUMEN), **again)
+    sync_project(app.context, PROJECT)
+    row = _efforts(app)[annotation]
+    assert (row.version_id, row.lead_time_s) == (version, 9.0)
+    assert _total(row) == Effort(n_edited=1, points_moved=1)
+
+
+def test_a_skip_cost_nothing_until_it_is_submitted_after_all(app: FakeApp) -> None:
+    pool(app, 1)
+    version = add_version(app)
+    predict(app, version, 1, LUMEN)
+    annotation = app.label_studio.label(1, LUMEN, by=5, at=MADE, was_cancelled=True)
+    sync_project(app.context, PROJECT)
+    assert _efforts(app) == {}
+    submitted = {"updated_by": 5, "updated_at": "2026-02-01T10:20:00Z", "lead_time_s": 8.0}
+    _edit(app, annotation, LUMEN, was_cancelled=False, **submitted)
+    sync_project(app.context, PROJECT)
+    assert _efforts(app)[annotation].version_id == version
+
+
 def test_two_annotators_of_a_task_have_each_their_own(app: FakeApp) -> None:
     pool(app, 1)
     version = add_version(app)
