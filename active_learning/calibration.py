@@ -59,12 +59,13 @@ class Prior:
 
 
 PRIOR = Prior(
-    mean=(0.0, 1.0, 0.0, 0.0),
-    sd=(1.0, 0.25, 0.5, 1.0),
-    dispersion=0.1,
-    residuals=(0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 1.0),
+    mean=(-0.385, 1.082, -0.483, 0.264),
+    sd=(0.801, 0.303, 0.388, 0.528),
+    dispersion=0.076,
+    residuals=(0.026, 0.088, 0.14, 0.187, 0.246, 0.301, 0.361, 0.437, 0.547, 0.785),
 )
-"""Weak: the probabilities are taken at their word, and projects may differ from that a lot."""
+"""Learnt by `python -m benchmarks.score` from eleven committees on four sets (ultrasound, nuclei,
+glacier fronts, generated carotid arteries). Projects differ a lot, so a few pairs outweigh it."""
 
 
 @dataclass(frozen=True, slots=True)

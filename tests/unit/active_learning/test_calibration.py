@@ -46,7 +46,8 @@ def test_without_pairs_it_is_the_prior() -> None:
     assert found == Calibration()
     expected = found.expected(measures(0.8))
     assert 0 <= expected.low <= expected.score <= expected.high <= 1
-    assert expected.score == pytest.approx(0.8)
+    # What folds agree on is less often right than they say.
+    assert 0.7 < expected.score < 0.8
 
 
 def test_one_pair_moves_it_a_little_and_many_all_the_way() -> None:

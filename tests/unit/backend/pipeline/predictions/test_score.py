@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from active_learning.calibration import Calibration
 from backend.pipeline.predictions import score
 from backend.pipeline.predictions.score import score_chunk, score_task
 from backend.store import embeddings, predictions, projects
@@ -87,8 +88,9 @@ def test_the_pool_is_scored(app: FakeApp) -> None:
     # Lumen: Dice 1 between the folds; wall: 0.
     assert row.measures.pairwise_dice == pytest.approx(0.5)
     assert list(row.measures.classes) == ["lumen", "wall"]
-    # No person has judged a prediction yet: the probabilities are taken at their word.
-    assert row.score == pytest.approx(row.measures.soft_dice)
+    # No person has judged a prediction yet: it is what other projects have taught.
+    assert row.score == pytest.approx(Calibration().expected(row.measures).score)
+    assert row.score != pytest.approx(row.measures.soft_dice, abs=0.01)
     assert row.score_low is not None
     assert row.score_high is not None
     assert 0 <= row.score_low < row.score < row.score_high <= 1
