@@ -21,7 +21,7 @@ _NINE_TENTHS = 1.645
 
 
 def draw_classes(classes: Sequence[ClassFigures]) -> str:
-    """The chart as a ``data:`` URI: a row for each class, in the order given.
+    """The chart as a ``data:`` URI: a row for each class, in the order given; hollow of one image.
 
     Args:
         classes: Whose Dice is known; one at least.
@@ -33,14 +33,20 @@ def draw_classes(classes: Sequence[ClassFigures]) -> str:
     def draw(axes: Axes) -> None:
         as_text()
         low, high = np.minimum(errors, dice), np.minimum(errors, 1.0 - dice)
+        is_single = np.array([one.standard_error is None for one in classes])
         axes.errorbar(
-            dice, places, xerr=np.maximum([low, high], 0.0), fmt="o", color=BLUE,
-            markersize=5, elinewidth=1.2,
-        )  # fmt: skip
+            np.where(is_single, np.nan, dice),
+            places,
+            xerr=np.maximum([low, high], 0.0),
+            fmt="o",
+            color=BLUE,
+            elinewidth=1.2,
+        )
+        axes.plot(dice[is_single], places[is_single], "o", color=BLUE, markerfacecolor="white")
         axes.set_yticks(places, [plain(one.name, _NAME_LENGTH) for one in classes])
         axes.set_ylim(len(classes) - 0.4, -0.6)
         axes.set_xlim(0.0, 1.02)
-        axes.set_xlabel("mean Dice over the held-out images that show it")
+        axes.set_xlabel("mean Dice")
         axes.tick_params(axis="y", length=0)
 
     with warnings.catch_warnings():

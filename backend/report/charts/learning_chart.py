@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+from matplotlib.transforms import ScaledTranslation
 
 from backend.pipeline.progress.learning import Learning
 from backend.report.charts.figure import BLUE, GREY, ORANGE, chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+_BESIDE_IN = 0.09
+"""Width of a point."""
 
 _MUCH_GROWN = 10
 """Times as many labels as in the beginning."""
@@ -55,6 +59,7 @@ def draw_learning(learning: Learning, target: float | None) -> str:
             label=f"versions, on the same {learning.n_cases} held-out images",
         )
         if learning.pool:
+            inches = axes.figure.dpi_scale_trans
             means = [point.quality.mean for point in learning.pool]
             axes.errorbar(
                 [point.labels for point in learning.pool],
@@ -64,6 +69,8 @@ def draw_learning(learning: Learning, target: float | None) -> str:
                     [p.quality.high - m for m, p in zip(means, learning.pool, strict=True)],
                 ],
                 fmt="D",
+                # Beside the version that served then, which has as many labels.
+                transform=axes.transData + ScaledTranslation(_BESIDE_IN, 0, inches),
                 color=ORANGE,
                 markerfacecolor="white",
                 capsize=3,

@@ -73,13 +73,14 @@ def _classes(serving: str, classes: Sequence[ClassFigures]) -> Iterable[Block]:
     if len(known) >= _WORTH_A_CHART:
         best, drawn = known[-1], known[:MOST_DRAWN]
         hidden = len(known) - len(drawn)
+        alone = " Hollow points are of one image." if any(one.n == 1 for one in drawn) else ""
         yield Picture(
             draw_classes(drawn),
             f"Mean Dice of {counted(len(drawn), 'class', 'classes')} of {serving}: "
             f"{figure(known[0].dice, 2)} of {known[0].name} to {figure(best.dice, 2)} of "
             f"{best.name}.",
             f"Classes of {serving}, those found worst first; lines are 90 % intervals of the "
-            f"mean.{f' {hidden} better ones are not drawn.' if hidden else ''}",
+            f"mean.{alone}{f' {hidden} better ones are not drawn.' if hidden else ''}",
         )
     listed = ordered[:MOST_CLASSES]
     hidden = len(ordered) - len(listed)

@@ -84,7 +84,16 @@ def test_forty_classes_are_drawn_and_the_worst_listed() -> None:
     )
     assert [row[0] for row in table.rows] == [f"class {39 - i:02d}" for i in range(MOST_CLASSES)]
     assert table.caption.endswith("those found worst first, 20 more are not listed")
-    assert "not drawn" not in picture.caption
+    assert "not drawn" not in picture.caption and "one image" not in picture.caption
+
+
+def test_a_class_that_one_image_shows_is_marked_as_such() -> None:
+    alone = ClassFigures("alone", 1, 0.4, 1)
+    (picture,), table = shown((*of(0.9, 0.8, 0.7), alone))
+    assert picture.caption.endswith("Hollow points are of one image.")
+    assert table.rows[0] == ("alone", "0.400", "1", "1")
+    n_hollow = [svg(some).count("fill: #ffffff") for some in ([alone], of(0.4))]
+    assert n_hollow[0] == n_hollow[1] + 1
 
 
 @pytest.mark.slow
