@@ -24,6 +24,11 @@ Floats = npt.NDArray[np.float64]
 LIMITS = np.linspace(0.30, 1.0, 36)
 """``a``: quality with all the labels in the world."""
 
+RESOLUTION = 0.01
+"""Half the distance of ``LIMITS``: many versions on many cases pick one curve, and the true one may
+lie so far beside it. Without it 90 % bands of 20 versions of up to 5,000 labels held 66 % of the
+true curve, of 12 of up to 1,000 76 %; with it 97 % each."""
+
 MISSING = np.linspace(0.0, 1.0, 21)
 """Power law: what ``FEW`` labels leave to be gained, as a share of ``a``."""
 
@@ -119,7 +124,7 @@ class LearningCurve:
         Raises:
             ValueError: One of them is below 1.
         """
-        return [self._at_labels(n) for n in labels]
+        return [_widened(self._at_labels(n)) for n in labels]
 
     def gain(self, more: int) -> Forecast:
         """What so many labels more than now will probably add to the quality.
@@ -196,6 +201,13 @@ class LearningCurve:
         low, high = values[order[places]]
         value = float((start + gains) @ self._weights)
         return Forecast(value, min(float(low), value), max(float(high), value))
+
+
+def _widened(found: Forecast) -> Forecast:
+    """By what lies between the curves of the grid, independent of which of them it is."""
+    low = found.value - np.hypot(found.value - found.low, RESOLUTION)
+    high = found.value + np.hypot(found.high - found.value, RESOLUTION)
+    return Forecast(found.value, max(float(low), 0.0), min(float(high), 1.0))
 
 
 _NEGLIGIBLE = 1e-9

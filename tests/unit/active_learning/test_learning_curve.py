@@ -109,6 +109,24 @@ def test_intervals_hold_as_often_as_they_say(
         assert n_hits / n_curves >= LEVEL - 0.07
 
 
+@pytest.mark.slow
+def test_the_band_of_many_versions_on_many_cases_is_not_too_sure() -> None:
+    """They pick one curve of the grid, and the true one lies between two."""
+    rng = np.random.default_rng(0)
+    labels = np.geomspace(20, 5000, 20).astype(int).tolist()
+    held = []
+    for _ in range(8):
+        limit, rate, missing = rng.uniform([0.7, 0.2, 0.1], [0.97, 1.2, 0.5])
+        true = [limit - missing * (n / labels[0]) ** -rate for n in labels]
+        points = [
+            CurvePoint(n, float(rng.normal(quality, 0.005)), 0.1 / n**0.5)
+            for n, quality in zip(labels, true, strict=True)
+        ]
+        band = LearningCurve(points).band(labels)
+        held += [one.low <= quality <= one.high for one, quality in zip(band, true, strict=True)]
+    assert np.mean(held) >= 0.9
+
+
 def test_errors_that_versions_share_widen_the_band_and_not_the_gain() -> None:
     """Few cases: where the curve lies is not known, how it rises is."""
     few = [CurvePoint(n, law(n)) for n in (16, 32, 64, 128)]
