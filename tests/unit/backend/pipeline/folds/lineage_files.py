@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from converters.bookkeeping.files import read_json
+from converters.bookkeeping.files import read_json, write_json
 from tests.fakes.label_studio import png
 from training.folds.spec import FINAL
-from training.versions.version_folder import member_dirs, read_version
+from training.versions.version_folder import DATASET, PLANS, member_dirs, read_version
 
 SIZE_HW = (40, 48)
 
@@ -49,3 +50,9 @@ def image_of(number: int) -> bytes:
 def paint(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(png(np.zeros(SIZE_HW, np.uint8)))
+
+
+def write_networks(folder: Path, plans: dict[str, Any]) -> None:
+    """What networks are described by, beside their weights."""
+    write_json(folder / PLANS, plans)
+    write_json(folder / DATASET, {"channel_names": {"0": "image"}, "labels": {"background": 0}})

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as play
 
+from backend.pipeline.basis.run_settings import run_settings
 from backend.pipeline.cases import prepare as prepare_module
 from backend.pipeline.ensembles import candidates, enrol
 from backend.pipeline.ensembles.choose import make_ensemble
@@ -30,23 +32,31 @@ from backend.pipeline.folds import train
 from backend.pipeline.folds.train import WorkerDevice, train_fold
 from backend.pipeline.gate import judge_run
 from backend.pipeline.models import serving
+from backend.pipeline.models.starts import find_start
 from backend.pipeline.runs import stages
 from backend.pipeline.sync.reading import sync_project
-from backend.settings import ProjectSettings
-from backend.store import runs, versions
+from backend.store import projects, runs, versions
 from backend.store.models import TaskRow, VersionRow
 from converters.bookkeeping.documents import write_document
 from converters.bookkeeping.files import read_json, write_json
 from domain.case import ManifestEntry
-from domain.errors import NnloopError
+from domain.errors import NnloopError, SettingsError
 from domain.states import RunStatus, VersionOrigin
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.documents import fold_result
 from tests.fakes.label_studio import polygon
-from tests.unit.backend.pipeline.folds.lineage_files import Shown, image_of, paint, weights_of
+from tests.fakes.maps import maps_of
+from tests.unit.backend.pipeline.folds.lineage_files import (
+    Shown,
+    image_of,
+    paint,
+    weights_of,
+    write_networks,
+)
 from training.case_files import CaseFiles, read_case_image
-from training.folds.spec import FINAL, PROGRESS, RESULT, FoldResult, FoldSpec
+from training.folds.spec import DOUBTS, FINAL, PROGRESS, RESULT, FoldResult, FoldSpec
 from training.nnunet.data.dataset import PreparedDataset
+from training.nnunet.inference.maps import FoldMaps
 from training.presets import TINY
 from training.versions.case_predictions import CaseToPredict
 from training.versions.member_predictions import HeldOutCase
@@ -60,13 +70,53 @@ from training.workspace import Workspace
 PLANS = {"configurations": {"2d": {"architecture": {}, "patch_size": [8, 8], "spacing": [1, 1]}}}
 KEYS = (None, "patient", "site")
 NUMBERS = st.integers(0, 7)
+DICE = st.sampled_from([0.2, 0.5, 0.8])
+CHANGES = st.one_of(
+    st.tuples(st.just("add_a_task"), st.integers(0, 3), st.integers(0, 2), NUMBERS, st.booleans()),
+    st.tuples(st.just("correct_the_patient"), NUMBERS, st.integers(0, 3)),
+    st.tuples(st.just("label_or_unlabel"), NUMBERS),
+    st.tuples(st.just("make_a_task_again_under_its_id"), NUMBERS, st.integers(0, 3), NUMBERS),
+    st.tuples(st.just("delete_a_task"), NUMBERS),
+    st.tuples(st.just("overwrite_an_image"), NUMBERS, NUMBERS),
+    st.tuples(st.just("set_the_group_key"), st.sampled_from(KEYS)),
+    st.tuples(st.just("join_images_that_look_alike_or_not"), st.booleans()),
+    st.tuples(st.just("set_the_number_of_folds"), st.integers(2, 4)),
+)
+"""A method below with its arguments."""
+
+# Which label of the project goes on from which class of a version to start from.
+MAPS: tuple[dict[str, str], ...] = ({}, {"lumen": "wall", "wall": "lumen"}, {"wall": ""})
+
+OFTEN = (
+    "a run is finished",
+    "a fold starts fresh though a version serves",
+    "a fold starts warm",
+    "a fold starts from a version that was named",
+    "a fold starts from weights of elsewhere",
+    "a fold of a version judges a case",
+    "a version from elsewhere judges a case",
+    "a figure of the champion's own training is kept",
+    "a figure is doubted aloud",
+    "an ensemble is made",
+    "a version is evaluated",
+)
+"""What must have happened in histories, or nothing was tested."""
+
+RARELY = (
+    "a run that groups otherwise is finished",
+    "a run of another number of folds is finished",
+    "all folds of a version judge a case",
+    "a case is judged by nobody",
+)
+"""What may be missing in a few random histories."""
 
 
 class Histories(RuleBasedStateMachine):
     """A project that people change in every way between its trainings."""
 
-    database: Path
-    patch: pytest.MonkeyPatch
+    database: ClassVar[Path]
+    patch: ClassVar[pytest.MonkeyPatch]
+    happened: ClassVar[Counter[str]]
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,7 +135,9 @@ class Histories(RuleBasedStateMachine):
         # (task id, created at) -> its data as they were last known, also of tasks that are gone.
         self.data: dict[tuple[int, str], dict[str, Any]] = {}
         self.learnt: dict[str, frozenset[Shown]] = {}
-        self.judged_by: dict[str, dict[str, tuple[int | None, ...]]] = {}
+        # Weights of which nobody knows all that they have learnt.
+        self.doubtful: set[str] = set()
+        self.in_doubt = False
         self.moment = 0
         self.dice = 0.5
         self.case_id = ""
@@ -95,6 +147,7 @@ class Histories(RuleBasedStateMachine):
             (train, "run_fold", self._train),
             (judge_run, "warm_predictor", lambda _settings, _device, path: _Predictor(self, path)),
             (judge_run, "read_case_image", self._read_case_image),
+            (judge_run, "try_version", lambda *_, **__: None),
             (judge_run, "prune_quietly", lambda *_: None),
             (candidates, "predict_members", self._predict_members),
             (enrol, "predict_cases", self._predict_champion),
@@ -113,18 +166,21 @@ class Histories(RuleBasedStateMachine):
 
     # What people do.
 
-    @rule(patient=st.integers(0, 3), site=st.integers(0, 2), image=NUMBERS, labelled=st.booleans())
+    @rule(changes=st.lists(CHANGES, min_size=1, max_size=4))
+    def change_the_project(self, changes: list[tuple[Any, ...]]) -> None:
+        # One rule, or nearly every step would be one of these, and few a training.
+        for name, *arguments in changes:
+            getattr(self, name)(*arguments)
+
     def add_a_task(self, patient: int, site: int, image: int, labelled: bool) -> None:
         task_id = max(self.app.label_studio.tasks, default=0) + 1
         self._add(task_id, patient=patient, site=site, image=image)
         if labelled:
             self.app.label_studio.label(task_id, polygon())
 
-    @rule(number=NUMBERS, patient=st.integers(0, 3))
     def correct_the_patient(self, number: int, patient: int) -> None:
         self._change(number, "patient", patient)
 
-    @rule(number=NUMBERS)
     def label_or_unlabel(self, number: int) -> None:
         task_id = self._task(number)
         studio = self.app.label_studio
@@ -133,32 +189,26 @@ class Histories(RuleBasedStateMachine):
         else:
             studio.label(task_id, polygon())
 
-    @rule(number=NUMBERS, patient=st.integers(0, 3), image=NUMBERS)
     def make_a_task_again_under_its_id(self, number: int, patient: int, image: int) -> None:
         task_id = self._task(number)
         self._add(task_id, patient=patient, site=0, image=image)
         self.app.label_studio.label(task_id, polygon())
 
-    @rule(number=NUMBERS)
     def delete_a_task(self, number: int) -> None:
         if len(self.app.label_studio.tasks) > 3:
             del self.app.label_studio.tasks[self._task(number)]
 
-    @rule(number=NUMBERS, image=NUMBERS)
     def overwrite_an_image(self, number: int, image: int) -> None:
         task = self.app.label_studio.tasks[self._task(number)]
         self.app.label_studio.images[task.data["image"]] = image_of(image)
         self.shows[task.id, task.created_at] = image // 2
 
-    @rule(key=st.sampled_from(KEYS))
     def set_the_group_key(self, key: str | None) -> None:
         self.values["group_key"] = key
 
-    @rule(join=st.booleans())
     def join_images_that_look_alike_or_not(self, join: bool) -> None:
         self.values["join_alike"] = join
 
-    @rule(n_folds=st.integers(2, 4))
     def set_the_number_of_folds(self, n_folds: int) -> None:
         self.values["n_folds"] = n_folds
 
@@ -177,6 +227,11 @@ class Histories(RuleBasedStateMachine):
         info = VersionInfo(name, ("lumen", "wall"), 1, TINY, (0, 1), {})
         path = self.app.context.workspace(PROJECT).version_dir(name) / VERSION
         write_document(path, VersionInfo, info)
+        for fold in info.folds:
+            write_json(path.parent / f"fold_{fold}" / FINAL, f"{name}/{fold}")
+            self.learnt[f"{name}/{fold}"] = frozenset()
+            self.doubtful.add(f"{name}/{fold}")
+        write_networks(path.parent, PLANS)
 
     @precondition(lambda self: len(self._names()) > 1)
     @rule(number=NUMBERS)
@@ -185,30 +240,50 @@ class Histories(RuleBasedStateMachine):
         chosen = [names[number % len(names)], names[-1]] if names else []
         if len(set(chosen)) == 2:
             self._sync()
+            self.in_doubt = False
             try:
                 report = make_ensemble(self.app.context, PROJECT, chosen)
-            except NnloopError:
-                return  # not alike
+            except SettingsError as error:
+                assert any(said in str(error) for said in ("can't be averaged", "already")), error
+                return
+            self.happened["an ensemble is made"] += 1
             self._check_gate(report.version)
 
     @rule()
     def evaluate_the_champion(self) -> None:
         self._sync()
-        try:
-            evaluate.evaluate_version(
-                self.app.context, PROJECT, EvaluationOptions(Path(self.folder.name) / "out")
-            )
-        except NnloopError:
-            return  # nothing serves yet
+        evaluate.evaluate_version(
+            self.app.context, PROJECT, EvaluationOptions(Path(self.folder.name) / "out")
+        )
+        self.happened["a version is evaluated"] += 1
 
-    @rule(dice=st.sampled_from([0.2, 0.5, 0.8]))
+    @initialize(dice=DICE)
+    def train_the_first_version(self, dice: float) -> None:
+        self._train_a_version(dice)
+
+    @rule(dice=DICE)
     def train_a_version(self, dice: float) -> None:
-        self.dice = dice
+        self._train_a_version(dice)
+
+    @rule(dice=DICE, changes=st.lists(CHANGES, min_size=1, max_size=3))
+    def change_the_project_and_train(self, dice: float, changes: list[tuple[Any, ...]]) -> None:
+        self.change_the_project(changes)
+        self._train_a_version(dice)
+
+    @precondition(lambda self: self._names())
+    @rule(dice=DICE, number=NUMBERS, mapping=st.sampled_from(MAPS))
+    def train_from_a_version(self, dice: float, number: int, mapping: dict[str, str]) -> None:
+        names = [name for name in self._names() if not name.startswith("nnloop-e")]
+        start = find_start(self.app.context, PROJECT, names[number % len(names)], mapping)
+        self._train_a_version(dice, start.settings)
+
+    def _train_a_version(self, dice: float, asked: Mapping[str, Any] | None = None) -> None:
+        self.dice, self.in_doubt = dice, False
         self._sync()
         with self.app.store.begin() as session:
             last = runs.last_run(session, PROJECT)
             number = last.number + 1 if last else 1
-        kept = ProjectSettings(**self.values).model_dump(mode="json")
+            kept = run_settings(projects.get(session, PROJECT), asked or {}).model_dump(mode="json")
         run_id = self.app.add_run(RunStatus.QUEUED, number, settings=kept)
         for task in self.app.label_studio.tasks.values():
             if task.annotations:
@@ -221,12 +296,30 @@ class Histories(RuleBasedStateMachine):
             train_fold(self.app.context, run_id, fold, WorkerDevice(), "me")
         stages.advance(self.app.context, run_id)
         run = self.app.run(run_id)
-        if run.status == RunStatus.FAILED:
-            return  # too few tasks, or none has a group
+        if run.error.startswith("Only "):
+            assert run.status == RunStatus.FAILED
+            self.happened["a run has too few tasks"] += 1
+            return
         assert run.status in (RunStatus.SCORING, RunStatus.DONE), run.error
         with self.app.store.begin() as session:
             session.merge(run).status = RunStatus.DONE
+        self._note_run(number)
         self._check_gate(f"nnloop-v{number}")
+
+    def _note_run(self, number: int) -> None:
+        with self.app.store.begin() as session:
+            rows = [row for row in runs.runs_of(session, PROJECT) if row.status == RunStatus.DONE]
+            done = {row.number: runs.manifest_of(row) for row in rows}
+        self.happened["a run is finished"] += 1
+        now = done.pop(number)
+        if done:
+            last = done[max(done)]
+            self.happened["a run that groups otherwise is finished"] += (
+                now.group_key != last.group_key
+            )
+            self.happened["a run of another number of folds is finished"] += (
+                now.n_folds != last.n_folds
+            )
 
     # What is trained, and what is judged by whom.
 
@@ -235,12 +328,25 @@ class Histories(RuleBasedStateMachine):
         with self.app.store.begin() as session:
             run = runs.runs_of(session, PROJECT, number=int(spec.run))[0]
             entries = runs.manifest_of(run).entries
+            serves = versions.champion(session, PROJECT) is not None
         held_out = [e for e in entries if spec.holds_out and e.fold == spec.fold]
         before: frozenset[Shown] = frozenset()
-        if spec.warm_start:
-            before = self.learnt[read_json(Path(spec.warm_start))]
-            self._assert_unseen(before, held_out, f"fold {spec.fold} of run {spec.run} starts so")
         name = f"{spec.run}/{spec.fold}"
+        if spec.warm_start:
+            weights = read_json(Path(spec.warm_start))
+            before = self.learnt[weights]
+            self._assert_unseen(before, held_out, f"fold {spec.fold} of run {spec.run} starts so")
+            if weights in self.doubtful:
+                assert run.settings.start_from, "nobody has asked for weights of elsewhere"
+                self.doubtful.add(name)
+                self.in_doubt |= bool(held_out)
+                self.happened["a fold starts from weights of elsewhere"] += 1
+            elif run.settings.start_from:
+                self.happened["a fold starts from a version that was named"] += 1
+            else:
+                self.happened["a fold starts warm"] += 1
+        elif serves:
+            self.happened["a fold starts fresh though a version serves"] += 1
         trained = [e for e in entries if e not in held_out]
         self.learnt[name] = before | {self._shown(entry) for entry in trained}
         dice = {entry.case_id: {"lumen": self.dice, "wall": None} for entry in held_out}
@@ -248,9 +354,9 @@ class Histories(RuleBasedStateMachine):
         result = fold_result(dice, fold=spec.fold)
         write_json(spec.fold_dir / FINAL, name)
         write_document(spec.fold_dir / RESULT, FoldResult, result)
-        write_json(spec.fold_dir / PROGRESS, {})
-        for file in ("plans.json", "dataset.json"):
-            write_json(spec.fold_dir / file, PLANS)
+        for file in (PROGRESS, DOUBTS):
+            write_json(spec.fold_dir / file, {})
+        write_networks(spec.fold_dir, PLANS)
         return result
 
     def _prepare(
@@ -266,26 +372,40 @@ class Histories(RuleBasedStateMachine):
         return PreparedDataset(len(cases), (), (), False, used, {}, 0.0)
 
     def _check_gate(self, name: str) -> None:
-        """Figures of the champion that it was compared by and that its own training measured."""
+        """Figures of the champion that it was compared by and that its own training measured.
+
+        And that the verdict tells of a doubt, where one of its figures may be of seen cases.
+        """
         with self.app.store.begin() as session:
-            found = versions.by_name(session, name, PROJECT)
-            measured = found[0].metrics.champion_dice if found else None
-            if measured is None:
-                return
-            [champion] = versions.by_name(session, measured.version, PROJECT)
-            manifest = versions.manifest_of(session, champion)
-            judged = versions.manifest_of(session, found[0])
-        if manifest is None or judged is None:
-            assert "may have been trained on these images" in found[0].metrics.gate.reason  # type: ignore[union-attr]
-            return
-        of_challenger = {entry.case_id: entry for entry in judged.entries}
-        own = {entry.case_id: entry.fold for entry in manifest.entries}
-        for case_id in measured.dice_per_case:
-            if champion.metrics.dice_per_case.get(case_id) == measured.dice_per_case[case_id]:
-                self._judge(champion, own[case_id], of_challenger[case_id])
+            [made] = versions.by_name(session, name, PROJECT)
+            measured, verdict = made.metrics.champion_dice, made.metrics.gate
+            champion = manifest = None
+            if measured is not None:
+                [champion] = versions.by_name(session, measured.version, PROJECT)
+                manifest = versions.manifest_of(session, champion)
+            judged = versions.manifest_of(session, made)
+        assert verdict is not None
+        if measured is not None and champion is not None and manifest is not None:
+            assert judged is not None
+            of_challenger = {entry.case_id: entry for entry in judged.entries}
+            own = {entry.case_id: entry.fold for entry in manifest.entries}
+            self.happened["a case is judged by nobody"] += bool(
+                of_challenger.keys() - measured.dice_per_case.keys()
+            )
+            for case_id, dice in measured.dice_per_case.items():
+                if champion.metrics.dice_per_case.get(case_id) == dice:
+                    self._judge(champion, own[case_id], of_challenger[case_id])
+                    self.happened["a figure of the champion's own training is kept"] += 1
+        if self.in_doubt and made.metrics.dice_per_case:
+            words = ("may have been trained on these images", "nobody can tell what")
+            assert any(said in verdict.reason for said in words), verdict.reason
+            self.happened["a figure is doubted aloud"] += 1
 
     def _judge(self, version: VersionRow, fold: int | None, entry: ManifestEntry) -> None:
+        who = "all folds of a version judge" if fold is None else "a fold of a version judges"
+        self.happened[f"{who} a case"] += 1
         for weights in weights_of(Path(version.path), fold):
+            self.in_doubt |= weights in self.doubtful
             self._assert_unseen(
                 self.learnt[weights], [entry], f"{weights} of {version.name} judges it"
             )
@@ -295,7 +415,9 @@ class Histories(RuleBasedStateMachine):
         with self.app.store.begin() as session:
             [version] = versions.by_name(session, folder.name, PROJECT)
             if version.origin == VersionOrigin.IMPORTED:
-                return  # nobody can tell, and the gate says so
+                self.in_doubt = True
+                self.happened["a version from elsewhere judges a case"] += 1
+                return
             rows = {row.id: row for row in session.query(TaskRow)}
         task = rows[int(case_id.split("_")[1])]
         entry = ManifestEntry(
@@ -417,9 +539,9 @@ class _Predictor:
         self._histories.judge_case(self._path, fold, self._histories.case_id)
         return np.zeros((3, *image.shape[:2]), np.float32)
 
-    def predict(self, image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    def predict_maps(self, image: npt.NDArray[Any]) -> FoldMaps:
         self._histories.judge_case(self._path, None, self._histories.case_id)
-        return np.zeros((1, 3, *image.shape[:2]), np.float32)
+        return maps_of(np.zeros((1, 3, *image.shape[:2]), np.float32))
 
 
 @pytest.mark.slow
@@ -427,13 +549,46 @@ def test_no_judge_and_no_start_has_ever_seen_the_case(
     migrated_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Histories.database, Histories.patch = migrated_database, monkeypatch
+    Histories.happened = Counter()
     play(
         Histories,
         settings=settings(
-            max_examples=25,
-            stateful_step_count=14,
+            max_examples=14,
+            stateful_step_count=12,
             # Shrinking would take minutes; the message tells what happened.
             phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         ),
     )
+    assert [what for what in OFTEN if not Histories.happened[what]] == []
+
+
+@pytest.mark.slow
+def test_a_history_in_which_all_happens(
+    migrated_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However the random ones are drawn, in this one all of it is there to be judged."""
+    Histories.database, Histories.patch = migrated_database, monkeypatch
+    Histories.happened = Counter()
+    told = Histories()
+    try:
+        told.train_the_first_version(0.2)
+        told.add_a_task(1, 0, 6, labelled=True)
+        told.train_a_version(0.5)  # warm
+        told.average_two_versions(0)
+        told.train_from_a_version(0.8, 0, MAPS[1])
+        told.evaluate_the_champion()
+        told.set_the_group_key("patient")
+        told.set_the_number_of_folds(3)
+        told.train_a_version(0.8)
+        told.set_the_group_key("site")
+        told.train_a_version(0.8)  # one site: it holds nothing out
+        told.put_another_version_in_service(-1)
+        told.add_a_task(3, 2, 4, labelled=True)
+        told.train_a_version(0.8)
+        told.import_a_version()
+        told.train_from_a_version(0.5, -1, MAPS[0])
+        told.train_a_version(0.8)
+    finally:
+        told.teardown()
+    assert [what for what in (*OFTEN, *RARELY) if not Histories.happened[what]] == []
