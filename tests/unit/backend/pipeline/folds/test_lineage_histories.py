@@ -138,6 +138,7 @@ class Histories(RuleBasedStateMachine):
         # Weights of which nobody knows all that they have learnt.
         self.doubtful: set[str] = set()
         self.in_doubt = False
+        self.leaks: list[str] = []
         self.moment = 0
         self.dice = 0.5
         self.case_id = ""
@@ -295,6 +296,7 @@ class Histories(RuleBasedStateMachine):
         for fold in folds:
             train_fold(self.app.context, run_id, fold, WorkerDevice(), "me")
         stages.advance(self.app.context, run_id)
+        assert self.leaks == []
         run = self.app.run(run_id)
         if run.error.startswith("Only "):
             assert run.status == RunStatus.FAILED
@@ -480,7 +482,10 @@ class Histories(RuleBasedStateMachine):
                     or now.group in (one.group, self._group(one.task_id, one.created_at))
                     or (self.values["join_alike"] and self._look_alike(one, now))
                 )
-                assert not clash, f"{what}: {now}; it was trained on {one}"
+                if clash:
+                    # nnloop takes what is raised in a fold or a step for that one's failure.
+                    self.leaks.append(f"{what}: {now}; it was trained on {one}")
+                    raise AssertionError(self.leaks[0])
 
     def _shown(self, entry: ManifestEntry) -> Shown:
         created_at = self._created_at(entry)
