@@ -31,9 +31,10 @@ def _draft(project: Changing, page: str, result: list[dict[str, Any]]) -> None:
 def _read_again(project: Changing) -> None:
     """Until a reading that began now is through."""
     now = time.time()
-    project.sync()
 
     def look() -> bool:
+        # Each time: one that is under way, of before, is not asked for twice.
+        project.sync()
         return (project.loop.report(project.project).synced_at or 0.0) > now
 
     project.loop.wait_until(look, WAIT_S, "a reading")
@@ -136,7 +137,7 @@ def test_unchanged_edited_drawn_and_what_comes_later(
     client.delete_prediction(shown[ids[4]].id or 0)
     late = client.annotate(ids[4], results[4], lead_time=4.0)
     client.delete_annotation(edited)
-    project.sync()
+    _read_again(project)
     row = _wait(project, late)
     assert (row.beginning, row.version_id) == (
         Beginning.PREDICTION,
