@@ -29,15 +29,16 @@ def _draft(project: Changing, page: str, result: list[dict[str, Any]]) -> None:
 
 
 def _read_again(project: Changing) -> None:
-    """Until a reading that began now is through."""
-    now = time.time()
+    """Until a reading that began now is through: the second that ends, at the latest."""
+    for _ in range(2):
+        now = time.time()
 
-    def look() -> bool:
-        # Each time: one that is under way, of before, is not asked for twice.
-        project.sync()
-        return (project.loop.report(project.project).synced_at or 0.0) > now
+        def look(since: float = now) -> bool:
+            # Each time: while one is under way, no other is waiting behind it.
+            project.sync()
+            return (project.loop.report(project.project).synced_at or 0.0) > since
 
-    project.loop.wait_until(look, WAIT_S, "a reading")
+        project.loop.wait_until(look, WAIT_S, "a reading")
 
 
 def _moved(result: list[dict[str, Any]]) -> list[dict[str, Any]]:
