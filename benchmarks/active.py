@@ -42,7 +42,7 @@ from backend.replay.replay import Replay, alone_in
 from backend.replay.report import write_report
 from backend.replay.results import Results
 from benchmarks.material import rare_carotid
-from benchmarks.material.sets import GENERATED, SETS, SHARED
+from benchmarks.material.sets import GENERATED, SETS, SHARED, leave_out_missing
 from benchmarks.material.shared_data import CLASS_NAMES, one_thread
 
 LONG = True
@@ -322,10 +322,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="folder of everything that was played; goes on from there",
     )
     options = parser.parse_args(arguments)
-    missing = [n for n in options.sets if n != GENERATED and not (options.data / n).is_dir()]
-    for name in missing:
+    for name in leave_out_missing(options):
         print(f"Left out: {name}, there is no folder {options.data / name}.")
-    options.sets = [name for name in options.sets if name not in missing]
     return options
 
 

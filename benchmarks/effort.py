@@ -40,7 +40,7 @@ from backend.replay.networks.team import Committee
 from backend.replay.options import ReplayOptions
 from backend.replay.replay import Replay, alone_in
 from backend.replay.rounds import Round, Table, Team, labelled_in, play
-from benchmarks.material.sets import GENERATED, SHARED, draw_carotid
+from benchmarks.material.sets import GENERATED, SHARED, draw_carotid, leave_out_missing
 from benchmarks.material.shared_data import CLASS_NAMES, one_thread
 from converters.bookkeeping.documents import read_document, write_document
 from training.devices import list_devices
@@ -296,10 +296,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="folder of everything that was played; goes on from there",
     )
     options = parser.parse_args(arguments)
-    missing = [n for n in options.sets if n != GENERATED and not (options.data / n).is_dir()]
-    for name in missing:
+    for name in leave_out_missing(options):
         print(f"Left out: {name}, there is no folder {options.data / name}.")
-    options.sets = [name for name in options.sets if name not in missing]
     return options
 
 

@@ -21,7 +21,6 @@ import platform
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,15 +30,14 @@ import numpy as np
 from benchmarks.label_qa.breaking import break_labels
 from benchmarks.label_qa.drawn import common_faults, small_projects
 from benchmarks.label_qa.figures import summarise, to_markdown
+from benchmarks.material.committee import train_folds
 from benchmarks.material.sets import GENERATED, draw_carotid, parsed, parser_of
-from benchmarks.material.shared_data import PROJECT, Project, one_thread, write_project
+from benchmarks.material.shared_data import Project, one_thread, write_project
 from converters.bookkeeping.documents import read_document
 from domain.doubts import DoubtKind, DoubtsPerCase
 from domain.geometry import LabelMap
 from training.case_files import CaseFiles, read_image, write_case
-from training.devices import VARIABLE, list_devices
-from training.folds.runner import run_fold
-from training.folds.spec import DOUBTS, FoldResult, FoldSpec
+from training.folds.spec import DOUBTS
 from training.presets import Preset, preset_by_name
 
 LONG = True
@@ -112,7 +110,7 @@ def measure(
     """Breaks, trains and doubts; the line to keep: ``cases`` with how each was broken."""
     project, broken = broken_project(data, seed, options, scratch)
     project.prepare(preset)
-    outcomes = trained(project, preset, seed)
+    outcomes = train_folds(project, RUN, preset, seed)
     doubts: DoubtsPerCase = {}
     for fold in sorted(set(project.folds.values())):
         folder = project.workspace.fold_dir(RUN, fold)
@@ -153,28 +151,6 @@ def broken_project(
         for case in project.cases
     )
     return replace(project, cases=cases), broken
-
-
-def trained(project: Project, preset: Preset, seed: int) -> list[FoldResult]:
-    """The folds, as many at once as a run of nnloop's trains on this machine's CPU."""
-
-    def train(fold: int) -> FoldResult:
-        spec = FoldSpec(
-            workspace_root=str(project.workspace.root),
-            project_id=PROJECT,
-            run=RUN,
-            fold=fold,
-            class_values=project.class_values,
-            preset=preset,
-            seed=100 * seed + fold,
-        )
-        outcome = run_fold(spec, lambda _: None, lambda: False)
-        assert outcome is not None
-        return outcome
-
-    workers = list_devices({VARIABLE: "cpu"})[0].workers
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(train, sorted(set(project.folds.values()))))
 
 
 def _relabelled(project: Project, case: CaseFiles, folder: Path, label: LabelMap) -> CaseFiles:

@@ -53,5 +53,12 @@ def parser_of(
 def parsed(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options, less the sets whose folder is not there."""
     options = parser.parse_args(arguments)
-    options.sets = [n for n in options.sets if n == GENERATED or (options.data / n).is_dir()]
+    leave_out_missing(options)
     return options
+
+
+def leave_out_missing(options: argparse.Namespace) -> list[str]:
+    """Takes the sets out of ``options.sets`` whose folder is not there; which those were."""
+    missing = [n for n in options.sets if n != GENERATED and not (options.data / n).is_dir()]
+    options.sets = [name for name in options.sets if name not in missing]
+    return missing

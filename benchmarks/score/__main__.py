@@ -21,7 +21,6 @@ import os
 import platform
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,18 +29,16 @@ import numpy as np
 
 from active_learning.measures import measure_image
 from benchmarks.material import rare_carotid
+from benchmarks.material.committee import train_folds
 from benchmarks.material.sets import GENERATED, parsed, parser_of
-from benchmarks.material.shared_data import PROJECT, Project, one_thread, write_project
+from benchmarks.material.shared_data import Project, one_thread, write_project
 from benchmarks.score.figures import Image, Measured, summarise, to_markdown
 from domain.prediction import most_probable
 from training.case_files import read_case_image
-from training.devices import VARIABLE, list_devices
 from training.evaluation import image_dice, named_dice
-from training.folds.runner import run_fold
-from training.folds.spec import FoldResult, FoldSpec
 from training.folds.splits import assign_folds
 from training.nnunet.inference.predictor import FoldPredictor
-from training.presets import Preset, preset_by_name
+from training.presets import preset_by_name
 from training.versions.version_folder import VersionInfo, library_versions, package_version
 from training.versions.working_size import WorkingSize
 
@@ -103,7 +100,7 @@ def _measured(data: str, seed: int, options: argparse.Namespace, scratch: Path) 
     labelled = {every.cases[i].case_id for i in order[: options.labels]}
     project = _labelled(folder, labelled, scratch / "work", options.folds)
     project.prepare(preset)
-    outcomes = _trained(project, preset, seed)
+    outcomes = train_folds(project, RUN, preset, seed)
     info = VersionInfo(
         RUN,
         project.class_values,
@@ -143,28 +140,6 @@ def _labelled(folder: Path, labelled: set[str], root: Path, n_folds: int) -> Pro
     cases = tuple(case for case in project.cases if case.case_id in labelled)
     folds = assign_folds({}, [case.case_id for case in cases], n_folds)
     return replace(project, cases=cases, folds=folds)
-
-
-def _trained(project: Project, preset: Preset, seed: int) -> list[FoldResult]:
-    """The folds, as many at once as a run of nnloop's trains on this machine's CPU."""
-
-    def train(fold: int) -> FoldResult:
-        spec = FoldSpec(
-            workspace_root=str(project.workspace.root),
-            project_id=PROJECT,
-            run=RUN,
-            fold=fold,
-            class_values=project.class_values,
-            preset=preset,
-            seed=100 * seed + fold,
-        )
-        outcome = run_fold(spec, lambda _: None, lambda: False)
-        assert outcome is not None
-        return outcome
-
-    workers = list_devices({VARIABLE: "cpu"})[0].workers
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(train, sorted(set(project.folds.values()))))
 
 
 def _image(predictor: FoldPredictor, every: Project, case_id: str) -> dict[str, Any]:
