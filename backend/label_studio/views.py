@@ -137,6 +137,16 @@ class Views(Calls):
         return int(self._connection.json("POST", "/api/dm/views/", body=body)["id"])
 
 
+def tab_page(label_studio_url: str | None, project_id: int, view_id: int) -> str:
+    """The address at which Label Studio shows a tab."""
+    return f"{(label_studio_url or '').rstrip('/')}/projects/{project_id}/data?tab={view_id}"
+
+
+def task_page(label_studio_url: str | None, project_id: int, task_id: int) -> str:
+    """The address at which Label Studio opens a task with its annotations."""
+    return f"{(label_studio_url or '').rstrip('/')}/projects/{project_id}/data?task={task_id}"
+
+
 def queue_data(title: str, task_ids: Collection[int], look: Look = QUEUE) -> dict[str, Any]:
     """What makes a tab list some tasks, in Label Studio's words.
 

@@ -74,7 +74,7 @@ def as_value(
     limit: int,
 ) -> dict[str, object]:
     """The report as a JSON value; boxes are left, top, width, height in pixels."""
-    from backend.pipeline.doubts.report import task_url
+    from backend.label_studio.views import task_page
 
     return {
         "version": report.version,
@@ -88,7 +88,7 @@ def as_value(
                 "task_id": one.task_id,
                 "annotation_id": one.annotation_id,
                 "annotators": [names.get(person, str(person)) for person in one.annotators],
-                "url": task_url(opened.settings, project_id, one.task_id),
+                "url": task_page(opened.settings.label_studio_url, project_id, one.task_id),
                 "rarity": one.rarity,
                 "doubts": [
                     {
@@ -150,7 +150,7 @@ def _table(
     labels: tuple[DoubtedLabelReport, ...],
     names: dict[int, str],
 ) -> Table:
-    from backend.pipeline.doubts.report import task_url
+    from backend.label_studio.views import task_page
 
     table = Table()
     table.add_column("Task", justify="right", no_wrap=True)
@@ -160,7 +160,7 @@ def _table(
     table.add_column("As strong in")
     for one in labels:
         # Where a terminal knows links, a click opens the task.
-        url = task_url(opened.settings, project_id, one.task_id)
+        url = task_page(opened.settings.label_studio_url, project_id, one.task_id)
         why = f"{one.kind}: {one.sentence}"
         if also := ", ".join(doubt.kind for doubt in one.doubts[1:]):
             why += f" (also: {also})"
@@ -176,7 +176,7 @@ def _table(
 
 
 def _say_what_to_do(opened: AppContext, project_id: int, report: CheckReport, n_shown: int) -> None:
-    from backend.pipeline.doubts.report import task_url
+    from backend.label_studio.views import task_page
 
     if n_shown < len(report.labels):
         say(f"{len(report.labels) - n_shown} more: --limit {len(report.labels)}")
@@ -187,7 +187,7 @@ def _say_what_to_do(opened: AppContext, project_id: int, report: CheckReport, n_
         )
     if report.n_checked:
         say(f"{counted(report.n_checked, 'label')} were looked at and found right.")
-    first = task_url(opened.settings, project_id, report.labels[0].task_id)
+    first = task_page(opened.settings.label_studio_url, project_id, report.labels[0].task_id)
     if report.tab_url:
         say(f"Look at them in the tab 'Check these labels': {report.tab_url}")
     say(f"One task, by its id: {first}")

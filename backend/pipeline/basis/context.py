@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
+from filelock import FileLock
+
 from backend.label_studio import LabelStudioClient
 from backend.pipeline.basis.loading import ImageLoads
 from backend.queue import JobQueue
 from backend.settings import Settings, installation_id
 from backend.store import Store
 from training.workspace import Workspace
+
+LOCKS = "locks"
+"""Folder of the files that are locked."""
 
 
 class OpenScoring(Protocol):
@@ -61,3 +66,12 @@ class AppContext:
     def workspace(self, project_id: int) -> Workspace:
         """The project's folder of cases, runs and versions."""
         return Workspace(self.settings.data_dir, project_id)
+
+    def lock_of(self, what: str, project_id: int) -> FileLock:
+        """A lock between the processes of this data folder: who does ``what`` for a project.
+
+        Its file lies apart from the project's own folder, which may be moved aside meanwhile.
+        """
+        folder = self.settings.data_dir / LOCKS
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / f"{what}-{project_id}.lock")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from active_learning.label_qa import LEAST_CASES
+from backend.label_studio.views import tab_page
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.report import Report
 from backend.pipeline.doubts.current import DoubtedNow, doubted_now
@@ -149,11 +150,6 @@ def check_report(context: AppContext, project_id: int) -> CheckReport:
         )
 
 
-def task_url(settings: Settings, project_id: int, task_id: int) -> str:
-    """The page of Label Studio that opens a task with its annotations."""
-    return f"{_base(settings)}/projects/{project_id}/data?task={task_id}"
-
-
 def _label(one: DoubtedNow, version: str) -> DoubtedLabelReport:
     return DoubtedLabelReport(
         task_id=one.row.task_id,
@@ -179,8 +175,4 @@ def _tab_url(session: Session, project_id: int, settings: Settings) -> str:
     row = doubts.check_tab(session, project_id)
     if row is None:
         return ""
-    return f"{_base(settings)}/projects/{project_id}/data?tab={row.view_id}"
-
-
-def _base(settings: Settings) -> str:
-    return (settings.label_studio_url or "").rstrip("/")
+    return tab_page(settings.label_studio_url, project_id, row.view_id)

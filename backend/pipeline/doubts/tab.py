@@ -6,8 +6,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from filelock import FileLock
-
 from backend.label_studio.views import CHECKING, Tab
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.doubts.current import doubted_now, settle_doubts
@@ -25,8 +23,6 @@ TITLE = "Check these labels"
 
 MOST_TASKS = 30
 """The tab has at most so many, the most doubtful: more come when these are checked."""
-
-LOCKS = "locks"
 
 
 def try_check(context: AppContext, project_id: int) -> None:
@@ -52,10 +48,8 @@ def check_labels(context: AppContext, project_id: int) -> None:
         LabelStudioError: Label Studio refused, or does not answer.
         NotConnectedError: nnloop does not know the project.
     """
-    folder = context.settings.data_dir / LOCKS
-    folder.mkdir(parents=True, exist_ok=True)
     # Two at once would make two tabs.
-    with FileLock(folder / f"check-{project_id}.lock"):
+    with context.lock_of("check", project_id):
         with context.store.begin() as session:
             if project_id in projects.halted(session):
                 return

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import time
 
-from filelock import FileLock
-
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.queues import batches
 from backend.pipeline.queues.annotators import annotators_of
@@ -21,10 +19,6 @@ logger = logging.getLogger(__name__)
 
 STAGE = "queues"
 """Of the problems that say why queues are not what they should be."""
-
-LOCKS = "locks"
-"""Folder of the files that are locked by who fills a project's queues. The project's own folder may
-be moved aside meanwhile."""
 
 HISTORY_S = 30 * 24 * 3600.0
 """What the strategy chose and took back is kept so long, to look back at."""
@@ -55,10 +49,8 @@ def fill_queues(context: AppContext, project_id: int) -> None:
             tabs follow the next time.
         NotConnectedError: nnloop does not know the project.
     """
-    locks = context.settings.data_dir / LOCKS
-    locks.mkdir(parents=True, exist_ok=True)
     # Two at once would draw one task for two people.
-    with FileLock(locks / f"queues-{project_id}.lock"):
+    with context.lock_of("queues", project_id):
         with context.store.begin() as session:
             if project_id in projects.halted(session):
                 return

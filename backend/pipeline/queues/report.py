@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from active_learning.control_arm import gain, pool_quality
+from backend.label_studio.views import tab_page
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.query_strategy import wanted_strategy
 from backend.pipeline.basis.report import Report
@@ -130,7 +131,6 @@ def tab_reports(context: AppContext, project_id: int) -> tuple[TabReport, ...]:
 
 def tabs_in(session: Session, project_id: int, settings: Settings) -> tuple[TabReport, ...]:
     """``tab_reports`` within a session."""
-    base = (settings.label_studio_url or "").rstrip("/")
     sizes = queues.sizes(session, project_id)
     found = []
     for row in queues.tabs(session, project_id):
@@ -140,7 +140,7 @@ def tabs_in(session: Session, project_id: int, settings: Settings) -> tuple[TabR
                 annotator_id=row.annotator_id,
                 name=row.name,
                 title=row.title,
-                url=f"{base}/projects/{project_id}/data?tab={row.view_id}",
+                url=tab_page(settings.label_studio_url, project_id, row.view_id),
                 left=size.left,
                 length=size.length,
                 strategy=size.strategy,

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy.orm import Session
 
+from backend.label_studio.views import task_page
 from backend.pipeline.basis.annotations import label_config_of, label_names_of
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.faults import fault_of, is_of_the_whole, sentence_of
@@ -99,15 +100,15 @@ def examined_of(context: AppContext, project_id: int, n_cases: int, pictures_s: 
         with tempfile.TemporaryDirectory(prefix="nnloop-") as folder:
             at = Path(folder)
             drawn = replace(maker, scratch=Workspace(at, project_id), out=at).draw(both)
-    base = (context.settings.label_studio_url or "").rstrip("/")
-    is_web = base.startswith(("http://", "https://"))
+    url = context.settings.label_studio_url or ""
+    is_web = url.startswith(("http://", "https://"))
 
     def examined(cases: Sequence[ChosenCase]) -> tuple[ExaminedCase, ...]:
         found = []
         for one in cases:
             it = drawn[one.case_id]
             pictures, missing = (None, it) if isinstance(it, str) else (it, "")
-            link = f"{base}/projects/{project_id}/data?task={one.task.id}" if is_web else ""
+            link = task_page(url, project_id, one.task.id) if is_web else ""
             found.append(ExaminedCase(one, pictures, missing, link))
         return tuple(found)
 
