@@ -34,7 +34,7 @@ from backend.report.figures import figures_of
 from backend.report.section import Table
 from backend.report.write import N_CASES, sections_of, subtitle_of
 from backend.settings import Settings
-from backend.store import Store, projects, versions
+from backend.store import Store, projects
 from backend.store.models import (
     AnnotationRow,
     FoldRow,
@@ -45,8 +45,9 @@ from backend.store.models import (
     TaskRow,
     VersionRow,
 )
-from backend.store.pair_rows import HonestPairRow
-from backend.store.queues import QueueEntryRow
+from backend.store.quality.pair_rows import HonestPairRow
+from backend.store.tasks.queues import QueueEntryRow
+from backend.store.training import versions
 from domain.case import ManifestEntry
 from domain.queues import QueueArm, QueueExit
 from domain.states import RunStatus, TaskState

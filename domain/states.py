@@ -1,7 +1,7 @@
 """The states of the ledger's rows, stored as their string values; how runs and folds move on.
 
-``backend.store.runs`` is the one place that writes the state of a run or a fold, and it checks
-``RUN``, ``CONTROL`` and ``FOLD`` first. docs/runs.md draws them.
+``backend.store.training.runs`` is the one place that writes the state of a run or a fold, and it
+checks ``RUN``, ``CONTROL`` and ``FOLD`` first. docs/runs.md draws them.
 """
 
 from __future__ import annotations

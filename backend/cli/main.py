@@ -14,23 +14,18 @@ import typer
 
 from backend.cli.commands import (
     actions,
-    agreement,
     demo,
     disconnect,
-    effort,
-    evaluate,
     export,
     import_,
     labels,
     models,
     projects,
-    qa,
-    replay,
-    report,
     stack,
     training_log,
     training_runs,
 )
+from backend.cli.commands.quality import agreement, effort, evaluate, qa, replay, report
 from backend.cli.shared import console, error_console, settings
 from backend.cli.views.sentences import say
 from domain.errors import NnloopError

@@ -14,7 +14,7 @@ from active_learning.measures.doubt import predictive_entropy
 from backend.demo.label_config import LABEL_CONFIG
 from backend.demo.ultrasound import generate
 from converters.images.image_pixels import write_png
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.label_config import parse_label_config
 from converters.pictures.overlay import prediction_panel
 from training.nnunet.inference.predictor import FoldPredictor
 

@@ -34,8 +34,8 @@ from backend.stack import service
 from backend.stack.install import ensure_label_studio
 from backend.stack.label_studio_server import LabelStudioServer
 from backend.stack.supervisor import Supervisor
-from backend.store import versions
-from converters.label_studio.label_config import parse_label_config
+from backend.store.training import versions
+from converters.label_studio.config.label_config import parse_label_config
 from domain.errors import StackError, TrainingError
 from domain.geometry import LabelMap
 from domain.states import RunStatus

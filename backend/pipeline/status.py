@@ -25,7 +25,9 @@ from backend.pipeline.runs.control import sentence_of
 from backend.pipeline.runs.run_report import RunReport, run_reports
 from backend.pipeline.sync import trigger
 from backend.queue import ROLES
-from backend.store import projects, runs, snapshots, versions
+from backend.store import projects
+from backend.store.tasks import snapshots
+from backend.store.training import runs, versions
 from domain.errors import StackError
 from domain.states import TaskState
 

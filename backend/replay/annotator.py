@@ -22,9 +22,9 @@ import numpy.typing as npt
 import shapely
 
 from active_learning.effort import GOOD_ENOUGH, Effort, TimePerAction
+from converters.label_studio.config.inferred_config import polygon_label_config
+from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.corrections import changes_between
-from converters.label_studio.inferred_config import polygon_label_config
-from converters.label_studio.label_config import parse_label_config
 from converters.label_studio.write import regions_to_result
 from converters.outlines.vectorize import inner_last, vectorize
 from domain.annotation import Region

@@ -23,8 +23,10 @@ from backend.pipeline.quality.effort import (
 )
 from backend.pipeline.queues.report import ControlArmReport, control_arm_of
 from backend.pipeline.sync import trigger
-from backend.store import projects, runs, snapshots, versions
+from backend.store import projects
 from backend.store.models import VersionRow
+from backend.store.tasks import snapshots
+from backend.store.training import runs, versions
 from domain.labels import LabelNames
 from domain.states import TaskState, VersionOrigin
 from training.evaluation import image_dice

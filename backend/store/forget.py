@@ -5,9 +5,6 @@ from __future__ import annotations
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from backend.store.doubts import CheckTabRow, LabelDoubtRow
-from backend.store.efforts import EffortRow
-from backend.store.embeddings import EmbeddingRow
 from backend.store.models import (
     AnnotationRow,
     CaseRow,
@@ -21,8 +18,11 @@ from backend.store.models import (
     TaskRow,
     VersionRow,
 )
-from backend.store.pair_rows import HonestPairRow
-from backend.store.queues import QueueEntryRow, QueueTabRow
+from backend.store.quality.doubts import CheckTabRow, LabelDoubtRow
+from backend.store.quality.efforts import EffortRow
+from backend.store.quality.pair_rows import HonestPairRow
+from backend.store.tasks.embeddings import EmbeddingRow
+from backend.store.tasks.queues import QueueEntryRow, QueueTabRow
 
 
 def forget_project(session: Session, project_id: int) -> None:

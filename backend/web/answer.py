@@ -20,9 +20,11 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.images import image_keys_of
 from backend.pipeline.labels.of_version import reused_names
 from backend.queue import JobName
-from backend.store import predictions, projects, versions
+from backend.store import projects
 from backend.store.identity import CHUNK, settle
 from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
+from backend.store.tasks import predictions
+from backend.store.training import versions
 from backend.web.interface import check_labels, in_current_labels
 from backend.web.protocol import MAX_HINT_TASKS, PredictResult
 from backend.web.waiting import in_thread

@@ -10,8 +10,8 @@ from functools import lru_cache
 from typing import Any
 
 from backend.pipeline.labels.of_version import without
-from converters.label_studio.controls import first_misplaced, places_of
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.controls import first_misplaced, places_of
+from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.relabel import in_present_names
 from domain.errors import PredictionError
 from domain.labels import LabelConfig, LabelNames

@@ -23,7 +23,9 @@ from backend.pipeline.predictions.publish import try_publish
 from backend.pipeline.status import project_report
 from backend.pipeline.sync.reading import sync_project
 from backend.stack.service import environment
-from backend.store import predictions, projects, snapshots, versions
+from backend.store import projects
+from backend.store.tasks import predictions, snapshots
+from backend.store.training import versions
 from benchmarks.truth.compare import Seen
 from domain.errors import NnloopError
 

@@ -48,7 +48,7 @@ from backend.pipeline.status import ProjectReport, project_report
 from backend.settings import Settings
 from backend.stack import service
 from benchmarks.turnaround.studio import KEY, PROJECT, Studio, StudioServer
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.write import regions_to_result
 from training.devices import usable_cores
 

@@ -18,7 +18,7 @@ from converters.imports.source import (
     ImportFormat,
     ImportOptions,
 )
-from converters.label_studio.inferred_config import polygon_label_config
+from converters.label_studio.config.inferred_config import polygon_label_config
 from converters.label_studio.write import regions_to_result
 from converters.outlines.border import cut_at_border
 from converters.outlines.limits import Simplification

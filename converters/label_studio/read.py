@@ -8,6 +8,12 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from converters.addresses.pages import OTHER_PAGE, other_page
+from converters.label_studio.config.shape_labels import (
+    id_of,
+    in_control_order,
+    label_names,
+    labels_by_id,
+)
 from converters.label_studio.lost_regions import (
     is_drawn,
     reason_of_other,
@@ -24,7 +30,6 @@ from converters.label_studio.region_types import (
 from converters.label_studio.regions import READERS, Drawing, RegionError, Where
 from converters.label_studio.regions.drawn_size import REMEDIES, drawn_size_hw
 from converters.label_studio.regions.read_settings import ReadSettings
-from converters.label_studio.shape_labels import id_of, in_control_order, label_names, labels_by_id
 from converters.painting.order import Drawn, class_ranks, in_painting_order
 from converters.painting.rasterize import covers_a_pixel, hidden_shapes, polygons_to_label_map
 from converters.painting.spans import crossed_spans, spans_to_mask

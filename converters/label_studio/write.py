@@ -12,7 +12,7 @@ import numpy as np
 
 from converters.classes.colors import color_of
 from converters.label_studio.best_fit import BestFit, best_disc, best_ellipse, best_rectangle
-from converters.label_studio.controls import control_of, kind_of
+from converters.label_studio.config.controls import control_of, kind_of
 from converters.label_studio.keyhole import keyhole_ring
 from converters.label_studio.percent import lengths_to_percent, pixels_to_percent
 from converters.label_studio.predicted import as_predicted

@@ -16,8 +16,8 @@ from backend.pipeline.doubts.tab import TITLE, check_labels
 from backend.pipeline.sync.reading import sync_project
 from backend.settings import ProjectSettings
 from backend.stack.label_studio_server import LabelStudioServer
-from backend.store import snapshots
 from backend.store.models import ProjectRow, VersionRow
+from backend.store.tasks import snapshots
 from domain.annotation import Task
 from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.doubts import Doubt, DoubtKind, DoubtsPerCase

@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from backend.label_studio import LabelStudioClient, ProjectInfo, PushedPrediction
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.read import annotation_to_label_map
 from converters.label_studio.write import regions_to_result
 from converters.outlines.vectorize import inner_last

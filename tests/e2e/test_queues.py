@@ -19,9 +19,9 @@ from backend.pipeline.queues.report import TabReport, tab_reports
 from backend.pipeline.sync.reading import sync_project
 from backend.settings import ProjectSettings
 from backend.stack.label_studio_server import LabelStudioServer
-from backend.store import versions
 from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
-from backend.store.queues import QueueEntryRow
+from backend.store.tasks.queues import QueueEntryRow
+from backend.store.training import versions
 from benchmarks.truth.people import Person
 from domain.queues import QueueArm
 from tests.e2e.nnloop_beside import connected

@@ -12,8 +12,9 @@ from backend.label_studio.projects import UNCERTAINTY_SAMPLING
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.sync.drift import TITLE, webhook_headers, webhook_url
 from backend.settings import ProjectSettings, Settings
-from backend.store import Store, versions
+from backend.store import Store
 from backend.store.models import ProjectRow, RunRow, TaskRow, VersionRow
+from backend.store.training import versions
 from domain.case import case_id_of_task
 from domain.states import RunStatus, TaskState, VersionOrigin
 from tests.fakes.label_studio import CONFIG, FakeLabelStudio

@@ -127,7 +127,7 @@ def import_(
     from converters.imports.run import ImportJob, looked_through, run_import_to_file
     from converters.imports.source import ImportOptions
     from converters.imports.tasks import LOST, colors_of, infer_classes, label_config_for
-    from converters.label_studio.label_config import parse_label_config
+    from converters.label_studio.config.label_config import parse_label_config
     from converters.outlines.limits import Simplification
 
     format_row = format_by_name(format_)

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from backend.settings import ProjectSettings
-from backend.store import predictions
 from backend.store.models import AnnotationRow, JsonDict, ProjectRow
-from converters.label_studio.label_config import parse_label_config
+from backend.store.tasks import predictions
+from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.predicted import needs_predictions
 from converters.label_studio.read import annotation_to_label_map
 from converters.label_studio.regions.read_settings import DRAWING_RULES, ReadSettings

@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 from active_learning.strategies import MOST_TYPICAL, needs_embeddings
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.query_strategy import WITHOUT_MODEL, wanted_strategy
-from backend.store import embeddings, projects, snapshots
+from backend.store import projects
 from backend.store.models import ProjectRow
+from backend.store.tasks import embeddings, snapshots
 from domain.states import TaskState
 from training.pretrained import has_weights
 

@@ -16,7 +16,7 @@ from backend.store.models import TaskRow
 from converters.addresses.pages import first_page
 from converters.images.channels import stack_channels
 from converters.images.image_pixels import read_image, without_empty_color
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.label_config import parse_label_config
 from domain.annotation import Task
 from domain.errors import ImageError, LabelConfigError
 from domain.labels import LabelConfig

@@ -9,10 +9,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.images import image_keys_of
-from backend.store import projects, versions
-from backend.store.cases import sets_of_alike
+from backend.store import projects
 from backend.store.identity import CHUNK
 from backend.store.models import ProjectRow, TaskRow, VersionRow
+from backend.store.training import versions
+from backend.store.training.cases import sets_of_alike
 from converters.images.groups import GroupKey
 from domain.annotation import Task
 from domain.case import Manifest, ManifestEntry, case_id_of_task

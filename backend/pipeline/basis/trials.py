@@ -13,7 +13,7 @@ import psutil
 
 from backend.pipeline.basis.context import AppContext
 from backend.store.models import TaskRow
-from backend.store.trials import begin_trials, bury_dead, end_trials
+from backend.store.training.trials import begin_trials, bury_dead, end_trials
 from domain.errors import StackError, TaskError
 
 

@@ -8,10 +8,11 @@ from sqlalchemy import select
 
 from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
-from backend.store import projects, runs
-from backend.store.cases import sets_of_alike
+from backend.store import projects
 from backend.store.models import CaseRow
 from backend.store.projects import Fault
+from backend.store.training import runs
+from backend.store.training.cases import sets_of_alike
 from converters.images.likeness import find_alike
 from domain.case import ManifestEntry
 from domain.text import counted

@@ -12,7 +12,7 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.lineage import MAX_GROUP, group_of_task
 from backend.pipeline.cases.write import Source
 from backend.settings import ProjectSettings
-from backend.store.cases import add_groups, fold_tables, sets_of_alike
+from backend.store.training.cases import add_groups, fold_tables, sets_of_alike
 from converters.images.groups import GroupKey
 from domain.annotation import LeftOut
 from domain.case import Manifest, ManifestEntry

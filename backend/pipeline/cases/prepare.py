@@ -19,9 +19,11 @@ from backend.pipeline.cases.symmetries import decide_symmetries
 from backend.pipeline.cases.write import CaseWriter, Source, WrittenCases
 from backend.pipeline.labels.questions import Question, report_questions
 from backend.settings import RunSettings
-from backend.store import projects, runs, snapshots
-from backend.store.cases import sets_of_alike
+from backend.store import projects
 from backend.store.models import FoldRow, ProjectRow, RunRow
+from backend.store.tasks import snapshots
+from backend.store.training import runs
+from backend.store.training.cases import sets_of_alike
 from domain.annotation import AnnotatedTask, LeftOut
 from domain.case import Manifest
 from domain.errors import CaseError, NotEnoughCasesError, TrainingError

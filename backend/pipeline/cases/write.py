@@ -16,9 +16,10 @@ from backend.pipeline.basis.faults import fault_of
 from backend.pipeline.basis.images import image_uris, load_image
 from backend.pipeline.cases.revalidate import revalidate
 from backend.settings import ProjectSettings
-from backend.store import projects, snapshots
-from backend.store.cases import cases_of, save_case
+from backend.store import projects
 from backend.store.models import AnnotationRow, CaseRow, ProjectRow, TaskRow
+from backend.store.tasks import snapshots
+from backend.store.training.cases import cases_of, save_case
 from converters.images.likeness import fingerprint
 from domain.annotation import LeftOut
 from domain.case import case_id_of_task

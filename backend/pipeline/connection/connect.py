@@ -22,8 +22,8 @@ from backend.pipeline.sync.drift import TITLE, go_on, require_same, webhook_head
 from backend.queue import JobName
 from backend.settings import ProjectSettings, faults_of
 from backend.store.models import ProjectRow
-from converters.label_studio.controls import ring_openers
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.controls import ring_openers
+from converters.label_studio.config.label_config import parse_label_config
 from domain.errors import LabelStudioError, ProjectGoneError, SettingsError, StackError
 from domain.labels import LabelConfig, LabelNames
 from domain.text import counted

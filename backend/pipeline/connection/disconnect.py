@@ -15,9 +15,10 @@ from backend.pipeline.doubts.tab import remove_check_tab
 from backend.pipeline.queues.tabs import remove_tabs
 from backend.pipeline.runs import control
 from backend.pipeline.sync.drift import TITLE, is_of_another, leave, require_same, webhook_url
-from backend.store import projects, runs, versions
+from backend.store import projects
 from backend.store.forget import forget_project
 from backend.store.models import ProjectRow
+from backend.store.training import runs, versions
 from domain.errors import MissingError, ProjectGoneError, TrainingError
 from domain.text import counted
 

@@ -9,10 +9,12 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_config_of, label_names_of
 from backend.pipeline.labels.of_version import reused_names
-from backend.store import doubts, projects, snapshots
-from backend.store.doubts import LabelDoubtRow
+from backend.store import projects
 from backend.store.models import ProjectRow, VersionRow
-from backend.store.snapshots import LabelNow
+from backend.store.quality import doubts
+from backend.store.quality.doubts import LabelDoubtRow
+from backend.store.tasks import snapshots
+from backend.store.tasks.snapshots import LabelNow
 from domain.doubts import NamedDoubt
 from domain.errors import LabelConfigError
 

@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy.orm import Session
 
 from active_learning.label_qa import DoubtedLabel, doubted_labels
-from backend.store import doubts, projects, snapshots
-from backend.store.doubts import LabelDoubtRow
+from backend.store import projects
 from backend.store.models import VersionRow
+from backend.store.quality import doubts
+from backend.store.quality.doubts import LabelDoubtRow
+from backend.store.tasks import snapshots
 from converters.bookkeeping.documents import read_document
 from domain.annotation import AnnotatedTask
 from domain.case import Manifest, ManifestEntry

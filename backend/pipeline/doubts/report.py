@@ -10,8 +10,10 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.report import Report
 from backend.pipeline.doubts.current import DoubtedNow, doubted_now
 from backend.settings import Settings
-from backend.store import doubts, projects, versions
+from backend.store import projects
 from backend.store.models import ProjectRow, VersionRow
+from backend.store.quality import doubts
+from backend.store.training import versions
 from domain.doubts import Box, DoubtKind
 from domain.states import VersionOrigin
 from domain.text import counted

@@ -9,9 +9,10 @@ from contextlib import suppress
 from backend.label_studio.views import CHECKING, Tab
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.doubts.current import doubted_now, settle_doubts
-from backend.store import doubts, projects
-from backend.store.doubts import CheckTabRow
+from backend.store import projects
 from backend.store.projects import Fault
+from backend.store.quality import doubts
+from backend.store.quality.doubts import CheckTabRow
 from domain.errors import LabelStudioError, MissingError
 
 logger = logging.getLogger(__name__)

@@ -22,7 +22,8 @@ from backend.pipeline.ensembles.enrol import NewEnsemble, enrol
 from backend.pipeline.ensembles.members import Member, check_alike, why_unlike
 from backend.pipeline.evaluate.options import Progress, silent
 from backend.pipeline.models.find import find_version
-from backend.store import projects, versions
+from backend.store import projects
+from backend.store.training import versions
 from domain.errors import NnloopError, SettingsError
 from domain.states import VersionOrigin
 from domain.text import counted

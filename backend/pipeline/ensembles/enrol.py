@@ -19,8 +19,9 @@ from backend.pipeline.gate.champion import FoldOfCase, project_integers
 from backend.pipeline.gate.retention import prune_quietly
 from backend.pipeline.gate.verdict import DicePerCase, Verdict
 from backend.pipeline.models.serving import ask_for_scoring
-from backend.store import projects, versions
+from backend.store import projects
 from backend.store.models import VersionRow
+from backend.store.training import versions
 from domain.case import Manifest
 from domain.states import VersionOrigin, VersionStatus
 from training.case_files import read_image

@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_names_of
 from backend.pipeline.basis.lineage import GroupsNow, judges_of
-from backend.store import projects, versions
+from backend.store import projects
 from backend.store.models import VersionRow
+from backend.store.training import versions
 from domain.case import Manifest, ManifestEntry
 from domain.errors import SettingsError
 from training.versions.ensembles import check_weights

@@ -11,8 +11,9 @@ from backend.pipeline.basis.faults import entry_of
 from backend.pipeline.basis.images import load_image
 from backend.pipeline.sync.reading import read_project
 from backend.settings import ProjectSettings
-from backend.store import projects, snapshots
+from backend.store import projects
 from backend.store.models import AnnotationRow, TaskRow
+from backend.store.tasks import snapshots
 from converters.label_studio.read import annotation_to_label_map
 from converters.painting.combining import Agreement, agreement, pooled
 from domain.annotation import Annotation, LeftOut

@@ -10,8 +10,8 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.images import load_image
 from backend.pipeline.evaluate.chosen_cases import EvaluationCase
 from backend.settings import ProjectSettings
-from backend.store import snapshots
 from backend.store.models import AnnotationRow, JsonDict
+from backend.store.tasks import snapshots
 from converters.images.image_pixels import write_png
 from converters.images.of_tasks import image_size_hw
 from domain.errors import PredictionError

@@ -29,8 +29,10 @@ from backend.pipeline.evaluate.options import EvaluationOptions
 from backend.pipeline.evaluate.reference_files import ReferenceWriter, common_classes
 from backend.pipeline.sync.reading import read_project
 from backend.settings import ProjectSettings
-from backend.store import projects, snapshots, versions
+from backend.store import projects
 from backend.store.models import TaskRow, VersionRow
+from backend.store.tasks import snapshots
+from backend.store.training import versions
 from converters.bookkeeping.files import write_json
 from converters.classes.integers import CLASSES
 from converters.images.groups import GroupKey

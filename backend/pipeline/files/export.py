@@ -22,8 +22,8 @@ from converters.exports.file_source import ExportFile
 from converters.exports.options import ExportOptions
 from converters.exports.run import ExportJob, Source, run_export
 from converters.images.of_tasks import FolderImages, NoImages, TaskImages
-from converters.label_studio.inferred_config import infer_label_config
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.inferred_config import infer_label_config
+from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.region_types import region_type_by_name
 from domain.errors import LabelConfigError, SettingsError
 from domain.labels import LabelConfig, LabelNames

@@ -9,9 +9,10 @@ from typing import Any
 from backend.label_studio import LabelStudioClient, PushedPrediction
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.images import image_keys_of, image_uri
-from backend.store import predictions, versions
 from backend.store.identity import source_in
 from backend.store.models import PredictionRow, ProjectRow
+from backend.store.tasks import predictions
+from backend.store.training import versions
 from converters.exports.item import SourceTask
 from converters.exports.run import Source
 from converters.images.image_pixels import Pixels, read_image

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from backend.store import runs
 from backend.store.models import RunRow
+from backend.store.training import runs
 from domain.states import FOLD, RunControl, RunStatus
 
 # The least a fold is given. Starting its process took 5 to 8 s on two busy cores, and a fold that

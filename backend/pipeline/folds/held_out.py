@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.lineage import GroupsNow
-from backend.store import runs
 from backend.store.models import RunRow
+from backend.store.training import runs
 from domain.text import counted
 from training.versions.manifests import SeenCase
 

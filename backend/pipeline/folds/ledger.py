@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.queue import stop_requested
-from backend.store import Store, runs
+from backend.store import Store
 from backend.store.models import FoldRow
-from backend.store.runs import may_go_on
+from backend.store.training import runs
+from backend.store.training.runs import may_go_on
 from domain.states import FoldStatus
 from training.evaluation import mean_over_classes
 from training.folds.spec import EpochProgress, FoldResult

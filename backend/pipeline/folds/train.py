@@ -14,9 +14,9 @@ from backend.pipeline.folds.ledger import FoldLedger
 from backend.pipeline.folds.queue import enqueue_folds, training_workers
 from backend.pipeline.folds.warm_start import checkpoint_of
 from backend.queue import JobName, stop_requested
-from backend.store import runs
 from backend.store.models import RunRow
-from backend.store.runs import may_go_on
+from backend.store.training import runs
+from backend.store.training.runs import may_go_on
 from domain.errors import (
     DiskFullError,
     SettingsError,

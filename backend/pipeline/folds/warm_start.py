@@ -13,8 +13,9 @@ from backend.pipeline.basis.annotations import label_names_of
 from backend.pipeline.basis.lineage import seen_of_fold
 from backend.pipeline.folds.elsewhere import Starts, fresh_note, starts_elsewhere
 from backend.pipeline.folds.held_out import why_unfit
-from backend.store import projects, runs, versions
+from backend.store import projects
 from backend.store.models import RunRow, VersionRow
+from backend.store.training import runs, versions
 from converters.bookkeeping.files import read_json
 from domain.errors import PredictionError
 from training.folds.seeds import fold_seed

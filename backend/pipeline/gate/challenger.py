@@ -17,8 +17,9 @@ from backend.pipeline.gate.champion import (
 )
 from backend.pipeline.gate.verdict import DicePerCase, Verdict, judge
 from backend.pipeline.quality.calibrate import calibrate
-from backend.store import projects, versions
+from backend.store import projects
 from backend.store.models import VersionRow
+from backend.store.training import versions
 from domain.case import Manifest
 from domain.errors import SettingsError
 from training.versions.metrics import ChampionDice, VersionMetrics

@@ -13,8 +13,9 @@ from backend.pipeline.basis.annotations import label_names_of
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.lineage import GroupsNow, judges_of
 from backend.pipeline.gate.verdict import DicePerCase, Verdict
-from backend.store import projects, versions
+from backend.store import projects
 from backend.store.models import VersionRow
+from backend.store.training import versions
 from domain.case import Manifest, ManifestEntry
 from domain.labels import LabelNames
 from domain.states import VersionOrigin

@@ -21,8 +21,8 @@ from backend.pipeline.gate.champion import FoldOfCase, project_integers
 from backend.pipeline.gate.postprocess import postprocessing_of
 from backend.pipeline.gate.retention import prune_quietly
 from backend.pipeline.gate.verdict import DicePerCase
-from backend.store import runs, versions
 from backend.store.models import FoldRow, RunRow, VersionRow
+from backend.store.training import runs, versions
 from domain.prediction import most_probable
 from domain.states import VersionStatus
 from training.case_files import read_case_image, read_image

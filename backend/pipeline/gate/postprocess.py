@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
-from backend.store import runs
 from backend.store.models import FoldRow, RunRow
+from backend.store.training import runs
 from training.nnunet.cross_validation import find_postprocessing
 from training.versions.keep_largest import FoundSteps
 

@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.context import AppContext
 from backend.settings import ProjectSettings
-from backend.store import projects, runs, versions
+from backend.store import projects
 from backend.store.models import RunRow, VersionRow
+from backend.store.training import runs, versions
 from domain.states import RUN, VersionStatus
 from training.versions.version_folder import remove_weights, size_bytes
 

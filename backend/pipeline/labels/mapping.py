@@ -15,8 +15,9 @@ from backend.pipeline.labels import questions
 from backend.pipeline.labels.of_version import classes_of_version
 from backend.pipeline.labels.questions import LabelUse, Question
 from backend.queue import JobName
-from backend.store import projects, runs, versions
+from backend.store import projects
 from backend.store.models import ProjectRow
+from backend.store.training import runs, versions
 from domain.errors import SettingsError, StackError
 from domain.labels import DROPPED, LabelNames
 from domain.text import closest_first, counted

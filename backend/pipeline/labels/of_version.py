@@ -12,8 +12,8 @@ import numpy.typing as npt
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_names_of
-from backend.store import versions
 from backend.store.models import ProjectRow, RunRow, VersionRow
+from backend.store.training import versions
 from converters.label_studio.relabel import relabelled
 from domain.errors import PredictionError
 from domain.labels import LabelClass, LabelConfig

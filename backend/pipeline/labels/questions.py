@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_config_of, label_names_of
 from backend.pipeline.labels.of_version import classes_of_version, mapping_at, reused_names
-from backend.store import runs, versions
 from backend.store.models import (
     AnnotationRow,
     PredictionRow,
@@ -21,7 +20,8 @@ from backend.store.models import (
     ProjectRow,
     TaskRow,
 )
-from converters.label_studio.controls import Place, places_of
+from backend.store.training import runs, versions
+from converters.label_studio.config.controls import Place, places_of
 from converters.label_studio.relabel import label_names
 from domain.errors import LabelConfigError
 from domain.labels import DROPPED, LabelNames

@@ -8,7 +8,10 @@ from typing import Any
 
 from backend.pipeline.basis.annotations import label_config_of, label_names_of
 from backend.pipeline.basis.context import AppContext
-from backend.store import doubts, projects, runs, snapshots
+from backend.store import projects
+from backend.store.quality import doubts
+from backend.store.tasks import snapshots
+from backend.store.training import runs
 from converters.label_studio.relabel import label_names, relabelled
 from converters.painting.combining import choose
 from converters.painting.policies import AnnotatorPolicy

@@ -14,8 +14,9 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.models.find import find_version
 from backend.pipeline.models.label_names import FittedLabels, fit_labels
 from backend.pipeline.models.serving import ask_for_scoring
-from backend.store import projects, versions
+from backend.store import projects
 from backend.store.models import ProjectRow, VersionRow
+from backend.store.training import versions
 from converters.bookkeeping.files import link_or_copy, write_json
 from domain.errors import FileFormatError, SettingsError
 from domain.states import VersionOrigin, VersionStatus

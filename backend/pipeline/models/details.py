@@ -13,8 +13,9 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.report import Report
 from backend.pipeline.models.find import find_version
 from backend.pipeline.models.version_report import VersionReport, version_report
-from backend.store import projects, runs, versions
+from backend.store import projects
 from backend.store.models import RunRow, VersionRow
+from backend.store.training import runs, versions
 from domain.annotation import LeftOut
 from domain.case import Manifest
 from domain.errors import PredictionError

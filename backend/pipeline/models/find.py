@@ -6,8 +6,9 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.connected import find_connected
 from backend.pipeline.basis.context import AppContext
-from backend.store import projects, versions
+from backend.store import projects
 from backend.store.models import VersionRow
+from backend.store.training import versions
 from domain.errors import SettingsError
 
 

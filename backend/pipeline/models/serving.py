@@ -13,8 +13,10 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.gate.retention import prune_quietly
 from backend.pipeline.models.find import find_version
 from backend.queue import JobName
-from backend.store import pauses, predictions, projects, versions
+from backend.store import pauses, projects
 from backend.store.models import VersionRow
+from backend.store.tasks import predictions
+from backend.store.training import versions
 from domain.errors import SettingsError, StackError
 from domain.states import VersionStatus
 from training.versions.version_folder import read_version

@@ -11,8 +11,9 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.lineage import GroupsNow, unseen_by_their_folds
 from backend.pipeline.gate.verdict import Comparison, DicePerCase, compare_cases
 from backend.pipeline.models.find import find_version
-from backend.store import projects, versions
+from backend.store import projects
 from backend.store.models import VersionRow
+from backend.store.training import versions
 from domain.case import Manifest
 from domain.errors import SettingsError
 from domain.labels import LabelNames

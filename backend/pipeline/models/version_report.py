@@ -7,8 +7,10 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_names_of
 from backend.pipeline.basis.report import Report
-from backend.store import predictions, projects, versions
+from backend.store import projects
 from backend.store.models import RunRow, VersionRow
+from backend.store.tasks import predictions
+from backend.store.training import versions
 from domain.states import VersionOrigin, VersionStatus
 
 

@@ -15,9 +15,10 @@ from backend.pipeline.basis.loading import Arrivals
 from backend.pipeline.predictions.open_pool import PORTION, Between
 from backend.pipeline.predictions.task_images import TaskImages
 from backend.queue import stop_requested
-from backend.store import embeddings, projects
+from backend.store import projects
 from backend.store.models import ProjectRow, TaskRow
-from backend.store.trials import bury_dead
+from backend.store.tasks import embeddings
+from backend.store.training.trials import bury_dead
 from training.nnunet.networks.image_embedding import ImageEmbedding
 
 logger = logging.getLogger(__name__)

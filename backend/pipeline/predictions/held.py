@@ -14,9 +14,11 @@ from backend.pipeline.basis.annotations import label_config_of
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.labels.of_version import reused_names, without
 from backend.pipeline.labels.questions import in_quotes, replace_problems
-from backend.store import predictions, projects, versions
+from backend.store import projects
 from backend.store.models import PredictionRow, TaskRow, VersionRow
-from converters.label_studio.controls import first_misplaced, places_of
+from backend.store.tasks import predictions
+from backend.store.training import versions
+from converters.label_studio.config.controls import first_misplaced, places_of
 from converters.label_studio.relabel import in_present_names, label_names
 from converters.label_studio.write import validate_prediction
 from domain.labels import LabelConfig, LabelGroup

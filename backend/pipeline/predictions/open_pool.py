@@ -15,8 +15,9 @@ from typing import cast
 
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.loading import Arrivals
-from backend.store import predictions, versions
 from backend.store.models import TaskRow
+from backend.store.tasks import predictions
+from backend.store.training import versions
 
 MOST_OPEN = 2
 """Pools open at once; each keeps the networks of its version."""

@@ -11,8 +11,10 @@ from filelock import FileLock
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.predictions.held import held_by_label_studio, report_held, rows_to_push
 from backend.pipeline.predictions.withdraw import withdraw
-from backend.store import predictions, projects, versions
+from backend.store import projects
 from backend.store.models import PredictionRow, VersionRow
+from backend.store.tasks import predictions
+from backend.store.training import versions
 from domain.errors import LabelStudioError, ProjectGoneError
 
 logger = logging.getLogger(__name__)

@@ -17,8 +17,10 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.predictions.held import held_by_label_studio
 from backend.pipeline.predictions.publish import LOCK, send, show, tell_dropped
 from backend.pipeline.predictions.resend import resend_scores
-from backend.store import predictions, projects, versions
+from backend.store import projects
 from backend.store.models import VersionRow
+from backend.store.tasks import predictions
+from backend.store.training import versions
 from domain.errors import MissingError
 
 logger = logging.getLogger(__name__)

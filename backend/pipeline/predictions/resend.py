@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from backend.label_studio import PushedPrediction
 from backend.pipeline.basis.context import AppContext
-from backend.store import scores
 from backend.store.models import VersionRow
+from backend.store.quality import scores
 from domain.errors import MissingError
 
 logger = logging.getLogger(__name__)

@@ -37,9 +37,11 @@ from backend.pipeline.predictions.open_pool import (
 from backend.pipeline.predictions.task_images import TaskImages
 from backend.pipeline.quality.calibrate import calibration_of
 from backend.queue import stop_requested
-from backend.store import embeddings, predictions, problems, projects, versions
+from backend.store import projects
 from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
-from backend.store.trials import bury_dead, end_trials
+from backend.store.tasks import embeddings, predictions, problems
+from backend.store.training import versions
+from backend.store.training.trials import bury_dead, end_trials
 from converters.label_studio.relabel import in_present_names
 from converters.label_studio.write import regions_to_result, validate_prediction
 from converters.outlines.limits import Simplification

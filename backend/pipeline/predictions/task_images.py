@@ -12,7 +12,7 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.images import load_image
 from backend.pipeline.basis.loading import Arrivals
 from backend.store.models import TaskRow
-from backend.store.trials import begin_trials, end_trials
+from backend.store.training.trials import begin_trials, end_trials
 from domain.labels import LabelConfig
 
 

@@ -8,7 +8,8 @@ from collections.abc import Collection
 
 from backend.label_studio import LabelStudioClient, PushedPrediction
 from backend.pipeline.basis.context import AppContext
-from backend.store import predictions, versions
+from backend.store.tasks import predictions
+from backend.store.training import versions
 from converters.label_studio.predicted import is_marked
 from domain.errors import MissingError
 

@@ -11,9 +11,9 @@ from sqlalchemy import JSON, select, type_coerce
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_names_of
-from backend.store import versions
 from backend.store.models import ProjectRow, RunRow, VersionRow
-from backend.store.versions import VersionBrief
+from backend.store.training import versions
+from backend.store.training.versions import VersionBrief
 from domain.labels import LabelNames
 from domain.states import VersionOrigin
 from training.evaluation import ClassDice, image_dice

@@ -14,8 +14,8 @@ from active_learning.learning_curve import CurvePoint, Enough, Forecast, Learnin
 from backend.pipeline.progress.held_out import MOST_VERSIONS, HeldOut, LeftOutVersion, held_out_of
 from backend.pipeline.queues.arms import draws_by_version
 from backend.settings import ProjectSettings
-from backend.store import versions
 from backend.store.models import ProjectRow
+from backend.store.training import versions
 
 MORE = (20, 50, 100)
 """Numbers of further labels whose gain is told."""

@@ -20,9 +20,10 @@ from active_learning.calibration import (
 )
 from active_learning.reliability import reliability
 from backend.pipeline.basis.context import AppContext
-from backend.store import pairs, runs, scores, versions
 from backend.store.models import VersionRow
-from backend.store.pair_rows import HonestPairRow
+from backend.store.quality import pairs, scores
+from backend.store.quality.pair_rows import HonestPairRow
+from backend.store.training import runs, versions
 from domain.reliability import Reliability
 from training.evaluation import image_dice
 from training.versions.working_size import WorkingSize

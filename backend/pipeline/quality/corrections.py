@@ -16,10 +16,12 @@ from backend.pipeline.basis.annotations import (
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.lineage import GroupsNow, NamesNow, seen_of_fold
 from backend.pipeline.quality.overlap import ShownBy
-from backend.store import pairs, projects, snapshots
+from backend.store import projects
 from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
-from backend.store.pair_rows import HonestPairRow
-from backend.store.pairs import Judged
+from backend.store.quality import pairs
+from backend.store.quality.pair_rows import HonestPairRow
+from backend.store.quality.pairs import Judged
+from backend.store.tasks import snapshots
 from domain.annotation import AnnotatedTask
 from domain.case import ManifestEntry, case_id_of_task
 from domain.errors import LabelConfigError

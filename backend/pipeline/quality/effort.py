@@ -22,9 +22,11 @@ from active_learning.effort import (
 )
 from backend.pipeline.basis.annotations import label_names_of
 from backend.pipeline.basis.report import Report
-from backend.store import efforts, queues, versions
-from backend.store.efforts import EffortRow
 from backend.store.models import ProjectRow, VersionRow
+from backend.store.quality import efforts
+from backend.store.quality.efforts import EffortRow
+from backend.store.tasks import queues
+from backend.store.training import versions
 from converters.label_studio.beginnings import Beginning
 from domain.text import counted
 from training.evaluation import image_dice

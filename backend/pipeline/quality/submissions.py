@@ -18,8 +18,7 @@ from backend.pipeline.basis.annotations import (
 )
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.quality.overlap import ShownBy
-from backend.store import efforts, projects
-from backend.store.efforts import EffortRow, Unmeasured
+from backend.store import projects
 from backend.store.models import (
     AnnotationRow,
     JsonDict,
@@ -28,7 +27,9 @@ from backend.store.models import (
     TaskRow,
     VersionRow,
 )
-from backend.store.predictions import is_live
+from backend.store.quality import efforts
+from backend.store.quality.efforts import EffortRow, Unmeasured
+from backend.store.tasks.predictions import is_live
 from converters.label_studio.beginnings import Beginning, Begun, Candidate, beginning_of
 from converters.label_studio.corrections import changes_between, extent_of
 from domain.errors import LabelConfigError

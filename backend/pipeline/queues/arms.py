@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from sqlalchemy.orm import Session
 
 from active_learning.control_arm import Draw
-from backend.store import queues
-from backend.store.queues import QueueEntryRow
+from backend.store.tasks import queues
+from backend.store.tasks.queues import QueueEntryRow
 from domain.queues import QueueArm, QueueExit
 
 

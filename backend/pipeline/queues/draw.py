@@ -27,8 +27,8 @@ from backend.pipeline.queues.pool import (
     scoring_version,
 )
 from backend.settings import ProjectSettings
-from backend.store import queues
-from backend.store.queues import QueueEntryRow
+from backend.store.tasks import queues
+from backend.store.tasks.queues import QueueEntryRow
 from domain.queues import QueueArm, QueueExit
 from domain.text import counted
 

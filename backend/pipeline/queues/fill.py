@@ -11,8 +11,9 @@ from backend.pipeline.queues.annotators import annotators_of
 from backend.pipeline.queues.draw import HOLD_S, People, draw, entry_of
 from backend.pipeline.queues.tabs import bring_tabs
 from backend.settings import ProjectSettings
-from backend.store import projects, queues
+from backend.store import projects
 from backend.store.projects import Fault
+from backend.store.tasks import queues
 from domain.errors import LabelStudioError
 
 logger = logging.getLogger(__name__)

@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 from active_learning.measures import ImageMeasures
 from active_learning.strategies import Indices, Pool, acting_strategy, strategy_by_name
 from backend.pipeline.basis.embeddings import for_strategy
-from backend.store import queues, versions
 from backend.store.models import VersionRow
+from backend.store.tasks import queues
+from backend.store.training import versions
 
 BEGUN = "begun"
 """In the place of a strategy's name: a person has begun the task without being given it."""

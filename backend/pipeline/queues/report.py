@@ -17,7 +17,8 @@ from backend.pipeline.queues.pool import (
     scoring_version,
 )
 from backend.settings import Settings
-from backend.store import projects, queues
+from backend.store import projects
+from backend.store.tasks import queues
 from domain.text import counted
 
 

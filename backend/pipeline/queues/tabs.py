@@ -8,8 +8,8 @@ from contextlib import suppress
 from backend.label_studio.views import Tab
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.queues.annotators import Annotator
-from backend.store import queues
-from backend.store.queues import QueueTabRow
+from backend.store.tasks import queues
+from backend.store.tasks.queues import QueueTabRow
 from domain.errors import MissingError
 
 

@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.sync import reading
-from backend.store import projects, runs, versions
+from backend.store import projects
 from backend.store.models import RunRow
+from backend.store.training import runs, versions
 from domain.errors import StackError
 from domain.states import RunControl, RunStatus
 

@@ -16,7 +16,9 @@ from backend.pipeline.gate.retention import prune_quietly
 from backend.pipeline.runs import control
 from backend.pipeline.sync import reading
 from backend.queue import JobName
-from backend.store import pauses, problems, projects, runs
+from backend.store import pauses, projects
+from backend.store.tasks import problems
+from backend.store.training import runs
 from domain.errors import LabelStudioError, NnloopError, StackError
 from domain.states import RunStatus
 

@@ -15,8 +15,11 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.folds.queue import enqueue_folds
 from backend.pipeline.runs import control
 from backend.queue import JobName
-from backend.store import pauses, predictions, projects, runs, scores
+from backend.store import pauses, projects
 from backend.store.models import ProjectRow, RunRow, VersionRow
+from backend.store.quality import scores
+from backend.store.tasks import predictions
+from backend.store.training import runs
 from domain.states import FOLD, FoldStatus, RunControl, RunStatus
 
 logger = logging.getLogger(__name__)

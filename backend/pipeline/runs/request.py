@@ -10,7 +10,9 @@ from backend.pipeline.basis.preset import check_choices
 from backend.pipeline.basis.run_settings import run_settings
 from backend.pipeline.runs import control
 from backend.queue import JobName
-from backend.store import pauses, predictions, projects, runs, trials, versions
+from backend.store import pauses, projects
+from backend.store.tasks import predictions
+from backend.store.training import runs, trials, versions
 from domain.errors import PredictionError, StackError, TrainingError
 
 

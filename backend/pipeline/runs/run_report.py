@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from backend.pipeline.basis.report import Report
 from backend.pipeline.folds.budget import budget_of
 from backend.pipeline.folds.queue import what_folds_wait_for
-from backend.store import runs
 from backend.store.models import FoldRow, RunRow
+from backend.store.training import runs
 from domain.states import FOLD, FoldStatus, RunControl, RunStatus
 
 

@@ -23,8 +23,8 @@ from backend.pipeline.gate import judge_run
 from backend.pipeline.runs import control
 from backend.pipeline.runs.ends import fail, finish, retry
 from backend.queue import JobName, stop_requested
-from backend.store import runs
 from backend.store.models import RunRow
+from backend.store.training import runs
 from domain.errors import LabelStudioError, NnloopError, StackError, TransitionError
 from domain.states import FoldStatus, RunStatus
 from domain.text import counted

@@ -17,9 +17,11 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.run_settings import class_values_of
 from backend.pipeline.labels import questions
 from backend.settings import Settings
-from backend.store import predictions, projects, runs, versions
+from backend.store import projects
 from backend.store.models import ProjectRow, VersionRow
 from backend.store.projects import CONNECTION, GONE, LEAVING, REPLACED, Fault
+from backend.store.tasks import predictions
+from backend.store.training import runs, versions
 from domain.errors import LabelStudioAuthError, PredictionError, ProjectGoneError
 from domain.states import RunControl, VersionOrigin
 from training.versions.version_folder import read_version

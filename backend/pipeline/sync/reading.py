@@ -28,9 +28,11 @@ from backend.pipeline.sync.drift import (
     require_staying,
 )
 from backend.queue import JobName
-from backend.store import predictions, problems, projects, snapshots, versions
+from backend.store import projects
 from backend.store.identity import CHUNK
 from backend.store.models import RunRow
+from backend.store.tasks import predictions, problems, snapshots
+from backend.store.training import versions
 from domain.errors import (
     LabelStudioAuthError,
     LabelStudioError,

@@ -12,8 +12,10 @@ from backend.pipeline.basis.annotations import TRUTH_SETTINGS, label_names_of
 from backend.pipeline.basis.run_settings import run_settings
 from backend.pipeline.labels import questions
 from backend.settings import ProjectSettings
-from backend.store import projects, runs, snapshots
+from backend.store import projects
 from backend.store.models import ProjectRow, RunRow
+from backend.store.tasks import snapshots
+from backend.store.training import runs
 from domain.annotation import AnnotatedTask
 from domain.labels import DROPPED, LabelNames
 from domain.states import RunStatus

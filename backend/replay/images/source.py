@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from backend.replay.images.library import Labelled, Library, Pixels, write_library
-from backend.store import Store, runs
+from backend.store import Store
+from backend.store.training import runs
 from converters.bookkeeping.files import file_names
 from converters.classes.integers import classes_beside
 from converters.images.groups import GroupKey

@@ -12,9 +12,11 @@ from sqlalchemy.orm import Session
 from backend.pipeline.basis.annotations import label_config_of, label_names_of, reading_of
 from backend.pipeline.cases.manifests import hash_of_label
 from backend.pipeline.quality.calibrate import CORRECTED, HELD_OUT
-from backend.store import pairs, snapshots, versions
 from backend.store.models import AnnotationRow, PredictionRow, ProjectRow, TaskRow, VersionRow
-from backend.store.predictions import is_live
+from backend.store.quality import pairs
+from backend.store.tasks import snapshots
+from backend.store.tasks.predictions import is_live
+from backend.store.training import versions
 from domain.case import case_id_of_task
 from domain.errors import LabelConfigError
 from domain.states import TaskState

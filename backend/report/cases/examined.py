@@ -25,8 +25,9 @@ from backend.pipeline.evaluate.reference_files import (
 from backend.report.cases.chosen import ChosenCase, least_sure, worst_cases
 from backend.report.cases.pictures import CasePictures, draw_case
 from backend.settings import ProjectSettings
-from backend.store import projects, versions
+from backend.store import projects
 from backend.store.models import VersionRow
+from backend.store.training import versions
 from converters.classes.colors import color_of
 from domain.errors import LabelStudioError, NnloopError, SettingsError
 from domain.labels import LabelConfig

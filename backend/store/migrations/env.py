@@ -2,11 +2,11 @@
 
 from alembic import context
 
-import backend.store.doubts
-import backend.store.efforts
-import backend.store.embeddings
-import backend.store.pair_rows
-import backend.store.queues  # noqa: F401 - its tables
+import backend.store.quality.doubts
+import backend.store.quality.efforts
+import backend.store.quality.pair_rows
+import backend.store.tasks.embeddings
+import backend.store.tasks.queues  # noqa: F401 - its tables
 from backend.store.models import Base
 
 connection = context.config.attributes["connection"]

@@ -7,7 +7,8 @@ import logging
 from fastapi import Request
 
 from backend.pipeline.basis.context import AppContext
-from backend.store import projects, versions
+from backend.store import projects
+from backend.store.training import versions
 from backend.web.body import read_body
 from backend.web.protocol import SetupAnswer, SetupRequest
 from backend.web.recurring_log import RecurringLog

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.context import AppContext
 from backend.store import projects
-from backend.store.versions import champion, versions_of
+from backend.store.training.versions import champion, versions_of
 from backend.web.protocol import VersionsAnswer, project_id_of
 from backend.web.waiting import in_thread
 

@@ -11,7 +11,7 @@ from backend.label_studio import LabelStudioClient, ProjectInfo
 from backend.pipeline.basis.context import AppContext
 from backend.settings import Settings
 from backend.stack.label_studio_server import LabelStudioServer
-from converters.label_studio.inferred_config import polygon_label_config
+from converters.label_studio.config.inferred_config import polygon_label_config
 
 CONFIG = polygon_label_config(["kudzu"])
 

@@ -26,8 +26,8 @@ from converters.imports.formats import format_by_name
 from converters.imports.run import ImportJob
 from converters.imports.source import ImportOptions
 from converters.imports.tasks import As
-from converters.label_studio.inferred_config import polygon_label_config
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.inferred_config import polygon_label_config
+from converters.label_studio.config.label_config import parse_label_config
 from domain.annotation import Task
 from domain.errors import SettingsError
 from tests.integration.files.conftest import CONFIG

@@ -19,7 +19,7 @@ from backend.pipeline.files.export import ExportRequest, export_file
 from converters.bookkeeping.files_report import FilesReport
 from converters.exports.formats import format_by_name
 from converters.exports.options import ExportOptions
-from converters.label_studio.inferred_config import polygon_label_config
+from converters.label_studio.config.inferred_config import polygon_label_config
 
 SIZE_HW = (30, 40)
 FRAME = {"original_width": 40, "original_height": 30, "image_rotation": 0, "to_name": "image"}

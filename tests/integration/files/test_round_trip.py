@@ -25,7 +25,7 @@ from converters.imports.formats import format_by_name as import_format
 from converters.imports.run import ImportJob, run_import_to_file
 from converters.imports.source import ImportOptions
 from converters.imports.tasks import As
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.read import annotation_to_label_map
 from converters.outlines.limits import Simplification
 from converters.painting.rasterize import shape_to_mask

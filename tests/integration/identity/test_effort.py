@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 
 from backend.label_studio import PushedPrediction
-from backend.store.efforts import EffortRow
+from backend.store.quality.efforts import EffortRow
 from converters.label_studio.beginnings import Beginning
 from tests.integration.identity.conftest import WAIT_S, Changing
 

@@ -12,7 +12,8 @@ from backend.pipeline.basis.annotations import label_config_of
 from backend.pipeline.basis.images import load_image
 from backend.pipeline.cases.write import CaseWriter, Source
 from backend.pipeline.sync.reading import sync_project
-from backend.store import projects, snapshots
+from backend.store import projects
+from backend.store.tasks import snapshots
 from tests.integration.identity.conftest import WAIT_S, Changing
 from tests.integration.loop.discs import scene
 from training.case_files import read_image

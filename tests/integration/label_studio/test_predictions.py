@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from backend.label_studio import LabelStudioClient, ProjectInfo, PushedPrediction, predictions
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.read import annotation_to_label_map
 from converters.label_studio.write import regions_to_result
 from domain.annotation import Region

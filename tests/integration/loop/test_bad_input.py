@@ -16,7 +16,7 @@ from backend.pipeline.runs.run_report import RunReport
 from backend.pipeline.status import ProblemReport, ProjectReport, project_report
 from backend.stack.ports import LOOPBACK
 from backend.store.models import RunRow
-from backend.store.runs import manifest_of
+from backend.store.training.runs import manifest_of
 from domain.errors import LabelConfigError, NotConnectedError
 from domain.states import RunStatus
 from tests.integration.loop.discs import region, scene

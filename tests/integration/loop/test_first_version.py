@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from backend.pipeline.predictions.publish import publish
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.read import annotation_to_label_map
 from domain.annotation import Annotation
 from domain.states import FoldStatus, RunStatus

@@ -12,8 +12,9 @@ from backend.pipeline.connection.connect import connect
 from backend.report.cases.chosen import worst_cases
 from backend.report.write import PAGE
 from backend.stack.ports import LOOPBACK, free_port
-from backend.store import projects, versions
+from backend.store import projects
 from backend.store.models import AnnotationRow
+from backend.store.training import versions
 from tests.integration.loop.discs import region
 from tests.integration.loop.stack import SMALL, Loop, Served
 

@@ -20,8 +20,8 @@ from backend.pipeline.folds.elsewhere import head_of
 from backend.pipeline.models.archive import ImportedVersion, export_version, import_model
 from backend.pipeline.models.details import version_details
 from backend.pipeline.models.starts import find_start
-from backend.store import versions
 from backend.store.models import ProjectRow
+from backend.store.training import versions
 from domain.errors import FileFormatError
 from tests.fakes.app import PROJECT, FakeApp
 from tests.integration.models.conftest import MODEL, Foreign, nnunet

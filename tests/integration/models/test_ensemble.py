@@ -22,8 +22,8 @@ from backend.pipeline.models.archive import export_version
 from backend.pipeline.models.details import version_details
 from backend.pipeline.models.side_by_side import compare_versions
 from backend.settings import ProjectSettings
-from backend.store import versions
 from backend.store.models import ProjectRow
+from backend.store.training import versions
 from converters.bookkeeping.files import read_json
 from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.errors import PredictionError, SettingsError

@@ -15,7 +15,7 @@ from backend.pipeline.evaluate.version import evaluate_version
 from backend.store import Store
 from backend.store.models import ProjectRow
 from converters.bookkeeping.files import read_json
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.write import regions_to_result
 from converters.outlines.vectorize import vectorize
 from domain.case import Manifest, ManifestEntry, case_id_of_task

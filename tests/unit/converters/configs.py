@@ -1,6 +1,6 @@
 """Labelling configurations the converter tests share."""
 
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.label_config import parse_label_config
 
 XML = """
 <View>

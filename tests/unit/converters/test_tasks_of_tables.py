@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from converters.label_studio.config.inferred_config import infer_label_config
+from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.export_rows import tasks_from_export
-from converters.label_studio.inferred_config import infer_label_config
-from converters.label_studio.label_config import parse_label_config
 from converters.label_studio.read import annotation_to_label_map
 from domain.annotation import Task
 from domain.errors import AnnotationError, LabelConfigError

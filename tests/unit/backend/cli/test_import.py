@@ -13,8 +13,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from backend.cli.main import app
+from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.export_rows import tasks_from_export
-from converters.label_studio.label_config import parse_label_config
 from converters.label_studio.read import annotation_to_label_map
 from domain.errors import FileFormatError, LabelConfigError, SettingsError
 from domain.geometry import LabelMap

@@ -14,7 +14,7 @@ from backend.label_studio import LabelStudioClient, PushedPrediction
 from backend.pipeline.models.version_report import VersionReport
 from backend.pipeline.runs.run_report import RunReport
 from backend.pipeline.status import ProjectReport
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.write import regions_to_result
 from converters.outlines.vectorize import vectorize
 from domain.geometry import LabelMap

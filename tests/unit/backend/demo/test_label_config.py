@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from backend.demo.label_config import LABEL_CONFIG
 from backend.demo.vessel import LUMEN, WALL
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.label_config import parse_label_config
 
 
 def test_classes_have_the_integers_of_the_truth() -> None:

@@ -11,7 +11,7 @@ from backend.demo.person import Person
 from backend.demo.queue import Offer, offer_of
 from backend.label_studio import LabelStudioClient, PushedPrediction, ServedTask
 from backend.label_studio.views import Tab, queue_data
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.label_config import parse_label_config
 from domain.annotation import Task
 from domain.errors import StackError
 

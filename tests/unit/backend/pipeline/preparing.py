@@ -7,7 +7,7 @@ from typing import Any
 from backend.pipeline.cases.prepare import prepare_run
 from backend.pipeline.sync.reading import sync_project
 from backend.settings import ProjectSettings
-from backend.store import runs
+from backend.store.training import runs
 from domain.states import RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import FakeLabelStudio, polygon

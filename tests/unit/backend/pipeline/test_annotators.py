@@ -20,9 +20,10 @@ from backend.pipeline.evaluate.agreement import agreement_report
 from backend.pipeline.files.project_source import ProjectTasks
 from backend.pipeline.sync import trigger
 from backend.settings import ProjectSettings, Settings
-from backend.store import Store, projects, snapshots
+from backend.store import Store, projects
 from backend.store.models import AnnotationRow, PredictionRow, ProjectRow, VersionRow
-from converters.label_studio.label_config import parse_label_config
+from backend.store.tasks import snapshots
+from converters.label_studio.config.label_config import parse_label_config
 from converters.painting.policies import AnnotatorPolicy
 from domain.annotation import Annotation, Task
 from tests.fakes.queue import FakeQueue

@@ -14,10 +14,11 @@ from sqlalchemy import event
 from backend.pipeline.basis.images import load_image
 from backend.pipeline.cases.prepare import prepare_run
 from backend.pipeline.sync.reading import sync_project
-from backend.store import projects, runs
+from backend.store import projects
 from backend.store.models import ProjectRow, TaskRow
+from backend.store.training import runs
 from converters.bookkeeping.files import read_json
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.label_config import parse_label_config
 from domain.errors import CaseError
 from domain.states import RunStatus
 from tests.fakes.app import PROJECT, FakeApp

@@ -9,8 +9,8 @@ from sqlalchemy.exc import StatementError
 
 from backend.pipeline.models.details import version_details
 from backend.pipeline.runs.run_report import run_reports
-from backend.store import runs
 from backend.store.models import FoldRow, ProjectRow, RunRow
+from backend.store.training import runs
 from domain.annotation import AnnotatedTask, LeftOut
 from domain.case import Manifest, ManifestEntry
 from domain.errors import DocumentError

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select
 
-from backend.store import identity, predictions, projects, snapshots
+from backend.store import identity, projects
 from backend.store.models import AnnotationRow, PredictionRow, ProblemRow, ProjectRow, TaskRow
+from backend.store.tasks import predictions, snapshots
 from domain.annotation import Annotation, Task
 from domain.case import source_of
 from domain.states import TaskState

@@ -13,9 +13,11 @@ from sqlalchemy import select
 from backend.pipeline.basis.context import AppContext
 from backend.queue import JobName
 from backend.settings import Settings
-from backend.store import Store, predictions, runs, versions
+from backend.store import Store
 from backend.store.identity import source_in
 from backend.store.models import InboxRow, PredictionRow, ProjectRow, RunRow, TaskRow, VersionRow
+from backend.store.tasks import predictions
+from backend.store.training import runs, versions
 from backend.web.app import create_app
 from tests.fakes.queue import FakeQueue
 

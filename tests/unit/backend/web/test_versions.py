@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from backend.store import versions
+from backend.store.training import versions
 from tests.unit.backend.web.conftest import Service
 
 

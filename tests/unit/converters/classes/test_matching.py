@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 
 from converters.classes.matching import match_classes
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.label_config import parse_label_config
 from domain.errors import SettingsError
 from domain.labels import LabelGroup
 

@@ -18,7 +18,7 @@ from converters.exports.options import ExportOptions
 from converters.exports.run import ExportJob, run_export
 from converters.images.channels import stack_channels
 from converters.images.of_tasks import FolderImages
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.label_config import parse_label_config
 from tests.unit.converters.exports.project import SIZE_HW, annotation, region
 
 CHANNELS = ("t2", "t1")

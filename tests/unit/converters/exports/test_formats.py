@@ -21,7 +21,7 @@ from converters.exports.masks import class_folders
 from converters.exports.options import ExportOptions, parse_spacing
 from converters.exports.run import ExportJob, run_export
 from converters.images.of_tasks import FolderImages
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.label_config import parse_label_config
 from converters.painting.rasterize import polygon_to_mask
 from domain.annotation import Task
 from domain.errors import ImageError, SettingsError

@@ -21,8 +21,8 @@ from converters.imports.find import ImageFinder
 from converters.imports.formats import format_by_name as import_format
 from converters.imports.run import ImportJob, run_import_to_file
 from converters.imports.source import ImportOptions
+from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.export_rows import tasks_from_export
-from converters.label_studio.label_config import parse_label_config
 from converters.label_studio.read import annotation_to_label_map, annotation_to_shapes
 from converters.outlines.limits import Simplification
 from converters.painting.rasterize import polygons_to_label_map

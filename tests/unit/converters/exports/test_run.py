@@ -19,7 +19,7 @@ from converters.exports.formats import format_by_name
 from converters.exports.options import ExportOptions
 from converters.exports.run import ExportJob, run_export
 from converters.images.of_tasks import FolderImages, NoImages
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.predicted import as_predicted
 from domain.errors import FileFormatError, NnloopError, StackError
 from tests.unit.converters.configs import CONFIG

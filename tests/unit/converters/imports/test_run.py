@@ -14,8 +14,8 @@ from converters.imports.formats import format_by_name
 from converters.imports.run import ImportJob, run_import_to_file
 from converters.imports.source import ImportOptions
 from converters.imports.tasks import infer_classes, label_config_for
+from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.export_rows import tasks_from_export
-from converters.label_studio.label_config import parse_label_config
 from converters.label_studio.read import annotation_to_label_map
 from converters.outlines.limits import Simplification
 from domain.errors import FileFormatError

@@ -3,8 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.export_rows import tasks_from_export
-from converters.label_studio.label_config import parse_label_config
 from converters.label_studio.read import annotation_to_label_map
 from domain.annotation import Annotation
 from domain.errors import AnnotationError, TaskError

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from label_studio_sdk.converter.brush import encode_rle
 
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.predicted import as_predicted, is_marked
 from converters.label_studio.read import annotation_to_label_map, annotation_to_shapes
 from converters.label_studio.regions.read_settings import ReadSettings

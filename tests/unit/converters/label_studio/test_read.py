@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.export_rows import tasks_from_export
-from converters.label_studio.label_config import parse_label_config
 from converters.label_studio.read import annotation_to_label_map, annotation_to_shapes
 from converters.label_studio.regions.read_settings import ReadSettings
 from converters.painting.rasterize import polygons_to_label_map

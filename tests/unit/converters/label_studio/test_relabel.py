@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.read import annotation_to_label_map
 from converters.label_studio.relabel import in_present_names, label_names, relabelled
 from domain.annotation import Annotation

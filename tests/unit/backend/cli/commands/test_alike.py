@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from backend.cli.main import app as program
-from backend.store.cases import save_case
 from backend.store.models import CaseRow
+from backend.store.training.cases import save_case
 from domain.errors import NotConnectedError
 from domain.states import RunStatus
 from tests.fakes.app import PROJECT, FakeApp

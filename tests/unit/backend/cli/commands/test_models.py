@@ -12,7 +12,7 @@ from backend.cli.commands import models
 from backend.cli.main import app as program
 from backend.pipeline.gate.verdict import judge
 from backend.pipeline.models import archive
-from backend.store import versions
+from backend.store.training import versions
 from domain.gate_verdict import Verdict
 from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.backend.cli.test_main import Call, call

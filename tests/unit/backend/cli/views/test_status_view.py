@@ -10,8 +10,9 @@ from backend.cli.commands import projects as commands
 from backend.cli.main import app as program
 from backend.cli.shared import console
 from backend.pipeline.sync.reading import sync_project
-from backend.store import projects, runs
+from backend.store import projects
 from backend.store.models import FoldRow, ProjectRow
+from backend.store.training import runs
 from backend.worker_info import WorkerInfo
 from domain.case import Manifest
 from domain.errors import LabelStudioError

@@ -30,8 +30,9 @@ from backend.pipeline.basis.faults import fault_of
 from backend.pipeline.predictions import score
 from backend.pipeline.predictions.score import score_chunk
 from backend.pipeline.runs.request import request_scoring
-from backend.store import predictions, projects
+from backend.store import projects
 from backend.store.models import PredictionRow, ProblemRow, TrialRow, VersionRow
+from backend.store.tasks import predictions
 from converters.bookkeeping.documents import write_document
 from converters.label_studio.write import regions_to_result, validate_prediction
 from converters.outlines.vectorize import vectorize

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from backend.pipeline.basis.lineage import GroupsNow
-from backend.store.cases import save_case
 from backend.store.models import CaseRow, TaskRow
+from backend.store.training.cases import save_case
 from domain.case import ManifestEntry
 from tests.fakes.app import PROJECT, FakeApp
 from training.versions.manifests import SeenCase

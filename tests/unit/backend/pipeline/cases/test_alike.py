@@ -10,7 +10,7 @@ from backend.pipeline.basis.beat import Beat
 from backend.pipeline.cases import alike
 from backend.pipeline.cases.alike import sets_of_project
 from backend.store import projects
-from backend.store.cases import cases_of, sets_of_alike
+from backend.store.training.cases import cases_of, sets_of_alike
 from converters.images.likeness import find_alike
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import png, polygon

@@ -11,8 +11,9 @@ from backend.pipeline.cases.prepare import prepare_run
 from backend.pipeline.runs.stages import InterruptedStepError
 from backend.pipeline.sync import trigger
 from backend.pipeline.sync.reading import sync_project
-from backend.store import projects, runs
+from backend.store import projects
 from backend.store.models import CaseRow, ProjectRow, TaskRow
+from backend.store.training import runs
 from domain.errors import LabelStudioError, NotEnoughCasesError, TrainingError
 from domain.states import RunStatus
 from tests.fakes.app import PROJECT, FakeApp

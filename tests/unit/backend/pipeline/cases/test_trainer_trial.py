@@ -10,7 +10,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from backend.pipeline.runs.stages import advance
 from backend.pipeline.sync.reading import sync_project
-from backend.store import runs
+from backend.store.training import runs
 from domain.states import RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.backend.pipeline.preparing import SETTINGS, label

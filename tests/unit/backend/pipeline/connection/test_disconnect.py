@@ -13,8 +13,8 @@ from backend.pipeline.connection.disconnect import disconnect
 from backend.pipeline.queues.fill import try_fill
 from backend.pipeline.sync.drift import webhook_url
 from backend.pipeline.sync.reading import sync_project
-from backend.store import runs
 from backend.store.models import Base, ProjectRow
+from backend.store.training import runs
 from domain.errors import (
     LabelStudioError,
     NotConnectedError,

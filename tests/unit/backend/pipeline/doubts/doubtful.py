@@ -8,8 +8,9 @@ from typing import Any
 
 from backend.pipeline.doubts.keep import keep_doubts
 from backend.pipeline.sync.reading import sync_project
-from backend.store import projects, snapshots
+from backend.store import projects
 from backend.store.models import TaskRow, VersionRow
+from backend.store.tasks import snapshots
 from domain.case import ManifestEntry, case_id_of_task
 from domain.doubts import Doubt, DoubtKind, DoubtsPerCase
 from domain.hashing import content_hash

@@ -12,8 +12,10 @@ from backend.pipeline.doubts.report import check_report
 from backend.pipeline.gate import judge_run
 from backend.pipeline.gate.verdict import DicePerCase
 from backend.pipeline.sync.reading import sync_project
-from backend.store import projects, snapshots, versions
+from backend.store import projects
 from backend.store.models import FoldRow
+from backend.store.tasks import snapshots
+from backend.store.training import versions
 from converters.bookkeeping.documents import write_document
 from domain.doubts import DoubtsPerCase
 from domain.states import FoldStatus, RunStatus

@@ -13,8 +13,8 @@ from backend.pipeline.ensembles import candidates, enrol
 from backend.pipeline.ensembles.choose import make_ensemble
 from backend.pipeline.gate.retention import prune
 from backend.pipeline.models.serving import promote, rollback
-from backend.store import versions
 from backend.store.models import RunRow, VersionRow
+from backend.store.training import versions
 from converters.bookkeeping.documents import write_document
 from converters.bookkeeping.files import write_json
 from domain.case import case_id_of_task

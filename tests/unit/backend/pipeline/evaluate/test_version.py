@@ -14,10 +14,10 @@ from backend.pipeline.evaluate.chosen_cases import Split
 from backend.pipeline.evaluate.options import EvaluationOptions
 from backend.pipeline.evaluate.reference_files import common_classes
 from backend.pipeline.evaluate.version import default_out, evaluate_version
-from backend.store import runs
 from backend.store.models import VersionRow
+from backend.store.training import runs
 from converters.bookkeeping.documents import write_document
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.label_config import parse_label_config
 from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.errors import PredictionError
 from tests.fakes.app import PROJECT, FakeApp

@@ -21,7 +21,7 @@ from converters.imports.find import ImageFinder
 from converters.imports.formats import format_by_name
 from converters.imports.run import ImportJob
 from converters.imports.source import ImportOptions
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.label_config import parse_label_config
 from tests.fakes.label_studio import CONFIG, FakeLabelStudio, png
 
 NAMES = ("a.png", "b.png", "c.png")

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from backend.pipeline.folds.ledger import FoldLedger
-from backend.store import runs
 from backend.store.models import FoldRow
+from backend.store.training import runs
 from domain.states import FoldStatus, RunStatus
 from tests.fakes.app import FakeApp
 from tests.fakes.documents import fold_result

@@ -35,8 +35,9 @@ from backend.pipeline.models import serving
 from backend.pipeline.models.starts import find_start
 from backend.pipeline.runs import stages
 from backend.pipeline.sync.reading import sync_project
-from backend.store import projects, runs, versions
+from backend.store import projects
 from backend.store.models import TaskRow, VersionRow
+from backend.store.training import runs, versions
 from converters.bookkeeping.documents import write_document
 from converters.bookkeeping.files import read_json, write_json
 from domain.case import ManifestEntry

@@ -15,8 +15,8 @@ from backend.pipeline.folds.train import WorkerDevice, train_fold
 from backend.pipeline.folds.warm_start import choose_starts
 from backend.queue import JobName
 from backend.settings import ProjectSettings
-from backend.store import runs
 from backend.store.models import FoldRow, ProjectRow, RunRow, VersionRow
+from backend.store.training import runs
 from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.errors import DiskFullError, StackError, TrainingError
 from domain.states import FoldStatus, RunControl, RunStatus

@@ -7,8 +7,8 @@ from typing import Any
 
 from backend.pipeline.folds.warm_start import checkpoint_of, choose_starts
 from backend.settings import ProjectSettings
-from backend.store import versions
 from backend.store.models import RunRow, VersionRow
+from backend.store.training import versions
 from converters.bookkeeping.files import write_json
 from domain.states import RunStatus, VersionOrigin
 from tests.fakes.app import PROJECT, FakeApp

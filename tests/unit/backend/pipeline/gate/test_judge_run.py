@@ -11,8 +11,8 @@ from backend.pipeline.gate import champion, judge_run
 from backend.pipeline.gate.judge_run import evaluate_run
 from backend.pipeline.gate.verdict import DicePerCase
 from backend.pipeline.predictions.publish import publish
-from backend.store import versions
 from backend.store.models import FoldRow, PredictionRow, ProjectRow, VersionRow
+from backend.store.training import versions
 from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.gate_verdict import Verdict
 from domain.states import FoldStatus, RunStatus, VersionOrigin, VersionStatus

@@ -7,8 +7,8 @@ import pytest
 
 from backend.pipeline.gate import judge_run
 from backend.pipeline.gate.judge_run import evaluate_run
-from backend.store import versions
 from backend.store.models import FoldRow
+from backend.store.training import versions
 from domain.case import Manifest, ManifestEntry
 from domain.states import FoldStatus, RunStatus
 from tests.fakes.app import PROJECT, FakeApp

@@ -18,8 +18,10 @@ from backend.pipeline.predictions.publish import publish
 from backend.pipeline.predictions.score import score_chunk
 from backend.pipeline.sync import trigger
 from backend.pipeline.sync.reading import sync_project
-from backend.store import projects, runs, snapshots, versions
+from backend.store import projects
 from backend.store.models import ProblemRow, RunRow, VersionRow
+from backend.store.tasks import snapshots
+from backend.store.training import runs, versions
 from converters.bookkeeping.documents import write_document
 from domain.case import Manifest
 from domain.errors import NotEnoughCasesError, SettingsError

@@ -7,8 +7,8 @@ import pytest
 
 from backend.pipeline.models import archive
 from backend.pipeline.models.archive import export_version, import_model
-from backend.store import versions
 from backend.store.models import ProjectRow
+from backend.store.training import versions
 from domain.errors import FileFormatError, SettingsError
 from domain.states import VersionOrigin, VersionStatus
 from tests.fakes.app import PROJECT, FakeApp

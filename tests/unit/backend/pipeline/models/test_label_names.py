@@ -4,7 +4,7 @@ import pytest
 
 from backend.pipeline.models.label_names import fit_labels
 from converters.classes.matching import parse_map
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.label_config import parse_label_config
 from domain.errors import SettingsError
 from domain.labels import LabelGroup
 

@@ -7,8 +7,9 @@ from backend.pipeline.models.version_report import version_reports
 from backend.pipeline.predictions.publish import publish
 from backend.pipeline.runs import reconcile
 from backend.queue import JobName
-from backend.store import predictions, versions
 from backend.store.models import ProjectRow, VersionRow
+from backend.store.tasks import predictions
+from backend.store.training import versions
 from domain.errors import SettingsError, StackError
 from domain.states import VersionStatus
 from tests.fakes.app import PROJECT, FakeApp

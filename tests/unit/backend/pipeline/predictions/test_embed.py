@@ -14,10 +14,11 @@ from backend.pipeline.predictions import embed
 from backend.pipeline.predictions.embed import embed_chunk
 from backend.pipeline.predictions.open_pool import Between
 from backend.pipeline.status import project_report
-from backend.store import embeddings, projects
-from backend.store.embeddings import EmbeddingRow
+from backend.store import projects
 from backend.store.models import TaskRow, TrialRow
 from backend.store.projects import Fault
+from backend.store.tasks import embeddings
+from backend.store.tasks.embeddings import EmbeddingRow
 from domain.errors import LabelStudioError
 from domain.states import TaskState
 from tests.fakes.app import PROJECT, FakeApp

@@ -18,8 +18,10 @@ from backend.pipeline.predictions import score
 from backend.pipeline.predictions.open_pool import Between, close_pools
 from backend.pipeline.predictions.score import score_chunk, score_task
 from backend.queue import JobName
-from backend.store import predictions, projects, versions
+from backend.store import projects
 from backend.store.models import PredictionRow, TaskRow, TrialRow, VersionRow
+from backend.store.tasks import predictions
+from backend.store.training import versions
 from domain.errors import LabelStudioError, NnloopError
 from domain.states import RunControl, RunStatus, TaskState
 from tests.fakes.app import PROJECT, FakeApp

@@ -6,8 +6,9 @@ from sqlalchemy import select
 from backend.label_studio import PushedPrediction
 from backend.pipeline.predictions import publish as module
 from backend.pipeline.predictions.publish import publish, try_publish
-from backend.store import predictions, projects
+from backend.store import projects
 from backend.store.models import PredictionRow, TaskRow, VersionRow
+from backend.store.tasks import predictions
 from domain.errors import LabelStudioError
 from domain.states import TaskState
 from tests.fakes.app import PROJECT, FakeApp

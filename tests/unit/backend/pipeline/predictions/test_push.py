@@ -13,8 +13,10 @@ from backend.label_studio import PushedPrediction
 from backend.pipeline.predictions import push as module
 from backend.pipeline.predictions.publish import LOCK, publish
 from backend.pipeline.predictions.push import push_part
-from backend.store import predictions, projects, versions
+from backend.store import projects
 from backend.store.models import PredictionRow, TaskRow, VersionRow
+from backend.store.tasks import predictions
+from backend.store.training import versions
 from domain.errors import LabelStudioError
 from domain.states import RunControl, RunStatus, TaskState
 from tests.fakes.app import PROJECT, FakeApp

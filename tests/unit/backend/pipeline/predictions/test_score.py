@@ -12,8 +12,9 @@ import pytest
 from active_learning.calibration import Calibration
 from backend.pipeline.predictions import score
 from backend.pipeline.predictions.score import score_chunk, score_task
-from backend.store import embeddings, predictions, projects
+from backend.store import projects
 from backend.store.models import PredictionRow, TaskRow, VersionRow
+from backend.store.tasks import embeddings, predictions
 from converters.bookkeeping.documents import write_document
 from converters.bookkeeping.files import write_json
 from converters.label_studio.predicted import as_predicted, is_marked

@@ -12,8 +12,9 @@ from backend.pipeline.predictions import withdraw as module
 from backend.pipeline.predictions.publish import publish
 from backend.pipeline.runs import reconcile
 from backend.pipeline.sync.reading import sync_project
-from backend.store import predictions, projects
+from backend.store import projects
 from backend.store.models import PredictionRow, TaskRow
+from backend.store.tasks import predictions
 from domain.errors import ImageError, LabelStudioError
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import png, polygon

@@ -13,8 +13,8 @@ from backend.pipeline.progress.words import learning_in_words
 from backend.settings import ProjectSettings
 from backend.store import projects
 from backend.store.models import RunRow, VersionRow
-from backend.store.pair_rows import HonestPairRow
-from backend.store.queues import QueueEntryRow
+from backend.store.quality.pair_rows import HonestPairRow
+from backend.store.tasks.queues import QueueEntryRow
 from domain.queues import QueueArm, QueueExit
 from domain.states import VersionOrigin
 from tests.fakes.app import PROJECT, FakeApp

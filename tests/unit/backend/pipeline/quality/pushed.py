@@ -9,9 +9,9 @@ from sqlalchemy import select
 
 from active_learning.measures import ClassMeasures, ImageMeasures
 from backend.pipeline.sync.reading import sync_project
-from backend.store import predictions
 from backend.store.models import PredictionRow, TaskRow
-from backend.store.pair_rows import HonestPairRow
+from backend.store.quality.pair_rows import HonestPairRow
+from backend.store.tasks import predictions
 from domain.case import ManifestEntry, case_id_of_task
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import polygon

@@ -8,8 +8,8 @@ from backend.pipeline.predictions.push import push_part
 from backend.pipeline.quality.calibrate import CORRECTED, HELD_OUT, calibrate, calibration_of
 from backend.pipeline.runs.reconcile import tick
 from backend.pipeline.sync.reading import sync_project
-from backend.store import scores
 from backend.store.models import FoldRow, PredictionRow, VersionRow
+from backend.store.quality import scores
 from converters.bookkeeping.files import write_json
 from domain.states import FoldStatus
 from tests.fakes.app import PROJECT, FakeApp

@@ -8,9 +8,9 @@ import pytest
 from backend.pipeline.quality import corrections, overlap
 from backend.pipeline.quality.corrections import measure_corrections
 from backend.pipeline.sync.reading import sync_project
-from backend.store import pairs as stored
 from backend.store.forget import forget_project
 from backend.store.models import PredictionRow, ProjectRow, TaskRow
+from backend.store.quality import pairs as stored
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import polygon
 from tests.unit.backend.pipeline.quality.pushed import (

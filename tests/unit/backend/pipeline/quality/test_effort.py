@@ -14,10 +14,10 @@ from backend.pipeline.quality.effort import (
     seconds_per_label,
 )
 from backend.pipeline.status import project_report
-from backend.store import efforts
-from backend.store.efforts import EffortRow
 from backend.store.models import ProjectRow, VersionRow
-from backend.store.queues import QueueTabRow
+from backend.store.quality import efforts
+from backend.store.quality.efforts import EffortRow
+from backend.store.tasks.queues import QueueTabRow
 from converters.label_studio.beginnings import Beginning
 from domain.case import ManifestEntry
 from tests.fakes.app import PROJECT, FakeApp

@@ -12,9 +12,9 @@ from active_learning.effort import Effort
 from backend.pipeline.quality import submissions
 from backend.pipeline.quality.submissions import measure_submissions
 from backend.pipeline.sync.reading import sync_project
-from backend.store.efforts import EffortRow
 from backend.store.forget import forget_project
 from backend.store.models import PredictionRow, ProjectRow
+from backend.store.quality.efforts import EffortRow
 from converters.label_studio.beginnings import Beginning
 from converters.label_studio.predicted import as_predicted
 from tests.fakes.app import PROJECT, FakeApp

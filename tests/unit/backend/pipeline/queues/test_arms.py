@@ -8,8 +8,8 @@ import pytest
 
 from backend.pipeline.queues.report import control_arm_of
 from backend.store.models import TaskRow
-from backend.store.pair_rows import HonestPairRow
-from backend.store.queues import QueueEntryRow
+from backend.store.quality.pair_rows import HonestPairRow
+from backend.store.tasks.queues import QueueEntryRow
 from domain.queues import QueueArm, QueueExit
 from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.backend.pipeline.queues.test_fill import entries, fill, lab, serve

@@ -16,9 +16,10 @@ from backend.pipeline.queues.arms import draws_of
 from backend.pipeline.queues.fill import fill_queues, try_fill
 from backend.pipeline.queues.report import tab_reports
 from backend.pipeline.sync.reading import sync_project
-from backend.store import embeddings, projects, queues
+from backend.store import projects
 from backend.store.models import PredictionRow, TaskRow
-from backend.store.queues import QueueEntryRow
+from backend.store.tasks import embeddings, queues
+from backend.store.tasks.queues import QueueEntryRow
 from domain.errors import LabelStudioError
 from domain.queues import QueueArm, QueueExit
 from tests.fakes.app import PROJECT, FakeApp

@@ -10,8 +10,9 @@ from backend.pipeline.runs.request import request_training
 from backend.pipeline.status import project_report
 from backend.pipeline.sync import trigger
 from backend.settings import RunSettings
-from backend.store import projects, runs
+from backend.store import projects
 from backend.store.models import FoldRow, InboxRow, ProblemRow, RunRow, VersionRow
+from backend.store.training import runs
 from domain.errors import TrainingError
 from domain.states import FoldStatus, RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp

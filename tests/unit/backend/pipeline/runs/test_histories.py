@@ -26,8 +26,8 @@ from backend.pipeline.folds.ledger import FoldLedger
 from backend.pipeline.folds.train import WorkerDevice, train_fold
 from backend.pipeline.gate import judge_run
 from backend.pipeline.runs import control, ends, reconcile, stages
-from backend.store import runs
 from backend.store.models import FoldRow, RunRow
+from backend.store.training import runs
 from domain.case import Manifest
 from domain.errors import LabelStudioError, NotEnoughCasesError, TrainingError
 from domain.states import CONTROL, FOLD, RUN, FoldStatus, RunControl, RunStatus

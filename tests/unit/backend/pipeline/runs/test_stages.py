@@ -12,8 +12,8 @@ from backend.pipeline.gate import judge_run
 from backend.pipeline.runs import ends, stages
 from backend.queue import JobName
 from backend.store import projects
-from backend.store import runs as ledger
 from backend.store.models import FoldRow, RunRow
+from backend.store.training import runs as ledger
 from domain.case import Manifest
 from domain.errors import LabelStudioError, NnloopError, NotEnoughCasesError, StackError
 from domain.states import FoldStatus, RunControl, RunStatus

@@ -13,8 +13,9 @@ from backend.pipeline.predictions.score import score_chunk
 from backend.pipeline.status import project_report
 from backend.pipeline.sync.drift import STANDS_STILL, webhook_url
 from backend.pipeline.sync.reading import sync_project
-from backend.store import projects, runs
+from backend.store import projects
 from backend.store.models import ProjectRow
+from backend.store.training import runs
 from domain.errors import LabelStudioAuthError, ProjectGoneError
 from domain.states import RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp

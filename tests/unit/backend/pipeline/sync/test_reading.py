@@ -5,8 +5,10 @@ import pytest
 from backend.pipeline.runs.request import request_scoring, request_training
 from backend.pipeline.sync import reading
 from backend.queue import JobName
-from backend.store import projects, runs, snapshots
+from backend.store import projects
 from backend.store.models import PredictionRow, ProblemRow, ProjectRow, RunRow, TaskRow
+from backend.store.tasks import snapshots
+from backend.store.training import runs
 from domain.errors import (
     LabelStudioError,
     NotConnectedError,

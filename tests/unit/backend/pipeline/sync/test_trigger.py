@@ -5,8 +5,8 @@ import pytest
 from backend.pipeline.basis.run_settings import run_settings
 from backend.pipeline.sync import trigger
 from backend.settings import ProjectSettings
-from backend.store import snapshots
 from backend.store.models import ProjectRow, RunRow
+from backend.store.tasks import snapshots
 from domain.annotation import Annotation, Task
 from domain.errors import SettingsError
 from domain.states import RunStatus

@@ -7,8 +7,9 @@ from typing import Any
 from backend.pipeline.basis.annotations import label_config_of, reading_of
 from backend.pipeline.cases.manifests import hash_of_label
 from backend.pipeline.sync.reading import sync_project
-from backend.store import projects, snapshots
+from backend.store import projects
 from backend.store.models import PredictionRow, TaskRow
+from backend.store.tasks import snapshots
 from domain.case import ManifestEntry, case_id_of_task
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import polygon

@@ -11,8 +11,9 @@ from backend.report.cases.chosen import ChosenCase, least_sure, worst_cases
 from backend.report.cases.examined import Examined, examined_of
 from backend.report.sections.cases import cases_section, unsure_section
 from backend.report.write import PAGE, ReportOptions, write_report
-from backend.store import projects, versions
+from backend.store import projects
 from backend.store.models import TaskRow
+from backend.store.training import versions
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import polygon
 from tests.unit.backend.report.cases.served import serve

@@ -10,7 +10,7 @@ import pytest
 
 from backend.report.cases.examined import Examined, examined_of
 from backend.report.sections.cases import cases_section, unsure_section
-from backend.store import versions
+from backend.store.training import versions
 from converters.bookkeeping.documents import write_document
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import FakeLabelStudio

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from backend.cli.commands import qa
+from backend.cli.commands.quality import qa
 from backend.pipeline.doubts.tab import TITLE
 from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.backend.cli.test_main import Call, call

@@ -1,6 +1,6 @@
 import pytest
 
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.read import annotation_to_label_map
 from domain.annotation import Annotation
 from domain.errors import LabelConfigError

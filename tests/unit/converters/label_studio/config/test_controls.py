@@ -3,8 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converters.label_studio.controls import first_misplaced, places_of
-from converters.label_studio.label_config import parse_label_config
+from converters.label_studio.config.controls import first_misplaced, places_of
+from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.read import annotation_to_label_map
 from converters.label_studio.write import regions_to_result, validate_prediction
 from domain.annotation import Annotation, Region

@@ -9,7 +9,7 @@ from sqlalchemy import ForeignKey, String, UniqueConstraint, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.store.models import Base
-from backend.store.snapshots import LabelNow
+from backend.store.tasks.snapshots import LabelNow
 from domain.doubts import NamedDoubt
 
 

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from backend.store import predictions
 from backend.store.models import PredictionRow, TaskRow
+from backend.store.tasks import predictions
 from domain.states import TaskState
 from tests.fakes.app import PROJECT, FakeApp
 

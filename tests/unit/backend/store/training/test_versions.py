@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from backend.store import predictions, versions
 from backend.store.models import PredictionRow, ProjectRow, VersionRow
+from backend.store.tasks import predictions
+from backend.store.training import versions
 from domain.states import VersionStatus
 from tests.fakes.app import PROJECT, FakeApp
 

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from backend.store.identity import CHUNK
 from backend.store.models import PredictionRow, TaskRow
-from backend.store.pair_rows import HonestPairRow
-from backend.store.predictions import is_live
+from backend.store.quality.pair_rows import HonestPairRow
+from backend.store.tasks.predictions import is_live
 from domain.states import TaskState
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from backend.cli.commands.replay import replay
+from backend.cli.commands.quality.replay import replay
 from backend.cli.main import app
 from backend.replay.options import ReplayOptions
 from domain.errors import FileFormatError, NotConnectedError, NotEnoughCasesError, SettingsError

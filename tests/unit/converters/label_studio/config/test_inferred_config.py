@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from converters.bookkeeping.files_report import Reasons
+from converters.label_studio.config.inferred_config import infer_label_config, polygon_label_config
+from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.export_rows import tasks_from_export
-from converters.label_studio.inferred_config import infer_label_config, polygon_label_config
-from converters.label_studio.label_config import parse_label_config
 from converters.label_studio.read import annotation_to_label_map
 from domain.annotation import Annotation, LeftOut, Task
 from domain.errors import AnnotationError, LabelConfigError

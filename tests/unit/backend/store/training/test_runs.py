@@ -11,8 +11,9 @@ from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 from sqlalchemy.orm import Session
 
 from backend.settings import RunSettings
-from backend.store import Store, projects, runs
+from backend.store import Store, projects
 from backend.store.models import FoldRow, RunRow
+from backend.store.training import runs
 from domain.case import Manifest
 from domain.states import FoldStatus, RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp

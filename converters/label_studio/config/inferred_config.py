@@ -11,7 +11,7 @@ from xml.sax.saxutils import quoteattr
 from converters.addresses.image_address import names_an_image
 from converters.addresses.pages import first_page
 from converters.bookkeeping.files_report import Reasons
-from converters.label_studio.label_config import MAX_CLASSES
+from converters.label_studio.config.label_config import MAX_CLASSES
 from converters.label_studio.region_types import (
     LABELS_TYPE,
     PER_REGION_KEYS,

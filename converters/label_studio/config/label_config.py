@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
-from converters.label_studio.controls import preference
+from converters.label_studio.config.controls import preference
 from converters.label_studio.region_types import LABELS_TAG, REGION_TYPES, RegionType
 from domain.errors import LabelConfigError
 from domain.labels import Control, LabelClass, LabelConfig, LabelGroup

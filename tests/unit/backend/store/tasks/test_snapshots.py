@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from backend.store import snapshots
 from backend.store.identity import CHUNK
 from backend.store.models import AnnotationRow, TaskRow
+from backend.store.tasks import snapshots
 from domain.annotation import Annotation, Task
 from domain.states import TaskState
 from tests.fakes.app import PROJECT, FakeApp

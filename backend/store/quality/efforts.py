@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from active_learning.effort import LONGEST_S, Effort
 from backend.store.identity import CHUNK
 from backend.store.models import AnnotationRow, Base, TaskRow
-from backend.store.snapshots import is_submitted
+from backend.store.tasks.snapshots import is_submitted
 from converters.label_studio.beginnings import Beginning
 from training.evaluation import ClassDice
 

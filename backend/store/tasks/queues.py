@@ -23,8 +23,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from active_learning.measures import ImageMeasures
 from backend.store.models import AnnotationRow, Base, PredictionRow, TaskRow
-from backend.store.pair_rows import HonestPairRow
-from backend.store.predictions import is_live
+from backend.store.quality.pair_rows import HonestPairRow
+from backend.store.tasks.predictions import is_live
 from domain.queues import QueueArm, QueueExit
 from domain.states import TaskState
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, defer
 from active_learning.calibration import Calibration
 from backend.store.identity import CHUNK
 from backend.store.models import PredictionRow, TaskRow
-from backend.store.predictions import is_live
+from backend.store.tasks.predictions import is_live
 from domain.states import TaskState
 
 RESCORED = 0.0

@@ -5,10 +5,10 @@ import time
 import numpy as np
 import numpy.typing as npt
 
-from backend.store import embeddings
-from backend.store.embeddings import RETRY_S, EmbeddingRow
 from backend.store.forget import forget_project
 from backend.store.models import TaskRow
+from backend.store.tasks import embeddings
+from backend.store.tasks.embeddings import RETRY_S, EmbeddingRow
 from domain.states import TaskState
 from tests.fakes.app import PROJECT, FakeApp
 

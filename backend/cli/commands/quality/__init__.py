@@ -1,0 +1,1 @@
+"""Commands that judge: labels, predictions, strategies, people's effort."""

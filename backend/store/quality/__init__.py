@@ -1,0 +1,1 @@
+"""What is known of quality: honest pairs, scores, doubts about labels, effort."""

@@ -1,0 +1,1 @@
+"""What is known of tasks: snapshots, predictions, queues, embeddings, problems."""

@@ -1,0 +1,1 @@
+"""What training leaves behind: cases, runs, versions, trials."""

@@ -1,0 +1,1 @@
+"""The labelling interface: its classes and controls, read or guessed."""
