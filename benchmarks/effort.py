@@ -9,8 +9,9 @@ over all these images and seeds, after the last training. The annotator's consta
 stand in one place; real people do worse.
 
 Everything is kept in ``--results``, training by training, so that it can be cut off at any time and
-called again; ``--seconds N`` ends after the course that is under way by then. With what is not
-there yet, ``seeds_played`` says how much the figures are of.
+called again; whole courses are kept in ``--measured`` too, which goes with the repository.
+``--seconds N`` ends after the course that is under way by then. With what is not there yet,
+``seeds_played`` says how much the figures are of.
 """
 
 from __future__ import annotations
@@ -32,17 +33,18 @@ import torch
 from active_learning.effort import Effort
 from backend.pipeline.basis.query_strategy import WITH_MODEL
 from backend.replay.annotator import Work
-from backend.replay.images.library import Library, LibraryCase
-from backend.replay.images.source import library_of_folder
+from backend.replay.images.library import LibraryCase
 from backend.replay.look import Look
 from backend.replay.networks.committee import Committees, Slots
 from backend.replay.networks.team import Committee
 from backend.replay.options import ReplayOptions
 from backend.replay.replay import Replay, alone_in
 from backend.replay.rounds import Round, Table, Team, labelled_in, play
-from benchmarks.material.sets import GENERATED, SHARED, draw_carotid, leave_out_missing
-from benchmarks.material.shared_data import CLASS_NAMES, one_thread
-from converters.bookkeeping.documents import read_document, write_document
+from benchmarks.material.loops import library_of, parsed, parser_of
+from benchmarks.material.measured import Measured
+from benchmarks.material.sets import GENERATED, draw_carotid
+from benchmarks.material.shared_data import one_thread
+from converters.bookkeeping.documents import from_json, read_document, to_json, write_document
 from training.devices import list_devices
 
 LONG = True
@@ -54,13 +56,9 @@ TARGETS = {GENERATED: 0.9, "nuclei": 0.6}
 N_CAROTID = 80
 """Generated images of the artery (``backend.demo``)."""
 
-START, BATCH, TRAININGS = 8, 12, 4
-"""Labels at first, labels that each retraining adds, and trainings: the first and three more."""
-
-STEPS, IMAGE_SIDE = 300, 192
-"""Of each of three networks, and the longest side at which they see an image."""
-
-SEEDS = (0, 1)
+RULES = ReplayOptions(seeds=2, start=8, batch=12, rounds=4, steps=300, image_side=192)
+"""Seeds; labels at first, labels that each retraining adds, and trainings, the first and three
+more; of each its steps, and the longest side at which its networks see an image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +148,19 @@ def _play_all(
     options: argparse.Namespace, slots: Slots
 ) -> dict[str, dict[int, tuple[Corrections, ...]]]:
     replays = {
-        name: Replay(options.results / name, _library(name, options), _rules(options))
+        name: Replay(
+            options.results / name,
+            library_of(name, options, (_draw, ("lumen", "wall"))),
+            _rules(options),
+        )
         for name in options.sets
     }
     found: dict[str, dict[int, tuple[Corrections, ...]]] = {name: {} for name in options.sets}
+    measured = Measured(options.measured)
     until = time.monotonic() + options.seconds
     for seed in options.seeds:
         for name, replay in replays.items():
-            after = _known(replay, seed)
+            after = _known(replay, seed, measured)
             if after is None and time.monotonic() < until:
                 started = time.monotonic()
                 after = _play(replay, seed, slots)
@@ -166,6 +169,7 @@ def _play_all(
                 print(f"{name}, seed {seed}: saved {shares} in {took:.0f} s", flush=True)
             if after is not None:
                 found[name][seed] = after
+                _keep(replay, seed, measured, after)
     return found
 
 
@@ -239,9 +243,19 @@ class _Keeping:
         """Not yet."""
 
 
-def _known(replay: Replay, seed: int) -> tuple[Corrections, ...] | None:
+def _known(replay: Replay, seed: int, measured: Measured) -> tuple[Corrections, ...] | None:
     file = _file(replay.table, replay.root, seed)
-    return read_document(file, tuple[Corrections, ...]) if file.exists() else None
+    if file.exists():
+        return read_document(file, tuple[Corrections, ...])
+    for row in measured.rows(data=replay.root.name, key=replay.table.key, seed=seed):
+        return from_json(tuple[Corrections, ...], row["after"])
+    return None
+
+
+def _keep(replay: Replay, seed: int, measured: Measured, after: tuple[Corrections, ...]) -> None:
+    row = {"data": replay.root.name, "key": replay.table.key, "seed": seed}
+    if not any(measured.rows(**row)):
+        measured.add({**row, "after": to_json(tuple[Corrections, ...], after)})
 
 
 def _file(table: Table, root: Path, seed: int) -> Path:
@@ -258,19 +272,15 @@ def _rules(options: argparse.Namespace) -> ReplayOptions:
         preset=options.preset,
         steps=options.steps,
         image_side=options.image_side,
+        folds=options.folds,
     )
 
 
-def _library(name: str, options: argparse.Namespace) -> Library:
-    root = options.results / name
-    folder, classes = options.data / name, CLASS_NAMES.get(name, ())
-    if name == GENERATED:
-        folder, classes = options.results / f"{name}-images", ("lumen", "wall")
-        if not folder.is_dir():
-            made = folder.with_name(f"{folder.name}.part")
-            draw_carotid(made, N_CAROTID)
-            made.rename(folder)
-    return library_of_folder(folder, root, classes=classes)
+def _draw(folder: Path) -> None:
+    if not folder.is_dir():
+        made = folder.with_name(f"{folder.name}.part")
+        draw_carotid(made, N_CAROTID)
+        made.rename(folder)
 
 
 def _short(value: float | None) -> float | None:
@@ -278,27 +288,11 @@ def _short(value: float | None) -> float | None:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.effort", description=__doc__)
-    parser.add_argument("--data", type=Path, default=SHARED, help="folder of the sets")
-    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
-    parser.add_argument("--start", type=int, default=START)
-    parser.add_argument("--batch", type=int, default=BATCH)
-    parser.add_argument("--trainings", type=int, default=TRAININGS)
-    parser.add_argument("--preset", default=ReplayOptions().preset)
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--image-side", type=int, default=IMAGE_SIDE)
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="about how long")
-    parser.add_argument(
-        "--results",
-        type=Path,
-        default=Path("bench-results") / "effort",
-        help="folder of everything that was played; goes on from there",
-    )
-    options = parser.parse_args(arguments)
-    for name in leave_out_missing(options):
-        print(f"Left out: {name}, there is no folder {options.data / name}.")
-    return options
+    parser = parser_of("effort", __doc__, SETS, RULES)
+    parser.add_argument("--start", type=int, default=RULES.start)
+    parser.add_argument("--batch", type=int, default=RULES.batch)
+    parser.add_argument("--trainings", type=int, default=RULES.rounds)
+    return parsed(parser, arguments)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ from active_learning.effort import Effort
 from backend.replay.options import BASELINES, ORACLE, RANDOM, STRATIFIED, ReplayOptions
 from backend.replay.results import Full, Results
 from backend.replay.rounds import Course, Round, Table
-from benchmarks import active
-from benchmarks.active import BUDGETS, Setting, settings, summarise, to_markdown
+from benchmarks.active import __main__ as active
+from benchmarks.active.__main__ import BUDGETS
+from benchmarks.active.figures import Setting, settings, summarise, to_markdown
 from benchmarks.material.rare_carotid import CLASS_NAMES, rare_carotid, with_plaque
 from tests.unit.backend.replay.toy import toy_cases
 

@@ -1,0 +1,1 @@
+"""Strategies against random, on whole replays."""
