@@ -180,11 +180,13 @@ class ProjectSettings(BaseModel):
         "data field that names the patient, video or site, or `name:REGEX` for a part of the "
         r"image's file name, such as `name:^(P\d+)_`",
     )
-    join_alike: Annotated[bool, Option(TRUTH)] = Field(
-        False,
-        description="Count groups as one that share images which look alike (re-exports of one "
-        "image, neighbouring frames of one video), so that none of them is on both sides; `nnloop "
-        "alike` lists them. The very same image in two tasks always counts so.",
+    join_alike: Annotated[
+        bool | None, Option(TRUTH, empty="sets of up to a fifth of the labelled images")
+    ] = Field(
+        None,
+        description="Count groups as one that share images which look alike (re-exports, cut or "
+        "turned copies, neighbouring frames of one video), so that none of them is on both sides; "
+        "`nnloop alike` lists them. The very same image in two tasks always counts so.",
     )
     channels: Annotated[
         Names, Option(TRUTH, "--channel", metavar="FIELD", empty="the image that is drawn on")

@@ -23,6 +23,7 @@ from backend.store.quality.efforts import EffortRow
 from backend.store.quality.pair_rows import HonestPairRow
 from backend.store.tasks.embeddings import EmbeddingRow
 from backend.store.tasks.queues import QueueEntryRow, QueueTabRow
+from backend.store.training.looks import CaseLookRow
 
 
 def forget_project(session: Session, project_id: int) -> None:
@@ -46,6 +47,7 @@ def forget_project(session: Session, project_id: int) -> None:
         VersionRow,
         RunRow,
         CaseRow,
+        CaseLookRow,
         GroupRow,
         AnnotationRow,
         TaskRow,

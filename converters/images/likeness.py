@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import cv2
@@ -23,6 +24,10 @@ or with 0.7 of its contrast differs in at most 24 bits (373 images of three publ
 pairs of different images in these sets 23 of 23,628 differ in 26 or less, and all of them show one
 place twice: two views of one patient, one glacier at two dates.
 """
+
+_NEAR_BITS = 100
+"""Different images differ in 128 in the mean, with a deviation of 8: less says that they have
+something in common."""
 
 _BYTES = 32
 
@@ -69,6 +74,7 @@ def find_alike(
     sets: Mapping[str, str],
     new: Collection[str],
     beat: Callable[[], None] = lambda: None,
+    links: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> dict[str, str]:
     """Sets of images that look alike, after some came or changed.
 
@@ -80,6 +86,8 @@ def find_alike(
         sets: Image -> the name of its set so far, "" for none; the new ones' do not count.
         new: Those that came or changed.
         beat: Called before each.
+        links: Image -> others that look like it by other means than their fingerprints; those that
+            are not among ``prints``, or look like nothing, count for nothing.
 
     Returns:
         Image -> the name of its set, of those that have another one than before, and of the new.
@@ -89,9 +97,7 @@ def find_alike(
     names = sorted(name for name, value in prints.items() if value and name not in set(fresh))
     n_known = len(names)
     names += fresh
-    words = np.frombuffer(
-        bytes.fromhex("".join(prints[name] for name in names)), dtype=np.uint64
-    ).reshape(-1, _BYTES // 8)
+    words = _words(prints[name] for name in names)
     numbers: dict[str, int] = {}
     label = np.arange(len(names))
     for k, name in enumerate(names[:n_known]):
@@ -102,6 +108,12 @@ def find_alike(
         hits = np.unique(label[:k][_ones(words[:k] ^ words[k]) <= ALIKE_BITS])
         if hits.size:
             label[np.isin(label, hits)] = label[k] = hits[0]
+    rows = {name: k for k, name in enumerate(names)}
+    for name, others in links.items():
+        linked = [rows[one] for one in (name, *others) if one in rows]
+        if name in rows:
+            hits = np.unique(label[linked])
+            label[np.isin(label, hits)] = hits[0]
     _, inverse, counts = np.unique(label, return_inverse=True, return_counts=True)
     called: dict[int, str] = {}
     for k, name in enumerate(names[:n_known]):
@@ -120,6 +132,29 @@ def find_alike(
         if k >= n_known or now != sets.get(name, ""):
             found[name] = now
     return found
+
+
+def nearest_prints(prints: Mapping[str, str], name: str, n: int) -> list[str]:
+    """The n images whose fingerprints differ least from one's, the nearest first.
+
+    Args:
+        prints: Image -> fingerprint, of all; "" looks like nothing.
+        name: The image.
+        n: Fewer are returned where there are not so many at most ``_NEAR_BITS`` away.
+    """
+    if not prints[name]:
+        return []
+    names = [other for other, value in prints.items() if value and other != name]
+    if not names:
+        return []
+    bits = _ones(_words(prints[other] for other in names) ^ _words([prints[name]])[0])
+    order = np.argsort(bits, kind="stable")[:n]
+    return [names[k] for k in order.tolist() if bits[k] <= _NEAR_BITS]
+
+
+def _words(prints: Iterable[str]) -> npt.NDArray[np.uint64]:
+    values = np.frombuffer(bytes.fromhex("".join(prints)), dtype=np.uint64)
+    return values.reshape(-1, _BYTES // 8)
 
 
 def _free(name: str, taken: Collection[str]) -> str:

@@ -57,10 +57,11 @@ def publish(project: Project, data_dir: DataDir = None) -> None:
 
 
 def alike(project: Project, as_json: AsJson = False, data_dir: DataDir = None) -> None:
-    """List labelled images that look alike: re-exports of one image, frames of one video.
+    """List labelled images that look alike: copies cut or turned otherwise, frames of one video.
 
-    Found when a training begins. `nnloop connect PROJECT --join-alike` makes each set one group, so
-    that no fold is judged by what looks like its training images.
+    Found when a training begins. Sets of up to a fifth of the images count as one group, so that no
+    fold is judged by what looks like its training images; `nnloop connect PROJECT --join-alike`
+    joins larger ones too.
 
     Example: nnloop alike "Carotid"
     """

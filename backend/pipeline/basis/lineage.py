@@ -13,7 +13,7 @@ from backend.store import projects
 from backend.store.identity import CHUNK
 from backend.store.models import ProjectRow, TaskRow, VersionRow
 from backend.store.training import versions
-from backend.store.training.cases import sets_of_alike
+from backend.store.training.cases import sets_to_join
 from converters.images.groups import GroupKey
 from domain.annotation import Task
 from domain.case import Manifest, ManifestEntry, case_id_of_task
@@ -155,7 +155,7 @@ class GroupsNow:
 
 
 def _sets(session: Session, project: ProjectRow) -> dict[str, str]:
-    return sets_of_alike(session, project.id) if project.settings.join_alike else {}
+    return sets_to_join(session, project.id, project.settings.join_alike)
 
 
 def seen_of_fold(

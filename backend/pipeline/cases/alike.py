@@ -1,47 +1,19 @@
-"""Cases whose images look alike: found as they come, and told of where folds part them."""
+"""Cases whose images look alike: told of where folds part them. Loads no network."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import select
-
-from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
 from backend.store import projects
-from backend.store.models import CaseRow
 from backend.store.projects import Fault
 from backend.store.training import runs
 from backend.store.training.cases import sets_of_alike
-from converters.images.likeness import find_alike
 from domain.case import ManifestEntry
 from domain.text import counted
 
 REASON = "alike"
 """Of the problem that tells of them."""
-
-
-def find_sets(context: AppContext, project_id: int, beat: Beat) -> None:
-    """Looks up which cases the new ones look like; those that were looked up stay as they are."""
-    with context.store.begin() as session:
-        query = select(CaseRow.case_id, CaseRow.fingerprint, CaseRow.alike).where(
-            CaseRow.project_id == project_id
-        )
-        rows = [(row.case_id, row.fingerprint, row.alike) for row in session.execute(query)]
-    new = [case_id for case_id, _, alike in rows if alike is None]
-    if not new:
-        return
-    found = find_alike(
-        {case_id: value for case_id, value, _ in rows},
-        {case_id: alike or "" for case_id, _, alike in rows},
-        new,
-        beat,
-    )
-    with context.store.begin() as session:
-        for case_id, alike in found.items():
-            row = session.get(CaseRow, (project_id, case_id))
-            if row is not None:
-                row.alike = alike
 
 
 def parted(
@@ -87,7 +59,8 @@ def fault_of(found: Sequence[Sequence[ManifestEntry]], project: str) -> Fault | 
     return Fault(
         REASON,
         f"{counted(n, 'labelled image')} in {counted(len(found), 'set')} look like others that "
-        "another fold holds out (re-exports, frames of one video): held-out Dice are too good.",
+        "another fold holds out (copies, frames of one video, one place): held-out Dice are too "
+        "good.",
         f"`nnloop alike {project}` lists them; `nnloop connect {project} --join-alike` makes each "
         "set one group.",
     )

@@ -12,7 +12,7 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.lineage import MAX_GROUP, group_of_task
 from backend.pipeline.cases.write import Source
 from backend.settings import ProjectSettings
-from backend.store.training.cases import add_groups, fold_tables, sets_of_alike
+from backend.store.training.cases import add_groups, fold_tables, sets_to_join
 from converters.images.groups import GroupKey
 from domain.annotation import LeftOut
 from domain.case import Manifest, ManifestEntry
@@ -35,7 +35,7 @@ def make_manifest(
     """Groups the sources and gives every group its fold; ``keep_folds`` remembers them.
 
     A task without a group is a group of its own; the manifest says so. Groups that share an image
-    become one: one image is never on both sides; with ``join_alike`` also those that share images
+    become one: one image is never on both sides; by ``join_alike`` also those that share images
     that look alike. With 1 group ``n_folds`` is
     1 and nothing is held out. A case's hash covers its annotations and how they were read.
 
@@ -55,7 +55,7 @@ def make_manifest(
     named = {s.case_id: named_groups.get(s.case_id, s.own_group)[:MAX_GROUP] for s in sources}
     with context.store.begin() as session:
         tables = fold_tables(session, project_id)
-        sets = sets_of_alike(session, project_id) if settings.join_alike else {}
+        sets = sets_to_join(session, project_id, settings.join_alike)
     same = alike_by({s.case_id: s.task.image_hash for s in sources})
     alike = [*same, *alike_by({s.case_id: sets.get(s.case_id, "") for s in sources})]
     joined = join_groups(named, alike, {name for table in tables.values() for name in table})

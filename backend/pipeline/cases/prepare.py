@@ -13,7 +13,8 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.preset import preset_of, training_devices
 from backend.pipeline.basis.warm_predictor import prediction_device
 from backend.pipeline.cases.alike import fault_of as fault_of_alike
-from backend.pipeline.cases.alike import find_sets, parted
+from backend.pipeline.cases.alike import parted
+from backend.pipeline.cases.compare import find_sets
 from backend.pipeline.cases.manifests import keep_folds, make_manifest
 from backend.pipeline.cases.symmetries import decide_symmetries
 from backend.pipeline.cases.write import CaseWriter, Source, WrittenCases

@@ -6,7 +6,8 @@ import backend.store.quality.doubts
 import backend.store.quality.efforts
 import backend.store.quality.pair_rows
 import backend.store.tasks.embeddings
-import backend.store.tasks.queues  # noqa: F401 - its tables
+import backend.store.tasks.queues
+import backend.store.training.looks  # noqa: F401 - its tables
 from backend.store.models import Base
 
 connection = context.config.attributes["connection"]

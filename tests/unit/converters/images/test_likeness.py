@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converters.images.likeness import ALIKE_BITS, find_alike, fingerprint
+from converters.images.likeness import ALIKE_BITS, find_alike, fingerprint, nearest_prints
 
 
 def picture(seed: int, side: int = 200) -> npt.NDArray[np.uint8]:
@@ -121,3 +121,31 @@ def test_an_image_that_changed_takes_no_other_into_the_set_that_has_its_name() -
     found = find_alike(prints, {"b": "a", "c": "a"}, ["a", "d"])
     assert found["a"] == found["d"] not in ("", "a")
     assert _partition({"b": "a", "c": "a"} | found) == {frozenset("ad"), frozenset("bc")}
+
+
+def test_links_join_whatever_fingerprints_say() -> None:
+    prints = {name: fingerprint(picture(k)) for k, name in enumerate("abcdef")}
+    assert find_alike(prints, {}, list("abcdef")) == dict.fromkeys("abcdef", "")
+    found = find_alike(prints, {}, list("abcdef"), links={"a": ["c"], "d": ["c", "x"], "f": []})
+    assert {name for name, value in found.items() if value} == {"a", "c", "d"}
+    assert len({found[name] for name in "acd"}) == 1
+    # Sets that are known merge when something links them, and keep one of their names.
+    known = {"a": "a", "b": "a", "c": "c", "d": "c", "e": "", "f": ""}
+    assert find_alike(prints, known, [], links={"d": ["b"]}) in (
+        {"c": "a", "d": "a"},
+        {"a": "c", "b": "c"},
+    )
+    assert find_alike(prints, known, [], links={"e": ["f"]}) == {"e": "e", "f": "e"}
+    # What looks like nothing is linked with nothing.
+    assert find_alike({**prints, "g": ""}, {}, ["g"], links={"g": ["a"]}) == {"g": ""}
+
+
+def test_the_nearest_are_those_with_something_in_common() -> None:
+    prints = {f"other{k}": fingerprint(picture(k)) for k in range(5)}
+    image = picture(9)
+    prints |= {"image": fingerprint(image), "jpeg": fingerprint(_jpeg(image)), "none": ""}
+    prints["moved"] = fingerprint(image[:, 6:])
+    assert nearest_prints(prints, "image", 3) == ["jpeg", "moved"]
+    assert nearest_prints(prints, "image", 1) == ["jpeg"]
+    assert nearest_prints(prints, "none", 3) == []
+    assert nearest_prints({"image": prints["image"]}, "image", 3) == []

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from backend.pipeline.basis.beat import Beat
-from backend.pipeline.cases import alike
+from backend.pipeline.cases import compare
 from backend.pipeline.cases.alike import sets_of_project
 from backend.store import projects
 from backend.store.training.cases import cases_of, sets_of_alike
@@ -67,12 +67,16 @@ def test_only_what_came_or_changed_is_looked_up(
     asked: list[int] = []
 
     def counted(
-        prints: dict[str, str], sets: dict[str, str], new: list[str], beat: Beat
+        prints: dict[str, str],
+        sets: dict[str, str],
+        new: list[str],
+        beat: Beat,
+        links: dict[str, list[str]],
     ) -> dict[str, str]:
         asked.append(len(new))
-        return find_alike(prints, sets, new, beat)
+        return find_alike(prints, sets, new, beat, links)
 
-    monkeypatch.setattr(alike, "find_alike", counted)
+    monkeypatch.setattr(compare, "find_alike", counted)
     for task_id in (1, 2, 3):
         _add(app, task_id, _picture(task_id))
     _prepare(app)
@@ -103,4 +107,4 @@ def test_the_same_image_twice_is_one_group_without_being_asked(app: FakeApp) -> 
     assert groups[1] == groups[3] != groups[2]
     [remark] = [item for item in manifest.left_out if item.reason == "same_image"]
     assert (remark.task_id, "the same image as task 1" in remark.message) == (3, True)
-    assert SETTINGS["join_alike"] is False
+    assert SETTINGS["join_alike"] is None
