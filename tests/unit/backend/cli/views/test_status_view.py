@@ -21,8 +21,8 @@ from domain.states import FoldStatus, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.documents import run_manifest
 from tests.fakes.label_studio import CONFIG, polygon
+from tests.unit.backend.pipeline.queues.filled import fill, lab, serve
 from tests.unit.backend.pipeline.queues.test_arms import history
-from tests.unit.backend.pipeline.queues.test_fill import fill, lab, serve
 
 __all__ = ["lab"]
 

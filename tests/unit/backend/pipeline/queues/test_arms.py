@@ -12,7 +12,7 @@ from backend.store.quality.pair_rows import HonestPairRow
 from backend.store.tasks.queues import QueueEntryRow
 from domain.queues import QueueArm, QueueExit
 from tests.fakes.app import PROJECT, FakeApp
-from tests.unit.backend.pipeline.queues.test_fill import entries, fill, lab, serve
+from tests.unit.backend.pipeline.queues.filled import entries, fill, lab, serve
 
 __all__ = ["lab"]
 
