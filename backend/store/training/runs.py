@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, defer
@@ -67,16 +67,17 @@ def sizes_of(session: Session, run_ids: Sequence[int]) -> dict[int, tuple[int, i
     query = select(
         RunRow.id,
         func.json_array_length(RunRow.manifest["entries"]),
-        RunRow.manifest["left_out"].as_json(),
+        RunRow.manifest["left_out"].as_string(),
     ).where(RunRow.id.in_(run_ids))
-    return {
-        run_id: (n or 0, len({item["task_id"] for item in notes or () if _is_whole_task(item)}))
-        for run_id, n, notes in session.execute(query)
-    }
+    return {run_id: (n or 0, _tasks_in(notes)) for run_id, n, notes in session.execute(query)}
 
 
-def _is_whole_task(note: Mapping[str, Any]) -> bool:
-    return from_json(LeftOut, note).is_whole_task
+def _tasks_in(notes: str | None) -> int:
+    """How many tasks the JSON of a manifest's ``left_out`` leaves out; 0 without one."""
+    if notes is None:
+        return 0
+    found = from_json(tuple[LeftOut, ...], json.loads(notes))
+    return len({item.task_id for item in found if item.is_whole_task})
 
 
 def presets_of(session: Session, run_ids: Sequence[int]) -> dict[int, tuple[str, str]]:

@@ -155,7 +155,7 @@ def test_one_group_is_in_one_fold(app: FakeApp, caplog: pytest.LogCaptureFixture
     assert set(folds) == {"p0", "p1", "p2", "p3", "task_00000099"}
     [remark] = manifest.left_out
     assert (remark.task_id, remark.reason) == (99, "no_group")
-    assert "13 cases, 13 of them new or changed, 0 left out" in caplog.text
+    assert "Run 1: 13 cases, 0 of them new or changed, 0 left out, 2 folds" in caplog.text
     (group,) = project_report(app.context, PROJECT).problem_groups
     assert group.message == (
         "no group by group_key 'patient'; folds take tasks without a group one by one."
