@@ -31,6 +31,14 @@ help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
 
 setup: environment label-studio ## Make .venv and Label Studio's own environment.
+ifeq ($(MAKECMDGOALS),setup)
+	@echo 'Ready. The whole loop on generated images: make demo'
+	@echo 'A project of your own (README.md, "Connect your own project"):'
+ifeq ($(strip $(LABEL_STUDIO_URL)),)
+	@echo '  ML_BLOCK_LOCAL_IP=false SSRF_PROTECTION_ENABLED=false $(LABEL_STUDIO_VENV)/bin/label-studio start'
+endif
+	@echo '  LABEL_STUDIO_URL=http://localhost:8080 LABEL_STUDIO_API_KEY=... $(BIN)/nnloop up'
+endif
 
 environment: $(INSTALLED)
 

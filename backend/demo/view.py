@@ -174,8 +174,9 @@ class View:
         if tabs:
             titles = " or ".join(f"'{tab.title}'" for tab in tabs)
             say(
-                f"In your queue, the tab {titles}, click 'Label Tasks As Displayed': the task with "
-                "the lowest score comes first, its predicted polygons ready to be corrected.",
+                f"In your queue, the tab {titles}, click the arrow beside 'Label All Tasks', then "
+                "'Label Tasks As Displayed': the task with the lowest score comes first, its "
+                "predicted polygons ready to be corrected.",
                 markup=False,
             )
         say(f"Status: {_program()} status --data-dir {data_dir}", highlight=False)

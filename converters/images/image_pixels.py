@@ -18,6 +18,7 @@ from PIL import Image
 from converters.images.orientation import orientation_of, turned
 from domain.errors import ImageError
 from domain.geometry import MAX_PIXELS
+from domain.text import one_line
 
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
@@ -36,6 +37,15 @@ UNREADABLE = (
     cv2.error,
 )
 """What Pillow's decoders raise on foreign bytes; its documentation promises only OSError."""
+
+_STARTS = {
+    b"\x89PNG": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"II*\x00": "TIFF",
+    b"MM\x00*": "TIFF",
+    b"GIF8": "GIF",
+}
+"""What files of a format begin with. BMP is not among them: a text may begin with BM."""
 
 _GREY_16 = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
 
@@ -62,11 +72,15 @@ def read_image(data: bytes, task_id: int) -> Pixels:
     except Image.DecompressionBombError as error:
         raise _too_large(task_id, str(error)) from error
     except UNREADABLE as error:
+        kind = _kind_of(data)
+        other = "a whole one" if kind else "a PNG, JPEG, TIFF, BMP or WebP image"
         raise ImageError(
             task_id,
             "not_an_image",
-            f"its file of {len(data)} bytes can't be read as an image ({_start_of(data)}).",
-            remedy="Replace the file by a PNG, JPEG, TIFF, BMP or WebP image, or delete the task.",
+            f"its file of {len(data)} bytes is a damaged or incomplete {kind} image."
+            if kind
+            else f"its file of {len(data)} bytes can't be read as an image ({_start_of(data)}).",
+            remedy=f"Replace the file by {other}, or delete the task.",
         ) from error
 
 
@@ -178,6 +192,18 @@ def _too_large(task_id: int, what: str) -> ImageError:
     )
 
 
+def _kind_of(data: bytes) -> str:
+    """The format of which a file has the beginning; "" for none of those that are known."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WebP"
+    return next((kind for start, kind in _STARTS.items() if data.startswith(start)), "")
+
+
 def _start_of(data: bytes) -> str:
-    """The first bytes in a readable form: an HTML error page shows itself."""
-    return f"it starts with {data[:16]!r}" if data else "it is empty"
+    """The first bytes where they are a text: an HTML error page shows itself."""
+    if not data:
+        return "it is empty"
+    start = data[:32].decode("ascii", errors="replace")
+    text = one_line(start)
+    is_text = "\ufffd" not in start and len(text) > len(start) // 2
+    return f"it starts with '{text}'" if is_text else "it begins as no known image does"

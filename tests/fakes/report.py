@@ -184,7 +184,7 @@ def examined(n: int = 8, n_without: int = 0) -> Examined:
         for i in range(n)
     ]
     unsure = [
-        ChosenCase(TaskRow(id=100 + i), f"task_{100 + i}", score=0.4, why="folds disagree on wall")
+        ChosenCase(TaskRow(id=100 + i), f"task_{100 + i}", score=0.4, why="Folds disagree on wall.")
         for i in range(n // 2)
     ]
     return Examined(

@@ -56,7 +56,10 @@ def connect(
         say(sentence, lead="[yellow]Note:[/yellow]")
     say(f"Classes: {', '.join(report.classes)}")
     if report.tabs:
-        say("Annotators label in their own tab, by the button 'Label Tasks As Displayed':")
+        say(
+            "Annotators label in their own tab, by 'Label Tasks As Displayed', which stands behind "
+            "the arrow beside 'Label All Tasks':"
+        )
     for tab in report.tabs:
         console.print(f"  {escape(tab.name)}: {escape(tab.url)}", highlight=False, soft_wrap=True)
     least, more = report.settings.min_annotations, report.settings.retrain_after

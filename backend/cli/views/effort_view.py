@@ -11,9 +11,8 @@ from rich.table import Table
 from backend.cli.shared import console, figure
 from backend.cli.views.sentences import say
 from backend.pipeline.quality.effort import EffortLine, ProjectEffort
-from backend.pipeline.quality.words import time_in_words
+from backend.pipeline.quality.words import drawn_in_words, time_in_words
 from backend.settings.duration import say_duration
-from domain.text import counted
 
 
 def print_effort(found: ProjectEffort) -> None:
@@ -21,7 +20,7 @@ def print_effort(found: ProjectEffort) -> None:
     if not found.n:
         say(
             "Nobody has submitted a prediction of nnloop's yet"
-            + (f"; {_drawn(found.n_drawn)}." if found.n_drawn else ".")
+            + (f"; {drawn_in_words(found)}." if found.n_drawn else ".")
         )
         return
     for title, lines in (
@@ -38,12 +37,8 @@ def print_effort(found: ProjectEffort) -> None:
         say(warning, lead="[yellow]Look:[/yellow]")
 
 
-def _drawn(n: int) -> str:
-    return f"{counted(n, 'annotation was', 'annotations were')} drawn from nothing"
-
-
 def _beside(found: ProjectEffort) -> str:
-    words = f"Beside these, {_drawn(found.n_drawn)}"
+    words = f"Beside these, {drawn_in_words(found)}"
     if found.n_other:
         words += f"; what {found.n_other} began with can't be told"
     return f"{words}."

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from backend.pipeline.quality.effort import SavedTime
+from active_learning.effort import LONGEST_S
+from backend.pipeline.quality.effort import ProjectEffort, SavedTime
 from backend.settings.duration import say_duration
 from domain.text import counted
 
@@ -16,7 +17,7 @@ def saved_words(saved_s: float, from_scratch_s: float, n_drawn: int) -> str:
         n_drawn: As in ``SavedTime``.
     """
     by = (
-        f"by {counted(n_drawn, 'annotation')} drawn from nothing"
+        f"by the times of {counted(n_drawn, 'annotation')} drawn from nothing"
         if n_drawn
         else "by assumed times of clicks"
     )
@@ -38,6 +39,18 @@ def time_in_words(time: SavedTime) -> str:
     if time.n_timed < time.n:
         words += f", of which Label Studio's clock timed {time.n_timed}"
     return f"{words}."
+
+
+def drawn_in_words(found: ProjectEffort) -> str:
+    """``10 annotations were drawn from nothing``, and why not all say how long drawing takes."""
+    words = f"{counted(found.n_drawn, 'annotation was', 'annotations were')} drawn from nothing"
+    n_untimed = found.n_drawn - found.saved.n_drawn if found.saved and found.saved.n_drawn else 0
+    if n_untimed:
+        words += (
+            f", {n_untimed} of them without a time that says how long drawing takes: Label Studio "
+            f"counted none or more than {say_duration(LONGEST_S)}, or nothing is drawn in it"
+        )
+    return words
 
 
 def _signed(seconds: float) -> str:

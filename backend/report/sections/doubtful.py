@@ -34,7 +34,7 @@ def _sentences(found: CheckReport) -> Iterable[str]:
     if found.serving != found.version:
         yield f"{found.version} is the newest that was trained here; another version serves."
     if found.n_checked:
-        yield f"{counted(found.n_checked, 'label')} were looked at and found right."
+        yield f"{counted(found.n_checked, 'label was', 'labels were')} looked at and found right."
     if found.tab_url:
         yield "In Label Studio they stand in the tab 'Check these labels'."
 

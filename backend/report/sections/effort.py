@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from backend.pipeline.quality.effort import EffortLine, ProjectEffort
-from backend.pipeline.quality.words import time_in_words
+from backend.pipeline.quality.words import drawn_in_words, time_in_words
 from backend.report.figures import ReportFigures
 from backend.report.section import Section, Table
 from backend.report.sections.words import figure
@@ -20,12 +20,11 @@ def effort_section(figures: ReportFigures) -> Section:
     """What was done to predictions, and the time it took."""
     key, title, found = "effort", "What labels cost", figures.effort
     if not found.n:
-        drawn = counted(found.n_drawn, "annotation was", "annotations were")
         return Section(
             key,
             title,
             missing="Nobody has submitted a prediction yet; what these save is told from then on. "
-            f"{drawn} drawn from nothing.",
+            f"{drawn_in_words(found)}.",
         )
     # The newest versions are the last ones, the busiest annotators the first.
     tables = [
@@ -40,8 +39,7 @@ def effort_section(figures: ReportFigures) -> Section:
 def _sentences(found: ProjectEffort) -> Iterable[str]:
     words = (
         f"{found.n_unchanged} of {counted(found.n, 'prediction')} that people submitted were left "
-        f"as they were. {counted(found.n_drawn, 'annotation was', 'annotations were')} drawn from "
-        "nothing"
+        f"as they were. {drawn_in_words(found)}"
     )
     if found.n_other:
         words += f"; what {found.n_other} more began with can't be told"

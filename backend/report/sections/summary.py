@@ -182,8 +182,11 @@ def _doubts(figures: ReportFigures, serving: VersionFigures) -> Iterable[str]:
                 "lie in the interval of their score that should hold 90 %."
             )
     if figures.n_problems:
-        open_ = counted(figures.n_problems, "problem")
-        yield f"{open_} of the project are open; nnloop status names them."
+        one = figures.n_problems == 1
+        yield (
+            f"{counted(figures.n_problems, 'problem')} of the project {'is' if one else 'are'} "
+            f"open; nnloop status names {'it' if one else 'them'}."
+        )
 
 
 def _weak_classes(figures: ReportFigures) -> Iterable[str]:

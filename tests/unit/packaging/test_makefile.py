@@ -76,6 +76,19 @@ def test_label_studio_is_not_installed_when_one_is_given(checkout: Path) -> None
     assert command not in given.stdout
 
 
+def test_setup_says_what_comes_next(checkout: Path) -> None:
+    ended = make("-n", "setup", folder=checkout).stdout.splitlines()
+    said = "\n".join(line for line in ended if line.startswith("echo"))
+    assert "make demo" in said and ".venv/bin/nnloop up" in said
+    readme = (ROOT / "README.md").read_text()
+    start = ".venv-label-studio/bin/label-studio start"
+    assert start in said and start in readme
+    # Where one is given none was installed.
+    given = make("-n", "setup", folder=checkout, LABEL_STUDIO_URL="http://127.0.0.1:8080").stdout
+    assert start not in given and ".venv/bin/nnloop up" in given
+    assert "Ready" not in make("-n", "demo", folder=checkout).stdout
+
+
 def test_a_finished_setup_installs_nothing_again(checkout: Path) -> None:
     (checkout / ".venv").mkdir()
     (checkout / ".venv" / ".installed").touch()

@@ -208,8 +208,7 @@ def _say_what_to_do(opened: AppContext, project_id: int, report: CheckReport, n_
             f"{report.serving or 'no version'} serves."
         )
     if report.n_checked:
-        verb = "was" if report.n_checked == 1 else "were"
-        say(f"{counted(report.n_checked, 'label')} {verb} looked at and found right.")
+        say(f"{counted(report.n_checked, 'label was', 'labels were')} looked at and found right.")
     first = task_page(opened.settings.label_studio_url, project_id, report.labels[0].task_id)
     if report.tab_url:
         say(f"Look at them in the tab 'Check these labels': {report.tab_url}")

@@ -46,7 +46,10 @@ def test_what_was_done_what_it_saved_and_who_accepts_too_much(app: FakeApp) -> N
         "15 of 25 predictions that people submitted were left as they were. 6 annotations were "
         "drawn from nothing."
     )
-    assert "saved 37m of 42m (90%), by 6 annotations drawn from nothing" in section.sentences[1]
+    assert (
+        "saved 37m of 42m (90%), by the times of 6 annotations drawn from nothing"
+        in section.sentences[1]
+    )
     assert "over 25 annotations that began with a prediction" in section.sentences[1]
     assert "user 5 submitted 15 of 15 predictions unchanged" in section.points[0]
     by_version, by_class, by_annotator = tables_of(section)

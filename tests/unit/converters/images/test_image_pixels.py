@@ -101,13 +101,23 @@ def test_orientation_6_turns_clockwise() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"<!doctype html><html>401", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"<svg/>"]
+    ("data", "said", "remedy"),
+    [
+        (b"", "it is empty", "a PNG, JPEG, TIFF, BMP or WebP image"),
+        (b"<!doctype html>\n<html>401", "starts with '<!doctype html> <html>401'", "a PNG"),
+        (b"\x89PNG\r\n\x1a\n", "a damaged or incomplete PNG image.", "the file by a whole one,"),
+        (b"\xff\xd8\xff\xe0", "a damaged or incomplete JPEG image.", "the file by a whole one,"),
+        (b"RIFF\x00\x00\x00\x00WEBP", "incomplete WebP image.", "the file by a whole one,"),
+        (b"<svg/>", "starts with '<svg/>'", "a PNG"),
+        (b"\x00\x80" * 9, "(it begins as no known image does)", "a PNG"),
+    ],
 )
-def test_not_an_image(data: bytes) -> None:
+def test_not_an_image(data: bytes, said: str, remedy: str) -> None:
     with pytest.raises(ImageError, match="Task 9: ") as caught:
         read_image(data, 9)
     assert (caught.value.task_id, caught.value.reason) == (9, "not_an_image")
-    assert caught.value.remedy
+    assert said in str(caught.value) and "\\x" not in str(caught.value)
+    assert remedy in caught.value.remedy
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")

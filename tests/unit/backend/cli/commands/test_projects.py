@@ -59,7 +59,8 @@ def test_connecting_says_where_each_annotator_labels(app: FakeApp) -> None:
     app.label_studio.users += [User(2, "anna@example.com", "[Anna]"), User(3, "ben@example.com")]
     ended = CliRunner().invoke(program, ["connect", "1", "--annotator", "ben@example.com"])
     assert ended.exit_code == 0, ended.output
-    assert "'Label Tasks As Displayed'" in ended.output
+    said = " ".join(ended.output.split())
+    assert "'Label Tasks As Displayed', which stands behind the arrow beside 'Label All" in said
     assert "  ben: /projects/1/data?tab=2\n" in ended.output
     assert "Anna" not in ended.output
     ended = CliRunner().invoke(program, ["connect", "1", "--reset", "annotators"])

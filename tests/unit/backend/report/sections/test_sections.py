@@ -116,6 +116,17 @@ def test_a_wide_interval_of_few_images_does_not_flatten_the_curve() -> None:
     assert ticks[0] == ticks[1] and ticks[0]
 
 
+@pytest.mark.parametrize(
+    ("n", "told"),
+    [
+        (1, "1 problem of the project is open; nnloop status names it."),
+        (2, "2 problems of the project are open; nnloop status names them."),
+    ],
+)
+def test_problems_are_counted(n: int, told: str) -> None:
+    assert told in summary_section(replace(everything_known(), n_problems=n)).points
+
+
 def test_many_versions_left_out_are_counted_by_reason() -> None:
     said = words(learning_section(everything_known()))
     assert said.count("another preset") == 1
@@ -227,6 +238,8 @@ def test_cases_without_pictures_are_named_with_the_reason() -> None:
     shown = [len(one.pictures) for one in section.blocks if isinstance(one, Card)]
     assert shown == [4, 4, 4, 4, 4, 0, 0, 0]
     assert unsure_section(found).missing == ""
+    told = repr(unsure_section(found))
+    assert "Folds disagree on wall." in told and ".." not in told.replace("...", "")
     many = cases_section(examined(40, n_without=30))
     assert "and 20 more: Label Studio" in many.missing
 

@@ -58,11 +58,24 @@ def test_tables_hours_and_warnings(app: FakeApp) -> None:
     assert "lumen 25 15 (60%) - 15 / 10 / 0 / 0 30 / 10 / 0 / 0" in rows
     assert "user 5 15 15 (100%) 1.000 4s 15 / 0 / 0 / 0 0 / 0 / 0 / 0" in rows
     # 25 times 100 s less 10 times 20 s and 15 times 4 s.
-    assert "Saved: 37m of 42m (90%), by 6 annotations drawn from nothing; 90 % interval" in (
-        answer.output
+    assert (
+        "Saved: 37m of 42m (90%), by the times of 6 annotations drawn from nothing; 90 % interval"
+        in (answer.output)
     )
     assert "Beside these, 6 annotations were drawn from nothing." in answer.output
     assert "Look: user 5 submitted 15 of 15 predictions unchanged" in answer.output
+
+
+def test_what_was_drawn_without_a_time_is_told_apart(app: FakeApp) -> None:
+    _busy(app)
+    add_efforts(app, 2, DRAWN, None, annotator_id=ANNA, lead_time_s=0.0)
+    said = " ".join(_run("effort", "1").output.split())
+    assert "by the times of 6 annotations drawn from nothing; " in said
+    assert (
+        "Beside these, 8 annotations were drawn from nothing, 2 of them without a time that says "
+        "how long drawing takes: Label Studio counted none or more than 30m, or nothing is drawn "
+        "in it." in said
+    )
 
 
 def test_json(app: FakeApp) -> None:
@@ -81,7 +94,8 @@ def test_status_says_it_in_a_line(app: FakeApp) -> None:
     _busy(app)
     answer = " ".join(_run("status", "1").output.split())
     assert (
-        "Effort: 15 of 25 predictions submitted unchanged; saved 37m of 42m (90%), by 6" in answer
+        "Effort: 15 of 25 predictions submitted unchanged; saved 37m of 42m (90%), by the times "
+        "of 6 annotations drawn from nothing" in answer
     )
     assert "user 5 submitted 15 of 15 predictions unchanged" in answer
     report = json.loads(_run("status", "1", "--json").stdout)["projects"][0]["effort"]
