@@ -91,7 +91,7 @@ class ShownBy:
 def _size_of(results: Sequence[Sequence[JsonDict]]) -> tuple[int, int] | None:
     """(height, width) in pixels on which any of the regions was drawn; None without regions.
 
-    What a program submitted need not say it, or says it as 512.0. Then shapes, which are in percent,
+    What a program submitted need not say it, or says 512.0. Then shapes, which are in percent,
     are drawn on a square: their shares of it are those of the image.
     """
     entries = [entry for result in results for entry in result if isinstance(entry, dict)]

@@ -106,3 +106,17 @@ def test_no_cases_are_asked_for_and_none_examined(serving: FakeApp, tmp_path: Pa
     assert "none was asked for" in page
     assert "<article" not in page
     assert (tmp_path / PAGE).exists()
+
+
+def test_why_ends_with_one_full_stop(app: FakeApp) -> None:
+    """The note that goes out with a region has one already."""
+    serve(app)
+    with app.store.begin() as session:
+        version = versions.champion(session, PROJECT)
+        assert version is not None
+        (case, *_) = least_sure(session, version, 1)
+    from dataclasses import replace
+
+    from backend.report.sections.cases import _expected
+
+    assert _expected(replace(case, why="Unsure about wall."))[-1] == "Unsure about wall."
