@@ -86,7 +86,7 @@ def _legend(examined: Examined) -> list[Block]:
 
 def _expected(case: ChosenCase) -> list[str]:
     facts = [f"Expected Dice {case.score:.2f}."] if case.score is not None else []
-    return [*facts, f"{case.why[0].upper()}{case.why[1:]}."] if case.why else facts
+    return [*facts, f"{case.why[0].upper()}{case.why[1:].rstrip('.')}."] if case.why else facts
 
 
 def _facts(case: ChosenCase) -> list[str]:

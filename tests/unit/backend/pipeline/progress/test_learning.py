@@ -109,7 +109,8 @@ def test_a_trial_that_was_refused_does_not_speak_for_now(app: FakeApp) -> None:
         ("nnloop-v4", "it was trained within 20 s, nnloop-v2 without a time limit"),
     ]
     # One that was trained like the others stands beside them: they would look better without.
-    refuse(app, add_version(app, 5, cases(16, 0.85)))
+    for refused in (*trials, add_version(app, 5, cases(16, 0.85))):
+        refuse(app, refused)
     found = learning(app)
     assert [one.name for one in found.versions] == ["nnloop-v1", "nnloop-v2", "nnloop-v5"]
     assert found.newest == "nnloop-v2"
