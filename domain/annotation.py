@@ -95,7 +95,7 @@ def region_id(class_index: int, polygon: Polygon, salt: int = 0) -> str:
 
 REMARKS = frozenset(
     {"thin_marked", "extra_label", "duplicate_region", "box_only", "hole_bridged", "renamed_files"}
-    | {"orientation"}
+    | {"orientation", "no_group", "same_image"}
 )
 """Reasons by which nothing is lost: something was used, though not quite as it stands."""
 
@@ -124,3 +124,8 @@ class LeftOut:
     def is_remark(self) -> bool:
         """Whether nothing is lost."""
         return self.reason in REMARKS
+
+    @property
+    def is_whole_task(self) -> bool:
+        """Whether the whole task is left out."""
+        return not self.region_id and not self.is_remark

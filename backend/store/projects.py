@@ -25,6 +25,9 @@ CONNECTION = "connection"
 GONE, REPLACED, LEAVING = "project_gone", "project_replaced", "disconnecting"
 """Reasons of that stage that halt a project."""
 
+RUN_FAILED = "run_failed"
+"""Reason of the problem of a run that failed; its stage is ``run``."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:

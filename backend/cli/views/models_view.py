@@ -77,7 +77,7 @@ def print_details(details: VersionDetails, *, n_annotations: int | None) -> None
     if details.trained_on:
         console.print(_annotations(details, n_annotations))
     for item in details.left_out[:n_annotations]:
-        say(f"Left out: {item.in_full}")
+        say(f"{'Noted' if item.is_remark else 'Left out'}: {item.in_full}")
 
 
 def _working_size(details: VersionDetails) -> str:

@@ -65,8 +65,10 @@ def make_manifest(
         LeftOut(
             s.task.id,
             "no_group",
-            f"Task {s.task.id}: it has no group by group_key {settings.group_key!r} and counts as "
-            "a group of its own.",
+            f"Task {s.task.id}: no group by group_key '{settings.group_key}'; folds take tasks "
+            "without a group one by one.",
+            remedy=f"{_where_it_is(settings.group_key)}, or correct the setting: nnloop connect "
+            f"{project_id} --group-key KEY",
         )
         for s in sources
         if settings.group_key and s.case_id not in named_groups
@@ -121,7 +123,7 @@ def _same_images(
         LeftOut(
             task_ids[case_id],
             "same_image",
-            f"Task {task_ids[case_id]}: it has the same image as task {task_ids[cases[0]]}; their "
+            f"Task {task_ids[case_id]}: the same image as task {task_ids[cases[0]]}; their "
             "groups count as one, so that no fold is judged by what it was trained on.",
             remedy="Delete one of them, if it was imported twice.",
         )
@@ -137,6 +139,7 @@ def _groups_of(
     """Case id -> group, of the tasks that have one."""
     if not group_key:
         return {}
+    project_id = sources[0].task.project_id
     key = GroupKey.parse(group_key)
     groups = {}
     for source in sources:
@@ -146,7 +149,16 @@ def _groups_of(
     if not groups:
         # To go on would train and validate on the same patients without a word.
         raise TrainingError(
-            f"None of the {len(sources)} labelled tasks has a group by group_key {group_key!r}.",
-            remedy="Correct it with `nnloop connect --group-key`.",
+            f"None of the {len(sources)} labelled tasks has a group by group_key '{group_key}'.",
+            remedy=f"{_where_it_is(group_key)} and ask for a training (nnloop train {project_id}); "
+            f"or correct the setting (nnloop connect {project_id} --group-key KEY; --reset "
+            "group_key where there are no groups), and a training starts by itself.",
         )
     return groups
+
+
+def _where_it_is(group_key: str) -> str:
+    """What to do with tasks that have no group."""
+    if GroupKey.parse(group_key).pattern is not None:
+        return "Name the files by it"
+    return f"Fill the field '{group_key}' in the data of the tasks"

@@ -93,7 +93,7 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
         run_id,
         prepared.n_cases,
         len(prepared.preprocessed),
-        len(manifest.left_out),
+        len({item.task_id for item in manifest.left_out if item.is_whole_task}),
         len(prepared.folds),
         prepared.seconds,
     )

@@ -10,9 +10,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from backend.credentials import service_credentials
-from backend.label_studio import BackendInfo, LabelStudioClient, ProjectInfo
+from backend.label_studio import BackendInfo, ProjectInfo
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.preset import check_choices
+from backend.pipeline.connection.checks import (
+    check_annotators,
+    check_channels,
+    check_priority,
+    group_warnings,
+)
 from backend.pipeline.connection.disconnect import end_run, forget
 from backend.pipeline.doubts.tab import try_check
 from backend.pipeline.labels import questions
@@ -22,6 +28,7 @@ from backend.pipeline.sync.drift import TITLE, go_on, require_same, webhook_head
 from backend.queue import JobName
 from backend.settings import ProjectSettings, faults_of
 from backend.store.models import ProjectRow
+from backend.store.tasks import problems
 from converters.label_studio.config.controls import ring_openers
 from converters.label_studio.config.label_config import parse_label_config
 from domain.errors import LabelStudioError, ProjectGoneError, SettingsError, StackError
@@ -84,8 +91,10 @@ def connect(
     config = parse_label_config(info.label_config, channels=settings.channels)
     config = LabelNames(mapping, config.class_values).applied_to(config)
     check_choices(settings, context.workspace(info.id))
-    _check_priority(settings, config)
-    _check_channels(client, info.id, settings, config)
+    check_priority(settings, config)
+    check_channels(client, info.id, settings, config)
+    # Only who is named now: somebody who left later must not forbid other settings.
+    check_annotators(client, overrides.get("annotators", ()))
     if not context.queue.ping():
         raise StackError(
             "Redis does not answer, so nothing would work on the project.",
@@ -118,7 +127,7 @@ def connect(
         was_known=was_known,
         tabs=tab_reports(context, info.id),
         done=tuple(done),
-        warnings=tuple(_warnings(config)),
+        warnings=(*_warnings(config), *group_warnings(context, info.id, settings, config)),
     )
 
 
@@ -169,6 +178,8 @@ def _store(context: AppContext, info: ProjectInfo, settings: ProjectSettings) ->
         row.created_at = info.created_at or row.created_at
         if row.settings.channels != settings.channels:
             row.n_channels = 0  # other images may be grey again
+        if row.settings.group_key != settings.group_key:
+            problems.close_unprepared(session, info.id)  # the next training tells, if it must
         row.settings = settings
         go_on(session, info.id)
 
@@ -179,30 +190,6 @@ def _is_other(row: ProjectRow, info: ProjectInfo) -> bool:
     except ProjectGoneError:
         return True
     return False
-
-
-def _check_channels(
-    client: LabelStudioClient, project_id: int, settings: ProjectSettings, config: LabelConfig
-) -> None:
-    """A field that the interface does not show must be in the tasks: a typo would leave out all."""
-    if not settings.channels:
-        return
-    task = next(iter(client.iter_tasks(project_id)), None)
-    missing = [key for key in config.image_keys if task is not None and key not in task.data]
-    if task is not None and missing:
-        raise SettingsError(
-            f"channels names {missing[0]!r}, which task {task.id} does not have.",
-            remedy=f"Its fields are {', '.join(task.data)}.",
-        )
-
-
-def _check_priority(settings: ProjectSettings, config: LabelConfig) -> None:
-    unknown = [n for n in settings.label_priority if config.group.class_by_value(n) is None]
-    if unknown:
-        raise SettingsError(
-            f"label_priority names {unknown[0]!r}, which the labelling interface lacks.",
-            remedy=f"Its labels are {', '.join(config.class_values)}.",
-        )
 
 
 def _without(stored: Mapping[str, Any], reset: Sequence[str]) -> dict[str, Any]:

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_config_of, label_names_of
 from backend.pipeline.labels.of_version import reused_names
 from backend.store import projects
-from backend.store.models import ProjectRow, VersionRow
+from backend.store.identity import CHUNK
+from backend.store.models import ProjectRow, TaskRow, VersionRow
 from backend.store.quality import doubts
 from backend.store.quality.doubts import LabelDoubtRow
 from backend.store.tasks import snapshots
 from backend.store.tasks.snapshots import LabelNow
 from domain.doubts import NamedDoubt
-from domain.errors import LabelConfigError
+from domain.errors import LabelConfigError, SettingsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,53 @@ def find_right(session: Session, project: ProjectRow, task_ids: Collection[int])
     for task_id in set(task_ids) & set(now):
         doubts.check(now[task_id])
     return tuple(sorted(set(task_ids) - set(now)))
+
+
+def doubt_again(
+    session: Session, project: ProjectRow, task_ids: Collection[int]
+) -> tuple[int, ...]:
+    """Takes back that labels were found right: they are doubted as before.
+
+    Args:
+        session: Of the store.
+        project: Whose.
+        task_ids: Their tasks.
+
+    Returns:
+        The tasks of which nothing could be taken back, rising: their label was not found right, is
+        another one by now, or is marked as ground truth in Label Studio.
+    """
+    wanted = set(task_ids)
+    found = doubts.doubts_of(session, project.id)
+    rows = [r for r in found if r.checked_at is not None and r.task_id in wanted]
+    policy = project.settings.annotator_policy
+    now = snapshots.labels_now(session, project.id, policy, [row.task_id for row in rows])
+    for row in rows:
+        label = now.get(row.task_id)
+        if label is not None and row.is_of(label) and not label.is_ground_truth:
+            doubts.uncheck(row, label.saved_at)
+            wanted.remove(row.task_id)
+    return tuple(sorted(wanted))
+
+
+def require_tasks(session: Session, project: ProjectRow, task_ids: Collection[int]) -> None:
+    """Raises SettingsError where a project has not all of these tasks."""
+    found: set[int] = set()
+    ids = sorted(set(task_ids))
+    for start in range(0, len(ids), CHUNK):
+        query = select(TaskRow.id).where(
+            TaskRow.project_id == project.id,
+            TaskRow.removed_at.is_(None),
+            TaskRow.id.in_(ids[start : start + CHUNK]),
+        )
+        found.update(session.scalars(query))
+    unknown = [task_id for task_id in ids if task_id not in found]
+    if unknown:
+        named = ", ".join(map(str, unknown))
+        raise SettingsError(
+            f"Project {project.id} {project.title!r} has no task {named}; nothing was noted.",
+            remedy=f"The column Task of `nnloop qa {project.id}` has the ids of doubtful labels.",
+        )
 
 
 class _Names:

@@ -107,7 +107,8 @@ class CheckReport(Report):
                 f"have not seen them; what stands out can be told from {LEAST_CASES} on."
             )
         found = f"None of the {counted(self.n_compared, 'label')} that {self.version} was trained"
-        checked = f" ({self.n_checked} were found right)" if self.n_checked else ""
+        verb = "was" if self.n_checked == 1 else "were"
+        checked = f" ({self.n_checked} {verb} found right)" if self.n_checked else ""
         return f"{found} on stands out against predictions that have not seen it{checked}."
 
 

@@ -82,6 +82,11 @@ def annotators_of(
     return Annotators(_with_names(few or [u for u in users if u.id == own_id], ()))
 
 
+def names_of_nobody(named: Sequence[str], users: Sequence[User]) -> tuple[str, ...]:
+    """Of names that a person gave, those that nobody has, or not one alone."""
+    return tuple(wanted for wanted in named if _named(wanted, users) is None)
+
+
 def _named(wanted: str, users: Sequence[User]) -> User | None:
     """The one user that a text means: nobody when it could be two."""
     text = " ".join(wanted.lower().split())

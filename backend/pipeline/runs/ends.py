@@ -152,7 +152,7 @@ def fail(context: AppContext, run_id: int, message: str) -> None:
             session,
             run.project_id,
             "run",
-            projects.Fault("run_failed", message),
+            projects.Fault(projects.RUN_FAILED, message),
             run_id=run_id,
         )
     control.remove_unused_version(context, run)

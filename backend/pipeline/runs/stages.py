@@ -24,6 +24,7 @@ from backend.pipeline.runs import control
 from backend.pipeline.runs.ends import fail, finish, retry
 from backend.queue import JobName, stop_requested
 from backend.store.models import RunRow
+from backend.store.tasks import problems
 from backend.store.training import runs
 from domain.errors import LabelStudioError, NnloopError, StackError, TransitionError
 from domain.states import FoldStatus, RunStatus
@@ -128,6 +129,7 @@ def _start_training(context: AppContext, run_id: int) -> None:
         if run.note:
             logger.warning("Run %d: %s", run_id, run.note)
         run.error = ""
+        problems.close_unprepared(session, run.project_id)
     enqueue_folds(context)
 
 

@@ -46,6 +46,7 @@ class SinceLastRun:
         question: What a person is asked about labels in use; until it is answered a training would
             leave their tasks out for nothing, and is not started.
         remark: What else differs from the last run.
+        corrected: A setting for which the last run may have failed and that was changed since.
     """
 
     labelled: int
@@ -54,6 +55,7 @@ class SinceLastRun:
     new_labels: str = ""
     question: str = ""
     remark: str = ""
+    corrected: str = ""
 
 
 def decide(since: SinceLastRun, settings: ProjectSettings) -> Decision:
@@ -74,6 +76,8 @@ def decide(since: SinceLastRun, settings: ProjectSettings) -> Decision:
         )
     if not since.has_run:
         return Decision(True, f"{counted(labelled, 'annotation')}, the first training is due")
+    if since.corrected:
+        return Decision(True, f"{since.corrected} was changed since the last run failed")
     if since.new_labels:
         return Decision(True, f"the labels have changed: {since.new_labels}")
     if changed < settings.retrain_after:
@@ -108,6 +112,7 @@ def evaluate(session: Session, project_id: int) -> Decision:
             "",
         ),
         remark=_remark(project, settings, last),
+        corrected=_corrected(settings, last),
     )
     return decide(since, settings)
 
@@ -158,6 +163,13 @@ def start(
     if run is not None:
         run.candidates = snapshots.chosen_hashes(session, project_id, settings.annotator_policy)
     return run
+
+
+def _corrected(settings: ProjectSettings, last: RunRow | None) -> str:
+    """The setting that may have failed a run before it had cases, if it is another one now."""
+    if last is None or last.manifest is not None or last.status != RunStatus.FAILED:
+        return ""
+    return "group_key" if last.settings.group_key != settings.group_key else ""
 
 
 def _new_labels(project: ProjectRow, last: RunRow | None) -> str:

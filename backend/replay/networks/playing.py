@@ -14,6 +14,7 @@ from pathlib import Path
 from backend.replay.networks.committee import Committees, Slots
 from backend.replay.networks.embed import embed
 from backend.replay.networks.team import Committee
+from backend.replay.pace import Pace, trainings_left
 from backend.replay.replay import Replay
 from backend.replay.results import Full
 from backend.replay.rounds import Course, Round, Table, play
@@ -29,7 +30,7 @@ def play_replay(replay: Replay, say: Say = lambda _: None, *, only_seed: int | N
 
     Args:
         replay: Its library is written, and nobody else works in its folder (``alone_in``).
-        say: Told one line for each round that was played.
+        say: Told what is ahead, and one line for each round that was played.
         only_seed: None: all seeds.
 
     Raises:
@@ -44,9 +45,20 @@ def play_replay(replay: Replay, say: Say = lambda _: None, *, only_seed: int | N
         preset = replay.options.training_preset
         team = Committee(replay.library, replay.root, preset, committees, slots.first.name)
         seeds = range(replay.options.seeds) if only_seed is None else (only_seed,)
+        n_at_once = max(1, slots.n // replay.options.folds)
+        pace = Pace(trainings_left(replay.results(), seeds), replay.options, n_at_once)
+        say(pace.plan)
+        tell = partial(_tell, say, pace)
         for seed in seeds:
-            _measure_full(replay.root, table, seed, team, say)
-            _play_seed(replay.root, table, seed, (team, slots), say)
+            _measure_full(replay.root, table, seed, team, tell)
+            _play_seed(replay.root, table, seed, (team, slots), tell)
+
+
+def _tell(say: Say, pace: Pace, line: str) -> None:
+    """Tells of a training, and after the first one how long all of them take."""
+    say(line)
+    if ahead := pace.after_one():
+        say(ahead)
 
 
 def _play_seed(

@@ -95,6 +95,11 @@ def check(row: LabelDoubtRow) -> None:
     row.checked_at = time.time()
 
 
+def uncheck(row: LabelDoubtRow, saved_at: str) -> None:
+    """Takes back that the label is right; ``saved_at`` is when it was last saved."""
+    row.checked_at, row.saved_at = None, saved_at
+
+
 def check_tab(session: Session, project_id: int) -> CheckTabRow | None:
     """The tab that nnloop has made, if it has."""
     return session.get(CheckTabRow, project_id)

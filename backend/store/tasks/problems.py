@@ -8,7 +8,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from backend.store import projects
-from backend.store.models import ProblemRow, TaskRow
+from backend.store.models import ProblemRow, RunRow, TaskRow
 from domain.states import TaskState
 
 
@@ -37,6 +37,22 @@ def tell(
         others = others.where(ProblemRow.task_id == task_id)
     session.execute(others.values(resolved_at=time.time()))
     projects.report_problem(session, project_id, stage, fault, task_id=task_id)
+
+
+def close_unprepared(session: Session, project_id: int) -> None:
+    """Closes the failures of runs that had no cases yet: what was wrong then is mended."""
+    never = select(RunRow.id).where(RunRow.project_id == project_id, RunRow.manifest.is_(None))
+    session.execute(
+        update(ProblemRow)
+        .where(
+            ProblemRow.project_id == project_id,
+            ProblemRow.resolved_at.is_(None),
+            ProblemRow.reason == projects.RUN_FAILED,
+            ProblemRow.run_id.in_(never),
+        )
+        .values(resolved_at=time.time())
+        .execution_options(synchronize_session=False)
+    )
 
 
 def close_settled(session: Session, project_id: int) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, defer
@@ -11,6 +12,8 @@ from sqlalchemy.orm import Session, defer
 from backend.settings import RunSettings
 from backend.store import projects
 from backend.store.models import FoldRow, RunRow
+from converters.bookkeeping.documents import from_json
+from domain.annotation import LeftOut
 from domain.errors import TrainingError, TransitionError
 from domain.states import CONTROL, FOLD, RUN, FoldStatus, RunControl, RunStatus
 from training.presets import Preset
@@ -57,13 +60,23 @@ def runs_of(
 
 
 def sizes_of(session: Session, run_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
-    """Run id -> (cases trained on, notes on what was left out) of its manifest; 0 without one."""
+    """Run id -> (cases trained on, tasks left out) of its manifest; 0 without one.
+
+    A task that is in counts as one whatever is remarked of it.
+    """
     query = select(
         RunRow.id,
         func.json_array_length(RunRow.manifest["entries"]),
-        func.json_array_length(RunRow.manifest["left_out"]),
+        RunRow.manifest["left_out"].as_json(),
     ).where(RunRow.id.in_(run_ids))
-    return {run_id: (n or 0, left_out or 0) for run_id, n, left_out in session.execute(query)}
+    return {
+        run_id: (n or 0, len({item["task_id"] for item in notes or () if _is_whole_task(item)}))
+        for run_id, n, notes in session.execute(query)
+    }
+
+
+def _is_whole_task(note: Mapping[str, Any]) -> bool:
+    return from_json(LeftOut, note).is_whole_task
 
 
 def presets_of(session: Session, run_ids: Sequence[int]) -> dict[int, tuple[str, str]]:

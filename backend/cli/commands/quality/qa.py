@@ -14,7 +14,7 @@ from rich.text import Text
 from backend.cli.commands.projects import Project
 from backend.cli.shared import AsJson, DataDir, connected, console
 from backend.cli.views.sentences import say
-from domain.errors import LabelStudioError
+from domain.errors import LabelStudioError, SettingsError
 from domain.text import counted
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ def qa(
         list[int] | None,
         typer.Option(metavar="TASK", help="The label of this task is right; may be repeated."),
     ] = None,
+    not_right: Annotated[
+        list[int] | None,
+        typer.Option(metavar="TASK", help="Takes --right of this task back; may be repeated."),
+    ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -42,7 +46,8 @@ def qa(
     Each label is compared with the prediction of the fold that has not seen it: another class, an
     object that was left out or drawn beside its place, nothing drawn by mistake, an outline with
     too few points. They stand in the tab 'Check these labels' too. Correct what is wrong there.
-    What is right, say so with --right: it is not doubted again until it changes.
+    What is right, say so with --right: it is not doubted again until it changes, or --not-right
+    takes it back.
 
     Example: nnloop qa "Carotid" --limit 10
 
@@ -51,7 +56,7 @@ def qa(
     from backend.pipeline.doubts.report import check_report
 
     opened, project_id = connected(project, data_dir)
-    remarks = _look(opened, project_id, right or [])
+    remarks = _look(opened, project_id, right or [], not_right or [])
     report = check_report(opened, project_id)
     names = _names(opened, report.labels[:limit])
     if as_json:
@@ -108,30 +113,47 @@ def as_value(
     }
 
 
-def _look(opened: AppContext, project_id: int, right: Sequence[int]) -> list[str]:
+def _look(
+    opened: AppContext, project_id: int, right: Sequence[int], not_right: Sequence[int]
+) -> list[str]:
     """Reads the project, and notes what was checked; sentences about what could not be done."""
-    from backend.pipeline.doubts.current import find_right
+    from backend.pipeline.doubts.current import doubt_again, find_right, require_tasks
     from backend.pipeline.doubts.tab import check_labels
     from backend.pipeline.sync.reading import read_project
     from backend.store import projects
 
+    if both := sorted(set(right) & set(not_right)):
+        raise SettingsError(
+            f"Task {both[0]} is said to be right and not right.", remedy="Give one of the two."
+        )
     remarks = []
     try:
         read_project(opened, project_id)
     except LabelStudioError as error:
         remarks.append(f"{error} These are the labels as they were read last.")
-    if right:
+    if right or not_right:
         with opened.store.begin() as session:
-            unknown = find_right(session, projects.get(session, project_id), right)
-        if unknown:
-            named = ", ".join(map(str, unknown))
-            remarks.append(f"Not doubted now, so nothing was noted: task {named}.")
-    if not remarks or right:
+            project = projects.get(session, project_id)
+            require_tasks(session, project, [*right, *not_right])
+            no_doubt = find_right(session, project, right)
+            no_change = doubt_again(session, project, not_right)
+        if no_doubt:
+            remarks.append(f"Not doubted now, so nothing was noted: {_tasks(no_doubt)}.")
+        if no_change:
+            remarks.append(
+                f"Nothing to take back: {_tasks(no_change)}. The label was not found right, has "
+                "changed since, or is marked as ground truth in Label Studio."
+            )
+    if not remarks or right or not_right:
         try:
             check_labels(opened, project_id)
         except LabelStudioError as error:
             remarks.append(f"{error} The tab follows at the next reading.")
     return remarks
+
+
+def _tasks(ids: Sequence[int]) -> str:
+    return f"{'task' if len(ids) == 1 else 'tasks'} {', '.join(map(str, ids))}"
 
 
 def _names(opened: AppContext, labels: tuple[DoubtedLabelReport, ...]) -> dict[int, str]:
@@ -187,7 +209,8 @@ def _say_what_to_do(opened: AppContext, project_id: int, report: CheckReport, n_
             f"{report.serving or 'no version'} serves."
         )
     if report.n_checked:
-        say(f"{counted(report.n_checked, 'label')} were looked at and found right.")
+        verb = "was" if report.n_checked == 1 else "were"
+        say(f"{counted(report.n_checked, 'label')} {verb} looked at and found right.")
     first = task_page(opened.settings.label_studio_url, project_id, report.labels[0].task_id)
     if report.tab_url:
         say(f"Look at them in the tab 'Check these labels': {report.tab_url}")

@@ -12,6 +12,7 @@ import typer
 from backend.cli.shared import AsJson, DataDir, console, error_console
 from backend.cli.views.progress import progress
 from domain.errors import SettingsError
+from training.presets import PRESETS
 
 if TYPE_CHECKING:
     from backend.replay.images.library import Library
@@ -39,7 +40,9 @@ def replay(
     start: Annotated[int, typer.Option(min=1, help="Images labelled at first.")] = 8,
     batch: Annotated[int, typer.Option(min=1, help="Images that each round adds.")] = 8,
     rounds: Annotated[int, typer.Option(min=1, help="Trainings of each strategy.")] = 6,
-    preset: Annotated[str, typer.Option(help="Whose network: tiny or pretrained.")] = "pretrained",
+    preset: Annotated[
+        str, typer.Option(help=f"Whose network: {', '.join(PRESETS)}; the last two want a GPU.")
+    ] = "pretrained",
     steps: Annotated[int, typer.Option(help="Optimiser steps of every network.")] = 200,
     image_side: Annotated[
         int, typer.Option(help="Longest side at which networks see the images, in pixels.")
@@ -53,7 +56,9 @@ def replay(
     ] = None,
     group_key: Annotated[
         str | None,
-        typer.Option(help="Of --data: part of a file's name that names the patient: 'name:^(P1)_'"),
+        typer.Option(
+            help=r"Of --data: part of a file's name that names the patient: 'name:^(P\d+)_'"
+        ),
     ] = None,
     out: Annotated[
         Path | None,

@@ -9,6 +9,7 @@ import pytest
 from backend.pipeline.cases import revalidate
 from backend.pipeline.cases.prepare import prepare_run
 from backend.pipeline.runs.stages import InterruptedStepError
+from backend.pipeline.status import project_report
 from backend.pipeline.sync import trigger
 from backend.pipeline.sync.reading import sync_project
 from backend.store import projects
@@ -141,7 +142,8 @@ def test_a_case_keeps_its_fold_while_the_set_grows(app: FakeApp) -> None:
     assert third == {task: fold for task, fold in second.items() if task != 6}
 
 
-def test_one_group_is_in_one_fold(app: FakeApp) -> None:
+def test_one_group_is_in_one_fold(app: FakeApp, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     for patient in range(4):
         label(app.label_studio, *range(10 * patient, 10 * patient + 3), patient=f"p{patient}")
     label(app.label_studio, 99)  # without the field: a group of its own
@@ -153,6 +155,12 @@ def test_one_group_is_in_one_fold(app: FakeApp) -> None:
     assert set(folds) == {"p0", "p1", "p2", "p3", "task_00000099"}
     [remark] = manifest.left_out
     assert (remark.task_id, remark.reason) == (99, "no_group")
+    assert "13 cases, 13 of them new or changed, 0 left out" in caplog.text
+    (group,) = project_report(app.context, PROJECT).problem_groups
+    assert group.message == (
+        "no group by group_key 'patient'; folds take tasks without a group one by one."
+    )
+    assert group.remedy.startswith("Fill the field 'patient' in the data of the tasks, or correct")
 
 
 def test_groups_by_a_part_of_the_file_name(app: FakeApp) -> None:
@@ -179,8 +187,12 @@ def test_a_single_group_is_trained_on_as_a_whole(app: FakeApp) -> None:
 def test_a_group_key_that_no_task_has_fails_the_run(app: FakeApp) -> None:
     """Going on would train and validate on the same patients without a word."""
     label(app.label_studio, 1, 2, patient="p1")
-    with pytest.raises(TrainingError, match=r"None of the 2 .*'patiemt'"):
+    with pytest.raises(TrainingError, match=r"None of the 2 .*'patiemt'") as caught:
         prepare(app, group_key="patiemt")
+    assert "nnloop train 1" in caught.value.remedy
+    assert "nnloop connect 1 --group-key KEY" in caught.value.remedy
+    with pytest.raises(TrainingError, match=r"'name:\^\(P\\d\+\)_'\.$"):  # as it was written
+        prepare(app, group_key=r"name:^(P\d+)_")
 
 
 def test_a_colour_image_turns_the_whole_project_to_colour(app: FakeApp) -> None:

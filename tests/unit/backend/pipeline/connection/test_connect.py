@@ -6,12 +6,16 @@ from dataclasses import replace
 import pytest
 
 from backend.credentials import service_credentials
+from backend.label_studio import User
 from backend.pipeline.connection.connect import connect
+from backend.pipeline.runs.ends import fail
+from backend.pipeline.sync.reading import read_project
 from backend.store import projects
-from backend.store.models import ProjectRow
+from backend.store.models import ProjectRow, RunRow
 from domain.errors import LabelConfigError, LabelStudioError, SettingsError
+from domain.states import RunStatus
 from tests.fakes.app import PROJECT, FakeApp
-from tests.fakes.label_studio import FakeLabelStudio
+from tests.fakes.label_studio import FakeLabelStudio, polygon
 
 
 @pytest.fixture
@@ -146,6 +150,96 @@ def test_channels_are_checked_against_interface_and_tasks(
     connect(app.context, 5, {"channels": ()})
     with app.store.begin() as session:
         assert session.get_one(ProjectRow, 5).n_channels == 0
+
+
+def test_a_group_key_that_tasks_lack_is_warned_of(
+    app: FakeApp, label_studio: FakeLabelStudio
+) -> None:
+    assert connect(app.context, 5, {"group_key": "patient"}).warnings == ()  # no task yet
+    for task_id in (1, 2, 3):
+        label_studio.add_task(task_id, Patient=f"p{task_id}")
+    label_studio.label(1, polygon())
+    told = connect(app.context, 5, {"group_key": "patient"}).warnings
+    assert told == (
+        "None of the 3 tasks has a group by group_key 'patient': training will fail. Their fields "
+        "are Patient, image. Correct it: nnloop connect 5 --group-key KEY, or --reset group_key "
+        "where there are no groups.",
+    )
+    read_project(app.context, 5)
+    label_studio.calls.clear()
+    assert connect(app.context, 5, {}).warnings == told
+    assert "iter_tasks" not in label_studio.calls  # the store knows them
+    assert connect(app.context, 5, {"group_key": "Patient"}).warnings == ()
+    (told_of_names,) = connect(app.context, 5, {"group_key": r"name:^(P\d+)_"}).warnings
+    assert r"by group_key 'name:^(P\d+)_': training" in told_of_names
+    assert "A file is called '1.png'." in told_of_names
+
+
+def test_some_tasks_without_a_group_are_counted_and_named(
+    app: FakeApp, label_studio: FakeLabelStudio
+) -> None:
+    for task_id in (1, 2):
+        label_studio.add_task(task_id, site="x")
+    for task_id in (3, 4):
+        label_studio.add_task(task_id)
+    label_studio.label(1, polygon())
+    connect(app.context, 5, {})
+    read_project(app.context, 5)
+    (told,) = connect(app.context, 5, {"group_key": "site"}).warnings
+    assert told.startswith("2 of 4 tasks have no group by group_key 'site' (3, 4). ")
+    label_studio.unlabel(1)
+    label_studio.label(3, polygon())
+    read_project(app.context, 5)
+    (told,) = connect(app.context, 5, {}).warnings
+    assert "(3, 4), among them all that are labelled: training will fail." in told
+
+
+def test_correcting_the_group_key_takes_away_what_it_failed(
+    app: FakeApp, label_studio: FakeLabelStudio
+) -> None:
+    connect(app.context, 5, {"group_key": "patiemt"})
+
+    def reasons() -> list[str]:
+        with app.store.begin() as session:
+            return [row.reason for row in projects.open_problems(session, 5)]
+
+    with app.store.begin() as session:
+        run = RunRow(project_id=5, number=1, status=RunStatus.PREPARING)
+        session.add(run)
+        session.flush()
+        run_id = run.id
+    fail(app.context, run_id, "None of the 3 labelled tasks has a group.")
+    connect(app.context, 5, {"seed": 3})
+    assert reasons() == ["run_failed"]
+    connect(app.context, 5, {"group_key": "patient"})
+    assert reasons() == []
+
+
+def test_nobody_is_given_a_queue_who_is_not_there(
+    app: FakeApp, label_studio: FakeLabelStudio
+) -> None:
+    label_studio.users += [User(2, "carla@example.com", "Carla")]
+    connect(app.context, 5, {})
+    titles = label_studio.titles()
+    with pytest.raises(SettingsError, match="'carl@x': nobody") as caught:
+        connect(app.context, 5, {"annotators": ("carla@example.com", "carl@x")})
+    assert "admin@example.com, carla@example.com" in caught.value.remedy
+    assert label_studio.titles() == titles
+    settings = connect(app.context, 5, {"annotators": ("Carla",)}).settings
+    assert settings.annotators == ("Carla",)
+    label_studio.users.pop()  # she left: other settings can still be changed
+    assert connect(app.context, 5, {"seed": 3}).settings.seed == 3
+
+
+def test_where_users_can_not_be_listed_any_annotator_is_taken(
+    app: FakeApp, label_studio: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused() -> list[User]:
+        raise LabelStudioError("403: not for you.")
+
+    monkeypatch.setattr(label_studio, "list_users", refused)
+    settings = connect(app.context, 5, {"annotators": ("carl@x",)}).settings
+    assert settings.annotators == ("carl@x",)
 
 
 def test_a_project_without_polygons_is_refused(app: FakeApp, label_studio: FakeLabelStudio) -> None:

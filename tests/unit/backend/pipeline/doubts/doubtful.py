@@ -38,6 +38,14 @@ def label_all(app: FakeApp, n: int = N_LABELS, **values: Any) -> None:
     sync_project(app.context, PROJECT)
 
 
+def change(app: FakeApp, task_id: int, **values: object) -> None:
+    """Saves a task's newest annotation again, with some values changed."""
+    task = app.label_studio.tasks[task_id]
+    before, newest = task.annotations[:-1], task.annotations[-1]
+    saved = replace(newest, updated_at="2026-02-02T00:00:00Z", **values)  # type: ignore[arg-type]
+    app.label_studio.tasks[task_id] = replace(task, annotations=(*before, saved))
+
+
 def entries(app: FakeApp) -> list[ManifestEntry]:
     """The labels as a manifest has them."""
     with app.store.begin() as session:

@@ -19,7 +19,7 @@ from backend.store.models import TaskRow
 from domain.doubts import Doubt, DoubtKind
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import CONFIG, FakeLabelStudio, polygon
-from tests.unit.backend.pipeline.doubts.doubtful import ANNA, BOX, doubt, label_all, wrong
+from tests.unit.backend.pipeline.doubts.doubtful import ANNA, BOX, change, doubt, label_all, wrong
 
 
 @pytest.fixture
@@ -42,14 +42,6 @@ def read(app: FakeApp) -> list[int]:
     sync_project(app.context, PROJECT)
     check_labels(app.context, PROJECT)
     return tasks(app)
-
-
-def change(app: FakeApp, task_id: int, **values: object) -> None:
-    """Saves a task's newest annotation again, with some values changed."""
-    task = app.label_studio.tasks[task_id]
-    before, newest = task.annotations[:-1], task.annotations[-1]
-    saved = replace(newest, updated_at="2026-02-02T00:00:00Z", **values)  # type: ignore[arg-type]
-    app.label_studio.tasks[task_id] = replace(task, annotations=(*before, saved))
 
 
 def test_what_is_said_of_a_label(doubted: FakeApp) -> None:

@@ -48,7 +48,18 @@ def test_a_report_says_what_was_asked_and_what_was_done(app: FakeApp) -> None:
         2,
         settings={"budget_s": 600.0},
         note="2 of 5 folds are trained.",
-        manifest=run_manifest(Manifest((entry,) * 3, (LeftOut(1, "skipped", "Skipped."),))),
+        manifest=run_manifest(
+            Manifest(
+                (entry,) * 3,
+                (
+                    LeftOut(2, "skipped", "Skipped."),
+                    # What is in, with a remark or less a region, is not left out.
+                    LeftOut(1, "no_group", "No group."),
+                    LeftOut(1, "same_image", "Twice."),
+                    LeftOut(1, "keypoint", "A region.", "r1"),
+                ),
+            )
+        ),
     )
     app.add_run(RunStatus.FAILED, 1)
     with app.store.begin() as session:

@@ -70,6 +70,19 @@ def test_from_queued_to_scoring(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -
     assert app.run(run_id).status == RunStatus.DONE
 
 
+def test_a_run_that_prepares_fine_takes_away_why_others_did_not(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _prepare_by(monkeypatch)
+    unprepared = app.add_run(RunStatus.PREPARING, 1)
+    ends.fail(app.context, unprepared, "None of the 6 labelled tasks has a group.")
+    untrained = app.add_run(RunStatus.TRAINING, 2, manifest=run_manifest(Manifest((), n_folds=2)))
+    ends.fail(app.context, untrained, "Fold 1 failed.")
+    stages.advance(app.context, app.add_run(RunStatus.QUEUED, 3))
+    with app.store.begin() as session:
+        assert [p.message for p in projects.open_problems(session, PROJECT)] == ["Fold 1 failed."]
+
+
 def test_a_version_that_is_refused_ends_the_run(
     app: FakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,25 @@ def test_what_is_annotated_drives_the_runs(app: FakeApp) -> None:
     assert _start_if_due(app) is not None
 
 
+def test_correcting_the_group_key_repeats_a_run_that_failed_for_it(app: FakeApp) -> None:
+    # Fewer than retrain_after: nothing else would start one.
+    rule = {"min_annotations": 2, "retrain_after": 5}
+    app.change_settings(**rule, group_key="patiemt")
+    _label(app, 1, 2)
+    first = _start_if_due(app)
+    assert first is not None
+    _finish(app, first, RunStatus.FAILED)
+    assert _start_if_due(app) is None
+    app.change_settings(**rule, group_key="patient")
+    second = _start_if_due(app)
+    assert second is not None and second.trigger.startswith("group_key was changed")
+    _finish(app, second, RunStatus.FAILED)
+    assert _start_if_due(app) is None  # it fails for another reason: once is enough
+    _finish(app, second)
+    app.change_settings(**rule, group_key=None)
+    assert _start_if_due(app) is None  # it had not failed
+
+
 def test_a_failed_run_is_not_repeated_on_the_same_annotations(app: FakeApp) -> None:
     app.change_settings(min_annotations=2, retrain_after=1)
     _label(app, 1, 2)

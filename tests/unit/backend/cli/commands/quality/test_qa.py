@@ -11,7 +11,7 @@ from backend.cli.commands.quality import qa
 from backend.pipeline.doubts.tab import TITLE
 from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.backend.cli.test_main import Call, call
-from tests.unit.backend.pipeline.doubts.doubtful import N_LABELS, doubt, label_all, wrong
+from tests.unit.backend.pipeline.doubts.doubtful import N_LABELS, change, doubt, label_all, wrong
 
 __all__ = ["call"]
 
@@ -45,10 +45,45 @@ def test_what_is_right_leaves_list_and_tab(doubted: FakeApp, call: Call) -> None
     found = json.loads(call("qa", "Carotid", "--right", "5", "--json").out)
     assert [one["task_id"] for one in found["labels"]] == [9] == listed(doubted)
     assert found["found_right"] == 1
-    out = call("qa", "Carotid", "--right", "9", "--right", "5", "--right", "77").out
-    assert "Not doubted now, so nothing was noted: task 5, 77." in out
+    out = " ".join(call("qa", "Carotid", "--limit", "1").out.split())
+    assert "1 label was looked at and found right." in out
+    out = call("qa", "Carotid", "--right", "9", "--right", "5", "--right", "17").out
+    assert "Not doubted now, so nothing was noted: tasks 5, 17." in out
     assert "(2 were found right)" in " ".join(out.split())
     assert listed(doubted) == []
+
+
+def test_a_task_that_does_not_exist_is_an_error_and_nothing_is_noted(
+    doubted: FakeApp, call: Call
+) -> None:
+    for option in ("--right", "--not-right"):
+        ended = call("qa", "Carotid", "--right", "5", option, "99")
+        assert ended.code == 1
+        assert "has no task 99; nothing was noted." in " ".join(ended.err.split())
+    assert json.loads(call("qa", "Carotid", "--json").out)["found_right"] == 0
+
+
+def test_what_was_said_to_be_right_can_be_taken_back(doubted: FakeApp, call: Call) -> None:
+    call("qa", "Carotid", "--right", "5")
+    assert listed(doubted) == [9]
+    assert "Nothing to take back" not in call("qa", "Carotid", "--not-right", "5").out
+    assert listed(doubted) == [5, 9]
+    assert listed(doubted) == [5, 9] and call("qa", "Carotid").code == 0  # read again: it stays
+    assert listed(doubted) == [5, 9]
+    assert "Nothing to take back: task 5." in call("qa", "Carotid", "--not-right", "5").out
+    # Saved again as it was counts as right too, and can be taken back as well.
+    change(doubted, 5)
+    assert [
+        one["task_id"] for one in json.loads(call("qa", "Carotid", "--json").out)["labels"]
+    ] == [9]
+    call("qa", "Carotid", "--not-right", "5")
+    call("qa", "Carotid")
+    assert listed(doubted) == [5, 9]
+    # The star of ground truth can only be taken away where it was given.
+    change(doubted, 5, ground_truth=True)
+    assert "ground truth" in call("qa", "Carotid", "--not-right", "5").out
+    ended = call("qa", "Carotid", "--right", "9", "--not-right", "9")
+    assert ended.code == 1 and "right and not right" in ended.err
 
 
 def test_without_label_studio_what_was_read_last_is_listed(doubted: FakeApp, call: Call) -> None:

@@ -12,6 +12,7 @@ from backend.cli.commands.quality.replay import replay
 from backend.cli.main import app
 from backend.replay.options import ReplayOptions
 from domain.errors import FileFormatError, NotConnectedError, NotEnoughCasesError, SettingsError
+from training.presets import PRESETS
 
 
 def run(*arguments: object) -> None:
@@ -57,8 +58,14 @@ def test_what_can_not_be_played_is_said_before_anything_is_written(data: Path) -
 def test_folders_and_projects_that_are_not_there(data: Path, tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="nowhere"):
         run("--data", tmp_path / "nowhere", "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
     with pytest.raises(NotConnectedError):
         run("--project", "nobody", "--out", tmp_path / "out", "--data-dir", tmp_path / "store")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "own").mkdir()
+    with pytest.raises(FileFormatError, match="nowhere"):
+        run("--data", tmp_path / "nowhere", "--out", tmp_path / "own")
+    assert (tmp_path / "own").exists()  # a person made it
     with pytest.raises(NotEnoughCasesError, match="2 groups"):
         run("--data", data, "--out", tmp_path / "out")
 
@@ -68,3 +75,11 @@ def test_defaults_are_those_of_a_replay() -> None:
     own = ReplayOptions()
     for name in (*own.rules(), "seeds"):
         assert given[name] == getattr(own, name), name
+
+
+def test_the_help_says_what_is_taken() -> None:
+    shown = CliRunner().invoke(app, ["replay", "--help"], env={"COLUMNS": "200"}).output
+    assert r"'name:^(P\d+)_'" in shown
+    assert f"Whose network: {', '.join(PRESETS)};" in shown
+    for preset in PRESETS:
+        assert ReplayOptions(preset=preset).training_preset.name == preset
