@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -67,16 +68,17 @@ def sizes_of(session: Session, run_ids: Sequence[int]) -> dict[int, tuple[int, i
     query = select(
         RunRow.id,
         func.json_array_length(RunRow.manifest["entries"]),
-        RunRow.manifest["left_out"].as_json(),
+        # As text: of a run without a manifest SQLite makes JSON's null of it.
+        RunRow.manifest["left_out"].as_string(),
     ).where(RunRow.id.in_(run_ids))
     return {
-        run_id: (n or 0, len({item["task_id"] for item in notes or () if _is_whole_task(item)}))
+        run_id: (n or 0, _n_left_out(json.loads(notes or "[]")))
         for run_id, n, notes in session.execute(query)
     }
 
 
-def _is_whole_task(note: Mapping[str, Any]) -> bool:
-    return from_json(LeftOut, note).is_whole_task
+def _n_left_out(notes: Sequence[Mapping[str, Any]]) -> int:
+    return len({note["task_id"] for note in notes if from_json(LeftOut, note).is_whole_task})
 
 
 def presets_of(session: Session, run_ids: Sequence[int]) -> dict[int, tuple[str, str]]:
