@@ -99,13 +99,20 @@ class View:
         table = Table(
             title="The queue, as it was served",
             title_justify="left",
+            caption="Below a line the next batch begins, the lowest score first.",
+            caption_justify="left",
             box=SIMPLE_HEAD,
             padding=(0, 1),
         )
         table.add_column("Task", justify="right", no_wrap=True)
         table.add_column("Score", justify="right", no_wrap=True)
         table.add_column("Note on the prediction")
+        before = 0.0
         for offer in offers:
+            score = before if offer.score is None else offer.score
+            if score < before:
+                table.add_section()
+            before = score
             table.add_row(str(offer.task_id), _number(offer.score, 2), escape(offer.why) or "-")
         self._console.print(table)
 

@@ -212,5 +212,6 @@ def drawn_hw_of(entry: Mapping[str, Any]) -> tuple[int, int]:
 def label_of(entry: Mapping[str, Any]) -> str:
     """An entry's first label name; "" where it has none."""
     value = entry.get("value")
-    found = value.get(entry.get("type", "")) if isinstance(value, dict) else None
+    kind = entry.get("type", "")
+    found = value.get(kind) if isinstance(value, dict) and isinstance(kind, str) else None
     return found[0] if isinstance(found, list) and found and isinstance(found[0], str) else ""

@@ -200,14 +200,16 @@ def _of_predicted(
 ) -> Iterator[Doubt]:
     """Doubts about what a network sees and nobody, or another class, has drawn."""
     nothing = DoubtKind.MISSING_OBJECT if label_map.any() else DoubtKind.EMPTY
-    for seen in range(1, len(probabilities)):
+    for seen in (label for label in np.unique(predicted).tolist() if label):
         size = typical.get(seen, Typical(0.0, 0.0))
         radius = int(RIM * size.depth_px)
         brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-        for drawn in range(len(probabilities)):
+        where = predicted == seen
+        # Only the classes that are drawn there: with 255 of them hardly any pair meets.
+        for drawn in np.unique(label_map[where]).tolist():
             if drawn == seen:
                 continue
-            apart = ((predicted == seen) & (label_map == drawn)).astype(np.uint8)
+            apart = (where & (label_map == drawn)).astype(np.uint8)
             if radius:
                 apart = cv2.morphologyEx(apart, cv2.MORPH_OPEN, brush)
             for part in _parts(apart > 0):

@@ -11,7 +11,7 @@ from backend.settings import ProjectSettings
 from domain.errors import StackError
 from training.devices import Device, list_devices
 from training.nnunet_class_names import check_class_name
-from training.presets import FULL, Preset, PresetChoice, choose_preset, preset_by_name
+from training.presets import FAST, FULL, Preset, PresetChoice, choose_preset, preset_by_name
 from training.pretrained import has_weights, require_weights
 from training.versions.named_plans import find_plans
 from training.workspace import Workspace
@@ -71,6 +71,23 @@ def _automatic(devices: Sequence[Device], former: Preset | None) -> PresetChoice
         return PresetChoice(preset, "as before, while no worker that trains is known")
     n_gpus = sum(device.is_gpu for device in devices)
     return choose_preset(n_gpus, has_weights=has_weights())
+
+
+def remark_of(settings: ProjectSettings, devices: Sequence[Device]) -> str:
+    """What to know of a preset that was named: one for a GPU, where a CPU trains; "" of others.
+
+    Args:
+        settings: The run's.
+        devices: Those that train; while none is known this machine's count.
+    """
+    for_gpu = (FAST.name, FULL.name)
+    if settings.preset not in for_gpu or any(d.is_gpu for d in devices or list_devices()):
+        return ""
+    return (
+        f"Preset {settings.preset} is made for a GPU. On a CPU one of its epochs takes minutes, "
+        "and one is always finished, however small the budget; for a CPU there are pretrained and "
+        "tiny."
+    )
 
 
 def check_choices(settings: ProjectSettings, workspace: Workspace) -> None:

@@ -9,6 +9,7 @@ from backend.label_studio.views import tab_page
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.report import Report
 from backend.pipeline.doubts.current import DoubtedNow, doubted_now
+from backend.pipeline.doubts.keep import may_doubt
 from backend.settings import Settings
 from backend.store import projects
 from backend.store.models import ProjectRow, VersionRow
@@ -72,9 +73,10 @@ class DoubtedLabelReport(Report):
 class CheckReport(Report):
     """The doubtful labels of a project, the most doubtful first, and the tab that lists them.
 
-    ``version`` is the newest that was trained here, and ``n_compared`` the labels that its folds
-    had held out; "" and 0 before the first. ``serving`` is the version that serves. ``n_checked``
-    were found right by a person since. ``tab_url`` is "" while there is no tab.
+    ``version`` is the newest that was trained here and is good enough to doubt, and ``n_compared``
+    the labels that its folds had held out; "" and 0 before the first. ``serving`` is the version
+    that serves. ``n_checked`` were found right by a person since. ``tab_url`` is "" while there is
+    no tab.
     """
 
     version: str
@@ -139,6 +141,7 @@ def check_report(context: AppContext, project_id: int) -> CheckReport:
             version
             for version in versions.versions_of(session, project_id)
             if VersionOrigin(version.origin) == VersionOrigin.TRAINED
+            and may_doubt(version.metrics.gate)
         ]
         newest = trained[-1] if trained else None
         champion = versions.champion(session, project_id)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.warm_predictor import prediction_device, warm_predictor
-from backend.pipeline.doubts.keep import keep_doubts, read_doubts
+from backend.pipeline.doubts.keep import keep_doubts, may_doubt, read_doubts
 from backend.pipeline.gate.challenger import Challenger, Judged, add_judged, judge_challenger
 from backend.pipeline.gate.champion import FoldOfCase, project_integers
 from backend.pipeline.gate.postprocess import postprocessing_of
@@ -121,7 +121,14 @@ def evaluate_run(context: AppContext, run_id: int, beat: Beat) -> bool:
             candidates=run.candidates,
             found=doubts,
         )
-        if add_judged(context, row, champion, is_promoted=is_promoted, with_it=keep):
+        is_added = add_judged(
+            context,
+            row,
+            champion,
+            is_promoted=is_promoted,
+            with_it=keep if may_doubt(judged.verdict) else lambda _: None,
+        )
+        if is_added:
             break
         # A person promoted another version while this one was measured against the old.
     logger.info("Project %d: %s: %s", run.project_id, row.name, judged.verdict.reason)

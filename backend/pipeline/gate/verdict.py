@@ -210,9 +210,7 @@ def judge(
     remarks = "; ".join(filter(None, (remark, _not_compared(found))))
     reason = (
         f"mean out-of-fold Dice {found.challenger:.3f} against {found.champion:.3f} on "
-        f"{counted(found.n_cases, 'case')}{_of_empty(found)}, "
-        f"{in_brackets(found.difference, found.low, found.high)}"
-        f"{' with those counted' if found.n_empty else ''}: "
+        f"{_cases(found)} {in_brackets(found.difference, found.low, found.high)}: "
         f"{judgement}" + (f" ({remarks})" if remarks else "")
     )
     return Verdict(
@@ -245,12 +243,15 @@ def in_brackets(difference: float | None, low: float | None, high: float | None)
     return f"{difference:+.3f}{bounds}"
 
 
-def _of_empty(found: Comparison) -> str:
+def _cases(found: Comparison) -> str:
+    """What was compared: a difference of means is of the images that show something alone."""
     if not found.n_empty:
-        return ""
+        return f"{counted(found.n_cases, 'case')},"
     return (
-        f" ({found.n_empty} with nothing in them, left empty {found.challenger_left_empty} against "
-        f"{found.champion_left_empty} times)"
+        f"{counted(found.n_cases - found.n_empty, 'case')}; of "
+        f"{counted(found.n_empty, 'image')} in which one of the two rightly found nothing, "
+        f"{found.challenger_left_empty} against {found.champion_left_empty} were left empty; all "
+        f"{found.n_cases} together"
     )
 
 

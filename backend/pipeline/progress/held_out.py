@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import JSON, select, type_coerce
@@ -15,7 +15,7 @@ from backend.store.models import ProjectRow, RunRow, VersionRow
 from backend.store.training import versions
 from backend.store.training.versions import VersionBrief
 from domain.labels import LabelNames
-from domain.states import VersionOrigin
+from domain.states import VersionOrigin, VersionStatus
 from training.evaluation import ClassDice, image_dice
 
 MOST_VERSIONS = 24
@@ -48,15 +48,17 @@ class LeftOutVersion:
 def held_out_of(
     session: Session, project: ProjectRow
 ) -> tuple[tuple[HeldOut, ...], tuple[LeftOutVersion, ...]]:
-    """The versions trained here that can be compared with the newest of them, oldest first.
+    """The versions trained here that can be compared with the one that speaks for now.
 
-    Compared is the Dice of an image in the classes of the newest version, of cases that no fold had
-    seen as far as anybody can tell. Also versions that the gate refused are among them: those that
-    served alone would look better than trainings are. Versions that were trained otherwise are
-    left out; of more than ``MOST_VERSIONS`` some, evenly over the logarithm of their labels.
+    That is the newest one that the gate has not refused (where it refused all, the newest): a trial
+    with another preset or little time says nothing about the project. Compared is the Dice of an
+    image in its classes, of cases that no fold had seen as far as anybody can tell. Also versions
+    that the gate refused are among them, where they were trained as it was: those that served alone
+    would look better than trainings are. Of more than ``MOST_VERSIONS`` some are looked at, evenly
+    over the logarithm of their labels.
 
     Returns:
-        The versions, the newest last; and those left out, oldest first.
+        The versions, the one that speaks for now last; and those left out, oldest first.
     """
     chosen = _evenly(
         [
@@ -67,19 +69,41 @@ def held_out_of(
     )
     query = select(VersionRow).where(VersionRow.id.in_([one.id for one in chosen]))
     rows = {row.id: row for row in session.scalars(query)}
-    manifests = _manifests(session, [one.run_id for one in chosen if one.run_id is not None])
+    trainings = _trainings(session, [one.run_id for one in chosen if one.run_id is not None])
     names = label_names_of(project)
-    found = [_Version.of(rows[one.id], manifests.get(one.run_id or 0, {}), names) for one in chosen]
-    newest = next((one for one in reversed(found) if one.cases), None)
-    if newest is None:
+    found = [
+        _Version.of(rows[one.id], trainings.get(one.run_id or 0, _Training()), names)
+        for one in chosen
+    ]
+    able = [one for one in reversed(found) if one.cases]
+    if not able:
         return (), tuple(LeftOutVersion(one.name, "it held no case out") for one in found)
+    now = next((one for one in able if not one.is_refused), able[0])
     compared, left_out = [], []
     for one in found:
-        if reason := one.why_not_beside(newest):
+        if reason := one.why_not_beside(now):
             left_out.append(LeftOutVersion(one.name, reason))
         else:
-            compared.append(HeldOut(one.name, one.labels, one.qualities(newest.classes)))
-    return tuple(compared), tuple(left_out)
+            compared.append(HeldOut(one.name, one.labels, one.qualities(now.classes)))
+    return tuple(sorted(compared, key=lambda one: one.name == now.name)), tuple(left_out)
+
+
+@dataclass(frozen=True, slots=True)
+class _Training:
+    """How a version was trained: its manifest as plain JSON, and the run's own time budget."""
+
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    budget_s: float | None = None
+
+    @property
+    def preset(self) -> str:
+        return str((self.manifest.get("preset") or {}).get("name", ""))
+
+    @property
+    def seconds(self) -> float | None:
+        """That training was allowed; None: no limit."""
+        own = (self.manifest.get("preset") or {}).get("budget_s")
+        return (own if self.budget_s is None else self.budget_s) or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +116,8 @@ class _Version:
         classes: Those it predicts.
         cases: Case and its label then -> Dice of each class, of cases held out for certain.
         preset: It was trained with.
+        seconds: It was allowed to train; None: no limit.
+        is_refused: By the gate.
     """
 
     name: str
@@ -99,10 +125,12 @@ class _Version:
     classes: frozenset[str]
     cases: Mapping[str, ClassDice]
     preset: str
+    seconds: float | None
+    is_refused: bool
 
     @classmethod
-    def of(cls, row: VersionRow, manifest: Mapping[str, Any], names: LabelNames) -> _Version:
-        hashes = _hashes(manifest)
+    def of(cls, row: VersionRow, training: _Training, names: LabelNames) -> _Version:
+        hashes = _hashes(training.manifest)
         return cls(
             name=row.name,
             labels=row.metrics.labels,
@@ -112,19 +140,21 @@ class _Version:
                 for case_id, dice in row.metrics.dice_per_case.items()
                 if case_id in hashes
             },
-            preset=str((manifest.get("preset") or {}).get("name", "")),
+            preset=training.preset,
+            seconds=training.seconds,
+            is_refused=row.status == VersionStatus.REJECTED,
         )
 
-    def why_not_beside(self, newest: _Version) -> str:
-        """Why it can't be compared with the newest, half a sentence; "" where it can."""
+    def why_not_beside(self, now: _Version) -> str:
+        """Why it can't be compared with the one of now, half a sentence; "" where it can."""
         if not self.cases:
             return "it held no case out, or nobody can tell what its weights had seen before"
-        if lacking := sorted(newest.classes - self.classes):
+        if lacking := sorted(now.classes - self.classes):
             return f"it does not know {', '.join(lacking)}"
-        if self.preset != newest.preset:
-            return (
-                f"it was trained with the preset {self.preset}, {newest.name} with {newest.preset}"
-            )
+        if self.preset != now.preset:
+            return f"it was trained with the preset {self.preset}, {now.name} with {now.preset}"
+        if self.seconds != now.seconds:
+            return f"it was trained {_within(self.seconds)}, {now.name} {_within(now.seconds)}"
         return ""
 
     def qualities(self, classes: frozenset[str]) -> dict[str, float]:
@@ -152,10 +182,19 @@ def _evenly(found: Sequence[VersionBrief]) -> list[VersionBrief]:
     return [picked[i] for i in sorted(picked)]
 
 
-def _manifests(session: Session, run_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """The manifests of runs as plain JSON: of thousands of entries two values are needed."""
-    query = select(RunRow.id, type_coerce(RunRow.manifest, JSON)).where(RunRow.id.in_(run_ids))
-    return {run_id: manifest or {} for run_id, manifest in session.execute(query)}
+def _within(seconds: float | None) -> str:
+    return "without a time limit" if seconds is None else f"within {seconds:g} s"
+
+
+def _trainings(session: Session, run_ids: Sequence[int]) -> dict[int, _Training]:
+    """Of runs, by id. Manifests as plain JSON: of thousands of entries two values are needed."""
+    query = select(
+        RunRow.id, type_coerce(RunRow.manifest, JSON), type_coerce(RunRow.settings, JSON)
+    ).where(RunRow.id.in_(run_ids))
+    return {
+        run_id: _Training(manifest or {}, (settings or {}).get("budget_s"))
+        for run_id, manifest, settings in session.execute(query)
+    }
 
 
 def _hashes(manifest: Mapping[str, Any]) -> dict[str, str]:

@@ -70,8 +70,9 @@ class Learning:
     """What is known of a project's learning curve.
 
     Attributes:
-        versions: On the curve, by labels; the newest version is among them. () before the first.
-        newest: Name of the newest version, whose held-out cases all are compared on; "" = none.
+        versions: On the curve, by labels. () before the first.
+        newest: Name of the version that speaks for now, whose held-out cases all are compared on:
+            the newest that the gate has not refused (``held_out_of``); "" = none.
         n_cases: How many these are.
         left_out: Versions that are not on the curve.
         pool: Control arm, by labels; of the newest ``MOST_VERSIONS``.
@@ -98,7 +99,7 @@ class Learning:
 
     @property
     def now(self) -> MeasuredVersion | None:
-        """The newest version."""
+        """The version that speaks for now."""
         return next((one for one in self.versions if one.name == self.newest), None)
 
     @property
@@ -142,7 +143,10 @@ def conclude(
     seconds_per_label: float | None = None,
     with_band: bool = False,
 ) -> Learning:
-    """``learning_of`` from what versions made of their held-out cases, the newest last."""
+    """``learning_of`` from what versions made of their held-out cases.
+
+    The last version of ``compared`` speaks for now.
+    """
     is_asked = settings.target_quality is not None or settings.least_gain_per_hour is not None
     if not compared:
         return Learning(

@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 MOST_PX = 2**23
 """Larger images are compared at a smaller size: a Dice needs no more."""
 
+UNKNOWN_PX = 1024
+"""Side on which regions are compared of which nobody says how large their image is."""
+
 
 @dataclass(frozen=True, slots=True)
 class ShownBy:
@@ -58,6 +61,8 @@ class ShownBy:
     ) -> ClassDice | None:
         """Of the classes that version and project share; None where one side can't be read.
 
+        None as well where they share no class: nothing is compared then, and that is not perfect.
+
         Args:
             prediction: What was pushed.
             annotations: Of its task, one or more; several are combined by the project's policy.
@@ -65,6 +70,8 @@ class ShownBy:
         """
         values = self.config.class_values
         common = [value for value in values if value in self.classes]
+        if not common:
+            return None
         size_hw = _size_of([prediction.result, *(row.result for row in annotations)])
         if size_hw is None:
             return dict.fromkeys(common)  # nothing there, and nothing predicted
@@ -82,10 +89,20 @@ class ShownBy:
 
 
 def _size_of(results: Sequence[Sequence[JsonDict]]) -> tuple[int, int] | None:
-    """(height, width) in pixels on which any of the regions was drawn; None without regions."""
-    for entry in (entry for result in results for entry in result):
-        height, width = entry.get("original_height"), entry.get("original_width")
-        if isinstance(height, int) and isinstance(width, int) and min(height, width) > 0:
+    """(height, width) in pixels on which any of the regions was drawn; None without regions.
+
+    What a program submitted need not say it, or says 512.0. Then shapes, which are in percent,
+    are drawn on a square: their shares of it are those of the image.
+    """
+    entries = [entry for result in results for entry in result if isinstance(entry, dict)]
+    for entry in entries:
+        height, width = _px(entry.get("original_height")), _px(entry.get("original_width"))
+        if min(height, width) > 0:
             smaller = min(1.0, math.sqrt(MOST_PX / (height * width)))
             return max(1, round(height * smaller)), max(1, round(width * smaller))
-    return None
+    return (UNKNOWN_PX, UNKNOWN_PX) if entries else None
+
+
+def _px(side: object) -> int:
+    """0 for what is no whole number of pixels."""
+    return int(side) if isinstance(side, int | float) and side == side // 1 else 0

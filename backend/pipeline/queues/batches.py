@@ -91,12 +91,14 @@ class Rules:
         reserved: Task id -> whose queue it left a while ago: it may still be open there, and goes
             to nobody else.
         closed: Tasks that nobody may be given: others have begun them.
+        resting: Who has done nothing for a while: when tasks are few, none are kept for them.
     """
 
     choose: Choose
     control_share: float
     reserved: Mapping[int, int] = field(default_factory=dict)
     closed: Collection[int] = ()
+    resting: Collection[int] = ()
 
 
 def n_control(length: int, share: float) -> int:
@@ -130,10 +132,15 @@ def plan(
     if not short and not any(entry.is_replaceable for entry in entries):
         return Plan()
     draws = _Draws(pool, entries, seats, rules, rng)
+    others = [
+        len(held[seat.annotator_id])
+        for seat in seats
+        if 0 < len(held.get(seat.annotator_id, ())) < seat.length
+        and seat.annotator_id not in rules.resting
+    ]
     for turn, seat in enumerate(short):
-        # What is left is shared out when it is little.
-        n_free = draws.n_free(seat)
-        length = min(seat.length, -(-n_free // (len(short) - turn)))
+        # What is left is shared out when it is little, also with those who will soon need some.
+        length = min(seat.length, _level(draws.n_free(seat), [0] * (len(short) - turn) + others))
         if length:
             newest_batch += 1
             draws.open_batch(seat.annotator_id, length, newest_batch)
@@ -141,6 +148,22 @@ def plan(
         newest_batch += 1
         draws.open_batch(annotator_id, length, newest_batch)
     return draws.finish()
+
+
+def _level(n: int, queues: Sequence[int]) -> int:
+    """The length up to which n tasks fill the shortest of some queues, all alike, rounded up.
+
+    >>> _level(15, [0, 1])
+    8
+    >>> _level(3, [0, 9])
+    3
+    """
+    level, filled = 0.0, sorted(queues)
+    for k in range(1, len(filled) + 1):
+        level = (n + sum(filled[:k])) / k
+        if k == len(filled) or level <= filled[k]:
+            break
+    return math.ceil(level - 1e-9)
 
 
 def tasks_of(entries: Iterable[Entry]) -> dict[int, set[int]]:

@@ -113,6 +113,7 @@ def draw(context: AppContext, project_id: int, settings: ProjectSettings, people
         # Who never labelled here has no page open with it.
         reserved={task_id: a for task_id, a in away.items() if a in people.last_labelled},
         closed=people.drafts - held,
+        resting=people.idle(),
     )
     # Drawn again after a crash, it is the same draw. Seeds are not negative.
     rng = np.random.default_rng([settings.seed % 2**32, project_id, newest, len(rows)])

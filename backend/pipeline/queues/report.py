@@ -103,13 +103,25 @@ def sentence_of(report: ControlArmReport) -> str:
     if report.gain is None:
         return words
     gain = report.gain
-    words += (
-        f"; {gain.strategy} finds {gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f}) more to "
-        "correct per label than chance"
-    )
-    if gain.pays is False:
+    words += f"; {gain.strategy} finds {beside_chance(gain.mean, gain.low, gain.high)}"
+    if gain.pays is None:
+        words += ": too few to tell whether it pays"
+    elif not gain.pays:
         words += ": it does not pay (turn_to_random would draw by chance)"
     return words
+
+
+def beside_chance(mean: float, low: float, high: float) -> str:
+    """How much more there is to correct in what a strategy chose, or how much less.
+
+    >>> beside_chance(-0.05, -0.69, 0.02)
+    '0.05 less to correct per label than chance (90 % interval -0.69 to +0.02)'
+    """
+    word = "more" if mean >= 0 else "less"
+    return (
+        f"{abs(mean):.2f} {word} to correct per label than chance (90 % interval {low:+.2f} to "
+        f"{high:+.2f})"
+    )
 
 
 def _strategy(session: Session, project_id: int) -> str:

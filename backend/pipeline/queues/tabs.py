@@ -40,7 +40,9 @@ def bring_tabs(
     for annotator in sorted(annotators, key=lambda one: one.id):
         wanted = tasks.get(annotator.id, ())
         row = known.get(annotator.id)
-        tab = _tab_of(annotator, row, there)
+        # One of the title may be that of a namesake who leaves, and goes below.
+        taken = {one.view_id for i, one in known.items() if i != annotator.id}
+        tab = _tab_of(annotator, row, {i: one for i, one in there.items() if i not in taken})
         if tab is None:
             view_id = client.create_queue_tab(project_id, annotator.title, wanted)
         else:

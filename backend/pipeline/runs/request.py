@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from backend.pipeline.basis.context import AppContext
-from backend.pipeline.basis.preset import check_choices
+from backend.pipeline.basis.preset import check_choices, remark_of, training_devices
 from backend.pipeline.basis.run_settings import run_settings
 from backend.pipeline.runs import control
 from backend.queue import JobName
@@ -48,7 +48,8 @@ def request_training(
         context.queue.ensure(JobName.SYNC, project_id)
     except StackError as error:
         return f"Training requested; it starts once nnloop runs. {error.in_full}"
-    return "Training requested; follow it with `nnloop status`."
+    remark = remark_of(settings, training_devices(context))
+    return " ".join(filter(None, ["Training requested; follow it with `nnloop status`.", remark]))
 
 
 def request_scoring(context: AppContext, project_id: int, *, retry: bool = False) -> str:

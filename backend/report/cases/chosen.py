@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -83,8 +82,8 @@ def worst_cases(
         reading = reading_of(label_config_of(project, project.settings), project.settings)
     except LabelConfigError:
         reading = []  # nothing can be read as it was
-    # Some may be gone meanwhile.
-    for one in heapq.nsmallest(2 * n + 20, judged, key=lambda one: (one.dice, one.task_id)):
+    # Any number of them may be gone meanwhile: a whole bad series was deleted, say.
+    for one in sorted(judged, key=lambda one: (one.dice, one.task_id)):
         if len(found) == n:
             break
         task = session.get(TaskRow, one.task_id)

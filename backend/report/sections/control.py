@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backend.pipeline.queues.report import beside_chance
 from backend.report.charts.control_chart import draw_control
 from backend.report.figures import ReportFigures
 from backend.report.section import Picture, Section
@@ -37,7 +38,7 @@ def control_section(figures: ReportFigures) -> Section:
     sentences.append(
         f"{gain.strategy} chose {counted(gain.n, 'image')} in which {gain.strategy_error:.2f} Dice "
         f"was to be corrected on average, chance found {gain.control_error:.2f}: "
-        f"{gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f}) per label. It says how bad the "
+        f"{beside_chance(gain.mean, gain.low, gain.high)}. It says how bad the "
         "predictions were that people corrected, not yet that a model trained on them is better."
     )
     sentences.append(

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from backend.pipeline.progress.words import gain_in_words
 from backend.pipeline.quality.calibrate import reliability_of
+from backend.pipeline.queues.report import beside_chance
 from backend.report.figures import ReportFigures, VersionFigures
 from backend.report.section import Section, Tile
 from backend.report.sections.words import interval, percent, within
@@ -120,17 +121,14 @@ def _pays(figures: ReportFigures) -> str:
     gain = figures.control_arm.gain if figures.control_arm else None
     if gain is None:
         return "Whether choosing images pays against drawing them by chance is not known yet."
-    found = f"{gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f}) Dice per label"
+    found = f"{gain.strategy} finds {beside_chance(gain.mean, gain.low, gain.high)}"
     if gain.pays is None:
-        return (
-            f"Whether choosing images pays is open: {gain.strategy} found {found} more to correct "
-            "than chance, of too few images to tell."
-        )
+        return f"Whether choosing images pays is open: {found}, of too few images to tell."
     if gain.pays:
-        return f"Choosing images pays: {gain.strategy} finds {found} more to correct than chance."
+        return f"Choosing images pays: {found}."
     return (
-        f"Choosing images does not pay: {gain.strategy} finds {found} more to correct than chance, "
-        "which may be nothing. The setting turn_to_random would draw by chance."
+        f"Choosing images does not pay: {found}, which may be nothing. The setting turn_to_random "
+        "would draw by chance."
     )
 
 

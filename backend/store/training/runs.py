@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, defer
@@ -67,17 +68,17 @@ def sizes_of(session: Session, run_ids: Sequence[int]) -> dict[int, tuple[int, i
     query = select(
         RunRow.id,
         func.json_array_length(RunRow.manifest["entries"]),
+        # As text: of a run without a manifest SQLite makes JSON's null of it.
         RunRow.manifest["left_out"].as_string(),
     ).where(RunRow.id.in_(run_ids))
-    return {run_id: (n or 0, _tasks_in(notes)) for run_id, n, notes in session.execute(query)}
+    return {
+        run_id: (n or 0, _n_left_out(json.loads(notes or "[]")))
+        for run_id, n, notes in session.execute(query)
+    }
 
 
-def _tasks_in(notes: str | None) -> int:
-    """How many tasks the JSON of a manifest's ``left_out`` leaves out; 0 without one."""
-    if notes is None:
-        return 0
-    found = from_json(tuple[LeftOut, ...], json.loads(notes))
-    return len({item.task_id for item in found if item.is_whole_task})
+def _n_left_out(notes: Sequence[Mapping[str, Any]]) -> int:
+    return len({note["task_id"] for note in notes if from_json(LeftOut, note).is_whole_task})
 
 
 def presets_of(session: Session, run_ids: Sequence[int]) -> dict[int, tuple[str, str]]:

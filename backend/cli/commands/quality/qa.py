@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -189,9 +190,9 @@ def _table(
         x, y, width, height = one.box
         table.add_row(
             Text(str(one.task_id), style=f"link {url}"),
-            why,
+            escape(why),
             f"{width} x {height} at {x}, {y}",
-            ", ".join(names.get(person, f"user {person}") for person in one.annotators) or "-",
+            escape(", ".join(names.get(i, f"user {i}") for i in one.annotators)) or "-",
             f"{max(1, round(one.rarity * report.n_compared))} of {report.n_compared}",
         )
     return table

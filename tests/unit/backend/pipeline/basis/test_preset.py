@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.pipeline.basis.preset import check_choices, preset_of, training_devices
+from backend.pipeline.basis.preset import check_choices, preset_of, remark_of, training_devices
 from backend.settings import ProjectSettings
 from backend.worker_info import WorkerInfo
 from converters.bookkeeping.documents import from_json, to_json
@@ -28,6 +28,16 @@ def test_auto_goes_by_the_devices_that_train() -> None:
     assert preset_of(ProjectSettings(), CPU).preset.name == "pretrained"
     mixed = (*CPU, Device("cuda:0", 1, 4, 24576))
     assert preset_of(ProjectSettings(), mixed) == PresetChoice(FAST, "there is a GPU")
+
+
+def test_a_preset_for_a_gpu_on_a_cpu_is_told_of() -> None:
+    gpu = Device("cuda:0", 1, 4, 24576)
+    told = remark_of(ProjectSettings(preset="fast", budget_s=20.0), CPU)
+    assert "Preset fast is made for a GPU" in told and "however small the budget" in told
+    assert remark_of(ProjectSettings(preset="full"), CPU)
+    assert remark_of(ProjectSettings(preset="fast"), (*CPU, gpu)) == ""
+    for name in ("auto", "tiny", "pretrained"):
+        assert remark_of(ProjectSettings(preset=name), CPU) == ""
 
 
 @pytest.mark.parametrize(

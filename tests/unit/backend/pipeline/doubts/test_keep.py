@@ -84,8 +84,14 @@ def test_a_label_that_was_corrected_meanwhile_is_not_doubted(app: FakeApp, run_i
     assert doubted(app) == [8]
 
 
-def test_a_version_that_is_refused_doubts_all_the_same(app: FakeApp, run_id: int) -> None:
-    before: DicePerCase = {one.case_id: {"lumen": 0.9, "wall": 0.9} for one in entries(app)}
+@pytest.mark.parametrize(("champion", "expected"), [(0.53, [5, 8]), (0.9, [9])])
+def test_a_version_that_is_refused_doubts_all_the_same_unless_it_is_far_worse(
+    app: FakeApp, run_id: int, champion: float, expected: list[int]
+) -> None:
+    """A trial of a few seconds is sure of much, and wrong; what is doubted stays."""
+    before: DicePerCase = {
+        one.case_id: {"lumen": champion, "wall": champion} for one in entries(app)
+    }
     doubt(app, 6, of={9: [wrong()]})
     with app.store.begin() as session:
         version = versions.champion(session, PROJECT)
@@ -93,4 +99,7 @@ def test_a_version_that_is_refused_doubts_all_the_same(app: FakeApp, run_id: int
         version.metrics = replace(version.metrics, dice_per_case=before)
     assert doubted(app) == [9]
     assert not evaluated(app, run_id)
-    assert doubted(app) == [5, 8]
+    assert doubted(app) == expected
+    assert check_report(app.context, PROJECT).version == (
+        "nnloop-v7" if 5 in expected else "nnloop-v6"
+    )

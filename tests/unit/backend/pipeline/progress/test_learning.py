@@ -16,7 +16,7 @@ from backend.store.models import RunRow, VersionRow
 from backend.store.quality.pair_rows import HonestPairRow
 from backend.store.tasks.queues import QueueEntryRow
 from domain.queues import QueueArm, QueueExit
-from domain.states import VersionOrigin
+from domain.states import VersionOrigin, VersionStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.held_out import add_version, cases, manifest_of
 from training.presets import FAST
@@ -81,6 +81,45 @@ def test_what_was_trained_otherwise_is_left_out_and_named(app: FakeApp) -> None:
         ("nnloop-v1", "it was trained with the preset fast, nnloop-v3 with tiny"),
         ("nnloop-v2", "it does not know lumen"),
     ]
+
+
+def refuse(app: FakeApp, version: int, **settings: object) -> None:
+    with app.store.begin() as session:
+        row = session.get_one(VersionRow, version)
+        row.status = VersionStatus.REJECTED
+        run = session.get_one(RunRow, row.run_id)
+        run.settings = run.settings.model_copy(update=settings)
+
+
+def test_a_trial_that_was_refused_does_not_speak_for_now(app: FakeApp) -> None:
+    add_version(app, 1, cases(10, 0.8))
+    add_version(app, 2, cases(14, 0.9))
+    before = learning(app)
+    # Another preset, and the same with twenty seconds.
+    trials = [
+        add_version(app, 3, cases(14, 0.1), preset=FAST),
+        add_version(app, 4, cases(14, 0.2)),
+    ]
+    for trial, settings in zip(trials, ({}, {"budget_s": 20.0}), strict=True):
+        refuse(app, trial, **settings)
+    found = learning(app)
+    assert (found.newest, found.now, found.gains) == ("nnloop-v2", before.now, before.gains)
+    assert [(one.name, one.reason) for one in found.left_out] == [
+        ("nnloop-v3", "it was trained with the preset fast, nnloop-v2 with tiny"),
+        ("nnloop-v4", "it was trained within 20 s, nnloop-v2 without a time limit"),
+    ]
+    # One that was trained like the others stands beside them: they would look better without.
+    for refused in (*trials, add_version(app, 5, cases(16, 0.85))):
+        refuse(app, refused)
+    found = learning(app)
+    assert [one.name for one in found.versions] == ["nnloop-v1", "nnloop-v2", "nnloop-v5"]
+    assert found.newest == "nnloop-v2"
+
+
+def test_where_all_were_refused_the_newest_speaks(app: FakeApp) -> None:
+    for version in [add_version(app, number, cases(10 + number, 0.8)) for number in (1, 2)]:
+        refuse(app, version)
+    assert learning(app).newest == "nnloop-v2"
 
 
 def test_cases_that_weights_may_have_seen_do_not_count(app: FakeApp) -> None:

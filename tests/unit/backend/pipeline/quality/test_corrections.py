@@ -260,3 +260,27 @@ def test_a_forgotten_project_has_no_pairs(app: FakeApp) -> None:
     with app.store.begin() as session:
         forget_project(session, PROJECT)
     assert pairs(app) == {}
+
+
+@pytest.mark.parametrize("size", [{}, {"original_width": 48.0, "original_height": 40.0}])
+def test_a_size_that_nobody_tells_makes_no_prediction_perfect(
+    app: FakeApp, size: dict[str, float]
+) -> None:
+    """Label Studio takes both from programs."""
+    pool(app, 1, 2)
+    version = add_version(app)
+    drawn = {k: v for k, v in SQUARE.items() if not k.startswith("original_")} | size
+    predict(app, version, 1)
+    predict(app, version, 2, SQUARE)
+    for task_id in (1, 2):
+        app.label_studio.label(task_id, drawn)
+    sync_project(app.context, PROJECT)
+    assert {task_id: pair.dice for task_id, pair in pairs(app).items()} == {1: 0.0, 2: 1.0}
+
+
+def test_a_version_that_shares_no_class_with_the_project_is_not_perfect(app: FakeApp) -> None:
+    pool(app, 1)
+    predict(app, add_version(app, manifest=manifest_of(classes=("former",))), 1)
+    app.label_studio.label(1, SQUARE)
+    sync_project(app.context, PROJECT)
+    assert pairs(app)[1].dice is None

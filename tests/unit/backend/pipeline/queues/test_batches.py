@@ -237,3 +237,33 @@ def test_queues_longer_than_their_batch_are_cut_but_for_what_is_begun_or_chances
 )
 def test_the_control_share(length: int, share: float, n: int) -> None:
     assert batches.n_control(length, share) == n
+
+
+def queue_of(annotator_id: int, *task_ids: int) -> list[Entry]:
+    return [Entry(task_id, annotator_id, 1, STRATEGY) for task_id in task_ids]
+
+
+@pytest.mark.parametrize(
+    ("anna", "resting", "length"),
+    [
+        ([1], (), 8),  # anna is at her last one: 15 are left for both
+        ([1], (8,), 15),  # she has done nothing for an hour
+        (list(range(1, 21)), (), 15),  # hers is full
+        (list(range(1, 11)), (), 13),  # 10 and 15: 12 or 13 for each
+    ],
+)
+def test_the_last_tasks_are_shared_with_who_will_soon_need_some(
+    anna: list[int], resting: tuple[int, ...], length: int
+) -> None:
+    pool = pool_of(rising(len(anna) + 15))
+    rules = Rules(lowest, 0.0, resting=resting)
+    change = plan(pool, queue_of(8, *anna), [Seat(7, 20), Seat(8, 20)], rules, 1, rng())
+    assert len(tasks(change, 7)) == length
+    assert not change.withdrawn
+
+
+def test_with_enough_for_all_nobody_gets_less() -> None:
+    seats = [Seat(7, 20), Seat(8, 20), Seat(9, 2)]
+    entries = [*queue_of(8, 1), *queue_of(9, 2, 3)]
+    change = plan(pool_of(rising(60)), entries, seats, Rules(lowest, 0.0), 1, rng())
+    assert len(tasks(change, 7)) == 20

@@ -284,3 +284,15 @@ def test_fifty_thousand_tasks(app: FakeApp) -> None:
         assert len(queues.open_entries(session, PROJECT)) >= 40
     chosen = [e.task_id for e in entries(app, arm=QueueArm.STRATEGY)]
     assert max(i * 7919 % 50_000 for i in chosen) < 60
+
+
+def test_a_namesake_of_who_leaves_gets_a_tab_of_their_own(lab: FakeApp) -> None:
+    """Theirs was taken over, and deleted with who left."""
+    serve(lab, 1)
+    lab.change_settings(annotators=(ANNA.email,))
+    fill(lab)
+    lab.label_studio.users.append(User(9, "anna.new@example.com", "Anna", "Dorn"))
+    lab.change_settings(annotators=("anna.new@example.com",))
+    fill(lab)
+    assert lab.label_studio.titles() == ["Default", "nnloop: Anna"]
+    assert fill(lab) == []

@@ -106,3 +106,42 @@ def test_no_cases_are_asked_for_and_none_examined(serving: FakeApp, tmp_path: Pa
     assert "none was asked for" in page
     assert "<article" not in page
     assert (tmp_path / PAGE).exists()
+
+
+def test_why_ends_with_one_full_stop(app: FakeApp) -> None:
+    """The note that goes out with a region has one already."""
+    serve(app)
+    with app.store.begin() as session:
+        version = versions.champion(session, PROJECT)
+        assert version is not None
+        (case, *_) = least_sure(session, version, 1)
+    from dataclasses import replace
+
+    from backend.report.sections.cases import _expected
+
+    assert _expected(replace(case, why="Unsure about wall."))[-1] == "Unsure about wall."
+
+
+def test_what_is_left_is_shown_when_all_the_worst_are_gone(app: FakeApp) -> None:
+    """Of 60 deleted tasks 36 were looked at, and the page said that no case has a truth."""
+    from tests.unit.backend.pipeline.quality.pushed import entry_of, manifest_of
+    from training.versions.metrics import VersionMetrics
+
+    app.change_settings(min_annotations=10_000)
+    for task_id in range(1, 71):
+        app.label_studio.add_task(task_id)
+        app.label_studio.label(task_id, polygon("lumen"))
+    sync_project(app.context, PROJECT)
+    entries = [entry_of(app, task_id) for task_id in range(1, 71)]
+    metrics = VersionMetrics(
+        labels=70, dice_per_case={one.case_id: {"lumen": one.task_id / 100} for one in entries}
+    )
+    app.add_version(manifest=manifest_of(entries), metrics=metrics)
+    for task_id in range(1, 61):
+        del app.label_studio.tasks[task_id]
+    sync_project(app.context, PROJECT)
+    with app.store.begin() as session:
+        version = versions.champion(session, PROJECT)
+        assert version is not None
+        worst, _ = worst_cases(session, projects.get(session, PROJECT), version, 8)
+    assert [one.task.id for one in worst] == list(range(61, 69))

@@ -96,3 +96,11 @@ def test_without_label_studio_what_was_read_last_is_listed(doubted: FakeApp, cal
     doubted.label_studio.is_down = False
     assert call("qa", "Carotid").code == 0
     assert listed(doubted) == [9]
+
+
+def test_a_class_with_brackets_in_its_name_is_shown_as_it_is(
+    doubted: FakeApp, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The terminal took them for its own markup: an error, or nothing in the name's place."""
+    monkeypatch.setattr("domain.doubts.NamedDoubt.sentence", property(lambda _: "[/wall] is drawn"))
+    assert "[/wall] is drawn" in call("qa", "Carotid").out
