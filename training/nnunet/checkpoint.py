@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,22 @@ def write_checkpoint(path: Path, checkpoint: dict[str, Any]) -> None:
     replace_with(path, lambda temporary: _save(checkpoint, temporary))
 
 
+_DAMAGED = (LookupError, EOFError, TypeError, AttributeError)
+"""What torch raises at odd bytes, beside an error of unpickling and, of a zip, RuntimeError."""
+
+
 def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
-    """Reads a checkpoint with ``weights_only``: it can't run code."""
-    checkpoint: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    """Reads a checkpoint with ``weights_only``: it can't run code.
+
+    Raises:
+        pickle.UnpicklingError: It is damaged, or holds more than weights.
+        RuntimeError: Its zip is damaged, or the device has no room.
+        OSError: There is no such file.
+    """
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except _DAMAGED as error:
+        raise pickle.UnpicklingError(f"{path.parent.name}/{path.name} is damaged") from error
     return checkpoint
 
 

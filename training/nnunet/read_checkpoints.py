@@ -48,6 +48,18 @@ _HARMLESS = (
 _MOST_PATCH_PX = 2**24
 """4096 x 4096: nnU-Net plans patches for 8 GB of memory, which hold a tenth of that."""
 
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    EOFError,
+    ImportError,
+    AttributeError,
+    LookupError,
+    TypeError,
+)
+"""What torch raises at odd bytes, beside an error of unpickling."""
+
 _WRAPPERS = ("module.", "_orig_mod.")
 """What distributed training and torch.compile put before the names of weights."""
 
@@ -149,7 +161,7 @@ def read_foreign_checkpoint(path: Path, *, trust: bool = False) -> dict[str, Any
             f"The checkpoint of {path.stem} is refused: {first}",
             remedy="If you trust who made it, import it with --trust, which may run its code.",
         ) from error
-    except (OSError, ValueError, RuntimeError, EOFError, ImportError, AttributeError) as error:
+    except _UNREADABLE as error:
         raise FileFormatError(
             f"The checkpoint of {path.stem} can't be read: {type(error).__name__}: {error}.",
             remedy="Export the model again with nnUNetv2_export_model_to_zip.",

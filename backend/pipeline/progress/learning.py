@@ -82,6 +82,7 @@ class Learning:
         enough: That labels are enough by what the project has set; None: they are not, nothing is
             set, or it can't be told.
         is_asked: Whether the project has set what is enough.
+        unjudged: What it has set and can't be judged yet, and why; "" = nothing.
         seconds_per_label: What a label takes people; None where nobody knows.
     """
 
@@ -95,6 +96,7 @@ class Learning:
     missing: str = ""
     enough: Enough | None = None
     is_asked: bool = False
+    unjudged: str = ""
     seconds_per_label: float | None = None
 
     @property
@@ -154,6 +156,7 @@ def conclude(
             pool=tuple(pool),
             missing="no version has held-out cases yet; the first training brings one",
             is_asked=is_asked,
+            unjudged=_unjudged(settings, seconds_per_label, tells=False),
             seconds_per_label=seconds_per_label,
         )
     reference = len(compared) - 1
@@ -201,8 +204,20 @@ def conclude(
             on_pool=next((one.quality for one in pool if one.version == newest), None),
         ),
         is_asked=is_asked,
+        unjudged=_unjudged(settings, seconds_per_label, tells=tells),
         seconds_per_label=seconds_per_label,
     )
+
+
+def _unjudged(settings: ProjectSettings, seconds_per_label: float | None, *, tells: bool) -> str:
+    """Why the gain per hour can't be judged, where it was set."""
+    if settings.least_gain_per_hour is None:
+        return ""
+    if not tells:
+        return "gain per hour: it takes two versions with different numbers of labels"
+    if seconds_per_label is None:
+        return "gain per hour: nobody knows yet what a label takes (nnloop effort)"
+    return ""
 
 
 def _band(curve: LearningCurve) -> tuple[BandPoint, ...]:

@@ -25,6 +25,8 @@ def learning_in_words(learning: Learning) -> str:
         words += "".join(f", {n} {text}" for n, text in zip(others, gains[1:], strict=True))
     if learning.enough is not None:
         words += f". Enough: {learning.enough.reason}"
+    elif learning.unjudged:
+        words += f". Not judged yet: {learning.unjudged}"
     return words
 
 

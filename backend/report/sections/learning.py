@@ -76,6 +76,11 @@ def _enough(learning: Learning) -> str:
             "Nobody has said what would be enough: nnloop connect PROJECT --target-quality 0.9, or "
             "--least-gain-per-hour 0.01, lets this page say when it is."
         )
+    if learning.unjudged:
+        return (
+            "Whether labels are enough by what was set is not known yet. Not judged: "
+            f"{learning.unjudged}."
+        )
     return "Labels are not enough yet by what was set, as far as can be told."
 
 

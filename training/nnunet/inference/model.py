@@ -151,7 +151,7 @@ class Model:
             pickle.UnpicklingError,
         ) as error:
             raise PredictionError(
-                f"{version_dir.name} can't be loaded: {error}",
+                f"{version_dir.name} can't be loaded: {_why(error)}",
                 remedy="Restore the version's folder, or train again.",
             ) from error
         return cls.of_networks(
@@ -180,6 +180,14 @@ def _openvino_engine(engine: EngineName) -> Callable[..., Engine] | None:
         logger.info("Predicting with torch: OpenVINO is not installed (the extra `cpu`).")
         return None
     return OpenVinoEngine
+
+
+def _why(error: Exception) -> str:
+    """The words of an error; of one that names a key alone, what that means."""
+    if isinstance(error, KeyError):
+        key = error.args[0] if error.args else None
+        return f"a file lacks {key!r}"
+    return str(error) or type(error).__name__
 
 
 def _build(version: VersionInfo, plans: dict[str, Any], dataset: dict[str, Any]) -> torch.nn.Module:

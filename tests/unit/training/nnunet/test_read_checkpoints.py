@@ -130,7 +130,7 @@ def test_plans_of_any_size_take_no_memory(tmp_path: Path) -> None:
         convert(folder, {"0": 0}, False)
 
 
-@pytest.mark.parametrize("data", [b"", b"hello", b"\x80\x02}q\x00."])
+@pytest.mark.parametrize("data", [b"", b"hello", b"a", b"aaaa", b"\x80\x02}q\x00."])
 def test_what_is_no_checkpoint_is_one_sentence(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "fold_0.pth"
     path.write_bytes(data)

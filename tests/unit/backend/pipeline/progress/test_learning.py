@@ -234,6 +234,10 @@ def test_enough_by_what_the_project_has_set() -> None:
 
 def test_gain_per_hour_needs_to_know_what_a_label_takes() -> None:
     bound = ProjectSettings(least_gain_per_hour=0.5)
-    assert conclusion(bound).enough is None
+    unknown = conclusion(bound)
+    assert unknown.enough is None
+    said = "Not judged yet: gain per hour: nobody knows yet what a label takes (nnloop effort)"
+    assert learning_in_words(unknown).endswith(said)
     found = conclusion(bound, seconds=120.0)
+    assert not found.unjudged
     assert found.enough is not None and "less than the 0.5" in found.enough.reason

@@ -113,6 +113,14 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     torch.save({"network_weights": {}}, folder / "fold_0" / "checkpoint_final.pth")
     with pytest.raises(PredictionError, match="can't be loaded"):
         FoldPredictor.load(folder)
+    # Other bytes, each with an error of its own in torch.
+    for damaged in (b"", b"a", b"aaaa", b"\x80", b"PK\x03\x04"):
+        (folder / "fold_0" / "checkpoint_final.pth").write_bytes(damaged)
+        with pytest.raises(PredictionError, match=r"can't be loaded: (.*damaged|Weights only|Py)"):
+            FoldPredictor.load(folder)
+    torch.save({}, folder / "fold_0" / "checkpoint_final.pth")
+    with pytest.raises(PredictionError, match="can't be loaded: a file lacks 'network_weights'"):
+        FoldPredictor.load(folder)
     (folder / "fold_0" / "checkpoint_final.pth").unlink()
     with pytest.raises(PredictionError, match="can't be loaded"):
         FoldPredictor.load(folder)
