@@ -40,7 +40,7 @@ from backend.replay.networks.team import Committee
 from backend.replay.options import ReplayOptions
 from backend.replay.replay import Replay, alone_in
 from backend.replay.rounds import Round, Table, Team, labelled_in, play
-from benchmarks.material.loops import library_of, parsed, parser_of
+from benchmarks.material.loops import library_of, parsed, parser_of, rules_of
 from benchmarks.material.measured import Measured
 from benchmarks.material.sets import GENERATED, draw_carotid
 from benchmarks.material.shared_data import one_thread
@@ -264,16 +264,7 @@ def _file(table: Table, root: Path, seed: int) -> Path:
 
 
 def _rules(options: argparse.Namespace) -> ReplayOptions:
-    return ReplayOptions(
-        seeds=max(options.seeds) + 1,
-        start=options.start,
-        batch=options.batch,
-        rounds=options.trainings,
-        preset=options.preset,
-        steps=options.steps,
-        image_side=options.image_side,
-        folds=options.folds,
-    )
+    return rules_of(options, start=options.start, batch=options.batch, rounds=options.trainings)
 
 
 def _draw(folder: Path) -> None:

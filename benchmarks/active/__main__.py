@@ -39,7 +39,7 @@ from backend.replay.report import write_report
 from benchmarks.active.figures import Setting, settings, summarise, to_markdown
 from benchmarks.active.kept import keep, restore
 from benchmarks.material import rare_carotid
-from benchmarks.material.loops import library_of, parsed, parser_of
+from benchmarks.material.loops import library_of, parsed, parser_of, rules_of
 from benchmarks.material.measured import Measured
 from benchmarks.material.sets import SETS
 from benchmarks.material.shared_data import one_thread
@@ -144,16 +144,12 @@ def _replays(options: argparse.Namespace) -> dict[Setting, Replay]:
     found = {}
     for setting in settings(options.sets, options.budgets):
         budget = BUDGETS[setting.budget]
-        rules = ReplayOptions(
-            strategies=tuple(options.strategies),
-            seeds=max(options.seeds) + 1,
+        rules = rules_of(
+            options,
             start=budget.start,
             batch=budget.batch,
             rounds=budget.rounds,
-            preset=options.preset,
-            steps=options.steps,
-            image_side=options.image_side,
-            folds=options.folds,
+            strategies=options.strategies,
         )
         root = options.results / setting.data
         found[setting] = Replay(root, libraries[setting.data], rules)

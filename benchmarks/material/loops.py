@@ -8,7 +8,7 @@ from pathlib import Path
 
 from backend.replay.images.library import Library
 from backend.replay.images.source import library_of_folder
-from backend.replay.options import ReplayOptions
+from backend.replay.options import BASELINES, ReplayOptions
 from benchmarks.material.measured import FOLDER
 from benchmarks.material.sets import GENERATED, SHARED, leave_out_missing
 from benchmarks.material.shared_data import CLASS_NAMES
@@ -55,6 +55,28 @@ def parsed(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> 
     for name in leave_out_missing(options):
         print(f"Left out: {name}, there is no folder {options.data / name}.")
     return options
+
+
+def rules_of(
+    options: argparse.Namespace,
+    *,
+    start: int,
+    batch: int,
+    rounds: int,
+    strategies: Sequence[str] = BASELINES,
+) -> ReplayOptions:
+    """What is played by the options of ``parser_of``, with so many labels and trainings."""
+    return ReplayOptions(
+        strategies=tuple(strategies),
+        seeds=max(options.seeds) + 1,
+        start=start,
+        batch=batch,
+        rounds=rounds,
+        preset=options.preset,
+        steps=options.steps,
+        image_side=options.image_side,
+        folds=options.folds,
+    )
 
 
 def library_of(

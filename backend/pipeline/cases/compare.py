@@ -168,11 +168,9 @@ class _Vectors:
         closeness = self._matrix[: len(self._rows)] @ vector
         if but in self._rows:
             closeness[self._rows[but]] = -np.inf
-        n = min(CANDIDATES, len(closeness))
-        best = np.argpartition(-closeness, n - 1)[:n] if n else np.empty(0, np.intp)
         names = list(self._rows)
-        ranked = sorted((row for row in best.tolist()), key=lambda row: -closeness[row])
-        return [names[row] for row in ranked if np.isfinite(closeness[row])]
+        best = np.argsort(-closeness, kind="stable")[:CANDIDATES].tolist()
+        return [names[row] for row in best if names[row] != but]
 
 
 @cache

@@ -47,7 +47,8 @@ def play_replay(replay: Replay, say: Say = lambda _: None, *, only_seed: int | N
         seeds = range(replay.options.seeds) if only_seed is None else (only_seed,)
         n_at_once = max(1, slots.n // replay.options.folds)
         pace = Pace(trainings_left(replay.results(), seeds), replay.options, n_at_once)
-        say(pace.plan)
+        if pace.n_left:
+            say(pace.plan)
         tell = partial(_tell, say, pace)
         for seed in seeds:
             _measure_full(replay.root, table, seed, team, tell)

@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session, defer
 from backend.settings import RunSettings
 from backend.store import projects
 from backend.store.models import FoldRow, RunRow
-from converters.bookkeeping.documents import from_json
 from domain.annotation import LeftOut
 from domain.errors import TrainingError, TransitionError
 from domain.states import CONTROL, FOLD, RUN, FoldStatus, RunControl, RunStatus
@@ -78,7 +77,8 @@ def sizes_of(session: Session, run_ids: Sequence[int]) -> dict[int, tuple[int, i
 
 
 def _n_left_out(notes: Sequence[Mapping[str, Any]]) -> int:
-    return len({note["task_id"] for note in notes if from_json(LeftOut, note).is_whole_task})
+    # Thousands of them in each of twenty runs: they are not validated to be counted.
+    return len({note["task_id"] for note in notes if LeftOut(**note).is_whole_task})
 
 
 def presets_of(session: Session, run_ids: Sequence[int]) -> dict[int, tuple[str, str]]:
