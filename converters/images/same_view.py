@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from converters.images.shrink import to_square
+
 Thumbnail = npt.NDArray[np.float32]
 
 SIDE = 128
@@ -58,15 +60,7 @@ def thumbnail(image: npt.NDArray[Any]) -> Thumbnail:
     Returns:
         (``SIDE``, ``SIDE``), the mean of the channels.
     """
-    channels = image[:, :, np.newaxis] if image.ndim == 2 else image
-    # One by one: a large image is not copied as a whole.
-    small = [
-        cv2.resize(
-            channels[:, :, index].astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA
-        )
-        for index in range(channels.shape[2])
-    ]
-    return np.asarray(np.mean(small, axis=0), np.float32)
+    return np.asarray(np.mean(to_square(image, SIDE), axis=0), np.float32)
 
 
 def is_same_view(one: Thumbnail, other: Thumbnail) -> bool:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Mapping
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +24,7 @@ from converters.images.likeness import find_alike, nearest_prints
 from converters.images.same_view import Thumbnail, is_same_view, thumbnail
 from domain.errors import TrainingError
 from training.case_files import read_case_image
-from training.nnunet.networks.image_embedding import DIMENSIONS, ImageEmbedding
+from training.nnunet.networks.image_embedding import DIMENSIONS, shared_embedding
 from training.pretrained import EMBEDDING, has_weights
 from training.workspace import Workspace
 
@@ -118,7 +117,7 @@ class _Comparing:
         if self._vectors is None:
             near = nearest_prints(self._prints, case_id, CANDIDATES)
         else:
-            vector = _embedding()(image)
+            vector = shared_embedding()(image)
             near = self._vectors.nearest(vector, case_id)
             self._vectors.put(case_id, vector)
         own = thumbnail(image)
@@ -171,8 +170,3 @@ class _Vectors:
         names = list(self._rows)
         best = np.argsort(-closeness, kind="stable")[:CANDIDATES].tolist()
         return [names[row] for row in best if names[row] != but]
-
-
-@cache
-def _embedding() -> ImageEmbedding:
-    return ImageEmbedding()

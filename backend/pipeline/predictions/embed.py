@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from functools import cache
 
 from backend.pipeline.basis import trials
 from backend.pipeline.basis.annotations import label_config_of
@@ -19,7 +18,7 @@ from backend.store import projects
 from backend.store.models import ProjectRow, TaskRow
 from backend.store.tasks import embeddings
 from backend.store.training.trials import bury_dead
-from training.nnunet.networks.image_embedding import ImageEmbedding
+from training.nnunet.networks.image_embedding import shared_embedding
 
 logger = logging.getLogger(__name__)
 
@@ -49,11 +48,6 @@ def embed_chunk(context: AppContext, project_id: int, between: Between | None = 
     return are_missing(context, project_id)
 
 
-@cache
-def _embedding() -> ImageEmbedding:
-    return ImageEmbedding()
-
-
 class _Chunk:
     """Some seconds of work on one project."""
 
@@ -81,7 +75,7 @@ class _Chunk:
         image_hash = self._images.content_of(task)
         vector = None
         try:
-            vector = _embedding()(arrivals.image(task))
+            vector = shared_embedding()(arrivals.image(task))
         except Exception as error:  # noqa: BLE001 - what is no fault of the task is raised
             fault = fault_of(task.id, error)
             logger.warning("Project %d: no embedding: %s", self._project.id, fault.in_full)

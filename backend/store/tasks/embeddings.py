@@ -24,14 +24,12 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.store.models import Base, TaskRow
+from backend.store.vectors import pack, unpack
 from domain.states import TaskState
 from training.pretrained import EMBEDDING
 
 RETRY_S = 6 * 3600.0
 """An image that could not be read is tried again after this: an embedding is a help, no need."""
-
-# Numbers as they lie in the column, whatever the machine.
-_STORED = np.dtype("<f2")
 
 # Fibonacci hashing: ids times the golden section of a range, modulo it, lie evenly all over it,
 # consecutive ones far apart.
@@ -42,8 +40,8 @@ class EmbeddingRow(Base):
     """The embedding of a task's image; about 1 kB.
 
     ``source`` and ``image_hash`` are those of the task when it was made, ``kind`` says by what:
-    once they differ from today's, it is dead. ``vector`` are float16, little-endian; empty where
-    the image can't be read, which is tried again at ``not_before``.
+    once they differ from today's, it is dead. ``vector`` is as ``backend.store.vectors`` packs it;
+    empty where the image can't be read, which is tried again at ``not_before``.
     """
 
     __tablename__ = "embedding"
@@ -70,6 +68,19 @@ def _is_live() -> ColumnElement[bool]:
     )
 
 
+def _there(project_id: int, is_wanted: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Joins embeddings that hold a vector and live with their tasks, of those that are wanted."""
+    return and_(
+        TaskRow.id == EmbeddingRow.task_id,
+        TaskRow.project_id == project_id,
+        EmbeddingRow.project_id == project_id,
+        EmbeddingRow.vector != b"",
+        TaskRow.removed_at.is_(None),
+        is_wanted,
+        _is_live(),
+    )
+
+
 def _missing(project_id: int) -> Select[Any]:
     is_theirs = and_(
         EmbeddingRow.project_id == TaskRow.project_id,
@@ -91,19 +102,8 @@ def _missing(project_id: int) -> Select[Any]:
 
 def count(session: Session, project_id: int) -> int:
     """Unlabelled tasks that have an embedding."""
-    query = (
-        select(func.count())
-        .select_from(EmbeddingRow)
-        .join(TaskRow, TaskRow.id == EmbeddingRow.task_id)
-        .where(
-            EmbeddingRow.project_id == project_id,
-            EmbeddingRow.vector != b"",
-            TaskRow.project_id == project_id,
-            TaskRow.removed_at.is_(None),
-            TaskRow.state == TaskState.UNLABELLED,
-            _is_live(),
-        )
-    )
+    of_them = _there(project_id, TaskRow.state == TaskState.UNLABELLED)
+    query = select(func.count()).select_from(EmbeddingRow).join(TaskRow, of_them)
     return session.scalar(query) or 0
 
 
@@ -143,7 +143,7 @@ def save(
             source=task.source,
             image_hash=image_hash,
             kind=EMBEDDING,
-            vector=b"" if vector is None else vector.astype(_STORED).tobytes(),
+            vector=pack(vector),
             not_before=time.time() + RETRY_S if vector is None else 0.0,
         )
     )
@@ -190,18 +190,7 @@ def _read(
 ) -> Mapping[int, npt.NDArray[np.float32]]:
     query = (
         select(EmbeddingRow.task_id, EmbeddingRow.vector)
-        .join(TaskRow, TaskRow.id == EmbeddingRow.task_id)
-        .where(
-            EmbeddingRow.project_id == project_id,
-            EmbeddingRow.vector != b"",
-            TaskRow.project_id == project_id,
-            TaskRow.removed_at.is_(None),
-            is_wanted,
-            _is_live(),
-        )
+        .join(TaskRow, _there(project_id, is_wanted))
         .order_by(EmbeddingRow.task_id)
     )
-    return {
-        task_id: np.frombuffer(vector, _STORED).astype(np.float32)
-        for task_id, vector in session.execute(query)
-    }
+    return {task_id: unpack(vector) for task_id, vector in session.execute(query)}

@@ -10,17 +10,15 @@ from sqlalchemy import LargeBinary, String, and_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.store.models import Base, CaseRow
-
-_STORED = np.dtype("<f2")
-"""Numbers as they lie in the column, whatever the machine."""
+from backend.store.vectors import pack, unpack
 
 
 class CaseLookRow(Base):
     """A case whose image was compared with those of the others; about 1 kB.
 
     ``fingerprint`` is the image's at that time, ``kind`` says by what the vector was made, "" where
-    there is none: once they differ from today's, the image is to be compared again. ``vector`` are
-    float16, little-endian.
+    there is none: once they differ from today's, the image is to be compared again. ``vector`` is
+    as ``backend.store.vectors`` packs it.
     """
 
     __tablename__ = "case_look"
@@ -61,10 +59,7 @@ def vectors_of(
     query = select(CaseLookRow.case_id, CaseLookRow.vector).where(
         CaseLookRow.project_id == project_id, CaseLookRow.kind == kind, CaseLookRow.vector != b""
     )
-    return {
-        case_id: np.frombuffer(vector, _STORED).astype(np.float32)
-        for case_id, vector in session.execute(query)
-    }
+    return {case_id: unpack(vector) for case_id, vector in session.execute(query)}
 
 
 def save_looks(
@@ -90,6 +85,6 @@ def save_looks(
                 case_id=case_id,
                 fingerprint=prints[case_id],
                 kind=kind,
-                vector=b"" if vector is None else vector.astype(_STORED).tobytes(),
+                vector=pack(vector),
             )
         )

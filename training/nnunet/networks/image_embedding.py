@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from converters.images.shrink import to_square
 from training.nnunet.networks.lite_encoder import STAGE_CHANNELS, LiteEncoder
 from training.nnunet.networks.pretrained_weights import read_weights
 
@@ -75,6 +76,17 @@ class ImageEmbedding:
         return np.asarray(vector / np.linalg.norm(vector), np.float32)
 
 
+@cache
+def shared_embedding() -> ImageEmbedding:
+    """The process's own: its weights are read once, when it is first asked for.
+
+    Raises:
+        SettingsError: As ``ImageEmbedding``; asked again, it is tried again.
+        TrainingError: Likewise.
+    """
+    return ImageEmbedding()
+
+
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """Several wait for each other, which takes ten times as long beside a training."""
@@ -93,15 +105,8 @@ def _seen(image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
             "An image must be uint8 or uint16 (height, width) or (height, width, channels), got "
             f"{image.dtype} of the shape {image.shape}."
         )
-    channels = image[:, :, np.newaxis] if image.ndim == 2 else image
-    # One by one: OpenCV takes four at most, and a large image is not copied as a whole.
-    small = np.stack([_resized(channels[:, :, index]) for index in range(channels.shape[2])])
+    small = to_square(image, SIDE)
     n = len(small)
     rgb = small.reshape(-1, 3, SIDE, SIDE).mean(axis=0) if n % 3 == 0 else small.mean(axis=0)
     seen = np.broadcast_to(rgb, (3, SIDE, SIDE)) - rgb.mean()
     return np.asarray(seen / max(float(rgb.std()), _LEAST_DEVIATION), np.float32)
-
-
-def _resized(channel: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    values = channel.astype(np.float32)
-    return np.asarray(cv2.resize(values, (SIDE, SIDE), interpolation=cv2.INTER_AREA))

@@ -208,7 +208,7 @@ def _one(_: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 def test_a_task_labelled_meanwhile_counts_as_labelled(
     app: FakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embed, "_embedding", lambda: _one)
+    monkeypatch.setattr(embed, "shared_embedding", lambda: _one)
     app.add_tasks(1, 2)
     embed_chunk(app.context, PROJECT)
     with app.store.begin() as session:
