@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from backend.replay.figures import censored_median
+from backend.replay.figures import band, censored_median, paired_p
 from backend.replay.options import ORACLE, RANDOM
 from backend.replay.results import Results
 
@@ -40,8 +40,9 @@ def summarise(found: Mapping[Setting, Results]) -> dict[str, Any]:
             strategy count for nothing.
 
     Returns:
-        ``default``, ``wins`` and ``losses`` (names of settings), ``gains`` (strategy -> mean
-        difference of AUBC from random over the settings), ``significant`` (strategy -> settings in
+        ``default`` (random itself where nothing gains), ``wins`` and ``losses`` (names of
+        settings), ``overall`` (strategy -> mean difference of AUBC from random over all settings,
+        with interval and p), ``gains`` (that mean alone), ``significant`` (strategy -> settings in
         which it is better, worse), ``ratio`` (strategy -> median over the sets of labels to 95 %
         over random's; None where half of them can't be told), ``datasets``, ``settings``.
     """
@@ -51,12 +52,14 @@ def summarise(found: Mapping[Setting, Results]) -> dict[str, Any]:
         if len(results.rounds.get(RANDOM, {})) > 1
     }
     names = list(dict.fromkeys(name for rows in compared.values() for name in rows))
-    gains = {
-        name: statistics.fmean(rows[name].difference for rows in compared.values() if name in rows)
-        for name in names
+    overall = {
+        name: _overall(name, {setting: found[setting] for setting in compared}) for name in names
     }
+    gains = {name: one["gain"] or 0.0 for name, one in overall.items()}
     live = [name for name in names if name != ORACLE]
     default = max(live, key=lambda name: gains[name], default=None)
+    if default is not None and gains[default] <= 0:
+        default = RANDOM
     better = {
         name: [s.name for s, rows in compared.items() if name in rows and rows[name].is_better]
         for name in names
@@ -71,10 +74,11 @@ def summarise(found: Mapping[Setting, Results]) -> dict[str, Any]:
     }
     return {
         "default": default,
-        "wins": better.get(default, []) if default else [],
-        "losses": worse.get(default, []) if default else [],
+        "wins": better.get(default or "", []),
+        "losses": worse.get(default or "", []),
         "settings": [setting.name for setting in compared],
-        "gains": {name: round(value, 4) for name, value in gains.items()},
+        "gains": gains,
+        "overall": overall,
         "significant": {
             name: {"better": len(better[name]), "worse": len(worse[name])} for name in names
         },
@@ -87,15 +91,17 @@ def to_markdown(figures: Mapping[str, Any]) -> str:
     """One row per strategy."""
     datasets = figures["datasets"]
     lines = [
-        f"| strategy | gain | better | worse | labels, of random's | {' | '.join(datasets)} |",
-        f"|---|---|---|---|---|{'---|' * len(datasets)}",
+        f"| strategy | gain | its 95 % interval | better | worse | labels, of random's | "
+        f"{' | '.join(datasets)} |",
+        f"|---|---|---|---|---|---|{'---|' * len(datasets)}",
     ]
     for name, gain in sorted(figures["gains"].items(), key=lambda row: -row[1]):
         significant = figures["significant"][name]
-        ratio = figures["ratio"][name]
+        ratio, overall = figures["ratio"][name], figures["overall"][name]
         cells = [
             f"{name} (oracle)" if name == ORACLE else name,
             f"{gain:+.3f}",
+            _interval(overall),
             str(significant["better"]),
             str(significant["worse"]),
             "-" if ratio is None else f"{ratio:.2f}",
@@ -103,7 +109,7 @@ def to_markdown(figures: Mapping[str, Any]) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     randoms = " | ".join(_figure(rows["aubc"].get(RANDOM)) for rows in datasets.values())
-    lines.append(f"| {RANDOM} | | | | 1.00 | {randoms} |")
+    lines.append(f"| {RANDOM} | | | | | 1.00 | {randoms} |")
     return "\n".join(lines)
 
 
@@ -130,6 +136,35 @@ def _dataset(of_set: Sequence[Results]) -> dict[str, Any]:
         if any(results.full for results in of_set)
         else None,
     }
+
+
+def _overall(name: str, found: Mapping[Setting, Results]) -> dict[str, float | int | None]:
+    """Mean gain with its interval and p, over sets and seeds.
+
+    Budgets of one set and seed share their images and first labels, so together they are one value.
+    """
+    differences: dict[tuple[str, int], list[float]] = {}
+    for setting, results in found.items():
+        areas = results.aubc()
+        ours, theirs = areas.get(name, {}), areas.get(RANDOM, {})
+        for seed in ours.keys() & theirs.keys():
+            differences.setdefault((setting.data, seed), []).append(ours[seed] - theirs[seed])
+    values = [statistics.fmean(of_one) for of_one in differences.values()]
+    if not values:
+        return {"gain": None, "low": None, "high": None, "p": None, "n": 0}
+    found_band = band(values)
+    return {
+        "gain": round(found_band.mean, 4),
+        "low": None if found_band.low is None else round(found_band.low, 4),
+        "high": None if found_band.high is None else round(found_band.high, 4),
+        "p": round(paired_p(values, [0.0] * len(values)), 4),
+        "n": len(values),
+    }
+
+
+def _interval(overall: Mapping[str, float | None]) -> str:
+    low, high = overall["low"], overall["high"]
+    return "" if low is None or high is None else f"{low:+.3f} to {high:+.3f}"
 
 
 def _ratio(name: str, datasets: Mapping[str, Mapping[str, Any]]) -> float | None:

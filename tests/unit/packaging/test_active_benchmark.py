@@ -60,6 +60,23 @@ def test_the_default_is_what_gains_most_overall_and_no_oracle() -> None:
     assert text.splitlines()[-1].startswith(f"| {RANDOM} |")
 
 
+def test_where_nothing_gains_random_is_the_default() -> None:
+    figures = summarise({Setting("a", "low"): played({STRATIFIED: -0.1, "bald": -0.05})})
+    assert figures["default"] == RANDOM
+    assert figures["wins"] == figures["losses"] == []
+
+
+def test_budgets_of_one_set_and_seed_are_one_value_of_the_whole() -> None:
+    one = {Setting("a", "low"): played({"bald": 0.1})}
+    both = one | {Setting("a", "high"): played({"bald": 0.1})}
+    first, again = (summarise(found)["overall"]["bald"] for found in (one, both))
+    assert first == again and first["n"] == N_SEEDS
+    assert first["low"] < first["gain"] < first["high"] and first["p"] < 0.01
+    other = summarise(both | {Setting("b", "low"): played({"bald": -0.1})})["overall"]["bald"]
+    assert other["n"] == 2 * N_SEEDS
+    assert other["low"] < 0 < other["high"]
+
+
 def test_labels_of_what_was_not_reached() -> None:
     easy = {Setting("a", "low"): played({"bald": 0.1}, full=0.5)}
     figures = summarise(easy)
