@@ -60,7 +60,8 @@ def why(
     disagreement, doubt = losses[name]
     if name not in seen:
         return Reason(f"maybe {name}, which is not drawn", name)
-    what = "folds disagree on" if disagreement >= doubt else "unsure about"
+    compared = "folds" if measures.n_folds > 1 else "mirror images"
+    what = f"{compared} disagree on" if disagreement >= doubt else "unsure about"
     return Reason(f"{what} {name}", name)
 
 

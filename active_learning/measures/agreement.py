@@ -44,7 +44,7 @@ class FoldAgreement:
 
     @property
     def dice(self) -> float | None:
-        """In [0, 1], 1 = all folds agree; None of a single fold.
+        """In [0, 1], 1 = all folds agree; None of a single map.
 
         Of every two folds it is the image's own figure (``training.evaluation.image_dice``), over
         the classes that either of them shows: a class that neither does says nothing, one that only

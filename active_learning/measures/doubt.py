@@ -35,18 +35,27 @@ class Doubt:
         self._information_band: list[float] = []
         self._n_px = self._n_band = 0
 
-    def add(self, block: FoldProbabilities, mean: npt.NDArray[np.float32]) -> None:
+    def add(
+        self,
+        block: FoldProbabilities,
+        mean: npt.NDArray[np.float32],
+        views: FoldProbabilities | None = None,
+    ) -> None:
         """Adds rows of the image.
 
         Args:
             block: (fold, class, row, width) float32 softmax in [0, 1].
             mean: (class, row, width), the mean of its folds.
+            views: (view, class, row, width), what stands in for folds; None: the folds themselves.
         """
         entropy = _entropy(mean)
         self._n_px += entropy.size
         # Each row by itself, and their exact sum: the same however the image is cut.
         self._entropy += entropy.sum(axis=1).tolist()
-        information = _information(block, entropy)
+        if views is None:
+            information = _information(block, entropy)
+        else:
+            information = _information(views, _entropy(views.mean(axis=0)))
         self._information += information.sum(axis=1).tolist()
         band = mean[0] <= 1.0 - FOREGROUND_FROM
         if n_band := int(np.count_nonzero(band)):
@@ -61,7 +70,7 @@ class Doubt:
 
     @property
     def information(self) -> float:
-        """Mean mutual information over the image in nats, in [0, ln(min(F, K))]; of one fold 0."""
+        """Mean mutual information over the image in nats, in [0, ln(min(F, K))]; of one map 0."""
         return math.fsum(self._information) / max(self._n_px, 1)
 
     @property

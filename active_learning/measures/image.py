@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Literal
 
 import numpy as np
@@ -22,7 +23,7 @@ class ClassMeasures:
         share: Of the image's pixels, where it is the most probable class of the mean map; [0, 1].
         highest: Its highest mean probability at any pixel, in [0, 1].
         soft_dice: ``SoftDice.dice_of``; None where it is nowhere the most probable.
-        pairwise_dice: ``FoldAgreement.dice_of``; None of one fold, or where no fold sees it.
+        pairwise_dice: ``FoldAgreement.dice_of``; None where nothing was compared, or none sees it.
     """
 
     share: float
@@ -35,13 +36,16 @@ class ClassMeasures:
 class ImageMeasures:
     """Of one image, before any calibration.
 
+    What folds disagree on is of a single one measured between its views of the image mirrored.
+
     Attributes:
         n_folds: Maps that were averaged.
         soft_dice: ``SoftDice.dice`` in [0, 1]: the Dice to expect if the probabilities were true.
-        pairwise_dice: ``FoldAgreement.dice`` in [0, 1]; None of one fold.
+        pairwise_dice: ``FoldAgreement.dice`` in [0, 1]; None of one fold without views.
         entropy: Mean entropy of the mean map in nats, over the image.
         entropy_band: The same where there may be foreground (``doubt.FOREGROUND_FROM``).
-        information: Mean mutual information in nats, over the image; 0 of one fold.
+        information: Mean mutual information in nats, over the image; 0, which says nothing, of
+            one fold without views: see ``known_information``.
         information_band: The same where there may be foreground.
         classes: By name, as the version was trained on them.
         form: Of this document.
@@ -62,24 +66,34 @@ class ImageMeasures:
         """Whether nothing is predicted."""
         return not any(one.share for one in self.classes.values())
 
+    @property
+    def known_information(self) -> float | None:
+        """``information``, or None where there was nothing to compare."""
+        return None if self.pairwise_dice is None else self.information
+
 
 def measure_image(
-    blocks: Iterable[FoldProbabilities], names: Mapping[int, str] | None = None
+    blocks: Iterable[FoldProbabilities],
+    names: Mapping[int, str] | None = None,
+    views: Iterable[FoldProbabilities | None] | None = None,
 ) -> ImageMeasures:
     """Measures an image whose blocks come one after the other, bit by bit alike however it is cut.
 
     Args:
         blocks: (fold, class, row, width) float32 softmax in [0, 1]; together they are the image.
         names: Integer -> name of the classes that count; None: all, by their numbers.
+        views: For each block (view, class, row, width), what is compared in the place of folds;
+            None: the folds are.
 
     Raises:
         ValueError: No block, or one with another number of axes, no fold, or fewer than two
-            classes.
+            classes; not as many views as blocks.
     """
     doubt = Doubt()
     soft: SoftDice | None = None
     n_folds = 0
-    for whole in blocks:
+    pairs = zip(blocks, repeat(None)) if views is None else zip(blocks, views, strict=True)
+    for whole, seen in pairs:
         check(whole)
         if soft is None:
             n_folds, n_classes = whole.shape[:2]
@@ -89,9 +103,10 @@ def measure_image(
             block = whole[:, :, rows]
             mean = np.asarray(block.mean(axis=0))
             soft.add(mean, most_probable(mean))
-            doubt.add(block, mean)
-            if n_folds > 1:
-                agreement.add(most_probable(block))
+            compared = block if seen is None else seen[:, :, rows]
+            doubt.add(block, mean, None if seen is None else compared)
+            if len(compared) > 1:
+                agreement.add(most_probable(compared))
     if soft is None or names is None:
         raise ValueError("An image to measure must have at least one block.")
     return ImageMeasures(

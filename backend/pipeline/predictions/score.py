@@ -231,7 +231,9 @@ class Scorer:
                     if not arrivals.is_over:
                         yield None
                     continue
-                with closing(self._predictor.predict_stream(arrivals, arrivals.image)) as stream:
+                with closing(
+                    self._predictor.predict_stream(arrivals, arrivals.image, with_views=True)
+                ) as stream:
                     for task, found in stream:
                         image_hash = self._images.content_of(task)
                         arrivals.done(task)
@@ -303,7 +305,8 @@ class Scorer:
                 block.mean(axis=0, out=mean[:, rows])
                 yield labels.merged(block)
 
-        measures = measure_image(averaged(), labels.names_as_trained)
+        views = (seen if seen is None else labels.merged(seen) for seen in maps.views())
+        measures = measure_image(averaged(), labels.names_as_trained, views)
         expected = self._calibration.expected(measures)
         score = expected.score
         postprocessed(mean, self._postprocessing)

@@ -66,7 +66,7 @@ def open_pool(session: Session, project_id: int, version_id: int | None, wanted:
         quality=np.clip(quality, 0.0, 1.0),
         measures={
             "entropy": _measure(found, "entropy"),
-            "mutual_information": _measure(found, "information"),
+            "mutual_information": _measure(found, "known_information"),
             "pairwise_dice": _measure(found, "pairwise_dice"),
             "soft_dice": _measure(found, "soft_dice"),
         },

@@ -87,7 +87,7 @@ class Looker:
         def load(case: LibraryCase) -> npt.NDArray[Any]:
             return read_case_image(workspace(self._root), case.case_id)
 
-        for case, found in self._predictor.predict_stream(cases, load):
+        for case, found in self._predictor.predict_stream(cases, load, with_views=True):
             yield case, found.result()
 
     def _look(self, case: LibraryCase, maps: FoldMaps) -> Look:
@@ -98,7 +98,7 @@ class Looker:
                 block.mean(axis=0, out=mean[:, rows])
                 yield block
 
-        measures = measure_image(blocks())
+        measures = measure_image(blocks(), views=maps.views())
         if not math.isfinite(float(mean.sum())):
             raise PredictionError(
                 f"The prediction of {case.case_id} is no number.",
@@ -114,12 +114,11 @@ class Looker:
 
 
 def _by_name(found: ImageMeasures) -> dict[str, float]:
-    """As strategies call them; of one network there is no agreement."""
+    """As strategies call them, those that are known."""
     measures = {
         "soft_dice": found.soft_dice,
         "entropy": found.entropy,
-        "mutual_information": found.information,
+        "mutual_information": found.known_information,
+        "pairwise_dice": found.pairwise_dice,
     }
-    if found.pairwise_dice is not None:
-        measures["pairwise_dice"] = found.pairwise_dice
-    return measures
+    return {name: value for name, value in measures.items() if value is not None}

@@ -33,8 +33,9 @@ def of(n_folds: int = 3, **classes: ClassMeasures) -> ImageMeasures:
         (of(lumen=SURE, wall=ABSENT), ""),
         (of(lumen=SURE, wall=SURE), ""),
         (of(), ""),
-        # One fold has nobody to disagree with.
+        # One fold has nobody to disagree with, but the mirrored image.
         (of(1, wall=ClassMeasures(0.2, 0.7, 0.6, None)), "unsure about wall"),
+        (of(1, lumen=SURE, wall=TORN), "mirror images disagree on wall"),
     ],
 )
 def test_what_is_least_certain_is_said(measures: ImageMeasures, line: str) -> None:

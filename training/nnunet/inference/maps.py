@@ -21,6 +21,9 @@ DEFAULT_IMAGE_BYTES = 512 * 2**20
 _COPIES = 6
 """Arrays of a block's size at once: stretched, softmax, mixed, merged, and what is made of them."""
 
+MOST_VIEWS = 3
+"""Of an image: as it is, and mirrored along either axis."""
+
 Rows: TypeAlias = Callable[[slice], FoldProbabilities]
 """Rows of an image -> their (fold, class, row, width) float32 softmax; each row by itself, so the
 same numbers whatever the block."""
@@ -36,6 +39,8 @@ class FoldMaps:
         n_classes: Background included.
         size_hw: (height, width) of the image in pixels.
         image_bytes: What a block and what is made of it may take.
+        mirrored: Of a single network, what it says of the image and of its mirror images
+            (``views.Views``); None where that was not asked for or says nothing.
     """
 
     members: tuple[Rows, ...]
@@ -43,6 +48,7 @@ class FoldMaps:
     n_classes: int
     size_hw: tuple[int, int]
     image_bytes: int = DEFAULT_IMAGE_BYTES
+    mirrored: Rows | None = None
 
     def blocks(self) -> Iterator[tuple[slice, FoldProbabilities]]:
         """Rows from the top, and their maps: (fold, class, row, width) float32 softmax in [0, 1].
@@ -52,6 +58,15 @@ class FoldMaps:
         """
         for rows, found in self._blocks():
             yield rows, mixed(found)
+
+    def views(self) -> Iterator[FoldProbabilities | None]:
+        """For each of ``blocks`` the views of its rows, (view, class, row, width), likewise.
+
+        A view is what a single network says of the image, or of a mirror image, turned back. None
+        for each where there are no views.
+        """
+        for rows in self._slices():
+            yield None if self.mirrored is None else self.mirrored(rows)
 
     def whole(self) -> FoldProbabilities:
         """(fold, class, height, width): all of it, whatever it takes."""
@@ -76,12 +91,15 @@ class FoldMaps:
         return room((self.n_classes, *self.size_hw), self.image_bytes)
 
     def _blocks(self) -> Iterator[tuple[slice, list[FoldProbabilities]]]:
-        height, width = self.size_hw
-        row_bytes = 4 * _COPIES * self.n_maps * self.n_classes * width
-        step = max(1, self.image_bytes // row_bytes)
-        for start in range(0, height, step):
-            rows = slice(start, min(start + step, height))
+        for rows in self._slices():
             yield rows, [member(rows) for member in self.members]
+
+    def _slices(self) -> Iterator[slice]:
+        height, width = self.size_hw
+        n_maps = self.n_maps if self.mirrored is None else self.n_maps + MOST_VIEWS
+        step = max(1, self.image_bytes // (4 * _COPIES * n_maps * self.n_classes * width))
+        for start in range(0, height, step):
+            yield slice(start, min(start + step, height))
 
 
 def room(shape: Sequence[int], most_bytes: int) -> npt.NDArray[np.float32]:

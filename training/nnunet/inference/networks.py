@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from training.nnunet.inference.image import PreparedImage
 from training.nnunet.inference.maps import DEFAULT_IMAGE_BYTES, FoldMaps, room
 from training.nnunet.inference.model import EngineName, Model
 from training.nnunet.inference.tiling import Tiling
+from training.nnunet.inference.views import Views
 from training.nnunet.usable_device import usable_device
 from training.presets import Preset
 from training.versions.version_folder import member_dirs, read_version
@@ -90,11 +91,15 @@ class Networks:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TiledNetworks:
-    """Networks with the tiles each model's images are cut into, and memory for an image's maps."""
+    """Networks with the tiles each model's images are cut into, and memory for an image's maps.
+
+    ``with_views``: where there is but one network, maps come with its views of mirrored images.
+    """
 
     networks: Networks
     tilings: tuple[Tiling, ...]
     image_bytes: int = DEFAULT_IMAGE_BYTES
+    with_views: bool = False
 
     @classmethod
     def of(
@@ -137,13 +142,33 @@ class TiledNetworks:
             )
         ]
         logits: list[npt.NDArray[np.float32]] = []
+        of_views: list[npt.NDArray[np.float32]] = []
+        views = self._views
 
         def finish(index: int) -> FoldMaps:
             if not logits:
                 logits.extend(wait() for wait in pending)
-            return self._maps([found[:, index] for found in logits], images[index])
+                if views is not None:
+                    pixels = np.stack([image[0].pixels for image in images])
+                    of_views.append(views.of(pixels, logits[0][0]))
+            maps = self._maps([found[:, index] for found in logits], images[index])
+            if not of_views:
+                return maps
+            [model] = self.networks.models
+            return replace(
+                maps, mirrored=model.preparation.rows(of_views[0][:, index], images[index][0])
+            )
 
         return finish
+
+    @property
+    def _views(self) -> Views | None:
+        """Of a single network that was trained on mirrored images, if they are asked for."""
+        if not self.with_views or len(self.networks.models) > 1:
+            return None
+        [model], [tiling] = self.networks.models, self.tilings
+        is_single = len(model.folds) == 1 and bool(model.mirror_axes)
+        return Views(model, tiling, self.image_bytes) if is_single else None
 
     def _start(self, model: Model, pixels: npt.NDArray[np.float32], tiling: Tiling) -> Pending:
         """Starts one model; fold by fold, once they are asked for, where the logits are large."""

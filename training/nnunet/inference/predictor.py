@@ -179,7 +179,11 @@ class FoldPredictor:
         return self._bounded.held_out(self._tiled.prepare(image), fold)
 
     def predict_stream(
-        self, items: Iterable[T], load: Callable[[T], npt.NDArray[Any]]
+        self,
+        items: Iterable[T],
+        load: Callable[[T], npt.NDArray[Any]],
+        *,
+        with_views: bool = False,
     ) -> Generator[tuple[T, Future[FoldMaps]], None, None]:
         """Predicts one image after the other; the next ones are loaded while the networks run.
 
@@ -188,13 +192,15 @@ class FoldPredictor:
         Args:
             items: What to predict; read a few ahead.
             load: Item -> image as for ``predict``. Runs in another thread, one call at a time.
+            with_views: Of a version with a single network, its views of mirrored images as well
+                (``FoldMaps.views``), for two or three more passes.
 
         Yields:
             Each item in order with its maps as of ``predict_maps``. The future is done; its
             ``result()`` raises what ``load`` raised, PredictionError for what is no image, or what
             the networks raised: an item that fails stops no other.
         """
-        return predict_stream(self._bounded, items, load)
+        return predict_stream(replace(self._bounded, with_views=with_views), items, load)
 
     @property
     def _bounded(self) -> TiledNetworks:

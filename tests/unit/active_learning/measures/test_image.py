@@ -1,3 +1,4 @@
+import math
 from itertools import combinations
 from typing import Any
 
@@ -52,6 +53,40 @@ def test_one_fold_has_nobody_to_agree_with() -> None:
     assert measures.classes["1"].pairwise_dice is None
     # 2 * 6 * 0.8 / (6 + 6 * 0.8)
     assert measures.soft_dice == pytest.approx(1.6 / 1.8)
+
+
+def test_views_stand_in_for_the_folds_of_a_single_network() -> None:
+    single = of_label_maps([[1, 1, 0, 0]])
+    views = of_label_maps([[1, 1, 0, 0]], [[0, 1, 1, 0]])
+    measures = measure_image([single], views=[views])
+    assert measures.n_folds == 1
+    assert measures.pairwise_dice == measures.classes["1"].pairwise_dice == 0.5
+    # Two pixels of four, in each of which one view is certain of the other class: ln 2.
+    assert measures.information == measures.known_information == pytest.approx(math.log(2) / 2)
+    # What is expected of the prediction comes from the prediction alone.
+    assert measures.soft_dice == measure_image([single]).soft_dice == 1.0
+    assert measures.entropy == pytest.approx(0.0)
+
+
+def test_without_views_a_single_network_knows_no_information() -> None:
+    assert measure_image([constant([0.2, 0.8])], views=[None]).known_information is None
+    assert measure_image([constant([0.2, 0.8], [0.2, 0.8])]).known_information == 0.0
+
+
+def test_views_of_an_image_are_as_many_blocks_as_its_maps() -> None:
+    block = constant([0.2, 0.8])
+    with pytest.raises(ValueError, match="shorter"):
+        measure_image([block, block], views=[block])
+
+
+@given(fold_probabilities(), st.integers(1, 5))
+def test_views_are_measured_alike_however_they_are_cut(views: FoldProbabilities, at: int) -> None:
+    single = views[:1]
+    whole = measure_image([single], views=[views])
+    at = min(at, views.shape[2])
+    parts = [part for part in (slice(0, at), slice(at, None)) if views[:, :, part].size]
+    cut = measure_image([single[:, :, p] for p in parts], views=[views[:, :, p] for p in parts])
+    assert cut == whole
 
 
 def test_expected_soft_dice_of_an_absent_class() -> None:

@@ -76,7 +76,7 @@ class Predictor:
         self.networks = networks
 
     def predict_stream(
-        self, items: Iterable[Any], load: Callable[[Any], npt.NDArray[Any]]
+        self, items: Iterable[Any], load: Callable[[Any], npt.NDArray[Any]], **_: bool
     ) -> Generator[tuple[Any, Future[Any]], None, None]:
         return predict_stream(self.networks, items, load)  # type: ignore[arg-type]
 

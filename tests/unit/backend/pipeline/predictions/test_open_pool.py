@@ -39,7 +39,7 @@ class StreamingPredictor(FakePredictor):
         self.n_streams, self.prepared = 0, list[int]()
 
     def predict_stream(
-        self, items: Iterable[TaskRow], load: Callable[[TaskRow], npt.NDArray[Any]]
+        self, items: Iterable[TaskRow], load: Callable[[TaskRow], npt.NDArray[Any]], **_: bool
     ) -> Generator[tuple[TaskRow, Future[FoldMaps]], None, None]:
         self.n_streams += 1
         source, ahead = iter(items), list[tuple[TaskRow, Future[FoldMaps]]]()

@@ -33,7 +33,7 @@ class FakePredictor:
     """Two folds that agree on a lumen in the left half and differ on the wall."""
 
     def predict_stream(
-        self, items: Iterable[TaskRow], load: Callable[[TaskRow], npt.NDArray[Any]]
+        self, items: Iterable[TaskRow], load: Callable[[TaskRow], npt.NDArray[Any]], **_: bool
     ) -> Generator[tuple[TaskRow, Future[FoldMaps]], None, None]:
         for item in items:
             future: Future[FoldMaps] = Future()
