@@ -16,6 +16,7 @@ from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr, ndtri
 
 from active_learning.control_arm import Estimate
 
@@ -27,7 +28,8 @@ LIMITS = np.linspace(0.30, 1.0, 36)
 RESOLUTION = 0.01
 """Half the distance of ``LIMITS``: many versions on many cases pick one curve, and the true one may
 lie so far beside it. Without it 90 % bands of 20 versions of up to 5,000 labels held 66 % of the
-true curve, of 12 of up to 1,000 76 %; with it 97 % each."""
+true curve, of 12 of up to 1,000 76 %; with it 97 % each. Of targets near the curve (20
+versions) those that were called reached with 20 % or less were so in 17 % without, 7 % with it."""
 
 MISSING = np.linspace(0.0, 1.0, 21)
 """Power law: what ``FEW`` labels leave to be gained, as a share of ``a``."""
@@ -61,6 +63,9 @@ FEW = 8.0
 
 LEVEL = 0.9
 """Of bands and intervals."""
+
+_BESIDE = RESOLUTION / float(ndtri((1 + LEVEL) / 2))
+"""``RESOLUTION`` as a standard deviation: nine of ten true curves lie within it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +129,7 @@ class LearningCurve:
         Raises:
             ValueError: One of them is below 1.
         """
-        return [_widened(self._at_labels(n)) for n in labels]
+        return [self._at_labels(n) for n in labels]
 
     def gain(self, more: int) -> Forecast:
         """What so many labels more than now will probably add to the quality.
@@ -136,7 +141,8 @@ class LearningCurve:
             raise ValueError(f"A gain is of 0 labels or more, got {more}.")
         now = self._at(self.labels)
         gains = self._at(self.labels + more) - now
-        return self._forecast(gains, np.zeros_like(gains), 1.0 - now)
+        value = float(gains @ self._weights)
+        return self._after(np.zeros_like(gains), gains, 1.0 - now, 0.0).forecast(value)
 
     def labels_to(self, quality: float, most: int = 100_000) -> int | None:
         """The fewest labels at which the curve probably reaches a quality; None within ``most``."""
@@ -149,8 +155,11 @@ class LearningCurve:
         return high
 
     def chance_of(self, quality: float) -> float:
-        """The probability that the curve is at a quality, or above, already; in [0, 1]."""
-        return float(self._weights[self._at(self.labels) >= quality].sum())
+        """The probability that the curve is at a quality, or above, already; in [0, 1].
+
+        By the distribution that ``band`` is of: 5 % lie above it, 5 % below.
+        """
+        return self._now(self.labels).chance_of(quality)
 
     @cached_property
     def _weights(self) -> Floats:
@@ -182,33 +191,76 @@ class LearningCurve:
         return float(self._at(labels) @ self._weights)
 
     def _at_labels(self, labels: int) -> Forecast:
+        there = self._at(labels)
+        value = float(there @ self._weights)
         if labels <= self.labels:
-            there = self._at(labels)
-            return self._forecast(np.zeros_like(there), there, np.zeros_like(there))
+            return self._now(labels).forecast(value)
         now = self._at(self.labels)
-        return self._forecast(self._at(labels) - now, now, 1.0 - now)
+        return self._after(now, there - now, 1.0 - now, _BESIDE).forecast(value)
 
-    def _forecast(self, gains: Floats, start: Floats, most: Floats) -> Forecast:
+    def _now(self, labels: int) -> _Distribution:
+        """Of the curve at labels that versions have had."""
+        return _Distribution(self._at(labels), self._weights, _BESIDE)
+
+    def _after(self, start: Floats, gains: Floats, most: Floats, beside: float) -> _Distribution:
         """Of ``start`` and a gain beyond, which may surprise up to ``most``; (curve,) each."""
         told = self._weights > _NEGLIGIBLE * self._weights.max()
         surprising = np.minimum(np.outer(gains[told], SURPRISES), most[told, None])
         values = (start[told, None] + surprising).ravel()
-        weights = np.outer(self._weights[told], ODDS).ravel()
-        order = np.argsort(values, kind="stable")
-        total = np.cumsum(weights[order])
-        tail = (1 - LEVEL) / 2 * total[-1]
-        places = np.minimum(np.searchsorted(total, [tail, total[-1] - tail]), len(values) - 1)
-        low, high = values[order[places]]
-        value = float((start + gains) @ self._weights)
-        return Forecast(value, min(float(low), value), max(float(high), value))
+        return _Distribution(values, np.outer(self._weights[told], ODDS).ravel(), beside)
 
 
-def _widened(found: Forecast) -> Forecast:
-    """By what lies between the curves of the grid, independent of which of them it is."""
-    low = found.value - np.hypot(found.value - found.low, RESOLUTION)
-    high = found.value + np.hypot(found.high - found.value, RESOLUTION)
-    return Forecast(found.value, max(float(low), 0.0), min(float(high), 1.0))
+@dataclass(frozen=True, slots=True, eq=False)
+class _Distribution:
+    """What is known of a quality, or of a gain: all that is told of it follows from here.
 
+    Attributes:
+        values: (n,) by each curve, in [0, 1].
+        weights: (n,) their probabilities.
+        beside: Standard deviation of how far the true curve lies beside them; of a gain 0, since it
+            lies beside them on both ends alike.
+    """
+
+    values: Floats
+    weights: Floats
+    beside: float
+
+    def forecast(self, value: float) -> Forecast:
+        """A value with the interval that leaves as much out below as above."""
+        tail = (1 - LEVEL) / 2
+        low, high = (min(max(self._quantile(p), 0.0), 1.0) for p in (tail, 1 - tail))
+        return Forecast(value, min(low, value), max(high, value))
+
+    def chance_of(self, least: float) -> float:
+        """The probability of so much or more; a quality is none below 0 or above 1."""
+        if least <= 0.0 or least > 1.0:
+            return float(least <= 0.0)
+        total = self.weights.sum()
+        if not self.beside:
+            return float(self.weights[self.values >= least].sum() / total)
+        return float(ndtr((self.values - least) / self.beside) @ self.weights / total)
+
+    def _quantile(self, p: float) -> float:
+        if not self.beside:
+            order = np.argsort(self.values, kind="stable")
+            sums = np.cumsum(self.weights[order])
+            place = min(int(np.searchsorted(sums, p * sums[-1])), len(order) - 1)
+            return float(self.values[order[place]])
+        # Tens of thousands of values, of which the nearest count as one.
+        places = np.round(self.values / _FINE).astype(np.int64)
+        weights = np.bincount(places, self.weights)
+        values, weights = np.flatnonzero(weights) * _FINE, weights[weights > 0]
+        aim = p * weights.sum()
+        low, high = -8.0 * self.beside, 1.0 + 8.0 * self.beside
+        while high - low > _FINE / 10:
+            middle = (low + high) / 2
+            is_below = ndtr((middle - values) / self.beside) @ weights < aim
+            low, high = (middle, high) if is_below else (low, middle)
+        return (low + high) / 2
+
+
+_FINE = 5e-4
+"""Of a quality: differences that are none."""
 
 _NEGLIGIBLE = 1e-9
 """Curves that are so much less probable than the best one don't show in an interval."""

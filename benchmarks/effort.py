@@ -67,7 +67,7 @@ class Corrections:
 
     Attributes:
         n_labelled: Labels it was trained on.
-        dice: Mean Dice on these images, in [0, 1].
+        dice: Mean Dice on these images, in [0, 1]; None where they show no class.
         seconds: Of correcting all of them.
         scratch_s: Of drawing all of them.
         n_unchanged: Of them, left as predicted.
@@ -76,7 +76,7 @@ class Corrections:
     """
 
     n_labelled: int
-    dice: float
+    dice: float | None
     seconds: float
     scratch_s: float
     n_unchanged: int
@@ -101,6 +101,7 @@ def summarise(found: Mapping[str, Mapping[int, Sequence[Corrections]]]) -> dict[
         if not by_seed:
             continue
         last = [courses[-1] for courses in by_seed.values()]
+        dice = [one.dice for one in last if one.dice is not None]
         datasets[name] = {
             "saved": _short(saved(last)),
             "target": TARGETS.get(name),
@@ -109,7 +110,7 @@ def summarise(found: Mapping[str, Mapping[int, Sequence[Corrections]]]) -> dict[
                 _short(saved(column)) for column in zip(*by_seed.values(), strict=True)
             ],
             "labels": [one.n_labelled for one in next(iter(by_seed.values()))],
-            "dice": _short(statistics.fmean(one.dice for one in last)),
+            "dice": _short(statistics.fmean(dice)) if dice else None,
             "unchanged": _short(sum(c.n_unchanged for c in last) / sum(c.n for c in last)),
             "images": last[0].n,
             "seeds_played": len(by_seed),
@@ -195,7 +196,7 @@ def course_of(table: Table, root: Path, seed: int, team: Team) -> tuple[Correcti
     """
     file = table.course_file(root, WITH_MODEL, seed)
     course = play(table, WITH_MODEL, seed, _Keeping(team), file, lambda one: print(
-        f"{root.name}, seed {seed}: {one.n_labelled} labels, Dice {one.dice:.3f}", flush=True
+        f"{root.name}, seed {seed}: {one.n_labelled} labels, Dice {one.quality}", flush=True
     ))  # fmt: skip
     by_id = {case.case_id: case for case in table.pool}
     labelled = labelled_in(course, by_id)
@@ -212,7 +213,7 @@ def course_of(table: Table, root: Path, seed: int, team: Team) -> tuple[Correcti
 def _corrections(played: Round, works: Sequence[Work]) -> Corrections:
     return Corrections(
         n_labelled=played.n_labelled,
-        dice=played.dice,
+        dice=played.quality,
         seconds=sum(work.seconds for work in works),
         scratch_s=sum(work.scratch_s for work in works),
         n_unchanged=sum(work.corrected.is_unchanged for work in works),

@@ -1,5 +1,8 @@
 """The simulated annotator's hand: outlines of a truth as a person would click them.
 
+What they make of a prediction is what the simulated annotators of ``nnloop replay`` make of it, too
+(``active_learning.simulated``).
+
 The wall is drawn as the outline of the whole vessel and the lumen over it, since a later region
 paints over an earlier one: two outlines instead of a ring with a hole, which Label Studio's editor
 has no tool for.
@@ -8,16 +11,21 @@ has no tool for.
 from __future__ import annotations
 
 import string
+from collections.abc import Sequence
+from functools import partial
 
 import contourpy
 import numpy as np
 import numpy.typing as npt
 
+from active_learning.effort import Effort
+from active_learning.simulated.corrector import TIMES, Corrector, Entry, effort_of_drawing
+from active_learning.simulated.outlines import Outline, iou_of, outlines_of, shape_of
 from backend.demo.vessel import LUMEN, WALL
-from converters.painting.rasterize import polygons_to_label_map
+from converters.label_studio.corrections import changes_between
 from domain.annotation import Region
 from domain.geometry import LabelMap, Polygon, Ring
-from domain.overlap import overlap
+from domain.labels import LabelConfig
 
 JITTER_PX = 1.0
 """Standard deviation of a clicked point from the true boundary along x and along y, in pixels:
@@ -26,8 +34,9 @@ about 1.3 px of distance on average. On a short outline less, since a person zoo
 POINTS = (14, 30)
 """Fewest and most clicks on one outline; in between about one per 13 px."""
 
-KEEP_DICE = 0.95
-"""A predicted class at least this close to the truth is left as it is."""
+VISIBLE_DICE = 0.88
+"""A predicted wall with less overlap in what is seen of it is mended, however near its outline is:
+about the least that drawing it reaches."""
 
 _SPACING_PX = 13.0
 _ZOOMED_BELOW_PX = 320.0
@@ -89,34 +98,40 @@ def draw(
 
 
 def correct(
-    prediction: tuple[Region, ...] | None, truth: LabelMap, rng: np.random.Generator
-) -> tuple[Region, ...]:
-    """What a person submits who starts from a pre-annotation.
-
-    A class that is good enough (KEEP_DICE) keeps its predicted regions, any other is deleted and
-    drawn anew; what is not in the image is deleted.
+    prediction: Sequence[Entry] | None,
+    truth: LabelMap,
+    config: LabelConfig,
+    rng: np.random.Generator,
+) -> list[Entry]:
+    """What a person submits who starts from a pre-annotation: keeps, mends, deletes, draws.
 
     Args:
-        prediction: regions in pixels as predicted; None when the task came without a prediction.
+        prediction: Entries as pushed; None when the task came without a prediction.
         truth: (height, width) uint8, 0 background, 1 lumen, 2 wall.
+        config: The labelling configuration, with polygons.
         rng: decides how the hand shakes.
 
     Returns:
-        Regions in the order of painting: wall, then lumen.
+        Entries in the order of painting: wall, then lumen. What was taken over keeps its id.
     """
-    predicted = prediction or ()
-    shapes = [(region.class_index, p) for region in predicted for p in region.polygons]
-    height, width = truth.shape
-    seen = polygons_to_label_map(shapes, (height, width))
-    submitted: list[Region] = []
-    for index in _PAINT_ORDER:
-        dice = overlap(seen == index, truth == index).dice
-        # None: not there and not predicted, so there is nothing to keep and nothing to draw.
-        if dice is not None and dice >= KEEP_DICE:
-            submitted += [region for region in predicted if region.class_index == index]
-        else:
-            submitted += draw(truth, index, rng)
-    return tuple(submitted)
+    size_hw = (int(truth.shape[0]), int(truth.shape[1]))
+    # Where the person would click, with a steady hand.
+    objects = outlines_of(annotate(truth, rng, jitter_px=0.0))
+    corrector = Corrector(config, partial(_drawn, truth), visible_dice=VISIBLE_DICE)
+    pushed = corrector.read(prediction or (), size_hw)
+    submitted = corrector.submitted(pushed, objects, size_hw, rng, uncovers=True)
+    corrected = Effort.of(changes_between([one.entry for one in pushed], submitted))
+    # All of it goes with one key.
+    anew = effort_of_drawing(objects) + Effort(n_removed=1)
+    if pushed and TIMES.seconds(corrected) > TIMES.seconds(anew):
+        return corrector.submitted((), objects, size_hw, rng)
+    return submitted
+
+
+def _drawn(truth: LabelMap, one: Outline, rng: np.random.Generator) -> Polygon:
+    """An object drawn from nothing: of this class's parts the one that is meant."""
+    parts = [region.polygons[0] for region in draw(truth, one.class_index, rng)]
+    return max(parts, key=lambda part: iou_of(shape_of(part), one.shape))
 
 
 def _outlines(mask: npt.NDArray[np.bool_]) -> list[Ring]:

@@ -8,13 +8,10 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from backend.demo.annotator import correct
-from backend.label_studio import LabelStudioClient, PushedPrediction, ServedTask
+from backend.label_studio import LabelStudioClient, ServedTask
 from backend.label_studio.views import Tab
-from converters.label_studio.read import annotation_to_shapes
-from converters.label_studio.write import regions_to_result
-from domain.annotation import Annotation, Region
 from domain.errors import StackError
-from domain.geometry import LabelMap, Polygon
+from domain.geometry import LabelMap
 from domain.labels import LabelConfig
 
 _LOOK_EVERY_S = 0.5
@@ -64,9 +61,13 @@ class Person:
             served = self._next(timeout_s)
             task_id = served.task.id
             prediction = served.predictions[0] if served.predictions else None
-            regions = self._regions(prediction) if prediction else None
-            corrected = correct(regions, self._truth[task_id], self._rng(task_id))
-            self._submit(task_id, corrected, prediction)
+            pushed = prediction.result if prediction else None
+            truth, rng = self._truth[task_id], self._rng(task_id)
+            self._client.annotate(
+                task_id,
+                correct(pushed, truth, self._config, rng),
+                parent_prediction=prediction.id if prediction else None,
+            )
             yield served
 
     def _next(self, timeout_s: float) -> ServedTask:
@@ -86,28 +87,3 @@ class Person:
 
     def _rng(self, task_id: int) -> np.random.Generator:
         return np.random.default_rng([self._seed, task_id])
-
-    def _regions(self, prediction: PushedPrediction) -> tuple[Region, ...]:
-        shapes, _ = annotation_to_shapes(
-            Annotation(id=0, task_id=prediction.task_id, result=prediction.result),
-            self._config,
-            self._size_hw(prediction.task_id),
-        )
-        return tuple(
-            Region(id=str(i), class_index=class_index, polygons=(shape,))
-            for i, (class_index, shape) in enumerate(shapes)
-            if isinstance(shape, Polygon)  # not a sliver that covers no pixel's centre
-        )
-
-    def _submit(
-        self, task_id: int, regions: tuple[Region, ...], prediction: PushedPrediction | None
-    ) -> None:
-        self._client.annotate(
-            task_id,
-            regions_to_result(regions, self._config, self._size_hw(task_id), is_prediction=False),
-            parent_prediction=prediction.id if prediction else None,
-        )
-
-    def _size_hw(self, task_id: int) -> tuple[int, int]:
-        height, width = self._truth[task_id].shape
-        return int(height), int(width)

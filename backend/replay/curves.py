@@ -50,8 +50,8 @@ def draw_curves(results: Results, path: Path) -> None:
                 (by_hours, results.effort_curve(name)),
             ):
                 _draw(axis, curve, color, style, name)
-        if results.full:
-            target = SHARE_OF_FULL * band([one.dice for one in results.full.values()]).mean
+        if results.targets:
+            target = band(list(results.targets.values())).mean
             for axis in (by_labels, by_hours):
                 axis.axhline(target, color="#bbbbbb", linewidth=1.0, zorder=0)
             by_labels.annotate(

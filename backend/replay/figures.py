@@ -21,6 +21,8 @@ LEVEL = 0.95
 ALPHA = 0.05
 """Chance of a difference where there is none, of all comparisons together."""
 
+_DIGITS = 12
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -115,12 +117,16 @@ class Comparison:
         p: Two-sided, of the paired t-test; 1 where all pairs are equal, or there is one pair.
         p_holm: Corrected for all comparisons that were made together (Holm 1979).
         n: Pairs.
+        spread: Standard deviation of the differences; None of one pair.
+        n_together: Comparisons that were made together.
     """
 
     difference: float
     p: float
     p_holm: float
     n: int
+    spread: float | None = None
+    n_together: int = 1
 
     @property
     def is_better(self) -> bool:
@@ -132,6 +138,35 @@ class Comparison:
         """Significantly less."""
         return self.p_holm < ALPHA and self.difference < 0
 
+    @property
+    def detectable(self) -> float | None:
+        """The smallest difference that stands out with so many pairs and this spread.
+
+        By the strictest of the corrected tests, so rather too large; None of one pair.
+        """
+        return None if self.spread is None else self.spread * self._factor(self.n)
+
+    def pairs_needed(self, most: int) -> int | None:
+        """The fewest pairs with which this difference, if it stays so, would stand out.
+
+        Args:
+            most: Pairs that are thinkable.
+
+        Returns:
+            None where so many are not enough, or nobody can tell.
+        """
+        if self.spread is None:
+            return None
+        fits = (n for n in range(2, most + 1) if abs(self.difference) > self._least(n))
+        return next(fits, None)
+
+    def _least(self, n: int) -> float:
+        return (self.spread or 0.0) * self._factor(n)
+
+    def _factor(self, n: int) -> float:
+        """Standard deviations that ``n`` pairs have to differ by on average."""
+        return float(stats.t.ppf(1 - ALPHA / (2 * self.n_together), n - 1) / math.sqrt(n))
+
 
 def paired_p(ours: Sequence[float], theirs: Sequence[float]) -> float:
     """Two-sided p of the paired t-test.
@@ -142,12 +177,17 @@ def paired_p(ours: Sequence[float], theirs: Sequence[float]) -> float:
     Raises:
         ValueError: Different lengths.
     """
-    differences = np.array([a - b for a, b in zip(ours, theirs, strict=True)])
+    differences = _differences(ours, theirs)
     if differences.size < 2 or not differences.any():
         return 1.0
     if np.ptp(differences) == 0.0:
         return 0.0
     return float(stats.ttest_1samp(differences, 0.0).pvalue)
+
+
+def _differences(ours: Sequence[float], theirs: Sequence[float]) -> Floats:
+    """Of pairs; what differs by no more than rounding does not differ."""
+    return np.round([a - b for a, b in zip(ours, theirs, strict=True)], _DIGITS)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -179,20 +219,23 @@ def against(values: Mapping[str, Mapping[int, float]], other: str) -> dict[str, 
             pairs[name] = ([ours[s] for s in seeds], [theirs[s] for s in seeds])
     p_values = {name: paired_p(*pair) for name, pair in pairs.items()}
     corrected = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+    found = {name: _differences(*pair).tolist() for name, pair in pairs.items()}
     return {
         name: Comparison(
-            statistics.fmean(a - b for a, b in zip(ours, others, strict=True)),
+            statistics.fmean(differences),
             p_values[name],
             corrected[name],
-            len(ours),
+            len(differences),
+            statistics.stdev(differences) if len(differences) > 1 else None,
+            len(found),
         )
-        for name, (ours, others) in pairs.items()
+        for name, differences in found.items()
     }
 
 
 def penalties(
     curves: Mapping[str, Mapping[int, Sequence[float]]],
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, float | None]]:
     """The penalty matrix of one setting: who beats whom in which share of the rounds.
 
     As Ash et al. 2020 (BADGE, arXiv:1906.03671): in each round every two strategies are compared
@@ -202,8 +245,9 @@ def penalties(
         curves: Strategy -> seed -> quality of each round.
 
     Returns:
-        Row beats column: strategy -> strategy -> share in [0, 1]. A column's mean is what its
-        strategy is beaten in: low is good. Matrices of several settings add up.
+        Row beats column: strategy -> strategy -> share in [0, 1]; None where they have fewer than
+        two seeds in common, which test nothing. A column's mean is what its strategy is beaten in:
+        low is good. Matrices of several settings add up.
     """
     return {
         row: {
@@ -214,14 +258,18 @@ def penalties(
     }
 
 
-def _beaten(ours: Mapping[int, Sequence[float]], theirs: Mapping[int, Sequence[float]]) -> float:
+def _beaten(
+    ours: Mapping[int, Sequence[float]], theirs: Mapping[int, Sequence[float]]
+) -> float | None:
     seeds = sorted(ours.keys() & theirs.keys())
     n_rounds = min((min(len(ours[s]), len(theirs[s])) for s in seeds), default=0)
+    if len(seeds) < 2 or not n_rounds:
+        return None
     won = 0
     for number in range(n_rounds):
         a, b = [ours[s][number] for s in seeds], [theirs[s][number] for s in seeds]
         won += paired_p(a, b) < ALPHA and statistics.fmean(a) > statistics.fmean(b)
-    return won / n_rounds if n_rounds else 0.0
+    return won / n_rounds
 
 
 def _curve(budgets: Sequence[float], quality: Sequence[float]) -> tuple[Floats, Floats]:

@@ -15,7 +15,8 @@ from backend.replay.options import ReplayOptions
 from backend.replay.results import Full, Results
 from backend.replay.rounds import Course, Table
 from converters.bookkeeping.documents import read_document
-from domain.errors import SettingsError
+from domain.errors import NotEnoughCasesError, SettingsError
+from domain.text import counted
 
 _LOCK = ".lock"
 
@@ -74,6 +75,23 @@ class Replay:
         """
         pool, test = self.library.divided(self.options.test_share)
         return Table(pool, test, self.options, read_embeddings(self.root, self.library))
+
+    def require_classes(self) -> None:
+        """Looks whether there is anything to learn, and to measure, before hours are spent on it.
+
+        Raises:
+            NotEnoughCasesError: There are too few images, or none of those to learn from or to
+                measure on shows any class.
+        """
+        pool, test = self.library.divided(self.options.test_share)
+        for cases, purpose in ((pool, "learn from"), (test, "measure on")):
+            if not any(any(case.shares) for case in cases):
+                raise NotEnoughCasesError(
+                    f"No class is in any of {counted(len(cases), 'image')} to {purpose}: nothing "
+                    "could be told.",
+                    remedy="Give more labelled images, another --test-share, or look whether masks "
+                    "and --classes are right.",
+                )
 
     @property
     def is_whole(self) -> bool:

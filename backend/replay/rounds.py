@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -62,7 +63,8 @@ class Round:
         work: Effort of labelling them, from their predictions.
         seconds: The same in seconds by the annotator's times.
         scratch_s: Had all of them been drawn.
-        dice: On the test set, mean over its classes, in [0, 1].
+        dice: On the test set, mean over the classes that it shows (``quality_of``), in [0, 1];
+            None where it shows none.
         dice_per_class: Class -> mean over the test images that say something, or None.
     """
 
@@ -73,8 +75,13 @@ class Round:
     work: Effort
     seconds: float
     scratch_s: float
-    dice: float
+    dice: float | None
     dice_per_class: ClassDice
+
+    @property
+    def quality(self) -> float | None:
+        """``dice``, None where it is no figure: earlier ones wrote 0 where no class was there."""
+        return known_quality(self.dice, self.dice_per_class)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +180,7 @@ def play(
             work=sum((work.corrected for work in works), Effort()),
             seconds=sum(work.seconds for work in works),
             scratch_s=sum(work.scratch_s for work in works),
-            dice=mean_over_classes(per_class) or 0.0,
+            dice=quality_of(per_class, table.test),
             dice_per_class=per_class,
         )
         course = Course(strategy, seed, (*course.rounds, played))
@@ -185,6 +192,30 @@ def play(
     if len(course.rounds) > 1:
         team.forget(labelled_in(course, by_id), seed)
     return course
+
+
+def quality_of(per_class: ClassDice, test: Sequence[LibraryCase]) -> float | None:
+    """Mean Dice over the classes that the test set shows; None where it shows none.
+
+    Of a class that is in none of its images nothing can be measured. Where it is predicted once
+    its Dice is 0, else unknown: with it in the mean no two rounds would be of the same classes.
+
+    Args:
+        per_class: Every class -> mean Dice, in integer order; of no image {}.
+        test: The images that were looked at.
+    """
+    if not test:
+        return None
+    is_shown = [any(shares) for shares in zip(*(case.shares for case in test), strict=True)]
+    shown = zip(per_class.items(), is_shown, strict=True)
+    return mean_over_classes({name: dice for (name, dice), is_there in shown if is_there})
+
+
+def known_quality(dice: float | None, per_class: ClassDice) -> float | None:
+    """A Dice that is one: finite, and of a class that says something."""
+    if dice is None or not math.isfinite(dice):
+        return None
+    return None if per_class and all(one is None for one in per_class.values()) else dice
 
 
 def labelled_in(course: Course, by_id: Mapping[str, LibraryCase]) -> list[LibraryCase]:

@@ -132,8 +132,8 @@ def _dataset(of_set: Sequence[Results]) -> dict[str, Any]:
             )
             for name in names
         },
-        "full": round(statistics.fmean(f.dice for r in of_set for f in r.full.values()), 4)
-        if any(results.full for results in of_set)
+        "full": round(statistics.fmean(dice for r in of_set for dice in r.reachable.values()), 4)
+        if any(results.reachable for results in of_set)
         else None,
     }
 

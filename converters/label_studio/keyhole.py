@@ -53,6 +53,33 @@ def keyhole_ring(polygon: Polygon) -> Ring:
     return _walk(rings, bridges)
 
 
+def rings_of(ring: Ring) -> tuple[Ring, tuple[Ring, ...]]:
+    """(exterior, holes) of a keyhole ring: the reverse of ``keyhole_ring``.
+
+    A place that the ring comes back to closes a part of it: a hole, or a bridge that was walked
+    both ways. So a ring that touches itself in a corner has holes, too.
+
+    Args:
+        ring: (n, 2) in any unit; bridged places are equal to the last bit.
+    """
+    path: list[tuple[float, float]] = []
+    places: dict[tuple[float, float], int] = {}
+    holes: list[Ring] = []
+    for x, y in ring.tolist():
+        at = places.get((x, y))
+        if at is None:
+            places[x, y] = len(path)
+            path.append((x, y))
+            continue
+        closed = path[at:]
+        if len(closed) >= 3:
+            holes.append(np.array(closed, dtype=np.float64))
+        for gone in path[at + 1 :]:
+            del places[gone]
+        del path[at + 1 :]
+    return np.array(path, dtype=np.float64).reshape(-1, 2), tuple(holes)
+
+
 def signed_area(ring: Ring) -> float:
     """Shoelace area in square pixels; positive when x turns towards y (clockwise on a screen)."""
     x, y = (ring - ring[0]).T

@@ -61,6 +61,23 @@ class LibraryCase:
 
 
 @dataclass(frozen=True, slots=True)
+class Loop:
+    """The project that the images are of, as it was when they were copied.
+
+    Attributes:
+        query_strategy: Its setting.
+        version: Name of the version that serves; "" = none was trained here.
+        labels: It was trained on.
+        dice: Of its held-out cases, mean over the classes, in [0, 1]; None unknown.
+    """
+
+    query_strategy: str
+    version: str = ""
+    labels: int = 0
+    dice: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Library:
     """All images, and which of them are kept to measure on.
 
@@ -69,12 +86,14 @@ class Library:
         n_channels: Of all images.
         cases: In the order of their ids.
         left_out: Sentences about what could not be used.
+        loop: Of a project: its strategy, and what its own version reaches; None of a folder.
     """
 
     class_values: tuple[str, ...]
     n_channels: int
     cases: tuple[LibraryCase, ...]
     left_out: tuple[str, ...] = ()
+    loop: Loop | None = None
 
     @property
     def digest(self) -> str:
@@ -141,6 +160,7 @@ def write_library(
     root: Path,
     *,
     left_out: Sequence[str] = (),
+    loop: Loop | None = None,
     on_image: Callable[[], None] = lambda: None,
 ) -> Library:
     """Copies images and truths.
@@ -150,6 +170,7 @@ def write_library(
         class_values: In integer order, background left out.
         root: Of the library.
         left_out: Known before.
+        loop: Of the project that they are of.
         on_image: Called after each that was copied.
 
     Raises:
@@ -190,6 +211,7 @@ def write_library(
         n_channels,
         tuple(sorted(cases, key=lambda case: case.case_id)),
         tuple(problems),
+        loop,
     )
     write_document(root / LIBRARY, Library, found)
     return found

@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from sqlalchemy.orm import Session
 
-from backend.replay.images.library import Labelled, Library, Pixels, write_library
-from backend.store import Store
-from backend.store.training import runs
+from backend.replay.images.library import Labelled, Library, Loop, Pixels, write_library
+from backend.store import Store, projects
+from backend.store.training import runs, versions
 from converters.bookkeeping.files import file_names
 from converters.classes.integers import classes_beside
 from converters.images.groups import GroupKey
@@ -21,6 +22,7 @@ from domain.annotation import Task
 from domain.errors import FileFormatError, NnloopError, NotEnoughCasesError, SettingsError
 from domain.geometry import LabelMap
 from training import case_files
+from training.evaluation import mean_over_classes
 from training.workspace import Workspace
 
 _IMAGES, _MASKS = "images", "masks"
@@ -115,6 +117,7 @@ def library_of_project(
             if run.manifest is not None and run.manifest.entries and run.manifest.n_channels:
                 manifest = run.manifest
                 break
+        loop = _loop_of(session, project_id)
     if manifest is None:
         raise NotEnoughCasesError(
             "The project has no training run whose images and label maps are written.",
@@ -124,7 +127,16 @@ def library_of_project(
         Labelled(entry.case_id, entry.group, partial(_read_case, place, entry.case_id))
         for entry in manifest.entries
     ]
-    return write_library(labelled, manifest.class_values, root, on_image=on_image)
+    return write_library(labelled, manifest.class_values, root, loop=loop, on_image=on_image)
+
+
+def _loop_of(session: Session, project_id: int) -> Loop:
+    strategy = projects.get(session, project_id).settings.query_strategy
+    version = versions.champion(session, project_id)
+    if version is None or version.run_id is None:
+        return Loop(strategy)  # of one trained elsewhere nobody knows what it has seen
+    metrics = version.metrics
+    return Loop(strategy, version.name, metrics.labels, mean_over_classes(metrics.oof_dice))
 
 
 def _read_case(place: Workspace, case_id: str) -> tuple[Pixels, LabelMap]:

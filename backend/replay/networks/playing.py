@@ -17,10 +17,10 @@ from backend.replay.networks.team import Committee
 from backend.replay.pace import Pace, trainings_left
 from backend.replay.replay import Replay
 from backend.replay.results import Full
-from backend.replay.rounds import Course, Round, Table, play
+from backend.replay.rounds import Course, Round, Table, play, quality_of
 from converters.bookkeeping.documents import read_document, write_document
 from training.devices import list_devices
-from training.evaluation import mean_over_cases, mean_over_classes
+from training.evaluation import mean_over_cases
 
 Say = Callable[[str], None]
 
@@ -89,10 +89,10 @@ def _measure_full(root: Path, table: Table, seed: int, team: Committee, say: Say
         return
     looks = team.look(table.pool, table.test, seed)
     per_class = mean_over_cases({case_id: look.dice for case_id, look in looks.items()})
-    full = Full(len(table.pool), mean_over_classes(per_class) or 0.0, per_class)
+    full = Full(len(table.pool), quality_of(per_class, table.test), per_class)
     write_document(file, Full, full)
     team.forget(table.pool, seed)
-    say(f"seed {seed}: all {full.n_labelled} labels, Dice {full.dice:.3f}")
+    say(f"seed {seed}: all {full.n_labelled} labels, Dice {_number(full.dice)}")
 
 
 def _is_whole(table: Table, file: Path) -> bool:
@@ -103,5 +103,9 @@ def _told(say: Say, strategy: str, seed: int, one: Round) -> None:
     by = "" if one.acting == strategy or one.number == 1 else f" ({one.acting} chose)"
     say(
         f"seed {seed}, {strategy}, round {one.number}: {one.n_labelled} labels{by}, Dice "
-        f"{one.dice:.3f}, {one.seconds:.0f} s of work, {one.scratch_s:.0f} s to draw"
+        f"{_number(one.dice)}, {one.seconds:.0f} s of work, {one.scratch_s:.0f} s to draw"
     )
+
+
+def _number(dice: float | None) -> str:
+    return "-" if dice is None else f"{dice:.3f}"

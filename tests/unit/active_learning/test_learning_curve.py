@@ -127,6 +127,35 @@ def test_the_band_of_many_versions_on_many_cases_is_not_too_sure() -> None:
     assert np.mean(held) >= 0.9
 
 
+@pytest.mark.parametrize("error", [0.0, 0.003, 0.05])
+@pytest.mark.parametrize("labels", [[8], [16, 32, 64, 128], [20, 40, 80, 160, 320, 640, 1280]])
+def test_band_and_chance_are_of_one_distribution(labels: list[int], error: float) -> None:
+    """What the band leaves out above is the chance that it is above, and so for what is enough."""
+    curve = LearningCurve([CurvePoint(n, law(n) if n > 8 else 0.6, error) for n in labels])
+    [now] = curve.band([curve.labels])
+    tail = (1 - LEVEL) / 2
+    assert curve.chance_of(now.low) == pytest.approx(1 - tail, abs=0.02)
+    assert curve.chance_of(now.high) == pytest.approx(tail, abs=0.02)
+    assert tail < curve.chance_of(now.value) < 1 - tail
+    # However sure the versions are, a target within the band is neither certain nor out of reach.
+    inside = np.linspace(now.low, now.high, 9)
+    chances = [curve.chance_of(float(quality)) for quality in inside]
+    assert chances == sorted(chances, reverse=True) and chances[0] < 0.98 and chances[-1] > 0.02
+    assert enough(curve, target=now.low - 0.002) is not None
+    assert enough(curve, target=now.high) is None
+    assert (curve.chance_of(0.0), curve.chance_of(1.01)) == (1.0, 0.0)
+
+
+def test_what_lies_beside_the_curve_drops_out_of_a_gain() -> None:
+    curve = LearningCurve(points([16, 32, 64, 128, 256, 512, 1024]))
+    [now] = curve.band([curve.labels])
+    gain = curve.gain(20)
+    assert now.high - now.low > 0.015 > 0.01 > gain.high - gain.low
+    [later] = curve.band([curve.labels + 20])
+    assert later.value == pytest.approx(now.value + gain.value)
+    assert later.high - later.low >= now.high - now.low - GRID
+
+
 def test_errors_that_versions_share_widen_the_band_and_not_the_gain() -> None:
     """Few cases: where the curve lies is not known, how it rises is."""
     few = [CurvePoint(n, law(n)) for n in (16, 32, 64, 128)]

@@ -78,6 +78,7 @@ def replay(
 
     Example: nnloop replay --project "Carotid"
     """
+    from backend.replay.conclusion import conclusion
     from backend.replay.options import ReplayOptions
     from backend.replay.replay import Replay, alone_in
     from backend.replay.report import CURVES, TEXT, table_of, write_report
@@ -119,18 +120,21 @@ def replay(
         for sentence in library.left_out:
             say(f"Left out: {sentence}")
         played = Replay(root, library, options)
-        library.divided(options.test_share)  # says at once where there are too few images
+        played.require_classes()
         if not played.is_whole:
             start_replay(root, options, say)
         results = write_report(played)
+    concluded = conclusion(results, library.loop)
     if as_json:
         import json
 
-        typer.echo(json.dumps(results.to_json()))
+        typer.echo(json.dumps(results.to_json() | {"conclusion": concluded}))
         return
     for line in table_of(results):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print(f"The whole report: {root / TEXT}, {root / CURVES}", soft_wrap=True)
+    console.print(f"The whole report: {root / TEXT}, {root / CURVES}\n", soft_wrap=True)
+    for sentence in concluded:
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
 def _library(

@@ -1,18 +1,30 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from backend.demo.annotator import KEEP_DICE, annotate, correct, draw
+from active_learning.effort import Effort
+from active_learning.simulated.corrector import TIMES, Entry
+from backend.demo.annotator import annotate, correct, draw
+from backend.demo.label_config import LABEL_CONFIG
 from backend.demo.phantom import Phantom
 from backend.demo.vessel import LUMEN, WALL, Artery
+from converters.label_studio.config.label_config import parse_label_config
+from converters.label_studio.corrections import changes_between
+from converters.label_studio.read import annotation_to_label_map
+from converters.label_studio.write import regions_to_result
+from converters.outlines.vectorize import inner_last, vectorize
 from converters.painting.rasterize import polygons_to_label_map
-from domain.annotation import Region
-from domain.geometry import LabelMap, Polygon
+from domain.annotation import Annotation, Region
+from domain.geometry import LabelMap
 from domain.overlap import overlap
 
 SIZE_HW = (464, 662)
+CONFIG = parse_label_config(LABEL_CONFIG)
 PLAIN = ((0.05, 0.3), (0.02, 1.0), (0.01, 2.0), (0.01, 3.0))
 
 
@@ -117,36 +129,147 @@ def test_the_same_hand_draws_the_same() -> None:
     assert np.array_equal(one[0].polygons[0].exterior, two[0].polygons[0].exterior)
 
 
-def test_an_empty_truth_is_submitted_empty() -> None:
-    assert annotate(EMPTY, rng()) == ()
-    assert correct(None, EMPTY, rng()) == ()
-
-
 def test_unknown_class() -> None:
     with pytest.raises(KeyError):
         draw(TYPICAL, 3, rng())
 
 
+def pushed(label_map: LabelMap, *, blur: float = 1.5) -> list[Entry]:
+    """A prediction of this as the product pushes it: the wall with the lumen as its hole."""
+    masks = [(label_map == k).astype(np.float32) for k in range(3)]
+    mean = np.stack([cv2.GaussianBlur(mask, (0, 0), blur) for mask in masks])
+    regions = vectorize(mean, [1, 2], iou_target=0.975, iou_floor=0.97, min_area_px=300)
+    return regions_to_result(inner_last(regions), CONFIG, SIZE_HW, score=0.5)
+
+
+def corrected(prediction: list[Entry] | None, truth: LabelMap, seed: int = 0) -> list[Entry]:
+    return correct(prediction, truth, CONFIG, rng(seed))
+
+
+def effort(prediction: list[Entry], submitted: list[Entry]) -> Effort:
+    return Effort.of(changes_between(prediction, submitted))
+
+
+def read(result: list[Entry]) -> LabelMap:
+    """As the product reads what was submitted."""
+    annotation = Annotation(id=1, task_id=1, result=result)
+    return annotation_to_label_map(annotation, CONFIG, SIZE_HW)[0]
+
+
+def seen(result: list[Entry], truth: LabelMap) -> tuple[float, float]:
+    drawn = read(result)
+    return dice(drawn == LUMEN, truth == LUMEN), dice(drawn == WALL, truth == WALL)
+
+
+def shifted(truth: LabelMap, dx: int, dy: int = 0) -> LabelMap:
+    return np.roll(truth, (dy, dx), axis=(0, 1))
+
+
+def labels(result: list[Entry]) -> list[str]:
+    return [entry["value"]["polygonlabels"][0] for entry in result]
+
+
+def test_an_empty_truth_is_submitted_empty() -> None:
+    assert annotate(EMPTY, rng()) == ()
+    assert corrected(None, EMPTY) == corrected([], EMPTY) == []
+
+
 def test_correcting_nothing_is_drawing_everything() -> None:
-    assert [r.class_index for r in correct(None, TYPICAL, rng())] == [WALL, LUMEN]
-    assert [r.class_index for r in correct((), TYPICAL, rng())] == [WALL, LUMEN]
+    nothing: list[Entry] | None
+    for nothing in (None, []):
+        drawn = corrected(nothing, TYPICAL)
+        assert labels(drawn) == ["wall", "lumen"]
+        lumen, wall = seen(drawn, TYPICAL)
+        assert lumen > 0.94 and wall > 0.86
 
 
-def test_a_good_prediction_is_kept() -> None:
-    prediction = annotate(TYPICAL, rng(), jitter_px=0.0)
-    assert min(agreement(prediction, TYPICAL)) >= KEEP_DICE
-    assert correct(prediction, TYPICAL, rng()) == prediction
+def test_a_good_prediction_is_submitted_as_it_is() -> None:
+    prediction = pushed(TYPICAL)
+    submitted = corrected(prediction, TYPICAL)
+    assert submitted == prediction
+    assert effort(prediction, submitted).is_unchanged
 
 
-def test_only_the_bad_class_is_drawn_anew() -> None:
-    wall, lumen = annotate(TYPICAL, rng(), jitter_px=0.0)
-    shifted = Region("shifted", WALL, (Polygon(wall.polygons[0].exterior + 9.0),), 0.4)
-    submitted = correct((shifted, lumen), TYPICAL, rng())
-    assert [r.class_index for r in submitted] == [WALL, LUMEN]
-    assert submitted[1] is lumen
-    assert submitted[0] is not shifted
-    assert min(agreement(submitted, TYPICAL)) > 0.86
+def test_what_lies_beside_its_place_is_dragged_there() -> None:
+    prediction = pushed(shifted(TYPICAL, 6))
+    submitted = corrected(prediction, TYPICAL)
+    assert effort(prediction, submitted) == Effort(n_edited=2, points_moved=2)
+    assert min(seen(submitted, TYPICAL)) > 0.9 > seen(prediction, TYPICAL)[1]
+
+
+def test_a_stretch_that_is_wrong_is_clicked_anew_and_the_rest_stays() -> None:
+    truth = truth_of(wall=2.0)
+    cut = truth.copy()
+    columns = np.flatnonzero(truth.any(axis=0))
+    cut[:, : columns[len(columns) // 6]] = 0  # of the wall alone
+    prediction = pushed(cut)
+    submitted = corrected(prediction, truth)
+    found = effort(prediction, submitted)
+    assert (found.n_kept, found.n_edited, found.n_drawn, found.n_removed) == (1, 1, 0, 0)
+    assert submitted[1] == prediction[1] and submitted[0]["id"] == prediction[0]["id"]
+    assert 0 < found.actions < 20
+    lumen, wall = seen(submitted, truth)
+    assert lumen > 0.94 and wall > 0.86
 
 
 def test_a_vessel_seen_where_none_is_gets_deleted() -> None:
-    assert correct(annotate(TYPICAL, rng()), EMPTY, rng()) == ()
+    prediction = pushed(TYPICAL)
+    assert corrected(prediction, EMPTY) == []
+    assert effort(prediction, []) == Effort(n_removed=2)
+
+
+def test_a_wall_that_is_drawn_anew_hides_no_lumen() -> None:
+    # A person's region lies over what stays as predicted, and they draw the wall as a disc.
+    far = truth_of(x=28.0)
+    prediction = [pushed(far)[0], pushed(TYPICAL)[1]]
+    assert labels(prediction) == ["wall", "lumen"]
+    submitted = corrected(prediction, TYPICAL)
+    assert labels(submitted) == ["wall", "lumen"]
+    assert min(seen(submitted, TYPICAL)) > 0.86
+
+
+def test_of_a_wrong_lumen_in_a_good_wall_the_wall_stays() -> None:
+    wrong = TYPICAL.copy()
+    rows = np.flatnonzero((TYPICAL == LUMEN).any(axis=1))
+    wrong[: rows[len(rows) // 3]][wrong[: rows[len(rows) // 3]] == LUMEN] = 0
+    prediction = pushed(wrong)
+    submitted = corrected(prediction, TYPICAL)
+    lumen, wall = seen(submitted, TYPICAL)
+    assert lumen > 0.94 and wall > 0.86
+
+
+def test_what_is_no_polygon_or_of_no_class_goes() -> None:
+    good = pushed(TYPICAL)
+    box = {"id": "box", "type": "rectanglelabels", "value": {"x": 1, "y": 1, "width": 5}}
+    other = {**good[0], "id": "other", "value": {**good[0]["value"], "polygonlabels": ["plaque"]}}
+    assert corrected([box, other, *good, {"id": "bare"}], TYPICAL) == good
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    dx=st.integers(-40, 40),
+    dy=st.integers(-30, 30),
+    grown=st.integers(-9, 9),
+    swapped=st.booleans(),
+    doubled=st.booleans(),
+    seed=st.integers(0, 9),
+)
+def test_whatever_is_predicted_what_is_submitted_is_good_and_took_no_longer_than_anew(
+    dx: int, dy: int, grown: int, swapped: bool, doubled: bool, seed: int
+) -> None:
+    predicted = shifted(TYPICAL, dx, dy)
+    kernel = np.ones((abs(grown) + 1,) * 2, np.uint8)
+    predicted = (cv2.dilate if grown > 0 else cv2.erode)(predicted, kernel)
+    if swapped:
+        predicted = np.where(predicted > 0, 3 - predicted, 0).astype(np.uint8)
+    if doubled:
+        predicted = np.maximum(predicted, shifted(predicted, 200))
+    prediction = pushed(predicted)
+    submitted = corrected(prediction, TYPICAL, seed)
+    assert labels(submitted) == ["wall", "lumen"]
+    lumen, wall = seen(submitted, TYPICAL)
+    assert lumen > 0.9 and wall > 0.84
+    n = sum(len(entry["value"]["points"]) for entry in corrected(None, TYPICAL, seed))
+    anew = Effort(n_removed=len(prediction), n_drawn=2, points_drawn=n)
+    assert TIMES.seconds(effort(prediction, submitted)) <= TIMES.seconds(anew) + 8 * TIMES.point_s
+    assert len({entry["id"] for entry in submitted}) == 2

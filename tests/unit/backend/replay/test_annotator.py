@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from active_learning.effort import Effort
-from backend.replay.annotator import TIMES, Annotator
+from active_learning.simulated.corrector import TIMES
+from backend.replay.annotator import Annotator
 from domain.geometry import LabelMap
 
 SIDE = 160

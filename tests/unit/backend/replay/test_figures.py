@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -95,6 +93,9 @@ def test_p_is_scipys_paired_test(pairs: list[tuple[float, float]]) -> None:
 def test_p_without_spread() -> None:
     assert paired_p([0.5], [0.1]) == 1.0  # one pair says nothing
     assert paired_p([0.5, 0.75], [0.25, 0.5]) == 0.0
+    # Rounding is no difference, however alike all seeds are in it.
+    assert paired_p([0.1 + 0.2, 0.3, 0.1 + 0.2], [0.3, 0.3, 0.3]) == 1.0
+    assert paired_p([0.6 + 1e-16, 0.7, 0.8 + 2e-16], [0.6 - 1e-16, 0.7 - 2e-16, 0.8]) == 1.0
 
 
 def test_holm_as_in_the_textbook() -> None:
@@ -146,7 +147,29 @@ def test_penalties_count_the_rounds_that_were_won() -> None:
 
 
 def test_penalties_of_unequal_courses_and_of_none() -> None:
-    assert penalties({"a": {0: [0.5]}, "b": {1: [0.5]}})["a"]["b"] == 0.0
+    assert penalties({"a": {0: [0.5]}, "b": {1: [0.5]}})["a"]["b"] is None
+    # One seed tests nothing, so nobody is unbeaten by it.
+    assert penalties({"a": {0: [0.9, 0.9]}, "b": {0: [0.1, 0.1]}})["b"]["a"] is None
     longer = {"a": {0: [0.9, 0.9], 1: [0.8, 0.9]}, "b": {0: [0.1], 1: [0.15]}}
     assert penalties(longer)["a"]["b"] in (0.0, 1.0)
-    assert not math.isnan(penalties(longer)["a"]["b"])
+
+
+def test_what_would_have_stood_out_and_with_how_many_seeds() -> None:
+    rng = np.random.default_rng(3)
+    theirs = dict(enumerate(rng.normal(0.5, 0.05, 6).tolist()))
+    ours = {seed: value + 0.02 + rng.normal(0, 0.02) for seed, value in theirs.items()}
+    found = against({"random": theirs, "ours": ours, "same": theirs}, "random")["ours"]
+    assert found.detectable is not None
+    for difference, is_beyond in (
+        (found.detectable * 1.01, True),
+        (found.detectable * 0.99, False),
+    ):
+        moved = {s: v + difference - found.difference for s, v in ours.items()}
+        again = against({"random": theirs, "ours": moved, "same": theirs}, "random")["ours"]
+        assert again.is_better is is_beyond
+    needed = found.pairs_needed(100)
+    assert needed is not None and needed > 1
+    one = against({"random": {0: 0.5}, "ours": {0: 0.9}}, "random")["ours"]
+    assert (one.detectable, one.pairs_needed(99), one.is_better) == (None, None, False)
+    level = against({"random": theirs, "same": theirs}, "random")["same"]
+    assert (level.detectable, level.pairs_needed(99)) == (0.0, None)

@@ -136,6 +136,7 @@ def test_where_labels_gain_nothing_it_is_said(replay: Replay) -> None:
     write_courses(replay, courses())
     write_report(replay)
     assert "more --steps" not in (replay.root / TEXT).read_text()
+    assert "lowest_score gains over random" in (replay.root / TEXT).read_text().splitlines()[0]
     for seed in range(OPTIONS.seeds):
         write_document(replay.table.full_file(replay.root, seed), Full, Full(42, 0.45))
     write_report(replay)

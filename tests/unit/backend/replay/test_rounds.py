@@ -17,8 +17,10 @@ from backend.replay.rounds import (
     Table,
     chooses_its_start,
     clicks,
+    known_quality,
     play,
     pool_of,
+    quality_of,
 )
 from converters.bookkeeping.documents import read_document
 from tests.unit.backend.replay.toy import ToyTeam, toy_cases
@@ -168,6 +170,42 @@ def test_other_rules_or_images_are_other_courses() -> None:
     # How much is labelled says nothing about training on everything.
     assert table(30, replace(OPTIONS, batch=4)).full_key == table().full_key
     assert table(30, replace(OPTIONS, steps=50)).full_key != table().full_key
+
+
+def test_a_class_that_no_test_image_shows_is_not_measured() -> None:
+    both, one, none = ((0.2, 0.1),), ((0.2, 0.0), (0.0, 0.0)), ((0.0, 0.0),)
+    test = {n: tuple(replace(toy_cases(1)[0], shares=s) for s in rows)
+            for n, rows in (("both", both), ("one", one), ("none", none))}  # fmt: skip
+    assert quality_of({"common": 0.8, "rare": 0.4}, test["both"]) == pytest.approx(0.6)
+    # The rare class is seen where it is not, or not: the figure is of the same classes.
+    assert quality_of({"common": 0.8, "rare": 0.0}, test["one"]) == 0.8
+    assert quality_of({"common": 0.8, "rare": None}, test["one"]) == 0.8
+    assert quality_of({"common": 0.0, "rare": None}, test["none"]) is None
+    assert quality_of({"common": None, "rare": None}, test["none"]) is None
+    assert quality_of({}, ()) is None
+
+
+def test_without_a_class_in_the_test_set_a_round_has_no_figure(tmp_path: Path) -> None:
+    empty = tuple(replace(case, shares=(0.0, 0.0)) for case in toy_cases(5, prefix="test"))
+    file = tmp_path / "c"
+    course = play(Table(toy_cases(20), empty, OPTIONS), RANDOM, 0, ToyTeam(), file)
+    assert [one.dice for one in course.rounds] == [None] * 4
+    assert read_document(file, Course) == course
+
+
+@pytest.mark.parametrize(
+    ("dice", "per_class", "expected"),
+    [
+        (0.0, {"common": None, "rare": None}, None),  # as it was written once
+        (0.0, {"common": 0.0, "rare": None}, 0.0),
+        (float("nan"), {"common": 0.3}, None),
+        (0.3, {}, 0.3),
+    ],
+)
+def test_what_is_a_figure(
+    dice: float, per_class: dict[str, float | None], expected: float | None
+) -> None:
+    assert known_quality(dice, per_class) == expected
 
 
 def test_clicks_belong_to_seed_and_image() -> None:

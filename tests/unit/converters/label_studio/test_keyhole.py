@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from converters.label_studio.keyhole import keyhole_ring, signed_area
+from converters.label_studio.keyhole import keyhole_ring, rings_of, signed_area
 from converters.outlines.vectorize import vectorize
 from converters.painting.rasterize import polygon_to_mask
 from domain.geometry import LabelMap, Polygon, Ring
@@ -62,3 +62,24 @@ def test_many_holes_are_joined_in_no_time() -> None:
 
 def test_without_holes_nothing_changes() -> None:
     np.testing.assert_array_equal(keyhole_ring(Polygon(OUTER)), OUTER)
+
+
+@given(label_maps(1))
+def test_rings_come_apart_again(label_map: LabelMap) -> None:
+    for region in vectorize(label_map, [1]):
+        polygon = region.polygons[0]
+        exterior, holes = rings_of(keyhole_ring(polygon))
+        again = Polygon(exterior, holes)
+        np.testing.assert_array_equal(
+            polygon_to_mask(again, size_of(label_map)), polygon_to_mask(polygon, size_of(label_map))
+        )
+        # Joined once more nothing has moved: what was not touched counts as not touched.
+        assert keyhole_ring(again).tolist() == keyhole_ring(polygon).tolist()
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_what_is_no_ring_has_no_holes(n: int) -> None:
+    exterior, holes = rings_of(OUTER[:n])
+    assert exterior.shape == (n, 2) and holes == ()
+    plain, none = rings_of(OUTER)
+    assert plain.tolist() == OUTER.tolist() and none == ()

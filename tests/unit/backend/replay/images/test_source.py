@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from backend.replay.images.library import truth_of
+from backend.replay.images.library import Loop, truth_of
 from backend.replay.images.source import library_of_folder, library_of_project
 from domain.case import ManifestEntry
 from domain.errors import FileFormatError, NotEnoughCasesError, SettingsError
@@ -15,6 +15,7 @@ from tests.fakes.app import FakeApp
 from training.case_files import write_case
 from training.presets import TINY
 from training.versions.manifests import RunManifest
+from training.versions.metrics import VersionMetrics
 
 PROJECT = 1
 
@@ -150,3 +151,32 @@ def test_a_project_gives_its_newest_written_cases_and_groups(app: FakeApp, tmp_p
 def test_a_project_that_was_never_trained(app: FakeApp, tmp_path: Path) -> None:
     with pytest.raises(NotEnoughCasesError, match="no training run"):
         library_of_project(app.context.store, app.context.settings.data_dir, PROJECT, tmp_path)
+
+
+def test_a_project_says_what_acts_and_what_its_version_reaches(
+    app: FakeApp, tmp_path: Path
+) -> None:
+    def loop() -> Loop | None:
+        place = app.context.settings.data_dir
+        return library_of_project(app.context.store, place, PROJECT, tmp_path / "library").loop
+
+    add_run(app, 1, ("a",))
+    write_cases(app, "a")
+    assert loop() == Loop("auto")
+    app.change_settings(query_strategy="bald")
+    dice = {"disc": 0.8, "square": 0.6, "never": None}
+    app.add_version(2, metrics=VersionMetrics(labels=12, oof_dice=dice))
+    found = loop()
+    assert found is not None and found.dice == pytest.approx(0.7)
+    assert (found.query_strategy, found.version, found.labels) == ("bald", "nnloop-v2", 12)
+    app.add_version(3, metrics=VersionMetrics(labels=12, oof_dice={"disc": None}))
+    assert loop() == Loop("bald", "nnloop-v3", 12, None)
+    # Of one from elsewhere nobody knows what it had seen.
+    app.add_imported("theirs", metrics=VersionMetrics(oof_dice={"disc": 0.99}))
+    assert loop() == Loop("bald")
+    assert library_of_folder(folder_with(tmp_path / "data"), tmp_path / "out").loop is None
+
+
+def folder_with(data: Path) -> Path:
+    write(data, "a")
+    return data
