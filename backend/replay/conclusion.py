@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from active_learning.strategies import STRATEGY_NAMES
+from backend.pipeline.basis.query_strategy import WITH_MODEL
 from backend.replay.figures import ALPHA, Comparison, paired_p
 from backend.replay.images.library import Loop
 from backend.replay.options import ORACLE, RANDOM
@@ -41,9 +42,6 @@ LITTLE = 0.01
 
 ENOUGH_SEEDS = 4
 """To begin with, where there is but one."""
-
-DEFAULT = "lowest_score"
-"""What ``auto`` takes once there is a version."""
 
 
 def conclusion(results: Results, loop: Loop | None = None) -> list[str]:
@@ -282,12 +280,12 @@ def _labels(results: Results) -> tuple[int, int]:
 def _present(loop: Loop | None) -> str:
     """The strategy that acts now."""
     name = loop.query_strategy if loop is not None else "auto"
-    return DEFAULT if name == "auto" else name
+    return WITH_MODEL if name == "auto" else name
 
 
 def _named(loop: Loop | None) -> str:
     if loop is None or loop.query_strategy == "auto":
-        return f"the default (auto: {DEFAULT})"
+        return f"the default (auto: {WITH_MODEL})"
     return f"the project's {loop.query_strategy}"
 
 
