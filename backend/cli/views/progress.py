@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from backend.cli.shared import error_console
@@ -29,5 +30,5 @@ def progress(
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=on, transient=True) as bars:
-        task = bars.add_task(description, total=total)
+        task = bars.add_task(escape(description), total=total)
         yield lambda: bars.advance(task)

@@ -130,7 +130,8 @@ def replay(
         return
     for line in table_of(results):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print(f"The whole report: {root / TEXT}, {root / CURVES}", soft_wrap=True)
+    whole = f"The whole report: {root / TEXT}, {root / CURVES}"
+    console.print(whole, highlight=False, markup=False, soft_wrap=True)
 
 
 def _library(
