@@ -59,7 +59,7 @@ def print_ensemble(report: EnsembleReport) -> None:
         say(f"Not considered: {sentence}")
     if report.n_cases:
         cases = counted(report.n_cases, "held-out case")
-        say(f"Mean Dice on the same {cases}:")
+        say(f"Mean Dice per image on the same {cases}, before postprocessing:")
         table = Table(("Versions", "Dice"))
         for row in report.considered:
             table.add(" + ".join(row.versions), figure(row.dice))

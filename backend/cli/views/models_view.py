@@ -21,6 +21,9 @@ from domain.states import VersionOrigin
 from domain.text import counted
 from training.versions.metrics import ImportedModel
 
+NAMED_RUNS = 3
+"""Of the runs that made no version so many are named."""
+
 HELD_OUT = "Dice per class (held out, all cases)"
 """Heading of a version's own figures, ``VersionReport.oof_dice``; docs/evaluation.md has the
 others."""
@@ -39,6 +42,8 @@ def print_list(reports: Sequence[VersionReport]) -> None:
             ago(report.created_at),
         )
     table.print()
+    if why := why_numbered(reports):
+        say(why)
     for report in reversed(reports):
         if report.gate:
             say(report.gate, lead=gate_of(report.name))
@@ -204,6 +209,18 @@ def _status(report: VersionReport) -> str:
 def dice_parts(dice: Mapping[str, float | None]) -> list[str]:
     """Each class with its Dice, for a cell: they stay together."""
     return [f"{name} {figure(value)}" for name, value in dice.items()]
+
+
+def why_numbered(reports: Sequence[VersionReport]) -> str:
+    """Why the numbers of versions have gaps, or begin with 2; "" where they do not."""
+    runs = {report.run for report in reports if report.run}
+    missing = [number for number in range(1, max(runs, default=0)) if number not in runs]
+    if not missing:
+        return ""
+    named = ", ".join(map(str, missing[:NAMED_RUNS]))
+    more = f" and {len(missing) - NAMED_RUNS} more" if len(missing) > NAMED_RUNS else ""
+    which = "run" if len(missing) == 1 else "runs"
+    return f"A version has the number of its run; {which} {named}{more} made none (nnloop runs)."
 
 
 def gate_of(version: str) -> str:

@@ -64,6 +64,8 @@ class Table:
         shown = [
             k for k in range(len(self.columns)) if not self._rows or any(r[k] for r in self._rows)
         ]
+        if not shown:
+            return
         heads = [_Cell.of(self.columns[k]) for k in shown]
         rows = [[row[k] for k in shown] for row in self._rows]
         if self.title:

@@ -59,7 +59,9 @@ def qa(
     report = check_report(opened, project_id)
     names = _names(opened, report.labels[:limit])
     if as_json:
-        typer.echo(json.dumps(as_value(opened, project_id, report, names, limit), indent=1))
+        typer.echo(
+            json.dumps(as_value(opened, project_id, report, names, limit, remarks), indent=1)
+        )
         return
     for remark in remarks:
         say(remark)
@@ -77,8 +79,13 @@ def as_value(
     report: CheckReport,
     names: dict[int, str],
     limit: int,
+    remarks: Sequence[str] = (),
 ) -> dict[str, object]:
-    """The report as a JSON value; boxes are left, top, width, height in pixels."""
+    """The report as a JSON value; boxes are left, top, width, height in pixels.
+
+    ``remarks`` say what could not be done, ``why_none`` why nothing is doubted ("" where something
+    is), ``not_listed`` how many labels ``limit`` has left out.
+    """
     from backend.label_studio.views import task_page
 
     return {
@@ -88,6 +95,9 @@ def as_value(
         "found_right": report.n_checked,
         "tab": report.tab_url,
         "doubtful": len(report.labels),
+        "not_listed": max(len(report.labels) - limit, 0),
+        "why_none": report.why_none,
+        "remarks": list(remarks),
         "labels": [
             {
                 "task_id": one.task_id,
