@@ -149,7 +149,7 @@ def runs(project: Project, as_json: AsJson = False, data_dir: DataDir = None) ->
     if any(map(_dice, reports)):
         say(
             "Dice of folds: each on the cases it held out, mean of the classes, then of the folds, "
-            "before postprocessing. What the run's version came to: nnloop models list"
+            "before postprocessing. The version's own: nnloop models list"
         )
     for run, older in zip(reports, [*reports[1:], None], strict=True):
         is_new = older is None or older.preset != run.preset

@@ -138,14 +138,14 @@ def print_comparison(versions: VersionComparison) -> None:
             row.name,
             figure(row.champion),
             figure(row.challenger),
-            in_brackets(row.difference, row.low, row.high),
+            [in_brackets(row.difference, row.low, row.high)],
             f"{row.n_cases}{absent}",
         )
     table.add(
         "mean per image",
         f"{comparison.champion:.3f}",
         f"{comparison.challenger:.3f}",
-        in_brackets(comparison.difference, comparison.low, comparison.high),
+        [in_brackets(comparison.difference, comparison.low, comparison.high)],
         f"{comparison.n_cases} of {counted(comparison.n_groups, 'group')}",
     )
     table.print()
@@ -251,7 +251,7 @@ def _verdict(verdict: Verdict) -> Table:
             row.name,
             figure(row.champion),
             figure(row.challenger),
-            in_brackets(row.difference, row.low, row.high),
+            [in_brackets(row.difference, row.low, row.high)],
             str(row.n_cases),
             str(row.n_alike),
         )

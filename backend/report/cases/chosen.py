@@ -152,7 +152,7 @@ def _labelled(session: Session, project: ProjectRow) -> dict[int, str]:
         TaskRow.state == TaskState.LABELLED,
         TaskRow.removed_at.is_(None),
     )
-    return {task_id: source for task_id, source in session.execute(query)}
+    return dict(session.execute(query).tuples())
 
 
 def _held_out(session: Session, version: VersionRow) -> Iterable[_Judged]:

@@ -156,7 +156,8 @@ def _print(evaluation: Evaluation, n_worst: int, out: Path, *, is_of_folders: bo
     for remark in evaluation.remarks:
         say(remark)
     if evaluation.cases:
-        _summary(evaluation).print()
+        of = "" if is_of_folders else ", against the annotations of now"
+        _summary(evaluation, of).print()
         say(_means(evaluation))
         if n_worst:
             _worst(evaluation, n_worst).print()
@@ -169,13 +170,13 @@ def _print(evaluation: Evaluation, n_worst: int, out: Path, *, is_of_folders: bo
     console.print(f"The whole report: {out}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _summary(evaluation: Evaluation) -> Table:
+def _summary(evaluation: Evaluation, of: str) -> Table:
     from training.evaluation.case_measures import Presence
 
     unit = evaluation.unit
     table = Table(
         ("Class", "n", "Dice", "median", "IoU", f"HD95 {unit}", f"MSD {unit}", "No distance"),
-        title=counted(len(evaluation.cases), "case"),
+        title=counted(len(evaluation.cases), "case") + of,
     )
     for one in evaluation.classes:
         counts = {
