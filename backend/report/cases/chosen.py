@@ -152,7 +152,7 @@ def _labelled(session: Session, project: ProjectRow) -> dict[int, str]:
         TaskRow.state == TaskState.LABELLED,
         TaskRow.removed_at.is_(None),
     )
-    return dict(session.execute(query).tuples())
+    return {row.id: row.source for row in session.execute(query)}
 
 
 def _held_out(session: Session, version: VersionRow) -> Iterable[_Judged]:

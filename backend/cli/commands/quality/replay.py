@@ -11,6 +11,7 @@ import typer
 
 from backend.cli.shared import AsJson, DataDir, console, error_console
 from backend.cli.views.progress import progress
+from backend.cli.views.tables import Table
 from domain.errors import SettingsError
 from training.presets import PRESETS
 
@@ -128,8 +129,11 @@ def replay(
 
         typer.echo(json.dumps(results.to_json()))
         return
-    for line in table_of(results):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    head, _, *rows = ([c.strip() for c in row.strip("|").split("|")] for row in table_of(results))
+    table = Table(head)
+    for cells in rows:
+        table.add(*cells)
+    table.print()
     whole = f"The whole report: {root / TEXT}, {root / CURVES}"
     console.print(whole, highlight=False, markup=False, soft_wrap=True)
 

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from active_learning.calibration import Calibration
-from backend.cli.views.models_view import print_details
+from backend.cli.views.models_view import print_details, why_numbered
 from backend.pipeline.models.details import version_details
+from backend.pipeline.models.version_report import version_reports
 from backend.store.models import VersionRow
 from converters.bookkeeping.documents import to_json
 from converters.bookkeeping.files import write_json
@@ -51,6 +52,22 @@ def test_what_was_decided_about_flips_is_said_with_its_reason(
     )
     shown = _shown(app, capsys, manifest, None)
     assert shown["Flips and turns"] == "Not flipped left to right: so it is. Turned."
+
+
+def test_why_the_first_version_is_not_called_one(app: FakeApp) -> None:
+    def said() -> str:
+        with app.store.read() as session:
+            return why_numbered(version_reports(session, PROJECT))
+
+    assert said() == ""
+    add_version(app, 2)
+    assert said() == "A version has the number of its run; run 1 made none (nnloop runs)."
+    app.add_imported("mine")
+    add_version(app, 9)
+    assert "runs 1, 3, 4 and 4 more made none" in said()
+    for number in (1, *range(3, 9)):
+        add_version(app, number)
+    assert said() == ""
 
 
 def test_where_nothing_is_left_out_that_is_said_too(

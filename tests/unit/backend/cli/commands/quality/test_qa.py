@@ -41,6 +41,8 @@ def tasks(out: str) -> list[int]:
 def test_doubtful_labels_are_listed_the_most_doubtful_first(doubted: FakeApp, call: Call) -> None:
     out = call("qa", "Carotid").out
     assert tasks(out) == [5, 9]
+    found = json.loads(call("qa", "Carotid", "--limit", "1", "--json").out)
+    assert (found["not_listed"], found["why_none"], found["remarks"]) == (1, "", [])
     assert "is sure of lumen" in out and f"1 of {N_LABELS}" in out
     assert "If it is right: nnloop qa 1 --right 5" in out
     assert listed(doubted) == [5, 9]
@@ -99,6 +101,10 @@ def test_without_label_studio_what_was_read_last_is_listed(doubted: FakeApp, cal
     assert "These are the labels as they were read last." in ended.out
     assert "The tab follows at the next reading." in ended.out
     assert tasks(ended.out) == [9]
+    found = json.loads(call("qa", "Carotid", "--right", "5", "--limit", "1", "--json").out)
+    assert "as they were read last." in found["remarks"][0]
+    assert any("Not doubted now" in remark for remark in found["remarks"])
+    assert (found["not_listed"], found["why_none"]) == (0, "")
     doubted.label_studio.is_down = False
     assert call("qa", "Carotid").code == 0
     assert listed(doubted) == [9]
