@@ -23,7 +23,7 @@ Cell = str | Text | Sequence[str]
 its figure, which stay whole as long as there is room, with commas between."""
 
 SHORT = 12
-"""Characters of a text that is never broken: ``5 min ago``, ``3 of 40``."""
+"""Characters of a text that stays in one line while there is room: ``5 min ago``, ``3 of 40``."""
 
 LONGEST_WHOLE = 28
 """Characters of a part, or of a word, for which a column is made wide enough."""
@@ -33,6 +33,7 @@ LONGEST_CELL = 4_000
 
 _FIGURE = re.compile(r"[-+]?[\d.,]+( ?%)?|-|")
 _INDENT = "  "
+_TRIES = ((2, True, True), (2, False, True), (1, False, True), (1, False, False))
 
 
 @dataclass
@@ -98,10 +99,10 @@ class _Cell:
         """All of it in one line."""
         return " ".join(self.parts)
 
-    def least(self, *, keeps_parts: bool) -> int:
-        """Columns of a terminal that it needs, if nothing short is broken."""
+    def least(self, *, keeps_parts: bool, keeps_short: bool) -> int:
+        """Columns of a terminal that it needs, if no word is broken."""
         text = self.text
-        if cell_len(text) <= SHORT:
+        if not text or (keeps_short and cell_len(text) <= SHORT):
             return cell_len(text)
         widths = [
             cell_len(part)
@@ -157,15 +158,19 @@ def _fitted(
 ) -> tuple[int, list[int]] | None:
     """The gap between columns, and the width of each, together at most ``width``; None: can't be.
 
-    Tried in turn: with parts whole, with parts in words, and then with a narrower gap.
+    Tried in turn: with parts whole, with parts in words, with a narrower gap, and then with short
+    texts in words too.
     """
     most = [max(cell_len(c.text) for c in column) for column in _columns(heads, rows)]
-    for gap, keeps_parts in ((2, True), (2, False), (1, False)):
+    for gap, keeps_parts, keeps_short in _TRIES:
         room = width - gap * (len(most) - 1)
         least = [
             max(
                 max(cell_len(word) for word in column[0].text.split()) if column[0] else 0,
-                *(cell.least(keeps_parts=keeps_parts) for cell in column[1:]),
+                *(
+                    cell.least(keeps_parts=keeps_parts, keeps_short=keeps_short)
+                    for cell in column[1:]
+                ),
                 1,
             )
             for column in _columns(heads, rows)

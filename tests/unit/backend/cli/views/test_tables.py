@@ -75,6 +75,17 @@ def test_parts_stay_together_while_there_is_room_for_them() -> None:
     assert "lumen 0.873, wall 0.785" in shown(table, is_terminal=False)
 
 
+def test_a_table_of_many_columns_stays_one_as_long_as_words_fit() -> None:
+    head = ["strategy", "seeds", "AUBC", "against random", "p (Holm)", "labels to 95%"]
+    table = Table([*head, "hours to 95%", "effort saved", "beaten"])
+    for name in ("lowest_score_by_class", "random"):
+        row = ("4", "0.812", "+0.012", "0.031 better", "not reached", "1.20", "12%", "0.10")
+        table.add(name, *row)
+    lines = shown(table).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.split()[:4] == ["random", "4", "0.812", "+0.012"] for line in lines)
+
+
 def test_where_columns_have_no_room_each_row_is_a_list() -> None:
     names = [f"class-{k}-of-many-with-a-long-name" for k in range(9)]
     table = Table(["Case", *names], title="Worst cases")
