@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 
 from backend.cli.shared import console
+from backend.cli.views.sentences import say
 from backend.pipeline.files.import_ import ADDED, EDITED, MADE, REPLACED, UNCHANGED
 from converters.bookkeeping.files_report import FilesReport
 from domain.annotation import LeftOut
@@ -42,7 +43,7 @@ def print_report(report: FilesReport, noun: str, place: object) -> None:
         done += f" ({were}{removed})"
     console.print(f"{done}.", highlight=False, soft_wrap=True)
     for remark in report.remarks:
-        console.print(remark, highlight=False, markup=False)
+        say(remark)
     if not report.done and not report.n_tasks_left_out:
         console.print(f"[yellow]There was nothing to write:[/yellow] no {noun} came.")
     if report.left_out:
@@ -51,19 +52,19 @@ def print_report(report: FilesReport, noun: str, place: object) -> None:
         _print_notes(f"[yellow]Left out[/yellow]{whole}", report.left_out, report.examples)
     if report.noted:
         _print_notes("Used, with a remark", report.noted, report.noted_examples)
-    console.print(f"The whole report: {report.path}", highlight=False, soft_wrap=True)
+    console.print(f"The whole report: {report.path}", highlight=False, markup=False, soft_wrap=True)
     if report.done == 0 and report.n_tasks_left_out:
         raise typer.Exit(1)
 
 
 def _print_notes(title: str, counts: Mapping[str, int], examples: Sequence[LeftOut]) -> None:
     reasons = ", ".join(f"{n} {reason}" for reason, n in counts.items())
-    console.print(f"{title}: {reasons}", highlight=False)
+    say(reasons, lead=f"{title}:")
     for note in examples:
         console.print(f"  {note.message}", highlight=False, markup=False, soft_wrap=True)
     n_more = sum(counts.values()) - len(examples)
     if n_more:
-        console.print(f"  ... and {n_more} more.", highlight=False)
+        say(f"  ... and {n_more} more.")
 
 
 def _in_words(kind: str, n: int) -> str:

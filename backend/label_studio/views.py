@@ -19,18 +19,34 @@ NO_TASK = 0
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a tab shows its tasks: by which field, and with which columns beside the images."""
+    """How a tab shows its tasks.
+
+    Attributes:
+        order: By which field.
+        columns: Beside the images in the table; Label Studio has an order of its own for them.
+        beside: Of these in the narrow list beside the editor.
+    """
 
     order: str
     columns: tuple[str, ...]
+    beside: tuple[str, ...]
 
 
-QUEUE = Look(SCORE_ORDER, ("predictions_score", "predictions_model_versions"))
-"""An annotator's queue: lowest score first. The score is the mean over the predictions of the
-project's ``model_version``."""
+QUEUE = Look(
+    SCORE_ORDER,
+    ("id", "predictions_score", "predictions_model_versions"),
+    ("id", "predictions_score"),
+)
+"""An annotator's queue: lowest score first, with the id by which people name a task. The score is
+the mean over the predictions of the project's ``model_version``."""
 
-CHECKING = Look("tasks:id", ("id", "annotators", "updated_at"))
+CHECKING = Look("tasks:id", ("id", "annotators", "updated_at"), ("id",))
 """Labelled tasks to look at again."""
+
+_EARLIER = Look(
+    SCORE_ORDER, ("predictions_score", "predictions_model_versions"), ("predictions_score",)
+)
+"""How queues looked before they showed ids."""
 
 _COLUMNS = (
     "predictions_score",
@@ -108,7 +124,7 @@ class Views(Calls):
             # Label Studio shows its default tab only while no tab is stored.
             self._create_tab(project_id, {"title": "Default"})
         return self._create_tab(
-            project_id, {**_first_look(look), **queue_data(title, task_ids, look)}
+            project_id, {**first_look(look), **queue_data(title, task_ids, look)}
         )
 
     def update_queue_tab(
@@ -120,7 +136,7 @@ class Views(Calls):
         look: Look = QUEUE,
     ) -> None:
         """Makes a tab list these tasks; what a person set about its looks stays."""
-        data = {**tab.data, **queue_data(title, task_ids, look)}
+        data = updated_data(tab.data, title, task_ids, look)
         path = f"/api/dm/views/{tab.id}/"
         self._connection.json("PATCH", path, body={"project": project_id, "data": data})
 
@@ -165,15 +181,30 @@ def queue_data(title: str, task_ids: Collection[int], look: Look = QUEUE) -> dic
     }
 
 
-def _first_look(look: Look) -> dict[str, Any]:
+def updated_data(
+    data: Mapping[str, Any], title: str, task_ids: Collection[int], look: Look = QUEUE
+) -> dict[str, Any]:
+    """A tab's data once it lists these tasks, with the looks that people gave it.
+
+    A tab whose columns nobody touched since an earlier nnloop made it gets those of now.
+    """
+    found = {**data, **queue_data(title, task_ids, look)}
+    # Who hides a column by hand has it at the end of the list: nobody's choice looks like this.
+    if found.get("hiddenColumns") == _hidden(_EARLIER) and look == QUEUE:
+        found["hiddenColumns"] = _hidden(look)
+    return found
+
+
+def first_look(look: Look) -> dict[str, Any]:
+    """What a tab is made with, beside ``queue_data``."""
+    return {"type": "list", "target": "tasks", "hiddenColumns": _hidden(look)}
+
+
+def _hidden(look: Look) -> dict[str, list[str]]:
     hidden = [f"tasks:{name}" for name in _COLUMNS if name not in look.columns]
-    shown = [f"tasks:{name}" for name in look.columns]
-    return {
-        "type": "list",
-        "target": "tasks",
-        # `explore` is the table, `labeling` the list beside the editor.
-        "hiddenColumns": {"explore": hidden, "labeling": [*hidden, *shown[1:]]},
-    }
+    not_beside = [f"tasks:{name}" for name in look.columns if name not in look.beside]
+    # `explore` is the table, `labeling` the list beside the editor.
+    return {"explore": hidden, "labeling": [*hidden, *not_beside]}
 
 
 def _plain(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from backend.report.sections.reliability import reliability_section
 from backend.report.sections.summary import summary_section
 from backend.report.sections.versions import versions_section
 from backend.report.sections.words import moment
+from backend.report.steps import OnStep, tell_nobody
 from converters.bookkeeping.files import write_bytes
 from domain.errors import FileFormatError
 
@@ -50,7 +51,12 @@ class ReportOptions:
     pictures_s: float = PICTURES_S
 
 
-def write_report(context: AppContext, project_id: int, options: ReportOptions) -> Path:
+def write_report(
+    context: AppContext,
+    project_id: int,
+    options: ReportOptions,
+    on_step: OnStep = tell_nobody,
+) -> Path:
     """Writes the page in the place of an older one; where it is.
 
     Nothing is read from Label Studio but images, and nothing is changed there.
@@ -61,8 +67,10 @@ def write_report(context: AppContext, project_id: int, options: ReportOptions) -
     """
     path = options.out / PAGE
     make_folder(options.out)
+    on_step("Reading what is known of the project")
     figures = figures_of(context, project_id)
-    cases = examined_of(context, project_id, options.n_cases, options.pictures_s)
+    cases = examined_of(context, project_id, options.n_cases, options.pictures_s, on_step)
+    on_step("Writing the page")
     text = html.page(figures.title, subtitle_of(figures), sections_of(figures, cases))
     with _writing(options.out):
         write_bytes(path, text.encode())

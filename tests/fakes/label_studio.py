@@ -20,7 +20,7 @@ from backend.label_studio import (
     plain_name,
 )
 from backend.label_studio.images import FetchedImage
-from backend.label_studio.views import QUEUE, Look, Tab, queue_data
+from backend.label_studio.views import QUEUE, Look, Tab, first_look, queue_data, updated_data
 from backend.label_studio.webhooks import WebhookInfo
 from domain.annotation import Annotation, Task
 from domain.errors import ImageError, LabelStudioError, MissingError
@@ -153,7 +153,7 @@ class FakeLabelStudio:
         self._called("create_queue_tab")
         if not self.tabs:
             self._make_tab({"title": "Default"})
-        return self._make_tab(queue_data(title, task_ids, look))
+        return self._make_tab({**first_look(look), **queue_data(title, task_ids, look)})
 
     def update_queue_tab(
         self,
@@ -166,7 +166,7 @@ class FakeLabelStudio:
         self._called("update_queue_tab")
         if tab.id not in self.tabs:
             raise MissingError(f"There is no tab {tab.id}.")
-        self.tabs[tab.id] = {**tab.data, **queue_data(title, task_ids, look)}
+        self.tabs[tab.id] = updated_data(tab.data, title, task_ids, look)
 
     def delete_tab(self, tab_id: int) -> None:
         self._called("delete_tab")

@@ -11,6 +11,7 @@ import typer
 from backend.cli.formats_help import FormatsCommand
 from backend.cli.shared import DataDir, console, context
 from backend.cli.views.progress import progress
+from backend.cli.views.sentences import say
 from converters.bookkeeping.files import write_bytes
 from converters.imports.defaults import DEFAULT_VERSION
 from domain.errors import SettingsError
@@ -193,7 +194,7 @@ def import_(
 def _say_config(xml: str, path: Path | None) -> None:
     if path is not None:
         write_bytes(path, (xml + "\n").encode())
-        console.print(f"A labelling configuration that fits is in {path}.", highlight=False)
+        say(f"A labelling configuration that fits is in {path}.")
         return
     console.print("A labelling configuration that fits:")
     console.print(xml, markup=False, highlight=False, soft_wrap=True)

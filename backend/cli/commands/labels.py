@@ -6,12 +6,12 @@ import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from backend.cli.commands.projects import Project
-from backend.cli.shared import AsJson, DataDir, connected, console, error_console
+from backend.cli.shared import AsJson, DataDir, connected, error_console
 from backend.cli.views.progress import progress
 from backend.cli.views.sentences import say
+from backend.cli.views.tables import Table
 from domain.errors import LabelStudioError, SettingsError
 from domain.text import counted
 
@@ -182,11 +182,11 @@ def _verb(report: WriteReport, n: int, participle: str) -> str:
 
 
 def _print(report: LabelReport) -> None:
-    table = Table("Label", "Counts as", "Annotations", "Tasks")
+    table = Table(("Label", "Counts as", "Annotations", "Tasks"))
     for use in report.present:
-        table.add_row(use.name, "", str(use.n_annotations), str(len(use.tasks)))
+        table.add(use.name, "", str(use.n_annotations), str(len(use.tasks)))
     for use in report.missing:
-        table.add_row(
+        table.add(
             use.name,
             _counts_as(report, use.name),
             str(use.n_annotations),
@@ -196,8 +196,8 @@ def _print(report: LabelReport) -> None:
     present = {use.name for use in report.present}
     for name in report.mapping:
         if name not in used and name not in present:
-            table.add_row(name, _counts_as(report, name), "0", "0")
-    console.print(table)
+            table.add(name, _counts_as(report, name), "0", "0")
+    table.print()
     for name in sorted(present & report.mapping.keys()):
         say(f'"{name}" is a label again; that it counts as "{report.mapping[name]}" has no effect.')
     for question in report.questions:

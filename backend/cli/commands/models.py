@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from backend.cli.commands import models_ensemble
@@ -39,7 +40,7 @@ def register(parent: typer.Typer) -> None:
 
 @app.command("list")
 def list_(project: ProjectOption = None, as_json: AsJson = False, data_dir: DataDir = None) -> None:
-    """List a project's versions: status, labels, out-of-fold Dice, size, age, the gate's verdict.
+    """List a project's versions: status, labels, held-out Dice, size, age, the gate's verdict.
 
     Example: nnloop models list --project "Carotid"
     """
@@ -229,7 +230,7 @@ def export(
         )
         return
     size = size_text(out.stat().st_size)
-    say(f"is in {out} ({size}).", lead=f"[green]{name}[/green]")
+    say(f"is in {out} ({size}).", lead=f"[green]{escape(name)}[/green]")
     say(f"With {written.needs} installed elsewhere:")
     for command in written.commands:
         console.print(f"  {command}", highlight=False, markup=False, soft_wrap=True)
@@ -269,7 +270,7 @@ def import_(
     project_id = _the_project(opened, project)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bars:
-        bars.add_task(f"Reading {file.name}", total=None)
+        bars.add_task(escape(f"Reading {file.name}"), total=None)
         done = archive.import_model(
             opened,
             project_id,
@@ -283,7 +284,10 @@ def import_(
         _print_json(asdict(done))
         return
     networks = counted(done.folds, "network")
-    say(f"{networks} for {', '.join(done.class_values)}.", lead=f"[green]{done.version}[/green]:")
+    say(
+        f"{networks} for {', '.join(done.class_values)}.",
+        lead=f"[green]{escape(done.version)}[/green]:",
+    )
     for note in done.notes:
         say(note)
     say(

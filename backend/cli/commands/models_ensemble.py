@@ -7,11 +7,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.markup import escape
 
-from backend.cli.shared import AsJson, DataDir, console, context, figure
+from backend.cli.shared import AsJson, DataDir, context, figure
 from backend.cli.views.progress import progress
 from backend.cli.views.sentences import say
+from backend.cli.views.tables import Table
 from domain.text import counted
 
 if TYPE_CHECKING:
@@ -58,17 +59,15 @@ def print_ensemble(report: EnsembleReport) -> None:
         say(f"Not considered: {sentence}")
     if report.n_cases:
         cases = counted(report.n_cases, "held-out case")
-        say(f"Mean Dice on the same {cases}:")
-        table = Table()
-        table.add_column("Versions")
-        table.add_column("Dice", justify="right")
+        say(f"Mean Dice per image on the same {cases}, before postprocessing:")
+        table = Table(("Versions", "Dice"))
         for row in report.considered:
-            table.add_row(" + ".join(row.versions), figure(row.dice))
-        console.print(table)
+            table.add(" + ".join(row.versions), figure(row.dice))
+        table.print()
     if not report.version:
         say(f"{report.reason}: no ensemble was made.")
         return
     serves = "serves" if report.is_promoted else "does not serve"
-    say(f"{serves}: {report.reason}.", lead=f"[green]{report.version}[/green]")
+    say(f"{serves}: {report.reason}.", lead=f"[green]{escape(report.version)}[/green]")
     if report.is_promoted:
         say("Its predictions follow; see `nnloop status`.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend.cli.setting_options import setting
-from backend.cli.shared import DataDir, console, error_console, settings, use_log_level
+from backend.cli.shared import DataDir, error_console, settings, use_log_level
 from backend.cli.views.sentences import say
 from backend.settings import Settings, installation_id
 from domain.errors import SettingsError, StackError
@@ -140,4 +140,4 @@ def show_event(event: StackEvent) -> None:
     if event.kind == "crashed":
         say(event.message, lead=f"[red]{event.name}[/red]:", on=error_console)
     else:
-        console.print(f"[dim]{event.name}: {event.message}[/dim]", highlight=False)
+        say(f"{event.name}: {event.message}", style="dim")

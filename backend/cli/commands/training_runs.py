@@ -7,16 +7,15 @@ import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from backend.cli.commands.projects import Project
 from backend.cli.setting_options import values_of, with_settings
-from backend.cli.shared import AsJson, DataDir, ago, connected, console
+from backend.cli.shared import AsJson, DataDir, ago, connected
 from backend.cli.views.sentences import say, with_reason
+from backend.cli.views.tables import Table
 from backend.settings.duration import say_duration
 from backend.settings.project import TRAINING
-from domain.states import RunControl, RunStatus
+from domain.states import FoldStatus, RunControl, RunStatus
 
 if TYPE_CHECKING:
     from backend.pipeline.runs.run_report import RunReport
@@ -132,15 +131,13 @@ def runs(project: Project, as_json: AsJson = False, data_dir: DataDir = None) ->
     if not reports:
         say(f"No training has been started yet. Start one: nnloop train {shlex.quote(project)}")
         return
-    table = Table()
-    for column in ("Run", "Status", "Why", "Labels", "Preset", "Budget", "Trained", "Dice"):
-        table.add_column(column)
-    table.add_column("Started")
+    columns = ("Run", "Status", "Why", "Labels", "Preset", "Budget", "Trained", "Dice of folds")
+    table = Table((*columns, "Started"))
     for run in reports:
-        table.add_row(
+        table.add(
             str(run.number),
             say_status(run),
-            escape(run.trigger),
+            run.trigger,
             str(run.labels),
             run.preset,
             "" if run.budget_s is None else say_duration(run.budget_s),
@@ -148,7 +145,12 @@ def runs(project: Project, as_json: AsJson = False, data_dir: DataDir = None) ->
             _dice(run),
             ago(run.created_at),
         )
-    console.print(table)
+    table.print()
+    if any(map(_dice, reports)):
+        say(
+            "Dice of folds: each on the cases it held out, mean of the classes, then of the folds, "
+            "before postprocessing. The version's own: nnloop models list"
+        )
     for run, older in zip(reports, [*reports[1:], None], strict=True):
         is_new = older is None or older.preset != run.preset
         if run.preset_reason and is_new:
@@ -199,5 +201,10 @@ def say_status(run: RunReport) -> str:
 
 
 def _dice(run: RunReport) -> str:
-    dice = [fold.case_dice for fold in run.folds if fold.case_dice is not None]
-    return f"{sum(dice) / len(dice):.3f}" if dice else ""
+    """The mean of its folds; of a sample of their cases until all are done."""
+    known = [fold for fold in run.folds if fold.case_dice is not None]
+    if not known:
+        return ""
+    mean = sum(fold.case_dice or 0.0 for fold in known) / len(known)
+    is_whole = all(fold.status == FoldStatus.DONE for fold in run.folds)
+    return f"{mean:.3f}" if is_whole else f"{mean:.3f} so far"

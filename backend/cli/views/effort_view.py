@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich import box
-from rich.markup import escape
-from rich.table import Table
-
-from backend.cli.shared import console, figure
+from backend.cli.shared import figure
 from backend.cli.views.sentences import say
+from backend.cli.views.tables import Table
 from backend.pipeline.quality.effort import EffortLine, ProjectEffort
 from backend.pipeline.quality.words import drawn_in_words, time_in_words
 from backend.settings.duration import say_duration
@@ -29,7 +26,7 @@ def print_effort(found: ProjectEffort) -> None:
         ("Annotator", found.annotators),
     ):
         if lines:
-            console.print(_table(title, lines))
+            _table(title, lines).print()
     if found.saved is not None:
         say(time_in_words(found.saved).removeprefix("saved "), lead="Saved:")
     say(_beside(found))
@@ -47,24 +44,29 @@ def _beside(found: ProjectEffort) -> str:
 def _table(title: str, lines: Sequence[EffortLine]) -> Table:
     """Counts of regions and points stand side by side, as their column says."""
     is_timed = any(line.median_s is not None for line in lines)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
-    table.add_column(title, overflow="fold")
-    for column in ("Labelled", "Unchanged", "Dice", *(("Median",) if is_timed else ())):
-        table.add_column(column, justify="right")
-    table.add_column("Regions kept / edited / removed / drawn", justify="right")
-    table.add_column("Points moved / added / removed / drawn", justify="right")
+    table = Table(
+        (
+            title,
+            "Labelled",
+            "Unchanged",
+            "Dice",
+            "Median time",
+            "Regions kept / edited / removed / drawn",
+            "Points moved / added / removed / drawn",
+        )
+    )
     for line in lines:
         done = line.effort
         regions = (done.n_kept, done.n_edited, done.n_removed, done.n_drawn)
         points = (done.points_moved, done.points_added, done.points_removed, done.points_drawn)
         median = "-" if line.median_s is None else say_duration(line.median_s)
-        table.add_row(
-            escape(line.name),
+        table.add(
+            line.name,
             str(line.n),
             f"{line.n_unchanged} ({line.n_unchanged / line.n:.0%})",
             figure(line.dice),
-            *((median,) if is_timed else ()),
-            " / ".join(map(str, regions)),
-            " / ".join(map(str, points)),
+            median if is_timed else "",
+            [" / ".join(map(str, regions))],
+            [" / ".join(map(str, points))],
         )
     return table

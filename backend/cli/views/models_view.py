@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from rich.table import Table
+from rich.markup import escape
 
 from backend.cli.shared import ago, console, figure
-from backend.cli.views.sentences import say, with_reason
+from backend.cli.views.sentences import heading, say, with_reason
+from backend.cli.views.tables import Table
 from backend.pipeline.gate.verdict import in_brackets
 from backend.pipeline.models.details import VersionDetails
 from backend.pipeline.models.serving import Change
@@ -20,29 +21,38 @@ from domain.states import VersionOrigin
 from domain.text import counted
 from training.versions.metrics import ImportedModel
 
+NAMED_RUNS = 3
+"""Of the runs that made no version so many are named."""
+
+HELD_OUT = "Dice per class (held out, all cases)"
+"""Heading of a version's own figures, ``VersionReport.oof_dice``; docs/evaluation.md has the
+others."""
+
 
 def print_list(reports: Sequence[VersionReport]) -> None:
-    """The table of a project's versions, newest first."""
-    table = Table()
-    for column in ("Version", "Status", "Labels", "Out-of-fold Dice", "Size", "Made", "Gate"):
-        table.add_column(column)
+    """The table of a project's versions, newest first, and what the gate said of each."""
+    table = Table(("Version", "Status", "Labels", HELD_OUT, "Size", "Made"))
     for report in reversed(reports):
-        table.add_row(
+        table.add(
             report.name,
             _status(report),
             "" if report.origin == VersionOrigin.IMPORTED else str(report.labels),
-            _dice(report.oof_dice),
+            dice_parts(report.oof_dice),
             "pruned" if report.pruned_at else size_text(report.size_bytes),
             ago(report.created_at),
-            report.gate,
         )
-    console.print(table)
+    table.print()
+    if why := why_numbered(reports):
+        say(why)
+    for report in reversed(reports):
+        if report.gate:
+            say(report.gate, lead=gate_of(report.name))
 
 
 def print_details(details: VersionDetails, *, n_annotations: int | None) -> None:
     """Everything about a version; ``n_annotations`` rows of them, None: all."""
     report = details.report
-    console.rule(report.name, align="left")
+    heading(report.name)
     rows = {
         "Status": _status(report),
         "Made": ago(report.created_at)
@@ -53,7 +63,7 @@ def print_details(details: VersionDetails, *, n_annotations: int | None) -> None
         "Preset": with_reason(details.preset, details.preset_reason),
         "Size": size_text(report.size_bytes),
         "Predictions": f"{report.scored} scored, {report.published} pushed, {report.failed} failed",
-        "Out-of-fold Dice": _dice(report.oof_dice) or "not measured",
+        "Held-out Dice": _held_out(details),
         "Gate": report.gate or "-",
         "Libraries": ", ".join(f"{name} {value}" for name, value in details.libraries.items()),
         "Settings": ", ".join(f"{name}={value}" for name, value in details.settings.items()),
@@ -69,13 +79,13 @@ def print_details(details: VersionDetails, *, n_annotations: int | None) -> None
         if value:
             console.print(f"{name + ':':18}{value}", highlight=False, markup=False, soft_wrap=True)
     if details.reliability:
-        console.print(_reliability(details.reliability))
+        _reliability(details.reliability).print()
     if details.verdict is not None and details.verdict.classes:
-        console.print(_verdict(details.verdict))
+        _verdict(details.verdict).print()
     if details.folds:
-        console.print(_folds(details))
+        _folds(details).print()
     if details.trained_on:
-        console.print(_annotations(details, n_annotations))
+        _annotations(details, n_annotations).print()
     for item in details.left_out[:n_annotations]:
         say(f"{'Noted' if item.is_remark else 'Left out'}: {item.in_full}")
 
@@ -105,41 +115,40 @@ def _scores(details: VersionDetails) -> str:
 
 def _reliability(found: Mapping[str, Reliability]) -> Table:
     """What scores said against what was true; a dash where so few pairs say nothing."""
-    table = Table(title="Scores against true Dice", title_justify="left")
     columns = ("Pairs", "n", "Bias", "Calibration error", "Spearman", "AUROC worst tenth", "AURC")
-    for column in (*columns, "In the 90 % interval"):
-        table.add_column(column)
+    table = Table((*columns, "In the 90 % interval"), title="Scores against true Dice")
     for kind, figures in found.items():
         bias = "-" if figures.bias is None else f"{figures.bias:+.3f}"
         row = (figures.ece, figures.spearman, figures.auroc, figures.aurc)
         inside = "-" if figures.coverage is None else f"{figures.coverage:.0%}"
-        table.add_row(kind, str(figures.n), bias, *(figure(value) for value in row), inside)
+        table.add(kind, str(figures.n), bias, *(figure(value) for value in row), inside)
     return table
 
 
 def print_comparison(versions: VersionComparison) -> None:
     """Two versions per class, and in the mean."""
     comparison = versions.comparison
-    table = Table(title=f"Dice of {versions.second} against {versions.first}", title_justify="left")
-    for column in ("Class", versions.first, versions.second, "Difference [95 % bounds]", "Cases"):
-        table.add_column(column)
+    table = Table(
+        ("Class", versions.first, versions.second, "Difference [95 % bounds]", "Cases"),
+        title=f"Dice of {versions.second} against {versions.first}, on the cases both held out",
+    )
     for row in comparison.classes:
         absent = f" (+{row.n_alike} without it)" if row.n_alike else ""
-        table.add_row(
+        table.add(
             row.name,
             figure(row.champion),
             figure(row.challenger),
-            in_brackets(row.difference, row.low, row.high),
+            [in_brackets(row.difference, row.low, row.high)],
             f"{row.n_cases}{absent}",
         )
-    table.add_row(
-        "mean",
+    table.add(
+        "mean per image",
         f"{comparison.champion:.3f}",
         f"{comparison.challenger:.3f}",
-        in_brackets(comparison.difference, comparison.low, comparison.high),
+        [in_brackets(comparison.difference, comparison.low, comparison.high)],
         f"{comparison.n_cases} of {counted(comparison.n_groups, 'group')}",
     )
-    console.print(table)
+    table.print()
     if comparison.n_empty:
         say(
             f"Cases with nothing in them: {comparison.n_empty}, of which {versions.first} left "
@@ -172,7 +181,7 @@ def print_change(change: Change) -> None:
         + (f" in the place of {change.before}" if change.before else "")
         + f": {counted(n, 'stored prediction')} {'goes' if n == 1 else 'go'} to Label Studio"
         + f"{once}.",
-        lead=f"[green]{change.version}[/green]",
+        lead=f"[green]{escape(change.version)}[/green]",
     )
     if not change.is_queued:
         say("nnloop is not running: it follows when `nnloop up` is started.")
@@ -197,8 +206,35 @@ def _status(report: VersionReport) -> str:
     return f"{report.standing}{origin}{', pinned' if report.is_pinned else ''}"
 
 
-def _dice(dice: Mapping[str, float | None]) -> str:
-    return ", ".join(f"{name} {figure(value)}" for name, value in dice.items())
+def dice_parts(dice: Mapping[str, float | None]) -> list[str]:
+    """Each class with its Dice, for a cell: they stay together."""
+    return [f"{name} {figure(value)}" for name, value in dice.items()]
+
+
+def why_numbered(reports: Sequence[VersionReport]) -> str:
+    """Why the numbers of versions have gaps, or begin with 2; "" where they do not."""
+    runs = {report.run for report in reports if report.run}
+    missing = [number for number in range(1, max(runs, default=0)) if number not in runs]
+    if not missing:
+        return ""
+    named = ", ".join(map(str, missing[:NAMED_RUNS]))
+    more = f" and {len(missing) - NAMED_RUNS} more" if len(missing) > NAMED_RUNS else ""
+    which = "run" if len(missing) == 1 else "runs"
+    return f"A version has the number of its run; {which} {named}{more} made none (nnloop runs)."
+
+
+def gate_of(version: str) -> str:
+    """What goes before the gate's sentence on a version; with markup."""
+    return f"[bold]{escape(version)}[/bold], the gate:"
+
+
+def _held_out(details: VersionDetails) -> str:
+    """Its Dice per class, and of what it is the mean."""
+    dice = details.report.oof_dice
+    if not dice:
+        return "not measured"
+    n = sum(bool(entry.dice) for entry in details.trained_on)
+    return f"{', '.join(dice_parts(dice))}; per class, mean of all {counted(n, 'held-out case')}"
 
 
 def _imported(model: ImportedModel) -> str:
@@ -206,15 +242,16 @@ def _imported(model: ImportedModel) -> str:
 
 
 def _verdict(verdict: Verdict) -> Table:
-    table = Table(title="Gate, on the same cases", title_justify="left")
-    for column in ("Class", "Champion", "Challenger", "Difference [bounds]", "Cases", "Without it"):
-        table.add_column(column)
+    table = Table(
+        ("Class", "Champion", "Challenger", "Difference [bounds]", "Cases", "Without it"),
+        title="Dice at the gate, on the same held-out cases",
+    )
     for row in verdict.classes:
-        table.add_row(
+        table.add(
             row.name,
             figure(row.champion),
             figure(row.challenger),
-            in_brackets(row.difference, row.low, row.high),
+            [in_brackets(row.difference, row.low, row.high)],
             str(row.n_cases),
             str(row.n_alike),
         )
@@ -222,18 +259,19 @@ def _verdict(verdict: Verdict) -> Table:
 
 
 def _folds(details: VersionDetails) -> Table:
-    table = Table(title="Folds", title_justify="left")
-    for column in ("Fold", "Epochs", "Seconds", "Device", "Started from", "Seed", "Dice"):
-        table.add_column(column)
+    table = Table(
+        ("Fold", "Epochs", "Seconds", "Device", "Started from", "Seed", "Dice of its own cases"),
+        title="Folds, each on the cases it held out, before postprocessing",
+    )
     for fold, result in details.folds.items():
-        table.add_row(
+        table.add(
             str(fold),
             str(result.epochs),
             f"{result.seconds:.0f}",
             result.device,
             details.started_from.get(fold, "fresh weights"),
             str(details.seeds.get(fold, "")),
-            _dice(result.dice_per_class),
+            dice_parts(result.dice_per_class),
         )
     return table
 
@@ -242,19 +280,17 @@ def _annotations(details: VersionDetails, limit: int | None) -> Table:
     shown = details.trained_on[:limit]
     rest = len(details.trained_on) - len(shown)
     table = Table(
+        ("Task", "Annotations", "Content hash", "Group", "Fold", "Dice when held out"),
         title=f"Trained on {counted(len(details.trained_on), 'task')}"
         + (f" (the first {len(shown)}; --annotations names all)" if rest else ""),
-        title_justify="left",
     )
-    for column in ("Task", "Annotations", "Content hash", "Group", "Fold", "Dice when held out"):
-        table.add_column(column)
     for entry in shown:
-        table.add_row(
+        table.add(
             str(entry.task_id),
-            ", ".join(map(str, entry.annotation_ids)),
+            list(map(str, entry.annotation_ids)),
             entry.content_hash[:12],
             entry.group,
             str(entry.fold) if entry.fold >= 0 else "none",
-            _dice(entry.dice),
+            dice_parts(entry.dice),
         )
     return table

@@ -1,11 +1,13 @@
-"""A bar for work on many things."""
+"""How work that takes its time says how far it is: on stderr."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from backend.cli.shared import error_console
@@ -29,5 +31,48 @@ def progress(
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=on, transient=True) as bars:
-        task = bars.add_task(description, total=total)
+        task = bars.add_task(escape(description), total=total)
         yield lambda: bars.advance(task)
+
+
+LINES_S = 5.0
+"""Seconds between two lines about the same step, where there is no terminal to draw a bar on."""
+
+
+@contextmanager
+def steps(on: Console = error_console) -> Iterator[Callable[..., None]]:
+    """Says which step is done, and how far it is; yields whom to tell: ``tell(what, done, total)``.
+
+    On a terminal one line that goes when all is done. Elsewhere a line for each step, and one every
+    few seconds while it lasts: a log shows that something happens.
+    """
+    if not on.is_terminal:
+        yield _lines(on)
+        return
+    columns = (
+        TextColumn("{task.description}{task.fields[count]}", markup=False),
+        BarColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=on, transient=True) as bars:
+        task = bars.add_task("", total=None, count="")
+
+        def tell(what: str, done: int = 0, total: int = 0) -> None:
+            count = f" {done}/{total}" if total else ""
+            bars.update(task, description=what, completed=done, total=total or None, count=count)
+
+        yield tell
+
+
+def _lines(on: Console) -> Callable[..., None]:
+    said, at = "", 0.0
+
+    def tell(what: str, done: int = 0, total: int = 0) -> None:
+        nonlocal said, at
+        now = time.monotonic()
+        if what != said or now - at > LINES_S:
+            count = f" {done}/{total}" if total else ""
+            on.print(f"{what}{count}", markup=False, highlight=False, soft_wrap=True)
+            said, at = what, now
+
+    return tell

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from backend.cli.shared import console
+from domain.text import one_line
 
 # What stands in quotes stays together: names and paths may have spaces in them.
 _QUOTED = r"""(?<![\w'"])(?:'[^'\n]*'(?!\w)|"[^"\n]*"(?!\w)|`[^`\n]*`)"""
@@ -18,11 +20,14 @@ _PROGRAM = re.compile(r"\W*nnloop")
 _ARGUMENT = re.compile(r"""-{1,2}[a-z]|['"\d]|[A-Z_]+(?:=[A-Z_]*)?\W*$|\S*[=/]|nnloop-|\S+\.\w""")
 _LAST = tuple(".,;:)`")
 
+LONGEST_HEADING = 1_000
+"""Characters of a name that stands above what is said of it."""
+
 LONGEST_QUOTED = 60
 """Characters of a quoted text that is kept in one line; a longer one is prose, not a name."""
 
 
-def say(text: str, *, lead: str = "", on: Console = console) -> None:
+def say(text: str, *, lead: str = "", style: str = "", on: Console = console) -> None:
     """Prints a sentence: in the width of a terminal, and in one line where there is none.
 
     What is piped is read by programs, which look for lines.
@@ -30,12 +35,22 @@ def say(text: str, *, lead: str = "", on: Console = console) -> None:
     Args:
         text: The sentence; no markup.
         lead: What goes before it in the first line, with markup: ``[red]Error:[/red]``.
+        style: Of the sentence.
         on: Where to.
     """
     first = Text.from_markup(f"{lead} ") if lead else Text()
     width = on.width if on.is_terminal else 0
-    shown = Text.assemble(first, wrapped(text, width, used=first.cell_len))
+    shown = Text.assemble(first, (wrapped(text, width, used=first.cell_len), style))
     on.print(shown, soft_wrap=True, highlight=False)
+
+
+def heading(text: str, *, on: Console = console) -> None:
+    """Prints a name with a rule behind it; a long one in as many lines as it needs."""
+    width = on.width if on.is_terminal else 0
+    lines = wrapped(one_line(text, LONGEST_HEADING), width).split("\n")
+    on.print(Text("\n".join(lines), "bold"), end=" ", soft_wrap=True, highlight=False)
+    rule = "-" if on.options.ascii_only else "\u2500"
+    on.print(Text(rule * max((width or 80) - cell_len(lines[-1]) - 1, 0), "green"), soft_wrap=True)
 
 
 def wrapped(text: str, width: int, *, used: int = 0) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from rich import box
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
-from backend.cli.shared import ago, console, figure
-from backend.cli.views.sentences import with_reason, wrapped
+from backend.cli.shared import ago, console
+from backend.cli.views.models_view import HELD_OUT, dice_parts, gate_of, why_numbered
+from backend.cli.views.sentences import heading, say, with_reason, wrapped
+from backend.cli.views.tables import Table
 from backend.pipeline.labels import questions
 from backend.pipeline.progress.words import learning_in_words
 from backend.pipeline.quality.effort import EffortReport
@@ -17,7 +16,7 @@ from backend.pipeline.queues.report import sentence_of
 from backend.pipeline.runs.run_report import FoldReport, RunReport
 from backend.pipeline.status import ProblemGroup, ProjectReport, ServiceReport
 from backend.settings.duration import say_duration
-from domain.states import RunControl
+from domain.states import FoldStatus, RunControl
 from domain.text import counted, one_line
 
 # Of the tasks of a problem so many are named; `--problems` and `--json` name all.
@@ -25,9 +24,6 @@ NAMED_TASKS = 8
 
 SHORT = 400
 """Characters of a text that is shown among others; `--problems` and `nnloop log` show more."""
-
-LONGEST_FIGURE = 12
-"""Characters of a cell that is a figure or a word, and stays in one line."""
 
 _ROLES = {
     "loop": "reads Label Studio and pushes predictions",
@@ -39,68 +35,69 @@ _ROLES = {
 def print_service(report: ServiceReport) -> None:
     """Prints the queue and the workers."""
     if report.error:
-        _line(report.error, "[red]Queue:[/red]")
+        say(report.error, lead="[red]Queue:[/red]")
         return
     waiting = _jobs_wait(sum(report.waiting.values()))
     if not report.workers:
-        _line(f"none; {waiting}. Start them: nnloop up", "[red]Workers:[/red]")
+        say(f"none; {waiting}. Start them: nnloop up", lead="[red]Workers:[/red]")
     else:
-        _line(f"{', '.join(report.workers)}; {waiting}", "Workers:")
+        say(f"{', '.join(report.workers)}; {waiting}", lead="Workers:")
     for role in report.missing_roles if report.workers else ():
-        _line(f"Start one: nnloop worker --role {role}", f"[red]No worker {_ROLES[role]}.[/red]")
+        say(f"Start one: nnloop worker --role {role}", lead=f"[red]No worker {_ROLES[role]}.[/red]")
 
 
 def _jobs_wait(n: int) -> str:
     return "1 job waits" if n == 1 else f"{n} jobs wait"
 
 
-def _line(text: str, lead: str = "") -> None:
-    """Prints a sentence in the width of the page, also where that is no terminal."""
-    first = Text.from_markup(f"{lead} ") if lead else Text()
-    shown = Text.assemble(first, wrapped(text, console.width, used=first.cell_len))
-    console.print(shown, overflow="fold", highlight=False)
-
-
 def print_project(report: ProjectReport, *, lists_problems: bool = False) -> None:
     """Prints a project; its problems in groups, or each by itself."""
-    console.rule(f"{report.id}  {escape(report.title)}", align="left")
+    heading(f"{report.id}  {report.title}")
     read = "not read yet" if report.synced_at is None else f"read {ago(report.synced_at)}"
-    _line(
+    say(
         f"{report.labelled} labelled, {report.unlabelled} unlabelled, {report.skipped} skipped of "
         f"{counted(report.tasks, 'task')}; {read}; serves {report.champion or 'nothing'}"
     )
-    _line(f"Next training: {_waits_for(report)}")
+    say(f"Next training: {_waits_for(report)}")
     if report.tabs:
-        _line(_queues(report), "Queues:")
+        say(_queues(report), lead="Queues:")
     if report.looked_at is not None:
         done = f"{report.looked_at.n} of {report.looked_at.wanted}"
-        _line(f"{done} looked at, to choose the tasks of the queues", "Images:")
+        say(f"{done} looked at, to choose the tasks of the queues", lead="Images:")
     if report.control_arm is not None:
-        _line(sentence_of(report.control_arm), "Control arm:")
+        say(sentence_of(report.control_arm), lead="Control arm:")
     if report.effort is not None:
-        _line(_effort(report.effort), "Effort:")
+        say(_effort(report.effort), lead="Effort:")
         for text in report.effort.warnings:
-            _line(text, "[yellow]Effort:[/yellow]")
+            say(text, lead="[yellow]Effort:[/yellow]")
     if report.doubtful_labels:
-        _line(_doubtful(report), "Labels:")
+        say(_doubtful(report), lead="Labels:")
     if report.versions:
-        _line(learning_in_words(report.learning), "More labels:")
+        say(learning_in_words(report.learning), lead="More labels:")
     if report.error:
-        _line(one_line(report.error, SHORT), "[red]Label Studio:[/red]")
+        say(one_line(report.error, SHORT), lead="[red]Label Studio:[/red]")
     if report.active_run is not None:
-        console.print(_shown(_folds(report.active_run)))
+        _folds(report.active_run).print()
         for fold in report.active_run.folds:
             if remarks := _remarks(fold):
-                _line(f"Fold {fold.fold}: {one_line('; '.join(remarks), SHORT)}")
+                say(f"Fold {fold.fold}: {one_line('; '.join(remarks), SHORT)}")
         if report.active_run.preset_reason:
-            _line(with_reason(report.active_run.preset, report.active_run.preset_reason), "Preset:")
+            say(
+                with_reason(report.active_run.preset, report.active_run.preset_reason),
+                lead="Preset:",
+            )
         for text in filter(None, (report.active_run.note, report.active_run.waits_for)):
-            _line(text)
+            say(text)
     last = report.runs[0] if report.runs else None
     if last is not None and last.error:
-        _line(one_line(last.error, SHORT), f"[red]Run {last.number} {last.status}:[/red]")
+        say(one_line(last.error, SHORT), lead=f"[red]Run {last.number} {last.status}:[/red]")
     if report.versions:
-        console.print(_shown(_versions(report)))
+        _versions(report).print()
+        if why := why_numbered(report.versions):
+            say(why)
+        for version in report.versions:
+            if version.gate:
+                say(version.gate, lead=gate_of(version.name))
     if lists_problems:
         for problem in report.problems:
             _print_problem(problem.stage, problem.message, problem.remedy)
@@ -140,15 +137,16 @@ def _waits_for(report: ProjectReport) -> str:
 
 
 def _print_problem(stage: str, message: str, remedy: str) -> None:
-    """Its lines, those after the first set in."""
-    width = console.width - len(stage) - 1
-    table = Table.grid(padding=(0, 1))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_row(Text(stage, "yellow"), Text(wrapped(one_line(message, 1_000), width)))
+    """Its lines, on a terminal those after the first set in."""
+    width = console.width - len(stage) - 1 if console.is_terminal else 0
+    indent = "\n" + " " * (len(stage) + 1)
+    said = [Text(wrapped(one_line(message, 1_000), width).replace("\n", indent))]
     if remedy:
-        table.add_row("", Text(wrapped(one_line(remedy, SHORT), width), "dim"))
-    console.print(table)
+        text = wrapped(one_line(remedy, SHORT), width).replace("\n", indent)
+        said.append(Text(text, "dim"))
+    shown = Text(indent).join(said)
+    console.print(Text(f"{stage} ", "yellow"), end="")
+    console.print(shown, soft_wrap=True, highlight=False)
 
 
 def _sentence(group: ProblemGroup) -> str:
@@ -166,37 +164,41 @@ def _sentence(group: ProblemGroup) -> str:
     return f"{len(group.tasks)} tasks: {group.message.rstrip('.')}: {named}{more}"
 
 
-def _shown(table: Table) -> Table:
-    """A table without the columns in which nothing stands, its short cells in one line each."""
-    table.columns = [column for column in table.columns if any(column.cells)]
-    for column in table.columns:
-        longest = max(len(str(cell)) for cell in column.cells)
-        if longest <= LONGEST_FIGURE:
-            column.min_width = longest + 2  # with the space on both sides
-    table.box = box.SIMPLE_HEAD
-    table.pad_edge, table.show_edge, table.collapse_padding = False, False, True
-    return table
-
-
 def _folds(run: RunReport) -> Table:
-    table = Table(title=_title(run), title_justify="left")
-    for column in ("Fold", "Status", "Epoch", "Loss", "Val. loss", "Dice (patches)", "Dice"):
-        table.add_column(column)
-    for column in ("Left", "Device"):
-        table.add_column(column)
+    table = Table(
+        (
+            "Fold",
+            "Status",
+            "Epoch",
+            "Loss",
+            "Val. loss",
+            "Dice (patches)",
+            "Dice (held out)",
+            "Left",
+            "Device",
+        ),
+        title=_title(run),
+    )
     for fold in run.folds:
-        table.add_row(
+        table.add(
             str(fold.fold),
             fold.status,
             f"{fold.epoch}/{fold.epochs}",
             _figure(fold.train_loss),
             _figure(fold.val_loss),
             _figure(fold.dice),
-            _figure(fold.case_dice),
+            held_out_of(fold),
             "" if fold.eta_s is None else say_duration(fold.eta_s),
             fold.device,
         )
     return table
+
+
+def held_out_of(fold: FoldReport) -> str:
+    """Dice of a fold, and whether it is of all cases it holds out: a sample until it is done."""
+    if fold.case_dice is None:
+        return ""
+    return f"{fold.case_dice:.3f} {'all' if fold.status == FoldStatus.DONE else 'sample'}"
 
 
 def _title(run: RunReport) -> str:
@@ -226,12 +228,13 @@ def _figure(value: float | None) -> str:
 
 
 def _versions(report: ProjectReport) -> Table:
-    table = Table(title="Versions", title_justify="left")
-    for column in ("Version", "Status", "Labels", "Out-of-fold Dice", "Pushed", "Gate"):
-        table.add_column(column)
+    table = Table(("Version", "Status", "Labels", HELD_OUT, "Pushed"), title="Versions")
     for version in report.versions:
-        dice = ", ".join(f"{name} {figure(value)}" for name, value in version.oof_dice.items())
-        pushed = f"{version.published}/{version.scored}"
-        cells = (version.name, version.standing, str(version.labels), dice, pushed, version.gate)
-        table.add_row(*map(escape, cells))
+        table.add(
+            version.name,
+            version.standing,
+            str(version.labels),
+            dice_parts(version.oof_dice),
+            f"{version.published}/{version.scored}",
+        )
     return table

@@ -78,15 +78,15 @@ def judge_challenger(
         networks: The champion's; only asked when something has to be measured. None without one.
     """
     if champion is None or networks is None:
-        return Judged(_verdict(challenger, None))
+        return Judged(_verdict(challenger, None, ""))
     if not challenger.dice:
         return Judged(unmeasured(champion, challenger.margin, challenger.why_unmeasured))
     measured = measure_champion(context, champion, challenger.manifest, networks)
     known = ChampionDice(champion.name, measured.dice) if measured.dice else None
-    return Judged(_verdict(challenger, measured), known)
+    return Judged(_verdict(challenger, measured, champion.name), known)
 
 
-def _verdict(challenger: Challenger, measured: Measured | None) -> Verdict:
+def _verdict(challenger: Challenger, measured: Measured | None, against: str) -> Verdict:
     groups = {entry.case_id: entry.group for entry in challenger.manifest.entries}
     remarks = (challenger.remark, measured.remark if measured else "")
     return judge(
@@ -94,6 +94,7 @@ def _verdict(challenger: Challenger, measured: Measured | None) -> Verdict:
         measured.dice if measured else None,
         challenger.margin,
         groups,
+        against=against,
         remark="; ".join(filter(None, dict.fromkeys(remarks))),
     )
 

@@ -130,6 +130,7 @@ def judge(
     margin: float,
     groups: Mapping[str, str] | None = None,
     *,
+    against: str = "the version that serves",
     remark: str = "",
     resamples: int = RESAMPLES,
 ) -> Verdict:
@@ -182,6 +183,7 @@ def judge(
             when no version serves.
         margin: Loss of Dice that still counts as not worse.
         groups: Case id -> group; None: each case is its own.
+        against: The champion's name, for the sentence.
         remark: How the champion was measured, where that is not by its own held-out folds; or why
             it was not.
         resamples: Of the bootstrap.
@@ -209,8 +211,8 @@ def judge(
         judgement = "not worse"
     remarks = "; ".join(filter(None, (remark, _not_compared(found))))
     reason = (
-        f"mean out-of-fold Dice {found.challenger:.3f} against {found.champion:.3f} on "
-        f"{_cases(found)} {in_brackets(found.difference, found.low, found.high)}: "
+        f"mean Dice per image {found.challenger:.3f} against {found.champion:.3f} of {against} on "
+        f"the same {_cases(found)} {in_brackets(found.difference, found.low, found.high)}: "
         f"{judgement}" + (f" ({remarks})" if remarks else "")
     )
     return Verdict(
@@ -246,9 +248,9 @@ def in_brackets(difference: float | None, low: float | None, high: float | None)
 def _cases(found: Comparison) -> str:
     """What was compared: a difference of means is of the images that show something alone."""
     if not found.n_empty:
-        return f"{counted(found.n_cases, 'case')},"
+        return f"{counted(found.n_cases, 'held-out case')},"
     return (
-        f"{counted(found.n_cases - found.n_empty, 'case')}; of "
+        f"{counted(found.n_cases - found.n_empty, 'held-out case')}; of "
         f"{counted(found.n_empty, 'image')} in which one of the two rightly found nothing, "
         f"{found.challenger_left_empty} against {found.champion_left_empty} were left empty; all "
         f"{found.n_cases} together"

@@ -13,8 +13,8 @@ def learning_in_words(learning: Learning) -> str:
     if now is None:
         return f"nothing to tell yet: {learning.missing}"
     words = (
-        f"Dice {now.quality:.3f} on {counted(learning.n_cases, 'held-out case')} at "
-        f"{counted(now.labels, 'label')}"
+        f"mean Dice per image {now.quality:.3f} on the {counted(learning.n_cases, 'case')} that "
+        f"{now.name} held out, at {counted(now.labels, 'label')}"
     )
     if learning.missing:
         words += f"; what more would give can't be told yet: {learning.missing}"

@@ -69,26 +69,28 @@ class _Judged:
 def worst_cases(
     session: Session, project: ProjectRow, version: VersionRow, n: int
 ) -> tuple[list[ChosenCase], int]:
-    """The n with the lowest Dice, lowest first, and of how many.
+    """The n with the lowest Dice, lowest first, and of how many images.
 
     Held-out cases of the version and corrections of its predictions; of those tasks that are still
-    there.
+    there, show the image they showed, and are labelled.
     """
     names = label_names_of(project)
-    judged = [*_held_out(session, version), *_corrected(session, version)]
+    labelled = _labelled(session, project)
+    judged = [
+        one
+        for one in (*_held_out(session, version), *_corrected(session, version))
+        if one.task_id in labelled and one.source in ("", labelled[one.task_id])
+    ]
     found: list[ChosenCase] = []
     policy = project.settings.annotator_policy
     try:
         reading = reading_of(label_config_of(project, project.settings), project.settings)
     except LabelConfigError:
         reading = []  # nothing can be read as it was
-    # Any number of them may be gone meanwhile: a whole bad series was deleted, say.
     for one in sorted(judged, key=lambda one: (one.dice, one.task_id)):
         if len(found) == n:
             break
-        task = session.get(TaskRow, one.task_id)
-        if task is None or task.removed_at is not None or one.source not in ("", task.source):
-            continue
+        task = session.get_one(TaskRow, one.task_id)
         annotations = snapshots.chosen_of_task(session, task, policy)
         if not annotations:
             continue
@@ -105,7 +107,7 @@ def worst_cases(
                 is_changed=one.kind == HELD_OUT and now != one.content_hash,
             )
         )
-    return found, len(judged)
+    return found, len({one.task_id for one in judged})
 
 
 def least_sure(session: Session, version: VersionRow, n: int) -> list[ChosenCase]:
@@ -141,6 +143,16 @@ def least_sure(session: Session, version: VersionRow, n: int) -> list[ChosenCase
         )
         for task, prediction in session.execute(query)
     ]
+
+
+def _labelled(session: Session, project: ProjectRow) -> dict[int, str]:
+    """The sources of the labelled tasks that are there now, by their ids."""
+    query = select(TaskRow.id, TaskRow.source).where(
+        TaskRow.project_id == project.id,
+        TaskRow.state == TaskState.LABELLED,
+        TaskRow.removed_at.is_(None),
+    )
+    return {row.id: row.source for row in session.execute(query)}
 
 
 def _held_out(session: Session, version: VersionRow) -> Iterable[_Judged]:

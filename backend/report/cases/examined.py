@@ -24,6 +24,7 @@ from backend.pipeline.evaluate.reference_files import (
 )
 from backend.report.cases.chosen import ChosenCase, least_sure, worst_cases
 from backend.report.cases.pictures import CasePictures, draw_case
+from backend.report.steps import OnStep, tell_nobody
 from backend.settings import ProjectSettings
 from backend.store import projects
 from backend.store.models import VersionRow
@@ -37,6 +38,8 @@ from training.devices import list_devices
 from training.versions.case_predictions import ENTROPY, CaseToPredict, predict_cases
 from training.versions.version_folder import VersionInfo, read_version
 from training.workspace import Workspace
+
+_FETCHING, _PREDICTING = "Pictures: reading images", "Pictures: predicting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,13 @@ class Examined:
     unsure: tuple[ExaminedCase, ...] = ()
 
 
-def examined_of(context: AppContext, project_id: int, n_cases: int, pictures_s: float) -> Examined:
+def examined_of(
+    context: AppContext,
+    project_id: int,
+    n_cases: int,
+    pictures_s: float,
+    on_step: OnStep = tell_nobody,
+) -> Examined:
     """The worst cases of the serving version and the tasks it is least sure of, with pictures.
 
     Args:
@@ -83,6 +92,7 @@ def examined_of(context: AppContext, project_id: int, n_cases: int, pictures_s: 
         project_id: Which.
         n_cases: Of the worst, and half as many tasks; 0 or more.
         pictures_s: Seconds that fetching and predicting may take, each.
+        on_step: Is told what is being done.
     """
     with context.store.read() as session:
         project = projects.get(session, project_id)
@@ -91,7 +101,7 @@ def examined_of(context: AppContext, project_id: int, n_cases: int, pictures_s: 
             return Examined(version.name if version else "")
         worst, n_judged = worst_cases(session, project, version, n_cases)
         unsure = least_sure(session, version, (n_cases + 1) // 2)
-        maker = _maker(context, session, version, pictures_s)
+        maker = _maker(context, session, version, pictures_s, on_step)
     both = [*worst, *unsure]
     colors: tuple[tuple[str, str], ...] = ()
     if isinstance(maker, str):
@@ -141,6 +151,7 @@ class _Maker:
     seconds: float
     scratch: Workspace
     out: Path
+    on_step: OnStep
 
     def draw(self, cases: Sequence[ChosenCase]) -> _Drawn:
         """Pictures of each case, or why there are none."""
@@ -149,6 +160,14 @@ class _Maker:
         if not ready:
             return found
         predictions, reason = self.out / "predictions", "It was not predicted."
+        n_done = 0
+
+        def on_case() -> None:
+            nonlocal n_done
+            n_done += 1
+            self.on_step(_PREDICTING, n_done, len(ready))
+
+        self.on_step(_PREDICTING, 0, len(ready))
         try:
             failures = predict_cases(
                 Path(self.version.path),
@@ -160,6 +179,7 @@ class _Maker:
                 predictions,
                 device=list_devices()[0].name,
                 integers=self.classes.integers,
+                on_case=on_case,
                 entropy_within_s=self.seconds,
             )
         except NnloopError as error:  # what was predicted before that is there
@@ -201,7 +221,8 @@ class _Maker:
         )
         ready: dict[str, Workspace] = {}
         until, away = time.monotonic() + self.seconds, ""
-        for one in cases:
+        for k, one in enumerate(cases):
+            self.on_step(_FETCHING, k, len(cases))
             if not writer.workspace.image_png(one.case_id).exists():
                 late = time.monotonic() > until
                 if late and not away:
@@ -228,7 +249,7 @@ class _Maker:
 
 
 def _maker(
-    context: AppContext, session: Session, version: VersionRow, seconds: float
+    context: AppContext, session: Session, version: VersionRow, seconds: float, on_step: OnStep
 ) -> _Maker | str:
     """Who makes pictures by a version; a sentence where nobody can."""
     project = projects.get(session, version.project_id)
@@ -252,6 +273,7 @@ def _maker(
         seconds,
         Workspace(nowhere, version.project_id),
         nowhere,
+        on_step,
     )
 
 

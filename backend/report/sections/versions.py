@@ -37,7 +37,15 @@ def versions_section(figures: ReportFigures) -> Section:
         Table(
             "Versions, the newest first; Dice is the mean of the images that the version held "
             f"out itself, n of them.{older}",
-            ("Version", "Labels", "Dice", "n", "Status", "Made", "What the gate said"),
+            (
+                "Version",
+                "Labels",
+                "Dice per image (held out)",
+                "n",
+                "Status",
+                "Made",
+                "What the gate said",
+            ),
             [
                 (
                     one.name,

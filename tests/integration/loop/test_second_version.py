@@ -194,7 +194,7 @@ def test_the_second_version_replaces_the_first(retrained: Retrained) -> None:
         "nnloop-v2": VersionStatus.CHAMPION,
     }
     assert retrained.report.champion == retrained.model_version == "nnloop-v2"
-    assert "on 9 cases" in retrained.report.versions[1].gate
+    assert "on the same 9 held-out cases" in retrained.report.versions[1].gate
 
 
 def test_only_the_champion_has_predictions_left(retrained: Retrained) -> None:

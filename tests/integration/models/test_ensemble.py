@@ -153,7 +153,7 @@ def test_the_ensemble_went_through_the_gate_and_serves(ensembled: Ensembled) -> 
         ("nnloop-v2",),
         ("nnloop-v1", "nnloop-v2"),
     }
-    assert "on 6 cases" in report["reason"]
+    assert "on the same 6 held-out cases" in report["reason"]
     with app.store.begin() as session:
         champion = versions.champion(session, PROJECT)
         assert champion is not None

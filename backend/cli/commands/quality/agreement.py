@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import typer
 from rich.progress import track
-from rich.table import Table
 
 from backend.cli.commands.projects import Project
-from backend.cli.shared import AsJson, DataDir, connected, console, error_console, figure
+from backend.cli.shared import AsJson, DataDir, connected, error_console, figure
 from backend.cli.views.sentences import say
+from backend.cli.views.tables import Table
 
 if TYPE_CHECKING:
     from backend.pipeline.evaluate.agreement import AgreementReport
@@ -42,7 +42,7 @@ def agreement(project: Project, as_json: AsJson = False, data_dir: DataDir = Non
         typer.echo(json.dumps(as_value(report), indent=1))
         return
     if report.rows:
-        console.print(_table(report))
+        _table(report).print()
     else:
         say("No task has annotations of two people yet.")
     for item in report.left_out:
@@ -74,8 +74,8 @@ def as_value(report: AgreementReport) -> dict[str, object]:
 
 
 def _table(report: AgreementReport) -> Table:
-    table = Table("Annotators", "Class", "Dice", "Tasks")
+    table = Table(("Annotators", "Class", "Dice", "Tasks"))
     for row in report.rows:
         pair = f"{row.annotator_a} and {row.annotator_b}"
-        table.add_row(pair, row.class_value, figure(row.dice), str(row.n_tasks))
+        table.add(pair, row.class_value, figure(row.dice), str(row.n_tasks))
     return table

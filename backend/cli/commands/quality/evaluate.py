@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from backend.cli.shared import AsJson, DataDir, Spacing, connected, console, figure
 from backend.cli.views.progress import progress
+from backend.cli.views.sentences import say
+from backend.cli.views.tables import Table
 from backend.pipeline.evaluate.options import N_WORST, EvaluationOptions, default_workers
 from domain.errors import SettingsError
 from domain.text import counted
@@ -153,40 +154,37 @@ def _print(evaluation: Evaluation, n_worst: int, out: Path, *, is_of_folders: bo
     from training.evaluation.files import UNKNOWN_VALUE
 
     for remark in evaluation.remarks:
-        console.print(remark, highlight=False, markup=False)
+        say(remark)
     if evaluation.cases:
-        console.print(_summary(evaluation))
-        console.print(_means(evaluation), highlight=False)
+        of = "" if is_of_folders else ", against the annotations of now"
+        _summary(evaluation, of).print()
+        say(_means(evaluation))
         if n_worst:
-            console.print(_worst(evaluation, n_worst))
+            _worst(evaluation, n_worst).print()
     # What folders hold besides classes is said once, above.
     problems = [p for p in evaluation.problems if p.reason != UNKNOWN_VALUE or not is_of_folders]
     for problem in problems[:_MAX_PROBLEMS]:
-        console.print(f"[yellow]{problem.reason}[/yellow]", end=" ")
-        console.print(problem.message, highlight=False, markup=False, soft_wrap=True)
+        say(problem.message, lead=f"[yellow]{problem.reason}[/yellow]")
     if len(problems) > _MAX_PROBLEMS:
-        console.print(f"... and {counted(len(problems) - _MAX_PROBLEMS, 'more problem')}.")
-    console.print(f"The whole report: {out}", highlight=False, soft_wrap=True)
+        say(f"... and {counted(len(problems) - _MAX_PROBLEMS, 'more problem')}.")
+    console.print(f"The whole report: {out}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _summary(evaluation: Evaluation) -> Table:
+def _summary(evaluation: Evaluation, of: str) -> Table:
     from training.evaluation.case_measures import Presence
 
     unit = evaluation.unit
-    table = Table(title=counted(len(evaluation.cases), "case"), title_justify="left")
-    table.add_column("Class")
-    table.add_column("n", justify="right", no_wrap=True)
-    table.add_column("Dice", justify="right", no_wrap=True)
-    for column in ("median", "IoU", f"HD95 {unit}", f"MSD {unit}"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("No distance")
+    table = Table(
+        ("Class", "n", "Dice", "median", "IoU", f"HD95 {unit}", f"MSD {unit}", "No distance"),
+        title=counted(len(evaluation.cases), "case") + of,
+    )
     for one in evaluation.classes:
         counts = {
             Presence.MISSED: one.n_missed,
             Presence.INVENTED: one.n_invented,
             Presence.NEITHER: one.n_neither,
         }
-        table.add_row(
+        table.add(
             one.class_value,
             str(one.dice.n),
             figure(one.dice.mean) + ("" if one.dice.sd is None else f" ± {one.dice.sd:.3f}"),
@@ -194,7 +192,7 @@ def _summary(evaluation: Evaluation) -> Table:
             figure(one.iou.mean),
             _distance_text(one.hausdorff95.mean),
             _distance_text(one.mean_surface_distance.mean),
-            ", ".join(f"{n} {presence}" for presence, n in counts.items() if n) or "-",
+            [f"{n} {presence}" for presence, n in counts.items() if n] or "-",
         )
     return table
 
@@ -209,14 +207,12 @@ def _means(evaluation: Evaluation) -> str:
 
 
 def _worst(evaluation: Evaluation, n_worst: int) -> Table:
-    table = Table(title="Worst cases first", title_justify="left")
-    table.add_column("", justify="right")
-    table.add_column("Case")
+    columns = ["", "Case"]
     for one in evaluation.classes:
-        table.add_column(f"Dice {one.class_value}", justify="right")
-        table.add_column(f"HD95 {evaluation.unit}", justify="right")
+        columns += [f"Dice {one.class_value}", f"HD95 {evaluation.unit}"]
+    table = Table(columns, title="Worst cases first")
     for rank, case in enumerate(evaluation.cases[:n_worst], start=1):
-        table.add_row(str(rank), case.case_id, *_cells(case))
+        table.add(str(rank), case.case_id, *_cells(case))
     return table
 
 

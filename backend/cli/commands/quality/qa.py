@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from backend.cli.commands.projects import Project
-from backend.cli.shared import AsJson, DataDir, connected, console
+from backend.cli.shared import AsJson, DataDir, connected
 from backend.cli.views.sentences import say
+from backend.cli.views.tables import Table
 from domain.errors import LabelStudioError, SettingsError
 from domain.text import counted
 
@@ -60,7 +59,9 @@ def qa(
     report = check_report(opened, project_id)
     names = _names(opened, report.labels[:limit])
     if as_json:
-        typer.echo(json.dumps(as_value(opened, project_id, report, names, limit), indent=1))
+        typer.echo(
+            json.dumps(as_value(opened, project_id, report, names, limit, remarks), indent=1)
+        )
         return
     for remark in remarks:
         say(remark)
@@ -68,7 +69,7 @@ def qa(
         say(report.why_none)
         return
     shown = report.labels[:limit]
-    console.print(_table(opened, project_id, report, shown, names))
+    _table(opened, project_id, report, shown, names).print()
     _say_what_to_do(opened, project_id, report, len(shown))
 
 
@@ -78,8 +79,13 @@ def as_value(
     report: CheckReport,
     names: dict[int, str],
     limit: int,
+    remarks: Sequence[str] = (),
 ) -> dict[str, object]:
-    """The report as a JSON value; boxes are left, top, width, height in pixels."""
+    """The report as a JSON value; boxes are left, top, width, height in pixels.
+
+    ``remarks`` say what could not be done, ``why_none`` why nothing is doubted ("" where something
+    is), ``not_listed`` how many labels ``limit`` has left out.
+    """
     from backend.label_studio.views import task_page
 
     return {
@@ -89,6 +95,9 @@ def as_value(
         "found_right": report.n_checked,
         "tab": report.tab_url,
         "doubtful": len(report.labels),
+        "not_listed": max(len(report.labels) - limit, 0),
+        "why_none": report.why_none,
+        "remarks": list(remarks),
         "labels": [
             {
                 "task_id": one.task_id,
@@ -175,12 +184,7 @@ def _table(
 ) -> Table:
     from backend.label_studio.views import task_page
 
-    table = Table()
-    table.add_column("Task", justify="right", no_wrap=True)
-    table.add_column("Why")
-    table.add_column("Where (px)")
-    table.add_column("By")
-    table.add_column("As strong in")
+    table = Table(("Task", "Why", "Where (px)", "By", "As strong in"))
     for one in labels:
         # Where a terminal knows links, a click opens the task.
         url = task_page(opened.settings.label_studio_url, project_id, one.task_id)
@@ -188,11 +192,11 @@ def _table(
         if also := ", ".join(doubt.kind for doubt in one.doubts[1:]):
             why += f" (also: {also})"
         x, y, width, height = one.box
-        table.add_row(
+        table.add(
             Text(str(one.task_id), style=f"link {url}"),
-            escape(why),
+            why,
             f"{width} x {height} at {x}, {y}",
-            escape(", ".join(names.get(i, f"user {i}") for i in one.annotators)) or "-",
+            [names.get(i, f"user {i}") for i in one.annotators] or "-",
             f"{max(1, round(one.rarity * report.n_compared))} of {report.n_compared}",
         )
     return table

@@ -11,6 +11,7 @@ import typer
 
 from backend.cli.shared import AsJson, DataDir, console, error_console
 from backend.cli.views.progress import progress
+from backend.cli.views.tables import Table
 from domain.errors import SettingsError
 from training.presets import PRESETS
 
@@ -130,11 +131,13 @@ def replay(
 
         typer.echo(json.dumps(results.to_json() | {"conclusion": concluded}))
         return
-    for line in table_of(results):
+    head, _, *rows = ([c.strip() for c in row.strip("|").split("|")] for row in table_of(results))
+    table = Table(head)
+    for cells in rows:
+        table.add(*cells)
+    table.print()
+    for line in (f"The whole report: {root / TEXT}, {root / CURVES}\n", *concluded):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print(f"The whole report: {root / TEXT}, {root / CURVES}\n", soft_wrap=True)
-    for sentence in concluded:
-        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
 def _library(

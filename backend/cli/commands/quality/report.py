@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from backend.cli.commands.projects import Project
-from backend.cli.shared import DataDir, connected, console, error_console
+from backend.cli.shared import DataDir, connected, console
+from backend.cli.views.progress import steps
 
 
 def register(app: typer.Typer) -> None:
@@ -35,6 +36,6 @@ def report(
     from backend.report.write import ReportOptions, write_report
 
     opened, project_id = connected(project, data_dir)
-    with error_console.status("Writing the report"):
-        path = write_report(opened, project_id, ReportOptions(out, cases))
+    with steps() as on_step:
+        path = write_report(opened, project_id, ReportOptions(out, cases), on_step)
     console.print(f"The report: {path}", highlight=False, markup=False, soft_wrap=True)

@@ -70,7 +70,7 @@ def test_list_shows_the_versions_newest_first(call: Call, two: FakeApp) -> None:
 def test_show_names_the_annotations(call: Call, two: FakeApp) -> None:
     ended = call("models", "show", "nnloop-v2")
     assert "Trained on 3 tasks" in ended.out
-    assert re.search(r"2 +│ 102 +│ b +│ q +│ 0 +│ lumen 0\.700, wall 0\.600", ended.out)
+    assert re.search(r"2 +102 +b +q +0 +lumen 0\.700, wall 0\.600", ended.out)
     value = json.loads(call("models", "show", "nnloop-v2", "--json").out)
     assert [row["annotation_ids"] for row in value["trained_on"]] == [[101], [102], [103]]
 
@@ -101,12 +101,12 @@ def test_an_absent_class_is_a_dash_everywhere(call: Call, app: FakeApp) -> None:
     assert [row["oof_dice"]["wall"] for row in rows] == [None, None]
     assert call("models", "list").code == 0
     shown = call("models", "show", "nnloop-v2").out
-    assert "Out-of-fold Dice: lumen 0.700, wall -" in shown
-    assert re.search(r"wall +│ - +│ - +│ - +│ 0 +│ 3", shown)
-    assert re.search(r"2 +│ 102 +│ b +│ q +│ 0 +│ lumen 0\.700, wall -", shown)
+    assert "Held-out Dice:    lumen 0.700, wall -; per class, mean of all 3 held-out cases" in shown
+    assert re.search(r"wall +- +- +- +0 +3", shown)
+    assert re.search(r"2 +102 +b +q +0 +lumen 0\.700, wall -", shown)
     compared = call("models", "compare", "nnloop-v1", "nnloop-v2").out
-    assert re.search(r"wall +│ - +│ - +│ - +│ 0 \(\+3 without it\)", compared)
-    assert re.search(r"lumen +│ 0\.600 +│ 0\.700 +│ \+0\.100", compared)
+    assert re.search(r"wall +- +- +- +0 \(\+3 without it\)", compared)
+    assert re.search(r"lumen +0\.600 +0\.700 +\+0\.100", compared)
     assert "Cases with nothing in them: 1, of which nnloop-v1 left 1 empty" in compared
     assert "only one of the two knows it: debris." in compared
     value = json.loads(call("models", "compare", "nnloop-v1", "nnloop-v2", "--json").out)

@@ -41,7 +41,7 @@ def test_the_table_and_what_came_of_it_are_printed(
     assert asked == [(PROJECT, [])]
     assert "Not considered: nnloop-v1 held no case out." in ended.out
     assert "7 held-out cases" in ended.out
-    assert ended.out.index("nnloop-v3 + nnloop-v4 │ 0.813") < ended.out.index("0.800")
+    assert ended.out.index("nnloop-v3 + nnloop-v4  0.813") < ended.out.index("0.800")
     assert "nnloop-e1 serves: fine." in ended.out
 
 

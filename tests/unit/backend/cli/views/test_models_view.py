@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 
 from active_learning.calibration import Calibration
-from backend.cli.views.models_view import print_details
+from backend.cli.views.models_view import print_details, why_numbered
 from backend.pipeline.models.details import version_details
+from backend.pipeline.models.version_report import version_reports
 from backend.store.models import VersionRow
 from converters.bookkeeping.documents import to_json
 from converters.bookkeeping.files import write_json
@@ -50,6 +52,22 @@ def test_what_was_decided_about_flips_is_said_with_its_reason(
     )
     shown = _shown(app, capsys, manifest, None)
     assert shown["Flips and turns"] == "Not flipped left to right: so it is. Turned."
+
+
+def test_why_the_first_version_is_not_called_one(app: FakeApp) -> None:
+    def said() -> str:
+        with app.store.read() as session:
+            return why_numbered(version_reports(session, PROJECT))
+
+    assert said() == ""
+    add_version(app, 2)
+    assert said() == "A version has the number of its run; run 1 made none (nnloop runs)."
+    app.add_imported("mine")
+    add_version(app, 9)
+    assert "runs 1, 3, 4 and 4 more made none" in said()
+    for number in (1, *range(3, 9)):
+        add_version(app, number)
+    assert said() == ""
 
 
 def test_where_nothing_is_left_out_that_is_said_too(
@@ -94,10 +112,10 @@ def test_how_far_scores_can_be_believed_is_said_with_its_numbers(
     print_details(version_details(app.context, "nnloop-v1", PROJECT), n_annotations=0)
     said = capsys.readouterr().out
     assert "calibrated on 47 honest pairs" in said
-    (row,) = [line for line in said.splitlines() if line.startswith("│ held out ")]
-    cells = [cell.strip() for cell in row.strip("│ ").split("│")]
+    (row,) = [line for line in said.splitlines() if line.startswith("held out ")]
+    cells = re.split(r" {2,}", row)
     assert cells == ["held out", "40", "+0.012", "0.030", "0.710", "0.920", "0.051", "90%"]
-    (row,) = [line for line in said.splitlines() if line.startswith("│ corrected")]
-    assert [cell.strip() for cell in row.strip("│ ").split("│")] == [
+    (row,) = [line for line in said.splitlines() if line.startswith("corrected")]
+    assert re.split(r" {2,}", row) == [
         "corrected", "7", "-0.031", "-", "-", "-", "-", "-",
     ]  # fmt: skip

@@ -200,7 +200,7 @@ def test_an_ensemble_is_challenged_like_any_champion(
     assert not evaluate_run(app.context, run_id, lambda: None)
     assert predictor.asked == [1]
     reason = verdict_of(app, run_id).reason
-    assert "on 2 cases" in reason and "b is foreign" in reason
+    assert "on the same 2 held-out cases" in reason and "b is foreign" in reason
 
 
 def test_a_version_is_made_without_a_fold_that_had_no_time(

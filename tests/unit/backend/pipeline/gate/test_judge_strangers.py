@@ -82,7 +82,7 @@ def test_a_version_that_lacks_a_class_is_not_blamed_for_it(
     ("classes", "mapping", "known", "is_promoted", "reason"),
     [
         # A label came, one went: what both know decides.
-        (("lumen",), {}, {"lumen": 0.9}, False, "mean out-of-fold Dice 0.100 against 0.900"),
+        (("lumen",), {}, {"lumen": 0.9}, False, "mean Dice per image 0.100 against 0.900 of"),
         (("plaque", "lumen"), {}, {"lumen": 0.05, "plaque": 1.0}, True, "0.100 against 0.050"),
         # The champion can serve none of the labels of today.
         (("plaque",), {}, {"plaque": 0.9}, True, "nothing to compare: the version that serves"),

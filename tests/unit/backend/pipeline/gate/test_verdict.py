@@ -82,8 +82,8 @@ def test_a_rare_class_is_not_watered_down_by_the_cases_without_it() -> None:
     verdict = judge(challenger, champion, MARGIN)
     assert not verdict.is_promoted
     assert (
-        "on 4 cases; of 30 images in which one of the two rightly found nothing, 30 against 30 "
-        "were left empty; all 34 together -0.053 [" in verdict.reason
+        "on the same 4 held-out cases; of 30 images in which one of the two rightly found nothing, "
+        "30 against 30 were left empty; all 34 together -0.053 [" in verdict.reason
     )
 
 

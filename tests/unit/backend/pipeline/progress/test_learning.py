@@ -40,7 +40,8 @@ def test_one_version_tells_its_quality_and_no_gain(app: FakeApp) -> None:
     assert found.now is not None and found.now.quality == pytest.approx(0.7)
     assert (found.gains, found.n_cases) == ({}, 10)
     assert learning_in_words(found) == (
-        "Dice 0.700 on 10 held-out cases at 10 labels; what more would give can't be told yet: it "
+        "mean Dice per image 0.700 on the 10 cases that nnloop-v1 held out, at 10 labels; what "
+        "more would give can't be told yet: it "
         "takes two versions with different numbers of labels"
     )
 
@@ -57,7 +58,10 @@ def test_versions_are_compared_on_the_same_cases(app: FakeApp) -> None:
     assert list(found.gains) == list(MORE)
     assert found.band[0].labels == 10 and found.band[-1].labels == 120
     words = learning_in_words(found)
-    assert words.startswith("Dice 0.550 on 20 held-out cases at 20 labels; 20 more probably add 0.")
+    assert words.startswith(
+        "mean Dice per image 0.550 on the 20 cases that nnloop-v2 held out, at 20 labels; 20 more "
+        "probably add 0."
+    )
     assert ", 50 0." in words and ", 100 0." in words
 
 

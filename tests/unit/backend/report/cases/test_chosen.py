@@ -67,6 +67,9 @@ def test_what_is_gone_or_another_image_is_not_shown(serving: FakeApp) -> None:
     with serving.store.begin() as session:
         session.get_one(TaskRow, 3).source = "another image"
     assert [one.task.id for one in worst(serving)] == [4]
+    found = examined(serving)
+    assert found.n_judged == 1  # and what is gone is not counted
+    assert "lowest Dice of 1 image whose" in cases_section(found).sentences[0]
 
 
 def test_the_least_sure_are_those_nobody_has_labelled(serving: FakeApp) -> None:

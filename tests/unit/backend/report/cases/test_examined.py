@@ -53,8 +53,17 @@ def test_images_that_are_gone_or_none_cost_their_own_pictures_alone(serving: Fak
     del studio.images[IMAGE_OF_2]
     studio.images["/data/upload/12.png"] = b"<html>Log in</html>"
     studio.calls.clear()
-    found = examined(serving)
+    steps: list[tuple[str, int, int]] = []
+    found = examined_of(
+        serving.context,
+        PROJECT,
+        8,
+        60.0,
+        lambda what, done=0, total=0: steps.append((what, done, total)),
+    )
     assert [one.case.task.id for one in (*found.worst, *found.unsure)] == [2, 1, 3, 4, 12, 11]
+    assert [one[1:] for one in steps if "reading" in one[0]] == [(k, 6) for k in range(6)]
+    assert [one[1:] for one in steps if "predicting" in one[0]] == [(k, 4) for k in range(5)]
     assert set(without(found)) == {2, 12}
     assert cases_section(found).missing == "No pictures of task 2: the image does not exist."
     assert unsure_section(found).missing.startswith("No pictures of task 12: ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from types import ModuleType
 
 import pytest
@@ -32,9 +33,16 @@ def listed(app: FakeApp) -> list[int]:
     return [item["value"] for tab in tabs for item in tab["filters"]["items"]]
 
 
+def tasks(out: str) -> list[int]:
+    """In the first column of the table."""
+    return [int(found) for found in re.findall(r"^ *(\d+)  ", out, re.MULTILINE)]
+
+
 def test_doubtful_labels_are_listed_the_most_doubtful_first(doubted: FakeApp, call: Call) -> None:
     out = call("qa", "Carotid").out
-    assert out.index("│    5 │") < out.index("│    9 │")
+    assert tasks(out) == [5, 9]
+    found = json.loads(call("qa", "Carotid", "--limit", "1", "--json").out)
+    assert (found["not_listed"], found["why_none"], found["remarks"]) == (1, "", [])
     assert "is sure of lumen" in out and f"1 of {N_LABELS}" in out
     assert "If it is right: nnloop qa 1 --right 5" in out
     assert listed(doubted) == [5, 9]
@@ -92,7 +100,11 @@ def test_without_label_studio_what_was_read_last_is_listed(doubted: FakeApp, cal
     assert ended.code == 0
     assert "These are the labels as they were read last." in ended.out
     assert "The tab follows at the next reading." in ended.out
-    assert "│    9 │" in ended.out and "│    5 │" not in ended.out
+    assert tasks(ended.out) == [9]
+    found = json.loads(call("qa", "Carotid", "--right", "5", "--limit", "1", "--json").out)
+    assert "as they were read last." in found["remarks"][0]
+    assert any("Not doubted now" in remark for remark in found["remarks"])
+    assert (found["not_listed"], found["why_none"]) == (0, "")
     doubted.label_studio.is_down = False
     assert call("qa", "Carotid").code == 0
     assert listed(doubted) == [9]

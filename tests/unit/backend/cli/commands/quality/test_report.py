@@ -24,6 +24,8 @@ def test_it_says_where_the_page_is_and_only_that(tmp_path: Path) -> None:
     for _ in range(2):  # into a folder that is not there, then over the page that is
         said = _report("Carotid", "--out", out)
         assert (said.exit_code, said.stdout) == (0, f"The report: {out / 'report.html'}\n")
+        steps = ["Reading what is known of the project", "Writing the page"]
+        assert said.stderr.splitlines() == steps
         assert "<h1>Carotid</h1>" in (out / "report.html").read_text()
         assert [one.name for one in out.iterdir()] == ["report.html"]
 
