@@ -181,7 +181,17 @@ def test_a_vector_that_the_editor_opened_is_still_an_area() -> None:
     assert (label_map_of([opened], config) == 1).sum() == 100
 
 
-ANYTHING: tuple[Any, ...] = (None, 3, True, "", "polygonlabels", [], ["polygonlabels"], {}, {"polygonlabels": 1})
+ANYTHING: tuple[Any, ...] = (
+    None,
+    3,
+    True,
+    "",
+    "polygonlabels",
+    [],
+    ["polygonlabels"],
+    {},
+    {"polygonlabels": 1},
+)
 
 
 @pytest.mark.parametrize("kind", ANYTHING)
