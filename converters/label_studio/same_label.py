@@ -22,6 +22,11 @@ _GEOMETRY = frozenset(
 )
 """Keys of a ``value`` that entries which only say something about a region repeat."""
 
+_NOT_OF_A_LABEL = frozenset(
+    {"value", "origin", "score", "meta", "readonly", "hidden", "image_rotation"}
+)
+"""Keys of an entry without a shape that say nothing, or are looked at by themselves."""
+
 _SAID_OF_REGION = ("from_name", "to_name", "type", "item_index", "is_positive")
 
 
@@ -61,9 +66,9 @@ def _said(result: Sequence[object]) -> Counter[str]:
             value = entry.get("value")
             if isinstance(value, dict):
                 value = {k: v for k, v in value.items() if k not in _GEOMETRY}
-            known = {k: v for k, v in entry.items() if k in (*_SAID_OF_REGION, "direction")}
-            ends = [entry.get("from_id"), entry.get("to_id"), entry.get("labels")]
-            found[_text([_id_of(entry), known, value, ends])] += 1
+            # What nobody knows the meaning of is not taken for a way of writing.
+            rest = {k: v for k, v in entry.items() if k not in _NOT_OF_A_LABEL}
+            found[_text([rest, value])] += 1
     return found
 
 
