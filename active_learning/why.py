@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from active_learning.measures import ClassMeasures, ImageMeasures
@@ -22,6 +23,11 @@ class Reason(NamedTuple):
 
     line: str
     class_value: str
+
+    @property
+    def note(self) -> str:
+        """The line as a sentence."""
+        return f"{self.line[:1].upper()}{self.line[1:]}."
 
 
 def why(
@@ -63,6 +69,39 @@ def why(
     compared = "folds" if measures.n_folds > 1 else "mirror images"
     what = f"{compared} disagree on" if disagreement >= doubt else "unsure about"
     return Reason(f"{what} {name}", name)
+
+
+_NOTES = tuple(
+    re.compile(pattern, re.DOTALL)
+    for pattern in (
+        r"(Class )(.+)( seen (?:never|once|twice|\d+ times)\.)",
+        r"(Folds disagree on )(.+)(\.)",
+        r"(Unsure about )(.+)(\.)",
+        r"(Maybe )(.+)(, which is not drawn\.)",
+    )
+)
+"""``Reason.note`` of each line that names a class: before it, the class, after it."""
+
+
+def note_in_names_of(note: str, rename: Callable[[str], str | None]) -> str | None:
+    """A note, kept since a version was trained, with the name that its class has now.
+
+    >>> note_in_names_of("Unsure about wall.", {"wall": "vessel wall"}.get)
+    'Unsure about vessel wall.'
+
+    Args:
+        note: ``Reason.note``, or anything else, which comes back as it is.
+        rename: Says what a class is called now; None for one that nobody knows any more.
+
+    Returns:
+        None where the note is about such a class: it means nothing to anybody.
+    """
+    for pattern in _NOTES:
+        if found := pattern.fullmatch(note):
+            before, name, after = found.groups()
+            now = rename(name)
+            return None if now is None else f"{before}{now}{after}"
+    return note
 
 
 def _losses(one: ClassMeasures) -> tuple[float, float]:

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 IMPORT_ROWS = 500
 """Predictions per import body: about a second of Label Studio's time, a few MB."""
 
-_FIELDS = ("id", "predictions", "task", "model_version", "score", "result")
+_FIELDS = ("id", "predictions", "task", "model_version", "score", "result", "created_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class PushedPrediction:
     """A prediction as Label Studio holds it.
 
     ``result`` are regions in Label Studio's JSON; ``score`` the expected quality in [0, 1] (None
-    if it has none); ``id`` is None for one not stored yet.
+    if it has none); ``id`` is None for one not stored yet, whose ``created_at`` is "".
     """
 
     task_id: int
@@ -36,6 +36,7 @@ class PushedPrediction:
     score: float | None
     model_version: str
     id: int | None = None
+    created_at: str = ""
 
 
 class Predictions(Calls):
@@ -176,4 +177,5 @@ def pushed_prediction(row: dict[str, Any]) -> PushedPrediction:
         score=float(score) if score is not None else None,
         model_version=str(row.get("model_version") or ""),
         id=int(row["id"]),
+        created_at=str(row.get("created_at") or ""),
     )

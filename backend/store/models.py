@@ -152,8 +152,10 @@ class TaskRow(Base):
 
 
 class AnnotationRow(Base):
-    """Snapshot of one annotation. ``content_hash`` is over its regions.
+    """Snapshot of one annotation. ``content_hash`` is over its regions: another one, another label.
 
+    ``result_hash`` is over them as Label Studio wrote them last, which need not draw anything else
+    (``converters.label_studio.same_label``); "" where that was never looked at: the same.
     ``parent_prediction`` stays when Label Studio forgets it, as it does with the prediction.
     """
 
@@ -165,6 +167,7 @@ class AnnotationRow(Base):
     project_id: Mapped[int]
     result: Mapped[Regions] = mapped_column(default=list)
     content_hash: Mapped[str] = mapped_column(String(64))
+    result_hash: Mapped[str] = mapped_column(String(64), default="")
     was_cancelled: Mapped[bool] = mapped_column(default=False)
     ground_truth: Mapped[bool] = mapped_column(default=False)
     completed_by: Mapped[int | None] = mapped_column(default=None)

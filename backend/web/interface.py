@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import Any
 
 from backend.pipeline.labels.of_version import without
+from backend.pipeline.labels.shown import as_shown
 from converters.label_studio.config.controls import first_misplaced, places_of
 from converters.label_studio.config.label_config import parse_label_config
-from converters.label_studio.relabel import in_present_names
 from domain.errors import PredictionError
 from domain.labels import LabelConfig, LabelNames
 
@@ -66,7 +66,7 @@ def in_current_labels(
     """
     config = _parsed(xml)
     config = without(LabelNames(mapping, config.class_values).applied_to(config), reused)
-    shown = [in_present_names(result, config.group) for result in results]
+    shown = [as_shown(result, config.group) for result in results]
     if others := {name for _, lost in shown for name in lost if name in reused}:
         raise PredictionError(
             f"Another class is called {min(others)!r} now than when version {version} was trained.",

@@ -23,17 +23,15 @@ class Beginning(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A prediction of nnloop's for the task of an annotation.
+    """What Label Studio says of a prediction of nnloop's for the task of an annotation.
 
     Attributes:
-        result: Its entries, as they were pushed.
-        is_there: Label Studio holds it.
-        is_gone: Label Studio may have held it when the annotation was made, and does no more.
+        is_gone: It may have held it when the annotation was made, and does no more.
+        is_parent: It names it as what the annotation was made of.
     """
 
-    result: Result
-    is_there: bool
     is_gone: bool = False
+    is_parent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,31 +42,42 @@ class Begun:
     position: int | None = None
 
 
-def beginning_of(submitted: Result, candidates: Sequence[Candidate], *, has_parent: bool) -> Begun:
-    """Decides what an annotation was made of.
+def told_by_regions(submitted: Result, predicted: Sequence[Result]) -> Begun | None:
+    """What an annotation was made of, as its own regions say; None where they say nothing.
 
-    Label Studio keeps the ids of regions that are taken over from a prediction, and it names the
-    prediction (``parent_prediction``) until that is deleted, as every prediction is once a newer
-    version has one. So shared ids decide. Where there are none, a parent says that all was removed
-    or that nothing was predicted; and no parent, that a person began with a clean page, unless the
-    parent may have been forgotten.
+    Label Studio keeps the ids of regions that are taken over from a prediction.
 
     Args:
         submitted: Entries of the annotation.
-        candidates: Of its task, the newest first.
-        has_parent: Whether Label Studio named, or names, a prediction.
+        predicted: Those of nnloop's predictions for its task, the newest first.
     """
-    shared = [n_shared(one.result, submitted) for one in candidates]
+    shared = [n_shared(one, submitted) for one in predicted]
     if any(shared):
         return Begun(Beginning.PREDICTION, shared.index(max(shared)))
     if any(_is_taken_over(entry.get("id"), entry.get("origin")) for entry in submitted):
         return Begun(Beginning.OTHER)
-    if has_parent:
-        there = next((i for i, one in enumerate(candidates) if one.is_there), None)
-        return Begun(Beginning.OTHER if there is None else Beginning.PREDICTION, there)
-    if any(one.is_gone for one in candidates):
-        return Begun(Beginning.OTHER)
-    return Begun(Beginning.NOTHING)
+    return None
+
+
+def told_by_parent(candidates: Sequence[Candidate], *, has_parent: bool) -> Begun:
+    """What an annotation was made of whose regions do not say it.
+
+    Label Studio names the prediction (``parent_prediction``) until that is deleted: by nnloop once
+    a newer version has one, or by hand. So a parent says that all was removed, or that nothing was
+    predicted; and no parent, that a person began with a clean page, unless the parent may have been
+    forgotten.
+
+    Args:
+        candidates: nnloop's predictions for its task.
+        has_parent: Whether Label Studio named, or names, a prediction.
+    """
+    gone = [position for position, one in enumerate(candidates) if one.is_gone]
+    if not has_parent:
+        return Begun(Beginning.OTHER if gone else Beginning.NOTHING)
+    parent = next((position for position, one in enumerate(candidates) if one.is_parent), None)
+    if parent is None and len(gone) == 1:
+        (parent,) = gone  # it is none of those that are there: these have other ids
+    return Begun(Beginning.OTHER if parent is None else Beginning.PREDICTION, parent)
 
 
 def _is_taken_over(region_id: object, origin: object) -> bool:

@@ -9,7 +9,7 @@ from difflib import SequenceMatcher
 from enum import StrEnum
 from typing import Any
 
-from converters.label_studio.predicted import Result, content_of, drawn_hw_of, kind_of, label_of
+from converters.label_studio.predicted import Result, content_of, drawn_hw_of, kind_of, labels_by_id
 from converters.label_studio.region_types import RegionType
 
 Point = tuple[float, float]
@@ -110,10 +110,7 @@ def extent_of(result: Result) -> Extent:
 
 def _regions_of(result: Result, now: Callable[[str], str] = str) -> dict[str, _Region]:
     """By id, in the order of the shapes; a label may stand in another entry with the same id."""
-    labels: dict[str, str] = {}
-    for entry in result:
-        if isinstance(region_id := entry.get("id"), str) and region_id:
-            labels[region_id] = labels.get(region_id) or label_of(entry)
+    labels = labels_by_id(result)
     regions: dict[str, _Region] = {}
     for entry in result:
         region_id, kind = entry.get("id"), kind_of(entry)

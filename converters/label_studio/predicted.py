@@ -50,10 +50,7 @@ def as_predicted(result: Result) -> list[dict[str, Any]]:
     Returns:
         New entries in the same order; the same result gives the same ids.
     """
-    labels: dict[object, str] = {}
-    for entry in result:
-        labels.setdefault(entry.get("id"), "")
-        labels[entry.get("id")] = labels[entry.get("id")] or label_of(entry)
+    labels = labels_by_id(result)
     ids: dict[object, object] = {}
     taken: set[str] = set()
     for entry in result:
@@ -207,6 +204,16 @@ def drawn_hw_of(entry: Mapping[str, Any]) -> tuple[int, int]:
     sides = entry.get("original_height"), entry.get("original_width")
     height, width = (side if isinstance(side, int) else 0 for side in sides)
     return height, width
+
+
+def labels_by_id(result: Result) -> dict[object, str]:
+    """Region id -> its first label, in whichever of its entries that stands; "" for none."""
+    labels: dict[object, str] = {}
+    for entry in result:
+        region_id = entry.get("id")
+        if region_id is None or isinstance(region_id, str | int):
+            labels[region_id] = labels.get(region_id) or label_of(entry)
+    return labels
 
 
 def label_of(entry: Mapping[str, Any]) -> str:

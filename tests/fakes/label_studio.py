@@ -298,7 +298,8 @@ class FakeLabelStudio:
         taken = [row for row in rows if row.task_id not in self.drops]
         self._prediction_id += len(taken)
         self.predictions += [
-            replace(row, id=self._prediction_id - number) for number, row in enumerate(taken)
+            replace(row, id=self._prediction_id - number, created_at=self.now)
+            for number, row in enumerate(taken)
         ]
         return len(taken)
 

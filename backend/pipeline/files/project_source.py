@@ -9,6 +9,7 @@ from typing import Any
 from backend.label_studio import LabelStudioClient, PushedPrediction
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.images import image_keys_of, image_uri
+from backend.pipeline.labels.shown import as_shown
 from backend.store.identity import source_in
 from backend.store.models import PredictionRow, ProjectRow
 from backend.store.tasks import predictions
@@ -17,7 +18,6 @@ from converters.exports.item import SourceTask
 from converters.exports.run import Source
 from converters.images.image_pixels import Pixels, read_image
 from converters.label_studio.predicted import needs_predictions
-from converters.label_studio.relabel import in_present_names
 from domain.annotation import LeftOut, Task
 from domain.errors import ImageError, PredictionError
 from domain.labels import LabelConfig
@@ -125,7 +125,7 @@ def in_labels_of_today(source: Source, config: LabelConfig) -> Iterator[SourceTa
     for entry in source:
         if isinstance(entry, SourceTask):
             rows = (
-                {**row, "result": in_present_names(row["result"], config.group)[0]}
+                {**row, "result": as_shown(row["result"], config.group)[0]}
                 for row in entry.predictions
             )
             yield SourceTask(entry.task, tuple(rows))

@@ -127,12 +127,15 @@ def _write(context: AppContext, task: Task, plan: Sequence[_Save]) -> None:
         doubts.note_saved(session, task.project_id, task.id)
         policy = projects.get(session, task.project_id).settings.annotator_policy
         run = runs.last_run(session, task.project_id)
-        written = {save.annotation.id: save.result for save in plan}
+        known = snapshots.known_hashes(session, task)
+        written = {
+            save.annotation.id: content_hash(save.result) for save in plan if save.is_changed
+        }
         read = run.candidates.get(task.id) if run is not None else None
-        if run is None or read is None or read != _candidate(task, policy, {}, read.source):
+        if run is None or read is None or read != _candidate(task, policy, known, read.source):
             return
         # It has read these regions under the new names: to the next run they are no news.
-        new = _candidate(task, policy, written, read.source)
+        new = _candidate(task, policy, known | written, read.source)
         run.candidates = {**run.candidates, task.id: new}
 
 
@@ -143,11 +146,11 @@ class _Hashed:
 
 
 def _candidate(
-    task: Task, policy: AnnotatorPolicy, written: Mapping[int, list[Any]], source: str
+    task: Task, policy: AnnotatorPolicy, hashes: Mapping[int, str], source: str
 ) -> AnnotatedTask:
-    """What a run keeps of a task's annotations, were some of them written."""
+    """What a run keeps of a task's annotations, by their content hashes."""
     chosen = choose((a for a in task.annotations if not a.was_cancelled), policy)
-    rows = [_Hashed(a.id, content_hash(written.get(a.id, a.result))) for a in chosen]
+    rows = [_Hashed(a.id, hashes[a.id]) for a in chosen]
     return AnnotatedTask(rows[-1].id, snapshots.hash_of(rows), source)
 
 

@@ -14,12 +14,13 @@ from backend.pipeline.basis.annotations import label_config_of
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.labels.of_version import reused_names, without
 from backend.pipeline.labels.questions import in_quotes, replace_problems
+from backend.pipeline.labels.shown import as_shown, notes_of
 from backend.store import projects
 from backend.store.models import PredictionRow, TaskRow, VersionRow
 from backend.store.tasks import predictions
 from backend.store.training import versions
 from converters.label_studio.config.controls import first_misplaced, places_of
-from converters.label_studio.relabel import in_present_names, label_names
+from converters.label_studio.relabel import label_names
 from converters.label_studio.write import validate_prediction
 from domain.labels import LabelConfig, LabelGroup
 from domain.states import TaskState
@@ -75,7 +76,7 @@ def rows_to_push(
         places = places_of(config.group)
         found = []
         for row in batch:
-            result, lost = in_present_names(row.result, known.group)
+            result, lost = as_shown(row.result, known.group)
             if (
                 not lost
                 and first_misplaced(result, places) is None
@@ -188,8 +189,10 @@ def _is_outdated(theirs: PushedPrediction, mine: PredictionRow | None, group: La
     """
     if mine is None:
         return False
-    result, lost = in_present_names(mine.result, group)
+    result, lost = as_shown(mine.result, group)
     if abs((theirs.score or 0.0) - mine.score) > SAME_SCORE or len(theirs.result) != len(result):
+        return True
+    if notes_of(theirs.result) != notes_of(result):
         return True
     shown = label_names(theirs.result, group)
     return bool(lost) or (bool(shown) and shown != label_names(result, group))
@@ -201,7 +204,7 @@ def _release(session: Session, version_id: int, config: LabelConfig, known: Labe
         PredictionRow.version_id == version_id, PredictionRow.held != ""
     )
     for row in session.scalars(query):
-        result, lost = in_present_names(row.result, known.group)
+        result, lost = as_shown(row.result, known.group)
         row.held = why_held(lost, config)
         if not lost and _misfits(config, result, row.score):
             session.delete(row)

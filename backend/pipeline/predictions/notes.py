@@ -29,8 +29,7 @@ def with_reason(
         return found
     own = [i for i, r in enumerate(found) if names.get(r.class_index) == reason.class_value]
     at = own[0] if own else 0
-    note = f"{reason.line[:1].upper()}{reason.line[1:]}."
-    found[at] = replace(found[at], meta={**found[at].meta, NOTE: note})
+    found[at] = replace(found[at], meta={**found[at].meta, NOTE: reason.note})
     return found
 
 

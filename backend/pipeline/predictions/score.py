@@ -23,6 +23,7 @@ from backend.pipeline.basis.faults import fault_of
 from backend.pipeline.basis.loading import Arrivals
 from backend.pipeline.basis.warm_predictor import warm_predictor
 from backend.pipeline.labels.of_version import labels_of_version, reused_names, without
+from backend.pipeline.labels.shown import as_shown
 from backend.pipeline.predictions.held import why_held
 from backend.pipeline.predictions.notes import too_many, with_reason
 from backend.pipeline.predictions.open_pool import (
@@ -42,7 +43,6 @@ from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
 from backend.store.tasks import embeddings, predictions, problems
 from backend.store.training import versions
 from backend.store.training.trials import bury_dead, end_trials
-from converters.label_studio.relabel import in_present_names
 from converters.label_studio.write import regions_to_result, validate_prediction
 from converters.outlines.limits import Simplification
 from converters.outlines.parts import area_that_keeps
@@ -333,7 +333,7 @@ class Scorer:
         drawn = with_reason(inner_last(regions), reason, labels.names_as_trained)
         size_hw = (int(mean.shape[1]), int(mean.shape[2]))
         result = labels.as_trained(regions_to_result(drawn, labels.config, size_hw, score=score))
-        shown, lost = in_present_names(result, self._known.group)
+        shown, lost = as_shown(result, self._known.group)
         faults = [] if lost else validate_prediction(self._config, shown, score=score)
         if faults:
             raise PredictionError(

@@ -119,19 +119,29 @@ def recalibrate(context: AppContext, project_id: int) -> int:
     """Calibrates the serving version anew when enough honest pairs have come; how many scores move.
 
     Scores are made of the measures that are stored with each prediction: nothing is predicted.
-    Those that move by more than ``SAME_SCORE`` are sent to Label Studio anew.
+    Those that move by more than ``SAME_SCORE`` are sent to Label Studio anew. The pairs in the
+    store say whether it is due: whoever comes by next does what a worker that died has left.
     """
+    with context.store.read() as session:
+        if _due(session, project_id) is None:
+            return 0  # nearly always, and at every reading: nobody is held up for it
     with context.store.begin() as session:
-        version = versions.champion(session, project_id)
+        version = _due(session, project_id)
         if version is None:
-            return 0
-        n_then = version.calibration.n_own if version.calibration else 0
-        if not is_due(n_then, pairs.count(session, version.id)):
             return 0
         calibrate(session, version)
         n_moved = scores.rescore(session, version.id, calibration_of(version), SAME_SCORE)
     logger.info("Project %d: %d scores of %s are new.", project_id, n_moved, version.name)
     return n_moved
+
+
+def _due(session: Session, project_id: int) -> VersionRow | None:
+    """The serving version, if enough pairs have come since it was calibrated."""
+    version = versions.champion(session, project_id)
+    if version is None:
+        return None
+    n_then = version.calibration.n_own if version.calibration else 0
+    return version if is_due(n_then, pairs.count(session, version.id)) else None
 
 
 def _cap(version: VersionRow) -> float:

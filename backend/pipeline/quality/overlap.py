@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
@@ -13,10 +13,11 @@ from backend.pipeline.basis.annotations import label_map_of, label_names_of, rea
 from backend.pipeline.labels.of_version import classes_of_version, reused_names, without
 from backend.settings import ProjectSettings
 from backend.store.models import AnnotationRow, JsonDict, PredictionRow, ProjectRow, VersionRow
+from converters.label_studio.predicted import kind_of, labels_by_id
 from converters.label_studio.read import annotation_to_label_map
 from domain.annotation import Annotation
 from domain.errors import NnloopError
-from domain.labels import LabelConfig
+from domain.labels import LabelClass, LabelConfig, LabelGroup
 from training.evaluation import ClassDice, named_dice
 
 logger = logging.getLogger(__name__)
@@ -69,23 +70,64 @@ class ShownBy:
             predicted: ``predicted_regions`` of these annotations.
         """
         values = self.config.class_values
-        common = [value for value in values if value in self.classes]
-        if not common:
+        result, unread = _readable(prediction.result, self.own_config.group)
+        common = [value for value in values if value in self.classes - unread]
+        if not common or "" in unread:
             return None
         size_hw = _size_of([prediction.result, *(row.result for row in annotations)])
         if size_hw is None:
             return dict.fromkeys(common)  # nothing there, and nothing predicted
-        shown = Annotation(0, prediction.task_id, prediction.result)
+        shown = Annotation(0, prediction.task_id, result)
+        config = _with_classes(self.own_config, result)
         try:
             truth, _ = label_map_of(annotations, self.config, size_hw, self.settings, predicted)
             ours, _ = annotation_to_label_map(
-                shown, self.own_config, size_hw, settings=read_settings_of(self.settings)
+                shown, config, size_hw, settings=read_settings_of(self.settings)
             )
         except NnloopError as error:
             logger.info("Task %d can't be compared: %s", prediction.task_id, error)
             return None
         found = named_dice(ours, truth, values)
         return {value: found[value] for value in common}
+
+
+def _readable(
+    result: Sequence[JsonDict], group: LabelGroup
+) -> tuple[list[JsonDict], frozenset[str]]:
+    """What of a prediction the controls can still read, and the classes of the rest; "" for any.
+
+    A control may have another name by now, or draw something else. Of a class that was predicted
+    in a form that nobody can read any more it is not known where it was predicted.
+    """
+    names = labels_by_id(result)
+    kept: list[JsonDict] = []
+    unread: set[str] = set()
+    for entry in result:
+        control = group.control_by_name(str(entry.get("from_name")))
+        is_drawn = kind_of(entry) is not None
+        if is_drawn and (control is None or control.region_type != entry.get("type")):
+            name = names[entry.get("id")]
+            found = group.class_by_value(name)
+            unread.add(found.value if found else name)
+        else:
+            kept.append(entry)
+    return kept, frozenset(unread)
+
+
+def _with_classes(config: LabelConfig, result: Sequence[JsonDict]) -> LabelConfig:
+    """An interface with the classes too that a prediction has and it lacks, behind its own.
+
+    They are compared with nothing, but hide what they lie over.
+    """
+    group = config.group
+    lost = [
+        name
+        for name in sorted({*labels_by_id(result).values()} - {"", *group.dropped_values})
+        if group.class_by_value(name) is None
+    ]
+    first = max((c.index for c in group.classes), default=0) + 1
+    classes = tuple(LabelClass(index, name) for index, name in enumerate(lost, start=first))
+    return replace(config, group=replace(group, classes=(*group.classes, *classes)))
 
 
 def _size_of(results: Sequence[Sequence[JsonDict]]) -> tuple[int, int] | None:

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from active_learning.effort import by_class
+from backend.label_studio import PushedPrediction
 from backend.pipeline.basis.annotations import (
     label_config_of,
     label_names_of,
@@ -30,9 +31,15 @@ from backend.store.models import (
 from backend.store.quality import efforts
 from backend.store.quality.efforts import EffortRow, Unmeasured
 from backend.store.tasks.predictions import is_live
-from converters.label_studio.beginnings import Beginning, Begun, Candidate, beginning_of
+from converters.label_studio.beginnings import (
+    Beginning,
+    Begun,
+    Candidate,
+    told_by_parent,
+    told_by_regions,
+)
 from converters.label_studio.corrections import changes_between, extent_of
-from domain.errors import LabelConfigError
+from domain.errors import LabelConfigError, LabelStudioError
 from domain.labels import LabelConfig
 from training.evaluation import image_dice
 
@@ -55,7 +62,8 @@ def measure_submissions(context: AppContext, project_id: int) -> int:
 
     Each counts as it was when it was first submitted: changes, Label Studio's clock, who. What is
     done to it later leaves that as it is. The effort of annotations that are gone goes with them.
-    Reads nothing but the store.
+    Label Studio is asked only of what nothing else tells: which predictions it still holds of a
+    task whose annotation has nothing of any. Where it does not answer these follow later.
     """
     with context.store.begin() as session:
         project = projects.get(session, project_id)
@@ -67,16 +75,48 @@ def measure_submissions(context: AppContext, project_id: int) -> int:
         due = [one for one in efforts.unmeasured(session, project_id) if _is_due(one)]
     meter = _Meter(project, config)
     until = time.monotonic() + MEASURE_S
+    n_measured = 0
     for start in range(0, len(due), CHUNK):
         if time.monotonic() > until:
-            logger.info("Project %d: effort of %d annotations is left.", project_id, len(due))
-            return start
+            break
         chunk = due[start : start + CHUNK]
-        with context.store.read() as session:
-            found = [row for one in chunk if (row := meter.measure(session, one)) is not None]
-        with context.store.begin() as session:
-            efforts.save(session, found)
-    return len(due)
+        done = _measure(context, meter, chunk)
+        if meter.unasked:
+            _ask(context, project_id, meter)
+            rest = [one for one in chunk if one.annotation_id not in done]
+            done |= _measure(context, meter, [one for one in rest if one.task_id in meter.held])
+        n_measured += len(done)
+    if n_measured < len(due):
+        n_left = len(due) - n_measured
+        logger.info("Project %d: effort of %d annotations is left.", project_id, n_left)
+    return n_measured
+
+
+def _measure(context: AppContext, meter: _Meter, some: Sequence[Unmeasured]) -> set[int]:
+    """Ids of the annotations that were measured."""
+    with context.store.read() as session:
+        found = [row for one in some if (row := meter.measure(session, one)) is not None]
+    done = {row.annotation_id for row in found}
+    with context.store.begin() as session:
+        efforts.save(session, found)
+    return done
+
+
+def _ask(context: AppContext, project_id: int, meter: _Meter) -> None:
+    """Asks which predictions are there; outside the store, for the answer may be slow."""
+    task_ids = sorted(meter.unasked)
+    meter.unasked.clear()
+    if meter.is_unanswered:
+        return
+    held: dict[int, list[PushedPrediction]] = {task_id: [] for task_id in task_ids}
+    try:
+        for row in context.label_studio.iter_predictions(project_id, task_ids=task_ids):
+            held[row.task_id].append(row)
+    except LabelStudioError as error:
+        logger.warning("Project %d: what some labels began with waits: %s", project_id, error)
+        meter.is_unanswered = True
+        return
+    meter.held = held
 
 
 def _is_due(one: Unmeasured) -> bool:
@@ -92,21 +132,33 @@ def _is_of_one_sitting(one: Unmeasured) -> bool:
 
 
 class _Meter:
-    """Measures annotations of a project."""
+    """Measures annotations of a project.
+
+    Attributes:
+        held: What Label Studio said it holds, by the tasks it was asked of last.
+        unasked: Tasks that it has to be asked of before their annotations can be measured.
+        is_unanswered: It did not answer.
+    """
 
     def __init__(self, project: ProjectRow, config: LabelConfig) -> None:
+        self.held: dict[int, list[PushedPrediction]] = {}
+        self.unasked: set[int] = set()
+        self.is_unanswered = False
         self._project, self._config = project, config
         names = label_names_of(project)
         self._now: Callable[[str], str] = lambda name: names.now(name) or name
         self._shown: dict[int, ShownBy] = {}
 
     def measure(self, session: Session, one: Unmeasured) -> EffortRow | None:
-        """What it cost; None where it is gone meanwhile."""
+        """What it cost; None where it is gone meanwhile, or only Label Studio can tell."""
         row = session.get(AnnotationRow, one.annotation_id)
         task = session.get(TaskRow, one.task_id)
         if row is None or task is None or row.task_id != one.task_id:
             return None
         rows, begun = self._begun(session, one, row)
+        if begun is None:
+            self.unasked.add(one.task_id)
+            return None
         prediction = rows[begun.position] if begun.position is not None else None
         submitted = _entries(row)
         extent = extent_of(submitted)
@@ -137,8 +189,11 @@ class _Meter:
 
     def _begun(
         self, session: Session, one: Unmeasured, row: AnnotationRow
-    ) -> tuple[Sequence[PredictionRow], Begun]:
-        """The task's predictions, the newest first, and which of them the annotation began with."""
+    ) -> tuple[Sequence[PredictionRow], Begun | None]:
+        """The task's predictions, the newest first, and which of them the annotation began with.
+
+        None in its place where Label Studio has to be asked first.
+        """
         if not _is_of_one_sitting(one):
             return (), Begun(Beginning.OTHER)  # who did what can't be told any more
         query = (
@@ -154,28 +209,51 @@ class _Meter:
             for position, found in enumerate(rows):
                 if found.version_id == former.version_id:
                     return rows, Begun(Beginning.PREDICTION, position)
-        made = _moment(row.created_at)
-        candidates = [
-            Candidate(found.result, found.published_at is not None, self._is_gone(found, made))
-            for found in rows
-        ]
+        told = told_by_regions(_entries(row), [found.result for found in rows])
+        if told is not None:
+            return rows, told
+        shown = [_may_have_been_shown(found, _moment(row.created_at)) for found in rows]
         has_parent = row.parent_prediction is not None
-        return rows, beginning_of(_entries(row), candidates, has_parent=has_parent)
+        if (any(shown) or (rows and has_parent)) and row.task_id not in self.held:
+            return rows, None
+        candidates = [
+            self._candidate(session, found, row, may_be_shown=may_be_shown)
+            for found, may_be_shown in zip(rows, shown, strict=True)
+        ]
+        return rows, told_by_parent(candidates, has_parent=has_parent)
 
-    def _is_gone(self, row: PredictionRow, made: float | None) -> bool:
-        """Whether Label Studio may have held a prediction and holds it no more.
+    def _candidate(
+        self, session: Session, found: PredictionRow, row: AnnotationRow, *, may_be_shown: bool
+    ) -> Candidate:
+        """What Label Studio says of a prediction.
 
-        What the serving version has predicted is there, or was never sent.
+        What nnloop knows of its own pushes does not tell: somebody may have deleted it there, and
+        what was deleted and pushed again since is another one.
         """
-        is_older = made is None or row.created_at < made
-        is_retired = row.version_id != self._project.champion_id
-        return is_retired and row.published_at is None and not row.held and is_older
+        name = session.get_one(VersionRow, found.version_id).name
+        of_task = self.held.get(row.task_id, ())
+        held = [one for one in of_task if one.model_version == name]
+        made = _moment(row.created_at)
+        is_there = any(made is None or (_moment(one.created_at) or 0.0) < made for one in held)
+        return Candidate(
+            is_gone=may_be_shown and not is_there,
+            is_parent=row.parent_prediction in {one.id for one in held},
+        )
 
     def _shown_by(self, session: Session, version_id: int) -> ShownBy:
         if version_id not in self._shown:
             version = session.get_one(VersionRow, version_id)
             self._shown[version_id] = ShownBy.version(session, self._project, self._config, version)
         return self._shown[version_id]
+
+
+def _may_have_been_shown(row: PredictionRow, made: float | None) -> bool:
+    """Whether a prediction may have been in Label Studio when an annotation was made.
+
+    What was made before it is pushed within seconds, unless it is held; whether it was, nothing
+    tells once it is gone there.
+    """
+    return not row.held and (made is None or row.created_at < made)
 
 
 def _entries(row: AnnotationRow) -> list[JsonDict]:

@@ -73,8 +73,9 @@ def sync_project(context: AppContext, project_id: int) -> snapshots.SyncCounts:
         raise
     _check(context, project_id, info)
     measure_submissions(context, project_id)
-    if measure_corrections(context, project_id):
-        recalibrate(context, project_id)
+    measure_corrections(context, project_id)
+    # Also where nothing was measured: who measured before may have died right after.
+    recalibrate(context, project_id)
     with context.store.begin() as session:
         projects.close_hints(session, project_id, newest_hint)
         projects.prune_history(session, project_id, time.time() - HISTORY_S)

@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_config_of, label_names_of, reading_of
 from backend.pipeline.cases.manifests import hash_of_label
+from backend.pipeline.labels.of_version import reused_names, without
+from backend.pipeline.labels.shown import as_shown, notes_of
 from backend.pipeline.quality.calibrate import CORRECTED, HELD_OUT
 from backend.store.models import AnnotationRow, PredictionRow, ProjectRow, TaskRow, VersionRow
 from backend.store.quality import pairs
@@ -18,6 +20,7 @@ from backend.store.tasks.predictions import is_live
 from backend.store.training import versions
 from domain.case import case_id_of_task
 from domain.errors import LabelConfigError
+from domain.labels import LabelGroup
 from domain.states import TaskState
 from training.evaluation import ClassDice, image_dice
 
@@ -111,7 +114,11 @@ def worst_cases(
 
 
 def least_sure(session: Session, version: VersionRow, n: int) -> list[ChosenCase]:
-    """The n unlabelled tasks with the lowest scores of a version, lowest first."""
+    """The n unlabelled tasks with the lowest scores of a version, lowest first.
+
+    Why is said in the names of now, as Label Studio shows it.
+    """
+    group = _group_now(session, version)
     query = (
         select(TaskRow, PredictionRow)
         .join(PredictionRow, PredictionRow.task_id == TaskRow.id)
@@ -131,15 +138,7 @@ def least_sure(session: Session, version: VersionRow, n: int) -> list[ChosenCase
             task=task,
             case_id=case_id_of_task(task.id, task.source),
             score=prediction.score,
-            why=next(
-                (
-                    text
-                    for region in prediction.result
-                    for text in (region.get("meta") or {}).get("text", ())
-                    if isinstance(text, str)
-                ),
-                "",
-            ),
+            why=next(iter(notes_of(as_shown(prediction.result, group)[0] if group else ())), ""),
         )
         for task, prediction in session.execute(query)
     ]
@@ -153,6 +152,16 @@ def _labelled(session: Session, project: ProjectRow) -> dict[int, str]:
         TaskRow.removed_at.is_(None),
     )
     return {row.id: row.source for row in session.execute(query)}
+
+
+def _group_now(session: Session, version: VersionRow) -> LabelGroup | None:
+    """The labels, less those by which a version means another class; None where none is read."""
+    project = session.get_one(ProjectRow, version.project_id)
+    try:
+        config = label_config_of(project, project.settings)
+    except LabelConfigError:
+        return None
+    return without(config, reused_names(session, project, version)).group
 
 
 def _held_out(session: Session, version: VersionRow) -> Iterable[_Judged]:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, defer
 from backend.store import identity
 from backend.store.identity import CHUNK
 from backend.store.models import AnnotationRow, TaskRow
+from converters.label_studio.same_label import is_same_label
 from converters.painting.combining import choose
 from converters.painting.policies import AnnotatorPolicy
 from domain.annotation import AnnotatedTask, Annotation, Task
@@ -94,10 +95,12 @@ def _known_annotations(session: Session, tasks: Sequence[Task]) -> dict[int, Ann
 def _write_annotation(
     session: Session, project_id: int, row: AnnotationRow | None, annotation: Annotation
 ) -> int:
+    result_hash = content_hash(annotation.result)
     values: dict[str, Any] = {
         "task_id": annotation.task_id,
         "project_id": project_id,
-        "content_hash": content_hash(annotation.result),
+        "content_hash": result_hash,
+        "result_hash": result_hash,
         "was_cancelled": annotation.was_cancelled,
         "ground_truth": annotation.ground_truth,
         "completed_by": annotation.completed_by,
@@ -110,22 +113,36 @@ def _write_annotation(
     if row is None:
         session.add(AnnotationRow(id=annotation.id, result=annotation.result, **values))
         return 1
+    is_it = row.task_id == annotation.task_id and row.created_at == annotation.created_at
+    is_written_anew = result_hash != (row.result_hash or row.content_hash)
+    if is_it and (not is_written_anew or is_same_label(row.result, annotation.result)):
+        # Somebody opened and saved it, and has drawn nothing: it stays the label that it was.
+        values["content_hash"] = row.content_hash
     is_changed = (
         row.content_hash != values["content_hash"]
         or row.was_cancelled != annotation.was_cancelled
         or row.removed_at is not None
-        # Equal words about another image are news.
-        or row.task_id != annotation.task_id
-        or row.created_at != annotation.created_at
+        or not is_it  # equal words about another image are news
     )
-    if is_changed:
+    if is_changed or is_written_anew:
         row.result = annotation.result
-    if row.task_id == annotation.task_id and row.created_at == annotation.created_at:
+    if is_it:
         values["parent_prediction"] = annotation.parent_prediction or row.parent_prediction
     row.removed_at = None
     for key, value in values.items():
         setattr(row, key, value)
     return int(is_changed)
+
+
+def known_hashes(session: Session, task: Task) -> dict[int, str]:
+    """The content hash of each annotation of a task as it is, by id: what a reading would keep."""
+    known = _known_annotations(session, [task])
+    found: dict[int, str] = {}
+    for annotation in task.annotations:
+        row, result_hash = known.get(annotation.id), content_hash(annotation.result)
+        is_known = row is not None and result_hash == (row.result_hash or row.content_hash)
+        found[annotation.id] = row.content_hash if row is not None and is_known else result_hash
+    return found
 
 
 def remove_missing(session: Session, project_id: int, seen_task_ids: Iterable[int]) -> int:

@@ -81,7 +81,7 @@ def _wait(project: Changing, annotation_id: int, **values: Any) -> EffortRow:
 def test_unchanged_edited_drawn_and_what_comes_later(
     serving: Callable[[str, int], Changing],
 ) -> None:
-    project = serving("Effort", 5)
+    project = serving("Effort", 6)
     client, ids = project.client, project.project.task_ids
     shown: dict[int, PushedPrediction] = {i: rows[0] for i, rows in project.held().items()}
     assert all(shown[i].result for i in ids)
@@ -137,6 +137,9 @@ def test_unchanged_edited_drawn_and_what_comes_later(
     # Somebody has a page open whose prediction is deleted meanwhile, and submits it.
     client.delete_prediction(shown[ids[4]].id or 0)
     late = client.annotate(ids[4], results[4], lead_time=4.0)
+    # A useless one is deleted by hand, and all is drawn: that was no clean page.
+    client.delete_prediction(shown[ids[5]].id or 0)
+    useless = client.annotate(ids[5], _drawn(project, ids[5]), lead_time=60.0)
     client.delete_annotation(edited)
     _read_again(project)
     row = _wait(project, late)
@@ -145,6 +148,8 @@ def test_unchanged_edited_drawn_and_what_comes_later(
         _wait(project, kept).version_id,
     )
     project.loop.wait_until(lambda: _row(project, edited) is None, WAIT_S, "what is deleted to go")
+    assert _wait(project, useless).beginning == Beginning.OTHER
     found = _effort(project)
+    assert found["beginning_unknown"] == 1
     assert (found["corrected"], found["unchanged"], found["drawn_from_nothing"]) == (3, 1, 1)
     assert _wait(project, anew).beginning == Beginning.PREDICTION

@@ -4,7 +4,7 @@ import pytest
 
 from active_learning import why as module
 from active_learning.measures import ClassMeasures, ImageMeasures
-from active_learning.why import why
+from active_learning.why import note_in_names_of, why
 
 SURE = ClassMeasures(0.2, 0.99, 0.97, 0.96)
 TORN = ClassMeasures(0.2, 0.9, 0.8, 0.5)
@@ -81,3 +81,32 @@ def test_an_image_unlike_the_others_is_told_before_what_folds_say_and_after_a_ra
 def test_the_example_of_the_docstring() -> None:
     assert doctest.testmod(module).failed == 0
     assert doctest.testmod(module).attempted > 0
+
+
+@pytest.mark.parametrize(
+    ("measures", "cases"),
+    [
+        (of(wall=TORN), None),
+        (of(wall=DULL), None),
+        (of(wall=NEAR), None),
+        *[(of(wall=TORN), {"wall": n}) for n in range(5)],
+    ],
+)
+def test_every_line_is_known_again_by_the_class_it_names(
+    measures: ImageMeasures, cases: dict[str, int] | None
+) -> None:
+    """A line that a note is never made of would keep its old name for ever."""
+    found = why(measures, cases)
+    assert found is not None
+    assert note_in_names_of(found.note, lambda name: name) == found.note
+    renamed = found.note.replace("wall", "the (outer) wall.")
+    assert note_in_names_of(found.note, {"wall": "the (outer) wall."}.get) == renamed
+    assert note_in_names_of(renamed, {"the (outer) wall.": "wall"}.get) == found.note
+    assert note_in_names_of(found.note, lambda _: None) is None
+
+
+@pytest.mark.parametrize(
+    "note", ["Unlike anything labelled.", "Polygon: 30 points.", "", "Unsure about .", "wall"]
+)
+def test_other_notes_stay_as_they_are(note: str) -> None:
+    assert note_in_names_of(note, lambda _: None) == note

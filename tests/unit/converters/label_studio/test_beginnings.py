@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from converters.label_studio.beginnings import Beginning, Begun, Candidate, beginning_of
+from converters.label_studio.beginnings import (
+    Beginning,
+    Begun,
+    Candidate,
+    told_by_parent,
+    told_by_regions,
+)
 from converters.label_studio.corrections import Extent, extent_of
 from converters.label_studio.predicted import as_predicted
 
@@ -28,53 +34,54 @@ NEW = as_predicted([_polygon("a"), _polygon("b", 60.0)])
 DRAWN = _polygon("hand", 5.0, origin="manual")
 
 
-def _begun(
-    submitted: list[dict[str, Any]], *candidates: Candidate, has_parent: bool = False
-) -> Begun:
-    return beginning_of(submitted, candidates, has_parent=has_parent)
+def _told(submitted: list[dict[str, Any]], *predicted: list[dict[str, Any]]) -> Begun | None:
+    return told_by_regions(submitted, predicted)
 
 
-def test_shared_ids_say_which_prediction_whatever_else_is_said() -> None:
-    new, old = Candidate(NEW, is_there=True), Candidate(OLD, is_there=False, is_gone=True)
-    assert _begun(OLD, new, old) == Begun(Beginning.PREDICTION, 1)
-    assert _begun([OLD[1], DRAWN], new, old) == Begun(Beginning.PREDICTION, 1)
+def test_shared_ids_say_which_prediction() -> None:
+    assert _told(OLD, NEW, OLD) == Begun(Beginning.PREDICTION, 1)
+    assert _told([OLD[1], DRAWN], NEW, OLD) == Begun(Beginning.PREDICTION, 1)
     # The one region that both predicted: it was the newer one's.
-    assert _begun([OLD[0]], new, old, has_parent=True) == Begun(Beginning.PREDICTION, 0)
+    assert _told([OLD[0]], NEW, OLD) == Begun(Beginning.PREDICTION, 0)
     moved = {**OLD[1], "value": {**OLD[1]["value"], "points": [[1, 1], [2, 1], [2, 2]]}}
-    assert _begun([moved], new, old) == Begun(Beginning.PREDICTION, 1)
+    assert _told([moved], NEW, OLD) == Begun(Beginning.PREDICTION, 1)
 
 
-def test_a_clean_page_although_a_prediction_was_there() -> None:
-    assert _begun([DRAWN], Candidate(NEW, is_there=True)) == NOTHING
-    assert _begun([], Candidate(NEW, is_there=True)) == NOTHING
-    assert _begun([DRAWN]) == NOTHING
-    # One that never went out.
-    assert _begun([DRAWN], Candidate(NEW, is_there=False)) == NOTHING
+def test_what_a_person_drew_does_not_say_it() -> None:
+    assert _told([DRAWN], NEW) is None
+    assert _told([], NEW, OLD) is None
 
 
-def test_all_was_removed_or_nothing_was_predicted() -> None:
-    new = Candidate(NEW, is_there=True)
-    assert _begun([DRAWN], new, has_parent=True) == Begun(Beginning.PREDICTION, 0)
-    empty = Candidate([], is_there=True)
-    assert _begun([], empty, has_parent=True) == Begun(Beginning.PREDICTION, 0)
+GONE, THERE, PARENT = Candidate(is_gone=True), Candidate(), Candidate(is_parent=True)
 
 
-def test_what_may_have_been_forgotten_is_not_guessed() -> None:
-    gone = Candidate(OLD, is_there=False, is_gone=True)
-    assert _begun([DRAWN], gone) == OTHER
-    assert _begun([], gone) == OTHER
+@pytest.mark.parametrize(
+    ("candidates", "has_parent", "expected"),
+    [
+        ([], False, NOTHING),
+        ([THERE], False, NOTHING),  # a clean page although a prediction was there
+        ([THERE, GONE], False, OTHER),  # the parent may have been forgotten
+        ([THERE, PARENT], True, Begun(Beginning.PREDICTION, 1)),
+        ([PARENT, GONE], True, Begun(Beginning.PREDICTION, 0)),
+        ([THERE, GONE], True, Begun(Beginning.PREDICTION, 1)),  # it is not the one that is there
+        ([GONE, GONE], True, OTHER),
+        ([THERE], True, OTHER),  # another program's
+        ([], True, OTHER),
+    ],
+)
+def test_the_parent(candidates: list[Candidate], has_parent: bool, expected: Begun) -> None:
+    assert told_by_parent(candidates, has_parent=has_parent) == expected
 
 
 @pytest.mark.parametrize("origin", ["prediction", "prediction-changed"])
 def test_another_programs_prediction(origin: str) -> None:
     theirs = _polygon("x1", origin=origin)
-    assert _begun([theirs], Candidate(NEW, is_there=True), has_parent=True) == OTHER
-    assert _begun([theirs]) == OTHER
-    assert _begun([], Candidate(NEW, is_there=False), has_parent=True) == OTHER
+    assert _told([theirs], NEW) == OTHER
+    assert _told([theirs]) == OTHER
 
 
 def test_an_annotation_that_was_made_of_predictions_in_another_project() -> None:
-    assert _begun(OLD) == OTHER
+    assert _told(OLD) == OTHER
 
 
 def test_extent() -> None:

@@ -6,7 +6,8 @@ import pytest
 from label_studio_sdk.converter.brush import encode_rle
 
 from converters.label_studio.config.label_config import parse_label_config
-from converters.label_studio.predicted import as_predicted, is_marked
+from converters.label_studio.corrections import Change, changes_between
+from converters.label_studio.predicted import as_predicted, is_marked, label_of, labels_by_id
 from converters.label_studio.read import annotation_to_label_map, annotation_to_shapes
 from converters.label_studio.regions.read_settings import ReadSettings
 from converters.label_studio.write import regions_to_result
@@ -178,3 +179,33 @@ def test_a_vector_that_the_editor_opened_is_still_an_area() -> None:
     (entry,) = regions_to_result([LUMEN], config, SIZE_HW)
     opened = entry | {"value": entry["value"] | {"closed": False}}
     assert (label_map_of([opened], config) == 1).sum() == 100
+
+
+ANYTHING: tuple[Any, ...] = (
+    None,
+    3,
+    True,
+    "",
+    "polygonlabels",
+    [],
+    ["polygonlabels"],
+    {},
+    {"polygonlabels": 1},
+)
+
+
+@pytest.mark.parametrize("kind", ANYTHING)
+@pytest.mark.parametrize("labels", (*ANYTHING, [["lumen"]], [None], ["lumen", 3]))
+def test_what_programs_wrote_in_an_entry_has_a_label_or_none(kind: Any, labels: Any) -> None:
+    """Label Studio keeps a ``type`` that is a list, and labels that are no list of names."""
+    value = {"polygonlabels": labels, "points": [[1, 1], [5, 1], [5, 5]]}
+    entry = {"id": "r", "type": kind, "value": value}
+    is_read = kind == "polygonlabels" and labels in (["lumen", 3], ["polygonlabels"])
+    assert label_of(entry) == (labels[0] if is_read else "")
+    assert label_of({**entry, "value": labels}) == ""
+    assert labels_by_id([entry, {"id": ["r"]}, {"type": "labels", "value": {"labels": ["w"]}}]) == {
+        "r": label_of(entry),
+        None: "w",
+    }
+    (kept,) = changes_between([entry], [entry])
+    assert kept.change == Change.KEPT

@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import select
 
 from active_learning.measures import ClassMeasures, ImageMeasures
+from backend.label_studio import PushedPrediction
 from backend.pipeline.sync.reading import sync_project
-from backend.store.models import PredictionRow, TaskRow
+from backend.store.models import PredictionRow, TaskRow, VersionRow
 from backend.store.quality.pair_rows import HonestPairRow
 from backend.store.tasks import predictions
 from domain.case import ManifestEntry, case_id_of_task
@@ -48,9 +49,13 @@ def add_version(app: FakeApp, number: int = 1, manifest: RunManifest | None = No
 
 def predict(
     app: FakeApp, version: int, task_id: int, *regions: dict[str, Any], **values: Any
-) -> None:
-    """A prediction that Label Studio holds, of a task that was read."""
+) -> int | None:
+    """A prediction of a task that was read, made long ago; its id in Label Studio.
+
+    None for one that Label Studio does not hold: with an ``error``, or with ``published_at`` None.
+    """
     with app.store.begin() as session:
+        name = session.get_one(VersionRow, version).name
         task = session.get_one(TaskRow, task_id)
         row = PredictionRow(
             project_id=PROJECT,
@@ -58,9 +63,20 @@ def predict(
             version_id=version,
             result=list(regions),
             source=task.source,
-            **{"score": 0.8, "measures": measures(), "published_at": 1.0, **values},
+            **{
+                "score": 0.8,
+                "measures": measures(),
+                "published_at": None if values.get("error") else 1.0,
+                "created_at": 1.0,
+                **values,
+            },
         )
         predictions.save(session, row)
+        if row.published_at is None:
+            return None
+        pushed = PushedPrediction(task_id, list(regions), row.score, name)
+    app.label_studio.import_predictions(PROJECT, [pushed])
+    return app.label_studio.predictions[-1].id
 
 
 def pool(app: FakeApp, *task_ids: int, **data: Any) -> None:

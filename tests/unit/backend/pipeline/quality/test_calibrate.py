@@ -7,6 +7,7 @@ from backend.label_studio import PushedPrediction
 from backend.pipeline.predictions.push import push_part
 from backend.pipeline.quality.calibrate import CORRECTED, HELD_OUT, calibrate, calibration_of
 from backend.pipeline.runs.reconcile import tick
+from backend.pipeline.sync import reading
 from backend.pipeline.sync.reading import sync_project
 from backend.store.models import FoldRow, PredictionRow, VersionRow
 from backend.store.quality import scores
@@ -73,6 +74,27 @@ def test_corrections_bring_the_scores_of_what_is_left_down(app: FakeApp) -> None
     assert HELD_OUT not in reliability
 
 
+def test_a_worker_that_dies_between_measuring_and_calibrating_loses_nothing(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool(app, *range(1, 12))
+    version = add_version(app)
+    predict(app, version, 11, SQUARE, score=0.9)
+    with monkeypatch.context() as patched:
+        patched.setattr(reading, "recalibrate", _die)
+        with pytest.raises(KeyboardInterrupt):
+            correct(app, version, *range(1, 11))
+    assert len(pairs(app)) == 10
+    assert version_of(app, version).calibration is None
+    sync_project(app.context, PROJECT)  # which finds nothing new
+    calibration = version_of(app, version).calibration
+    assert calibration is not None
+    assert calibration.n_own == 10
+    assert score_of(app, 11).score < 0.7
+    sync_project(app.context, PROJECT)
+    assert version_of(app, version).calibration == calibration
+
+
 def test_scores_that_moved_are_sent_and_nothing_else(app: FakeApp) -> None:
     pool(app, *range(1, 15))
     version = add_version(app)
@@ -130,6 +152,7 @@ def _recalibrated(app: FakeApp, n_left: int) -> int:
         predict(app, version, task_id, SQUARE, score=0.9, published_at=None)
     push_part(app.context, PROJECT)
     correct(app, version, *range(1, 11))
+    app.label_studio.clear_predictions(PROJECT, range(1, 11))  # of these nothing is sent any more
     app.label_studio.calls.clear()
     return version
 

@@ -284,3 +284,91 @@ def test_a_version_that_shares_no_class_with_the_project_is_not_perfect(app: Fak
     app.label_studio.label(1, SQUARE)
     sync_project(app.context, PROJECT)
     assert pairs(app)[1].dice is None
+
+
+def _interface(app: FakeApp, *changes: tuple[str, str], **mapping: str) -> None:
+    """The labelling interface is changed, and people tell of renames; then it is read.
+
+    What was annotated is read before: a prediction of the old interface is withdrawn with it.
+    """
+    sync_project(app.context, PROJECT)
+    xml = app.label_studio.info.label_config
+    for old, new in changes:
+        assert old in xml
+        xml = xml.replace(old, new)
+    app.label_studio.info = replace(app.label_studio.info, label_config=xml)
+    with app.store.begin() as session:
+        session.get_one(ProjectRow, PROJECT).label_mapping = mapping
+    sync_project(app.context, PROJECT)
+
+
+LOSES_WALL = ('<Label value="wall"/>', "")
+
+
+def test_a_class_that_the_interface_has_lost_leaves_the_others_comparable(app: FakeApp) -> None:
+    pool(app, 1, 2, 3)
+    version = add_version(app)
+    predict(app, version, 1, SQUARE, WALL)
+    predict(app, version, 2, WALL)
+    predict(app, version, 3, SQUARE, WALL)
+    app.label_studio.label(1, SQUARE)
+    app.label_studio.label(2, SQUARE)
+    app.label_studio.label(3)
+    _interface(app, LOSES_WALL)
+    assert {task_id: pair.dice_per_class for task_id, pair in pairs(app).items()} == {
+        1: {"lumen": 1.0},
+        2: {"lumen": 0.0},
+        3: {"lumen": 0.0},
+    }
+
+
+def test_what_lies_over_a_class_that_stays_goes_on_hiding_it(app: FakeApp) -> None:
+    pool(app, 1)
+    predict(app, add_version(app), 1, SQUARE, polygon("wall", size=20.0))
+    app.label_studio.label(1, SQUARE)
+    _interface(app, LOSES_WALL)
+    # Of the square a quarter was predicted as wall.
+    assert pairs(app)[1].dice_per_class["lumen"] == pytest.approx(2 * 3 / (3 + 4), abs=0.02)
+
+
+def test_only_lost_classes_are_no_comparison(app: FakeApp) -> None:
+    pool(app, 1)
+    predict(app, add_version(app), 1, SQUARE, WALL)
+    app.label_studio.label(1, polygon("vein"))
+    _interface(app, ("lumen", "vein"), ("wall", "bone"))
+    assert pairs(app)[1].dice is None
+
+
+def test_a_class_by_whose_name_another_one_goes_now_is_not_compared(app: FakeApp) -> None:
+    pool(app, 1)
+    predict(app, add_version(app), 1, SQUARE, WALL)
+    app.label_studio.label(1, polygon("inside"), WALL)
+    new = '<Label value="inside"/><Label value="lumen"/>'
+    _interface(app, ('<Label value="lumen"/>', new), lumen="inside")
+    assert pairs(app)[1].dice_per_class == {"wall": 1.0}
+
+
+def test_a_class_that_was_dropped_meanwhile_is_not_compared(app: FakeApp) -> None:
+    pool(app, 1)
+    predict(app, add_version(app), 1, SQUARE, WALL)
+    app.label_studio.label(1, SQUARE, WALL)
+    _interface(app, LOSES_WALL, wall="")
+    assert pairs(app)[1].dice_per_class == {"lumen": 1.0}
+
+
+def test_what_another_control_draws_now_is_not_taken_for_nothing(app: FakeApp) -> None:
+    """The classes of regions that can't be read any more are not compared, others are."""
+    pool(app, 1, 2, 3)
+    version = add_version(app)
+    predict(app, version, 1, SQUARE, {**WALL, "from_name": "gone"})
+    strokes = {"format": "rle", "rle": [], "brushlabels": ["wall"]}
+    predict(app, version, 2, SQUARE, {**WALL, "type": "brushlabels", "value": strokes})
+    predict(app, version, 3, SQUARE, {**WALL, "type": "brushlabels"})
+    for task_id in (1, 2, 3):
+        app.label_studio.label(task_id, SQUARE, WALL)
+    sync_project(app.context, PROJECT)
+    assert {task_id: pair.dice_per_class for task_id, pair in pairs(app).items()} == {
+        1: {"lumen": 1.0},
+        2: {"lumen": 1.0},
+        3: {},  # nobody knows of which class it was
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from backend.store.models import PredictionRow, ProjectRow
 from backend.store.quality.efforts import EffortRow
 from converters.label_studio.beginnings import Beginning
 from converters.label_studio.predicted import as_predicted
+from domain.errors import LabelStudioError
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import polygon
 from tests.unit.backend.pipeline.quality.pushed import (
@@ -104,21 +106,23 @@ def test_effort_counts_also_where_the_version_has_seen_the_image(app: FakeApp) -
 def test_an_empty_prediction_that_was_accepted(app: FakeApp) -> None:
     pool(app, 1)
     version = add_version(app)
-    predict(app, version, 1)
-    annotation = app.label_studio.label(1, parent_prediction=7, lead_time_s=3.0)
+    parent = predict(app, version, 1)
+    annotation = app.label_studio.label(1, parent_prediction=parent, lead_time_s=3.0)
     sync_project(app.context, PROJECT)
     row = _efforts(app)[annotation]
     assert (row.version_id, row.dice, row.n_regions) == (version, 1.0, 0)
     assert _total(row).is_unchanged
 
 
-def test_labelled_before_the_prediction_was_pushed(app: FakeApp) -> None:
+def test_labelled_before_the_prediction_was_made(app: FakeApp) -> None:
     pool(app, 1)
     version = add_version(app)
     annotation = app.label_studio.label(1, BY_HAND, at=MADE)
-    predict(app, version, 1, LUMEN, published_at=None)
+    predict(app, version, 1, LUMEN, published_at=None, created_at=time.time())
+    app.label_studio.calls.clear()
     sync_project(app.context, PROJECT)
     assert _efforts(app)[annotation].beginning == Beginning.NOTHING
+    assert "iter_predictions" not in app.label_studio.calls
 
 
 def test_a_newer_version_came_while_the_old_prediction_was_open(app: FakeApp) -> None:
@@ -153,10 +157,11 @@ def test_label_studio_forgets_the_parent_with_the_prediction(
 ) -> None:
     pool(app, 1)
     version = add_version(app)
-    predict(app, version, 1, LUMEN)
-    annotation = app.label_studio.label(1, BY_HAND, parent_prediction=3, at=MADE)
+    parent = predict(app, version, 1, LUMEN)
+    annotation = app.label_studio.label(1, BY_HAND, parent_prediction=parent, at=MADE)
     monkeypatch.setattr(submissions, "MEASURE_S", -1.0)
     sync_project(app.context, PROJECT)
+    app.label_studio.clear_predictions(PROJECT, [1])
     _edit(app, annotation, BY_HAND, parent_prediction=None)
     monkeypatch.setattr(submissions, "MEASURE_S", 5.0)
     sync_project(app.context, PROJECT)
@@ -437,3 +442,87 @@ def test_predictions_that_failed_are_no_beginning(app: FakeApp) -> None:
     assert _efforts(app)[annotation].beginning == Beginning.NOTHING
     with app.store.begin() as session:
         assert session.scalar(select(PredictionRow.version_id)) == version
+
+
+def test_a_prediction_that_somebody_deleted_there_was_no_clean_page(app: FakeApp) -> None:
+    """The serving version's: it was shown, found useless, and all was drawn anew."""
+    pool(app, 1, 2, 3)
+    version = add_version(app)
+    for task_id in (1, 2, 3):
+        predict(app, version, task_id, LUMEN)
+    app.label_studio.clear_predictions(PROJECT, [1])
+    by_hand: dict[str, Any] = {"by": 5, "at": MADE, "lead_time_s": 40.0}
+    useless, clean = (app.label_studio.label(task_id, BY_HAND, **by_hand) for task_id in (1, 2))
+    # Deleted and pushed again, as with another score: it may have been there, or not yet.
+    app.label_studio.clear_predictions(PROJECT, [3])
+    again = app.label_studio.label(3, BY_HAND, **by_hand)
+    app.label_studio.now = "2026-02-01T10:00:05.000000Z"
+    predict(app, version, 3, LUMEN)
+    app.label_studio.calls.clear()
+    sync_project(app.context, PROJECT)
+    found = {i: row.beginning for i, row in _efforts(app).items()}
+    assert found == {
+        useless: Beginning.OTHER,
+        clean: Beginning.NOTHING,
+        again: Beginning.OTHER,
+    }
+    assert app.label_studio.calls.count("iter_predictions") == 1
+    app.label_studio.calls.clear()
+    sync_project(app.context, PROJECT)  # and nothing is asked twice
+    assert "iter_predictions" not in app.label_studio.calls
+
+
+def test_what_is_sure_without_asking_is_not_asked(app: FakeApp) -> None:
+    pool(app, 1, 2, 3)
+    version = add_version(app)
+    predict(app, version, 1, LUMEN)
+    predict(app, version, 2, LUMEN)
+    app.label_studio.label(1, _moved(LUMEN), at=MADE)
+    app.label_studio.label(2, {**BY_HAND, "origin": "prediction"}, at=MADE)
+    app.label_studio.label(3, BY_HAND, at=MADE)
+    app.label_studio.calls.clear()
+    sync_project(app.context, PROJECT)
+    assert len(_efforts(app)) == 3
+    assert "iter_predictions" not in app.label_studio.calls
+
+
+def test_what_label_studio_did_not_answer_follows(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool(app, 1, 2)
+    version = add_version(app)
+    for task_id in (1, 2):
+        predict(app, version, task_id, LUMEN)
+    kept = app.label_studio.label(1, LUMEN, at=MADE)
+    drawn = app.label_studio.label(2, BY_HAND, at=MADE)
+
+    def _refuse(*_: Any, **__: Any) -> Any:
+        raise LabelStudioError("Label Studio did not answer.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(app.label_studio, "iter_predictions", _refuse)
+        sync_project(app.context, PROJECT)
+    assert sorted(_efforts(app)) == [kept]
+    sync_project(app.context, PROJECT)
+    assert _efforts(app)[drawn].beginning == Beginning.NOTHING
+
+
+def test_all_was_removed_of_one_of_two_predictions(app: FakeApp) -> None:
+    """Label Studio's id says of which; of one that is gone, that it is none of those it has."""
+    pool(app, 1, 2, 3)
+    old, new = add_version(app), add_version(app, 2)
+    olds = [predict(app, old, task_id, LUMEN) for task_id in (1, 2, 3)]
+    for task_id in (1, 2, 3):
+        predict(app, new, task_id, WALL)
+    theirs = 9_000
+    parents = (olds[0], olds[1], theirs)
+    first, gone, others = (
+        app.label_studio.label(task_id, BY_HAND, at=MADE, parent_prediction=parent)
+        for task_id, parent in zip((1, 2, 3), parents, strict=True)
+    )
+    assert olds[1] is not None
+    app.label_studio.delete_prediction(olds[1])
+    sync_project(app.context, PROJECT)
+    found = _efforts(app)
+    assert {i: row.version_id for i, row in found.items()} == {first: old, gone: old, others: None}
+    assert found[others].beginning == Beginning.OTHER
