@@ -75,7 +75,7 @@ _NOTES = tuple(
     re.compile(pattern, re.DOTALL)
     for pattern in (
         r"(Class )(.+)( seen (?:never|once|twice|\d+ times)\.)",
-        r"(Folds disagree on )(.+)(\.)",
+        r"((?:Folds|Mirror images) disagree on )(.+)(\.)",
         r"(Unsure about )(.+)(\.)",
         r"(Maybe )(.+)(, which is not drawn\.)",
     )

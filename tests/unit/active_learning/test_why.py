@@ -87,6 +87,7 @@ def test_the_example_of_the_docstring() -> None:
     ("measures", "cases"),
     [
         (of(wall=TORN), None),
+        (of(1, wall=TORN), None),
         (of(wall=DULL), None),
         (of(wall=NEAR), None),
         *[(of(wall=TORN), {"wall": n}) for n in range(5)],
