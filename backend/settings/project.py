@@ -157,7 +157,7 @@ class ProjectSettings(BaseModel):
         0.01,
         ge=0,
         le=1,
-        description="Loss of out-of-fold Dice, in the mean and per class, up to which a new "
+        description="Loss of held-out Dice, in the mean and per class, up to which a new "
         "version still counts as not worse.",
     )
     keep_versions: Annotated[int, Option(VERSIONS)] = Field(

@@ -1,4 +1,4 @@
-"""Tables on the terminal: for every command, so that none cuts a figure or reads text as markup.
+"""Tables on the terminal: rich's, with widths that cut no figure, and no cell read as markup.
 
 Cells are texts of people and of other programs as well: class names, file names, annotators. None
 of it is markup here, and none of it moves the cursor.
@@ -7,12 +7,17 @@ of it is markup here, and none of it moves the cursor.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
+from typing import NamedTuple
 
-from rich.cells import cell_len, chop_cells
-from rich.console import Console
+from rich.box import SIMPLE_HEAD, Box
+from rich.cells import cell_len
+from rich.console import Console, JustifyMethod
 from rich.style import Style
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from backend.cli.shared import console
@@ -23,17 +28,43 @@ Cell = str | Text | Sequence[str]
 its figure, which stay whole as long as there is room, with commas between."""
 
 SHORT = 12
-"""Characters of a text that stays in one line while there is room: ``5 min ago``, ``3 of 40``."""
+"""Columns of a text that stays in one line while there is room: ``5 min ago``, ``3 of 40``."""
 
 LONGEST_WHOLE = 28
-"""Characters of a part, or of a word, for which a column is made wide enough."""
+"""Columns of a part, or of a word, for which a column of the table is made wide enough."""
 
 LONGEST_CELL = 4_000
 """Characters of a cell: prose of any length, but no page of HTML."""
 
-_FIGURE = re.compile(r"[-+]?[\d.,]+( ?%)?|-|")
-_INDENT = "  "
-_TRIES = ((2, True, True), (2, False, True), (1, False, True), (1, False, False))
+# Stands for a space at which rich shall not break: to it, even U+00A0 is one to break at. No cell
+# has it: one_line leaves no surrogates.
+_GLUE = "\udc20"
+_FIGURE = re.compile(rf"[-+]?[\d.,]+([ {_GLUE}]?%)?|-|")
+# Gap between columns, and the length up to which parts stay whole, the best first.
+_TRIES = ((2, LONGEST_WHOLE), (2, SHORT), (1, SHORT), (1, 0))
+_ASCII_HEAD = Box(str(SIMPLE_HEAD).replace("\u2500", "-"), ascii=True)
+
+
+class _Cell(NamedTuple):
+    """What stands in a cell: parts, with spaces between, and a style."""
+
+    parts: Sequence[str]
+    style: Style | str = ""
+
+    @classmethod
+    def of(cls, cell: Cell) -> _Cell:
+        if not isinstance(cell, str | Text):
+            texts = [text for part in cell if (text := one_line(part, LONGEST_CELL))]
+            return cls([*(f"{text}," for text in texts[:-1]), *texts[-1:]])
+        line = one_line(cell, LONGEST_CELL)
+        parts = [line] if line and cell_len(line) <= SHORT else line.split()
+        return cls(parts, cell.style if isinstance(cell, Text) else "")
+
+    def text(self, whole: int) -> Text:
+        """All of it, with parts of up to ``whole`` columns glued, of several the short ones too."""
+        limit = max(whole, SHORT) if len(self.parts) > 1 else whole
+        texts = (p.replace(" ", _GLUE) if cell_len(p) <= limit else p for p in self.parts)
+        return Text().append(" ".join(texts), self.style or None)
 
 
 @dataclass
@@ -47,13 +78,13 @@ class Table:
 
     columns: Sequence[str]
     title: str = ""
-    _rows: list[tuple[_Cell, ...]] = field(default_factory=list)
+    _rows: list[list[_Cell]] = field(default_factory=list)
 
     def add(self, *cells: Cell) -> None:
         """Adds a row, a cell for each column."""
         if len(cells) != len(self.columns):
             raise ValueError(f"{len(cells)} cells for {len(self.columns)} columns")
-        self._rows.append(tuple(map(_Cell.of, cells)))
+        self._rows.append(list(map(_Cell.of, cells)))
 
     def print(self, on: Console = console) -> None:
         """Prints it, without the columns in which nothing stands.
@@ -63,167 +94,67 @@ class Table:
         ``heading: value``. Piped, each row is one line, however long: programs look for lines.
         """
         shown = [
-            k for k in range(len(self.columns)) if not self._rows or any(r[k] for r in self._rows)
+            (one_line(head, LONGEST_CELL), [row[k] for row in self._rows])
+            for k, head in enumerate(self.columns)
+            if not self._rows or any(row[k].parts for row in self._rows)
         ]
-        if not shown:
-            return
-        heads = [_Cell.of(self.columns[k]) for k in shown]
-        rows = [[row[k] for k in shown] for row in self._rows]
-        if self.title:
+        if self.title and shown:
             on.print(Text(one_line(self.title, LONGEST_CELL), "italic"), soft_wrap=True)
-        for line in _lines(heads, rows, on):
-            on.print(line, soft_wrap=True, highlight=False)
+        for line in _lines(shown, on) if shown else ():
+            line.plain = line.plain.replace(_GLUE, " ")
+            line.rstrip()
+            on.print(line, soft_wrap=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _Cell:
-    """What stands in a cell: parts, each with what follows it, and a style."""
-
-    parts: tuple[str, ...]
-    style: Style | str = ""
-
-    @classmethod
-    def of(cls, cell: Cell) -> _Cell:
-        if isinstance(cell, Text):
-            return cls(_words(cell.plain), cell.style)
-        if isinstance(cell, str):
-            return cls(_words(cell))
-        texts = [text for part in cell if (text := one_line(part, LONGEST_CELL))]
-        return cls((*(f"{text}," for text in texts[:-1]), *texts[-1:]))
-
-    def __bool__(self) -> bool:
-        return bool(self.parts)
-
-    @property
-    def text(self) -> str:
-        """All of it in one line."""
-        return " ".join(self.parts)
-
-    def least(self, *, keeps_parts: bool, keeps_short: bool) -> int:
-        """Columns of a terminal that it needs, if no word is broken."""
-        text = self.text
-        if not text or (keeps_short and cell_len(text) <= SHORT):
-            return cell_len(text)
-        widths = [
-            cell_len(part)
-            if keeps_parts and cell_len(part) <= LONGEST_WHOLE
-            else max(map(cell_len, part.split()))
-            for part in self.parts
-        ]
-        return min(max(widths), LONGEST_WHOLE)
-
-    def lines(self, width: int) -> list[str]:
-        """It in lines of at most ``width`` columns of a terminal."""
-        lines: list[str] = []
-        for part in self.parts:
-            whole = [part] if cell_len(part) <= width else part.split()
-            for word in whole:
-                if lines and cell_len(lines[-1]) + 1 + cell_len(word) <= width:
-                    lines[-1] += f" {word}"
-                else:
-                    lines += chop_cells(word, width)
-        return lines
+def _lines(shown: Sequence[tuple[str, Sequence[_Cell]]], on: Console) -> Iterator[Text]:
+    for gap, whole in _TRIES:
+        columns = [[Text(head, "bold"), *(c.text(whole) for c in cells)] for head, cells in shown]
+        room = on.width if on.is_terminal else sys.maxsize
+        if widths := _widths(columns, room - gap * (len(columns) - 1)):
+            return _drawn(columns, widths, gap, on)
+    return _listed(shown, on)
 
 
-def _words(text: str) -> tuple[str, ...]:
-    """Its words; a short text is one."""
-    line = one_line(text, LONGEST_CELL)
-    return (line,) if line and cell_len(line) <= SHORT else tuple(line.split())
+def _widths(columns: Sequence[Sequence[Text]], room: int) -> list[int]:
+    """A width for each column, together at most ``room``; [] if words would have to be broken.
 
-
-def _lines(heads: Sequence[_Cell], rows: Sequence[Sequence[_Cell]], on: Console) -> Iterator[Text]:
-    gap, widths = 2, [max(cell_len(c.text) for c in column) for column in _columns(heads, rows)]
-    if on.is_terminal:
-        fitted = _fitted(heads, rows, on.width)
-        if fitted is None:
-            yield from _listed(heads, rows, on.width)
-            return
-        gap, widths = fitted
-    is_right = [all(_FIGURE.fullmatch(row[k].text) for row in rows) for k in range(len(heads))]
-    yield from _row(heads, widths, gap, is_right, "bold")
-    rule = "-" if on.options.ascii_only else "\u2500"
-    yield Text(rule * (sum(widths) + gap * (len(widths) - 1)))
-    for row in rows:
-        yield from _row(row, widths, gap, is_right)
-
-
-def _columns(
-    heads: Sequence[_Cell], rows: Sequence[Sequence[_Cell]]
-) -> Iterator[tuple[_Cell, ...]]:
-    return zip(heads, *rows, strict=True)
-
-
-def _fitted(
-    heads: Sequence[_Cell], rows: Sequence[Sequence[_Cell]], width: int
-) -> tuple[int, list[int]] | None:
-    """The gap between columns, and the width of each, together at most ``width``; None: can't be.
-
-    Tried in turn: with parts whole, with parts in words, with a narrower gap, and then with short
-    texts in words too.
+    Rich by itself narrows the widest columns, whether or not their figures still fit.
     """
-    most = [max(cell_len(c.text) for c in column) for column in _columns(heads, rows)]
-    for gap, keeps_parts, keeps_short in _TRIES:
-        room = width - gap * (len(most) - 1)
-        least = [
-            max(
-                max(cell_len(word) for word in column[0].text.split()) if column[0] else 0,
-                *(
-                    cell.least(keeps_parts=keeps_parts, keeps_short=keeps_short)
-                    for cell in column[1:]
-                ),
-                1,
-            )
-            for column in _columns(heads, rows)
-        ]
-        if sum(least) <= room:
-            return gap, _shared_out(least, most, room)
-    return None
-
-
-def _shared_out(least: Sequence[int], most: Sequence[int], room: int) -> list[int]:
-    """Widths from ``least`` to ``most``: what is left goes where text would have to be broken."""
-    wanted = [max(high - low, 0) for low, high in zip(least, most, strict=True)]
-    left = min(room - sum(least), sum(wanted))
-    widths, rest, of = list(least), left, sum(wanted)
-    # The narrow ones first: what rounding takes from them is what they feel.
-    for k in sorted(range(len(least)), key=lambda k: wanted[k]):
-        more = min(wanted[k], -(-rest * wanted[k] // of)) if of else 0
-        widths[k] += more
-        rest, of = rest - more, of - wanted[k]
+    words = [[max(map(cell_len, t.plain.split()), default=1) for t in texts] for texts in columns]
+    least = [max(head, min(max(cells, default=1), LONGEST_WHOLE)) for head, *cells in words]
+    most = [max(1, *(cell_len(text.plain) for text in texts)) for texts in columns]
+    if sum(least) > room:
+        return []
+    # In as few lines as can be, and then as many columns as can be in one line.
+    splits = ([max(w, -(-m // n)) for w, m in zip(least, most, strict=True)] for n in count(1))
+    widths = next(widths for widths in splits if sum(widths) <= room)
+    for k in sorted(range(len(most)), key=lambda k: most[k] - widths[k]):
+        widths[k] += min(most[k] - widths[k], room - sum(widths))
     return widths
 
 
-def _row(
-    cells: Sequence[_Cell],
-    widths: Sequence[int],
-    gap: int,
-    is_right: Sequence[bool],
-    style: str = "",
+def _drawn(
+    columns: Sequence[Sequence[Text]], widths: Sequence[int], gap: int, on: Console
 ) -> Iterator[Text]:
-    columns = [cell.lines(width) for cell, width in zip(cells, widths, strict=True)]
-    for i in range(max(map(len, columns), default=0)):
-        line = Text(style=style)
-        for k, (cell, texts) in enumerate(zip(cells, columns, strict=True)):
-            text = texts[i] if i < len(texts) else ""
-            space = " " * (widths[k] - cell_len(text))
-            line.append(" " * gap if k else "")
-            line.append(space if is_right[k] else "")
-            line.append(text, cell.style or None)
-            line.append("" if is_right[k] else space)
-        line.rstrip()
-        yield line
+    box = _ASCII_HEAD if on.options.ascii_only else SIMPLE_HEAD
+    # The box draws a column of its own between two.
+    table = RichTable(box=box, padding=(0, gap - 1, 0, 0), pad_edge=False, show_edge=False)
+    for (head, *cells), width in zip(columns, widths, strict=True):
+        is_right = all(_FIGURE.fullmatch(cell.plain) for cell in cells)
+        justify: JustifyMethod = "right" if is_right else "left"
+        table.add_column(head, width=width, justify=justify, overflow="fold")
+    for row in zip(*(cells for _, *cells in columns), strict=True):
+        table.add_row(*row)
+    options = on.options.update(width=sum(widths) + gap * (len(widths) - 1))
+    for line in on.render_lines(table, options, pad=False):
+        yield Text.assemble(*((part.text, part.style or "") for part in line))
 
 
-def _listed(heads: Sequence[_Cell], rows: Sequence[Sequence[_Cell]], width: int) -> Iterator[Text]:
+def _listed(shown: Sequence[tuple[str, Sequence[_Cell]]], on: Console) -> Iterator[Text]:
     """Each row by itself, a line or more for each cell."""
-    for row in rows:
-        for k, (head, cell) in enumerate(zip(heads, row, strict=True)):
-            if not cell:
-                continue
-            indent = _INDENT if k else ""
-            lead = f"{indent}{head.text}: " if head else indent
-            name = _Cell((lead.strip(), *cell.parts)) if lead.strip() else cell
-            for i, text in enumerate(name.lines(max(width - 2 * len(_INDENT), 1))):
-                line = Text(indent if i == 0 else indent + _INDENT)
-                line.append(text, cell.style or None)
-                yield line
+    width = max(on.width - 4, 1)
+    for row in zip(*(cells for _, cells in shown), strict=True):
+        for k, ((head, _), cell) in enumerate(zip(shown, row, strict=True)):
+            text = Text(f"{head}: " if head else "").append(cell.text(min(LONGEST_WHOLE, width)))
+            for n, line in enumerate(text.wrap(on, width, overflow="fold") if cell.parts else ()):
+                yield Text("  " * (min(k, 1) + min(n, 1))).append(line)

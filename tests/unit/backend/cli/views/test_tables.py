@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
@@ -48,12 +49,16 @@ def of(*rows: Sequence[Cell], title: str = "") -> Table:
             st.lists(FIGURES | PROSE | PARTS, min_size=n, max_size=n), min_size=1, max_size=4
         )
     ),
-    width=st.integers(40, 200),
+    width=st.integers(20, 200),
 )
 def test_no_line_is_too_long_and_no_figure_is_broken(rows: list[list[Plain]], width: int) -> None:
     table = of(*((f"row {k}", *row) for k, row in enumerate(rows)))
-    lines = shown(table, width).splitlines()
+    text = shown(table, width)
+    assert text.encode()  # nothing in it that a terminal can't be sent
+    lines = text.splitlines()
     assert max(map(cell_len, lines), default=0) <= width
+    letters = Counter("".join("".join(cell) for row in rows for cell in row))
+    assert set(letters - Counter(text)) <= {" "}
     said = " ".join(lines).split()
     for cell in (cell for row in rows for cell in row):
         for word in cell.split() if isinstance(cell, str) else " ".join(cell).split():
@@ -123,6 +128,6 @@ def test_columns_in_which_nothing_stands_are_left_out_and_none_is_forgotten() ->
 
 
 def test_figures_stand_at_the_right_and_words_at_the_left() -> None:
-    lines = shown(of(("a", "9"), ("bb", "1,000"), ("c", "-"))).splitlines()
-    assert [line.rstrip()[-1] for line in lines[2:]] == ["9", "0", "-"]
+    lines = shown(of(("a", "9"), ("bb", "1,000"), ("c", "-"), ("d", "5 %"))).splitlines()
+    assert [line.rstrip()[-1] for line in lines[2:]] == ["9", "0", "-", "%"]
     assert {len(line.rstrip()) for line in lines[2:]} == {len(lines[0].rstrip())}
