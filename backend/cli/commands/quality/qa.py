@@ -195,7 +195,7 @@ def _table(
         table.add(
             Text(str(one.task_id), style=f"link {url}"),
             why,
-            f"{width} x {height} at {x}, {y}",
+            [f"{width} x {height} at {x}, {y}"],
             [names.get(i, f"user {i}") for i in one.annotators] or "-",
             f"{max(1, round(one.rarity * report.n_compared))} of {report.n_compared}",
         )
