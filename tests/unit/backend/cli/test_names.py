@@ -112,6 +112,6 @@ def test_folders_with_odd_names_are_evaluated(
 def test_there_is_one_kind_of_table() -> None:
     """Another one would cut its cells, and read them as markup."""
     root = Path(__file__).resolve().parents[4] / "backend" / "cli"
-    for path in root.rglob("*.py"):
+    for path in set(root.rglob("*.py")) - {root / "views" / "tables.py"}:
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"rich\.table|rich import .*\btable", text), path

@@ -19,6 +19,12 @@ from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.backend.pipeline.basis.faulty_pool import add, noise, open_problems
 
 
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine must not end a chunk before its time."""
+    monkeypatch.setattr(score, "CHUNK_S", 60.0)
+
+
 def _die_at(app: FakeApp, *task_ids: int) -> None:
     """What a worker leaves in the store that was killed while it was at these tasks."""
     with app.store.begin() as session:
