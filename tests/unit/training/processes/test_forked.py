@@ -82,6 +82,7 @@ def test_a_child_gets_its_arguments_its_variables_and_its_log(
 
 def test_children_run_side_by_side(start: Callable[..., Child], tmp_path: Path) -> None:
     long = start("stubborn", grace_s=0.1)
+    _pids(tmp_path / "log")  # it has begun, and ends at no polite word any more
     assert start("tell", "3").wait(20) == 3
     assert long.exit_code is None
     assert long.stop() == 128 + signal.SIGKILL
