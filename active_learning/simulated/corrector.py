@@ -180,19 +180,15 @@ class Corrector:
         """
         size_hw = (pushed.entry["original_height"], pushed.entry["original_width"])
         label = self.entry(one.class_index, polygon, size_hw)
-        filled, outline = pushed.outline.filled, pushed.outline
-        if filled:
-            filled = _moved(filled, outline.polygon.exterior, polygon.exterior)
-            whole = Polygon(polygon.exterior, (*polygon.holes, *filled))
-            if self._is_seen_well(shape_of(whole), one, on_top):
-                is_as_it_was = polygon is outline.polygon and one.class_index == outline.class_index
-                if is_as_it_was:
-                    yield pushed.entry
-                    return
+        outline = pushed.outline
+        filled = _moved(outline.filled, outline.polygon.exterior, polygon.exterior)
+        whole = Polygon(polygon.exterior, (*polygon.holes, *filled))
+        if not filled or self._is_seen_well(shape_of(whole), one, on_top):
+            if polygon is outline.polygon and one.class_index == outline.class_index:
+                yield pushed.entry
+                return
+            if filled:
                 yield self._with_points(pushed, label, _joined(pushed, polygon, filled), size_hw)
-        elif polygon is outline.polygon and one.class_index == outline.class_index:
-            yield pushed.entry
-            return
         yield self._with_points(pushed, label, keyhole_ring(polygon), size_hw)
 
     def _is_seen_well(self, shape: Any, one: Outline, on_top: Any) -> bool:
@@ -208,8 +204,13 @@ class Corrector:
 
     def _drawn(self, one: Outline, size_hw: tuple[int, int], rng: np.random.Generator) -> Entry:
         entry = self.entry(one.class_index, self._draw(one, rng), size_hw)
-        entry["id"] = "".join(rng.choice(_ID_LETTERS, size=10))
+        entry["id"] = new_id(rng)
         return entry
+
+
+def new_id(rng: np.random.Generator) -> str:
+    """Of a region that a person draws: ten characters, as Label Studio's editor makes them."""
+    return "".join(rng.choice(_ID_LETTERS, size=10))
 
 
 def _is_same(before: Entry, after: Entry) -> bool:

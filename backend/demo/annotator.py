@@ -10,7 +10,6 @@ has no tool for.
 
 from __future__ import annotations
 
-import string
 from collections.abc import Sequence
 from functools import partial
 
@@ -19,10 +18,17 @@ import numpy as np
 import numpy.typing as npt
 
 from active_learning.effort import Effort
-from active_learning.simulated.corrector import TIMES, Corrector, Entry, effort_of_drawing
+from active_learning.simulated.corrector import (
+    TIMES,
+    Corrector,
+    Entry,
+    effort_of_drawing,
+    new_id,
+)
 from active_learning.simulated.outlines import Outline, iou_of, outlines_of, shape_of
 from backend.demo.vessel import LUMEN, WALL
 from converters.label_studio.corrections import changes_between
+from converters.label_studio.keyhole import signed_area
 from domain.annotation import Region
 from domain.geometry import LabelMap, Polygon, Ring
 from domain.labels import LabelConfig
@@ -89,7 +95,7 @@ def draw(
     outlines = _outlines(np.isin(truth, covered))
     return tuple(
         Region(
-            id=_region_id(rng),
+            id=new_id(rng),
             class_index=class_index,
             polygons=(Polygon(_clicked(outline, truth.shape, rng, jitter_px)),),
         )
@@ -142,13 +148,8 @@ def _outlines(mask: npt.NDArray[np.bool_]) -> list[Ring]:
         x=np.arange(-0.5, width + 1.0), y=np.arange(-0.5, height + 1.0), z=padded
     ).lines(0.5)
     rings = [np.asarray(line[:-1], dtype=np.float64) for line in lines]
-    return [ring for ring in rings if _area(ring) >= _SMALLEST_PX]
-
-
-def _area(ring: Ring) -> float:
-    """Signed area in square pixels; positive for outer rings as contourpy winds them."""
-    x, y = ring.T
-    return float(0.5 * (x @ np.roll(y, -1) - y @ np.roll(x, -1)))
+    # Positive for outer rings as contourpy winds them.
+    return [ring for ring in rings if signed_area(ring) >= _SMALLEST_PX]
 
 
 def _clicked(
@@ -196,8 +197,3 @@ def _shake(
     weights = np.exp(-((apart / _CORRELATION_PX) ** 2))
     weights /= np.sqrt((weights**2).sum(axis=1, keepdims=True))
     return np.asarray(weights @ rng.standard_normal((len(places), 2)))
-
-
-def _region_id(rng: np.random.Generator) -> str:
-    """Ten characters, as Label Studio's editor makes them."""
-    return "".join(rng.choice(list(string.ascii_letters + string.digits), size=10))

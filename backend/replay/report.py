@@ -22,29 +22,35 @@ def write_report(replay: Replay) -> Results:
     results = replay.results()
     concluded = conclusion(results, replay.library.loop)
     write_json(replay.root / FIGURES, results.to_json() | {"conclusion": concluded})
-    write_bytes(replay.root / TEXT, to_markdown(replay, results).encode())
+    write_bytes(replay.root / TEXT, _to_markdown(replay, results, concluded).encode())
     draw_curves(results, replay.root / CURVES)
     return results
 
 
-def to_markdown(replay: Replay, results: Results) -> str:
+def _to_markdown(replay: Replay, results: Results, concluded: Sequence[str]) -> str:
     """The report as text: what was played, the table, and what the figures mean."""
-    concluded = conclusion(results, replay.library.loop)
     lines = [" ".join(concluded), "", *_about(replay, results), ""]
-    lines += [*table_of(results), "", *_notes(results)]
+    head, *rows = table_of(results)
+    lines += [_row(head), "|---" * len(head) + "|", *map(_row, rows), "", *_notes(results)]
     return "\n".join(lines) + "\n"
 
 
-def table_of(results: Results) -> list[str]:
-    """One row per strategy, the best area first."""
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def table_of(results: Results) -> list[list[str]]:
+    """The headings, and a row of as many cells per strategy, the best area first."""
     areas = results.aubc()
     compared = results.compared(areas)
     labels, hours = results.labels_to_target(), results.hours_to_target()
     beaten = results.penalties()
     rows = [
-        "| strategy | seeds | AUBC | against random | p (Holm) | labels to "
-        f"{SHARE_OF_FULL:.0%} | hours to {SHARE_OF_FULL:.0%} | effort saved | beaten |",
-        "|---|---|---|---|---|---|---|---|---|",
+        [
+            *("strategy", "seeds", "AUBC", "against random", "p (Holm)"),
+            *(f"labels to {SHARE_OF_FULL:.0%}", f"hours to {SHARE_OF_FULL:.0%}"),
+            *("effort saved", "beaten"),
+        ]
     ]
     for name in sorted(areas, key=lambda n: -band(list(areas[n].values())).mean):
         at_once = results.is_reached_at_once(name)
@@ -58,7 +64,7 @@ def table_of(results: Results) -> list[str]:
             "-" if (saved := results.saved(name)) is None else f"{saved:.0%}",
             _mean([row[name] for other, row in beaten.items() if other != name]),
         ]
-        rows.append(f"| {' | '.join(cells)} |")
+        rows.append(cells)
     return rows
 
 

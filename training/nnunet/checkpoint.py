@@ -26,7 +26,7 @@ def write_checkpoint(path: Path, checkpoint: dict[str, Any]) -> None:
     replace_with(path, lambda temporary: _save(checkpoint, temporary))
 
 
-_DAMAGED = (LookupError, EOFError, TypeError, AttributeError)
+DAMAGED = (LookupError, EOFError, TypeError, AttributeError)
 """What torch raises at odd bytes, beside an error of unpickling and, of a zip, RuntimeError."""
 
 
@@ -40,7 +40,7 @@ def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     """
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise pickle.UnpicklingError(f"{path.parent.name}/{path.name} is damaged") from error
     return checkpoint
 

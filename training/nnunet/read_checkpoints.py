@@ -28,7 +28,7 @@ from training.archive.convert import ANSWER, JOB
 from training.archive.unpack import MAX_BYTES
 from training.folds.spec import FINAL
 from training.nnunet.architecture import build_network
-from training.nnunet.checkpoint import write_checkpoint
+from training.nnunet.checkpoint import DAMAGED, write_checkpoint
 from training.nnunet.classes import trainer_class
 from training.nnunet.inference.trial import try_network
 from training.versions.version_folder import CONFIGURATION, DATASET, PLANS
@@ -48,16 +48,7 @@ _HARMLESS = (
 _MOST_PATCH_PX = 2**24
 """4096 x 4096: nnU-Net plans patches for 8 GB of memory, which hold a tenth of that."""
 
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    EOFError,
-    ImportError,
-    AttributeError,
-    LookupError,
-    TypeError,
-)
+_UNREADABLE = (*DAMAGED, OSError, ValueError, RuntimeError, ImportError)
 """What torch raises at odd bytes, beside an error of unpickling."""
 
 _WRAPPERS = ("module.", "_orig_mod.")

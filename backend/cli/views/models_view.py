@@ -42,11 +42,16 @@ def print_list(reports: Sequence[VersionReport]) -> None:
             ago(report.created_at),
         )
     table.print()
+    print_below(list(reversed(reports)))
+
+
+def print_below(reports: Sequence[VersionReport]) -> None:
+    """What a table of versions has no room for: why numbers are missing, what the gate said."""
     if why := why_numbered(reports):
         say(why)
-    for report in reversed(reports):
+    for report in reports:
         if report.gate:
-            say(report.gate, lead=gate_of(report.name))
+            say(report.gate, lead=f"[bold]{escape(report.name)}[/bold], the gate:")
 
 
 def print_details(details: VersionDetails, *, n_annotations: int | None) -> None:
@@ -221,11 +226,6 @@ def why_numbered(reports: Sequence[VersionReport]) -> str:
     more = f" and {len(missing) - NAMED_RUNS} more" if len(missing) > NAMED_RUNS else ""
     which = "run" if len(missing) == 1 else "runs"
     return f"A version has the number of its run; {which} {named}{more} made none (nnloop runs)."
-
-
-def gate_of(version: str) -> str:
-    """What goes before the gate's sentence on a version; with markup."""
-    return f"[bold]{escape(version)}[/bold], the gate:"
 
 
 def _held_out(details: VersionDetails) -> str:

@@ -58,10 +58,14 @@ def steps(on: Console = error_console) -> Iterator[Callable[..., None]]:
         task = bars.add_task("", total=None, count="")
 
         def tell(what: str, done: int = 0, total: int = 0) -> None:
-            count = f" {done}/{total}" if total else ""
+            count = _count(done, total)
             bars.update(task, description=what, completed=done, total=total or None, count=count)
 
         yield tell
+
+
+def _count(done: int, total: int) -> str:
+    return f" {done}/{total}" if total else ""
 
 
 def _lines(on: Console) -> Callable[..., None]:
@@ -71,8 +75,7 @@ def _lines(on: Console) -> Callable[..., None]:
         nonlocal said, at
         now = time.monotonic()
         if what != said or now - at > LINES_S:
-            count = f" {done}/{total}" if total else ""
-            on.print(f"{what}{count}", markup=False, highlight=False, soft_wrap=True)
+            on.print(f"{what}{_count(done, total)}", markup=False, highlight=False, soft_wrap=True)
             said, at = what, now
 
     return tell

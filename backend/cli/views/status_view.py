@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from backend.cli.shared import ago, console
-from backend.cli.views.models_view import HELD_OUT, dice_parts, gate_of, why_numbered
+from backend.cli.views.models_view import HELD_OUT, dice_parts, print_below
 from backend.cli.views.sentences import heading, say, with_reason, wrapped
 from backend.cli.views.tables import Table
 from backend.pipeline.labels import questions
@@ -93,11 +93,7 @@ def print_project(report: ProjectReport, *, lists_problems: bool = False) -> Non
         say(one_line(last.error, SHORT), lead=f"[red]Run {last.number} {last.status}:[/red]")
     if report.versions:
         _versions(report).print()
-        if why := why_numbered(report.versions):
-            say(why)
-        for version in report.versions:
-            if version.gate:
-                say(version.gate, lead=gate_of(version.name))
+        print_below(report.versions)
     if lists_problems:
         for problem in report.problems:
             _print_problem(problem.stage, problem.message, problem.remedy)

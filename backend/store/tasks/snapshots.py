@@ -114,7 +114,7 @@ def _write_annotation(
         session.add(AnnotationRow(id=annotation.id, result=annotation.result, **values))
         return 1
     is_it = row.task_id == annotation.task_id and row.created_at == annotation.created_at
-    is_written_anew = result_hash != (row.result_hash or row.content_hash)
+    is_written_anew = result_hash != _hash_as_written(row)
     if is_it and (not is_written_anew or is_same_label(row.result, annotation.result)):
         # Somebody opened and saved it, and has drawn nothing: it stays the label that it was.
         values["content_hash"] = row.content_hash
@@ -134,13 +134,18 @@ def _write_annotation(
     return int(is_changed)
 
 
+def _hash_as_written(row: AnnotationRow) -> str:
+    """Of the regions as Label Studio wrote them when they were read last."""
+    return row.result_hash or row.content_hash
+
+
 def known_hashes(session: Session, task: Task) -> dict[int, str]:
     """The content hash of each annotation of a task as it is, by id: what a reading would keep."""
     known = _known_annotations(session, [task])
     found: dict[int, str] = {}
     for annotation in task.annotations:
         row, result_hash = known.get(annotation.id), content_hash(annotation.result)
-        is_known = row is not None and result_hash == (row.result_hash or row.content_hash)
+        is_known = row is not None and result_hash == _hash_as_written(row)
         found[annotation.id] = row.content_hash if row is not None and is_known else result_hash
     return found
 

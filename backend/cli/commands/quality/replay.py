@@ -131,7 +131,7 @@ def replay(
 
         typer.echo(json.dumps(results.to_json() | {"conclusion": concluded}))
         return
-    head, _, *rows = ([c.strip() for c in row.strip("|").split("|")] for row in table_of(results))
+    head, *rows = table_of(results)
     table = Table(head)
     for cells in rows:
         table.add(*cells)
