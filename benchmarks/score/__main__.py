@@ -6,7 +6,8 @@ does (``active_learning.measures``) and compared with its truth. Then people are
 of the pool they take batches of 10, nine with the lowest score and one at random; after 0, 10, 30
 and 60 corrections the calibration is fitted as the product fits it, and its scores are judged on 40
 images that nobody has corrected, over 20 ways of parting the pool. Beside them: single measures in
-the place of the score. The prior for a set is learnt on the other sets alone.
+the place of the score, of the committee and of its first network alone, which is compared with
+itself on mirrored images. The prior for a set is learnt on the other sets alone.
 
 Sets: the folders of ``--data`` that are there, and generated images of the carotid artery, 40 % of
 them empty, one in ten with plaque. Each cell is written to ``--results`` when it is there; a later
@@ -22,10 +23,12 @@ import platform
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from active_learning.measures import measure_image
 from benchmarks.material import rare_carotid
@@ -37,8 +40,9 @@ from domain.prediction import most_probable
 from training.case_files import read_case_image
 from training.evaluation import image_dice, named_dice
 from training.folds.splits import assign_folds
+from training.nnunet.inference.maps import FoldMaps
 from training.nnunet.inference.predictor import FoldPredictor
-from training.presets import preset_by_name
+from training.presets import Preset, preset_by_name
 from training.versions.version_folder import VersionInfo, library_versions, package_version
 from training.versions.working_size import WorkingSize
 
@@ -110,8 +114,8 @@ def _measured(data: str, seed: int, options: argparse.Namespace, scratch: Path) 
         library_versions(),
     )
     version = package_version(project.workspace, RUN, info)
-    predictor = FoldPredictor.load(version, mirroring=preset.mirror_predict)
     size = WorkingSize.of_version(version)
+    pool = [case.case_id for case in every.cases if case.case_id not in labelled]
     return {
         "data": data,
         "labels": options.labels,
@@ -126,11 +130,8 @@ def _measured(data: str, seed: int, options: argparse.Namespace, scratch: Path) 
             for outcome in outcomes
             for case_id, expected in outcome.expected.items()
         ],
-        "pool": [
-            _image(predictor, every, case.case_id)
-            for case in every.cases
-            if case.case_id not in labelled
-        ],
+        "pool": _images(version, every, pool, preset),
+        "alone": _images(version, every, pool, preset, folds=(0,)),
     }
 
 
@@ -142,14 +143,34 @@ def _labelled(folder: Path, labelled: set[str], root: Path, n_folds: int) -> Pro
     return replace(project, cases=cases, folds=folds)
 
 
-def _image(predictor: FoldPredictor, every: Project, case_id: str) -> dict[str, Any]:
-    """The fields of an ``Image``."""
-    maps = predictor.predict(read_case_image(every.workspace, case_id))
-    measures = measure_image([maps])
-    dice = named_dice(most_probable(maps.mean(axis=0)), every.truth(case_id), every.class_values)
+def _images(
+    version: Path,
+    every: Project,
+    case_ids: Sequence[str],
+    preset: Preset,
+    folds: Sequence[int] | None = None,
+) -> list[dict[str, Any]]:
+    """The fields of an ``Image`` for each case; of a network without views none."""
+    predictor = FoldPredictor.load(version, folds=folds, mirroring=preset.mirror_predict)
+    loaded = partial(read_case_image, every.workspace)
+    found = []
+    for case_id, maps in predictor.predict_stream(case_ids, loaded, with_views=True):
+        image = _image(maps.result(), every.truth(case_id), every.class_values)
+        if image is not None:
+            found.append(image)
+    return found
+
+
+def _image(
+    maps: FoldMaps, truth: npt.NDArray[np.uint8], class_values: Sequence[str]
+) -> dict[str, Any] | None:
+    measures = measure_image((block for _, block in maps.blocks()), views=maps.views())
+    if measures.pairwise_dice is None:
+        return None
+    dice = named_dice(most_probable(maps.mean()), truth, class_values)
     image = Image(
         soft_dice=measures.soft_dice,
-        pairwise_dice=measures.pairwise_dice or 0.0,
+        pairwise_dice=measures.pairwise_dice,
         entropy=measures.entropy,
         entropy_band=measures.entropy_band,
         information_band=measures.information_band,
@@ -157,7 +178,7 @@ def _image(predictor: FoldPredictor, every: Project, case_id: str) -> dict[str, 
         dice=image_dice(dice.values()),
     )
     return {
-        name: value if isinstance(value, bool) else round(value, 6)
+        name: value if isinstance(value, bool) else round(value, 5)
         for name in Image.__dataclass_fields__
         for value in [getattr(image, name)]
     }

@@ -72,6 +72,7 @@ class Measured:
         held_out: Soft and true Dice, and emptiness, of its training cases by the folds that held
             them out.
         pool: The other images of the set.
+        alone: The same by its first network alone, compared with itself on mirrored images.
     """
 
     data: str
@@ -80,6 +81,7 @@ class Measured:
     cap: float
     held_out: tuple[tuple[float, float, bool], ...]
     pool: tuple[Image, ...]
+    alone: tuple[Image, ...] = ()
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> Measured:
@@ -91,6 +93,7 @@ class Measured:
             row["cap"],
             tuple((soft, dice, empty) for soft, dice, empty in row["held_out"]),
             tuple(Image(**image) for image in row["pool"]),
+            tuple(Image(**image) for image in row.get("alone", ())),
         )
 
     @property
@@ -104,7 +107,8 @@ def summarise(found: Sequence[Measured]) -> dict[str, Any]:
 
     Returns:
         ``datasets`` (name -> corrections -> figure), ``measures`` (name -> measure -> figure, of
-        whole pools), ``seeds`` (name -> trained committees) and ``prior``, of all sets.
+        whole pools), ``alone`` (the same of single networks), ``seeds`` (name -> trained
+        committees) and ``prior``, of all sets.
     """
     names = list(dict.fromkeys(one.data for one in found))
     datasets: dict[str, Any] = {}
@@ -120,11 +124,10 @@ def summarise(found: Sequence[Measured]) -> dict[str, Any]:
     return {
         "datasets": datasets,
         "measures": {
-            name: {
-                measure: _means(_ranked(one, measure) for one in found if one.data == name)
-                for measure in MEASURES
-            }
-            for name in names
+            name: _of_measures(one.pool for one in found if one.data == name) for name in names
+        },
+        "alone": {
+            name: _of_measures(one.alone for one in found if one.data == name) for name in names
         },
         "seeds": {name: sum(one.data == name for one in found) for name in names},
         "prior": asdict(learnt(found)),
@@ -165,7 +168,9 @@ def to_markdown(figures: Mapping[str, Any]) -> str:
     lines = [f"| set | scores by | {' | '.join(columns)} |", f"|---|---|{'---|' * len(columns)}"]
     for name, by_n in figures["datasets"].items():
         rows = {f"calibration, {n} corrections": row for n, row in by_n.items()}
-        for label, row in (rows | figures["measures"][name]).items():
+        rows |= figures["measures"][name]
+        rows |= {f"{of}, one network": row for of, row in figures["alone"][name].items() if row}
+        for label, row in rows.items():
             cells = ["" if row.get(c) is None else f"{row[c]:.3f}" for c in columns]
             lines.append(f"| {name} | {label} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -206,12 +211,16 @@ def _fitted(
     return fit([*pairs, *one.single_pairs], cap=one.cap, prior=prior)
 
 
-def _ranked(one: Measured, measure: str) -> Reliability:
+def _of_measures(pools: Iterable[Sequence[Image]]) -> dict[str, dict[str, float]]:
+    """Measure -> figure, means over the pools that have images."""
+    measured = [pool for pool in pools if pool]
+    return {measure: _means(_ranked(pool, measure) for pool in measured) for measure in MEASURES}
+
+
+def _ranked(pool: Sequence[Image], measure: str) -> Reliability:
     """A measure of the whole pool by itself, as if it were a score."""
-    values = np.array([getattr(image, measure) for image in one.pool])
-    found = reliability(
-        values if measure in _RISING else -values, [image.dice for image in one.pool]
-    )
+    values = np.array([getattr(image, measure) for image in pool])
+    found = reliability(values if measure in _RISING else -values, [image.dice for image in pool])
     return found if measure in _RISING else replace(found, bias=None, ece=None)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import expit, logit
@@ -62,6 +64,17 @@ def test_a_prior_is_what_sets_have_in_common(found: list[Measured]) -> None:
 def test_one_set_teaches_no_prior(found: list[Measured]) -> None:
     assert learnt(found[:2]) == PRIOR
     assert learnt([]) == PRIOR
+
+
+def test_single_networks_stand_beside_the_committee() -> None:
+    of_committee = measured("a", 0, shift=1.0)
+    worse = measured("a", 1, shift=2.0).pool
+    figures = summarise([replace(of_committee, alone=worse)])
+    alone, together = figures["alone"]["a"]["soft_dice"], figures["measures"]["a"]["soft_dice"]
+    assert alone["bias"] > together["bias"] + 0.05
+    assert "| a | soft_dice, one network |" in to_markdown(figures)
+    # Where none was measured no row says anything.
+    assert ", one network" not in to_markdown(summarise([of_committee]))
 
 
 def test_a_small_pool_is_judged_as_far_as_it_goes() -> None:
