@@ -44,6 +44,9 @@ VISIBLE_DICE = 0.88
 """A predicted wall with less overlap in what is seen of it is mended, however near its outline is:
 about the least that drawing it reaches."""
 
+PACE_SD = 0.25
+"""How a person's pace differs from image to image: standard deviation of its logarithm."""
+
 _SPACING_PX = 13.0
 _ZOOMED_BELOW_PX = 320.0
 _CORRELATION_PX = 25.0
@@ -108,7 +111,7 @@ def correct(
     truth: LabelMap,
     config: LabelConfig,
     rng: np.random.Generator,
-) -> list[Entry]:
+) -> tuple[list[Entry], float]:
     """What a person submits who starts from a pre-annotation: keeps, mends, deletes, draws.
 
     Args:
@@ -118,7 +121,8 @@ def correct(
         rng: decides how the hand shakes.
 
     Returns:
-        Entries in the order of painting: wall, then lumen. What was taken over keeps its id.
+        Entries in the order of painting, wall, then lumen: what was taken over keeps its id. And
+        the seconds that takes, by the times that replays assume, now more and now less.
     """
     size_hw = (int(truth.shape[0]), int(truth.shape[1]))
     # Where the person would click, with a steady hand.
@@ -126,12 +130,12 @@ def correct(
     corrector = Corrector(config, partial(_drawn, truth), visible_dice=VISIBLE_DICE)
     pushed = corrector.read(prediction or (), size_hw)
     submitted = corrector.submitted(pushed, objects, size_hw, rng, uncovers=True)
-    corrected = Effort.of(changes_between([one.entry for one in pushed], submitted))
+    effort = Effort.of(changes_between([one.entry for one in pushed], submitted))
     # All of it goes with one key.
     anew = effort_of_drawing(objects) + Effort(n_removed=1)
-    if pushed and TIMES.seconds(corrected) > TIMES.seconds(anew):
-        return corrector.submitted((), objects, size_hw, rng)
-    return submitted
+    if pushed and TIMES.seconds(effort) > TIMES.seconds(anew):
+        submitted, effort = corrector.submitted((), objects, size_hw, rng), anew
+    return submitted, TIMES.seconds(effort) * float(rng.lognormal(sigma=PACE_SD))
 
 
 def _drawn(truth: LabelMap, one: Outline, rng: np.random.Generator) -> Polygon:

@@ -63,9 +63,11 @@ class Person:
             prediction = served.predictions[0] if served.predictions else None
             pushed = prediction.result if prediction else None
             truth, rng = self._truth[task_id], self._rng(task_id)
+            submitted, seconds = correct(pushed, truth, self._config, rng)
             self._client.annotate(
                 task_id,
-                correct(pushed, truth, self._config, rng),
+                submitted,
+                lead_time=seconds,
                 parent_prediction=prediction.id if prediction else None,
             )
             yield served

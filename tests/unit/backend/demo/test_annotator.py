@@ -143,7 +143,11 @@ def pushed(label_map: LabelMap, *, blur: float = 1.5) -> list[Entry]:
 
 
 def corrected(prediction: list[Entry] | None, truth: LabelMap, seed: int = 0) -> list[Entry]:
-    return correct(prediction, truth, CONFIG, rng(seed))
+    return correct(prediction, truth, CONFIG, rng(seed))[0]
+
+
+def seconds(prediction: list[Entry] | None, truth: LabelMap, seed: int) -> float:
+    return correct(prediction, truth, CONFIG, rng(seed))[1]
 
 
 def effort(prediction: list[Entry], submitted: list[Entry]) -> Effort:
@@ -226,6 +230,17 @@ def test_a_wall_that_is_drawn_anew_hides_no_lumen() -> None:
     submitted = corrected(prediction, TYPICAL)
     assert labels(submitted) == ["wall", "lumen"]
     assert min(seen(submitted, TYPICAL)) > 0.86
+
+
+def test_it_takes_the_longer_the_more_there_is_to_do() -> None:
+    good, aside = pushed(TYPICAL), pushed(shifted(TYPICAL, 6))
+    untouched, dragged, drawn, empty = (
+        np.array([seconds(prediction, truth, seed) for seed in range(12)])
+        for prediction, truth in ((good, TYPICAL), (aside, TYPICAL), (None, TYPICAL), ([], EMPTY))
+    )
+    # An image is looked at, also where nothing is to do; and nobody takes the same time each time.
+    assert empty.min() > 0 and len(set(empty)) == 12
+    assert np.median(untouched) < np.median(dragged) < 0.5 * np.median(drawn)
 
 
 def test_of_a_wrong_lumen_in_a_good_wall_the_wall_stays() -> None:
