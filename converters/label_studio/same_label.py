@@ -87,7 +87,9 @@ class _Result:
         self.drawn: list[_Entry] = []
         self.given: dict[str, list[str]] = {}
         self.said = Counter(("", _text(e)) for e in result if not isinstance(e, dict))
-        shapes = _shapes_by_id(entry for entry in entries if not _is_label(entry))
+        # Only labels beside their shapes ask for it.
+        has_labels = any(map(_is_label, entries))
+        shapes = _shapes_by_id(e for e in entries if has_labels and not _is_label(e))
         for entry in entries:
             region_id, is_drawn = id_of(entry), _kind_of(entry) is not None
             if _is_label(entry) and region_id:

@@ -32,7 +32,7 @@ def shape_of(
         return _polygon(kind, value, drawn_hw)
     if kind.kind == "vector":
         return _vector(kind, value, drawn_hw, is_ring=is_ring)
-    numbers = {key: value.get(key) for key in kind.geometry}
+    numbers: dict[str, Any] = {key: value.get(key) for key in kind.geometry}
     numbers |= {key: 0 if value.get(key) is None else value[key] for key in kind.optional}
     if not all(map(is_number, numbers.values())):
         return None
