@@ -59,7 +59,9 @@ def told_by_regions(submitted: Result, predicted: Sequence[Result]) -> Begun | N
     return None
 
 
-def told_by_parent(candidates: Sequence[Candidate], *, has_parent: bool) -> Begun:
+def told_by_parent(
+    candidates: Sequence[Candidate], *, has_parent: bool, is_parent_there: bool = False
+) -> Begun:
     """What an annotation was made of whose regions do not say it.
 
     Label Studio names the prediction (``parent_prediction``) until that is deleted: by nnloop once
@@ -70,12 +72,13 @@ def told_by_parent(candidates: Sequence[Candidate], *, has_parent: bool) -> Begu
     Args:
         candidates: nnloop's predictions for its task.
         has_parent: Whether Label Studio named, or names, a prediction.
+        is_parent_there: It holds that: one that is none of the candidates is another program's.
     """
     gone = [position for position, one in enumerate(candidates) if one.is_gone]
     if not has_parent:
         return Begun(Beginning.OTHER if gone else Beginning.NOTHING)
     parent = next((position for position, one in enumerate(candidates) if one.is_parent), None)
-    if parent is None and len(gone) == 1:
+    if parent is None and not is_parent_there and len(gone) == 1:
         (parent,) = gone  # it is none of those that are there: these have other ids
     return Begun(Beginning.OTHER if parent is None else Beginning.PREDICTION, parent)
 

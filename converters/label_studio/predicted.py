@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.label_studio.config.shape_labels import id_of
 from converters.label_studio.region_types import (
     LABELS_TYPE,
     RegionType,
@@ -24,6 +25,8 @@ from converters.label_studio.region_types import (
     region_type_of_value,
 )
 from converters.label_studio.regions import READERS, RegionError, Where
+from converters.label_studio.regions.drawn_size import drawn_sides
+from converters.label_studio.regions.value import is_number
 from converters.painting.rasterize import shape_to_mask
 
 ID_PREFIX = "nnloop-"
@@ -44,29 +47,32 @@ def as_predicted(result: Result) -> list[dict[str, Any]]:
     """The regions with ids made from their content, for a prediction.
 
     Args:
-        result: Label Studio's JSON; entries with one id (a shape and its label) keep one id. No
-            entry is changed in anything but its id; relations and the like stay as they are.
+        result: Label Studio's JSON; entries with one id (a shape and its label) keep one id, those
+            without get one each. No entry is changed in anything but its id; relations and the like
+            stay as they are.
 
     Returns:
         New entries in the same order; the same result gives the same ids.
     """
     labels = labels_by_id(result)
-    ids: dict[object, object] = {}
+    names = [id_of(entry) or position for position, entry in enumerate(result)]
+    ids: dict[object, str] = {}
     taken: set[str] = set()
-    for entry in result:
-        old, kind = entry.get("id"), kind_of(entry)
-        if kind is None or old in ids:
+    for entry, name in zip(result, names, strict=True):
+        kind = kind_of(entry)
+        if kind is None or name in ids:
             continue
-        mark = _mark(labels[old], content_of(kind, entry["value"], drawn_hw_of(entry)))
+        label = labels[id_of(entry)] if id_of(entry) else label_of(entry)
+        mark = _mark(label, content_of(kind, entry["value"], drawn_hw_of(entry)))
         if mark:
             new, nth = mark, 1
             while new in taken:
                 nth += 1
                 new = f"{mark}-{nth}"
             taken.add(new)
-            ids[old] = new
-    return [{**entry, "id": ids[entry.get("id")]} if entry.get("id") in ids else dict(entry)
-            for entry in result]  # fmt: skip
+            ids[name] = new
+    return [{**entry, "id": ids[name]} if name in ids else dict(entry)
+            for entry, name in zip(result, names, strict=True)]  # fmt: skip
 
 
 def is_marked(region_id: str) -> bool:
@@ -174,6 +180,8 @@ def content_of(kind: RegionType, value: dict[str, Any], drawn_hw: tuple[int, int
 
 
 def _pixels_of(kind: RegionType, value: dict[str, Any], drawn_hw: tuple[int, int]) -> list[Any]:
+    if min(drawn_hw) < 1:
+        raise RegionError("does not say how large the image is that it was drawn on")
     shape = READERS[kind.kind](value, Where(drawn_hw, drawn_hw, 0.0)).shape
     if shape is None:
         return []
@@ -200,18 +208,25 @@ def kind_of(entry: Mapping[str, Any]) -> RegionType | None:
 
 
 def drawn_hw_of(entry: Mapping[str, Any]) -> tuple[int, int]:
-    """(height, width) in pixels of the image that an entry was drawn on; 0 where it doesn't say."""
-    sides = entry.get("original_height"), entry.get("original_width")
-    height, width = (side if isinstance(side, int) else 0 for side in sides)
+    """(height, width) in pixels of the image that an entry was drawn on; 0 where it doesn't say.
+
+    Scripts write 512.0 and "512", too.
+    """
+    said = drawn_sides(entry)
+    if said is None:
+        return 0, 0
+    width, height = (round(side) if is_number(side) and side >= 1 else 0 for side in said)
     return height, width
 
 
-def labels_by_id(result: Result) -> dict[object, str]:
-    """Region id -> its first label, in whichever of its entries that stands; "" for none."""
-    labels: dict[object, str] = {}
+def labels_by_id(result: Result) -> dict[str, str]:
+    """Region id (``id_of``) -> its first label, in whichever entry that stands; "" for none.
+
+    What has no id is no one region.
+    """
+    labels: dict[str, str] = {}
     for entry in result:
-        region_id = entry.get("id")
-        if region_id is None or isinstance(region_id, str | int):
+        if region_id := id_of(entry):
             labels[region_id] = labels.get(region_id) or label_of(entry)
     return labels
 

@@ -79,8 +79,8 @@ def make_manifest(
             ManifestEntry(
                 case_id=source.case_id,
                 task_id=source.task.id,
-                annotation_id=source.annotations[-1].id,
-                annotation_ids=tuple(annotation.id for annotation in source.annotations),
+                annotation_id=max(source.annotation_ids),
+                annotation_ids=source.annotation_ids,
                 content_hash=hash_of_label(source.content_hash, reading),
                 group=groups[source.case_id],
                 fold=chosen.folds[groups[source.case_id]],

@@ -25,7 +25,7 @@ from backend.store.models import FoldRow, ProjectRow, RunRow
 from backend.store.tasks import snapshots
 from backend.store.training import runs
 from backend.store.training.cases import sets_of_alike
-from domain.annotation import AnnotatedTask, LeftOut
+from domain.annotation import LeftOut
 from domain.case import Manifest
 from domain.errors import CaseError, NotEnoughCasesError, TrainingError
 from domain.labels import LabelConfig
@@ -62,9 +62,7 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
         # A run that waited or was tried again reads what has been annotated meanwhile: that is not
         # news to the next one.
         run.candidates = {
-            source.task.id: AnnotatedTask(
-                source.annotations[-1].id, source.content_hash, source.task.source
-            )
+            source.task.id: snapshots.annotated(source.annotations, source.task.source)
             for source in sources
         }
         former = runs.last_automatic_preset(session, run.project_id)

@@ -50,6 +50,11 @@ class Source:
         return case_id_of_task(self.task.id)
 
     @property
+    def annotation_ids(self) -> tuple[int, ...]:
+        """Of all its annotations, in the order in which they were made."""
+        return tuple(sorted(annotation.id for annotation in self.annotations))
+
+    @property
     def content_hash(self) -> str:
         """Of all its annotations."""
         return snapshots.hash_of(self.annotations)

@@ -25,6 +25,7 @@ from converters.label_studio.config.controls import Place, places_of
 from converters.label_studio.relabel import label_names
 from domain.errors import LabelConfigError
 from domain.labels import DROPPED, LabelNames
+from domain.states import TaskState
 from domain.text import counted
 
 logger = logging.getLogger(__name__)
@@ -353,7 +354,8 @@ def publish_again(
     """Lets the serving version's predictions go out under other names, or be held.
 
     Only where its classes are called otherwise now, have gone, or are back. Where classes became
-    one, or no longer are, what is stored has other outlines: it is predicted again.
+    one, or no longer are, what is stored has other outlines: it is predicted again where nobody has
+    labelled yet. What people have seen and corrected stays, for nothing else says how good it was.
     """
     for version in versions.versions_of(session, project.id):
         values = classes_of_version(session, version)
@@ -362,10 +364,16 @@ def publish_again(
         if was == now:
             continue
         if _merged(was) != _merged(now):
-            session.execute(delete(PredictionRow).where(PredictionRow.version_id == version.id))
+            _predict_again(session, version.id)
         if version.id == project.champion_id:
             versions.mark_withdrawn(session, version.id)
             version.published_at = None
+
+
+def _predict_again(session: Session, version_id: int) -> None:
+    labelled = select(TaskRow.id).where(TaskRow.state == TaskState.LABELLED)
+    is_open = PredictionRow.task_id.not_in(labelled)
+    session.execute(delete(PredictionRow).where(PredictionRow.version_id == version_id, is_open))
 
 
 def _merged(names: Sequence[str | None]) -> list[int]:

@@ -151,7 +151,7 @@ def _candidate(
     """What a run keeps of a task's annotations, by their content hashes."""
     chosen = choose((a for a in task.annotations if not a.was_cancelled), policy)
     rows = [_Hashed(a.id, hashes[a.id]) for a in chosen]
-    return AnnotatedTask(rows[-1].id, snapshots.hash_of(rows), source)
+    return snapshots.annotated(rows, source)
 
 
 def _count(report: WriteReport, task: Task, plan: Iterable[_Save], group: LabelGroup) -> None:

@@ -13,7 +13,8 @@ from backend.pipeline.basis.annotations import label_map_of, label_names_of, rea
 from backend.pipeline.labels.of_version import classes_of_version, reused_names, without
 from backend.settings import ProjectSettings
 from backend.store.models import AnnotationRow, JsonDict, PredictionRow, ProjectRow, VersionRow
-from converters.label_studio.predicted import kind_of, labels_by_id
+from converters.label_studio.config.shape_labels import id_of
+from converters.label_studio.predicted import kind_of, label_of, labels_by_id
 from converters.label_studio.read import annotation_to_label_map
 from domain.annotation import Annotation
 from domain.errors import NnloopError
@@ -106,7 +107,7 @@ def _readable(
         control = group.control_by_name(str(entry.get("from_name")))
         is_drawn = kind_of(entry) is not None
         if is_drawn and (control is None or control.region_type != entry.get("type")):
-            name = names[entry.get("id")]
+            name = names.get(id_of(entry)) or label_of(entry)
             found = group.class_by_value(name)
             unread.add(found.value if found else name)
         else:
@@ -122,12 +123,17 @@ def _with_classes(config: LabelConfig, result: Sequence[JsonDict]) -> LabelConfi
     group = config.group
     lost = [
         name
-        for name in sorted({*labels_by_id(result).values()} - {"", *group.dropped_values})
+        for name in sorted(_labels_in(result) - {"", *group.dropped_values})
         if group.class_by_value(name) is None
     ]
     first = max((c.index for c in group.classes), default=0) + 1
     classes = tuple(LabelClass(index, name) for index, name in enumerate(lost, start=first))
     return replace(config, group=replace(group, classes=(*group.classes, *classes)))
+
+
+def _labels_in(result: Sequence[JsonDict]) -> set[str]:
+    """The labels of regions; of those that have no id, too."""
+    return {*labels_by_id(result).values(), *(label_of(e) for e in result if not id_of(e))}
 
 
 def _size_of(results: Sequence[Sequence[JsonDict]]) -> tuple[int, int] | None:

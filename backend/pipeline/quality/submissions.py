@@ -111,7 +111,8 @@ def _ask(context: AppContext, project_id: int, meter: _Meter) -> None:
     held: dict[int, list[PushedPrediction]] = {task_id: [] for task_id in task_ids}
     try:
         for row in context.label_studio.iter_predictions(project_id, task_ids=task_ids):
-            held[row.task_id].append(row)
+            if row.task_id in held:
+                held[row.task_id].append(row)
     except LabelStudioError as error:
         logger.warning("Project %d: what some labels began with waits: %s", project_id, error)
         meter.is_unanswered = True
@@ -220,7 +221,12 @@ class _Meter:
             self._candidate(session, found, row, may_be_shown=may_be_shown)
             for found, may_be_shown in zip(rows, shown, strict=True)
         ]
-        return rows, told_by_parent(candidates, has_parent=has_parent)
+        there = {one.id for one in self.held.get(row.task_id, ())}
+        return rows, told_by_parent(
+            candidates,
+            has_parent=has_parent,
+            is_parent_there=row.parent_prediction in there,
+        )
 
     def _candidate(
         self, session: Session, found: PredictionRow, row: AnnotationRow, *, may_be_shown: bool

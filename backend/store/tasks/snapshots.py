@@ -17,7 +17,7 @@ from converters.label_studio.same_label import is_same_label
 from converters.painting.combining import choose
 from converters.painting.policies import AnnotatorPolicy
 from domain.annotation import AnnotatedTask, Annotation, Task
-from domain.errors import AnnotationError
+from domain.errors import AnnotationError, DocumentError
 from domain.hashing import content_hash
 from domain.states import TaskState
 
@@ -113,9 +113,9 @@ def _write_annotation(
     if row is None:
         session.add(AnnotationRow(id=annotation.id, result=annotation.result, **values))
         return 1
-    is_it = row.task_id == annotation.task_id and row.created_at == annotation.created_at
+    is_it = _is_it(row, annotation)
     is_written_anew = result_hash != _hash_as_written(row)
-    if is_it and (not is_written_anew or is_same_label(row.result, annotation.result)):
+    if is_it and (not is_written_anew or _is_saved_again(row, annotation)):
         # Somebody opened and saved it, and has drawn nothing: it stays the label that it was.
         values["content_hash"] = row.content_hash
     is_changed = (
@@ -134,6 +134,19 @@ def _write_annotation(
     return int(is_changed)
 
 
+def _is_it(row: AnnotationRow, annotation: Annotation) -> bool:
+    """Whether a row is of this annotation, and not of one that had its id before."""
+    return row.task_id == annotation.task_id and row.created_at == annotation.created_at
+
+
+def _is_saved_again(row: AnnotationRow, annotation: Annotation) -> bool:
+    """Whether nothing was drawn since it was read last."""
+    try:
+        return is_same_label(row.result, annotation.result)
+    except DocumentError:
+        return False  # nobody can read any more what it was: what it is takes its place
+
+
 def _hash_as_written(row: AnnotationRow) -> str:
     """Of the regions as Label Studio wrote them when they were read last."""
     return row.result_hash or row.content_hash
@@ -145,7 +158,11 @@ def known_hashes(session: Session, task: Task) -> dict[int, str]:
     found: dict[int, str] = {}
     for annotation in task.annotations:
         row, result_hash = known.get(annotation.id), content_hash(annotation.result)
-        is_known = row is not None and result_hash == _hash_as_written(row)
+        is_known = (
+            row is not None
+            and _is_it(row, annotation)
+            and (result_hash == _hash_as_written(row) or _is_saved_again(row, annotation))
+        )
         found[annotation.id] = row.content_hash if row is not None and is_known else result_hash
     return found
 
@@ -231,7 +248,7 @@ def chosen_hashes(
     at every sync and every report.
     """
     return {
-        task_id: AnnotatedTask(rows[-1].id, hash_of(rows), rows[-1].source)
+        task_id: annotated(rows, rows[-1].source)
         for task_id, rows in _chosen_values(session, project_id, policy).items()
     }
 
@@ -266,7 +283,7 @@ def labels_now(
         for task_id, rows in _chosen_values(session, project_id, policy, is_asked).items():
             people = (row.completed_by for row in rows if row.completed_by is not None)
             found[task_id] = LabelNow(
-                annotated=AnnotatedTask(rows[-1].id, hash_of(rows), rows[-1].source),
+                annotated=annotated(rows, rows[-1].source),
                 image_hash=rows[-1].image_hash,
                 annotators=tuple(dict.fromkeys(people)),
                 saved_at=max(row.updated_at for row in rows),
@@ -332,10 +349,18 @@ def with_results(
 
 
 def hash_of(annotations: Sequence[Hashed]) -> str:
-    """Content hash over the annotations behind one case; of a single one its own."""
+    """Content hash over the annotations behind one case; of a single one its own.
+
+    Who saved theirs last is of no importance: all of them count alike.
+    """
     if len(annotations) == 1:
         return annotations[0].content_hash
-    return content_hash([[a.id, a.content_hash] for a in annotations])
+    return content_hash(sorted([a.id, a.content_hash] for a in annotations))
+
+
+def annotated(annotations: Sequence[Hashed], source: str) -> AnnotatedTask:
+    """What a run keeps of the annotations that count of a task, one or more, in any order."""
+    return AnnotatedTask(max(a.id for a in annotations), hash_of(annotations), source)
 
 
 def skipped_tasks(session: Session, project_id: int) -> list[int]:

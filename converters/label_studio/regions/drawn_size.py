@@ -20,15 +20,22 @@ _ASPECT_TOLERANCE = math.log(1.02)
 """Sides are rounded to whole pixels when an image is scaled, so ratios agree only nearly."""
 
 
+def drawn_sides(entry: Mapping[str, Any]) -> tuple[object, object] | None:
+    """(width, height) that an entry says, whatever that is; None if it doesn't say both."""
+    width, height = map(number_of_text, map(entry.get, ("original_width", "original_height")))
+    return None if width is None or height is None else (width, height)
+
+
 def drawn_size_hw(entry: Mapping[str, Any], size_hw: tuple[int, int]) -> tuple[int, int]:
     """(height, width) in pixels that an entry says; ``size_hw``, the image's, if it says none.
 
     Raises:
         RegionError: if it says nonsense, or (``size_mismatch``) the image turned by 90 degrees.
     """
-    drawn_w, drawn_h = map(number_of_text, map(entry.get, ("original_width", "original_height")))
-    if drawn_w is None or drawn_h is None:
+    said = drawn_sides(entry)
+    if said is None:
         return size_hw
+    drawn_w, drawn_h = said
     if not (is_number(drawn_w) and is_number(drawn_h) and drawn_w >= 1 and drawn_h >= 1):
         raise RegionError(f"was drawn on an image of size {shown(drawn_w)} x {shown(drawn_h)}")
     height, width = size_hw

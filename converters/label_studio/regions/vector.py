@@ -54,6 +54,16 @@ def read(value: Value, where: Where) -> Drawing:
     return Drawing(mask, outline=tuple(lines))
 
 
+def links_of(vertices: list[dict[str, Any]], *, is_closed: bool) -> list[Link]:
+    """Which vertices are joined, by their indices.
+
+    Args:
+        vertices: objects, which need not be points.
+        is_closed: all the way round; without, what is joined may be anything.
+    """
+    return _ring_links(vertices) if is_closed and len(vertices) > 2 else _links(vertices)
+
+
 def _point(vertex: dict[str, Any], where: Where) -> tuple[float, float]:
     x, y = vertex.get("x"), vertex.get("y")
     if not (is_number(x) and is_number(y)):

@@ -164,6 +164,14 @@ def test_ids_are_distinct_and_the_same_again() -> None:
     assert (label_map > 0).sum() == 200
 
 
+@pytest.mark.parametrize("nothing", [None, "", 1.5, [], {}])
+def test_regions_without_an_id_get_one_each(nothing: Any) -> None:
+    """One id for all would make one region of them in the editor."""
+    regions = regions_to_result([LUMEN, WALL], CONFIG, SIZE_HW)
+    found = as_predicted([{**entry, "id": nothing} for entry in regions])
+    assert [entry["id"] for entry in found] == [entry["id"] for entry in regions]
+
+
 def test_what_is_no_region_passes_through() -> None:
     odd: list[dict[str, Any]] = [
         {"type": "relation", "from_id": "a", "to_id": "b"},
@@ -204,8 +212,7 @@ def test_what_programs_wrote_in_an_entry_has_a_label_or_none(kind: Any, labels: 
     assert label_of(entry) == (labels[0] if is_read else "")
     assert label_of({**entry, "value": labels}) == ""
     assert labels_by_id([entry, {"id": ["r"]}, {"type": "labels", "value": {"labels": ["w"]}}]) == {
-        "r": label_of(entry),
-        None: "w",
+        "r": label_of(entry)
     }
     (kept,) = changes_between([entry], [entry])
     assert kept.change == Change.KEPT

@@ -103,14 +103,15 @@ def test_labels_beside_their_shape_may_stand_anywhere() -> None:
     assert not is_same_label([bare, label], [bare])
 
 
-def test_masks_are_compared_by_their_pixels() -> None:
-    def brush(mask: Any, extra: int) -> dict[str, Any]:
-        pixels = np.zeros((30, 40, 4), dtype=np.uint8)
-        pixels[..., 3] = mask * 255
-        pixels[..., 0] = extra  # a colour, which marks nothing
-        value = {"format": "rle", "rle": encode_rle(pixels.ravel()), "brushlabels": ["lumen"]}
-        return {**POLYGON, "type": "brushlabels", "value": value}
+def brush(mask: Any, extra: int) -> dict[str, Any]:
+    pixels = np.zeros((30, 40, 4), dtype=np.uint8)
+    pixels[..., 3] = mask * 255
+    pixels[..., 0] = extra  # a colour, which marks nothing
+    value = {"format": "rle", "rle": encode_rle(pixels.ravel()), "brushlabels": ["lumen"]}
+    return {**POLYGON, "type": "brushlabels", "value": value}
 
+
+def test_masks_are_compared_by_their_pixels() -> None:
     mask = np.zeros((30, 40), dtype=np.uint8)
     mask[5:20, 5:20] = 1
     before, after = brush(mask, 0), brush(mask, 200)
@@ -134,3 +135,97 @@ def test_what_is_no_region_is_the_same_only_as_itself(broken: Any) -> None:
     strange = _with(POLYGON, points="none")
     assert is_same_label([strange], [{**strange, "origin": "manual"}])
     assert not is_same_label([strange], [_with(POLYGON, points="other")])
+
+
+BARE = {**POLYGON, "type": "polygon", "value": {"points": POINTS, "closed": True}}
+LABEL = {**POLYGON, "from_name": "kind", "type": "labels",
+         "value": {"points": POINTS, "closed": True, "labels": ["lumen"]}}  # fmt: skip
+RECTANGLE = {**POLYGON, "type": "rectanglelabels",
+             "value": {"x": 5, "y": 5, "width": 9, "height": 9, "rotation": 0,
+                       "rectanglelabels": ["lumen"]}}  # fmt: skip
+VERTICES = [
+    {"x": 1, "y": 1, "id": "u"},
+    {"x": 5, "y": 1, "id": "v", "prevPointId": "u"},
+    {"x": 5, "y": 5, "id": "w", "prevPointId": "v"},
+]
+VECTOR = {**POLYGON, "type": "vectorlabels",
+          "value": {"vertices": VERTICES, "closed": False, "vectorlabels": ["lumen"]}}  # fmt: skip
+HERE = {**POLYGON, "type": "choices", "from_name": "q",
+        "value": {"points": POINTS, "closed": True, "choices": ["good"]}}  # fmt: skip
+
+
+def _as_text(entry: dict[str, Any]) -> dict[str, Any]:
+    return {**entry, "original_width": "40", "original_height": 30.0}
+
+
+@pytest.mark.parametrize(
+    ("imported", "saved"),
+    [
+        # The editor makes up ids, and has none that are numbers.
+        ([_without(POLYGON, "id")], [_with(POLYGON, id="Zk3x")]),
+        ([_without(CHOICE, "id"), POLYGON], [_with(CHOICE, id="Zk3x"), POLYGON]),
+        ([_with(POLYGON, id=5)], [_with(POLYGON, id="5")]),
+        # It writes the size of the image that it shows.
+        ([_without(_without(POLYGON, "original_width"), "original_height")], [POLYGON]),
+        ([_as_text(POLYGON)], [POLYGON]),
+        ([_as_text(brush(np.ones((30, 40)), 0))], [brush(np.ones((30, 40)), 0)]),
+        # Turned by no angle, all the way round, or by the same the other way.
+        ([_with(RECTANGLE, rotation=None)], [RECTANGLE]),
+        ([_with(RECTANGLE, rotation=-90.0)], [_with(RECTANGLE, rotation=270)]),
+        # Vertices in a row have no ids where a program wrote them.
+        ([_with(VECTOR, vertices=[{"x": v["x"], "y": v["y"]} for v in VERTICES])],
+         [_with(VECTOR, vertices=[{**v, "isBezier": False} for v in VERTICES])]),
+        ([_with(POLYGON, id="nnloop-0123456789", origin="prediction")],
+         [_with(POLYGON, id="nnloop-0123456789", origin="prediction-changed")]),
+        ([POLYGON], [_with(POLYGON, item_index=0, is_positive=True)]),
+    ],
+)  # fmt: skip
+def test_what_the_editor_adds_is_not_drawn(imported: list[Any], saved: list[Any]) -> None:
+    assert is_same_label([*imported, OTHER], [*saved, OTHER])
+    assert is_same_label([*saved, OTHER], [*saved, OTHER])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        # Two shapes with one id: their labels change places.
+        ([POLYGON, _with(OTHER, id="a", polygonlabels=["wall"])],
+         [_with(POLYGON, polygonlabels=["wall"]), _with(OTHER, id="a")]),
+        # Its label alone, which then is a shape.
+        ([LABEL], [_with(LABEL, points=AS_WRITTEN[:2])]),
+        ([BARE, LABEL], [BARE, _with(LABEL, points=AS_WRITTEN[:2])]),
+        ([BARE, LABEL], [BARE, _with(LABEL, from_name="another")]),
+        ([BARE, LABEL], [BARE, _with(LABEL, to_name="another")]),
+        # What is said about a shape.
+        ([POLYGON, HERE], [POLYGON, _with(HERE, choices=["bad"])]),
+        ([_without(POLYGON, "type")],
+         [{**_without(POLYGON, "type"), "value": {**POLYGON["value"], "text": ["x"]}}]),
+        # Joined otherwise.
+        ([VECTOR], [_with(VECTOR, vertices=[*VERTICES[:2], {**VERTICES[2], "prevPointId": "u"}])]),
+        ([VECTOR], [_with(VECTOR, closed=True)]),
+        # Not on the first page, and no number.
+        ([POLYGON], [{**POLYGON, "value": {**POLYGON["value"], "item_index": 1}}]),
+        ([POLYGON], [_with(POLYGON, points=[{"x": x, "y": y} for x, y in POINTS])]),
+        ([RECTANGLE], [_with(RECTANGLE, width=True)]),
+        ([RECTANGLE], [{**RECTANGLE, "value": {k: v for k, v in RECTANGLE["value"].items()
+                                               if k != "width"}}]),
+        # A mask need not be of the size of its image.
+        ([brush(np.ones((30, 40)), 0)], [_without(brush(np.ones((30, 40)), 0), "original_width")]),
+        # An id that says that nnloop drew it, or that stood there before.
+        ([_without(POLYGON, "id")], [_with(POLYGON, id="nnloop-0123456789")]),
+        ([_without(POLYGON, "id")], [_with(POLYGON, id="b")]),
+        ([_without(POLYGON, "original_width")], [_with(POLYGON, original_width=0)]),
+    ],
+)  # fmt: skip
+def test_what_is_read_otherwise_is_another_label(before: list[Any], after: list[Any]) -> None:
+    assert not is_same_label([*before, OTHER], [*after, OTHER])
+    assert not is_same_label([*after, OTHER], [*before, OTHER])
+    assert is_same_label([*before, OTHER], [*before, OTHER])
+
+
+def test_what_is_nested_deeper_than_anybody_reads_is_no_crash() -> None:
+    deep: list[Any] = []
+    for _ in range(5_000):
+        deep = [deep]
+    said = _with(CHOICE, choices=deep)
+    assert not is_same_label([said], [said])

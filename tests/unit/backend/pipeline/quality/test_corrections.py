@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from backend.pipeline.quality import corrections, overlap
 from backend.pipeline.quality.corrections import measure_corrections
@@ -12,7 +13,8 @@ from backend.store.forget import forget_project
 from backend.store.models import PredictionRow, ProjectRow, TaskRow
 from backend.store.quality import pairs as stored
 from tests.fakes.app import PROJECT, FakeApp
-from tests.fakes.label_studio import polygon
+from tests.fakes.label_studio import CONFIG, polygon
+from tests.unit.backend.pipeline.labels.renamed import set_config
 from tests.unit.backend.pipeline.quality.pushed import (
     HALF,
     SQUARE,
@@ -193,6 +195,22 @@ def test_renamed_classes_are_compared_under_their_names_of_now(app: FakeApp) -> 
     app.label_studio.update_annotation(annotation, [polygon("inside"), WALL])
     sync_project(app.context, PROJECT)
     assert pairs(app)[1].dice_per_class == {"inside": 1.0, "wall": 1.0}
+
+
+def test_a_pair_stays_when_two_classes_become_one(app: FakeApp) -> None:
+    """What is not labelled yet is predicted again; what is, never will be."""
+    pool(app, 1, 2)
+    version = add_version(app)
+    for task_id in (1, 2):
+        predict(app, version, task_id, SQUARE, WALL)
+    app.label_studio.label(1, SQUARE, WALL)
+    sync_project(app.context, PROJECT)
+    with app.store.begin() as session:
+        session.get_one(ProjectRow, PROJECT).label_mapping = {"lumen": "wall"}
+    set_config(app, CONFIG.replace('<Label value="lumen"/>', ""))
+    assert pairs(app)[1].dice_per_class == {"wall": 1.0}
+    with app.store.begin() as session:
+        assert list(session.scalars(select(PredictionRow.task_id))) == [1]
 
 
 def test_a_class_that_the_version_never_learnt_is_no_fault_of_it(app: FakeApp) -> None:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from active_learning.effort import Effort
+from backend.label_studio import PushedPrediction
 from backend.pipeline.quality import submissions
 from backend.pipeline.quality.submissions import measure_submissions
 from backend.pipeline.sync.reading import sync_project
@@ -526,3 +527,19 @@ def test_all_was_removed_of_one_of_two_predictions(app: FakeApp) -> None:
     found = _efforts(app)
     assert {i: row.version_id for i, row in found.items()} == {first: old, gone: old, others: None}
     assert found[others].beginning == Beginning.OTHER
+
+
+def test_all_was_removed_of_another_programs_prediction(app: FakeApp) -> None:
+    """It is there still; nnloop's own, which somebody deleted, was not what it began with."""
+    pool(app, 1)
+    ours = predict(app, add_version(app), 1, LUMEN)
+    theirs = PushedPrediction(1, [], 0.5, "another model")
+    app.label_studio.import_predictions(PROJECT, [theirs])
+    parent = app.label_studio.predictions[-1].id
+    assert ours is not None
+    app.label_studio.delete_prediction(ours)
+    annotation = app.label_studio.label(1, BY_HAND, at=MADE, parent_prediction=parent)
+    sync_project(app.context, PROJECT)
+    effort = _efforts(app)[annotation]
+    assert (effort.beginning, effort.version_id) == (Beginning.OTHER, None)
+    assert effort.classes["lumen"].n_removed == 0

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
+from backend.pipeline.labels.writing import write_labels
 from backend.pipeline.quality.submissions import measure_submissions
 from backend.pipeline.sync import trigger
 from backend.pipeline.sync.reading import sync_project
@@ -18,7 +19,7 @@ from backend.store.tasks import snapshots
 from domain.states import RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import polygon
-from tests.unit.backend.pipeline.labels.renamed import hashes
+from tests.unit.backend.pipeline.labels.renamed import RENAMED, hashes, set_config
 from tests.unit.backend.pipeline.quality.pushed import add_version, pairs, pool, predict
 
 IMPORTED = polygon("lumen")
@@ -119,3 +120,73 @@ def test_a_skip_that_was_submitted_after_all_is_news(app: FakeApp, imported: int
         saved = replace(annotation, result=[as_saved(IMPORTED)], was_cancelled=is_skip)
         app.label_studio.tasks[1] = replace(task, annotations=(saved,))
         assert sync_project(app.context, PROJECT).changed == 1
+
+
+@pytest.mark.parametrize("policy", ["union", "majority", "staple"])
+def test_who_of_several_saved_last_changes_nothing_where_all_count(
+    app: FakeApp, policy: str
+) -> None:
+    app.change_settings(annotator_policy=policy)
+    app.label_studio.add_task(1)
+    first = app.label_studio.label(1, IMPORTED, by=1, at="2026-02-01T10:00:00Z")
+    app.label_studio.label(1, polygon("lumen", size=30.0), by=2, at="2026-02-01T11:00:00Z")
+    sync_project(app.context, PROJECT)
+    run_id = run_over(app)
+    app.label_studio.update_annotation(first, [as_saved(IMPORTED)])
+    assert sync_project(app.context, PROJECT).changed == 0
+    assert changed_since(app, run_id) == 0
+    app.label_studio.update_annotation(first, [polygon("lumen", at=21.0)])
+    sync_project(app.context, PROJECT)
+    assert changed_since(app, run_id) == 1
+
+
+def test_a_rename_is_written_into_what_was_saved_and_not_yet_read(app: FakeApp) -> None:
+    """To the next run neither of the two is news."""
+    app.label_studio.add_task(1)
+    annotation = app.label_studio.label(1, IMPORTED, at="2026-02-01T10:00:00Z")
+    sync_project(app.context, PROJECT)
+    run_id = run_over(app)
+    set_config(app, RENAMED)
+    with app.store.begin() as session:
+        projects.get(session, PROJECT).label_mapping = {"lumen": "Lumen"}
+    app.label_studio.update_annotation(annotation, [as_saved(IMPORTED)])
+    assert write_labels(app.context, PROJECT, is_dry=False).annotations == 1
+    sync_project(app.context, PROJECT)
+    assert changed_since(app, run_id) == 0
+
+
+MASK = {
+    "id": "m",
+    "from_name": "label",
+    "to_name": "image",
+    "type": "brushlabels",
+    "value": {"format": "rle", "rle": [0, 0, 0, 4, 0, 0, 0, 0], "brushlabels": ["lumen"]},
+}
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        MASK,  # nobody says how large its image is
+        {**MASK, "original_width": 0, "original_height": 0},
+        {"id": "t", "from_name": "t", "type": "textarea", "value": {"text": ["half \ud83d"]}},
+        {"id": ["t"], "from_name": None, "type": 5, "value": None},
+    ],
+)
+def test_what_cannot_be_read_stops_no_reading(app: FakeApp, strange: dict[str, Any]) -> None:
+    pool(app, 1)
+    predict(app, add_version(app), 1, IMPORTED)
+    annotation = app.label_studio.label(1, IMPORTED, strange, at="2026-02-01T10:00:00Z")
+    assert sync_project(app.context, PROJECT).changed == 1
+    app.label_studio.update_annotation(annotation, [as_saved(IMPORTED), strange])
+    assert sync_project(app.context, PROJECT).changed == 0
+    app.label_studio.update_annotation(annotation, [as_saved(IMPORTED)])
+    assert sync_project(app.context, PROJECT).changed == 1
+
+
+def test_a_row_that_is_damaged_is_replaced_by_what_is_there(app: FakeApp, imported: int) -> None:
+    with app.store.engine.begin() as connection:
+        connection.execute(text("UPDATE annotation SET result = '{'"))
+    app.label_studio.update_annotation(imported, [as_saved(IMPORTED)])
+    assert sync_project(app.context, PROJECT).changed == 1
+    assert rows(app)[imported].result == [as_saved(IMPORTED)]
