@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import shapely
 
-from active_learning.simulated import corrector
 from active_learning.simulated.corrector import Corrector
 from active_learning.simulated.outlines import outlines_of
 from converters.label_studio.config.inferred_config import polygon_label_config
@@ -44,7 +43,7 @@ def test_of_many_objects_only_those_count_that_lie_on_one(
         sizes.append(len(shapes))
         return real(shapes, *args, **more)
 
-    monkeypatch.setattr(corrector.shapely, "union_all", union_all)
+    monkeypatch.setattr(shapely, "union_all", union_all)
     someone = Corrector(CONFIG, visible_dice=visible_dice)
     pushed = someone.pushed([disc(x + 3, y, 40) for x, y in at], SIZE_HW)
     submitted = someone.submitted(pushed, objects, SIZE_HW, np.random.default_rng(0))
