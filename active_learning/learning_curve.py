@@ -227,7 +227,8 @@ class _Distribution:
 
     def forecast(self, value: float) -> Forecast:
         """A value with the interval that leaves as much out below as above."""
-        tail = (1 - LEVEL) / 2
+        # Of a sum of thousands of probabilities the last digits are noise.
+        value, tail = min(value, 1.0), (1 - LEVEL) / 2
         low, high = (min(max(self._quantile(p), 0.0), 1.0) for p in (tail, 1 - tail))
         return Forecast(value, min(low, value), max(high, value))
 
@@ -342,7 +343,7 @@ def enough(
         if not is_missed and (chance := curve.chance_of(target)) >= SURE:
             return Enough(
                 f"The quality of {target:g} that was set as the target is reached on held-out "
-                f"cases (probability {chance:.0%}).",
+                f"cases (probability {'above 99%' if chance > 0.99 else format(chance, '.0%')}).",
                 curve.labels,
             )
     if least_gain_per_hour is not None and seconds_per_label:
@@ -351,8 +352,13 @@ def enough(
         per_hour = curve.gain(BATCH).high / hours
         if per_hour < least_gain_per_hour:
             return Enough(
-                f"An hour of labelling adds at most {per_hour:.4f} to the quality, less than the "
+                f"An hour of labelling adds {_at_most(per_hour)} to the quality, less than the "
                 f"{least_gain_per_hour:g} that was set.",
                 curve.labels,
             )
     return None
+
+
+def _at_most(gain: float) -> str:
+    """By its digits, however small: 0.0000 would say that nothing at all can come."""
+    return f"at most {gain:.3g}" if gain >= 1e-4 else "less than 0.0001"

@@ -46,6 +46,16 @@ def counted(n: int, one: str, several: str = "") -> str:
     return f"{n} {one if n == 1 else several or one + 's'}"
 
 
+def signed(value: float, digits: int) -> str:
+    """A difference with its sign; what rounds to nothing has none.
+
+    >>> signed(0.0123, 3), signed(-0.0123, 3), signed(-0.0001, 3)
+    ('+0.012', '-0.012', '0.000')
+    """
+    rounded = round(value, digits)
+    return f"{rounded:+.{digits}f}" if rounded else f"{0:.{digits}f}"
+
+
 _ALIKE = 0.6
 """Share of equal characters from which two names look like each other."""
 

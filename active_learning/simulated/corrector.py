@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import shapely
 
 from active_learning.effort import Effort, TimePerAction
@@ -35,6 +36,8 @@ TIMES = TimePerAction()
 _ID_LETTERS = list(string.ascii_letters + string.digits)
 
 Entry = dict[str, Any]
+Shapes = npt.NDArray[Any]
+"""(n,) of shapely's geometries."""
 Draw = Callable[[Outline, np.random.Generator], Polygon]
 
 
@@ -159,20 +162,20 @@ class Corrector:
             None,
             TIMES.seconds(Effort(n_removed=1, n_drawn=1, points_drawn=one.n_points)),
         )
-        on_top = _on_top(one, objects)
+        above = _drawn_over(one, objects)
 
         def is_good(shape: Any, of: Outline) -> bool:
-            return is_near(shape, of) and self._is_seen_well(shape, of, on_top)
+            return is_near(shape, of) and self._is_seen_well(shape, of, above)
 
         for polygon in mendings(pushed.outline, one, rng, is_good):
-            for entry in self._written(pushed, polygon, one, on_top):
+            for entry in self._written(pushed, polygon, one, above):
                 seconds = TIMES.seconds(Effort.of(changes_between([pushed.entry], [entry])))
                 if seconds < best_s:
                     best, best_s = entry, seconds
         return best
 
     def _written(
-        self, pushed: Pushed, polygon: Polygon, one: Outline, on_top: Any
+        self, pushed: Pushed, polygon: Polygon, one: Outline, above: Shapes
     ) -> Iterator[Entry]:
         """The region with another outline: with the holes that others fill, where these will do.
 
@@ -183,7 +186,7 @@ class Corrector:
         outline = pushed.outline
         filled = _moved(outline.filled, outline.polygon.exterior, polygon.exterior)
         whole = Polygon(polygon.exterior, (*polygon.holes, *filled))
-        if not filled or self._is_seen_well(shape_of(whole), one, on_top):
+        if not filled or self._is_seen_well(shape_of(whole), one, above):
             if polygon is outline.polygon and one.class_index == outline.class_index:
                 yield pushed.entry
                 return
@@ -191,7 +194,12 @@ class Corrector:
                 yield self._with_points(pushed, label, _joined(pushed, polygon, filled), size_hw)
         yield self._with_points(pushed, label, keyhole_ring(polygon), size_hw)
 
-    def _is_seen_well(self, shape: Any, one: Outline, on_top: Any) -> bool:
+    def _is_seen_well(self, shape: Any, one: Outline, above: Shapes) -> bool:
+        if not self._visible_dice:
+            return True
+        # Of hundreds of objects few lie on one: all of them at once would take a second each time.
+        near = shapely.intersects(above, shape) | shapely.intersects(above, one.shape)
+        on_top = shapely.union_all(above[near])
         seen, wanted = shape.difference(on_top), one.shape.difference(on_top)
         return dice_of(seen, wanted) >= self._visible_dice
 
@@ -225,7 +233,8 @@ def _shape_of_entry(entry: Entry, size_hw: tuple[int, int]) -> Any:
 
 def _is_hidden(outline: Outline, over: Sequence[Any]) -> bool:
     """Whether shapes cover most of a region."""
-    covered = sum(outline.shape.intersection(shape).area for shape in over)
+    # Their union: what lies under two of them is hidden once.
+    covered = shapely.union_all([outline.shape.intersection(shape) for shape in over]).area
     return bool(covered > outline.shape.area / 2)
 
 
@@ -239,10 +248,10 @@ def _moved(holes: tuple[Ring, ...], before: Ring, after: Ring) -> tuple[Ring, ..
     return tuple(hole + ways[0] for hole in holes)
 
 
-def _on_top(one: Outline, objects: Sequence[Outline]) -> Any:
-    """What is drawn over an object: those after it in the order of drawing."""
+def _drawn_over(one: Outline, objects: Sequence[Outline]) -> Shapes:
+    """(n,) shapes: those that come after an object in the order of drawing."""
     place = next(i for i, other in enumerate(objects) if other is one)
-    return shapely.union_all([other.shape for other in objects[place + 1 :]])
+    return np.array([other.shape for other in objects[place + 1 :]], dtype=object)
 
 
 def _joined(pushed: Pushed, polygon: Polygon, filled: tuple[Ring, ...]) -> Ring:

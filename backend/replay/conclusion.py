@@ -15,7 +15,7 @@ from backend.replay.figures import ALPHA, Comparison, paired_p
 from backend.replay.images.library import Loop
 from backend.replay.options import ORACLE, RANDOM
 from backend.replay.results import Results
-from domain.text import counted
+from domain.text import counted, signed
 
 LEAST_RISE = 0.02
 """Of the Dice, from the first labels to more of them: with less there is nothing that a choice of
@@ -109,7 +109,8 @@ def _nothing_to_compare(results: Results, live: Mapping[str, Comparison]) -> lis
             "whether masks and classes are right.",
         ]
     if full and not _rises(first, full):
-        start = fmean(first[seed] for seed in first)
+        both = sorted(first.keys() & full.keys())
+        start, best = fmean(first[seed] for seed in both), fmean(full[seed] for seed in both)
         told = (
             f"Nothing can be told: networks reach a Dice of {start:.2f} with the first {labels[0]} "
             f"labels, and {best:.2f} with all {all_labels}."
@@ -132,10 +133,9 @@ def _nothing_to_compare(results: Results, live: Mapping[str, Comparison]) -> lis
             "Next: smaller batches (--batch), or more images.",
         ]
     if not _rises(first, last):
-        rise = fmean(last.values()) - fmean(first.values())
         return [
             f"Nothing can be told: from {labels[0]} to {labels[1]} labels drawn by chance the Dice "
-            f"changes by {rise:+.3f}, which does not stand out of the noise.",
+            f"{_no_rise(first, last)}.",
             *_doubts(results, None),
             f"Next: more labels (--rounds {2 * options.rounds}), or more --steps, such as "
             f"{2 * options.steps}.",
@@ -151,15 +151,14 @@ def _gain(
     others = f"; so do {', '.join(better[1:])}" if len(better) > 1 else ""
     lines = [
         f"{best} gains {'little ' if one.difference < LITTLE else ''}over random: a Dice "
-        f"{one.difference:.3f} higher on average over the labels played, beyond chance "
+        f"{_amount(one.difference)} higher on average over the labels played, beyond chance "
         f"(p {_p(one.p_holm)} with {counted(one.n, 'seed')}){others}."
     ]
     if needed := results.labels_for_randoms_last(best):
         ours, randoms = needed
-        lines.append(
-            f"With about {ours:.0f} labels it reaches what random reaches with {randoms:.0f}: "
-            f"{max(0.0, 1 - ours / randoms):.0%} of the labels saved."
-        )
+        about = f"With about {ours:.0f} labels it reaches what random reaches with {randoms:.0f}"
+        saved = f"{1 - ours / randoms:.0%} of the labels" if ours < 0.995 * randoms else "no label"
+        lines.append(f"{about}: {saved} saved.")
     else:
         lines.append("What it saves in labels can't be told: their curves don't meet.")
     lines += _worse(live)
@@ -173,32 +172,35 @@ def _no_gain(
     live: Mapping[str, Comparison],
     loop: Loop | None,
 ) -> list[str]:
-    best = max(live, key=lambda name: live[name].difference)
+    # Of one seed nothing can be told; what was played more often comes before it.
+    best = max(live, key=lambda name: (live[name].n > 1, live[name].difference))
     one, doubts = live[best], _doubts(results, loop)
     if one.detectable is None:
         return [
             f"One seed can't tell a gain from chance: {best} differs from random by "
-            f"{one.difference:+.3f} Dice here, and another start might turn that round.",
+            f"{signed(one.difference, 3)} Dice here, and another start might turn that round.",
             *doubts,
-            f"Next: --seeds {ENOUGH_SEEDS}.",
+            f"Next: --seeds {max(ENOUGH_SEEDS, 2 * results.table.options.seeds)}.",
         ]
     lines = [
         f"No strategy gains over random beyond chance with these {one.n} seeds; best is {best}, "
-        f"with a Dice {one.difference:+.3f} (p {_p(one.p_holm)})."
+        f"with a Dice {_more_or_less(one.difference)} (p {_p(one.p_holm)})."
     ]
     is_clear = one.detectable <= LEAST_RISE
     if is_clear:
-        lines.append(f"A gain of {one.detectable:.3f} would have shown, so none is worth a change.")
+        would = f"A gain of {_amount(one.detectable)} would have shown"
+        lines.append(f"{would}, so none is worth a change.")
     else:
+        is_possible = one.detectable < 1.0 - fmean(results.aubc()[RANDOM].values())
+        would = f"Less than about {one.detectable:.3f}" if is_possible else "Even the greatest gain"
         lines.append(
-            f"Less than about {one.detectable:.3f} would not have shown: that is no proof that "
-            "there is nothing to gain."
+            f"{would} would not have shown: that is no proof that there is nothing to gain."
         )
     worse = _worse(live)
     if not worse and ORACLE in compared and compared[ORACLE].is_better:
         worse = [
-            f"Who knew the classes beforehand would gain {compared[ORACLE].difference:.3f}, but "
-            "nobody does, and no strategy found it out."
+            f"Who knew the classes beforehand would gain {_amount(compared[ORACLE].difference)}, "
+            "but nobody does, and no strategy found it out."
         ]
     lines += [*worse, *doubts]
     present = _present(loop)
@@ -271,6 +273,16 @@ def _rises(first: Mapping[int, float], then: Mapping[int, float]) -> bool:
     return len(seeds) < RISE_SEEDS or paired_p(a, b) / 2 < ALPHA
 
 
+def _no_rise(first: Mapping[int, float], then: Mapping[int, float]) -> str:
+    """What a Dice does that does not rise by something."""
+    rise = fmean(then.values()) - fmean(first.values())
+    if rise <= -LEAST_RISE:
+        return f"falls by {-rise:.3f}"
+    if rise < LEAST_RISE:
+        return f"changes by {signed(rise, 3)}, which is as good as nothing"
+    return f"rises by {rise:.3f} on average, which does not stand out of the noise"
+
+
 def _labels(results: Results) -> tuple[int, int]:
     """At random's first training, and at its last."""
     rounds = next(iter(results.rounds[RANDOM].values()))
@@ -287,6 +299,16 @@ def _named(loop: Loop | None) -> str:
     if loop is None or loop.query_strategy == "auto":
         return f"the default (auto: {WITH_MODEL})"
     return f"the project's {loop.query_strategy}"
+
+
+def _amount(value: float) -> str:
+    """Of a Dice, above 0."""
+    return "less than 0.001" if value < 0.0005 else f"{value:.3f}"
+
+
+def _more_or_less(difference: float) -> str:
+    amount = _amount(abs(difference))
+    return f"{amount} {'higher' if difference > 0 else 'lower'}" if difference else "no higher"
 
 
 def _p(value: float) -> str:

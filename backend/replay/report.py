@@ -12,7 +12,7 @@ from backend.replay.options import ORACLE, RANDOM
 from backend.replay.replay import Replay
 from backend.replay.results import Results
 from converters.bookkeeping.files import write_bytes, write_json
-from domain.text import counted
+from domain.text import counted, signed
 
 FIGURES, TEXT, CURVES = "report.json", "report.md", "curves.png"
 
@@ -61,7 +61,7 @@ def table_of(results: Results) -> list[list[str]]:
             *_against(compared.get(name)),
             _reached(list(labels.get(name, {}).values()), ".0f", at_once),
             _reached(list(hours.get(name, {}).values()), ".2f", at_once),
-            "-" if (saved := results.saved(name)) is None else f"{saved:.0%}",
+            "-" if (saved := results.saved(name)) is None else f"{round(saved, 2) + 0.0:.0%}",
             _mean([row[name] for other, row in beaten.items() if other != name]),
         ]
         rows.append(cells)
@@ -138,9 +138,10 @@ def _against(one: Comparison | None) -> tuple[str, str]:
     if one is None:
         return "-", "-"
     if one.n < 2:
-        return f"{one.difference:+.3f}", "-"
+        return signed(one.difference, 3), "-"
     mark = " better" if one.is_better else " worse" if one.is_worse else ""
-    return f"{one.difference:+.3f}", f"{one.p_holm:.3f}{mark}"
+    p = "below 0.001" if one.p_holm < 0.001 else f"{one.p_holm:.3f}"
+    return signed(one.difference, 3), f"{p}{mark}"
 
 
 def _reached(values: Sequence[float | None], form: str, at_once: bool) -> str:

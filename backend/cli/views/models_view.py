@@ -18,7 +18,7 @@ from backend.pipeline.models.version_report import VersionReport
 from domain.gate_verdict import Verdict
 from domain.reliability import Reliability
 from domain.states import VersionOrigin
-from domain.text import counted
+from domain.text import counted, signed
 from training.versions.metrics import ImportedModel
 
 NAMED_RUNS = 3
@@ -123,7 +123,7 @@ def _reliability(found: Mapping[str, Reliability]) -> Table:
     columns = ("Pairs", "n", "Bias", "Calibration error", "Spearman", "AUROC worst tenth", "AURC")
     table = Table((*columns, "In the 90 % interval"), title="Scores against true Dice")
     for kind, figures in found.items():
-        bias = "-" if figures.bias is None else f"{figures.bias:+.3f}"
+        bias = "-" if figures.bias is None else signed(figures.bias, 3)
         row = (figures.ece, figures.spearman, figures.auroc, figures.aurc)
         inside = "-" if figures.coverage is None else f"{figures.coverage:.0%}"
         table.add(kind, str(figures.n), bias, *(figure(value) for value in row), inside)

@@ -54,15 +54,15 @@ def heading(text: str, *, on: Console = console) -> None:
 
 
 def wrapped(text: str, width: int, *, used: int = 0) -> str:
-    """A text with line breaks, each line at most ``width`` characters long.
+    """A text with line breaks, each line at most ``width`` columns wide.
 
     Commands of nnloop, paths and what stands in quotes are not broken; one that is longer than a
     line has a line of its own.
 
     Args:
         text: One or more lines.
-        width: Characters of a line; 0: as many as there are.
-        used: Characters of the first line that are taken already.
+        width: Columns of a line; 0: as many as there are.
+        used: Columns of the first line that are taken already.
 
     >>> print(wrapped("Label more tasks, then: nnloop train 1 --budget 10m", 34))
     Label more tasks, then:
@@ -75,10 +75,10 @@ def wrapped(text: str, width: int, *, used: int = 0) -> str:
         words: list[str] = []
         free = width - used
         for part in _parts(line, width):
-            needed = len(part) + (1 if words else 0)
+            needed = cell_len(part) + (1 if words else 0)
             if needed > free and (words or used):
                 lines.append(" ".join(words))
-                words, free, needed = [], width, len(part)
+                words, free, needed = [], width, cell_len(part)
             words.append(part)
             free, used = free - needed, 0
         lines.append(" ".join(words))
@@ -119,7 +119,7 @@ def _goes_on(command: list[str], word: str) -> bool:
 
 def _whole(command: list[str], width: int) -> list[str]:
     together = " ".join(command)
-    return command if len(together) > width else [together] if command else []
+    return command if cell_len(together) > width else [together] if command else []
 
 
 def with_reason(preset: str, reason: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.gate_verdict import ClassComparison, Comparison, Verdict
-from domain.text import counted
+from domain.text import counted, signed
 from training.evaluation import DicePerCase, image_dice, mean_over_images
 from training.evaluation.bootstrap import RESAMPLES, paired_interval
 
@@ -241,8 +241,8 @@ def in_brackets(difference: float | None, low: float | None, high: float | None)
     """
     if difference is None:
         return "-"
-    bounds = "" if low is None or high is None else f" [{low:+.3f}, {high:+.3f}]"
-    return f"{difference:+.3f}{bounds}"
+    bounds = "" if low is None or high is None else f" [{signed(low, 3)}, {signed(high, 3)}]"
+    return f"{signed(difference, 3)}{bounds}"
 
 
 def _cases(found: Comparison) -> str:

@@ -19,7 +19,7 @@ from backend.pipeline.queues.pool import (
 from backend.settings import Settings
 from backend.store import projects
 from backend.store.tasks import queues
-from domain.text import counted
+from domain.text import counted, signed
 
 
 class TabReport(Report):
@@ -117,11 +117,11 @@ def beside_chance(mean: float, low: float, high: float) -> str:
     >>> beside_chance(-0.05, -0.69, 0.02)
     '0.05 less to correct per label than chance (90 % interval -0.69 to +0.02)'
     """
-    word = "more" if mean >= 0 else "less"
-    return (
-        f"{abs(mean):.2f} {word} to correct per label than chance (90 % interval {low:+.2f} to "
-        f"{high:+.2f})"
-    )
+    interval = f"(90 % interval {signed(low, 2)} to {signed(high, 2)})"
+    if not round(mean, 2):
+        return f"as much to correct per label as chance {interval}"
+    word = "more" if mean > 0 else "less"
+    return f"{abs(mean):.2f} {word} to correct per label than chance {interval}"
 
 
 def _strategy(session: Session, project_id: int) -> str:

@@ -44,8 +44,8 @@ def control_section(figures: ReportFigures) -> Section:
     sentences.append(
         {
             True: "The interval lies above 0: it pays.",
-            False: "The interval includes 0: it does not pay. With the setting turn_to_random the "
-            "queues would be drawn by chance.",
+            False: f"The interval {'includes' if gain.high >= 0 else 'lies below'} 0: it does not "
+            "pay. With the setting turn_to_random the queues would be drawn by chance.",
             None: "There are too few images yet to tell whether it pays.",
         }[gain.pays]
     )

@@ -7,7 +7,7 @@ from backend.report.charts.reliability_chart import draw_reliability
 from backend.report.figures import ReportFigures
 from backend.report.section import Picture, Section, Table
 from backend.report.sections.words import figure, percent
-from domain.text import counted
+from domain.text import counted, signed
 
 
 def reliability_section(figures: ReportFigures) -> Section:
@@ -24,7 +24,7 @@ def reliability_section(figures: ReportFigures) -> Section:
     for kind, some in figures.scores.items():
         found = reliability_of(some)
         inside = "-" if found.coverage is None else percent(found.coverage)
-        bias = "-" if found.bias is None else f"{found.bias:+.3f}"
+        bias = "-" if found.bias is None else signed(found.bias, 3)
         figures_of_kind = (found.ece, found.spearman, found.auroc)
         rows.append((kind, str(found.n), bias, *map(figure, figures_of_kind), inside))
     told = " and ".join(f"{counted(len(s), 'image')} ({k})" for k, s in figures.scores.items())

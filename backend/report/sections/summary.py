@@ -11,7 +11,7 @@ from backend.report.figures import ReportFigures, VersionFigures
 from backend.report.section import Section, Tile
 from backend.report.sections.words import interval, percent, within
 from domain.states import VersionOrigin
-from domain.text import counted
+from domain.text import counted, signed
 
 NINE_TENTHS = 1.645
 """Standard errors on each side that hold 9 of 10 means."""
@@ -148,7 +148,7 @@ def _tiles(figures: ReportFigures, serving: VersionFigures) -> Iterable[Tile]:
         yield Tile(str(serving.labels), "labels it was trained on")
     if gain := figures.learning.gains.get(_MORE):
         yield Tile(
-            f"+{gain.value:.3f}",
+            signed(gain.value, 3),
             f"Dice from {_MORE} more labels, probably ({gain.low:.3f} to {gain.high:.3f})",
         )
 

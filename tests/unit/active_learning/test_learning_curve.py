@@ -261,3 +261,17 @@ def test_enough_by_gain_per_hour() -> None:
     assert enough(curve, least_gain_per_hour=0.01) is None  # nobody knows what a label takes
     assert enough(curve, least_gain_per_hour=1e-6, seconds_per_label=30) is None
     assert enough(curve, least_gain_per_hour=0.2, seconds_per_label=60) is not None
+
+
+def test_a_curve_at_its_top_stays_a_quality() -> None:
+    points = [CurvePoint(n, 1.0, 0.001) for n in range(10, 3_000, 15)]
+    for found in LearningCurve(points).band([10, 2_995, 3_000, 30_000]):
+        assert 0.0 <= found.low <= found.value <= found.high <= 1.0
+
+
+def test_what_an_hour_adds_is_never_nothing_for_sure_and_no_target_certain() -> None:
+    falling = [CurvePoint(n, 0.9 - n / 3000, 0.001) for n in range(100, 2_000, 100)]
+    done = enough(LearningCurve(falling), least_gain_per_hour=0.001, seconds_per_label=30)
+    assert done is not None and "adds less than 0.0001 to the quality" in done.reason
+    high = enough(LearningCurve([CurvePoint(50, 0.95, 0.001)] * 9), target=0.8)
+    assert high is not None and "(probability above 99%)" in high.reason

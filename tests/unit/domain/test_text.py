@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from domain.text import LONGEST, counted, one_line
+from domain.text import LONGEST, counted, one_line, signed
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,18 @@ def test_a_page_of_html_behind_much_white_space_is_read_to_its_text() -> None:
 def test_a_count_and_its_noun(n: int, words: str) -> None:
     assert counted(n, "class", "classes") == words
     assert counted(n, "task") == f"{n} task{'' if n == 1 else 's'}"
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (0.0124, 3, "+0.012"),
+        (-0.0126, 3, "-0.013"),
+        (0.0004, 3, "0.000"),  # rounded to nothing it is neither more nor less
+        (-0.0004, 3, "0.000"),
+        (-0.0, 2, "0.00"),
+        (-0.006, 2, "-0.01"),
+    ],
+)
+def test_a_difference_has_a_sign_unless_it_is_none(value: float, digits: int, text: str) -> None:
+    assert signed(value, digits) == text

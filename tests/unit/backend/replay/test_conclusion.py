@@ -263,6 +263,60 @@ def test_what_the_start_reaches_is_not_called_saved() -> None:
     assert not played().is_reached_at_once(RANDOM)
 
 
+def per_strategy(dices: Mapping[str, Sequence[float]], seeds: int = 4) -> Results:
+    """Courses with just these Dice, a little apart from seed to seed."""
+    options = ReplayOptions(strategies=tuple(dices), seeds=seeds, rounds=4, steps=200)
+    courses = [
+        Course(name, seed, rounds_of(name, [dice + 0.001 * seed for dice in dices.get(name, ())]))
+        for name in options.strategies
+        for seed in range(seeds)
+        if name in dices
+    ]
+    table = Table(toy_cases(POOL), toy_cases(30, prefix="test"), options)
+    return Results(table, tuple(courses), {})
+
+
+def test_a_gain_that_saves_no_label_is_not_called_a_saving_of_nothing() -> None:
+    random, early = (0.40, 0.50, 0.70, 0.70), (0.40, 0.68, 0.69, 0.71)
+    text = said(per_strategy({RANDOM: random, "bald": early}))
+    assert "bald gains" in text
+    assert "With about 28 labels it reaches what random reaches with 24: no label saved." in text
+
+
+def test_chance_that_falls_is_no_noise() -> None:
+    falling = said(played(base=(0.8, 0.7, 0.6, 0.5), full=None))
+    assert "from 8 to 32 labels drawn by chance the Dice falls by 0." in falling
+    assert "noise" not in falling
+
+
+def test_no_gain_is_asked_for_that_no_dice_could_show() -> None:
+    text = said(played(noise=0.3, seeds=2))
+    assert "Even the greatest gain would not have shown" in text
+    assert "Less than about 0." in said(played(noise=0.03))
+
+
+def test_a_difference_without_a_digit_has_no_sign() -> None:
+    assert "differs from random by 0.000 Dice" in said(
+        per_strategy({RANDOM: RISING, "bald": (0.40, 0.5001, 0.56, 0.60)}, seeds=1)
+    )
+    text = said(played({"bald": 0.0004}, noise=0.00002))
+    assert "bald gains little over random: a Dice less than 0.001 higher" in text
+
+
+def test_another_start_is_asked_for_where_one_of_several_could_be_measured() -> None:
+    results = played(noise=0.02)
+    one = tuple(c for c in results.courses if c.strategy != "bald" or c.seed == 0)
+    assert "One seed" not in said(Results(results.table, one, results.full))
+    alone = tuple(c for c in one if c.strategy in (RANDOM, "bald"))
+    assert "Next: --seeds 8." in said(Results(results.table, alone, results.full))
+
+
+def test_all_labels_are_compared_with_the_first_ones_of_the_same_seeds() -> None:
+    results = played(base=(0.44, 0.445, 0.45, 0.445), full=0.45)
+    text = said(Results(results.table, results.courses, {2: results.full[2]}))
+    assert "0.48 with the first 8 labels, and 0.49 with all 100" in text
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     seeds=st.integers(1, 5),

@@ -14,7 +14,7 @@ from active_learning.effort import Effort
 from backend.replay.images.library import Library
 from backend.replay.options import ORACLE, RANDOM, STRATIFIED, ReplayOptions
 from backend.replay.replay import Replay
-from backend.replay.report import CURVES, FIGURES, TEXT, write_report
+from backend.replay.report import CURVES, FIGURES, TEXT, table_of, write_report
 from backend.replay.results import Full, Results
 from backend.replay.rounds import Course, Round, Table
 from converters.bookkeeping.documents import write_document
@@ -149,3 +149,27 @@ def test_the_same_files_again_give_the_same_report(replay: Replay) -> None:
     before = (replay.root / TEXT).read_text(), (replay.root / FIGURES).read_text()
     write_report(replay)
     assert ((replay.root / TEXT).read_text(), (replay.root / FIGURES).read_text()) == before
+
+
+def test_what_rounds_to_nothing_has_no_sign_and_no_p_is_0() -> None:
+    """Half of a thousandth less than random; a saving that is just below none."""
+    gains = {"lowest_score": -0.0005, ORACLE: 0.2}
+
+    def dice(name: str, seed: int, number: int) -> float:
+        return 0.4 + 0.1 * number + gains.get(name, 0.0) * (number == 2) * (1 + 1e-3 * seed)
+
+    played = tuple(
+        replace(
+            course,
+            rounds=tuple(
+                replace(one, dice=dice(course.strategy, course.seed, one.number), seconds=401.0)
+                for one in course.rounds
+            ),
+        )
+        for course in courses()
+    )
+    rows = {row[0]: row for row in table_of(results(played))}
+    assert rows["lowest_score"][3] == "0.000"
+    assert rows[f"{ORACLE} (oracle)"][4] == "below 0.001 better"
+    assert rows[RANDOM][7] == "0%"
+    assert not any(cell.startswith("-0.000") for row in rows.values() for cell in row)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from backend.cli.views.sentences import say, wrapped
@@ -81,3 +82,10 @@ def test_a_terminal_gets_lines_of_its_width_and_a_pipe_gets_one() -> None:
         "",
     ]
     assert _said(text, is_terminal=False) == text + "\n"
+
+
+def test_wide_letters_count_twice() -> None:
+    text = "The class 颈动脉内膜 is in 3 of 40 images, 颈动脉外膜 in none of those labelled."
+    lines = wrapped(text, 40).split("\n")
+    assert " ".join(lines) == text
+    assert len(lines) > 2 and all(cell_len(line) <= 40 for line in lines)

@@ -211,6 +211,6 @@ def test_queues_say_how_much_is_left_and_the_control_arm_what_it_tells(lab: Fake
     said = " ".join(_status().split())
     assert "Queues: Anna 20/20, Ben 20/20 left (lowest_score)" in said
     assert "Control arm: Dice 0.80 (0." in said
-    assert "by 40 tasks drawn by chance; lowest_score finds 0.00 more to correct" in said
-    assert "per label than chance (90 % interval -0." in said
+    assert "by 40 tasks drawn by chance; lowest_score finds as much to correct" in said
+    assert "per label as chance (90 % interval -0." in said
     assert "it does not pay (turn_to_random would draw by chance)" in said

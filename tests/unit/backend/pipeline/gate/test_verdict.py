@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.pipeline.gate import verdict
-from backend.pipeline.gate.verdict import DicePerCase, compare_cases, judge
+from backend.pipeline.gate.verdict import DicePerCase, compare_cases, in_brackets, judge
 from training.evaluation import mean_over_cases, mean_over_classes
 from training.evaluation.bootstrap import paired_interval
 
@@ -263,3 +263,8 @@ def _named(values: npt.NDArray[Any]) -> DicePerCase:
     return {
         f"case {i}": {"lumen": float(row[0]), "wall": float(row[1])} for i, row in enumerate(values)
     }
+
+
+def test_a_difference_that_rounds_to_nothing_has_no_sign() -> None:
+    assert in_brackets(-0.0001, -0.002, 0.0002) == "0.000 [-0.002, 0.000]"
+    assert in_brackets(0.01, None, None) == "+0.010"

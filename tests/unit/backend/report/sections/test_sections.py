@@ -224,6 +224,24 @@ def test_the_control_arm_says_whether_it_pays(pays: bool | None, said: str) -> N
     assert not section.missing
 
 
+def test_an_interval_below_0_does_not_include_it() -> None:
+    arm = control_arm(False)
+    assert arm.gain is not None
+    for high, said in ((-0.01, "interval lies below 0: it does not pay."), (0.02, "includes 0:")):
+        gain = arm.gain.model_copy(update={"mean": -0.05, "low": -0.1, "high": high})
+        figures = replace(nothing_known(), control_arm=arm.model_copy(update={"gain": gain}))
+        assert said in words(control_section(figures))
+
+
+def test_what_rounds_to_nothing_is_neither_more_nor_less() -> None:
+    arm = control_arm(None)
+    assert arm.gain is not None
+    gain = arm.gain.model_copy(update={"mean": -0.001, "low": -0.002, "high": 0.001})
+    figures = replace(nothing_known(), control_arm=arm.model_copy(update={"gain": gain}))
+    told = words(control_section(figures))
+    assert "as much to correct per label as chance (90 % interval 0.00 to 0.00)" in told
+
+
 def test_chance_alone_has_no_chart() -> None:
     alone = control_arm().model_copy(update={"gain": None})
     section = control_section(replace(nothing_known(), control_arm=alone))
