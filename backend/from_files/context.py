@@ -11,6 +11,7 @@ from backend.from_files.local_queue import LocalQueue
 from backend.pipeline.basis.context import AppContext, ImageServer
 from backend.settings import Settings
 from backend.store import Store
+from backend.store.training import versions
 from training.devices import list_devices
 
 DATA = "data"
@@ -44,7 +45,18 @@ class FilesContext(AppContext):
         data.mkdir(parents=True, exist_ok=True)
         store = Store(settings.store_url, data)
         store.migrate()
-        return cls(settings, store, LocalQueue(list_devices()))
+        context = cls(settings, store, LocalQueue(list_devices()))
+        context._follow()
+        return context
+
+    def _follow(self) -> None:
+        """Lets the store know where its versions lie: the folder may have been moved or copied."""
+        workspace = self.workspace(PROJECT)
+        with self.store.begin() as session:
+            for version in versions.versions_of(session, PROJECT):
+                folder = str(workspace.version_dir(version.name))
+                if version.path != folder:
+                    version.path = folder
 
     @cached_property
     def _image_files(self) -> ImageFiles:

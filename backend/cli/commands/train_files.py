@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from backend.cli.shared import console, figure
+from backend.cli.shared import console
 from backend.cli.views.progress import progress, steps
 from backend.cli.views.sentences import say
 from backend.cli.views.tables import Table
