@@ -10,10 +10,11 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from backend.from_files.context import PROJECT, FilesContext
-from backend.from_files.reading import names_of
+from backend.pipeline.basis.image_names import image_names
 from backend.pipeline.models.version_report import version_report
 from backend.report.steps import OnStep, tell_nobody
 from backend.report.write import ReportOptions, write_report
+from backend.store import projects
 from backend.store.training import runs, versions
 from domain.annotation import LeftOut
 from domain.states import RunStatus, VersionStatus
@@ -73,7 +74,8 @@ def outcome_of(context: FilesContext) -> Outcome:
 
 def _sentences(session: Session, notes: tuple[LeftOut, ...]) -> tuple[str, ...]:
     """By the names of the images: ids of tasks say nothing to who has files."""
-    names = names_of(session, sorted({note.task_id for note in notes}))
+    project = projects.get(session, PROJECT)
+    names = image_names(session, project, (note.task_id for note in notes))
     found = []
     for note in notes:
         name = names.get(note.task_id)
@@ -94,5 +96,5 @@ def write_outcome(
         if drawn.exists():
             shutil.copyfile(drawn, out / PICTURE)
             pages.append(out / PICTURE)
-    pages.append(write_report(context, PROJECT, ReportOptions(out), on_step))
+    pages.append(write_report(context, PROJECT, ReportOptions(out, of_files=True), on_step))
     return tuple(pages)

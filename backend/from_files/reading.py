@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.from_files.context import PROJECT, FilesContext
@@ -17,7 +15,7 @@ from backend.from_files.sources import FileSource, Found
 from backend.pipeline.labels import questions
 from backend.settings import ProjectSettings
 from backend.store.identity import CHUNK
-from backend.store.models import ProjectRow, TaskRow
+from backend.store.models import ProjectRow
 from backend.store.tasks import snapshots
 from converters.bookkeeping.documents import read_document, write_document
 from converters.label_studio.config.label_config import parse_label_config
@@ -189,17 +187,3 @@ def _of_project(task: Task) -> Task:
 def _n_empty(session: Session) -> int:
     tasks = snapshots.submitted_annotations(session, PROJECT)
     return sum(all(not row.result for row in annotations) for _, annotations in tasks)
-
-
-def names_of(session: Session, task_ids: Sequence[int]) -> dict[int, str]:
-    """Task id -> what its image is called, for people who know no ids."""
-    config = session.get_one(ProjectRow, PROJECT)
-    key = parse_label_config(config.label_config, channels=config.settings.channels).image_key
-    found: dict[int, str] = {}
-    for start in range(0, len(task_ids), CHUNK):
-        query = select(TaskRow.id, TaskRow.data).where(
-            TaskRow.id.in_(task_ids[start : start + CHUNK])
-        )
-        for task_id, data in session.execute(query):
-            found[task_id] = Path(str(data.get(key) or "")).name
-    return found
