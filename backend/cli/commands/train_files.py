@@ -85,10 +85,10 @@ def train_files(request: FilesRequest) -> None:
         _say_reading(reading)
         run = request_run(context, request.overrides, again=request.again)
         say(run.said)
-        if run.run_id is not None:
-            with steps() as on_step:
-                start_run(request.out, run.run_id, on_step)
+        if run.run_id is None:
+            return
         with steps() as on_step:
+            start_run(request.out, run.run_id, on_step)
             pages = write_outcome(context, request.out, on_step)
         _say_outcome(outcome_of(context), request.out, pages)
 

@@ -78,17 +78,17 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def nnloop(program: Path, foreign_folder: Path, home: Path) -> Nnloop:
-    """Runs a command of the installed nnloop in the foreign folder."""
+    """Runs a command of the installed nnloop, in the foreign folder unless another is named."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("NNLOOP_")}
     for name in ("PYTHONPATH", "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY", "XDG_DATA_HOME"):
         kept.pop(name, None)
 
     def run(
-        *arguments: str, timeout: float = 300, **environment: str
+        *arguments: str, timeout: float = 300, cwd: Path = foreign_folder, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(program), *arguments],
-            cwd=foreign_folder,
+            cwd=cwd,
             env={**kept, "HOME": str(home), "COLUMNS": "200", **environment},
             capture_output=True,
             text=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from backend.demo.ultrasound import generate
 from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.write import regions_to_result
 from tests.integration.package.conftest import Nnloop
+from tests.unit.packaging.paths import ROOT
 from training.case_files import read_image
 
 CONFIG = parse_label_config(LABEL_CONFIG)
@@ -48,28 +50,41 @@ def write_export(folder: Path, n: int) -> Path:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("lab")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an export, its images, scans of another day, and true label maps."""
+    folder = tmp_path_factory.mktemp("lab")
+    write_export(folder, 12)
+    scans = folder / "new_scans"
+    scans.mkdir()
+    for i in range(3):
+        shutil.copy(folder / "images" / f"carotid_{i:03d}.png", scans)
+    (scans / "broken.png").write_bytes(b"\x89PNG no more")
+    return folder
 
 
-def test_an_export_becomes_a_model_that_predicts(nnloop: Nnloop, folder: Path) -> None:
-    export, images = write_export(folder, 12), str(folder / "images")
-    model, masks = folder / "carotid", folder / "masks"
-    done = nnloop(
-        "train", str(export), "--images", images, "--out", str(model), *TRAIN, timeout=300
-    )
+def commands_of(page: str) -> list[list[str]]:
+    """What a page of the manual says to call, as it stands there."""
+    lines = (ROOT / "docs" / page).read_text().splitlines()
+    called = [line.split() for line in lines if line.startswith("    nnloop ")]
+    return [words[1:] for words in called if not any(word.isupper() for word in words)]
+
+
+def test_the_commands_of_the_manual(nnloop: Nnloop, lab: Path) -> None:
+    train, predict, evaluate = commands_of("without-a-server.md")
+    done = nnloop(*train, *TRAIN, cwd=lab)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "12 labelled images" in done.stdout and "Held-out Dice" in done.stdout
-    page = (model / "report.html").read_text()
-    assert "nnloop-v1" in page and (model / "training.png").stat().st_size > 10_000
+    assert "12 labelled images, 1 of them with nothing to see" in done.stdout
+    assert "Held-out Dice" in done.stdout
+    assert "nnloop-v1" in (lab / "carotid" / "report.html").read_text()
+    assert (lab / "carotid" / "training.png").stat().st_size > 10_000
 
-    (folder / "images" / "broken.png").write_bytes(b"\x89PNG no more")
-    done = nnloop("predict", images, "--model", str(model), "--out", str(masks), "--overlays")
+    done = nnloop(*predict, cwd=lab)
     # The one that can't be read is named, and costs no other.
     assert done.returncode == 1 and "broken.png" in done.stdout, done.stdout + done.stderr
-    assert "12 images predicted" in done.stdout
+    assert "3 images predicted" in done.stdout
+    masks = lab / "masks"
     rows = list(csv.DictReader((masks / "predictions.csv").open()))
-    assert len(rows) == 12
+    assert len(rows) == 3
     for row in rows:
         mask = read_image(masks / row["image"])
         assert mask.shape == (int(row["height"]), int(row["width"]))
@@ -78,36 +93,28 @@ def test_an_export_becomes_a_model_that_predicts(nnloop: Nnloop, folder: Path) -
         assert 0 <= float(row["score_low"]) <= float(row["score"]) <= float(row["score_high"]) <= 1
         assert (masks / "overlays" / row["image"]).is_file()
 
+    done = nnloop(*evaluate, cwd=lab)
+    # What is assumed of integers that nobody names is said.
+    assert done.returncode == 0 and "1 = wall, 2 = lumen" in done.stdout, done.stdout + done.stderr
+    assert (lab / "masks-evaluation" / "metrics.csv").is_file()
     # Whoever wrote the truth had another order: that is told, not measured as a bad model.
-    (folder / "truth" / "classes.json").write_text('{"background": 0, "lumen": 1, "wall": 2}')
-    compared = ("evaluate", "--predictions", str(masks), "--reference", str(folder / "truth"))
-    done = nnloop(*compared)
+    (lab / "truth" / "classes.json").write_text('{"background": 0, "lumen": 1, "wall": 2}')
+    done = nnloop(*evaluate, cwd=lab)
     assert done.returncode == 1 and "1 is 'wall' in" in done.stderr, done.stdout
-    done = nnloop(
-        "predict", images, "--model", str(model), "--out", str(masks) + "-2", "--values", "0,2,1"
-    )
-    done = nnloop(
-        "evaluate", "--predictions", str(masks) + "-2", "--reference", str(folder / "truth")
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (folder / "masks-2-evaluation" / "metrics.csv").is_file()
 
 
-def test_moved_and_with_newer_labels_it_goes_on(nnloop: Nnloop, folder: Path) -> None:
-    if not (folder / "carotid").exists():
-        pytest.skip("nothing was trained")
-    moved = (folder / "carotid").rename(folder / "vessels")
-    images = str(folder / "images")
-    again = ("--out", str(moved), *TRAIN)
-    done = nnloop("train", str(folder / "labeled_image.json"), "--images", images, *again)
+def test_moved_and_with_newer_labels_it_goes_on(nnloop: Nnloop, lab: Path) -> None:
+    (lab / "carotid").rename(lab / "vessels")
+    again = ("train", "labeled_image.json", "--images", "images", "--out", "vessels", *TRAIN)
+    done = nnloop(*again, cwd=lab)
     assert "Nothing has changed since nnloop-v1" in done.stdout, done.stdout + done.stderr
-
-    export = write_export(folder, 14)
-    done = nnloop("train", str(export), "--images", images, *again)
+    write_export(lab, 14)
+    done = nnloop(*again, cwd=lab)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "from the weights of nnloop-v1" in done.stdout and "2 new or changed" in done.stdout
     assert "nnloop-v2:" in done.stdout  # what the gate says of it
-
-    out = ("--model", str(moved), "--out", str(folder / "masks"), "--overlays")
-    done = nnloop("predict", images, *out)
-    assert "carotid_013.png" in done.stdout, done.stdout + done.stderr
+    done = nnloop("models", "list", "--data-dir", "vessels/data", cwd=lab)
+    assert done.returncode == 0 and "nnloop-v2" in done.stdout, done.stdout + done.stderr
+    exported = ("models", "export", "nnloop-v1", "--out", "vessels.zip")
+    done = nnloop(*exported, "--data-dir", "vessels/data", cwd=lab)
+    assert done.returncode == 0 and (lab / "vessels.zip").is_file(), done.stdout + done.stderr
