@@ -35,17 +35,19 @@ from backend.pipeline.basis.query_strategy import WITH_MODEL
 from backend.replay.annotator import Work
 from backend.replay.images.library import LibraryCase
 from backend.replay.look import Look
-from backend.replay.networks.committee import Committees, Slots
+from backend.replay.networks.committee import Committees
 from backend.replay.networks.team import Committee
 from backend.replay.options import ReplayOptions
-from backend.replay.replay import Replay, alone_in
+from backend.replay.replay import Replay
 from backend.replay.rounds import Round, Table, Team, labelled_in, play
 from benchmarks.material.loops import library_of, parsed, parser_of, rules_of
 from benchmarks.material.measured import Measured
 from benchmarks.material.sets import GENERATED, draw_carotid
 from benchmarks.material.shared_data import one_thread
+from converters.bookkeeping.alone import alone_in
 from converters.bookkeeping.documents import from_json, read_document, to_json, write_document
 from training.devices import list_devices
+from training.folds.slots import Slots
 
 LONG = True
 
@@ -128,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"{os.getloadavg()[0]:.1f}; {_rules(options)}; seeds {options.seeds}.",
         flush=True,
     )
-    with alone_in(options.results), closing(Slots(list_devices())) as slots:
+    with alone_in(options.results, "replay"), closing(Slots(list_devices())) as slots:
         found = _play_all(options, slots)
     print(
         json.dumps(

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from backend.replay.images.embeddings import read_embeddings
 from backend.replay.images.library import Library
@@ -15,40 +11,8 @@ from backend.replay.options import ReplayOptions
 from backend.replay.results import Full, Results
 from backend.replay.rounds import Course, Table
 from converters.bookkeeping.documents import read_document
-from domain.errors import NotEnoughCasesError, SettingsError
+from domain.errors import NotEnoughCasesError
 from domain.text import counted
-
-_LOCK = ".lock"
-
-
-@contextmanager
-def alone_in(root: Path) -> Iterator[None]:
-    """Nobody else writes a library or plays in this folder meanwhile.
-
-    Where nothing was written in it for an error, a folder that was made for this goes again.
-
-    Raises:
-        SettingsError: Another process does.
-    """
-    is_new = not root.exists()
-    root.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(root / _LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise SettingsError(
-            f"Another replay works in {root}.",
-            remedy="Wait for its end, or choose another folder with --out.",
-        ) from None
-    with lock:
-        try:
-            yield
-        except BaseException:
-            if is_new and [file.name for file in root.iterdir()] in ([], [_LOCK]):
-                with suppress(OSError):
-                    (root / _LOCK).unlink(missing_ok=True)
-                    root.rmdir()
-            raise
 
 
 @dataclass(frozen=True, slots=True)

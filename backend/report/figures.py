@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_names_of
 from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.image_names import image_names
 from backend.pipeline.doubts.report import CheckReport, check_report
 from backend.pipeline.models.version_report import standing_of
 from backend.pipeline.progress.learning import Learning, learning_of
@@ -105,6 +106,8 @@ class ReportFigures:
         n_problems: Open problems of the project.
         checking: Labels that are doubtful; None where nobody asked.
         effort: What labels cost people.
+        image_names: Task -> what the image of a doubtful label is called.
+        of_files: Whether labels and images are files, and there is no Label Studio.
     """
 
     title: str
@@ -124,6 +127,8 @@ class ReportFigures:
     n_problems: int = 0
     checking: CheckReport | None = None
     effort: ProjectEffort = field(default_factory=ProjectEffort)
+    image_names: Mapping[int, str] = field(default_factory=dict)
+    of_files: bool = False
 
 
 def figures_of(context: AppContext, project_id: int) -> ReportFigures:
@@ -165,6 +170,7 @@ def figures_of(context: AppContext, project_id: int) -> ReportFigures:
             n_problems=len(projects.open_problems(session, project_id)),
             checking=checking,
             effort=effort_of_project(session, project),
+            image_names=image_names(session, project, (one.task_id for one in checking.labels)),
         )
 
 

@@ -6,7 +6,7 @@ import errno
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backend.pipeline.basis.context import AppContext
@@ -44,11 +44,13 @@ class ReportOptions:
         out: Folder for report.html; made if missing.
         n_cases: Cases that are shown, the worst first; 0 = none.
         pictures_s: Seconds that their pictures may take.
+        of_files: Whether labels and images are files, and there is no Label Studio.
     """
 
     out: Path
     n_cases: int = N_CASES
     pictures_s: float = PICTURES_S
+    of_files: bool = False
 
 
 def write_report(
@@ -68,7 +70,7 @@ def write_report(
     path = options.out / PAGE
     make_folder(options.out)
     on_step("Reading what is known of the project")
-    figures = figures_of(context, project_id)
+    figures = replace(figures_of(context, project_id), of_files=options.of_files)
     cases = examined_of(context, project_id, options.n_cases, options.pictures_s, on_step)
     on_step("Writing the page")
     text = html.page(figures.title, subtitle_of(figures), sections_of(figures, cases))
@@ -103,7 +105,16 @@ def _writing(out: Path) -> Iterator[None]:
 
 
 def sections_of(figures: ReportFigures, cases: Examined) -> Sequence[Section]:
-    """All sections in order; pure."""
+    """All sections in order, of files those that need nobody who labels; pure."""
+    if figures.of_files:
+        return [
+            summary_section(figures),
+            versions_section(figures),
+            learning_section(figures),
+            reliability_section(figures),
+            doubtful_section(figures),
+            cases_section(cases),
+        ]
     return [
         summary_section(figures),
         learning_section(figures),
@@ -120,6 +131,8 @@ def sections_of(figures: ReportFigures, cases: Examined) -> Sequence[Section]:
 def subtitle_of(figures: ReportFigures) -> str:
     """When and of what."""
     of = f"Report of {moment(figures.made_at)}"
+    if figures.of_files and figures.synced_at is not None:
+        return f"{of} on files as they were at {moment(figures.synced_at)}."
     if figures.synced_at is None:
         return f"{of}. Label Studio has not been read yet."
     return f"{of} on what was read from Label Studio at {moment(figures.synced_at)}."

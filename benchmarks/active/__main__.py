@@ -34,7 +34,7 @@ import torch
 from backend.replay.networks.embed import embed
 from backend.replay.networks.playing import play_replay
 from backend.replay.options import ReplayOptions
-from backend.replay.replay import Replay, alone_in
+from backend.replay.replay import Replay
 from backend.replay.report import write_report
 from benchmarks.active.figures import Setting, settings, summarise, to_markdown
 from benchmarks.active.kept import keep, restore
@@ -43,6 +43,7 @@ from benchmarks.material.loops import library_of, parsed, parser_of, rules_of
 from benchmarks.material.measured import Measured
 from benchmarks.material.sets import SETS
 from benchmarks.material.shared_data import one_thread
+from converters.bookkeeping.alone import alone_in
 
 LONG = True
 
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parse(arguments)
     one_thread()
     torch.set_num_threads(1)
-    with alone_in(options.results):
+    with alone_in(options.results, "replay"):
         replays = _play_all(options)
     first = next(iter(replays.values())).options
     found = {setting: replay.results() for setting, replay in replays.items()}

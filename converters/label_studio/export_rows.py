@@ -133,6 +133,7 @@ def _of_export_row(row: dict[str, Any], position: int) -> Task:
         data=data,
         annotations=tuple(_annotation(a, task_id, position) for a in usable),
         updated_at=_text(row, "updated_at"),
+        created_at=_text(row, "created_at"),
     )
 
 

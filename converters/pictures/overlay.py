@@ -26,14 +26,16 @@ from converters.pictures.panels import (
 from domain.geometry import LabelMap
 from domain.labels import LabelClass, LabelConfig
 
-_FILL_OPACITY = 0.28
+FILL_OPACITY = 0.28
 _SUBPIXEL_BITS = 4
 
 _PANEL_WIDTH = 480
 _COLOR_MAP = cv2.COLORMAP_INFERNO
 
 
-def overlay(image: Pixels, label_map: LabelMap, config: LabelConfig) -> RgbImage:
+def overlay(
+    image: Pixels, label_map: LabelMap, config: LabelConfig, opacity: float = FILL_OPACITY
+) -> RgbImage:
     """The image with every class tinted in its colour and drawn round.
 
     Args:
@@ -41,6 +43,7 @@ def overlay(image: Pixels, label_map: LabelMap, config: LabelConfig) -> RgbImage
             the image's own range.
         label_map: (height, width) uint8.
         config: gives the colours; integers it lacks are not drawn.
+        opacity: of the tint, in [0, 1].
 
     Returns:
         (height, width, 3) uint8 RGB.
@@ -49,7 +52,7 @@ def overlay(image: Pixels, label_map: LabelMap, config: LabelConfig) -> RgbImage
         ValueError: if the sizes differ.
     """
     _check_size("label map", label_map, image)
-    return drawn(to_rgb(image), label_map, config, scale=1.0)
+    return drawn(to_rgb(image), label_map, config, 1.0, opacity)
 
 
 def with_legend(picture: RgbImage, config: LabelConfig) -> RgbImage:
@@ -139,7 +142,7 @@ def drawn(
     label_map: LabelMap,
     config: LabelConfig,
     scale: float,
-    opacity: float = _FILL_OPACITY,
+    opacity: float = FILL_OPACITY,
 ) -> RgbImage:
     """Tints and outlines on ``base``, which is ``scale`` times as wide as the label map.
 

@@ -4,21 +4,43 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from backend.cli.commands.projects import Project
+from backend.cli.commands.train_files import FilesRequest, train_files
+from backend.cli.export_source import export_file_of, is_folder
 from backend.cli.setting_options import values_of, with_settings
 from backend.cli.shared import AsJson, DataDir, ago, connected
 from backend.cli.views.sentences import say, with_reason
 from backend.cli.views.tables import Table
+from backend.settings import ProjectSettings
 from backend.settings.duration import say_duration
+from backend.settings.option import flags_of
 from backend.settings.project import TRAINING
+from domain.errors import SettingsError
 from domain.states import FoldStatus, RunControl, RunStatus
 
 if TYPE_CHECKING:
     from backend.pipeline.runs.run_report import RunReport
+
+
+FILES = "From files"
+OF_FILES = (
+    "group_key",
+    "join_alike",
+    "channels",
+    "annotator_policy",
+    "label_priority",
+    "keypoints",
+    "line_width_px",
+    "seed",
+    "gate_margin",
+)
+"""Settings of a project that are options of a training from files."""
 
 
 def register(app: typer.Typer) -> None:
@@ -37,11 +59,64 @@ def register(app: typer.Typer) -> None:
         "gpu_memory_gb",
         "n_folds",
         "mirror_train",
+        *OF_FILES,
     ),
     says_defaults=False,
 )
 def train(
-    project: Project,
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Id or title of a connected project; or, with --out, a file or folder of labels."
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Train from files: folder of the model, report.html and all that belongs to it; "
+            "made if missing.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the images, if not beside the labels.", rich_help_panel=FILES),
+    ] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="Format of the labels: label-studio, or one of `nnloop import`; without it what "
+            "they look like.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    label_config: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labelling interface (XML) to go by; without it one that fits the labels.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            help="Names of the integers 1, 2, ... of masks: lumen,wall.", rich_help_panel=FILES
+        ),
+    ] = None,
+    empty_as_negative: Annotated[
+        bool,
+        typer.Option(
+            "--empty-as-negative",
+            help="An image in which the labels name nothing teaches that nothing is there; without "
+            "it only empty masks do.",
+            rich_help_panel=FILES,
+        ),
+    ] = False,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Train though nothing has changed.", rich_help_panel=FILES),
+    ] = False,
     from_scratch: Annotated[
         bool,
         typer.Option(
@@ -72,27 +147,63 @@ def train(
         list[str] | None,
         typer.Option(
             "--map",
-            help="theirs=ours for a class of --start-from named otherwise; theirs= leaves it out.",
+            help="theirs=ours for a class of --start-from, or of the files, named otherwise; "
+            "theirs= leaves it out.",
             rich_help_panel=TRAINING,
         ),
     ] = None,
     data_dir: DataDir = None,
     **given: Any,
 ) -> None:
-    """Start a training run now, however few annotations are new.
+    """Start a training run now, however few annotations are new. Or train from files, with --out.
 
-    The options hold for this run; without them the settings of the project do, which `nnloop
-    connect` changes. Ends with code 1 when a run is active: a project has one at a time.
+    Of a project the options hold for this run; without them the settings of the project do, which
+    `nnloop connect` changes. Ends with code 1 when a run is active: a project has one at a time.
+
+    Files need no server: Label Studio's export, masks or nnU-Net's data set, COCO, LabelMe, VIA,
+    YOLO, CVAT, VOC. Interrupted, the same command goes on; with newer labels it prepares what has
+    changed and starts from the weights it has.
 
     Example: nnloop train "Carotid" --budget 10m
 
     Example: nnloop train "Carotid" --start-from vessels.zip --map vessel=lumen
+
+    Example: nnloop train export.json --images images --out carotid
     """
     from backend.pipeline.models.starts import find_start
     from backend.pipeline.runs.request import request_training
     from converters.classes.matching import parse_map
 
-    overrides = values_of(given)
+    values = values_of(given)
+    if out is not None:
+        request = FilesRequest(
+            Path(source),
+            out,
+            images,
+            format_ or "",
+            label_config,
+            tuple(name.strip() for name in (classes or "").split(",") if name.strip()),
+            parse_map(map_ or ()),
+            empty_as_negative=empty_as_negative,
+            again=again,
+            settings=values,
+            overrides=_of_run(from_scratch=from_scratch, replan=replan),
+        )
+        train_files(request)
+        return
+    _refuse_files_options(
+        source,
+        values,
+        {
+            "--images": images,
+            "--format": format_,
+            "--label-config": label_config,
+            "--classes": classes,
+            "--empty-as-negative": empty_as_negative,
+            "--again": again,
+        },
+    )
+    overrides = values
     if map_ and not start_from:
         raise typer.BadParameter("--map says what classes of --start-from are; name that, too.")
     clash = next((f"--{key}" for key in ("plans", "planner") if overrides.get(key)), "")
@@ -101,11 +212,8 @@ def train(
             "--start-from takes weights and the plans they belong to: leave "
             f"{clash or '--from-scratch'} out."
         )
-    if from_scratch:
-        overrides["warm_start"] = False
-    if replan:
-        overrides["replan"] = True
-    opened, project_id = connected(project, data_dir)
+    overrides |= _of_run(from_scratch=from_scratch, replan=replan)
+    opened, project_id = connected(source, data_dir)
     start = None
     if start_from:
         start = find_start(opened, project_id, start_from, parse_map(map_ or ()))
@@ -115,6 +223,26 @@ def train(
     say(request_training(opened, project_id, overrides))
     if start is not None:
         say(start.remark)
+
+
+def _of_run(*, from_scratch: bool, replan: bool) -> dict[str, Any]:
+    return ({"warm_start": False} if from_scratch else {}) | ({"replan": True} if replan else {})
+
+
+def _refuse_files_options(
+    source: str, values: Mapping[str, Any], options: Mapping[str, object]
+) -> None:
+    """What is for files alone, of a project; or files without a folder for the model."""
+    wrong = [name for name, value in options.items() if value]
+    wrong += [flags_of(n, ProjectSettings.model_fields[n]) for n in OF_FILES if n in values]
+    if wrong or export_file_of(source) is not None or is_folder(source):
+        raise SettingsError(
+            f"{', '.join(wrong)} is for training from files."
+            if wrong
+            else f"{source} is a file or folder, and nothing says where its model goes.",
+            remedy="Name a folder for the model with --out"
+            + (", or set it for the project with `nnloop connect`." if wrong else "."),
+        )
 
 
 def runs(project: Project, as_json: AsJson = False, data_dir: DataDir = None) -> None:

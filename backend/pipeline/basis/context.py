@@ -9,6 +9,7 @@ from typing import Protocol
 from filelock import FileLock
 
 from backend.label_studio import LabelStudioClient
+from backend.label_studio.images import FetchedImage
 from backend.pipeline.basis.loading import ImageLoads
 from backend.queue import JobQueue
 from backend.settings import Settings, installation_id
@@ -17,6 +18,20 @@ from training.workspace import Workspace
 
 LOCKS = "locks"
 """Folder of the files that are locked."""
+
+
+class ImageServer(Protocol):
+    """Where the images of tasks are read: Label Studio, or the files of a project without one."""
+
+    def fetch_changed(
+        self, uri: str, task_id: int, project_id: int, *, unless_tag: str = ""
+    ) -> FetchedImage | None:
+        """An image file with its tag; None when it still has the tag ``unless_tag``."""
+        ...
+
+    def project(self, project_id: int) -> object:
+        """Raises LabelStudioError while images can't be read for a reason that is no image's."""
+        ...
 
 
 class OpenScoring(Protocol):
@@ -52,6 +67,11 @@ class AppContext:
         client = LabelStudioClient(url, key)
         client.image_deadline_s = self.settings.image_deadline_s
         return client
+
+    @property
+    def images(self) -> ImageServer:
+        """Where images are read."""
+        return self.label_studio
 
     @cached_property
     def image_loads(self) -> ImageLoads:

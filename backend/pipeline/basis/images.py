@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from backend.label_studio import LabelStudioClient
 from backend.label_studio.images import FetchedImage
-from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.context import AppContext, ImageServer
 from backend.settings import ProjectSettings
 from backend.store import identity
 from backend.store.models import TaskRow
@@ -50,8 +49,8 @@ def load_image(context: AppContext, task: TaskRow, config: LabelConfig) -> npt.N
         ImageError: An image is missing, refused, or no image, or their sizes differ.
         LabelStudioError: Label Studio does not answer: no fault of this task.
     """
-    client = context.label_studio
-    fetched = [_fetch(client, task, uri) for uri in image_uris(task, config)]
+    server = context.images
+    fetched = [_fetch(server, task, uri) for uri in image_uris(task, config)]
     images = {
         key: without_empty_color(read_image(one.data, task.id))
         for key, one in zip(config.image_keys, fetched, strict=True)
@@ -75,15 +74,15 @@ def is_overwritten(context: AppContext, task: TaskRow, config: LabelConfig) -> b
         LabelStudioError: Label Studio does not answer.
     """
     uris = image_uris(task, config)
-    client, known = context.label_studio, task.image_hash
+    server, known = context.images, task.image_hash
     tags = task.image_tag.split("\n") if task.image_tag else [""] * len(uris)
     try:
         if all(
-            tag and client.fetch_changed(uri, task.id, task.project_id, unless_tag=tag) is None
+            tag and server.fetch_changed(uri, task.id, task.project_id, unless_tag=tag) is None
             for uri, tag in zip(uris, tags, strict=False)
         ):
             return False
-        fetched = [_fetch(client, task, uri) for uri in uris]
+        fetched = [_fetch(server, task, uri) for uri in uris]
         content = _content_of(fetched)
         if content == (known, task.image_tag):
             return False
@@ -124,13 +123,13 @@ def _content_of(fetched: list[FetchedImage]) -> tuple[str, str]:
     return hashlib.sha256("".join(digests).encode()).hexdigest(), tag
 
 
-def _fetch(client: LabelStudioClient, task: TaskRow, uri: str) -> FetchedImage:
+def _fetch(server: ImageServer, task: TaskRow, uri: str) -> FetchedImage:
     try:
-        image = client.fetch_changed(uri, task.id, task.project_id)
+        image = server.fetch_changed(uri, task.id, task.project_id)
         return image or FetchedImage(b"")
     except ImageError as error:
         if error.reason == "image_unreachable":
             # While Label Studio is down this raises: the whole step waits for it, instead of
             # going on without every image that it serves.
-            client.project(task.project_id)
+            server.project(task.project_id)
         raise

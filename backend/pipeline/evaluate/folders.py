@@ -41,11 +41,13 @@ def evaluate_folders(
         options: Where to and how.
         images: Folder of images for the pictures, named alike (nnU-Net's ``_0000`` may follow).
         class_values: Names of the integers 1, 2, ...; empty takes those of classes.json or
-            nnU-Net's dataset.json in the reference folder or above it, else what occurs.
+            nnU-Net's dataset.json in the reference folder or above it, else of the predictions'
+            folder, else what occurs.
         mask_name: How the references are called; None: in the usual ways.
 
     Raises:
-        FileFormatError: A folder is missing or has no label map, or nothing in them is labelled.
+        FileFormatError: A folder is missing or has no label map, nothing in them is labelled, or
+            they mean different classes by an integer.
         SettingsError: The report would go into one of the folders that are read.
     """
     for folder in (predictions, reference, images):
@@ -57,7 +59,7 @@ def evaluate_folders(
             )
     labels = folder_of_masks(reference)
     pairs, problems = find_pairs(predictions, reference, images or images_beside(labels), mask_name)
-    names = dict(enumerate(class_values, start=1)) or classes_beside(labels).names
+    names, remarks = _named(predictions, labels, class_values)
     if not names:
         names = class_names_from_values(pairs, options.workers)
     if not names and not pairs and problems:
@@ -72,8 +74,36 @@ def evaluate_folders(
         )
     config = config_of([names[integer] for integer in sorted(names)])
     source = {"predictions": str(predictions), "reference": str(reference)}
-    job = EvaluationJob(pairs, names, config, source, problems, names_values=True)
+    job = EvaluationJob(pairs, names, config, source, problems, remarks, names_values=True)
     return evaluate_pairs(job, options)
+
+
+def _named(
+    predictions: Path, reference: Path, class_values: Sequence[str]
+) -> tuple[dict[int, str], tuple[str, ...]]:
+    """Class names by integer, and a sentence where one of the folders has none.
+
+    Raises:
+        FileFormatError: The two folders mean different classes by an integer.
+    """
+    if class_values:
+        return dict(enumerate(class_values, start=1)), ()
+    theirs, ours = (
+        classes_beside(reference).names,
+        classes_beside(folder_of_masks(predictions)).names,
+    )
+    for number in sorted(theirs.keys() & ours.keys()):
+        if theirs[number] != ours[number]:
+            raise FileFormatError(
+                f"{number} is {ours[number]!r} in {predictions} and {theirs[number]!r} in "
+                f"{reference}.",
+                remedy="Write both with the same integers (nnloop predict --values 0,2,1), or say "
+                "with --classes what they are in both.",
+            )
+    if theirs or not ours:
+        return theirs, ()
+    said = ", ".join(f"{number} = {name}" for number, name in sorted(ours.items()))
+    return ours, (f"Nothing names the integers of {reference}: taken as in {predictions}, {said}.",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy.orm import Session
 
-from backend.pipeline.basis.annotations import label_names_of
+from backend.pipeline.basis.annotations import label_config_of, label_names_of
 from backend.store.models import ProjectRow, RunRow, VersionRow
 from backend.store.training import versions
 from converters.label_studio.relabel import relabelled
@@ -123,6 +123,17 @@ def without(config: LabelConfig, reused: Collection[str]) -> LabelConfig:
     """An interface less the labels by which a version means another class."""
     classes = tuple(c for c in config.group.classes if c.value not in reused)
     return replace(config, group=replace(config.group, classes=classes))
+
+
+def interfaces_of(session: Session, version: VersionRow) -> tuple[LabelConfig, LabelConfig]:
+    """The interface of a version's project, and what of it the version means by the same names.
+
+    Raises:
+        LabelConfigError: It can't be used.
+    """
+    project = session.get_one(ProjectRow, version.project_id)
+    config = label_config_of(project, project.settings)
+    return config, without(config, reused_names(session, project, version))
 
 
 def labels_of_version(

@@ -10,12 +10,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from backend.label_studio import PushedPrediction
-from backend.pipeline.basis.annotations import label_config_of
 from backend.pipeline.basis.context import AppContext
-from backend.pipeline.labels.of_version import reused_names, without
+from backend.pipeline.labels.of_version import interfaces_of
 from backend.pipeline.labels.questions import in_quotes, replace_problems
 from backend.pipeline.labels.shown import as_shown, notes_of
-from backend.store import projects
 from backend.store.models import PredictionRow, TaskRow, VersionRow
 from backend.store.tasks import predictions
 from backend.store.training import versions
@@ -72,7 +70,8 @@ def rows_to_push(
 ) -> list[PushedPrediction]:
     """What of a batch may go out, in the labels of today; the others are held from now on."""
     with context.store.begin() as session:
-        config, known = _config(session, project_id, batch[0].version_id)
+        serving = session.get_one(VersionRow, batch[0].version_id)
+        config, known = interfaces_of(session, serving)
         places = places_of(config.group)
         found = []
         for row in batch:
@@ -110,7 +109,7 @@ def held_by_label_studio(
     """
     client = context.label_studio
     with context.store.begin() as session:
-        config, known = _config(session, project_id, version.id)
+        config, known = interfaces_of(session, version)
         _release(session, version.id, config, known)
         places = places_of(config.group)
     outdated: list[int] = []
@@ -165,14 +164,6 @@ def report_held(session: Session, project_id: int, version: VersionRow) -> None:
         for why, n in held
     ]
     replace_problems(session, project_id, (HELD,), said)
-
-
-def _config(session: Session, project_id: int, version_id: int) -> tuple[LabelConfig, LabelConfig]:
-    """The interface, and what of it a version means by the same names."""
-    project = projects.get(session, project_id)
-    config = label_config_of(project, project.settings)
-    version = session.get_one(VersionRow, version_id)
-    return config, without(config, reused_names(session, project, version))
 
 
 def _waiting(session: Session, version_id: int, task_ids: list[int]) -> dict[int, PredictionRow]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from queue import LifoQueue
 
 from backend.replay.images.library import PROJECT, Library, LibraryCase
 from converters.bookkeeping.documents import read_document, write_document
@@ -19,14 +17,13 @@ from converters.bookkeeping.files import link_or_copy
 from domain.errors import CaseError, TrainingError
 from domain.hashing import content_hash
 from training.case_files import CaseFiles
-from training.devices import Device
-from training.folds.runner import fold_server, run_fold
+from training.folds.runner import run_fold
 from training.folds.seeds import fold_seed
+from training.folds.slots import Slots
 from training.folds.spec import FoldResult, FoldSpec
 from training.folds.splits import choose_folds
 from training.nnunet.data.dataset import DatasetSpec, PreparedDataset, prepare
 from training.presets import Preset
-from training.processes.forked import ForkServer
 from training.versions.version_folder import (
     VersionInfo,
     library_versions,
@@ -86,39 +83,6 @@ class Training:
     n_folds: int
     steps: int
     seconds: float
-
-
-class Slots:
-    """Places to train: as many folds at once as the devices bear."""
-
-    def __init__(self, devices: Sequence[Device]) -> None:
-        """Takes what ``training.devices.list_devices`` found."""
-        places = [device for device in devices for _ in range(device.workers)]
-        self.n, self.first = len(places), devices[0]
-        # Last in, first out: a server is started where it is needed, and loads nnU-Net then.
-        self._free: LifoQueue[tuple[Device, ForkServer | None]] = LifoQueue()
-        self._servers: list[ForkServer] = []
-        for device in places:
-            server = None
-            if device.name == "cpu" and sys.platform == "linux":
-                # A fold then needs no time to load nnU-Net; a server serves one thread.
-                server = fold_server(device.name, device.threads, sys.stderr.fileno())
-                self._servers.append(server)
-            self._free.put((device, server))
-
-    @contextlib.contextmanager
-    def one(self) -> Iterator[tuple[Device, ForkServer | None]]:
-        """Waits for a place, and gives it back."""
-        place = self._free.get()
-        try:
-            yield place
-        finally:
-            self._free.put(place)
-
-    def close(self) -> None:
-        """Ends the processes that are kept ready."""
-        for server in self._servers:
-            server.close()
 
 
 class Committees:

@@ -11,7 +11,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from backend.replay.networks.committee import Committees, Slots
+from backend.replay.networks.committee import Committees
 from backend.replay.networks.embed import embed
 from backend.replay.networks.team import Committee
 from backend.replay.pace import Pace, trainings_left
@@ -21,6 +21,7 @@ from backend.replay.rounds import Course, Round, Table, play, quality_of
 from converters.bookkeeping.documents import read_document, write_document
 from training.devices import list_devices
 from training.evaluation import mean_over_cases
+from training.folds.slots import Slots
 
 Say = Callable[[str], None]
 

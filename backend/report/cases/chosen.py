@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import label_config_of, label_names_of, reading_of
 from backend.pipeline.cases.manifests import hash_of_label
-from backend.pipeline.labels.of_version import reused_names, without
+from backend.pipeline.labels.of_version import interfaces_of
 from backend.pipeline.labels.shown import as_shown, notes_of
 from backend.pipeline.quality.calibrate import CORRECTED, HELD_OUT
 from backend.store.models import AnnotationRow, PredictionRow, ProjectRow, TaskRow, VersionRow
@@ -41,6 +41,7 @@ class ChosenCase:
             Dice was measured with.
         score: Dice to expect; None where it was not told.
         why: A sentence on what is least certain; "" = none.
+        name: What its image is called; "" where that is not known.
     """
 
     task: TaskRow
@@ -53,6 +54,7 @@ class ChosenCase:
     is_changed: bool = False
     score: float | None = None
     why: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +158,10 @@ def _labelled(session: Session, project: ProjectRow) -> dict[int, str]:
 
 def _group_now(session: Session, version: VersionRow) -> LabelGroup | None:
     """The labels, less those by which a version means another class; None where none is read."""
-    project = session.get_one(ProjectRow, version.project_id)
     try:
-        config = label_config_of(project, project.settings)
+        return interfaces_of(session, version)[1].group
     except LabelConfigError:
         return None
-    return without(config, reused_names(session, project, version)).group
 
 
 def _held_out(session: Session, version: VersionRow) -> Iterable[_Judged]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from backend.label_studio.views import task_page
 from backend.pipeline.basis.annotations import label_config_of, label_names_of
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.faults import fault_of, is_of_the_whole, sentence_of
+from backend.pipeline.basis.image_names import image_names
 from backend.pipeline.basis.images import load_image
 from backend.pipeline.evaluate.chosen_cases import EvaluationCase
 from backend.pipeline.evaluate.reference_files import (
@@ -101,6 +102,8 @@ def examined_of(
             return Examined(version.name if version else "")
         worst, n_judged = worst_cases(session, project, version, n_cases)
         unsure = least_sure(session, version, (n_cases + 1) // 2)
+        names = image_names(session, project, (one.task.id for one in (*worst, *unsure)))
+        worst, unsure = ([_named(one, names) for one in cases] for cases in (worst, unsure))
         maker = _maker(context, session, version, pictures_s, on_step)
     both = [*worst, *unsure]
     colors: tuple[tuple[str, str], ...] = ()
@@ -124,6 +127,10 @@ def examined_of(
         return tuple(found)
 
     return Examined(version.name, colors, examined(worst), n_judged, examined(unsure))
+
+
+def _named(case: ChosenCase, names: Mapping[int, str]) -> ChosenCase:
+    return replace(case, name=names.get(case.task.id, ""))
 
 
 def _colors(config: LabelConfig) -> tuple[tuple[str, str], ...]:

@@ -109,7 +109,8 @@ def _facts(case: ChosenCase) -> list[str]:
 
 
 def _card(one: ExaminedCase, facts: list[str]) -> Card:
-    return Card(f"Task {one.case.task.id}", facts, list(_pictures(one)), one.link)
+    name = f": {one.case.name}" if one.case.name else ""
+    return Card(f"Task {one.case.task.id}{name}", facts, list(_pictures(one)), one.link)
 
 
 def _pictures(one: ExaminedCase) -> Iterable[Picture]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from backend.pipeline.doubts.report import CheckReport, DoubtedLabelReport
 from backend.report.figures import ReportFigures
@@ -20,7 +20,7 @@ def doubtful_section(figures: ReportFigures) -> Section:
     key, title, found = "doubtful", "Doubtful labels", figures.checking
     if found is None or not found.labels:
         return Section(key, title, missing=found.why_none if found else "Nobody asked for them.")
-    return Section(key, title, list(_sentences(found)), [_table(found)])
+    return Section(key, title, list(_sentences(found)), [_table(found, figures.image_names)])
 
 
 def _sentences(found: CheckReport) -> Iterable[str]:
@@ -39,7 +39,7 @@ def _sentences(found: CheckReport) -> Iterable[str]:
         yield "In Label Studio they stand in the tab 'Check these labels'."
 
 
-def _table(found: CheckReport) -> Table:
+def _table(found: CheckReport, names: Mapping[int, str]) -> Table:
     listed = found.labels[:MOST_LABELS]
     n_more = len(found.labels) - len(listed)
     caption = "What speaks against them, the most doubtful first; places are in pixels."
@@ -47,16 +47,17 @@ def _table(found: CheckReport) -> Table:
         caption += f" {n_more} more: nnloop qa lists them."
     return Table(
         caption,
-        ("Task", "Why", "Where", "As strong in"),
-        [_row(one, found.n_compared) for one in listed],
-        words=(1, 2),
+        ("Task", "Image", "Why", "Where", "As strong in"),
+        [_row(one, names.get(one.task_id, ""), found.n_compared) for one in listed],
+        words=(1, 2, 3),
     )
 
 
-def _row(one: DoubtedLabelReport, n_compared: int) -> tuple[str, ...]:
+def _row(one: DoubtedLabelReport, name: str, n_compared: int) -> tuple[str, ...]:
     x, y, width, height = one.box
     return (
         str(one.task_id),
+        name,
         f"{one.kind}: {one.sentence}",
         f"{width} x {height} at {x}, {y}",
         f"{max(1, round(one.rarity * n_compared))} of {n_compared}",

@@ -41,7 +41,8 @@ def learning_section(figures: ReportFigures) -> Section:
         left = figures.n_tasks - figures.n_labelled
         if left < max(learning.gains):
             sentences.append(f"The project has {counted(left, 'image')} left to label.")
-    sentences.append(_enough(learning))
+    if learning.is_asked or not figures.of_files:
+        sentences.append(_enough(learning))
     sentences += _left_out(learning.left_out)
     picture = Picture(
         draw_learning(learning, figures.target),

@@ -53,7 +53,7 @@ def summary_section(figures: ReportFigures) -> Section:
         *_on_the_whole(figures),
         _more(figures),
         *([figures.learning.enough.reason] if figures.learning.enough else []),
-        _pays(figures),
+        *([] if figures.of_files else [_pays(figures)]),
     ]
     doubts = list(_doubts(figures, serving))
     if doubts:
@@ -92,6 +92,9 @@ def _quality(serving: VersionFigures) -> str:
 
 
 def _on_the_whole(figures: ReportFigures) -> Iterable[str]:
+    if figures.of_files:
+        yield "How good it is on other images depends on how like these they are."
+        return
     if figures.control_arm is None:
         yield (
             "Held-out images are those somebody chose to label; how good predictions are on the "
@@ -181,9 +184,10 @@ def _doubts(figures: ReportFigures, serving: VersionFigures) -> Iterable[str]:
             )
     if figures.n_problems:
         one = figures.n_problems == 1
+        where = "nnloop train" if figures.of_files else "nnloop status"
         yield (
             f"{counted(figures.n_problems, 'problem')} of the project {'is' if one else 'are'} "
-            f"open; nnloop status names {'it' if one else 'them'}."
+            f"open; {where} names {'it' if one else 'them'}."
         )
 
 

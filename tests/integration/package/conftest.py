@@ -20,7 +20,7 @@ Nnloop = Callable[..., "subprocess.CompletedProcess[str]"]
 FOREIGN = 'raise SystemExit("a file of the current folder was run")\n'
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def foreign_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A person's folder, with files that are called as nnloop's own packages are."""
     folder = tmp_path_factory.mktemp("person")
@@ -32,7 +32,7 @@ def foreign_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `nnloop` of an environment into which the wheel was installed.
 
@@ -70,25 +70,25 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return env / "bin" / "nnloop"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The home of a person who never saw the checkout."""
     return tmp_path_factory.mktemp("home")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def nnloop(program: Path, foreign_folder: Path, home: Path) -> Nnloop:
-    """Runs a command of the installed nnloop in the foreign folder."""
+    """Runs a command of the installed nnloop, in the foreign folder unless another is named."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("NNLOOP_")}
     for name in ("PYTHONPATH", "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY", "XDG_DATA_HOME"):
         kept.pop(name, None)
 
     def run(
-        *arguments: str, timeout: float = 60, **environment: str
+        *arguments: str, timeout: float = 300, cwd: Path = foreign_folder, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(program), *arguments],
-            cwd=foreign_folder,
+            cwd=cwd,
             env={**kept, "HOME": str(home), "COLUMNS": "200", **environment},
             capture_output=True,
             text=True,

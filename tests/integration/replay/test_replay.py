@@ -70,7 +70,7 @@ def test_killed_in_a_round_and_called_again_it_ends_with_a_report(
         second = subprocess.run(
             command(data, out), env=env, capture_output=True, text=True, check=False
         )
-        assert second.returncode == 1 and "Another replay works" in second.stderr
+        assert second.returncode == 1 and "Another replay is at work" in second.stderr
     finally:
         started.kill()
         started.wait()

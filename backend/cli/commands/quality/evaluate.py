@@ -64,7 +64,11 @@ def evaluate(
         int | None, typer.Option(min=1, help="Processes that measure; default: all CPUs.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for metrics.csv, summary.json and overlays/.")
+        Path | None,
+        typer.Option(
+            help="Folder for metrics.csv, summary.json and overlays/; of folders by default the "
+            "predictions' with -evaluation behind it."
+        ),
     ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
@@ -78,21 +82,21 @@ def evaluate(
 
     Example: nnloop evaluate "Carotid" --version nnloop-v2
 
-    Example: nnloop evaluate --predictions out --reference labelsTs --images imagesTs --out report
+    Example: nnloop evaluate --predictions masks --reference labelsTs --images imagesTs
     """
     from converters.exports.options import parse_spacing
 
     spacing_mm = parse_spacing(spacing) if spacing is not None else None
     n_workers = workers or default_workers()
     if project is None:
-        needed = {"--predictions": predictions, "--reference": reference, "--out": out}
+        needed = {"--predictions": predictions, "--reference": reference}
         missing = [name for name, path in needed.items() if path is None]
-        if predictions is None or reference is None or out is None:
+        if predictions is None or reference is None:
             raise SettingsError(
                 "Nothing says what to evaluate."
                 if len(missing) == len(needed)
                 else f"{' and '.join(missing)} missing.",
-                remedy="Name a project, or give --predictions, --reference and --out.",
+                remedy="Name a project, or give --predictions and --reference.",
             )
         if version is not None or split is not None:
             raise SettingsError(
@@ -101,6 +105,8 @@ def evaluate(
         from backend.pipeline.evaluate.folders import evaluate_folders
         from converters.masks.mask_folders import MaskName
 
+        whole = predictions.resolve()
+        out = out or whole.with_name(f"{whole.name}-evaluation")
         options = EvaluationOptions(out, spacing_mm, worst, n_workers, progress)
         evaluation = evaluate_folders(
             predictions,

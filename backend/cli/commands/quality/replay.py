@@ -81,9 +81,10 @@ def replay(
     """
     from backend.replay.conclusion import conclusion
     from backend.replay.options import ReplayOptions
-    from backend.replay.replay import Replay, alone_in
+    from backend.replay.replay import Replay
     from backend.replay.report import CURVES, TEXT, table_of, write_report
     from backend.replay.start import start_replay
+    from converters.bookkeeping.alone import alone_in
 
     options = ReplayOptions(
         strategies=_names(strategies),
@@ -114,7 +115,7 @@ def replay(
             f"The report would be written among the files of {data}.",
             remedy="Give --out another folder.",
         )
-    with alone_in(root):
+    with alone_in(root, "replay"):
         of_folder = (_names(classes or ""), group_key or "")
         library = _library(data, project, root, of_folder, data_dir)
         say = partial(_say, as_json)

@@ -27,6 +27,7 @@ COMMANDS = [
     "disconnect",
     "status",
     "train",
+    "predict",
     "curves",
     "log",
     "cancel",

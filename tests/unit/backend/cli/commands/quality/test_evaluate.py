@@ -118,8 +118,8 @@ def test_problems_are_said_and_nothing_measured_is_code_1(
     ("arguments", "error", "words"),
     [
         ((), SettingsError, "what to evaluate"),
-        (("--predictions", "a", "--reference", "b"), SettingsError, "--out missing"),
-        (("--out", "c"), SettingsError, "--predictions and --reference missing"),
+        (("--predictions", "a"), SettingsError, "--reference missing"),
+        (("--out", "c"), SettingsError, "what to evaluate"),
         (("Carotid", "--predictions", "a"), SettingsError, "for folders"),
         (
             ("--predictions", "a", "--reference", "b", "--out", "c", "--split", "new"),

@@ -1,0 +1,149 @@
+"""predict: images in files become masks, pictures and a table, without any server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from backend.cli.shared import Spacing, console
+from backend.cli.views.progress import steps
+from backend.cli.views.sentences import say
+from domain.errors import SettingsError
+from domain.text import counted
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("predict")(predict)
+
+
+def predict(
+    images: Annotated[
+        list[Path], typer.Argument(help="Image files, or folders with all that is below them.")
+    ],
+    model: Annotated[
+        Path,
+        typer.Option(help="Folder that `nnloop train FILES --out` has written, or a version's."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the masks; made if missing.")],
+    overlays: Annotated[
+        bool, typer.Option("--overlays", help="Also pictures of image and prediction.")
+    ] = False,
+    color: Annotated[
+        str,
+        typer.Option(
+            help="Of all classes in overlays: green, #00ff00; without it that of their label."
+        ),
+    ] = "",
+    opacity: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Of the tint in overlays; 0: outlines alone.")
+    ] = 0.28,
+    values: Annotated[
+        str | None,
+        typer.Option(
+            help="What masks hold for the background and each class, such as 0,255; without it "
+            "0, 1, 2, ..."
+        ),
+    ] = None,
+    nifti: Annotated[
+        bool, typer.Option("--nifti", help="Masks as NIfTI, in the place of PNG.")
+    ] = False,
+    tasks: Annotated[
+        bool,
+        typer.Option(
+            "--tasks", help="Also predictions.json, tasks with predictions for Label Studio."
+        ),
+    ] = False,
+    image_url: Annotated[
+        str,
+        typer.Option(
+            help="Of --tasks: where Label Studio finds the images; put before their names: "
+            "/data/local-files/?d=scans/"
+        ),
+    ] = "",
+    spacing: Spacing = None,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Go on with what comes into the folders, until Ctrl-C."),
+    ] = False,
+) -> None:
+    """Predict images in files: masks, and a table with scores, areas and parts.
+
+    A second run predicts only what is new or changed. An image that can't be read is left out and
+    named; then the command ends with code 1.
+
+    Example: nnloop predict new_scans --model carotid --out masks --overlays
+    """
+    from backend.from_files.models import find_model
+    from backend.from_files.predicting import REPORT, start_predicting
+    from backend.from_files.results import TABLE, ResultOptions, values_of
+    from converters.bookkeeping.alone import alone_in
+    from converters.exports.options import parse_spacing
+
+    options = ResultOptions(
+        overlays=overlays,
+        color=_color(color),
+        opacity=opacity,
+        values=_numbers(values),
+        nifti=nifti,
+        tasks=tasks,
+        image_url=image_url,
+        spacing_mm=parse_spacing(spacing) if spacing is not None else None,
+    )
+    if any(source.resolve() == out.resolve() for source in images):
+        raise SettingsError(
+            f"The masks would be written among the images of {out}.",
+            remedy="Give --out another folder.",
+        )
+    # Told before networks are loaded.
+    values_of(find_model(model).config, options.values)
+    n_predicted, left_out = 0, []
+
+    with alone_in(out, "prediction"), steps() as on_step:
+
+        def on_line(line: str) -> None:
+            nonlocal n_predicted
+            if line.startswith("Left out: "):
+                left_out.append(line)
+            else:
+                n_predicted += 1
+            on_step(line, n_predicted + len(left_out))
+
+        try:
+            start_predicting(images, model, out, options, watches=watch, on_line=on_line)
+        except KeyboardInterrupt:
+            if not watch:
+                raise
+    say(f"{counted(n_predicted, 'image')} predicted into {out}.")
+    for line in left_out:
+        say(line)
+    console.print(f"Scores and areas: {out / TABLE}", highlight=False, markup=False, soft_wrap=True)
+    if left_out:
+        say(f"What was left out and why: {out / REPORT}")
+        raise typer.Exit(1)
+
+
+def _numbers(text: str | None) -> tuple[int, ...]:
+    if text is None:
+        return ()
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise SettingsError(
+            f"--values is {text!r}.", remedy="Write numbers with commas between: 0,255."
+        ) from None
+
+
+def _color(text: str) -> str:
+    from PIL import ImageColor
+
+    try:
+        if text:
+            ImageColor.getrgb(text)
+    except ValueError:
+        raise SettingsError(
+            f"--color is {text!r}, which is none.", remedy="Write it as green or #00ff00."
+        ) from None
+    return text

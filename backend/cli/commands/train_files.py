@@ -1,0 +1,164 @@
+"""train from files: an export or a folder of labels becomes a model, without any server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from backend.cli.shared import console
+from backend.cli.views.progress import progress, steps
+from backend.cli.views.sentences import say
+from backend.cli.views.tables import Table
+from domain.errors import SettingsError
+from domain.text import counted
+
+if TYPE_CHECKING:
+    from backend.from_files.outcome import Outcome
+    from backend.from_files.reading import Reading
+    from backend.from_files.sources import FileSource
+
+MOST_LEFT_OUT = 10
+"""Sentences about what was left out that are printed; the file has all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilesRequest:
+    """What `nnloop train` was given about files.
+
+    Attributes:
+        source: File or folder of labels.
+        out: Folder of the model and all that belongs to it.
+        images: Folder of the images.
+        format_: Of the labels; "" = by what they look like.
+        label_config: Labelling interface (XML) to go by.
+        classes: Names of the integers of masks.
+        mapping: Their class -> ours.
+        empty_as_negative: Whether images in which the source has nothing teach that.
+        again: Train though nothing has changed.
+        settings: Of the folder, as given now.
+        overrides: Of this run alone.
+    """
+
+    source: Path
+    out: Path
+    images: Path | None
+    format_: str
+    label_config: Path | None
+    classes: tuple[str, ...]
+    mapping: Mapping[str, str]
+    empty_as_negative: bool
+    again: bool
+    settings: Mapping[str, Any]
+    overrides: Mapping[str, Any]
+
+
+def train_files(request: FilesRequest) -> None:
+    """Reads the files, trains what has changed, and says what came of it."""
+    from backend.from_files.context import FilesContext
+    from backend.from_files.outcome import outcome_of, write_outcome
+    from backend.from_files.reading import read_source
+    from backend.from_files.request import request_run, settings_of
+    from backend.from_files.start import start_run
+    from backend.pipeline.files.export import read_label_config
+    from converters.bookkeeping.alone import alone_in
+
+    _check(request)
+    with alone_in(request.out, "training"):
+        given = request.label_config
+        xml = read_label_config(given).xml if given is not None else None
+        context = FilesContext.at(request.out)
+        settings = settings_of(context, request.settings)
+        source = _source_of(request, settings.channels)
+        with progress("Reading", None, on=console) as on_task:
+            reading = read_source(
+                context,
+                source,
+                title=request.out.resolve().name,
+                settings=settings,
+                label_config=xml,
+                on_task=on_task,
+            )
+        _say_reading(reading)
+        run = request_run(context, request.overrides, again=request.again)
+        say(run.said)
+        if run.run_id is None:
+            return
+        with steps() as on_step:
+            start_run(request.out, run.run_id, on_step)
+            pages = write_outcome(context, request.out, on_step)
+        _say_outcome(outcome_of(context), request.out, pages)
+
+
+def _check(request: FilesRequest) -> None:
+    for folder, option in ((request.images, "--images"),):
+        if folder is not None and not folder.is_dir():
+            raise SettingsError(f"There is no folder {folder}.", remedy=f"Correct {option}.")
+    out = request.out.resolve()
+    inside = [path for path in (request.source, request.images) if path and path.resolve() == out]
+    if inside:
+        raise SettingsError(
+            f"The model would be written among the files of {inside[0]}.",
+            remedy="Give --out another folder.",
+        )
+    if request.out.exists() and not request.out.is_dir():
+        raise SettingsError(
+            f"{request.out} is a file.", remedy="Give --out a folder; it is made if missing."
+        )
+
+
+def _source_of(request: FilesRequest, channels: Sequence[str]) -> FileSource:
+    from backend.from_files.guess import LABEL_STUDIO, check_format, guess_format, placed
+    from backend.from_files.sources import ExportSource, OtherSource
+    from converters.imports.formats import format_by_name
+    from converters.imports.source import ImportOptions
+
+    name = check_format(request.format_) if request.format_ else guess_format(request.source)
+    if name == LABEL_STUDIO:
+        return ExportSource(request.source, request.images, has_channels=bool(channels))
+    path, images = placed(request.source, name, request.images)
+    return OtherSource(
+        format_by_name(name),
+        path,
+        images,
+        ImportOptions(request.classes),
+        request.mapping,
+        # A mask says of each of its pixels what it is; others only name what they have seen.
+        empty_as_negative=request.empty_as_negative or name == "masks",
+    )
+
+
+def _say_reading(reading: Reading) -> None:
+    empty = f", {reading.empty} of them with nothing to see" if reading.empty else ""
+    others = f"; {reading.unlabelled} without a label" if reading.unlabelled else ""
+    say(f"{counted(reading.labelled, 'labelled image')}{empty}{others}.")
+    for note in reading.left_out[:MOST_LEFT_OUT]:
+        say(f"Left out: {note.message}")
+    if len(reading.left_out) > MOST_LEFT_OUT:
+        say(f"... and {len(reading.left_out) - MOST_LEFT_OUT} more.")
+
+
+def _say_outcome(outcome: Outcome, out: Path, pages: Sequence[Path]) -> None:
+    for sentence in outcome.left_out[:MOST_LEFT_OUT]:
+        say(f"Left out: {sentence}")
+    if len(outcome.left_out) > MOST_LEFT_OUT:
+        say(f"... and {len(outcome.left_out) - MOST_LEFT_OUT} more.")
+    if outcome.dice:
+        table = Table(("Class", "Held-out Dice", "Images that show it"))
+        for name, dice in outcome.dice.items():
+            shown = outcome.images_of_class.get(name)
+            table.add(
+                name, "-" if dice is None else f"{dice:.3f}", "-" if shown is None else str(shown)
+            )
+        table.print()
+    for sentence in outcome.said:
+        say(sentence)
+    for page in pages:
+        console.print(f"Written: {page}", highlight=False, markup=False, soft_wrap=True)
+    if outcome.version:
+        say(f"Predict with it: nnloop predict IMAGES --model {out} --out masks")
+    if outcome.has_failed:
+        raise typer.Exit(1)

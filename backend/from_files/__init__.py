@@ -1,0 +1,1 @@
+"""Training from files and predicting into files, without Label Studio, Redis or a service."""

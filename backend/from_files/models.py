@@ -1,0 +1,98 @@
+"""The model that a person named: a folder of training from files, or a version's own folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from active_learning.calibration import Calibration, fit
+from backend.from_files.context import DATA, PROJECT, FilesContext
+from backend.pipeline.basis.annotations import label_config_of
+from backend.pipeline.labels.of_version import labels_of_version
+from backend.settings import ProjectSettings
+from backend.store import projects
+from backend.store.training import versions
+from converters.label_studio.config.inferred_config import polygon_label_config
+from converters.label_studio.config.label_config import parse_label_config
+from domain.errors import PredictionError
+from domain.labels import LabelConfig
+from training.versions.version_folder import VERSION, read_version
+from training.versions.working_size import WorkingSize
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What predicts.
+
+    Attributes:
+        folder: The version's.
+        name: The version's.
+        config: A labelling interface with its classes in its integers.
+        calibration: Makes scores of what is measured.
+        n_channels: Of the images it was trained on.
+        settings: Of the project that it was trained in; the defaults of any other.
+    """
+
+    folder: Path
+    name: str
+    config: LabelConfig
+    calibration: Calibration
+    n_channels: int
+    settings: ProjectSettings
+
+
+def find_model(path: Path) -> Model:
+    """The model in a folder.
+
+    Args:
+        path: Of ``nnloop train --out``, or of a version (with version.json).
+
+    Raises:
+        PredictionError: There is none.
+    """
+    if (path / VERSION).is_file():
+        return _of_version(path)
+    if not (path / DATA).is_dir():
+        what = "holds no model" if path.is_dir() else "is no folder"
+        raise PredictionError(
+            f"{path} {what}.",
+            remedy="Give the folder that `nnloop train FILES --out FOLDER` has written, or that of "
+            "a version.",
+        )
+    context = FilesContext.at(path)
+    with context.store.read() as session:
+        version = versions.champion(session, PROJECT)
+        if version is None:
+            raise PredictionError(
+                f"The training in {path} has made no model yet.",
+                remedy="Call the same `nnloop train` again: it goes on, or says what is wrong.",
+            )
+        project = projects.get(session, PROJECT)
+        config = label_config_of(project, project.settings)
+        folder = Path(version.path)
+        info = read_version(folder)
+        return Model(
+            folder,
+            version.name,
+            labels_of_version(config, version, info.class_values).config,
+            version.calibration or _uncalibrated(folder),
+            info.n_channels,
+            project.settings,
+        )
+
+
+def _of_version(folder: Path) -> Model:
+    info = read_version(folder)
+    return Model(
+        folder.resolve(),
+        info.name,
+        parse_label_config(polygon_label_config(info.class_values)),
+        _uncalibrated(folder),
+        info.n_channels,
+        ProjectSettings(),
+    )
+
+
+def _uncalibrated(folder: Path) -> Calibration:
+    size = WorkingSize.of_version(folder)
+    return fit([], cap=size.most if size is not None else 1.0)

@@ -1,0 +1,123 @@
+"""Takes a run to its end in this process: prepares, trains its folds, judges the version."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+
+from backend.from_files.context import PROJECT, FilesContext
+from backend.pipeline.folds import train
+from backend.pipeline.folds.queue import enqueue_folds
+from backend.pipeline.runs import ends, stages
+from backend.queue import stop_requested
+from backend.settings.duration import say_duration
+from backend.store.models import FoldRow, RunRow
+from backend.store.training import runs
+from domain.errors import TrainingError
+from domain.states import FoldStatus, RunStatus
+from training.folds.slots import Slots
+
+LOOK_S = 0.5
+"""Seconds between two looks at what has become due."""
+
+TELL_S = 5.0
+"""Between two lines about epochs."""
+
+Say = Callable[[str], None]
+
+
+def drive(context: FilesContext, run_id: int, say: Say) -> None:
+    """Takes the steps that the workers of a service take, one after the other; folds side by side.
+
+    The same steps in the same states: what is cut off goes on where it was.
+
+    Args:
+        context: Of the folder.
+        run_id: Which run.
+        say: Called with a line for each step and each epoch.
+
+    Raises:
+        TrainingError: The run has failed.
+    """
+    telling = _Telling(context, run_id, say)
+    at_work: dict[tuple[int, ...], Future[None]] = {}
+    with closing(Slots(context.queue.devices)) as slots, ThreadPoolExecutor(slots.n) as pool:
+
+        def train_fold(run_id: int, fold: int) -> None:
+            with slots.one() as (device, forks):
+                place = train.WorkerDevice(device.name, device.threads)
+                train.train_fold(context, run_id, fold, place, f"here-{fold}", forks=forks)
+
+        while not stop_requested():
+            status = telling.look()
+            if status.is_final:
+                break
+            for over in [job for job, one in at_work.items() if one.done()]:
+                at_work.pop(over).result()
+            if status in (RunStatus.SCORING, RunStatus.PUBLISHING):
+                # Nobody waits for predictions here, and there is nowhere to push them.
+                ends.pool_scored(context, PROJECT)
+                ends.published(context, PROJECT)
+                continue
+            if status == RunStatus.TRAINING:
+                enqueue_folds(context)
+                while len(at_work) < slots.n and (job := context.queue.take()):
+                    if job not in at_work:
+                        at_work[job] = pool.submit(train_fold, *job)
+            stages.advance(context, run_id)
+            if not status.is_before_training:
+                time.sleep(LOOK_S)
+    telling.end()
+
+
+class _Telling:
+    """Says how a run gets on, each thing once."""
+
+    def __init__(self, context: FilesContext, run_id: int, say: Say) -> None:
+        self._context, self._run_id, self._say = context, run_id, say
+        self._status: RunStatus | None = None
+        self._error = ""
+        self._folds: dict[int, tuple[str, int]] = {}
+        self._told = 0.0
+
+    def look(self) -> RunStatus:
+        """The run's status now."""
+        with self._context.store.read() as session:
+            run = session.get_one(RunRow, self._run_id)
+            folds = runs.folds_of(session, self._run_id)
+        status = RunStatus(run.status)
+        if status != self._status:
+            self._status = status
+            self._say(f"Run {run.number}: {status}.")
+        if run.error and run.error != self._error and not status.is_final:
+            self._say(f"Run {run.number}: {run.error} It is tried again.")
+        self._error = run.error
+        for fold in folds:
+            before, now = self._folds.get(fold.fold), (str(fold.status), fold.epoch)
+            is_done = fold.status == FoldStatus.DONE
+            if before == now or not (is_done or time.monotonic() - self._told > TELL_S):
+                continue
+            self._folds[fold.fold] = now
+            if fold.epoch and not (is_done and before is None):
+                self._told = time.monotonic()
+                self._say(_line(fold))
+        return status
+
+    def end(self) -> None:
+        """Raises what a failed run says."""
+        with self._context.store.read() as session:
+            run = session.get_one(RunRow, self._run_id)
+        if run.status in (RunStatus.FAILED, RunStatus.CANCELLED):
+            raise TrainingError(
+                f"Run {run.number} has {run.status}: {run.error or 'no reason is known.'}",
+                remedy="Called again, the same command begins anew with what is prepared.",
+            )
+
+
+def _line(fold: FoldRow) -> str:
+    what = "done" if fold.status == FoldStatus.DONE else f"epoch {fold.epoch}/{fold.epochs}"
+    dice = "" if fold.case_dice is None else f", Dice of held-out images {fold.case_dice:.3f}"
+    left = "" if fold.eta_s is None else f", about {say_duration(fold.eta_s)} left"
+    return f"Fold {fold.fold}: {what}{dice}{left}"

@@ -1,0 +1,205 @@
+"""Predicts images in files, one after the other, whatever their number and size."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from active_learning.measures import measure_image
+from backend.from_files.inputs import ImageInput, find_images
+from backend.from_files.models import Model, find_model
+from backend.from_files.predicting import REPORT, PredictionSpec
+from backend.from_files.results import Predicted, Results
+from backend.pipeline.basis.faults import sentence_of
+from backend.pipeline.basis.warm_predictor import warm_predictor
+from backend.settings import Settings
+from converters.bookkeeping.files_report import Outcome, make_report
+from converters.bookkeeping.work_index import WorkIndex
+from converters.images.image_pixels import Pixels, without_empty_color
+from converters.images.of_tasks import read_image_file
+from converters.label_studio.write import regions_to_result
+from converters.outlines.limits import Simplification
+from converters.outlines.vectorize import inner_last, vectorize
+from domain.annotation import LeftOut
+from domain.errors import ImageError, NnloopError, PredictionError, TaskError
+from domain.hashing import content_hash
+from domain.prediction import FoldProbabilities, most_probable
+from training.nnunet.inference.maps import FoldMaps
+from training.nnunet.inference.postprocessing import postprocessed
+from training.versions.keep_largest import read_postprocessing
+from training.versions.version_folder import read_version
+
+WATCH_S = 2.0
+"""Seconds between two looks into a folder that is watched; a file that still grows waits."""
+
+INDEX = ".nnloop-index.sqlite"
+
+Say = Callable[[str], None]
+
+
+def predict_files(spec: PredictionSpec, say: Say) -> None:
+    """Predicts what is new or changed, and leaves out what can't be read.
+
+    Args:
+        spec: What, with what, and what to write.
+        say: Called with a line for each image.
+
+    Raises:
+        FileFormatError: A file or folder is missing, or the folder of results is another command's.
+        PredictionError: There is no model, or it can't be used.
+        SettingsError: The options don't fit the model's classes.
+    """
+    out = Path(spec.out)
+    model = find_model(Path(spec.model))
+    with WorkIndex(out / INDEX, out, "predict") as index:
+        work = _Work(spec, model, index, say)
+        sources = [Path(source) for source in spec.sources]
+        work.predict(find_images(sources, out))
+        removed = index.forget_unseen()
+        work.finish(removed)
+        seen: dict[str, str] = {}
+        while spec.watches:
+            time.sleep(WATCH_S)
+            if work.predict(settled(find_images(sources, out), seen)):
+                work.finish()
+
+
+def settled(images: Iterable[ImageInput], seen: dict[str, str]) -> Iterator[ImageInput]:
+    """Of images those that have not changed since the last look: no file that still grows.
+
+    Args:
+        images: Those that are there now.
+        seen: Name -> stamp at the last look; brought up to date.
+    """
+    for image in images:
+        try:
+            now = image.stamp
+        except OSError:
+            continue  # gone again
+        if seen.get(image.name) == now:
+            yield image
+        seen[image.name] = now
+
+
+@dataclass(slots=True)
+class _Todo:
+    """An image on its way through the networks; ``pixels`` once it is read."""
+
+    image: ImageInput
+    stamp: str
+    pixels: Pixels | None = None
+
+
+class _Work:
+    """One call of the command."""
+
+    def __init__(self, spec: PredictionSpec, model: Model, index: WorkIndex, say: Say) -> None:
+        self._spec, self._model, self._index, self._say = spec, model, index, say
+        self._results = Results(Path(spec.out), model.config, spec.results, model.name)
+        self._predictor = warm_predictor(Settings.load(), model.settings, model.folder)
+        self._postprocessing = read_postprocessing(model.folder)
+        self._n_unchanged = 0
+        self._made_by = content_hash(
+            [
+                read_version(model.folder).created_at,
+                repr(model.calibration),
+                repr(spec.results),
+                model.config.xml,
+                [model.settings.mirror_predict, model.settings.tile_step],
+            ]
+        )
+
+    def predict(self, images: Iterable[ImageInput]) -> int:
+        """Predicts what is not there yet; how many images that were."""
+        n = 0
+        with closing(
+            self._predictor.predict_stream(self._new(images), self._load, with_views=True)
+        ) as stream:
+            for item, found in stream:
+                n += 1
+                self._keep(item, found)
+        return n
+
+    def finish(self, removed: int = 0) -> None:
+        """Writes the files about all images."""
+        self._results.finish(self._index.records)
+        outcome = Outcome(self._n_unchanged, removed)
+        make_report(Path(self._spec.out) / REPORT, "predict", self._index, outcome)
+
+    def _new(self, images: Iterable[ImageInput]) -> Iterator[_Todo]:
+        for image in images:
+            try:
+                stamp = f"{self._made_by} {image.stamp}"
+            except OSError as error:
+                self._leave_out(image, ImageError(0, "image_missing", str(error.strerror)))
+                continue
+            if self._index.is_current(image.name, stamp):
+                self._n_unchanged += 1
+            else:
+                yield _Todo(image, stamp)
+
+    def _load(self, item: _Todo) -> Pixels:
+        item.pixels = read_image_file(item.image.path, 0)
+        return without_empty_color(item.pixels)
+
+    def _keep(self, item: _Todo, found: Future[FoldMaps]) -> None:
+        image = item.image
+        try:
+            predicted = self._predicted(found.result())
+            assert item.pixels is not None  # noqa: S101 - it was predicted
+            fallback = f"{image.stem}_{image.path.suffix.lstrip('.').lower()}"
+            stem = self._index.name_for(image.name, image.stem, fallback)
+            files, record = self._results.write(image, stem, item.pixels, predicted)
+        except (NnloopError, MemoryError, ValueError) as error:
+            self._leave_out(image, error)
+            return
+        self._index.done(image.name, item.stamp, files, record, ())
+        self._say(f"{image.name}: score {predicted.score:.2f}")
+
+    def _leave_out(self, image: ImageInput, error: Exception) -> None:
+        reason = error.reason if isinstance(error, TaskError) else "not_predicted"
+        told = sentence_of(error).removeprefix("Task 0: ").replace(", or delete the task.", ".")
+        note = LeftOut(0, reason, f"{image.name}: {told}")
+        self._index.left_out(image.name, note)
+        self._say(f"Left out: {note.message}")
+
+    def _predicted(self, maps: FoldMaps) -> Predicted:
+        """As ``backend.pipeline.predictions.score`` makes a prediction that is pushed."""
+        mean = maps.room()
+
+        def averaged() -> Iterator[FoldProbabilities]:
+            for rows, block in maps.blocks():
+                block.mean(axis=0, out=mean[:, rows])
+                yield block
+
+        config, settings = self._model.config, self._model.settings
+        names = {one.index: one.value for one in config.group.classes}
+        measures = measure_image(averaged(), names, maps.views())
+        expected = self._model.calibration.expected(measures)
+        postprocessed(mean, self._postprocessing)
+        if not math.isfinite(float(mean.sum())):
+            raise PredictionError(
+                "its prediction is no number.",
+                remedy="The model's weights may be broken: train again.",
+            )
+        label_map = most_probable(mean)
+        result: list[dict[str, Any]] = []
+        if self._spec.results.tasks:
+            regions = vectorize(
+                mean,
+                list(names),
+                iou_target=settings.polygon_overlap,
+                iou_floor=min(Simplification().iou_floor, settings.polygon_overlap),
+                vertex_budget=settings.vertex_budget,
+                min_area_px=int(settings.min_region_area_px),
+            )
+            size_hw = (int(mean.shape[1]), int(mean.shape[2]))
+            drawn = inner_last(regions)
+            result = regions_to_result(drawn, config, size_hw, score=expected.score)
+        return Predicted(label_map, expected.score, expected.low, expected.high, tuple(result))

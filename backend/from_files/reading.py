@@ -1,0 +1,189 @@
+"""Reads labelled files into the snapshots that the pipeline trains on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sqlalchemy.orm import Session
+
+from backend.from_files.context import PROJECT, FilesContext
+from backend.from_files.image_files import ImageFiles
+from backend.from_files.sources import FileSource, Found
+from backend.pipeline.labels import questions
+from backend.settings import ProjectSettings
+from backend.store.identity import CHUNK
+from backend.store.models import ProjectRow
+from backend.store.tasks import snapshots
+from converters.bookkeeping.documents import read_document, write_document
+from converters.label_studio.config.label_config import parse_label_config
+from domain.annotation import LeftOut, Task
+from domain.labels import LabelConfig
+from domain.states import TaskState
+
+_FILE = "source.json"
+
+
+@dataclass(slots=True)
+class _Index:
+    """What was read, to be known next time: a document.
+
+    Attributes:
+        ids: Key of an image -> id of its task. No id is ever given twice.
+        stamps: Key -> as it was when it was read last.
+    """
+
+    ids: dict[str, int] = field(default_factory=dict)
+    stamps: dict[str, str] = field(default_factory=dict)
+    form: Literal[1] = 1
+
+    def task_id(self, key: str) -> int:
+        """The id of an image's task: the same each time, and no other's."""
+        return self.ids.setdefault(key, len(self.ids) + 1)
+
+    def stamp(self, key: str) -> str:
+        """As it was when it was read last."""
+        return self.stamps.get(key, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a source held.
+
+    Attributes:
+        labelled: Tasks with an annotation, an empty one too.
+        empty: Of them, those in which nothing is to be seen.
+        unlabelled: Tasks without one, and those that were skipped.
+        changed: Annotations that are new or others than when it was read last.
+        left_out: What could not be read, and why.
+    """
+
+    labelled: int
+    empty: int
+    unlabelled: int
+    changed: int
+    left_out: tuple[LeftOut, ...]
+
+
+def read_source(
+    context: FilesContext,
+    source: FileSource,
+    *,
+    title: str,
+    settings: ProjectSettings,
+    label_config: str | None = None,
+    on_task: Callable[[], None] = lambda: None,
+) -> Reading:
+    """Makes the folder's project say what the source says now, and starts nothing.
+
+    Args:
+        context: Of the folder.
+        source: The files.
+        title: Of the project.
+        settings: Of the project.
+        label_config: The labelling interface (XML) to go by; None: one that fits the source.
+        on_task: Called after each task.
+
+    Raises:
+        FileFormatError: The source is not what it should be.
+        LabelConfigError: Nothing is labelled, or the interface can't be used.
+        SettingsError: It uses a class that is no label of the interface.
+    """
+    data_dir = context.settings.data_dir
+    index_file = data_dir / _FILE
+    index = read_document(index_file, _Index) if index_file.exists() else _Index()
+    # From the source each time: the classes of an older one may be fewer.
+    xml = label_config if label_config is not None else source.label_config()
+    xml, config = _interface(context, xml, settings)
+    with context.store.begin() as session:
+        _project(session, title, settings)
+    left_out: list[LeftOut] = []
+    seen: list[int] = []
+    paths: dict[str, str] = {}
+    stamps: dict[str, str] = {}
+    changed = 0
+    batch: list[Task] = []
+
+    def write() -> int:
+        with context.store.begin() as session:
+            n = snapshots.write_tasks(session, PROJECT, batch, config.image_keys)
+        batch.clear()
+        return n
+
+    for entry in source.entries(config, index):
+        on_task()
+        if not isinstance(entry, Found):
+            left_out.append(entry)
+            continue
+        seen.append(entry.task_id)
+        paths |= {address: str(path.resolve()) for address, path in entry.paths.items()}
+        if entry.stamp:
+            stamps[entry.key] = entry.stamp
+        if entry.task is not None:
+            batch.append(_of_project(entry.task))
+        if len(batch) == CHUNK:
+            changed += write()
+    changed += write()
+    ImageFiles(paths).keep(data_dir)
+    with context.store.begin() as session:
+        changed += snapshots.remove_missing(session, PROJECT, seen)
+        row = session.get_one(ProjectRow, PROJECT)
+        questions.take_config(session, row, xml, changed=changed)
+        row.synced_at = time.time()
+        counts = snapshots.counts(session, PROJECT)
+        empty = _n_empty(session)
+    # At the end: what was read before a crash is read again.
+    write_document(index_file, _Index, _Index(index.ids, stamps))
+    return Reading(
+        labelled=counts[TaskState.LABELLED],
+        empty=empty,
+        unlabelled=counts[TaskState.UNLABELLED] + counts[TaskState.SKIPPED],
+        changed=changed,
+        left_out=tuple(left_out),
+    )
+
+
+def _interface(
+    context: FilesContext, xml: str, settings: ProjectSettings
+) -> tuple[str, LabelConfig]:
+    """The interface to go by: the one of before, where it has all that this one has.
+
+    So classes keep their integers when a newer source happens to name them in another order, and
+    one that is in no image at the moment stays.
+    """
+    config = parse_label_config(xml, channels=settings.channels)
+    with context.store.read() as session:
+        row = session.get(ProjectRow, PROJECT)
+        before = row.label_config if row is not None else ""
+    if not before or before == xml:
+        return xml, config
+    known = parse_label_config(before, channels=settings.channels)
+    has_all = set(config.class_values) <= set(known.class_values) and _controls(config) <= (
+        _controls(known)
+    )
+    return (before, known) if has_all and known.image_keys == config.image_keys else (xml, config)
+
+
+def _controls(config: LabelConfig) -> set[tuple[str, str]]:
+    return {(control.name, control.region_type) for control in config.group.controls}
+
+
+def _project(session: Session, title: str, settings: ProjectSettings) -> None:
+    row = session.get(ProjectRow, PROJECT)
+    if row is None:
+        row = ProjectRow(id=PROJECT)
+        session.add(row)
+    if row.settings is not None and row.settings.channels != settings.channels:
+        row.n_channels = 0  # other images may be grey again
+    row.title, row.settings = title, settings
+
+
+def _of_project(task: Task) -> Task:
+    return Task(task.id, PROJECT, task.data, task.annotations, task.updated_at, task.created_at)
+
+
+def _n_empty(session: Session) -> int:
+    tasks = snapshots.submitted_annotations(session, PROJECT)
+    return sum(all(not row.result for row in annotations) for _, annotations in tasks)

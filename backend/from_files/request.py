@@ -1,0 +1,122 @@
+"""What training from files does next: goes on with a run, begins one, or has nothing to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from backend.from_files.context import PROJECT, FilesContext
+from backend.pipeline.basis.annotations import TRUTH_SETTINGS
+from backend.pipeline.basis.run_settings import run_settings
+from backend.pipeline.sync import trigger
+from backend.settings import ProjectSettings, RunSettings
+from backend.store import projects
+from backend.store.models import ProjectRow, RunRow
+from backend.store.tasks import snapshots
+from backend.store.training import runs, versions
+from domain.errors import NotEnoughCasesError
+from domain.states import RunStatus
+from domain.text import counted
+
+_OF_A_TRAINING = (
+    *TRUTH_SETTINGS,
+    "preset", "trainer", "planner", "plans", "gpu_memory_gb", "n_folds", "budget_s",
+    "mirror_train", "seed", "group_key", "join_alike", "channels",
+)  # fmt: skip
+"""Settings with which the same labels make another model."""
+
+
+_FIRST = {"min_annotations": 1, "retrain_after": 10**9}
+"""Who trains from files asks for each training."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be done.
+
+    Attributes:
+        run_id: The run to take to its end; None: nothing is to be done.
+        said: A sentence about it.
+    """
+
+    run_id: int | None
+    said: str
+
+
+def request_run(
+    context: FilesContext, overrides: Mapping[str, Any], *, again: bool = False
+) -> Request:
+    """Begins a run where labels or settings have changed since the last one; or goes on with it.
+
+    Args:
+        context: Of the folder, read before.
+        overrides: RunSettings for this run alone.
+        again: Train though nothing has changed.
+
+    Raises:
+        NotEnoughCasesError: Nothing is labelled.
+        SettingsError: A setting can't be used.
+    """
+    with context.store.begin() as session:
+        active = runs.active_run(session, PROJECT)
+        if active is not None:
+            return Request(active.id, _goes_on(active, overrides))
+        project = projects.get(session, PROJECT)
+        policy = project.settings.annotator_policy
+        current = snapshots.chosen_hashes(session, PROJECT, policy)
+        if not current:
+            raise NotEnoughCasesError(
+                "No image has a label.", remedy="Label some, or give another source."
+            )
+        last = runs.last_run(session, PROJECT)
+        champion = versions.champion(session, PROJECT)
+        changed = trigger.changes(current, last, project.label_mapping)
+        settings = run_settings(project, overrides)
+        others = _other_settings(settings, last)
+        is_done = last is not None and last.status == RunStatus.DONE
+        if is_done and champion is not None and not (changed or others or again or overrides):
+            return Request(
+                None,
+                f"Nothing has changed since {champion.name} was trained on it. --again trains all "
+                "the same.",
+            )
+        why = (
+            f"{counted(len(changed), 'new or changed label')}"
+            if last is not None
+            else f"{counted(len(current), 'labelled image')}"
+        )
+        if others and last is not None:
+            why += f"; {', '.join(others)} changed"
+        run = trigger.start(session, PROJECT, why, overrides)
+        assert run is not None  # noqa: S101 - no run is active
+        start = ""
+        if champion is not None and settings.warm_start and not settings.start_from:
+            start = f", from the weights of {champion.name} where that is fair"
+        return Request(run.id, f"Run {run.number} begins{start}: {why}.")
+
+
+def _goes_on(run: RunRow, overrides: Mapping[str, Any]) -> str:
+    said = f"Run {run.number} goes on where it was interrupted ({run.status})."
+    if run.status in (RunStatus.QUEUED, RunStatus.PREPARING):
+        return said
+    other = ", ".join(overrides)
+    return (
+        f"{said} It trains on the labels and with the settings of its start"
+        + (f", not with {other} as given now" if other else "")
+        + "; the same command again trains on what has changed since."
+    )
+
+
+def _other_settings(settings: RunSettings, last: RunRow | None) -> list[str]:
+    if last is None:
+        return []
+    return [n for n in _OF_A_TRAINING if getattr(settings, n) != getattr(last.settings, n)]
+
+
+def settings_of(context: FilesContext, given: Mapping[str, Any]) -> ProjectSettings:
+    """The folder's settings: those of before, with what is given now on top."""
+    with context.store.read() as session:
+        row = session.get(ProjectRow, PROJECT)
+        before = row.settings.model_dump() if row is not None else _FIRST
+    return ProjectSettings.model_validate({**before, **given})

@@ -1,0 +1,226 @@
+"""What is written of each predicted image: mask, overlay, row of a table, regions."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from backend.from_files.inputs import ImageInput
+from converters.bookkeeping.files import write_bytes, write_json
+from converters.exports.masks import CLASSES, class_integers
+from converters.exports.nifti import nifti_bytes
+from converters.images.image_pixels import Pixels, write_png
+from converters.imports.addresses import image_address
+from converters.pictures.overlay import FILL_OPACITY, overlay, with_legend
+from domain.errors import SettingsError
+from domain.geometry import LabelMap
+from domain.labels import LabelConfig
+
+TABLE = "predictions.csv"
+TASKS = "predictions.json"
+OVERLAYS = "overlays"
+
+Record = dict[str, Any]
+Records = Callable[[], Iterator[Record]]
+
+
+@dataclass(frozen=True, slots=True)
+class ResultOptions:
+    """What is written, and how: a document.
+
+    Attributes:
+        overlays: Whether pictures of image and prediction are.
+        color: Of all classes in them, as CSS writes it; "" = those of the labelling interface.
+        opacity: Of the tint in them, in [0, 1]; 0 = outlines alone.
+        values: What stands in masks for background, class 1, 2, ...; () = 0, 1, 2, ...
+        nifti: Whether masks are NIfTI, in the place of PNG.
+        tasks: Whether a file that Label Studio imports is written.
+        image_url: Put before the names of images in that file.
+        spacing_mm: (vertical, horizontal) size of a pixel; None: not known.
+    """
+
+    overlays: bool = False
+    color: str = ""
+    opacity: float = FILL_OPACITY
+    values: tuple[int, ...] = ()
+    nifti: bool = False
+    tasks: bool = False
+    image_url: str = ""
+    spacing_mm: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predicted:
+    """What a model says of an image.
+
+    Attributes:
+        label_map: (height, width) uint8 in the model's integers.
+        score: Expected Dice in [0, 1]; ``low`` to ``high`` holds 9 of 10 true ones.
+        low: See there.
+        high: See there.
+        result: Label Studio's regions; empty where nobody wants them.
+    """
+
+    label_map: LabelMap
+    score: float
+    low: float
+    high: float
+    result: tuple[Mapping[str, Any], ...] = ()
+
+
+class Results:
+    """Writes what is known of images into a folder."""
+
+    def __init__(self, out: Path, config: LabelConfig, options: ResultOptions, model: str) -> None:
+        """Takes what is the same for all images.
+
+        Args:
+            out: The folder.
+            config: The model's classes.
+            options: What to write.
+            model: Name of the version.
+
+        Raises:
+            SettingsError: There is not one value for each class.
+        """
+        self._out, self._config, self._options, self._model = out, config, options, model
+        self._values = values_of(config, options.values)
+        classes = config.group.classes
+        if options.color:
+            classes = tuple(replace(one, color=options.color) for one in classes)
+        self._colored = replace(config, group=replace(config.group, classes=classes))
+
+    def write(
+        self, image: ImageInput, stem: str, pixels: Pixels, found: Predicted
+    ) -> tuple[list[str], Record]:
+        """Writes the files of one image.
+
+        Args:
+            image: Which.
+            stem: What its files are called; may hold folders.
+            pixels: (height, width[, 3]) as read.
+            found: What the model says.
+
+        Returns:
+            The files, relative to the folder, and what the files about all images want to know.
+        """
+        options, files = self._options, []
+        mask = self._values[found.label_map]
+        if options.nifti:
+            files.append(f"{stem}.nii.gz")
+            write_bytes(self._out / files[-1], nifti_bytes(mask, options.spacing_mm))
+        else:
+            files.append(self._png(f"{stem}.png", mask))
+        if options.overlays:
+            picture = overlay(pixels, found.label_map, self._colored, options.opacity)
+            files.append(self._png(f"{OVERLAYS}/{stem}.png", with_legend(picture, self._colored)))
+        return files, self._record(image, found)
+
+    def finish(self, records: Records) -> None:
+        """Writes the files about all images."""
+        write_json(self._out / CLASSES, self._integers())
+        write_bytes(self._out / TABLE, self._rows(records))
+        if self._options.tasks:
+            write_bytes(self._out / TASKS, _tasks(records))
+
+    def _png(self, name: str, picture: npt.NDArray[np.uint8]) -> str:
+        path = self._out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_png(path, picture)
+        return name
+
+    def _integers(self) -> dict[str, int]:
+        """Class -> what stands for it in the masks."""
+        found = class_integers(self._config)
+        return {name: int(self._values[value]) for name, value in found.items()}
+
+    def _record(self, image: ImageInput, found: Predicted) -> Record:
+        height, width = found.label_map.shape
+        areas = []
+        for one in self._config.group.classes:
+            mask = (found.label_map == one.index).astype(np.uint8)
+            area = int(mask.sum())
+            parts = cv2.connectedComponents(mask, connectivity=4)[0] - 1 if area else 0
+            areas.append([area, parts])
+        record: Record = {
+            "image": image.name,
+            "size": [width, height],
+            "score": [round(value, 4) for value in (found.score, found.low, found.high)],
+            "areas": areas,
+        }
+        if self._options.tasks:
+            prediction = {
+                "model_version": self._model,
+                "score": found.score,
+                "result": list(found.result),
+            }
+            address = image_address(self._options.image_url, image.name)
+            data = {self._config.image_key: address}
+            record["task"] = {"data": data, "predictions": [prediction]}
+        return record
+
+    def _rows(self, records: Records) -> Iterator[bytes]:
+        spacing = self._options.spacing_mm
+        names = [one.value for one in self._config.group.classes]
+        kinds = ["area_px", *(["area_mm2"] if spacing else []), "parts"]
+        yield _line(
+            [
+                *("image", "width", "height", "score", "score_low", "score_high"),
+                *(f"{name} {kind}" for name in names for kind in kinds),
+            ]
+        )
+        for record in records():
+            cells: list[object] = [record["image"], *record["size"], *record["score"]]
+            for area, parts in record["areas"]:
+                mm2 = [f"{area * spacing[0] * spacing[1]:.6g}"] if spacing else []
+                cells += [area, *mm2, parts]
+            yield _line(cells)
+
+
+def values_of(config: LabelConfig, values: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """(256,) uint8: class integer -> what stands for it in a mask.
+
+    Raises:
+        SettingsError: There is not one for the background and for each class, or two are one.
+    """
+    classes = config.group.classes
+    table = np.arange(256, dtype=np.uint8)
+    if not values:
+        return table
+    names = ", ".join(["background", *(one.value for one in classes)])
+    if len(values) != len(classes) + 1 or len(set(values)) != len(values):
+        raise SettingsError(
+            f"--values gives {', '.join(map(str, values))} for {names}.",
+            remedy="Give one number for each of them in this order, all different: 0,255.",
+        )
+    if not all(0 <= value <= 255 for value in values):
+        raise SettingsError(
+            f"--values gives {', '.join(map(str, values))}.",
+            remedy="A pixel of a mask holds 0 to 255.",
+        )
+    for index, value in zip([0, *(one.index for one in classes)], values, strict=True):
+        table[index] = value
+    return table
+
+
+def _tasks(records: Records) -> Iterator[bytes]:
+    separator = "[\n"
+    for record in records():
+        yield (separator + json.dumps(record["task"], ensure_ascii=False)).encode()
+        separator = ",\n"
+    yield b"[]\n" if separator == "[\n" else b"\n]\n"
+
+
+def _line(cells: list[object]) -> bytes:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(cells)
+    return buffer.getvalue().encode()

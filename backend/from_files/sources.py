@@ -1,0 +1,259 @@
+"""What a person gave to train on: labelled images in files, as tasks of a project."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from backend.label_studio.tasks import plain_name
+from converters.addresses.image_address import identity_of
+from converters.addresses.pages import first_page
+from converters.bookkeeping.files_report import Reasons
+from converters.exports.file_source import ExportFile
+from converters.exports.item import SourceTask
+from converters.images.image_folder import FolderOfImages
+from converters.imports.find import ImageFinder
+from converters.imports.run import ImportJob, looked_through
+from converters.imports.source import ImportedImage, ImportFormat, ImportOptions
+from converters.imports.tasks import (
+    colors_of,
+    infer_classes,
+    label_config_for,
+    left_out_image,
+    left_out_repeat,
+    size_of,
+)
+from converters.label_studio.config.inferred_config import infer_label_config
+from converters.outlines.limits import Simplification
+from domain.annotation import Annotation, LeftOut, Task
+from domain.errors import ImageError, TaskError
+from domain.labels import LabelConfig
+
+IMAGE_KEY = "image"
+"""The data field of the tasks that are made of other tools' files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A task of the source, and the files of its images by their addresses.
+
+    ``task`` is None where nothing of it has changed since it was read with ``stamp``.
+    """
+
+    task_id: int
+    key: str
+    stamp: str
+    paths: Mapping[str, Path]
+    task: Task | None = None
+
+
+_EXACT = Simplification(tolerance_px=0, iou_target=1.0, iou_floor=1.0, vertex_budget=10**9)
+"""Masks are drawn round along their pixels: nothing of them is lost."""
+
+Entry = Found | LeftOut
+"""A row that can't be used is a LeftOut in its place."""
+
+
+class FileSource(Protocol):
+    """Labelled images in files. May be read several times."""
+
+    def label_config(self) -> str:
+        """The labelling interface (XML) that fits.
+
+        Raises:
+            FileFormatError: It is not of its format.
+            LabelConfigError: Nothing is labelled, so there are no classes.
+        """
+        ...
+
+    def entries(self, config: LabelConfig, known: Known) -> Iterator[Entry]:
+        """Everything in it, one by one.
+
+        Args:
+            config: As the project reads it.
+            known: What is known of it from before.
+        """
+        ...
+
+
+class Known(Protocol):
+    """What is known of a source from the last time it was read."""
+
+    def task_id(self, key: str) -> int:
+        """The id of an image's task: the same each time, and no other's."""
+        ...
+
+    def stamp(self, key: str) -> str:
+        """As it was when the image was read last; "" of one that was not."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSource:
+    """Label Studio's own export (JSON, JSON_MIN).
+
+    Attributes:
+        path: The file.
+        images: Folder of the images; None: that of the export.
+        has_channels: Whether a person named the fields of the images.
+    """
+
+    path: Path
+    images: Path | None = None
+    has_channels: bool = False
+
+    def label_config(self) -> str:
+        """As the regions were drawn: classes in order of appearance."""
+        reasons = Reasons()
+        tasks = ExportFile(self.path).tasks(reasons.add)
+        return infer_label_config(tasks, reasons, has_channels=self.has_channels)
+
+    def entries(self, config: LabelConfig, known: Known) -> Iterator[Entry]:
+        """Its tasks with their own ids; nobody can tell without reading which have changed."""
+        folder = FolderOfImages(self.images or self.path.resolve().parent, plain_name)
+        shared = self._shared(folder, config)
+        seen: set[int] = set()
+        for entry in ExportFile(self.path):
+            if not isinstance(entry, SourceTask):
+                yield entry
+                continue
+            task = entry.task
+            if task.id in seen:
+                yield LeftOut(task.id, "duplicate_task", f"Task {task.id} comes more than once.")
+                continue
+            seen.add(task.id)
+            try:
+                paths = _paths_of(task, config, folder, shared)
+            except ImageError as error:
+                yield LeftOut(task.id, error.reason, error.in_full)
+                continue
+            yield Found(task.id, str(task.id), "", paths, task)
+
+    def _shared(self, folder: FolderOfImages, config: LabelConfig) -> frozenset[Path]:
+        """Files that the images of several addresses would be: a/1.png and b/1.png in one folder.
+
+        Which of them it is can't be known, so it is nobody's.
+        """
+        users: dict[Path, str] = {}
+        shared = set()
+        for task in ExportFile(self.path).tasks():
+            for address in _addresses(task, config):
+                path = folder.find(address).path
+                if path and users.setdefault(path, identity_of(address)) != identity_of(address):
+                    shared.add(path)
+        return frozenset(shared)
+
+
+def _addresses(task: Task, config: LabelConfig) -> list[str]:
+    """Of its images; what is none is left to whoever reads them."""
+    found = [first_page(task.data.get(key)) for key in config.image_keys]
+    return [address for address in found if isinstance(address, str) and address]
+
+
+def _paths_of(
+    task: Task, config: LabelConfig, folder: FolderOfImages, shared: frozenset[Path]
+) -> dict[str, Path]:
+    """Address -> file of a task's images; those without a file are left to whoever reads them."""
+    found = {}
+    for address in _addresses(task, config):
+        file = folder.find(address)
+        if file.rivals or file.path in shared:
+            which = (
+                f"may be any of {', '.join(map(repr, file.rivals))}"
+                if file.path is None
+                else f"and that of another task with another address are both {file.path.name!r}"
+            )
+            raise ImageError(
+                task.id,
+                "image_ambiguous",
+                f"its image {address!r} {which} in {folder.folder}.",
+                remedy="Keep the images in the folders that their addresses name, and give the "
+                "folder above them.",
+            )
+        if file.path is not None:
+            found[address] = file.path
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class OtherSource:
+    """Another tool's annotations, by a format of ``nnloop import``.
+
+    Attributes:
+        format_: How it is read.
+        path: File or folder.
+        images: Folder of the images; None: where the source's own folders have them.
+        options: About reading.
+        mapping: Their class -> ours; "" leaves it out.
+        empty_as_negative: Whether an image in which the source has nothing teaches that nothing is
+            there; otherwise it is left out.
+        on_image: Called after each image that is read.
+    """
+
+    format_: ImportFormat
+    path: Path
+    images: Path | None = None
+    options: ImportOptions = field(default_factory=ImportOptions)
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    empty_as_negative: bool = False
+    on_image: Callable[[], None] = lambda: None
+
+    def label_config(self) -> str:
+        """Polygons with the classes that it names, in order of appearance."""
+        options = self._options(None)
+        return label_config_for(infer_classes(self.format_, self.path, options, self.mapping))
+
+    def entries(self, config: LabelConfig, known: Known) -> Iterator[Entry]:
+        """Its images; regions of one that was read before are not drawn round again."""
+        job = looked_through(
+            ImportJob(
+                self.format_,
+                self.path,
+                self._options(config),
+                config,
+                ImageFinder(self.images),
+                how=_EXACT,
+                mapping=dict(self.mapping),
+                empty_as_negative=self.empty_as_negative,
+            )
+        )
+        seen: set[str] = set()
+        for entry in job.entries():
+            self.on_image()
+            if isinstance(entry, LeftOut):
+                yield entry
+            elif entry.key in seen:
+                yield left_out_repeat(entry)
+            else:
+                seen.add(entry.key)
+                yield from self._entry(job, entry, known)
+
+    def _entry(self, job: ImportJob, image: ImportedImage, known: Known) -> Iterator[Entry]:
+        try:
+            path = job.find(image)
+            if path is None:
+                raise ImageError(
+                    image.number,
+                    "image_missing",
+                    f"the image {image.file_name!r} was not found.",
+                    remedy="Give the folder of images with --images.",
+                )
+            name = job.images.name_of(image, path)
+            task_id, stamp = known.task_id(image.key), job.stamp_of(image, path)
+            if stamp == known.stamp(image.key):
+                yield Found(task_id, image.key, stamp, {name: path})
+                return
+            result, notes = job.said_of(image, size_of(image, path))
+        except TaskError as error:
+            yield left_out_image(error)
+            return
+        yield from notes
+        annotation = Annotation(id=task_id, task_id=task_id, result=result)
+        task = Task(task_id, 0, {IMAGE_KEY: name}, (annotation,))
+        yield Found(task_id, image.key, stamp, {name: path}, task)
+
+    def _options(self, config: LabelConfig | None) -> ImportOptions:
+        colors = colors_of(self.mapping, config)
+        return replace(self.options, colors={**colors, **self.options.colors})

@@ -1,0 +1,105 @@
+"""Masks and other tools' files as sources of a training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from backend.from_files.context import PROJECT, FilesContext
+from backend.from_files.guess import guess_format, placed
+from backend.from_files.sources import OtherSource
+from backend.pipeline.basis.annotations import label_config_of, label_map_of
+from backend.store import projects
+from backend.store.tasks import snapshots
+from converters.imports.formats import format_by_name
+from converters.imports.source import ImportOptions
+from domain.errors import FileFormatError
+from domain.geometry import LabelMap
+from tests.unit.backend.from_files.material import SIDE, read, task, write_export, write_image
+
+
+def masks_of(folder: Path, masks: dict[str, LabelMap]) -> OtherSource:
+    for name in ("images", "masks"):
+        (folder / name).mkdir(exist_ok=True)
+    for old in (folder / "masks").iterdir():
+        old.unlink()
+    for seed, (name, mask) in enumerate(masks.items()):
+        cv2.imwrite(str(folder / "masks" / f"{name}.png"), mask)
+        if not (folder / "images" / f"{name}.png").exists():
+            write_image(folder / "images" / f"{name}.png", seed)
+    path, images = placed(folder, "masks", None)
+    options = ImportOptions(("lumen", "wall"))
+    return OtherSource(format_by_name("masks"), path, images, options, empty_as_negative=True)
+
+
+def noise(seed: int) -> LabelMap:
+    """Ragged regions with holes, single pixels, touching the border and each other."""
+    return np.random.default_rng(seed).integers(0, 3, (SIDE, SIDE), dtype=np.uint8)
+
+
+def drawn(context: FilesContext) -> dict[str, LabelMap]:
+    """Image -> its label map, as a training draws it."""
+    with context.store.read() as session:
+        project = projects.get(session, PROJECT)
+        config = label_config_of(project, project.settings)
+        found = {}
+        for row, _ in snapshots.submitted_annotations(session, PROJECT):
+            chosen = snapshots.chosen_of_task(session, row, "latest")
+            label_map, notes = label_map_of(chosen, config, (SIDE, SIDE), project.settings, [])
+            assert not notes
+            found[str(row.data["image"])] = label_map
+    return found
+
+
+def test_masks_come_back_pixel_by_pixel(tmp_path: Path) -> None:
+    masks = {"a": noise(0), "b": noise(1), "nothing": np.zeros((SIDE, SIDE), np.uint8)}
+    masks["all"] = np.full((SIDE, SIDE), 2, np.uint8)
+    context, reading = read(tmp_path / "out", masks_of(tmp_path, masks))
+    assert (reading.labelled, reading.empty, reading.left_out) == (4, 1, ())
+    found = drawn(context)
+    for name, mask in masks.items():
+        np.testing.assert_array_equal(found[f"{name}.png"], mask)
+
+
+def test_read_again_only_what_changed_is_new(tmp_path: Path) -> None:
+    masks = {"a": noise(0), "b": noise(1), "c": noise(2)}
+    read(tmp_path / "out", masks_of(tmp_path, masks))
+    again = {"b": noise(1), "c": noise(7), "d": noise(3)}
+    context, reading = read(tmp_path / "out", masks_of(tmp_path, again))
+    assert reading.labelled == 3
+    found = drawn(context)
+    assert set(found) == {"b.png", "c.png", "d.png"}
+    np.testing.assert_array_equal(found["c.png"], again["c"])
+    # One that comes back is the task it was.
+    context, _ = read(tmp_path / "out", masks_of(tmp_path, masks))
+    with context.store.read() as session:
+        ids = {
+            str(row.data["image"]): row.id
+            for row, _ in snapshots.submitted_annotations(session, PROJECT)
+        }
+    assert ids == {"a.png": 1, "b.png": 2, "c.png": 3}
+    np.testing.assert_array_equal(drawn(context)["a.png"], masks["a"])
+
+
+def test_an_image_that_is_not_there_is_left_out_by_its_name(tmp_path: Path) -> None:
+    source = masks_of(tmp_path, {"a": noise(0), "b": noise(1)})
+    (tmp_path / "images" / "b.png").unlink()
+    _, reading = read(tmp_path / "out", source)
+    assert reading.labelled == 1
+    assert "'b.png'" in reading.left_out[0].message
+
+
+def test_formats_are_told_by_what_they_look_like(tmp_path: Path) -> None:
+    assert guess_format(write_export(tmp_path, [task(1, [])])) == "label-studio"
+    (tmp_path / "coco.json").write_text('{"images": [], "annotations": [], "categories": []}')
+    assert guess_format(tmp_path / "coco.json") == "coco"
+    (tmp_path / "nnunet" / "labelsTr").mkdir(parents=True)
+    assert guess_format(tmp_path / "nnunet") == "masks"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileFormatError, match="can't be told"):
+        guess_format(tmp_path / "empty")
+    with pytest.raises(FileFormatError, match="no file or folder"):
+        guess_format(tmp_path / "gone")

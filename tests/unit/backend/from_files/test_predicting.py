@@ -1,0 +1,120 @@
+"""Which images are predicted, and what is written of them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backend.from_files.inputs import ImageInput, find_images
+from backend.from_files.results import Predicted, ResultOptions, Results, values_of
+from converters.label_studio.config.inferred_config import polygon_label_config
+from converters.label_studio.config.label_config import parse_label_config
+from converters.label_studio.write import regions_to_result
+from converters.outlines.vectorize import vectorize
+from domain.errors import FileFormatError, SettingsError
+from training.case_files import read_image
+
+CONFIG = parse_label_config(polygon_label_config(["lumen", "wall, thick"]))
+LABEL_MAP = np.zeros((20, 30), np.uint8)
+LABEL_MAP[2:10, 3:9] = 1
+LABEL_MAP[12:15, 20:25] = 2
+LABEL_MAP[18, 0] = 2
+PIXELS = np.full((20, 30), 128, np.uint8)
+
+
+def names(sources: list[Path], beside: Path) -> list[str]:
+    return [image.name for image in find_images(sources, beside)]
+
+
+def test_folders_are_looked_through_and_results_are_no_images(tmp_path: Path) -> None:
+    for name in (
+        "b.png",
+        "a.TIF",
+        "sub/c.jpg",
+        "out/a.png",
+        ".hidden/d.png",
+        ".e.png",
+        "notes.txt",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+    assert names([tmp_path], tmp_path / "out") == ["a.TIF", "b.png", "sub/c.jpg"]
+    # A file that is named is taken, whatever it is called.
+    assert names([tmp_path / "notes.txt"], tmp_path / "out") == ["notes.txt"]
+    with pytest.raises(FileFormatError, match="no file or folder"):
+        names([tmp_path / "gone"], tmp_path / "out")
+
+
+def write(
+    out: Path, options: ResultOptions, name: str = "a.png"
+) -> tuple[list[str], list[dict[str, str]]]:
+    results = Results(out, CONFIG, options, "nnloop-v3")
+    size_hw = (LABEL_MAP.shape[0], LABEL_MAP.shape[1])
+    result = regions_to_result(vectorize(LABEL_MAP, [1, 2]), CONFIG, size_hw, score=0.5)
+    image = ImageInput(out / name, name)
+    found = Predicted(LABEL_MAP, 0.5, 0.25, 0.75, tuple(result))
+    files, record = results.write(image, image.stem, PIXELS, found)
+    results.finish(lambda: iter([record]))
+    with (out / "predictions.csv").open(newline="") as file:
+        return files, list(csv.DictReader(file))
+
+
+def test_masks_and_the_table(tmp_path: Path) -> None:
+    files, rows = write(tmp_path, ResultOptions(spacing_mm=(0.5, 0.2)), "sub/a b.png")
+    assert files == ["sub/a b.png"]
+    np.testing.assert_array_equal(read_image(tmp_path / files[0]), LABEL_MAP)
+    assert json.loads((tmp_path / "classes.json").read_text()) == {
+        "background": 0,
+        "lumen": 1,
+        "wall, thick": 2,
+    }
+    [row] = rows
+    assert (row["image"], row["width"], row["height"]) == ("sub/a b.png", "30", "20")
+    assert (row["score"], row["score_low"], row["score_high"]) == ("0.5", "0.25", "0.75")
+    assert (row["lumen area_px"], row["lumen area_mm2"], row["lumen parts"]) == ("48", "4.8", "1")
+    assert (row["wall, thick area_px"], row["wall, thick parts"]) == ("16", "2")
+
+
+def test_other_values_and_nifti(tmp_path: Path) -> None:
+    import nibabel
+
+    files, _ = write(tmp_path / "png", ResultOptions(values=(7, 255, 0)))
+    expected = np.array([7, 255, 0], np.uint8)[LABEL_MAP]
+    np.testing.assert_array_equal(read_image(tmp_path / "png" / files[0]), expected)
+    said = json.loads((tmp_path / "png" / "classes.json").read_text())
+    assert said == {"background": 7, "lumen": 255, "wall, thick": 0}
+    files, _ = write(tmp_path / "nii", ResultOptions(nifti=True, spacing_mm=(0.5, 0.2)))
+    assert files == ["a.nii.gz"]
+    volume = nibabel.load(tmp_path / "nii" / "a.nii.gz")
+    np.testing.assert_array_equal(np.asarray(volume.dataobj)[:, :, 0], LABEL_MAP)
+
+
+@pytest.mark.parametrize("values", [(0, 255), (0, 1, 1), (0, 1, 256), (0, 1, 2, 3)])
+def test_values_that_are_not_one_for_each_class(values: tuple[int, ...]) -> None:
+    with pytest.raises(SettingsError, match="--values"):
+        values_of(CONFIG, values)
+
+
+def test_overlays_in_one_colour(tmp_path: Path) -> None:
+    green = ResultOptions(overlays=True, color="#00ff00", opacity=1.0)
+    files, _ = write(tmp_path, green)
+    assert files == ["a.png", "overlays/a.png"]
+    picture = read_image(tmp_path / "overlays" / "a.png")
+    assert picture.shape[0] > 20 and picture.shape[1:] == (30, 3)
+    assert tuple(picture[6, 6]) == (0, 255, 0) == tuple(picture[13, 22])
+    assert tuple(picture[0, 29]) == (128, 128, 128)
+
+
+def test_tasks_that_label_studio_imports(tmp_path: Path) -> None:
+    options = ResultOptions(tasks=True, image_url="/data/local-files/?d=scans/")
+    write(tmp_path, options)
+    [task] = json.loads((tmp_path / "predictions.json").read_text())
+    assert task["data"] == {"image": "/data/local-files/?d=scans/a.png"}
+    [prediction] = task["predictions"]
+    assert (prediction["model_version"], prediction["score"]) == ("nnloop-v3", 0.5)
+    assert [r["value"]["polygonlabels"][0] for r in prediction["result"]].count("lumen") == 1
