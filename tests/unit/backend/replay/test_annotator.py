@@ -89,6 +89,20 @@ def test_a_ring_is_drawn_as_one_outline_around_another() -> None:
     assert corrected(truth, truth) == Effort(n_kept=2)
 
 
+def ring(inner: float, outer: float) -> LabelMap:
+    wall = disc(radius=outer, value=2)
+    return np.where(disc(radius=inner) > 0, 1, wall).astype(np.uint8)
+
+
+def test_a_thin_wall_is_not_left_though_its_outline_is_near() -> None:
+    # Both outlines are near by themselves, and the wall is half as wide as it should be.
+    truth, thin = ring(36, 42), ring(37.5, 40.5)
+    left = corrected(truth, truth)
+    assert (left.n_kept, left.actions) == (2, 0)
+    mended = corrected(thin, truth)
+    assert mended.n_edited + mended.n_drawn >= 1
+
+
 def test_a_hole_with_nothing_in_it_is_drawn_too() -> None:
     ring = disc(radius=50)
     ring[disc(radius=30) > 0] = 0
