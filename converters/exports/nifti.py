@@ -24,8 +24,8 @@ _GZIP_LEVEL = 6
 class Nifti:
     """labels/NAME.nii.gz, and images/NAME_0000.nii.gz where the image is there.
 
-    Arrays are (height, width, 1): the first axis runs down the rows of the image, the second along
-    its columns. A colour image gives one file per channel (_0000 red, _0001 green, _0002 blue);
+    The axes are those that SimpleITK and nnU-Net write: x runs along the columns of the image, y down
+    its rows. So SimpleITK reads (1, height, width), nibabel (width, height, 1). A colour image gives one file per channel (_0000 red, _0001 green, _0002 blue);
     several images of a task follow each other in the order of the project's channels.
     """
 
@@ -51,7 +51,7 @@ class Nifti:
 
 
 def affine_of(spacing_mm: tuple[float, float]) -> npt.NDArray[np.float64]:
-    """(4, 4) from voxel (row, column, slice) to NIfTI's millimetres (right, anterior, superior).
+    """(4, 4) from voxel (column, row, slice) to NIfTI's millimetres (right, anterior, superior).
 
     As in DICOM and every viewer: columns run to the patient's left, rows to the back. So the
     picture stands upright, with its left side on the screen's left.
@@ -62,8 +62,8 @@ def affine_of(spacing_mm: tuple[float, float]) -> npt.NDArray[np.float64]:
     vertical, horizontal = spacing_mm
     return np.array(
         [
-            [0.0, -horizontal, 0.0, 0.0],
-            [-vertical, 0.0, 0.0, 0.0],
+            [-horizontal, 0.0, 0.0, 0.0],
+            [0.0, -vertical, 0.0, 0.0],
             [0.0, 0.0, _THICKNESS_MM, 0.0],
             [0.0, 0.0, 0.0, 1.0],
         ]
@@ -80,7 +80,7 @@ def nifti_bytes(array: npt.NDArray[Any], spacing_mm: tuple[float, float] | None)
     # Imported here: nibabel takes a third of a second, which no other format should cost.
     import nibabel
 
-    volume = np.ascontiguousarray(array)[:, :, np.newaxis]
+    volume = np.ascontiguousarray(array.T)[:, :, np.newaxis]
     affine = affine_of(spacing_mm or (1.0, 1.0))
     image = nibabel.Nifti1Image(volume, affine)
     image.set_qform(affine, code="scanner")
@@ -92,8 +92,8 @@ def nifti_bytes(array: npt.NDArray[Any], spacing_mm: tuple[float, float] | None)
 
 FORMAT = Format(
     "nifti",
-    "NIfTI, one slice (height, width, 1) with --spacing, labels and images",
+    "NIfTI, one slice with --spacing and SimpleITK's axes, labels and images",
     Needs.PIXELS_IF_THERE,
     Nifti,
-    version=2,
+    version=3,
 )

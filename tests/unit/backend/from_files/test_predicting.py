@@ -91,7 +91,7 @@ def test_other_values_and_nifti(tmp_path: Path) -> None:
     files, _ = write(tmp_path / "nii", ResultOptions(nifti=True, spacing_mm=(0.5, 0.2)))
     assert files == ["a.nii.gz"]
     volume = nibabel.load(tmp_path / "nii" / "a.nii.gz")
-    np.testing.assert_array_equal(np.asarray(volume.dataobj)[:, :, 0], LABEL_MAP)
+    np.testing.assert_array_equal(np.asarray(volume.dataobj)[:, :, 0].T, LABEL_MAP)
 
 
 @pytest.mark.parametrize("values", [(0, 255), (0, 1, 1), (0, 1, 256), (0, 1, 2, 3)])

@@ -105,7 +105,7 @@ def test_nifti_numbers_the_channels_of_all_images(tmp_path: Path) -> None:
     images = {"1_t1": pixels(0, 3), "1_t2": pixels(1)}
     _, out = export(tmp_path, "nifti", images)
     files = sorted((out / "images").glob("*_000?.nii.gz"))
-    stack = np.dstack([np.asarray(nibabel.load(file).dataobj)[:, :, 0] for file in files])
+    stack = np.dstack([np.asarray(nibabel.load(file).dataobj)[:, :, 0].T for file in files])
     assert (stack == np.dstack([images["1_t2"], images["1_t1"]])).all()
 
 

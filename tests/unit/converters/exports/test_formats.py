@@ -159,24 +159,25 @@ def test_nifti_axes_and_spacing(tmp_path: Path, spacing: tuple[float, float] | N
     path = out / "labels" / "left.nii.gz"
     image = nibabel.load(path)
     data = np.asarray(image.dataobj)
-    assert data.shape == (*SIZE_HW, 1)
+    assert data.shape == (SIZE_HW[1], SIZE_HW[0], 1)
     assert data.dtype == np.uint8
-    assert (data[:, :, 0] == label_map).all()
+    assert (data[:, :, 0].T == label_map).all()
     vertical, horizontal = spacing or (1.0, 1.0)
-    assert image.header.get_zooms() == pytest.approx((vertical, horizontal, 1.0))
+    assert image.header.get_zooms() == pytest.approx((horizontal, vertical, 1.0))
     assert image.header.get_xyzt_units()[0] == ("mm" if spacing else "unknown")
-    # Down a row is to the back, along a column to the patient's left.
-    assert nibabel.aff2axcodes(image.affine) == ("P", "L", "S")
+    # Along the columns is to the patient's left, down the rows to the back.
+    assert nibabel.aff2axcodes(image.affine) == ("L", "P", "S")
     assert (image.get_qform() == image.affine).all()
-    # SimpleITK (nnU-Net's reader) turns the axes round and has x to the left, y to the back.
+    # As SimpleITK (nnU-Net's reader) itself would have written the picture.
     other: Any = sitk.ReadImage(str(path))
-    assert (label_map == sitk.GetArrayFromImage(other)[0].T).all()
-    assert other.GetSpacing() == pytest.approx((vertical, horizontal, 1.0))
+    assert (label_map == sitk.GetArrayFromImage(other)[0]).all()
+    assert other.GetSpacing() == pytest.approx((horizontal, vertical, 1.0))
+    assert other.GetDirection() == sitk.GetImageFromArray(label_map[np.newaxis]).GetDirection()
     assert other.TransformIndexToPhysicalPoint((1, 2, 0)) == pytest.approx(
-        (2 * horizontal, vertical, 0)
+        (horizontal, 2 * vertical, 0)
     )
     pixels = np.asarray(nibabel.load(out / "images" / "left_0000.nii.gz").dataobj)
-    assert (pixels[:, :, 0] == _png(tmp_path / "images" / "left.png")).all()
+    assert (pixels[:, :, 0].T == _png(tmp_path / "images" / "left.png")).all()
 
 
 def test_yolo(tmp_path: Path) -> None:
