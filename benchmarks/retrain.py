@@ -34,9 +34,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from converters.bookkeeping.files import read_json, write_json
-from converters.images.image_pixels import Pixels, without_empty_color
+from converters.images.image_pixels import without_empty_color
 from converters.images.of_tasks import read_image_file
-from domain.geometry import LabelMap
+from domain.geometry import LabelMap, Pixels
 from training.case_files import find_cases, write_case
 from training.nnunet.data.dataset import DatasetSpec, PreparedDataset, prepare
 from training.nnunet.data.index import arrays_folder

@@ -15,6 +15,9 @@ import numpy.typing as npt
 LabelMap: TypeAlias = npt.NDArray[np.uint8]
 """(height, width) uint8, 0 = background, k = the class with index k."""
 
+Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+"""(height, width) grey, or (height, width, channel): an image as its file has it."""
+
 Ring: TypeAlias = npt.NDArray[np.float64]
 """(n, 2) float64 points (x, y) in pixels, not closed (the first point is not repeated)."""
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from backend.label_studio.images import FetchedImage
 from converters.bookkeeping.documents import read_document, write_document
-from converters.images.of_tasks import MAX_FILE_BYTES
+from converters.images.nifti_slices import MAX_FILE_BYTES
 from domain.errors import ImageError
 
 _FILE = "images.json"

@@ -6,8 +6,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from converters.images.image_pixels import read_image
+from converters.images.medical_pixels import (
+    DICOM,
+    HEAD_BYTES,
+    MedicalImage,
+    medical_kind,
+    read_medical,
+)
+from converters.images.of_tasks import read_image_bytes
 from converters.imports.find import IMAGE_ENDINGS
 from domain.errors import FileFormatError
+
+MEDICAL_ENDINGS = (".nii.gz", ".nii", ".dcm", ".dicom", ".ima")
+"""DICOM's files often have no ending at all: those are told by what they hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +37,30 @@ class ImageInput:
     @property
     def stem(self) -> str:
         """``name`` without its ending: what files about it are called."""
-        return self.name.removesuffix(self.path.suffix)
+        return self.name[: len(self.name) - len(self.ending)]
+
+    @property
+    def ending(self) -> str:
+        """Of the file, with its dot, as it stands there."""
+        known = next((e for e in MEDICAL_ENDINGS if self.name.lower().endswith(e)), "")
+        return self.name[-len(known) :] if known else self.path.suffix
 
     @property
     def stamp(self) -> str:
         """Changes when the file does."""
         about = self.path.stat()
         return f"{about.st_size} {about.st_mtime_ns}"
+
+    def read(self) -> MedicalImage:
+        """Its pixels, and the size of a pixel where the file says it.
+
+        Raises:
+            ImageError: It can't be read.
+        """
+        data = read_image_bytes(self.path, 0)
+        if medical_kind(data[:HEAD_BYTES]):
+            return read_medical(data, 0)
+        return MedicalImage(read_image(data, 0))
 
 
 def find_images(sources: Iterable[Path], beside: Path) -> Iterator[ImageInput]:
@@ -52,13 +81,26 @@ def find_images(sources: Iterable[Path], beside: Path) -> Iterator[ImageInput]:
             for path in sorted(source.rglob("*")):
                 below = path.relative_to(source)
                 if (
-                    path.suffix.lower() in IMAGE_ENDINGS
-                    and not any(part.startswith(".") for part in below.parts)
+                    not any(part.startswith(".") for part in below.parts)
                     and results not in path.resolve().parents
                     and path.is_file()
+                    and _is_image(path)
                 ):
                     yield ImageInput(path, below.as_posix())
         else:
             raise FileFormatError(
                 f"There is no file or folder {source}.", remedy="Correct the path."
             )
+
+
+def _is_image(path: Path) -> bool:
+    name = path.name.lower()
+    if name.endswith((*IMAGE_ENDINGS, *MEDICAL_ENDINGS)):
+        return True
+    if path.suffix and not path.suffix[1:].isdigit():  # DICOM's are called IM000001, or 1.2.840.7
+        return False
+    try:
+        with path.open("rb") as file:
+            return medical_kind(file.read(HEAD_BYTES)) == DICOM
+    except OSError:
+        return False

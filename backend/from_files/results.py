@@ -18,11 +18,11 @@ from backend.from_files.inputs import ImageInput
 from converters.bookkeeping.files import write_bytes, write_json
 from converters.exports.masks import CLASSES, class_integers
 from converters.exports.nifti import nifti_bytes
-from converters.images.image_pixels import Pixels, write_png
+from converters.images.image_pixels import write_png
 from converters.imports.addresses import image_address
 from converters.pictures.overlay import FILL_OPACITY, overlay, with_legend
 from domain.errors import SettingsError
-from domain.geometry import LabelMap
+from domain.geometry import LabelMap, Pixels
 from domain.labels import LabelConfig
 
 TABLE = "predictions.csv"
@@ -45,7 +45,8 @@ class ResultOptions:
         nifti: Whether masks are NIfTI, in the place of PNG.
         tasks: Whether a file that Label Studio imports is written.
         image_url: Put before the names of images in that file.
-        spacing_mm: (vertical, horizontal) size of a pixel; None: not known.
+        spacing_mm: (vertical, horizontal) size of a pixel of images that do not say it; None: not
+            known.
     """
 
     overlays: bool = False
@@ -68,6 +69,7 @@ class Predicted:
         low: See there.
         high: See there.
         result: Label Studio's regions; empty where nobody wants them.
+        spacing_mm: (vertical, horizontal) size of a pixel; None: not known.
     """
 
     label_map: LabelMap
@@ -75,6 +77,7 @@ class Predicted:
     low: float
     high: float
     result: tuple[Mapping[str, Any], ...] = ()
+    spacing_mm: tuple[float, float] | None = None
 
 
 class Results:
@@ -117,7 +120,7 @@ class Results:
         mask = self._values[found.label_map]
         if options.nifti:
             files.append(f"{stem}.nii.gz")
-            write_bytes(self._out / files[-1], nifti_bytes(mask, options.spacing_mm))
+            write_bytes(self._out / files[-1], nifti_bytes(mask, found.spacing_mm))
         else:
             files.append(self._png(f"{stem}.png", mask))
         if options.overlays:
@@ -150,7 +153,9 @@ class Results:
             mask = (found.label_map == one.index).astype(np.uint8)
             area = int(mask.sum())
             parts = cv2.connectedComponents(mask, connectivity=4)[0] - 1 if area else 0
-            areas.append([area, parts])
+            spacing = found.spacing_mm
+            mm2 = f"{area * spacing[0] * spacing[1]:.6g}" if spacing else ""
+            areas.append([area, mm2, parts])
         record: Record = {
             "image": image.name,
             "size": [width, height],
@@ -169,9 +174,8 @@ class Results:
         return record
 
     def _rows(self, records: Records) -> Iterator[bytes]:
-        spacing = self._options.spacing_mm
         names = [one.value for one in self._config.group.classes]
-        kinds = ["area_px", *(["area_mm2"] if spacing else []), "parts"]
+        kinds = ("area_px", "area_mm2", "parts")
         yield _line(
             [
                 *("image", "width", "height", "score", "score_low", "score_high"),
@@ -180,9 +184,8 @@ class Results:
         )
         for record in records():
             cells: list[object] = [record["image"], *record["size"], *record["score"]]
-            for area, parts in record["areas"]:
-                mm2 = [f"{area * spacing[0] * spacing[1]:.6g}"] if spacing else []
-                cells += [area, *mm2, parts]
+            for areas in record["areas"]:
+                cells += areas
             yield _line(cells)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from converters.exports.options import ExportOptions
 from converters.images.channels import check_sizes
-from converters.images.image_pixels import Pixels
 from converters.images.of_tasks import image_name, longer_names
 from converters.label_studio.lost_regions import require_some
 from converters.label_studio.read import Shapes, annotation_to_shapes
@@ -18,7 +17,7 @@ from converters.painting.combining import choose, combine
 from converters.painting.rasterize import polygons_to_label_map
 from domain.annotation import Annotation, LeftOut, Task
 from domain.errors import AnnotationError, TaskError
-from domain.geometry import LabelMap
+from domain.geometry import LabelMap, Pixels
 from domain.labels import LabelConfig
 
 

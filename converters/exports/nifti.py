@@ -24,9 +24,10 @@ _GZIP_LEVEL = 6
 class Nifti:
     """labels/NAME.nii.gz, and images/NAME_0000.nii.gz where the image is there.
 
-    The axes are those that SimpleITK and nnU-Net write: x runs along the columns of the image, y down
-    its rows. So SimpleITK reads (1, height, width), nibabel (width, height, 1). A colour image gives one file per channel (_0000 red, _0001 green, _0002 blue);
-    several images of a task follow each other in the order of the project's channels.
+    The axes are those that SimpleITK and nnU-Net write: x runs along the columns of the image, y
+    down its rows. So SimpleITK reads (1, height, width), nibabel (width, height, 1). A colour image
+    gives one file per channel (_0000 red, _0001 green, _0002 blue); several images of a task follow
+    each other in the order of the project's channels.
     """
 
     def __init__(self, out: Path, config: LabelConfig, options: ExportOptions) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from converters.images.image_pixels import Pixels
 from domain.errors import ImageError
+from domain.geometry import Pixels
 
 
 def stack_channels(images: Mapping[str, Pixels], task_id: int) -> npt.NDArray[Any]:

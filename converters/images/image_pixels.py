@@ -15,12 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from converters.images.medical_pixels import HEAD_BYTES, medical_kind, read_medical
 from converters.images.orientation import orientation_of, turned
 from domain.errors import ImageError
-from domain.geometry import MAX_PIXELS
+from domain.geometry import MAX_PIXELS, Pixels
 from domain.text import one_line
-
-Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 UNREADABLE = (
     OSError,
@@ -53,6 +52,8 @@ _GREY_16 = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
 def read_image(data: bytes, task_id: int) -> Pixels:
     """Decodes an image file (PNG, JPEG, TIFF, BMP, WebP, GIF, ...; the first frame of several).
 
+    DICOM and NIfTI of one picture too, as ``medical_pixels`` reads them.
+
     Turned as browsers turn it (``orientation``). Palettes, CMYK and other colour spaces
     become RGB, transparency is dropped, 1-bit images become 0 and 255.
 
@@ -64,9 +65,12 @@ def read_image(data: bytes, task_id: int) -> Pixels:
         (height, width) grey or (height, width, 3) RGB; uint8, or uint16 from 16-bit files.
 
     Raises:
-        ImageError: reason ``not_an_image``, ``too_large`` (more than ``MAX_PIXELS``), or
-            ``unsupported_pixels`` (floats, or integers beyond 16 bits).
+        ImageError: reason ``not_an_image``, ``too_large`` (more than ``MAX_PIXELS``),
+            ``several_images`` (of DICOM and NIfTI), or ``unsupported_pixels`` (floats, or integers
+            beyond 16 bits, but for DICOM and NIfTI).
     """
+    if medical_kind(data[:HEAD_BYTES]):
+        return read_medical(data, task_id).pixels
     try:
         return _decoded(data, task_id)
     except Image.DecompressionBombError as error:

@@ -19,15 +19,14 @@ from converters.addresses.image_address import (
 )
 from converters.addresses.pages import first_page
 from converters.images.image_folder import FolderOfImages, FoundFile
-from converters.images.image_pixels import Pixels, read_image
+from converters.images.image_pixels import read_image
+from converters.images.medical_pixels import HEAD_BYTES, medical_kind
+from converters.images.nifti_slices import MAX_FILE_BYTES
 from converters.images.orientation import turned_size_hw
 from domain.annotation import Task
 from domain.errors import ImageError
-from domain.geometry import MAX_PIXELS
+from domain.geometry import MAX_PIXELS, Pixels
 from domain.text import shown
-
-MAX_FILE_BYTES = 512 * 1024 * 1024
-"""A larger image file is refused unread."""
 
 _MAX_STEM = 120
 _MAX_STEM_BYTES = 200
@@ -198,6 +197,11 @@ def _stamp_of(path: Path | None) -> str:
 
 def read_image_file(path: Path, task_id: int) -> Pixels:
     """Decodes an image file as ``read_image`` does; ImageError when it can't be read."""
+    return read_image(read_image_bytes(path, task_id), task_id)
+
+
+def read_image_bytes(path: Path, task_id: int) -> bytes:
+    """An image file as it is; ImageError when it is too large or can't be read."""
     try:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
@@ -207,7 +211,7 @@ def read_image_file(path: Path, task_id: int) -> Pixels:
                 f"the file {path.name} has {size:,} bytes; the limit is {MAX_FILE_BYTES:,}.",
                 remedy="Store a smaller image.",
             )
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ImageError(
             task_id,
@@ -215,16 +219,22 @@ def read_image_file(path: Path, task_id: int) -> Pixels:
             f"the image {path} can't be read: {error.strerror}.",
             remedy="Check the path and its rights.",
         ) from error
-    return read_image(data, task_id)
 
 
 def image_size_hw(path: Path, task_id: int) -> tuple[int, int]:
     """(height, width) in pixels turned as browsers turn it, from the file's header alone.
 
+    Of DICOM and NIfTI from all of it.
+
     Raises:
         ImageError: It is no image, or has more than ``MAX_PIXELS``.
     """
     try:
+        with path.open("rb") as file:
+            is_medical = bool(medical_kind(file.read(HEAD_BYTES)))
+        if is_medical:
+            pixels = read_image_file(path, task_id)
+            return int(pixels.shape[0]), int(pixels.shape[1])
         with Image.open(path) as image:
             height, width = turned_size_hw(image)
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from converters.images.of_tasks import MAX_FILE_BYTES
+from converters.images.nifti_slices import MAX_FILE_BYTES, load_nifti
 from converters.masks.mask_pixels import WHITE, MaskPicture, as_label_map, decode_mask
-from converters.masks.nifti_axes import NiftiAxes
 from domain.errors import FileFormatError
 from domain.geometry import MAX_PIXELS, LabelMap
 
@@ -26,10 +24,6 @@ ARRAY_SUFFIXES = (".npy",)
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 SUFFIXES = PICTURE_SUFFIXES + NIFTI_SUFFIXES
-
-_MM = {"mm": 1.0, "meter": 1000.0, "micron": 0.001, "unknown": 1.0}
-"""Millimetres of a NIfTI length unit. Files without a unit mean millimetres, as every viewer
-takes them, unless all sizes are 1: that is what is written when nothing is known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,15 +147,13 @@ def read_slice(path: Path) -> npt.NDArray[Any]:
     Raises:
         FileFormatError: It is no NIfTI file, too large, or has several slices.
     """
-    array, _, _, axes = _load_nifti(path)
-    return axes.shown(array)
+    return load_nifti(path).shown
 
 
 def _read_nifti(path: Path) -> StoredLabelMap:
-    array, zooms, unit, axes = _load_nifti(path)
-    label_map = as_label_map(np.ascontiguousarray(axes.shown(array)), path.name)
-    spacing_mm = _spacing_mm([zooms[axes.down], zooms[1 - axes.down]], unit)
-    return StoredLabelMap(label_map, spacing_mm, axes.directions, axes.doubt)
+    found = load_nifti(path)
+    label_map = as_label_map(found.shown, path.name)
+    return StoredLabelMap(label_map, found.spacing_mm, found.axes.directions, found.axes.doubt)
 
 
 def _read_array(path: Path) -> LabelMap:
@@ -177,42 +169,3 @@ def _read_array(path: Path) -> LabelMap:
             remedy="Write the class integer of each pixel, (height, width).",
         )
     return as_label_map(array, path.name)
-
-
-def _load_nifti(path: Path) -> tuple[npt.NDArray[Any], list[float], str, NiftiAxes]:
-    """The slice as stored, the sizes of its two axes and their unit, and which axis is which."""
-    # Imported here: nibabel takes a third of a second, which pictures should not cost.
-    import nibabel
-    from nibabel.filebasedimages import ImageFileError
-    from nibabel.spatialimages import HeaderDataError
-
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise FileFormatError(f"{path.name} has more than {MAX_FILE_BYTES:,} bytes.")
-        image: Any = nibabel.load(path)
-        shape = tuple(int(n) for n in image.shape)
-        if len(shape) < 2 or any(n != 1 for n in shape[2:]):
-            raise FileFormatError(
-                f"{path.name} has the shape {shape}; nnloop compares images of one slice.",
-                remedy="Write every slice to a file of its own.",
-            )
-        if shape[0] * shape[1] > MAX_PIXELS:
-            raise FileFormatError(f"{path.name} has more than {MAX_PIXELS:,} pixels.")
-        array = np.asanyarray(image.dataobj).reshape(shape[:2])
-        zooms = [float(size) for size in image.header.get_zooms()[:2]]
-        unit = str(image.header.get_xyzt_units()[0])
-        axes = NiftiAxes(
-            np.asarray(image.affine, dtype=np.float64)[:3, :3],
-            is_said=any(int(image.header[f"{form}_code"]) > 0 for form in ("qform", "sform")),
-        )
-    except (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError) as error:
-        raise FileFormatError(f"{path.name} can't be read ({type(error).__name__}).") from error
-    return array, zooms, unit, axes
-
-
-def _spacing_mm(zooms: list[float], unit: str) -> tuple[float, float] | None:
-    if not all(np.isfinite(size) and size > 0 for size in zooms):
-        return None
-    if unit not in _MM or (unit == "unknown" and zooms == [1.0, 1.0]):
-        return None
-    return zooms[0] * _MM[unit], zooms[1] * _MM[unit]

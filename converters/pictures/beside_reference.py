@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 
 from converters.classes.colors import Rgb
-from converters.images.image_pixels import Pixels
 from converters.pictures.overlay import drawn
 from converters.pictures.panels import (
     BACKGROUND,
@@ -17,7 +16,7 @@ from converters.pictures.panels import (
     legend_of,
     to_rgb,
 )
-from domain.geometry import LabelMap
+from domain.geometry import LabelMap, Pixels
 from domain.labels import LabelConfig
 
 MISSED: Rgb = (240, 243, 248)

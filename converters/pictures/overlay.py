@@ -8,7 +8,6 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from converters.classes.colors import color_of
-from converters.images.image_pixels import Pixels
 from converters.outlines.contours import parts_of
 from converters.pictures.panels import (
     BACKGROUND,
@@ -23,7 +22,7 @@ from converters.pictures.panels import (
     legend_of,
     to_rgb,
 )
-from domain.geometry import LabelMap
+from domain.geometry import LabelMap, Pixels
 from domain.labels import LabelClass, LabelConfig
 
 FILL_OPACITY = 0.28

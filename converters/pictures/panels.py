@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from converters.classes.colors import Rgb, color_of
-from converters.images.image_pixels import Pixels
+from domain.geometry import Pixels
 from domain.labels import LabelConfig
 
 RgbImage = npt.NDArray[np.uint8]

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from converters.bookkeeping.files import write_bytes, write_json
-from converters.images.image_pixels import Pixels, read_image, write_png
+from converters.images.image_pixels import read_image, write_png
 from converters.images.of_tasks import file_stem
 from converters.masks.label_map_files import NIFTI_SUFFIXES, read_label_map, read_slice
 from converters.pictures.beside_reference import comparison
 from domain.errors import FileFormatError, ImageError
+from domain.geometry import Pixels
 from domain.labels import LabelConfig
 from training.evaluation.case_measures import CaseMeasures
 from training.evaluation.files import renumbered

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,14 @@ from backend.pipeline.basis.warm_predictor import warm_predictor
 from backend.settings import Settings
 from converters.bookkeeping.files_report import Outcome, make_report
 from converters.bookkeeping.work_index import WorkIndex
-from converters.images.image_pixels import Pixels, without_empty_color
-from converters.images.of_tasks import read_image_file
+from converters.images.image_pixels import without_empty_color
+from converters.images.medical_pixels import MedicalImage
 from converters.label_studio.write import regions_to_result
 from converters.outlines.limits import Simplification
 from converters.outlines.vectorize import inner_last, vectorize
 from domain.annotation import LeftOut
 from domain.errors import ImageError, NnloopError, PredictionError, TaskError
+from domain.geometry import Pixels
 from domain.hashing import content_hash
 from domain.prediction import FoldProbabilities, most_probable
 from training.nnunet.inference.maps import FoldMaps
@@ -89,11 +90,11 @@ def settled(images: Iterable[ImageInput], seen: dict[str, str]) -> Iterator[Imag
 
 @dataclass(slots=True)
 class _Todo:
-    """An image on its way through the networks; ``pixels`` once it is read."""
+    """An image on its way through the networks; ``found`` once it is read."""
 
     image: ImageInput
     stamp: str
-    pixels: Pixels | None = None
+    found: MedicalImage | None = None
 
 
 class _Work:
@@ -145,17 +146,19 @@ class _Work:
                 yield _Todo(image, stamp)
 
     def _load(self, item: _Todo) -> Pixels:
-        item.pixels = read_image_file(item.image.path, 0)
-        return without_empty_color(item.pixels)
+        item.found = item.image.read()
+        return without_empty_color(item.found.pixels)
 
     def _keep(self, item: _Todo, found: Future[FoldMaps]) -> None:
         image = item.image
         try:
-            predicted = self._predicted(found.result())
-            assert item.pixels is not None  # noqa: S101 - it was predicted
-            fallback = f"{image.stem}_{image.path.suffix.lstrip('.').lower()}"
+            maps = found.result()
+            assert item.found is not None  # noqa: S101 - it was predicted
+            spacing_mm = item.found.spacing_mm or self._spec.results.spacing_mm
+            predicted = replace(self._predicted(maps), spacing_mm=spacing_mm)
+            fallback = f"{image.stem}_{image.ending.lstrip('.').lower()}"
             stem = self._index.name_for(image.name, image.stem, fallback)
-            files, record = self._results.write(image, stem, item.pixels, predicted)
+            files, record = self._results.write(image, stem, item.found.pixels, predicted)
         except (NnloopError, MemoryError, ValueError) as error:
             self._leave_out(image, error)
             return

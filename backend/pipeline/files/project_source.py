@@ -16,10 +16,11 @@ from backend.store.tasks import predictions
 from backend.store.training import versions
 from converters.exports.item import SourceTask
 from converters.exports.run import Source
-from converters.images.image_pixels import Pixels, read_image
+from converters.images.image_pixels import read_image
 from converters.label_studio.predicted import needs_predictions
 from domain.annotation import LeftOut, Task
 from domain.errors import ImageError, PredictionError
+from domain.geometry import Pixels
 from domain.labels import LabelConfig
 
 _CHUNK = 250

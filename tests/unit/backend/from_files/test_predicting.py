@@ -57,7 +57,7 @@ def write(
     size_hw = (LABEL_MAP.shape[0], LABEL_MAP.shape[1])
     result = regions_to_result(vectorize(LABEL_MAP, [1, 2]), CONFIG, size_hw, score=0.5)
     image = ImageInput(out / name, name)
-    found = Predicted(LABEL_MAP, 0.5, 0.25, 0.75, tuple(result))
+    found = Predicted(LABEL_MAP, 0.5, 0.25, 0.75, tuple(result), options.spacing_mm)
     files, record = results.write(image, image.stem, PIXELS, found)
     results.finish(lambda: iter([record]))
     with (out / "predictions.csv").open(newline="") as file:

@@ -161,7 +161,7 @@ def test_nifti_axes_and_spacing(tmp_path: Path, spacing: tuple[float, float] | N
     data = np.asarray(image.dataobj)
     assert data.shape == (SIZE_HW[1], SIZE_HW[0], 1)
     assert data.dtype == np.uint8
-    assert (data[:, :, 0].T == label_map).all()
+    assert (label_map == data[:, :, 0].T).all()
     vertical, horizontal = spacing or (1.0, 1.0)
     assert image.header.get_zooms() == pytest.approx((horizontal, vertical, 1.0))
     assert image.header.get_xyzt_units()[0] == ("mm" if spacing else "unknown")
@@ -177,7 +177,7 @@ def test_nifti_axes_and_spacing(tmp_path: Path, spacing: tuple[float, float] | N
         (horizontal, 2 * vertical, 0)
     )
     pixels = np.asarray(nibabel.load(out / "images" / "left_0000.nii.gz").dataobj)
-    assert (pixels[:, :, 0].T == _png(tmp_path / "images" / "left.png")).all()
+    assert (_png(tmp_path / "images" / "left.png") == pixels[:, :, 0].T).all()
 
 
 def test_yolo(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import pytest
 import SimpleITK
 
 from converters.exports.nifti import nifti_bytes
+from converters.images.nifti_axes import NiftiAxes
 from converters.masks.label_map_files import read_label_map, read_mask, read_slice
-from converters.masks.nifti_axes import NiftiAxes
 
 SHOWN = np.array([[0, 1, 2, 1], [3, 0, 1, 2]], np.uint8)
 """What a person sees: 2 rows, 4 columns."""

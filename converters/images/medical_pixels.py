@@ -1,0 +1,171 @@
+"""DICOM and NIfTI -> pixels: files with one picture each, and the size of its pixels."""
+
+from __future__ import annotations
+
+import tempfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from converters.images.nifti_slices import load_nifti
+from domain.errors import FileFormatError, ImageError
+from domain.geometry import MAX_PIXELS, Pixels
+from domain.text import one_line
+
+DICOM, NIFTI = "DICOM", "NIfTI"
+
+HEAD_BYTES = 4096
+"""Of a file that tell what it is; a packed one has more in them than it needs."""
+
+_DICOM_AT, _DICOM_MARK = 128, b"DICM"
+_NIFTI_AT, _NIFTI_MARKS = 344, (b"n+1\0", b"ni1\0")
+_GZIP = b"\x1f\x8b"
+_MOST = np.iinfo(np.uint16).max
+
+_SPACING_TAGS = ("0028|0030", "0018|1164")
+"""Of a pixel in the patient, and at the detector of an X-ray."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MedicalImage:
+    """A picture as viewers show it.
+
+    Attributes:
+        pixels: (height, width) or (height, width, 3); uint8 or uint16. Other numbers are shifted,
+            and stretched where 16 bits don't hold them: networks see each image by its own mean
+            and spread.
+        spacing_mm: (vertical, horizontal) size of a pixel; None where the file does not say it.
+    """
+
+    pixels: Pixels
+    spacing_mm: tuple[float, float] | None = None
+
+
+def medical_kind(start: bytes) -> str:
+    """``DICOM`` or ``NIfTI`` by the first ``HEAD_BYTES`` of a file; "" for neither."""
+    if start[_DICOM_AT : _DICOM_AT + 4] == _DICOM_MARK:
+        return DICOM
+    head = start
+    if start.startswith(_GZIP):
+        try:
+            head = zlib.decompressobj(wbits=31).decompress(start, HEAD_BYTES)
+        except zlib.error:
+            return ""
+    return NIFTI if head[_NIFTI_AT : _NIFTI_AT + 4] in _NIFTI_MARKS else ""
+
+
+def read_medical(data: bytes, task_id: int) -> MedicalImage:
+    """Decodes a file of ``medical_kind``.
+
+    Args:
+        data: The file.
+        task_id: Named in errors.
+
+    Raises:
+        ImageError: ``not_an_image`` (damaged), ``several_images`` (frames or slices),
+            ``too_large``, or ``unsupported_pixels``.
+    """
+    if medical_kind(data) == DICOM:
+        return _dicom(data, task_id)
+    return _nifti(data, task_id)
+
+
+def _dicom(data: bytes, task_id: int) -> MedicalImage:
+    # Imported here: it takes a moment, which pictures should not cost.
+    import SimpleITK
+
+    with tempfile.TemporaryDirectory(prefix="nnloop-") as folder:
+        path = Path(folder) / "image.dcm"
+        path.write_bytes(data)
+        reader = SimpleITK.ImageFileReader()
+        reader.SetFileName(str(path))
+        try:
+            reader.ReadImageInformation()
+            width, height, *rest = reader.GetSize()
+            _check((height, width), rest, task_id)
+            image: Any = reader.Execute()
+        except RuntimeError as error:
+            raise ImageError(
+                task_id,
+                "not_an_image",
+                "its file is a damaged DICOM image, or of a kind that can't be read.",
+                remedy="Replace it by a whole one, or by a PNG of it.",
+            ) from error
+    array = np.asarray(SimpleITK.GetArrayFromImage(image))
+    # Colours are an axis behind those of the image.
+    array = array.reshape(height, width, *array.shape[2 + len(rest) :])
+    pixels = _as_pixels(array[..., :3], task_id) if array.ndim == 3 else _as_pixels(array, task_id)
+    # Where the lowest value is white (MONOCHROME1), SimpleITK has turned that round already.
+    horizontal, vertical = image.GetSpacing()[:2]
+    is_said = (
+        any(tag in image.GetMetaDataKeys() for tag in _SPACING_TAGS)
+        and min(vertical, horizontal) > 0
+    )
+    return MedicalImage(pixels, (vertical, horizontal) if is_said else None)
+
+
+def _nifti(data: bytes, task_id: int) -> MedicalImage:
+    ending = ".nii.gz" if data.startswith(_GZIP) else ".nii"
+    with tempfile.TemporaryDirectory(prefix="nnloop-") as folder:
+        path = Path(folder) / f"image{ending}"
+        path.write_bytes(data)
+        try:
+            found = load_nifti(path)
+        except FileFormatError as error:
+            is_several = "one slice" in str(error)
+            raise ImageError(
+                task_id,
+                "several_images" if is_several else "not_an_image",
+                f"its file can't be read: {one_line(error).removeprefix(path.name)}",
+                remedy=error.remedy,
+            ) from error
+    return MedicalImage(_as_pixels(found.shown, task_id), found.spacing_mm)
+
+
+def _as_pixels(array: npt.NDArray[Any], task_id: int) -> Pixels:
+    """Whole numbers that fit as they are; others shifted to 0, and stretched where they must be."""
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind not in "buif":
+        raise ImageError(
+            task_id,
+            "unsupported_pixels",
+            f"its pixels are of the type {array.dtype}.",
+            remedy="Convert it to 8 or 16 bits per channel.",
+        )
+    wide = array.astype(np.float64)
+    if not np.isfinite(wide).all():
+        raise ImageError(
+            task_id,
+            "unsupported_pixels",
+            "some of its pixels are no number.",
+            remedy="Convert it to 8 or 16 bits per channel.",
+        )
+    low, high = wide.min(initial=0.0), wide.max(initial=0.0)
+    is_whole = array.dtype.kind != "f" or bool((wide == np.round(wide)).all())
+    if low < 0:
+        wide, high = wide - low, high - low
+    if not is_whole or high > _MOST:
+        wide = wide * (_MOST / high if high else 0.0)
+    return np.round(wide).astype(np.uint16)
+
+
+def _check(size_hw: tuple[int, int], rest: list[int], task_id: int) -> None:
+    if any(n != 1 for n in rest):
+        raise ImageError(
+            task_id,
+            "several_images",
+            f"its file has {max(rest)} frames.",
+            remedy="Write every frame to a file of its own.",
+        )
+    if size_hw[0] * size_hw[1] > MAX_PIXELS:
+        raise ImageError(
+            task_id,
+            "too_large",
+            f"it has {size_hw[1]} x {size_hw[0]} pixels; the limit is {MAX_PIXELS:,}.",
+            remedy="Scale it down or cut it into tiles.",
+        )

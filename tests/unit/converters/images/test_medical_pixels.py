@@ -1,0 +1,111 @@
+"""DICOM and NIfTI as SimpleITK and nibabel write them."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import numpy.typing as npt
+import pytest
+import SimpleITK
+
+from converters.exports.nifti import nifti_bytes
+from converters.images.image_pixels import read_image
+from converters.images.medical_pixels import DICOM, HEAD_BYTES, NIFTI, medical_kind, read_medical
+from converters.images.of_tasks import image_size_hw
+from domain.errors import ImageError
+
+GREY = (np.arange(12 * 20).reshape(12, 20) * 17).astype(np.uint16)
+
+
+def dicom(path: Path, array: npt.NDArray[Any], *, is_color: bool = False, **tags: str) -> bytes:
+    image = SimpleITK.GetImageFromArray(array[np.newaxis], isVector=is_color)
+    image.SetMetaData("0008|0060", "US")
+    for tag, value in tags.items():
+        image.SetMetaData(f"{tag[1:5]}|{tag[5:]}", value)
+    SimpleITK.WriteImage(image, str(path))
+    return path.read_bytes()
+
+
+def test_a_grey_dicom_with_the_size_of_its_pixels(tmp_path: Path) -> None:
+    data = dicom(tmp_path / "a.dcm", GREY, t00080060="CR", t00181164="0.5\\0.2")
+    assert medical_kind(data[:HEAD_BYTES]) == DICOM
+    found = read_medical(data, 0)
+    np.testing.assert_array_equal(found.pixels, GREY)
+    assert found.pixels.dtype == np.uint16
+    np.testing.assert_array_equal(read_image(data, 0), GREY)
+    assert image_size_hw(tmp_path / "a.dcm", 0) == (12, 20)
+
+
+def test_where_low_is_white_it_is_turned_round(tmp_path: Path) -> None:
+    data = dicom(tmp_path / "a.dcm", GREY, t00080060="CR")
+    inverted = data.replace(b"MONOCHROME2 ", b"MONOCHROME1 ")
+    assert inverted != data
+    pixels = read_medical(inverted, 0).pixels
+    np.testing.assert_array_equal(pixels, 65535 - GREY)
+
+
+def test_a_colour_dicom(tmp_path: Path) -> None:
+    rgb = np.random.default_rng(0).integers(0, 255, (12, 20, 3), dtype=np.uint8)
+    found = read_medical(dicom(tmp_path / "a.dcm", rgb, is_color=True), 0)
+    np.testing.assert_array_equal(found.pixels, rgb)
+    assert found.spacing_mm is None
+
+
+def test_numbers_below_zero_are_shifted(tmp_path: Path) -> None:
+    hounsfield = (np.arange(12 * 20).reshape(12, 20) - 100).astype(np.int16)
+    found = read_medical(dicom(tmp_path / "a.dcm", hounsfield, t00080060="CT"), 0)
+    np.testing.assert_array_equal(found.pixels.astype(int), hounsfield.astype(int) + 100)
+
+
+def test_several_frames_are_refused(tmp_path: Path) -> None:
+    image = SimpleITK.GetImageFromArray(np.stack([GREY] * 3))
+    image.SetMetaData("0008|0060", "US")
+    SimpleITK.WriteImage(image, str(tmp_path / "a.dcm"))
+    with pytest.raises(ImageError, match="3 frames") as caught:
+        read_medical((tmp_path / "a.dcm").read_bytes(), 7)
+    assert caught.value.reason == "several_images"
+    volume = nibabel.Nifti1Image(np.stack([GREY] * 3, axis=-1), np.eye(4))
+    with pytest.raises(ImageError, match="one slice") as caught:
+        read_medical(volume.to_bytes(), 7)
+    assert caught.value.reason == "several_images"
+
+
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_a_slice_of_nifti_lies_as_viewers_show_it(is_packed: bool) -> None:
+    data = nifti_bytes(GREY, (0.5, 0.25))
+    data = data if is_packed else gzip.decompress(data)
+    assert medical_kind(data[:HEAD_BYTES]) == NIFTI
+    found = read_medical(data, 0)
+    np.testing.assert_array_equal(found.pixels, GREY)
+    assert found.spacing_mm == pytest.approx((0.5, 0.25))
+
+
+def test_floats_are_stretched_and_keep_their_order() -> None:
+    floats = np.linspace(-1, 1, 240, dtype=np.float32).reshape(12, 20)
+    image = nibabel.Nifti1Image(floats.T[:, :, np.newaxis], np.diag([-1.0, -1.0, 1.0, 1.0]))
+    pixels = read_medical(image.to_bytes(), 0).pixels
+    assert pixels.dtype == np.uint16 and (pixels.min(), pixels.max()) == (0, 65535)
+    assert (np.diff(pixels.ravel().astype(int)) >= 0).all()
+    image = nibabel.Nifti1Image(np.full((4, 5, 1), np.nan, np.float32), np.eye(4))
+    with pytest.raises(ImageError, match="no number"):
+        read_medical(image.to_bytes(), 0)
+
+
+@pytest.mark.parametrize("n", [140, 300, 5000])
+def test_half_a_file_is_a_damaged_image(tmp_path: Path, n: int) -> None:
+    whole = dicom(tmp_path / "a.dcm", np.tile(GREY, (20, 20)))
+    with pytest.raises(ImageError, match=r"damaged|can't be read") as caught:
+        read_image(whole[:n], 3)
+    assert caught.value.reason == "not_an_image"
+    packed = nifti_bytes(np.random.default_rng(0).permuted(GREY), None)
+    with pytest.raises(ImageError):
+        read_image(packed[: min(n, len(packed) - 9)], 3)
+
+
+def test_pictures_are_neither() -> None:
+    assert medical_kind(b"") == medical_kind(b"\x89PNG" + b"0" * 400) == ""
+    assert medical_kind(b"\x1f\x8b" + b"0" * 400) == medical_kind(gzip.compress(b"text")) == ""
