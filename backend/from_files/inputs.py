@@ -10,6 +10,7 @@ from converters.images.image_pixels import read_image
 from converters.images.medical_pixels import (
     DICOM,
     HEAD_BYTES,
+    MEDICAL_ENDINGS,
     MedicalImage,
     medical_kind,
     read_medical,
@@ -17,9 +18,6 @@ from converters.images.medical_pixels import (
 from converters.images.of_tasks import read_image_bytes
 from converters.imports.find import IMAGE_ENDINGS
 from domain.errors import FileFormatError
-
-MEDICAL_ENDINGS = (".nii.gz", ".nii", ".dcm", ".dicom", ".ima")
-"""DICOM's files often have no ending at all: those are told by what they hold."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from converters.bookkeeping.files_report import Reasons
 from converters.exports.file_source import ExportFile
 from converters.exports.item import SourceTask
 from converters.images.image_folder import FolderOfImages
-from converters.imports.find import ImageFinder
+from converters.images.medical_pixels import MEDICAL_ENDINGS
+from converters.imports.find import IMAGE_ENDINGS, ImageFinder
 from converters.imports.run import ImportJob, looked_through
 from converters.imports.source import ImportedImage, ImportFormat, ImportOptions
 from converters.imports.tasks import (
@@ -213,7 +214,7 @@ class OtherSource:
                 self.path,
                 self._options(config),
                 config,
-                ImageFinder(self.images),
+                ImageFinder(self.images, endings=(*IMAGE_ENDINGS, *MEDICAL_ENDINGS, "")),
                 how=_EXACT,
                 mapping=dict(self.mapping),
                 empty_as_negative=self.empty_as_negative,

@@ -21,6 +21,9 @@ DICOM, NIFTI = "DICOM", "NIfTI"
 HEAD_BYTES = 4096
 """Of a file that tell what it is; a packed one has more in them than it needs."""
 
+MEDICAL_ENDINGS = (".nii.gz", ".nii", ".dcm", ".dicom", ".ima")
+"""DICOM's files often have no ending at all: those are told by what they hold."""
+
 _DICOM_AT, _DICOM_MARK = 128, b"DICM"
 _NIFTI_AT, _NIFTI_MARKS = 344, (b"n+1\0", b"ni1\0")
 _GZIP = b"\x1f\x8b"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from converters.addresses.image_address import places
@@ -28,10 +28,13 @@ class ImageFinder:
     Args:
         folder: Where they are; None: where the source's own folders have them, if at all.
         prefix: Put before every name (``train_``).
+        endings: Of files that are images, in lower case.
     """
 
-    def __init__(self, folder: Path | None, prefix: str = "") -> None:
-        self._folder, self._prefix = folder, prefix
+    def __init__(
+        self, folder: Path | None, prefix: str = "", endings: Sequence[str] = IMAGE_ENDINGS
+    ) -> None:
+        self._folder, self._prefix, self._endings = folder, prefix, tuple(endings)
         self._names_in: dict[Path, set[str]] = {}
         self._by_key: dict[tuple[Path, str], dict[str, list[str]]] = {}
 
@@ -86,7 +89,7 @@ class ImageFinder:
             folder = parts[start:-1]
             for stem in image.stems:
                 for channel in ("", FIRST_CHANNEL):
-                    for ending in IMAGE_ENDINGS:
+                    for ending in self._endings:
                         for written in (ending, ending.upper()):
                             yield "/".join([*folder, self._prefix + stem + channel + written])
 

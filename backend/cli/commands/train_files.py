@@ -111,7 +111,13 @@ def _check(request: FilesRequest) -> None:
 
 
 def _source_of(request: FilesRequest, channels: Sequence[str]) -> FileSource:
-    from backend.from_files.guess import LABEL_STUDIO, check_format, guess_format, placed
+    from backend.from_files.guess import (
+        LABEL_STUDIO,
+        check_channels,
+        check_format,
+        guess_format,
+        placed,
+    )
     from backend.from_files.sources import ExportSource, OtherSource
     from converters.imports.formats import format_by_name
     from converters.imports.source import ImportOptions
@@ -120,6 +126,7 @@ def _source_of(request: FilesRequest, channels: Sequence[str]) -> FileSource:
     if name == LABEL_STUDIO:
         return ExportSource(request.source, request.images, has_channels=bool(channels))
     path, images = placed(request.source, name, request.images)
+    check_channels(images)
     return OtherSource(
         format_by_name(name),
         path,

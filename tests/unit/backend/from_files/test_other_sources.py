@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from backend.from_files.context import PROJECT, FilesContext
-from backend.from_files.guess import guess_format, placed
+from backend.from_files.guess import check_channels, guess_format, placed
 from backend.from_files.sources import OtherSource
 from backend.pipeline.basis.annotations import label_config_of, label_map_of
 from backend.store import projects
 from backend.store.tasks import snapshots
+from converters.exports.nifti import nifti_bytes
+from converters.images.image_pixels import read_image
 from converters.imports.formats import format_by_name
 from converters.imports.source import ImportOptions
 from domain.errors import FileFormatError
@@ -103,3 +105,30 @@ def test_formats_are_told_by_what_they_look_like(tmp_path: Path) -> None:
         guess_format(tmp_path / "empty")
     with pytest.raises(FileFormatError, match="no file or folder"):
         guess_format(tmp_path / "gone")
+
+
+def test_a_data_set_of_nnunet_in_nifti(tmp_path: Path) -> None:
+    """Labels and images of one slice each, with the names in dataset.json."""
+    root = tmp_path / "Dataset007_Vessels"
+    for name in ("imagesTr", "labelsTr"):
+        (root / name).mkdir(parents=True)
+    labels = '{"background": 0, "lumen": 1, "wall": 2}'
+    (root / "dataset.json").write_text('{"labels": ' + labels + "}")
+    images = {}
+    for seed, name in enumerate(("one", "two")):
+        images[name] = np.random.default_rng(seed).integers(0, 999, (SIDE, SIDE)).astype(np.uint16)
+        image = nifti_bytes(images[name], (0.5, 0.2))
+        (root / "imagesTr" / f"{name}_0000.nii.gz").write_bytes(image)
+        (root / "labelsTr" / f"{name}.nii.gz").write_bytes(nifti_bytes(noise(seed), (0.5, 0.2)))
+    path, folder = placed(root, guess_format(root), None)
+    source = OtherSource(format_by_name("masks"), path, folder, empty_as_negative=True)
+    context, reading = read(tmp_path / "out", source)
+    assert (reading.labelled, reading.left_out) == (2, ())
+    found = drawn(context)
+    np.testing.assert_array_equal(found["one_0000.nii.gz"], noise(0))
+    fetched = context.images.fetch_changed("two_0000.nii.gz", 2, PROJECT)
+    assert fetched is not None
+    np.testing.assert_array_equal(read_image(fetched.data, 2), images["two"])
+    (root / "imagesTr" / "one_0001.nii.gz").write_bytes(b"")
+    with pytest.raises(FileFormatError, match="several channels"):
+        check_channels(folder)
