@@ -15,6 +15,7 @@ from converters.images.medical_pixels import (
     medical_kind,
     read_medical,
 )
+from converters.images.nifti_slices import n_slices
 from converters.images.of_tasks import read_image_bytes
 from converters.imports.find import IMAGE_ENDINGS
 from domain.errors import FileFormatError
@@ -48,6 +49,10 @@ class ImageInput:
         """Changes when the file does."""
         about = self.path.stat()
         return f"{about.st_size} {about.st_mtime_ns}"
+
+    def n_slices(self) -> int:
+        """How many pictures are in it: 1, but for NIfTI."""
+        return n_slices(self.path) if self.ending.lower().startswith(".nii") else 1
 
     def read(self) -> MedicalImage:
         """Its pixels, and the size of a pixel where the file says it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from converters.bookkeeping.files import write_bytes, write_json
 from converters.exports.masks import CLASSES, class_integers
 from converters.exports.nifti import nifti_bytes
 from converters.images.image_pixels import write_png
+from converters.images.medical_pixels import as_pixels
+from converters.images.nifti_slices import NiftiStack
 from converters.imports.addresses import image_address
 from converters.pictures.overlay import FILL_OPACITY, overlay, with_legend
 from domain.errors import SettingsError
@@ -126,7 +128,34 @@ class Results:
         if options.overlays:
             picture = overlay(pixels, found.label_map, self._colored, options.opacity)
             files.append(self._png(f"{OVERLAYS}/{stem}.png", with_legend(picture, self._colored)))
-        return files, self._record(image, found)
+        return files, {"rows": [self._row(image.name, found)], **self._task(image, found)}
+
+    def write_stack(
+        self, image: ImageInput, stem: str, slices: NiftiStack, found: Sequence[Predicted]
+    ) -> tuple[list[str], Record]:
+        """Writes the files of an image that has several slices: masks as NIfTI that lies as it.
+
+        Args:
+            image: Which.
+            stem: What its files are called; may hold folders.
+            slices: Its pixels.
+            found: What the model says of each.
+
+        Returns:
+            As ``write``.
+        """
+        files = [f"{stem}.nii.gz"]
+        masks = [self._values[one.label_map] for one in found]
+        write_bytes(self._out / files[0], slices.label_bytes(masks))
+        rows = []
+        for number, one in enumerate(found):
+            rows.append(self._row(f"{image.name}:{number}", one))
+            if self._options.overlays:
+                pixels = as_pixels(slices.slice(number).shown, 0)
+                picture = overlay(pixels, one.label_map, self._colored, self._options.opacity)
+                name = f"{OVERLAYS}/{stem}_{number:04d}.png"
+                files.append(self._png(name, with_legend(picture, self._colored)))
+        return files, {"rows": rows}
 
     def finish(self, records: Records) -> None:
         """Writes the files about all images."""
@@ -146,32 +175,31 @@ class Results:
         found = class_integers(self._config)
         return {name: int(self._values[value]) for name, value in found.items()}
 
-    def _record(self, image: ImageInput, found: Predicted) -> Record:
+    def _row(self, name: str, found: Predicted) -> list[Any]:
+        """The row of a picture in the table."""
         height, width = found.label_map.shape
-        areas = []
+        scores = [round(value, 4) for value in (found.score, found.low, found.high)]
+        cells: list[Any] = [name, width, height, *scores]
+        spacing = found.spacing_mm
         for one in self._config.group.classes:
             mask = (found.label_map == one.index).astype(np.uint8)
             area = int(mask.sum())
             parts = cv2.connectedComponents(mask, connectivity=4)[0] - 1 if area else 0
-            spacing = found.spacing_mm
             mm2 = f"{area * spacing[0] * spacing[1]:.6g}" if spacing else ""
-            areas.append([area, mm2, parts])
-        record: Record = {
-            "image": image.name,
-            "size": [width, height],
-            "score": [round(value, 4) for value in (found.score, found.low, found.high)],
-            "areas": areas,
+            cells += [area, mm2, parts]
+        return cells
+
+    def _task(self, image: ImageInput, found: Predicted) -> Record:
+        """What Label Studio imports of an image, where that is wanted."""
+        if not self._options.tasks:
+            return {}
+        prediction = {
+            "model_version": self._model,
+            "score": found.score,
+            "result": list(found.result),
         }
-        if self._options.tasks:
-            prediction = {
-                "model_version": self._model,
-                "score": found.score,
-                "result": list(found.result),
-            }
-            address = image_address(self._options.image_url, image.name)
-            data = {self._config.image_key: address}
-            record["task"] = {"data": data, "predictions": [prediction]}
-        return record
+        address = image_address(self._options.image_url, image.name)
+        return {"task": {"data": {self._config.image_key: address}, "predictions": [prediction]}}
 
     def _rows(self, records: Records) -> Iterator[bytes]:
         names = [one.value for one in self._config.group.classes]
@@ -183,10 +211,7 @@ class Results:
             ]
         )
         for record in records():
-            cells: list[object] = [record["image"], *record["size"], *record["score"]]
-            for areas in record["areas"]:
-                cells += areas
-            yield _line(cells)
+            yield from map(_line, record["rows"])
 
 
 def values_of(config: LabelConfig, values: tuple[int, ...]) -> npt.NDArray[np.uint8]:
@@ -217,7 +242,8 @@ def values_of(config: LabelConfig, values: tuple[int, ...]) -> npt.NDArray[np.ui
 
 def _tasks(records: Records) -> Iterator[bytes]:
     separator = "[\n"
-    for record in records():
+    # A file of slices is nothing that Label Studio shows.
+    for record in (record for record in records() if "task" in record):
         yield (separator + json.dumps(record["task"], ensure_ascii=False)).encode()
         separator = ",\n"
     yield b"[]\n" if separator == "[\n" else b"\n]\n"

@@ -101,7 +101,7 @@ def _dicom(data: bytes, task_id: int) -> MedicalImage:
     array = np.asarray(SimpleITK.GetArrayFromImage(image))
     # Colours are an axis behind those of the image.
     array = array.reshape(height, width, *array.shape[2 + len(rest) :])
-    pixels = _as_pixels(array[..., :3], task_id) if array.ndim == 3 else _as_pixels(array, task_id)
+    pixels = as_pixels(array[..., :3], task_id) if array.ndim == 3 else as_pixels(array, task_id)
     # Where the lowest value is white (MONOCHROME1), SimpleITK has turned that round already.
     horizontal, vertical = image.GetSpacing()[:2]
     is_said = (
@@ -126,11 +126,22 @@ def _nifti(data: bytes, task_id: int) -> MedicalImage:
                 f"its file can't be read: {one_line(error).removeprefix(path.name)}",
                 remedy=error.remedy,
             ) from error
-    return MedicalImage(_as_pixels(found.shown, task_id), found.spacing_mm)
+    return MedicalImage(as_pixels(found.shown, task_id), found.spacing_mm)
 
 
-def _as_pixels(array: npt.NDArray[Any], task_id: int) -> Pixels:
-    """Whole numbers that fit as they are; others shifted to 0, and stretched where they must be."""
+def as_pixels(array: npt.NDArray[Any], task_id: int) -> Pixels:
+    """Whole numbers that fit as they are; others shifted to 0, and stretched where they must be.
+
+    Args:
+        array: Any numbers.
+        task_id: Named in errors.
+
+    Returns:
+        Of the same shape; uint8 or uint16.
+
+    Raises:
+        ImageError: ``unsupported_pixels``: some are no numbers.
+    """
     if array.dtype == np.uint8:
         return array
     if array.dtype.kind not in "buif":

@@ -73,3 +73,10 @@ class NiftiAxes:
         rows, columns = self.is_mirrored
         turned = turned[::-1] if rows else turned
         return turned[:, ::-1] if columns else turned
+
+    def stored(self, shown: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The slice in the order of the file's axes: ``shown`` taken back."""
+        rows, columns = self.is_mirrored
+        turned = shown[:, ::-1] if columns else shown
+        turned = turned[::-1] if rows else turned
+        return turned.T if self.down == 1 else turned

@@ -1,8 +1,10 @@
-"""NIfTI files of one slice, as the picture that viewers show."""
+"""NIfTI files of one slice or several, as the pictures that viewers show."""
 
 from __future__ import annotations
 
+import gzip
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,15 @@ import numpy.typing as npt
 
 from converters.images.nifti_axes import NiftiAxes
 from domain.errors import FileFormatError
-from domain.geometry import MAX_PIXELS
+from domain.geometry import MAX_PIXELS, LabelMap
 
 MAX_FILE_BYTES = 512 * 1024 * 1024
 """A larger image file is refused unread."""
+
+MAX_STACK_BYTES = 2**31
+"""Slices of a file are in memory together."""
+
+_GZIP_LEVEL = 6
 
 _MM = {"mm": 1.0, "meter": 1000.0, "micron": 0.001, "unknown": 1.0}
 """Millimetres of a NIfTI length unit. Files without a unit mean millimetres, as every viewer
@@ -37,12 +44,79 @@ class NiftiSlice:
     axes: NiftiAxes
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class NiftiStack:
+    """A file of slices, one behind the other along its third axis.
+
+    Attributes:
+        array: (first axis, second axis, slice), as the file has it.
+        spacing_mm: (vertical, horizontal) size of a pixel; None where nothing is known.
+        axes: Which of the file's axes is which.
+        header: nibabel's, with the directions and sizes of the voxels.
+    """
+
+    array: npt.NDArray[Any]
+    spacing_mm: tuple[float, float] | None
+    axes: NiftiAxes
+    header: Any
+
+    @property
+    def n(self) -> int:
+        """Slices."""
+        return int(self.array.shape[2])
+
+    def slice(self, number: int) -> NiftiSlice:
+        """A slice, counted from 0."""
+        shown = np.ascontiguousarray(self.axes.shown(self.array[:, :, number]))
+        return NiftiSlice(shown, self.spacing_mm, self.axes)
+
+    def label_bytes(self, label_maps: Sequence[LabelMap]) -> bytes:
+        """Label maps of all slices as a .nii.gz file that lies as this one does.
+
+        Args:
+            label_maps: (height, width) uint8 each, as shown.
+        """
+        import nibabel
+
+        stored = np.stack([self.axes.stored(one) for one in label_maps], axis=2)
+        header = self.header.copy()
+        header.set_data_dtype(np.uint8)
+        header.set_slope_inter(1, 0)
+        image = nibabel.Nifti1Image(stored, None, header)
+        return gzip.compress(image.to_bytes(), _GZIP_LEVEL, mtime=0)
+
+
+def n_slices(path: Path) -> int:
+    """How many slices a file says it has; 1 where it can't be read: whoever reads it tells."""
+    import nibabel
+    from nibabel.filebasedimages import ImageFileError
+
+    try:
+        shape = nibabel.load(path).shape
+    except (OSError, EOFError, ValueError, zlib.error, ImageFileError):
+        return 1
+    return int(shape[2]) if len(shape) > 2 and all(n == 1 for n in shape[3:]) else 1
+
+
 def load_nifti(path: Path) -> NiftiSlice:
     """The only slice of a file.
 
     Raises:
         FileFormatError: It is no NIfTI file, too large, or has several slices.
     """
+    return _load(path, most=1).slice(0)
+
+
+def load_stack(path: Path) -> NiftiStack:
+    """All slices of a file; they are in memory together.
+
+    Raises:
+        FileFormatError: It is no NIfTI file, too large, or has more than three axes.
+    """
+    return _load(path, most=MAX_STACK_BYTES)
+
+
+def _load(path: Path, most: int) -> NiftiStack:
     # Imported here: nibabel takes a third of a second, which pictures should not cost.
     import nibabel
     from nibabel.filebasedimages import ImageFileError
@@ -53,14 +127,21 @@ def load_nifti(path: Path) -> NiftiSlice:
             raise FileFormatError(f"{path.name} has more than {MAX_FILE_BYTES:,} bytes.")
         image: Any = nibabel.load(path)
         shape = tuple(int(n) for n in image.shape)
-        if len(shape) < 2 or any(n != 1 for n in shape[2:]):
+        n = shape[2] if len(shape) > 2 else 1
+        if len(shape) < 2 or any(size != 1 for size in shape[3:]) or n > most:
             raise FileFormatError(
-                f"{path.name} has the shape {shape}; nnloop reads images of one slice.",
+                f"{path.name} has the shape {shape}; nnloop reads images of "
+                + ("one slice." if most == 1 else "slices one behind the other."),
                 remedy="Write every slice to a file of its own.",
             )
         if shape[0] * shape[1] > MAX_PIXELS:
             raise FileFormatError(f"{path.name} has more than {MAX_PIXELS:,} pixels.")
-        array = np.asanyarray(image.dataobj).reshape(shape[:2])
+        if shape[0] * shape[1] * n * image.get_data_dtype().itemsize > MAX_STACK_BYTES:
+            raise FileFormatError(
+                f"{path.name} has more than {MAX_STACK_BYTES // 2**20:,} MiB of pixels.",
+                remedy="Write its slices to several files.",
+            )
+        array = np.asanyarray(image.dataobj).reshape(*shape[:2], n)
         zooms = [float(size) for size in image.header.get_zooms()[:2]]
         unit = str(image.header.get_xyzt_units()[0])
         axes = NiftiAxes(
@@ -70,7 +151,7 @@ def load_nifti(path: Path) -> NiftiSlice:
     except (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError) as error:
         raise FileFormatError(f"{path.name} can't be read ({type(error).__name__}).") from error
     spacing_mm = _spacing_mm([zooms[axes.down], zooms[1 - axes.down]], unit)
-    return NiftiSlice(np.ascontiguousarray(axes.shown(array)), spacing_mm, axes)
+    return NiftiStack(array, spacing_mm, axes, image.header)
 
 
 def _spacing_mm(zooms: list[float], unit: str) -> tuple[float, float] | None:

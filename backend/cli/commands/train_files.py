@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from backend.cli.shared import console
 from backend.cli.views.progress import progress, steps
 from backend.cli.views.sentences import say
 from backend.cli.views.tables import Table
+from domain.annotation import LeftOut
 from domain.errors import SettingsError
 from domain.text import counted
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from backend.from_files.outcome import Outcome
     from backend.from_files.reading import Reading
     from backend.from_files.sources import FileSource
+
+SLICES = Path("data") / "slices"
+"""Of the model's folder, where stacks are taken apart."""
 
 MOST_LEFT_OUT = 10
 """Sentences about what was left out that are printed; the file has all of them."""
@@ -72,17 +76,19 @@ def train_files(request: FilesRequest) -> None:
         xml = read_label_config(given).xml if given is not None else None
         context = FilesContext.at(request.out)
         settings = settings_of(context, request.settings)
-        source = _source_of(request, settings.channels)
+        opened = _opened(request, settings.channels)
+        if settings.group_key is None and opened.group_key is not None:
+            settings = settings.model_copy(update={"group_key": opened.group_key})
         with progress("Reading", None, on=console) as on_task:
             reading = read_source(
                 context,
-                source,
+                opened.source,
                 title=request.out.resolve().name,
                 settings=settings,
                 label_config=xml,
                 on_task=on_task,
             )
-        _say_reading(reading)
+        _say_reading(replace(reading, left_out=(*opened.left_out, *reading.left_out)))
         run = request_run(context, request.overrides, again=request.again)
         say(run.said)
         if run.run_id is None:
@@ -110,7 +116,16 @@ def _check(request: FilesRequest) -> None:
         )
 
 
-def _source_of(request: FilesRequest, channels: Sequence[str]) -> FileSource:
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What the person named, ready to be read; what of it could not be, and how it is grouped."""
+
+    source: FileSource
+    left_out: tuple[LeftOut, ...] = ()
+    group_key: str | None = None
+
+
+def _opened(request: FilesRequest, channels: Sequence[str]) -> _Opened:
     from backend.from_files.guess import (
         LABEL_STUDIO,
         check_channels,
@@ -119,15 +134,23 @@ def _source_of(request: FilesRequest, channels: Sequence[str]) -> FileSource:
         placed,
     )
     from backend.from_files.sources import ExportSource, OtherSource
+    from backend.from_files.stacks import GROUP_KEY, has_stacks, unstack
     from converters.imports.formats import format_by_name
     from converters.imports.source import ImportOptions
 
     name = check_format(request.format_) if request.format_ else guess_format(request.source)
     if name == LABEL_STUDIO:
-        return ExportSource(request.source, request.images, has_channels=bool(channels))
+        return _Opened(ExportSource(request.source, request.images, has_channels=bool(channels)))
     path, images = placed(request.source, name, request.images)
     check_channels(images)
-    return OtherSource(
+    left_out: tuple[LeftOut, ...] = ()
+    group_key = None
+    if name == "masks" and has_stacks(path):
+        with progress("Taking stacks apart", None, on=console) as on_stack:
+            slices = unstack(path, images or path, request.out / SLICES, on_stack)
+        path, images, left_out = slices.labels, slices.images, slices.left_out
+        group_key = GROUP_KEY
+    source = OtherSource(
         format_by_name(name),
         path,
         images,
@@ -136,6 +159,7 @@ def _source_of(request: FilesRequest, channels: Sequence[str]) -> FileSource:
         # A mask says of each of its pixels what it is; others only name what they have seen.
         empty_as_negative=request.empty_as_negative or name == "masks",
     )
+    return _Opened(source, left_out, group_key)
 
 
 def _say_reading(reading: Reading) -> None:

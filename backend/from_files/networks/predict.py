@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from active_learning.measures import measure_image
@@ -22,7 +23,8 @@ from backend.settings import Settings
 from converters.bookkeeping.files_report import Outcome, make_report
 from converters.bookkeeping.work_index import WorkIndex
 from converters.images.image_pixels import without_empty_color
-from converters.images.medical_pixels import MedicalImage
+from converters.images.medical_pixels import MedicalImage, as_pixels
+from converters.images.nifti_slices import NiftiStack, load_stack
 from converters.label_studio.write import regions_to_result
 from converters.outlines.limits import Simplification
 from converters.outlines.vectorize import inner_last, vectorize
@@ -90,11 +92,35 @@ def settled(images: Iterable[ImageInput], seen: dict[str, str]) -> Iterator[Imag
 
 @dataclass(slots=True)
 class _Todo:
-    """An image on its way through the networks; ``found`` once it is read."""
+    """An image on its way through the networks; ``found`` once it is read.
+
+    ``stack`` is the file that it is a slice of, the one with the number ``part``.
+    """
 
     image: ImageInput
     stamp: str
     found: MedicalImage | None = None
+    stack: _Stack | None = None
+    part: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Stack:
+    """A file of several slices on its way; it is written when the last one is there."""
+
+    n: int
+    slices: NiftiStack | None = None
+    predicted: list[Predicted] = field(default_factory=list)
+    is_given_up: bool = False
+
+    def read(self, image: ImageInput, part: int) -> MedicalImage:
+        """One of its slices; all are kept in memory from the first to the last."""
+        if self.is_given_up:
+            raise ImageError(0, "several_images", "another of its slices could not be predicted.")
+        if self.slices is None:
+            self.slices = load_stack(image.path)
+        one = self.slices.slice(part)
+        return MedicalImage(as_pixels(one.shown, 0), one.spacing_mm)
 
 
 class _Work:
@@ -142,28 +168,55 @@ class _Work:
                 continue
             if self._index.is_current(image.name, stamp):
                 self._n_unchanged += 1
-            else:
+                continue
+            n = image.n_slices()
+            if n == 1:
                 yield _Todo(image, stamp)
+                continue
+            stack = _Stack(n)
+            for part in range(n):
+                if not stack.is_given_up:
+                    yield _Todo(image, stamp, stack=stack, part=part)
 
     def _load(self, item: _Todo) -> Pixels:
-        item.found = item.image.read()
+        image, stack = item.image, item.stack
+        item.found = image.read() if stack is None else stack.read(image, item.part)
         return without_empty_color(item.found.pixels)
 
     def _keep(self, item: _Todo, found: Future[FoldMaps]) -> None:
-        image = item.image
+        image, stack = item.image, item.stack
+        if stack is not None and stack.is_given_up:
+            return
         try:
             maps = found.result()
             assert item.found is not None  # noqa: S101 - it was predicted
             spacing_mm = item.found.spacing_mm or self._spec.results.spacing_mm
             predicted = replace(self._predicted(maps), spacing_mm=spacing_mm)
+            if stack is not None:
+                stack.predicted.append(predicted)
+                if len(stack.predicted) < stack.n:
+                    return
             fallback = f"{image.stem}_{image.ending.lstrip('.').lower()}"
             stem = self._index.name_for(image.name, image.stem, fallback)
-            files, record = self._results.write(image, stem, item.found.pixels, predicted)
+            if stack is None:
+                files, record = self._results.write(image, stem, item.found.pixels, predicted)
+            else:
+                assert stack.slices is not None  # noqa: S101 - as above
+                files, record = self._results.write_stack(
+                    image, stem, stack.slices, stack.predicted
+                )
+                stack.slices = None
         except (NnloopError, MemoryError, ValueError) as error:
+            if stack is not None:
+                stack.is_given_up, stack.slices = True, None
             self._leave_out(image, error)
             return
         self._index.done(image.name, item.stamp, files, record, ())
-        self._say(f"{image.name}: score {predicted.score:.2f}")
+        if stack is None:
+            self._say(f"{image.name}: score {predicted.score:.2f}")
+        else:
+            mean = fmean(one.score for one in stack.predicted)
+            self._say(f"{image.name}: {stack.n} slices, mean score {mean:.2f}")
 
     def _leave_out(self, image: ImageInput, error: Exception) -> None:
         reason = error.reason if isinstance(error, TaskError) else "not_predicted"

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import gzip
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
+import nibabel
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from backend.from_files.context import PROJECT, FilesContext
 from backend.from_files.guess import check_channels, guess_format, placed
 from backend.from_files.sources import OtherSource
+from backend.from_files.stacks import GROUP_KEY, has_stacks, unstack
 from backend.pipeline.basis.annotations import label_config_of, label_map_of
 from backend.store import projects
 from backend.store.tasks import snapshots
 from converters.exports.nifti import nifti_bytes
+from converters.images.groups import GroupKey
 from converters.images.image_pixels import read_image
 from converters.imports.formats import format_by_name
 from converters.imports.source import ImportOptions
+from domain.annotation import Task
 from domain.errors import FileFormatError
 from domain.geometry import LabelMap
 from tests.unit.backend.from_files.material import SIDE, read, task, write_export, write_image
@@ -132,3 +140,44 @@ def test_a_data_set_of_nnunet_in_nifti(tmp_path: Path) -> None:
     (root / "imagesTr" / "one_0001.nii.gz").write_bytes(b"")
     with pytest.raises(FileFormatError, match="several channels"):
         check_channels(folder)
+
+
+def volume(slices: Sequence[npt.NDArray[Any]], *, lies: float) -> bytes:
+    """A stack as nnU-Net has it; ``lies`` turns its axes round."""
+    array = np.stack([one.T for one in slices], axis=2)
+    return gzip.compress(nibabel.Nifti1Image(array, np.diag([lies, lies, 2.0, 1.0])).to_bytes())
+
+
+def test_stacks_are_learned_slice_by_slice_in_one_group(tmp_path: Path) -> None:
+    for name in ("imagesTr", "labelsTr"):
+        (tmp_path / name).mkdir()
+    masks = {"a": [noise(k) for k in range(3)], "b": [noise(7), np.zeros((SIDE, SIDE), np.uint8)]}
+    for name, slices in masks.items():
+        pixels = [np.full((SIDE, SIDE), 10 * k, np.int16) - 5 for k in range(len(slices))]
+        image = volume(pixels, lies=-1.0)
+        (tmp_path / "imagesTr" / f"{name}_0000.nii.gz").write_bytes(image)
+        (tmp_path / "labelsTr" / f"{name}.nii.gz").write_bytes(volume(slices, lies=-1.0))
+    labels, images = placed(tmp_path, "masks", None)
+    assert images is not None and has_stacks(labels)
+    found = unstack(labels, images, tmp_path / "slices")
+    assert found.left_out == ()
+    options = ImportOptions(("lumen", "wall"))
+    source = OtherSource(
+        format_by_name("masks"), found.labels, found.images, options, empty_as_negative=True
+    )
+    context, reading = read(tmp_path / "out", source, group_key=GROUP_KEY)
+    assert (reading.labelled, reading.empty, reading.left_out) == (5, 1, ())
+    maps = drawn(context)
+    for name, slices in masks.items():
+        for number, mask in enumerate(slices):
+            np.testing.assert_array_equal(maps[f"{name}__slice{number:04d}.png"], mask)
+    key = GroupKey.parse(GROUP_KEY)
+    groups = {key.group_of(Task(1, 1, {"image": name}), "image") for name in maps}
+    assert groups == {"a", "b"}
+    # Taken apart again, only what changed is; one whose image does not fit is named.
+    before = (found.images / "a__slice0000.png").stat().st_mtime_ns
+    (tmp_path / "labelsTr" / "b.nii.gz").write_bytes(volume([noise(1)] * 3, lies=-1.0))
+    found = unstack(labels, images, tmp_path / "slices")
+    assert (found.images / "a__slice0000.png").stat().st_mtime_ns == before
+    assert "b.nii.gz: it has the shape" in found.left_out[0].message
+    assert not (found.images / "b__slice0000.png").exists()

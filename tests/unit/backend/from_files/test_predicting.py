@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from backend.from_files.inputs import ImageInput, find_images
+from backend.from_files.networks.predict import settled
 from backend.from_files.results import Predicted, ResultOptions, Results, values_of
+from converters.images.nifti_slices import load_stack
 from converters.label_studio.config.inferred_config import polygon_label_config
 from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.write import regions_to_result
@@ -118,3 +120,49 @@ def test_tasks_that_label_studio_imports(tmp_path: Path) -> None:
     [prediction] = task["predictions"]
     assert (prediction["model_version"], prediction["score"]) == ("nnloop-v3", 0.5)
     assert [r["value"]["polygonlabels"][0] for r in prediction["result"]].count("lumen") == 1
+
+
+def test_a_stack_is_written_as_it_lies(tmp_path: Path) -> None:
+    import nibabel
+
+    pixels = np.arange(20 * 30 * 2, dtype=np.int16).reshape(2, 20, 30)
+    affine = np.diag([-0.2, -0.5, 3.0, 1.0])
+    array = np.stack([one.T for one in pixels], axis=2)
+    nibabel.save(nibabel.Nifti1Image(array, affine), tmp_path / "scan.nii.gz")
+    image = ImageInput(tmp_path / "scan.nii.gz", "day/scan.nii.gz")
+    assert (image.stem, image.ending, image.n_slices()) == ("day/scan", ".nii.gz", 2)
+    stack = load_stack(image.path)
+    out = tmp_path / "out"
+    results = Results(out, CONFIG, ResultOptions(overlays=True, tasks=True), "nnloop-v3")
+    maps = [LABEL_MAP, LABEL_MAP[::-1].copy()]
+    found = [Predicted(one, 0.5, 0.25, 0.75, (), stack.spacing_mm) for one in maps]
+    files, record = results.write_stack(image, image.stem, stack, found)
+    results.finish(lambda: iter([record]))
+    assert files == ["day/scan.nii.gz", *(f"overlays/day/scan_000{k}.png" for k in range(2))]
+    written = nibabel.load(out / "day" / "scan.nii.gz")
+    assert written.get_data_dtype() == np.uint8
+    np.testing.assert_allclose(written.affine, nibabel.load(image.path).affine)
+    for number, label_map in enumerate(maps):
+        np.testing.assert_array_equal(load_stack(out / files[0]).slice(number).shown, label_map)
+    with (out / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == ["day/scan.nii.gz:0", "day/scan.nii.gz:1"]
+    assert rows[0]["lumen area_mm2"] == "4.8"
+    assert json.loads((out / "predictions.json").read_text()) == []
+
+
+def test_a_file_that_still_grows_waits(tmp_path: Path) -> None:
+    seen: dict[str, str] = {}
+    scan = tmp_path / "a.png"
+    scan.write_bytes(b"half")
+
+    def look() -> list[str]:
+        return [image.name for image in settled(find_images([tmp_path], tmp_path / "out"), seen)]
+
+    assert look() == []
+    scan.write_bytes(b"half and more")
+    assert look() == []
+    assert look() == ["a.png"]
+    assert look() == ["a.png"]  # what is done already the index tells
+    scan.unlink()
+    assert look() == []

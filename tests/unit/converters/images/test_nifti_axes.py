@@ -56,6 +56,7 @@ def test_the_header_decides_and_what_is_doubtful_is_said(
 ) -> None:
     axes = NiftiAxes(affine[:3, :3])
     np.testing.assert_array_equal(axes.shown(stored), SHOWN)
+    np.testing.assert_array_equal(axes.stored(SHOWN), stored)
     assert doubt in axes.doubt and bool(doubt) == bool(axes.doubt)
 
 

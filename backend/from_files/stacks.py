@@ -1,0 +1,129 @@
+"""Stacks of slices to train on: every slice a picture of its own, all of a stack in one group."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from converters.bookkeeping.work_index import WorkIndex
+from converters.classes.integers import CLASSES, DATASET
+from converters.images.image_pixels import write_png
+from converters.images.medical_pixels import MEDICAL_ENDINGS, as_pixels
+from converters.images.nifti_slices import load_stack, n_slices
+from converters.masks.label_map_files import NIFTI_SUFFIXES
+from converters.masks.mask_folders import FIRST_CHANNEL
+from converters.masks.mask_pixels import as_label_map
+from domain.annotation import LeftOut
+from domain.errors import FileFormatError, TaskError
+
+GROUP_KEY = r"name:^(.+)__slice\d+"
+"""Finds in the name of a slice the stack that it is of."""
+
+_IMAGES, _LABELS = "images", "masks"
+
+
+@dataclass(frozen=True, slots=True)
+class Unstacked:
+    """Where the slices of a set lie.
+
+    Attributes:
+        labels: Folder of their masks.
+        images: Of their pictures.
+        left_out: Stacks that could not be taken apart, and why.
+    """
+
+    labels: Path
+    images: Path
+    left_out: tuple[LeftOut, ...]
+
+
+def has_stacks(labels: Path) -> bool:
+    """Whether a folder of masks holds NIfTI files of several slices."""
+    return labels.is_dir() and any(n_slices(path) > 1 for path in _volumes(labels))
+
+
+def unstack(
+    labels: Path, images: Path, into: Path, on_stack: Callable[[], None] = lambda: None
+) -> Unstacked:
+    """Writes every slice of a set as a picture and a mask; those that are there and unchanged stay.
+
+    Args:
+        labels: Folder of masks, NIfTI.
+        images: Folder of images, called as the masks (nnU-Net's ``_0000`` may follow).
+        into: Where to.
+        on_stack: Called after each file.
+
+    Raises:
+        StackError: There is no room.
+    """
+    (into / _LABELS).mkdir(parents=True, exist_ok=True)
+    (into / _IMAGES).mkdir(parents=True, exist_ok=True)
+    for name in (CLASSES, DATASET):
+        for folder in (labels, labels.parent):
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, into / name)
+                break
+    left_out = []
+    with WorkIndex(into / ".nnloop-index.sqlite", into, "unstack") as index:
+        for number, path in enumerate(_volumes(labels), start=1):
+            stem = _stem(path)
+            try:
+                image = _image_of(stem, images)
+                stamp = " ".join(
+                    f"{p.stat().st_size} {p.stat().st_mtime_ns}" for p in (path, image)
+                )
+                if not index.is_current(path.name, stamp):
+                    index.done(path.name, stamp, _write(path, image, stem, into), {}, ())
+            except (FileFormatError, TaskError, OSError) as error:
+                note = LeftOut(number, "malformed_stack", f"{path.name}: {error}")
+                left_out.append(note)
+                index.left_out(path.name, note)
+            on_stack()
+        index.forget_unseen()
+    return Unstacked(into / _LABELS, into / _IMAGES, tuple(left_out))
+
+
+def _write(path: Path, image: Path, stem: str, into: Path) -> list[str]:
+    masks, pictures = load_stack(path), load_stack(image)
+    if masks.array.shape != pictures.array.shape:
+        raise FileFormatError(
+            f"it has the shape {masks.array.shape}, its image {image.name} {pictures.array.shape}.",
+            remedy="Write both with the same slices.",
+        )
+    files = []
+    for number in range(masks.n):
+        name = f"{stem}__slice{number:04d}.png"
+        shown = masks.slice(number).shown
+        write_png(into / _LABELS / name, as_label_map(np.ascontiguousarray(shown), path.name))
+        # As the mask lies: the two are one picture.
+        lies = masks.axes.shown(pictures.array[:, :, number])
+        write_png(into / _IMAGES / name, as_pixels(np.ascontiguousarray(lies), 0))
+        files += [f"{_LABELS}/{name}", f"{_IMAGES}/{name}"]
+    return files
+
+
+def _image_of(stem: str, images: Path) -> Path:
+    for name in (f"{stem}{FIRST_CHANNEL}", stem):
+        for ending in NIFTI_SUFFIXES:
+            if (images / f"{name}{ending}").is_file():
+                return images / f"{name}{ending}"
+    raise FileFormatError(f"there is no image {stem} in {images}.")
+
+
+def _stamp(path: Path) -> str:
+    about = path.stat()
+    return f"{about.st_size} {about.st_mtime_ns}"
+
+
+def _volumes(labels: Path) -> list[Path]:
+    found = [p for p in sorted(labels.iterdir()) if p.name.lower().endswith(NIFTI_SUFFIXES)]
+    return [path for path in found if not path.name.startswith(".")]
+
+
+def _stem(path: Path) -> str:
+    ending = next(e for e in MEDICAL_ENDINGS if path.name.lower().endswith(e))
+    return path.name[: -len(ending)]
