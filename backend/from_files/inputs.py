@@ -96,6 +96,23 @@ def find_images(sources: Iterable[Path], beside: Path) -> Iterator[ImageInput]:
             )
 
 
+def settled(images: Iterable[ImageInput], seen: dict[str, str]) -> Iterator[ImageInput]:
+    """Of images those that have not changed since the last look: no file that still grows.
+
+    Args:
+        images: Those that are there now.
+        seen: Name -> stamp at the last look; brought up to date.
+    """
+    for image in images:
+        try:
+            now = image.stamp
+        except OSError:
+            continue  # gone again
+        if seen.get(image.name) == now:
+            yield image
+        seen[image.name] = now
+
+
 def _is_image(path: Path) -> bool:
     name = path.name.lower()
     if name.endswith((*IMAGE_ENDINGS, *MEDICAL_ENDINGS)):

@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from active_learning.measures import measure_image
-from backend.from_files.inputs import ImageInput, find_images
+from backend.from_files.inputs import ImageInput, find_images, settled
 from backend.from_files.models import Model, find_model
 from backend.from_files.predicting import REPORT, PredictionSpec
 from backend.from_files.results import Predicted, Results
@@ -71,23 +71,6 @@ def predict_files(spec: PredictionSpec, say: Say) -> None:
             time.sleep(WATCH_S)
             if work.predict(settled(find_images(sources, out), seen)):
                 work.finish()
-
-
-def settled(images: Iterable[ImageInput], seen: dict[str, str]) -> Iterator[ImageInput]:
-    """Of images those that have not changed since the last look: no file that still grows.
-
-    Args:
-        images: Those that are there now.
-        seen: Name -> stamp at the last look; brought up to date.
-    """
-    for image in images:
-        try:
-            now = image.stamp
-        except OSError:
-            continue  # gone again
-        if seen.get(image.name) == now:
-            yield image
-        seen[image.name] = now
 
 
 @dataclass(slots=True)

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.from_files.inputs import ImageInput, find_images
-from backend.from_files.networks.predict import settled
+from backend.from_files.inputs import ImageInput, find_images, settled
 from backend.from_files.results import Predicted, ResultOptions, Results, values_of
 from converters.images.nifti_slices import load_stack
 from converters.label_studio.config.inferred_config import polygon_label_config
