@@ -61,6 +61,7 @@ class Format:
     ``version`` goes up when the same task gives other files, so that an older export is redone.
     ``remarks`` are sentences for the report about the classes. ``is_named_by_image``: the files of
     a task have the name of its image, where that is not another task's already.
+    ``takes_predictions``: of a task that nobody has labelled its prediction stands in.
     """
 
     name: str
@@ -70,3 +71,4 @@ class Format:
     version: int = 1
     remarks: Callable[[LabelConfig], tuple[str, ...]] = lambda _: ()
     is_named_by_image: bool = True
+    takes_predictions: bool = False

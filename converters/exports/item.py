@@ -100,13 +100,20 @@ class ExportItem:
         """The annotations that the policy takes the mask from, oldest first."""
         return choose(self.submitted, self.options.annotators)
 
+    @property
+    def prediction(self) -> dict[str, Any] | None:
+        """What stands in for annotations, where nobody has labelled the task."""
+        return self.predictions[0] if self.predictions and not self.task.annotations else None
+
     @cached_property
     def label_map(self) -> LabelMap:
-        """(height, width) uint8 by the policy on annotators.
+        """(height, width) uint8 by the policy on annotators; without any, as predicted.
 
         Raises:
             AnnotationError: No annotation can be used.
         """
+        if self.prediction is not None:
+            return polygons_to_label_map(self._predicted_shapes(), self.size_hw)
         found = [polygons_to_label_map(s, self.size_hw) for _, s in self._shapes_of(self.chosen)]
         return combine(found, self.options.annotators, len(self.config.group.classes))
 
@@ -135,6 +142,16 @@ class ExportItem:
             AnnotationError: None can be used.
         """
         return self._shapes_of(self.submitted, keeps_hidden=True)
+
+    def _predicted_shapes(self) -> Shapes:
+        """Those of the prediction; none is a prediction too."""
+        assert self.prediction is not None  # noqa: S101 - the caller looked
+        as_drawn = Annotation(0, self.task.id, self.prediction["result"])
+        shapes, notes = annotation_to_shapes(
+            as_drawn, self.config, self.size_hw, settings=self.options.reading
+        )
+        self.notes.extend(notes)
+        return shapes
 
     def _shapes_of(
         self, annotations: Sequence[Annotation], *, keeps_hidden: bool = False

@@ -21,7 +21,8 @@ class Overlays:
     def write(self, item: ExportItem) -> Written:
         """Draws one picture."""
         label_map = item.label_map
-        picture = with_legend(overlay(item.pixels, label_map, self._config), self._config)
+        drawn = overlay(item.pixels, label_map, self._config)
+        picture = with_legend(drawn, self._config, _caption(item))
         name = f"overlays/{item.stem}.png"
         path = self._out / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,9 +33,20 @@ class Overlays:
         """There is no file about all tasks."""
 
 
+def _caption(item: ExportItem) -> str:
+    """Who says what a picture shows, where that is no person."""
+    if item.prediction is None:
+        return ""
+    version, score = item.prediction.get("model_version"), item.prediction.get("score")
+    by = f" by {version}" if version else ""
+    return f"predicted{by}" + (f", score {score:.2f}" if isinstance(score, int | float) else "")
+
+
 FORMAT = Format(
     "overlays",
-    "PNG pictures: image, translucent classes, contours, legend",
+    "PNG pictures: image, classes, contours, legend; of an unlabelled task its prediction",
     Needs.PIXELS,
     Overlays,
+    version=2,
+    takes_predictions=True,
 )

@@ -202,6 +202,8 @@ class _Run:
             return LeftOut(task.id, "no_prediction", f"Task {task.id} has no prediction.")
         if submitted(task):
             return None
+        if self._format.takes_predictions and entry.predictions and not task.annotations:
+            return None
         if task.annotations:
             return LeftOut(task.id, "skipped", f"Task {task.id} was skipped by its annotator.")
         return LeftOut(task.id, "unlabelled", f"Task {task.id} is not labelled yet.")

@@ -54,12 +54,13 @@ def overlay(
     return drawn(to_rgb(image), label_map, config, 1.0, opacity)
 
 
-def with_legend(picture: RgbImage, config: LabelConfig) -> RgbImage:
+def with_legend(picture: RgbImage, config: LabelConfig, caption: str = "") -> RgbImage:
     """The picture with the colours and names of the classes in a strip below.
 
     Args:
         picture: (height, width, 3) uint8 RGB.
         config: gives names and colours; the strip has as many rows as they need.
+        caption: stands in a row of its own below them; "" = none.
 
     Returns:
         (height + strip, width, 3) uint8 RGB.
@@ -78,7 +79,8 @@ def with_legend(picture: RgbImage, config: LabelConfig) -> RgbImage:
         places.append((x, row, label_class))
         x += needed + size
     line = round(1.6 * size)
-    canvas = Image.new("RGB", (width, height + (row + 1) * line + margin), BACKGROUND)
+    n_rows = row + 1 + bool(caption)
+    canvas = Image.new("RGB", (width, height + n_rows * line + margin), BACKGROUND)
     canvas.paste(Image.fromarray(picture), (0, 0))
     draw = ImageDraw.Draw(canvas)
     for x, row, label_class in places:
@@ -87,6 +89,9 @@ def with_legend(picture: RgbImage, config: LabelConfig) -> RgbImage:
         box = (x, middle - half, x + size, middle + half)
         draw.rounded_rectangle(box, size // 4, fill=color_of(label_class))
         draw.text((x + 1.4 * size, middle), label_class.value, TEXT, font, anchor="lm")
+    if caption:
+        middle = height + margin // 2 + (n_rows - 1) * line + line // 2
+        draw.text((margin, middle), caption, FAINT_TEXT, font, anchor="lm")
     return np.asarray(canvas, dtype=np.uint8)
 
 

@@ -13,6 +13,7 @@ from backend.pipeline.files.project_source import (
     ProjectImages,
     ProjectPredictions,
     ProjectTasks,
+    ProjectTasksPredicted,
     in_labels_of_today,
 )
 from backend.store.models import ProjectRow
@@ -25,7 +26,7 @@ from converters.images.of_tasks import FolderImages, NoImages, TaskImages
 from converters.label_studio.config.inferred_config import infer_label_config
 from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.region_types import region_type_by_name
-from domain.errors import LabelConfigError, SettingsError
+from domain.errors import LabelConfigError, PredictionError, SettingsError
 from domain.labels import LabelConfig, LabelNames
 
 
@@ -65,14 +66,23 @@ def export_project(context: AppContext, project_id: int, request: ExportRequest)
         project = session.get(ProjectRow, project_id)
         known = project.label_mapping if project else {}
     config = _renamed(config, known, request.label_mapping)
-    source: Source = ProjectTasks(context, project_id)
+    tasks = ProjectTasks(context, project_id)
+    source: Source = tasks
+    remarks: tuple[str, ...] = ()
     if request.format_.needs is Needs.PREDICTIONS:
         stored = ProjectPredictions(context, project_id, request.model_version)
         source = in_labels_of_today(stored, config)
+    elif request.format_.takes_predictions:
+        try:
+            stored = ProjectPredictions(context, project_id, request.model_version)
+        except PredictionError:
+            remarks = ("No version serves yet: there are pictures of labelled tasks alone.",)
+        else:
+            source = ProjectTasksPredicted(tasks, in_labels_of_today(stored, config))
     images: TaskImages = ProjectImages(client, config.image_keys)
     if request.images is not None:
         images = FolderImages(request.images, config.image_keys, plain_name)
-    return _run(source, config, images, request, ())
+    return _run(source, config, images, request, remarks)
 
 
 def export_file(path: Path, request: ExportRequest) -> FilesReport:

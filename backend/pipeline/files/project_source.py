@@ -34,13 +34,32 @@ class ProjectTasks:
 
     def __iter__(self) -> Iterator[SourceTask]:
         for task in self._context.label_studio.iter_tasks(self._project_id):
-            yield SourceTask(task, predicted=self._predicted(task))
+            yield SourceTask(task, predicted=self.predicted(task))
 
-    def _predicted(self, task: Task) -> tuple[dict[str, Any], ...]:
+    def predicted(self, task: Task) -> tuple[dict[str, Any], ...]:
+        """The regions of all predictions known for a task, where reading it depends on them."""
         if not any(needs_predictions(annotation.result) for annotation in task.annotations):
             return ()
         with self._context.store.begin() as session:
             return tuple(predictions.results_of_task(session, task.id))
+
+
+class ProjectTasksPredicted:
+    """The tasks of a project as they are now, each with its prediction.
+
+    Args:
+        tasks: The same tasks.
+        predictions: Of which version.
+    """
+
+    def __init__(self, tasks: ProjectTasks, predictions: Source) -> None:
+        self._tasks, self._predictions = tasks, predictions
+
+    def __iter__(self) -> Iterator[SourceTask | LeftOut]:
+        for entry in self._predictions:
+            if isinstance(entry, SourceTask):
+                entry = SourceTask(entry.task, entry.predictions, self._tasks.predicted(entry.task))
+            yield entry
 
 
 class ProjectPredictions:

@@ -143,3 +143,37 @@ def test_what_holds_for_every_task_is_said_once(
     remarks = export_file(path, request).remarks
     assert len(remarks) == len(starts)
     assert all(map(str.startswith, remarks, starts))
+
+
+def test_an_unlabelled_task_is_shown_as_predicted(tmp_path: Path) -> None:
+    predicted = {"model_version": "nnloop-v2", "score": 0.81, "result": [region("lumen", KEYHOLE)]}
+    rows = [
+        row(1, "a.png", annotation(1, region("lumen", KEYHOLE))),
+        {**row(2, "b.png"), "predictions": [predicted]},
+        {**row(3, "c.png"), "predictions": [{**predicted, "result": []}]},
+        row(4, "d.png"),
+        # What a person has said, or not wanted to say, no model says for them.
+        {**row(5, "e.png", annotation(5)), "predictions": [predicted]},
+        {**row(6, "f.png", annotation(6, was_cancelled=True)), "predictions": [predicted]},
+    ]
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in "abcdef":
+        grey = np.full(SIZE_HW, 90, np.uint8)
+        Image.fromarray(grey).save(images / f"{name}.png")
+    path, request = _request(tmp_path, format_by_name("overlays"), images)
+    path.write_text(json.dumps(rows))
+    report = export_file(path, request)
+    assert (report.done, report.left_out) == (4, {"unlabelled": 1, "skipped": 1})
+    drawn = {p.stem: np.asarray(Image.open(p)) for p in request.out.rglob("*.png")}
+    assert set(drawn) == {"a", "b", "c", "e"}
+    height = SIZE_HW[0]
+    np.testing.assert_array_equal(drawn["a"][:height], drawn["b"][:height])
+    # Below stands who says it.
+    assert drawn["b"].shape[0] > drawn["a"].shape[0] == drawn["e"].shape[0]
+    for empty in "ce":
+        assert (drawn[empty][:height] == 90).all()
+    # The masks that are trained on stay those of people.
+    path, request = _request(tmp_path, format_by_name("masks-png"), images)
+    path.write_text(json.dumps(rows))
+    assert export_file(path, request).done == 2
