@@ -25,8 +25,9 @@ def test_it_lists_them_and_says_of_how_many(app: FakeApp) -> None:
     (table,) = section.blocks
     assert isinstance(table, Table)
     assert [row[0] for row in table.rows] == ["5", "9"]
-    assert table.rows[0][1].startswith("wrong class: wall is drawn where")
-    assert table.rows[0][2:] == ("30 x 40 at 10, 20", "1 of 30")
+    assert [row[1] for row in table.rows] == ["5.png", "9.png"]
+    assert table.rows[0][2].startswith("wrong class: wall is drawn where")
+    assert table.rows[0][3:] == ("30 x 40 at 10, 20", "1 of 30")
 
 
 def test_without_any_it_says_why(app: FakeApp) -> None:
