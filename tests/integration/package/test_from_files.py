@@ -21,7 +21,7 @@ from tests.unit.packaging.paths import ROOT
 from training.case_files import read_image
 
 CONFIG = parse_label_config(LABEL_CONFIG)
-TRAIN = ("--preset", "tiny", "--budget", "6s")
+TRAIN = ("--preset", "tiny", "--folds", "2", "--budget", "4s")
 
 
 def write_export(folder: Path, n: int) -> Path:
@@ -56,7 +56,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_export(folder, 12)
     scans = folder / "new_scans"
     scans.mkdir()
-    for i in range(3):
+    for i in range(2):
         shutil.copy(folder / "images" / f"carotid_{i:03d}.png", scans)
     (scans / "broken.png").write_bytes(b"\x89PNG no more")
     return folder
@@ -81,10 +81,10 @@ def test_the_commands_of_the_manual(nnloop: Nnloop, lab: Path) -> None:
     done = nnloop(*predict, cwd=lab)
     # The one that can't be read is named, and costs no other.
     assert done.returncode == 1 and "broken.png" in done.stdout, done.stdout + done.stderr
-    assert "3 images predicted" in done.stdout
+    assert "2 images predicted" in done.stdout
     masks = lab / "masks"
     rows = list(csv.DictReader((masks / "predictions.csv").open()))
-    assert len(rows) == 3
+    assert len(rows) == 2
     for row in rows:
         mask = read_image(masks / row["image"])
         assert mask.shape == (int(row["height"]), int(row["width"]))
@@ -103,18 +103,11 @@ def test_the_commands_of_the_manual(nnloop: Nnloop, lab: Path) -> None:
     assert done.returncode == 1 and "1 is 'wall' in" in done.stderr, done.stdout
 
 
-def test_moved_and_with_newer_labels_it_goes_on(nnloop: Nnloop, lab: Path) -> None:
+def test_the_folder_may_be_moved(nnloop: Nnloop, lab: Path) -> None:
     (lab / "carotid").rename(lab / "vessels")
     again = ("train", "labeled_image.json", "--images", "images", "--out", "vessels", *TRAIN)
     done = nnloop(*again, cwd=lab)
     assert "Nothing has changed since nnloop-v1" in done.stdout, done.stdout + done.stderr
-    write_export(lab, 14)
-    done = nnloop(*again, cwd=lab)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "from the weights of nnloop-v1" in done.stdout and "2 new or changed" in done.stdout
-    assert "nnloop-v2:" in done.stdout  # what the gate says of it
-    done = nnloop("models", "list", "--data-dir", "vessels/data", cwd=lab)
-    assert done.returncode == 0 and "nnloop-v2" in done.stdout, done.stdout + done.stderr
     exported = ("models", "export", "nnloop-v1", "--out", "vessels.zip")
     done = nnloop(*exported, "--data-dir", "vessels/data", cwd=lab)
     assert done.returncode == 0 and (lab / "vessels.zip").is_file(), done.stdout + done.stderr

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,8 +73,20 @@ def write_image(path: Path, seed: int) -> None:
     cv2.imwrite(str(path), pixels)
 
 
+@functools.cache
+def _empty_store() -> bytes:
+    """A store as migrations leave it: making one takes a second."""
+    with tempfile.TemporaryDirectory() as folder:
+        context = FilesContext.at(Path(folder))
+        context.store.engine.dispose()
+        return (context.settings.data_dir / "nnloop.db").read_bytes()
+
+
 def read(out: Path, source: Path | FileSource, **settings: Any) -> tuple[FilesContext, Reading]:
     """Reads a source into a folder, as ``nnloop train`` does."""
+    if not out.exists():
+        (out / "data").mkdir(parents=True)
+        (out / "data" / "nnloop.db").write_bytes(_empty_store())
     context = FilesContext.at(out)
     if isinstance(source, Path):
         source = ExportSource(source, source.parent / "images")
