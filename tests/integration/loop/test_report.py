@@ -36,7 +36,7 @@ def section(page: str, key: str) -> str:
 
 def cards(page: str, key: str) -> dict[int, str]:
     """The cards of a section by task."""
-    found = re.findall(r"<h3>Task (\d+)</h3>(.*?)</article>", section(page, key), re.S)
+    found = re.findall(r"<h3>Task (\d+): [^<]+</h3>(.*?)</article>", section(page, key), re.S)
     return {int(task): text for task, text in found}
 
 
