@@ -96,6 +96,17 @@ def find_images(sources: Iterable[Path], beside: Path) -> Iterator[ImageInput]:
             )
 
 
+def namesake(image: ImageInput, paths: dict[str, Path]) -> Path | None:
+    """Another file that is called so too, as in another folder: their masks would be one file.
+
+    Args:
+        image: Which.
+        paths: Name -> the file that has it; brought up to date.
+    """
+    first = paths.setdefault(image.name, image.path)
+    return None if first == image.path else first
+
+
 def settled(images: Iterable[ImageInput], seen: dict[str, str]) -> Iterator[ImageInput]:
     """Of images those that have not changed since the last look: no file that still grows.
 

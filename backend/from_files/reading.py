@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from backend.from_files.context import PROJECT, FilesContext
@@ -15,7 +16,7 @@ from backend.from_files.sources import FileSource, Found
 from backend.pipeline.labels import questions
 from backend.settings import ProjectSettings
 from backend.store.identity import CHUNK
-from backend.store.models import ProjectRow
+from backend.store.models import AnnotationRow, ProjectRow, TaskRow
 from backend.store.tasks import snapshots
 from converters.bookkeeping.documents import read_document, write_document
 from converters.label_studio.config.label_config import parse_label_config
@@ -133,7 +134,7 @@ def read_source(
         questions.take_config(session, row, xml, changed=changed)
         row.synced_at = time.time()
         counts = snapshots.counts(session, PROJECT)
-        empty = _n_empty(session)
+        empty = counts[TaskState.LABELLED] - _n_with_regions(session)
     # At the end: what was read before a crash is read again.
     write_document(index_file, _Index, _Index(index.ids, stamps))
     return Reading(
@@ -184,6 +185,11 @@ def _of_project(task: Task) -> Task:
     return Task(task.id, PROJECT, task.data, task.annotations, task.updated_at, task.created_at)
 
 
-def _n_empty(session: Session) -> int:
-    tasks = snapshots.submitted_annotations(session, PROJECT)
-    return sum(all(not row.result for row in annotations) for _, annotations in tasks)
+def _n_with_regions(session: Session) -> int:
+    """Labelled tasks in which somebody has drawn something."""
+    query = (
+        select(func.count(AnnotationRow.task_id.distinct()))
+        .join(TaskRow, AnnotationRow.task_id == TaskRow.id)
+        .where(*snapshots.is_submitted(PROJECT), func.json_array_length(AnnotationRow.result) > 0)
+    )
+    return session.scalar(query) or 0

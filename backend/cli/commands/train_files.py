@@ -13,7 +13,6 @@ from backend.cli.shared import console
 from backend.cli.views.progress import progress, steps
 from backend.cli.views.sentences import say
 from backend.cli.views.tables import Table
-from domain.annotation import LeftOut
 from domain.errors import SettingsError
 from domain.text import counted
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from backend.from_files.outcome import Outcome
     from backend.from_files.reading import Reading
     from backend.from_files.sources import FileSource
+    from domain.annotation import LeftOut
 
 SLICES = Path("data") / "slices"
 """Of the model's folder, where stacks are taken apart."""

@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from active_learning.measures import measure_image
-from backend.from_files.inputs import ImageInput, find_images, settled
+from backend.from_files.inputs import ImageInput, find_images, namesake, settled
 from backend.from_files.models import Model, find_model
 from backend.from_files.predicting import REPORT, PredictionSpec
 from backend.from_files.results import Predicted, Results
@@ -115,6 +115,7 @@ class _Work:
         self._predictor = warm_predictor(Settings.load(), model.settings, model.folder)
         self._postprocessing = read_postprocessing(model.folder)
         self._n_unchanged = 0
+        self._paths: dict[str, Path] = {}
         self._made_by = content_hash(
             [
                 read_version(model.folder).created_at,
@@ -144,6 +145,9 @@ class _Work:
 
     def _new(self, images: Iterable[ImageInput]) -> Iterator[_Todo]:
         for image in images:
+            if (other := namesake(image, self._paths)) is not None:
+                self._leave_out_namesake(image, other)
+                continue
             try:
                 stamp = f"{self._made_by} {image.stamp}"
             except OSError as error:
@@ -200,6 +204,14 @@ class _Work:
         else:
             mean = fmean(one.score for one in stack.predicted)
             self._say(f"{image.name}: {stack.n} slices, mean score {mean:.2f}")
+
+    def _leave_out_namesake(self, image: ImageInput, other: Path) -> None:
+        message = (
+            f"{image.path}: {other} is called so too. Predict them into two folders, or name the "
+            "folder above both."
+        )
+        self._index.left_out(str(image.path), LeftOut(0, "same_name", message))
+        self._say(f"Left out: {message}")
 
     def _leave_out(self, image: ImageInput, error: Exception) -> None:
         reason = error.reason if isinstance(error, TaskError) else "not_predicted"

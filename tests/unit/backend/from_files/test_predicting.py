@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.from_files.inputs import ImageInput, find_images, settled
+from backend.from_files.inputs import ImageInput, find_images, namesake, settled
 from backend.from_files.results import Predicted, ResultOptions, Results, values_of
 from converters.images.nifti_slices import load_stack
 from converters.label_studio.config.inferred_config import polygon_label_config
@@ -49,6 +49,13 @@ def test_folders_are_looked_through_and_results_are_no_images(tmp_path: Path) ->
     assert names([tmp_path / "notes.txt"], tmp_path / "out") == ["notes.txt"]
     with pytest.raises(FileFormatError, match="no file or folder"):
         names([tmp_path / "gone"], tmp_path / "out")
+
+
+def test_two_of_one_name_are_told(tmp_path: Path) -> None:
+    paths: dict[str, Path] = {}
+    one = ImageInput(tmp_path / "a" / "scan.png", "scan.png")
+    two = ImageInput(tmp_path / "b" / "scan.png", "scan.png")
+    assert [namesake(image, paths) for image in (one, two, one)] == [None, one.path, None]
 
 
 def write(

@@ -261,7 +261,9 @@ def test_no_judge_and_no_start_has_ever_seen_the_case(
     play(
         Histories,
         settings=settings(
-            max_examples=14,
+            # The same ones each time: what must have happened in them is looked at below.
+            derandomize=True,
+            max_examples=12,
             stateful_step_count=12,
             # Shrinking would take minutes; the message tells what happened.
             phases=[Phase.generate],

@@ -236,7 +236,7 @@ def test_groups_are_counted_and_widen_the_bounds() -> None:
 def test_error_rates(n_cases: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the rule promises, simulated: two classes, differences of 0.08 from case to case."""
     monkeypatch.setattr(verdict, "paired_interval", partial(paired_interval, resamples=200))
-    trials, spread = 100, 0.08
+    trials, spread = 60, 0.08
     standard_error = spread / np.sqrt(2 * n_cases)  # of the mean of two independent classes
 
     def promoted(shift: tuple[float, float]) -> float:
