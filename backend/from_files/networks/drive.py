@@ -67,7 +67,8 @@ def drive(context: FilesContext, run_id: int, say: Say) -> None:
                     if job not in at_work:
                         at_work[job] = pool.submit(train_fold, *job)
             stages.advance(context, run_id)
-            if not status.is_before_training:
+            if telling.look() == status:
+                # Folds are at work; or who was killed here before holds the run for some seconds.
                 time.sleep(LOOK_S)
     telling.end()
 
@@ -110,8 +111,9 @@ class _Telling:
         with self._context.store.read() as session:
             run = session.get_one(RunRow, self._run_id)
         if run.status in (RunStatus.FAILED, RunStatus.CANCELLED):
+            how = "failed" if run.status == RunStatus.FAILED else "was cancelled"
             raise TrainingError(
-                f"Run {run.number} has {run.status}: {run.error or 'no reason is known.'}",
+                f"Run {run.number} {how}: {run.error or 'no reason is known.'}",
                 remedy="Called again, the same command begins anew with what is prepared.",
             )
 
