@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from backend.label_studio.images import FetchedImage
 from converters.bookkeeping.documents import read_document, write_document
-from converters.images.nifti_slices import MAX_FILE_BYTES
+from converters.bookkeeping.files import stamp_of
+from converters.images.of_tasks import read_image_bytes
 from domain.errors import ImageError
 
 _FILE = "images.json"
@@ -57,28 +59,12 @@ class ImageFiles:
                 f"the file of its image {uri!r} was not found.",
                 remedy="Give the folder of images with --images.",
             )
-        path = Path(found)
-        try:
-            about = path.stat()
-            tag = f"{about.st_size}-{about.st_mtime_ns}"
-            if tag == unless_tag:
-                return None
-            if about.st_size > MAX_FILE_BYTES:
-                raise ImageError(
-                    task_id,
-                    "too_large",
-                    f"the file {path.name} has {about.st_size:,} bytes; the limit is "
-                    f"{MAX_FILE_BYTES:,}.",
-                    remedy="Give a smaller image.",
-                )
-            return FetchedImage(path.read_bytes(), tag)
-        except OSError as error:
-            raise ImageError(
-                task_id,
-                "image_missing",
-                f"the image {path} can't be read: {error.strerror}.",
-                remedy="Check the path and its rights.",
-            ) from error
+        path, tag = Path(found), ""
+        with suppress(OSError):  # whoever reads it says what is the matter
+            tag = stamp_of(path)
+        if tag and tag == unless_tag:
+            return None
+        return FetchedImage(read_image_bytes(path, task_id), tag)
 
     def project(self, project_id: int) -> None:
         """Files are always there, or each is missing by itself."""

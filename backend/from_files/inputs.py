@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from converters.bookkeeping.files import stamp_of
 from converters.images.image_pixels import read_image
 from converters.images.medical_pixels import (
     DICOM,
@@ -47,8 +48,7 @@ class ImageInput:
     @property
     def stamp(self) -> str:
         """Changes when the file does."""
-        about = self.path.stat()
-        return f"{about.st_size} {about.st_mtime_ns}"
+        return stamp_of(self.path)
 
     def n_slices(self) -> int:
         """How many pictures are in it: 1, but for NIfTI."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from sqlalchemy import func, select
@@ -123,7 +123,7 @@ def read_source(
         if entry.stamp:
             stamps[entry.key] = entry.stamp
         if entry.task is not None:
-            batch.append(_of_project(entry.task))
+            batch.append(replace(entry.task, project_id=PROJECT))
         if len(batch) == CHUNK:
             changed += write()
     changed += write()
@@ -179,10 +179,6 @@ def _project(session: Session, title: str, settings: ProjectSettings) -> None:
     if row.settings is not None and row.settings.channels != settings.channels:
         row.n_channels = 0  # other images may be grey again
     row.title, row.settings = title, settings
-
-
-def _of_project(task: Task) -> Task:
-    return Task(task.id, PROJECT, task.data, task.annotations, task.updated_at, task.created_at)
 
 
 def _n_with_regions(session: Session) -> int:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from backend.from_files.inputs import ImageInput
-from converters.bookkeeping.files import write_bytes, write_json
+from converters.bookkeeping.files import json_list, write_bytes, write_json
 from converters.exports.masks import CLASSES, class_integers
 from converters.exports.nifti import nifti_bytes
+from converters.exports.table import area_and_parts, csv_line
 from converters.images.image_pixels import write_png
 from converters.images.medical_pixels import as_pixels
 from converters.images.nifti_slices import NiftiStack
@@ -162,7 +159,9 @@ class Results:
         write_json(self._out / CLASSES, self._integers())
         write_bytes(self._out / TABLE, self._rows(records))
         if self._options.tasks:
-            write_bytes(self._out / TASKS, _tasks(records))
+            # A file of slices is nothing that Label Studio shows.
+            tasks = (record["task"] for record in records() if "task" in record)
+            write_bytes(self._out / TASKS, json_list(tasks))
 
     def _png(self, name: str, picture: npt.NDArray[np.uint8]) -> str:
         path = self._out / name
@@ -182,9 +181,7 @@ class Results:
         cells: list[Any] = [name, width, height, *scores]
         spacing = found.spacing_mm
         for one in self._config.group.classes:
-            mask = (found.label_map == one.index).astype(np.uint8)
-            area = int(mask.sum())
-            parts = cv2.connectedComponents(mask, connectivity=4)[0] - 1 if area else 0
+            area, parts = area_and_parts(found.label_map, one.index)
             mm2 = f"{area * spacing[0] * spacing[1]:.6g}" if spacing else ""
             cells += [area, mm2, parts]
         return cells
@@ -204,14 +201,14 @@ class Results:
     def _rows(self, records: Records) -> Iterator[bytes]:
         names = [one.value for one in self._config.group.classes]
         kinds = ("area_px", "area_mm2", "parts")
-        yield _line(
+        yield csv_line(
             [
                 *("image", "width", "height", "score", "score_low", "score_high"),
                 *(f"{name} {kind}" for name in names for kind in kinds),
             ]
         )
         for record in records():
-            yield from map(_line, record["rows"])
+            yield from map(csv_line, record["rows"])
 
 
 def values_of(config: LabelConfig, values: tuple[int, ...]) -> npt.NDArray[np.uint8]:
@@ -238,18 +235,3 @@ def values_of(config: LabelConfig, values: tuple[int, ...]) -> npt.NDArray[np.ui
     for index, value in zip([0, *(one.index for one in classes)], values, strict=True):
         table[index] = value
     return table
-
-
-def _tasks(records: Records) -> Iterator[bytes]:
-    separator = "[\n"
-    # A file of slices is nothing that Label Studio shows.
-    for record in (record for record in records() if "task" in record):
-        yield (separator + json.dumps(record["task"], ensure_ascii=False)).encode()
-        separator = ",\n"
-    yield b"[]\n" if separator == "[\n" else b"\n]\n"
-
-
-def _line(cells: list[object]) -> bytes:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(cells)
-    return buffer.getvalue().encode()

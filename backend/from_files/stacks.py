@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from converters.bookkeeping.files import stamp_of
 from converters.bookkeeping.work_index import WorkIndex
 from converters.classes.integers import CLASSES, DATASET
 from converters.images.image_pixels import write_png
@@ -73,9 +74,7 @@ def unstack(
             stem = _stem(path)
             try:
                 image = _image_of(stem, images)
-                stamp = " ".join(
-                    f"{p.stat().st_size} {p.stat().st_mtime_ns}" for p in (path, image)
-                )
+                stamp = f"{stamp_of(path)} {stamp_of(image)}"
                 if not index.is_current(path.name, stamp):
                     index.done(path.name, stamp, _write(path, image, stem, into), {}, ())
             except (FileFormatError, TaskError, OSError) as error:
@@ -112,11 +111,6 @@ def _image_of(stem: str, images: Path) -> Path:
             if (images / f"{name}{ending}").is_file():
                 return images / f"{name}{ending}"
     raise FileFormatError(f"there is no image {stem} in {images}.")
-
-
-def _stamp(path: Path) -> str:
-    about = path.stat()
-    return f"{about.st_size} {about.st_mtime_ns}"
 
 
 def _volumes(labels: Path) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +98,22 @@ def _write(path: Path, data: bytes | Iterable[bytes]) -> None:
         file.writelines([data] if isinstance(data, bytes) else data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def stamp_of(path: Path) -> str:
+    """A text that changes when a file does: its size and the time it was written.
+
+    Raises:
+        OSError: There is no file.
+    """
+    about = path.stat()
+    return f"{about.st_size} {about.st_mtime_ns}"
+
+
+def json_list(rows: Iterable[Any]) -> Iterator[bytes]:
+    """The parts of a file with a JSON list, a row in each line; one row in memory at a time."""
+    separator = "[\n"
+    for row in rows:
+        yield (separator + json.dumps(row, ensure_ascii=False)).encode()
+        separator = ",\n"
+    yield b"[]\n" if separator == "[\n" else b"\n]\n"

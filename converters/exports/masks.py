@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from converters.bookkeeping.files import write_bytes, write_json
+from converters.bookkeeping.files import json_list, write_bytes, write_json
 from converters.exports.exporter import Format, Needs, Record, Records, Written
 from converters.exports.image_names import names_of_image, told_apart
 from converters.exports.item import ExportItem
@@ -84,12 +83,10 @@ def record_of(mask: str, item: ExportItem) -> Record:
 
 def image_rows(records: Records) -> Iterator[bytes]:
     """images.json: which image and task each mask is of."""
-    separator = "[\n"
-    for found in told_apart(records):
-        row = {key: found.record[key] for key in ("mask", "task_id")} | {"image": found.name}
-        yield (separator + json.dumps(row, ensure_ascii=False)).encode()
-        separator = ",\n"
-    yield b"[]\n" if separator == "[\n" else b"\n]\n"
+    return json_list(
+        {key: found.record[key] for key in ("mask", "task_id")} | {"image": found.name}
+        for found in told_apart(records)
+    )
 
 
 def class_integers(config: LabelConfig) -> dict[str, int]:

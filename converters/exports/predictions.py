@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 
-from converters.bookkeeping.files import write_bytes
+from converters.bookkeeping.files import json_list, write_bytes
 from converters.exports.exporter import Format, Needs, Records, Written
 from converters.exports.item import ExportItem
 from converters.exports.options import ExportOptions
@@ -29,15 +27,7 @@ class Predictions:
 
     def finish(self, records: Records) -> None:
         """Writes predictions.json."""
-        write_bytes(self._out / PREDICTIONS, _parts(records))
-
-
-def _parts(records: Records) -> Iterator[bytes]:
-    separator = "[\n"
-    for record in records():
-        yield (separator + json.dumps(record, ensure_ascii=False)).encode()
-        separator = ",\n"
-    yield b"[]\n" if separator == "[\n" else b"\n]\n"
+        write_bytes(self._out / PREDICTIONS, json_list(records()))
 
 
 FORMAT = Format(

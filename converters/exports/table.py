@@ -14,6 +14,7 @@ from converters.bookkeeping.files import write_bytes
 from converters.exports.exporter import Format, Needs, Records, Written
 from converters.exports.item import ExportItem
 from converters.exports.options import ExportOptions
+from domain.geometry import LabelMap
 from domain.labels import LabelConfig
 
 AREAS = "areas.csv"
@@ -38,9 +39,7 @@ class AreaTable:
         label_map = item.label_map
         rows = []
         for label_class in self._config.group.classes:
-            mask = (label_map == label_class.index).astype(np.uint8)
-            area = int(mask.sum())
-            parts = cv2.connectedComponents(mask, connectivity=4)[0] - 1 if area else 0
+            area, parts = area_and_parts(label_map, label_class.index)
             mm2 = "" if self._pixel_mm2 is None else f"{area * self._pixel_mm2:.6g}"
             rows.append([label_class.value, area, mm2, parts])
         head = [item.task.id, item.image_name, width, height]
@@ -51,14 +50,22 @@ class AreaTable:
         write_bytes(self._out / AREAS, _lines(records))
 
 
+def area_and_parts(label_map: LabelMap, index: int) -> tuple[int, int]:
+    """Pixels of a class, and its connected parts; those that touch only at a corner are two."""
+    mask = (label_map == index).astype(np.uint8)
+    area = int(mask.sum())
+    return area, cv2.connectedComponents(mask, connectivity=4)[0] - 1 if area else 0
+
+
 def _lines(records: Records) -> Iterator[bytes]:
-    yield _line(_COLUMNS)
+    yield csv_line(_COLUMNS)
     for record in records():
         for row in record["rows"]:
-            yield _line([*record["head"], *row])
+            yield csv_line([*record["head"], *row])
 
 
-def _line(cells: Sequence[object]) -> bytes:
+def csv_line(cells: Sequence[object]) -> bytes:
+    """A row of a CSV file."""
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerow(cells)
     return buffer.getvalue().encode()

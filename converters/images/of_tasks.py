@@ -18,6 +18,7 @@ from converters.addresses.image_address import (
     storage_path_of,
 )
 from converters.addresses.pages import first_page
+from converters.bookkeeping.files import stamp_of
 from converters.images.image_folder import FolderOfImages, FoundFile
 from converters.images.image_pixels import read_image
 from converters.images.medical_pixels import HEAD_BYTES, medical_kind
@@ -191,8 +192,7 @@ class FolderImages:
 def _stamp_of(path: Path | None) -> str:
     if path is None:
         return "-"
-    status = path.stat()
-    return f"{path.name} {status.st_size} {status.st_mtime_ns}"
+    return f"{path.name} {stamp_of(path)}"
 
 
 def read_image_file(path: Path, task_id: int) -> Pixels:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from converters.addresses.upload_names import same_name_key
-from converters.bookkeeping.files import write_bytes
+from converters.bookkeeping.files import json_list, write_bytes
 from converters.bookkeeping.files_report import FilesReport, Outcome, make_report
 from converters.bookkeeping.work_index import WorkIndex
 from converters.classes.matching import MatchedClasses, match_classes
@@ -185,7 +184,7 @@ def run_import_to_file(
                 unchanged += _add(job, index, number, entry)
                 on_image()
             removed = index.forget_unseen()
-            write_bytes(out, _tasks(index.records))
+            write_bytes(out, json_list(index.records()))
             remarks += _about_addresses(index.records, job.config.image_key)
             report = out.with_name(f"{out.stem}.report.json")
             outcome = Outcome(unchanged, removed, remarks)
@@ -248,11 +247,3 @@ def _about_addresses(records: Records, image_key: str) -> tuple[str, ...]:
         f"{'it' if n_bare == 1 else 'them'}. Say with --image-url where the images are: "
         "/data/local-files/?d=FOLDER/, s3://BUCKET/ or https://HOST/.",
     )
-
-
-def _tasks(records: Records) -> Iterator[bytes]:
-    separator = "[\n"
-    for record in records():
-        yield (separator + json.dumps(record, ensure_ascii=False)).encode()
-        separator = ",\n"
-    yield b"[]\n" if separator == "[\n" else b"\n]\n"

@@ -26,7 +26,7 @@ SLICES = Path("data") / "slices"
 """Of the model's folder, where stacks are taken apart."""
 
 MOST_LEFT_OUT = 10
-"""Sentences about what was left out that are printed; the file has all of them."""
+"""Sentences about what was left out that are printed; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +100,8 @@ def train_files(request: FilesRequest) -> None:
 
 
 def _check(request: FilesRequest) -> None:
-    for folder, option in ((request.images, "--images"),):
-        if folder is not None and not folder.is_dir():
-            raise SettingsError(f"There is no folder {folder}.", remedy=f"Correct {option}.")
+    if request.images is not None and not request.images.is_dir():
+        raise SettingsError(f"There is no folder {request.images}.", remedy="Correct --images.")
     out = request.out.resolve()
     inside = [path for path in (request.source, request.images) if path and path.resolve() == out]
     if inside:
