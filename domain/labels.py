@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 T = TypeVar("T")
+
+Unlabelled = Literal["background", "ignore"]
+"""What the pixels are that nobody labelled: background, or not known and therefore ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,10 @@ class LabelGroup:
     ``region_type`` are those of the control that predictions go out by. ``controls`` are all of
     them in document order; without any it is that one. ``dropped_values`` are former names whose
     regions count as nothing: a person said so.
+
+    Two labels are no classes: pixels of ``ignore_label`` are not known, those of
+    ``background_label`` are background. ``unlabelled`` says what pixels without any label are,
+    ``unlabelled_choice`` is the choice by which annotators say that they are ignored.
     """
 
     from_name: str
@@ -79,6 +86,10 @@ class LabelGroup:
     classes: tuple[LabelClass, ...]
     controls: tuple[Control, ...] = field(default=())
     dropped_values: tuple[str, ...] = field(default=())
+    ignore_label: LabelClass | None = None
+    background_label: LabelClass | None = None
+    unlabelled: Unlabelled = "background"
+    unlabelled_choice: str = ""
 
     def __post_init__(self) -> None:
         if not self.controls:
@@ -93,20 +104,43 @@ class LabelGroup:
         """
         return tuple(dict.fromkeys(control.to_name for control in self.controls))
 
+    @property
+    def labels(self) -> tuple[LabelClass, ...]:
+        """All that annotators can draw: the classes, then the labels that are none."""
+        others = (self.ignore_label, self.background_label)
+        return (*self.classes, *(label for label in others if label is not None))
+
+    @property
+    def label_values(self) -> tuple[str, ...]:
+        """The names of all that annotators can draw."""
+        return tuple(label.value for label in self.labels)
+
+    @property
+    def ignore_index(self) -> int:
+        """The integer of ignored pixels in label maps: nnU-Net's, one above the highest class."""
+        return len(self.classes) + 1
+
+    @property
+    def has_ignore(self) -> bool:
+        """Whether label maps may hold ignored pixels."""
+        is_asked = self.unlabelled == "ignore" or bool(self.unlabelled_choice)
+        return self.ignore_label is not None or is_asked
+
     def class_by_value(self, value: str) -> LabelClass | None:
         """The class an annotator's label name stands for, or None if the group lacks it.
 
-        The stored name goes before the titles of other classes, both before former names.
+        The stored name goes before the titles of other classes, both before former names. Labels
+        that are no classes are found too.
         """
         return (
-            next((c for c in self.classes if c.value == value), None)
-            or next((c for c in self.classes if c.title and c.title == value), None)
-            or next((c for c in self.classes if value in c.former_values), None)
+            next((c for c in self.labels if c.value == value), None)
+            or next((c for c in self.labels if c.title and c.title == value), None)
+            or next((c for c in self.labels if value in c.former_values), None)
         )
 
     def class_by_index(self, index: int) -> LabelClass:
-        """The class with this integer; KeyError if there is none."""
-        for label_class in self.classes:
+        """The class, or label that is none, with this integer; KeyError if there is none."""
+        for label_class in self.labels:
             if label_class.index == index:
                 return label_class
         raise KeyError(index)

@@ -13,14 +13,15 @@ from sqlalchemy.orm import Session
 from backend.from_files.context import PROJECT, FilesContext
 from backend.from_files.image_files import ImageFiles
 from backend.from_files.sources import FileSource, Found
+from backend.pipeline.basis.annotations import label_config_with
 from backend.pipeline.labels import questions
 from backend.settings import ProjectSettings
 from backend.store.identity import CHUNK
 from backend.store.models import AnnotationRow, ProjectRow, TaskRow
 from backend.store.tasks import snapshots
 from converters.bookkeeping.documents import read_document, write_document
-from converters.label_studio.config.label_config import parse_label_config
 from domain.annotation import LeftOut, Task
+from domain.errors import LabelConfigError
 from domain.labels import LabelConfig
 from domain.states import TaskState
 
@@ -154,13 +155,16 @@ def _interface(
     So classes keep their integers when a newer source happens to name them in another order, and
     one that is in no image at the moment stays.
     """
-    config = parse_label_config(xml, channels=settings.channels)
+    config = label_config_with(xml, settings)
     with context.store.read() as session:
         row = session.get(ProjectRow, PROJECT)
         before = row.label_config if row is not None else ""
     if not before or before == xml:
         return xml, config
-    known = parse_label_config(before, channels=settings.channels)
+    try:
+        known = label_config_with(before, settings)
+    except LabelConfigError:
+        return xml, config  # it lacks a label that the settings name now
     has_all = set(config.class_values) <= set(known.class_values) and _controls(config) <= (
         _controls(known)
     )

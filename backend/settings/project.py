@@ -11,6 +11,7 @@ from backend.settings.duration import parse_duration
 from backend.settings.option import Option
 from converters.painting.policies import AnnotatorPolicy
 from domain.errors import SettingsError
+from domain.labels import Unlabelled
 from training.presets import PRESETS
 from training.symmetries.symmetries import MirrorTraining
 
@@ -206,6 +207,26 @@ class ProjectSettings(BaseModel):
         (),
         description="Labels that lie on top where regions overlap, the first on top of all. What a "
         "person drew or changed lies over what was left as predicted, whatever its label.",
+    )
+    ignore_label: Annotated[str, Option(TRUTH, metavar="LABEL", empty="none")] = Field(
+        "",
+        description="Label of the interface whose pixels teach nothing and count in no Dice "
+        "(docs/sparse-labels.md).",
+    )
+    background_label: Annotated[str, Option(TRUTH, metavar="LABEL", empty="none")] = Field(
+        "",
+        description="Label of the interface whose pixels are background: needed where unlabelled "
+        "pixels are ignored and yet something is to be told from background.",
+    )
+    unlabelled: Annotated[Unlabelled, Option(TRUTH)] = Field(
+        "background",
+        description="What pixels without any label are: background, or ignored as those of "
+        "`ignore_label`.",
+    )
+    unlabelled_choice: Annotated[str, Option(TRUTH, metavar="CHOICE", empty="none")] = Field(
+        "",
+        description="Choice of the interface (`<Choices>`) by which an annotator says of one task "
+        "that its unlabelled pixels are ignored.",
     )
     keypoints: Annotated[Literal["disc", "leave_out"], Option(TRUTH)] = Field(
         "disc", description="What a keypoint is: a disc of its width, or nothing."

@@ -19,7 +19,11 @@ DATASET = "dataset.json"
 LABELMAP = "labelmap.txt"
 """CVAT's: a line ``name:r,g,b:parts:actions`` per class."""
 
-_IGNORE = "ignore"
+IGNORE = "ignore"
+"""In nnU-Net's dataset.json, the name of the label whose pixels are not learned from."""
+
+IGNORED = "(ignored)"
+"""In classes.json, the integer of pixels that are neither class nor background: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +55,10 @@ def classes_beside(folder: Path) -> ClassNames:
     for file in (folder / CLASSES, folder.parent / CLASSES):
         if file.is_file():
             folders = _folders(file, folder)
-            names = {} if folders else _classes(file)
-            return ClassNames(names, colors=colors, folders=folders)
+            if folders:
+                return ClassNames(colors=colors, folders=folders)
+            names, ignored = _classes(file)
+            return ClassNames(names, ignored, colors)
     for file in (folder / DATASET, folder.parent / DATASET):
         if file.is_file():
             names, ignored = _dataset(file)
@@ -60,14 +66,17 @@ def classes_beside(folder: Path) -> ClassNames:
     return ClassNames(colors=colors)
 
 
-def _classes(file: Path) -> dict[int, str]:
+def _classes(file: Path) -> tuple[dict[int, str], frozenset[int]]:
+    """Names by integer without the background, and the integer of ignored pixels."""
     value = _load(file)
     if not isinstance(value, dict) or not all(type(v) is int for v in value.values()):
         raise FileFormatError(
             f"{file} does not map class names to integers.",
             remedy='Write it like {"background": 0, "lumen": 1}, or use --classes.',
         )
-    return {number: str(name) for name, number in value.items() if number != 0}
+    names = {number: str(name) for name, number in value.items() if number != 0}
+    ignored = frozenset(number for number, name in names.items() if name == IGNORED)
+    return {number: name for number, name in names.items() if number not in ignored}, ignored
 
 
 def _folders(file: Path, folder: Path) -> dict[str, str]:
@@ -108,9 +117,9 @@ def _dataset(file: Path) -> tuple[dict[int, str], frozenset[int]]:
     names = {
         number: class_of_label(str(name), number)
         for name, number in pairs
-        if number != 0 and name != _IGNORE
+        if number != 0 and name != IGNORE
     }
-    return names, frozenset(number for name, number in pairs if name == _IGNORE)
+    return names, frozenset(number for name, number in pairs if name == IGNORE)
 
 
 def _labelmap(file: Path) -> dict[str, str]:

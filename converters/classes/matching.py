@@ -58,7 +58,7 @@ def find_class(name: str, group: LabelGroup) -> LabelClass | None:
         if exact is not None:
             return exact
     folded = set(map(_folded, candidates))
-    for label_class in group.classes:
+    for label_class in group.labels:
         if folded & set(map(_folded, label_class.names)):
             return label_class
     return None
@@ -137,7 +137,7 @@ def match_classes(
 
 def _both(names: Sequence[str], group: LabelGroup) -> str:
     theirs = _list(dict.fromkeys(names)) or "none"
-    labels = _list(c.value for c in group.classes)
+    labels = _list(group.label_values)
     return f"The source has {theirs}; the labelling interface {labels}."
 
 

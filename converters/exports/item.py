@@ -10,8 +10,10 @@ from typing import Any
 from converters.exports.options import ExportOptions
 from converters.images.channels import check_sizes
 from converters.images.of_tasks import image_name, longer_names
+from converters.label_studio.config.sparse_labels import as_predicted
 from converters.label_studio.lost_regions import require_some
 from converters.label_studio.read import Shapes, annotation_to_shapes
+from converters.label_studio.sparse import label_map_of_shapes, require_known
 from converters.outlines.contours import parts_of
 from converters.painting.combining import choose, combine
 from converters.painting.rasterize import polygons_to_label_map
@@ -109,25 +111,33 @@ class ExportItem:
     def label_map(self) -> LabelMap:
         """(height, width) uint8 by the policy on annotators; without any, as predicted.
 
+        Ignored pixels have the integer after the last class.
+
         Raises:
-            AnnotationError: No annotation can be used.
+            AnnotationError: No annotation can be used, or all pixels are ignored.
         """
         if self.prediction is not None:
             return polygons_to_label_map(self._predicted_shapes(), self.size_hw)
-        found = [polygons_to_label_map(s, self.size_hw) for _, s in self._shapes_of(self.chosen)]
-        return combine(found, self.options.annotators, len(self.config.group.classes))
+        group = self.config.group
+        found = [
+            label_map_of_shapes(shapes, self.size_hw, group, annotation.result)
+            for annotation, shapes in self._shapes_of(self.chosen)
+        ]
+        label_map = combine(found, self.options.annotators, len(group.classes))
+        require_known(label_map, group, self.task.id)
+        return label_map
 
     def shapes(self) -> Shapes:
         """(class integer, shape) of every region in painting order, by the policy on annotators.
 
         Of one annotation the shapes as they were drawn, overlaps kept; of several the outlines of
-        the combined label map.
+        the combined label map. Labels that are no classes are left out.
 
         Raises:
             AnnotationError: No annotation can be used.
         """
         if len(self.chosen) == 1:
-            return self._shapes_of(self.chosen, keeps_hidden=True)[0][1]
+            return self._of_classes(self._shapes_of(self.chosen, keeps_hidden=True)[0][1])
         label_map = self.label_map
         return tuple(
             (label_class.index, part)
@@ -141,14 +151,20 @@ class ExportItem:
         Raises:
             AnnotationError: None can be used.
         """
-        return self._shapes_of(self.submitted, keeps_hidden=True)
+        found = self._shapes_of(self.submitted, keeps_hidden=True)
+        return [(annotation, self._of_classes(shapes)) for annotation, shapes in found]
+
+    def _of_classes(self, shapes: Shapes) -> Shapes:
+        n_classes = len(self.config.group.classes)
+        return tuple(one for one in shapes if one[0] <= n_classes)
 
     def _predicted_shapes(self) -> Shapes:
         """Those of the prediction; none is a prediction too."""
         assert self.prediction is not None  # noqa: S101 - the caller looked
         as_drawn = Annotation(0, self.task.id, self.prediction["result"])
+        config = as_predicted(self.config)
         shapes, notes = annotation_to_shapes(
-            as_drawn, self.config, self.size_hw, settings=self.options.reading
+            as_drawn, config, self.size_hw, settings=self.options.reading
         )
         self.notes.extend(notes)
         return shapes

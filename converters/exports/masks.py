@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from converters.bookkeeping.files import json_list, write_bytes, write_json
+from converters.classes.integers import IGNORED
 from converters.exports.exporter import Format, Needs, Record, Records, Written
 from converters.exports.image_names import names_of_image, told_apart
 from converters.exports.item import ExportItem
@@ -90,8 +91,9 @@ def image_rows(records: Records) -> Iterator[bytes]:
 
 
 def class_integers(config: LabelConfig) -> dict[str, int]:
-    """Class names and integers, background first."""
-    return {"background": 0, **{c.value: c.index for c in config.group.classes}}
+    """Class names and integers, background first, ignored pixels last."""
+    integers = {"background": 0, **{c.value: c.index for c in config.group.classes}}
+    return integers | {IGNORED: config.group.ignore_index} if config.group.has_ignore else integers
 
 
 def class_folders(config: LabelConfig) -> dict[int, str]:

@@ -69,9 +69,12 @@ def dataset_json(config: LabelConfig, n_cases: int, *, is_color: bool) -> dict[s
             for key in config.channel_keys
             for kind in kinds
         ]
+    labels = nnunet_labels(config.class_values)
+    if config.group.has_ignore:
+        labels["ignore"] = config.group.ignore_index
     return {
         "channel_names": {str(i): name for i, name in enumerate(kinds)},
-        "labels": nnunet_labels(config.class_values),
+        "labels": labels,
         "numTraining": n_cases,
         "file_ending": ".png",
     }

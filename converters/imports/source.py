@@ -84,7 +84,9 @@ class ImportOptions:
     ``classes`` names the integers 1, 2, ... of masks (0, 1, ... of YOLO); ``class_key`` the
     attribute that holds a VIA region's class ("" = find it); ``default_class`` the class of regions
     without one ("" = leave them out); ``mask_name`` how masks are called (``{name}_1stHO``, "" =
-    find it); ``colors`` the classes of colour masks by ``#rrggbb`` ("" = background).
+    find it); ``colors`` the classes of colour masks by ``#rrggbb`` ("" = background);
+    ``ignore_label`` the label of pixels that the source ignores ("" = they are background, and a
+    note says so).
     """
 
     classes: tuple[str, ...] = field(default=())
@@ -92,6 +94,7 @@ class ImportOptions:
     default_class: str = ""
     mask_name: str = ""
     colors: Mapping[str, str] = field(default_factory=dict)
+    ignore_label: str = ""
 
 
 ImportSource = Iterator[ImportedImage | LeftOut]

@@ -178,7 +178,7 @@ def to_result(
     if image.label_map is not None:
         mapped = _mapped(image, classes, notes)
         regions += inner_last(
-            vectorize(mapped, [c.index for c in config.group.classes], **asdict(how))
+            vectorize(mapped, [label.index for label in config.group.labels], **asdict(how))
         )
     for number, region in enumerate(image.regions, start=1):
         if region.class_name not in classes.by_name:

@@ -30,8 +30,9 @@ from converters.label_studio.region_types import (
 from converters.label_studio.regions import READERS, Drawing, RegionError, Where
 from converters.label_studio.regions.drawn_size import REMEDIES, drawn_size_hw
 from converters.label_studio.regions.read_settings import ReadSettings
+from converters.label_studio.sparse import is_choice, label_map_of_shapes
 from converters.painting.order import Drawn, class_ranks, in_painting_order
-from converters.painting.rasterize import covers_a_pixel, hidden_shapes, polygons_to_label_map
+from converters.painting.rasterize import covers_a_pixel, hidden_shapes
 from converters.painting.spans import crossed_spans, spans_to_mask
 from domain.annotation import Annotation, LeftOut
 from domain.errors import AnnotationError
@@ -65,7 +66,8 @@ def annotation_to_label_map(
         predicted: as ``annotation_to_shapes``.
 
     Returns:
-        (height, width) uint8 label map, and notes on regions, as ``annotation_to_shapes``.
+        (height, width) uint8 label map, ``config.group.ignore_index`` where nothing is known, and
+        notes on regions, as ``annotation_to_shapes``.
 
     Raises:
         AnnotationError: as ``annotation_to_shapes``; reason ``regions_lost``: none of its regions
@@ -76,7 +78,7 @@ def annotation_to_label_map(
         annotation, config, size_hw, settings=settings, predicted=predicted
     )
     require_some(annotation, shapes, notes)
-    return polygons_to_label_map(shapes, size_hw), notes
+    return label_map_of_shapes(shapes, size_hw, config.group, annotation.result), notes
 
 
 def annotation_to_shapes(
@@ -192,7 +194,7 @@ class _Reader:
             self._read_shape(self._kind_of(control), self._names(control))
         elif self._is_label(entry):
             self._read_label()
-        else:
+        elif not is_choice(entry, self._group):
             kind = entry.get("from_name") or entry.get("type")
             trained = ", ".join(repr(c.name) for c in self._group.controls)
             reason = reason_of_other(entry, self._config)
@@ -333,7 +335,7 @@ class _Reader:
         """The class that counts, and the labels that don't, in words."""
         if not isinstance(names, list) or not all(isinstance(x, str) for x in names):
             raise self._malformed(f"has labels that are no list of names: {shown(names)}")
-        known = ", ".join(repr(c.value) for c in self._group.classes)
+        known = ", ".join(repr(label.value) for label in self._group.labels)
         if not names:
             raise self._error(
                 "unknown_label", "has no label", f"Give it one of {known}, or delete it."

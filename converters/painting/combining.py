@@ -68,13 +68,17 @@ def combine(label_maps: Sequence[LabelMap], policy: AnnotatorPolicy, n_classes: 
     sensitivity and specificity), then the most probable class of at least 0.5; the lower of equals.
     ``latest`` and ``ground_truth_first`` give the last map: see ``choose``.
 
+    Whoever ignored a pixel (any integer above the classes) has no say in it; what all ignored stays
+    ignored. STAPLE takes people to have looked at everything, so that where one did not, the
+    majority of the others decides.
+
     Args:
         label_maps: (height, width) uint8 each, of one size; one or more.
         policy: which.
         n_classes: the classes are 1..n_classes.
 
     Returns:
-        (height, width) uint8.
+        (height, width) uint8; n_classes + 1 where nobody knows.
 
     Raises:
         ValueError: without maps, for maps of different sizes, or an unknown policy.
@@ -88,9 +92,16 @@ def combine(label_maps: Sequence[LabelMap], policy: AnnotatorPolicy, n_classes: 
         raise ValueError(f"policy must be one of {', '.join(POLICIES)}, got {policy!r}.")
     if policy in ("latest", "ground_truth_first") or len(label_maps) == 1:
         return label_maps[-1].copy()
+    silent = [label_map > n_classes for label_map in label_maps]
     if policy == "staple":
-        return _staple(label_maps, n_classes)
-    return _vote(label_maps, n_classes, with_background=policy == "majority")
+        combined = _staple(label_maps, n_classes)
+        unsure = np.logical_or.reduce(silent)
+        if unsure.any():
+            combined[unsure] = _vote(label_maps, n_classes, with_background=True)[unsure]
+    else:
+        combined = _vote(label_maps, n_classes, with_background=policy == "majority")
+    combined[np.logical_and.reduce(silent)] = n_classes + 1
+    return combined
 
 
 def _vote(label_maps: Sequence[LabelMap], n_classes: int, *, with_background: bool) -> LabelMap:
@@ -182,7 +193,8 @@ def agreement(
     """Every pair of annotators (the lower id first) and every class, on one image.
 
     Args:
-        label_maps: by annotator id, (height, width) uint8 each, of one size.
+        label_maps: by annotator id, (height, width) uint8 each, of one size; what one of two
+            ignores (any integer above the classes) is not compared.
         class_values: names of the classes 1, 2, ...
 
     Raises:
@@ -195,8 +207,9 @@ def agreement(
                 f"Label maps must be of one size, got {label_maps[a].shape} of annotator {a} and "
                 f"{label_maps[b].shape} of {b}."
             )
+        known = np.maximum(label_maps[a], label_maps[b]) <= len(class_values)
         for index, value in enumerate(class_values, start=1):
-            found = overlap(label_maps[a] == index, label_maps[b] == index)
+            found = overlap((label_maps[a] == index) & known, (label_maps[b] == index) & known)
             areas = found.shared_px, found.first_px, found.second_px
             rows.append(Agreement(a, b, value, *areas, n_tasks=int(found.dice is not None)))
     return tuple(rows)

@@ -53,7 +53,7 @@ def comparison(
 
     Args:
         image: (height, width) or (height, width, 3), uint8 or uint16; None draws on plain grey.
-        reference: (height, width) uint8.
+        reference: (height, width) uint8; higher than any class where nothing is known.
         prediction: (height, width) uint8.
         config: Gives names and colours.
         title: Stands above the first panel.
@@ -76,10 +76,12 @@ def comparison(
     size_wh = (max(round(width * scale), 1), max(round(height * scale), 1))
     base = cv2.resize(to_rgb(plain), size_wh, interpolation=interpolation(scale))
     base = np.asarray(base, dtype=np.uint8)
+    # What the reference ignores, it does not differ in.
+    known = np.where(reference >= config.group.ignore_index, reference, prediction)
     pictures = (
         ("Reference", title, drawn(base, reference, config, scale, _OUTLINE_OPACITY)),
         ("Prediction", "", drawn(base, prediction, config, scale, _OUTLINE_OPACITY)),
-        ("Difference", measures, _difference(base, reference, prediction)),
+        ("Difference", measures, _difference(base, reference, known)),
     )
     panels = [Panel(name, subtitle, _widened(picture)) for name, subtitle, picture in pictures]
     return np.asarray(compose(panels, [*legend_of(config), *_LEGEND]).canvas, dtype=np.uint8)

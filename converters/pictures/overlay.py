@@ -26,6 +26,9 @@ from domain.geometry import LabelMap, Pixels
 from domain.labels import LabelClass, LabelConfig
 
 FILL_OPACITY = 0.28
+_IGNORED_DIMMED = 0.5
+"""Of the brightness of pixels of which nobody knows what they are."""
+
 _SUBPIXEL_BITS = 4
 
 _PANEL_WIDTH = 480
@@ -153,11 +156,11 @@ def drawn(
     Args:
         base: (height * scale, width * scale, 3) uint8 RGB.
         label_map: (height, width) uint8.
-        config: gives the colours; integers it lacks are not drawn.
+        config: gives the colours; integers it lacks are not drawn, ignored pixels are darkened.
         scale: above 0.
         opacity: of the tint, in [0, 1].
     """
-    picture = base.copy()
+    picture = _dimmed(base, label_map == config.group.ignore_index)
     thickness = max(1, round(base.shape[1] / 320))
     for label_class in config.group.classes:
         color = color_of(label_class)
@@ -175,6 +178,16 @@ def drawn(
         picture = cv2.addWeighted(tinted, opacity, picture, 1 - opacity, 0)
         cv2.polylines(picture, rings, True, color, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
     return picture
+
+
+def _dimmed(base: RgbImage, ignored: npt.NDArray[np.bool_]) -> RgbImage:
+    """A copy, darker where nothing is known; ``ignored`` is of the label map's size."""
+    if not ignored.any():
+        return base.copy()
+    size_wh = (base.shape[1], base.shape[0])
+    share = cv2.resize(ignored.astype(np.float32), size_wh, interpolation=cv2.INTER_NEAREST)
+    dimmed = base * (1 - _IGNORED_DIMMED * share[:, :, np.newaxis])
+    return np.asarray(dimmed, dtype=np.uint8)
 
 
 def heated(

@@ -13,6 +13,7 @@ from typing import Any
 from converters.bookkeeping.documents import read_document
 from converters.bookkeeping.files import read_json, replace_with
 from converters.classes.reserved_names import nnunet_labels
+from training.dataset_labels import IGNORE
 from training.evaluation import mean_over_classes
 from training.folds.spec import FINAL, RESULT, FoldResult
 from training.pretrained import is_named_in
@@ -201,8 +202,10 @@ def _fold_names(version_dir: Path, info: VersionInfo) -> dict[int, str]:
 def _dataset(version_dir: Path, info: VersionInfo) -> dict[str, Any]:
     dataset: dict[str, Any] = read_json(version_dir / DATASET)
     prefixed = {f"{k}_{value}": k for k, value in enumerate(info.class_values, start=1)}
-    if {name: k for name, k in dataset["labels"].items() if k != 0} == prefixed:
-        return {**dataset, "labels": nnunet_labels(info.class_values)}
+    labels = dataset["labels"]
+    ignored = {name: k for name, k in labels.items() if name == IGNORE}
+    if {name: k for name, k in labels.items() if k != 0 and name not in ignored} == prefixed:
+        return {**dataset, "labels": nnunet_labels(info.class_values) | ignored}
     return dataset
 
 

@@ -126,11 +126,8 @@ def _resolved(configurations: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _labels(labels: dict[str, Any]) -> tuple[str, ...]:
-    if "ignore" in labels:
-        raise FileFormatError(
-            "The model was trained with an ignore label.",
-            remedy="nnloop can't use it yet: train it without the key 'ignore' in dataset.json.",
-        )
+    # A network has no output for what was ignored: it predicts as any other.
+    labels = {name: value for name, value in labels.items() if name != "ignore"}
     unions = [name for name, value in labels.items() if isinstance(value, list | tuple)]
     if unions:
         raise FileFormatError(

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from domain.geometry import LabelMap
 from domain.overlap import overlap
-from training.evaluation.dice import image_dice
+from training.evaluation.dice import image_dice, where_known
 from training.evaluation.surface import surface_distances
 
 Spacing = tuple[float, float]
@@ -98,7 +98,7 @@ def measure_case(
     Args:
         case_id: Names it.
         predicted: (height, width) integers, 0 = background, k = the k-th of ``class_values``.
-        reference: The same shape and meaning.
+        reference: The same shape and meaning; what is higher than any class is ignored, in both.
         class_values: One or more names in integer order, background left out.
         spacing_mm: Of both; None gives distances in pixels.
 
@@ -109,6 +109,7 @@ def measure_case(
         raise ValueError(f"label maps differ in shape: {predicted.shape} and {reference.shape}")
     if not class_values:
         raise ValueError("measure_case needs at least one class")
+    predicted = where_known(predicted, reference, len(class_values))
     measures = []
     for index, value in enumerate(class_values, start=1):
         in_predicted, in_reference = predicted == index, reference == index

@@ -14,6 +14,9 @@ Three means, and what enters each:
   figure is 1. It enters the mean over images and the score, and no class's mean: an image without
   a class says nothing about how one is drawn.
 
+Pixels that the truth ignores (nnU-Net's ignore label, the integer after the last class) count in
+neither label map: nobody knows what is right there.
+
 Values are kept for every class that was measured, also None, so that a class that was absent can be
 told from one that a version does not know.
 """
@@ -41,7 +44,7 @@ def dice_per_class(predicted: LabelMap, truth: LabelMap, n_classes: int) -> npt.
 
     Args:
         predicted: (height, width) integers, 0 = background, k = class k.
-        truth: The same shape and meaning.
+        truth: The same shape and meaning; pixels above ``n_classes`` are ignored.
         n_classes: Classes without background, at least 1.
 
     Returns:
@@ -52,8 +55,24 @@ def dice_per_class(predicted: LabelMap, truth: LabelMap, n_classes: int) -> npt.
     """
     if predicted.shape != truth.shape:
         raise ValueError(f"label maps differ in shape: {predicted.shape} and {truth.shape}")
+    predicted = where_known(predicted, truth, n_classes)
     scores = [overlap(predicted == k, truth == k).dice for k in range(1, n_classes + 1)]
     return np.array([math.nan if score is None else score for score in scores], dtype=np.float64)
+
+
+def where_known(predicted: LabelMap, truth: LabelMap, n_classes: int) -> LabelMap:
+    """A prediction with background wherever the truth ignores: what is said there is not judged.
+
+    Args:
+        predicted: (height, width) integers.
+        truth: The same shape; pixels above ``n_classes`` are ignored.
+        n_classes: Classes without background.
+
+    Returns:
+        The same array where nothing is ignored.
+    """
+    ignored = truth > n_classes
+    return np.where(ignored, predicted.dtype.type(0), predicted) if ignored.any() else predicted
 
 
 def named_dice(predicted: LabelMap, truth: LabelMap, class_values: Iterable[str]) -> ClassDice:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -70,6 +70,7 @@ def measure_pairs(
     pairs: Sequence[Pair],
     class_names: Mapping[int, str],
     *,
+    ignored: Collection[int] = (),
     spacing_mm: Spacing | None = None,
     workers: int = 1,
     on_case: Callable[[], None] = lambda: None,
@@ -80,6 +81,7 @@ def measure_pairs(
     Args:
         pairs: The files.
         class_names: Integer in the files -> class name; measures come in order of the integers.
+        ignored: Integers of pixels of a reference that count in no measure.
         spacing_mm: (vertical, horizontal); None takes what a NIfTI reference says, else pixels.
         workers: Processes, at least 1.
         on_case: Called after each pair.
@@ -88,30 +90,44 @@ def measure_pairs(
     Raises:
         StackError: A process of the pool was ended from outside.
     """
-    measure = partial(_measure, class_names=dict(class_names), spacing_mm=spacing_mm)
+    measure = partial(
+        _measure, class_names=dict(class_names), ignored=tuple(ignored), spacing_mm=spacing_mm
+    )
     for measured in _mapped(measure, pairs, workers, pool_after_s):
         on_case()
         yield measured
 
 
-def renumbered(label_map: LabelMap, class_names: Iterable[int]) -> tuple[LabelMap, list[int]]:
+def renumbered(
+    label_map: LabelMap, class_names: Iterable[int], ignored: Collection[int] = ()
+) -> tuple[LabelMap, list[int]]:
     """A file's integers as 1, 2, ... in order of ``class_names``, and those that are no class.
+
+    Ignored pixels get the integer after the last class.
 
     A map of nothing but 0 and 255 shows its first class in white.
 
     Args:
         label_map: (height, width) uint8.
         class_names: The integers of the classes.
+        ignored: Integers of pixels that are not known.
     """
     integers = sorted(class_names)
     label_map = white_as_class(label_map, integers)
     present = np.flatnonzero(np.bincount(label_map.ravel(), minlength=256)).tolist()
     table: npt.NDArray[np.uint8] = np.zeros(256, dtype=np.uint8)
+    table[list(ignored)] = len(integers) + 1
     table[integers] = np.arange(1, len(integers) + 1)
-    return table[label_map], [v for v in present if v and v not in integers]
+    return table[label_map], [v for v in present if v and v not in (*integers, *ignored)]
 
 
-def _measure(pair: Pair, *, class_names: dict[int, str], spacing_mm: Spacing | None) -> Measured:
+def _measure(
+    pair: Pair,
+    *,
+    class_names: dict[int, str],
+    ignored: tuple[int, ...],
+    spacing_mm: Spacing | None,
+) -> Measured:
     try:
         predicted, reference = read_label_map(pair.predicted), read_label_map(pair.reference)
     except FileFormatError as error:
@@ -124,13 +140,16 @@ def _measure(pair: Pair, *, class_names: dict[int, str], spacing_mm: Spacing | N
     unknown: list[tuple[str, int]] = []
     maps = []
     for what, stored in (("prediction", predicted), ("reference", reference)):
-        label_map, values = renumbered(stored.label_map, class_names)
+        label_map, values = renumbered(stored.label_map, class_names, ignored)
         maps.append(label_map)
         if values:
             unknown += [(what, value) for value in values]
             said = f"{values_in_words(values)} no class: background"
             message = f"The {what} of {pair.case_id} holds {said}."
             problems.append(Problem(pair.case_id, UNKNOWN_VALUE, message))
+    if (maps[1] > len(class_names)).all():
+        message = f"All of the reference of {pair.case_id} is ignored: there is nothing to compare."
+        return Measured(None, (*problems, Problem(pair.case_id, "all_ignored", message)))
     measures = measure_case(
         pair.case_id,
         maps[0],

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from domain.doubts import Doubt, DoubtKind
 from domain.geometry import LabelMap
 from domain.prediction import most_probable
+from training.evaluation.dice import where_known
 
 MIN_AREA_PX = 16
 """Smaller components are noise of outlines."""
@@ -109,7 +110,8 @@ def label_doubts(
     Args:
         probabilities: (class, height, width) softmax in [0, 1] of a network that has not seen the
             image, class 0 = background.
-        label_map: (height, width) integers, the same classes.
+        label_map: (height, width) integers, the same classes; where it is higher than any, nobody
+            has labelled and nothing is doubted.
         typical: Objects of the classes: what is much smaller is doubted less, what is much thinner
             is the rim of another object. Without it all sizes count the same.
 
@@ -129,7 +131,7 @@ def label_doubts(
         maps = [cv2.resize(one, size_wh, interpolation=cv2.INTER_AREA) for one in probabilities]
         probabilities = np.stack(maps)
         label_map = _smaller(label_map, scale)
-    predicted = most_probable(probabilities)
+    predicted = where_known(most_probable(probabilities), label_map, len(probabilities) - 1)
     sizes = {
         label: Typical(one.area_px * scale**2, one.depth_px * scale)
         for label, one in (typical or {}).items()

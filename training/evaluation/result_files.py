@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,7 @@ def write_overlays(
     config: LabelConfig,
     out: Path,
     n_worst: int,
+    ignored: Collection[int] = (),
 ) -> tuple[Problem, ...]:
     """Draws overlays/RANK_CASE.png of the worst cases; those of an earlier evaluation go.
 
@@ -80,6 +81,7 @@ def write_overlays(
         config: Names and colours of the classes 1, 2, ... in order of these integers.
         out: The evaluation's folder.
         n_worst: Number of pictures; 0 or more.
+        ignored: Integers of pixels of a reference that count in no measure.
 
     Returns:
         A problem for every image that can't be shown; its picture goes without.
@@ -93,7 +95,7 @@ def write_overlays(
     problems: list[Problem] = []
     for rank, case in enumerate(evaluation.cases[:n_worst], start=1):
         pair = pairs[case.case_id]
-        reference, _ = renumbered(read_label_map(pair.reference).label_map, integers)
+        reference, _ = renumbered(read_label_map(pair.reference).label_map, integers, ignored)
         prediction, _ = renumbered(read_label_map(pair.predicted).label_map, integers)
         try:
             image = _picture(pair.image)

@@ -16,7 +16,9 @@ from nnunetv2.evaluation.find_best_configuration import find_best_configuration
 from nnunetv2.postprocessing import remove_connected_components
 
 from converters.bookkeeping.files import link_or_copy, read_json, write_json
+from converters.images.image_pixels import write_png
 from training.case_files import read_image
+from training.dataset_labels import IGNORE, ignored_integer
 from training.evaluation import DicePerCase, named_dice
 from training.folds.spec import VALIDATION
 from training.nnunet.data.plans_made_elsewhere import PLANS_NAME
@@ -91,7 +93,8 @@ def postprocessing_of_label_maps(
         beat: Called for every label map; what it raises ends the call.
     """
     integers = _integers(workspace, label_maps)
-    if not integers:
+    ignored = ignored_integer(read_json(model_dir / DATASET))
+    if not integers - {ignored}:
         # Nothing to count: nnU-Net would fail on it.
         return FoundSteps((), _dice(workspace, label_maps, (), class_values, beat))
     with tempfile.TemporaryDirectory(dir=out, prefix=".crossval-") as name:
@@ -137,7 +140,7 @@ def _dice(
 
 
 def _integers(workspace: Workspace, label_maps: Mapping[str, Path]) -> set[int]:
-    """The classes that any case shows, in truth or prediction; without background."""
+    """What any case shows, in truth or prediction; without background."""
     found: set[int] = set()
     for case_id, path in label_maps.items():
         for label_map in (path, workspace.label_png(case_id)):
@@ -155,20 +158,34 @@ def _lay_out(
     """Links what nnU-Net wants to find, all in one fold: its decision is over all cases.
 
     Its dataset.json is of the classes in ``integers`` alone. With one that no case shows nnU-Net's
-    mean over the classes would be NaN, and it finds no best model then.
+    mean over the classes would be NaN, and it finds no best model then. nnU-Net wants ignored
+    pixels to have the integer after the highest class, here of those alone.
     """
     dataset = root / "preprocessed" / workspace.dataset_name
     model = root / "results" / workspace.dataset_name
     model /= f"{_TRAINER}__{PLANS_NAME}__{CONFIGURATION}"
     link_or_copy(model_dir / PLANS, model / PLANS)
     value: dict[str, Any] = read_json(model_dir / DATASET)
-    labels = {name: k for name, k in value["labels"].items() if k in {0, *integers}}
+    ignored = ignored_integer(value)
+    labels = {
+        name: k for name, k in value["labels"].items() if k in {0, *integers} and name != IGNORE
+    }
+    ignored_here = max(labels.values()) + 1
+    if ignored in integers:
+        labels[IGNORE] = ignored_here
     write_json(model / DATASET, {**value, "labels": labels})
     link_or_copy(model_dir / PLANS, dataset / f"{PLANS_NAME}.json")
     for case_id, path in label_maps.items():
         name = f"{case_id}.png"
         link_or_copy(path, model / f"fold_{_FOLD}" / VALIDATION / name)
-        link_or_copy(workspace.label_png(case_id), dataset / "gt_segmentations" / name)
+        truth = dataset / "gt_segmentations" / name
+        if ignored not in integers or ignored == ignored_here:
+            link_or_copy(workspace.label_png(case_id), truth)
+            continue
+        label_map = read_image(workspace.label_png(case_id))
+        label_map[label_map == ignored] = ignored_here
+        truth.parent.mkdir(parents=True, exist_ok=True)
+        write_png(truth, label_map)
 
 
 class _Loop:

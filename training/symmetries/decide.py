@@ -128,6 +128,8 @@ class _Decision:
         for case in self.cases:
             self.beat()
             label_map = case.label_map()
+            # What is ignored may be anything, as what nobody labelled.
+            label_map = np.where(label_map > len(self.class_values), np.uint8(0), label_map)
             places = places_of(shrunk(label_map, nearest=True, side=PLACES_SIDE))
             self.places.append((case.group, places))
             self.maps.append(shrunk(label_map, nearest=True))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from backend.cli.commands.labels import pair
 from backend.cli.export_source import export_file_of, folder_error, is_folder
 from backend.cli.formats_help import FormatsCommand
+from backend.cli.setting_options import values_of, with_settings
 from backend.cli.shared import DataDir, Spacing, console, context
 from backend.cli.views.progress import progress
 from backend.settings import ProjectSettings
@@ -30,6 +31,11 @@ def register(app: typer.Typer) -> None:
     app.command("export", cls=_Export)(export)
 
 
+SPARSE = ("ignore_label", "background_label", "unlabelled", "unlabelled_choice")
+"""Settings of a project that are options of an export; without them the project's own hold."""
+
+
+@with_settings(names=SPARSE, says_defaults=False)
 def export(
     source: Annotated[
         str, typer.Argument(help="Id or title of a project, or an export file (.json).")
@@ -69,6 +75,7 @@ def export(
         ),
     ] = None,
     data_dir: DataDir = None,
+    **given: Any,
 ) -> None:
     """Write the labelled tasks of a project, or of an export file without any server, as files.
 
@@ -80,7 +87,7 @@ def export(
     Example: nnloop export project.json --format coco --images scans --out coco
     """
     from backend.cli.files import print_report
-    from backend.pipeline.basis.annotations import read_settings_of
+    from backend.pipeline.basis.annotations import read_settings_of, sparse_rules_of
     from backend.pipeline.files.export import ExportRequest, export_file, export_project
     from converters.exports.formats import format_by_name
     from converters.exports.options import ExportOptions, parse_spacing
@@ -98,6 +105,7 @@ def export(
     opened = None if path is not None else context(data_dir)
     project_id, total = (0, None) if opened is None else _find(opened, source)
     settings = ProjectSettings() if opened is None else _settings_of(opened, project_id)
+    settings = settings.model_copy(update=values_of(given))
     options = ExportOptions(
         spacing_mm=parse_spacing(spacing) if spacing is not None else None,
         polygons=_polygon_style(polygons),
@@ -114,6 +122,7 @@ def export(
             model_version,
             channels=tuple(channel) if channel else settings.channels,
             label_mapping=dict(pair("--map", text) for text in map_ or ()),
+            sparse=sparse_rules_of(settings),
             on_task=on_task,
         )
         if path is not None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from backend.from_files.outcome import Outcome
     from backend.from_files.reading import Reading
     from backend.from_files.sources import FileSource
+    from backend.settings import ProjectSettings
     from domain.annotation import LeftOut
 
 SLICES = Path("data") / "slices"
@@ -76,7 +77,9 @@ def train_files(request: FilesRequest) -> None:
         xml = read_label_config(given).xml if given is not None else None
         context = FilesContext.at(request.out)
         settings = settings_of(context, request.settings)
-        opened = _opened(request, settings.channels)
+        opened = _opened(request, settings)
+        if opened.ignore_label:
+            settings = settings.model_copy(update={"ignore_label": opened.ignore_label})
         if settings.group_key is None and opened.group_key is not None:
             settings = settings.model_copy(update={"group_key": opened.group_key})
         with progress("Reading", None, on=console) as on_task:
@@ -117,14 +120,18 @@ def _check(request: FilesRequest) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """What the person named, ready to be read; what of it could not be, and how it is grouped."""
+    """What the person named, ready to be read.
+
+    What of it could not be, how it is grouped, and what the label of ignored pixels is called.
+    """
 
     source: FileSource
     left_out: tuple[LeftOut, ...] = ()
     group_key: str | None = None
+    ignore_label: str = ""
 
 
-def _opened(request: FilesRequest, channels: Sequence[str]) -> _Opened:
+def _opened(request: FilesRequest, settings: ProjectSettings) -> _Opened:
     from backend.from_files.guess import (
         LABEL_STUDIO,
         check_channels,
@@ -134,12 +141,16 @@ def _opened(request: FilesRequest, channels: Sequence[str]) -> _Opened:
     )
     from backend.from_files.sources import ExportSource, OtherSource
     from backend.from_files.stacks import GROUP_KEY, has_stacks, unstack
+    from converters.classes.integers import IGNORE, classes_beside
     from converters.imports.formats import format_by_name
     from converters.imports.source import ImportOptions
+    from converters.masks.mask_folders import folder_of_masks
 
     name = check_format(request.format_) if request.format_ else guess_format(request.source)
     if name == LABEL_STUDIO:
-        return _Opened(ExportSource(request.source, request.images, has_channels=bool(channels)))
+        return _Opened(
+            ExportSource(request.source, request.images, has_channels=bool(settings.channels))
+        )
     path, images = placed(request.source, name, request.images)
     check_channels(images)
     left_out: tuple[LeftOut, ...] = ()
@@ -149,16 +160,19 @@ def _opened(request: FilesRequest, channels: Sequence[str]) -> _Opened:
             slices = unstack(path, images or path, request.out / SLICES, on_stack)
         path, images, left_out = slices.labels, slices.images, slices.left_out
         group_key = GROUP_KEY
+    ignore_label = settings.ignore_label
+    if name == "masks" and not ignore_label and classes_beside(folder_of_masks(path)).ignored:
+        ignore_label = IGNORE
     source = OtherSource(
         format_by_name(name),
         path,
         images,
-        ImportOptions(request.classes),
+        ImportOptions(request.classes, ignore_label=ignore_label),
         request.mapping,
         # A mask says of each of its pixels what it is; others only name what they have seen.
         empty_as_negative=request.empty_as_negative or name == "masks",
     )
-    return _Opened(source, left_out, group_key)
+    return _Opened(source, left_out, group_key, ignore_label)
 
 
 def _say_reading(reading: Reading) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -11,9 +12,11 @@ from backend.settings import ProjectSettings
 from backend.store.models import AnnotationRow, JsonDict, ProjectRow
 from backend.store.tasks import predictions
 from converters.label_studio.config.label_config import parse_label_config
+from converters.label_studio.config.sparse_labels import SparseRules, with_sparse_labels
 from converters.label_studio.predicted import needs_predictions
 from converters.label_studio.read import annotation_to_label_map
 from converters.label_studio.regions.read_settings import DRAWING_RULES, ReadSettings
+from converters.label_studio.sparse import require_known
 from converters.painting import order
 from converters.painting.combining import combine
 from domain.annotation import Annotation, LeftOut
@@ -21,20 +24,57 @@ from domain.errors import LabelConfigError
 from domain.geometry import LabelMap
 from domain.labels import LabelConfig, LabelNames
 
-TRUTH_SETTINGS = ("annotator_policy", "keypoints", "line_width_px", "label_priority")
+TRUTH_SETTINGS = (
+    "annotator_policy",
+    "keypoints",
+    "line_width_px",
+    "label_priority",
+    "ignore_label",
+    "background_label",
+    "unlabelled",
+    "unlabelled_choice",
+)
 """The settings that shape label maps."""
 
 
 def label_config_of(project: ProjectRow, settings: ProjectSettings) -> LabelConfig:
     """The project's labelling interface, with the channels its settings name.
 
-    Its classes answer to the names they had before people renamed them (``label_mapping``).
+    Its classes answer to the names they had before people renamed them (``label_mapping``); labels
+    that the settings take for no classes are none.
 
     Raises:
-        LabelConfigError: It can't be used, or not with these channels.
+        LabelConfigError: It can't be used, or not with these settings.
     """
-    config = parse_label_config(project.label_config, channels=settings.channels)
-    return LabelNames(project.label_mapping, config.class_values).applied_to(config)
+    return label_config_with(project.label_config, settings, project.label_mapping)
+
+
+def label_config_with(
+    xml: str, settings: ProjectSettings, mapping: Mapping[str, str] = MappingProxyType({})
+) -> LabelConfig:
+    """``label_config_of`` a project that is not connected yet, or shown with another interface.
+
+    Args:
+        xml: The labelling interface.
+        settings: The project's.
+        mapping: Its label mapping.
+
+    Raises:
+        LabelConfigError: As ``label_config_of``.
+    """
+    config = parse_label_config(xml, channels=settings.channels)
+    named = LabelNames(mapping, config.class_values).applied_to(config)
+    return with_sparse_labels(named, sparse_rules_of(settings))
+
+
+def sparse_rules_of(settings: ProjectSettings) -> SparseRules:
+    """What the project's settings say about pixels that teach nothing."""
+    return SparseRules(
+        settings.ignore_label,
+        settings.background_label,
+        settings.unlabelled,
+        settings.unlabelled_choice,
+    )
 
 
 def label_names_of(project: ProjectRow) -> LabelNames:
@@ -46,10 +86,13 @@ def label_names_of(project: ProjectRow) -> LabelNames:
         config = label_config_of(project, project.settings)
     except LabelConfigError:
         return LabelNames(project.label_mapping)  # the mapping alone says it
+    values = config.group.label_values
     # A title that is another class's name says nothing: names go before titles.
-    titles = {c.title: c.value for c in config.group.classes if c.title not in config.class_values}
+    titles = {
+        label.title: label.value for label in config.group.labels if label.title not in values
+    }
     titles.pop("", None)
-    return LabelNames({**project.label_mapping, **titles}, config.class_values)
+    return LabelNames({**project.label_mapping, **titles}, values)
 
 
 def read_settings_of(settings: ProjectSettings) -> ReadSettings:
@@ -72,7 +115,14 @@ def reading_of(config: LabelConfig, settings: ProjectSettings) -> list[Any]:
 
     Another value, another truth: what was drawn or measured by the old one counts no more.
     """
-    return [
+    group = config.group
+    sparse = [
+        group.ignore_label and group.ignore_label.value,
+        group.background_label and group.background_label.value,
+        group.unlabelled,
+        group.unlabelled_choice,
+    ]
+    reading = [
         DRAWING_RULES,
         order.RULE,
         settings.annotator_policy,
@@ -81,6 +131,8 @@ def reading_of(config: LabelConfig, settings: ProjectSettings) -> list[Any]:
         [getattr(config.group.class_by_value(n), "value", n) for n in settings.label_priority],
         sorted(config.group.dropped_values),
     ]
+    # Without any of it as before it was known, so that no project is drawn again for nothing.
+    return [*reading, sparse] if group.has_ignore or group.background_label else reading
 
 
 def label_map_of(
@@ -100,10 +152,12 @@ def label_map_of(
         predicted: ``predicted_regions`` of these annotations.
 
     Returns:
-        (height, width) uint8 label map, and notes on regions.
+        (height, width) uint8 label map, ``config.group.ignore_index`` where nothing is known, and
+        notes on regions.
 
     Raises:
-        AnnotationError: one of the annotations can't be read; it names which.
+        AnnotationError: one of the annotations can't be read, it names which; reason
+            ``all_ignored``: nothing is known of any pixel.
         LabelConfigError: the label priority names a class the configuration lacks.
     """
     label_maps: list[LabelMap] = []
@@ -120,4 +174,5 @@ def label_map_of(
         label_maps.append(label_map)
         notes.extend(of_regions)
     combined = combine(label_maps, settings.annotator_policy, len(config.group.classes))
+    require_known(combined, config.group, annotations[-1].task_id)
     return combined, tuple(notes)

@@ -145,6 +145,7 @@ class _Preparation:
                 self.written.n_channels,
                 self.preset,
                 self.settings.channels,
+                self.config.group.has_ignore,
             ),
             replan=self.settings.replan,
             beat=beat,

@@ -195,7 +195,7 @@ def _interface_of(config: LabelConfig) -> list[Any]:
     """All of the interface that label maps depend on; colours and hints are not of it."""
     return [
         [astuple(control) for control in config.group.controls],
-        [[c.value, c.title, list(c.former_values)] for c in config.group.classes],
+        [[c.value, c.title, list(c.former_values)] for c in config.group.labels],
         sorted(config.image_names),
         list(config.image_keys),
     ]

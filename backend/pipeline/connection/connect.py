@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from backend.credentials import service_credentials
 from backend.label_studio import BackendInfo, ProjectInfo
+from backend.pipeline.basis.annotations import label_config_with
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.preset import check_choices
 from backend.pipeline.connection.checks import (
@@ -30,9 +31,8 @@ from backend.settings import ProjectSettings, faults_of
 from backend.store.models import ProjectRow
 from backend.store.tasks import problems
 from converters.label_studio.config.controls import ring_openers
-from converters.label_studio.config.label_config import parse_label_config
 from domain.errors import LabelStudioError, ProjectGoneError, SettingsError, StackError
-from domain.labels import LabelConfig, LabelNames
+from domain.labels import LabelConfig
 from domain.text import counted
 
 
@@ -88,8 +88,7 @@ def connect(
     before = row.settings.model_dump() if row is not None and not is_replaced else {}
     mapping = row.label_mapping if row is not None and not is_replaced else {}
     settings = _merged(_without(before, reset), overrides)
-    config = parse_label_config(info.label_config, channels=settings.channels)
-    config = LabelNames(mapping, config.class_values).applied_to(config)
+    config = label_config_with(info.label_config, settings, mapping)
     check_choices(settings, context.workspace(info.id))
     check_priority(settings, config)
     check_channels(client, info.id, settings, config)
@@ -133,6 +132,12 @@ def connect(
 
 def _warnings(config: LabelConfig) -> Iterator[str]:
     """What the interface does to predictions."""
+    if config.group.unlabelled == "ignore" and config.group.background_label is None:
+        yield (
+            "Unlabelled pixels are ignored, and no label stands for background: a model would find "
+            "its classes everywhere. Add a label for background and name it with "
+            "--background-label, unless the classes cover whole images."
+        )
     for control, values in ring_openers(config.group).items():
         tag = "VectorLabels" if control.region_type == "vectorlabels" else "Vector"
         yield (

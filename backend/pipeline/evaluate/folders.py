@@ -74,7 +74,10 @@ def evaluate_folders(
         )
     config = config_of([names[integer] for integer in sorted(names)])
     source = {"predictions": str(predictions), "reference": str(reference)}
-    job = EvaluationJob(pairs, names, config, source, problems, remarks, names_values=True)
+    ignored = classes_beside(labels).ignored - names.keys()
+    job = EvaluationJob(
+        pairs, names, config, source, problems, remarks, names_values=True, ignored=ignored
+    )
     return evaluate_pairs(job, options)
 
 
@@ -118,6 +121,7 @@ class EvaluationJob:
         problems: Known before.
         remarks: Sentences about the whole.
         names_values: Whether a person names the integers, so that unknown ones may be mended so.
+        ignored: Integers of pixels of a reference that count in no measure.
     """
 
     pairs: Sequence[Pair]
@@ -127,6 +131,7 @@ class EvaluationJob:
     problems: Sequence[Problem] = field(default=())
     remarks: Sequence[str] = field(default=())
     names_values: bool = False
+    ignored: frozenset[int] = frozenset()
 
 
 def evaluate_pairs(job: EvaluationJob, options: EvaluationOptions) -> Evaluation:
@@ -139,6 +144,7 @@ def evaluate_pairs(job: EvaluationJob, options: EvaluationOptions) -> Evaluation
         for one in measure_pairs(
             pairs,
             class_names,
+            ignored=job.ignored,
             spacing_mm=options.spacing_mm,
             workers=options.workers,
             on_case=on_case,
@@ -153,7 +159,13 @@ def evaluate_pairs(job: EvaluationJob, options: EvaluationOptions) -> Evaluation
     evaluation = evaluate(measured, values, found, remarks)
     by_id = {pair.case_id: pair for pair in pairs}
     of_pictures = write_overlays(
-        evaluation, by_id, sorted(class_names), job.config, options.out, options.n_worst
+        evaluation,
+        by_id,
+        sorted(class_names),
+        job.config,
+        options.out,
+        options.n_worst,
+        job.ignored,
     )
     if of_pictures:
         evaluation = evaluate(measured, values, [*found, *of_pictures], remarks)

@@ -34,7 +34,7 @@ from backend.store.models import TaskRow, VersionRow
 from backend.store.tasks import snapshots
 from backend.store.training import versions
 from converters.bookkeeping.files import write_json
-from converters.classes.integers import CLASSES
+from converters.classes.integers import CLASSES, IGNORED
 from converters.images.groups import GroupKey
 from domain.case import Manifest, ManifestEntry, case_id_of_task
 from domain.errors import (
@@ -132,10 +132,11 @@ def evaluate_version(
         )
         ready = _write_references(cases, writer, options, problems)
         pairs = _predict(row, ready, classes.integers, options, problems)
-        write_json(
-            options.out / CLASSES,
-            {"background": 0, **{name: integer for integer, name in classes.names.items()}},
-        )
+        ignore_index = project.config.group.ignore_index
+        integers = {name: integer for integer, name in classes.names.items()}
+        if project.config.group.has_ignore:
+            integers[IGNORED] = ignore_index
+        write_json(options.out / CLASSES, {"background": 0, **integers})
         source = {"project_id": project_id, "version": row.name, "split": split}
         job = EvaluationJob(
             pairs,
@@ -144,6 +145,7 @@ def evaluate_version(
             source,
             problems,
             [*remarks, *classes.remarks],
+            ignored=frozenset({ignore_index}),
         )
         return evaluate_pairs(job, options)
 

@@ -25,6 +25,7 @@ from converters.exports.run import ExportJob, Source, run_export
 from converters.images.of_tasks import FolderImages, NoImages, TaskImages
 from converters.label_studio.config.inferred_config import infer_label_config
 from converters.label_studio.config.label_config import parse_label_config
+from converters.label_studio.config.sparse_labels import SparseRules, with_sparse_labels
 from converters.label_studio.region_types import region_type_by_name
 from domain.errors import LabelConfigError, PredictionError, SettingsError
 from domain.labels import LabelConfig, LabelNames
@@ -36,7 +37,8 @@ class ExportRequest:
 
     ``images`` is a folder of images, None: from Label Studio if at all. ``channels`` names the task
     data fields of several images per task, empty for one. ``label_mapping`` is {old name of a
-    label: its name now}, over those that a connected project knows.
+    label: its name now}, over those that a connected project knows. ``sparse`` says what is
+    ignored.
     """
 
     format_: Format
@@ -47,6 +49,7 @@ class ExportRequest:
     model_version: str | None = None
     channels: tuple[str, ...] = ()
     label_mapping: Mapping[str, str] = field(default_factory=dict)
+    sparse: SparseRules = field(default_factory=SparseRules)
     on_task: Callable[[], None] = lambda: None
 
 
@@ -65,7 +68,7 @@ def export_project(context: AppContext, project_id: int, request: ExportRequest)
     with context.store.read() as session:
         project = session.get(ProjectRow, project_id)
         known = project.label_mapping if project else {}
-    config = _renamed(config, known, request.label_mapping)
+    config = _renamed(config, known, request)
     tasks = ProjectTasks(context, project_id)
     source: Source = tasks
     remarks: tuple[str, ...] = ()
@@ -112,7 +115,7 @@ def export_file(path: Path, request: ExportRequest) -> FilesReport:
         )
     if request.format_.needs is not Needs.PREDICTIONS and source.is_min():
         remarks = (*remarks, _NO_ORIGIN)
-    config = _renamed(config or parse_label_config(_ANY_CONFIG), {}, request.label_mapping)
+    config = parse_label_config(_ANY_CONFIG) if config is None else _renamed(config, {}, request)
     images: TaskImages = NoImages()
     if request.images is not None:
         images = FolderImages(request.images, config.image_keys, plain_name)
@@ -130,9 +133,9 @@ _ANY_CONFIG = (
 """For predictions, which are written as they are."""
 
 
-def _renamed(
-    config: LabelConfig, known: Mapping[str, str], given: Mapping[str, str]
-) -> LabelConfig:
+def _renamed(config: LabelConfig, known: Mapping[str, str], request: ExportRequest) -> LabelConfig:
+    """The interface, its classes answering to former names, and what is none set apart."""
+    given = request.label_mapping
     names = LabelNames({**known, **given}, config.class_values)
     lost = next((new for old, new in given.items() if names.now(old) not in names.present), "")
     if lost:
@@ -141,7 +144,7 @@ def _renamed(
             remedy=f"Its labels are {', '.join(config.class_values)}; --label-config FILE.xml "
             "gives another interface.",
         )
-    return names.applied_to(config)
+    return with_sparse_labels(names.applied_to(config), request.sparse)
 
 
 def _given_config(request: ExportRequest) -> LabelConfig | None:

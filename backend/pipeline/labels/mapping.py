@@ -73,7 +73,7 @@ def label_report(context: AppContext, project_id: int) -> LabelReport:
     with context.store.read() as session:
         project = projects.get(session, project_id)
         uses = questions.label_uses(session, project)
-        present = label_config_of(project, project.settings).class_values
+        present = label_config_of(project, project.settings).group.label_values
         names = label_names_of(project)
         others = [name for name in (*uses, *project.label_mapping) if name not in present]
         return LabelReport(

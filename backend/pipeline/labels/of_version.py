@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from backend.pipeline.basis.annotations import label_config_of, label_names_of
 from backend.store.models import ProjectRow, RunRow, VersionRow
 from backend.store.training import versions
+from converters.label_studio.config.sparse_labels import as_predicted
 from converters.label_studio.relabel import relabelled
 from domain.errors import PredictionError
 from domain.labels import LabelClass, LabelConfig
@@ -153,8 +154,9 @@ def labels_of_version(
     targets = [0]
     for index, value in enumerate(class_values, start=1):
         label_class = config.group.class_by_value(value)
-        if label_class is None and is_left_out(version, value):
-            targets.append(index)
+        is_none = label_class is not None and label_class not in config.group.classes
+        if is_none or (label_class is None and is_left_out(version, value)):
+            targets.append(index)  # ignored by now, or background: not drawn
             continue
         name = label_class.value if label_class else value
         known = classes.setdefault(
@@ -162,5 +164,6 @@ def labels_of_version(
         )
         trained.setdefault(name, value)
         targets.append(known.index)
+    config = as_predicted(config)
     group = replace(config.group, classes=tuple(classes.values()))
     return VersionLabels(replace(config, group=group), trained, tuple(targets))

@@ -14,6 +14,7 @@ from backend.pipeline.labels.of_version import classes_of_version, reused_names,
 from backend.settings import ProjectSettings
 from backend.store.models import AnnotationRow, JsonDict, PredictionRow, ProjectRow, VersionRow
 from converters.label_studio.config.shape_labels import id_of
+from converters.label_studio.config.sparse_labels import as_predicted
 from converters.label_studio.predicted import kind_of, label_of, labels_by_id
 from converters.label_studio.read import annotation_to_label_map
 from domain.annotation import Annotation
@@ -79,7 +80,7 @@ class ShownBy:
         if size_hw is None:
             return dict.fromkeys(common)  # nothing there, and nothing predicted
         shown = Annotation(0, prediction.task_id, result)
-        config = _with_classes(self.own_config, result)
+        config = _with_classes(as_predicted(self.own_config), result)
         try:
             truth, _ = label_map_of(annotations, self.config, size_hw, self.settings, predicted)
             ours, _ = annotation_to_label_map(

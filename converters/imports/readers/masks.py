@@ -68,7 +68,10 @@ def read_masks(path: Path, options: ImportOptions) -> ImportSource:
     files.sort(key=lambda file: file.path.name)
     colors = said.colors | dict(options.colors)
     names = dict(enumerate(options.classes, start=1)) or said.names
-    known = ClassNames(names, said.ignored - names.keys(), colors)
+    ignored = said.ignored - names.keys()
+    if options.ignore_label:
+        names = names | dict.fromkeys(ignored, options.ignore_label)
+    known = ClassNames(names, ignored, colors)
     guessed = () if names else class_integers(_values(file.path) for file in files)
     is_named_alike = all(len(f.names) > 1 or f.path.name in own for f in files)
     images = images_beside(folder)

@@ -42,12 +42,14 @@ class DatasetSpec:
         n_channels: At least 1, as the cases were written.
         preset: Decides plans, not how long training takes.
         channels: Names of the images stacked as channels; none for a single image.
+        has_ignore: Whether the cases may have ignored pixels, of the integer after the last class.
     """
 
     class_values: Sequence[str]
     n_channels: int
     preset: Preset
     channels: Sequence[str] = ()
+    has_ignore: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,13 @@ def prepare(
             "Training needs at least 1 labelled image, got 0.", remedy="Label images."
         )
     held_out = held_out_cases({case.case_id: folds[case.case_id] for case in cases})
-    dataset = dataset_json(spec.class_values, spec.n_channels, len(cases), spec.channels)
+    dataset = dataset_json(
+        spec.class_values,
+        spec.n_channels,
+        len(cases),
+        spec.channels,
+        has_ignore=spec.has_ignore,
+    )
     index, reason = DatasetIndex.load(workspace, _key(workspace, spec, dataset))
     removed = index.keep_only(workspace, {case.case_id for case in cases})
     with CasePool(beat) as pool:
@@ -172,12 +180,15 @@ def prepare(
 
 def _key(workspace: Workspace, spec: DatasetSpec, dataset: Mapping[str, Any]) -> dict[str, Any]:
     """Every entry is named as a person would say what changed."""
-    return {
+    key: dict[str, Any] = {
         "classes": list(spec.class_values),
         "channels": list(dataset["channel_names"].values()),
         "the preset's plan": [spec.preset.plan_key, plans_hash(workspace, spec.preset.plans)],
         "nnU-Net's version": _nnunet_version(),
     }
+    if spec.has_ignore:  # nnU-Net lists the pixels that are not ignored with each case
+        key["the ignore label"] = True
+    return key
 
 
 @cache
@@ -189,7 +200,12 @@ def _look_at_new(
     index: DatasetIndex, cases: Sequence[CaseFiles], spec: DatasetSpec, pool: CasePool
 ) -> None:
     new = [case for case in cases if not index.is_current(case)]
-    work = partial(look_at, n_classes=len(spec.class_values), n_channels=spec.n_channels)
+    work = partial(
+        look_at,
+        n_classes=len(spec.class_values),
+        n_channels=spec.n_channels,
+        has_ignore=spec.has_ignore,
+    )
     # Sizes are not known yet: as large as the file, were it not compressed, is a safe start.
     largest = max((_file_bytes(case) for case in new), default=0)
     for position, facts in pool.map(work, new, largest):

@@ -113,7 +113,8 @@ class DatasetIndex:
         shutil.rmtree(folder, ignore_errors=True)
         if not isinstance(old_key, dict):
             return cls(key), ""
-        changed = [name for name in key if old_key.get(name) != key[name]]
+        names = [*key, *(name for name in old_key if name not in key)]
+        changed = [name for name in names if old_key.get(name) != key.get(name)]
         return cls(key), f"changed: {', '.join(changed)}" if changed else "plans.json was lost"
 
     def is_current(self, case: CaseFiles) -> bool:

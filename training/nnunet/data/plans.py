@@ -22,6 +22,7 @@ from domain.errors import TrainingError
 from domain.geometry import LabelMap
 from domain.hashing import content_hash
 from training.case_files import CaseFiles, read_image
+from training.dataset_labels import IGNORE, ignored_integer
 from training.nnunet.classes import planner_class
 from training.nnunet.data.case_pool import CasePool
 from training.nnunet.data.plans_made_elsewhere import PLANS_NAME, read_named_plans
@@ -77,6 +78,8 @@ def dataset_json(
     n_channels: int,
     n_cases: int,
     channels: Sequence[str] = (),
+    *,
+    has_ignore: bool = False,
 ) -> dict[str, Any]:
     """nnU-Net's dataset.json.
 
@@ -89,13 +92,16 @@ def dataset_json(
         n_cases: Cases in the set.
         channels: Names of the images stacked as channels, each grey or all RGB; none for a single
             image.
+        has_ignore: Whether pixels of the integer after the last class are ignored.
     """
     names = _channel_names(n_channels, channels)
+    ignored = {IGNORE: len(class_values) + 1} if has_ignore else {}
     return {
         "channel_names": {str(i): name for i, name in enumerate(names)},
         "labels": {
             "background": 0,
             **{f"{k}_{value}": k for k, value in enumerate(class_values, start=1)},
+            **ignored,
         },
         "numTraining": n_cases,
         "file_ending": ".png",
@@ -137,7 +143,7 @@ def make_plans(
         plans = _plan(workspace, preset, None)  # nnU-Net's, of which nothing is edited
     else:
         side = round(float(np.median(fingerprint["shapes_after_crop"], axis=0).max()))
-        label_maps = _some_label_maps(cases)
+        label_maps = _some_label_maps(cases, ignored_integer(dataset))
         working = _working_side(preset, label_maps, side)
         plans = _plan(workspace, preset, working)
         plans[working_size.KEY] = to_json(
@@ -218,14 +224,20 @@ def _fingerprint(
     }
 
 
-def _some_label_maps(cases: Sequence[CaseFiles]) -> list[LabelMap]:
+def _some_label_maps(cases: Sequence[CaseFiles], ignored: int | None) -> list[LabelMap]:
+    """Some cases' label maps. None of which pixels are ignored: a scribble says nothing of shapes.
+
+    Without any, images stay as large as the preset allows.
+    """
     sample = sorted(cases, key=lambda case: content_hash(case.case_id))[:_RESOLUTION_CASES]
     found: list[LabelMap] = []
     for case in sample:
         n_pixels = sum(label_map.size for label_map in found)
         if n_pixels > _RESOLUTION_PX and len(found) >= _LEAST_RESOLUTION_CASES:
             break
-        found.append(read_image(case.label_png))
+        label_map = read_image(case.label_png)
+        if ignored is None or not (label_map == ignored).any():
+            found.append(label_map)
     return found
 
 

@@ -17,8 +17,10 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from domain.errors import CaseError
 from training.case_files import CaseFiles, read_image
+from training.dataset_labels import ignored_integer
 from training.nnunet.data.index import CaseFacts, remove_arrays
 from training.nnunet.data.plans import CONFIGURATION
+from training.nnunet.data.sparse_resampling import SparseConfiguration
 
 BYTES_PER_PIXEL = 100
 """Memory that work on a case takes per pixel of its image, at most: 30 (grey) to 51 (RGB) measured
@@ -26,8 +28,12 @@ on 3000 x 3000 pixels, half of them labelled, with and without resampling; then 
 coordinates of labelled pixels are listed."""
 
 
-def look_at(case: CaseFiles, n_classes: int, n_channels: int) -> CaseFacts:
+def look_at(
+    case: CaseFiles, n_classes: int, n_channels: int, *, has_ignore: bool = False
+) -> CaseFacts:
     """Reads a case; raises where nnU-Net would fail late or not at all.
+
+    With ``has_ignore`` pixels of the integer after the last class are ignored.
 
     Returns:
         Size of what nnU-Net keeps of the image: it crops borders that are 0 in all channels.
@@ -59,13 +65,15 @@ def look_at(case: CaseFiles, n_classes: int, n_channels: int) -> CaseFacts:
                 remedy="Write label map and image at the same size.",
             )
     highest = int(labels.max())
-    if highest > n_classes:
+    if highest > n_classes + has_ignore:
         raise CaseError(
             {case.case_id: f"the label map holds {highest}, but there are {n_classes} classes."},
             remedy="Convert the annotation again with the project's present classes.",
         )
     height, width = _content_hw(images)
-    return CaseFacts(height, width, has_foreground=bool(np.any(labels)))
+    return CaseFacts(
+        height, width, has_foreground=bool(np.any((labels > 0) & (labels <= n_classes)))
+    )
 
 
 def resampled_hw(facts: CaseFacts, plans: dict[str, Any]) -> tuple[int, int]:
@@ -121,7 +129,12 @@ def _tools(plans_json: str, dataset: str) -> tuple[PlansManager, ConfigurationMa
     plans = PlansManager(json.loads(plans_json))
     configuration = plans.get_configuration(CONFIGURATION)
     preprocessor = configuration.preprocessor_class(verbose=False)
-    return plans, configuration, preprocessor, json.loads(dataset)
+    described = json.loads(dataset)
+    ignored = ignored_integer(described)
+    if ignored is not None:
+        configuration = SparseConfiguration(configuration.configuration)
+        configuration.ignore_label = ignored
+    return plans, configuration, preprocessor, described
 
 
 def _content_hw(images: list[npt.NDArray[Any]]) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from domain.errors import PredictionError, TrainingError
 from domain.prediction import FoldProbabilities
 from training.case_files import with_channels
+from training.dataset_labels import n_outputs
 from training.nnunet.inference.maps import Rows
 from training.nnunet.inference.stretching import StretchedMaps
 
@@ -72,7 +73,7 @@ class ImagePreparation:
         height, width = (int(side) for side in configuration.patch_size)
         self.patch_hw = (height, width)
         self.n_channels = len(dataset["channel_names"])
-        self.n_classes = len(dataset["labels"])
+        self.n_classes = n_outputs(dataset)
         is_plain = type(self._preprocessor) is DefaultPreprocessor and not any(
             configuration.use_mask_for_norm
         )

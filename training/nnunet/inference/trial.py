@@ -19,6 +19,7 @@ from converters.bookkeeping.files import read_json, write_json
 from domain.errors import NnloopError, PredictionError, TrainerError
 from domain.text import one_line
 from training.case_files import read_case_image
+from training.dataset_labels import n_outputs
 from training.folds.spec import FINAL, FoldSpec
 from training.nnunet.architecture import build_network
 from training.nnunet.checkpoint import write_checkpoint
@@ -89,7 +90,7 @@ def try_network(
     def load() -> FoldPredictor:
         return FoldPredictor({0: network.to(device)}, plans, dataset, device=device)
 
-    return _predicted(load, image, 0, len(dataset["labels"]), trainer)
+    return _predicted(load, image, 0, n_outputs(dataset), trainer)
 
 
 def try_serving(
@@ -113,7 +114,7 @@ def try_serving(
     plans, dataset = read_json(spec.fold_dir / PLANS), read_json(spec.fold_dir / DATASET)
     splits = read_json(spec.workspace.preprocessed_dataset / "splits_final.json")
     image = _image(spec.workspace, splits[spec.fold]["train"][0])
-    n_classes, name = len(dataset["labels"]), spec.preset.trainer
+    n_classes, name = n_outputs(dataset), spec.preset.trainer
     n_channels = len(dataset["channel_names"])
     info = VersionInfo("trial", spec.class_values, n_channels, spec.preset, (spec.fold,), {})
     with (

@@ -113,11 +113,19 @@ def warp_image(image: Image, affine: npt.NDArray[np.float64], patch: tuple[int, 
 
 
 def warp_labels(
-    label_map: npt.NDArray[np.int16], affine: npt.NDArray[np.float64], patch: tuple[int, int]
+    label_map: npt.NDArray[np.int16],
+    affine: npt.NDArray[np.float64],
+    patch: tuple[int, int],
+    outside: int = 0,
 ) -> npt.NDArray[np.int16]:
-    """A label map under an affine map, the nearest pixel's label, 0 outside: shape ``patch``."""
+    """A label map under an affine map, the nearest pixel's label, ``outside`` beyond it.
+
+    Its shape is ``patch``.
+    """
     size = (patch[1], patch[0])
-    warped = cv2.warpAffine(label_map, affine, size, flags=cv2.INTER_NEAREST)
+    warped = cv2.warpAffine(
+        label_map, affine, size, flags=cv2.INTER_NEAREST, borderValue=float(outside)
+    )
     return np.asarray(warped, dtype=np.int16)
 
 

@@ -98,6 +98,7 @@ class PresetTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no typ
                 oversample_foreground=self.oversample_foreground_percent,
                 # Drawn from the seeded generator, which a resumed fold seeds by its epoch.
                 seed=int(np.random.randint(2**31)),
+                ignore_label=self.label_manager.ignore_label,
             )
             for dataset, varied in ((train, augmentation), (held_out, None))
         ]

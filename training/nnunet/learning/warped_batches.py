@@ -13,6 +13,7 @@ import torch
 
 from training.nnunet.learning.augmentation import (
     Augmentation,
+    Geometry,
     Image,
     exchange_classes,
     warp_image,
@@ -25,13 +26,17 @@ MAX_CACHE_BYTES = 2**30
 
 @dataclass(frozen=True, slots=True)
 class _Case:
+    """A case in memory; ``known`` are its points that are not ignored, None where all are known."""
+
     image: Image
     label_map: npt.NDArray[np.int16]
     foreground: tuple[npt.NDArray[np.int32], ...]
+    known: npt.NDArray[np.int32] | None
 
     @property
     def n_bytes(self) -> int:
         points = sum(array.nbytes for array in self.foreground)
+        points += 0 if self.known is None else self.known.nbytes
         return self.image.nbytes + self.label_map.nbytes + points
 
 
@@ -53,6 +58,7 @@ class WarpedBatches:
         augmentation: Augmentation | None,
         oversample_foreground: float,
         seed: int,
+        ignore_label: int | None = None,
     ) -> None:
         """Reads nothing yet.
 
@@ -65,13 +71,15 @@ class WarpedBatches:
             oversample_foreground: Fraction of patches centred on a labelled pixel, of a class drawn
                 from those present, in [0, 1].
             seed: Of everything random here.
+            ignore_label: Integer of ignored pixels. Patches are centred on others then, as nnU-Net
+                does, and what lies outside an image is ignored: nobody said that it is background.
         """
         self._dataset = dataset
         self._case_ids: tuple[str, ...] = tuple(dataset.identifiers)
         self._batch_size, self._patch = batch_size, patch
         self._sizes = None if scales is None else [_scaled(patch, scale) for scale in scales]
         self._augmentation = augmentation
-        self._oversample = oversample_foreground
+        self._oversample, self._ignored = oversample_foreground, ignore_label
         self._rng = np.random.default_rng(seed)
         self._cache: dict[str, _Case] = {}
         self._cached_bytes = 0
@@ -97,20 +105,24 @@ class WarpedBatches:
             still = Augmentation(mirror=(0.0, 0.0), p_rotation=0.0, p_scaling=0.0, max_shift=0.0)
             way = still.geometry(self._rng, centre=centre, shape=shape, patch=self._patch)
             image = warp_image(case.image, way.affine, self._patch)
-            return image, warp_labels(case.label_map, way.affine, self._patch)
+            return image, self._warped(case, way)
         varied = self._augmentation
         way = varied.geometry(self._rng, centre=centre, shape=shape, patch=self._patch)
         image = warp_image(case.image, way.affine, self._patch)
         image = varied.intensities(image, self._rng)
-        label_map = warp_labels(case.label_map, way.affine, self._patch)
-        return image, exchange_classes(label_map, varied.swaps, way.flipped)
+        return image, exchange_classes(self._warped(case, way), varied.swaps, way.flipped)
+
+    def _warped(self, case: _Case, way: Geometry) -> npt.NDArray[np.int16]:
+        return warp_labels(case.label_map, way.affine, self._patch, outside=self._ignored or 0)
 
     def _centre(self, case: _Case, shape: tuple[int, int]) -> tuple[float, float]:
         """Of a patch inside the image, or around all of it when it is smaller."""
         rng = self._rng
         wanted = [rng.uniform(0, side) for side in shape]
+        points = case.known
         if rng.random() < self._oversample and case.foreground:
             points = case.foreground[rng.integers(len(case.foreground))]
+        if points is not None:
             wanted = [float(value) for value in points[rng.integers(len(points))]]
         y, x = (
             float(np.clip(value, patch / 2, side - patch / 2)) if side > patch else side / 2
@@ -121,20 +133,26 @@ class WarpedBatches:
     def _case(self, case_id: str) -> _Case:
         case = self._cache.get(case_id)
         if case is None:
-            case = _read(self._dataset, case_id)
+            case = _read(self._dataset, case_id, self._ignored)
             if self._cached_bytes + case.n_bytes <= MAX_CACHE_BYTES:
                 self._cache[case_id] = case
                 self._cached_bytes += case.n_bytes
         return case
 
 
-def _read(dataset: Any, case_id: str) -> _Case:
+def _read(dataset: Any, case_id: str, ignored: int | None) -> _Case:
     data, label_map, _, _ = dataset.load_case(case_id)
     image = np.ascontiguousarray(np.asarray(data[:, 0], dtype=np.float32).transpose(1, 2, 0))
     # nnU-Net writes -1 where an image is empty around its borders.
     labels = np.maximum(np.asarray(label_map[0, 0], dtype=np.int16), 0)
-    classes = [int(k) for k in np.unique(labels) if k]
-    return _Case(image, labels, tuple(np.argwhere(labels == k).astype(np.int32) for k in classes))
+    present = [int(k) for k in np.unique(labels)]
+    foreground = [
+        np.argwhere(labels == k).astype(np.int32) for k in present if k not in (0, ignored)
+    ]
+    known = np.argwhere(labels != ignored).astype(np.int32) if ignored in present else None
+    if known is not None and not len(known):
+        known = None  # resampling has left nothing of a few labelled pixels
+    return _Case(image, labels, tuple(foreground), known)
 
 
 def _scaled(patch: tuple[int, int], scale: Sequence[float]) -> tuple[int, int]:
