@@ -1,4 +1,4 @@
-"""The ``labels`` of nnU-Net's dataset.json: classes, and pixels that are ignored."""
+"""The ``labels`` of nnU-Net's dataset.json: classes, unions of classes, and what is ignored."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from typing import Any
 IGNORE = "ignore"
 """nnU-Net's name of the label whose pixels teach nothing; its integer is the highest."""
 
+ORDER = "regions_class_order"
+"""nnU-Net's name of the classes that unions are painted as, in the order of the unions."""
+
+CLASSES = "nnloop_classes"
+"""Beside unions, the names of the classes in integer order: a union's rest has none of its own."""
+
 
 def ignored_integer(dataset: Mapping[str, Any]) -> int | None:
     """The integer of ignored pixels in label maps; None where there are none."""
@@ -15,6 +21,17 @@ def ignored_integer(dataset: Mapping[str, Any]) -> int | None:
     return found
 
 
-def n_outputs(dataset: Mapping[str, Any]) -> int:
-    """The maps that a network gives: one per class, background first, none of what is ignored."""
-    return len(dataset["labels"].keys() - {IGNORE})
+def painting_order(dataset: Mapping[str, Any]) -> tuple[int, ...]:
+    """What a network's outputs are painted as, one after the other; () where they are classes.
+
+    nnU-Net finds unions where any label has several integers.
+    """
+    labels = [value for name, value in dataset["labels"].items() if name != IGNORE]
+    has_unions = any(isinstance(value, list | tuple) and len(value) > 1 for value in labels)
+    return tuple(int(k) for k in dataset[ORDER]) if has_unions else ()
+
+
+def n_classes(dataset: Mapping[str, Any]) -> int:
+    """The classes that a network tells apart, background among them, none of what is ignored."""
+    order = painting_order(dataset)
+    return max(order) + 1 if order else len(dataset["labels"].keys() - {IGNORE})

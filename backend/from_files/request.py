@@ -22,7 +22,7 @@ from domain.text import counted
 _OF_A_TRAINING = (
     *TRUTH_SETTINGS,
     "preset", "trainer", "planner", "plans", "gpu_memory_gb", "n_folds", "budget_s",
-    "mirror_train", "seed", "group_key", "join_alike", "channels",
+    "mirror_train", "unions", "union_order", "seed", "group_key", "join_alike", "channels",
 )  # fmt: skip
 """Settings with which the same labels make another model."""
 

@@ -148,6 +148,21 @@ class ProjectSettings(BaseModel):
         "meaning of the classes alone (docs/sides.md); `horizontal` is left to right, `vertical` "
         "upside down. Predictions are mirrored only where training was.",
     )
+    unions: Annotated[
+        Names,
+        Option(TRAINING, "--union", metavar="NAME=CLASS+CLASS", empty="each class by itself"),
+    ] = Field(
+        (),
+        description="Classes that networks find together, as `vessel=lumen+wall`: the class named "
+        "last is what the union is where none of its others is found (docs/class-unions.md).",
+    )
+    union_order: Annotated[
+        Names, Option(TRAINING, "--order", metavar="CLASS", empty="larger unions first")
+    ] = Field(
+        (),
+        description="With unions, every class once in the order in which predictions are painted, "
+        "later ones over earlier ones.",
+    )
     seed: Annotated[int, Option(TRAINING)] = Field(
         0,
         description="Decides the seeds of all trainings; each run and fold has one of its own, "

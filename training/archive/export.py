@@ -13,7 +13,7 @@ from typing import Any
 from converters.bookkeeping.documents import read_document
 from converters.bookkeeping.files import read_json, replace_with
 from converters.classes.reserved_names import nnunet_labels
-from training.dataset_labels import IGNORE
+from training.dataset_labels import CLASSES, IGNORE, painting_order
 from training.evaluation import mean_over_classes
 from training.folds.spec import FINAL, RESULT, FoldResult
 from training.pretrained import is_named_in
@@ -201,6 +201,16 @@ def _fold_names(version_dir: Path, info: VersionInfo) -> dict[int, str]:
 
 def _dataset(version_dir: Path, info: VersionInfo) -> dict[str, Any]:
     dataset: dict[str, Any] = read_json(version_dir / DATASET)
+    order = painting_order(dataset)
+    if order and CLASSES in dataset:
+        own = [name for name in dataset["labels"] if name not in ("background", IGNORE)]
+        plain = dict(zip(own, order, strict=True))
+        labels = {
+            name.removeprefix(f"{plain[name]}_") if name in plain else name: value
+            for name, value in dataset["labels"].items()
+        }
+        # Two of one name, or a word of nnU-Net's: as they are.
+        return {**dataset, "labels": labels} if len(labels) == len(dataset["labels"]) else dataset
     prefixed = {f"{k}_{value}": k for k, value in enumerate(info.class_values, start=1)}
     labels = dataset["labels"]
     ignored = {name: k for name, k in labels.items() if name == IGNORE}

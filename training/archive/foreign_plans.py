@@ -11,6 +11,7 @@ from typing import Any
 from converters.bookkeeping.files import read_json
 from converters.classes.reserved_names import class_of_label
 from domain.errors import FileFormatError
+from training.dataset_labels import CLASSES, IGNORE, ORDER, painting_order
 from training.pretrained import NETWORK
 from training.versions.version_folder import CONFIGURATION, DATASET, PLANS
 
@@ -75,7 +76,6 @@ def _foreign(
     chosen = _resolved(plans["configurations"], configuration)
     axes = [int(axis) for axis in plans.get("transpose_forward", [0, 1, 2])]
     patch = [int(side) for side in chosen["patch_size"]]
-    labels = dataset["labels"]
     named = dataset.get("channel_names") or dataset["modality"]
     channels = tuple(str(named[key]) for key in sorted(named, key=int))
     if min(patch, default=1) < 1:
@@ -95,7 +95,7 @@ def _foreign(
     return ForeignModel(
         plans={**plans, "configurations": {CONFIGURATION: chosen}},
         dataset={**dataset, "channel_names": {str(k): name for k, name in enumerate(channels)}},
-        labels=_labels(labels),
+        labels=_labels(dataset),
         channels=channels,
         notes=_notes(dataset, chosen),
     )
@@ -125,16 +125,20 @@ def _resolved(configurations: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def _labels(labels: dict[str, Any]) -> tuple[str, ...]:
+def _labels(dataset: dict[str, Any]) -> tuple[str, ...]:
+    """Class names by their integers. Of unions each class that is painted."""
     # A network has no output for what was ignored: it predicts as any other.
-    labels = {name: value for name, value in labels.items() if name != "ignore"}
+    labels = {name: value for name, value in dataset["labels"].items() if name != IGNORE}
+    order = painting_order(dataset) if ORDER in dataset else ()
     unions = [name for name, value in labels.items() if isinstance(value, list | tuple)]
-    if unions:
+    if unions and not order:
         raise FileFormatError(
-            f"The model predicts unions of classes (nnU-Net's regions): {unions[0]!r} is "
-            f"{labels[unions[0]]}.",
-            remedy="Use a model that was trained with one integer per class.",
+            f"The model predicts unions of classes (nnU-Net's regions) such as {unions[0]!r}, and "
+            f"dataset.json does not say in {ORDER} which classes they are painted as.",
+            remedy="Export the model again with nnUNetv2_export_model_to_zip.",
         )
+    if order:
+        return _painted(labels, order, dataset.get(CLASSES))
     by_integer = {value: str(name) for name, value in labels.items() if type(value) is int}
     wanted = list(range(len(labels)))
     if sorted(by_integer) != wanted or by_integer[0] != "background":
@@ -174,3 +178,27 @@ def _notes(dataset: dict[str, Any], configuration: dict[str, Any]) -> tuple[str,
             "Label Studio's images count as 1 x 1, so the size of what it looks for may differ."
         )
     return tuple(notes)
+
+
+def _painted(labels: dict[str, Any], order: tuple[int, ...], said: Any) -> tuple[str, ...]:
+    """Names of the classes that unions are painted as: a union's rest has no name of its own."""
+    members = {
+        str(name): tuple(value) if isinstance(value, list | tuple) else (value,)
+        for name, value in labels.items()
+        if value not in (0, [0])
+    }
+    n_classes = max(order)
+    if set(order) != set(range(1, n_classes + 1)) or len(order) != len(members):
+        raise FileFormatError(
+            f"The model predicts unions of classes painted as {list(order)}: not each of 1, 2, ... "
+            "is predicted.",
+            remedy=f"Use a model whose {ORDER} names every class.",
+        )
+    if isinstance(said, list) and len(said) == n_classes:
+        return tuple(str(name) for name in said)
+    names: dict[int, str] = {}
+    for integer, (name, inside) in zip(order, members.items(), strict=True):
+        names[integer] = (
+            class_of_label(name, integer) if inside == (integer,) else f"rest of {name}"
+        )
+    return tuple(names[integer] for integer in range(1, n_classes + 1))

@@ -99,7 +99,7 @@ def postprocessing_of_label_maps(
         return FoundSteps((), _dice(workspace, label_maps, (), class_values, beat))
     with tempfile.TemporaryDirectory(dir=out, prefix=".crossval-") as name:
         root = Path(name)
-        _lay_out(workspace, label_maps, model_dir, root, integers)
+        _lay_out(workspace, label_maps, model_dir, root, integers, class_values)
         with (
             nnunet_roots(root / "raw", root / "preprocessed", root / "results"),
             contextlib.redirect_stdout(io.StringIO()),
@@ -154,6 +154,7 @@ def _lay_out(
     model_dir: Path,
     root: Path,
     integers: set[int],
+    class_values: Sequence[str],
 ) -> None:
     """Links what nnU-Net wants to find, all in one fold: its decision is over all cases.
 
@@ -167,9 +168,9 @@ def _lay_out(
     link_or_copy(model_dir / PLANS, model / PLANS)
     value: dict[str, Any] = read_json(model_dir / DATASET)
     ignored = ignored_integer(value)
-    labels = {
-        name: k for name, k in value["labels"].items() if k in {0, *integers} and name != IGNORE
-    }
+    # Also where unions were learned: what is counted are the classes painted in the end.
+    names = ["background", *(f"{k}_{name}" for k, name in enumerate(class_values, start=1))]
+    labels = {name: k for k, name in enumerate(names) if k in {0, *integers}}
     ignored_here = max(labels.values()) + 1
     if ignored in integers:
         labels[IGNORE] = ignored_here

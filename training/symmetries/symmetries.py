@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 FULL_TURN = 180.0
@@ -43,6 +43,13 @@ class Symmetries:
         """``reasons``, also where nothing was left out."""
         free = "All flips and turns: no classes that look alike keep to their sides."
         return self.reasons or (free,)
+
+    def without_swaps(self) -> Symmetries:
+        """The same less the flips that exchange classes, as where unions of them are learned."""
+        if not self.swaps:
+            return self
+        reason = "Not flipped with classes exchanged: unions of classes are learned."
+        return replace(self, flips=self.plain_flips, swaps=(), reasons=(*self.reasons, reason))
 
     @property
     def plain_flips(self) -> tuple[int, ...]:

@@ -35,6 +35,8 @@ OF_FILES = (
     "channels",
     "annotator_policy",
     "label_priority",
+    "unions",
+    "union_order",
     "ignore_label",
     "background_label",
     "unlabelled",

@@ -30,6 +30,7 @@ from domain.case import Manifest
 from domain.errors import CaseError, NotEnoughCasesError, TrainingError
 from domain.labels import LabelConfig
 from domain.text import one_line
+from domain.unions import UnionPlan, union_plan
 from training.nnunet.classes import trainer_class
 from training.nnunet.data.dataset import DatasetSpec, PreparedDataset, prepare
 from training.nnunet.inference.trial import try_fresh_network
@@ -70,13 +71,14 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
     # One that can't be imported is told of now, not by every fold.
     trainer_class(choice.preset.trainer)
     config = label_config_of(project, settings)
+    unions = union_plan(config.group, settings.unions, settings.union_order)
     written = CaseWriter(context, project, config, settings, beat).write(sources)
     written.left_out.extend(
         LeftOut(task_id, "skipped", f"Task {task_id} was skipped by its annotator.")
         for task_id in skipped
     )
     find_sets(context, run.project_id, beat)
-    preparation = _Preparation(context, run, project, settings, choice, config, written)
+    preparation = _Preparation(context, run, project, settings, choice, config, written, unions)
     manifest, prepared = preparation.make_dataset(sources, beat)
     # A network that could not serve is told of before hours of training, not after.
     try_fresh_network(
@@ -108,6 +110,7 @@ class _Preparation:
     choice: PresetChoice
     config: LabelConfig
     written: WrittenCases
+    unions: UnionPlan | None
 
     @property
     def preset(self) -> Preset:
@@ -146,6 +149,7 @@ class _Preparation:
                 self.preset,
                 self.settings.channels,
                 self.config.group.has_ignore,
+                self.unions,
             ),
             replan=self.settings.replan,
             beat=beat,
@@ -181,6 +185,8 @@ class _Preparation:
         symmetries = decide_symmetries(
             self.context.workspace(self.project.id), manifest, self.settings.mirror_train, beat
         )
+        if self.unions is not None:
+            symmetries = symmetries.without_swaps()
         for reason in symmetries.reasons:
             logger.info("Run %d: %s", self.run.id, reason)
         with self.context.store.begin() as session:

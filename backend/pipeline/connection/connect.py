@@ -34,6 +34,7 @@ from converters.label_studio.config.controls import ring_openers
 from domain.errors import LabelStudioError, ProjectGoneError, SettingsError, StackError
 from domain.labels import LabelConfig
 from domain.text import counted
+from domain.unions import union_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ def connect(
     config = label_config_with(info.label_config, settings, mapping)
     check_choices(settings, context.workspace(info.id))
     check_priority(settings, config)
+    union_plan(config.group, settings.unions, settings.union_order)
     check_channels(client, info.id, settings, config)
     # Only who is named now: somebody who left later must not forbid other settings.
     check_annotators(client, overrides.get("annotators", ()))

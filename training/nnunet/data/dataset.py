@@ -13,6 +13,7 @@ from typing import Any
 
 from converters.bookkeeping.files import link_or_copy, update_json
 from domain.errors import NotEnoughCasesError, TrainingError
+from domain.unions import UnionPlan
 from training.case_files import CaseFiles
 from training.folds.disk import check_free, preprocessed_bytes
 from training.folds.splits import held_out_cases, to_splits
@@ -43,6 +44,7 @@ class DatasetSpec:
         preset: Decides plans, not how long training takes.
         channels: Names of the images stacked as channels; none for a single image.
         has_ignore: Whether the cases may have ignored pixels, of the integer after the last class.
+        unions: What is learned in place of the classes; None: the classes themselves.
     """
 
     class_values: Sequence[str]
@@ -50,6 +52,7 @@ class DatasetSpec:
     preset: Preset
     channels: Sequence[str] = ()
     has_ignore: bool = False
+    unions: UnionPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,7 @@ def prepare(
         len(cases),
         spec.channels,
         has_ignore=spec.has_ignore,
+        unions=spec.unions,
     )
     index, reason = DatasetIndex.load(workspace, _key(workspace, spec, dataset))
     removed = index.keep_only(workspace, {case.case_id for case in cases})
@@ -188,6 +192,8 @@ def _key(workspace: Workspace, spec: DatasetSpec, dataset: Mapping[str, Any]) ->
     }
     if spec.has_ignore:  # nnU-Net lists the pixels that are not ignored with each case
         key["the ignore label"] = True
+    if spec.unions is not None:
+        key["class unions"] = [[*t.members, t.paints] for t in spec.unions.targets]
     return key
 
 

@@ -21,8 +21,9 @@ from converters.bookkeeping.files import read_json, write_json
 from domain.errors import TrainingError
 from domain.geometry import LabelMap
 from domain.hashing import content_hash
+from domain.unions import UnionPlan
 from training.case_files import CaseFiles, read_image
-from training.dataset_labels import IGNORE, ignored_integer
+from training.dataset_labels import CLASSES, IGNORE, ORDER, ignored_integer
 from training.nnunet.classes import planner_class
 from training.nnunet.data.case_pool import CasePool
 from training.nnunet.data.plans_made_elsewhere import PLANS_NAME, read_named_plans
@@ -80,6 +81,7 @@ def dataset_json(
     channels: Sequence[str] = (),
     *,
     has_ignore: bool = False,
+    unions: UnionPlan | None = None,
 ) -> dict[str, Any]:
     """nnU-Net's dataset.json.
 
@@ -93,16 +95,26 @@ def dataset_json(
         channels: Names of the images stacked as channels, each grey or all RGB; none for a single
             image.
         has_ignore: Whether pixels of the integer after the last class are ignored.
+        unions: What is learned in place of the classes; label maps hold the classes all the same.
     """
     names = _channel_names(n_channels, channels)
     ignored = {IGNORE: len(class_values) + 1} if has_ignore else {}
+    learned: dict[str, int | list[int]] = {
+        f"{k}_{value}": k for k, value in enumerate(class_values, start=1)
+    }
+    order: dict[str, Any] = {}
+    if unions is not None:
+        learned = {
+            f"{target.paints}_{target.name}": list(target.members) for target in unions.targets
+        }
+        order = {
+            ORDER: [target.paints for target in unions.targets],
+            CLASSES: list(class_values),
+        }
     return {
         "channel_names": {str(i): name for i, name in enumerate(names)},
-        "labels": {
-            "background": 0,
-            **{f"{k}_{value}": k for k, value in enumerate(class_values, start=1)},
-            **ignored,
-        },
+        "labels": {"background": 0, **learned, **ignored},
+        **order,
         "numTraining": n_cases,
         "file_ending": ".png",
         "overwrite_image_reader_writer": NaturalImage2DIO.__name__,

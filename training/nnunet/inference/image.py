@@ -18,8 +18,9 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from domain.errors import PredictionError, TrainingError
 from domain.prediction import FoldProbabilities
 from training.case_files import with_channels
-from training.dataset_labels import n_outputs
+from training.dataset_labels import n_classes, painting_order
 from training.nnunet.inference.maps import Rows
+from training.nnunet.inference.painting import of_unions
 from training.nnunet.inference.stretching import StretchedMaps
 
 SPACING = (999, 1, 1)
@@ -73,7 +74,8 @@ class ImagePreparation:
         height, width = (int(side) for side in configuration.patch_size)
         self.patch_hw = (height, width)
         self.n_channels = len(dataset["channel_names"])
-        self.n_classes = n_outputs(dataset)
+        self.n_classes = n_classes(dataset)
+        self.painting_order = painting_order(dataset)
         is_plain = type(self._preprocessor) is DefaultPreprocessor and not any(
             configuration.use_mask_for_norm
         )
@@ -121,7 +123,9 @@ class ImagePreparation:
         return self.rows(logits, image)(slice(0, image.size_hw[0]))
 
     def rows(self, logits: npt.NDArray[np.float32], image: PreparedImage) -> Rows:
-        """Softmax at the size of the image; black borders that were cropped are background.
+        """Probabilities at the size of the image; black borders that were cropped are background.
+
+        The softmax of classes; of unions ``of_unions``.
 
         Args:
             logits: (fold, class, height, width) float32 at the size of ``image.pixels``.
@@ -146,16 +150,19 @@ class ImagePreparation:
             found: FoldProbabilities | None = None
             if first < last:
                 maps = stretched.rows(slice(first - rows.start, last - rows.start))
-                found = _softmax(maps)
+                found = self._of_logits(maps)
             if found is not None and is_all:
                 return found
-            full = np.zeros((*inner.shape[:2], height, width), np.float32)
+            full = np.zeros((len(inner), self.n_classes, height, width), np.float32)
             full[:, 0] = 1.0
             if found is not None:
                 full[:, :, first - wanted.start : last - wanted.start, columns] = found
             return full
 
         return of
+
+    def _of_logits(self, logits: npt.NDArray[np.float32]) -> FoldProbabilities:
+        return of_unions(logits, self.painting_order) if self.painting_order else _softmax(logits)
 
     @property
     def _spacings(self) -> tuple[list[float], list[float]]:

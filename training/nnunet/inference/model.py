@@ -75,7 +75,7 @@ class Model:
             PredictionError: The version predicts something that nnloop does not read.
         """
         manager = PlansManager(plans)
-        _require_readable(manager, plans, dataset)
+        _require_readable(plans)
         configuration = manager.get_configuration(CONFIGURATION)
         preparation = ImagePreparation(manager, configuration, dataset)
         height, width = (int(side) for side in configuration.patch_size)
@@ -95,6 +95,7 @@ class Model:
                 folds=tuple(networks),
                 n_channels=preparation.n_channels,
                 background=engine == "auto",
+                has_unions=bool(preparation.painting_order),
             )
         return cls(
             runs, preparation, tuple(networks), (height, width), tuple(mirror_axes), tuple(swaps)
@@ -132,7 +133,7 @@ class Model:
         swaps: tuple[Swap, ...] = ()
         try:
             plans, dataset = (read_json(version_dir / n) for n in ("plans.json", "dataset.json"))
-            _require_readable(PlansManager(plans), plans, dataset)
+            _require_readable(plans)
             for fold in chosen:
                 checkpoint = read_checkpoint(
                     version_dir / f"fold_{fold}" / FINAL, torch.device("cpu")
@@ -195,18 +196,10 @@ def _build(version: VersionInfo, plans: dict[str, Any], dataset: dict[str, Any])
     return build_network(trainer_class(version.preset.trainer), PlansManager(plans), dataset)
 
 
-def _require_readable(
-    manager: PlansManager, plans: dict[str, Any], dataset: dict[str, Any]
-) -> None:
+def _require_readable(plans: dict[str, Any]) -> None:
     if CONFIGURATION not in plans["configurations"]:
         raise PredictionError(
             f"The version has no configuration {CONFIGURATION!r}, only "
             f"{', '.join(plans['configurations'])}.",
             remedy="Use a version whose 2d configuration was trained.",
-        )
-    if manager.get_label_manager(dataset).has_regions:
-        raise PredictionError(
-            "The version predicts unions of classes (nnU-Net's region-based training), which "
-            "nnloop can't tell apart.",
-            remedy="Use a version that was trained with one integer per class.",
         )

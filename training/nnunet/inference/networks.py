@@ -210,6 +210,5 @@ class TiledNetworks:
             for model, found, prepared in zip(self.networks.models, logits, image, strict=True)
         )
         n_maps = sum(len(found) for found in logits)
-        return FoldMaps(
-            members, n_maps, logits[0].shape[1], image[0].size_hw, image_bytes=self.image_bytes
-        )
+        n_classes = self.networks.models[0].preparation.n_classes
+        return FoldMaps(members, n_maps, n_classes, image[0].size_hw, image_bytes=self.image_bytes)

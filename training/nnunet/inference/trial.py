@@ -19,7 +19,7 @@ from converters.bookkeeping.files import read_json, write_json
 from domain.errors import NnloopError, PredictionError, TrainerError
 from domain.text import one_line
 from training.case_files import read_case_image
-from training.dataset_labels import n_outputs
+from training.dataset_labels import n_classes
 from training.folds.spec import FINAL, FoldSpec
 from training.nnunet.architecture import build_network
 from training.nnunet.checkpoint import write_checkpoint
@@ -90,7 +90,7 @@ def try_network(
     def load() -> FoldPredictor:
         return FoldPredictor({0: network.to(device)}, plans, dataset, device=device)
 
-    return _predicted(load, image, 0, n_outputs(dataset), trainer)
+    return _predicted(load, image, 0, n_classes(dataset), trainer)
 
 
 def try_serving(
@@ -114,7 +114,7 @@ def try_serving(
     plans, dataset = read_json(spec.fold_dir / PLANS), read_json(spec.fold_dir / DATASET)
     splits = read_json(spec.workspace.preprocessed_dataset / "splits_final.json")
     image = _image(spec.workspace, splits[spec.fold]["train"][0])
-    n_classes, name = n_outputs(dataset), spec.preset.trainer
+    n_maps, name = n_classes(dataset), spec.preset.trainer
     n_channels = len(dataset["channel_names"])
     info = VersionInfo("trial", spec.class_values, n_channels, spec.preset, (spec.fold,), {})
     with (
@@ -143,14 +143,14 @@ def try_serving(
             ),
             image,
             spec.fold,
-            n_classes,
+            n_maps,
             name,
         )
         loaded = _predicted(
             lambda: FoldPredictor.load(folder, device=device, mirroring=False, engine="torch"),
             image,
             spec.fold,
-            n_classes,
+            n_maps,
             name,
         )
     difference = float(np.abs(trained - loaded).max())
@@ -188,11 +188,11 @@ def try_version(version_dir: Path, image: npt.NDArray[Any], *, device: str) -> N
 
 
 def _predicted(
-    load: Any, image: npt.NDArray[Any], fold: int, n_classes: int, trainer: str
+    load: Any, image: npt.NDArray[Any], fold: int, n_maps: int, trainer: str
 ) -> npt.NDArray[np.float32]:
     try:
         found: npt.NDArray[np.float32] = load().predict_single_fold(image, fold)
-        _require_probabilities(found, image, n_classes)
+        _require_probabilities(found, image, n_maps)
     except Exception as error:
         # The network is anybody's code: it may raise anything.
         if isinstance(error, OSError) or is_out_of_memory(error):
@@ -210,10 +210,10 @@ def _told(error: Exception) -> str:
 
 
 def _require_probabilities(
-    found: npt.NDArray[np.float32], image: npt.NDArray[Any], n_classes: int | None = None
+    found: npt.NDArray[np.float32], image: npt.NDArray[Any], n_maps: int | None = None
 ) -> None:
-    if n_classes is not None and len(found) != n_classes:
-        raise PredictionError(f"it gives {len(found)} maps for {n_classes} classes.")
+    if n_maps is not None and len(found) != n_maps:
+        raise PredictionError(f"it gives {len(found)} maps for {n_maps} classes.")
     if not np.isfinite(found).all():
         raise PredictionError(
             "Its prediction is no number.", remedy="Its weights may be broken: train again."

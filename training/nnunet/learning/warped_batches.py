@@ -44,8 +44,8 @@ class WarpedBatches:
     """An endless iterator of batches, in the form of nnU-Net's data loader.
 
     Each batch is a dict: ``data`` (batch, channel, height, width) float32; ``target`` (batch, 1,
-    height, width) int16, or a list of them, one per deep supervision scale; ``keys`` case ids. The
-    same seed gives the same batches.
+    height, width) int16, of unions (batch, union, height, width) bool, or a list of them, one per
+    deep supervision scale; ``keys`` case ids. The same seed gives the same batches.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class WarpedBatches:
         oversample_foreground: float,
         seed: int,
         ignore_label: int | None = None,
+        unions: Sequence[Sequence[int]] | None = None,
     ) -> None:
         """Reads nothing yet.
 
@@ -73,10 +74,15 @@ class WarpedBatches:
             seed: Of everything random here.
             ignore_label: Integer of ignored pixels. Patches are centred on others then, as nnU-Net
                 does, and what lies outside an image is ignored: nobody said that it is background.
+            unions: Integers of the classes of each output of the network, where that is no class;
+                a target has a map for each then, and a last one of what is ignored.
         """
         self._dataset = dataset
         self._case_ids: tuple[str, ...] = tuple(dataset.identifiers)
         self._batch_size, self._patch = batch_size, patch
+        self._unions = None if unions is None else [tuple(one) for one in unions]
+        if self._unions is not None and ignore_label is not None:
+            self._unions.append((ignore_label,))
         self._sizes = None if scales is None else [_scaled(patch, scale) for scale in scales]
         self._augmentation = augmentation
         self._oversample, self._ignored = oversample_foreground, ignore_label
@@ -94,9 +100,17 @@ class WarpedBatches:
         images, label_maps = zip(*(self._patch_of(self._case(key)) for key in keys), strict=True)
         data = torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2)).contiguous()
         if self._sizes is None:
-            return {"data": data, "target": _target(label_maps, self._patch), "keys": keys}
-        targets = [_target(label_maps, size) for size in self._sizes]
+            return {"data": data, "target": self._target(label_maps, self._patch), "keys": keys}
+        targets = [self._target(label_maps, size) for size in self._sizes]
         return {"data": data, "target": targets, "keys": keys}
+
+    def _target(
+        self, label_maps: Sequence[npt.NDArray[np.int16]], size: tuple[int, int]
+    ) -> torch.Tensor:
+        target = _target(label_maps, size)
+        if self._unions is None:
+            return target
+        return torch.cat([torch.isin(target, torch.tensor(one)) for one in self._unions], dim=1)
 
     def _patch_of(self, case: _Case) -> tuple[Image, npt.NDArray[np.int16]]:
         shape = case.label_map.shape[0], case.label_map.shape[1]

@@ -38,6 +38,7 @@ class CpuEngine:
         folds: Sequence[int],
         n_channels: int,
         background: bool = True,
+        has_unions: bool = False,
     ) -> None:
         """Starts to make the candidate.
 
@@ -47,8 +48,9 @@ class CpuEngine:
             folds: Folds of both.
             n_channels: Channels of an image.
             background: False: the first prediction waits for the candidate.
+            has_unions: Whether each output is a chance by itself, and no class of several.
         """
-        self._active = reference
+        self._active, self._has_unions = reference, has_unions
         self._folds, self._n_channels = tuple(folds), n_channels
         self._make_candidate: Callable[[], Engine] | None = make_candidate
         self._candidate: Engine | None = None
@@ -158,8 +160,9 @@ class CpuEngine:
     ) -> float:
         """Largest difference of a probability in any fold; infinite where one is not a number."""
         tile = np.ascontiguousarray(tile)
-        expected = _softmax(self._active.start(tile, self._folds, single)())
-        got = _softmax(candidate.start(tile, self._folds, single)())
+        chances = _sigmoid if self._has_unions else _softmax
+        expected = chances(self._active.start(tile, self._folds, single)())
+        got = chances(candidate.start(tile, self._folds, single)())
         difference = float(np.abs(expected - got).max())
         return difference if np.isfinite(difference) else np.inf
 
@@ -176,3 +179,9 @@ def _softmax(logits: FoldLogits) -> FoldLogits:
     powers = np.exp(logits - logits.max(axis=2, keepdims=True))
     probabilities: FoldLogits = powers / powers.sum(axis=2, keepdims=True)
     return probabilities
+
+
+def _sigmoid(logits: FoldLogits) -> FoldLogits:
+    # By the hyperbolic tangent: the exponential of a large number overflows.
+    chances: FoldLogits = 0.5 * (1.0 + np.tanh(0.5 * logits))
+    return chances
