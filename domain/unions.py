@@ -68,7 +68,7 @@ def union_plan(
     if not unions:
         return None
     values = {c.value: c.index for c in group.classes}
-    read = tuple(_read(text, group) for text in unions)
+    read = read_unions(unions, group)
     of_rest = {union.rest: union for union in read}
     if len(of_rest) < len(read) or len({union.name for union in read}) < len(read):
         raise SettingsError(
@@ -99,6 +99,15 @@ def union_plan(
                 "named last belongs to no smaller one (--union, --order).",
             )
     return UnionPlan(read, targets)
+
+
+def read_unions(unions: Sequence[str], group: LabelGroup) -> tuple[ClassUnion, ...]:
+    """Unions as a person writes them, each as ``vessel=lumen+wall``.
+
+    Raises:
+        SettingsError: One can't be read or names no class.
+    """
+    return tuple(_read(text, group) for text in unions)
 
 
 def _read(text: str, group: LabelGroup) -> ClassUnion:

@@ -187,7 +187,7 @@ def _painted(labels: dict[str, Any], order: tuple[int, ...], said: Any) -> tuple
         for name, value in labels.items()
         if value not in (0, [0])
     }
-    n_classes = max(order)
+    n_classes = max(integer for inside in members.values() for integer in inside)
     if set(order) != set(range(1, n_classes + 1)) or len(order) != len(members):
         raise FileFormatError(
             f"The model predicts unions of classes painted as {list(order)}: not each of 1, 2, ... "

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
 
 from domain.geometry import LabelMap
 from domain.overlap import overlap
@@ -54,11 +57,15 @@ class ClassMeasures:
 
 @dataclass(frozen=True, slots=True)
 class CaseMeasures:
-    """One case; ``spacing_mm`` is None where it is unknown and distances are in pixels."""
+    """One case; ``spacing_mm`` is None where it is unknown and distances are in pixels.
+
+    ``unions`` are unions of classes; they enter no figure of the case.
+    """
 
     case_id: str
     spacing_mm: Spacing | None
     classes: tuple[ClassMeasures, ...]
+    unions: tuple[ClassMeasures, ...] = ()
 
     @property
     def unit(self) -> str:
@@ -92,6 +99,7 @@ def measure_case(
     reference: LabelMap,
     class_values: Sequence[str],
     spacing_mm: Spacing | None = None,
+    unions: Mapping[str, Sequence[int]] | None = None,
 ) -> CaseMeasures:
     """Dice, IoU, HD95 and mean surface distance of every class of a case.
 
@@ -101,6 +109,7 @@ def measure_case(
         reference: The same shape and meaning; what is higher than any class is ignored, in both.
         class_values: One or more names in integer order, background left out.
         spacing_mm: Of both; None gives distances in pixels.
+        unions: Name -> integers of classes that are measured as one besides.
 
     Raises:
         ValueError: The shapes differ, or there is no class.
@@ -110,28 +119,49 @@ def measure_case(
     if not class_values:
         raise ValueError("measure_case needs at least one class")
     predicted = where_known(predicted, reference, len(class_values))
-    measures = []
-    for index, value in enumerate(class_values, start=1):
-        in_predicted, in_reference = predicted == index, reference == index
-        shared = overlap(in_predicted, in_reference)
-        presence = _presence(shared.first_px, shared.second_px)
-        hausdorff95 = mean = None
-        if presence is Presence.BOTH:
-            distances = surface_distances(in_predicted, in_reference, spacing_mm or (1.0, 1.0))
-            hausdorff95, mean = distances.hausdorff95, distances.mean
-        measures.append(
-            ClassMeasures(
-                class_value=value,
-                presence=presence,
-                dice=shared.dice,
-                iou=shared.iou,
-                hausdorff95=hausdorff95,
-                mean_surface_distance=mean,
-                reference_px=shared.second_px,
-                predicted_px=shared.first_px,
-            )
-        )
-    return CaseMeasures(case_id, spacing_mm, tuple(measures))
+    masks = {value: (index,) for index, value in enumerate(class_values, start=1)}
+
+    def measured(value: str, integers: Sequence[int]) -> ClassMeasures:
+        in_predicted, in_reference = (_inside(one, integers) for one in (predicted, reference))
+        return _measures(value, in_predicted, in_reference, spacing_mm or (1.0, 1.0))
+
+    return CaseMeasures(
+        case_id,
+        spacing_mm,
+        tuple(measured(value, integers) for value, integers in masks.items()),
+        tuple(measured(value, integers) for value, integers in (unions or {}).items()),
+    )
+
+
+def _inside(label_map: LabelMap, integers: Sequence[int]) -> npt.NDArray[np.bool_]:
+    inside: npt.NDArray[np.bool_] = label_map == integers[0]
+    for integer in integers[1:]:
+        inside |= label_map == integer
+    return inside
+
+
+def _measures(
+    value: str,
+    in_predicted: npt.NDArray[np.bool_],
+    in_reference: npt.NDArray[np.bool_],
+    spacing: Spacing,
+) -> ClassMeasures:
+    shared = overlap(in_predicted, in_reference)
+    presence = _presence(shared.first_px, shared.second_px)
+    hausdorff95 = mean = None
+    if presence is Presence.BOTH:
+        distances = surface_distances(in_predicted, in_reference, spacing)
+        hausdorff95, mean = distances.hausdorff95, distances.mean
+    return ClassMeasures(
+        class_value=value,
+        presence=presence,
+        dice=shared.dice,
+        iou=shared.iou,
+        hausdorff95=hausdorff95,
+        mean_surface_distance=mean,
+        reference_px=shared.second_px,
+        predicted_px=shared.first_px,
+    )
 
 
 def _presence(predicted_px: int, reference_px: int) -> Presence:

@@ -71,6 +71,7 @@ def measure_pairs(
     class_names: Mapping[int, str],
     *,
     ignored: Collection[int] = (),
+    unions: Mapping[str, Sequence[int]] | None = None,
     spacing_mm: Spacing | None = None,
     workers: int = 1,
     on_case: Callable[[], None] = lambda: None,
@@ -82,6 +83,7 @@ def measure_pairs(
         pairs: The files.
         class_names: Integer in the files -> class name; measures come in order of the integers.
         ignored: Integers of pixels of a reference that count in no measure.
+        unions: Name -> which of the classes are measured as one besides, by their place from 1 on.
         spacing_mm: (vertical, horizontal); None takes what a NIfTI reference says, else pixels.
         workers: Processes, at least 1.
         on_case: Called after each pair.
@@ -91,7 +93,11 @@ def measure_pairs(
         StackError: A process of the pool was ended from outside.
     """
     measure = partial(
-        _measure, class_names=dict(class_names), ignored=tuple(ignored), spacing_mm=spacing_mm
+        _measure,
+        class_names=dict(class_names),
+        ignored=tuple(ignored),
+        unions=dict(unions or {}),
+        spacing_mm=spacing_mm,
     )
     for measured in _mapped(measure, pairs, workers, pool_after_s):
         on_case()
@@ -126,6 +132,7 @@ def _measure(
     *,
     class_names: dict[int, str],
     ignored: tuple[int, ...],
+    unions: dict[str, Sequence[int]],
     spacing_mm: Spacing | None,
 ) -> Measured:
     try:
@@ -156,6 +163,7 @@ def _measure(
         maps[1],
         [class_names[integer] for integer in sorted(class_names)],
         spacing_mm or reference.spacing_mm or predicted.spacing_mm,
+        unions,
     )
     return Measured(measures, tuple(problems), tuple(unknown))
 

@@ -122,7 +122,7 @@ def _csv(cases: Iterable[CaseMeasures]) -> Iterator[bytes]:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
     for rank, case in enumerate(cases, start=1):
-        for one in case.classes:
+        for one in (*case.classes, *case.unions):
             writer.writerow(
                 (
                     rank,

@@ -89,6 +89,7 @@ class Evaluation:
     Attributes:
         cases: The worst first: see ``CaseMeasures.rank_key``.
         classes: In integer order.
+        unions: Of the unions of classes that were measured; they enter no other figure.
         images: The cases' own figures, ``CaseMeasures.mean_dice``, over all cases.
         n_empty: Cases with nothing in the reference.
         n_left_empty: Those of them where nothing was predicted: their own figure is 1.
@@ -105,6 +106,7 @@ class Evaluation:
     unit: str
     problems: tuple[Problem, ...] = field(default=())
     remarks: tuple[str, ...] = field(default=())
+    unions: tuple[ClassSummary, ...] = field(default=())
 
     @property
     def mean_dice(self) -> float | None:
@@ -121,6 +123,7 @@ class Evaluation:
             "n_empty": self.n_empty,
             "n_left_empty": self.n_left_empty,
             "classes": [asdict(one) for one in self.classes],
+            **({"unions": [asdict(one) for one in self.unions]} if self.unions else {}),
             "worst": [
                 {
                     "rank": rank,
@@ -156,6 +159,11 @@ def evaluate(
         _summary(value, [case.classes[position] for case in ordered], unit)
         for position, value in enumerate(class_values)
     )
+    names = [one.class_value for one in ordered[0].unions] if ordered else []
+    unions = tuple(
+        _summary(name, [case.unions[position] for case in ordered], unit)
+        for position, name in enumerate(names)
+    )
     said = (*remarks, MIXED_UNITS) if unit == "mixed" else tuple(remarks)
     empty = [case for case in ordered if not any(one.reference_px for one in case.classes)]
     return Evaluation(
@@ -167,6 +175,7 @@ def evaluate(
         unit=unit,
         problems=tuple(problems),
         remarks=said,
+        unions=unions,
     )
 
 

@@ -14,6 +14,7 @@ from converters.masks.mask_folders import MaskName, folder_of_masks, images_besi
 from domain.errors import FileFormatError, SettingsError
 from domain.labels import LabelClass, LabelConfig, LabelGroup
 from domain.text import counted
+from domain.unions import read_unions
 from training.evaluation.case_measures import CaseMeasures
 from training.evaluation.files import class_names_from_values, measure_pairs
 from training.evaluation.pairs import Pair, find_pairs
@@ -32,6 +33,7 @@ def evaluate_folders(
     images: Path | None = None,
     class_values: Sequence[str] = (),
     mask_name: MaskName | None = None,
+    unions: Sequence[str] = (),
 ) -> Evaluation:
     """Measures every case that both folders have, and writes the report.
 
@@ -44,11 +46,13 @@ def evaluate_folders(
             nnU-Net's dataset.json in the reference folder or above it, else of the predictions'
             folder, else what occurs.
         mask_name: How the references are called; None: in the usual ways.
+        unions: Classes that are measured as one besides, each as ``vessel=lumen+wall``.
 
     Raises:
         FileFormatError: A folder is missing or has no label map, nothing in them is labelled, or
             they mean different classes by an integer.
-        SettingsError: The report would go into one of the folders that are read.
+        SettingsError: The report would go into one of the folders that are read, or a union can't
+            be read.
     """
     for folder in (predictions, reference, images):
         # nnU-Net keeps a summary.json of its own beside its predictions.
@@ -74,11 +78,26 @@ def evaluate_folders(
         )
     config = config_of([names[integer] for integer in sorted(names)])
     source = {"predictions": str(predictions), "reference": str(reference)}
-    ignored = classes_beside(labels).ignored - names.keys()
     job = EvaluationJob(
-        pairs, names, config, source, problems, remarks, names_values=True, ignored=ignored
+        pairs,
+        names,
+        config,
+        source,
+        problems,
+        remarks,
+        names_values=True,
+        ignored=_ignored(labels) - names.keys(),
+        unions={one.name: one.members for one in read_unions(unions, config.group)},
     )
     return evaluate_pairs(job, options)
+
+
+def _ignored(reference: Path) -> frozenset[int]:
+    """Integers of pixels that count in no measure."""
+    try:
+        return classes_beside(reference).ignored
+    except FileFormatError:  # a person has named the classes that the file beside it does not
+        return frozenset()
 
 
 def _named(
@@ -122,6 +141,7 @@ class EvaluationJob:
         remarks: Sentences about the whole.
         names_values: Whether a person names the integers, so that unknown ones may be mended so.
         ignored: Integers of pixels of a reference that count in no measure.
+        unions: Name -> classes of ``config`` that are measured as one besides.
     """
 
     pairs: Sequence[Pair]
@@ -132,6 +152,7 @@ class EvaluationJob:
     remarks: Sequence[str] = field(default=())
     names_values: bool = False
     ignored: frozenset[int] = frozenset()
+    unions: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 def evaluate_pairs(job: EvaluationJob, options: EvaluationOptions) -> Evaluation:
@@ -145,6 +166,7 @@ def evaluate_pairs(job: EvaluationJob, options: EvaluationOptions) -> Evaluation
             pairs,
             class_names,
             ignored=job.ignored,
+            unions=job.unions,
             spacing_mm=options.spacing_mm,
             workers=options.workers,
             on_case=on_case,

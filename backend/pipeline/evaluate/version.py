@@ -42,7 +42,8 @@ from domain.errors import (
     PredictionError,
     SettingsError,
 )
-from domain.labels import LabelConfig, LabelNames
+from domain.labels import LabelConfig, LabelGroup, LabelNames
+from domain.unions import read_unions
 from training.devices import list_devices
 from training.evaluation.pairs import Pair
 from training.evaluation.summary import Evaluation, Problem
@@ -138,6 +139,7 @@ def evaluate_version(
             integers[IGNORED] = ignore_index
         write_json(options.out / CLASSES, {"background": 0, **integers})
         source = {"project_id": project_id, "version": row.name, "split": split}
+        unions = _unions(settings, classes.config.group, remarks)
         job = EvaluationJob(
             pairs,
             classes.names,
@@ -146,8 +148,24 @@ def evaluate_version(
             problems,
             [*remarks, *classes.remarks],
             ignored=frozenset({ignore_index}),
+            unions=unions,
         )
         return evaluate_pairs(job, options)
+
+
+def _unions(
+    settings: ProjectSettings, group: LabelGroup, remarks: list[str]
+) -> dict[str, tuple[int, ...]]:
+    """The project's unions whose classes are compared; of the others a remark."""
+    found = {}
+    for text in settings.unions:
+        try:
+            [union] = read_unions([text], group)
+        except SettingsError:
+            remarks.append(f"The union {text} is not measured: not all of its classes are.")
+            continue
+        found[union.name] = union.members
+    return found
 
 
 def _remove_label_maps(out: Path) -> None:

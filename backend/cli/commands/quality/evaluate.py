@@ -58,6 +58,14 @@ def evaluate(
     mask_name: Annotated[
         str, typer.Option(help="How the reference masks are called: '{name}_1stHO'.")
     ] = "",
+    union: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=CLASS+CLASS",
+            help="Folders: classes that are measured as one besides; repeat for more. Of a project "
+            "its own.",
+        ),
+    ] = None,
     spacing: Spacing = None,
     worst: Annotated[int, typer.Option(min=0, help="Pictures drawn, the worst first.")] = N_WORST,
     workers: Annotated[
@@ -115,12 +123,13 @@ def evaluate(
             images=images,
             class_values=_names(classes),
             mask_name=MaskName(mask_name),
+            unions=union or (),
         )
     else:
-        if predictions or reference or images or classes or mask_name:
+        if predictions or reference or images or classes or mask_name or union:
             raise SettingsError(
-                "--predictions, --reference, --images, --classes and --mask-name are for folders, "
-                "and a project was named too.",
+                "--predictions, --reference, --images, --classes, --mask-name and --union are for "
+                "folders, and a project was named too.",
                 remedy="Leave out one of the two.",
             )
         from backend.pipeline.evaluate.version import default_out, evaluate_version
@@ -184,14 +193,15 @@ def _summary(evaluation: Evaluation, of: str) -> Table:
         ("Class", "n", "Dice", "median", "IoU", f"HD95 {unit}", f"MSD {unit}", "No distance"),
         title=counted(len(evaluation.cases), "case") + of,
     )
-    for one in evaluation.classes:
+    unions = {one.class_value for one in evaluation.unions}
+    for one in (*evaluation.classes, *evaluation.unions):
         counts = {
             Presence.MISSED: one.n_missed,
             Presence.INVENTED: one.n_invented,
             Presence.NEITHER: one.n_neither,
         }
         table.add(
-            one.class_value,
+            f"{one.class_value} (union)" if one.class_value in unions else one.class_value,
             str(one.dice.n),
             figure(one.dice.mean) + ("" if one.dice.sd is None else f" ± {one.dice.sd:.3f}"),
             figure(one.dice.median),

@@ -53,11 +53,32 @@ def test_channels_under_their_old_name_and_other_files_are_told(tmp_path: Path) 
     assert ".nii.gz" in found.notes[0] and "1 x 1" in found.notes[0]
 
 
+def test_an_ignore_label_is_no_class(tmp_path: Path) -> None:
+    data = dataset(labels={"background": 0, "lumen": 1, "wall": 2, "ignore": 3})
+    assert _read(tmp_path, plans(), data).labels == ("lumen", "wall")
+
+
+def test_unions_name_the_classes_they_are_painted_as(tmp_path: Path) -> None:
+    labels = {"background": 0, "vessel": [1, 2], "lumen": [1], "ignore": 3}
+    data = dataset(labels=labels) | {"regions_class_order": [2, 1]}
+    assert _read(tmp_path, plans(), data).labels == ("lumen", "rest of vessel")
+    told = data | {"nnloop_classes": ["lumen", "wall"]}
+    assert _read(tmp_path, plans(), told).labels == ("lumen", "wall")
+
+
+@pytest.mark.parametrize("order", [[1, 1], [2, 3], [2], [3, 1, 2]])
+def test_unions_of_which_a_class_is_never_painted_are_refused(
+    tmp_path: Path, order: list[int]
+) -> None:
+    labels = {"background": 0, "vessel": [1, 2], "lumen": [1]}
+    with pytest.raises(FileFormatError, match="is predicted"):
+        _read(tmp_path, plans(), dataset(labels=labels) | {"regions_class_order": order})
+
+
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        ({"background": 0, "whole": [1, 2], "core": 2}, "unions of classes"),
-        ({"background": 0, "lumen": 1, "ignore": 2}, "ignore label"),
+        ({"background": 0, "whole": [1, 2], "core": 2}, "does not say in regions_class_order"),
         ({"background": 0, "lumen": 2}, "not background 0 and then 1"),
         ({"nothing": 0, "lumen": 1}, "not background 0 and then 1"),
         ({"background": 0, "lumen": "1"}, "not background 0 and then 1"),

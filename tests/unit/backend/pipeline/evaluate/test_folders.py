@@ -141,3 +141,30 @@ def test_folders_without_a_common_name_say_so(folders: tuple[Path, Path], tmp_pa
     write(folders[1] / "b.png", label_map())
     with pytest.raises(FileFormatError, match=r"No case is in both .*: [ab]\.png has no "):
         evaluated(folders, tmp_path / "report")
+
+
+def test_unions_are_measured_beside_the_classes(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    predictions, reference = folders
+    truth = label_map()
+    truth[12:18, 12:18] = 2
+    other = label_map()
+    other[10:14, 10:20] = 2
+    write(predictions / "a.png", other)
+    write(reference / "a.png", truth)
+    names = ("wall", "lumen")
+    summary: dict[str, Any] = evaluated(
+        folders, tmp_path / "report", class_values=names, unions=["vessel=lumen+wall"]
+    )
+    [union] = summary["unions"]
+    assert (union["class_value"], union["dice"]["mean"]) == ("vessel", 1.0)
+    plain = evaluated(folders, tmp_path / "plain", class_values=names)
+    # They enter no other figure.
+    assert (summary["mean_dice"], summary["dice_of_images"]) == (
+        plain["mean_dice"],
+        plain["dice_of_images"],
+    )
+    assert "unions" not in plain
+    rows = list(csv.DictReader((tmp_path / "report" / "metrics.csv").open()))
+    assert [row["class"] for row in rows] == ["wall", "lumen", "vessel"]
+    with pytest.raises(SettingsError, match="can't be read"):
+        evaluated(folders, tmp_path / "no", class_values=names, unions=["vessel=lumen+plaque"])

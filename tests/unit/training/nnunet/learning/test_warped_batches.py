@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from batchgeneratorsv2.transforms.utils.seg_to_regions import ConvertSegmentationToRegionsTransform
 
 from training.nnunet.learning import warped_batches
 from training.nnunet.learning.augmentation import Augmentation
@@ -105,3 +106,20 @@ def test_cases_are_read_once_while_they_fit(monkeypatch: pytest.MonkeyPatch) -> 
     for _ in range(10):
         next(batches)
     assert sum(uncached.reads.values()) == 40
+
+
+def test_targets_of_unions_are_nnunets() -> None:
+    unions = [(1, 2), (1,)]
+    plain, batch = next(_batches()), next(_batches(unions=unions))
+    convert = ConvertSegmentationToRegionsTransform(regions=unions, channel_in_seg=0)
+    for target, labels in zip(batch["target"], plain["target"], strict=True):
+        expected = torch.stack([convert(segmentation=one)["segmentation"] for one in labels])
+        assert target.dtype == torch.bool
+        assert torch.equal(target, expected.bool())
+
+
+def test_what_is_ignored_is_the_last_map_of_unions() -> None:
+    batch = next(_batches(unions=[(1, 2), (1,)], ignore_label=3))
+    # Of these cases everything is known but what lies outside of them.
+    assert [t.shape[1] for t in batch["target"]] == [3, 3, 3]
+    assert not (batch["target"][0][:, 2] & batch["target"][0][:, 0]).any()
