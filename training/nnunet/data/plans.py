@@ -237,10 +237,7 @@ def _fingerprint(
 
 
 def _some_label_maps(cases: Sequence[CaseFiles], ignored: int | None) -> list[LabelMap]:
-    """Some cases' label maps. None of which pixels are ignored: a scribble says nothing of shapes.
-
-    Without any, images stay as large as the preset allows.
-    """
+    """Some cases' label maps, none with ignored pixels: a scribble says nothing of shapes."""
     sample = sorted(cases, key=lambda case: content_hash(case.case_id))[:_RESOLUTION_CASES]
     found: list[LabelMap] = []
     for case in sample:
@@ -257,10 +254,11 @@ def _working_side(preset: Preset, label_maps: Sequence[LabelMap], side: int) -> 
     """Longest side of the median image to work at, in pixels; None: its own, ``side``.
 
     Where the classes keep their shapes at less than the most the preset wants, that; where they
-    lose them at the most, what keeps them, within the preset's limits.
+    lose them at the most, what keeps them, within the preset's limits. Where no shape is known
+    (``_some_label_maps``), the most it wants.
     """
     low, high = preset.min_image_side, preset.max_image_side
-    if low is None or high is None:
+    if low is None or high is None or not label_maps:
         return high
     return coarsest_side(label_maps, side, low, preset.max_fine_side or high)
 
