@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from converters.bookkeeping.files import stamp_of
-from converters.images.image_pixels import read_image
+from converters.images.image_pixels import read_picture
 from converters.images.medical_pixels import (
     DICOM,
     HEAD_BYTES,
     MEDICAL_ENDINGS,
     MedicalImage,
     medical_kind,
-    read_medical,
 )
 from converters.images.nifti_slices import n_slices
 from converters.images.of_tasks import read_image_bytes
@@ -60,10 +59,7 @@ class ImageInput:
         Raises:
             ImageError: It can't be read.
         """
-        data = read_image_bytes(self.path, 0)
-        if medical_kind(data[:HEAD_BYTES]):
-            return read_medical(data, 0)
-        return MedicalImage(read_image(data, 0))
+        return read_picture(read_image_bytes(self.path, 0), 0)
 
 
 def find_images(sources: Iterable[Path], beside: Path) -> Iterator[ImageInput]:
