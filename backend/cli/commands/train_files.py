@@ -13,7 +13,7 @@ from backend.cli.shared import console
 from backend.cli.views.progress import progress, steps
 from backend.cli.views.sentences import say
 from backend.cli.views.tables import Table
-from domain.errors import SettingsError
+from domain.errors import FileFormatError, SettingsError
 from domain.text import counted
 
 if TYPE_CHECKING:
@@ -73,19 +73,21 @@ def train_files(request: FilesRequest) -> None:
     _check(request)
     with alone_in(request.out, "training"):
         given = request.label_config
-        xml = read_label_config(given).xml if given is not None else None
+        config = read_label_config(given) if given is not None else None
         context = FilesContext.at(request.out)
         settings = settings_of(context, request.settings)
-        opened = _opened(request, settings.channels)
+        opened = _opened(request, settings.channels, config.image_key if config else "")
         if settings.group_key is None and opened.group_key is not None:
             settings = settings.model_copy(update={"group_key": opened.group_key})
+        if opened.channels is not None:
+            settings = settings.model_copy(update={"channels": opened.channels})
         with progress("Reading", None, on=console) as on_task:
             reading = read_source(
                 context,
                 opened.source,
                 title=request.out.resolve().name,
                 settings=settings,
-                label_config=xml,
+                label_config=config.xml if config else None,
                 on_task=on_task,
             )
         _say_reading(replace(reading, left_out=(*opened.left_out, *reading.left_out)))
@@ -117,21 +119,19 @@ def _check(request: FilesRequest) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """What the person named, ready to be read; what of it could not be, and how it is grouped."""
+    """What the person named, ready to be read; what of it could not be, and how it is grouped.
+
+    ``channels`` are those that the source's files say; None where a person says them.
+    """
 
     source: FileSource
     left_out: tuple[LeftOut, ...] = ()
     group_key: str | None = None
+    channels: tuple[str, ...] | None = None
 
 
-def _opened(request: FilesRequest, channels: Sequence[str]) -> _Opened:
-    from backend.from_files.guess import (
-        LABEL_STUDIO,
-        check_channels,
-        check_format,
-        guess_format,
-        placed,
-    )
+def _opened(request: FilesRequest, channels: Sequence[str], image_key: str) -> _Opened:
+    from backend.from_files.guess import LABEL_STUDIO, check_format, guess_format, placed
     from backend.from_files.sources import ExportSource, OtherSource
     from backend.from_files.stacks import GROUP_KEY, has_stacks, unstack
     from converters.imports.formats import format_by_name
@@ -141,12 +141,27 @@ def _opened(request: FilesRequest, channels: Sequence[str]) -> _Opened:
     if name == LABEL_STUDIO:
         return _Opened(ExportSource(request.source, request.images, has_channels=bool(channels)))
     path, images = placed(request.source, name, request.images)
-    check_channels(images)
+    found = _channels(path, images) if name == "masks" and images is not None else ()
+    asked = request.settings.get("channels")
+    if found and asked and tuple(asked) != found:
+        raise SettingsError(
+            f"--channel names {', '.join(asked)}; the channels of {request.source} are "
+            f"{', '.join(found)}.",
+            remedy="Leave --channel out: all are taken, in this order.",
+        )
+    if found and image_key and image_key not in found:
+        found = (image_key, *found[1:])  # the interface that a person gave shows the first one
     left_out: tuple[LeftOut, ...] = ()
     group_key = None
     if name == "masks" and has_stacks(path):
         with progress("Taking stacks apart", None, on=console) as on_stack:
-            slices = unstack(path, images or path, request.out / SLICES, on_stack)
+            slices = unstack(
+                path,
+                images or path,
+                request.out / SLICES,
+                on_stack,
+                n_channels=len(found) or 1,
+            )
         path, images, left_out = slices.labels, slices.images, slices.left_out
         group_key = GROUP_KEY
     source = OtherSource(
@@ -157,8 +172,22 @@ def _opened(request: FilesRequest, channels: Sequence[str]) -> _Opened:
         request.mapping,
         # A mask says of each of its pixels what it is; others only name what they have seen.
         empty_as_negative=request.empty_as_negative or name == "masks",
+        channels=found,
     )
-    return _Opened(source, left_out, group_key)
+    return _Opened(source, left_out, group_key, found if found or not asked else None)
+
+
+def _channels(labels: Path, images: Path) -> tuple[str, ...]:
+    from converters.masks.channel_files import channels_of
+    from converters.masks.mask_folders import mask_files
+
+    if not labels.is_dir():
+        return ()
+    try:
+        stems = [name for file in mask_files(labels) for name in file.names]
+    except FileFormatError:  # masks of classes, or none: reading them says so
+        return ()
+    return channels_of(labels, images, stems)
 
 
 def _say_reading(reading: Reading) -> None:
