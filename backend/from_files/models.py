@@ -30,6 +30,7 @@ class Model:
         config: A labelling interface with its classes in its integers.
         calibration: Makes scores of what is measured.
         n_channels: Of the images it was trained on.
+        n_files: Of an image: 1, or one for each of its channels.
         settings: Of the project that it was trained in; the defaults of any other.
     """
 
@@ -38,6 +39,7 @@ class Model:
     config: LabelConfig
     calibration: Calibration
     n_channels: int
+    n_files: int
     settings: ProjectSettings
 
 
@@ -77,6 +79,7 @@ def find_model(path: Path) -> Model:
             labels_of_version(config, version, info.class_values).config,
             version.calibration or _uncalibrated(folder),
             info.n_channels,
+            len(config.image_keys),
             project.settings,
         )
 
@@ -89,6 +92,8 @@ def _of_version(folder: Path) -> Model:
         parse_label_config(polygon_label_config(info.class_values)),
         _uncalibrated(folder),
         info.n_channels,
+        # Three are one picture in colour; more are files, as nnU-Net has them.
+        info.n_channels if info.n_channels not in (1, 3) else 1,
         ProjectSettings(),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from converters.bookkeeping.files import stamp_of
 from converters.bookkeeping.work_index import WorkIndex
 from converters.classes.integers import CLASSES, DATASET
 from converters.images.image_pixels import write_png
-from converters.images.medical_pixels import MEDICAL_ENDINGS, as_pixels
+from converters.images.medical_pixels import MEDICAL_ENDINGS, as_pixels, load_slices, n_pictures
 from converters.images.nifti_slices import load_stack, n_slices
 from converters.masks.channel_files import volume_of_channel
 from converters.masks.label_map_files import NIFTI_SUFFIXES
@@ -26,6 +26,9 @@ GROUP_KEY = r"name:^(.+)__slice\d+"
 """Finds in the name of a slice the stack that it is of."""
 
 _IMAGES, _LABELS = "images", "masks"
+
+_OF_DICOM = [ending for ending in MEDICAL_ENDINGS if ending not in NIFTI_SUFFIXES]
+_DICOM_ENDINGS = (*_OF_DICOM, *map(str.upper, _OF_DICOM), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,8 @@ def unstack(
 
     Args:
         labels: Folder of masks, NIfTI.
-        images: Folder of images, called as the masks (nnU-Net's ``_0000`` may follow).
+        images: Folder of images, NIfTI or DICOM of several frames, called as the masks (nnU-Net's
+            ``_0000`` may follow).
         into: Where to.
         on_stack: Called after each file.
         n_channels: Of an image, in files of their own (``_0000``, ``_0001``, ...); 1: one file.
@@ -97,13 +101,15 @@ def _write(path: Path, images: Sequence[Path], stem: str, into: Path) -> list[st
     masks = load_stack(path)
     files = []
     for channel, image in enumerate(images):
-        pictures = load_stack(image)
-        if masks.array.shape != pictures.array.shape:
+        pictures = load_slices(image)
+        if masks.array.shape != pictures.array.shape[:3]:
             raise FileFormatError(
                 f"it has the shape {masks.array.shape}, its image {image.name} "
-                f"{pictures.array.shape}.",
+                f"{pictures.array.shape[:3]}.",
                 remedy="Write both with the same slices.",
             )
+        if not masks.axes.is_known:
+            masks = replace(masks, axes=pictures.axes)
         after = f"_{channel:04d}" if len(images) > 1 else ""
         for number in range(masks.n):
             name = f"{_IMAGES}/{stem}__slice{number:04d}{after}.png"
@@ -133,9 +139,10 @@ def _images_of(stem: str, images: Path, n_channels: int) -> list[Path]:
 
 def _image_of(stem: str, images: Path) -> Path:
     for name in (f"{stem}{FIRST_CHANNEL}", stem):
-        for ending in NIFTI_SUFFIXES:
-            if (images / f"{name}{ending}").is_file():
-                return images / f"{name}{ending}"
+        for ending in (*NIFTI_SUFFIXES, *_DICOM_ENDINGS):
+            path = images / f"{name}{ending}"
+            if path.is_file() and (ending or n_pictures(path) > 1):
+                return path
     raise FileFormatError(f"there is no image {stem} in {images}.")
 
 

@@ -49,7 +49,8 @@ class NiftiStack:
     """A file of slices, one behind the other along its third axis.
 
     Attributes:
-        array: (first axis, second axis, slice), as the file has it.
+        array: (first axis, second axis, slice), as the file has it; with colours (red, green, blue)
+            along a fourth one.
         spacing_mm: (vertical, horizontal) size of a pixel; None where nothing is known.
         axes: Which of the file's axes is which.
         header: nibabel's, with the directions and sizes of the voxels.

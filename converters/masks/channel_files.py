@@ -74,6 +74,20 @@ def channel_files(first: Path, n: int) -> list[Path | None]:
     return found
 
 
+def is_further_channel(path: Path, n: int) -> bool:
+    """Whether a file is one of the channels behind the first of an image that is there.
+
+    Args:
+        path: The file.
+        n: Channels of an image.
+    """
+    match = _CHANNEL.fullmatch(path.name)
+    if match is None or not 0 < int(match["number"]) < n:
+        return False
+    first = f"{match['stem']}{FIRST_CHANNEL}"
+    return any(_is_called(name, first) for name in file_names(path.parent))
+
+
 def _is_called(name: str, stem: str) -> bool:
     match = _CHANNEL.fullmatch(name)
     return match is not None and f"{match['stem']}_{match['number']}" == stem

@@ -50,7 +50,7 @@ def noise(seed: int) -> LabelMap:
     return np.random.default_rng(seed).integers(0, 3, (SIDE, SIDE), dtype=np.uint8)
 
 
-def drawn(context: FilesContext) -> dict[str, LabelMap]:
+def drawn(context: FilesContext, size_hw: tuple[int, int] = (SIDE, SIDE)) -> dict[str, LabelMap]:
     """Image -> its label map, as a training draws it."""
     with context.store.read() as session:
         project = projects.get(session, PROJECT)
@@ -58,7 +58,7 @@ def drawn(context: FilesContext) -> dict[str, LabelMap]:
         found = {}
         for row, _ in snapshots.submitted_annotations(session, PROJECT):
             chosen = snapshots.chosen_of_task(session, row, "latest")
-            label_map, notes = label_map_of(chosen, config, (SIDE, SIDE), project.settings, [])
+            label_map, notes = label_map_of(chosen, config, size_hw, project.settings, [])
             assert not notes
             found[str(row.data["image"])] = label_map
     return found
