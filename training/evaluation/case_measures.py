@@ -54,11 +54,16 @@ class ClassMeasures:
 
 @dataclass(frozen=True, slots=True)
 class CaseMeasures:
-    """One case; ``spacing_mm`` is None where it is unknown and distances are in pixels."""
+    """One case; ``spacing_mm`` is None where it is unknown and distances are in pixels.
+
+    A volume is one case: ``n_slices``, and from each to the next ``slice_mm``.
+    """
 
     case_id: str
     spacing_mm: Spacing | None
     classes: tuple[ClassMeasures, ...]
+    n_slices: int = 1
+    slice_mm: float | None = None
 
     @property
     def unit(self) -> str:
@@ -92,15 +97,19 @@ def measure_case(
     reference: LabelMap,
     class_values: Sequence[str],
     spacing_mm: Spacing | None = None,
+    slice_mm: float | None = None,
 ) -> CaseMeasures:
     """Dice, IoU, HD95 and mean surface distance of every class of a case.
 
     Args:
         case_id: Names it.
-        predicted: (height, width) integers, 0 = background, k = the k-th of ``class_values``.
+        predicted: (height, width) integers, 0 = background, k = the k-th of ``class_values``; of a
+            volume (slice, height, width): overlap counts all of it, and distances are those of
+            surfaces in three dimensions.
         reference: The same shape and meaning.
         class_values: One or more names in integer order, background left out.
         spacing_mm: Of both; None gives distances in pixels.
+        slice_mm: Of a volume, from one slice to the next; None gives distances in pixels.
 
     Raises:
         ValueError: The shapes differ, or there is no class.
@@ -109,6 +118,12 @@ def measure_case(
         raise ValueError(f"label maps differ in shape: {predicted.shape} and {reference.shape}")
     if not class_values:
         raise ValueError("measure_case needs at least one class")
+    is_volume = predicted.ndim == 3
+    if is_volume and slice_mm is None:
+        spacing_mm = None
+    sizes: tuple[float, ...] = spacing_mm or (1.0, 1.0)
+    if is_volume:
+        sizes = (slice_mm if slice_mm is not None and spacing_mm else 1.0, *sizes)
     measures = []
     for index, value in enumerate(class_values, start=1):
         in_predicted, in_reference = predicted == index, reference == index
@@ -116,7 +131,7 @@ def measure_case(
         presence = _presence(shared.first_px, shared.second_px)
         hausdorff95 = mean = None
         if presence is Presence.BOTH:
-            distances = surface_distances(in_predicted, in_reference, spacing_mm or (1.0, 1.0))
+            distances = surface_distances(in_predicted, in_reference, sizes)
             hausdorff95, mean = distances.hausdorff95, distances.mean
         measures.append(
             ClassMeasures(
@@ -130,7 +145,10 @@ def measure_case(
                 predicted_px=shared.first_px,
             )
         )
-    return CaseMeasures(case_id, spacing_mm, tuple(measures))
+    if not is_volume:
+        return CaseMeasures(case_id, spacing_mm, tuple(measures))
+    between = slice_mm if spacing_mm else None
+    return CaseMeasures(case_id, spacing_mm, tuple(measures), len(predicted), between)
 
 
 def _presence(predicted_px: int, reference_px: int) -> Presence:
