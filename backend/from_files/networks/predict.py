@@ -125,6 +125,7 @@ class _Work:
         self._paths: dict[str, Path] = {}
         self._made_by = content_hash(
             [
+                model.name,
                 read_version(model.folder).created_at,
                 repr(model.calibration),
                 repr(spec.results),
