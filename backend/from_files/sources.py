@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from backend.from_files.spool import Spool
 from backend.label_studio.tasks import plain_name
 from converters.addresses.image_address import identity_of
 from converters.addresses.pages import first_page
@@ -206,11 +207,14 @@ class OtherSource:
     empty_as_negative: bool = False
     channels: tuple[str, ...] = ()
     on_image: Callable[[], None] = lambda: None
+    _spools: list[Spool] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def label_config(self) -> str:
         """Polygons with the classes that it names, in order of appearance."""
         options = self._options(None)
-        classes = infer_classes(self.format_, self.path, options, self.mapping)
+        self._spools[:] = [Spool(self.format_.entries(self.path, options))]
+        format_ = self._spools[0].as_format(self.format_)
+        classes = infer_classes(format_, self.path, options, self.mapping)
         return label_config_for(classes, self._keys[0])
 
     @property
@@ -219,12 +223,18 @@ class OtherSource:
         return self.channels or (IMAGE_KEY,)
 
     def entries(self, config: LabelConfig, known: Known) -> Iterator[Entry]:
-        """Its images; regions of one that was read before are not drawn round again."""
+        """Its images; regions of one that was read before are not drawn round again.
+
+        They are those that ``label_config`` has just found its classes in, where it was asked.
+        """
+        options = self._options(config)
+        spool = self._spools.pop() if self._spools else None
+        spool = spool or Spool(self.format_.entries(self.path, options))
         job = looked_through(
             ImportJob(
-                self.format_,
+                spool.as_format(self.format_),
                 self.path,
-                self._options(config),
+                options,
                 config,
                 ImageFinder(self.images, endings=(*IMAGE_ENDINGS, *MEDICAL_ENDINGS, "")),
                 how=_EXACT,

@@ -63,6 +63,7 @@ class FilesRequest:
 def train_files(request: FilesRequest) -> None:
     """Reads the files, trains what has changed, and says what came of it."""
     from backend.from_files.context import FilesContext
+    from backend.from_files.left_out import write_left_out
     from backend.from_files.outcome import outcome_of, write_outcome
     from backend.from_files.reading import read_source
     from backend.from_files.request import request_run, settings_of
@@ -90,15 +91,20 @@ def train_files(request: FilesRequest) -> None:
                 label_config=config.xml if config else None,
                 on_task=on_task,
             )
-        _say_reading(replace(reading, left_out=(*opened.left_out, *reading.left_out)))
+        reading = replace(reading, left_out=(*opened.left_out, *reading.left_out))
+        write_left_out(request.out, reading.left_out)
+        _say_reading(reading, request.out)
         run = request_run(context, request.overrides, again=request.again)
         say(run.said)
         if run.run_id is None:
+            write_left_out(request.out, reading.left_out, outcome_of(context).left_out)
             return
         with steps() as on_step:
             start_run(request.out, run.run_id, on_step)
             pages = write_outcome(context, request.out, on_step)
-        _say_outcome(outcome_of(context), request.out, pages)
+        outcome = outcome_of(context)
+        write_left_out(request.out, reading.left_out, outcome.left_out)
+        _say_outcome(outcome, request.out, pages)
 
 
 def _check(request: FilesRequest) -> None:
@@ -190,21 +196,27 @@ def _channels(labels: Path, images: Path) -> tuple[str, ...]:
     return channels_of(labels, images, stems)
 
 
-def _say_reading(reading: Reading) -> None:
+def _say_reading(reading: Reading, out: Path) -> None:
     empty = f", {reading.empty} of them with nothing to see" if reading.empty else ""
     others = f"; {reading.unlabelled} without a label" if reading.unlabelled else ""
     say(f"{counted(reading.labelled, 'labelled image')}{empty}{others}.")
-    for note in reading.left_out[:MOST_LEFT_OUT]:
-        say(f"Left out: {note.message}")
-    if len(reading.left_out) > MOST_LEFT_OUT:
-        say(f"... and {len(reading.left_out) - MOST_LEFT_OUT} more.")
+    _say_left_out(reading.left_out, out)
+
+
+def _say_left_out(notes: Sequence[LeftOut], out: Path) -> None:
+    """The first few; all of them stand in a file."""
+    from backend.from_files.left_out import LEFT_OUT
+
+    for note in notes[:MOST_LEFT_OUT]:
+        say(f"Left out: {note.in_full}")
+    if notes:
+        n_more = len(notes) - MOST_LEFT_OUT
+        more = f"... and {n_more} more. " if n_more > 0 else ""
+        say(f"{more}What was left out and why: {out / LEFT_OUT}")
 
 
 def _say_outcome(outcome: Outcome, out: Path, pages: Sequence[Path]) -> None:
-    for sentence in outcome.left_out[:MOST_LEFT_OUT]:
-        say(f"Left out: {sentence}")
-    if len(outcome.left_out) > MOST_LEFT_OUT:
-        say(f"... and {len(outcome.left_out) - MOST_LEFT_OUT} more.")
+    _say_left_out(outcome.left_out, out)
     if outcome.dice:
         table = Table(("Class", "Held-out Dice", "Images that show it"))
         for name, dice in outcome.dice.items():
