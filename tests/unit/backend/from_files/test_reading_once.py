@@ -26,6 +26,7 @@ from converters.imports.readers import class_masks, masks
 from converters.imports.source import ImportedImage, ImportOptions
 from converters.label_studio.config.inferred_config import polygon_label_config
 from converters.label_studio.config.label_config import parse_label_config
+from converters.masks.label_map_files import read_mask
 from domain.annotation import LeftOut
 from tests.unit.backend.from_files.material import SIDE, read, write_image
 from tests.unit.backend.from_files.test_other_sources import drawn, masks_of, noise
@@ -35,7 +36,7 @@ from tests.unit.backend.from_files.test_other_sources import drawn, masks_of, no
 def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each mask is decoded."""
     found: Counter[str] = Counter()
-    real = masks.read_mask
+    real = read_mask
 
     def counting(path: Path) -> object:
         found[path.name] += 1
@@ -128,7 +129,7 @@ def test_colours_mean_what_the_list_beside_them_says(tmp_path: Path) -> None:
         label = config.group.class_by_value(name)
         assert label is not None
         assert set(found[5:30, 5 + 10 * number : 15 + 10 * number].ravel()) == {label.index}
-    # Where a person gives an interface whose colours are turned round, the list counts all the same.
+    # Where a person gives an interface whose colours are turned round, the list counts as well.
     turned = parse_label_config(polygon_label_config(["c", "b", "a"]))
     options = ImportOptions(colors={c.color: c.value for c in turned.group.classes})
     (image,) = format_by_name("masks").read(path, options)
