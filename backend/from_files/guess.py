@@ -55,22 +55,6 @@ def placed(path: Path, format_name: str, images: Path | None) -> tuple[Path, Pat
     return path, images
 
 
-def check_channels(images: Path | None) -> None:
-    """Refuses a data set of nnU-Net whose images have several files each.
-
-    Raises:
-        FileFormatError: It has.
-    """
-    second = next(images.glob("*_0001.*"), None) if images is not None else None
-    if second is not None and images is not None and any(images.glob("*_0000.*")):
-        raise FileFormatError(
-            f"The images in {images} have several channels, each in a file of its own "
-            f"({second.name}): of these nnloop reads one.",
-            remedy="Train it with nnU-Net itself and import the model (nnloop models import), or "
-            "write the channels of an image into one file, as red, green and blue.",
-        )
-
-
 def check_format(name: str) -> str:
     """The name, if it is one; SettingsError otherwise."""
     if name not in NAMES:

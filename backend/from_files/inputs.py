@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from converters.bookkeeping.files import stamp_of
-from converters.images.image_pixels import read_image
+from converters.images.image_pixels import read_picture
 from converters.images.medical_pixels import (
     DICOM,
     HEAD_BYTES,
     MEDICAL_ENDINGS,
     MedicalImage,
     medical_kind,
-    read_medical,
+    n_pictures,
 )
-from converters.images.nifti_slices import n_slices
 from converters.images.of_tasks import read_image_bytes
 from converters.imports.find import IMAGE_ENDINGS
-from domain.errors import FileFormatError
+from converters.masks.channel_files import channel_files, is_further_channel
+from converters.masks.mask_folders import FIRST_CHANNEL
+from domain.errors import FileFormatError, ImageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +30,18 @@ class ImageInput:
     Attributes:
         path: Where it lies.
         name: Its path below the folder that was named, with "/": also what it is called.
+        others: Files of its further channels, where they are files of their own; None: not there.
     """
 
     path: Path
     name: str
+    others: tuple[Path | None, ...] = ()
 
     @property
     def stem(self) -> str:
-        """``name`` without its ending: what files about it are called."""
-        return self.name[: len(self.name) - len(self.ending)]
+        """``name`` without its ending, and without ``_0000``: what files about it are called."""
+        stem = self.name[: len(self.name) - len(self.ending)]
+        return stem.removesuffix(FIRST_CHANNEL) if self.others else stem
 
     @property
     def ending(self) -> str:
@@ -47,23 +51,57 @@ class ImageInput:
 
     @property
     def stamp(self) -> str:
-        """Changes when the file does."""
-        return stamp_of(self.path)
+        """Changes when one of its files does."""
+        return " ".join("-" if path is None else stamp_of(path) for path in self._paths)
+
+    @property
+    def _paths(self) -> tuple[Path | None, ...]:
+        return (self.path, *self.others)
+
+    @property
+    def channel_paths(self) -> list[Path]:
+        """The files of its channels, of one alone its own.
+
+        Raises:
+            ImageError: One is not there.
+        """
+        found = [path for path in self._paths if path is not None]
+        if len(found) < len(self._paths):
+            number = self._paths.index(None)
+            raise ImageError(
+                0,
+                "image_missing",
+                f"the model takes {len(self._paths)} channels, and there is no file "
+                f"{self.stem}_{number:04d} beside it.",
+                remedy="Call the files of an image NAME_0000, NAME_0001, ..., as for training.",
+            )
+        return found
 
     def n_slices(self) -> int:
-        """How many pictures are in it: 1, but for NIfTI."""
-        return n_slices(self.path) if self.ending.lower().startswith(".nii") else 1
+        """How many pictures are in it: 1, but for NIfTI and DICOM."""
+        return n_pictures(self.path)
 
-    def read(self) -> MedicalImage:
-        """Its pixels, and the size of a pixel where the file says it.
+    def read(self) -> list[MedicalImage]:
+        """Its pixels, and the size of a pixel where the file says it; of every channel.
 
         Raises:
             ImageError: It can't be read.
         """
-        data = read_image_bytes(self.path, 0)
-        if medical_kind(data[:HEAD_BYTES]):
-            return read_medical(data, 0)
-        return MedicalImage(read_image(data, 0))
+        return [read_picture(read_image_bytes(path, 0), 0) for path in self.channel_paths]
+
+
+def joined(images: Iterable[ImageInput], n: int) -> Iterator[ImageInput]:
+    """Images whose channels are files of their own, as nnU-Net calls them (``NAME_0000``, ...).
+
+    Args:
+        images: Files.
+        n: Files of an image.
+    """
+    for image in images:
+        if n == 1:
+            yield image
+        elif not is_further_channel(image.path, n):
+            yield replace(image, others=tuple(channel_files(image.path, n)[1:]))
 
 
 def find_images(sources: Iterable[Path], beside: Path) -> Iterator[ImageInput]:

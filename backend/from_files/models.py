@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from backend.store import projects
 from backend.store.training import versions
 from converters.label_studio.config.inferred_config import polygon_label_config
 from converters.label_studio.config.label_config import parse_label_config
-from domain.errors import PredictionError
+from domain.errors import PredictionError, StackError
 from domain.labels import LabelConfig
+from domain.text import one_line
 from training.versions.version_folder import VERSION, read_version
 from training.versions.working_size import WorkingSize
 
@@ -30,6 +32,7 @@ class Model:
         config: A labelling interface with its classes in its integers.
         calibration: Makes scores of what is measured.
         n_channels: Of the images it was trained on.
+        n_files: Of an image: 1, or one for each of its channels.
         settings: Of the project that it was trained in; the defaults of any other.
     """
 
@@ -38,17 +41,18 @@ class Model:
     config: LabelConfig
     calibration: Calibration
     n_channels: int
+    n_files: int
     settings: ProjectSettings
 
 
 def find_model(path: Path) -> Model:
-    """The model in a folder.
+    """The model in a folder, of which nothing is changed.
 
     Args:
         path: Of ``nnloop train --out``, or of a version (with version.json).
 
     Raises:
-        PredictionError: There is none.
+        PredictionError: There is none, or it can't be read.
     """
     if (path / VERSION).is_file():
         return _of_version(path)
@@ -56,17 +60,37 @@ def find_model(path: Path) -> Model:
         what = "holds no model" if path.is_dir() else "is no folder"
         raise PredictionError(
             f"{path} {what}.",
-            remedy="Give the folder that `nnloop train FILES --out FOLDER` has written, or that of "
-            "a version.",
+            remedy="Give the folder that `nnloop train FILES --out FOLDER` has written, that of a "
+            "version, or a model's zip.",
         )
-    context = FilesContext.at(path)
+    with tempfile.TemporaryDirectory(prefix="nnloop-") as home:
+        try:
+            if not FilesContext.copy_store(path, Path(home)):
+                raise _no_model_yet(path)
+            context = FilesContext.at(path, Path(home))
+        except (OSError, StackError) as error:
+            raise PredictionError(
+                f"The store of {path} can't be read: {one_line(error)}",
+                remedy="Check the folder's rights; while a training is at work there, try again.",
+            ) from error
+        try:
+            return _of_training(context, path)
+        finally:
+            context.store.close()
+
+
+def _no_model_yet(path: Path) -> PredictionError:
+    return PredictionError(
+        f"The training in {path} has made no model yet.",
+        remedy="Call the same `nnloop train` again: it goes on, or says what is wrong.",
+    )
+
+
+def _of_training(context: FilesContext, path: Path) -> Model:
     with context.store.read() as session:
         version = versions.champion(session, PROJECT)
         if version is None:
-            raise PredictionError(
-                f"The training in {path} has made no model yet.",
-                remedy="Call the same `nnloop train` again: it goes on, or says what is wrong.",
-            )
+            raise _no_model_yet(path)
         project = projects.get(session, PROJECT)
         config = label_config_of(project, project.settings)
         folder = Path(version.path)
@@ -77,6 +101,7 @@ def find_model(path: Path) -> Model:
             labels_of_version(config, version, info.class_values).config,
             version.calibration or _uncalibrated(folder),
             info.n_channels,
+            len(config.image_keys),
             project.settings,
         )
 
@@ -89,6 +114,8 @@ def _of_version(folder: Path) -> Model:
         parse_label_config(polygon_label_config(info.class_values)),
         _uncalibrated(folder),
         info.n_channels,
+        # Three are one picture in colour; more are files, as nnU-Net has them.
+        info.n_channels if info.n_channels not in (1, 3) else 1,
         ProjectSettings(),
     )
 

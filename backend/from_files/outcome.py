@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -31,7 +31,7 @@ class Outcome:
         version: The version that predicts now; "" = none.
         dice: Class -> its held-out Dice, mean over the images that show it; None unknown.
         images_of_class: Class -> labelled images that show it; {} where that is not known.
-        left_out: A sentence for each image, or part of one, that was not trained on.
+        left_out: Each image, or part of one, that was not trained on, by its name.
         said: What else is to be told.
         has_failed: Whether there is no version.
     """
@@ -39,7 +39,7 @@ class Outcome:
     version: str = ""
     dice: Mapping[str, float | None] = field(default_factory=dict)
     images_of_class: Mapping[str, int] = field(default_factory=dict)
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
     said: tuple[str, ...] = ()
     has_failed: bool = False
 
@@ -66,21 +66,21 @@ def outcome_of(context: FilesContext) -> Outcome:
             version=champion.name if champion is not None else "",
             dice=version_report(session, champion).oof_dice if champion is not None else {},
             images_of_class=champion.metrics.cases_of_class if champion is not None else {},
-            left_out=_sentences(session, left_out),
+            left_out=_by_name(session, left_out),
             said=tuple(said),
             has_failed=champion is None or (run is not None and run.status == RunStatus.FAILED),
         )
 
 
-def _sentences(session: Session, notes: tuple[LeftOut, ...]) -> tuple[str, ...]:
+def _by_name(session: Session, notes: tuple[LeftOut, ...]) -> tuple[LeftOut, ...]:
     """By the names of the images: ids of tasks say nothing to who has files."""
     project = projects.get(session, PROJECT)
     names = image_names(session, project, (note.task_id for note in notes))
     found = []
     for note in notes:
         name = names.get(note.task_id)
-        told = f"{note.message} {note.remedy}".strip()
-        found.append(told.replace(f"Task {note.task_id}", name, 1) if name else told)
+        told = note.message.replace(f"Task {note.task_id}", name, 1) if name else note.message
+        found.append(replace(note, message=told))
     return tuple(found)
 
 

@@ -24,6 +24,7 @@ from domain.annotation import LeftOut, Task
 from domain.errors import LabelConfigError
 from domain.labels import LabelConfig
 from domain.states import TaskState
+from domain.unions import union_plan
 
 _FILE = "source.json"
 
@@ -99,6 +100,7 @@ def read_source(
     # From the source each time: the classes of an older one may be fewer.
     xml = label_config if label_config is not None else source.label_config()
     xml, config = _interface(context, xml, settings)
+    union_plan(config.group, settings.unions, settings.union_order)
     with context.store.begin() as session:
         _project(session, title, settings)
     left_out: list[LeftOut] = []

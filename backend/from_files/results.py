@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import ImageColor
 
 from backend.from_files.inputs import ImageInput
 from converters.bookkeeping.files import json_list, write_bytes, write_json
+from converters.classes.colors import color_of
+from converters.classes.integers import LABELMAP
 from converters.exports.masks import CLASSES, class_integers
 from converters.exports.nifti import nifti_bytes
 from converters.exports.table import area_and_parts, csv_line
@@ -28,6 +31,11 @@ TABLE = "predictions.csv"
 TASKS = "predictions.json"
 OVERLAYS = "overlays"
 
+OF_LABELS = ("labels",)
+"""For the colours of masks: those of the labelling interface."""
+
+_LABELMAP_HEAD = "# label:color_rgb:parts:actions (written by nnloop predict)"
+
 Record = dict[str, Any]
 Records = Callable[[], Iterator[Record]]
 
@@ -41,6 +49,8 @@ class ResultOptions:
         color: Of all classes in them, as CSS writes it; "" = those of the labelling interface.
         opacity: Of the tint in them, in [0, 1]; 0 = outlines alone.
         values: What stands in masks for background, class 1, 2, ...; () = 0, 1, 2, ...
+        colors: The same as colours, as CSS writes them: masks are colour pictures. ``OF_LABELS`` =
+            those of the labelling interface, on black; () = none. NIfTI has the values anyway.
         nifti: Whether masks are NIfTI, in the place of PNG.
         tasks: Whether a file that Label Studio imports is written.
         image_url: Put before the names of images in that file.
@@ -52,6 +62,7 @@ class ResultOptions:
     color: str = ""
     opacity: float = FILL_OPACITY
     values: tuple[int, ...] = ()
+    colors: tuple[str, ...] = ()
     nifti: bool = False
     tasks: bool = False
     image_url: str = ""
@@ -92,10 +103,11 @@ class Results:
             model: Name of the version.
 
         Raises:
-            SettingsError: There is not one value for each class.
+            SettingsError: There is not one value or colour for each class.
         """
         self._out, self._config, self._options, self._model = out, config, options, model
         self._values = values_of(config, options.values)
+        self._palette = palette_of(config, options.colors) if options.colors else None
         classes = config.group.classes
         if options.color:
             classes = tuple(replace(one, color=options.color) for one in classes)
@@ -116,12 +128,13 @@ class Results:
             The files, relative to the folder, and what the files about all images want to know.
         """
         options, files = self._options, []
-        mask = self._values[found.label_map]
         if options.nifti:
             files.append(f"{stem}.nii.gz")
+            mask = self._values[found.label_map]
             write_bytes(self._out / files[-1], nifti_bytes(mask, found.spacing_mm))
         else:
-            files.append(self._png(f"{stem}.png", mask))
+            table = self._values if self._palette is None else self._palette
+            files.append(self._png(f"{stem}.png", table[found.label_map]))
         if options.overlays:
             picture = overlay(pixels, found.label_map, self._colored, options.opacity)
             files.append(self._png(f"{OVERLAYS}/{stem}.png", with_legend(picture, self._colored)))
@@ -157,6 +170,7 @@ class Results:
     def finish(self, records: Records) -> None:
         """Writes the files about all images."""
         write_json(self._out / CLASSES, self._integers())
+        self._write_labelmap()
         write_bytes(self._out / TABLE, self._rows(records))
         if self._options.tasks:
             # A file of slices is nothing that Label Studio shows.
@@ -168,6 +182,19 @@ class Results:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_png(path, picture)
         return name
+
+    def _write_labelmap(self) -> None:
+        """labelmap.txt, by which the colours of masks are read back; one of an earlier run goes."""
+        path = self._out / LABELMAP
+        if self._palette is not None:
+            rows = [("background", self._palette[0])]
+            rows += [(one.value, self._palette[one.index]) for one in self._config.group.classes]
+            lines = [f"{name}:{','.join(map(str, rgb.tolist()))}::" for name, rgb in rows]
+            # What CVAT's form can't hold is told by its colour alone.
+            kept = [line for line, row in zip(lines, rows, strict=True) if _fits_labelmap(row[0])]
+            write_bytes(path, "\n".join([_LABELMAP_HEAD, lines[0], *kept, ""]).encode())
+        elif path.is_file() and path.read_bytes().startswith(_LABELMAP_HEAD.encode()):
+            path.unlink()
 
     def _integers(self) -> dict[str, int]:
         """Class -> what stands for it in the masks."""
@@ -235,3 +262,48 @@ def values_of(config: LabelConfig, values: tuple[int, ...]) -> npt.NDArray[np.ui
     for index, value in zip([0, *(one.index for one in classes)], values, strict=True):
         table[index] = value
     return table
+
+
+def palette_of(config: LabelConfig, colors: tuple[str, ...]) -> npt.NDArray[np.uint8]:
+    """(256, 3) uint8: class integer -> red, green, blue in a mask; black where there is no class.
+
+    Args:
+        config: The model's classes.
+        colors: As of ``ResultOptions``, not empty.
+
+    Raises:
+        SettingsError: There is not one for the background and for each class, or two are one.
+    """
+    classes = config.group.classes
+    names = ["background", *(one.value for one in classes)]
+    if colors == OF_LABELS:
+        found = [(0, 0, 0), *(color_of(one) for one in classes)]
+    else:
+        found = [_rgb(color) for color in colors]
+    if len(found) != len(names):
+        raise SettingsError(
+            f"--values gives {', '.join(colors)} for {', '.join(names)}.",
+            remedy="Give one colour for each of them in this order: black,red.",
+        )
+    for number, color in enumerate(found):
+        first = found.index(color)
+        if first < number:
+            raise SettingsError(
+                f"In masks {names[first]!r} and {names[number]!r} would both be "
+                f"#{color[0]:02x}{color[1]:02x}{color[2]:02x}.",
+                remedy="Give one colour for each class, the background first, all different: "
+                "--values black,red,lime.",
+            )
+    table = np.zeros((256, 3), dtype=np.uint8)
+    table[[0, *(one.index for one in classes)]] = found
+    return table
+
+
+def _rgb(color: str) -> tuple[int, int, int]:
+    red, green, blue = ImageColor.getrgb(color)[:3]
+    return red, green, blue
+
+
+def _fits_labelmap(name: str) -> bool:
+    is_plain = name == name.strip() and not name.startswith("#") and ":" not in name
+    return is_plain and name != "background" and len(name.splitlines()) == 1

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from backend.from_files.spool import Spool
 from backend.label_studio.tasks import plain_name
 from converters.addresses.image_address import identity_of
 from converters.addresses.pages import first_page
+from converters.bookkeeping.files import stamp_of
 from converters.bookkeeping.files_report import Reasons
 from converters.exports.file_source import ExportFile
 from converters.exports.item import SourceTask
@@ -27,9 +29,11 @@ from converters.imports.tasks import (
     size_of,
 )
 from converters.label_studio.config.inferred_config import infer_label_config
+from converters.masks.channel_files import channel_files
 from converters.outlines.limits import Simplification
 from domain.annotation import Annotation, LeftOut, Task
 from domain.errors import ImageError, TaskError
+from domain.hashing import content_hash
 from domain.labels import LabelConfig
 
 IMAGE_KEY = "image"
@@ -190,6 +194,8 @@ class OtherSource:
         mapping: Their class -> ours; "" leaves it out.
         empty_as_negative: Whether an image in which the source has nothing teaches that nothing is
             there; otherwise it is left out.
+        channels: Names of the channels of an image that are files of their own (NAME_0000, ...);
+            fields of the tasks' data are called so. () = one file each.
         on_image: Called after each image that is read.
     """
 
@@ -199,20 +205,36 @@ class OtherSource:
     options: ImportOptions = field(default_factory=ImportOptions)
     mapping: Mapping[str, str] = field(default_factory=dict)
     empty_as_negative: bool = False
+    channels: tuple[str, ...] = ()
     on_image: Callable[[], None] = lambda: None
+    _spools: list[Spool] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def label_config(self) -> str:
         """Polygons with the classes that it names, in order of appearance."""
         options = self._options(None)
-        return label_config_for(infer_classes(self.format_, self.path, options, self.mapping))
+        self._spools[:] = [Spool(self.format_.entries(self.path, options))]
+        format_ = self._spools[0].as_format(self.format_)
+        classes = infer_classes(format_, self.path, options, self.mapping)
+        return label_config_for(classes, self._keys[0])
+
+    @property
+    def _keys(self) -> tuple[str, ...]:
+        """Fields of the tasks' data that name images."""
+        return self.channels or (IMAGE_KEY,)
 
     def entries(self, config: LabelConfig, known: Known) -> Iterator[Entry]:
-        """Its images; regions of one that was read before are not drawn round again."""
+        """Its images; regions of one that was read before are not drawn round again.
+
+        They are those that ``label_config`` has just found its classes in, where it was asked.
+        """
+        options = self._options(config)
+        spool = self._spools.pop() if self._spools else None
+        spool = spool or Spool(self.format_.entries(self.path, options))
         job = looked_through(
             ImportJob(
-                self.format_,
+                spool.as_format(self.format_),
                 self.path,
-                self._options(config),
+                options,
                 config,
                 ImageFinder(self.images, endings=(*IMAGE_ENDINGS, *MEDICAL_ENDINGS, "")),
                 how=_EXACT,
@@ -241,10 +263,14 @@ class OtherSource:
                     f"the image {image.file_name!r} was not found.",
                     remedy="Give the folder of images with --images.",
                 )
-            name = job.images.name_of(image, path)
+            files = self._files(image, path)
+            names = [job.images.name_of(image, file) for file in files]
+            paths = dict(zip(names, files, strict=True))
             task_id, stamp = known.task_id(image.key), job.stamp_of(image, path)
+            if self.channels:
+                stamp = content_hash([stamp, self.channels, [*map(stamp_of, files)]])
             if stamp == known.stamp(image.key):
-                yield Found(task_id, image.key, stamp, {name: path})
+                yield Found(task_id, image.key, stamp, paths)
                 return
             result, notes = job.said_of(image, size_of(image, path))
         except TaskError as error:
@@ -252,8 +278,23 @@ class OtherSource:
             return
         yield from notes
         annotation = Annotation(id=task_id, task_id=task_id, result=result)
-        task = Task(task_id, 0, {IMAGE_KEY: name}, (annotation,))
-        yield Found(task_id, image.key, stamp, {name: path}, task)
+        task = Task(task_id, 0, dict(zip(self._keys, names, strict=True)), (annotation,))
+        yield Found(task_id, image.key, stamp, paths, task)
+
+    def _files(self, image: ImportedImage, first: Path) -> list[Path]:
+        """Those of all channels; ImageError where one is not there."""
+        found = channel_files(first, len(self._keys))
+        files = [path for path in found if path is not None]
+        if len(files) < len(found):
+            number = found.index(None)
+            raise ImageError(
+                image.number,
+                "image_missing",
+                f"the channel {self._keys[number]!r} of the image {image.file_name!r} was not "
+                f"found (a file {number:04d} beside {first.name}).",
+                remedy="Every image needs all channels that dataset.json names.",
+            )
+        return files
 
     def _options(self, config: LabelConfig | None) -> ImportOptions:
         colors = colors_of(self.mapping, config)

@@ -255,8 +255,8 @@ class ProjectSettings(BaseModel):
         BeforeValidator(_spacing),
     ] = Field(
         None,
-        description="Size of a pixel in millimetres, for distances of `nnloop evaluate`: one "
-        "number, or vertical,horizontal.",
+        description="Size of a pixel in millimetres, for distances of `nnloop evaluate` and for "
+        "exports of images that do not say it themselves: one number, or vertical,horizontal.",
     )
 
     min_region_area_px: Annotated[float, Option(PREDICTIONS, "--min-region-area")] = Field(

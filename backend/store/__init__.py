@@ -1,5 +1,5 @@
 """The ledger: what Label Studio said, what was trained on what, what was predicted and pushed."""
 
-from backend.store.database import Store
+from backend.store.database import STORE_FILE, Store, copy_database
 
-__all__ = ["Store"]
+__all__ = ["STORE_FILE", "Store", "copy_database"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,9 @@ from domain.text import one_line
 
 # SQLite lets one writer in at a time; the others wait this long before they fail.
 SQLITE_BUSY_S = 30
+
+STORE_FILE = "nnloop.db"
+"""SQLite's, in a data folder."""
 
 _READS_ONLY = "nnloop_reads_only"
 
@@ -86,6 +91,39 @@ class Store:
     def close(self) -> None:
         """Releases the connections."""
         self._engine.dispose()
+
+
+def copy_database(source: Path, target: Path) -> bool:
+    """Copies a SQLite database as it is now; nothing beside it changes, and it need not be ours.
+
+    Args:
+        source: Its file.
+        target: The copy's.
+
+    Returns:
+        Whether there is one.
+
+    Raises:
+        OSError: It can't be read, or not be copied.
+    """
+    if not source.is_file():
+        return False
+    log, log_copy = (path.with_name(f"{path.name}-wal") for path in (source, target))
+    if log.is_file() and log.stat().st_size:
+        # Somebody has it open, or was killed: SQLite itself copies one moment of it, where it may.
+        try:
+            with (
+                closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as ours,
+                closing(sqlite3.connect(target)) as copy,
+            ):
+                ours.backup(copy)
+        except sqlite3.Error:
+            target.unlink(missing_ok=True)
+        else:
+            return True
+        shutil.copyfile(log, log_copy)
+    shutil.copyfile(source, target)
+    return True
 
 
 def alembic_config() -> Config:

@@ -94,6 +94,11 @@ class WorkIndex:
         self._db.execute("COMMIT")
         return int(row[1]) + 1
 
+    def begin_again(self) -> None:
+        """Starts a run anew: nothing was met yet."""
+        self._db.execute("UPDATE job SET run = run + 1")
+        self._run, self._position = self._run + 1, 0
+
     def is_seen(self, key: str) -> bool:
         """Whether this run has met the item already."""
         row = self._db.execute("SELECT run FROM items WHERE key = ?", (key,)).fetchone()

@@ -62,6 +62,9 @@ class Format:
     ``remarks`` are sentences for the report about the classes. ``is_named_by_image``: the files of
     a task have the name of its image, where that is not another task's already.
     ``takes_predictions``: of a task that nobody has labelled its prediction stands in.
+    ``follows_color``: one image in colour, as records say by ``is_color``, makes the files of every
+    task colour (``ExportItem.as_color``). ``remarks_of_all`` are sentences for the report about all
+    that was written.
     """
 
     name: str
@@ -72,3 +75,5 @@ class Format:
     remarks: Callable[[LabelConfig], tuple[str, ...]] = lambda _: ()
     is_named_by_image: bool = True
     takes_predictions: bool = False
+    follows_color: bool = False
+    remarks_of_all: Callable[[Records], tuple[str, ...]] = lambda _: ()

@@ -10,6 +10,7 @@ FORMATS: dict[str, Format] = {
     format_.name: format_
     for format_ in (
         nnunet.FORMAT,
+        nnunet.NIFTI,
         masks.PNG,
         masks.NPY,
         masks.PER_CLASS,

@@ -10,6 +10,7 @@ from typing import Any
 from converters.exports.options import ExportOptions
 from converters.images.channels import check_sizes
 from converters.images.of_tasks import image_name, longer_names
+from converters.images.pixel_spacing import SPACING_KEY, spacing_from
 from converters.label_studio.config.sparse_labels import as_predicted
 from converters.label_studio.lost_regions import require_some
 from converters.label_studio.read import Shapes, annotation_to_shapes
@@ -21,6 +22,7 @@ from domain.annotation import Annotation, LeftOut, Task
 from domain.errors import AnnotationError, TaskError
 from domain.geometry import LabelMap, Pixels
 from domain.labels import LabelConfig
+from domain.text import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,9 @@ class ExportItem:
 
     ``stem`` is a file name without ending that no other task of this export has; ``image_name``
     the image's own file name, ``longer_names`` with the folders before it; ``size_hw`` (height,
-    width) in pixels, as shown, (0, 0) until it is known. What a format leaves out goes to
-    ``notes``.
+    width) in pixels, as shown, (0, 0) until it is known. ``as_color``: the set has a colour image,
+    so a format that ``follows_color`` writes this one as colour too. What a format leaves out goes
+    to ``notes``.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class ExportItem:
         options: ExportOptions,
         stem: str,
         read_image: Callable[[str], Pixels] | None = None,
+        own_spacing_mm: Callable[[], tuple[float, float] | None] = lambda: None,
     ) -> None:
         self.task, self.config, self.options = source.task, config, options
         self.predictions = source.predictions
@@ -59,7 +63,8 @@ class ExportItem:
         self.longer_names = longer_names(self.task, config.image_key)
         self.notes: list[LeftOut] = []
         self._predicted = source.predicted
-        self._read_image = read_image
+        self._read_image, self._own_spacing_mm = read_image, own_spacing_mm
+        self.as_color = False
 
     @cached_property
     def image(self) -> Pixels | None:
@@ -91,6 +96,24 @@ class ExportItem:
         images = {self.config.image_key: self.image, **rest}
         check_sizes(images, self.task.id)
         return tuple(images.values())
+
+    @cached_property
+    def spacing_mm(self) -> tuple[float, float] | None:
+        """(vertical, horizontal) size of a pixel: the task's, else its file's, else as asked for.
+
+        None where nobody says it. To be asked for after the image, which is not read again then.
+        """
+        said = self.task.data.get(SPACING_KEY)
+        if said not in (None, ""):
+            try:
+                return spacing_from(said)
+            except ValueError:
+                message = (
+                    f"Task {self.task.id}: {shown(said)} in its field {SPACING_KEY!r} is no size "
+                    "of a pixel in millimetres (row, column), and was not taken."
+                )
+                self.notes.append(LeftOut(self.task.id, "spacing_unclear", message))
+        return self._own_spacing_mm() or self.options.spacing_mm
 
     @property
     def submitted(self) -> tuple[Annotation, ...]:

@@ -16,9 +16,16 @@ from converters.exports.masks import CLASSES, class_integers, image_rows, record
 from converters.exports.options import ExportOptions
 from converters.masks.image_list import IMAGES
 from domain.labels import LabelConfig
+from domain.text import counted
 
 _THICKNESS_MM = 1.0
 _GZIP_LEVEL = 6
+
+NONE_KNOWN = (1.0, 1.0)
+"""What is written where nothing is known."""
+
+_MOST_NAMED = 5
+"""Tasks that a remark names."""
 
 
 class Nifti:
@@ -32,7 +39,6 @@ class Nifti:
 
     def __init__(self, out: Path, config: LabelConfig, options: ExportOptions) -> None:
         self._out, self._config = out, config
-        self._spacing_mm = options.spacing_mm
 
     def write(self, item: ExportItem) -> Written:
         """Writes the label map and the image's channels."""
@@ -42,8 +48,9 @@ class Nifti:
             for i in range(channels.shape[2]):
                 arrays[f"images/{item.stem}_{i:04d}.nii.gz"] = channels[:, :, i]
         for name, array in arrays.items():
-            write_bytes(self._out / name, nifti_bytes(array, self._spacing_mm))
-        return Written(tuple(arrays), record_of(f"labels/{item.stem}.nii.gz", item))
+            write_bytes(self._out / name, nifti_bytes(array, item.spacing_mm))
+        record = record_of(f"labels/{item.stem}.nii.gz", item)
+        return Written(tuple(arrays), record | {"spacing_mm": item.spacing_mm})
 
     def finish(self, records: Records) -> None:
         """Writes classes.json and images.json."""
@@ -51,7 +58,9 @@ class Nifti:
         write_bytes(self._out / IMAGES, image_rows(records))
 
 
-def affine_of(spacing_mm: tuple[float, float]) -> npt.NDArray[np.float64]:
+def affine_of(
+    spacing_mm: tuple[float, float], thickness_mm: float = _THICKNESS_MM
+) -> npt.NDArray[np.float64]:
     """(4, 4) from voxel (column, row, slice) to NIfTI's millimetres (right, anterior, superior).
 
     As in DICOM and every viewer: columns run to the patient's left, rows to the back. So the
@@ -59,30 +68,36 @@ def affine_of(spacing_mm: tuple[float, float]) -> npt.NDArray[np.float64]:
 
     Args:
         spacing_mm: (vertical, horizontal) size of a pixel.
+        thickness_mm: Of the slice.
     """
     vertical, horizontal = spacing_mm
     return np.array(
         [
             [-horizontal, 0.0, 0.0, 0.0],
             [0.0, -vertical, 0.0, 0.0],
-            [0.0, 0.0, _THICKNESS_MM, 0.0],
+            [0.0, 0.0, thickness_mm, 0.0],
             [0.0, 0.0, 0.0, 1.0],
         ]
     )
 
 
-def nifti_bytes(array: npt.NDArray[Any], spacing_mm: tuple[float, float] | None) -> bytes:
+def nifti_bytes(
+    array: npt.NDArray[Any],
+    spacing_mm: tuple[float, float] | None,
+    thickness_mm: float = _THICKNESS_MM,
+) -> bytes:
     """A .nii.gz file of one slice; equal arrays give equal bytes.
 
     Args:
         array: (height, width) uint8 or uint16.
         spacing_mm: (vertical, horizontal) size of a pixel; None is written as 1 of unknown unit.
+        thickness_mm: Of the slice.
     """
     # Imported here: nibabel takes a third of a second, which no other format should cost.
     import nibabel
 
     volume = np.ascontiguousarray(array.T)[:, :, np.newaxis]
-    affine = affine_of(spacing_mm or (1.0, 1.0))
+    affine = affine_of(spacing_mm or NONE_KNOWN, thickness_mm)
     image = nibabel.Nifti1Image(volume, affine)
     image.set_qform(affine, code="scanner")
     image.set_sform(affine, code="scanner")
@@ -91,10 +106,29 @@ def nifti_bytes(array: npt.NDArray[Any], spacing_mm: tuple[float, float] | None)
     return gzip.compress(image.to_bytes(), _GZIP_LEVEL, mtime=0)
 
 
+def spacing_remarks(records: Records) -> tuple[str, ...]:
+    """Says that some images have a known size of a pixel and others have none."""
+    unknown, n = [], 0
+    for record in records():
+        n += 1
+        if record["spacing_mm"] is None:
+            unknown.append(record["task_id"])
+    if not 0 < len(unknown) < n:
+        return ()
+    names = ", ".join(f"task {task_id}" for task_id in unknown[:_MOST_NAMED])
+    more = f" and {len(unknown) - _MOST_NAMED} more" if len(unknown) > _MOST_NAMED else ""
+    return (
+        f"Nothing says how large the pixels of {len(unknown)} of {counted(n, 'image')} are ({names}"
+        f"{more}): they are written with the spacing 1, the others with their own, so whoever "
+        "compares sizes is wrong. Give it with --spacing, or as `spacing` in their data.",
+    )
+
+
 FORMAT = Format(
     "nifti",
-    "NIfTI, one slice with --spacing and SimpleITK's axes, labels and images",
+    "NIfTI, one slice with each image's spacing and SimpleITK's axes, labels and images",
     Needs.PIXELS_IF_THERE,
     Nifti,
-    version=3,
+    version=4,
+    remarks_of_all=spacing_remarks,
 )

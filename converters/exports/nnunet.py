@@ -1,4 +1,4 @@
-"""nnU-Net v2's raw data set: imagesTr/, labelsTr/, dataset.json."""
+"""nnU-Net v2's raw data set: imagesTr/, labelsTr/, dataset.json; as PNG or as NIfTI."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
-from converters.bookkeeping.files import write_json
+from converters.bookkeeping.files import write_bytes, write_json
 from converters.classes.reserved_names import nnunet_channel, nnunet_labels, renamed_labels
 from converters.exports.exporter import Format, Needs, Records, Written
 from converters.exports.item import ExportItem
+from converters.exports.masks import CLASSES, class_integers
+from converters.exports.nifti import NONE_KNOWN, nifti_bytes, spacing_remarks
 from converters.exports.options import ExportOptions
 from converters.images.image_pixels import without_empty_color, write_png
 from domain.case import case_id_of_task
 from domain.labels import LabelConfig
+
+_NIFTI_ENDING = ".nii.gz"
+_THICKNESS = 999
+"""Pixels: so thick nnU-Net takes a picture of no third dimension to be."""
 
 
 class RawDataset:
@@ -58,6 +65,46 @@ class RawDataset:
         write_json(
             self._out / "dataset.json", dataset_json(self._config, n_cases, is_color=is_color)
         )
+        write_json(self._out / CLASSES, class_integers(self._config))
+
+
+class RawNiftiDataset:
+    """imagesTr/CASE_0000.nii.gz and labelsTr/CASE.nii.gz, each with its image's spacing.
+
+    nnU-Net's reader wants a file for each channel: a colour image is three (red, green, blue), and
+    with one in the set so is every grey one.
+    """
+
+    def __init__(self, out: Path, config: LabelConfig, options: ExportOptions) -> None:
+        self._out, self._config = out, config
+
+    def write(self, item: ExportItem) -> Written:
+        """Writes images and label of a case."""
+        case_id = case_id_of_task(item.task.id)
+        images: list[npt.NDArray[Any]] = [without_empty_color(image) for image in item.channels]
+        is_color = any(image.ndim == 3 for image in images)
+        if is_color or item.as_color:
+            images = [i if i.ndim == 3 else np.repeat(i[:, :, None], 3, axis=2) for i in images]
+        channels = np.dstack(images)
+        label = f"labelsTr/{case_id}{_NIFTI_ENDING}"
+        arrays: dict[str, npt.NDArray[Any]] = {label: item.label_map}
+        for number in range(channels.shape[2]):
+            arrays[f"imagesTr/{case_id}_{number:04d}{_NIFTI_ENDING}"] = channels[:, :, number]
+        spacing_mm = item.spacing_mm
+        # nnU-Net takes the axis of the largest spacing for that of the slices.
+        thickness_mm = _THICKNESS * max(spacing_mm or NONE_KNOWN)
+        for name, array in arrays.items():
+            write_bytes(self._out / name, nifti_bytes(array, spacing_mm, thickness_mm))
+        record = {"is_color": is_color, "spacing_mm": spacing_mm, "task_id": item.task.id}
+        return Written(tuple(arrays), record)
+
+    def finish(self, records: Records) -> None:
+        """Writes dataset.json and classes.json."""
+        found = [record["is_color"] for record in records()]
+        about = dataset_json(self._config, len(found), is_color=any(found))
+        about |= {"file_ending": _NIFTI_ENDING, "overwrite_image_reader_writer": "SimpleITKIO"}
+        write_json(self._out / "dataset.json", about)
+        write_json(self._out / CLASSES, class_integers(self._config))
 
 
 def dataset_json(config: LabelConfig, n_cases: int, *, is_color: bool) -> dict[str, Any]:
@@ -100,7 +147,10 @@ def _remarks(config: LabelConfig) -> tuple[str, ...]:
     if not renamed:
         return ()
     pairs = ", ".join(f"{value!r} as {name!r}" for value, name in renamed.items())
-    return (f"dataset.json has {pairs}, because nnU-Net gives the word a meaning of its own.",)
+    return (
+        f"dataset.json has {pairs}, because nnU-Net gives the word a meaning of its own; "
+        "classes.json has the true names.",
+    )
 
 
 FORMAT = Format(
@@ -111,4 +161,14 @@ FORMAT = Format(
     version=3,
     remarks=_remarks,
     is_named_by_image=False,
+)
+NIFTI = Format(
+    "nnunet-nifti",
+    "nnU-Net raw data set with images and labels as NIfTI, each with its image's spacing",
+    Needs.PIXELS,
+    RawNiftiDataset,
+    remarks=_remarks,
+    is_named_by_image=False,
+    follows_color=True,
+    remarks_of_all=spacing_remarks,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from converters.images.pixel_spacing import spacing_from
 from converters.label_studio.regions.read_settings import ReadSettings
 from converters.painting.policies import AnnotatorPolicy
 from domain.errors import SettingsError
@@ -16,7 +17,8 @@ PolygonStyle = Literal["exact", "drawn"]
 class ExportOptions:
     """Options of all formats; each reads those that concern it.
 
-    ``spacing_mm`` is the size of a pixel in millimetres, (vertical, horizontal), None if unknown.
+    ``spacing_mm`` is the size of a pixel in millimetres, (vertical, horizontal), of images of which
+    neither their task nor their file says it; None if unknown.
     ``polygons`` says what COCO segmentations are: ``exact`` gives polygons that pycocotools reads
     as the very same pixels, ``drawn`` the points as they were drawn. ``annotators`` says which
     annotations of a task make its mask, ``reading`` how regions are read.
@@ -39,12 +41,9 @@ def parse_spacing(text: str) -> tuple[float, float]:
         SettingsError: No one or two numbers between 1e-6 and 1e6.
     """
     try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (1, 2) or not all(1e-6 <= n <= 1e6 for n in numbers):
+        return spacing_from(text)
+    except ValueError as error:
         raise SettingsError(
             f"The spacing {text!r} is no size of a pixel.",
             remedy="Give millimetres: 0.1 for square pixels, or 0.1,0.2 (vertical, horizontal).",
-        )
-    return numbers[0], numbers[-1]
+        ) from error

@@ -16,6 +16,7 @@ from converters.exports.exporter import Exporter, Format, Needs
 from converters.exports.item import ExportItem, SourceTask, left_out, submitted
 from converters.exports.options import ExportOptions
 from converters.images.of_tasks import TaskImages, file_stem, image_name
+from converters.images.pixel_spacing import SPACING_KEY
 from converters.label_studio.regions.read_settings import DRAWING_RULES
 from converters.label_studio.regions.value import number_of_text
 from converters.painting import order
@@ -93,21 +94,35 @@ def run_export(
     format_ = job.format_
     try:
         with WorkIndex(out / INDEX, out, f"export {format_.name}") as index:
-            run = _Run(index, job, format_.open(out, job.config, job.options))
-            for entry in source:
-                try:
-                    run.add(entry)
-                except Exception as error:
-                    if isinstance(entry, LeftOut) or _is_of_folder(error, out):
-                        raise
-                    index.left_out(str(entry.task.id), fault_of(entry.task.id, error))
-                on_task()
-            removed = index.forget_unseen()
-            for doubt in job.images.doubtful() if format_.needs is not Needs.PREDICTIONS else ():
-                index.left_out(str(doubt.task_id), left_out(doubt))
+            exporter = format_.open(out, job.config, job.options)
+            removed, is_color = 0, _has_color(index, format_)
+            while True:
+                run = _Run(index, job, exporter, as_color=is_color)
+                for entry in source:
+                    try:
+                        run.add(entry)
+                    except Exception as error:
+                        if isinstance(entry, LeftOut) or _is_of_folder(error, out):
+                            raise
+                        index.left_out(str(entry.task.id), fault_of(entry.task.id, error))
+                    on_task()
+                removed += index.forget_unseen()
+                has_images = format_.needs is not Needs.PREDICTIONS
+                for doubt in job.images.doubtful() if has_images else ():
+                    index.left_out(str(doubt.task_id), left_out(doubt))
+                if _has_color(index, format_) == is_color:
+                    break
+                # The first colour image came, or the last one went: of all tasks the files change.
+                is_color, on_task = not is_color, _nothing
+                index.begin_again()
             unchanged = min(run.unchanged, index.counts()[0])
-            run.exporter.finish(index.records)
-            remarks = (*job.remarks, *format_.remarks(job.config), *_strangers(index))
+            exporter.finish(index.records)
+            remarks = (
+                *job.remarks,
+                *format_.remarks(job.config),
+                *format_.remarks_of_all(index.records),
+                *_strangers(index),
+            )
             outcome = Outcome(unchanged, removed, remarks)
             return make_report(out / REPORT, format_.name, index, outcome)
     except OSError as error:
@@ -115,6 +130,15 @@ def run_export(
             f"{error.filename or out} can't be written: {error.strerror}.",
             remedy="Check the folder's rights and the free space.",
         ) from error
+
+
+def _nothing() -> None:
+    """Tasks are counted once."""
+
+
+def _has_color(index: WorkIndex, format_: Format) -> bool:
+    """Whether an image that was written makes all others colour."""
+    return format_.follows_color and any(record["is_color"] for record in index.records())
 
 
 def _strangers(index: WorkIndex) -> tuple[str, ...]:
@@ -134,8 +158,11 @@ def _strangers(index: WorkIndex) -> tuple[str, ...]:
 class _Run:
     """One export under way."""
 
-    def __init__(self, index: WorkIndex, job: ExportJob, exporter: Exporter) -> None:
-        self.exporter, self.unchanged = exporter, 0
+    def __init__(
+        self, index: WorkIndex, job: ExportJob, exporter: Exporter, *, as_color: bool
+    ) -> None:
+        self.unchanged = 0
+        self._exporter, self._as_color = exporter, as_color
         self._index, self._format, self._config = index, job.format_, job.config
         self._options, self._images = job.options, job.images
         self._n_bad_rows = 0
@@ -149,6 +176,7 @@ class _Run:
             job.config.image_keys,
             [c.former_values for c in job.config.group.classes],
             job.config.group.dropped_values,
+            *(["as colour"] if as_color else []),
         ]
 
     def add(self, entry: SourceTask | LeftOut) -> None:
@@ -174,7 +202,7 @@ class _Run:
             self.unchanged += 1
             return
         item = self._item(entry, missing)
-        written = self.exporter.write(item)
+        written = self._exporter.write(item)
         if written.files and self._format.is_named_by_image:
             item.notes += self._renamed(item)
         self._index.done(key, stamp, written.files, written.record, item.notes)
@@ -212,6 +240,7 @@ class _Run:
         task = entry.task
         annotations = [(a.id, a.updated_at, a.ground_truth, a.result) for a in submitted(task)]
         values = [task.data.get(key) for key in self._config.image_keys]
+        values += [task.data[SPACING_KEY]] if SPACING_KEY in task.data else []
         image = self._images.stamp(task) or str(missing)
         predicted = [list(entry.predictions), list(entry.predicted)]
         return content_hash([self._choices, annotations, predicted, values, image])
@@ -225,7 +254,9 @@ class _Run:
             needs is Needs.PIXELS_IF_THERE and self._images.stamp(task) != ""
         )
         read = partial(self._images.read, task) if has_image else None
-        item = ExportItem(entry, self._config, self._options, stem, read)
+        spacing = partial(self._images.spacing_mm, task) if self._images.stamp(task) else _unknown
+        item = ExportItem(entry, self._config, self._options, stem, read, spacing)
+        item.as_color = self._as_color
         if needs is not Needs.PREDICTIONS:
             item.size_hw = self._size_hw(item, missing)
         return item
@@ -246,6 +277,10 @@ class _Run:
             image = self._images.read(item.task, self._config.image_key)
             return int(image.shape[0]), int(image.shape[1])
         raise _size_unknown(item.task, missing)
+
+
+def _unknown() -> None:
+    """The size of a pixel of an image that is not there."""
 
 
 def _is_of_folder(error: Exception, out: Path) -> bool:

@@ -24,23 +24,21 @@ _COLUMNS = ("task", "image", "width", "height", "class", "area_px", "area_mm2", 
 class AreaTable:
     """areas.csv: one row per task and class, 0 where the class is absent.
 
-    ``area_px`` are pixels of the label map, ``area_mm2`` is empty without a spacing; ``parts`` are
-    connected parts; pixels that touch only at a corner do not belong together.
+    ``area_px`` are pixels of the label map, ``area_mm2`` is empty without a spacing of the image;
+    ``parts`` are connected parts; pixels that touch only at a corner do not belong together.
     """
 
     def __init__(self, out: Path, config: LabelConfig, options: ExportOptions) -> None:
         self._out, self._config = out, config
-        spacing = options.spacing_mm
-        self._pixel_mm2 = spacing[0] * spacing[1] if spacing else None
 
     def write(self, item: ExportItem) -> Written:
         """Keeps the task's rows for ``finish``."""
         height, width = item.size_hw
-        label_map = item.label_map
+        label_map, spacing = item.label_map, item.spacing_mm
         rows = []
         for label_class in self._config.group.classes:
             area, parts = area_and_parts(label_map, label_class.index)
-            mm2 = "" if self._pixel_mm2 is None else f"{area * self._pixel_mm2:.6g}"
+            mm2 = f"{area * spacing[0] * spacing[1]:.6g}" if spacing else ""
             rows.append([label_class.value, area, mm2, parts])
         head = [item.task.id, item.image_name, width, height]
         return Written((), {"head": head, "rows": rows})
@@ -71,4 +69,6 @@ def csv_line(cells: Sequence[object]) -> bytes:
     return buffer.getvalue().encode()
 
 
-FORMAT = Format("csv", "areas and numbers of parts per class and task", Needs.SIZE, AreaTable)
+FORMAT = Format(
+    "csv", "areas and numbers of parts per class and task", Needs.SIZE, AreaTable, version=2
+)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from converters.images.medical_pixels import HEAD_BYTES, medical_kind, read_medical
+from converters.images.medical_pixels import HEAD_BYTES, MedicalImage, medical_kind, read_medical
 from converters.images.orientation import orientation_of, turned
 from domain.errors import ImageError
 from domain.geometry import MAX_PIXELS, Pixels
@@ -69,10 +69,15 @@ def read_image(data: bytes, task_id: int) -> Pixels:
             ``several_images`` (of DICOM and NIfTI), or ``unsupported_pixels`` (floats, or integers
             beyond 16 bits, but for DICOM and NIfTI).
     """
+    return read_picture(data, task_id).pixels
+
+
+def read_picture(data: bytes, task_id: int) -> MedicalImage:
+    """As ``read_image``, with the size of a pixel where the file says it."""
     if medical_kind(data[:HEAD_BYTES]):
-        return read_medical(data, task_id).pixels
+        return read_medical(data, task_id)
     try:
-        return _decoded(data, task_id)
+        return MedicalImage(_decoded(data, task_id))
     except Image.DecompressionBombError as error:
         raise _too_large(task_id, str(error)) from error
     except UNREADABLE as error:

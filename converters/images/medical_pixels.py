@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from converters.images.nifti_slices import load_nifti
+from converters.images.dicom_frames import frames_as_stack, n_frames, read_frames
+from converters.images.nifti_slices import NiftiStack, load_nifti, load_stack, n_slices
 from domain.errors import FileFormatError, ImageError
 from domain.geometry import MAX_PIXELS, Pixels
 from domain.text import one_line
@@ -28,9 +29,6 @@ _DICOM_AT, _DICOM_MARK = 128, b"DICM"
 _NIFTI_AT, _NIFTI_MARKS = 344, (b"n+1\0", b"ni1\0")
 _GZIP = b"\x1f\x8b"
 _MOST = np.iinfo(np.uint16).max
-
-_SPACING_TAGS = ("0028|0030", "0018|1164")
-"""Of a pixel in the patient, and at the detector of an X-ray."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,38 +75,50 @@ def read_medical(data: bytes, task_id: int) -> MedicalImage:
     return _nifti(data, task_id)
 
 
-def _dicom(data: bytes, task_id: int) -> MedicalImage:
-    # Imported here: it takes a moment, which pictures should not cost.
-    import SimpleITK
+def load_slices(path: Path) -> NiftiStack:
+    """All slices of a NIfTI file, or all frames of a DICOM file; they are in memory together.
 
+    Raises:
+        FileFormatError: It is neither, damaged or too large.
+    """
+    return frames_as_stack(read_frames(path)) if _kind_of_file(path) == DICOM else load_stack(path)
+
+
+def n_pictures(path: Path) -> int:
+    """How many slices or frames a file says it has; 1 of a picture, and where it can't be read."""
+    kind = _kind_of_file(path)
+    if kind == NIFTI:
+        return n_slices(path)
+    try:
+        return n_frames(path)[0] if kind == DICOM else 1
+    except FileFormatError:  # whoever reads it tells
+        return 1
+
+
+def _kind_of_file(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return medical_kind(file.read(HEAD_BYTES))
+    except OSError:
+        return ""
+
+
+def _dicom(data: bytes, task_id: int) -> MedicalImage:
     with tempfile.TemporaryDirectory(prefix="nnloop-") as folder:
         path = Path(folder) / "image.dcm"
         path.write_bytes(data)
-        reader = SimpleITK.ImageFileReader()
-        reader.SetFileName(str(path))
         try:
-            reader.ReadImageInformation()
-            width, height, *rest = reader.GetSize()
-            _check((height, width), rest, task_id)
-            image: Any = reader.Execute()
-        except RuntimeError as error:
+            n, *size_hw = n_frames(path)
+            _check((size_hw[0], size_hw[1]), n, task_id)
+            found = read_frames(path)
+        except FileFormatError as error:
             raise ImageError(
                 task_id,
                 "not_an_image",
-                "its file is a damaged DICOM image, or of a kind that can't be read.",
-                remedy="Replace it by a whole one, or by a PNG of it.",
+                f"its file{str(error).removeprefix(path.name)}",
+                remedy=error.remedy,
             ) from error
-    array = np.asarray(SimpleITK.GetArrayFromImage(image))
-    # Colours are an axis behind those of the image.
-    array = array.reshape(height, width, *array.shape[2 + len(rest) :])
-    pixels = as_pixels(array[..., :3], task_id) if array.ndim == 3 else as_pixels(array, task_id)
-    # Where the lowest value is white (MONOCHROME1), SimpleITK has turned that round already.
-    horizontal, vertical = image.GetSpacing()[:2]
-    is_said = (
-        any(tag in image.GetMetaDataKeys() for tag in _SPACING_TAGS)
-        and min(vertical, horizontal) > 0
-    )
-    return MedicalImage(pixels, (vertical, horizontal) if is_said else None)
+    return MedicalImage(as_pixels(found.array[0], task_id), found.spacing_mm)
 
 
 def _nifti(data: bytes, task_id: int) -> MedicalImage:
@@ -168,13 +178,14 @@ def as_pixels(array: npt.NDArray[Any], task_id: int) -> Pixels:
     return np.round(wide).astype(np.uint16)
 
 
-def _check(size_hw: tuple[int, int], rest: list[int], task_id: int) -> None:
-    if any(n != 1 for n in rest):
+def _check(size_hw: tuple[int, int], n: int, task_id: int) -> None:
+    if n != 1:
         raise ImageError(
             task_id,
             "several_images",
-            f"its file has {max(rest)} frames.",
-            remedy="Write every frame to a file of its own.",
+            f"its file has {n} frames.",
+            remedy="Write every frame to a file of its own. From files it can be trained on whole, "
+            "with masks in NIfTI that have a slice for each frame.",
         )
     if size_hw[0] * size_hw[1] > MAX_PIXELS:
         raise ImageError(

@@ -67,9 +67,9 @@ class NiftiAxes:
         """A slice as (height, width) as it is shown.
 
         Args:
-            array: In the order of the file's axes.
+            array: In the order of the file's axes; colours may lie behind the two.
         """
-        turned = array.T if self.down == 1 else array
+        turned = array.swapaxes(0, 1) if self.down == 1 else array
         rows, columns = self.is_mirrored
         turned = turned[::-1] if rows else turned
         return turned[:, ::-1] if columns else turned

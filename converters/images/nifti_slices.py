@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,16 +50,19 @@ class NiftiStack:
     """A file of slices, one behind the other along its third axis.
 
     Attributes:
-        array: (first axis, second axis, slice), as the file has it.
+        array: (first axis, second axis, slice), as the file has it; with colours (red, green, blue)
+            along a fourth one.
         spacing_mm: (vertical, horizontal) size of a pixel; None where nothing is known.
         axes: Which of the file's axes is which.
         header: nibabel's, with the directions and sizes of the voxels.
+        slice_mm: From the middle of a slice to that of the next; None where nothing is known.
     """
 
     array: npt.NDArray[Any]
     spacing_mm: tuple[float, float] | None
     axes: NiftiAxes
     header: Any
+    slice_mm: float | None = None
 
     @property
     def n(self) -> int:
@@ -69,6 +73,10 @@ class NiftiStack:
         """A slice, counted from 0."""
         shown = np.ascontiguousarray(self.axes.shown(self.array[:, :, number]))
         return NiftiSlice(shown, self.spacing_mm, self.axes)
+
+    def shown(self) -> npt.NDArray[Any]:
+        """All slices as viewers show them, (slice, height, width), in the numbers of the file."""
+        return np.ascontiguousarray(np.moveaxis(self.axes.shown(self.array), 2, 0))
 
     def label_bytes(self, label_maps: Sequence[LabelMap]) -> bytes:
         """Label maps of all slices as a .nii.gz file that lies as this one does.
@@ -142,7 +150,7 @@ def _load(path: Path, most: int) -> NiftiStack:
                 remedy="Write its slices to several files.",
             )
         array = np.asanyarray(image.dataobj).reshape(*shape[:2], n)
-        zooms = [float(size) for size in image.header.get_zooms()[:2]]
+        zooms = [float(size) for size in image.header.get_zooms()[:3]]
         unit = str(image.header.get_xyzt_units()[0])
         axes = NiftiAxes(
             np.asarray(image.affine, dtype=np.float64)[:3, :3],
@@ -151,7 +159,10 @@ def _load(path: Path, most: int) -> NiftiStack:
     except (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError) as error:
         raise FileFormatError(f"{path.name} can't be read ({type(error).__name__}).") from error
     spacing_mm = _spacing_mm([zooms[axes.down], zooms[1 - axes.down]], unit)
-    return NiftiStack(array, spacing_mm, axes, image.header)
+    between = zooms[2] if len(zooms) > 2 else math.nan
+    is_known = spacing_mm is not None and math.isfinite(between) and between > 0
+    slice_mm = between * _MM[unit] if is_known else None
+    return NiftiStack(array, spacing_mm, axes, image.header, slice_mm)
 
 
 def _spacing_mm(zooms: list[float], unit: str) -> tuple[float, float] | None:

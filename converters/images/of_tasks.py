@@ -20,7 +20,7 @@ from converters.addresses.image_address import (
 from converters.addresses.pages import first_page
 from converters.bookkeeping.files import stamp_of
 from converters.images.image_folder import FolderOfImages, FoundFile
-from converters.images.image_pixels import read_image
+from converters.images.image_pixels import read_image, read_picture
 from converters.images.medical_pixels import HEAD_BYTES, medical_kind
 from converters.images.nifti_slices import MAX_FILE_BYTES
 from converters.images.orientation import turned_size_hw
@@ -59,6 +59,9 @@ class TaskImages(Protocol):
             ImageError: It is missing, refused or no image.
         """
 
+    def spacing_mm(self, task: Task) -> tuple[float, float] | None:
+        """(vertical, horizontal) size of a pixel of the first image; None where no file says it."""
+
     def missing(self, task: Task) -> ImageError | None:
         """Why the first image is not there; None where it is, or nobody said where images are."""
 
@@ -87,6 +90,10 @@ class NoImages:
             remedy="Give the folder with --images.",
         )
 
+    def spacing_mm(self, task: Task) -> tuple[float, float] | None:
+        """Always None."""
+        return None
+
     def missing(self, task: Task) -> ImageError | None:
         """Always None."""
         return None
@@ -109,6 +116,7 @@ class FolderImages:
     ) -> None:
         self._files, self._image_keys = FolderOfImages(folder, uploaded_as), tuple(image_keys)
         self._users: dict[Path, dict[str, list[int]]] = {}
+        self._spacing_mm: tuple[str, tuple[float, float] | None] = ("", None)
 
     def doubtful(self) -> Iterator[ImageError]:
         """Tasks whose images have several addresses, and are one file here.
@@ -143,7 +151,22 @@ class FolderImages:
         found = self._find(task, key)
         if found.path is None:
             raise self._why_missing(task, key, found)
-        return read_image_file(found.path, task.id)
+        picture = read_picture(read_image_bytes(found.path, task.id), task.id)
+        if key == self._image_keys[0]:
+            self._spacing_mm = f"{found.path} {_stamp_of(found.path)}", picture.spacing_mm
+        return picture.pixels
+
+    def spacing_mm(self, task: Task) -> tuple[float, float] | None:
+        """From the file; of a picture always None. One that was just read is not read again."""
+        path = self._find(task, self._image_keys[0]).path
+        try:
+            if path is None or not is_medical(path):
+                return None
+            if self._spacing_mm[0] != f"{path} {_stamp_of(path)}":
+                self.read(task, self._image_keys[0])
+        except OSError:  # whoever reads it says what is the matter
+            return None
+        return self._spacing_mm[1]
 
     def missing(self, task: Task) -> ImageError | None:
         """Why there is no file of the first image."""
@@ -221,6 +244,12 @@ def read_image_bytes(path: Path, task_id: int) -> bytes:
         ) from error
 
 
+def is_medical(path: Path) -> bool:
+    """Whether a file is DICOM or NIfTI, by its first bytes; OSError when it can't be read."""
+    with path.open("rb") as file:
+        return bool(medical_kind(file.read(HEAD_BYTES)))
+
+
 def image_size_hw(path: Path, task_id: int) -> tuple[int, int]:
     """(height, width) in pixels turned as browsers turn it, from the file's header alone.
 
@@ -230,9 +259,7 @@ def image_size_hw(path: Path, task_id: int) -> tuple[int, int]:
         ImageError: It is no image, or has more than ``MAX_PIXELS``.
     """
     try:
-        with path.open("rb") as file:
-            is_medical = bool(medical_kind(file.read(HEAD_BYTES)))
-        if is_medical:
+        if is_medical(path):
             pixels = read_image_file(path, task_id)
             return int(pixels.shape[0]), int(pixels.shape[1])
         with Image.open(path) as image:
@@ -280,10 +307,11 @@ def longer_names(task: Task, image_key: str) -> tuple[str, ...]:
 def file_stem(name: str) -> str:
     """A file name's stem with nothing in it that a file system or a shell trips over.
 
-    >>> file_stem("scan 3 (left).png")
-    'scan_3_left'
+    >>> file_stem("scan 3 (left).png"), file_stem("scan.nii.gz")
+    ('scan_3_left', 'scan')
     """
-    stem = PurePosixPath(name).stem if name else ""
+    whole = name[: -len(".gz")] if name.lower().endswith(".nii.gz") else name
+    stem = PurePosixPath(whole).stem if whole else ""
     plain = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", stem)).strip("._")[:_MAX_STEM]
     # File systems count bytes, and formats add to the stem.
     return plain.encode()[:_MAX_STEM_BYTES].decode(errors="ignore")

@@ -94,9 +94,9 @@ def infer_classes(
     return tuple(name for name in wanted if name)
 
 
-def label_config_for(classes: tuple[str, ...]) -> str:
+def label_config_for(classes: tuple[str, ...], image_key: str = "image") -> str:
     """A labelling interface (XML) that fits: polygons with these classes."""
-    return polygon_label_config(classes)
+    return polygon_label_config(classes, image_key)
 
 
 def colors_of(mapping: Mapping[str, str], config: LabelConfig | None = None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Label maps in files: pictures (PNG, TIFF, BMP, GIF), and NIfTI of one slice."""
+"""Label maps in files: pictures (PNG, TIFF, BMP, GIF), and NIfTI of one slice or many."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from converters.images.nifti_slices import MAX_FILE_BYTES, load_nifti
+from converters.images.nifti_slices import (
+    MAX_FILE_BYTES,
+    NiftiSlice,
+    load_nifti,
+    load_stack,
+)
 from converters.masks.mask_pixels import WHITE, MaskPicture, as_label_map, decode_mask
 from domain.errors import FileFormatError
 from domain.geometry import MAX_PIXELS, LabelMap
@@ -31,17 +36,24 @@ class StoredLabelMap:
     """A label map as its file has it.
 
     Attributes:
-        label_map: (height, width) uint8.
+        label_map: (height, width) uint8; of a volume (slice, height, width).
         spacing_mm: (vertical, horizontal) size of a pixel; None where the file says nothing
             physical. The resolution of PNG and TIFF files is one of print, and not taken.
         axes: (3, 3) float64, NIfTI's directions and sizes of the voxel axes; None without.
         doubt: As of a ``MaskPicture``.
+        slice_mm: Of a volume, from one slice to the next; None where nothing is known.
     """
 
     label_map: LabelMap
     spacing_mm: tuple[float, float] | None = None
     axes: npt.NDArray[np.float64] | None = None
     doubt: str = ""
+    slice_mm: float | None = None
+
+    @property
+    def n_slices(self) -> int:
+        """1 of a picture."""
+        return len(self.label_map) if self.label_map.ndim == 3 else 1
 
 
 def stem_of(path: Path) -> str | None:
@@ -79,6 +91,18 @@ def read_label_map(path: Path) -> StoredLabelMap:
             remedy="Write masks as grey or palette PNG with the class integer in each pixel.",
         )
     return StoredLabelMap(picture.label_map)
+
+
+def read_label_volume(path: Path) -> StoredLabelMap:
+    """As ``read_label_map``; NIfTI may have several slices, which are in memory together."""
+    if not path.name.lower().endswith(NIFTI_SUFFIXES):
+        return read_label_map(path)
+    found = load_stack(path)
+    if found.n == 1:
+        return _of_slice(found.slice(0), path)
+    axes = found.axes
+    label_map = as_label_map(found.shown(), path.name)
+    return StoredLabelMap(label_map, found.spacing_mm, axes.directions, axes.doubt, found.slice_mm)
 
 
 def read_mask(path: Path) -> tuple[bytes, MaskPicture]:
@@ -138,20 +162,26 @@ def class_integers(present: Iterable[Collection[int]]) -> set[int]:
     return found | {1} if has_white and WHITE not in found else found
 
 
-def read_slice(path: Path) -> npt.NDArray[Any]:
-    """The pixels of a NIfTI file of one slice as viewers show it, in the type it is stored in.
+def read_slice(path: Path, number: int = 0) -> npt.NDArray[Any]:
+    """The pixels of a slice of a NIfTI file as viewers show it, in the type it is stored in.
 
     Returns:
         (height, width).
 
     Raises:
-        FileFormatError: It is no NIfTI file, too large, or has several slices.
+        FileFormatError: It is no NIfTI file, too large, or has no such slice.
     """
-    return load_nifti(path).shown
+    found = load_stack(path)
+    if number >= found.n:
+        raise FileFormatError(f"{path.name} has {found.n} slices.")
+    return found.slice(number).shown
 
 
 def _read_nifti(path: Path) -> StoredLabelMap:
-    found = load_nifti(path)
+    return _of_slice(load_nifti(path), path)
+
+
+def _of_slice(found: NiftiSlice, path: Path) -> StoredLabelMap:
     label_map = as_label_map(found.shown, path.name)
     return StoredLabelMap(label_map, found.spacing_mm, found.axes.directions, found.axes.doubt)
 

@@ -59,13 +59,16 @@ class ClassMeasures:
 class CaseMeasures:
     """One case; ``spacing_mm`` is None where it is unknown and distances are in pixels.
 
-    ``unions`` are unions of classes; they enter no figure of the case.
+    ``unions`` are unions of classes; they enter no figure of the case. A volume is one case:
+    ``n_slices``, and from each to the next ``slice_mm``.
     """
 
     case_id: str
     spacing_mm: Spacing | None
     classes: tuple[ClassMeasures, ...]
     unions: tuple[ClassMeasures, ...] = ()
+    n_slices: int = 1
+    slice_mm: float | None = None
 
     @property
     def unit(self) -> str:
@@ -100,16 +103,20 @@ def measure_case(
     class_values: Sequence[str],
     spacing_mm: Spacing | None = None,
     unions: Mapping[str, Sequence[int]] | None = None,
+    slice_mm: float | None = None,
 ) -> CaseMeasures:
     """Dice, IoU, HD95 and mean surface distance of every class of a case.
 
     Args:
         case_id: Names it.
-        predicted: (height, width) integers, 0 = background, k = the k-th of ``class_values``.
+        predicted: (height, width) integers, 0 = background, k = the k-th of ``class_values``; of a
+            volume (slice, height, width): overlap counts all of it, and distances are those of
+            surfaces in three dimensions.
         reference: The same shape and meaning; what is higher than any class is ignored, in both.
         class_values: One or more names in integer order, background left out.
         spacing_mm: Of both; None gives distances in pixels.
         unions: Name -> integers of classes that are measured as one besides.
+        slice_mm: Of a volume, from one slice to the next; None gives distances in pixels.
 
     Raises:
         ValueError: The shapes differ, or there is no class.
@@ -118,18 +125,26 @@ def measure_case(
         raise ValueError(f"label maps differ in shape: {predicted.shape} and {reference.shape}")
     if not class_values:
         raise ValueError("measure_case needs at least one class")
+    is_volume = predicted.ndim == 3
+    if is_volume and slice_mm is None:
+        spacing_mm = None
+    sizes: tuple[float, ...] = spacing_mm or (1.0, 1.0)
+    if is_volume:
+        sizes = (slice_mm if slice_mm is not None and spacing_mm else 1.0, *sizes)
     predicted = where_known(predicted, reference, len(class_values))
     masks = {value: (index,) for index, value in enumerate(class_values, start=1)}
 
     def measured(value: str, integers: Sequence[int]) -> ClassMeasures:
         in_predicted, in_reference = (_inside(one, integers) for one in (predicted, reference))
-        return _measures(value, in_predicted, in_reference, spacing_mm or (1.0, 1.0))
+        return _measures(value, in_predicted, in_reference, sizes)
 
     return CaseMeasures(
         case_id,
         spacing_mm,
         tuple(measured(value, integers) for value, integers in masks.items()),
         tuple(measured(value, integers) for value, integers in (unions or {}).items()),
+        len(predicted) if is_volume else 1,
+        slice_mm if is_volume and spacing_mm else None,
     )
 
 
@@ -144,7 +159,7 @@ def _measures(
     value: str,
     in_predicted: npt.NDArray[np.bool_],
     in_reference: npt.NDArray[np.bool_],
-    spacing: Spacing,
+    spacing: tuple[float, ...],
 ) -> ClassMeasures:
     shared = overlap(in_predicted, in_reference)
     presence = _presence(shared.first_px, shared.second_px)

@@ -19,11 +19,12 @@ import numpy.typing as npt
 from converters.masks.label_map_files import (
     StoredLabelMap,
     class_integers,
-    read_label_map,
+    read_label_volume,
     white_as_class,
 )
 from domain.errors import FileFormatError, StackError
 from domain.geometry import LabelMap
+from domain.text import counted
 from training.evaluation.case_measures import CaseMeasures, Spacing, measure_case
 from training.evaluation.pairs import Pair
 from training.evaluation.summary import Problem
@@ -114,7 +115,7 @@ def renumbered(
     A map of nothing but 0 and 255 shows its first class in white.
 
     Args:
-        label_map: (height, width) uint8.
+        label_map: (height, width) or (slice, height, width) uint8.
         class_names: The integers of the classes.
         ignored: Integers of pixels that are not known.
     """
@@ -136,7 +137,10 @@ def _measure(
     spacing_mm: Spacing | None,
 ) -> Measured:
     try:
-        predicted, reference = read_label_map(pair.predicted), read_label_map(pair.reference)
+        predicted, reference = (
+            read_label_volume(pair.predicted),
+            read_label_volume(pair.reference),
+        )
     except FileFormatError as error:
         message = error.in_full
         return Measured(None, (Problem(pair.case_id, "unreadable", message),))
@@ -164,6 +168,7 @@ def _measure(
         [class_names[integer] for integer in sorted(class_names)],
         spacing_mm or reference.spacing_mm or predicted.spacing_mm,
         unions,
+        reference.slice_mm or predicted.slice_mm,
     )
     return Measured(measures, tuple(problems), tuple(unknown))
 
@@ -193,7 +198,13 @@ def _turned(case_id: str, predicted: StoredLabelMap, reference: StoredLabelMap) 
 
 
 def _mismatch(case_id: str, predicted: StoredLabelMap, reference: StoredLabelMap) -> Problem | None:
-    sizes = predicted.label_map.shape, reference.label_map.shape
+    sizes = predicted.label_map.shape[-2:], reference.label_map.shape[-2:]
+    if predicted.n_slices != reference.n_slices:
+        message = (
+            f"The prediction of {case_id} has {counted(predicted.n_slices, 'slice')}, its "
+            f"reference {reference.n_slices}."
+        )
+        return Problem(case_id, "sizes_differ", message)
     if sizes[0] != sizes[1]:
         message = (
             f"The prediction of {case_id} is {sizes[0][0]} x {sizes[0][1]} pixels, its reference "
@@ -214,7 +225,7 @@ def _values(pair: Pair) -> list[set[int]]:
     values: list[set[int]] = []
     for path in (pair.predicted, pair.reference):
         try:
-            values.append(set(np.unique(read_label_map(path).label_map).tolist()))
+            values.append(set(np.unique(read_label_volume(path).label_map).tolist()))
         except FileFormatError:
             continue  # reported when the pair is measured
     return values

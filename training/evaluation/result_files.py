@@ -14,10 +14,10 @@ import numpy as np
 from converters.bookkeeping.files import write_bytes, write_json
 from converters.images.image_pixels import read_image, write_png
 from converters.images.of_tasks import file_stem
-from converters.masks.label_map_files import NIFTI_SUFFIXES, read_label_map, read_slice
+from converters.masks.label_map_files import NIFTI_SUFFIXES, read_label_volume, read_slice
 from converters.pictures.beside_reference import comparison
 from domain.errors import FileFormatError, ImageError
-from domain.geometry import Pixels
+from domain.geometry import LabelMap, Pixels
 from domain.labels import LabelConfig
 from training.evaluation.case_measures import CaseMeasures
 from training.evaluation.files import renumbered
@@ -42,6 +42,8 @@ COLUMNS = (
     "spacing_horizontal_mm",
     "reference_px",
     "predicted_px",
+    "slices",
+    "spacing_slice_mm",
 )
 
 _OWN_PICTURE = re.compile(r"\d{3,}_.*\.png")
@@ -95,10 +97,15 @@ def write_overlays(
     problems: list[Problem] = []
     for rank, case in enumerate(evaluation.cases[:n_worst], start=1):
         pair = pairs[case.case_id]
-        reference, _ = renumbered(read_label_map(pair.reference).label_map, integers, ignored)
-        prediction, _ = renumbered(read_label_map(pair.predicted).label_map, integers)
+        reference, _ = renumbered(read_label_volume(pair.reference).label_map, integers, ignored)
+        prediction, _ = renumbered(read_label_volume(pair.predicted).label_map, integers)
+        title, number = case.case_id, 0
+        if reference.ndim == 3:
+            number = _worst_slice(reference, prediction)
+            title = f"{case.case_id}, slice {number} of 0 to {len(reference) - 1}"
+            reference, prediction = reference[number], prediction[number]
         try:
-            image = _picture(pair.image)
+            image = _picture(pair.image, number)
         except (FileFormatError, ImageError, OSError) as error:
             message = f"The image {pair.image} can't be shown ({type(error).__name__})."
             problems.append(Problem(case.case_id, "image_unreadable", message))
@@ -111,10 +118,22 @@ def write_overlays(
             problems.append(Problem(case.case_id, "image_size_differs", message))
             image = None
         picture = comparison(
-            image, reference, prediction, config, title=case.case_id, measures=_in_words(case)
+            image, reference, prediction, config, title=title, measures=_in_words(case)
         )
         write_png(folder / f"{rank:03d}_{file_stem(case.case_id + '.png') or 'case'}.png", picture)
     return tuple(problems)
+
+
+def _worst_slice(reference: LabelMap, prediction: LabelMap) -> int:
+    """Of a volume the slice with the most wrong pixels; where none is, that with the most classes.
+
+    Args:
+        reference: (slice, height, width).
+        prediction: The same shape.
+    """
+    wrong = (reference != prediction).sum(axis=(1, 2))
+    shown = (reference > 0).sum(axis=(1, 2))
+    return int(np.lexsort((shown, wrong))[-1])
 
 
 def _csv(cases: Iterable[CaseMeasures]) -> Iterator[bytes]:
@@ -137,6 +156,8 @@ def _csv(cases: Iterable[CaseMeasures]) -> Iterator[bytes]:
                     *(case.spacing_mm or ("", "")),
                     one.reference_px,
                     one.predicted_px,
+                    case.n_slices,
+                    "" if case.slice_mm is None else case.slice_mm,
                 )
             )
         yield buffer.getvalue().encode()
@@ -156,12 +177,12 @@ def _in_words(case: CaseMeasures) -> str:
     )
 
 
-def _picture(path: Path | None) -> Pixels | None:
+def _picture(path: Path | None, number: int = 0) -> Pixels | None:
     if path is None:
         return None
     if not path.name.lower().endswith(NIFTI_SUFFIXES):
         return read_image(path.read_bytes(), 0)
-    array = read_slice(path).astype(np.float64)
+    array = read_slice(path, number).astype(np.float64)
     low, high = float(np.nanmin(array)), float(np.nanmax(array))
     stretched = (np.nan_to_num(array, nan=low) - low) * (255.0 / max(high - low, 1e-12))
     return np.clip(stretched, 0, 255).astype(np.uint8)

@@ -7,6 +7,7 @@ Reinke et al., "Understanding metric-related pitfalls in image analysis validati
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 Mask = npt.NDArray[np.bool_]
-"""(height, width) bool."""
+"""(height, width) or (slice, height, width) bool."""
 
 _PERCENTILE = 95.0
 
@@ -61,21 +62,21 @@ class SurfaceDistances:
 def boundary(mask: Mask) -> Mask:
     """The pixels of a set with one of their four neighbours outside it, or outside the image.
 
-    The same pixels as medpy and MONAI take in two dimensions.
+    Of a volume one of their six neighbours. The same as medpy and MONAI take.
     """
     edge: Mask = mask & ~ndimage.binary_erosion(mask)
     return edge
 
 
 def surface_distances(
-    first: Mask, second: Mask, spacing: tuple[float, float] = (1.0, 1.0)
+    first: Mask, second: Mask, spacing: Sequence[float] = (1.0, 1.0)
 ) -> SurfaceDistances:
     """Distances between the outlines of two sets, centre of pixel to centre of pixel.
 
     Args:
-        first: (height, width) bool with a pixel set or more.
+        first: (height, width) or (slice, height, width) bool with a pixel set or more.
         second: The same shape, with a pixel set or more.
-        spacing: Size of a pixel along rows and columns, (vertical, horizontal), above 0.
+        spacing: Size of a pixel along each axis, (vertical, horizontal) of a picture, above 0.
 
     Raises:
         ValueError: The shapes differ, or a set is empty: its distances are infinite.

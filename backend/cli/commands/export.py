@@ -59,7 +59,8 @@ def export(
     channel: Annotated[
         list[str] | None,
         typer.Option(
-            help="Task data field of an image; repeat for several as channels (nnunet, nifti). "
+            help="Task data field of an image; repeat for several as channels (nnunet, "
+            "nnunet-nifti, nifti). "
             "Without it the setting of a connected project holds."
         ),
     ] = None,
@@ -107,7 +108,7 @@ def export(
     settings = ProjectSettings() if opened is None else _settings_of(opened, project_id)
     settings = settings.model_copy(update=values_of(given))
     options = ExportOptions(
-        spacing_mm=parse_spacing(spacing) if spacing is not None else None,
+        spacing_mm=parse_spacing(spacing) if spacing is not None else settings.pixel_spacing_mm,
         polygons=_polygon_style(polygons),
         annotators=_policy(annotators) if annotators else settings.annotator_policy,
         reading=read_settings_of(settings) if opened else ReadSettings(),

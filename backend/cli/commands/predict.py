@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +16,8 @@ from backend.cli.views.progress import steps
 from backend.cli.views.sentences import say
 from domain.errors import SettingsError
 from domain.text import counted
+
+_UNPACKED = ".nnloop-model-"
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +31,10 @@ def predict(
     ],
     model: Annotated[
         Path,
-        typer.Option(help="Folder that `nnloop train FILES --out` has written, or a version's."),
+        typer.Option(
+            help="Folder that `nnloop train FILES --out` has written, or a version's; or a model's "
+            "zip, as `nnloop models export` writes it."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the masks; made if missing.")],
     overlays: Annotated[
@@ -43,8 +52,8 @@ def predict(
     values: Annotated[
         str | None,
         typer.Option(
-            help="What masks hold for the background and each class, such as 0,255; without it "
-            "0, 1, 2, ..."
+            help="What masks hold for the background and each class: numbers such as 0,255, "
+            "colours such as black,#00ff00, or colors: those of the labels. Without it 0, 1, 2, ..."
         ),
     ] = None,
     nifti: Annotated[
@@ -75,18 +84,26 @@ def predict(
     named; then the command ends with code 1.
 
     Example: nnloop predict new_scans --model carotid --out masks --overlays
+
+    Example: nnloop predict new_scans --model vessels.zip --out masks --values colors
     """
     from backend.from_files.models import find_model
     from backend.from_files.predicting import REPORT, start_predicting
-    from backend.from_files.results import TABLE, ResultOptions, values_of
+    from backend.from_files.results import TABLE, ResultOptions, palette_of, values_of
     from converters.bookkeeping.alone import alone_in
     from converters.exports.options import parse_spacing
 
+    numbers, colors = _values(values)
+    if colors and nifti:
+        raise SettingsError(
+            "NIfTI holds numbers, and --values gives colours.", remedy="Leave one of them out."
+        )
     options = ResultOptions(
         overlays=overlays,
         color=_color(color),
         opacity=opacity,
-        values=_numbers(values),
+        values=numbers,
+        colors=colors,
         nifti=nifti,
         tasks=tasks,
         image_url=image_url,
@@ -97,11 +114,14 @@ def predict(
             f"The masks would be written among the images of {out}.",
             remedy="Give --out another folder.",
         )
-    # Told before networks are loaded.
-    values_of(find_model(model).config, options.values)
     n_predicted, left_out = 0, []
 
-    with alone_in(out, "prediction"), steps() as on_step:
+    with alone_in(out, "prediction"), steps() as on_step, _folder_of(model, out, on_step) as folder:
+        # Told before networks are loaded.
+        config = find_model(folder).config
+        values_of(config, options.values)
+        if options.colors:
+            palette_of(config, options.colors)
 
         def on_line(line: str) -> None:
             nonlocal n_predicted
@@ -112,7 +132,7 @@ def predict(
             on_step(line, n_predicted + len(left_out))
 
         try:
-            start_predicting(images, model, out, options, watches=watch, on_line=on_line)
+            start_predicting(images, folder, out, options, watches=watch, on_line=on_line)
         except KeyboardInterrupt:
             if not watch:
                 raise
@@ -125,15 +145,43 @@ def predict(
         raise typer.Exit(1)
 
 
-def _numbers(text: str | None) -> tuple[int, ...]:
+@contextmanager
+def _folder_of(model: Path, out: Path, on_step: Callable[[str], None]) -> Iterator[Path]:
+    """A model's folder; a zip is unpacked beside the results, and goes when they are there."""
+    from backend.from_files.model_zip import is_model_zip, unpacked_model
+
+    if not is_model_zip(model):
+        yield model
+        return
+    on_step(f"Unpacking {model.name}")
+    for left in out.glob(f"{_UNPACKED}*"):  # by one that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_UNPACKED, dir=out) as folder:
+        yield unpacked_model(model, Path(folder))
+
+
+def _values(text: str | None) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Numbers, or colours: what masks are to hold."""
+    from PIL import ImageColor
+
+    from backend.from_files.results import OF_LABELS
+
+    parts = [part.strip() for part in (text or "").split(",")]
     if text is None:
-        return ()
+        return (), ()
+    if parts in (["colors"], ["colours"]):
+        return (), OF_LABELS
     try:
-        return tuple(int(part) for part in text.split(","))
+        if all(part.lstrip("+-").isdigit() for part in parts):
+            return tuple(map(int, parts)), ()
+        for part in parts:
+            ImageColor.getrgb(part)
     except ValueError:
         raise SettingsError(
-            f"--values is {text!r}.", remedy="Write numbers with commas between: 0,255."
+            f"--values is {text!r}.",
+            remedy="Write numbers with commas between (0,255), colours (black,#00ff00), or colors.",
         ) from None
+    return (), tuple(parts)
 
 
 def _color(text: str) -> str:

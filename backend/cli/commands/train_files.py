@@ -13,7 +13,7 @@ from backend.cli.shared import console
 from backend.cli.views.progress import progress, steps
 from backend.cli.views.sentences import say
 from backend.cli.views.tables import Table
-from domain.errors import SettingsError
+from domain.errors import FileFormatError, SettingsError
 from domain.text import counted
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class FilesRequest:
 def train_files(request: FilesRequest) -> None:
     """Reads the files, trains what has changed, and says what came of it."""
     from backend.from_files.context import FilesContext
+    from backend.from_files.left_out import write_left_out
     from backend.from_files.outcome import outcome_of, write_outcome
     from backend.from_files.reading import read_source
     from backend.from_files.request import request_run, settings_of
@@ -74,32 +75,39 @@ def train_files(request: FilesRequest) -> None:
     _check(request)
     with alone_in(request.out, "training"):
         given = request.label_config
-        xml = read_label_config(given).xml if given is not None else None
+        config = read_label_config(given) if given is not None else None
         context = FilesContext.at(request.out)
         settings = settings_of(context, request.settings)
-        opened = _opened(request, settings)
+        opened = _opened(request, settings, config.image_key if config else "")
         if opened.ignore_label:
             settings = settings.model_copy(update={"ignore_label": opened.ignore_label})
         if settings.group_key is None and opened.group_key is not None:
             settings = settings.model_copy(update={"group_key": opened.group_key})
+        if opened.channels is not None:
+            settings = settings.model_copy(update={"channels": opened.channels})
         with progress("Reading", None, on=console) as on_task:
             reading = read_source(
                 context,
                 opened.source,
                 title=request.out.resolve().name,
                 settings=settings,
-                label_config=xml,
+                label_config=config.xml if config else None,
                 on_task=on_task,
             )
-        _say_reading(replace(reading, left_out=(*opened.left_out, *reading.left_out)))
+        reading = replace(reading, left_out=(*opened.left_out, *reading.left_out))
+        write_left_out(request.out, reading.left_out)
+        _say_reading(reading, request.out)
         run = request_run(context, request.overrides, again=request.again)
         say(run.said)
         if run.run_id is None:
+            write_left_out(request.out, reading.left_out, outcome_of(context).left_out)
             return
         with steps() as on_step:
             start_run(request.out, run.run_id, on_step)
             pages = write_outcome(context, request.out, on_step)
-        _say_outcome(outcome_of(context), request.out, pages)
+        outcome = outcome_of(context)
+        write_left_out(request.out, reading.left_out, outcome.left_out)
+        _say_outcome(outcome, request.out, pages)
 
 
 def _check(request: FilesRequest) -> None:
@@ -123,22 +131,18 @@ class _Opened:
     """What the person named, ready to be read.
 
     What of it could not be, how it is grouped, and what the label of ignored pixels is called.
+    ``channels`` are those that the source's files say; None where a person says them.
     """
 
     source: FileSource
     left_out: tuple[LeftOut, ...] = ()
     group_key: str | None = None
     ignore_label: str = ""
+    channels: tuple[str, ...] | None = None
 
 
-def _opened(request: FilesRequest, settings: ProjectSettings) -> _Opened:
-    from backend.from_files.guess import (
-        LABEL_STUDIO,
-        check_channels,
-        check_format,
-        guess_format,
-        placed,
-    )
+def _opened(request: FilesRequest, settings: ProjectSettings, image_key: str) -> _Opened:
+    from backend.from_files.guess import LABEL_STUDIO, check_format, guess_format, placed
     from backend.from_files.sources import ExportSource, OtherSource
     from backend.from_files.stacks import GROUP_KEY, has_stacks, unstack
     from converters.classes.integers import IGNORE, classes_beside
@@ -152,12 +156,27 @@ def _opened(request: FilesRequest, settings: ProjectSettings) -> _Opened:
             ExportSource(request.source, request.images, has_channels=bool(settings.channels))
         )
     path, images = placed(request.source, name, request.images)
-    check_channels(images)
+    found = _channels(path, images) if name == "masks" and images is not None else ()
+    asked = request.settings.get("channels")
+    if found and asked and tuple(asked) != found:
+        raise SettingsError(
+            f"--channel names {', '.join(asked)}; the channels of {request.source} are "
+            f"{', '.join(found)}.",
+            remedy="Leave --channel out: all are taken, in this order.",
+        )
+    if found and image_key and image_key not in found:
+        found = (image_key, *found[1:])  # the interface that a person gave shows the first one
     left_out: tuple[LeftOut, ...] = ()
     group_key = None
     if name == "masks" and has_stacks(path):
         with progress("Taking stacks apart", None, on=console) as on_stack:
-            slices = unstack(path, images or path, request.out / SLICES, on_stack)
+            slices = unstack(
+                path,
+                images or path,
+                request.out / SLICES,
+                on_stack,
+                n_channels=len(found) or 1,
+            )
         path, images, left_out = slices.labels, slices.images, slices.left_out
         group_key = GROUP_KEY
     ignore_label = settings.ignore_label
@@ -171,25 +190,46 @@ def _opened(request: FilesRequest, settings: ProjectSettings) -> _Opened:
         request.mapping,
         # A mask says of each of its pixels what it is; others only name what they have seen.
         empty_as_negative=request.empty_as_negative or name == "masks",
+        channels=found,
     )
-    return _Opened(source, left_out, group_key, ignore_label)
+    channels = found if found or not asked else None
+    return _Opened(source, left_out, group_key, ignore_label, channels)
 
 
-def _say_reading(reading: Reading) -> None:
+def _channels(labels: Path, images: Path) -> tuple[str, ...]:
+    from converters.masks.channel_files import channels_of
+    from converters.masks.mask_folders import mask_files
+
+    if not labels.is_dir():
+        return ()
+    try:
+        stems = [name for file in mask_files(labels) for name in file.names]
+    except FileFormatError:  # masks of classes, or none: reading them says so
+        return ()
+    return channels_of(labels, images, stems)
+
+
+def _say_reading(reading: Reading, out: Path) -> None:
     empty = f", {reading.empty} of them with nothing to see" if reading.empty else ""
     others = f"; {reading.unlabelled} without a label" if reading.unlabelled else ""
     say(f"{counted(reading.labelled, 'labelled image')}{empty}{others}.")
-    for note in reading.left_out[:MOST_LEFT_OUT]:
-        say(f"Left out: {note.message}")
-    if len(reading.left_out) > MOST_LEFT_OUT:
-        say(f"... and {len(reading.left_out) - MOST_LEFT_OUT} more.")
+    _say_left_out(reading.left_out, out)
+
+
+def _say_left_out(notes: Sequence[LeftOut], out: Path) -> None:
+    """The first few; all of them stand in a file."""
+    from backend.from_files.left_out import LEFT_OUT
+
+    for note in notes[:MOST_LEFT_OUT]:
+        say(f"Left out: {note.in_full}")
+    if notes:
+        n_more = len(notes) - MOST_LEFT_OUT
+        more = f"... and {n_more} more. " if n_more > 0 else ""
+        say(f"{more}What was left out and why: {out / LEFT_OUT}")
 
 
 def _say_outcome(outcome: Outcome, out: Path, pages: Sequence[Path]) -> None:
-    for sentence in outcome.left_out[:MOST_LEFT_OUT]:
-        say(f"Left out: {sentence}")
-    if len(outcome.left_out) > MOST_LEFT_OUT:
-        say(f"... and {len(outcome.left_out) - MOST_LEFT_OUT} more.")
+    _say_left_out(outcome.left_out, out)
     if outcome.dice:
         table = Table(("Class", "Held-out Dice", "Images that show it"))
         for name, dice in outcome.dice.items():

@@ -12,8 +12,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy.typing as npt
+
 from active_learning.measures import measure_image
-from backend.from_files.inputs import ImageInput, find_images, namesake, settled
+from backend.from_files.inputs import ImageInput, find_images, joined, namesake, settled
 from backend.from_files.models import Model, find_model
 from backend.from_files.predicting import REPORT, PredictionSpec
 from backend.from_files.results import Predicted, Results
@@ -22,15 +24,15 @@ from backend.pipeline.basis.warm_predictor import warm_predictor
 from backend.settings import Settings
 from converters.bookkeeping.files_report import Outcome, make_report
 from converters.bookkeeping.work_index import WorkIndex
+from converters.images.channels import stack_channels
 from converters.images.image_pixels import without_empty_color
-from converters.images.medical_pixels import MedicalImage, as_pixels
-from converters.images.nifti_slices import NiftiStack, load_stack
+from converters.images.medical_pixels import MedicalImage, as_pixels, load_slices
+from converters.images.nifti_slices import NiftiStack
 from converters.label_studio.write import regions_to_result
 from converters.outlines.limits import Simplification
 from converters.outlines.vectorize import inner_last, vectorize
 from domain.annotation import LeftOut
 from domain.errors import ImageError, NnloopError, PredictionError, TaskError
-from domain.geometry import Pixels
 from domain.hashing import content_hash
 from domain.prediction import FoldProbabilities, most_probable
 from training.nnunet.inference.maps import FoldMaps
@@ -63,19 +65,20 @@ def predict_files(spec: PredictionSpec, say: Say) -> None:
     with WorkIndex(out / INDEX, out, "predict") as index:
         work = _Work(spec, model, index, say)
         sources = [Path(source) for source in spec.sources]
-        work.predict(find_images(sources, out))
+        work.predict(joined(find_images(sources, out), model.n_files))
         removed = index.forget_unseen()
         work.finish(removed)
         seen: dict[str, str] = {}
         while spec.watches:
             time.sleep(WATCH_S)
-            if work.predict(settled(find_images(sources, out), seen)):
+            found = joined(find_images(sources, out), model.n_files)
+            if work.predict(settled(found, seen)):
                 work.finish()
 
 
 @dataclass(slots=True)
 class _Todo:
-    """An image on its way through the networks; ``found`` once it is read.
+    """An image on its way through the networks; ``found`` is its first channel once it is read.
 
     ``stack`` is the file that it is a slice of, the one with the number ``part``.
     """
@@ -92,18 +95,22 @@ class _Stack:
     """A file of several slices on its way; it is written when the last one is there."""
 
     n: int
-    slices: NiftiStack | None = None
+    slices: list[NiftiStack] = field(default_factory=list)
     predicted: list[Predicted] = field(default_factory=list)
     is_given_up: bool = False
 
-    def read(self, image: ImageInput, part: int) -> MedicalImage:
-        """One of its slices; all are kept in memory from the first to the last."""
+    def read(self, image: ImageInput, part: int) -> list[MedicalImage]:
+        """One of its slices, of every channel; all stay in memory from the first to the last."""
         if self.is_given_up:
             raise ImageError(0, "several_images", "another of its slices could not be predicted.")
-        if self.slices is None:
-            self.slices = load_stack(image.path)
-        one = self.slices.slice(part)
-        return MedicalImage(as_pixels(one.shown, 0), one.spacing_mm)
+        if not self.slices:
+            self.slices = [load_slices(path) for path in image.channel_paths]
+        first, *others = self.slices
+        if any(other.array.shape[:3] != first.array.shape[:3] for other in others):
+            raise ImageError(0, "channel_sizes", "its channels have several shapes.")
+        # As the first lies: they are one picture.
+        found = [replace(one, axes=first.axes).slice(part) for one in self.slices]
+        return [MedicalImage(as_pixels(one.shown, 0), one.spacing_mm) for one in found]
 
 
 class _Work:
@@ -118,6 +125,7 @@ class _Work:
         self._paths: dict[str, Path] = {}
         self._made_by = content_hash(
             [
+                model.name,
                 read_version(model.folder).created_at,
                 repr(model.calibration),
                 repr(spec.results),
@@ -165,10 +173,12 @@ class _Work:
                 if not stack.is_given_up:
                     yield _Todo(image, stamp, stack=stack, part=part)
 
-    def _load(self, item: _Todo) -> Pixels:
+    def _load(self, item: _Todo) -> npt.NDArray[Any]:
         image, stack = item.image, item.stack
-        item.found = image.read() if stack is None else stack.read(image, item.part)
-        return without_empty_color(item.found.pixels)
+        found = image.read() if stack is None else stack.read(image, item.part)
+        item.found = found[0]
+        pixels = {str(i): without_empty_color(one.pixels) for i, one in enumerate(found)}
+        return stack_channels(pixels, 0)
 
     def _keep(self, item: _Todo, found: Future[FoldMaps]) -> None:
         image, stack = item.image, item.stack
@@ -188,14 +198,13 @@ class _Work:
             if stack is None:
                 files, record = self._results.write(image, stem, item.found.pixels, predicted)
             else:
-                assert stack.slices is not None  # noqa: S101 - as above
                 files, record = self._results.write_stack(
-                    image, stem, stack.slices, stack.predicted
+                    image, stem, stack.slices[0], stack.predicted
                 )
-                stack.slices = None
+                stack.slices = []
         except (NnloopError, MemoryError, ValueError) as error:
             if stack is not None:
-                stack.is_given_up, stack.slices = True, None
+                stack.is_given_up, stack.slices = True, []
             self._leave_out(image, error)
             return
         self._index.done(image.name, item.stamp, files, record, ())

@@ -38,7 +38,7 @@ def evaluate_folders(
     """Measures every case that both folders have, and writes the report.
 
     Args:
-        predictions: Folder of label maps: PNG, TIFF, BMP or NIfTI.
+        predictions: Folder of label maps: PNG, TIFF, BMP or NIfTI, of which a volume is one case.
         reference: The same, with the same names.
         options: Where to and how.
         images: Folder of images for the pictures, named alike (nnU-Net's ``_0000`` may follow).
@@ -177,6 +177,7 @@ def evaluate_pairs(job: EvaluationJob, options: EvaluationOptions) -> Evaluation
                 measured.append(one.measures)
     if job.names_values:
         remarks = (*remarks, *_about_unknown(unknown, class_names))
+    remarks = (*remarks, *_about_volumes(measured))
     values = [class_names[integer] for integer in sorted(class_names)]
     evaluation = evaluate(measured, values, found, remarks)
     by_id = {pair.case_id: pair for pair in pairs}
@@ -193,6 +194,18 @@ def evaluate_pairs(job: EvaluationJob, options: EvaluationOptions) -> Evaluation
         evaluation = evaluate(measured, values, [*found, *of_pictures], remarks)
     write_tables(evaluation, options.out, job.source, options.n_worst)
     return evaluation
+
+
+def _about_volumes(measured: Sequence[CaseMeasures]) -> tuple[str, ...]:
+    """Says what counts as one case, where files hold several slices."""
+    n = sum(case.n_slices > 1 for case in measured)
+    if not n:
+        return ()
+    n_slices = sum(case.n_slices for case in measured if case.n_slices > 1)
+    return (
+        f"{counted(n, 'case is a volume', 'cases are volumes')} ({n_slices} slices in all): each "
+        "counts as one image, its Dice over all its slices, its distances in three dimensions.",
+    )
 
 
 def _about_unknown(

@@ -16,7 +16,7 @@ from backend.store.tasks import predictions
 from backend.store.training import versions
 from converters.exports.item import SourceTask
 from converters.exports.run import Source
-from converters.images.image_pixels import read_image
+from converters.images.image_pixels import read_picture
 from converters.label_studio.predicted import needs_predictions
 from domain.annotation import LeftOut, Task
 from domain.errors import ImageError, PredictionError
@@ -165,6 +165,7 @@ class ProjectImages:
 
     def __init__(self, client: LabelStudioClient, image_keys: Sequence[str]) -> None:
         self._client, self._image_keys = client, tuple(image_keys)
+        self._spacing_mm: tuple[int, tuple[float, float] | None] = (0, None)
 
     def stamp(self, task: Task) -> str:
         """The images' addresses; "" when the task has not the first."""
@@ -183,7 +184,15 @@ class ProjectImages:
     def read(self, task: Task, key: str) -> Pixels:
         """Fetches and decodes the image."""
         uri = image_uri(task, key)
-        return read_image(self._client.fetch_image(uri, task.id, task.project_id), task.id)
+        data = self._client.fetch_image(uri, task.id, task.project_id)
+        picture = read_picture(data, task.id)
+        if key == self._image_keys[0]:
+            self._spacing_mm = task.id, picture.spacing_mm
+        return picture.pixels
+
+    def spacing_mm(self, task: Task) -> tuple[float, float] | None:
+        """Of the image that was fetched last: none is fetched for its size alone."""
+        return self._spacing_mm[1] if self._spacing_mm[0] == task.id else None
 
     def missing(self, task: Task) -> ImageError | None:
         """Why the data have no first image; whether its server has it shows when it is fetched."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -154,7 +155,7 @@ def import_model(
             notes=notes,
         )
         metrics = VersionMetrics(imported=imported)
-        info = _info(version, foreign, fitted, converted, folds)
+        info = info_of(version, foreign, fitted.class_values, converted, folds)
         path = _write(workspace, info, folder, metrics)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -246,13 +247,24 @@ def _notes(fitted: FittedLabels) -> list[str]:
     return notes
 
 
-def _info(
+def info_of(
     version: str,
     foreign: ForeignModel,
-    fitted: FittedLabels,
+    class_values: tuple[str, ...],
     converted: Converted,
     folds: Mapping[str, int],
+    created_at: float | None = None,
 ) -> VersionInfo:
+    """version.json of a model that was trained elsewhere.
+
+    Args:
+        version: Its name.
+        foreign: What its files say.
+        class_values: Its classes in integer order, as they are called here.
+        converted: What its checkpoints say.
+        folds: nnU-Net's names of its folds -> their numbers.
+        created_at: In Unix seconds; None: now.
+    """
     preset = replace(
         FULL,
         name="imported",
@@ -264,11 +276,12 @@ def _info(
     )
     return VersionInfo(
         name=version,
-        class_values=fitted.class_values,
+        class_values=class_values,
         n_channels=len(foreign.channels),
         preset=preset,
         folds=tuple(folds.values()),
         libraries=library_versions(),
+        created_at=time.time() if created_at is None else created_at,
     )
 
 

@@ -66,7 +66,10 @@ def read_masks(path: Path, options: ImportOptions) -> ImportSource:
         MaskFile(folder / name, (PurePosixPath(of.image).stem,)) for name, of in own.items()
     ]
     files.sort(key=lambda file: file.path.name)
-    colors = said.colors | dict(options.colors)
+    # A list beside the masks says more than the colours of an interface, which may be made up; what
+    # a person calls background is that.
+    colors = dict(options.colors) | said.colors
+    colors |= {color: "" for color, name in options.colors.items() if not name}
     names = dict(enumerate(options.classes, start=1)) or said.names
     ignored = said.ignored - names.keys()
     if options.ignore_label:

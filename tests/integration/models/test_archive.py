@@ -16,6 +16,10 @@ import pytest
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
+from backend.from_files.model_zip import unpacked_model
+from backend.from_files.networks.predict import predict_files
+from backend.from_files.predicting import PredictionSpec
+from backend.from_files.results import ResultOptions
 from backend.pipeline.folds.elsewhere import head_of
 from backend.pipeline.models.archive import ImportedVersion, export_version, import_model
 from backend.pipeline.models.details import version_details
@@ -123,6 +127,14 @@ def test_a_version_predicts_with_nnunets_commands_as_it_does_here(
     theirs = cv2.imread(str(out / "image.png"), cv2.IMREAD_UNCHANGED)
     ours = imported.predictor().predict_single_fold(array, 1).argmax(axis=0)
     assert (ours == theirs).mean() > 0.995
+    # Images in files are predicted with the zip alone.
+    (tmp_path / "model").mkdir()
+    model = unpacked_model(file, tmp_path / "model")
+    masks = tmp_path / "masks"
+    predict_files(PredictionSpec((str(images),), str(model), str(masks), ResultOptions()), print)
+    expected = imported.predictor().predict(array).mean(axis=0).argmax(axis=0)
+    mask = cv2.imread(str(masks / "image_0000.png"), cv2.IMREAD_UNCHANGED)
+    assert (mask == expected).mean() > 0.999
 
 
 def test_a_training_goes_on_from_nnunets_zip_with_its_plans_and_classes(

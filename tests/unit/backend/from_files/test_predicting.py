@@ -9,9 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backend.cli.commands.predict import _values
 from backend.from_files.inputs import ImageInput, find_images, namesake, settled
-from backend.from_files.results import Predicted, ResultOptions, Results, values_of
+from backend.from_files.results import Predicted, ResultOptions, Results, palette_of, values_of
+from converters.classes.integers import classes_beside
 from converters.images.nifti_slices import load_stack
+from converters.imports.formats import format_by_name
+from converters.imports.source import ImportedImage, ImportOptions
 from converters.label_studio.config.inferred_config import polygon_label_config
 from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.write import regions_to_result
@@ -172,3 +176,64 @@ def test_a_file_that_still_grows_waits(tmp_path: Path) -> None:
     assert look() == ["a.png"]  # what is done already the index tells
     scan.unlink()
     assert look() == []
+
+
+@pytest.mark.parametrize("colors", [("labels",), ("white", "red", "#0000ff")])
+def test_masks_in_colours_are_read_back_by_name(colors: tuple[str, ...], tmp_path: Path) -> None:
+    files, _ = write(tmp_path, ResultOptions(colors=colors))
+    mask = read_image(tmp_path / files[0])
+    table = palette_of(CONFIG, colors)
+    np.testing.assert_array_equal(mask, table[LABEL_MAP])
+    assert len({tuple(row) for row in table[:3].tolist()}) == 3
+    found = format_by_name("masks").read(tmp_path, ImportOptions())
+    (image,) = (one for one in found if isinstance(one, ImportedImage))
+    assert image.label_map is not None
+    named = {name: image.label_map == value for value, name in image.label_names.items()}
+    for index, name in ((1, "lumen"), (2, "wall, thick")):
+        np.testing.assert_array_equal(named[name], index == LABEL_MAP)
+    # With numbers again, no list of colours is left.
+    write(tmp_path, ResultOptions())
+    assert not (tmp_path / "labelmap.txt").exists()
+    (tmp_path / "labelmap.txt").write_text("somebody else's")
+    write(tmp_path, ResultOptions())
+    assert (tmp_path / "labelmap.txt").exists()
+
+
+def test_names_that_a_list_of_colours_can_not_hold(tmp_path: Path) -> None:
+    names_ = ["a:b", "#c", "background", "two\nlines", "plain"]
+    config = parse_label_config(polygon_label_config(names_))
+    results = Results(tmp_path, config, ResultOptions(colors=("labels",)), "v1")
+    results.finish(lambda: iter([]))
+    assert list(classes_beside(tmp_path).colors.values()) == ["", "plain"]
+
+
+@pytest.mark.parametrize(
+    ("colors", "said"),
+    [
+        (("black", "red"), "for background, lumen, wall, thick"),
+        (("black", "red", "red"), "would both be #ff0000"),
+        (("red", "black", "#ff0000"), "'background' and 'wall, thick'"),
+    ],
+)
+def test_colours_that_do_not_tell_classes_apart(colors: tuple[str, ...], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        palette_of(CONFIG, colors)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, ((), ())),
+        ("0,255", ((0, 255), ())),
+        ("colours", ((), ("labels",))),
+        ("black, #00ff00", ((), ("black", "#00ff00"))),
+    ],
+)
+def test_values_are_numbers_or_colours(text: str | None, expected: object) -> None:
+    assert _values(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "0,red", "redd", "0;255", "1.5"])
+def test_what_is_neither_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="--values"):
+        _values(text)

@@ -21,6 +21,8 @@ from converters.exports.masks import class_folders
 from converters.exports.options import ExportOptions, parse_spacing
 from converters.exports.run import ExportJob, run_export
 from converters.images.of_tasks import FolderImages
+from converters.imports.formats import format_by_name as import_format
+from converters.imports.source import ImportedImage, ImportOptions
 from converters.label_studio.config.label_config import parse_label_config
 from converters.painting.rasterize import polygon_to_mask
 from domain.annotation import Task
@@ -218,7 +220,8 @@ def test_yolo_cuts_at_the_border(points: list[list[float]], far: float, tmp_path
     assert np.count_nonzero(painted != expected) <= 2
 
 
-def test_nnunet_keeps_its_words_to_itself(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["nnunet", "nnunet-nifti"])
+def test_nnunet_keeps_its_words_to_itself(name: str, tmp_path: Path) -> None:
     config = parse_label_config(
         '<View><Image name="image" value="$image"/><PolygonLabels name="label" toName="image">'
         '<Label value="background"/><Label value="ignore"/><Label value="a/b c"/></PolygonLabels>'
@@ -228,16 +231,18 @@ def test_nnunet_keeps_its_words_to_itself(tmp_path: Path) -> None:
     path, images = write_project(tmp_path, rows)
     report = run_export(
         ExportFile(path),
-        ExportJob(
-            format_by_name("nnunet"), config, ExportOptions(), FolderImages(images, ("image",))
-        ),
+        ExportJob(format_by_name(name), config, ExportOptions(), FolderImages(images, ("image",))),
         tmp_path / "out",
     )
     dataset = json.loads((tmp_path / "out" / "dataset.json").read_text())
     assert dataset["labels"] == {"background": 0, "1_background": 1, "2_ignore": 2, "a/b c": 3}
-    assert set(np.unique(_png(tmp_path / "out" / "labelsTr" / "task_00000007.png"))) == {0, 1}
     (remark,) = report.remarks
     assert "'ignore' as '2_ignore'" in remark
+    # Read back, they are called as they are.
+    (image,) = import_format("masks").read(tmp_path / "out", ImportOptions())
+    assert isinstance(image, ImportedImage)
+    assert image.used_names == ("background",)
+    assert image.class_names == ("background", "ignore", "a/b c")
 
 
 def test_only_the_first_page_is_written(tmp_path: Path) -> None:
