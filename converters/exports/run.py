@@ -18,6 +18,7 @@ from converters.exports.options import ExportOptions
 from converters.images.of_tasks import TaskImages, file_stem, image_name
 from converters.label_studio.regions.read_settings import DRAWING_RULES
 from converters.label_studio.regions.value import number_of_text
+from converters.label_studio.sparse import sparse_reading
 from converters.painting import order
 from domain.annotation import LeftOut, Task
 from domain.errors import AnnotationError, ImageError, StackError, TaskError
@@ -149,6 +150,7 @@ class _Run:
             job.config.image_keys,
             [c.former_values for c in job.config.group.classes],
             job.config.group.dropped_values,
+            *sparse_reading(job.config.group),
         ]
 
     def add(self, entry: SourceTask | LeftOut) -> None:

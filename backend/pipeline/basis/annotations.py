@@ -16,7 +16,7 @@ from converters.label_studio.config.sparse_labels import SparseRules, with_spars
 from converters.label_studio.predicted import needs_predictions
 from converters.label_studio.read import annotation_to_label_map
 from converters.label_studio.regions.read_settings import DRAWING_RULES, ReadSettings
-from converters.label_studio.sparse import require_known
+from converters.label_studio.sparse import require_known, sparse_reading
 from converters.painting import order
 from converters.painting.combining import combine
 from domain.annotation import Annotation, LeftOut
@@ -115,14 +115,7 @@ def reading_of(config: LabelConfig, settings: ProjectSettings) -> list[Any]:
 
     Another value, another truth: what was drawn or measured by the old one counts no more.
     """
-    group = config.group
-    sparse = [
-        group.ignore_label and group.ignore_label.value,
-        group.background_label and group.background_label.value,
-        group.unlabelled,
-        group.unlabelled_choice,
-    ]
-    reading = [
+    return [
         DRAWING_RULES,
         order.RULE,
         settings.annotator_policy,
@@ -130,9 +123,8 @@ def reading_of(config: LabelConfig, settings: ProjectSettings) -> list[Any]:
         settings.line_width_px,
         [getattr(config.group.class_by_value(n), "value", n) for n in settings.label_priority],
         sorted(config.group.dropped_values),
+        *sparse_reading(config.group),
     ]
-    # Without any of it as before it was known, so that no project is drawn again for nothing.
-    return [*reading, sparse] if group.has_ignore or group.background_label else reading
 
 
 def label_map_of(
