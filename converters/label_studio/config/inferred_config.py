@@ -246,7 +246,7 @@ def _labels_tag(tag: str, name: str, to_name: str, classes: Sequence[str]) -> st
 
 
 def _choices_tag(name: str, to_name: str, values: Iterable[str]) -> str:
-    lines = [f"  <Choices name={_q(name)} toName={_q(to_name)} choice=\"multiple\">"]
+    lines = [f'  <Choices name={_q(name)} toName={_q(to_name)} choice="multiple">']
     lines += [f"    <Choice value={_q(value)}/>" for value in values]
     return "\n".join([*lines, "  </Choices>"])
 

@@ -134,7 +134,5 @@ def test_with_nothing_ignored_the_highest_integer_is_no_secret() -> None:
 
 def test_all_of_it_ignored_by_hand() -> None:
     config = by("Ignore")
-    label_map, notes = annotation_to_label_map(
-        annotation(region(ALL, "Ignore")), config, (4, 8)
-    )
+    label_map, notes = annotation_to_label_map(annotation(region(ALL, "Ignore")), config, (4, 8))
     assert notes == () and (label_map == 4).all()

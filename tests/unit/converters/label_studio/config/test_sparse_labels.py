@@ -107,7 +107,9 @@ def test_the_choice_is_found_by_what_label_studio_stores() -> None:
 
 
 def test_the_controls_that_have_the_choice() -> None:
-    more = '<View><cHoices name="b" toName="image"><Choice value="x" alias="part"/></cHoices></View>'
+    more = (
+        '<View><cHoices name="b" toName="image"><Choice value="x" alias="part"/></cHoices></View>'
+    )
     config = interface("lumen", choices=REST + more)
     assert choice_controls(config) == ()
     for choice, names in (("part", ("rest", "b")), ("only these", ("rest",))):
