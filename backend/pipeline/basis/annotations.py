@@ -24,15 +24,15 @@ from domain.errors import LabelConfigError
 from domain.geometry import LabelMap
 from domain.labels import LabelConfig, LabelNames
 
+SPARSE_SETTINGS = ("ignore_label", "background_label", "unlabelled", "unlabelled_choice")
+"""The settings that say of which pixels nothing is known."""
+
 TRUTH_SETTINGS = (
     "annotator_policy",
     "keypoints",
     "line_width_px",
     "label_priority",
-    "ignore_label",
-    "background_label",
-    "unlabelled",
-    "unlabelled_choice",
+    *SPARSE_SETTINGS,
 )
 """The settings that shape label maps."""
 
@@ -67,6 +67,18 @@ def label_config_with(
     return with_sparse_labels(named, sparse_rules_of(settings))
 
 
+def interface_of(project: ProjectRow) -> LabelConfig:
+    """The project's labelling interface as annotators have it: every label is a class of it.
+
+    For names alone: it can also be read where the settings name a label that was renamed since.
+
+    Raises:
+        LabelConfigError: It can't be used, or not with the channels of the settings.
+    """
+    config = parse_label_config(project.label_config, channels=project.settings.channels)
+    return LabelNames(project.label_mapping, config.class_values).applied_to(config)
+
+
 def sparse_rules_of(settings: ProjectSettings) -> SparseRules:
     """What the project's settings say about pixels that teach nothing."""
     return SparseRules(
@@ -83,16 +95,13 @@ def label_names_of(project: ProjectRow) -> LabelNames:
     A class answers to its title too, as it does in annotations.
     """
     try:
-        config = label_config_of(project, project.settings)
+        config = interface_of(project)
     except LabelConfigError:
         return LabelNames(project.label_mapping)  # the mapping alone says it
-    values = config.group.label_values
     # A title that is another class's name says nothing: names go before titles.
-    titles = {
-        label.title: label.value for label in config.group.labels if label.title not in values
-    }
+    titles = {c.title: c.value for c in config.group.classes if c.title not in config.class_values}
     titles.pop("", None)
-    return LabelNames({**project.label_mapping, **titles}, values)
+    return LabelNames({**project.label_mapping, **titles}, config.class_values)
 
 
 def read_settings_of(settings: ProjectSettings) -> ReadSettings:

@@ -109,7 +109,8 @@ def _label(group: LabelGroup, setting: str, name: str) -> LabelClass | None:
         raise LabelConfigError(
             f"The setting {setting} names {name!r}, which the labelling configuration lacks.",
             remedy=f"Its labels are {', '.join(repr(c.value) for c in group.classes)}. Name one of "
-            "them, or give the interface the label (that of an export: --label-config FILE.xml).",
+            f"them with --{setting.replace('_', '-')}, or give the interface the label (that of an "
+            "export: --label-config FILE.xml).",
         )
     return found
 
