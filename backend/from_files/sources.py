@@ -29,6 +29,7 @@ from converters.imports.tasks import (
     size_of,
 )
 from converters.label_studio.config.inferred_config import infer_label_config
+from converters.label_studio.config.sparse_labels import choice_controls
 from converters.masks.channel_files import channel_files
 from converters.outlines.limits import Simplification
 from domain.annotation import Annotation, LeftOut, Task
@@ -120,7 +121,7 @@ class ExportSource:
         folder = FolderOfImages(self.images or self.path.resolve().parent, plain_name)
         shared = self._shared(folder, config)
         seen: set[int] = set()
-        for entry in ExportFile(self.path):
+        for entry in ExportFile(self.path, choices=choice_controls(config)):
             if not isinstance(entry, SourceTask):
                 yield entry
                 continue

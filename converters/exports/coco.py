@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.bookkeeping.files import write_bytes
-from converters.exports.exporter import Format, Needs, Records, Written
+from converters.exports.exporter import Format, Needs, Records, Written, without_ignored
 from converters.exports.image_names import names_of_image, told_apart
 from converters.exports.item import ExportItem
 from converters.exports.options import ExportOptions
@@ -158,4 +158,5 @@ FORMAT = Format(
     Needs.SIZE,
     CocoInstances,
     version=3,
+    remarks=without_ignored,
 )

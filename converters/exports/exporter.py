@@ -54,6 +54,16 @@ class Exporter(Protocol):
         """Writes the files about all tasks."""
 
 
+def without_ignored(config: LabelConfig) -> tuple[str, ...]:
+    """What to say of a format that has no word for pixels of which nothing is known."""
+    if not config.group.has_ignore:
+        return ()
+    return (
+        "This format can't say which pixels are ignored: they are as background here. nnunet and "
+        "the formats of whole masks can.",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Format:
     """A row of the registry.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,13 @@ class ExportFile:
     Args:
         path: The file.
         model_version: Of several predictions the one of this version counts; None: the newest.
+        choices: As ``tasks_from_export``.
     """
 
-    def __init__(self, path: Path, model_version: str | None = None) -> None:
-        self.path, self._model_version = path, model_version
+    def __init__(
+        self, path: Path, model_version: str | None = None, choices: Collection[str] = ()
+    ) -> None:
+        self.path, self._model_version, self._choices = path, model_version, choices
 
     def __iter__(self) -> Iterator[SourceTask | LeftOut]:
         """Tasks in the file's order; a row that can't be read is a LeftOut in its place.
@@ -32,13 +35,14 @@ class ExportFile:
             FileFormatError: The file is no JSON, or is cut short.
         """
         reading = _Reading(self.path)
-        for task in tasks_from_export(reading.rows(), on_error=reading.note):
+        rows = reading.rows()
+        for task in tasks_from_export(rows, on_error=reading.note, choices=self._choices):
             yield from reading.take_faults()
-            rows = reading.predictions.pop(task.id, [])
+            stored = reading.predictions.pop(task.id, [])
             predicted = tuple(
-                entry for row in rows for entry in row["result"] if isinstance(entry, dict)
+                entry for row in stored for entry in row["result"] if isinstance(entry, dict)
             )
-            yield SourceTask(task, _chosen(rows, self._model_version), predicted)
+            yield SourceTask(task, _chosen(stored, self._model_version), predicted)
         yield from reading.take_faults()
 
     def tasks(self, on_left_out: Callable[[LeftOut], None] = lambda _: None) -> Iterator[Task]:

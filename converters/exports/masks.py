@@ -11,7 +11,7 @@ import numpy as np
 
 from converters.bookkeeping.files import json_list, write_bytes, write_json
 from converters.classes.integers import IGNORED
-from converters.exports.exporter import Format, Needs, Record, Records, Written
+from converters.exports.exporter import Format, Needs, Record, Records, Written, without_ignored
 from converters.exports.image_names import names_of_image, told_apart
 from converters.exports.item import ExportItem
 from converters.exports.options import ExportOptions
@@ -125,5 +125,10 @@ NPY = Format(
     version=2,
 )
 PER_CLASS = Format(
-    "masks-per-class", "one mask per class as PNG, 255 inside", Needs.SIZE, ClassMasks, version=3
+    "masks-per-class",
+    "one mask per class as PNG, 255 inside",
+    Needs.SIZE,
+    ClassMasks,
+    version=3,
+    remarks=without_ignored,
 )

@@ -19,6 +19,7 @@ from converters.images.of_tasks import TaskImages, file_stem, image_name
 from converters.images.pixel_spacing import SPACING_KEY
 from converters.label_studio.regions.read_settings import DRAWING_RULES
 from converters.label_studio.regions.value import number_of_text
+from converters.label_studio.sparse import sparse_reading
 from converters.painting import order
 from domain.annotation import LeftOut, Task
 from domain.errors import AnnotationError, ImageError, StackError, TaskError
@@ -177,6 +178,7 @@ class _Run:
             [c.former_values for c in job.config.group.classes],
             job.config.group.dropped_values,
             *(["as colour"] if as_color else []),
+            *sparse_reading(job.config.group),
         ]
 
     def add(self, entry: SourceTask | LeftOut) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from converters.bookkeeping.files import write_bytes
-from converters.exports.exporter import Format, Needs, Records, Written
+from converters.exports.exporter import Format, Needs, Records, Written, without_ignored
 from converters.exports.item import ExportItem
 from converters.exports.options import ExportOptions
 from converters.images.image_pixels import write_png
@@ -91,4 +91,5 @@ FORMAT = Format(
     Needs.PIXELS_IF_THERE,
     YoloSegmentation,
     version=2,
+    remarks=without_ignored,
 )

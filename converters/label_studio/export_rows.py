@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from converters.addresses.pages import LISTED
@@ -22,7 +22,10 @@ OnError = Callable[[TaskError], None]
 
 
 def tasks_from_export(
-    rows: Iterable[Any] | Mapping[str, Any], *, on_error: OnError | None = None
+    rows: Iterable[Any] | Mapping[str, Any],
+    *,
+    on_error: OnError | None = None,
+    choices: Collection[str] = (),
 ) -> Iterator[Task]:
     """Reads the rows of an export one after the other, whatever its form.
 
@@ -36,6 +39,8 @@ def tasks_from_export(
         rows: the parsed JSON, or its elements as they are read from a file.
         on_error: told of a row that can't be read, which is then left out; None: the error is
             raised and ends the reading.
+        choices: names of controls of choices about whole images that are wanted: JSON_MIN has them
+            beside the task's data.
 
     Yields:
         Tasks in the order of the rows. A row without a task id gets its number, from 1; JSON_MIN
@@ -50,7 +55,7 @@ def tasks_from_export(
     pending: Task | None = None
     for position, row in enumerate(rows, start=1):
         try:
-            task = _task_of_row(row, position)
+            task = _task_of_row(row, position, choices)
         except TaskError as error:
             if on_error is None:
                 raise
@@ -82,14 +87,14 @@ def _rows_of_object(value: Mapping[str, Any]) -> Iterable[Any]:
     return [value]
 
 
-def _task_of_row(row: Any, position: int) -> Task:
+def _task_of_row(row: Any, position: int, choices: Collection[str]) -> Task:
     try:
-        return _known_form(row, position)
+        return _known_form(row, position, choices)
     except (RecursionError, ValueError) as error:  # too deep, half a character, a huge integer
         raise _fault(position, position, f"can't be read: {shown(str(error))}") from error
 
 
-def _known_form(row: Any, position: int) -> Task:
+def _known_form(row: Any, position: int, choices: Collection[str]) -> Task:
     if isinstance(row, list):
         return _of_result(row, position)
     if not isinstance(row, dict):
@@ -99,7 +104,7 @@ def _known_form(row: Any, position: int) -> Task:
     if "annotations" in row or "completions" in row or isinstance(row.get("data"), dict):
         return _of_export_row(row, position)
     if is_min_row(row):
-        return _of_min_row(row, position)
+        return _of_min_row(row, position, choices)
     if "result" in row:
         return _of_prediction(row, position)
     if "value" in row or row.get("type") == "relation":
@@ -137,7 +142,7 @@ def _of_export_row(row: dict[str, Any], position: int) -> Task:
     )
 
 
-def _of_min_row(row: dict[str, Any], position: int) -> Task:
+def _of_min_row(row: dict[str, Any], position: int, choices: Collection[str]) -> Task:
     """A row of JSON_MIN: its lists of objects that can be regions are, by control."""
     task_id = _integer(row, "id", position, position)
     regions = {
@@ -151,7 +156,9 @@ def _of_min_row(row: dict[str, Any], position: int) -> Task:
     for name, values in regions.items():
         if not all(isinstance(entry, dict) for entry in values):
             raise _fault(task_id, position, f"has a region in {shown(name)} that is no object")
-    data = {k: v for k, v in row.items() if k not in _MIN_KEYS | regions.keys() | {"id"}}
+    chosen = [*_min_choices(row, choices)]
+    beside = _MIN_KEYS | regions.keys() | {"id"} | {entry["from_name"] for entry in chosen}
+    data = {k: v for k, v in row.items() if k not in beside}
     listed = _lists_of_texts(data)
     page = {LISTED: listed} if listed else {}
     if not regions and row.get("annotation_id", 0) is None:
@@ -162,12 +169,25 @@ def _of_min_row(row: dict[str, Any], position: int) -> Task:
         "created_at": row.get("created_at"),
         "updated_at": row.get("updated_at"),
         "result": [
-            {**entry, **page}
-            for name, values in regions.items()
-            for entry in _min_entries(name, values)
+            *(
+                {**entry, **page}
+                for name, values in regions.items()
+                for entry in _min_entries(name, values)
+            ),
+            *chosen,
         ],
     }
     return Task(task_id, 0, data, (_annotation(annotation, task_id, position),))
+
+
+def _min_choices(row: Mapping[str, Any], names: Collection[str]) -> Iterator[dict[str, Any]]:
+    """Choices about the whole image as entries of a result: one is a text, several an object."""
+    for name in names:
+        value = row.get(name)
+        if isinstance(value, str):
+            value = {"choices": [value]}
+        if isinstance(value, Mapping) and isinstance(value.get("choices"), list):
+            yield {"from_name": name, "type": "choices", "value": {"choices": value["choices"]}}
 
 
 def _is_min_region(entry: dict[str, Any]) -> bool:

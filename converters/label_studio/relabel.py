@@ -48,12 +48,18 @@ def relabelled(
 def in_present_names(result: Sequence[Any], group: LabelGroup) -> tuple[list[Any], tuple[str, ...]]:
     """A result under the names that the interface has, and the names it lacks, each once.
 
-    Regions of names that a person dropped go.
+    Regions of names that a person dropped go, and those of labels that are no classes any more:
+    what is ignored, or background by name, is nothing to be predicted.
     """
+
+    def is_dropped(name: str) -> bool:
+        found = group.class_by_value(name)
+        return name in group.dropped_values or (found is not None and found not in group.classes)
+
     dropped = {
         _id_of(result[position])
         for position, _, names in _label_lists(result, group)
-        if names and set(names) <= set(group.dropped_values)
+        if names and all(map(is_dropped, names))
     }
     # Where the labels come from a <Labels> tag a region is two entries with one id.
     kept = [entry for entry in result if not dropped or _id_of(entry) not in dropped]

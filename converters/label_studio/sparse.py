@@ -52,6 +52,18 @@ def require_known(label_map: LabelMap, group: LabelGroup, task_id: int) -> None:
         )
 
 
+def sparse_reading(group: LabelGroup) -> list[Any]:
+    """What of a group decides which pixels are known, as a JSON value.
+
+    Empty where all are, as before there was such a thing: nothing is drawn again for it.
+    """
+    if not group.has_ignore and group.background_label is None:
+        return []
+    none = (group.ignore_label, group.background_label)
+    names = [None if label is None else [label.value, *label.former_values] for label in none]
+    return [[*names, group.unlabelled, group.unlabelled_choice]]
+
+
 def is_sparse(result: Sequence[object], group: LabelGroup) -> bool:
     """Whether the pixels that an annotation gives no label are ignored.
 

@@ -160,7 +160,9 @@ def drawn(
         scale: above 0.
         opacity: of the tint, in [0, 1].
     """
-    picture = _dimmed(base, label_map == config.group.ignore_index)
+    group = config.group
+    # Of a version the integers may have gaps: without ignored pixels the next one is any class's.
+    picture = _dimmed(base, label_map == group.ignore_index) if group.has_ignore else base.copy()
     thickness = max(1, round(base.shape[1] / 320))
     for label_class in config.group.classes:
         color = color_of(label_class)

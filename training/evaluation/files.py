@@ -22,6 +22,7 @@ from converters.masks.label_map_files import (
     read_label_volume,
     white_as_class,
 )
+from converters.masks.mask_pixels import WHITE
 from domain.errors import FileFormatError, StackError
 from domain.geometry import LabelMap
 from domain.text import counted
@@ -120,7 +121,8 @@ def renumbered(
         ignored: Integers of pixels that are not known.
     """
     integers = sorted(class_names)
-    label_map = white_as_class(label_map, integers)
+    if WHITE not in ignored:
+        label_map = white_as_class(label_map, integers)
     present = np.flatnonzero(np.bincount(label_map.ravel(), minlength=256)).tolist()
     table: npt.NDArray[np.uint8] = np.zeros(256, dtype=np.uint8)
     table[list(ignored)] = len(integers) + 1

@@ -201,7 +201,8 @@ def _of_predicted(
     typical: Mapping[int, Typical],
 ) -> Iterator[Doubt]:
     """Doubts about what a network sees and nobody, or another class, has drawn."""
-    nothing = DoubtKind.MISSING_OBJECT if label_map.any() else DoubtKind.EMPTY
+    is_drawn = ((label_map > 0) & (label_map < len(probabilities))).any()
+    nothing = DoubtKind.MISSING_OBJECT if is_drawn else DoubtKind.EMPTY
     for seen in (label for label in np.unique(predicted).tolist() if label):
         size = typical.get(seen, Typical(0.0, 0.0))
         radius = int(RIM * size.depth_px)

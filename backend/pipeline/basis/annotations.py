@@ -16,7 +16,7 @@ from converters.label_studio.config.sparse_labels import SparseRules, with_spars
 from converters.label_studio.predicted import needs_predictions
 from converters.label_studio.read import annotation_to_label_map
 from converters.label_studio.regions.read_settings import DRAWING_RULES, ReadSettings
-from converters.label_studio.sparse import require_known
+from converters.label_studio.sparse import require_known, sparse_reading
 from converters.painting import order
 from converters.painting.combining import combine
 from domain.annotation import Annotation, LeftOut
@@ -24,15 +24,15 @@ from domain.errors import LabelConfigError
 from domain.geometry import LabelMap
 from domain.labels import LabelConfig, LabelNames
 
+SPARSE_SETTINGS = ("ignore_label", "background_label", "unlabelled", "unlabelled_choice")
+"""The settings that say of which pixels nothing is known."""
+
 TRUTH_SETTINGS = (
     "annotator_policy",
     "keypoints",
     "line_width_px",
     "label_priority",
-    "ignore_label",
-    "background_label",
-    "unlabelled",
-    "unlabelled_choice",
+    *SPARSE_SETTINGS,
 )
 """The settings that shape label maps."""
 
@@ -67,6 +67,18 @@ def label_config_with(
     return with_sparse_labels(named, sparse_rules_of(settings))
 
 
+def interface_of(project: ProjectRow) -> LabelConfig:
+    """The project's labelling interface as annotators have it: every label is a class of it.
+
+    For names alone: it can also be read where the settings name a label that was renamed since.
+
+    Raises:
+        LabelConfigError: It can't be used, or not with the channels of the settings.
+    """
+    config = parse_label_config(project.label_config, channels=project.settings.channels)
+    return LabelNames(project.label_mapping, config.class_values).applied_to(config)
+
+
 def sparse_rules_of(settings: ProjectSettings) -> SparseRules:
     """What the project's settings say about pixels that teach nothing."""
     return SparseRules(
@@ -83,16 +95,13 @@ def label_names_of(project: ProjectRow) -> LabelNames:
     A class answers to its title too, as it does in annotations.
     """
     try:
-        config = label_config_of(project, project.settings)
+        config = interface_of(project)
     except LabelConfigError:
         return LabelNames(project.label_mapping)  # the mapping alone says it
-    values = config.group.label_values
     # A title that is another class's name says nothing: names go before titles.
-    titles = {
-        label.title: label.value for label in config.group.labels if label.title not in values
-    }
+    titles = {c.title: c.value for c in config.group.classes if c.title not in config.class_values}
     titles.pop("", None)
-    return LabelNames({**project.label_mapping, **titles}, values)
+    return LabelNames({**project.label_mapping, **titles}, config.class_values)
 
 
 def read_settings_of(settings: ProjectSettings) -> ReadSettings:
@@ -115,14 +124,7 @@ def reading_of(config: LabelConfig, settings: ProjectSettings) -> list[Any]:
 
     Another value, another truth: what was drawn or measured by the old one counts no more.
     """
-    group = config.group
-    sparse = [
-        group.ignore_label and group.ignore_label.value,
-        group.background_label and group.background_label.value,
-        group.unlabelled,
-        group.unlabelled_choice,
-    ]
-    reading = [
+    return [
         DRAWING_RULES,
         order.RULE,
         settings.annotator_policy,
@@ -130,9 +132,8 @@ def reading_of(config: LabelConfig, settings: ProjectSettings) -> list[Any]:
         settings.line_width_px,
         [getattr(config.group.class_by_value(n), "value", n) for n in settings.label_priority],
         sorted(config.group.dropped_values),
+        *sparse_reading(config.group),
     ]
-    # Without any of it as before it was known, so that no project is drawn again for nothing.
-    return [*reading, sparse] if group.has_ignore or group.background_label else reading
 
 
 def label_map_of(

@@ -76,8 +76,10 @@ def evaluate_folders(
             f"No label map in {predictions} and {reference} holds a class.",
             remedy="Name the classes with --classes, if all of them are meant to be empty.",
         )
-    config = config_of([names[integer] for integer in sorted(names)])
     source = {"predictions": str(predictions), "reference": str(reference)}
+    ignored = _ignored(labels, is_named=bool(class_values)) - names.keys()
+    values = [names[integer] for integer in sorted(names)]
+    config = config_of(values, has_ignore=bool(ignored))
     job = EvaluationJob(
         pairs,
         names,
@@ -86,18 +88,10 @@ def evaluate_folders(
         problems,
         remarks,
         names_values=True,
-        ignored=_ignored(labels) - names.keys(),
+        ignored=ignored,
         unions={one.name: one.members for one in read_unions(unions, config.group)},
     )
     return evaluate_pairs(job, options)
-
-
-def _ignored(reference: Path) -> frozenset[int]:
-    """Integers of pixels that count in no measure."""
-    try:
-        return classes_beside(reference).ignored
-    except FileFormatError:  # a person has named the classes that the file beside it does not
-        return frozenset()
 
 
 def _named(
@@ -126,6 +120,19 @@ def _named(
         return theirs, ()
     said = ", ".join(f"{number} = {name}" for number, name in sorted(ours.items()))
     return ours, (f"Nothing names the integers of {reference}: taken as in {predictions}, {said}.",)
+
+
+def _ignored(reference: Path, *, is_named: bool) -> frozenset[int]:
+    """The integers of pixels of which the references say nothing.
+
+    Where a person names the classes, a file about them that can't be used does not matter.
+    """
+    try:
+        return classes_beside(reference).ignored
+    except FileFormatError:
+        if is_named:
+            return frozenset()
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +234,17 @@ def _about_unknown(
     )
 
 
-def config_of(class_values: Sequence[str]) -> LabelConfig:
-    """A configuration that has nothing but classes: their colours come from the palette."""
+def config_of(class_values: Sequence[str], *, has_ignore: bool = False) -> LabelConfig:
+    """A configuration that has nothing but classes: their colours come from the palette.
+
+    With ``has_ignore`` pixels of the integer after the last class are not known.
+    """
     classes = tuple(LabelClass(i, value) for i, value in enumerate(class_values, start=1))
-    return LabelConfig(LabelGroup("label", "image", "polygonlabels", classes), "image", "")
+    group = LabelGroup(
+        "label",
+        "image",
+        "polygonlabels",
+        classes,
+        unlabelled="ignore" if has_ignore else "background",
+    )
+    return LabelConfig(group, "image", "")

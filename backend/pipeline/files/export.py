@@ -25,7 +25,11 @@ from converters.exports.run import ExportJob, Source, run_export
 from converters.images.of_tasks import FolderImages, NoImages, TaskImages
 from converters.label_studio.config.inferred_config import infer_label_config
 from converters.label_studio.config.label_config import parse_label_config
-from converters.label_studio.config.sparse_labels import SparseRules, with_sparse_labels
+from converters.label_studio.config.sparse_labels import (
+    SparseRules,
+    choice_controls,
+    with_sparse_labels,
+)
 from converters.label_studio.region_types import region_type_by_name
 from domain.errors import LabelConfigError, PredictionError, SettingsError
 from domain.labels import LabelConfig, LabelNames
@@ -116,6 +120,7 @@ def export_file(path: Path, request: ExportRequest) -> FilesReport:
     if request.format_.needs is not Needs.PREDICTIONS and source.is_min():
         remarks = (*remarks, _NO_ORIGIN)
     config = parse_label_config(_ANY_CONFIG) if config is None else _renamed(config, {}, request)
+    source = ExportFile(path, request.model_version, choice_controls(config))
     images: TaskImages = NoImages()
     if request.images is not None:
         images = FolderImages(request.images, config.image_keys, plain_name)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
-from backend.pipeline.basis.annotations import label_config_of, label_names_of
+from backend.pipeline.basis.annotations import interface_of, label_names_of
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.labels import questions
 from backend.pipeline.labels.of_version import classes_of_version
@@ -73,7 +73,7 @@ def label_report(context: AppContext, project_id: int) -> LabelReport:
     with context.store.read() as session:
         project = projects.get(session, project_id)
         uses = questions.label_uses(session, project)
-        present = label_config_of(project, project.settings).group.label_values
+        present = interface_of(project).class_values
         names = label_names_of(project)
         others = [name for name in (*uses, *project.label_mapping) if name not in present]
         return LabelReport(

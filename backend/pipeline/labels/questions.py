@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from backend.pipeline.basis.annotations import label_config_of, label_names_of
+from backend.pipeline.basis.annotations import interface_of, label_config_of, label_names_of
 from backend.pipeline.labels.of_version import classes_of_version, mapping_at, reused_names
 from backend.store.models import (
     AnnotationRow,
@@ -152,7 +152,7 @@ def label_uses(session: Session, project: ProjectRow) -> dict[str, LabelUse]:
     Raises:
         LabelConfigError: The interface can't be used.
     """
-    group = label_config_of(project, project.settings).group
+    group = interface_of(project).group
     n_annotations: dict[str, int] = {}
     tasks: dict[str, set[int]] = {}
     for row in _submitted(session, project.id):

@@ -53,7 +53,7 @@ def fit_labels(
     for label in labels:
         if label in mapping:
             chosen = group.class_by_value(mapping[label])
-            fitted.append(chosen.value if chosen else f"({label})")
+            fitted.append(chosen.value if chosen in group.classes else f"({label})")
             continue
         found = find_class(label, group)
         if found is None:
@@ -62,7 +62,8 @@ def fit_labels(
                 remedy=f"{_both(labels, ours)} Say which is which with --map '{label}=LABEL', or "
                 f"leave it out with --map '{label}='.",
             )
-        fitted.append(found.value)
+        # What the project ignores, or takes for background, is no class to predict.
+        fitted.append(found.value if found in group.classes else f"({label})")
     used = [name for name in fitted if name in ours]
     twice = next((name for name in used if used.count(name) > 1), None)
     if twice is not None or not used:

@@ -221,8 +221,10 @@ def _mapped(
     for name in theirs:
         wanted = mapping.get(name, name)
         label = find_class(wanted, group) if wanted else None
-        if label is not None:
+        if label in group.classes:
             found[name] = label.value
+        elif label is not None:
+            continue  # ignored, or background: no class to go on with
         elif mapping.get(name):
             raise SettingsError(
                 f"The project has no label {wanted!r}.",

@@ -13,6 +13,7 @@ from backend.label_studio import ProjectInfo
 from backend.label_studio.backends import BackendInfo
 from backend.label_studio.projects import UNCERTAINTY_SAMPLING
 from backend.label_studio.webhooks import WebhookInfo
+from backend.pipeline.basis.annotations import interface_of, label_config_of
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.run_settings import class_values_of
 from backend.pipeline.labels import questions
@@ -22,7 +23,12 @@ from backend.store.models import ProjectRow, VersionRow
 from backend.store.projects import CONNECTION, GONE, LEAVING, REPLACED, Fault
 from backend.store.tasks import predictions
 from backend.store.training import runs, versions
-from domain.errors import LabelStudioAuthError, PredictionError, ProjectGoneError
+from domain.errors import (
+    LabelConfigError,
+    LabelStudioAuthError,
+    PredictionError,
+    ProjectGoneError,
+)
 from domain.states import RunControl, VersionOrigin
 from training.versions.version_folder import read_version
 
@@ -277,8 +283,23 @@ def _of_predictions(
     ]
 
 
+def _of_sparse_labels(project: ProjectRow) -> Fault | None:
+    """What is wrong where the interface can be used, but lacks what the settings name."""
+    try:
+        interface_of(project)
+    except LabelConfigError:
+        return None
+    try:
+        label_config_of(project, project.settings)
+    except LabelConfigError as error:
+        return Fault("label_config", str(error), error.remedy)
+    return None
+
+
 def _of_labels(project: ProjectRow, champion: VersionRow | None) -> list[Fault]:
     now = class_values_of(project)
+    if not now and (fault := _of_sparse_labels(project)) is not None:
+        return [fault]
     if not now:
         return [
             Fault(

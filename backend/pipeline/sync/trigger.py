@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from backend.pipeline.basis.annotations import TRUTH_SETTINGS, label_names_of
+from backend.pipeline.basis.annotations import SPARSE_SETTINGS, TRUTH_SETTINGS, label_names_of
 from backend.pipeline.basis.run_settings import run_settings
 from backend.pipeline.labels import questions
 from backend.settings import ProjectSettings
@@ -169,7 +169,8 @@ def _corrected(settings: ProjectSettings, last: RunRow | None) -> str:
     """The setting that may have failed a run before it had cases, if it is another one now."""
     if last is None or last.manifest is not None or last.status != RunStatus.FAILED:
         return ""
-    return "group_key" if last.settings.group_key != settings.group_key else ""
+    names = ("group_key", *SPARSE_SETTINGS)
+    return next((n for n in names if getattr(last.settings, n) != getattr(settings, n)), "")
 
 
 def _new_labels(project: ProjectRow, last: RunRow | None) -> str:
@@ -177,7 +178,7 @@ def _new_labels(project: ProjectRow, last: RunRow | None) -> str:
     # An interface that can't be read says nothing.
     names = label_names_of(project)
     before = names.current_names(last.settings.class_values if last else ())
-    added, gone = _added_and_gone(names, before)
+    added, gone = _added_and_gone(names, before, project.settings)
     return ", ".join([f"new is {name!r}" for name in added] + gone) if gone else ""
 
 
@@ -190,7 +191,7 @@ def _remark(project: ProjectRow, settings: ProjectSettings, last: RunRow | None)
     names = label_names_of(project)
     if not names.agrees_with(before.label_names):
         changed.append("label_mapping")
-    added, _ = _added_and_gone(names, names.current_names(before.class_values))
+    added, _ = _added_and_gone(names, names.current_names(before.class_values), settings)
     words = []
     if last.status == RunStatus.CANCELLED:
         words.append(
@@ -203,11 +204,15 @@ def _remark(project: ProjectRow, settings: ProjectSettings, last: RunRow | None)
     return "; ".join(words)
 
 
-def _added_and_gone(names: LabelNames, before: Sequence[str]) -> tuple[list[str], list[str]]:
+def _added_and_gone(
+    names: LabelNames, before: Sequence[str], settings: ProjectSettings
+) -> tuple[list[str], list[str]]:
     if not names.present or not before:
         return [], []
+    # What is ignored, or background by name, is never learned as a class.
+    known = {*before, names.now(settings.ignore_label), names.now(settings.background_label)}
     return (
-        [name for name in names.present if name not in before],
+        [name for name in names.present if name not in known],
         [
             f"gone is {name!r}"
             for name in before

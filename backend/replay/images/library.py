@@ -36,11 +36,13 @@ class Labelled:
         group: Patient, video or site; the name itself without one.
         read: Its pixels (height, width[, channel]) and (height, width) uint8 label map; raises
             NnloopError where it can't be used.
+        ignored: Integers of pixels of its label map of which nobody knows what they are.
     """
 
     name: str
     group: str
     read: Callable[[], tuple[Pixels, LabelMap]]
+    ignored: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +264,10 @@ def _read(image: Labelled, n_classes: int) -> tuple[Pixels, LabelMap]:
         raise TrainingError(
             f"its label map has {truth.shape[0]} x {truth.shape[1]} pixels, the image "
             f"{pixels.shape[0]} x {pixels.shape[1]}."
+        )
+    if image.ignored and np.isin(truth, list(image.ignored)).any():
+        raise TrainingError(
+            "some of its pixels are ignored, so that nobody knows how a person would label it."
         )
     if (highest := int(truth.max())) > n_classes:
         raise TrainingError(f"its label map holds {highest}, and there are {n_classes} classes.")

@@ -79,11 +79,13 @@ def library_of_folder(
         found.append((stem, paths[0], mask.path))
         maps.append(mask.path)
     problems += [f"{stem}: there is no label map for it." for stem in images]
-    names = dict(enumerate(classes, start=1)) or classes_beside(folder).names
+    said = classes_beside(folder)
+    names = dict(enumerate(classes, start=1)) or said.names
+    ignored = said.ignored - names.keys()
     highest = max(names, default=0) or _highest(maps)
     values = [names.get(number, f"class_{number}") for number in range(1, highest + 1)]
     labelled = [
-        Labelled(stem, group_of(image), partial(_read, image, mask, tuple(names)))
+        Labelled(stem, group_of(image), partial(_read, image, mask, (*names, *ignored)), ignored)
         for stem, image, mask in found
     ]
     return write_library(labelled, values, root, left_out=problems, on_image=on_image)
@@ -123,8 +125,9 @@ def library_of_project(
             "The project has no training run whose images and label maps are written.",
             remedy="Label some tasks and train once: nnloop train PROJECT.",
         )
+    ignored = frozenset({len(manifest.class_values) + 1})
     labelled = [
-        Labelled(entry.case_id, entry.group, partial(_read_case, place, entry.case_id))
+        Labelled(entry.case_id, entry.group, partial(_read_case, place, entry.case_id), ignored)
         for entry in manifest.entries
     ]
     return write_library(labelled, manifest.class_values, root, loop=loop, on_image=on_image)

@@ -13,6 +13,7 @@ from PIL import Image
 from backend.report.charts.figure import data_uri
 from converters.pictures.overlay import drawn, heated
 from converters.pictures.panels import RgbImage, interpolation, to_rgb
+from domain.geometry import LabelMap
 from domain.labels import LabelConfig
 from training.case_files import read_image
 
@@ -77,9 +78,14 @@ def draw_case(
         truth="" if labelled is None else _jpeg(drawn(base, labelled, config, scale)),
         prediction=_jpeg(drawn(base, predicted, config, scale)),
         uncertainty=_jpeg(heated(base, doubt.astype(np.float32) / np.float32(255), highest=1.0)),
-        is_truth_empty=labelled is not None and not labelled.any(),
+        is_truth_empty=labelled is not None and not _shows_a_class(labelled, config),
         is_prediction_empty=not predicted.any(),
     )
+
+
+def _shows_a_class(label_map: LabelMap, config: LabelConfig) -> bool:
+    """Whether any class is in it; pixels of which nothing is known are none."""
+    return bool(np.isin(label_map, [one.index for one in config.group.classes]).any())
 
 
 def _jpeg(picture: RgbImage) -> str:

@@ -109,7 +109,8 @@ def _image(
         names = {value: name for value, name in names.items() if name}
         is_empty = not label_map.any()
     else:
-        label_map = white_as_class(label_map, known.names or guessed)
+        if WHITE not in known.ignored:
+            label_map = white_as_class(label_map, known.names or guessed)
         present = set(np.unique(label_map).tolist())
         names = known.names or {value: f"class_{value}" for value in present & set(guessed)}
         notes = _unnamed(number, path, label_map, names.keys(), known.ignored)

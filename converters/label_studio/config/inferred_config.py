@@ -35,6 +35,7 @@ _COLORS = (
 )
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MAX_CONTROLS = 50
+_CHOICES = "choices"
 
 
 def polygon_label_config(classes: Sequence[str], image_key: str = "image") -> str:
@@ -60,6 +61,7 @@ class _Found:
     classes: dict[str, None] = field(default_factory=dict)
     image_key: str = ""
     image_keys: dict[str, None] = field(default_factory=dict)
+    choices: dict[tuple[str, str], dict[str, None]] = field(default_factory=dict)
 
 
 def infer_label_config(
@@ -114,6 +116,11 @@ def infer_label_config(
         for name, to_name in found.labels_names
         if to_name == image
     ]
+    tags += [
+        _choices_tag(name, to_name, values)
+        for (name, to_name), values in found.choices.items()
+        if to_name == image
+    ]
     key = image if image in found.image_keys else found.image_key or "image"
     if len(found.image_keys) > 1 and key not in ("image", image) and not has_channels:
         raise LabelConfigError(
@@ -161,6 +168,9 @@ def _note(region: dict[str, Any], found: _Found) -> None:
     if not isinstance(value, dict):
         return
     kind = region.get("type")
+    if kind == _CHOICES:
+        _note_choices(region, value, found)
+        return
     # JSON_MIN drops the type.
     region_type = region_type_by_name(kind) if kind else region_type_of_value(value)
     if region_type is None and kind != LABELS_TYPE:
@@ -183,6 +193,17 @@ def _note(region: dict[str, Any], found: _Found) -> None:
         is_usable = isinstance(label, str) and label and not _NOT_XML.search(label)
         if is_usable and len(found.classes) <= MAX_CLASSES:
             found.classes[label] = None
+
+
+def _note_choices(region: dict[str, Any], value: dict[str, Any], found: _Found) -> None:
+    """Keeps what was chosen for a whole image; of a region the entry repeats where that is."""
+    if value.keys() != {_CHOICES} or not isinstance(value[_CHOICES], list):
+        return
+    control = _name(region, "from_name", "rest"), _name(region, "to_name", "image")
+    if control in found.choices or len(found.choices) < _MAX_CONTROLS:
+        chosen = found.choices.setdefault(control, {})
+        usable = (v for v in value[_CHOICES] if isinstance(v, str) and not _NOT_XML.search(v))
+        chosen |= dict.fromkeys(v for v in usable if v and len(chosen) < MAX_CLASSES)
 
 
 def _has_labels(value: dict[str, Any], region_type: RegionType | None) -> bool:
@@ -222,6 +243,12 @@ def _labels_tag(tag: str, name: str, to_name: str, classes: Sequence[str]) -> st
     for i, value in enumerate(classes):
         lines.append(f"    <Label value={_q(value)} background={_q(_COLORS[i % len(_COLORS)])}/>")
     return "\n".join([*lines, f"  </{tag}>"])
+
+
+def _choices_tag(name: str, to_name: str, values: Iterable[str]) -> str:
+    lines = [f'  <Choices name={_q(name)} toName={_q(to_name)} choice="multiple">']
+    lines += [f"    <Choice value={_q(value)}/>" for value in values]
+    return "\n".join([*lines, "  </Choices>"])
 
 
 def _view(image_key: str, image_name: str, tags: Sequence[str]) -> str:

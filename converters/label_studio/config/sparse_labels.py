@@ -92,6 +92,15 @@ def as_predicted(config: LabelConfig) -> LabelConfig:
     return replace(config, group=group)
 
 
+def choice_controls(config: LabelConfig) -> tuple[str, ...]:
+    """The controls by which annotators say that unlabelled pixels are ignored; maybe none.
+
+    JSON_MIN has what was chosen beside the task's data, where only the name tells it from them.
+    """
+    wanted = config.group.unlabelled_choice
+    return tuple(name for name, found in _choices(config.xml).items() if wanted in found)
+
+
 def _label(group: LabelGroup, setting: str, name: str) -> LabelClass | None:
     if not name:
         return None
@@ -99,8 +108,9 @@ def _label(group: LabelGroup, setting: str, name: str) -> LabelClass | None:
     if found is None:
         raise LabelConfigError(
             f"The setting {setting} names {name!r}, which the labelling configuration lacks.",
-            remedy=f"Its labels are {', '.join(repr(c.value) for c in group.classes)}; correct it "
-            "with `nnloop connect`.",
+            remedy=f"Its labels are {', '.join(repr(c.value) for c in group.classes)}. Name one of "
+            f"them with --{setting.replace('_', '-')}, or give the interface the label (that of an "
+            "export: --label-config FILE.xml).",
         )
     return found
 
@@ -109,14 +119,31 @@ def _require_choice(xml: str, wanted: str) -> None:
     """Refuses a choice that nobody can choose: everything unlabelled would be background."""
     if not wanted:
         return
-    root: Element = ElementTree.fromstring(xml, forbid_dtd=True)
-    tags = [e for e in root.iter() if isinstance(e.tag, str) and e.tag.lower() == "choice"]
-    found = [tag.get("alias", "") or tag.get("value", "") for tag in tags]
+    found = [name for names in _choices(xml).values() for name in names]
     if wanted not in found:
         has = ", ".join(shown(name) for name in found[:10])
         raise LabelConfigError(
             f"The setting unlabelled_choice names {wanted!r}, which is no choice of the labelling "
-            "configuration.",
+            "configuration about whole images.",
             remedy=(f"Its choices are {has}. " if has else "")
-            + 'Add one: <Choices name="rest" toName="image"><Choice value="..."/></Choices>.',
+            + 'Add one: <Choices name="rest" toName="image"><Choice value="..."/></Choices> (to '
+            "the interface of an export: --label-config FILE.xml).",
         )
+
+
+def _choices(xml: str) -> dict[str, list[str]]:
+    """By name of a control the choices about whole images, as Label Studio stores them."""
+    root: Element = ElementTree.fromstring(xml, forbid_dtd=True)
+    return {
+        control.get("name", ""): [
+            tag.get("alias", "") or tag.get("value", "")
+            for tag in control.iter()
+            if _is_tag(tag, "choice")
+        ]
+        for control in root.iter()
+        if _is_tag(control, "choices") and control.get("perRegion", "").lower() != "true"
+    }
+
+
+def _is_tag(element: Element, tag: str) -> bool:
+    return isinstance(element.tag, str) and element.tag.lower() == tag

@@ -181,3 +181,25 @@ def test_masks_of_another_backend_are_read_to_the_pixel() -> None:
 def test_every_recorded_export_is_read() -> None:
     names = {path.stem.partition("_JSON")[0] for path in (RECORDED / "exports").glob("*.json")}
     assert names == {*EXPORTS, "choices", "repeater", "other_label", "polygons_COCO"}
+
+
+_PART = {"from_name": "rest", "type": "choices", "value": {"choices": ["part"]}}
+_TWO = {"from_name": "rest", "type": "choices", "value": {"choices": ["part", "blurred"]}}
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [("part", [_PART]), ({"choices": ["part", "blurred"]}, [_TWO]), (None, []), ([], [])],
+)
+def test_json_min_has_choices_beside_the_data(said: Any, expected: list[Any]) -> None:
+    row = {"image": "a.png", "id": 3, "rest": said, "annotator": 1, "annotation_id": 9}
+    row |= {"created_at": "", "updated_at": "", "lead_time": None}
+    second = row | {"annotation_id": 10, "rest": "all"}
+    task, other = tasks_from_export([row, second, row | {"id": 4}], choices=["rest"])
+    # Of each annotation its own, also where several are of one task.
+    assert task.annotations[0].result == expected
+    assert task.annotations[1].result[0]["value"] == {"choices": ["all"]}
+    assert "rest" not in other.data or not expected
+    # Unless somebody wants it, it is one of the task's data.
+    (task, _) = tasks_from_export([row, row | {"id": 4}])
+    assert task.annotations[0].result == [] and task.data["rest"] == said

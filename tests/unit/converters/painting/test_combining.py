@@ -149,3 +149,65 @@ def test_the_latest_is_so_by_the_clock_not_by_the_text(older: str, newer: str) -
     last = Annotation(id=1, task_id=1, result=[], updated_at=newer)
     for order in ([first, last], [last, first]):
         assert choose(order, "latest") == (last,)
+
+
+IGNORED = 3
+"""With two classes."""
+
+
+def _maps(*rows: list[int]) -> list[LabelMap]:
+    return [np.array([row], dtype=np.uint8) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        # Who ignores a pixel has no say in it: one lumen against one silent is lumen, and so on.
+        ("union", [1, 0, 2, 1, IGNORED, 1]),
+        ("majority", [1, 0, 2, 0, IGNORED, 1]),
+        ("staple", [1, 0, 2, 0, IGNORED, 1]),
+    ],
+)
+def test_who_ignored_a_pixel_has_no_say(policy: AnnotatorPolicy, expected: list[int]) -> None:
+    maps = _maps([1, 0, 3, 3, 3, 1], [3, 3, 2, 1, 3, 1], [3, 3, 2, 0, 3, 3])
+    assert combine(maps, policy, 2).tolist() == [expected]
+
+
+@pytest.mark.parametrize("policy", ["latest", "ground_truth_first"])
+def test_of_one_annotation_what_it_ignores_stays_ignored(policy: AnnotatorPolicy) -> None:
+    maps = _maps([1, 1, 1], [0, 2, 3])
+    assert combine(maps, policy, 2).tolist() == [[0, 2, IGNORED]]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_what_nobody_knows_is_ignored_by_one_integer(policy: AnnotatorPolicy) -> None:
+    maps = _maps([3, 1], [3, 1])
+    assert combine(maps, policy, 2).tolist() == [[IGNORED, 1]]
+
+
+@pytest.mark.parametrize("policy", ["union", "majority", "staple"])
+@settings(deadline=None, max_examples=20)
+@given(several.filter(lambda maps: len(maps) > 1))
+def test_one_who_ignores_all_changes_nothing(policy: AnnotatorPolicy, maps: LabelMap) -> None:
+    """Elements up to 3 = ignored; a tie-breaker who is silent must break none."""
+    silent = np.full(maps.shape[1:], IGNORED, dtype=np.uint8)
+    together = combine([*maps, silent], policy, 2)
+    if policy == "staple":  # where one is silent the others' majority decides
+        policy = "majority"
+    np.testing.assert_array_equal(together, combine(list(maps), policy, 2))
+
+
+def test_staple_is_not_misled_by_what_somebody_did_not_look_at() -> None:
+    """Three draw a disc alike, and one of them only looked at a corner of the image."""
+    maps = np.zeros((4, 40, 40), dtype=np.uint8)
+    maps[:, 10:20, 10:20] = 2
+    maps[0, 10, 10] = 0
+    maps[3, 12:] = IGNORED
+    np.testing.assert_array_equal(combine(list(maps), "staple", 2), maps[1])
+
+
+def test_agreement_leaves_out_what_one_of_two_ignores() -> None:
+    (lumen, wall) = agreement(dict(enumerate(_maps([1, 1, 3, 2], [1, 3, 1, 3]))), ("lumen", "wall"))
+    assert (lumen.overlap_px, lumen.area_a_px, lumen.area_b_px, lumen.dice) == (1, 1, 1, 1.0)
+    # Only where one of them did not look is there a wall: it says nothing about their agreement.
+    assert (wall.dice, wall.n_tasks) == (None, 0)

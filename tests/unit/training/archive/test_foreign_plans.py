@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from converters.bookkeeping.files import write_json
 from converters.classes.reserved_names import nnunet_labels
 from domain.errors import FileFormatError
 from tests.unit.training.archive.zips import dataset, plans
 from training.archive.foreign_plans import ForeignModel, read_foreign
+from training.dataset_labels import n_classes
 
 
 def _read(
@@ -53,9 +55,14 @@ def test_channels_under_their_old_name_and_other_files_are_told(tmp_path: Path) 
     assert ".nii.gz" in found.notes[0] and "1 x 1" in found.notes[0]
 
 
-def test_an_ignore_label_is_no_class(tmp_path: Path) -> None:
+def test_a_model_trained_with_ignored_pixels_predicts_as_any_other(tmp_path: Path) -> None:
     data = dataset(labels={"background": 0, "lumen": 1, "wall": 2, "ignore": 3})
-    assert _read(tmp_path, plans(), data).labels == ("lumen", "wall")
+    found = _read(tmp_path, plans(), data)
+    assert found.labels == ("lumen", "wall")
+    # nnU-Net builds the network by what its dataset.json says: with one output per class.
+    assert found.dataset["labels"]["ignore"] == 3 and n_classes(found.dataset) == 3
+    manager = PlansManager(found.plans).get_label_manager(found.dataset)
+    assert manager.num_segmentation_heads == n_classes(found.dataset)
 
 
 def test_unions_name_the_classes_they_are_painted_as(tmp_path: Path) -> None:
@@ -79,6 +86,8 @@ def test_unions_of_which_a_class_is_never_painted_are_refused(
     ("labels", "words"),
     [
         ({"background": 0, "whole": [1, 2], "core": 2}, "does not say in regions_class_order"),
+        ({"background": 0, "ignore": 1, "lumen": 2}, "not background 0 and then 1"),
+        ({"background": 0, "ignore": 1}, "no class besides background"),
         ({"background": 0, "lumen": 2}, "not background 0 and then 1"),
         ({"nothing": 0, "lumen": 1}, "not background 0 and then 1"),
         ({"background": 0, "lumen": "1"}, "not background 0 and then 1"),

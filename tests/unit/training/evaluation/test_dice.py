@@ -21,6 +21,7 @@ from training.evaluation import (
     mean_over_images,
     named_dice,
 )
+from training.evaluation.dice import where_known
 
 NAMES = ("a", "b", "c")
 EMPTY = np.zeros((5, 6), np.uint8)
@@ -129,3 +130,28 @@ def test_many_empty_images_do_not_touch_a_class() -> None:
     assert mean_over_cases(many) == mean_over_cases(few)
     images = mean_over_images(many)
     assert images is not None and images > 0.99
+
+
+def test_what_the_truth_ignores_counts_in_neither_map() -> None:
+    truth = np.array([[1, 1, 3, 3, 0, 0]], np.uint8)
+    predicted = np.array([[1, 0, 1, 2, 0, 2]], np.uint8)
+    # Of class 1 one of two pixels, and none too many; of class 2 only one too many.
+    assert dice_per_class(predicted, truth, 2).tolist() == [2 / 3, 0.0]
+    without = predicted.copy()
+    without[truth == 3] = 0
+    np.testing.assert_array_equal(where_known(predicted, truth, 2), without)
+    assert predicted[0, 2] == 1  # what was given stays
+
+
+def test_a_class_that_is_seen_only_where_nobody_knows_says_nothing() -> None:
+    truth, predicted = np.array([[3, 1]], np.uint8), np.array([[2, 1]], np.uint8)
+    assert named_dice(predicted, truth, ("a", "b")) == {"a": 1.0, "b": None}
+    # The same integer is a class where there are three.
+    assert named_dice(predicted, truth, ("a", "b", "c")) == {"a": 1.0, "b": 0.0, "c": 0.0}
+
+
+def test_with_254_classes_the_last_integer_is_ignored() -> None:
+    truth = np.full((1, 4), 255, np.uint8)
+    truth[0, 0] = 254
+    found = dice_per_class(np.full((1, 4), 254, np.uint8), truth, 254)
+    assert found[253] == 1.0 and np.isnan(found[:253]).all()

@@ -261,3 +261,34 @@ def test_a_slice_that_says_nothing_of_how_it_lies_is_named_beside_a_picture(
     (found,) = measure_pairs(pairs, {1: "x"})
     assert found.measures is not None and found.measures.classes[0].dice == 1
     assert [problem.reason for problem in found.problems] == ["orientation"]
+
+
+def test_ignored_integers_come_after_the_classes() -> None:
+    stored = np.array([[0, 2, 5, 9, 255]], np.uint8)
+    label_map, unknown = renumbered(stored, (2, 5), (9,))
+    assert (label_map.tolist(), unknown) == ([[0, 1, 2, 3, 0]], [255])
+
+
+def test_white_that_is_ignored_is_no_class() -> None:
+    """A map of 0 and 255 alone shows its first class in white, but not where 255 is ignored."""
+    stored = np.array([[0, 255]], np.uint8)
+    assert renumbered(stored, (1,))[0].tolist() == [[0, 1]]
+    assert renumbered(stored, (1,), (255,))[0].tolist() == [[0, 2]]
+
+
+def test_ignored_pixels_of_references_are_not_measured(folders: tuple[Path, Path]) -> None:
+    predictions, reference = folders
+    sparse = label_map()
+    sparse[:, 30:] = 2
+    loud = label_map()
+    loud[0:5, 35:45] = 1
+    for name, truth in (("some", sparse), ("all", np.full_like(sparse, 2))):
+        write(predictions / f"{name}.png", loud)
+        write(reference / f"{name}.png", truth)
+    pairs, _ = find_pairs(*folders)
+    all_, some = measure_pairs(pairs, {1: "lumen"}, ignored={2})
+    assert some.problems == () and some.measures is not None
+    assert some.measures.classes[0].dice == 1.0
+    # One of which nothing is known is left out, and said.
+    assert all_.measures is None
+    assert [problem.reason for problem in all_.problems] == ["all_ignored"]

@@ -195,3 +195,31 @@ def test_of_many_classes_only_those_that_meet_are_looked_at() -> None:
     assert time.process_time() - started < 3.0
     (doubt,) = (one for one in found if one.kind is DoubtKind.WRONG_CLASS)
     assert (doubt.label, doubt.other) == (255, 7)
+
+
+def test_nothing_is_doubted_where_nobody_has_labelled() -> None:
+    label_map = TRUTH.copy()
+    label_map[30:, 70:] = 3  # over the object of class 2, which the network sees
+    assert kinds(label_map) == {}
+    drawn_only = np.full(HW, 3, np.uint8)
+    drawn_only[TRUTH == 1] = 1
+    assert kinds(drawn_only) == {}
+    # What is known to be background is doubted as ever.
+    drawn_only[40:110, 70:130] = 0
+    assert kinds(drawn_only).keys() == {DoubtKind.MISSING_OBJECT}
+
+
+def test_ignored_pixels_are_no_object() -> None:
+    label_map = np.zeros(HW, np.uint8)
+    label_map[:10] = 3
+    assert kinds(label_map).keys() == {DoubtKind.EMPTY}
+    assert typical_objects([label_map], 2) == {}
+
+
+def test_a_scribble_is_not_called_coarse_or_moved() -> None:
+    """Its outline is nobody's outline, and round it nothing is known."""
+    label_map = np.full(HW, 3, np.uint8)
+    cv2.line(label_map, (30, 40), (50, 42), 1, 3)
+    cv2.line(label_map, (90, 60), (112, 80), 2, 3)
+    cv2.line(label_map, (5, 100), (60, 110), 0, 3)
+    assert kinds(label_map) == {}

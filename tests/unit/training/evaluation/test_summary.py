@@ -163,3 +163,18 @@ def test_without_cases_nothing_is_made_up() -> None:
     found = evaluate([], CLASSES)
     assert found.mean_dice is None
     assert found.classes[0].dice == Spread(0)
+
+
+def test_what_the_reference_ignores_enters_no_measure() -> None:
+    reference = np.zeros((20, 30), np.uint8)
+    reference[5:15, 5:15] = 1
+    reference[:, 20:] = 3
+    predicted = reference.copy()
+    predicted[predicted == 3] = 0
+    expected = measure_case("a", predicted, predicted, ("lumen", "wall"))
+    predicted[4:12, 22:28], predicted[15:19, 22:28] = 1, 2
+    found = measure_case("a", predicted, reference, ("lumen", "wall"))
+    assert found == expected and expected.classes[0].dice == 1.0
+    assert found.classes[0].hausdorff95 == 0.0
+    # The class that is seen only there is absent from both.
+    assert found.classes[1].dice is None

@@ -12,7 +12,7 @@ from nnunetv2.postprocessing.remove_connected_components import load_postprocess
 
 from converters.images.image_pixels import write_png
 from tests.unit.training.nnunet.spurious import CLASSES, write_run
-from training.case_files import write_case
+from training.case_files import read_image, write_case
 from training.evaluation import ClassDice
 from training.nnunet.cross_validation import find_postprocessing
 from training.nnunet.data.plans import dataset_json
@@ -120,3 +120,51 @@ def test_a_beat_that_raises_ends_the_search_and_leaves_nothing(tmp_path: Path) -
         find_postprocessing(workspace, 1, (0, 1), CLASSES, beat=stop)
     assert {p.name for p in workspace.run_dir(1).iterdir()} == {"fold_0", "fold_1"}
     assert evaluate_predictions.multiprocessing is multiprocessing
+
+
+@pytest.mark.parametrize("classes", [CLASSES, (*CLASSES, "debris")])
+def test_what_is_ignored_decides_nothing(tmp_path: Path, classes: tuple[str, ...]) -> None:
+    """Spurious parts that lie where nobody knows what is right are no reason to remove parts.
+
+    With a class that no case shows, nnU-Net is given another integer for what is ignored.
+    """
+    workspace, ignored = Workspace(tmp_path, 7), len(classes) + 1
+    found = []
+    for run, corner in ((1, 0), (2, ignored)):
+        write_run(workspace, run, with_spurious=True)
+        for fold in (0, 1):
+            described = dataset_json(classes, 1, 4, has_ignore=True)
+            (workspace.fold_dir(run, fold) / "dataset.json").write_text(json.dumps(described))
+        for number in range(4):
+            labels = read_image(workspace.label_png(f"task_{number}"))
+            labels[:5, 25:] = corner
+            labels[38:] = ignored
+            write_case(workspace, f"task_{number}", labels, labels, n_channels=1)
+        found.append(find_postprocessing(workspace, run, (0, 1), classes))
+    known, unknown = found
+    assert known.steps == (KeepLargest((1,)),)
+    assert unknown.steps == ()
+    expected: ClassDice = {"disc": 1.0, "square": 1.0}
+    if "debris" in classes:
+        expected["debris"] = None
+    for one in found:
+        assert one.dice_per_case == {f"task_{i}": expected for i in range(4)}
+
+
+def test_with_nothing_but_ignored_pixels_nothing_is_done(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, 7)
+    write_run(workspace, 1, with_spurious=False)
+    labels = np.zeros((40, 40), np.uint8)
+    for fold in (0, 1):
+        folder = workspace.fold_dir(1, fold)
+        described = dataset_json(CLASSES, 1, 4, has_ignore=True)
+        (folder / "dataset.json").write_text(json.dumps(described))
+        for number in (0, 1):
+            case_id = f"task_{2 * fold + number}"
+            write_png(folder / "validation" / f"{case_id}.png", labels)
+            truth = labels.copy()
+            truth[:9] = 3
+            write_case(workspace, case_id, labels, truth, n_channels=1)
+    found = find_postprocessing(workspace, 1, (0, 1), CLASSES)
+    assert found.steps == ()
+    assert set(found.dice_per_case["task_0"].values()) == {None}

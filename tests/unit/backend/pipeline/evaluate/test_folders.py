@@ -168,3 +168,37 @@ def test_unions_are_measured_beside_the_classes(folders: tuple[Path, Path], tmp_
     assert [row["class"] for row in rows] == ["wall", "lumen", "vessel"]
     with pytest.raises(SettingsError, match="can't be read"):
         evaluated(folders, tmp_path / "no", class_values=names, unions=["vessel=lumen+plaque"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("classes.json", {"background": 0, "lumen": 1, "(ignored)": 2}),
+        ("dataset.json", {"labels": {"background": 0, "lumen": 1, "ignore": 2}}),
+    ],
+)
+@pytest.mark.parametrize("beside_both", [True, False])
+def test_pixels_that_the_references_ignore_count_nowhere(
+    folders: tuple[Path, Path],
+    tmp_path: Path,
+    name: str,
+    content: dict[str, Any],
+    beside_both: bool,
+) -> None:
+    predictions, reference = folders
+    for folder in folders if beside_both else [reference]:
+        (folder / name).write_text(json.dumps(content))
+    truth, loud = label_map(), label_map()
+    truth[:, 30:] = 2
+    loud[0:5, 35:45] = 1
+    write(predictions / "a.png", loud)
+    write(reference / "a.png", truth)
+    write(tmp_path / "a.png", np.full((40, 50), 200, np.uint8))
+    summary = evaluated(folders, tmp_path / "out", images=tmp_path)
+    assert summary["classes"][0]["dice"]["mean"] == 1.0  # type: ignore[index]
+    assert summary["problems"] == []
+    # On the picture they are darkened: nobody shall take them for background.
+    picture = cv2.imread(str(tmp_path / "out" / "overlays" / "001_a.png"))
+    assert picture is not None
+    half = picture[:, : picture.shape[1] // 3]
+    assert {100, 200} <= set(np.unique(half[half.min(axis=2) == half.max(axis=2)]).tolist())

@@ -9,6 +9,11 @@ import pytest
 from converters.bookkeeping.files_report import Reasons
 from converters.label_studio.config.inferred_config import infer_label_config, polygon_label_config
 from converters.label_studio.config.label_config import parse_label_config
+from converters.label_studio.config.sparse_labels import (
+    SparseRules,
+    choice_controls,
+    with_sparse_labels,
+)
 from converters.label_studio.export_rows import tasks_from_export
 from converters.label_studio.read import annotation_to_label_map
 from domain.annotation import Annotation, LeftOut, Task
@@ -177,3 +182,17 @@ def test_the_error_names_what_was_found_most() -> None:
     assert "3 unlabelled (Task 1 is not labelled yet.)" in said
     assert "2 malformed_task (Row 1 is no task.)" in said
     assert "2 more" in said
+
+
+def test_choices_about_whole_images_are_inferred_too() -> None:
+    drawn = _region("polygonlabels", ["a"])
+    of_image = _region("choices", ["part"], "rest")
+    of_region = _region("choices", ["sharp"], "each")
+    of_region["value"] |= {"points": [[1, 1]]}
+    strange = [_region("choices", names, "rest") for names in (["<&>", 5, "nul\0"], "no list")]  # type: ignore[arg-type]
+    xml = infer_label_config([_task(drawn, of_image, of_region), _task(*strange)])
+    config = parse_label_config(xml)
+    for choice in ("part", "<&>"):
+        rules = SparseRules(unlabelled_choice=choice)
+        assert choice_controls(with_sparse_labels(config, rules)) == ("rest",)
+    assert "sharp" not in xml and "no list" not in xml and config.class_values == ("a",)

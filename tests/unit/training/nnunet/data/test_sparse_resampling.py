@@ -65,3 +65,24 @@ def test_the_same_size_is_the_same_map_and_minus_one_is_a_label() -> None:
     assert (same == label_map).all()
     assert same is not label_map
     assert (resampled(label_map, (4, 4), IGNORED)[0] == -1).all()
+
+
+@pytest.mark.parametrize("size_hw", [(1, 20), (1, 80), (2, 10)])
+def test_an_image_of_one_line(size_hw: tuple[int, int]) -> None:
+    label_map = np.full((1, 40), IGNORED, np.int16)
+    label_map[0, 3], label_map[0, 20:30] = 2, 0
+    found = resampled(label_map, size_hw, IGNORED)
+    assert found.shape == size_hw
+    assert set(np.unique(found)) == {0, 2, IGNORED}
+
+
+def test_nothing_is_known_and_everything_is() -> None:
+    assert (resampled(_map(), (7, 9), IGNORED) == IGNORED).all()
+    assert (resampled(np.zeros((60, 60), np.int16), (7, 9), IGNORED) == 0).all()
+
+
+def test_more_labels_than_pixels() -> None:
+    """Each wants to be kept; none is made up, and the size is right."""
+    label_map = np.arange(100, dtype=np.int16).reshape(10, 10)
+    found = resampled(label_map, (2, 2), 255)
+    assert set(found.ravel().tolist()) <= set(range(100))

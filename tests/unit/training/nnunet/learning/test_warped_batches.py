@@ -123,3 +123,69 @@ def test_what_is_ignored_is_the_last_map_of_unions() -> None:
     # Of these cases everything is known but what lies outside of them.
     assert [t.shape[1] for t in batch["target"]] == [3, 3, 3]
     assert not (batch["target"][0][:, 2] & batch["target"][0][:, 0]).any()
+
+
+IGNORED = 2
+
+
+class _Scribbled(_Arrays):
+    """Of one class a few pixels are known, of background a few, and nothing else."""
+
+    def load_case(self, case_id: str) -> tuple[Any, Any, None, dict[str, Any]]:
+        data, labels, _, facts = super().load_case(case_id)
+        labels[:] = IGNORED
+        labels[0, 0, 20:22, 300:340] = 1
+        labels[0, 0, 100:104, 40:44] = 0
+        return data, labels, None, facts
+
+
+@pytest.mark.parametrize(("share", "seen"), [(1.0, {1}), (0.0, {0, 1})])
+def test_patches_are_centred_on_what_is_known(share: float, seen: set[int]) -> None:
+    dataset = _Scribbled(shape=(200, 400), n=1)
+    batches = _batches(
+        dataset,
+        oversample_foreground=share,
+        augmentation=None,
+        batch_size=1,
+        ignore_label=IGNORED,
+    )
+    found = [next(batches)["target"][0] for _ in range(60)]
+    each = [set(torch.unique(one).tolist()) - {IGNORED} for one in found]
+    assert all(each), "a patch of which nothing is known teaches nothing"
+    assert set().union(*each) == seen
+    # Ignored pixels are no class to be oversampled, though their integer is the highest.
+    assert all(one == {1} for one in each) == (share == 1.0)
+
+
+@pytest.mark.parametrize("augmentation", [None, Augmentation()])
+def test_what_lies_outside_an_image_is_not_known_either(augmentation: Augmentation | None) -> None:
+    dataset = _Scribbled(shape=(200, 400), n=1)
+    small = _Arrays(shape=(30, 72), n=1)
+    target = next(
+        _batches(small, augmentation=None, batch_size=1, patch=(64, 96), ignore_label=IGNORED)
+    )["target"][0][0, 0]
+    assert (target[:17] == IGNORED).all() and (target[:, -12:] == IGNORED).all()
+    assert set(torch.unique(target[17:47, 12:84]).tolist()) == {0, 1}
+    batches = _batches(dataset, augmentation=augmentation, ignore_label=IGNORED)
+    for _ in range(5):
+        for scale in next(batches)["target"]:
+            assert set(torch.unique(scale).tolist()) <= {0, 1, IGNORED}
+
+
+def test_exchanged_classes_leave_ignored_pixels() -> None:
+    varied = Augmentation(mirror=(1.0, 1.0), swaps=((0, 1, 2), (1, 1, 2)))
+    dataset = _Arrays(shape=(30, 72), n=1)
+    batches = _batches(dataset, augmentation=varied, patch=(64, 96), ignore_label=3)
+    values = [set(torch.unique(next(batches)["target"][0]).tolist()) for _ in range(5)]
+    assert all(3 in found and found <= {0, 1, 2, 3} for found in values)
+
+
+def test_a_case_of_which_resampling_left_nothing() -> None:
+    class Unknown(_Arrays):
+        def load_case(self, case_id: str) -> tuple[Any, Any, None, dict[str, Any]]:
+            data, labels, _, facts = super().load_case(case_id)
+            labels[:] = IGNORED
+            return data, labels, None, facts
+
+    batch = next(_batches(Unknown(), ignore_label=IGNORED))
+    assert all((scale == IGNORED).all() for scale in batch["target"])
