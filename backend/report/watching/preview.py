@@ -189,6 +189,9 @@ class _Maker:
         write_png(out, picture)
         said.extend(self.classes.remarks)
         run = self.watched.run
+        done = [one.fold for one in answers.values() if one.epoch and one.epoch == one.epochs]
+        if done and not RunStatus(run.status).is_final:
+            said.extend(f"Fold {fold} has trained its last epoch." for fold in done)
         if RunStatus(run.status).is_final:
             said.append(f"Run {run.number} is {run.status}: this is what its last checkpoints say.")
         return Preview(self.watched.run.number, tuple(rows), tuple(said))

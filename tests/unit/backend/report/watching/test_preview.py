@@ -106,6 +106,7 @@ def test_a_newer_checkpoint_is_in_its_place_at_the_next_look(app: FakeApp) -> No
     assert [(row.fold, row.epoch) for row in first.rows] == [(0, 4)]
     assert [(row.fold, row.epoch) for row in second.rows] == [(0, 5), (1, 9)]
     assert first.rows[0].name == second.rows[0].name
+    assert second.said == ("Fold 1 has trained its last epoch.",)
 
 
 @pytest.mark.slow
