@@ -21,7 +21,12 @@ from backend.pipeline.evaluate.reference_files import (
 )
 from backend.pipeline.labels.of_version import without
 from backend.report.steps import OnStep, tell_nobody
-from backend.report.watching.shown_cases import ShownCase, held_out_cases, named_task
+from backend.report.watching.shown_cases import (
+    ShownCase,
+    held_out_cases,
+    named_task,
+    not_shown,
+)
 from backend.report.watching.watched import WatchedRun, find_run, reused_since, why_nothing
 from converters.images.image_pixels import write_png
 from converters.pictures.beside_reference import comparison
@@ -134,7 +139,7 @@ def preview(
     with tempfile.TemporaryDirectory(prefix="nnloop-") as folder:
         at = Path(folder)
         maker = replace(maker, scratch=Workspace(at / "scratch", project_id), out=at)
-        return maker.show(cases, options, out)
+        return maker.show(cases, options, out, not_shown(watched, cases))
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +165,12 @@ class _Maker:
             context, watched, config, classes, on_step, Workspace(nowhere, project.id), nowhere
         )
 
-    def show(self, cases: Sequence[ShownCase], options: PreviewOptions, out: Path) -> Preview:
-        said: list[str] = []
+    def show(
+        self, cases: Sequence[ShownCase], options: PreviewOptions, out: Path, said: list[str]
+    ) -> Preview:
         ready = self._ready(cases, said)
         if not ready:
-            raise TrainingError(f"There is nothing to show: {said[0]}", remedy="Name a --task N.")
+            raise TrainingError(f"There is nothing to show: {said[-1]}", remedy="Name a --task N.")
         answers = {one.fold: one for one in self._predicted(ready, options.device)}
         for one in answers.values():
             if not one.epoch:
@@ -183,7 +189,7 @@ class _Maker:
                 pictures.append(picture)
                 rows.extend(of_case)
         if not pictures:
-            raise TrainingError(f"There is nothing to show: {said[0]}", remedy="Name a --task N.")
+            raise TrainingError(f"There is nothing to show: {said[-1]}", remedy="Name a --task N.")
         picture = stacked(pictures)
         out.parent.mkdir(parents=True, exist_ok=True)
         write_png(out, picture)

@@ -43,6 +43,7 @@ class ShownCase:
         folds: That predict it: the one that holds it out, or several of a task without labels.
         name: What its image is called.
         remark: What the caption says of who predicts it; "" = nothing.
+        is_one_of_many: Whether it was not named, but chosen for the fold.
     """
 
     case_id: str
@@ -51,6 +52,7 @@ class ShownCase:
     folds: tuple[int, ...]
     name: str
     remark: str = ""
+    is_one_of_many: bool = False
 
 
 def held_out_cases(
@@ -81,11 +83,28 @@ def held_out_cases(
                 continue
             annotations = snapshots.chosen_of_task(session, task, policy)
             if annotations:
-                case = ShownCase(entry.case_id, task, annotations, (row.fold,), "", remark)
+                case = ShownCase(entry.case_id, task, annotations, (row.fold,), "", remark, True)
                 found.append(case)
                 shown += 1
     names = image_names(session, watched.project, [one.task.id for one in found])
     return [replace(one, name=names.get(one.task.id) or f"task {one.task.id}") for one in found]
+
+
+def not_shown(watched: WatchedRun, cases: Sequence[ShownCase]) -> list[str]:
+    """A sentence on the folds that are asked for and predict none of the cases, and why."""
+    shown = {fold for case in cases for fold in case.folds}
+    missing = [row.fold for row in watched.folds if row.fold not in shown]
+    is_named = not cases[0].is_one_of_many
+    if not missing or (is_named and cases[0].annotations):
+        return []
+    if len(cases) == MOST_ROWS or not cases[0].annotations:
+        return [
+            f"Folds from {missing[0]} on are not shown; --fold K, given several times, chooses."
+        ]
+    return [
+        f"Fold {fold} is not shown: no image that it holds out is labelled any more."
+        for fold in missing
+    ]
 
 
 _DOUBTFUL = "may have been seen by the weights it started from"

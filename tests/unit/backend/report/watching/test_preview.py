@@ -12,6 +12,7 @@ import cv2
 import pytest
 
 from backend.pipeline.sync.reading import sync_project
+from backend.report.watching import shown_cases
 from backend.report.watching.preview import Preview, PreviewOptions, preview
 from backend.report.watching.shown_cases import named_task
 from backend.report.watching.watched import find_run
@@ -233,3 +234,26 @@ def test_tasks_that_are_not_there(app: FakeApp) -> None:
         for task_id in (1, 2, 3, 4):
             session.get_one(TaskRow, task_id).removed_at = time.time()
     assert why(app) == "None of the cases that run 1 holds out is labelled any more."
+
+
+@pytest.mark.slow
+def test_folds_without_room_or_cases_are_told(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_run(app)
+    for fold in (0, 1):
+        add_checkpoint(app, fold, epoch=3)
+    with app.store.begin() as session:
+        for fold in range(2, 40):
+            session.add(FoldRow(run_id=1, fold=fold, status=FoldStatus.QUEUED))
+    made = look(app, folds=(0, 1, 2))
+    assert made.said == ("Fold 2 is not shown: no image that it holds out is labelled any more.",)
+    monkeypatch.setattr(shown_cases, "MOST_ROWS", 2)
+    made = look(app)
+    assert [row.fold for row in made.rows] == [0, 0]
+    told = "Folds from 1 on are not shown; --fold K, given several times, chooses."
+    assert made.said == (told,)
+    rows = look(app, task="11")
+    assert [row.fold for row in rows.rows] == [0, 1]
+    assert rows.said[0].startswith("Folds from 6 on are not shown")
+    assert look(app, task="3").said == ()
