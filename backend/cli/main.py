@@ -25,6 +25,7 @@ from backend.cli.commands import (
     stack,
     training_log,
     training_runs,
+    watching,
 )
 from backend.cli.commands.quality import agreement, effort, evaluate, qa, replay, report
 from backend.cli.shared import console, error_console, settings
@@ -66,6 +67,7 @@ for module in (
     disconnect,
     training_runs,
     training_log,
+    watching,
     predict,
     actions,
     export,

@@ -45,6 +45,7 @@ def comparison(
     *,
     title: str,
     measures: str,
+    said: str = "",
 ) -> RgbImage:
     """Three panels side by side: reference, prediction, and the pixels in which they differ.
 
@@ -58,6 +59,7 @@ def comparison(
         config: Gives names and colours.
         title: Stands above the first panel.
         measures: Stands above the last one.
+        said: Stands above the one between them.
 
     Returns:
         (rows, columns, 3) uint8 RGB; a panel fills 480 x 640 (width x height) on its longer side.
@@ -80,7 +82,7 @@ def comparison(
     known = np.where(reference >= config.group.ignore_index, reference, prediction)
     pictures = (
         ("Reference", title, drawn(base, reference, config, scale, _OUTLINE_OPACITY)),
-        ("Prediction", "", drawn(base, prediction, config, scale, _OUTLINE_OPACITY)),
+        ("Prediction", said, drawn(base, prediction, config, scale, _OUTLINE_OPACITY)),
         ("Difference", measures, _difference(base, reference, known)),
     )
     panels = [Panel(name, subtitle, _widened(picture)) for name, subtitle, picture in pictures]

@@ -22,6 +22,9 @@ TEXT: Rgb = (236, 240, 246)
 FAINT_TEXT: Rgb = (150, 160, 176)
 MARGIN = 20
 
+CAPTION_PX = 20
+"""Height of a caption inside a panel."""
+
 _CAPTION_HEIGHT = 44
 _LEGEND_HEIGHT = 52
 
@@ -46,8 +49,11 @@ class Sheet:
     last_legend_xy: tuple[int, int]
 
 
-def compose(panels: Sequence[Panel], legend: Legend) -> Sheet:
-    """Puts panels of one size side by side; the legend ends where the last panel begins."""
+def compose(panels: Sequence[Panel], legend: Legend, *, is_legend_wide: bool = False) -> Sheet:
+    """Puts panels of one size side by side; the legend ends where the last panel begins.
+
+    Where ``is_legend_wide`` it has the whole width.
+    """
     height, width = panels[0].picture.shape[:2]
     canvas_wh = (
         len(panels) * (width + MARGIN) + MARGIN,
@@ -68,7 +74,8 @@ def compose(panels: Sequence[Panel], legend: Legend) -> Sheet:
         canvas.paste(Image.fromarray(panel.picture), (left, _CAPTION_HEIGHT), corners)
     legend_middle = _CAPTION_HEIGHT + height + _LEGEND_HEIGHT // 2
     last_left = MARGIN + (len(panels) - 1) * (width + MARGIN)
-    _draw_legend(draw, (MARGIN, legend_middle), last_left - 2 * MARGIN, legend)
+    legend_width = canvas_wh[0] if is_legend_wide else last_left
+    _draw_legend(draw, (MARGIN, legend_middle), legend_width - 2 * MARGIN, legend)
     return Sheet(canvas, (last_left, legend_middle))
 
 
@@ -87,13 +94,34 @@ def _draw_legend(
         x += needed + 26
 
 
-def _shortened(draw: ImageDraw.ImageDraw, text: str, width: float) -> str:
+def _shortened(draw: ImageDraw.ImageDraw, text: str, width: float, size: int = 15) -> str:
     """As much of a text as fits."""
-    if draw.textlength(text, font_of_size(15)) <= width:
+    if draw.textlength(text, font_of_size(size)) <= width:
         return text
-    while text and draw.textlength(text + "...", font_of_size(15)) > width:
+    while text and draw.textlength(text + "...", font_of_size(size)) > width:
         text = text[:-1]
     return text + "..." if text else ""
+
+
+def captioned(picture: RgbImage, caption: str, size_wh: tuple[int, int]) -> RgbImage:
+    """A picture in the middle of a tile of the background's colour, its caption above it.
+
+    Args:
+        picture: (height, width, 3) uint8, no larger than the tile.
+        caption: As much of it as fits is drawn.
+        size_wh: (width, height) of the tile without the caption, in pixels.
+
+    Returns:
+        (height + CAPTION_PX, width, 3) uint8.
+    """
+    width, height = size_wh
+    canvas = Image.new("RGB", (width, height + CAPTION_PX), BACKGROUND)
+    draw = ImageDraw.Draw(canvas)
+    text = _shortened(draw, caption, width, 13)
+    draw.text((0, CAPTION_PX // 2), text, FAINT_TEXT, font_of_size(13), anchor="lm")
+    left, top = (width - picture.shape[1]) // 2, (height - picture.shape[0]) // 2
+    canvas.paste(Image.fromarray(picture), (left, CAPTION_PX + top))
+    return np.asarray(canvas, dtype=np.uint8)
 
 
 def legend_of(config: LabelConfig) -> Legend:

@@ -221,7 +221,19 @@ def judges_of(
         folds: Those it has.
         now: What groups are called now.
     """
-    trained = {fold: seen_of_fold(session, version, fold) for fold in folds}
+    return judges_by({fold: seen_of_fold(session, version, fold) for fold in folds}, manifest, now)
+
+
+def judges_by(
+    trained: Mapping[int, Sequence[SeenCase] | None], manifest: Manifest, now: GroupsNow
+) -> Judges:
+    """Who of some folds has seen what.
+
+    Args:
+        trained: Fold -> what it was trained on, with its ancestors; None where nobody can tell.
+        manifest: Of their run, or ensemble.
+        now: What groups are called now.
+    """
     known = {
         fold: part if part is not None else own_cases(manifest, fold)
         for fold, part in trained.items()

@@ -23,7 +23,7 @@ from training.versions.version_folder import remove_weights, size_bytes
 logger = logging.getLogger(__name__)
 
 KEPT_RUN_LOGS = 20
-"""Finished runs whose logs and curves stay; some 100 KB each."""
+"""Finished runs whose logs, curves and films stay; 1 or 2 MB each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
+from PIL.GifImagePlugin import GifImageFile
 
 from backend.demo.annotator import annotate
 from backend.demo.label_config import LABEL_CONFIG
@@ -77,6 +79,18 @@ def test_the_commands_of_the_manual(nnloop: Nnloop, lab: Path) -> None:
     assert "Held-out Dice" in done.stdout
     assert "nnloop-v1" in (lab / "carotid" / "report.html").read_text()
     assert (lab / "carotid" / "training.png").stat().st_size > 10_000
+
+    # What the folds say of images that they hold out, and how they came to it.
+    done = nnloop("preview", "carotid", cwd=lab)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Run 1 is done: this is what its last checkpoints say." in done.stdout
+    shown = read_image(lab / "preview.png")
+    assert shown.shape[1] > 1000 and done.stdout.count("carotid_") == 4
+    done = nnloop("film", "carotid", "--out", "training.gif", cwd=lab)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with Image.open(lab / "training.gif") as film:
+        assert isinstance(film, GifImageFile)
+        assert film.n_frames >= 2 and max(film.size) < 1000
 
     done = nnloop(*predict, cwd=lab)
     # The one that can't be read is named, and costs no other.

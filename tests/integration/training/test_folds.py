@@ -20,6 +20,7 @@ from tests.integration.fold_processes import fold_process
 from tests.integration.training.conftest import PRESET, Trained
 from tests.integration.training.discs import CLASS_VALUES, disc_image
 from training.evaluation import dice_per_class, image_dice
+from training.folds.film import read_pictures
 from training.folds.runner import run_fold
 from training.folds.spec import EpochProgress, FoldSpec
 from training.nnunet.inference.predictor import FoldPredictor
@@ -37,6 +38,19 @@ def test_a_killed_fold_says_so_and_loses_at_most_one_epoch(trained: Trained) -> 
     log = (trained.workspace.fold_dir("1", 0) / "train.log").read_text()
     assert "Epoch 0" in log.split("Epoch 1 ")[0]
     assert log.count("Epoch 0") == 1
+
+
+def test_a_fold_keeps_how_it_learnt_also_when_it_was_killed(trained: Trained) -> None:
+    for outcome in trained.outcomes:
+        found = read_pictures(trained.workspace.fold_dir("1", outcome.fold))
+        assert found is not None
+        film = found.film
+        epochs = [frame.epoch for frame in film.frames]
+        assert epochs == sorted(set(epochs)) and len(found.predictions) == len(epochs)
+        assert epochs[0] == 0 and epochs[-1] == PRESET.epochs and len(epochs) > 2
+        # A case that the fold holds out, and at the end what it is measured by.
+        assert film.frames[-1].dice == outcome.dice_per_case[film.case_id]
+        assert image_dice(film.frames[-1].dice.values()) > image_dice(film.frames[0].dice.values())
 
 
 def test_progress_carries_finite_losses(trained: Trained) -> None:

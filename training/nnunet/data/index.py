@@ -11,6 +11,7 @@ from typing import Any
 
 from converters.bookkeeping.files import file_names, read_json, update_json
 from training.case_files import CaseFiles, png_names, remove_case
+from training.folds.film import forget_films
 from training.nnunet.data.plans import CONFIGURATION, PLANS
 from training.workspace import Workspace
 
@@ -132,6 +133,7 @@ class DatasetIndex:
             remove_case(workspace, case_id)
             workspace.truth_png(case_id).unlink(missing_ok=True)
             remove_arrays(arrays_folder(workspace), case_id)
+        forget_films(workspace, removed)
         return tuple(removed)
 
     def forget_arrays(self, workspace: Workspace) -> None:

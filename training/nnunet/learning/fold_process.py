@@ -102,6 +102,7 @@ def train_fold(spec: FoldSpec, *, started: float) -> None:
         held_out = trainer.held_out.measured(
             network,
             trainer.held_out.case_ids,
+            epoch=trainer.current_epoch,
             mirror_axes=trainer.mirror_axes,
             swaps=trainer.swaps,
             out=label_maps,

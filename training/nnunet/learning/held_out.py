@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,12 +26,11 @@ from training.evaluation import (
 )
 from training.evaluation.label_doubts import label_doubts, typical_objects
 from training.evaluation.soft_dice import ExpectedDice
+from training.folds.film import FilmKeeper
+from training.folds.sample import sample_of
 from training.folds.spec import FoldSpec
 from training.nnunet.inference.predictor import FoldPredictor
 from training.symmetries.symmetries import Swap
-
-SAMPLE_SIZE = 8
-"""Cases measured during training, at most: enough to see a trend, few enough to see it often."""
 
 _TIMED_CASES = 4
 _TIMED_S = 1.0
@@ -102,18 +100,19 @@ class HeldOutCases:
         self._spec, self._plans, self._dataset, self._device = spec, plans, dataset, device
         splits = read_json(spec.workspace.preprocessed_dataset / "splits_final.json")
         self.case_ids: tuple[str, ...] = tuple(splits[spec.fold]["val"]) if spec.holds_out else ()
+        self._film = FilmKeeper(spec.fold_dir, spec.class_values)
 
     @property
     def sample(self) -> tuple[str, ...]:
-        """The cases measured during training: at most ``SAMPLE_SIZE``, fixed by hashes of ids."""
-        by_hash = sorted(self.case_ids, key=lambda name: hashlib.sha256(name.encode()).digest())
-        return tuple(by_hash[:SAMPLE_SIZE])
+        """The cases measured during training, a few that are always the same."""
+        return sample_of(self.case_ids)
 
     def measured(
         self,
         network: torch.nn.Module,
         case_ids: Sequence[str],
         *,
+        epoch: int,
         mirror_axes: Sequence[int],
         swaps: Sequence[Swap] = (),
         out: Path | None = None,
@@ -123,6 +122,7 @@ class HeldOutCases:
         Args:
             network: With deep supervision off; it is put into evaluation mode.
             case_ids: Held-out cases.
+            epoch: Epochs trained; the fold's film ends with this one.
             mirror_axes: Average over images mirrored along these axes, 0 = rows, 1 = columns.
             swaps: Classes that change places when an axis is mirrored.
             out: Folder (it exists) for the label maps, CASE_ID.png each; None: they are not kept.
@@ -137,33 +137,49 @@ class HeldOutCases:
             if out is not None:
                 write_png(out / f"{case_id}.png", label_map)
             found.per_case[case_id] = named_dice(label_map, truth, values)
+            if case_id == self._film.case_id:
+                self._film.keep(epoch, label_map, found.per_case[case_id], is_last=True)
             for integer, name in enumerate(values, start=1):
                 found.cases_of_class[name] += int((truth == integer).any())
             found.expected[case_id] = ExpectedDice.of(probabilities, label_map)
             found.doubts[case_id] = label_doubts(probabilities, truth, typical)
         return found
 
-    def sample_dice(self, network: torch.nn.Module) -> SampleDice:
-        """Measures ``sample``.
+    def sample_dice(self, network: torch.nn.Module, *, epoch: int) -> SampleDice:
+        """Measures ``sample``; the case of the fold's film is among it, so its frame is for free.
 
         Not mirrored: a quarter of the time, so that it can be measured four times as often.
         """
         started = time.monotonic()
         predictor, values = self._predictor(network, ()), self._spec.class_values
-        dice = {
-            case_id: named_dice(most_probable(probabilities), truth, values)
-            for case_id, probabilities, truth in self._predicted(predictor, self.sample)
-        }
+        dice = {}
+        for case_id, probabilities, truth in self._predicted(predictor, self.sample):
+            label_map = most_probable(probabilities)
+            dice[case_id] = named_dice(label_map, truth, values)
+            if case_id == self._film.case_id:
+                self._film.keep(epoch, label_map, dice[case_id])
         return SampleDice(mean_over_cases(dice), trend_of(dice), time.monotonic() - started)
 
-    def seconds_per_case(self, network: torch.nn.Module, *, mirror_axes: Sequence[int]) -> float:
-        """Mean time to predict a case, timed on a few of ``sample``; 0 when there is none."""
+    def seconds_per_case(
+        self, network: torch.nn.Module, *, epoch: int, mirror_axes: Sequence[int]
+    ) -> float:
+        """Mean time to predict a case, timed on a few of ``sample``; 0 when there is none.
+
+        The fold's film begins, or goes on after ``epoch`` epochs.
+        """
+        workspace = self._spec.workspace
+        self._film.begin(workspace, self.sample, epoch=epoch)
         if not self.case_ids:
             return 0.0
         predictor, fold = self._predictor(network, mirror_axes), self._spec.fold
-        images = [read_case_image(self._spec.workspace, k) for k in self.sample[:_TIMED_CASES]]
+        images = [read_case_image(workspace, k) for k in self.sample[:_TIMED_CASES]]
         # The first call warms up (allocations, kernels).
-        predictor.predict_single_fold(images[0], fold)
+        first = self._film.case_id or self.sample[0]
+        for case_id, probabilities, truth in self._predicted(predictor, [first]):
+            label_map = most_probable(probabilities)
+            dice = named_dice(label_map, truth, self._spec.class_values)
+            if case_id == self._film.case_id:
+                self._film.keep(epoch, label_map, dice)
         started, timed = time.monotonic(), 0
         for image in images:
             predictor.predict_single_fold(image, fold)

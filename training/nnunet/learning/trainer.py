@@ -115,7 +115,9 @@ class LoopTrainer(WithinLimits):
             self.dataloader_train, self.dataloader_val = self.get_dataloaders()
         self.set_deep_supervision_enabled(self.enable_deep_supervision)
         with self.evaluating() as network:
-            case_s = self.held_out.seconds_per_case(network, mirror_axes=self.mirror_axes)
+            case_s = self.held_out.seconds_per_case(
+                network, epoch=self.current_epoch, mirror_axes=self.mirror_axes
+            )
         self.plan.prediction_s = case_s * len(self.held_out.case_ids) + _END_S
         # Until it was measured; mirrored or not, at least what it will cost.
         self._sample_s = self._sample_s or case_s * len(self.held_out.sample)
@@ -330,7 +332,7 @@ class LoopTrainer(WithinLimits):
         if not self.held_out.sample or not self.plan.may_measure(self._sample_s, epoch_s):
             return SampleDice()
         with self.evaluating() as network:
-            found = self.held_out.sample_dice(network)
+            found = self.held_out.sample_dice(network, epoch=self.current_epoch + 1)
         self._sample_s = found.seconds
         return found
 

@@ -1,0 +1,1 @@
+"""Watching a training: what its folds say at this moment, and how they came to say it."""
