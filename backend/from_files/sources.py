@@ -205,7 +205,10 @@ class OtherSource:
     def label_config(self) -> str:
         """Polygons with the classes that it names, in order of appearance."""
         options = self._options(None)
-        return label_config_for(infer_classes(self.format_, self.path, options, self.mapping))
+        found = infer_classes(self.format_, self.path, options, self.mapping)
+        # Also where no pixel is ignored at the moment: the folder's settings name the label.
+        ignored = (options.ignore_label,) if options.ignore_label else ()
+        return label_config_for(tuple(dict.fromkeys((*found, *ignored))))
 
     def entries(self, config: LabelConfig, known: Known) -> Iterator[Entry]:
         """Its images; regions of one that was read before are not drawn round again."""
