@@ -47,7 +47,7 @@ def write(folder: Path, masks: dict[str, LabelMap], said: dict[str, Any], name: 
     (folder / "masks" / name).write_text(json.dumps(said))
 
 
-SAID = [
+SAID: list[tuple[str, dict[str, Any]]] = [
     ("classes.json", {"background": 0, "lumen": 1, "wall": 2, "(ignored)": 3}),
     ("dataset.json", {"labels": {"background": 0, "lumen": 1, "wall": 2, "ignore": 3}}),
 ]

@@ -15,7 +15,7 @@ from converters.label_studio.sparse import is_sparse, require_known
 from domain.errors import AnnotationError
 from domain.geometry import LabelMap
 from domain.labels import LabelConfig
-from tests.unit.converters.label_studio.drawn_regions import LEFT_HALF, annotation, region
+from tests.unit.converters.label_studio.drawn_regions import annotation, region
 
 CONFIG = parse_label_config(
     """<View><Image name="image" value="$image"/>

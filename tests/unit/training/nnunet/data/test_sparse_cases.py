@@ -102,7 +102,7 @@ def test_what_nnunet_lists_of_a_case(workspace: Workspace, preset: Preset) -> No
     seg = seg_of(workspace, "case_0")
     assert set(np.unique(seg)) == {0, 1, 2, IGNORED}
     with (arrays_folder(workspace) / "case_0.pkl").open("rb") as opened:
-        places = pickle.load(opened)["class_locations"]  # noqa: S301 - written above
+        places = pickle.load(opened)["class_locations"]
     # Its own loader centres patches on these: on what is known, with or without a class.
     known = places[(-1, 0, 1, 2)]
     assert len(known) and (seg[known[:, 2], known[:, 3]] != IGNORED).all()
