@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from backend.cli.setting_options import setting
-from backend.settings import Settings
+from backend.settings import ProjectSettings, Settings
 from backend.stack.runtime import find_running
 
 if TYPE_CHECKING:
@@ -54,6 +54,15 @@ def settings(data_dir: Path | None = None) -> Settings:
     if not own_key and update["label_studio_url"] == stack.label_studio_url:
         update["label_studio_api_key"] = SecretStr(stack.label_studio_api_key)
     return loaded.model_copy(update=update)
+
+
+def settings_of_project(opened: AppContext, project_id: int) -> ProjectSettings:
+    """A project's settings; the defaults when it is not connected."""
+    from backend.store.models import ProjectRow
+
+    with opened.store.read() as session:
+        row = session.get(ProjectRow, project_id)
+        return ProjectSettings() if row is None else row.settings
 
 
 def use_log_level(chosen: Settings) -> None:

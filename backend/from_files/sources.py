@@ -215,8 +215,10 @@ class OtherSource:
         options = self._options(None)
         self._spools[:] = [Spool(self.format_.entries(self.path, options))]
         format_ = self._spools[0].as_format(self.format_)
-        classes = infer_classes(format_, self.path, options, self.mapping)
-        return label_config_for(classes, self._keys[0])
+        found = infer_classes(format_, self.path, options, self.mapping)
+        # Also where no pixel is ignored at the moment: the folder's settings name the label.
+        ignored = (options.ignore_label,) if options.ignore_label else ()
+        return label_config_for(tuple(dict.fromkeys((*found, *ignored))), self._keys[0])
 
     @property
     def _keys(self) -> tuple[str, ...]:

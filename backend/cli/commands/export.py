@@ -11,7 +11,7 @@ from backend.cli.commands.labels import pair
 from backend.cli.export_source import export_file_of, folder_error, is_folder
 from backend.cli.formats_help import FormatsCommand
 from backend.cli.setting_options import values_of, with_settings
-from backend.cli.shared import DataDir, Spacing, console, context
+from backend.cli.shared import DataDir, Spacing, console, context, settings_of_project
 from backend.cli.views.progress import progress
 from backend.settings import ProjectSettings
 from converters.painting.policies import POLICIES, AnnotatorPolicy
@@ -105,7 +105,7 @@ def export(
     path = export_file_of(source)
     opened = None if path is not None else context(data_dir)
     project_id, total = (0, None) if opened is None else _find(opened, source)
-    settings = ProjectSettings() if opened is None else _settings_of(opened, project_id)
+    settings = ProjectSettings() if opened is None else settings_of_project(opened, project_id)
     settings = settings.model_copy(update=values_of(given))
     options = ExportOptions(
         spacing_mm=parse_spacing(spacing) if spacing is not None else settings.pixel_spacing_mm,
@@ -142,15 +142,6 @@ def _find(opened: AppContext, project: str) -> tuple[int, int]:
             raise folder_error(project) from None
         raise
     return info.id, info.task_number
-
-
-def _settings_of(opened: AppContext, project_id: int) -> ProjectSettings:
-    """The project's settings; the defaults when it is not connected."""
-    from backend.store.models import ProjectRow
-
-    with opened.store.begin() as session:
-        row = session.get(ProjectRow, project_id)
-        return ProjectSettings.model_validate(row.settings if row else {})
 
 
 def _policy(name: str) -> AnnotatorPolicy:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from backend.cli.formats_help import FormatsCommand
-from backend.cli.shared import DataDir, console, context
+from backend.cli.shared import DataDir, console, context, settings_of_project
 from backend.cli.views.progress import progress
 from backend.cli.views.sentences import say
 from converters.bookkeeping.files import write_bytes
@@ -63,6 +63,13 @@ def import_(
     ] = None,
     mask_name: Annotated[
         str, typer.Option(help="masks: how they are called after their image: '{name}_1stHO'.")
+    ] = "",
+    ignore_label: Annotated[
+        str,
+        typer.Option(
+            help="masks: the label of pixels that they ignore (nnU-Net's ignore label); without it "
+            "the project's own, else they are background, and that is said."
+        ),
     ] = "",
     empty_as_negative: Annotated[
         bool,
@@ -148,9 +155,13 @@ def import_(
         theirs.lower() if theirs[:1] == "#" else theirs: ours
         for theirs, ours in parse_map(map_ or ()).items()
     }
-    options = ImportOptions(names, class_key, default_class, mask_name, colors_of(mapping))
     opened = context(data_dir) if project is not None else None
     info = None if opened is None else opened.label_studio.find_project(project or "")
+    if opened is not None and info is not None and not ignore_label:
+        ignore_label = settings_of_project(opened, info.id).ignore_label
+    options = ImportOptions(
+        names, class_key, default_class, mask_name, colors_of(mapping), ignore_label
+    )
     config = None
     if info is not None:
         config = parse_label_config(info.label_config)

@@ -145,7 +145,6 @@ def _opened(request: FilesRequest, settings: ProjectSettings, image_key: str) ->
     from backend.from_files.guess import LABEL_STUDIO, check_format, guess_format, placed
     from backend.from_files.sources import ExportSource, OtherSource
     from backend.from_files.stacks import GROUP_KEY, has_stacks, unstack
-    from converters.classes.integers import IGNORE, classes_beside
     from converters.imports.formats import format_by_name
     from converters.imports.source import ImportOptions
     from converters.masks.mask_folders import folder_of_masks
@@ -180,8 +179,8 @@ def _opened(request: FilesRequest, settings: ProjectSettings, image_key: str) ->
         path, images, left_out = slices.labels, slices.images, slices.left_out
         group_key = GROUP_KEY
     ignore_label = settings.ignore_label
-    if name == "masks" and not ignore_label and classes_beside(folder_of_masks(path)).ignored:
-        ignore_label = IGNORE
+    if name == "masks" and not ignore_label:
+        ignore_label = _ignored_by(folder_of_masks(path), request.classes)
     source = OtherSource(
         format_by_name(name),
         path,
@@ -207,6 +206,17 @@ def _channels(labels: Path, images: Path) -> tuple[str, ...]:
     except FileFormatError:  # masks of classes, or none: reading them says so
         return ()
     return channels_of(labels, images, stems)
+
+
+def _ignored_by(masks: Path, classes: Sequence[str]) -> str:
+    """What to call the label of pixels that the files beside masks say are ignored; "" for none."""
+    from converters.classes.integers import IGNORE, IGNORED, classes_beside
+
+    said = classes_beside(masks)
+    names = dict(enumerate(classes, start=1)) or said.names
+    if not said.ignored - names.keys():
+        return ""
+    return IGNORED if IGNORE in names.values() else IGNORE
 
 
 def _say_reading(reading: Reading, out: Path) -> None:

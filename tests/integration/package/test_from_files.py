@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def commands_of(page: str) -> list[list[str]]:
     """What a page of the manual says to call, as it stands there."""
     lines = (ROOT / "docs" / page).read_text().splitlines()
-    called = [line.split() for line in lines if line.startswith("    nnloop ")]
+    called = [shlex.split(line) for line in lines if line.startswith("    nnloop ")]
     return [words[1:] for words in called if not any(word.isupper() for word in words)]
 
 
@@ -125,3 +126,39 @@ def test_the_folder_may_be_moved(nnloop: Nnloop, lab: Path) -> None:
     exported = ("models", "export", "nnloop-v1", "--out", "vessels.zip")
     done = nnloop(*exported, "--data-dir", "vessels/data", cwd=lab)
     assert done.returncode == 0 and (lab / "vessels.zip").is_file(), done.stdout + done.stderr
+
+
+def test_the_commands_of_the_manual_about_open_pixels(nnloop: Nnloop, tmp_path: Path) -> None:
+    """As docs/sparse-labels.md says it, with its interface; of half the images a part is known."""
+    page = (ROOT / "docs" / "sparse-labels.md").read_text()
+    xml = page.partition("```xml")[2].partition("```")[0].replace("BrushLabels", "PolygonLabels")
+    (tmp_path / "interface.xml").write_text(xml)
+    path = write_export(tmp_path, 8)
+    rows = json.loads(path.read_text())
+    chosen = {"value": {"choices": ["Only what is drawn"]}}
+    part = {"id": "p", "from_name": "rest", "to_name": "image", "type": "choices", **chosen}
+    for row in rows[::2]:
+        (annotation,) = row["annotations"]
+        if annotation["result"]:
+            stroke = {**annotation["result"][0], "id": "b", "value": _stroke("Background", 90)}
+            unclear = {**stroke, "id": "i", "value": _stroke("Ignore", 2)}
+            annotation["result"] += [stroke, unclear, part]
+    path.write_text(json.dumps(rows))
+    train, export = commands_of("sparse-labels.md")[1:]  # the first one is about a project
+    done = nnloop(*train, *TRAIN, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "8 labelled images" in done.stdout and "Held-out Dice" in done.stdout
+    said = json.loads(next((tmp_path / "carotid" / "data").rglob("version.json")).read_text())
+    assert said["class_values"] == ["lumen", "wall"]
+    done = nnloop(*export, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    raw = tmp_path / "Dataset101_Carotid"
+    labels = json.loads((raw / "dataset.json").read_text())["labels"]
+    assert labels == {"background": 0, "lumen": 1, "wall": 2, "ignore": 3}
+    ignored = [(read_image(mask) == 3).any() for mask in sorted((raw / "labelsTr").iterdir())]
+    assert len(ignored) == 8 and 3 <= sum(ignored) <= 4
+
+
+def _stroke(label: str, top: float) -> dict[str, object]:
+    points = [[2, top], [98, top], [98, top + 6], [2, top + 6]]
+    return {"points": points, "closed": True, "polygonlabels": [label]}

@@ -5,11 +5,16 @@ from __future__ import annotations
 import dataclasses
 import time
 
+import cv2
+import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
 from converters.bookkeeping.files import read_json
-from tests.integration.training.discs import CLASS_VALUES, write_discs
+from tests.integration.training.discs import CLASS_VALUES, disc_image, write_discs
+from training.case_files import write_case
+from training.evaluation import dice_per_class
 from training.folds.spec import FoldSpec
 from training.folds.splits import assign_folds
 from training.nnunet.data.dataset import DatasetSpec, prepare
@@ -66,3 +71,54 @@ def test_held_out_batches_are_not_varied(workspace: Workspace) -> None:
     assert {key for _ in range(10) for key in next(held_out)["keys"]} <= set(splits["val"])
     assert {key for _ in range(10) for key in next(train)["keys"]} <= set(splits["train"])
     assert trainer.batch_size == 4 * 128 * 128 // (64 * 64)
+
+
+IGNORED = 3
+
+
+def _scribbled(labels: npt.NDArray[np.uint8], seed: int) -> npt.NDArray[np.uint8]:
+    """Of each class and of background two strokes of 3 pixels; all else is ignored."""
+    rng = np.random.default_rng(seed)
+    sparse = np.full_like(labels, IGNORED)
+    for value in (0, 1, 2):
+        inside = np.argwhere(labels == value)
+        strokes = np.zeros_like(labels)
+        for _ in range(2):
+            (y, x), (to_y, to_x) = inside[rng.integers(len(inside), size=2)].tolist()
+            cv2.line(strokes, (x, y), (to_x, to_y), 1, 3)
+        sparse[(strokes == 1) & (labels == value)] = value
+    return sparse
+
+
+def test_scribbles_are_enough_in_either_loader(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What was never labelled is found: nobody has taught that it is background."""
+    workspace = Workspace(tmp_path_factory.mktemp("scribbles"), 7)
+    cases = []
+    for i in range(6):
+        image, labels = disc_image(i)
+        sparse = _scribbled(labels, i)
+        assert (sparse == IGNORED).mean() > 0.8
+        cases.append(write_case(workspace, f"task_{i:08d}", image, sparse, n_channels=1))
+    folds = assign_folds({}, [case.case_id for case in cases], 2)
+    prepare(workspace, cases, folds, DatasetSpec(CLASS_VALUES, 1, PRESET, has_ignore=True))
+    seen, truth = disc_image(99)
+    small = cv2.resize(truth, (64, 64), interpolation=cv2.INTER_NEAREST)
+    pixels = cv2.resize(seen.astype(np.float32), (64, 64), interpolation=cv2.INTER_AREA)
+    pixels = (pixels - pixels.mean()) / pixels.std()
+    for augmentation in ("warp", "nnunet"):
+        preset = dataclasses.replace(PRESET, augmentation=augmentation)
+        trainer = _trainer(FoldSpec(str(workspace.root), 7, "r", 0, CLASS_VALUES, preset, seed=3))
+        batches, _ = trainer.get_dataloaders()
+        trainer.network.train()
+        for _ in range(60):
+            loss = float(trainer.train_step(next(batches))["loss"])
+            assert np.isfinite(loss)
+        trainer.network.eval()
+        with torch.inference_mode():
+            maps = trainer.network(torch.from_numpy(pixels)[None, None])
+        maps = maps[0] if isinstance(maps, list | tuple) else maps
+        assert maps.shape[1] == 3  # nothing is predicted to be ignored
+        found = maps[0].float().argmax(0).numpy().astype(np.uint8)
+        dice = dice_per_class(found, small, 2)
+        print(augmentation, dice)
+        assert dice.min() > 0.6, (augmentation, dice)

@@ -331,3 +331,22 @@ def test_yolo_into_a_tasks_file(run: _Import) -> None:
     # Without the images nothing says how large they are.
     said = run(root / "labels" / "..", "yolo", "--images", run.folder, code=1)
     assert "2 image_missing" in said
+
+
+def test_ignored_pixels_become_the_label_that_is_named_for_them(run: _Import) -> None:
+    masks = run.folder / "masks"
+    masks.mkdir()
+    mask = np.zeros(SIZE_HW, np.uint8)
+    mask[3:11, 4:14], mask[:, 20:] = 1, 2
+    Image.fromarray(mask).save(masks / "a.png")
+    (masks / "classes.json").write_text('{"background": 0, "lumen": 1, "(ignored)": 2}')
+    Image.new("L", SIZE_HW[::-1]).save(run.folder / "a.png")
+    labels = (LUMEN, "value='Unclear'")
+    where = ("--images", run.folder, *run.config(*labels))
+    output = run(masks, "masks", *where, "--ignore-label", "Unclear", "--exact")
+    assert "to be ignored" not in output
+    np.testing.assert_array_equal(run.label_map(0, *labels), mask)
+    run.out.unlink()
+    output = run(masks, "masks", *where, "--exact", code=0)
+    assert "to be ignored in 200 pixels" in output
+    np.testing.assert_array_equal(run.label_map(0, *labels), np.where(mask == 2, 0, mask))

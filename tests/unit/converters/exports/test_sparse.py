@@ -151,7 +151,7 @@ def test_formats_of_shapes_have_classes_alone(tmp_path: Path, name: str) -> None
     for policy in ("latest", "union"):  # the shapes of one annotation, and outlines of a map
         folder = tmp_path / policy
         folder.mkdir()
-        done = export(folder, name, options=ExportOptions(annotators=policy))  # type: ignore[arg-type]
+        done = export(folder, name, options=ExportOptions(annotators=policy))
         # Whoever reads such a file takes the rest for background: that is said.
         said_so = any("ignored" in remark for remark in done.report.remarks)
         assert said_so == (name != "csv")

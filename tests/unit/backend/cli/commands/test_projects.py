@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import replace
+
 import pytest
 from typer.testing import CliRunner
 
@@ -10,8 +13,9 @@ from backend.label_studio import User
 from backend.pipeline.basis.context import AppContext
 from backend.settings import ProjectSettings
 from backend.store.models import ProjectRow
-from domain.errors import SettingsError
+from domain.errors import LabelConfigError, SettingsError
 from tests.fakes.app import PROJECT, FakeApp
+from tests.unit.packaging.paths import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +76,22 @@ def test_a_strategy_that_does_not_exist_is_told_with_those_that_do(app: FakeApp)
     assert isinstance(ended.exception, SettingsError)
     assert "no query strategy 'best'" in str(ended.exception)
     assert "lowest_score" in str(ended.exception)
+
+
+def test_the_command_of_the_manual_about_open_pixels(app: FakeApp) -> None:
+    """docs/sparse-labels.md: its interface, and the command that names what is in it."""
+    page = (ROOT / "docs" / "sparse-labels.md").read_text()
+    xml = page.partition("```xml")[2].partition("```")[0].strip()
+    (line,) = [line for line in page.splitlines() if line.startswith("    nnloop connect ")]
+    with pytest.raises(LabelConfigError, match="unlabelled_choice names 'Only what is drawn'"):
+        CliRunner().invoke(program, shlex.split(line)[1:], catch_exceptions=False)
+    app.label_studio.info = replace(app.label_studio.info, label_config=xml)
+    ended = CliRunner().invoke(program, shlex.split(line)[1:], catch_exceptions=False)
+    assert ended.exit_code == 0, ended.output
+    stored = _stored(app)
+    assert (stored.ignore_label, stored.background_label) == ("Ignore", "Background")
+    assert stored.unlabelled_choice == "Only what is drawn"
+    # Whoever ignores all that is not labelled needs a label for background.
+    both = ["connect", "Carotid", "--unlabelled", "ignore", "--reset", "background_label"]
+    ended = CliRunner().invoke(program, both, catch_exceptions=False)
+    assert "would find its classes everywhere" in " ".join(ended.output.split()), ended.output

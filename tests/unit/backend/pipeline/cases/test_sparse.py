@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from backend.pipeline.basis.run_settings import run_settings
 from backend.pipeline.cases import prepare as prepare_module
 from backend.pipeline.cases.prepare import prepare_run
 from backend.pipeline.labels.mapping import LabelChange, change_labels, label_report
@@ -48,7 +49,7 @@ def prepare(app: FakeApp, **settings: object) -> RunManifest:
     with app.store.begin() as session:
         last = runs.last_run(session, PROJECT)
         number = last.number + 1 if last else 1
-        given = trigger.run_settings(projects.get(session, PROJECT), {})
+        given = run_settings(projects.get(session, PROJECT), {})
     run_id = app.add_run(RunStatus.PREPARING, number, settings=given)
     try:
         prepare_run(app.context, run_id, lambda: None)
@@ -107,7 +108,7 @@ def test_nnunet_is_told_whether_pixels_may_be_ignored(
     sparse: FakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[bool] = []
-    real = prepare_module.prepare
+    real = vars(prepare_module)["prepare"]
 
     def noting(workspace: Any, cases: Any, folds: Any, spec: DatasetSpec, **more: Any) -> Any:
         told.append(spec.has_ignore)

@@ -5,6 +5,7 @@ import pytest
 from backend.pipeline.models.label_names import fit_labels
 from converters.classes.matching import parse_map
 from converters.label_studio.config.label_config import parse_label_config
+from converters.label_studio.config.sparse_labels import SparseRules, with_sparse_labels
 from domain.errors import SettingsError
 from domain.labels import LabelGroup
 
@@ -62,3 +63,17 @@ def test_map_options_are_read() -> None:
     for wrong in (["a"], ["=b"], ["a=b", "a=c"]):
         with pytest.raises(SettingsError, match="--map"):
             parse_map(wrong)
+
+
+def test_what_the_project_ignores_is_no_class_to_predict() -> None:
+    config = parse_label_config(
+        "<View><Image name='image' value='$image'/><PolygonLabels name='label' toName='image'>"
+        "<Label value='Ignore'/><Label value='lumen'/><Label value='Rest'/></PolygonLabels></View>"
+    )
+    group = with_sparse_labels(config, SparseRules("Ignore", "Rest")).group
+    for mapping in ({}, {"Rest": "Ignore"}, {"ignore": "Rest"}):
+        found = fit_labels(("Rest", "lumen", "ignore"), group, mapping)
+        assert found.class_values == ("(Rest)", "lumen", "(ignore)")
+        assert found.missing == ()
+    with pytest.raises(SettingsError, match="Every class of the model is left out"):
+        fit_labels(("Rest", "Ignore"), group, {})

@@ -180,3 +180,36 @@ def test_a_project_says_what_acts_and_what_its_version_reaches(
 def folder_with(data: Path) -> Path:
     write(data, "a")
     return data
+
+
+def test_images_with_ignored_pixels_are_left_out_with_a_sentence(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write(data, "known", 1)
+    write(data, "open", 2)
+    write(data, "white", 255)
+    (data / "masks" / "classes.json").write_text('{"background": 0, "lumen": 1, "(ignored)": 2}')
+    found = library_of_folder(data, tmp_path / "out")
+    assert found.class_values == ("lumen",)
+    assert [case.case_id for case in found.cases] == ["known", "white"]
+    assert found.left_out == (
+        "open: some of its pixels are ignored, so that nobody knows how a person would label it.",
+    )
+    (data / "masks" / "classes.json").write_text('{"background": 0, "lumen": 1, "(ignored)": 255}')
+    found = library_of_folder(data, tmp_path / "out2")
+    assert [case.case_id for case in found.cases] == ["known"]
+    assert any(said.startswith("white: some of its pixels") for said in found.left_out)
+
+
+def test_of_a_project_cases_with_ignored_pixels_are_left_out(app: FakeApp, tmp_path: Path) -> None:
+    add_run(app, 1, ("a", "b"))
+    write_cases(app, "a", "b")
+    truth = np.full((20, 24), 2, np.uint8)  # one class: 2 is ignored
+    truth[4:9, 4:9] = 1
+    place = app.context.workspace(PROJECT)
+    write_case(place, "b", np.full((20, 24), 9, np.uint8), truth, n_channels=1)
+    context = app.context
+    found = library_of_project(context.store, context.settings.data_dir, PROJECT, tmp_path / "out")
+    assert [case.case_id for case in found.cases] == ["a"]
+    assert len(found.left_out) == 1 and found.left_out[0].startswith(
+        "b: some of its pixels are ign"
+    )
