@@ -335,7 +335,11 @@ class _Maker:
     def _nothing(self, answers: dict[int, PreviewedFold], said: Sequence[str]) -> TrainingError:
         if any(one.message for one in answers.values()):
             return TrainingError(said[-1], remedy="See the fold's log: nnloop log")
-        return why_nothing(self.watched, "checkpoints")
+        # The run may have ended meanwhile, and its files with it.
+        project_id, number = self.watched.project.id, self.watched.run.number
+        with self.context.store.read() as session:
+            now = find_run(session, project_id, number, ())
+        return why_nothing(now, "checkpoints")
 
 
 def _epoch(answer: PreviewedFold) -> str:

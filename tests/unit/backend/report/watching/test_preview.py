@@ -257,3 +257,21 @@ def test_folds_without_room_or_cases_are_told(
     assert [row.fold for row in rows.rows] == [0, 1]
     assert rows.said[0].startswith("Folds from 6 on are not shown")
     assert look(app, task="3").said == ()
+
+
+@pytest.mark.slow
+def test_a_run_that_is_cancelled_while_we_look(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = add_run(app)
+    add_checkpoint(app, 0, epoch=3)
+    predict = newest.preview
+
+    def cancelled_first(spec: object, lines: io.StringIO) -> None:
+        shutil.rmtree(fold_dir(app, 0).parent)
+        with app.store.begin() as session:
+            session.get_one(RunRow, run_id).status = RunStatus.CANCELLED
+        predict(spec, lines)
+
+    monkeypatch.setattr(newest, "preview", cancelled_first)
+    assert why(app) == "Run 1 was cancelled, and its checkpoints went with it."
