@@ -60,7 +60,7 @@ def test_what_masks_ignore_is_ignored_pixel_by_pixel(
     masks = {"a": noise(0), "b": noise(1), "dots": np.full((SIDE, SIDE), 3, np.uint8)}
     masks["dots"][5, 7], masks["dots"][20:22] = 1, 0
     write(tmp_path / "in", masks, said, name)
-    opened = _opened(request_of(tmp_path / "in"), ProjectSettings())
+    opened = _opened(request_of(tmp_path / "in"), ProjectSettings(), "")
     assert opened.ignore_label == "ignore"
     context, reading = read(tmp_path / "out", opened.source, ignore_label=opened.ignore_label)
     assert (reading.labelled, reading.left_out) == (3, ())
@@ -74,14 +74,14 @@ def test_newer_masks_that_ignore_nothing(tmp_path: Path, name: str, said: dict[s
     """The folder keeps its setting, and the label that it names."""
     write(tmp_path / "in", {"a": noise(0, 3), "b": noise(1, 3)}, said, name)
     # It is said to be ignored, and no pixel is.
-    opened = _opened(request_of(tmp_path / "in"), ProjectSettings())
+    opened = _opened(request_of(tmp_path / "in"), ProjectSettings(), "")
     context, _ = read(tmp_path / "out", opened.source, ignore_label=opened.ignore_label)
     np.testing.assert_array_equal(drawn(context)["a.png"], noise(0, 3))
     (tmp_path / "in" / "masks" / name).write_text('{"background": 0, "lumen": 1, "wall": 2}')
     if name == "dataset.json":
         (tmp_path / "in" / "masks" / name).rename(tmp_path / "in" / "masks" / "classes.json")
     kept = ProjectSettings(ignore_label=opened.ignore_label)
-    again = _opened(request_of(tmp_path / "in"), kept)
+    again = _opened(request_of(tmp_path / "in"), kept, "")
     context, _ = read(tmp_path / "out", again.source, ignore_label=again.ignore_label)
     np.testing.assert_array_equal(drawn(context)["b.png"], noise(1, 3))
 
@@ -90,11 +90,11 @@ def test_classes_that_a_person_names_are_classes(tmp_path: Path) -> None:
     name, said = SAID[0]
     write(tmp_path / "in", {"a": noise(0)}, said, name)
     request = request_of(tmp_path / "in", classes=("lumen", "wall", "debris"))
-    assert _opened(request, ProjectSettings()).ignore_label == ""
+    assert _opened(request, ProjectSettings(), "").ignore_label == ""
     # A class of the word's own name is not taken for it.
     said = {"background": 0, "ignore": 1, "wall": 2, "(ignored)": 3}
     write(tmp_path / "in", {"a": noise(0)}, said, name)
-    opened = _opened(request_of(tmp_path / "in"), ProjectSettings())
+    opened = _opened(request_of(tmp_path / "in"), ProjectSettings(), "")
     assert opened.ignore_label == "(ignored)"
     context, _ = read(tmp_path / "out", opened.source, ignore_label=opened.ignore_label)
     np.testing.assert_array_equal(drawn(context)["a.png"], noise(0))
