@@ -299,8 +299,8 @@ class ProjectSettings(BaseModel):
         str, Option(QUEUES, metavar="NAME"), AfterValidator(_known_strategy)
     ] = Field(
         "auto",
-        description="What fills the queues, by its name in docs/active-learning.md; auto: the "
-        "lowest scores, and typical images before the first version.",
+        description="What fills the queues, by its name in docs/active-learning.md; auto: at "
+        "random from each predicted class in turn, and typical images before the first version.",
     )
     control_share: Annotated[float, Option(QUEUES)] = Field(
         0.1,

@@ -7,7 +7,9 @@ from backend.settings import ProjectSettings
 AUTO = "auto"
 """The setting's word for: ``WITH_MODEL`` or ``WITHOUT_MODEL``."""
 
-WITH_MODEL = "lowest_score"
+WITH_MODEL = "stratified_random"
+"""What did best overall in ``benchmarks.active`` (docs/active-learning.md)."""
+
 WITHOUT_MODEL = "typical"
 
 

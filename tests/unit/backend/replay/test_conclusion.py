@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from active_learning.effort import Effort
+from backend.pipeline.basis.query_strategy import WITH_MODEL
 from backend.replay.conclusion import ENOUGH_SEEDS, MOST_SEEDS, conclusion
 from backend.replay.images.library import Loop
 from backend.replay.options import BASELINES, ORACLE, RANDOM, STRATIFIED, ReplayOptions
@@ -84,7 +85,7 @@ def said(results: Results, loop: Loop | None = None) -> str:
 
 
 def test_who_gains_and_what_that_saves() -> None:
-    text = said(played({"lowest_score": 0.06}))
+    text = said(played({"lowest_score": 0.06}), Loop("lowest_score"))
     assert "lowest_score gains over random: a Dice 0.0" in text and "with 4 seeds" in text
     # Random's last Dice, 0.60, is reached between the second round (0.56) and the third (0.62).
     found = re.search(
@@ -94,7 +95,13 @@ def test_who_gains_and_what_that_saves() -> None:
     assert 21 <= int(found[1]) <= 22 and int(found[2]) == pytest.approx(
         100 * (1 - 21.5 / 32), abs=2
     )
-    assert "nothing to change, the default (auto: lowest_score) is it" in text
+    assert "nothing to change, the project's lowest_score is it" in text
+
+
+def test_the_default_is_named() -> None:
+    text = said(played({STRATIFIED: 0.06}))
+    assert f"nothing to change, the default (auto: {STRATIFIED}) is it" in text
+    assert WITH_MODEL == STRATIFIED
 
 
 def test_another_than_the_present_one_gains() -> None:
@@ -110,10 +117,11 @@ def test_another_than_the_present_one_gains() -> None:
 
 def test_the_present_one_is_as_good_as_the_best() -> None:
     results = played({"bald": 0.0602, "lowest_score": 0.06})
-    text = said(results)
+    text = said(results, Loop("lowest_score"))
     assert "; so do lowest_score." in text or "; so do bald." in text
     assert "nothing to change" in text
-    assert "--query-strategy bald" in said(played({"bald": 0.12, "lowest_score": 0.05}))
+    apart = played({"bald": 0.12, "lowest_score": 0.05})
+    assert "--query-strategy bald" in said(apart, Loop("lowest_score"))
 
 
 def test_a_gain_that_nobody_would_notice_is_called_little() -> None:
@@ -140,7 +148,7 @@ def test_seeds_that_are_asked_for_are_more_than_there_were() -> None:
 
 def test_who_is_worse_is_named_and_the_present_one_is_taken_out() -> None:
     results = played({"lowest_score": -0.08})
-    text = said(results)
+    text = said(results, Loop("lowest_score"))
     assert "Worse than random beyond chance: lowest_score." in text
     assert "Next: nnloop connect PROJECT --query-strategy random." in text
     assert "query-strategy random" not in said(results, Loop("bald"))
@@ -251,7 +259,7 @@ def test_nothing_is_played_yet_and_only_baselines() -> None:
     assert "no strategy is played to its end" in said(Results(results.table, oracle, results.full))
     other = tuple(c for c in results.courses if c.strategy != RANDOM)
     assert "random, which all are" in said(Results(results.table, other, results.full))
-    baselines = said(played(strategies=BASELINES))
+    baselines = said(played(strategies=BASELINES), Loop("lowest_score"))
     assert STRATIFIED in baselines and "nothing speaks against" not in baselines
 
 

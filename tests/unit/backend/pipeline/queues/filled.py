@@ -26,13 +26,14 @@ def now() -> str:
 
 @pytest.fixture
 def lab(app: FakeApp) -> FakeApp:
-    """Anna and Ben have labelled a task each of 102."""
+    """Anna and Ben have labelled a task each of 102; the strategy is one that leaves no doubt."""
     studio = app.label_studio
     studio.users = [User(1, "admin@example.com"), ANNA, BEN]
     add_tasks(app, range(1, 103))
     studio.label(101, polygon(), by=ANNA.id, at=now())
     studio.label(102, polygon(), by=BEN.id, at=now())
     sync_project(app.context, PROJECT)
+    app.change_settings(query_strategy="lowest_score")
     return app
 
 

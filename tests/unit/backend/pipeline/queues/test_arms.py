@@ -65,7 +65,7 @@ def test_a_strategy_that_does_not_pay_hands_over_if_it_is_wished(
     lab: FakeApp, worse: float, turns: bool, strategy: str
 ) -> None:
     version = serve(lab, 1)
-    lab.change_settings(turn_to_random=turns)
+    lab.change_settings(turn_to_random=turns, query_strategy="lowest_score")
     dice = [0.7, 0.8, 0.9] * 12
     history(lab, version, control=dice, strategy=[d - worse for d in dice] * 3)
     fill(lab)

@@ -263,6 +263,7 @@ def test_fifty_thousand_tasks(app: FakeApp) -> None:
     """Filled within seconds, and nothing is read of the pool while nothing is due."""
     studio = app.label_studio
     studio.users = [User(1, "admin@example.com"), ANNA, BEN]
+    app.change_settings(query_strategy="lowest_score")
     version = app.add_version(1, published_at=time.time())
     with app.store.begin() as session:
         ids = range(1, 50_001)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from active_learning.measures.image import ClassMeasures, ImageMeasures
 from backend.pipeline.queues.report import tab_reports
 from backend.pipeline.sync.reading import sync_project
-from backend.store.models import TaskRow
+from backend.store.models import PredictionRow, TaskRow
 from backend.store.tasks import embeddings
 from domain.queues import QueueArm, QueueExit
 from tests.fakes.app import PROJECT, FakeApp
@@ -37,6 +38,21 @@ def test_two_people_have_tabs_that_share_nothing_lowest_score_first(lab: FakeApp
     assert lab.label_studio.titles() == ["Default", "nnloop: Anna", "nnloop: Ben"]
     # The account that nnloop uses is nobody's.
     assert [tab.name for tab in tab_reports(lab.context, PROJECT)] == ["Anna", "Ben"]
+
+
+def test_the_default_draws_from_each_predicted_class(lab: FakeApp) -> None:
+    lab.change_settings(query_strategy="auto")
+    version = serve(lab, 1)
+    seen = ClassMeasures(0.1, 0.9, 0.8, 0.8)
+    with lab.store.begin() as session:
+        for row in session.query(PredictionRow).filter_by(version_id=version):
+            # Few images show the wall, and those of which the version is surest.
+            classes = {"lumen": seen, "wall": seen} if row.task_id > 92 else {"lumen": seen}
+            row.measures = ImageMeasures(3, 0.8, 0.8, 0.1, 0.2, 0.0, 0.0, classes)
+    fill(lab)
+    chosen = entries(lab, arm=QueueArm.STRATEGY)
+    assert {e.strategy for e in chosen} == {"stratified_random"}
+    assert sum(e.task_id > 92 for e in chosen) >= 6
 
 
 def test_a_negative_seed_is_a_seed(lab: FakeApp) -> None:
@@ -189,6 +205,7 @@ def test_with_the_first_version_chance_draws_too_in_place_of_what_was_drawn_befo
 def test_once_there_are_embeddings_typical_images_take_the_places_of_random_ones(
     lab: FakeApp,
 ) -> None:
+    lab.change_settings(query_strategy="auto")
     fill(lab)
     begun = of(lab, "Anna")[0]
     lab.label_studio.drafts = {begun: {ANNA.id}}

@@ -111,7 +111,7 @@ def test_what_is_played_ends_with_the_conclusion_of_the_report(tmp_path: Path) -
         write_document(table.full_file(out, seed), Full, Full(7, 0.7))
     options = ("--data", data, "--out", out, "--start", 2, "--batch", 2, "--rounds", 2)
     lines = run(*options).strip().splitlines()
-    assert lines[-1] == "Next: nothing to change, the default (auto: lowest_score) is it."
+    assert lines[-1] == "Next: nnloop connect PROJECT --query-strategy lowest_score."
     assert any(line.startswith("lowest_score gains over random") for line in lines)
     concluded = json.loads(run(*options, "--json"))["conclusion"]
     assert lines[-len(concluded) :] == concluded
