@@ -127,7 +127,7 @@ class FilmKeeper:
             shutil.rmtree(self._folder, ignore_errors=True)
             if not sample:
                 return
-            case_id = telling_case(workspace, sample)
+            case_id = telling_case(workspace, sample, len(self._class_values))
             self._folder.mkdir(parents=True)
             image = small_image(read_image(workspace.image_png(case_id)), LONGEST_PX)
             write_png(self._folder / _IMAGE, image)
@@ -185,12 +185,13 @@ class FilmKeeper:
             self._say(f"No more pictures of the training are kept: {type(error).__name__}: {error}")
 
 
-def telling_case(workspace: Workspace, sample: Sequence[str]) -> str:
+def telling_case(workspace: Workspace, sample: Sequence[str], n_classes: int) -> str:
     """The case that shows most classes; of several the one whose smallest class is the largest.
 
     Args:
         workspace: Where the label maps lie.
         sample: At least one case; of equal ones the first is taken.
+        n_classes: Without background; higher integers are none.
 
     Raises:
         TrainingError: A label map is missing or no image.
@@ -198,7 +199,7 @@ def telling_case(workspace: Workspace, sample: Sequence[str]) -> str:
 
     def shows(case_id: str) -> tuple[int, float]:
         label_map = read_image(workspace.label_png(case_id))
-        areas = [area for area in areas_px(label_map)[1:] if area]
+        areas = [area for area in areas_px(label_map)[1 : n_classes + 1] if area]
         return len(areas), min(areas, default=0) / label_map.size
 
     return max(sample, key=shows)

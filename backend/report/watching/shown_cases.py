@@ -131,7 +131,8 @@ def _of_film(
         if (film := read_film(workspace.fold_dir(watched.run.number, fold))) is not None:
             return film.case_id
         sample = sample_of(entries)
-        return telling_case(workspace, sample) if sample else ""
+        n_classes = len(watched.manifest.class_values)
+        return telling_case(workspace, sample, n_classes) if sample else ""
     except TrainingError:  # a file is gone by now
         return ""
 

@@ -29,6 +29,8 @@ COMMANDS = [
     "train",
     "predict",
     "curves",
+    "preview",
+    "film",
     "log",
     "cancel",
     "report",
