@@ -154,32 +154,47 @@ class ExportItem:
         """(class integer, shape) of every region in painting order, by the policy on annotators.
 
         Of one annotation the shapes as they were drawn, overlaps kept; of several the outlines of
-        the combined label map. Labels that are no classes are left out.
+        the combined label map. Labels that are no classes are left out, and what they cover.
 
         Raises:
-            AnnotationError: No annotation can be used.
+            AnnotationError: No annotation can be used, or all pixels are ignored.
         """
+        self._require_known()
         if len(self.chosen) == 1:
             return self._of_classes(self._shapes_of(self.chosen, keeps_hidden=True)[0][1])
-        label_map = self.label_map
-        return tuple(
-            (label_class.index, part)
-            for label_class in self.config.group.classes
-            for part in parts_of(label_map == label_class.index)
-        )
+        return self._outlines(self.label_map)
 
     def all_shapes(self) -> list[tuple[Annotation, Shapes]]:
         """The shapes of every submitted annotation; one that can't be used is noted.
 
         Raises:
-            AnnotationError: None can be used.
+            AnnotationError: None can be used, or all pixels are ignored.
         """
+        self._require_known()
         found = self._shapes_of(self.submitted, keeps_hidden=True)
         return [(annotation, self._of_classes(shapes)) for annotation, shapes in found]
 
+    def _require_known(self) -> None:
+        """Without a single pixel that is known an image would look as if nothing were in it."""
+        if self.config.group.has_ignore:
+            _ = self.label_map
+
     def _of_classes(self, shapes: Shapes) -> Shapes:
-        n_classes = len(self.config.group.classes)
-        return tuple(one for one in shapes if one[0] <= n_classes)
+        """As they were drawn; their outlines where a label that is none lies over one of them."""
+        group = self.config.group
+        kept = tuple(one for one in shapes if one[0] <= len(group.classes))
+        if len(kept) == len(shapes):
+            return kept
+        label_map = label_map_of_shapes(shapes, self.size_hw, group, ())
+        drawn = polygons_to_label_map(kept, self.size_hw)
+        return kept if (label_map == drawn)[drawn > 0].all() else self._outlines(label_map)
+
+    def _outlines(self, label_map: LabelMap) -> Shapes:
+        return tuple(
+            (label_class.index, part)
+            for label_class in self.config.group.classes
+            for part in parts_of(label_map == label_class.index)
+        )
 
     def _predicted_shapes(self) -> Shapes:
         """Those of the prediction; none is a prediction too."""

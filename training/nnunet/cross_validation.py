@@ -18,7 +18,7 @@ from nnunetv2.postprocessing import remove_connected_components
 from converters.bookkeeping.files import link_or_copy, read_json, write_json
 from converters.images.image_pixels import write_png
 from training.case_files import read_image
-from training.dataset_labels import IGNORE, ignored_integer
+from training.dataset_labels import IGNORE
 from training.evaluation import DicePerCase, named_dice
 from training.folds.spec import VALIDATION
 from training.nnunet.data.plans_made_elsewhere import PLANS_NAME
@@ -93,13 +93,14 @@ def postprocessing_of_label_maps(
         beat: Called for every label map; what it raises ends the call.
     """
     integers = _integers(workspace, label_maps)
-    ignored = ignored_integer(read_json(model_dir / DATASET))
+    # Of the label maps, not of the model: it may be older than the ignored pixels.
+    ignored = len(class_values) + 1
     if not integers - {ignored}:
         # Nothing to count: nnU-Net would fail on it.
         return FoundSteps((), _dice(workspace, label_maps, (), class_values, beat))
     with tempfile.TemporaryDirectory(dir=out, prefix=".crossval-") as name:
         root = Path(name)
-        _lay_out(workspace, label_maps, model_dir, root, integers, class_values)
+        _lay_out(workspace, label_maps, model_dir, root, integers, ignored, class_values)
         with (
             nnunet_roots(root / "raw", root / "preprocessed", root / "results"),
             contextlib.redirect_stdout(io.StringIO()),
@@ -154,6 +155,7 @@ def _lay_out(
     model_dir: Path,
     root: Path,
     integers: set[int],
+    ignored: int,
     class_values: Sequence[str],
 ) -> None:
     """Links what nnU-Net wants to find, all in one fold: its decision is over all cases.
@@ -167,7 +169,6 @@ def _lay_out(
     model /= f"{_TRAINER}__{PLANS_NAME}__{CONFIGURATION}"
     link_or_copy(model_dir / PLANS, model / PLANS)
     value: dict[str, Any] = read_json(model_dir / DATASET)
-    ignored = ignored_integer(value)
     # Also where unions were learned: what is counted are the classes painted in the end.
     names = ["background", *(f"{k}_{name}" for k, name in enumerate(class_values, start=1))]
     labels = {name: k for k, name in enumerate(names) if k in {0, *integers}}

@@ -101,24 +101,27 @@ def test_scribbles_are_enough_in_either_loader(tmp_path_factory: pytest.TempPath
         cases.append(write_case(workspace, f"task_{i:08d}", image, sparse, n_channels=1))
     folds = assign_folds({}, [case.case_id for case in cases], 2)
     prepare(workspace, cases, folds, DatasetSpec(CLASS_VALUES, 1, PRESET, has_ignore=True))
-    seen, truth = disc_image(99)
-    small = cv2.resize(truth, (64, 64), interpolation=cv2.INTER_NEAREST)
-    pixels = cv2.resize(seen.astype(np.float32), (64, 64), interpolation=cv2.INTER_AREA)
-    pixels = (pixels - pixels.mean()) / pixels.std()
     for augmentation in ("warp", "nnunet"):
         preset = dataclasses.replace(PRESET, augmentation=augmentation)
         trainer = _trainer(FoldSpec(str(workspace.root), 7, "r", 0, CLASS_VALUES, preset, seed=3))
         batches, _ = trainer.get_dataloaders()
         trainer.network.train()
-        for _ in range(60):
-            loss = float(trainer.train_step(next(batches))["loss"])
-            assert np.isfinite(loss)
-        trainer.network.eval()
-        with torch.inference_mode():
-            maps = trainer.network(torch.from_numpy(pixels)[None, None])
-        maps = maps[0] if isinstance(maps, list | tuple) else maps
-        assert maps.shape[1] == 3  # nothing is predicted to be ignored
-        found = maps[0].float().argmax(0).numpy().astype(np.uint8)
-        dice = dice_per_class(found, small, 2)
-        print(augmentation, dice)
-        assert dice.min() > 0.6, (augmentation, dice)
+        losses = [float(trainer.train_step(next(batches))["loss"]) for _ in range(30)]
+        assert np.isfinite(losses).all()
+        # Of whole outlines, of which it has seen none: 0.70 in both, 0.79 had it seen them all.
+        dice = np.nanmean([_dice(trainer, seed) for seed in range(90, 96)], axis=0)
+        assert dice.mean() > 0.55, (augmentation, dice)
+
+
+def _dice(trainer: LoopTrainer, seed: int) -> npt.NDArray[np.float64]:
+    """Of each class on an image that nobody has trained on, against all of its truth."""
+    image, truth = disc_image(seed)
+    truth = cv2.resize(truth, (64, 64), interpolation=cv2.INTER_NEAREST)
+    pixels = cv2.resize(image.astype(np.float32), (64, 64), interpolation=cv2.INTER_AREA)
+    pixels = (pixels - pixels.mean()) / pixels.std()
+    trainer.network.eval()
+    with torch.inference_mode():
+        maps = trainer.network(torch.from_numpy(pixels)[None, None])
+    maps = maps[0] if isinstance(maps, list | tuple) else maps
+    assert maps.shape[1] == 3  # a network has no output for what is ignored
+    return dice_per_class(maps[0].float().argmax(0).numpy().astype(np.uint8), truth, 2)

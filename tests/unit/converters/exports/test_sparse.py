@@ -147,6 +147,42 @@ def test_masks_name_the_integer(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["coco", "yolo", "masks-per-class", "csv"])
+def test_what_lies_under_such_a_label_goes(tmp_path: Path, name: str) -> None:
+    """And of which nothing is known is no image with nothing in it."""
+    rows = [
+        row(1, "a.png", annotation(1, region("wall", LUMEN), region("Rest", OVER, id="i"))),
+        row(2, "b.png", annotation(2, region("wall", LUMEN), region("Ignore", CORNER, id="i"))),
+        ROWS[3],
+    ]
+    done = export(tmp_path, name, rows=rows)
+    assert (done.report.done, done.report.left_out) == (2, {"all_ignored": 1})
+    if name == "csv":
+        return
+    (cut, whole) = (
+        annotation_to_label_map(tasks[0].annotations[0], CONFIG, SIZE_HW)[0]
+        for tasks in ([*tasks_from_export([one])] for one in rows[:2])
+    )
+    expected = [cut, np.where(whole == 3, 0, whole)]
+    source = {"coco": "annotations.json"}.get(name, ".")
+    job = ImportJob(
+        import_format("masks" if name == "masks-per-class" else name),
+        done.out / source,
+        ImportOptions(),
+        CONFIG,
+        ImageFinder(None if name == "yolo" else done.images),
+        how=Simplification(tolerance_px=0),
+    )
+    run_import_to_file(job, tmp_path / "tasks.json")
+    tasks = json.loads((tmp_path / "tasks.json").read_text())
+    by_name = {Path(task["data"]["image"]).stem: task for task in tasks}
+    for stem, wanted in zip("ab", expected, strict=True):
+        (read,) = tasks_from_export([{"id": 1, **by_name[stem]}])
+        found = annotation_to_label_map(read.annotations[0], PLAIN, SIZE_HW)[0]
+        # By the plain interface wall is the fourth label.
+        assert np.count_nonzero(np.where(found == 4, 2, found) != wanted) <= 2, stem
+
+
+@pytest.mark.parametrize("name", ["coco", "yolo", "masks-per-class", "csv"])
 def test_formats_of_shapes_have_classes_alone(tmp_path: Path, name: str) -> None:
     for policy in ("latest", "union"):  # the shapes of one annotation, and outlines of a map
         folder = tmp_path / policy

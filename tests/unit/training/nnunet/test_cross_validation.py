@@ -122,18 +122,22 @@ def test_a_beat_that_raises_ends_the_search_and_leaves_nothing(tmp_path: Path) -
     assert evaluate_predictions.multiprocessing is multiprocessing
 
 
+@pytest.mark.parametrize("is_known", [True, False])
 @pytest.mark.parametrize("classes", [CLASSES, (*CLASSES, "debris")])
-def test_what_is_ignored_decides_nothing(tmp_path: Path, classes: tuple[str, ...]) -> None:
+def test_what_is_ignored_decides_nothing(
+    tmp_path: Path, classes: tuple[str, ...], is_known: bool
+) -> None:
     """Spurious parts that lie where nobody knows what is right are no reason to remove parts.
 
-    With a class that no case shows, nnU-Net is given another integer for what is ignored.
+    With a class that no case shows, nnU-Net is given another integer for what is ignored. A model
+    may be older than the setting, as a member of an ensemble is.
     """
     workspace, ignored = Workspace(tmp_path, 7), len(classes) + 1
     found = []
     for run, corner in ((1, 0), (2, ignored)):
         write_run(workspace, run, with_spurious=True)
         for fold in (0, 1):
-            described = dataset_json(classes, 1, 4, has_ignore=True)
+            described = dataset_json(classes, 1, 4, has_ignore=is_known)
             (workspace.fold_dir(run, fold) / "dataset.json").write_text(json.dumps(described))
         for number in range(4):
             labels = read_image(workspace.label_png(f"task_{number}"))

@@ -129,6 +129,8 @@ def test_a_changed_setting_writes_the_cases_anew(sparse: FakeApp) -> None:
     # Everything without a label is ignored now, also where nobody chose it.
     second = prepare(sparse, **RULES, unlabelled="ignore")
     assert second.digest != first.digest
+    # What a champion was measured with on the old ones counts no more.
+    assert not any(new.is_same(old) for new, old in zip(second.entries, first.entries, strict=True))
     assert sorted(np.unique(truth(sparse, 1)).tolist()) == [1, 2, 3]
     # And nothing at all: the labels are classes.
     third = prepare(sparse)
@@ -204,3 +206,16 @@ def test_labels_that_are_no_classes_are_not_waited_for(sparse: FakeApp) -> None:
         project = projects.get(session, PROJECT)
         said = trigger._remark(project, project.settings, run)
     assert "new is the label 'Ignore'" in said
+
+
+def test_a_run_that_failed_for_the_setting_is_due_when_it_is_mended(sparse: FakeApp) -> None:
+    sparse.change_settings(**{**SETTINGS, "min_annotations": 3})
+    wrong = {"ignore_label": "Ignored"}
+    with sparse.store.begin() as session:
+        settings = run_settings(projects.get(session, PROJECT), {})
+    sync_project(sparse.context, PROJECT)
+    for run in (1, 2):
+        sparse.add_run(RunStatus.FAILED, run + 10, settings=settings.model_copy(update=wrong))
+    with sparse.store.begin() as session:
+        decision = trigger.evaluate(session, PROJECT)
+    assert (decision.is_due, "ignore_label" in decision.reason) == (True, True), decision
