@@ -112,11 +112,7 @@ def export_file(path: Path, request: ExportRequest) -> FilesReport:
             source.tasks(reasons.add), reasons, has_channels=bool(request.channels)
         )
         config = parse_label_config(xml, channels=request.channels)
-        names = ", ".join(f"{c.index} = {c.value}" for c in config.group.classes)
-        remarks = (
-            f"The classes were inferred from the regions, in order of appearance: {names}. "
-            "--label-config FILE.xml gives them the project's order and colours.",
-        )
+        remarks = (_inferred(_renamed(config, {}, request)),)
     if request.format_.needs is not Needs.PREDICTIONS and source.is_min():
         remarks = (*remarks, _NO_ORIGIN)
     config = parse_label_config(_ANY_CONFIG) if config is None else _renamed(config, {}, request)
@@ -125,6 +121,17 @@ def export_file(path: Path, request: ExportRequest) -> FilesReport:
     if request.images is not None:
         images = FolderImages(request.images, config.image_keys, plain_name)
     return _run(source, config, images, request, remarks)
+
+
+def _inferred(config: LabelConfig) -> str:
+    """What to say of an interface that nobody gave."""
+    names = [f"{c.index} = {c.value}" for c in config.group.classes]
+    if config.group.has_ignore:
+        names.append(f"{config.group.ignore_index} = ignored")
+    return (
+        "The classes were inferred from the regions, in order of appearance: "
+        f"{', '.join(names)}. --label-config FILE.xml gives them the project's order and colours."
+    )
 
 
 _NO_ORIGIN = (

@@ -125,8 +125,8 @@ def _require_choice(xml: str, wanted: str) -> None:
         raise LabelConfigError(
             f"The setting unlabelled_choice names {wanted!r}, which is no choice of the labelling "
             "configuration about whole images.",
-            remedy=(f"Its choices are {has}. " if has else "")
-            + 'Add one: <Choices name="rest" toName="image"><Choice value="..."/></Choices> (to '
+            remedy=(f"Its choices are {has}. Name one of them, or add it: " if has else "Add it: ")
+            + '<Choices name="rest" toName="image"><Choice value="..."/></Choices> (to '
             "the interface of an export: --label-config FILE.xml).",
         )
 

@@ -177,3 +177,15 @@ def test_as_many_classes_as_there_can_be(workspace: Workspace) -> None:
     cases = [write(workspace, f"case_{i}", labels) for i in range(2)]
     run(workspace, cases, class_values=names)
     assert set(np.unique(seg_of(workspace, "case_0"))) == {0, 1, 253, 254}
+
+
+def test_a_thin_stroke_reaches_the_network(workspace: Workspace) -> None:
+    """It sees a quarter of each side; nnU-Net's own resampling would leave nothing of the line."""
+    labels = np.full((128, 192), IGNORED, np.uint8)
+    labels[21, 10:100] = 1
+    labels[80, 10:150] = 0
+    run(workspace, [write(workspace, f"case_{i}", labels) for i in range(2)])
+    seg = seg_of(workspace, "case_0")
+    assert seg.shape == (32, 48)
+    assert (seg[5, 3:24] == 1).all() and (seg[20, 3:37] == 0).all()
+    assert (seg == IGNORED).mean() > 0.9
