@@ -145,9 +145,16 @@ def test_the_commands_of_the_manual_about_open_pixels(nnloop: Nnloop, tmp_path: 
             annotation["result"] += [stroke, unclear, part]
     path.write_text(json.dumps(rows))
     train, export = commands_of("sparse-labels.md")[1:]  # the first one is about a project
-    done = nnloop(*train, *TRAIN, cwd=tmp_path)
+    # With a union (docs/class-unions.md), for the same training shows both.
+    done = nnloop(*train, "--union", "vessel=lumen+wall", *TRAIN, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "8 labelled images" in done.stdout and "Held-out Dice" in done.stdout
+    learned = json.loads(next((tmp_path / "carotid" / "data").rglob("dataset.json")).read_text())
+    assert learned["labels"] == {"background": 0, "2_vessel": [1, 2], "1_lumen": [1], "ignore": 3}
+    scan = ("images/carotid_003.png", "--model", "carotid", "--out", "masks")
+    done = nnloop("predict", *scan, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(np.unique(read_image(tmp_path / "masks" / "carotid_003.png"))) <= {0, 1, 2}
     said = json.loads(next((tmp_path / "carotid" / "data").rglob("version.json")).read_text())
     assert said["class_values"] == ["lumen", "wall"]
     done = nnloop(*export, cwd=tmp_path)
