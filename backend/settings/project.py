@@ -264,7 +264,8 @@ class ProjectSettings(BaseModel):
     ] = Field(
         "auto",
         description="What fills the queues, by its name in docs/active-learning.md; auto: the "
-        "lowest scores, and typical images before the first version.",
+        "lowest scores, and typical images before the first version, unless another program's "
+        "predictions were imported with scores.",
     )
     control_share: Annotated[float, Option(QUEUES)] = Field(
         0.1,

@@ -11,8 +11,13 @@ WITH_MODEL = "lowest_score"
 WITHOUT_MODEL = "typical"
 
 
-def wanted_strategy(settings: ProjectSettings, version_id: int | None) -> str:
-    """The strategy that the settings ask for; without a version there is no score to go by."""
+def wanted_strategy(
+    settings: ProjectSettings, version_id: int | None, *, has_scores: bool = False
+) -> str:
+    """The strategy that the settings ask for; without a version there is no score to go by.
+
+    Unless another program said some (``has_scores``).
+    """
     if settings.query_strategy != AUTO:
         return settings.query_strategy
-    return WITHOUT_MODEL if version_id is None else WITH_MODEL
+    return WITHOUT_MODEL if version_id is None and not has_scores else WITH_MODEL
