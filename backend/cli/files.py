@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from backend.cli.shared import console
 from backend.cli.views.sentences import say
-from backend.pipeline.files.import_ import ADDED, EDITED, MADE, REPLACED, UNCHANGED
+from backend.pipeline.files.deeds import ADDED, EDITED, MADE, REPLACED, UNCHANGED
 from converters.bookkeeping.files_report import FilesReport
 from domain.annotation import LeftOut
 from domain.text import counted

@@ -9,12 +9,13 @@ from pathlib import Path
 from converters.bookkeeping.files import file_names
 from converters.bookkeeping.json_stream import iter_json
 from converters.imports.formats import FORMATS
+from converters.imports.readers import label_studio
 from domain.errors import FileFormatError, NnloopError, SettingsError
 
-LABEL_STUDIO = "label-studio"
-"""Its own export, which ``nnloop import`` has no need of."""
+LABEL_STUDIO = label_studio.NAME
+"""Its own export, which is read task by task with all that is in it."""
 
-NAMES = (LABEL_STUDIO, *FORMATS)
+NAMES = (LABEL_STUDIO, *(name for name in FORMATS if name != LABEL_STUDIO))
 
 _PICTURES = (".png", ".tif", ".tiff", ".bmp", ".gif", ".jpg", ".jpeg", ".nii", ".gz", ".npy")
 _LOOKED_AT = 50

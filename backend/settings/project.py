@@ -300,7 +300,8 @@ class ProjectSettings(BaseModel):
     ] = Field(
         "auto",
         description="What fills the queues, by its name in docs/active-learning.md; auto: at "
-        "random from each predicted class in turn, and typical images before the first version.",
+        "random from each predicted class in turn; before the first version the lowest scores of "
+        "predictions that were imported with scores, else typical images.",
     )
     control_share: Annotated[float, Option(QUEUES)] = Field(
         0.1,

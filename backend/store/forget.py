@@ -21,6 +21,7 @@ from backend.store.models import (
 from backend.store.quality.doubts import CheckTabRow, LabelDoubtRow
 from backend.store.quality.efforts import EffortRow
 from backend.store.quality.pair_rows import HonestPairRow
+from backend.store.tasks.elsewhere import ElsewhereRow
 from backend.store.tasks.embeddings import EmbeddingRow
 from backend.store.tasks.queues import QueueEntryRow, QueueTabRow
 from backend.store.training.looks import CaseLookRow
@@ -43,6 +44,7 @@ def forget_project(session: Session, project_id: int) -> None:
         LabelDoubtRow,
         CheckTabRow,
         EmbeddingRow,
+        ElsewhereRow,
         PredictionRow,
         VersionRow,
         RunRow,

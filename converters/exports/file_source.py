@@ -42,7 +42,13 @@ class ExportFile:
             predicted = tuple(
                 entry for row in stored for entry in row["result"] if isinstance(entry, dict)
             )
-            yield SourceTask(task, _chosen(stored, self._model_version), predicted)
+            yield SourceTask(
+                task,
+                _chosen(stored, self._model_version),
+                predicted,
+                tuple(stored),
+                reading.n_drafts.pop(task.id, 0),
+            )
         yield from reading.take_faults()
 
     def tasks(self, on_left_out: Callable[[LeftOut], None] = lambda _: None) -> Iterator[Task]:
@@ -67,6 +73,7 @@ class _Reading:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.predictions: dict[int, list[dict[str, Any]]] = {}
+        self.n_drafts: dict[int, int] = {}
         self._faults: list[LeftOut] = []
         self._place = ""
         self._fault: FileFormatError | None = None
@@ -92,7 +99,7 @@ class _Reading:
             yield self._row(piece)
         if members and not self._position:
             self._place = f"the object in {self._path.name}"
-            self._keep_predictions(members, 1)
+            self._keep_rest(members, 1)
             task, annotation = members.get("task"), members.get("annotation")
             if isinstance(task, dict) and isinstance(annotation, dict):
                 yield {**task, "annotations": [annotation]}
@@ -117,16 +124,19 @@ class _Reading:
             self._fault = error
             return None
         if isinstance(row, dict):
-            self._keep_predictions(row, self._position)
+            self._keep_rest(row, self._position)
         return row
 
-    def _keep_predictions(self, row: dict[str, Any], position: int) -> None:
+    def _keep_rest(self, row: dict[str, Any], position: int) -> None:
         found = row.get("predictions")
         task_id = whole_number(position if row.get("id") is None else row["id"])
         if isinstance(found, list) and task_id is not None:
             usable = [p for p in found if isinstance(p, dict) and isinstance(p.get("result"), list)]
             if usable:
                 self.predictions[task_id] = usable
+        drafts = row.get("drafts")
+        if isinstance(drafts, list) and drafts and task_id is not None:
+            self.n_drafts[task_id] = len(drafts)
 
 
 def _chosen(rows: list[dict[str, Any]], model_version: str | None) -> tuple[dict[str, Any], ...]:

@@ -29,12 +29,16 @@ from domain.text import shown
 class SourceTask:
     """A task to export, with the predictions stored for it (Label Studio's JSON).
 
-    ``predicted`` are the regions of all predictions known for it, whatever their version.
+    ``predicted`` are the regions of all predictions known for it, whatever their version;
+    ``all_predictions`` these predictions. ``n_drafts`` counts what somebody has begun there and
+    not submitted, of which nothing else is read.
     """
 
     task: Task
     predictions: tuple[dict[str, Any], ...] = field(default=())
     predicted: tuple[dict[str, Any], ...] = field(default=())
+    all_predictions: tuple[dict[str, Any], ...] = field(default=())
+    n_drafts: int = 0
 
 
 class ExportItem:

@@ -16,6 +16,7 @@ from converters.exports.exporter import Records
 from converters.imports.addresses import image_address, is_shown
 from converters.imports.defaults import DEFAULT_VERSION
 from converters.imports.find import ImageFinder
+from converters.imports.scores import NOT_KNOWN, Score, ScoreTable, no_score
 from converters.imports.source import ImportedImage, ImportFormat, ImportOptions
 from converters.imports.tasks import As, left_out_image, left_out_repeat, said_of, size_of
 from converters.outlines.limits import Simplification
@@ -33,7 +34,8 @@ class ImportJob:
     ``label_config`` gives the classes; ``model_version`` names predictions; ``image_url`` is put
     before the file name in a task's data (``/data/local-files/?d=scans/``); ``mapping`` says which
     label their classes are; ``empty_as_negative`` whether images that the source says are empty get
-    an empty annotation. ``found`` is what ``looked_through`` adds.
+    an empty annotation; ``scores`` how good predictions are. ``found`` is what ``looked_through``
+    adds.
     """
 
     format_: ImportFormat
@@ -47,6 +49,7 @@ class ImportJob:
     how: Simplification = field(default_factory=Simplification)
     mapping: Mapping[str, str] = field(default_factory=dict)
     empty_as_negative: bool = False
+    scores: ScoreTable | None = None
     found: Found | None = None
 
     def stamp_of(self, image: ImportedImage, path: Path | None) -> str:
@@ -66,8 +69,23 @@ class ImportJob:
                 sorted(self.mapping.items()),
                 self.empty_as_negative,
                 [str(path), about.st_size, about.st_mtime_ns] if about else "",
+                *([self.score_of(image, path)] if self.as_ == "predictions" else []),
             ]
         )
+
+    def score_of(self, image: ImportedImage, path: Path | None) -> Score:
+        """How good the image's prediction is."""
+        found = self.scores.of(image, path) if self.scores is not None else None
+        return NOT_KNOWN if found is None else Score(found, is_stated=True)
+
+    @property
+    def is_of_label_studio(self) -> bool:
+        """Whether what is imported is taken over as it stands."""
+        return self.format_.is_taken_over
+
+    def lacks_score(self, image: ImportedImage, path: Path | None) -> bool:
+        """Whether a table of scores was given, and has none for the image."""
+        return self.scores is not None and not self.score_of(image, path).is_stated
 
     def entries(self) -> Iterator[ImportedImage | LeftOut]:
         """The images of the source."""
@@ -149,7 +167,9 @@ def looked_through(job: ImportJob, *, on_image: Callable[[], None] = lambda: Non
         used.update(dict.fromkeys(entry.used_names))
         known.update(dict.fromkeys(entry.class_names))
         path = job.images.find(entry)
-        owner = entry.key if entry.task_id is None else entry.file_name
+        # Of a Label Studio several tasks may show one image.
+        is_own = entry.task_id is None and entry.said is None
+        owner = entry.key if is_own else entry.file_name
         if path is not None and owners.setdefault(path, owner) != owner:
             shared.add(path)
         own = keys_of(entry)
@@ -217,18 +237,20 @@ def _add(job: ImportJob, index: WorkIndex, number: int, entry: ImportedImage | L
         if index.is_current(entry.key, stamp):
             return 1
         result, notes = job.said_of(entry, size_of(entry, path))
+        if job.lacks_score(entry, path):
+            notes = [*notes, no_score(entry, job.scores)]
     except TaskError as error:
         index.left_out(entry.key, left_out_image(error))
         return 0
     name = job.images.name_of(entry, path)
-    index.done(entry.key, stamp, (), _task(job, name, result), notes)
+    index.done(entry.key, stamp, (), _task(job, name, result, job.score_of(entry, path)), notes)
     return 0
 
 
-def _task(job: ImportJob, name: str, result: list[dict[str, Any]]) -> dict[str, Any]:
+def _task(job: ImportJob, name: str, result: list[dict[str, Any]], score: Score) -> dict[str, Any]:
     said: dict[str, Any] = {"result": result}
     if job.as_ == "predictions":
-        said["model_version"] = job.model_version
+        said |= {"model_version": job.model_version, "score": score.value}
     return {"data": {job.config.image_key: image_address(job.image_url, name)}, job.as_: [said]}
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from converters.bookkeeping.files import file_names, is_packed
 from converters.bookkeeping.json_stream import MAX_PIECE_BYTES
-from domain.annotation import LeftOut
+from domain.annotation import Annotation, LeftOut
 from domain.errors import FileFormatError
 from domain.geometry import LabelMap, Shape
 
@@ -27,6 +28,20 @@ class ImportedShape:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Said:
+    """What another Label Studio holds of a task: taken over as it stands, not drawn anew.
+
+    ``data`` are the task's fields without its image, which ``address`` names; ``annotations`` the
+    submitted and skipped ones, ``predictions`` Label Studio's JSON.
+    """
+
+    address: str
+    data: Mapping[str, Any]
+    annotations: tuple[Annotation, ...]
+    predictions: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ImportedImage:
     """One image of the source.
 
@@ -38,7 +53,8 @@ class ImportedImage:
     does not know its name; ``path`` is its file where the source's folders say so, ``mask`` the
     file of its mask, which is not its image. ``is_relative``: regions are polygons in fractions of
     the image's width and height. ``task_id``: the source has the image once for each of several
-    tasks, and this is that of one.
+    tasks, and this is that of one. ``said``: the source is a Label Studio, and ``regions`` name
+    classes and have no shapes.
     """
 
     number: int
@@ -56,6 +72,7 @@ class ImportedImage:
     mask: Path | None = None
     is_relative: bool = False
     task_id: int | None = None
+    said: Said | None = None
 
     @property
     def used_names(self) -> tuple[str, ...]:
@@ -86,7 +103,8 @@ class ImportOptions:
     without one ("" = leave them out); ``mask_name`` how masks are called (``{name}_1stHO``, "" =
     find it); ``colors`` the classes of colour masks by ``#rrggbb`` ("" = background);
     ``ignore_label`` the label of pixels that the source ignores ("" = they are background, and a
-    note says so).
+    note says so); ``image_key`` the field of Label Studio's tasks that has the image ("" = find
+    it).
     """
 
     classes: tuple[str, ...] = field(default=())
@@ -95,6 +113,7 @@ class ImportOptions:
     mask_name: str = ""
     colors: Mapping[str, str] = field(default_factory=dict)
     ignore_label: str = ""
+    image_key: str = ""
 
 
 ImportSource = Iterator[ImportedImage | LeftOut]
@@ -104,13 +123,15 @@ ImportSource = Iterator[ImportedImage | LeftOut]
 class ImportFormat:
     """A row of the registry. ``read`` may be called several times.
 
-    ``is_file``: its source is one file, never a folder.
+    ``is_file``: its source is one file, never a folder. ``is_taken_over``: its images have
+    ``said``.
     """
 
     name: str
     summary: str
     read: Callable[[Path, ImportOptions], ImportSource]
     is_file: bool = False
+    is_taken_over: bool = False
 
     def entries(self, path: Path, options: ImportOptions) -> ImportSource:
         """``read``, after a look at what the path is.

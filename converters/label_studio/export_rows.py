@@ -16,6 +16,8 @@ from domain.text import shown
 _MIN_KEYS = frozenset({"annotator", "annotation_id", "created_at", "updated_at", "lead_time"})
 """What a JSON_MIN row has beside the task's data and one list of regions per control."""
 
+_A_YEAR_S = 3.2e7
+
 _DIGITS = re.compile(r"-?[0-9]{1,18}")
 
 OnError = Callable[[TaskError], None]
@@ -261,7 +263,14 @@ def _annotation(value: Any, task_id: int, position: int) -> Annotation:
         completed_by=person if _is_integer(person) else None,
         created_at=_text(value, "created_at"),
         updated_at=_text(value, "updated_at") or _text(value, "created_at"),
+        lead_time_s=_seconds(value.get("lead_time")),
     )
+
+
+def _seconds(value: Any) -> float | None:
+    """A time that somebody took; None for what is none."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value < _A_YEAR_S else None
 
 
 def _is_skip(annotation: Mapping[str, Any]) -> bool:

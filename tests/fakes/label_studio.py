@@ -210,6 +210,7 @@ class FakeLabelStudio:
         result: Sequence[dict[str, Any]],
         *,
         was_cancelled: bool = False,
+        ground_truth: bool = False,
         lead_time: float | None = None,
         parent_prediction: int | None = None,
     ) -> int:
@@ -218,6 +219,7 @@ class FakeLabelStudio:
             task_id,
             *result,
             was_cancelled=was_cancelled,
+            ground_truth=ground_truth,
             lead_time_s=lead_time,
             parent_prediction=parent_prediction,
         )
@@ -232,6 +234,19 @@ class FakeLabelStudio:
             self.tasks[task_id] = Task(task_id, project_id, {"image": uri}, created_at=self.now)
             made.append(task_id)
         return made
+
+    def import_tasks(self, project_id: int, data: Sequence[dict[str, Any]]) -> list[int]:
+        self._called("import_tasks")
+        made = []
+        for fields in data:
+            task_id = max(self.tasks, default=0) + 1
+            self.tasks[task_id] = Task(task_id, project_id, dict(fields), created_at=self.now)
+            made.append(task_id)
+        return made
+
+    def update_data(self, task_id: int, data: dict[str, Any]) -> None:
+        self._called("update_data")
+        self.tasks[task_id] = replace(self.tasks[task_id], data=dict(data))
 
     def uploaded_tasks(self, project_id: int, names: Collection[str]) -> dict[str, list[int]]:
         self._called("uploaded_tasks")

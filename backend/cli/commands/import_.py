@@ -42,6 +42,16 @@ def import_(
         Path | None, typer.Option(help="Folder of the images; a project gets those it lacks.")
     ] = None,
     as_: Annotated[str, typer.Option("--as", help="annotations or predictions.")] = "annotations",
+    as_predictions: Annotated[
+        bool, typer.Option("--as-predictions", help="Short for --as predictions.")
+    ] = False,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file (image,score) with the quality that is expected of each prediction, in "
+            "[0, 1]: low is labelled first."
+        ),
+    ] = None,
     label_config: Annotated[
         Path | None,
         typer.Option(help="Labelling configuration (XML): read if there, written if not."),
@@ -122,6 +132,11 @@ def import_(
 
     Example: nnloop import coco.json --format coco --images scans --project "Carotid"
 
+    Example: nnloop import masks --format masks --as-predictions --model-version sam-2
+    --scores scores.csv --project "Carotid"
+
+    Example: nnloop import export.json --format label-studio --images scans --project "Carotid"
+
     Example: nnloop import via.json --format via --images scans --out tasks.json
     --image-url "/data/local-files/?d=scans/"
     """
@@ -133,6 +148,7 @@ def import_(
     from converters.imports.find import ImageFinder
     from converters.imports.formats import format_by_name
     from converters.imports.run import ImportJob, looked_through, run_import_to_file
+    from converters.imports.scores import read_scores
     from converters.imports.source import ImportOptions
     from converters.imports.tasks import LOST, colors_of, infer_classes, label_config_for
     from converters.label_studio.config.label_config import parse_label_config
@@ -155,6 +171,18 @@ def import_(
         theirs.lower() if theirs[:1] == "#" else theirs: ours
         for theirs, ours in parse_map(map_ or ()).items()
     }
+    if as_predictions:
+        as_ = "predictions"
+    if scores is not None and as_ != "predictions":
+        raise SettingsError(
+            "--scores says how good predictions are, and annotations are imported.",
+            remedy="Add --as-predictions.",
+        )
+    if format_row.is_taken_over and project is None:
+        raise SettingsError(
+            "A tasks file of Label Studio's can be imported as it is; nothing was written.",
+            remedy="Give --project, into which nnloop moves tasks, annotations and predictions.",
+        )
     opened = context(data_dir) if project is not None else None
     info = None if opened is None else opened.label_studio.find_project(project or "")
     if opened is not None and info is not None and not ignore_label:
@@ -168,7 +196,7 @@ def import_(
     elif label_config is not None and label_config.is_file():
         config = read_label_config(label_config)
     if config is not None:
-        options = replace(options, colors=colors_of(mapping, config))
+        options = replace(options, colors=colors_of(mapping, config), image_key=config.image_key)
     else:
         wanted = infer_classes(format_row, source, options, mapping)
         config = parse_label_config(label_config_for(wanted))
@@ -185,6 +213,7 @@ def import_(
         Simplification(tolerance_px=0) if exact else Simplification(),
         mapping,
         empty_as_negative,
+        read_scores(scores) if scores is not None else None,
     )
     with progress("Reading", None, on=console) as on_image:
         job = looked_through(job, on_image=on_image)

@@ -3,52 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backend.label_studio import PushedPrediction, TaskHead
+from backend.label_studio import TaskHead
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.files.attach import Match, ProjectIndex, TaskChoice
+from backend.pipeline.files.copying import Copying, is_elsewhere
+from backend.pipeline.files.deeds import ADDED, EDITED, MADE, REPLACED, UNCHANGED
+from backend.pipeline.files.elsewhere import Elsewhere, Foreign, check_version_name
+from backend.pipeline.files.ready import Ready, batches
 from converters.bookkeeping.files_report import FilesReport, Outcome, make_report
 from converters.bookkeeping.work_index import WorkIndex
 from converters.imports.run import ImportJob, looked_through
+from converters.imports.scores import no_score
 from converters.imports.source import ImportedImage
 from converters.imports.tasks import left_out_image, left_out_repeat, size_of
 from converters.label_studio.predicted import as_predicted
+from converters.label_studio.same_label import is_same_label
 from converters.label_studio.write import validate_prediction
 from domain.annotation import LeftOut
 from domain.errors import ImageError, TaskError
 from domain.hashing import content_hash
 
-BATCH_IMAGES = 20
-BATCH_BYTES = 32 * 1024 * 1024
-"""Images read and uploaded together; what a kill makes the next run look for."""
+_WRITTEN = ("annotation", "digest", "written")
 
 _UPLOADED = "uploaded"
 _UPLOADING = "uploading"
-
-MADE, ADDED, REPLACED = "made", "added", "replaced"
-UNCHANGED, EDITED = "unchanged", "edited"
-"""What became of an image: its task was made, its task had no such annotation, the annotation (or
-prediction) of an earlier import was replaced, it stayed, it stayed because a person edited it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """An image that is converted and waits to be stored; ``task_id`` where a task has it."""
-
-    image: ImportedImage
-    path: Path | None
-    task_id: int | None
-    stamp: str
-    result: list[dict[str, Any]]
-    notes: list[LeftOut]
-
-    @property
-    def key(self) -> str:
-        return self.image.key
 
 
 def import_to_project(
@@ -80,33 +63,23 @@ def import_to_project(
         LabelStudioError: Label Studio refused or did not answer; a new run goes on from there.
     """
     job = looked_through(job)
+    if job.as_ == "predictions" and not job.is_of_label_studio:
+        check_version_name(context, project_id, job.model_version)
     folder = context.settings.data_dir / "imports" / str(project_id)
     name = hashlib.sha256(f"{job.path.resolve()} {job.as_} {job.model_version}".encode())
     stem = f"{job.path.stem[:40]}-{name.hexdigest()[:8]}"
     with WorkIndex(folder / f"{stem}.sqlite", folder, f"import {job.format_.name}") as index:
         run = _Run(context, project_id, job, choice or TaskChoice(), index)
-        for batch in _batches(run.convert(on_image)):
+        for batch in batches(run.convert(on_image)):
             run.store(batch)
         index.forget_unseen_left_out()
         report = folder / f"{stem}.report.json"
         remarks = job.found.classes.remarks if job.found is not None else ()
+        remarks += run.settle()
         unchanged = run.deeds[UNCHANGED] + run.deeds[EDITED]
         deeds = {kind: n for kind, n in run.deeds.items() if n}
         outcome = Outcome(unchanged, remarks=remarks, deeds=deeds, n_kept=run.n_kept)
         return make_report(report, job.format_.name, index, outcome)
-
-
-def _batches(items: Iterator[_Ready]) -> Iterator[list[_Ready]]:
-    batch: list[_Ready] = []
-    size = 0
-    for item in items:
-        batch.append(item)
-        size += item.path.stat().st_size if item.path is not None and item.task_id is None else 0
-        if len(batch) == BATCH_IMAGES or size >= BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 class _Run:
@@ -124,10 +97,17 @@ class _Run:
         self._job, self._index, self._choice = job, index, choice
         self._tasks = ProjectIndex(context.label_studio, project_id, job.config.image_key)
         self._taken: dict[int, str] = {}
+        self._elsewhere = Elsewhere(context, project_id, job.config)
+        self._copying = Copying(context.label_studio, project_id, job, choice.again)
+        is_predicting = job.as_ == "predictions" and not job.is_of_label_studio
+        self._held = (
+            self._elsewhere.held(job.model_version, self._tasks.heads) if is_predicting else None
+        )
         self.deeds = dict.fromkeys((MADE, ADDED, REPLACED, UNCHANGED, EDITED), 0)
         self.n_kept = 0
+        self.n_named: Counter[str] = Counter()
 
-    def convert(self, on_image: Callable[[], None]) -> Iterator[_Ready]:
+    def convert(self, on_image: Callable[[], None]) -> Iterator[Ready]:
         """The images of the source that can be used and are not stored yet."""
         for number, entry in enumerate(self._job.entries(), start=1):
             if isinstance(entry, LeftOut):
@@ -144,7 +124,7 @@ class _Run:
                         yield ready
             on_image()
 
-    def _ready(self, image: ImportedImage) -> _Ready | None:
+    def _ready(self, image: ImportedImage) -> Ready | None:
         """None for what is stored already, unchanged."""
         path = self._job.find(image)
         stamp = self._job.stamp_of(image, path)
@@ -155,11 +135,15 @@ class _Run:
                 self._refuse(image, known)
                 return None
             known = known if "state" in record else None
-        if known is not None and self._index.is_current(image.key, stamp):
+        # A prediction that a newer import retired is brought again.
+        is_held = self._held is None or known in self._held
+        if known is not None and is_held and self._index.is_current(image.key, stamp):
             self._take(image, known)
             self.deeds[UNCHANGED] += 1
             return None
         match = Match(known) if known is not None else self._match(image, path)
+        if image.said is not None:
+            return self._ready_copy(image, path, match, stamp)
         if path is None and (match is None or match.size_hw is None):
             if match is None:
                 why = "--new needs its file" if self._choice.new else "no task has it"
@@ -179,7 +163,26 @@ class _Run:
             for fault in validate_prediction(self._job.config, result):
                 raise ImageError(image.number, "invalid_result", f"Label Studio objects: {fault}")
         task_id = match.task_id if match is not None else None
-        return _Ready(image, path, task_id, stamp, result, notes)
+        if self._job.lacks_score(image, path):
+            notes = [*notes, no_score(image, self._job.scores)]
+        score = self._job.score_of(image, path)
+        return Ready(image, path, task_id, stamp, result, notes, score)
+
+    def _ready_copy(
+        self, image: ImportedImage, path: Path | None, match: Match | None, stamp: str
+    ) -> Ready:
+        """A task of another Label Studio: nothing of it is drawn anew, so its size is not asked."""
+        if path is None and match is None and not is_elsewhere(image):
+            raise ImageError(
+                image.number,
+                "image_missing",
+                f"the image {image.file_name!r} was not found, and no task has it.",
+                remedy="It lies on the other server: give the folder of images with --images.",
+            )
+        if match is not None:
+            self._take(image, match.task_id)
+        task_id = match.task_id if match is not None else None
+        return Ready(image, path, task_id, stamp, [], list(image.notes))
 
     def _refuse(self, image: ImportedImage, task_id: int) -> None:
         """Leaves an image alone whose task this import has made before."""
@@ -226,31 +229,41 @@ class _Run:
                 remedy="Keep one of them in the source.",
             )
 
-    def store(self, batch: list[_Ready]) -> None:
+    def store(self, batch: list[Ready]) -> None:
         """Brings Label Studio to what a batch says."""
         task_ids = {item.key: item.task_id for item in batch if item.task_id is not None}
         files = []
         new = [item for item in batch if item.key not in task_ids]
         for item in new:
-            assert item.path is not None  # noqa: S101 - _ready looked
             self._keep(item, {"state": _UPLOADING, MADE: True})
-            files.append((item.path.name, item.path.read_bytes()))
-        made = self._client.import_images(self._project_id, files)
-        for item, task_id in zip(new, made, strict=True):
+            if item.path is not None:
+                files.append((item.path.name, item.path.read_bytes()))
+        made = iter(self._client.import_images(self._project_id, files))
+        by_address = [item for item in new if item.path is None]
+        fields = [self._copying.fields(item.image, "") for item in by_address]
+        named = iter(self._client.import_tasks(self._project_id, fields))
+        for item in new:
+            task_id = next(made if item.path is not None else named)
             task_ids[item.key] = task_id
             self._keep(item, {"state": _UPLOADED, "task": task_id, MADE: True})
-        if self._job.as_ == "predictions":
+        if self._job.is_of_label_studio:
+            self._copy(batch, task_ids)
+        elif self._job.as_ == "predictions":
             self._predict(batch, task_ids)
         else:
             for item in batch:
                 self._annotate(item, task_ids[item.key])
 
-    def _annotate(self, item: _Ready, task_id: int) -> None:
+    def _annotate(self, item: Ready, task_id: int) -> None:
         digest = _digest(item.result)
         record = self._index.record(item.key) or {}
         annotations = self._client.unopened_task(self._project_id, task_id).annotations
-        held = {a.id: _digest(a.result) for a in annotations}
-        same = [a.id for a in annotations if held[a.id] == digest and not a.was_cancelled]
+        held = {a.id: a.result for a in annotations}
+        same = [
+            a.id
+            for a in annotations
+            if not a.was_cancelled and is_same_label(item.result, a.result)
+        ]
         annotation_id = record.get("annotation")
         deed = self._deed(record)
         if same:
@@ -258,7 +271,11 @@ class _Run:
             annotation_id = same[0]
             deed = UNCHANGED if deed != MADE else MADE
         elif annotation_id in held:
-            if held[annotation_id] == record.get("digest"):
+            # Saved in the editor it is written otherwise, and nobody has changed it.
+            written = record.get("written")
+            if _digest(held[annotation_id]) == record.get("digest") or (
+                written is not None and is_same_label(written, held[annotation_id])
+            ):
                 self._client.update_annotation(annotation_id, item.result)
                 deed = REPLACED
             else:
@@ -268,7 +285,8 @@ class _Run:
                     "it was imported; it stays as it is."
                 )
                 item.notes.append(LeftOut(item.image.number, "edited", message))
-                digest = record.get("digest", "")
+                self._done(item, task_id, deed, {k: record[k] for k in _WRITTEN if k in record})
+                return
         elif held and not self._choice.again:
             message = (
                 f"Task {task_id}, which has the image {item.image.file_name!r}, has an annotation "
@@ -278,43 +296,78 @@ class _Run:
             return
         else:
             annotation_id = self._client.annotate(task_id, item.result)
-        self._done(item, task_id, deed, {"annotation": annotation_id, "digest": digest})
+        about = {"annotation": annotation_id, "digest": digest, "written": item.result}
+        self._done(item, task_id, deed, about)
 
     @staticmethod
     def _deed(record: dict[str, Any]) -> str:
         """What a first annotation or prediction of an image is, by its record so far."""
         return MADE if "state" in record and record.get(MADE) else ADDED
 
-    def _predict(self, items: list[_Ready], task_ids: dict[str, int]) -> None:
-        rows = []
-        replaced = set()
-        for item in items:
-            task_id = task_ids[item.key]
-            for old in self._client.task_predictions(task_id, self._job.model_version):
-                self._client.delete_prediction(int(old.id or 0))
-                replaced.add(item.key)
-            rows.append(PushedPrediction(task_id, item.result, None, self._job.model_version))
-        if rows:
-            self._client.import_predictions(self._project_id, rows)
-        for item in items:
-            task_id = task_ids[item.key]
-            if self._client.task_predictions(task_id, self._job.model_version):
-                record = self._index.record(item.key) or {}
-                deed = REPLACED if item.key in replaced else self._deed(record)
-                self._done(item, task_id, deed, {})
-            else:
+    def _predict(self, items: list[Ready], task_ids: dict[str, int]) -> None:
+        version = self._job.model_version
+        rows = [Foreign(self._head(task_ids[i.key]), i.result, i.score, version) for i in items]
+        replaced, dropped = self._elsewhere.store(rows)
+        for position, item in enumerate(items):
+            if position in dropped:
                 message = f"Label Studio did not keep the prediction of {item.image.file_name!r}."
                 note = LeftOut(item.image.number, "prediction_dropped", message)
                 self._leave_out(item.key, note)
+                continue
+            record = self._index.record(item.key) or {}
+            deed = REPLACED if position in replaced else self._deed(record)
+            self._done(item, task_ids[item.key], deed, {})
 
-    def _done(self, item: _Ready, task_id: int, deed: str, record: dict[str, Any]) -> None:
-        self.deeds[deed] += 1
-        before = self._index.record(item.key) or {}
-        # Ids of deleted tasks are given to new ones: the record says which task it was.
+    def _copy(self, items: list[Ready], task_ids: dict[str, int]) -> None:
+        """What another Label Studio holds of some tasks, predictions after annotations."""
+        done = []
+        predicted: list[Foreign] = []
+        for item in items:
+            task_id = task_ids[item.key]
+            # What is known of a task that is gone says nothing of the one that has the image now.
+            is_known = self._known_task(item.key) == task_id
+            record = self._index.record(item.key) or {}
+            record = record if is_known or "state" in record else {MADE: record.get(MADE)}
+            copied = self._copying.copy(item.image, self._head(task_id), record)
+            item.notes.extend(copied.notes)
+            if copied.refused is not None:
+                self._leave_out(item.key, copied.refused)
+                continue
+            rows = [Foreign(self._head(task_id), *row) for row in copied.predictions]
+            predicted += rows
+            done.append((item, task_id, copied, record))
+        self.n_named.update(row.model_version for row in predicted)
+        _, dropped = self._elsewhere.store(predicted) if predicted else ((), set())
+        lost = {(predicted[i].head.id, predicted[i].model_version) for i in dropped}
+        for item, task_id, copied, record in done:
+            for name in sorted(name for of, name in lost if of == task_id):
+                message = f"Label Studio did not keep what {name!r} predicted of it."
+                item.notes.append(LeftOut(item.image.number, "prediction_dropped", message))
+            deed = self._deed(record) if "annotations" not in record else copied.deed
+            self._done(item, task_id, deed, copied.record)
+
+    def settle(self) -> tuple[str, ...]:
+        """Shows the imported predictions; what a person should know of that, in sentences."""
+        said = self._copying.remarks()
+        if self._job.is_of_label_studio:
+            # What most tasks have is what the other server showed.
+            names = [name for name, _ in reversed(self.n_named.most_common())]
+        else:
+            names = [self._job.model_version] if self._held is not None else []
+        return said + (self._elsewhere.settle(names, self._tasks.heads) if names else ())
+
+    def _head(self, task_id: int) -> TaskHead:
         head = self._tasks.heads.get(task_id)
         if head is None:
             task = self._client.unopened_task(self._project_id, task_id)
-            head = TaskHead(task_id, task.data, task.created_at)
+            head = self._tasks.heads[task_id] = TaskHead(task_id, task.data, task.created_at)
+        return head
+
+    def _done(self, item: Ready, task_id: int, deed: str, record: dict[str, Any]) -> None:
+        self.deeds[deed] += 1
+        before = self._index.record(item.key) or {}
+        # Ids of deleted tasks are given to new ones: the record says which task it was.
+        head = self._head(task_id)
         about: dict[str, Any] = {"task": task_id, "image": self._uri(head)}
         about |= {"created_at": head.created_at}
         if MADE in before or "task" not in before:  # else it is of the time before this was kept
@@ -324,7 +377,7 @@ class _Run:
     def _uri(self, head: TaskHead) -> str:
         return str(head.data.get(self._job.config.image_key) or "")
 
-    def _keep(self, item: _Ready, record: dict[str, Any]) -> None:
+    def _keep(self, item: Ready, record: dict[str, Any]) -> None:
         """Keeps how far an image has got; no stamp, so that the next run goes on with it."""
         self._index.done(item.key, "", (), record, ())
 

@@ -13,7 +13,7 @@ from backend.pipeline.predictions.held import held_by_label_studio, report_held,
 from backend.pipeline.predictions.withdraw import withdraw
 from backend.store import projects
 from backend.store.models import PredictionRow, VersionRow
-from backend.store.tasks import predictions
+from backend.store.tasks import elsewhere, predictions
 from backend.store.training import versions
 from domain.errors import LabelStudioError, ProjectGoneError
 
@@ -79,6 +79,7 @@ def publish(context: AppContext, project_id: int) -> PublishReport | None:
         report_held(session, project_id, version)
     if is_complete or version.published_at is not None:
         _retire(context, project_id, others)
+        _retire_elsewhere(context, project_id, version)
         with context.store.begin() as session:
             versions.mark_published(session, version.id)
     logger.info("Project %d: %d predictions of %s pushed.", project_id, pushed, version.name)
@@ -136,6 +137,23 @@ def _retire(context: AppContext, project_id: int, others: dict[str, int]) -> Non
             context.label_studio.delete_model_version(project_id, name)
         with context.store.begin() as session:
             versions.mark_withdrawn(session, version_id)
+
+
+def _retire_elsewhere(context: AppContext, project_id: int, version: VersionRow) -> None:
+    """Removes what other programs said before the version came into service.
+
+    What somebody imports later, beside a version that serves, stays until the next one.
+    """
+    with context.store.begin() as session:
+        found = elsewhere.live_versions_of(session, project_id)
+    old = [name for name, at in found.items() if at < (version.promoted_at or 0.0)]
+    present = context.label_studio.count_predictions(project_id) if old else {}
+    for name in old:
+        if name in present:
+            n = context.label_studio.delete_model_version(project_id, name)
+            logger.info("Project %d: %d predictions of %s retired.", project_id, n, name)
+        with context.store.begin() as session:
+            elsewhere.forget(session, project_id, name)
 
 
 def try_publish(context: AppContext, project_id: int) -> PublishReport | None:

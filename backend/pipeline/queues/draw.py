@@ -27,7 +27,7 @@ from backend.pipeline.queues.pool import (
     scoring_version,
 )
 from backend.settings import ProjectSettings
-from backend.store.tasks import queues
+from backend.store.tasks import elsewhere, queues
 from backend.store.tasks.queues import QueueEntryRow
 from domain.queues import QueueArm, QueueExit
 from domain.text import counted
@@ -90,8 +90,11 @@ def draw(context: AppContext, project_id: int, settings: ProjectSettings, people
         rows = queues.open_entries(session, project_id)
         version = scoring_version(session, project_id)
         version_id = version.id if version else None
-        is_blind = bool(_chosen_blind(rows, wanted_strategy(settings, version_id)))
-        if not is_blind and not _is_due(rows, version_id, settings, people):
+        scored_at = elsewhere.scored_at(session, project_id) if version_id is None else 0.0
+        wanted = wanted_strategy(settings, version_id, has_scores=scored_at > 0)
+        is_blind = bool(_chosen_blind(rows, wanted))
+        stale = _stale(rows, version_id, scored_at)
+        if not is_blind and not stale and not _is_due(rows, settings, people):
             return
         opened = _open(session, project_id, settings)
         newest = queues.newest_batch(session, project_id)
@@ -117,14 +120,14 @@ def draw(context: AppContext, project_id: int, settings: ProjectSettings, people
     )
     # Drawn again after a crash, it is the same draw. Seeds are not negative.
     rng = np.random.default_rng([settings.seed % 2**32, project_id, newest, len(rows)])
-    stale = _stale(rows, version_id) | _chosen_blind(rows, opened.strategy)
+    stale |= _chosen_blind(rows, opened.strategy)
     early = {(row.task_id, row.batch) for row in rows if row.version_id is None}
     asked = _asked(changes.entries, stale, begun, early)
     changes.add(batches.plan(opened.pool, asked, seats, rules, newest, rng), opened.strategy)
     holders = batches.tasks_of(changes.entries)
     waiting = [a for a in people.ids if a not in people.idle() and a not in holders]
     changes.add(batches.lent(changes.entries, people.idle(), waiting, begun))
-    _write(context, project_id, opened, changes)
+    _write(context, project_id, opened, changes, scored_at)
 
 
 class _Changes:
@@ -141,7 +144,6 @@ class _Changes:
 
 def _is_due(
     rows: Sequence[QueueEntryRow],
-    version_id: int | None,
     settings: ProjectSettings,
     people: People,
 ) -> bool:
@@ -150,7 +152,6 @@ def _is_due(
     return (
         batches.tasks_of(entries).keys() != {*people.ids}
         or not batches.shortened(entries, starters, ()).is_empty
-        or bool(_stale(rows, version_id))
         or bool(people.owners)
     )
 
@@ -166,7 +167,9 @@ def _open(session: Session, project_id: int, settings: ProjectSettings) -> Queue
     """The pool, with the strategy that really acts; with chance where that one does not pay."""
     version = scoring_version(session, project_id)
     version_id = version.id if version else None
-    opened = open_pool(session, project_id, version_id, wanted_strategy(settings, version_id))
+    has_scores = version_id is None and elsewhere.scored_at(session, project_id) > 0
+    wanted = wanted_strategy(settings, version_id, has_scores=has_scores)
+    opened = open_pool(session, project_id, version_id, wanted)
     if version_id is None or not settings.turn_to_random:
         return opened
     found = gain(draws_of(session, project_id, opened.strategy))
@@ -185,12 +188,19 @@ def _begun_elsewhere(opened: QueuePool, people: People, batch: int) -> Plan:
     return Plan(drawn=tuple(drawn))
 
 
-def _stale(rows: Sequence[QueueEntryRow], version_id: int | None) -> set[tuple[int, int]]:
-    """(task, batch) of what a strategy chose by another version's predictions."""
+def _stale(
+    rows: Sequence[QueueEntryRow], version_id: int | None, scored_at: float
+) -> set[tuple[int, int]]:
+    """(task, batch) of what a strategy chose by another version's predictions.
+
+    Or before another program's scores came (``scored_at``), where there is no version.
+    """
     return {
         (row.task_id, row.batch)
         for row in rows
-        if row.arm == QueueArm.STRATEGY and row.version_id != version_id and row.strategy != BEGUN
+        if row.arm == QueueArm.STRATEGY
+        and (row.version_id != version_id or row.drawn_at < scored_at)
+        and row.strategy != BEGUN
     }
 
 
@@ -225,7 +235,9 @@ def _asked(
     ]
 
 
-def _write(context: AppContext, project_id: int, opened: QueuePool, changes: _Changes) -> None:
+def _write(
+    context: AppContext, project_id: int, opened: QueuePool, changes: _Changes, scored_at: float
+) -> None:
     n_drawn = n_withdrawn = 0
     with context.store.begin() as session:
         for change, strategy in changes.plans:
@@ -243,6 +255,8 @@ def _write(context: AppContext, project_id: int, opened: QueuePool, changes: _Ch
         for row in queues.open_entries(session, project_id):
             if row.arm == QueueArm.STRATEGY:
                 row.version_id = opened.version_id
+                if row.drawn_at < scored_at:  # by these scores, then
+                    row.drawn_at = time.time()
     if n_drawn or n_withdrawn:
         logger.info(
             "Project %d: %s drawn for queues by %s, %d taken back.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from active_learning.measures import ImageMeasures
 from active_learning.strategies import Indices, Pool, acting_strategy, strategy_by_name
 from backend.pipeline.basis.embeddings import for_strategy
 from backend.store.models import VersionRow
-from backend.store.tasks import queues
+from backend.store.tasks import elsewhere, queues
 from backend.store.training import versions
 
 BEGUN = "begun"
@@ -52,11 +52,15 @@ def open_pool(session: Session, project_id: int, version_id: int | None, wanted:
     Args:
         session: Of the store.
         project_id: Whose tasks.
-        version_id: By whose predictions; None before the first version.
+        version_id: By whose predictions; None before the first version: then by the scores that
+            another program's predictions were imported with.
         wanted: The strategy that is asked.
     """
     tasks = queues.pool(session, project_id, version_id)
     n_labelled = queues.count_labelled(session, project_id)
+    if version_id is None:
+        said = elsewhere.scores(session, project_id)
+        tasks = [replace(task, score=said.get(task.id)) for task in tasks]
     quality = np.array([np.nan if t.score is None else t.score for t in tasks], dtype=np.float64)
     found = [task.measures for task in tasks]
     ids = [task.id for task in tasks]

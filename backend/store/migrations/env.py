@@ -5,6 +5,7 @@ from alembic import context
 import backend.store.quality.doubts
 import backend.store.quality.efforts
 import backend.store.quality.pair_rows
+import backend.store.tasks.elsewhere
 import backend.store.tasks.embeddings
 import backend.store.tasks.queues
 import backend.store.training.looks  # noqa: F401 - its tables
