@@ -80,8 +80,9 @@ def labels_in(result: object) -> Iterator[str]:
     """The class names that entries of a result have."""
     for entry in result if isinstance(result, list) else ():
         value = entry.get("value") if isinstance(entry, dict) else None
-        for key in _LABEL_KEYS if isinstance(value, dict) else ():
-            found = value.get(key)
+        said: Mapping[str, Any] = value if isinstance(value, dict) else {}
+        for key in _LABEL_KEYS:
+            found = said.get(key)
             if isinstance(found, list):
                 yield from (name for name in found if isinstance(name, str))
 
