@@ -48,6 +48,7 @@ class ExportFile:
                 predicted,
                 tuple(stored),
                 reading.n_drafts.pop(task.id, 0),
+                reading.n_bare.pop(task.id, 0),
             )
         yield from reading.take_faults()
 
@@ -74,6 +75,7 @@ class _Reading:
         self._path = path
         self.predictions: dict[int, list[dict[str, Any]]] = {}
         self.n_drafts: dict[int, int] = {}
+        self.n_bare: dict[int, int] = {}
         self._faults: list[LeftOut] = []
         self._place = ""
         self._fault: FileFormatError | None = None
@@ -134,6 +136,9 @@ class _Reading:
             usable = [p for p in found if isinstance(p, dict) and isinstance(p.get("result"), list)]
             if usable:
                 self.predictions[task_id] = usable
+            n_bare = sum(isinstance(p, int) for p in found)
+            if n_bare:
+                self.n_bare[task_id] = n_bare
         drafts = row.get("drafts")
         if isinstance(drafts, list) and drafts and task_id is not None:
             self.n_drafts[task_id] = len(drafts)

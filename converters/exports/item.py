@@ -31,7 +31,8 @@ class SourceTask:
 
     ``predicted`` are the regions of all predictions known for it, whatever their version;
     ``all_predictions`` these predictions. ``n_drafts`` counts what somebody has begun there and
-    not submitted, of which nothing else is read.
+    not submitted, of which nothing else is read; ``n_bare`` predictions of which the export has
+    nothing but the id.
     """
 
     task: Task
@@ -39,6 +40,7 @@ class SourceTask:
     predicted: tuple[dict[str, Any], ...] = field(default=())
     all_predictions: tuple[dict[str, Any], ...] = field(default=())
     n_drafts: int = 0
+    n_bare: int = 0
 
 
 class ExportItem:

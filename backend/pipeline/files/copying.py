@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -64,17 +64,14 @@ class Copying:
 
     Args:
         client: Of the server.
-        project_id: Which project.
         job: What is imported.
         again: Tasks that have an annotation of somebody else get theirs beside it.
     """
 
-    def __init__(
-        self, client: LabelStudioClient, project_id: int, job: ImportJob, again: bool
-    ) -> None:
+    def __init__(self, client: LabelStudioClient, job: ImportJob, *, again: bool) -> None:
         classes = job.found.classes if job.found is not None else MatchedClasses({})
         self._fitting = Fitting(job.config, classes)
-        self._client, self._project_id, self._job, self._again = client, project_id, job, again
+        self._client, self._job, self._again = client, job, again
         self._authors: set[int] = set()
         self._renamed: dict[str, str] = {}
 
@@ -84,7 +81,13 @@ class Copying:
         data = {k: v for k, v in image.said.data.items() if not _is_upload(v)}
         return {**data, self._job.config.image_key: held or image.said.address}
 
-    def copy(self, image: ImportedImage, head: TaskHead, record: Mapping[str, Any]) -> Copied:
+    def copy(
+        self,
+        image: ImportedImage,
+        head: TaskHead,
+        here: Sequence[Annotation],
+        record: Mapping[str, Any],
+    ) -> Copied:
         """Brings the annotations of a task to what the source says.
 
         Those of an earlier run are replaced where nobody has touched them since; what a person
@@ -93,6 +96,7 @@ class Copying:
         Args:
             image: A task of the source.
             head: The task here.
+            here: Its annotations, as they are now.
             record: What the run before kept.
         """
         said = image.said
@@ -101,7 +105,7 @@ class Copying:
         self._complete(image, head, copied)
         known: dict[str, Any] = dict(record.get("annotations", {}))
         if self._job.as_ == "annotations":
-            self._annotate(image, said, head, known, copied)
+            self._annotate(image, said, head, here, known, copied)
         copied.record = {"annotations": known}
         self._predict(image, said, copied)
         if copied.refused is not None and copied.predictions:
@@ -147,12 +151,10 @@ class Copying:
         image: ImportedImage,
         said: Said,
         head: TaskHead,
+        here: Sequence[Annotation],
         known: dict[str, Any],
         copied: Copied,
     ) -> None:
-        if not said.annotations:
-            return
-        here = self._client.unopened_task(self._project_id, head.id).annotations
         held = {a.id: a for a in here}
         ours = {int(one["id"]) for one in known.values()}
         n_taken, why = 0, None

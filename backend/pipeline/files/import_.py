@@ -98,7 +98,7 @@ class _Run:
         self._tasks = ProjectIndex(context.label_studio, project_id, job.config.image_key)
         self._taken: dict[int, str] = {}
         self._elsewhere = Elsewhere(context, project_id, job.config)
-        self._copying = Copying(context.label_studio, project_id, job, choice.again)
+        self._copying = Copying(context.label_studio, job, again=choice.again)
         is_predicting = job.as_ == "predictions" and not job.is_of_label_studio
         self._held = (
             self._elsewhere.held(job.model_version, self._tasks.heads) if is_predicting else None
@@ -328,7 +328,10 @@ class _Run:
             is_known = self._known_task(item.key) == task_id
             record = self._index.record(item.key) or {}
             record = record if is_known or "state" in record else {MADE: record.get(MADE)}
-            copied = self._copying.copy(item.image, self._head(task_id), record)
+            task = self._client.unopened_task(self._project_id, task_id)
+            head = TaskHead(task_id, task.data, task.created_at)
+            head = self._tasks.heads.setdefault(task_id, head)
+            copied = self._copying.copy(item.image, head, task.annotations, record)
             item.notes.extend(copied.notes)
             if copied.refused is not None:
                 self._leave_out(item.key, copied.refused)

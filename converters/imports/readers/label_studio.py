@@ -52,6 +52,16 @@ def _image(source: SourceTask, options: ImportOptions) -> ImportedImage | LeftOu
                 "imported: submit them there, and export again.",
             )
         )
+    if source.n_bare:
+        notes.append(
+            LeftOut(
+                task.id,
+                "prediction_ids",
+                f"Of {source.n_bare} predictions of task {task.id} the export has nothing but the "
+                "id, as Label Studio's page writes it; an export made by its API with "
+                '{"serialization_options": {"predictions": {"only_id": false}}} has them.',
+            )
+        )
     data = {name: value for name, value in task.data.items() if name != key}
     said = Said(address, data, task.annotations, source.all_predictions)
     results = [a.result for a in said.annotations] + [p["result"] for p in said.predictions]
@@ -66,6 +76,7 @@ def _image(source: SourceTask, options: ImportOptions) -> ImportedImage | LeftOu
                 [[a.id, a.result, a.was_cancelled, a.ground_truth] for a in said.annotations],
                 [[p["result"], p.get("model_version"), p.get("score")] for p in said.predictions],
                 source.n_drafts,
+                source.n_bare,
             ]
         ),
         file_name=address,

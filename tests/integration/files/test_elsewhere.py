@@ -97,6 +97,13 @@ def test_the_commands_of_the_manual(
         params={"exportType": "JSON", "download_all_tasks": "true"},
     )
     (tmp_path / "export.json").write_text(json.dumps(export))
+    full = [dict(row) for row in export]
+    for row in full:
+        of_task = client.task_predictions(row["id"])
+        row["predictions"] = [
+            {"result": p.result, "score": p.score, "model_version": p.model_version}
+            for p in of_task
+        ]
     for (_, data), row in zip(files, sorted(export, key=lambda row: row["id"]), strict=True):
         (tmp_path / "scans" / row["data"]["image"].rpartition("/")[2]).write_bytes(data)
     client.delete_project(projects.pop().id)
@@ -111,7 +118,14 @@ def test_the_commands_of_the_manual(
     assert corrected.result[0]["id"] == region[0]["id"] and corrected.ground_truth
     assert corrected.lead_time_s == 7.5
     assert nothing.result == [] and not nothing.was_cancelled and skipped.was_cancelled
+    # The page's own export has the ids of predictions alone, which is told; a full one has them.
+    assert "3 prediction_ids" in " ".join(done.output.split())
+    (tmp_path / "export.json").write_text(json.dumps(full))
+    done = CliRunner().invoke(app, moved)
+    assert done.exit_code == 0 and "prediction_ids" not in done.output, done.output
     again = [(p.model_version, p.score) for p in client.iter_predictions(second.id)]
     assert sorted(again) == sorted(held.values())
     assert client.project(second.id).model_version == VERSION
+    done = CliRunner().invoke(app, moved)
     assert "3 unchanged" in " ".join(done.output.split())
+    assert len(list(client.iter_predictions(second.id))) == 3

@@ -245,6 +245,15 @@ def test_an_id_that_another_task_has_by_now_is_another_task(other: _Other) -> No
     assert other.results(2) == [[polygon("wall")]] and len(studio.tasks) == 2
 
 
+def test_predictions_of_which_the_export_has_the_id_alone_are_named(other: _Other) -> None:
+    other.add(1, annotation(1, polygon()))["predictions"] = [7, 8]
+    assert other.run().left_out == {"prediction_ids": 1}
+    other.rows[0]["predictions"] = [{"result": [polygon()], "model_version": "sam", "score": 0.5}]
+    report = other.run()
+    assert (report.left_out, len(other.app.label_studio.predictions)) == ({}, 1)
+    assert len(other.results(1)) == 1
+
+
 def test_predictions_alone(other: _Other) -> None:
     row = other.add(1, annotation(1, polygon()))
     row["predictions"] = [{"result": [polygon()], "score": 0.5}]
