@@ -150,7 +150,7 @@ class ProjectSettings(BaseModel):
     )
     unions: Annotated[
         Names,
-        Option(TRAINING, "--union", metavar="NAME=CLASS+CLASS", empty="each class by itself"),
+        Option(TRAINING, "--union", metavar="UNION", empty="each class by itself"),
     ] = Field(
         (),
         description="Classes that networks find together, as `vessel=lumen+wall`: the class named "

@@ -91,12 +91,22 @@ def test_warm_networks_are_bounded_in_number_and_bytes(tmp_path: Path) -> None:
     assert len(predictor_module._warm) == 1
 
 
-def test_class_unions_are_refused(tmp_path: Path) -> None:
+def test_class_unions_come_back_as_classes(tmp_path: Path) -> None:
     unions = {**dataset(whole=[1, 2], core=2), "regions_class_order": [1, 2]}
     folder = write_version(tmp_path, folds=(0,), dataset_json=unions)
-    with pytest.raises(PredictionError, match="unions of classes") as caught:
-        FoldPredictor.load(folder)
-    assert "one integer per class" in caught.value.remedy
+    image = np.random.default_rng(0).integers(0, 255, (70, 90), np.uint8)
+    found = FoldPredictor.load(folder, engine="torch").predict(image)
+    assert found.shape == (1, 3, 70, 90)
+    assert np.abs(found.sum(axis=1) - 1).max() < 1e-5
+    # In blocks of rows, as large images are: the same to the last bit.
+    predictor = FoldPredictor.load(folder, engine="torch")
+    predictor.image_bytes = 40_000
+    maps = predictor.predict_maps(image)
+    assert len(list(maps.blocks())) > 1
+    np.testing.assert_array_equal(np.concatenate([b for _, b in maps.blocks()], axis=2), found)
+    # OpenVINO takes over only where it gives the same chances.
+    other = FoldPredictor.load(folder, engine="openvino")
+    np.testing.assert_allclose(other.predict(image), found, atol=2e-3)
 
 
 def test_a_version_without_2d_is_refused(tmp_path: Path) -> None:

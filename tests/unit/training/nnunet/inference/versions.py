@@ -113,7 +113,7 @@ def write_version(
         write_json(folder / name, value)
     for fold in folds:
         torch.manual_seed(fold)
-        network = _build(info, *(found if dataset_json is None else (found[0], dataset())))
+        network = _build(info, *found)
         with torch.no_grad():
             for parameter in network.parameters():
                 # Larger than nnU-Net's first weights: probabilities away from one half.
