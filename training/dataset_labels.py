@@ -31,6 +31,18 @@ def painting_order(dataset: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(int(k) for k in dataset[ORDER]) if has_unions else ()
 
 
+def unions_of(dataset: Mapping[str, Any]) -> tuple[tuple[tuple[int, ...], int], ...]:
+    """What each output of a network stands for, where it finds unions; () where it finds classes.
+
+    Returns:
+        Per output the integers of its classes, rising, and the one that it is painted as.
+    """
+    order = painting_order(dataset)
+    named = [v for name, v in dataset["labels"].items() if name != IGNORE and v not in (0, [0])]
+    members = [tuple(sorted(v)) if isinstance(v, list | tuple) else (int(v),) for v in named]
+    return tuple(zip(members, order, strict=True)) if order else ()
+
+
 def n_classes(dataset: Mapping[str, Any]) -> int:
     """The classes that a network tells apart, background among them, none of what is ignored."""
     order = painting_order(dataset)

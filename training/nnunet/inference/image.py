@@ -153,7 +153,8 @@ class ImagePreparation:
                 found = self._of_logits(maps)
             if found is not None and is_all:
                 return found
-            full = np.zeros((len(inner), self.n_classes, height, width), np.float32)
+            n_maps = self.n_classes if self.painting_order else inner.shape[1]
+            full = np.zeros((len(inner), n_maps, height, width), np.float32)
             full[:, 0] = 1.0
             if found is not None:
                 full[:, :, first - wanted.start : last - wanted.start, columns] = found

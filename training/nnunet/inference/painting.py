@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from domain.errors import PredictionError
 from domain.prediction import FoldProbabilities
 
 
@@ -24,7 +25,12 @@ def of_unions(logits: npt.NDArray[np.float32], order: Sequence[int]) -> FoldProb
 
     Returns:
         (fold, class, row, width) float32 in [0, 1], their sum 1; class 0 is background.
+
+    Raises:
+        PredictionError: There is another number of maps than of unions.
     """
+    if logits.shape[1] != len(order):
+        raise PredictionError(f"it gives {logits.shape[1]} maps for {len(order)} unions.")
     chances = _sigmoid(logits)
     found = np.zeros((len(logits), max(order) + 1, *logits.shape[2:]), np.float32)
     left = np.ones((len(logits), *logits.shape[2:]), np.float32)

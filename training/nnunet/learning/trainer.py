@@ -29,7 +29,7 @@ from training.nnunet.learning.limits import WithinLimits
 from training.nnunet.learning.randomness import seed_everything
 from training.nnunet.learning.schedule import stretch
 from training.nnunet.learning.timing import steady_step_s
-from training.nnunet.learning.warm_start import scale_rate, start_weights
+from training.nnunet.learning.warm_start import head_of, scale_rate, start_weights
 from training.nnunet.memory import is_out_of_memory
 from training.nnunet.usable_device import usable_device
 
@@ -265,11 +265,14 @@ class LoopTrainer(WithinLimits):
     def warm_start(self, path: Path) -> bool:
         """Starts from the network of an earlier checkpoint; False when its shapes differ.
 
-        How closely, and at which learning rate, is the preset's choice.
+        How closely, and at which learning rate, is the preset's choice. Where other unions of
+        classes were learned, its outputs begin fresh.
         """
-        old = read_checkpoint(path, self.device)["network_weights"]
+        checkpoint = read_checkpoint(path, self.device)
+        old = checkpoint["network_weights"]
+        head = head_of(checkpoint, self.dataset_json, self.spec.head)
         preset, own = self.spec.preset, self.plain_network.state_dict()
-        weights = start_weights(old, own, shrink=preset.warm_shrink, head=self.spec.head)
+        weights = start_weights(old, own, shrink=preset.warm_shrink, head=head)
         if weights is None:
             return False
         self.plain_network.load_state_dict(weights)

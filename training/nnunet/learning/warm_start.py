@@ -7,8 +7,27 @@ from typing import Any
 
 import torch
 
+from training.dataset_labels import n_classes, unions_of
+
 _HEADS = "seg_layers"
 """nnU-Net's name of the convolutions that give a decoder's logits."""
+
+
+def head_of(
+    checkpoint: Mapping[str, Any], dataset: Mapping[str, Any], head: Sequence[int] | None
+) -> Sequence[int] | None:
+    """Which outputs of a checkpoint ours go on from: none where other unions were learned.
+
+    Args:
+        checkpoint: To start from; one that does not say its dataset.json learned as we do.
+        dataset: dataset.json of what is learned.
+        head: As for ``with_head``, of the same unions.
+    """
+    before = checkpoint.get("init_args", {}).get("dataset_json")
+    ours = unions_of(dataset)
+    if before is None or unions_of(before) == ours:
+        return head
+    return (-1,) * (len(ours) or n_classes(dataset))
 
 
 def start_weights(

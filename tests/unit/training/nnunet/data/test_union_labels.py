@@ -7,7 +7,7 @@ from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
 from domain.labels import LabelClass, LabelGroup
 from domain.unions import union_plan
-from training.dataset_labels import ignored_integer, n_classes, painting_order
+from training.dataset_labels import ignored_integer, n_classes, painting_order, unions_of
 from training.nnunet.data.plans import dataset_json
 
 VALUES = ("edema", "background", "ignore")
@@ -31,6 +31,7 @@ def test_unions_are_nnunets_regions_whatever_the_classes_are_called(has_ignore: 
     assert ignored_integer(found) == manager.ignore_label
     assert painting_order(found) == (1, 2, 3)
     assert n_classes(found) == 4
+    assert unions_of(found) == (((1, 2, 3), 1), ((2, 3), 2), ((3,), 3))
 
 
 @pytest.mark.parametrize("has_ignore", [False, True])
@@ -41,3 +42,4 @@ def test_without_unions_each_class_is_an_output(has_ignore: bool) -> None:
     assert manager.num_segmentation_heads == n_classes(found) == 4
     assert manager.ignore_label == ignored_integer(found) == (4 if has_ignore else None)
     assert painting_order(found) == ()
+    assert unions_of(found) == ()

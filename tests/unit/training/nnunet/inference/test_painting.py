@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pytest
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
+from domain.errors import PredictionError
 from domain.prediction import most_probable
 from training.nnunet.inference.painting import of_unions
 
@@ -62,3 +63,8 @@ def test_rows_by_themselves_give_the_same_numbers() -> None:
     whole = of_unions(logits, (1, 2, 3))
     parts = [of_unions(logits[:, :, rows : rows + 7], (1, 2, 3)) for rows in range(0, 40, 7)]
     assert (np.concatenate(parts, axis=2) == whole).all()
+
+
+def test_too_few_maps_are_told_of() -> None:
+    with pytest.raises(PredictionError, match="gives 2 maps for 3 unions"):
+        of_unions(_logits(2, 1.0), (1, 2, 3))

@@ -1,9 +1,17 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
-from training.nnunet.learning.warm_start import scale_rate, shrink_and_perturb, with_head
+from training.nnunet.learning.warm_start import (
+    head_of,
+    scale_rate,
+    shrink_and_perturb,
+    start_weights,
+    with_head,
+)
 
 OLD = {"weight": torch.tensor([1.0, 3.0]), "steps": torch.tensor(7)}
 FRESH = {"weight": torch.tensor([-1.0, 1.0]), "steps": torch.tensor(0)}
@@ -60,3 +68,38 @@ def test_a_head_of_another_width_is_left_for_the_check_of_shapes() -> None:
     old, fresh = _net(3, 1.0), _net(2, 0.0)
     old["decoder.seg_layers.0.weight"] = torch.zeros(3, 5, 1, 1)
     assert with_head(old, fresh, (0, 1))["decoder.seg_layers.0.weight"].shape == (3, 5, 1, 1)
+
+
+CLASSES = {"labels": {"background": 0, "1_lumen": 1, "2_wall": 2}}
+UNIONS = {
+    "labels": {"background": 0, "2_vessel": [1, 2], "1_lumen": [1]},
+    "regions_class_order": [2, 1],
+}
+OTHERS = {**UNIONS, "labels": {"background": 0, "1_vessel": [1, 2], "2_wall": [2]}}
+OTHERS["regions_class_order"] = [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "outputs"), [(CLASSES, UNIONS, 2), (UNIONS, CLASSES, 3), (UNIONS, OTHERS, 2)]
+)
+def test_where_other_unions_were_learned_the_outputs_begin_fresh(
+    before: dict[str, Any], now: dict[str, Any], outputs: int
+) -> None:
+    checkpoint = {"init_args": {"dataset_json": before}}
+    head = head_of(checkpoint, now, None)
+    assert head == (-1,) * outputs
+    old = {"encoder": torch.ones(4), "decoder.seg_layers.0.weight": torch.ones(3, 8, 1, 1)}
+    fresh = {
+        "encoder": torch.zeros(4),
+        "decoder.seg_layers.0.weight": torch.zeros(outputs, 8, 1, 1),
+    }
+    found = start_weights(old, fresh, shrink=0.5, head=head)
+    assert found is not None
+    assert found["encoder"].tolist() == [1.0] * 4
+    assert not found["decoder.seg_layers.0.weight"].any()
+
+
+def test_the_same_unions_go_on_and_so_do_checkpoints_that_say_nothing() -> None:
+    for same in (CLASSES, UNIONS):
+        assert head_of({"init_args": {"dataset_json": same}}, same, None) is None
+        assert head_of({}, same, (0, 2, -1)) == (0, 2, -1)
