@@ -67,7 +67,7 @@ def _serve(opened: AppContext, client: LabelStudioClient, project: ProjectInfo) 
     pushed = {row.task_id: row.score for row in client.iter_predictions(project.id)}
     with store.begin() as session:
         row = ProjectRow(id=project.id, title=project.title, label_config=CONFIG)
-        row.settings = ProjectSettings(queue_length=LENGTH)
+        row.settings = ProjectSettings(queue_length=LENGTH, query_strategy="lowest_score")
         session.add(row)
     sync_project(opened, project.id)
     with store.begin() as session:
@@ -133,7 +133,9 @@ def test_two_people_label_ten_tasks_each_none_twice_lowest_score_first(
     admin.close()
     with context.store.begin() as session:
         row = session.get_one(ProjectRow, project.id)
-        row.settings = ProjectSettings(queue_length=LENGTH, annotators=tuple(emails))
+        row.settings = ProjectSettings(
+            queue_length=LENGTH, annotators=tuple(emails), query_strategy="lowest_score"
+        )
     fill_queues(context, project.id)
     tabs = tab_reports(context, project.id)
     scores = {row.task_id: row.score or 0.0 for row in client.iter_predictions(project.id)}

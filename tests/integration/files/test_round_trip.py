@@ -235,7 +235,7 @@ def test_two_tasks_of_one_image_get_their_own_back(
             _job(source, name.partition("-")[0], tmp_path, "", "predictions"),
             images=ImageFinder(images),
             how=Simplification(tolerance_px=0),
-            model_version=f"with {images}",
+            model_version="without images" if images is None else "with images",
         )
         report = import_to_project(context, project.id, job)
         assert (report.done, report.left_out) == (2, {})
