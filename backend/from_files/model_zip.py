@@ -8,14 +8,12 @@ from pathlib import Path
 
 from backend.pipeline.models.archive import choose_model, fold_numbers, info_of
 from converters.bookkeeping.documents import write_document
-from converters.bookkeeping.files import write_bytes, write_json
+from converters.bookkeeping.files import write_bytes
 from domain.errors import PredictionError, SettingsError
 from training.archive.convert import convert_checkpoints
-from training.archive.foreign_plans import read_foreign
-from training.archive.unpack import ModelFolder, list_models, unpack_model
+from training.archive.foreign_plans import unpack_foreign
+from training.archive.unpack import ModelFolder, list_models
 from training.versions.version_folder import (
-    DATASET,
-    PLANS,
     POSTPROCESSING,
     VERSION,
     VersionInfo,
@@ -54,10 +52,7 @@ def unpacked_model(file: Path, into: Path) -> Path:
             f"{file.name} holds {len(found)} models: {', '.join(one.name for one in found)}.",
             remedy="Give a zip of one model, or the folder of the ensemble's version itself.",
         ) from error
-    unpack_model(file, chosen, into)
-    foreign = read_foreign(into, chosen.configuration)
-    write_json(into / PLANS, foreign.plans)
-    write_json(into / DATASET, foreign.dataset)
+    foreign = unpack_foreign(file, chosen, into)
     folds = fold_numbers(chosen)
     converted = convert_checkpoints(into, folds)
     with file.open("rb") as opened:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from converters.bookkeeping.files import read_json
+from converters.bookkeeping.files import read_json, write_json
 from converters.classes.reserved_names import class_of_label
 from domain.errors import FileFormatError
+from training.archive.unpack import ModelFolder, unpack_model
 from training.dataset_labels import CLASSES, IGNORE, ORDER, painting_order
 from training.pretrained import NETWORK
 from training.versions.version_folder import CONFIGURATION, DATASET, PLANS
@@ -68,6 +69,28 @@ def read_foreign(folder: Path, configuration: str, *, trust: bool = False) -> Fo
             f"plans.json or dataset.json is not nnU-Net's: {type(error).__name__} {error}.",
             remedy="Export the model again with nnUNetv2_export_model_to_zip.",
         ) from error
+
+
+def unpack_foreign(
+    file: Path, model: ModelFolder, into: Path, *, trust: bool = False
+) -> ForeignModel:
+    """Unpacks a model of a zip, its plans.json and dataset.json as nnloop uses them.
+
+    Args:
+        file: The zip.
+        model: Which of its models.
+        into: An empty folder.
+        trust: As for ``read_foreign``.
+
+    Raises:
+        FileFormatError: The zip is hostile, broken, or of a kind nnloop can't predict with.
+        DiskFullError: There is no room for it.
+    """
+    unpack_model(file, model, into)
+    foreign = read_foreign(into, model.configuration, trust=trust)
+    write_json(into / PLANS, foreign.plans)
+    write_json(into / DATASET, foreign.dataset)
+    return foreign
 
 
 def _foreign(

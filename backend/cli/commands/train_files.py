@@ -27,7 +27,7 @@ SLICES = Path("data") / "slices"
 """Of the model's folder, where stacks are taken apart."""
 
 MOST_LEFT_OUT = 10
-"""Sentences about what was left out that are printed; the others are counted."""
+"""Sentences about what was left out that are printed; the file has all of them."""
 
 
 @dataclass(frozen=True, slots=True)

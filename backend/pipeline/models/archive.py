@@ -18,13 +18,13 @@ from backend.pipeline.models.serving import ask_for_scoring
 from backend.store import projects
 from backend.store.models import ProjectRow, VersionRow
 from backend.store.training import versions
-from converters.bookkeeping.files import link_or_copy, write_json
+from converters.bookkeeping.files import link_or_copy
 from domain.errors import FileFormatError, SettingsError
 from domain.states import VersionOrigin, VersionStatus
 from training.archive.convert import Converted, convert_checkpoints
 from training.archive.export import WrittenArchive, dataset_name_of, write_archive
-from training.archive.foreign_plans import ForeignModel, read_foreign
-from training.archive.unpack import ModelFolder, list_models, unpack_model
+from training.archive.foreign_plans import ForeignModel, unpack_foreign
+from training.archive.unpack import ModelFolder, list_models
 from training.folds.spec import FINAL
 from training.presets import FULL
 from training.versions.metrics import ImportedModel, VersionMetrics
@@ -132,13 +132,10 @@ def import_model(
     workspace.models.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=workspace.models, prefix=".importing-"))
     try:
-        unpack_model(file, chosen, folder)
-        foreign = read_foreign(folder, chosen.configuration, trust=trust)
+        foreign = unpack_foreign(file, chosen, folder, trust=trust)
         _check_channels(foreign, project)
         group = label_config_of(project, project.settings).group
         fitted = fit_labels(foreign.labels, group, mapping or {})
-        write_json(folder / PLANS, foreign.plans)
-        write_json(folder / DATASET, foreign.dataset)
         folds = fold_numbers(chosen)
         converted = convert_checkpoints(folder, folds, trust=trust)
         notes = (*foreign.notes, *_notes(fitted))

@@ -17,13 +17,13 @@ from backend.pipeline.models.archive import choose_model, fold_numbers
 from backend.pipeline.models.find import find_version
 from backend.store import projects
 from converters.bookkeeping.documents import write_document
-from converters.bookkeeping.files import read_json, write_json
+from converters.bookkeeping.files import read_json
 from converters.classes.matching import find_class
 from domain.errors import PredictionError, SettingsError
 from domain.labels import LabelGroup
 from training.archive.convert import convert_checkpoints
-from training.archive.foreign_plans import read_foreign
-from training.archive.unpack import list_models, unpack_model
+from training.archive.foreign_plans import unpack_foreign
+from training.archive.unpack import list_models
 from training.presets import FULL, PRETRAINED
 from training.pretrained import is_named_in
 from training.versions.ensembles import check_weights
@@ -162,10 +162,7 @@ def _unpacked(context: AppContext, project_id: int, file: Path) -> Path:
     starts.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=starts, prefix=".unpacking-"))
     try:
-        unpack_model(file, chosen, folder)
-        foreign = read_foreign(folder, chosen.configuration)
-        write_json(folder / PLANS, foreign.plans)
-        write_json(folder / DATASET, foreign.dataset)
+        foreign = unpack_foreign(file, chosen, folder)
         folds = fold_numbers(chosen)
         converted = convert_checkpoints(folder, folds)
         info = VersionInfo(

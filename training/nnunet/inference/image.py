@@ -153,14 +153,20 @@ class ImagePreparation:
                 found = self._of_logits(maps)
             if found is not None and is_all:
                 return found
-            n_maps = self.n_classes if self.painting_order else inner.shape[1]
-            full = np.zeros((len(inner), n_maps, height, width), np.float32)
+            full = np.zeros((len(inner), self.n_maps(logits), height, width), np.float32)
             full[:, 0] = 1.0
             if found is not None:
                 full[:, :, first - wanted.start : last - wanted.start, columns] = found
             return full
 
         return of
+
+    def n_maps(self, logits: npt.NDArray[np.float32]) -> int:
+        """Classes in ``rows`` of logits (fold, class or union, height, width), background included.
+
+        Those that a network gives, unless these are unions: a trainer's own may give too few.
+        """
+        return self.n_classes if self.painting_order else logits.shape[1]
 
     def _of_logits(self, logits: npt.NDArray[np.float32]) -> FoldProbabilities:
         return of_unions(logits, self.painting_order) if self.painting_order else _softmax(logits)

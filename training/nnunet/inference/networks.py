@@ -210,7 +210,5 @@ class TiledNetworks:
             for model, found, prepared in zip(self.networks.models, logits, image, strict=True)
         )
         n_maps = sum(len(found) for found in logits)
-        preparation = self.networks.models[0].preparation
-        # What a network gives, unless these are unions: a trainer's own may give too few.
-        n_classes = preparation.n_classes if preparation.painting_order else logits[0].shape[1]
+        n_classes = self.networks.models[0].preparation.n_maps(logits[0])
         return FoldMaps(members, n_maps, n_classes, image[0].size_hw, image_bytes=self.image_bytes)

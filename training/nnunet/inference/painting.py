@@ -31,7 +31,7 @@ def of_unions(logits: npt.NDArray[np.float32], order: Sequence[int]) -> FoldProb
     """
     if logits.shape[1] != len(order):
         raise PredictionError(f"it gives {logits.shape[1]} maps for {len(order)} unions.")
-    chances = _sigmoid(logits)
+    chances = sigmoid(logits)
     found = np.zeros((len(logits), max(order) + 1, *logits.shape[2:]), np.float32)
     left = np.ones((len(logits), *logits.shape[2:]), np.float32)
     painted = np.zeros(left.shape, np.intp)
@@ -59,8 +59,8 @@ def _exchange(found: FoldProbabilities, painted: npt.NDArray[np.intp]) -> None:
     found[fold, best, row, column] = low
 
 
-def _sigmoid(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    # Of the absolute value: the exponential of a large one overflows.
+def sigmoid(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Of each number, in (0, 1); the exponential is of the absolute value: it never overflows."""
     small = np.exp(-np.abs(logits))
     chances: npt.NDArray[np.float32] = np.where(logits >= 0, 1, small) / (1 + small)
     return chances

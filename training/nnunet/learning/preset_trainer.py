@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
+from training.dataset_labels import unions_of
 from training.nnunet.learning.augmentation import Augmentation
 from training.nnunet.learning.part_rates import GroupedPolyRate, rate_groups
 from training.nnunet.learning.precision import step_autocast
@@ -100,7 +100,7 @@ class PresetTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no typ
                 # Drawn from the seeded generator, which a resumed fold seeds by its epoch.
                 seed=int(np.random.randint(2**31)),
                 ignore_label=self.label_manager.ignore_label,
-                unions=_unions(self.label_manager),
+                unions=[members for members, _ in unions_of(self.dataset_json)] or None,
             )
             for dataset, varied in ((train, augmentation), (held_out, None))
         ]
@@ -121,11 +121,3 @@ class PresetTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no typ
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), _MAX_GRADIENT_NORM)
         self.optimizer.step()
         return {"loss": loss.detach().numpy()}
-
-
-def _unions(manager: LabelManager) -> list[tuple[int, ...]] | None:
-    """The integers of each output; None where each is a class."""
-    if not manager.has_regions:
-        return None
-    regions = manager.foreground_regions
-    return [tuple(one) if isinstance(one, list | tuple) else (int(one),) for one in regions]

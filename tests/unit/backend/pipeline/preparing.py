@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from backend.pipeline.cases.prepare import prepare_run
@@ -26,11 +27,16 @@ def label(label_studio: FakeLabelStudio, *task_ids: int, **data: Any) -> None:
 def prepare(app: FakeApp, **settings: object) -> RunManifest:
     """A run on what Label Studio holds now; returns its manifest."""
     app.change_settings(**SETTINGS)
+    return prepare_with(app, lambda: {**SETTINGS, **settings})
+
+
+def prepare_with(app: FakeApp, settings_of_run: Callable[[], Any]) -> RunManifest:
+    """The same with settings that are asked for once the project is read."""
     sync_project(app.context, PROJECT)
     with app.store.begin() as session:
         last = runs.last_run(session, PROJECT)
         number = last.number + 1 if last else 1
-    run_id = app.add_run(RunStatus.PREPARING, number, settings={**SETTINGS, **settings})
+    run_id = app.add_run(RunStatus.PREPARING, number, settings=settings_of_run())
     try:
         prepare_run(app.context, run_id, lambda: None)
     finally:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.nnunet.inference.engines.engine import Engine, FoldLogits, Pending
+from training.nnunet.inference.painting import sigmoid
 from training.nnunet.inference.tiling import Tiling
 
 logger = logging.getLogger(__name__)
@@ -160,7 +161,7 @@ class CpuEngine:
     ) -> float:
         """Largest difference of a probability in any fold; infinite where one is not a number."""
         tile = np.ascontiguousarray(tile)
-        chances = _sigmoid if self._has_unions else _softmax
+        chances = sigmoid if self._has_unions else _softmax
         expected = chances(self._active.start(tile, self._folds, single)())
         got = chances(candidate.start(tile, self._folds, single)())
         difference = float(np.abs(expected - got).max())
@@ -179,9 +180,3 @@ def _softmax(logits: FoldLogits) -> FoldLogits:
     powers = np.exp(logits - logits.max(axis=2, keepdims=True))
     probabilities: FoldLogits = powers / powers.sum(axis=2, keepdims=True)
     return probabilities
-
-
-def _sigmoid(logits: FoldLogits) -> FoldLogits:
-    # By the hyperbolic tangent: the exponential of a large number overflows.
-    chances: FoldLogits = 0.5 * (1.0 + np.tanh(0.5 * logits))
-    return chances

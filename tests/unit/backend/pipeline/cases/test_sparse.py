@@ -10,10 +10,10 @@ import pytest
 
 from backend.pipeline.basis.run_settings import run_settings
 from backend.pipeline.cases import prepare as prepare_module
-from backend.pipeline.cases.prepare import prepare_run
 from backend.pipeline.labels.mapping import LabelChange, change_labels, label_report
 from backend.pipeline.sync import trigger
 from backend.pipeline.sync.reading import sync_project
+from backend.settings import RunSettings
 from backend.store import projects
 from backend.store.models import ProblemRow
 from backend.store.training import runs
@@ -22,7 +22,7 @@ from domain.states import RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import CONFIG, polygon
 from tests.unit.backend.pipeline.labels.renamed import set_config
-from tests.unit.backend.pipeline.preparing import SETTINGS, label
+from tests.unit.backend.pipeline.preparing import SETTINGS, label, prepare_with
 from training.case_files import read_image
 from training.nnunet.data.dataset import DatasetSpec
 from training.versions.manifests import RunManifest
@@ -43,22 +43,13 @@ PART = {"from_name": "rest", "to_name": "image", "type": "choices", "value": {"c
 
 def prepare(app: FakeApp, **settings: object) -> RunManifest:
     """As ``preparing.prepare``, with settings of the project."""
-    both = {**SETTINGS, **settings}
-    app.change_settings(**both)
-    sync_project(app.context, PROJECT)
-    with app.store.begin() as session:
-        last = runs.last_run(session, PROJECT)
-        number = last.number + 1 if last else 1
-        given = run_settings(projects.get(session, PROJECT), {})
-    run_id = app.add_run(RunStatus.PREPARING, number, settings=given)
-    try:
-        prepare_run(app.context, run_id, lambda: None)
-    finally:
+    app.change_settings(**{**SETTINGS, **settings})
+
+    def of_run() -> RunSettings:
         with app.store.begin() as session:
-            session.merge(app.run(run_id)).status = RunStatus.DONE
-    manifest = app.run(run_id).manifest
-    assert manifest is not None
-    return manifest
+            return run_settings(projects.get(session, PROJECT), {})
+
+    return prepare_with(app, of_run)
 
 
 def truth(app: FakeApp, task_id: int) -> npt.NDArray[Any]:
