@@ -69,13 +69,11 @@ class Loop:
     Attributes:
         query_strategy: Its setting.
         version: Name of the version that serves; "" = none was trained here.
-        labels: It was trained on.
         dice: Of its held-out cases, mean over the classes, in [0, 1]; None unknown.
     """
 
     query_strategy: str
     version: str = ""
-    labels: int = 0
     dice: float | None = None
 
 

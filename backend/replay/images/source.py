@@ -139,7 +139,7 @@ def _loop_of(session: Session, project_id: int) -> Loop:
     if version is None or version.run_id is None:
         return Loop(strategy)  # of one trained elsewhere nobody knows what it has seen
     metrics = version.metrics
-    return Loop(strategy, version.name, metrics.labels, mean_over_classes(metrics.oof_dice))
+    return Loop(strategy, version.name, mean_over_classes(metrics.oof_dice))
 
 
 def _read_case(place: Workspace, case_id: str) -> tuple[Pixels, LabelMap]:

@@ -188,12 +188,12 @@ def test_steps_too_few_for_labels_to_show() -> None:
 
 
 def test_far_below_what_the_project_reaches() -> None:
-    own = Loop("auto", "carotid-v7", 70, 0.90)
+    own = Loop("auto", "carotid-v7", 0.90)
     assert "project's own carotid-v7 0.90; more --steps may change" in said(played(), own)
     assert "Next: more --steps, such as 400" in said(played(), own)
     gaining = said(played({"bald": 0.06}), own)
     assert "bald gains" in gaining and "Doubtful" in gaining
-    for fine in (Loop("auto", "v7", 70, 0.75), Loop("auto", "v7", 70, None), Loop("auto"), None):
+    for fine in (Loop("auto", "v7", 0.75), Loop("auto", "v7", None), Loop("auto"), None):
         assert "Doubtful" not in said(played(), fine)
 
 
@@ -343,6 +343,6 @@ def test_whatever_is_played_there_are_two_to_five_sentences(
     base = [level + rise * number for number in range(n_rounds)]
     results = played({"bald": gain}, seeds=seeds, base=base, full=full, noise=noise)
     results = changed(results, lambda one: float(np.clip(one.dice or 0.0, 0, 1)))
-    text = said(results, Loop("bald", "v1", 10, own))
+    text = said(results, Loop("bald", "v1", own))
     if seeds == 1 or n_rounds == 1:
         assert "gains over random:" not in text and "Worse than" not in text
