@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from converters.bookkeeping.files import stamp_of
+from converters.bookkeeping.files import exact_stamp_of
 from converters.images.image_pixels import UNREADABLE, read_picture
 from converters.images.medical_pixels import (
     DICOM,
@@ -210,10 +210,7 @@ def _files_below(folder: Path, results: Path) -> Iterator[Path]:
 
 
 def _stamp(path: Path) -> str:
-    # A file that was renamed or put back keeps its size and the time it was written: where it lies,
-    # and the time when anything about it changed, tell those.
-    lies = quote(os.fsencode(path.absolute()))
-    return f"{lies} {stamp_of(path)} {path.stat().st_ctime_ns}"
+    return f"{quote(os.fsencode(path.absolute()))} {exact_stamp_of(path)}"
 
 
 def _is_image(path: Path) -> bool:
