@@ -95,7 +95,7 @@ def region_id(class_index: int, polygon: Polygon, salt: int = 0) -> str:
 
 REMARKS = frozenset(
     {"thin_marked", "extra_label", "duplicate_region", "box_only", "hole_bridged", "renamed_files"}
-    | {"orientation", "no_group", "same_image", "spacing_unclear", "no_score"}
+    | {"orientation", "no_group", "same_image", "spacing_unclear", "no_score", "first_picture"}
 )
 """Reasons by which nothing is lost: something was used, though not quite as it stands."""
 

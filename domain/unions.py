@@ -117,7 +117,8 @@ def _read(text: str, group: LabelGroup) -> ClassUnion:
         known = ", ".join(c.value for c in group.classes)
         raise SettingsError(
             f"The union {text!r} can't be read.",
-            remedy=f"Write it as NAME=CLASS+CLASS with two or more of {known}.",
+            remedy=f"Write it as --union NAME=CLASS+CLASS with two or more of {known}; --union '' "
+            "takes those of before away.",
         )
     return ClassUnion(name, tuple(sorted(members)), members[-1])
 

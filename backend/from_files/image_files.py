@@ -10,7 +10,7 @@ from typing import Literal
 
 from backend.label_studio.images import FetchedImage
 from converters.bookkeeping.documents import read_document, write_document
-from converters.bookkeeping.files import stamp_of
+from converters.bookkeeping.files import exact_stamp_of
 from converters.images.of_tasks import read_image_bytes
 from domain.errors import ImageError
 
@@ -37,7 +37,7 @@ class ImageFiles:
     def fetch_changed(
         self, uri: str, task_id: int, project_id: int, *, unless_tag: str = ""
     ) -> FetchedImage | None:
-        """The file of an address; its tag are its size and the time it was written.
+        """The file of an address; its tag is its stamp.
 
         Args:
             uri: The address.
@@ -61,7 +61,7 @@ class ImageFiles:
             )
         path, tag = Path(found), ""
         with suppress(OSError):  # whoever reads it says what is the matter
-            tag = stamp_of(path)
+            tag = exact_stamp_of(path)
         if tag and tag == unless_tag:
             return None
         return FetchedImage(read_image_bytes(path, task_id), tag)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import quote
 
-from converters.bookkeeping.files import stamp_of
-from converters.images.image_pixels import read_picture
+from PIL import Image
+
+from converters.bookkeeping.files import exact_stamp_of
+from converters.images.image_pixels import UNREADABLE, read_picture
 from converters.images.medical_pixels import (
     DICOM,
     HEAD_BYTES,
@@ -20,7 +25,10 @@ from converters.images.of_tasks import read_image_bytes
 from converters.imports.find import IMAGE_ENDINGS
 from converters.masks.channel_files import channel_files, is_further_channel
 from converters.masks.mask_folders import FIRST_CHANNEL
+from domain.annotation import LeftOut
 from domain.errors import FileFormatError, ImageError
+
+_OF_SEVERAL = (".tif", ".tiff", ".gif", ".webp", ".png")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +59,27 @@ class ImageInput:
 
     @property
     def stamp(self) -> str:
-        """Changes when one of its files does."""
-        return " ".join("-" if path is None else stamp_of(path) for path in self._paths)
+        """Changes when one of its files does, or others take their place.
+
+        Raises:
+            OSError: One is gone.
+        """
+        return " ".join("-" if path is None else _stamp(path) for path in self._paths)
+
+    def content_hash(self) -> str:
+        """Of what is in its files: the same wherever they lie, and whenever they were written.
+
+        Raises:
+            OSError: One can't be read.
+        """
+        digest = hashlib.blake2b(digest_size=16)
+        for path in self._paths:
+            if path is None:
+                digest.update(b"-")
+                continue
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "blake2b").digest())
+        return digest.hexdigest()
 
     @property
     def _paths(self) -> tuple[Path | None, ...]:
@@ -119,15 +146,9 @@ def find_images(sources: Iterable[Path], beside: Path) -> Iterator[ImageInput]:
         if source.is_file():
             yield ImageInput(source, source.name)
         elif source.is_dir():
-            for path in sorted(source.rglob("*")):
-                below = path.relative_to(source)
-                if (
-                    not any(part.startswith(".") for part in below.parts)
-                    and results not in path.resolve().parents
-                    and path.is_file()
-                    and _is_image(path)
-                ):
-                    yield ImageInput(path, below.as_posix())
+            for path in sorted(_files_below(source, results)):
+                if path.is_file() and _is_image(path):
+                    yield ImageInput(path, path.relative_to(source).as_posix())
         else:
             raise FileFormatError(
                 f"There is no file or folder {source}.", remedy="Correct the path."
@@ -145,6 +166,19 @@ def namesake(image: ImageInput, paths: dict[str, Path]) -> Path | None:
     return None if first == image.path else first
 
 
+def further_pictures(image: ImageInput) -> list[LeftOut]:
+    """A remark where a picture file holds more than one: the first is taken, as browsers do."""
+    if not image.name.lower().endswith(_OF_SEVERAL):
+        return []
+    try:
+        with Image.open(image.path) as opened:
+            n = int(getattr(opened, "n_frames", 1))
+    except UNREADABLE:
+        return []
+    said = f"{image.name} holds {n} pictures; the first is predicted, the others are not."
+    return [LeftOut(0, "first_picture", said)] if n > 1 else []
+
+
 def settled(images: Iterable[ImageInput], seen: dict[str, str]) -> Iterator[ImageInput]:
     """Of images those that have not changed since the last look: no file that still grows.
 
@@ -160,6 +194,23 @@ def settled(images: Iterable[ImageInput], seen: dict[str, str]) -> Iterator[Imag
         if seen.get(image.name) == now:
             yield image
         seen[image.name] = now
+
+
+def _files_below(folder: Path, results: Path) -> Iterator[Path]:
+    """Files of a folder and of those below it, links too; each folder once, hidden ones never."""
+    met: set[Path] = {results}
+    for at, below, files in os.walk(folder, followlinks=True):
+        here = Path(at).resolve()
+        if here in met or results in here.parents:
+            below.clear()
+            continue
+        met.add(here)
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        yield from (Path(at, name) for name in files if not name.startswith("."))
+
+
+def _stamp(path: Path) -> str:
+    return f"{quote(os.fsencode(path.absolute()))} {exact_stamp_of(path)}"
 
 
 def _is_image(path: Path) -> bool:

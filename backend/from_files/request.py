@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import select
+
 from backend.from_files.context import PROJECT, FilesContext
-from backend.pipeline.basis.annotations import TRUTH_SETTINGS
+from backend.pipeline.basis.annotations import TRUTH_SETTINGS, label_config_of
+from backend.pipeline.basis.images import is_overwritten
 from backend.pipeline.basis.run_settings import run_settings
 from backend.pipeline.sync import trigger
 from backend.settings import ProjectSettings, RunSettings
 from backend.store import projects
-from backend.store.models import ProjectRow, RunRow
+from backend.store.models import ProjectRow, RunRow, TaskRow
 from backend.store.tasks import snapshots
 from backend.store.training import runs, versions
-from domain.errors import NotEnoughCasesError
+from domain.errors import ImageError, NotEnoughCasesError
 from domain.states import RunStatus
 from domain.text import counted
 
@@ -58,6 +62,7 @@ def request_run(
         NotEnoughCasesError: Nothing is labelled.
         SettingsError: A setting can't be used.
     """
+    replaced = _replaced_images(context)
     with context.store.begin() as session:
         active = runs.active_run(session, PROJECT)
         if active is not None:
@@ -75,7 +80,8 @@ def request_run(
         settings = run_settings(project, overrides)
         others = _other_settings(settings, last)
         is_done = last is not None and last.status == RunStatus.DONE
-        if is_done and champion is not None and not (changed or others or again or overrides):
+        is_other = changed or replaced or others or again or overrides
+        if is_done and champion is not None and not is_other:
             return Request(
                 None,
                 f"Nothing has changed since {champion.name} was trained on it. --again trains all "
@@ -86,6 +92,8 @@ def request_run(
             if last is not None
             else f"{counted(len(current), 'labelled image')}"
         )
+        if replaced:
+            why += f"; {counted(len(replaced), 'image')} replaced under the same name"
         if others and last is not None:
             why += f"; {', '.join(others)} changed"
         run = trigger.start(session, PROJECT, why, overrides)
@@ -94,6 +102,25 @@ def request_run(
         if champion is not None and settings.warm_start and not settings.start_from:
             start = f", from the weights of {champion.name} where that is fair"
         return Request(run.id, f"Run {run.number} begins{start}: {why}.")
+
+
+def _replaced_images(context: FilesContext) -> set[int]:
+    """Tasks whose image files hold something else than when they were trained on last.
+
+    The labels are the same then, and say nothing of it.
+    """
+    with context.store.read() as session:
+        project = projects.get(session, PROJECT)
+        last = runs.last_run(session, PROJECT)
+        manifest = last.manifest if last is not None else None
+        trained = {e.task_id: e.image_hash for e in manifest.entries} if manifest else {}
+        known = select(TaskRow).where(TaskRow.project_id == PROJECT, TaskRow.image_hash != "")
+        tasks = [task for task in session.scalars(known) if trained.get(task.id)]
+        config = label_config_of(project, project.settings)
+    for task in tasks:
+        with suppress(ImageError):  # its field is gone: whoever draws the case says so
+            is_overwritten(context, task, config)
+    return {task.id for task in tasks if task.image_hash != trained[task.id]}
 
 
 def _goes_on(run: RunRow, overrides: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import ImageColor
 
 from backend.from_files.inputs import ImageInput
-from converters.bookkeeping.files import json_list, write_bytes, write_json
+from converters.bookkeeping.files import json_list, read_json, write_bytes, write_json
 from converters.classes.colors import color_of
 from converters.classes.integers import LABELMAP
 from converters.exports.masks import CLASSES, class_integers
@@ -113,6 +113,20 @@ class Results:
             classes = tuple(replace(one, color=options.color) for one in classes)
         self._colored = replace(config, group=replace(config.group, classes=classes))
 
+    def files_of(self, stem: str, n_slices: int = 1) -> list[str]:
+        """The files of one image, relative to the folder, the mask first.
+
+        Args:
+            stem: What they are called; may hold folders.
+            n_slices: More than one of a stack.
+        """
+        is_stack = n_slices > 1
+        files = [f"{stem}.nii.gz" if is_stack or self._options.nifti else f"{stem}.png"]
+        if self._options.overlays:
+            names = [f"{stem}_{n:04d}" for n in range(n_slices)] if is_stack else [stem]
+            files += [f"{OVERLAYS}/{name}.png" for name in names]
+        return files
+
     def write(
         self, image: ImageInput, stem: str, pixels: Pixels, found: Predicted
     ) -> tuple[list[str], Record]:
@@ -127,18 +141,18 @@ class Results:
         Returns:
             The files, relative to the folder, and what the files about all images want to know.
         """
-        options, files = self._options, []
+        options, files = self._options, self.files_of(stem)
+        mask, *overlays = files
         if options.nifti:
-            files.append(f"{stem}.nii.gz")
-            mask = self._values[found.label_map]
-            write_bytes(self._out / files[-1], nifti_bytes(mask, found.spacing_mm))
+            values = self._values[found.label_map]
+            write_bytes(self._out / mask, nifti_bytes(values, found.spacing_mm))
         else:
             table = self._values if self._palette is None else self._palette
-            files.append(self._png(f"{stem}.png", table[found.label_map]))
-        if options.overlays:
+            self._png(mask, table[found.label_map])
+        for name in overlays:
             picture = overlay(pixels, found.label_map, self._colored, options.opacity)
-            files.append(self._png(f"{OVERLAYS}/{stem}.png", with_legend(picture, self._colored)))
-        return files, {"rows": [self._row(image.name, found)], **self._task(image, found)}
+            self._png(name, with_legend(picture, self._colored))
+        return files, {"rows": [self._row(image.name, mask, found)], **self._task(image, found)}
 
     def write_stack(
         self, image: ImageInput, stem: str, slices: NiftiStack, found: Sequence[Predicted]
@@ -154,18 +168,34 @@ class Results:
         Returns:
             As ``write``.
         """
-        files = [f"{stem}.nii.gz"]
+        files = self.files_of(stem, len(found))
+        mask, *overlays = files
         masks = [self._values[one.label_map] for one in found]
-        write_bytes(self._out / files[0], slices.label_bytes(masks))
-        rows = []
-        for number, one in enumerate(found):
-            rows.append(self._row(f"{image.name}:{number}", one))
-            if self._options.overlays:
-                pixels = as_pixels(slices.slice(number).shown, 0)
-                picture = overlay(pixels, one.label_map, self._colored, self._options.opacity)
-                name = f"{OVERLAYS}/{stem}_{number:04d}.png"
-                files.append(self._png(name, with_legend(picture, self._colored)))
+        write_bytes(self._out / mask, slices.label_bytes(masks))
+        rows = [self._row(f"{image.name}:{k}", mask, one) for k, one in enumerate(found)]
+        for number, name in enumerate(overlays):
+            pixels = as_pixels(slices.slice(number).shown, 0)
+            label_map = found[number].label_map
+            picture = overlay(pixels, label_map, self._colored, self._options.opacity)
+            self._png(name, with_legend(picture, self._colored))
         return files, {"rows": rows}
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the files about all images."""
+        return (CLASSES, TABLE, *((TASKS,) if self._options.tasks else ()))
+
+    def begin(self) -> None:
+        """Takes away what is said of all images, where masks will hold other integers from now on.
+
+        So that nothing names a class that is none, however this ends.
+        """
+        try:
+            is_same = read_json(self._out / CLASSES) == self._integers()
+        except (OSError, ValueError):
+            is_same = False
+        for name in (CLASSES, TABLE, TASKS) if not is_same else ():
+            (self._out / name).unlink(missing_ok=True)
 
     def finish(self, records: Records) -> None:
         """Writes the files about all images."""
@@ -177,11 +207,10 @@ class Results:
             tasks = (record["task"] for record in records() if "task" in record)
             write_bytes(self._out / TASKS, json_list(tasks))
 
-    def _png(self, name: str, picture: npt.NDArray[np.uint8]) -> str:
+    def _png(self, name: str, picture: npt.NDArray[np.uint8]) -> None:
         path = self._out / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_png(path, picture)
-        return name
 
     def _write_labelmap(self) -> None:
         """labelmap.txt, by which the colours of masks are read back; one of an earlier run goes."""
@@ -201,11 +230,11 @@ class Results:
         found = class_integers(self._config)
         return {name: int(self._values[value]) for name, value in found.items()}
 
-    def _row(self, name: str, found: Predicted) -> list[Any]:
+    def _row(self, name: str, mask: str, found: Predicted) -> list[Any]:
         """The row of a picture in the table."""
         height, width = found.label_map.shape
         scores = [round(value, 4) for value in (found.score, found.low, found.high)]
-        cells: list[Any] = [name, width, height, *scores]
+        cells: list[Any] = [name, mask, width, height, *scores]
         spacing = found.spacing_mm
         for one in self._config.group.classes:
             area, parts = area_and_parts(found.label_map, one.index)
@@ -230,7 +259,7 @@ class Results:
         kinds = ("area_px", "area_mm2", "parts")
         yield csv_line(
             [
-                *("image", "width", "height", "score", "score_low", "score_high"),
+                *("image", "mask", "width", "height", "score", "score_low", "score_high"),
                 *(f"{name} {kind}" for name in names for kind in kinds),
             ]
         )

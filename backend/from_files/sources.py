@@ -11,7 +11,7 @@ from backend.from_files.spool import Spool
 from backend.label_studio.tasks import plain_name
 from converters.addresses.image_address import identity_of
 from converters.addresses.pages import first_page
-from converters.bookkeeping.files import stamp_of
+from converters.bookkeeping.files import exact_stamp_of
 from converters.bookkeeping.files_report import Reasons
 from converters.exports.file_source import ExportFile
 from converters.exports.item import SourceTask
@@ -271,7 +271,7 @@ class OtherSource:
             paths = dict(zip(names, files, strict=True))
             task_id, stamp = known.task_id(image.key), job.stamp_of(image, path)
             if self.channels:
-                stamp = content_hash([stamp, self.channels, [*map(stamp_of, files)]])
+                stamp = content_hash([stamp, self.channels, [*map(exact_stamp_of, files)]])
             if stamp == known.stamp(image.key):
                 yield Found(task_id, image.key, stamp, paths)
                 return

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.bookkeeping.files import stamp_of
+from converters.bookkeeping.files import exact_stamp_of
 from converters.bookkeeping.work_index import WorkIndex
 from converters.classes.integers import CLASSES, DATASET
 from converters.images.image_pixels import write_png
@@ -85,7 +85,7 @@ def unstack(
             stem = _stem(path)
             try:
                 found = _images_of(stem, images, n_channels)
-                stamp = " ".join(map(stamp_of, [path, *found]))
+                stamp = " ".join(map(exact_stamp_of, [path, *found]))
                 if not index.is_current(path.name, stamp):
                     index.done(path.name, stamp, _write(path, found, stem, into), {}, ())
             except (FileFormatError, TaskError, OSError) as error:

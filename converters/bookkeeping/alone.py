@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from domain.errors import SettingsError
+from domain.text import one_line
 
 _LOCK = ".lock"
 
@@ -24,18 +25,23 @@ def alone_in(root: Path, work: str) -> Iterator[None]:
         work: What is done there, for the error: ``Another <work> is at work in ...``.
 
     Raises:
-        SettingsError: Another process is at work there.
+        SettingsError: Another process is at work there, or nothing can be written there.
     """
     is_new = not root.exists()
-    root.mkdir(parents=True, exist_ok=True)
     lock = FileLock(root / _LOCK, timeout=0)
     try:
+        root.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         raise SettingsError(
             f"Another {work} is at work in {root}.",
             remedy="Wait for its end, or choose another folder with --out.",
         ) from None
+    except OSError as error:
+        raise SettingsError(
+            f"{root} can't be written: {error.strerror or one_line(error)}.",
+            remedy="Check the folder's rights and its disk, or choose another one with --out.",
+        ) from error
     with lock:
         try:
             yield

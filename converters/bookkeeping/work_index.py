@@ -162,6 +162,42 @@ class WorkIndex:
         self._save(key, stamp, names, record, notes)
         self._remove(name for name in old.difference(names) if not self._is_one_of(name, names))
 
+    def begin(self, key: str, files: Iterable[str]) -> str | None:
+        """Tells of an item's files before they are written: a killed run leaves none behind.
+
+        Returns:
+            None; or the first of them that is there and not the item's own, and nothing is told.
+        """
+        mine, wanted = self._files_of(key), sorted(files)
+        for name in wanted:
+            is_there = name not in mine and os.path.lexists(self._folder / name)
+            if is_there and not self._is_one_of(name, mine):
+                return name
+        self._save(key, "", sorted(mine.union(wanted)), None, ())
+        return None
+
+    def stamp_of(self, key: str) -> str:
+        """What an item that is done was made from; "" of any other."""
+        query = "SELECT stamp FROM items WHERE key = ? AND record IS NOT NULL"
+        row = self._db.execute(query, (key,)).fetchone()
+        return str(row[0]) if row is not None else ""
+
+    def renew(self, key: str, stamp: str, record: dict[str, Any]) -> None:
+        """Gives an item that is done another stamp and record; its files are what they were."""
+        text = json.dumps(record, ensure_ascii=False)
+        self._db.execute("UPDATE items SET stamp = ?, record = ? WHERE key = ?", (stamp, text, key))
+
+    def unseen(self) -> list[tuple[str, str, dict[str, Any] | None]]:
+        """(key, stamp, record) of all items that this run has not met."""
+        query = "SELECT key, stamp, record FROM items WHERE run != ?"
+        rows = self._db.execute(query, (self._run,)).fetchall()
+        return [(key, stamp, json.loads(text) if text else None) for key, stamp, text in rows]
+
+    def remove(self, key: str) -> None:
+        """Forgets one item, with its files."""
+        self._remove(self._files_of(key))
+        self.forget(key)
+
     def keep(self, key: str, note: LeftOut) -> None:
         """Leaves an item that is done as it is, and notes why."""
         self._position += 1

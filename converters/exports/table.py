@@ -65,8 +65,9 @@ def _lines(records: Records) -> Iterator[bytes]:
 def csv_line(cells: Sequence[object]) -> bytes:
     """A row of a CSV file."""
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(cells)
-    return buffer.getvalue().encode()
+    # Cells with a character of the line's end are put in quotes: of a return too, as names have.
+    csv.writer(buffer, lineterminator="\r\n").writerow(cells)
+    return buffer.getvalue().removesuffix("\r\n").encode() + b"\n"
 
 
 FORMAT = Format(

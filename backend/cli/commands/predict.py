@@ -114,7 +114,13 @@ def predict(
             f"The masks would be written among the images of {out}.",
             remedy="Give --out another folder.",
         )
-    n_predicted, left_out = 0, []
+    inside = [source for source in images if out.resolve() in source.resolve().parents]
+    if any(source.is_dir() for source in inside):
+        raise SettingsError(
+            f"The images of {inside[0]} lie in {out}, where the masks would be.",
+            remedy="Give --out another folder.",
+        )
+    n_predicted, left_out, notes = 0, [], []
 
     with alone_in(out, "prediction"), steps() as on_step, _folder_of(model, out, on_step) as folder:
         # Told before networks are loaded.
@@ -127,6 +133,9 @@ def predict(
             nonlocal n_predicted
             if line.startswith("Left out: "):
                 left_out.append(line)
+            elif line.startswith("Note: "):
+                notes.append(line.removeprefix("Note: "))
+                return
             else:
                 n_predicted += 1
             on_step(line, n_predicted + len(left_out))
@@ -137,7 +146,7 @@ def predict(
             if not watch:
                 raise
     say(f"{counted(n_predicted, 'image')} predicted into {out}.")
-    for line in left_out:
+    for line in (*notes, *left_out):
         say(line)
     console.print(f"Scores and areas: {out / TABLE}", highlight=False, markup=False, soft_wrap=True)
     if left_out:

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import math
+import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+from urllib.parse import quote
 
 import numpy.typing as npt
 
 from active_learning.measures import measure_image
-from backend.from_files.inputs import ImageInput, find_images, joined, namesake, settled
+from backend.from_files.inputs import (
+    ImageInput,
+    find_images,
+    further_pictures,
+    joined,
+    namesake,
+    settled,
+)
 from backend.from_files.models import Model, find_model
 from backend.from_files.predicting import REPORT, PredictionSpec
+from backend.from_files.result_folder import JOB, ResultFolder
 from backend.from_files.results import Predicted, Results
-from backend.pipeline.basis.faults import sentence_of
+from backend.pipeline.basis.faults import is_of_the_whole, sentence_of
 from backend.pipeline.basis.warm_predictor import warm_predictor
 from backend.settings import Settings
 from converters.bookkeeping.files_report import Outcome, make_report
@@ -32,9 +42,10 @@ from converters.label_studio.write import regions_to_result
 from converters.outlines.limits import Simplification
 from converters.outlines.vectorize import inner_last, vectorize
 from domain.annotation import LeftOut
-from domain.errors import ImageError, NnloopError, PredictionError, TaskError
+from domain.errors import FileFormatError, ImageError, NnloopError, PredictionError, TaskError
 from domain.hashing import content_hash
 from domain.prediction import FoldProbabilities, most_probable
+from domain.text import counted, one_line
 from training.nnunet.inference.maps import FoldMaps
 from training.nnunet.inference.postprocessing import postprocessed
 from training.versions.keep_largest import read_postprocessing
@@ -44,6 +55,9 @@ WATCH_S = 2.0
 """Seconds between two looks into a folder that is watched; a file that still grows waits."""
 
 INDEX = ".nnloop-index.sqlite"
+
+_LONGEST = 1_000
+"""Characters of a sentence about an image."""
 
 Say = Callable[[str], None]
 
@@ -62,18 +76,35 @@ def predict_files(spec: PredictionSpec, say: Say) -> None:
     """
     out = Path(spec.out)
     model = find_model(Path(spec.model))
-    with WorkIndex(out / INDEX, out, "predict") as index:
+    sources = [Path(source) for source in spec.sources]
+
+    def look() -> list[ImageInput]:
+        return list(joined(find_images(sources, out), model.n_files))
+
+    found = look()
+    if not found and not spec.watches:
+        raise FileFormatError(
+            f"There is no image in {', '.join(spec.sources)}.",
+            remedy=f"Images are PNG, JPEG, TIFF, BMP, WebP, GIF, DICOM or NIfTI. What is in {out} "
+            "stays as it is.",
+        )
+    with WorkIndex(out / INDEX, out, JOB) as index:
         work = _Work(spec, model, index, say)
-        sources = [Path(source) for source in spec.sources]
-        work.predict(joined(find_images(sources, out), model.n_files))
-        removed = index.forget_unseen()
-        work.finish(removed)
+        work.begin(found)
         seen: dict[str, str] = {}
+        work.predict(settled(found, seen) if spec.watches else found)
+        removed = work.forget_gone(found, _without_images(sources, found))
+        work.finish(removed)
         while spec.watches:
             time.sleep(WATCH_S)
-            found = joined(find_images(sources, out), model.n_files)
-            if work.predict(settled(found, seen)):
+            if work.predict(settled(look(), seen)):
                 work.finish()
+
+
+def _without_images(sources: Iterable[Path], found: Iterable[ImageInput]) -> list[Path]:
+    """Folders in which no image was found: the disk they are on may be away."""
+    full = {folder for image in found for folder in image.path.parents}
+    return [source for source in sources if source.is_dir() and source not in full]
 
 
 @dataclass(slots=True)
@@ -85,6 +116,7 @@ class _Todo:
 
     image: ImageInput
     stamp: str
+    content: str = ""
     found: MedicalImage | None = None
     stack: _Stack | None = None
     part: int = 0
@@ -95,6 +127,7 @@ class _Stack:
     """A file of several slices on its way; it is written when the last one is there."""
 
     n: int
+    content: str = ""
     slices: list[NiftiStack] = field(default_factory=list)
     predicted: list[Predicted] = field(default_factory=list)
     is_given_up: bool = False
@@ -118,12 +151,13 @@ class _Work:
 
     def __init__(self, spec: PredictionSpec, model: Model, index: WorkIndex, say: Say) -> None:
         self._spec, self._model, self._index, self._say = spec, model, index, say
+        self._out = Path(spec.out)
         self._results = Results(Path(spec.out), model.config, spec.results, model.name)
         self._predictor = warm_predictor(Settings.load(), model.settings, model.folder)
         self._postprocessing = read_postprocessing(model.folder)
-        self._n_unchanged = 0
+        self._n_unchanged = self._n_told = 0
         self._paths: dict[str, Path] = {}
-        self._made_by = content_hash(
+        made_by = content_hash(
             [
                 model.name,
                 read_version(model.folder).created_at,
@@ -133,6 +167,22 @@ class _Work:
                 [model.settings.mirror_predict, model.settings.tile_step],
             ]
         )
+        self._folder = ResultFolder(index, self._out, made_by)
+        self._failed: dict[str, str] = {}
+
+    def begin(self, images: Sequence[ImageInput]) -> None:
+        """See ``ResultFolder.check``; what was said of other classes goes, as it holds no more."""
+        self._folder.check(images, self._results.tables)
+        self._results.begin()
+
+    def forget_gone(self, images: Iterable[ImageInput], away: Sequence[Path]) -> int:
+        """Removes what was made of images that are gone; of how many."""
+        n = self._folder.forget_gone({image.name for image in images}, away)
+        for folder in away:
+            self._say(f"Note: There is no image in {folder}.")
+        if n:
+            self._say(f"Note: Of {counted(n, 'image')} that is gone, what was predicted went too.")
+        return n
 
     def predict(self, images: Iterable[ImageInput]) -> int:
         """Predicts what is not there yet; how many images that were."""
@@ -147,21 +197,41 @@ class _Work:
 
     def finish(self, removed: int = 0) -> None:
         """Writes the files about all images."""
+        if self._n_unchanged and self._n_unchanged != self._n_told:
+            self._n_told = self._n_unchanged
+            self._say(f"Note: {counted(self._n_told, 'image')} predicted before, and unchanged.")
         self._results.finish(self._index.records)
         outcome = Outcome(self._n_unchanged, removed)
-        make_report(Path(self._spec.out) / REPORT, "predict", self._index, outcome)
+        make_report(self._out / REPORT, JOB, self._index, outcome)
 
     def _new(self, images: Iterable[ImageInput]) -> Iterator[_Todo]:
         for image in images:
             if (other := namesake(image, self._paths)) is not None:
-                self._leave_out_namesake(image, other)
+                message = (
+                    f"{image.path}: {other} is called so too. Predict them into two folders, or "
+                    "name the folder above both."
+                )
+                self._leave_out_beside(image, "same_name", message)
                 continue
             try:
-                stamp = f"{self._made_by} {image.stamp}"
-            except OSError as error:
-                self._leave_out(image, ImageError(0, "image_missing", str(error.strerror)))
+                image.name.encode()
+            except UnicodeEncodeError:
+                message = f"{image.path}: its name is not in UTF-8. Rename it."
+                self._leave_out_beside(image, "file_name", message)
                 continue
-            if self._index.is_current(image.name, stamp):
+            stamp = ""
+            try:
+                stamp = image.stamp
+                if self._failed.get(image.name) == stamp:
+                    continue  # nothing has changed about it since it was left out
+                is_current = self._folder.is_current(image, stamp)
+            except ImageError as error:
+                self._leave_out_beside(image, error.reason, f"{image.path}: {_told(error)}")
+                continue
+            except OSError as error:
+                self._leave_out(image, stamp, ImageError(0, "image_missing", _of_system(error)))
+                continue
+            if is_current:
                 self._n_unchanged += 1
                 continue
             n = image.n_slices()
@@ -175,6 +245,11 @@ class _Work:
 
     def _load(self, item: _Todo) -> npt.NDArray[Any]:
         image, stack = item.image, item.stack
+        # Before it is read: of a file that is replaced meanwhile it is not the one that is kept.
+        if stack is None:
+            item.content = image.content_hash()
+        elif not stack.content:
+            stack.content = image.content_hash()
         found = image.read() if stack is None else stack.read(image, item.part)
         item.found = found[0]
         pixels = {str(i): without_empty_color(one.pixels) for i, one in enumerate(found)}
@@ -193,8 +268,8 @@ class _Work:
                 stack.predicted.append(predicted)
                 if len(stack.predicted) < stack.n:
                     return
-            fallback = f"{image.stem}_{image.ending.lstrip('.').lower()}"
-            stem = self._index.name_for(image.name, image.stem, fallback)
+            n = 1 if stack is None else stack.n
+            stem = self._folder.claim(image, lambda stem: self._results.files_of(stem, n))
             if stack is None:
                 files, record = self._results.write(image, stem, item.found.pixels, predicted)
             else:
@@ -202,32 +277,53 @@ class _Work:
                     image, stem, stack.slices[0], stack.predicted
                 )
                 stack.slices = []
-        except (NnloopError, MemoryError, ValueError) as error:
+        except Exception as error:
             if stack is not None:
                 stack.is_given_up, stack.slices = True, []
-            self._leave_out(image, error)
+            if is_of_the_whole(error):
+                raise self._of_the_whole(error) from error
+            self._leave_out(image, item.stamp, error)
             return
-        self._index.done(image.name, item.stamp, files, record, ())
+        content = item.content if stack is None else stack.content
+        notes = [] if stack is not None else further_pictures(image)
+        self._folder.done(image, item.stamp, content, files, record, notes)
+        for note in notes:
+            self._say(f"Note: {note.message}")
         if stack is None:
-            self._say(f"{image.name}: score {predicted.score:.2f}")
+            self._say(f"{one_line(image.name)}: score {predicted.score:.2f}")
         else:
             mean = fmean(one.score for one in stack.predicted)
-            self._say(f"{image.name}: {stack.n} slices, mean score {mean:.2f}")
+            self._say(f"{one_line(image.name)}: {stack.n} slices, mean score {mean:.2f}")
 
-    def _leave_out_namesake(self, image: ImageInput, other: Path) -> None:
-        message = (
-            f"{image.path}: {other} is called so too. Predict them into two folders, or name the "
-            "folder above both."
-        )
-        self._index.left_out(str(image.path), LeftOut(0, "same_name", message))
+    def _leave_out_beside(self, image: ImageInput, reason: str, message: str) -> None:
+        """One whose name says nothing, or is another's: what was made of that one stays."""
+        key = quote(os.fsencode(image.path))
+        if self._failed.get(key) != message:
+            self._failed[key] = message
+            self._left_out(key, reason, message)
+
+    def _leave_out(self, image: ImageInput, stamp: str, error: Exception) -> None:
+        self._failed[image.name] = stamp
+        reason = error.reason if isinstance(error, TaskError) else "not_predicted"
+        self._left_out(image.name, reason, f"{image.name}: {_told(error)}")
+
+    def _left_out(self, key: str, reason: str, message: str) -> None:
+        message = one_line(message, _LONGEST)
+        self._index.left_out(key, LeftOut(0, reason, message))
         self._say(f"Left out: {message}")
 
-    def _leave_out(self, image: ImageInput, error: Exception) -> None:
-        reason = error.reason if isinstance(error, TaskError) else "not_predicted"
-        told = sentence_of(error).removeprefix("Task 0: ").replace(", or delete the task.", ".")
-        note = LeftOut(0, reason, f"{image.name}: {told}")
-        self._index.left_out(image.name, note)
-        self._say(f"Left out: {note.message}")
+    def _of_the_whole(self, error: Exception) -> NnloopError:
+        if isinstance(error, NnloopError):
+            return error
+        if isinstance(error, OSError):
+            return PredictionError(
+                f"{self._out} can't be written: {error.strerror or one_line(error)}.",
+                remedy="What is predicted stays: the same command goes on when that is mended.",
+            )
+        return PredictionError(
+            f"The device can't go on: {one_line(error)}",
+            remedy="What is predicted stays: the same command goes on.",
+        )
 
     def _predicted(self, maps: FoldMaps) -> Predicted:
         """As ``backend.pipeline.predictions.score`` makes a prediction that is pushed."""
@@ -263,3 +359,14 @@ class _Work:
             drawn = inner_last(regions)
             result = regions_to_result(drawn, config, size_hw, score=expected.score)
         return Predicted(label_map, expected.score, expected.low, expected.high, tuple(result))
+
+
+def _told(error: Exception) -> str:
+    """Of an error, what is no matter of a task's."""
+    if isinstance(error, OSError):
+        return _of_system(error)
+    return sentence_of(error).removeprefix("Task 0: ").replace(", or delete the task.", ".")
+
+
+def _of_system(error: OSError) -> str:
+    return f"{error.strerror or one_line(error)}."

@@ -25,6 +25,18 @@ _SHOWN = 12
 """Values named in one sentence."""
 
 
+_UNMEASURED = {
+    "prediction_missing": "without a prediction",
+    "reference_missing": "without a reference",
+    "prediction_failed": "that could not be predicted",
+    "sizes_differ": "of two sizes",
+    "axes_differ": "that lie otherwise",
+    "unreadable": "that can't be read",
+    "all_ignored": "of which all is ignored",
+}
+"""Reasons by which a case is in no figure, as a person says them."""
+
+
 def evaluate_folders(
     predictions: Path,
     reference: Path,
@@ -51,9 +63,14 @@ def evaluate_folders(
     Raises:
         FileFormatError: A folder is missing or has no label map, nothing in them is labelled, or
             they mean different classes by an integer.
-        SettingsError: The report would go into one of the folders that are read, or a union can't
-            be read.
+        SettingsError: The report would go into one of the folders that are read, both are one
+            folder, or a union can't be read.
     """
+    if predictions.resolve() == reference.resolve():
+        raise SettingsError(
+            f"The predictions and the references are the same files, of {predictions}.",
+            remedy="Give the folder of what people drew with --reference.",
+        )
     for folder in (predictions, reference, images):
         # nnU-Net keeps a summary.json of its own beside its predictions.
         if folder is not None and options.out.resolve() == folder.resolve():
@@ -184,7 +201,7 @@ def evaluate_pairs(job: EvaluationJob, options: EvaluationOptions) -> Evaluation
                 measured.append(one.measures)
     if job.names_values:
         remarks = (*remarks, *_about_unknown(unknown, class_names))
-    remarks = (*remarks, *_about_volumes(measured))
+    remarks = (*remarks, *_about_unmeasured(found, len(measured)), *_about_volumes(measured))
     values = [class_names[integer] for integer in sorted(class_names)]
     evaluation = evaluate(measured, values, found, remarks)
     by_id = {pair.case_id: pair for pair in pairs}
@@ -201,6 +218,17 @@ def evaluate_pairs(job: EvaluationJob, options: EvaluationOptions) -> Evaluation
         evaluation = evaluate(measured, values, [*found, *of_pictures], remarks)
     write_tables(evaluation, options.out, job.source, options.n_worst)
     return evaluation
+
+
+def _about_unmeasured(problems: Sequence[Problem], n_measured: int) -> tuple[str, ...]:
+    """Says what the figures leave out: what could not be predicted is often what is hard."""
+    reasons = {p.case_id: p.reason for p in problems if p.reason in _UNMEASURED}
+    if not reasons or not n_measured:
+        return ()
+    counts = Counter(_UNMEASURED[reason] for reason in reasons.values())
+    each = ", ".join(f"{n} {what}" for what, n in sorted(counts.items()))
+    n = n_measured + len(reasons)
+    return (f"{len(reasons)} of {counted(n, 'case')} count in none of these figures: {each}.",)
 
 
 def _about_volumes(measured: Sequence[CaseMeasures]) -> tuple[str, ...]:

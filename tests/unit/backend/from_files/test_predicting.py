@@ -8,9 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from backend.cli.commands.predict import _values
-from backend.from_files.inputs import ImageInput, find_images, namesake, settled
+from backend.from_files.inputs import (
+    ImageInput,
+    find_images,
+    further_pictures,
+    namesake,
+    settled,
+)
 from backend.from_files.results import Predicted, ResultOptions, Results, palette_of, values_of
 from converters.classes.integers import classes_beside
 from converters.images.nifti_slices import load_stack
@@ -237,3 +244,33 @@ def test_values_are_numbers_or_colours(text: str | None, expected: object) -> No
 def test_what_is_neither_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="--values"):
         _values(text)
+
+
+@pytest.mark.parametrize("name", ["a\rb.png", "a\nb.png", 'a",b.png', "\u2028.png", "=1+1.png"])
+def test_the_table_has_one_row_for_an_image_whatever_it_is_called(
+    name: str, tmp_path: Path
+) -> None:
+    files, [row] = write(tmp_path, ResultOptions(), name)
+    assert (row["image"], row["mask"]) == (name, files[0])
+
+
+def test_what_other_integers_meant_goes_before_new_masks_come(tmp_path: Path) -> None:
+    write(tmp_path, ResultOptions(tasks=True))
+    Results(tmp_path, CONFIG, ResultOptions(), "nnloop-v4").begin()
+    assert (tmp_path / "classes.json").exists() and (tmp_path / "predictions.csv").exists()
+    Results(tmp_path, CONFIG, ResultOptions(values=(0, 2, 1)), "nnloop-v4").begin()
+    tables = {"classes.json", "predictions.csv", "predictions.json"}
+    left = tables & {path.name for path in tmp_path.iterdir()}
+    assert not left
+
+
+def test_a_file_of_several_pictures_is_told(tmp_path: Path) -> None:
+    pages = [Image.fromarray(np.full((4, 4), k, np.uint8)) for k in range(3)]
+    for ending in ("tif", "gif"):
+        pages[0].save(tmp_path / f"a.{ending}", save_all=True, append_images=pages[1:])
+        [note] = further_pictures(ImageInput(tmp_path / f"a.{ending}", f"a.{ending}"))
+        assert note.is_remark and "holds 3 pictures" in note.message
+    pages[0].save(tmp_path / "b.tif")
+    (tmp_path / "c.tif").write_bytes(b"none")
+    for name in ("b.tif", "c.tif"):
+        assert further_pictures(ImageInput(tmp_path / name, name)) == []

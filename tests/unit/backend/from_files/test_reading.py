@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
+import cv2
 import pytest
 
 from backend.from_files.context import PROJECT
-from backend.from_files.request import request_run
+from backend.from_files.request import _replaced_images, request_run
 from backend.pipeline.basis.annotations import label_config_of
+from backend.pipeline.basis.images import load_image
 from backend.store import projects
-from backend.store.models import TaskRow
+from backend.store.models import RunRow, TaskRow, VersionRow
 from backend.store.tasks import snapshots
+from backend.store.training import versions
+from domain.case import ManifestEntry
 from domain.errors import ImageError, LabelConfigError, NotEnoughCasesError
-from domain.states import TaskState
+from domain.states import RunStatus, TaskState, VersionStatus
 from tests.unit.backend.from_files.material import read, region, task, write_export
+from training.case_files import read_image
+from training.presets import TINY
+from training.versions.manifests import RunManifest
 
 ROWS = [task(1, [region("lumen")]), task(2, []), task(3, None)]
 
@@ -148,3 +156,41 @@ def test_nothing_labelled_is_told(tmp_path: Path) -> None:
         snapshots.remove_missing(session, PROJECT, [])
     with pytest.raises(NotEnoughCasesError, match="No image has a label"):
         request_run(other, {})
+
+
+def test_an_image_replaced_under_its_name_is_trained_on_again(tmp_path: Path) -> None:
+    """Also one of the same size and time, as those of an archive have them; labels say nothing."""
+    export = write_export(tmp_path, ROWS)
+    for path in (tmp_path / "images").iterdir():
+        os.utime(path, (10**9, 10**9))
+    context, _ = read(tmp_path / "out", export)
+    first = request_run(context, {}).run_id
+    assert first is not None
+    with context.store.begin() as session:
+        project = projects.get(session, PROJECT)
+        config = label_config_of(project, project.settings)
+        tasks = [session.get_one(TaskRow, k) for k in (1, 2)]
+    for one in tasks:
+        load_image(context, one, config)
+    entries = tuple(
+        ManifestEntry(f"case_{t.id}", t.id, 1, "x", "g", 0, image_hash=t.image_hash) for t in tasks
+    )
+    with context.store.begin() as session:
+        run = session.get_one(RunRow, first)
+        run.manifest = RunManifest(entries, preset=TINY)
+        run.status = RunStatus.DONE
+        row = VersionRow(
+            project_id=PROJECT, name="v1", path="v1", status=VersionStatus.CHALLENGER, size_bytes=1
+        )
+        session.add(row)
+        session.flush()
+        versions.promote(session, row)
+    assert "Nothing has changed" in request_run(context, {}).said
+    path = tmp_path / "images" / "scan_1.png"
+    about = path.stat()
+    cv2.imwrite(str(path), 255 - read_image(path))
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    for _ in range(2):  # also where a first call was cut off before its run began
+        assert _replaced_images(context) == {1}
+    said = request_run(context, {}).said
+    assert "1 image replaced under the same name" in said

@@ -202,3 +202,26 @@ def test_pixels_that_the_references_ignore_count_nowhere(
     assert picture is not None
     half = picture[:, : picture.shape[1] // 3]
     assert {100, 200} <= set(np.unique(half[half.min(axis=2) == half.max(axis=2)]).tolist())
+
+
+def test_what_no_figure_has_is_counted_above_them(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Nine of ten hard images that were not predicted must not look like a good model."""
+    for name in ("a", "b"):
+        for folder in folders:
+            write(folder / f"{name}.png", label_map())
+    write(folders[1] / "hard.png", label_map())
+    write(folders[0] / "extra.png", label_map())
+    (folders[1] / "b.png").write_bytes(b"none")
+    said = evaluated(folders, tmp_path / "out", class_values=("lumen",))
+    assert said["remarks"] == [
+        "3 of 4 cases count in none of these figures: 1 that can't be read, 1 without a "
+        "prediction, 1 without a reference."
+    ]
+
+
+def test_a_folder_is_not_measured_against_itself(folders: tuple[Path, Path]) -> None:
+    write(folders[0] / "a.png", label_map())
+    with pytest.raises(SettingsError, match="same files"):
+        evaluated((folders[0], folders[0] / "." / ".." / folders[0].name), folders[1])
