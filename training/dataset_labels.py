@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-IGNORE = "ignore"
-"""nnU-Net's name of the label whose pixels teach nothing; its integer is the highest."""
-
-ORDER = "regions_class_order"
-"""nnU-Net's name of the classes that unions are painted as, in the order of the unions."""
-
-CLASSES = "nnloop_classes"
-"""Beside unions, the names of the classes in integer order: a union's rest has none of its own."""
+from converters.classes.dataset_unions import IGNORE, ORDER
 
 
 def ignored_integer(dataset: Mapping[str, Any]) -> int | None:

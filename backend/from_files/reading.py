@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from backend.from_files.context import PROJECT, FilesContext
 from backend.from_files.image_files import ImageFiles
+from backend.from_files.said_unions import with_said_unions
 from backend.from_files.sources import FileSource, Found
 from backend.pipeline.basis.annotations import label_config_with
 from backend.pipeline.labels import questions
@@ -20,6 +21,7 @@ from backend.store.identity import CHUNK
 from backend.store.models import AnnotationRow, ProjectRow, TaskRow
 from backend.store.tasks import snapshots
 from converters.bookkeeping.documents import read_document, write_document
+from converters.classes.dataset_unions import SaidUnions
 from domain.annotation import LeftOut, Task
 from domain.errors import LabelConfigError
 from domain.labels import LabelConfig
@@ -36,10 +38,12 @@ class _Index:
     Attributes:
         ids: Key of an image -> id of its task. No id is ever given twice.
         stamps: Key -> as it was when it was read last.
+        unions: What the source said itself about unions of classes.
     """
 
     ids: dict[str, int] = field(default_factory=dict)
     stamps: dict[str, str] = field(default_factory=dict)
+    unions: SaidUnions = field(default_factory=SaidUnions)
     form: Literal[1] = 1
 
     def task_id(self, key: str) -> int:
@@ -60,6 +64,7 @@ class Reading:
         empty: Of them, those in which nothing is to be seen.
         unlabelled: Tasks without one, and those that were skipped.
         changed: Annotations that are new or others than when it was read last.
+        unions: Those of classes that networks learn: the source's own or a person's.
         left_out: What could not be read, and why.
     """
 
@@ -68,6 +73,7 @@ class Reading:
     unlabelled: int
     changed: int
     left_out: tuple[LeftOut, ...]
+    unions: tuple[str, ...] = ()
 
 
 def read_source(
@@ -77,6 +83,8 @@ def read_source(
     title: str,
     settings: ProjectSettings,
     label_config: str | None = None,
+    unions: SaidUnions | None = None,
+    asked: Collection[str] = (),
     on_task: Callable[[], None] = lambda: None,
 ) -> Reading:
     """Makes the folder's project say what the source says now, and starts nothing.
@@ -87,6 +95,8 @@ def read_source(
         title: Of the project.
         settings: Of the project.
         label_config: The labelling interface (XML) to go by; None: one that fits the source.
+        unions: Those of classes that the source says itself; None: none.
+        asked: Names of the settings that a person gives now: theirs hold.
         on_task: Called after each task.
 
     Raises:
@@ -97,6 +107,8 @@ def read_source(
     data_dir = context.settings.data_dir
     index_file = data_dir / _FILE
     index = read_document(index_file, _Index) if index_file.exists() else _Index()
+    said = unions or SaidUnions()
+    settings = with_said_unions(settings, said, index.unions, asked)
     # From the source each time: the classes of an older one may be fewer.
     xml = label_config if label_config is not None else source.label_config()
     xml, config = _interface(context, xml, settings)
@@ -139,13 +151,14 @@ def read_source(
         counts = snapshots.counts(session, PROJECT)
         empty = counts[TaskState.LABELLED] - _n_with_regions(session)
     # At the end: what was read before a crash is read again.
-    write_document(index_file, _Index, _Index(index.ids, stamps))
+    write_document(index_file, _Index, _Index(index.ids, stamps, said))
     return Reading(
         labelled=counts[TaskState.LABELLED],
         empty=empty,
         unlabelled=counts[TaskState.UNLABELLED] + counts[TaskState.SKIPPED],
         changed=changed,
         left_out=tuple(left_out),
+        unions=settings.unions,
     )
 
 

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from converters.classes.dataset_unions import (
+    IGNORE,
+    SaidUnions,
+    class_names,
+    has_unions,
+    read_unions,
+)
 from converters.classes.reserved_names import class_of_label
 from domain.errors import FileFormatError
 
@@ -18,9 +26,6 @@ DATASET = "dataset.json"
 
 LABELMAP = "labelmap.txt"
 """CVAT's: a line ``name:r,g,b:parts:actions`` per class."""
-
-IGNORE = "ignore"
-"""In nnU-Net's dataset.json, the name of the label whose pixels are not learned from."""
 
 IGNORED = "(ignored)"
 """In classes.json, the integer of pixels that are neither class nor background: not known."""
@@ -66,6 +71,23 @@ def classes_beside(folder: Path) -> ClassNames:
     return ClassNames(colors=colors)
 
 
+def unions_beside(folder: Path, names: Mapping[int, str]) -> SaidUnions:
+    """The unions of classes that nnU-Net's dataset.json says, in a folder or above it.
+
+    Args:
+        folder: Of masks.
+        names: Name of the class by integer; "" and what is missing is left out.
+
+    Raises:
+        FileFormatError: It can't be read, or its unions can't be learned.
+    """
+    for file in (folder / DATASET, folder.parent / DATASET):
+        if file.is_file():
+            value = _load(file)
+            return read_unions(value if isinstance(value, dict) else {}, names)
+    return SaidUnions()
+
+
 def _classes(file: Path) -> tuple[dict[int, str], frozenset[int]]:
     """Names by integer without the background, and the integer of ignored pixels."""
     value = _load(file)
@@ -93,22 +115,20 @@ def _dataset(file: Path) -> tuple[dict[int, str], frozenset[int]]:
     """Names by integer without the background, and nnU-Net's ignore label."""
     value = _load(file)
     labels: Any = value.get("labels") if isinstance(value, dict) else None
+    if has_unions(labels):
+        ignored = labels.get(IGNORE)
+        return class_names(value), frozenset([ignored] if type(ignored) is int else [])
     pairs = []
     for name, number in labels.items() if isinstance(labels, dict) else ():
         if isinstance(number, str) and name.isdecimal():  # the Decathlon's {"1": "lesion"}
             name, number = number, int(name)
+        elif isinstance(number, list) and len(number) == 1:
+            number = number[0]
         elif (isinstance(number, str) and number.isdecimal()) or (
             isinstance(number, float) and number.is_integer()
         ):
             number = int(number)
         pairs.append((name, number))
-    unions = [str(name) for name, number in pairs if isinstance(number, list)]
-    if unions:
-        raise FileFormatError(
-            f"The labels in {file} are not one integer per class: {unions[0][:80]!r} is a union "
-            "of several.",
-            remedy="Name the integers 1, 2, ... with --classes.",
-        )
     if not pairs or not all(type(number) is int for _, number in pairs):
         raise FileFormatError(
             f"The labels in {file} are not one integer per class.",

@@ -74,7 +74,7 @@ class Format:
     ``takes_predictions``: of a task that nobody has labelled its prediction stands in.
     ``follows_color``: one image in colour, as records say by ``is_color``, makes the files of every
     task colour (``ExportItem.as_color``). ``remarks_of_all`` are sentences for the report about all
-    that was written.
+    that was written. ``knows_unions``: its files say which classes networks are to find together.
     """
 
     name: str
@@ -87,3 +87,4 @@ class Format:
     takes_predictions: bool = False
     follows_color: bool = False
     remarks_of_all: Callable[[Records], tuple[str, ...]] = lambda _: ()
+    knows_unions: bool = False

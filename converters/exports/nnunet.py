@@ -11,7 +11,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from converters.bookkeeping.files import write_bytes, write_json
-from converters.classes.reserved_names import nnunet_channel, nnunet_labels, renamed_labels
+from converters.classes.dataset_unions import labels_with_unions
+from converters.classes.reserved_names import nnunet_channel, renamed_labels
 from converters.exports.exporter import Format, Needs, Records, Written
 from converters.exports.item import ExportItem
 from converters.exports.masks import CLASSES, class_integers
@@ -20,6 +21,7 @@ from converters.exports.options import ExportOptions
 from converters.images.image_pixels import without_empty_color, write_png
 from domain.case import case_id_of_task
 from domain.labels import LabelConfig
+from domain.unions import UnionPlan
 
 _NIFTI_ENDING = ".nii.gz"
 _THICKNESS = 999
@@ -35,7 +37,7 @@ class RawDataset:
     """
 
     def __init__(self, out: Path, config: LabelConfig, options: ExportOptions) -> None:
-        self._out, self._config = out, config
+        self._out, self._config, self._unions = out, config, options.unions
 
     def write(self, item: ExportItem) -> Written:
         """Writes images and label of a case."""
@@ -62,9 +64,8 @@ class RawDataset:
         for record in records():
             for name in record["images"]:
                 _bring_to(self._out / name, is_color=is_color)
-        write_json(
-            self._out / "dataset.json", dataset_json(self._config, n_cases, is_color=is_color)
-        )
+        about = dataset_json(self._config, n_cases, is_color=is_color, unions=self._unions)
+        write_json(self._out / "dataset.json", about)
         write_json(self._out / CLASSES, class_integers(self._config))
 
 
@@ -76,7 +77,7 @@ class RawNiftiDataset:
     """
 
     def __init__(self, out: Path, config: LabelConfig, options: ExportOptions) -> None:
-        self._out, self._config = out, config
+        self._out, self._config, self._unions = out, config, options.unions
 
     def write(self, item: ExportItem) -> Written:
         """Writes images and label of a case."""
@@ -101,14 +102,19 @@ class RawNiftiDataset:
     def finish(self, records: Records) -> None:
         """Writes dataset.json and classes.json."""
         found = [record["is_color"] for record in records()]
-        about = dataset_json(self._config, len(found), is_color=any(found))
+        about = dataset_json(self._config, len(found), is_color=any(found), unions=self._unions)
         about |= {"file_ending": _NIFTI_ENDING, "overwrite_image_reader_writer": "SimpleITKIO"}
         write_json(self._out / "dataset.json", about)
         write_json(self._out / CLASSES, class_integers(self._config))
 
 
-def dataset_json(config: LabelConfig, n_cases: int, *, is_color: bool) -> dict[str, Any]:
-    """What nnU-Net v2 wants to know about a raw data set; no name in it changes how it learns."""
+def dataset_json(
+    config: LabelConfig, n_cases: int, *, is_color: bool, unions: UnionPlan | None = None
+) -> dict[str, Any]:
+    """What nnU-Net v2 wants to know about a raw data set; no name in it changes how it learns.
+
+    Unions of classes do: they are what its networks learn in place of the classes.
+    """
     kinds = ["R", "G", "B"] if is_color else ["grey"]
     if config.channel_keys:
         kinds = [
@@ -116,12 +122,13 @@ def dataset_json(config: LabelConfig, n_cases: int, *, is_color: bool) -> dict[s
             for key in config.channel_keys
             for kind in kinds
         ]
-    labels = nnunet_labels(config.class_values)
+    labels, painted = labels_with_unions(config.class_values, unions)
     if config.group.has_ignore:
         labels["ignore"] = config.group.ignore_index
     return {
         "channel_names": {str(i): name for i, name in enumerate(kinds)},
         "labels": labels,
+        **painted,
         "numTraining": n_cases,
         "file_ending": ".png",
     }
@@ -161,6 +168,7 @@ FORMAT = Format(
     version=3,
     remarks=_remarks,
     is_named_by_image=False,
+    knows_unions=True,
 )
 NIFTI = Format(
     "nnunet-nifti",
@@ -169,6 +177,7 @@ NIFTI = Format(
     RawNiftiDataset,
     remarks=_remarks,
     is_named_by_image=False,
+    knows_unions=True,
     follows_color=True,
     remarks_of_all=spacing_remarks,
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from converters.images.pixel_spacing import spacing_from
 from converters.label_studio.regions.read_settings import ReadSettings
 from converters.painting.policies import AnnotatorPolicy
 from domain.errors import SettingsError
+from domain.unions import UnionPlan
 
 PolygonStyle = Literal["exact", "drawn"]
 
@@ -21,17 +22,21 @@ class ExportOptions:
     neither their task nor their file says it; None if unknown.
     ``polygons`` says what COCO segmentations are: ``exact`` gives polygons that pycocotools reads
     as the very same pixels, ``drawn`` the points as they were drawn. ``annotators`` says which
-    annotations of a task make its mask, ``reading`` how regions are read.
+    annotations of a task make its mask, ``reading`` how regions are read. ``unions`` are those of
+    classes that nnU-Net's data set says networks are to learn.
     """
 
     spacing_mm: tuple[float, float] | None = None
     polygons: PolygonStyle = "exact"
     annotators: AnnotatorPolicy = "latest"
     reading: ReadSettings = field(default_factory=ReadSettings)
+    unions: UnionPlan | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON value that changes when an option does."""
-        return asdict(self)
+        """A JSON value that changes when an option does that makes other files of a task."""
+        value = asdict(replace(self, unions=None))
+        del value["unions"]  # they stand in dataset.json alone, which every run writes
+        return value
 
 
 def parse_spacing(text: str) -> tuple[float, float]:

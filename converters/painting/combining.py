@@ -17,6 +17,12 @@ from domain.overlap import Overlap, overlap
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _STAPLE_THRESHOLD = 0.5
+_SILENT = 2
+"""What one says of a pixel of which they have no say, beside no (0) and yes (1)."""
+
+_MOST_STEPS = 5000
+_SETTLED = 1e-12
+"""Change of the estimated sensitivities and specificities at which they are taken for found."""
 
 
 class Submitted(Protocol):
@@ -68,9 +74,8 @@ def combine(label_maps: Sequence[LabelMap], policy: AnnotatorPolicy, n_classes: 
     sensitivity and specificity), then the most probable class of at least 0.5; the lower of equals.
     ``latest`` and ``ground_truth_first`` give the last map: see ``choose``.
 
-    Whoever ignored a pixel (any integer above the classes) has no say in it; what all ignored stays
-    ignored. STAPLE takes people to have looked at everything, so that where one did not, the
-    majority of the others decides.
+    Whoever ignored a pixel (any integer above the classes) has no say in it, and how good they are
+    is not judged by it; what all ignored stays ignored.
 
     Args:
         label_maps: (height, width) uint8 each, of one size; one or more.
@@ -95,9 +100,6 @@ def combine(label_maps: Sequence[LabelMap], policy: AnnotatorPolicy, n_classes: 
     silent = [label_map > n_classes for label_map in label_maps]
     if policy == "staple":
         combined = _staple(label_maps, n_classes)
-        unsure = np.logical_or.reduce(silent)
-        if unsure.any():
-            combined[unsure] = _vote(label_maps, n_classes, with_background=True)[unsure]
     else:
         combined = _vote(label_maps, n_classes, with_background=policy == "majority")
     combined[np.logical_and.reduce(silent)] = n_classes + 1
@@ -125,35 +127,85 @@ def _votes(label_maps: Sequence[LabelMap], index: int) -> npt.NDArray[np.uint16]
 def _staple(label_maps: Sequence[LabelMap], n_classes: int) -> LabelMap:
     winner = np.zeros(label_maps[0].shape, dtype=np.uint8)
     most = np.full(winner.shape, np.nextafter(np.float32(_STAPLE_THRESHOLD), np.float32(0)))
+    known = np.stack([label_map <= n_classes for label_map in label_maps])
     for index in range(1, n_classes + 1):
-        probability = _staple_probability([label_map == index for label_map in label_maps])
+        masks = np.stack([label_map == index for label_map in label_maps])
+        probability = _staple_probability(masks, known)
         more = probability > most
         winner[more] = index
         most[more] = probability[more]
     return winner
 
 
-def _staple_probability(masks: Sequence[npt.NDArray[np.bool_]]) -> npt.NDArray[np.float32]:
+def _staple_probability(
+    masks: npt.NDArray[np.bool_], known: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float32]:
     """(height, width) in [0, 1]: how probably each pixel is foreground.
 
     STAPLE's prior is the share of foreground, so it fails where there is none or nothing else, and
     pixels without any disagreement are fixed anyway: only the box round the foreground is given to
     it, with a margin of background.
-    """
-    import SimpleITK as sitk  # noqa: N813 - rarely used, and slow to import
 
-    anyone, everyone = np.logical_or.reduce(masks), np.logical_and.reduce(masks)
-    probability: npt.NDArray[np.float32] = everyone.astype(np.float32)
-    if (anyone == everyone).all():
+    Args:
+        masks: (annotator, height, width), True where one drew it.
+        known: Of the same shape, False where one has no say: that counts for nothing.
+    """
+    anyone, everyone = masks.any(axis=0), (masks | ~known).all(axis=0)
+    probability = (anyone & everyone).astype(np.float32)
+    disputed = anyone & ~everyone
+    if not disputed.any():
         return probability
-    window = _box(anyone)
-    images = [sitk.GetImageFromArray(mask[window].astype(np.uint8)) for mask in masks]
-    estimated = sitk.GetArrayFromImage(sitk.STAPLE(images, 1.0)).astype(np.float32)
-    # Where every annotator found something else there may be no solution; then the vote decides.
-    share = np.mean([mask[window] for mask in masks], axis=0, dtype=np.float32)
-    probability[window] = np.where(np.isfinite(estimated), estimated, share)
-    # On a few pixels it may take the annotators for the opposite of what they are.
-    return np.where(anyone, probability, np.float32(0))
+    window = (slice(None), *_box(anyone))
+    found = _estimated(masks[window], known[window])
+    # On a few pixels it may take the annotators for the opposite of what they are: what all who
+    # have a say are agreed on stays.
+    probability[disputed] = found[disputed[window[1:]]]
+    return probability
+
+
+def _estimated(
+    masks: npt.NDArray[np.bool_], known: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float32]:
+    """STAPLE by expectation maximisation, from the votes of those who have a say at each pixel.
+
+    Pixels of which all say the same are one: there are few such patterns, whatever the size.
+    """
+    said = np.where(known, masks, _SILENT).reshape(len(masks), -1).astype(np.intp)
+    pattern = np.zeros(said.shape[1], np.intp)
+    for one in said:
+        pattern = np.unique(pattern * (_SILENT + 1) + one, return_inverse=True)[1]
+    _, first, n_pixels = np.unique(pattern, return_index=True, return_counts=True)
+    said = said[:, first]
+    yes, no = said == 1, said == 0
+    voices = np.maximum((yes | no).sum(axis=0), 1)
+    # Where nobody has a say there is nothing to learn.
+    weight = n_pixels * (yes | no).any(axis=0)
+    share = yes.sum(axis=0) / voices
+    prior = float((weight * share).sum() / weight.sum())
+    chance, before = share, np.full((2, len(masks)), -1.0)
+    for _ in range(_MOST_STEPS):
+        inside, outside = weight * chance, weight * (1 - chance)
+        sensitivity = _ratio((inside * yes).sum(axis=1), (inside * (yes | no)).sum(axis=1))
+        specificity = _ratio((outside * no).sum(axis=1), (outside * (yes | no)).sum(axis=1))
+        true = np.where(yes.T, sensitivity, np.where(no.T, 1 - sensitivity, 1)).prod(axis=1)
+        false = np.where(yes.T, 1 - specificity, np.where(no.T, specificity, 1)).prod(axis=1)
+        total = prior * true + (1 - prior) * false
+        if not total.all():
+            chance = share  # every annotator found something else: the vote decides
+            break
+        chance = prior * true / total
+        now = np.stack([sensitivity, specificity])
+        if np.abs(now - before).max() < _SETTLED:
+            break
+        before = now
+    return chance[pattern].reshape(masks.shape[1:]).astype(np.float32)
+
+
+def _ratio(
+    part: npt.NDArray[np.float64], whole: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Their quotient; a half of those of whom nothing is known."""
+    return np.divide(part, whole, out=np.full(part.shape, 0.5), where=whole > 0)
 
 
 def _box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice]:

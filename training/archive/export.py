@@ -12,8 +12,9 @@ from typing import Any
 
 from converters.bookkeeping.documents import read_document
 from converters.bookkeeping.files import read_json, replace_with
+from converters.classes.dataset_unions import CLASSES, IGNORE
 from converters.classes.reserved_names import nnunet_labels
-from training.dataset_labels import CLASSES, IGNORE, painting_order
+from training.dataset_labels import painting_order
 from training.evaluation import mean_over_classes
 from training.folds.spec import FINAL, RESULT, FoldResult
 from training.pretrained import is_named_in

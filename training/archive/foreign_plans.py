@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from converters.bookkeeping.files import read_json, write_json
+from converters.classes.dataset_unions import CLASSES, IGNORE, ORDER
 from converters.classes.reserved_names import class_of_label
 from domain.errors import FileFormatError
 from training.archive.unpack import ModelFolder, unpack_model
-from training.dataset_labels import CLASSES, IGNORE, ORDER, painting_order
+from training.dataset_labels import painting_order
 from training.pretrained import NETWORK
 from training.versions.version_folder import CONFIGURATION, DATASET, PLANS
 

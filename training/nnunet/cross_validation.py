@@ -16,9 +16,9 @@ from nnunetv2.evaluation.find_best_configuration import find_best_configuration
 from nnunetv2.postprocessing import remove_connected_components
 
 from converters.bookkeeping.files import link_or_copy, read_json, write_json
+from converters.classes.dataset_unions import IGNORE
 from converters.images.image_pixels import write_png
 from training.case_files import read_image
-from training.dataset_labels import IGNORE
 from training.evaluation import DicePerCase, named_dice
 from training.folds.spec import VALIDATION
 from training.nnunet.data.plans_made_elsewhere import PLANS_NAME

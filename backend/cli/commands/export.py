@@ -31,11 +31,14 @@ def register(app: typer.Typer) -> None:
     app.command("export", cls=_Export)(export)
 
 
-SPARSE = ("ignore_label", "background_label", "unlabelled", "unlabelled_choice")
+OF_PROJECT = (
+    *("ignore_label", "background_label", "unlabelled", "unlabelled_choice"),
+    *("unions", "union_order"),
+)
 """Settings of a project that are options of an export; without them the project's own hold."""
 
 
-@with_settings(names=SPARSE, says_defaults=False)
+@with_settings(names=OF_PROJECT, says_defaults=False)
 def export(
     source: Annotated[
         str, typer.Argument(help="Id or title of a project, or an export file (.json).")
@@ -106,7 +109,13 @@ def export(
     opened = None if path is not None else context(data_dir)
     project_id, total = (0, None) if opened is None else _find(opened, source)
     settings = ProjectSettings() if opened is None else settings_of_project(opened, project_id)
-    settings = settings.model_copy(update=values_of(given))
+    values = values_of(given)
+    if values.get("unions") and not format_row.knows_unions:
+        raise SettingsError(
+            f"--union says what nnU-Net learns, and {format_} holds the classes alone.",
+            remedy="Leave it out, or choose the format nnunet or nnunet-nifti.",
+        )
+    settings = settings.model_copy(update=values)
     options = ExportOptions(
         spacing_mm=parse_spacing(spacing) if spacing is not None else settings.pixel_spacing_mm,
         polygons=_polygon_style(polygons),
@@ -124,6 +133,8 @@ def export(
             channels=tuple(channel) if channel else settings.channels,
             label_mapping=dict(pair("--map", text) for text in map_ or ()),
             sparse=sparse_rules_of(settings),
+            unions=settings.unions,
+            union_order=settings.union_order,
             on_task=on_task,
         )
         if path is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
@@ -14,9 +15,10 @@ from backend.cli.views.progress import progress
 from backend.cli.views.sentences import say
 from converters.bookkeeping.files import write_bytes
 from converters.imports.defaults import DEFAULT_VERSION
-from domain.errors import SettingsError
+from domain.errors import NnloopError, SettingsError
 
 if TYPE_CHECKING:
+    from converters.imports.run import ImportJob
     from converters.imports.tasks import As
 
 
@@ -227,6 +229,7 @@ def import_(
             report = run_import_to_file(job, out, on_image=on_image)
             where = str(out)
     print_report(report, "image", where)
+    _say_unions(job, project)
     if LOST in report.left_out:
         raise typer.Exit(1)
 
@@ -238,6 +241,29 @@ def _say_config(xml: str, path: Path | None) -> None:
         return
     console.print("A labelling configuration that fits:")
     console.print(xml, markup=False, highlight=False, soft_wrap=True)
+
+
+def _say_unions(job: ImportJob, project: str | None) -> None:
+    """What nnU-Net's dataset.json says of unions of classes: they are a project's setting."""
+    from backend.from_files.said_unions import unions_of_masks
+    from converters.imports.readers import masks
+    from converters.masks.mask_folders import folder_of_masks
+
+    if job.format_.name != masks.FORMAT.name:
+        return
+    folder = folder_of_masks(job.path)
+    try:
+        said = unions_of_masks(folder, job.options.classes, job.mapping, job.config.group)
+    except NnloopError as error:
+        say(error.in_full)
+        return
+    if said.unions:
+        options = [f"--union {shlex.quote(text)}" for text in said.unions]
+        options += [f"--order {shlex.quote(name)}" for name in said.order]
+        say(
+            "dataset.json says unions of classes. So that networks learn them: nnloop connect "
+            f"{shlex.quote(project or 'PROJECT')} {' '.join(options)}"
+        )
 
 
 def _as(name: str) -> As:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from backend.from_files.reading import Reading
     from backend.from_files.sources import FileSource
     from backend.settings import ProjectSettings
+    from converters.classes.dataset_unions import SaidUnions
     from domain.annotation import LeftOut
+    from domain.labels import LabelGroup
 
 SLICES = Path("data") / "slices"
 """Of the model's folder, where stacks are taken apart."""
@@ -78,7 +80,9 @@ def train_files(request: FilesRequest) -> None:
         config = read_label_config(given) if given is not None else None
         context = FilesContext.at(request.out)
         settings = settings_of(context, request.settings)
-        opened = _opened(request, settings, config.image_key if config else "")
+        opened = _opened(
+            request, settings, config.image_key if config else "", config.group if config else None
+        )
         if opened.ignore_label:
             settings = settings.model_copy(update={"ignore_label": opened.ignore_label})
         if settings.group_key is None and opened.group_key is not None:
@@ -92,11 +96,15 @@ def train_files(request: FilesRequest) -> None:
                 title=request.out.resolve().name,
                 settings=settings,
                 label_config=config.xml if config else None,
+                unions=opened.unions,
+                asked=request.settings,
                 on_task=on_task,
             )
         reading = replace(reading, left_out=(*opened.left_out, *reading.left_out))
         write_left_out(request.out, reading.left_out)
         _say_reading(reading, request.out)
+        if opened.unions is not None and opened.unions.unions:
+            _say_unions(opened.unions, reading.unions)
         run = request_run(context, request.overrides, again=request.again)
         say(run.said)
         if run.run_id is None:
@@ -131,7 +139,8 @@ class _Opened:
     """What the person named, ready to be read.
 
     What of it could not be, how it is grouped, and what the label of ignored pixels is called.
-    ``channels`` are those that the source's files say; None where a person says them.
+    ``channels`` are those that the source's files say; None where a person says them. ``unions`` of
+    classes are those of nnU-Net's data set.
     """
 
     source: FileSource
@@ -139,9 +148,15 @@ class _Opened:
     group_key: str | None = None
     ignore_label: str = ""
     channels: tuple[str, ...] | None = None
+    unions: SaidUnions | None = None
 
 
-def _opened(request: FilesRequest, settings: ProjectSettings, image_key: str) -> _Opened:
+def _opened(
+    request: FilesRequest,
+    settings: ProjectSettings,
+    image_key: str,
+    group: LabelGroup | None = None,
+) -> _Opened:
     from backend.from_files.guess import LABEL_STUDIO, check_format, guess_format, placed
     from backend.from_files.sources import ExportSource, OtherSource
     from backend.from_files.stacks import GROUP_KEY, has_stacks, unstack
@@ -192,7 +207,20 @@ def _opened(request: FilesRequest, settings: ProjectSettings, image_key: str) ->
         channels=found,
     )
     channels = found if found or not asked else None
-    return _Opened(source, left_out, group_key, ignore_label, channels)
+    unions = _unions(request, folder_of_masks(path), group) if name == "masks" else None
+    return _Opened(source, left_out, group_key, ignore_label, channels, unions)
+
+
+def _unions(request: FilesRequest, masks: Path, group: LabelGroup | None) -> SaidUnions | None:
+    """Unions of classes that nnU-Net's dataset.json says."""
+    from backend.from_files.said_unions import unions_of_masks
+
+    try:
+        return unions_of_masks(masks, request.classes, request.mapping, group)
+    except FileFormatError:
+        if "unions" in request.settings or not masks.is_dir():
+            return None  # a person says what is learned; and a missing folder is said elsewhere
+        raise
 
 
 def _channels(labels: Path, images: Path) -> tuple[str, ...]:
@@ -210,7 +238,8 @@ def _channels(labels: Path, images: Path) -> tuple[str, ...]:
 
 def _ignored_by(masks: Path, classes: Sequence[str]) -> str:
     """What to call the label of pixels that the files beside masks say are ignored; "" for none."""
-    from converters.classes.integers import IGNORE, IGNORED, classes_beside
+    from converters.classes.dataset_unions import IGNORE
+    from converters.classes.integers import IGNORED, classes_beside
 
     said = classes_beside(masks)
     names = dict(enumerate(classes, start=1)) or said.names
@@ -224,6 +253,20 @@ def _say_reading(reading: Reading, out: Path) -> None:
     others = f"; {reading.unlabelled} without a label" if reading.unlabelled else ""
     say(f"{counted(reading.labelled, 'labelled image')}{empty}{others}.")
     _say_left_out(reading.left_out, out)
+
+
+def _say_unions(said: SaidUnions, learned: Sequence[str]) -> None:
+    unions = ", ".join(said.unions)
+    if learned != said.unions:
+        instead = f"{', '.join(learned)} is" if learned else "each class by itself is"
+        say(f"dataset.json has the unions {unions}; as you have said, {instead} learned.")
+        return
+    rests = [text.rpartition("+")[2] for text in said.unions]
+    unnamed = next((name for name in rests if name.startswith("rest of ")), "")
+    say(
+        f"Unions of classes are learned, as dataset.json says: {unions}."
+        + (f" --map '{unnamed}=NAME' gives that class a name of its own." if unnamed else "")
+    )
 
 
 def _say_left_out(notes: Sequence[LeftOut], out: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from backend.label_studio.tasks import plain_name
@@ -33,6 +33,7 @@ from converters.label_studio.config.sparse_labels import (
 from converters.label_studio.region_types import region_type_by_name
 from domain.errors import LabelConfigError, PredictionError, SettingsError
 from domain.labels import LabelConfig, LabelNames
+from domain.unions import union_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class ExportRequest:
     ``images`` is a folder of images, None: from Label Studio if at all. ``channels`` names the task
     data fields of several images per task, empty for one. ``label_mapping`` is {old name of a
     label: its name now}, over those that a connected project knows. ``sparse`` says what is
-    ignored.
+    ignored. ``unions`` and ``union_order`` are the settings of classes that networks find together.
     """
 
     format_: Format
@@ -54,6 +55,8 @@ class ExportRequest:
     channels: tuple[str, ...] = ()
     label_mapping: Mapping[str, str] = field(default_factory=dict)
     sparse: SparseRules = field(default_factory=SparseRules)
+    unions: tuple[str, ...] = ()
+    union_order: tuple[str, ...] = ()
     on_task: Callable[[], None] = lambda: None
 
 
@@ -64,6 +67,7 @@ def export_project(context: AppContext, project_id: int, request: ExportRequest)
         LabelConfigError: The labelling interface has no control nnloop can use.
         LabelStudioError: Label Studio refused or did not answer.
         PredictionError: Predictions are asked for and there is no serving version.
+        SettingsError: A union of classes names none of the interface.
         StackError: The folder can't be written.
     """
     client = context.label_studio
@@ -101,6 +105,7 @@ def export_file(path: Path, request: ExportRequest) -> FilesReport:
     Raises:
         FileFormatError: The file is no export of Label Studio.
         LabelConfigError: The configuration can't be used, or can't be inferred.
+        SettingsError: A union of classes names none of the interface.
         StackError: The folder can't be written.
     """
     source = ExportFile(path, request.model_version)
@@ -187,10 +192,14 @@ def _run(
     request: ExportRequest,
     remarks: tuple[str, ...],
 ) -> FilesReport:
+    options = request.options
+    if request.format_.knows_unions:
+        plan = union_plan(config.group, request.unions, request.union_order)
+        options = replace(options, unions=plan)
     job = ExportJob(
         request.format_,
         config,
-        request.options,
+        options,
         images,
         (*remarks, *_remarks(config, images, request)),
     )

@@ -18,12 +18,13 @@ from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
 
 from converters.bookkeeping.documents import to_json
 from converters.bookkeeping.files import read_json, write_json
+from converters.classes.dataset_unions import CLASSES, IGNORE, ORDER
 from domain.errors import TrainingError
 from domain.geometry import LabelMap
 from domain.hashing import content_hash
 from domain.unions import UnionPlan
 from training.case_files import CaseFiles, read_image
-from training.dataset_labels import CLASSES, IGNORE, ORDER, ignored_integer
+from training.dataset_labels import ignored_integer
 from training.nnunet.classes import planner_class
 from training.nnunet.data.case_pool import CasePool
 from training.nnunet.data.plans_made_elsewhere import PLANS_NAME, read_named_plans

@@ -138,7 +138,7 @@ def test_classes_by_colour(tmp_path: Path) -> None:
     [
         ("classes.json", '{"a": "1"}'),
         ("classes.json", "[]"),
-        ("dataset.json", '{"labels": {"whole": [1, 2]}}'),
+        ("dataset.json", '{"labels": {"whole": [1, "2"]}}'),
         ("dataset.json", "{}"),
         ("dataset.json", "\xff{"),
     ],
@@ -150,7 +150,9 @@ def test_files_of_names_that_are_none(tmp_path: Path, name: str, text: str) -> N
         classes_beside(tmp_path)
 
 
-def test_a_union_of_classes_is_named(tmp_path: Path) -> None:
-    (tmp_path / "dataset.json").write_text('{"labels": {"background": 0, "whole": [1, 2]}}')
-    with pytest.raises(FileFormatError, match=r"'whole'.*union"):
-        classes_beside(tmp_path)
+def test_unions_of_classes_name_the_classes(tmp_path: Path) -> None:
+    text = '{"labels": {"background": 0, "whole": [1, 2], "core": [2], "ignore": 3}}'
+    (tmp_path / "dataset.json").write_text(text)
+    found = classes_beside(tmp_path)
+    assert found.names == {1: "rest of whole", 2: "core"}
+    assert found.ignored == {3}
