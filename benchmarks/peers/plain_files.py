@@ -59,10 +59,10 @@ def overlays(images: Path, masks: Path, out: Path) -> None:
     """Tints what is not background."""
     out.mkdir(parents=True)
     for path in sorted(masks.glob("*.png")):
-        mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        image = cv2.imread(str(images / path.name), cv2.IMREAD_COLOR)
+        mask = np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
+        image = np.asarray(cv2.imread(str(images / path.name), cv2.IMREAD_COLOR))
         tint = image.copy()
-        tint[np.asarray(mask) > 0] = GREEN
+        tint[mask > 0] = GREEN
         cv2.imwrite(str(out / path.name), cv2.addWeighted(tint, OPACITY, image, 1 - OPACITY, 0))
 
 
