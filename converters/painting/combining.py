@@ -17,6 +17,9 @@ from domain.overlap import Overlap, overlap
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _STAPLE_THRESHOLD = 0.5
+_STAPLE_RULE = 2
+"""Goes up when STAPLE decides otherwise, so that what was made by it is made anew."""
+
 _SILENT = 2
 """What one says of a pixel of which they have no say, beside no (0) and yes (1)."""
 
@@ -63,6 +66,11 @@ def _moment(text: str) -> tuple[datetime, str]:
     except ValueError:
         return _NEVER, text
     return (found if found.tzinfo else found.replace(tzinfo=UTC)), ""
+
+
+def rule_of(policy: AnnotatorPolicy) -> str:
+    """A policy's name, another one when the same annotations give another label map by it."""
+    return f"{policy} {_STAPLE_RULE}" if policy == "staple" else policy
 
 
 def combine(label_maps: Sequence[LabelMap], policy: AnnotatorPolicy, n_classes: int) -> LabelMap:

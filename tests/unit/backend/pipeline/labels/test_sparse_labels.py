@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from backend.pipeline.connection.connect import connect as connect_project
 from backend.pipeline.labels.of_version import interfaces_of, labels_of_version
 from backend.pipeline.labels.questions import questions
 from backend.pipeline.predictions.publish import publish
@@ -50,6 +51,41 @@ def test_it_is_not_predicted_any_more(app: FakeApp, setting: str) -> None:
     app.label_studio.label(32, polygon("lumen"), polygon("wall", at=65, size=20))
     sync_project(app.context, PROJECT)
     measure_corrections(app.context, PROJECT)
+
+
+@pytest.mark.usefixtures("_networks")
+@pytest.mark.parametrize("setting", ["ignore_label", "background_label"])
+def test_what_was_pushed_of_it_goes_when_the_setting_changes(app: FakeApp, setting: str) -> None:
+    """No run is needed: the next reading has it pushed. And it comes back with the label."""
+    trained_app(app)
+    version_id = serve(app, "lumen", "wall")
+    app.label_studio.add_task(31)
+    sync_project(app.context, PROJECT)
+    assert not score_chunk(app.context, PROJECT)
+    publish(app.context, PROJECT)
+    assert pushed(app) == shows(31, labels={"lumen", "wall"})
+
+    def change(**settings: str) -> list[tuple[str, object]]:
+        app.jobs.clear()
+        connect_project(app.context, PROJECT, settings)
+        sync_project(app.context, PROJECT)
+        return [(name, arguments) for name, arguments in app.jobs if name != "sync"]
+
+    assert ("score", (PROJECT, 0)) in change(**{setting: "wall"})
+    publish(app.context, PROJECT)
+    assert pushed(app) == shows(31, labels={"lumen"})
+    # Another setting touches nothing.
+    assert ("score", (PROJECT, 0)) not in change(group_key="image")
+    with app.store.begin() as session:
+        assert session.get_one(VersionRow, version_id).published_at is not None
+    # A task that came while it was ignored was predicted without it.
+    app.label_studio.add_task(32)
+    sync_project(app.context, PROJECT)
+    assert not score_chunk(app.context, PROJECT)
+    change(**{setting: ""})
+    assert not score_chunk(app.context, PROJECT)
+    publish(app.context, PROJECT)
+    assert pushed(app) == shows(31, 32, labels={"lumen", "wall"})
 
 
 def test_its_integers_keep_their_places_and_nothing_of_it_is_drawn(app: FakeApp) -> None:
