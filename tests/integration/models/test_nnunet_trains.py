@@ -24,8 +24,9 @@ if os.path.basename(sys.argv[0]) == "nnUNetv2_train":
     from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as module
 
     class {TRAINER}(module.nnUNetTrainer):
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, **kwargs)
+        # nnU-Net keeps the arguments by the names that this signature has.
+        def __init__(self, plans, configuration, fold, dataset_json, device):
+            super().__init__(plans, configuration, fold, dataset_json, device)
             self.num_epochs = 1
             self.num_iterations_per_epoch = self.num_val_iterations_per_epoch = 1
 
