@@ -19,7 +19,8 @@ class Annotation:
     not cancelled is a true negative. ``lead_time_s`` are the seconds that Label Studio counted
     while it was open, over all edits so far; None where it didn't. ``updated_by`` is who saved it
     last, and ``parent_prediction`` Label Studio's id of the prediction that it began with; it
-    forgets that when the prediction is deleted.
+    forgets that when the prediction is deleted. ``email`` is the address of who made it, where a
+    file says it: ids of people are those of one server.
     """
 
     id: int
@@ -33,6 +34,7 @@ class Annotation:
     lead_time_s: float | None = None
     updated_by: int | None = None
     parent_prediction: int | None = None
+    email: str = ""
 
 
 @dataclass(frozen=True, slots=True)

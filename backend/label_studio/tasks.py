@@ -237,8 +237,9 @@ class Tasks(Calls):
         ground_truth: bool = False,
         lead_time: float | None = None,
         parent_prediction: int | None = None,
+        completed_by: int | None = None,
     ) -> int:
-        """Submits an annotation as the key's user.
+        """Submits an annotation, as the key's user unless ``completed_by`` says otherwise.
 
         Args:
             task_id: Which task.
@@ -247,6 +248,7 @@ class Tasks(Calls):
             ground_truth: Whether it is marked as right beyond doubt.
             lead_time: Seconds the annotator took.
             parent_prediction: Id of the prediction it started from.
+            completed_by: Id of the user who made it, one of this server.
 
         Returns:
             The annotation's id.
@@ -258,6 +260,8 @@ class Tasks(Calls):
             body["lead_time"] = lead_time
         if parent_prediction is not None:
             body["parent_prediction"] = parent_prediction
+        if completed_by is not None:
+            body["completed_by"] = completed_by
         path = f"/api/tasks/{task_id}/annotations/"
         return int(self._connection.json("POST", path, body=body)["id"])
 

@@ -21,6 +21,7 @@ from converters.label_studio.regions.read_settings import DRAWING_RULES
 from converters.label_studio.regions.value import number_of_text
 from converters.label_studio.sparse import sparse_reading
 from converters.painting import order
+from converters.painting.combining import rule_of
 from domain.annotation import LeftOut, Task
 from domain.errors import AnnotationError, ImageError, StackError, TaskError
 from domain.geometry import MAX_PIXELS
@@ -178,6 +179,7 @@ class _Run:
             [c.former_values for c in job.config.group.classes],
             job.config.group.dropped_values,
             *(["as colour"] if as_color else []),
+            *([rule_of("staple")] if job.options.annotators == "staple" else []),
             *sparse_reading(job.config.group),
         ]
 

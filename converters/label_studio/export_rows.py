@@ -251,8 +251,9 @@ def _annotation(value: Any, task_id: int, position: int) -> Annotation:
         result = []
     if not isinstance(result, list):
         raise _fault(task_id, position, f"has a result that is no list: {shown(result)}")
-    person = value.get("completed_by")
+    person, email = value.get("completed_by"), ""
     if isinstance(person, dict):
+        email = _text(person, "email")
         person = person.get("id")
     return Annotation(
         id=_integer(value, "id", 0, position),
@@ -264,6 +265,7 @@ def _annotation(value: Any, task_id: int, position: int) -> Annotation:
         created_at=_text(value, "created_at"),
         updated_at=_text(value, "updated_at") or _text(value, "created_at"),
         lead_time_s=_seconds(value.get("lead_time")),
+        email=email.strip(),
     )
 
 

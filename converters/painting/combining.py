@@ -17,6 +17,9 @@ from domain.overlap import Overlap, overlap
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _STAPLE_THRESHOLD = 0.5
+_STAPLE_RULE = 2
+"""Goes up when STAPLE decides otherwise, so that what was made by it is made anew."""
+
 _SILENT = 2
 """What one says of a pixel of which they have no say, beside no (0) and yes (1)."""
 
@@ -63,6 +66,11 @@ def _moment(text: str) -> tuple[datetime, str]:
     except ValueError:
         return _NEVER, text
     return (found if found.tzinfo else found.replace(tzinfo=UTC)), ""
+
+
+def rule_of(policy: AnnotatorPolicy) -> str:
+    """A policy's name, another one when the same annotations give another label map by it."""
+    return f"{policy} {_STAPLE_RULE}" if policy == "staple" else policy
 
 
 def combine(label_maps: Sequence[LabelMap], policy: AnnotatorPolicy, n_classes: int) -> LabelMap:
@@ -150,8 +158,9 @@ def _staple_probability(
         masks: (annotator, height, width), True where one drew it.
         known: Of the same shape, False where one has no say: that counts for nothing.
     """
-    anyone, everyone = masks.any(axis=0), (masks | ~known).all(axis=0)
-    probability = (anyone & everyone).astype(np.float32)
+    anyone: npt.NDArray[np.bool_] = np.logical_or.reduce(masks)
+    everyone: npt.NDArray[np.bool_] = np.logical_and.reduce(masks | ~known)
+    probability: npt.NDArray[np.float32] = (anyone & everyone).astype(np.float32)
     disputed = anyone & ~everyone
     if not disputed.any():
         return probability
@@ -170,19 +179,21 @@ def _estimated(
 
     Pixels of which all say the same are one: there are few such patterns, whatever the size.
     """
-    said = np.where(known, masks, _SILENT).reshape(len(masks), -1).astype(np.intp)
-    pattern = np.zeros(said.shape[1], np.intp)
+    said: npt.NDArray[np.intp] = np.where(known, masks, _SILENT).reshape(len(masks), -1)
+    said = said.astype(np.intp)
+    pattern: npt.NDArray[np.intp] = np.zeros(said.shape[1], np.intp)
     for one in said:
         pattern = np.unique(pattern * (_SILENT + 1) + one, return_inverse=True)[1]
     _, first, n_pixels = np.unique(pattern, return_index=True, return_counts=True)
     said = said[:, first]
     yes, no = said == 1, said == 0
-    voices = np.maximum((yes | no).sum(axis=0), 1)
+    voices: npt.NDArray[np.intp] = np.maximum((yes | no).sum(axis=0), 1)
     # Where nobody has a say there is nothing to learn.
     weight = n_pixels * (yes | no).any(axis=0)
-    share = yes.sum(axis=0) / voices
+    share: npt.NDArray[np.float64] = yes.sum(axis=0) / voices
     prior = float((weight * share).sum() / weight.sum())
-    chance, before = share, np.full((2, len(masks)), -1.0)
+    chance: npt.NDArray[np.float64] = share
+    before: npt.NDArray[np.float64] = np.full((2, len(masks)), -1.0)
     for _ in range(_MOST_STEPS):
         inside, outside = weight * chance, weight * (1 - chance)
         sensitivity = _ratio((inside * yes).sum(axis=1), (inside * (yes | no)).sum(axis=1))
@@ -198,14 +209,17 @@ def _estimated(
         if np.abs(now - before).max() < _SETTLED:
             break
         before = now
-    return chance[pattern].reshape(masks.shape[1:]).astype(np.float32)
+    estimated: npt.NDArray[np.float32] = chance[pattern].astype(np.float32)
+    return estimated.reshape(masks.shape[1:])
 
 
 def _ratio(
     part: npt.NDArray[np.float64], whole: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """Their quotient; a half of those of whom nothing is known."""
-    return np.divide(part, whole, out=np.full(part.shape, 0.5), where=whole > 0)
+    ratio: npt.NDArray[np.float64] = np.full(part.shape, 0.5)
+    np.divide(part, whole, out=ratio, where=whole > 0)
+    return ratio
 
 
 def _box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice]:

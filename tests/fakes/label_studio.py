@@ -213,6 +213,7 @@ class FakeLabelStudio:
         ground_truth: bool = False,
         lead_time: float | None = None,
         parent_prediction: int | None = None,
+        completed_by: int | None = None,
     ) -> int:
         self._called("annotate")
         return self.label(
@@ -222,6 +223,7 @@ class FakeLabelStudio:
             ground_truth=ground_truth,
             lead_time_s=lead_time,
             parent_prediction=parent_prediction,
+            by=completed_by,
         )
 
     def import_images(self, project_id: int, files: Sequence[tuple[str, bytes]]) -> list[int]:

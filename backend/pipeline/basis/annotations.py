@@ -18,7 +18,7 @@ from converters.label_studio.read import annotation_to_label_map
 from converters.label_studio.regions.read_settings import DRAWING_RULES, ReadSettings
 from converters.label_studio.sparse import require_known, sparse_reading
 from converters.painting import order
-from converters.painting.combining import combine
+from converters.painting.combining import combine, rule_of
 from domain.annotation import Annotation, LeftOut
 from domain.errors import LabelConfigError
 from domain.geometry import LabelMap
@@ -127,7 +127,7 @@ def reading_of(config: LabelConfig, settings: ProjectSettings) -> list[Any]:
     return [
         DRAWING_RULES,
         order.RULE,
-        settings.annotator_policy,
+        rule_of(settings.annotator_policy),
         settings.keypoints,
         settings.line_width_px,
         [getattr(config.group.class_by_value(n), "value", n) for n in settings.label_priority],

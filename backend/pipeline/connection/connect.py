@@ -187,7 +187,8 @@ def _store(context: AppContext, info: ProjectInfo, settings: ProjectSettings) ->
             row.n_channels = 0  # other images may be grey again
         if row.settings.group_key != settings.group_key:
             problems.close_unprepared(session, info.id)  # the next training tells, if it must
-        row.settings = settings
+        before, row.settings = row.settings, settings
+        questions.publish_without_ignored(session, row, before)
         go_on(session, info.id)
 
 

@@ -18,6 +18,8 @@ from converters.imports.source import ImportedImage, Said
 from converters.imports.tasks import LOST
 from converters.label_studio.same_label import is_same_label
 from domain.annotation import Annotation, LeftOut
+from domain.errors import LabelStudioError
+from domain.text import counted
 
 _UPLOAD = re.compile(r"(https?://[^/]+)?/data/upload/")
 _OWN_NAME = re.compile(r"nnloop-[ve]\d+")
@@ -72,7 +74,9 @@ class Copying:
         classes = job.found.classes if job.found is not None else MatchedClasses({})
         self._fitting = Fitting(job.config, classes)
         self._client, self._job, self._again = client, job, again
-        self._authors: set[int] = set()
+        # Whose annotations were taken over: as the other server calls them -> our user, or None.
+        self._authors: dict[str, int | None] = {}
+        self._users: dict[str, int] | None = None
         self._renamed: dict[str, str] = {}
 
     def fields(self, image: ImportedImage, held: str) -> dict[str, Any]:
@@ -117,11 +121,13 @@ class Copying:
     def remarks(self) -> tuple[str, ...]:
         """What of the whole a person should know, in sentences."""
         said = []
-        if len(self._authors) > 1:
-            ids = ", ".join(map(str, sorted(self._authors)))
+        strangers = sorted(name for name, user in self._authors.items() if user is None)
+        if strangers and len(self._authors) > 1:
             said.append(
-                f"The annotations of {len(self._authors)} people ({ids} on the other server) are "
-                "now of the key's user: each is kept, whose it was is not."
+                f"The annotations of {counted(len(strangers), 'person', 'people')} "
+                f"({', '.join(strangers)} on the other server) are now of the key's user: each is "
+                "kept, whose it was is not. Whose e-mail address the export says, and is that of a "
+                "user here, keeps theirs."
             )
         for theirs, ours in sorted(self._renamed.items()):
             said.append(
@@ -188,16 +194,34 @@ class Copying:
                     was_cancelled=theirs.was_cancelled,
                     ground_truth=theirs.ground_truth,
                     lead_time=theirs.lead_time_s,
+                    completed_by=self._user_of(theirs),
                 )
                 copied.deed = REPLACED if known else copied.deed
             n_taken += 1
             ours.add(annotation_id)
             known[key] = {"id": annotation_id, "written": fitted.result}
-            self._authors.update([theirs.completed_by] if theirs.completed_by else [])
+            if theirs.email or theirs.completed_by:
+                name = theirs.email or str(theirs.completed_by)
+                self._authors[name] = self._user_of(theirs)
         if why is not None and not n_taken:
             copied.refused = why
         elif why is not None:
             copied.notes.append(why)
+
+    def _user_of(self, theirs: Annotation) -> int | None:
+        """The user here who has the author's e-mail address; None where there is no such one.
+
+        An id is that of the other server: here it may be anybody's.
+        """
+        if not theirs.email:
+            return None
+        if self._users is None:
+            try:
+                users = self._client.list_users()
+            except LabelStudioError:  # who may not list people has nobody to give them to
+                users = []
+            self._users = {user.email.casefold(): user.id for user in users}
+        return self._users.get(theirs.email.casefold())
 
     def _renew(
         self,

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import interface_of, label_config_of, label_names_of
 from backend.pipeline.labels.of_version import classes_of_version, mapping_at, reused_names
+from backend.settings import ProjectSettings
 from backend.store.models import (
     AnnotationRow,
     PredictionRow,
@@ -366,6 +367,35 @@ def publish_again(
         if _merged(was) != _merged(now):
             _predict_again(session, version.id)
         if version.id == project.champion_id:
+            versions.mark_withdrawn(session, version.id)
+            version.published_at = None
+
+
+def publish_without_ignored(session: Session, project: ProjectRow, before: ProjectSettings) -> None:
+    """Lets predictions go out anew where other labels are ignored, or background, than before.
+
+    What was pushed of a label that is no class any more goes from Label Studio. One that is a class
+    again was not drawn meanwhile: it is predicted where nobody has labelled yet.
+
+    Args:
+        session: In a transaction.
+        project: With the settings of now.
+        before: Those of before.
+    """
+    names = label_names_of(project)
+
+    def none_of(settings: ProjectSettings) -> set[str]:
+        given = (settings.ignore_label, settings.background_label)
+        return {names.now(name) for name in given if name}
+
+    was, now = none_of(before), none_of(project.settings)
+    if was == now:
+        return
+    for version in versions.versions_of(session, project.id):
+        classes = {names.now(value) for value in classes_of_version(session, version)}
+        if (was - now) & classes:
+            _predict_again(session, version.id)
+        if (was ^ now) & classes and version.id == project.champion_id:
             versions.mark_withdrawn(session, version.id)
             version.published_at = None
 

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,8 +34,11 @@ class Foreign:
     zip: Path
 
 
-def nnunet(results: Path, *command: str) -> str:
-    """Runs one of nnU-Net's commands; returns what it printed."""
+def nnunet(results: Path, *command: str, environment: Mapping[str, str] | None = None) -> str:
+    """Runs one of nnU-Net's commands; returns what it printed.
+
+    All of nnU-Net's folders are ``results`` where the environment does not say otherwise.
+    """
     environment = {
         **os.environ,
         "nnUNet_raw": str(results),
@@ -42,6 +46,7 @@ def nnunet(results: Path, *command: str) -> str:
         "nnUNet_results": str(results),
         "nnUNet_def_n_proc": "1",
         "OMP_NUM_THREADS": "1",
+        **(environment or {}),
     }
     program = Path(sys.executable).parent / command[0]
     done = subprocess.run(
@@ -49,7 +54,7 @@ def nnunet(results: Path, *command: str) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

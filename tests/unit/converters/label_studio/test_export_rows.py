@@ -34,7 +34,7 @@ def test_json_export() -> None:
     (task,) = tasks_from_export([row])
     assert (task.id, task.project_id, task.data) == (12, 3, {"image": "a.png"})
     assert task.annotations == (
-        Annotation(1, 12, [REGION], ground_truth=True, completed_by=4),
+        Annotation(1, 12, [REGION], ground_truth=True, completed_by=4, email="someone@example.com"),
         Annotation(2, 12, [], was_cancelled=True, completed_by=5),
     )
     assert [t.id for t in tasks_from_export({"tasks": [row], "total": 1})] == [12]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backend.label_studio import User
 from backend.pipeline.files.attach import TaskChoice
 from backend.pipeline.files.import_ import import_to_project
 from converters.bookkeeping.files_report import FilesReport
@@ -19,7 +20,7 @@ from converters.imports.formats import format_by_name
 from converters.imports.run import ImportJob
 from converters.imports.source import ImportOptions
 from converters.label_studio.config.label_config import parse_label_config
-from domain.errors import FileFormatError, SettingsError
+from domain.errors import FileFormatError, LabelStudioError, SettingsError
 from tests import golden
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import CONFIG, png, polygon
@@ -119,6 +120,35 @@ def test_everything_of_a_task_comes_once(other: _Other) -> None:
     (again,) = other.app.label_studio.tasks.values()
     assert again.annotations == task.annotations
     assert len(other.app.label_studio.predictions) == 2
+
+
+def test_whose_an_annotation_is_stays_where_their_address_is_known_here(other: _Other) -> None:
+    """By the e-mail address alone: an id of the other server may be anybody's here."""
+    other.app.label_studio.users = [User(3, "Ada@lab.org"), User(9, "bob@lab.org")]
+    row = other.add(1, annotation(4, polygon()), annotation(5, polygon("wall"), by=9))
+    row["annotations"][0]["completed_by"] = {"id": 9, "email": "ada@LAB.org"}
+    row["annotations"].append(annotation(6, by=2))
+    row["annotations"][2]["completed_by"] = {"id": 3, "email": "eve@elsewhere.org"}
+    report = other.run()
+    (task,) = other.app.label_studio.tasks.values()
+    assert [a.completed_by for a in task.annotations] == [3, None, None]
+    said = " ".join(report.remarks)
+    assert "of 2 people (9, eve@elsewhere.org on the other server) are now of the key" in said
+    assert other.run().deeds == {"unchanged": 1}
+
+
+def test_where_users_can_not_be_listed_nobody_is_guessed(
+    other: _Other, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused() -> list[User]:
+        raise LabelStudioError("No.")
+
+    monkeypatch.setattr(other.app.label_studio, "list_users", refused)
+    row = other.add(1, annotation(4, polygon()))
+    row["annotations"][0]["completed_by"] = {"id": 1, "email": "ada@lab.org"}
+    assert other.run().deeds == {"made": 1}
+    (task,) = other.app.label_studio.tasks.values()
+    assert [a.completed_by for a in task.annotations] == [None]
 
 
 def test_a_newer_export_brings_what_is_new_and_what_a_person_changed_stays(other: _Other) -> None:
