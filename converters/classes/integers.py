@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ DATASET = "dataset.json"
 
 LABELMAP = "labelmap.txt"
 """CVAT's: a line ``name:r,g,b:parts:actions`` per class."""
+
+_BACKGROUND = "background"
 
 IGNORED = "(ignored)"
 """In classes.json, the integer of pixels that are neither class nor background: not known."""
@@ -96,9 +98,29 @@ def _classes(file: Path) -> tuple[dict[int, str], frozenset[int]]:
             f"{file} does not map class names to integers.",
             remedy='Write it like {"background": 0, "lumen": 1}, or use --classes.',
         )
+    # Without another name for 0 it is a label that somebody has called so.
+    if value.get(_BACKGROUND, 0) != 0 and 0 in value.values():
+        raise FileFormatError(
+            f"{file} says that the background is {value[_BACKGROUND]}.",
+            remedy="In masks that are read the background is 0, as nnloop predict writes it "
+            "without --values.",
+        )
+    _check_each_has_its_own(file, value.items())
     names = {number: str(name) for name, number in value.items() if number != 0}
     ignored = frozenset(number for number, name in names.items() if name == IGNORED)
     return {number: name for number, name in names.items() if number not in ignored}, ignored
+
+
+def _check_each_has_its_own(file: Path, pairs: Iterable[tuple[Any, int]]) -> None:
+    """FileFormatError where two names are one integer: one of them would be lost."""
+    found: dict[int, str] = {}
+    for name, number in pairs:
+        if number in found:
+            raise FileFormatError(
+                f"{file} gives the integer {number} to {found[number]!r} and to {str(name)!r}.",
+                remedy="Give each its own, or name the integers 1, 2, ... with --classes.",
+            )
+        found[number] = str(name)
 
 
 def _folders(file: Path, folder: Path) -> dict[str, str]:
@@ -134,6 +156,7 @@ def _dataset(file: Path) -> tuple[dict[int, str], frozenset[int]]:
             f"The labels in {file} are not one integer per class.",
             remedy="Name the integers 1, 2, ... with --classes.",
         )
+    _check_each_has_its_own(file, pairs)
     names = {
         number: class_of_label(str(name), number)
         for name, number in pairs

@@ -64,6 +64,24 @@ class ImageFinder:
                     return path.parent / found[0]
         return None
 
+    def rivals(self, image: ImportedImage, path: Path) -> list[str]:
+        """Names of other files that may be the image as well as the one that was found.
+
+        As scan.jpg and scan.tif of an image that is known as scan alone; one that has the very
+        name that the source says has no rival.
+        """
+        if self._folder is None or not image.stems or path.name == _parts(image.file_name)[-1]:
+            return []
+        others = (self._folder / name for name in self._candidates(image))
+        found = {
+            other.name
+            for other in others
+            if other.parent == path.parent
+            and other.name in self._listed(path.parent)
+            and other not in (path, image.mask)
+        }
+        return sorted(found)
+
     def name_of(self, image: ImportedImage, path: Path | None) -> str:
         """The image's name in a task: its path below the folder, else what the source says."""
         if path is not None and self._folder is not None:

@@ -95,9 +95,18 @@ class ImportJob:
         """The image's file, None where it was not found.
 
         Raises:
-            ImageError: ``ambiguous_image``: another image of the source has the same file.
+            ImageError: ``ambiguous_image``: another image of the source has the same file, or
+                several files may be the image.
         """
         path = self.images.find(image)
+        rivals = self.images.rivals(image, path) if path is not None else []
+        if path is not None and rivals:
+            raise ImageError(
+                image.number,
+                "ambiguous_image",
+                f"{image.file_name!r} may belong to {path.name} or {', '.join(rivals)}.",
+                remedy="Leave the one beside it that is meant.",
+            )
         if path is not None and self.found is not None and path in self.found.shared:
             raise ImageError(
                 image.number,

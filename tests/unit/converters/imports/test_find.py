@@ -102,3 +102,20 @@ def test_a_prefix_and_a_folder_that_is_not_there(tmp_path: Path) -> None:
 def test_an_address_stays_what_it_is(address: str) -> None:
     image = _image(address)
     assert ImageFinder(None).name_of(image, None) == address
+
+
+def test_several_files_that_may_be_the_image_are_rivals(tmp_path: Path) -> None:
+    folder = _files(tmp_path, "a.jpg", "a.TIF", "b.png", "b.jpg", "c.bmp", "sub/a.bmp")
+    finder = ImageFinder(folder)
+
+    def rivals(name: str, *stems: str, mask: Path | None = None) -> list[str]:
+        image = _image(name, *stems, mask=mask)
+        path = finder.find(image)
+        return [] if path is None else finder.rivals(image, path)
+
+    assert rivals("a.png", "a") == ["a.TIF"]
+    assert rivals("b.png", "b") == []  # it is called so
+    assert rivals("b.nii.gz", "b") == ["b.jpg"]
+    assert rivals("b.gif", "b", mask=folder / "b.jpg") == []
+    assert rivals("c.png", "c") == []
+    assert rivals("a.jpg") == []
