@@ -19,6 +19,7 @@ from domain.case import case_id_of_task
 from domain.states import RunStatus, TaskState, VersionOrigin
 from tests.fakes.label_studio import CONFIG, FakeLabelStudio
 from tests.fakes.queue import FakeQueue
+from tests.fakes.statements import share_statements
 
 PROJECT = 1
 
@@ -32,6 +33,7 @@ class FakeApp:
             data_dir=folder, database_url="", redis_url="", debounce_s=2.0, sync_interval_s=60.0
         )
         self.store = Store(settings.store_url, folder)
+        share_statements(self.store.engine)
         self.queue = FakeQueue()
         self.label_studio = FakeLabelStudio(PROJECT)
         self.context = AppContext(settings, self.store, self.queue)

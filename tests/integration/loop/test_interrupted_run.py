@@ -21,7 +21,7 @@ from domain.states import FoldStatus, RunControl, RunStatus
 from tests.integration.fold_processes import fold_process
 from tests.integration.loop.stack import RUN_S, Answer, Loop, LoopProject
 
-# About 100 s on two idle cores; the fixture is one test to pytest.
+# About a minute on two idle cores; the fixture is one test to pytest.
 pytestmark = pytest.mark.timeout(1200)
 
 # Longer than the tick that would enqueue a fold, and than an epoch.
@@ -57,8 +57,10 @@ class Interrupted:
 @pytest.fixture(scope="module")
 def interrupted(loop: Loop) -> Interrupted:
     # Only a person starts this run: it has far fewer labels than it waits for. No time budget, so
-    # that what was interrupted is trained to the end all the same.
-    settings = {"min_annotations": 100, "budget_s": None}
+    # that what was interrupted is trained to the end all the same; short epochs, of which many are
+    # left when it is paused.
+    trainer = "tests.integration.loop.short_epochs:ShortEpochsTrainer"
+    settings = {"min_annotations": 100, "budget_s": None, "trainer": trainer}
     project = loop.make_project("Interrupted", 4, settings=settings)
     loop.annotate(project, project.task_ids)
     restarts_before = _restarts(loop)

@@ -139,7 +139,9 @@ def refused(loop: Loop, served: Served, retrained: Retrained, checked: Checked) 
     project = served.project
     connect(loop.context, project.id, {"gate_margin": 0.01})
     trainer = "tests.integration.loop.unlearned:UnlearnedTrainer"
-    command = loop.nnloop("train", project.title, "--trainer", trainer, "--from-scratch")
+    # As short as a budget gets, for it learns nothing all the same.
+    options = ("--trainer", trainer, "--from-scratch", "--budget", "10s")
+    command = loop.nnloop("train", project.title, *options)
     run = loop.finished_run(project, 3)
 
     def doubts() -> CheckReport | None:

@@ -24,6 +24,7 @@ from training.folds.film import read_pictures
 from training.folds.runner import run_fold
 from training.folds.spec import EpochProgress, FoldSpec
 from training.nnunet.inference.predictor import FoldPredictor
+from training.processes.forked import ForkServer
 
 pytestmark = pytest.mark.slow
 
@@ -103,7 +104,9 @@ def test_a_finished_fold_is_not_trained_again(trained: Trained) -> None:
     assert outcome == trained.outcomes[1]
 
 
-def test_a_fold_is_stopped_on_request_then_warm_started_within_a_budget(trained: Trained) -> None:
+def test_a_fold_is_stopped_on_request_then_warm_started_within_a_budget(
+    trained: Trained, forks: ForkServer
+) -> None:
     warm = trained.version_dir / "fold_0" / "checkpoint_final.pth"
     spec = FoldSpec(
         str(trained.workspace.root),
@@ -112,7 +115,7 @@ def test_a_fold_is_stopped_on_request_then_warm_started_within_a_budget(trained:
         0,
         CLASS_VALUES,
         dataclasses.replace(PRESET, epochs=1000),
-        budget_s=14.0,
+        budget_s=8.0,
         warm_start=str(warm),
     )
     beats: list[int] = []
@@ -120,7 +123,7 @@ def test_a_fold_is_stopped_on_request_then_warm_started_within_a_budget(trained:
         spec, lambda _: None, lambda: len(beats) > 2, on_heartbeat=lambda: beats.append(1)
     )
     assert stopped is None
-    outcome = run_fold(spec, lambda _: None, lambda: False)
+    outcome = run_fold(spec, lambda _: None, lambda: False, forks=forks)
     assert outcome is not None
     assert outcome.warm_started
     assert outcome.stopped == "budget"
@@ -129,7 +132,9 @@ def test_a_fold_is_stopped_on_request_then_warm_started_within_a_budget(trained:
     assert (outcome.dice_per_class["disc"] or 0.0) > 0.8
 
 
-def test_killed_after_its_last_epoch_a_fold_keeps_what_it_learnt(trained: Trained) -> None:
+def test_killed_after_its_last_epoch_a_fold_keeps_what_it_learnt(
+    trained: Trained, forks: ForkServer
+) -> None:
     preset = dataclasses.replace(PRESET, epochs=2, iterations_per_epoch=2)
     spec = FoldSpec(str(trained.workspace.root), 7, "5", 0, CLASS_VALUES, preset)
 
@@ -138,9 +143,9 @@ def test_killed_after_its_last_epoch_a_fold_keeps_what_it_learnt(trained: Traine
             fold_process(spec.fold_dir).kill()
 
     with pytest.raises(TrainingError, match="SIGKILL"):
-        run_fold(spec, kill_at_the_end, lambda: False, poll_s=0.01)
+        run_fold(spec, kill_at_the_end, lambda: False, forks=forks, poll_s=0.01)
     assert not (spec.fold_dir / "result.json").exists()
-    outcome = run_fold(spec, lambda _: None, lambda: False)
+    outcome = run_fold(spec, lambda _: None, lambda: False, forks=forks)
     assert outcome is not None and outcome.epochs == preset.epochs
     assert (spec.fold_dir / "train.log").read_text().count("Epoch 0") == 1
 

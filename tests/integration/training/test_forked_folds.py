@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -12,19 +11,11 @@ from domain.errors import TrainingError
 from tests.integration.fold_processes import fold_process
 from tests.integration.training.conftest import PRESET, Trained
 from tests.integration.training.discs import CLASS_VALUES
-from training.folds.runner import fold_server, run_fold
+from training.folds.runner import run_fold
 from training.folds.spec import EpochProgress, FoldSpec
 from training.processes.forked import ForkServer
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def forks() -> Iterator[ForkServer]:
-    server = fold_server("cpu", 1, 2)
-    server.warm()
-    yield server
-    server.close()
 
 
 def _spec(trained: Trained, run: str, **fields: object) -> FoldSpec:

@@ -20,6 +20,7 @@ from backend.store.tasks import predictions
 from backend.store.training import runs, versions
 from backend.web.app import create_app
 from tests.fakes.queue import FakeQueue
+from tests.fakes.statements import share_statements
 
 USER, PASSWORD = "annotator", "secret-basic-password"
 XML = (
@@ -131,6 +132,7 @@ def context(tmp_path: Path, migrated_database: Path, deadline_s: float) -> Itera
         predict_deadline_s=deadline_s,
     )
     store = Store(settings.store_url, tmp_path)
+    share_statements(store.engine)
     yield AppContext(settings, store, FakeQueue())
     store.close()
 

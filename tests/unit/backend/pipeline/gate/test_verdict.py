@@ -11,10 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.pipeline.gate import verdict
 from backend.pipeline.gate.verdict import DicePerCase, compare_cases, in_brackets, judge
 from training.evaluation import mean_over_cases, mean_over_classes
-from training.evaluation.bootstrap import paired_interval
 
 MARGIN = 0.01
 
@@ -174,19 +172,14 @@ def test_absent_classes_and_their_order_change_nothing(
             for case, row in rows.items()
         }
 
-    few = partial(paired_interval, resamples=100)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verdict, "paired_interval", few)
-        plain = compare_cases(side(0), side(2), {})
-        more = compare_cases(side(0, "debris"), side(2, "debris"), {})
-        first, second = (
-            {c: {n: row[n] for n in order} for c, row in side(k).items()} for k in (0, 2)
-        )
-        turned = compare_cases(first, second, {})
-        assert judge(side(0), side(2), MARGIN) == replace(
-            judge(side(0, "debris"), side(2, "debris"), MARGIN),
-            classes=judge(side(0), side(2), MARGIN).classes,
-        )
+    compare = partial(compare_cases, groups={}, resamples=100)
+    plain = compare(side(0), side(2))
+    more = compare(side(0, "debris"), side(2, "debris"))
+    first, second = ({c: {n: row[n] for n in order} for c, row in side(k).items()} for k in (0, 2))
+    turned = compare(first, second)
+    verdict = judge(side(0), side(2), MARGIN, resamples=100)
+    with_debris = judge(side(0, "debris"), side(2, "debris"), MARGIN, resamples=100)
+    assert verdict == replace(with_debris, classes=verdict.classes)
     if plain is None or more is None or turned is None:
         assert not rows and plain is more is turned is None
         return
@@ -233,9 +226,8 @@ def test_groups_are_counted_and_widen_the_bounds() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n_cases", [5, 20])
-def test_error_rates(n_cases: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_rates(n_cases: int) -> None:
     """What the rule promises, simulated: two classes, differences of 0.08 from case to case."""
-    monkeypatch.setattr(verdict, "paired_interval", partial(paired_interval, resamples=200))
     trials, spread = 60, 0.08
     standard_error = spread / np.sqrt(2 * n_cases)  # of the mean of two independent classes
 
@@ -245,7 +237,7 @@ def test_error_rates(n_cases: int, monkeypatch: pytest.MonkeyPatch) -> None:
         for _ in range(trials):
             old = rng.uniform(0.5, 0.8, (n_cases, 2))
             new = np.clip(old + rng.normal(shift, spread, (n_cases, 2)), 0, 0.999)
-            count += judge(_named(new), _named(old), MARGIN).is_promoted
+            count += judge(_named(new), _named(old), MARGIN, resamples=200).is_promoted
         return count / trials
 
     # An equal one passes at least every second time: noise can't block the loop.
