@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from backend.from_files.image_files import ImageFiles
+from backend.from_files.labels.image_files import ImageFiles
 from backend.from_files.local_queue import LocalQueue
 from backend.pipeline.basis.context import AppContext, ImageServer
 from backend.settings import Settings

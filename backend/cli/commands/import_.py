@@ -245,7 +245,7 @@ def _say_config(xml: str, path: Path | None) -> None:
 
 def _say_unions(job: ImportJob, project: str | None) -> None:
     """What nnU-Net's dataset.json says of unions of classes: they are a project's setting."""
-    from backend.from_files.said_unions import unions_of_masks
+    from backend.from_files.labels.said_unions import unions_of_masks
     from converters.imports.readers import masks
     from converters.masks.mask_folders import folder_of_masks
 

@@ -88,8 +88,8 @@ def predict(
     Example: nnloop predict new_scans --model vessels.zip --out masks --values colors
     """
     from backend.from_files.models import find_model
-    from backend.from_files.predicting import REPORT, start_predicting
-    from backend.from_files.results import TABLE, ResultOptions, palette_of, values_of
+    from backend.from_files.predictions.predicting import REPORT, start_predicting
+    from backend.from_files.predictions.results import TABLE, ResultOptions, palette_of, values_of
     from converters.bookkeeping.alone import alone_in
     from converters.exports.options import parse_spacing
 
@@ -173,7 +173,7 @@ def _values(text: str | None) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Numbers, or colours: what masks are to hold."""
     from PIL import ImageColor
 
-    from backend.from_files.results import OF_LABELS
+    from backend.from_files.predictions.results import OF_LABELS
 
     parts = [part.strip() for part in (text or "").split(",")]
     if text is None:

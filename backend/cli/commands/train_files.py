@@ -17,9 +17,9 @@ from domain.errors import FileFormatError, SettingsError
 from domain.text import counted
 
 if TYPE_CHECKING:
+    from backend.from_files.labels.reading import Reading
+    from backend.from_files.labels.sources import FileSource
     from backend.from_files.outcome import Outcome
-    from backend.from_files.reading import Reading
-    from backend.from_files.sources import FileSource
     from backend.settings import ProjectSettings
     from converters.classes.dataset_unions import SaidUnions
     from domain.annotation import LeftOut
@@ -66,9 +66,9 @@ class FilesRequest:
 def train_files(request: FilesRequest) -> None:
     """Reads the files, trains what has changed, and says what came of it."""
     from backend.from_files.context import FilesContext
-    from backend.from_files.left_out import write_left_out
+    from backend.from_files.labels.left_out import write_left_out
+    from backend.from_files.labels.reading import read_source
     from backend.from_files.outcome import outcome_of, write_outcome
-    from backend.from_files.reading import read_source
     from backend.from_files.request import request_run, settings_of
     from backend.from_files.start import start_run
     from backend.pipeline.files.export import read_label_config
@@ -157,9 +157,9 @@ def _opened(
     image_key: str,
     group: LabelGroup | None = None,
 ) -> _Opened:
-    from backend.from_files.guess import LABEL_STUDIO, check_format, guess_format, placed
-    from backend.from_files.sources import ExportSource, OtherSource
-    from backend.from_files.stacks import GROUP_KEY, has_stacks, unstack
+    from backend.from_files.labels.guess import LABEL_STUDIO, check_format, guess_format, placed
+    from backend.from_files.labels.sources import ExportSource, OtherSource
+    from backend.from_files.labels.stacks import GROUP_KEY, has_stacks, unstack
     from converters.imports.formats import format_by_name
     from converters.imports.source import ImportOptions
     from converters.masks.mask_folders import folder_of_masks
@@ -213,7 +213,7 @@ def _opened(
 
 def _unions(request: FilesRequest, masks: Path, group: LabelGroup | None) -> SaidUnions | None:
     """Unions of classes that nnU-Net's dataset.json says."""
-    from backend.from_files.said_unions import unions_of_masks
+    from backend.from_files.labels.said_unions import unions_of_masks
 
     try:
         return unions_of_masks(masks, request.classes, request.mapping, group)
@@ -271,7 +271,7 @@ def _say_unions(said: SaidUnions, learned: Sequence[str]) -> None:
 
 def _say_left_out(notes: Sequence[LeftOut], out: Path) -> None:
     """The first few; all of them stand in a file."""
-    from backend.from_files.left_out import LEFT_OUT
+    from backend.from_files.labels.left_out import LEFT_OUT
 
     for note in notes[:MOST_LEFT_OUT]:
         say(f"Left out: {note.in_full}")

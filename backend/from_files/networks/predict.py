@@ -17,7 +17,8 @@ from urllib.parse import quote
 import numpy.typing as npt
 
 from active_learning.measures import measure_image
-from backend.from_files.inputs import (
+from backend.from_files.models import Model, find_model
+from backend.from_files.predictions.inputs import (
     ImageInput,
     find_images,
     further_pictures,
@@ -25,10 +26,9 @@ from backend.from_files.inputs import (
     namesake,
     settled,
 )
-from backend.from_files.models import Model, find_model
-from backend.from_files.predicting import REPORT, PredictionSpec
-from backend.from_files.result_folder import JOB, ResultFolder
-from backend.from_files.results import Predicted, Results
+from backend.from_files.predictions.predicting import REPORT, PredictionSpec
+from backend.from_files.predictions.result_folder import JOB, ResultFolder
+from backend.from_files.predictions.results import Predicted, Results
 from backend.pipeline.basis.faults import is_of_the_whole, sentence_of
 from backend.pipeline.basis.warm_predictor import warm_predictor
 from backend.settings import Settings

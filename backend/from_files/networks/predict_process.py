@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from backend.from_files.networks.predict import predict_files
-from backend.from_files.predicting import PredictionSpec
+from backend.from_files.predictions.predicting import PredictionSpec
 from converters.bookkeeping.documents import from_json
 from training.nnunet.inference.children.process_main import answer
 

@@ -117,7 +117,8 @@ def _named(
     """Class names by integer, and a sentence where one of the folders has none.
 
     Raises:
-        FileFormatError: The two folders mean different classes by an integer.
+        FileFormatError: The two folders mean different classes by an integer, or one means the same
+            by two.
     """
     if class_values:
         return dict(enumerate(class_values, start=1)), ()
@@ -125,6 +126,8 @@ def _named(
         classes_beside(reference).names,
         classes_beside(folder_of_masks(predictions)).names,
     )
+    for folder, names in ((reference, theirs), (predictions, ours)):
+        _require_one_integer_each(folder, names)
     for number in sorted(theirs.keys() & ours.keys()):
         if theirs[number] != ours[number]:
             raise FileFormatError(
@@ -137,6 +140,18 @@ def _named(
         return theirs, ()
     said = ", ".join(f"{number} = {name}" for number, name in sorted(ours.items()))
     return ours, (f"Nothing names the integers of {reference}: taken as in {predictions}, {said}.",)
+
+
+def _require_one_integer_each(folder: Path, names: Mapping[int, str]) -> None:
+    """As nnU-Net's regions may have it that nothing tells two integers apart: one class of them."""
+    for name, n in Counter(names.values()).items():
+        if n > 1:
+            alike = " and ".join(str(number) for number in sorted(names) if names[number] == name)
+            raise FileFormatError(
+                f"What is said of the masks in {folder} is not one integer per class: {alike} are "
+                f"{name!r}.",
+                remedy="Name the integers 1, 2, ... with --classes.",
+            )
 
 
 def _ignored(reference: Path, *, is_named: bool) -> frozenset[int]:

@@ -18,8 +18,8 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from backend.from_files.model_zip import unpacked_model
 from backend.from_files.networks.predict import predict_files
-from backend.from_files.predicting import PredictionSpec
-from backend.from_files.results import ResultOptions
+from backend.from_files.predictions.predicting import PredictionSpec
+from backend.from_files.predictions.results import ResultOptions
 from backend.pipeline.folds.elsewhere import head_of
 from backend.pipeline.models.archive import ImportedVersion, export_version, import_model
 from backend.pipeline.models.details import version_details

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 
 from backend.from_files.context import FilesContext
-from backend.from_files.reading import Reading, read_source
+from backend.from_files.labels.reading import Reading, read_source
+from backend.from_files.labels.sources import ExportSource, FileSource
 from backend.from_files.request import settings_of
-from backend.from_files.sources import ExportSource, FileSource
 
 SIDE = 40
 

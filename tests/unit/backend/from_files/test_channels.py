@@ -14,7 +14,7 @@ import pytest
 
 from backend.cli.commands.train_files import FilesRequest, _opened
 from backend.from_files.context import PROJECT, FilesContext
-from backend.from_files.reading import Reading
+from backend.from_files.labels.reading import Reading
 from backend.pipeline.basis.annotations import label_config_of
 from backend.pipeline.basis.images import load_image
 from backend.settings import ProjectSettings

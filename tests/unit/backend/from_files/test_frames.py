@@ -13,12 +13,12 @@ import numpy.typing as npt
 import pytest
 import SimpleITK
 
-from backend.from_files.guess import placed
-from backend.from_files.inputs import ImageInput, find_images, joined
+from backend.from_files.labels.guess import placed
+from backend.from_files.labels.sources import OtherSource
+from backend.from_files.labels.stacks import GROUP_KEY, has_stacks, unstack
 from backend.from_files.networks.predict import _Stack
-from backend.from_files.results import Predicted, ResultOptions, Results
-from backend.from_files.sources import OtherSource
-from backend.from_files.stacks import GROUP_KEY, has_stacks, unstack
+from backend.from_files.predictions.inputs import ImageInput, find_images, joined
+from backend.from_files.predictions.results import Predicted, ResultOptions, Results
 from converters.images.image_pixels import read_image
 from converters.images.medical_pixels import load_slices, n_pictures
 from converters.imports.formats import format_by_name

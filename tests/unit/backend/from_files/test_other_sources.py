@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pytest
 
 from backend.from_files.context import PROJECT, FilesContext
-from backend.from_files.guess import guess_format, placed
-from backend.from_files.sources import OtherSource
-from backend.from_files.stacks import GROUP_KEY, has_stacks, unstack
+from backend.from_files.labels.guess import guess_format, placed
+from backend.from_files.labels.sources import OtherSource
+from backend.from_files.labels.stacks import GROUP_KEY, has_stacks, unstack
 from backend.pipeline.basis.annotations import label_config_of, label_map_of
 from backend.store import projects
 from backend.store.tasks import snapshots

@@ -11,14 +11,20 @@ import pytest
 from PIL import Image
 
 from backend.cli.commands.predict import _values
-from backend.from_files.inputs import (
+from backend.from_files.predictions.inputs import (
     ImageInput,
     find_images,
     further_pictures,
     namesake,
     settled,
 )
-from backend.from_files.results import Predicted, ResultOptions, Results, palette_of, values_of
+from backend.from_files.predictions.results import (
+    Predicted,
+    ResultOptions,
+    Results,
+    palette_of,
+    values_of,
+)
 from converters.classes.integers import classes_beside
 from converters.images.nifti_slices import load_stack
 from converters.imports.formats import format_by_name

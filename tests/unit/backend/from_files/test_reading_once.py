@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from backend.cli.commands.train_files import MOST_LEFT_OUT, _say_reading
-from backend.from_files import spool
 from backend.from_files.context import PROJECT
-from backend.from_files.guess import placed
-from backend.from_files.left_out import write_left_out
-from backend.from_files.reading import Reading
-from backend.from_files.sources import OtherSource
-from backend.from_files.spool import Spool
+from backend.from_files.labels import spool
+from backend.from_files.labels.guess import placed
+from backend.from_files.labels.left_out import write_left_out
+from backend.from_files.labels.reading import Reading
+from backend.from_files.labels.sources import OtherSource
+from backend.from_files.labels.spool import Spool
 from backend.pipeline.basis.annotations import label_config_of
 from backend.store import projects
 from converters.imports.formats import format_by_name

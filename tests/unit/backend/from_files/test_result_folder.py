@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.from_files.inputs import ImageInput, find_images
-from backend.from_files.result_folder import JOB, ResultFolder
+from backend.from_files.predictions.inputs import ImageInput, find_images
+from backend.from_files.predictions.result_folder import JOB, ResultFolder
 from converters.bookkeeping.files import write_json
 from converters.bookkeeping.work_index import WorkIndex
 from domain.errors import FileFormatError, ImageError

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from backend.cli.commands.train_files import FilesRequest, _opened
 from backend.cli.main import app
 from backend.from_files.context import PROJECT, FilesContext
-from backend.from_files.reading import read_source
+from backend.from_files.labels.reading import read_source
 from backend.from_files.request import settings_of
 from backend.settings import ProjectSettings
 from backend.store import projects

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from backend.cli.commands.train_files import FilesRequest, _opened
-from backend.from_files.sources import ExportSource
+from backend.from_files.labels.sources import ExportSource
 from backend.settings import ProjectSettings
 from domain.errors import LabelConfigError
 from domain.geometry import LabelMap

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pytest
 from scipy.spatial.distance import cdist
 
-from backend.from_files.inputs import ImageInput
-from backend.from_files.results import Predicted, ResultOptions, Results
+from backend.from_files.predictions.inputs import ImageInput
+from backend.from_files.predictions.results import Predicted, ResultOptions, Results
 from backend.pipeline.evaluate.folders import evaluate_folders
 from backend.pipeline.evaluate.options import EvaluationOptions
 from converters.images.medical_pixels import load_slices

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from backend.from_files.spool import Spool
+from backend.from_files.labels.spool import Spool
 from backend.label_studio.tasks import plain_name
 from converters.addresses.image_address import identity_of
 from converters.addresses.pages import first_page

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ImageColor
 
-from backend.from_files.inputs import ImageInput
+from backend.from_files.predictions.inputs import ImageInput
 from converters.bookkeeping.files import json_list, read_json, write_bytes, write_json
 from converters.classes.colors import color_of
 from converters.classes.integers import LABELMAP

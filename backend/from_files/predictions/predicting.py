@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.from_files.results import ResultOptions
+from backend.from_files.predictions.results import ResultOptions
 from converters.bookkeeping.documents import to_json
 from training.processes.networks import run_child
 

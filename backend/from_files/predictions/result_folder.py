@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
-from backend.from_files.inputs import ImageInput
-from backend.from_files.predicting import REPORT
+from backend.from_files.predictions.inputs import ImageInput
+from backend.from_files.predictions.predicting import REPORT
 from converters.bookkeeping.files import read_json
 from converters.bookkeeping.work_index import WorkIndex
 from domain.annotation import LeftOut

@@ -11,9 +11,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from backend.from_files.context import PROJECT, FilesContext
-from backend.from_files.image_files import ImageFiles
-from backend.from_files.said_unions import with_said_unions
-from backend.from_files.sources import FileSource, Found
+from backend.from_files.labels.image_files import ImageFiles
+from backend.from_files.labels.said_unions import with_said_unions
+from backend.from_files.labels.sources import FileSource, Found
 from backend.pipeline.basis.annotations import label_config_with
 from backend.pipeline.labels import questions
 from backend.settings import ProjectSettings

@@ -1,0 +1,1 @@
+"""Labels in files: which format they are, and what a project makes of them."""
