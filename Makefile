@@ -10,7 +10,8 @@ STEP := bash .ci/step
 INSTALLED := $(VENV)/.installed
 # Not named $(MAKE) where it is used: `make -n` would run those lines.
 LANE = $(MAKE) --no-print-directory
-WITHOUT_SERVERS := tests/integration/training tests/integration/models
+WITHOUT_SERVERS := tests/integration/training tests/integration/models \
+  tests/integration/package/test_from_files.py
 # What took longest stands at the end of every complete run: where to look when CI gets slow.
 SLOWEST := --durations=15 --durations-min=5
 PYTEST_ARGS ?=
