@@ -29,12 +29,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import psutil
 
 from backend.demo.annotator import annotate
 from backend.demo.label_config import LABEL_CONFIG
@@ -83,7 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         version = options.version or train(
             lab / "networks", options.epochs, len(os.sched_getaffinity(0))
         )
-        own, classic = own_way(lab, version), classic_way(lab, version)
+        own = own_way(lab, version)
+        print(json.dumps(own), flush=True)
+        classic = classic_way(lab, version)
+        print(json.dumps(classic), flush=True)
         agreement = {
             "export": _agreement(lab / "own_raw" / "labelsTr", lab / "classic_raw" / "labelsTr"),
             "predict": _agreement(lab / "masks", lab / "classic_masks"),
@@ -234,33 +239,31 @@ def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -
 
 def _watch(process: subprocess.Popen[str], peak: list[float]) -> None:
     while process.poll() is None:
-        peak[0] = max(peak[0], _session_mb(process.pid))
+        peak[0] = max(peak[0], _tree_mb(process.pid))
         time.sleep(POLL_S)
 
 
-def _session_mb(session: int) -> float:
-    """Memory of all processes of a session, each page that several share in equal parts."""
+def _tree_mb(pid: int) -> float:
+    """Memory of a process and all below it, each page that several share in equal parts."""
     total = 0
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                # After the name, which may hold anything: state, parent, group, session.
-                if int((folder / "stat").read_text().rpartition(")")[2].split()[3]) == session:
-                    rollup = (folder / "smaps_rollup").read_text()
-                    total += int(rollup.partition("\nPss:")[2].split()[0])
-            except (OSError, IndexError, ValueError):
-                continue  # it has just ended
-    return total / 1024
+    try:
+        top = psutil.Process(pid)
+        for one in (top, *top.children(recursive=True)):
+            with suppress(psutil.Error):  # it has just ended
+                total += one.memory_full_info().pss
+    except psutil.Error:
+        return 0.0
+    return total / 2**20
 
 
 def _agreement(one: Path, other: Path) -> float:
-    """Of label maps with the same names in both folders; SystemExit where one lacks some."""
-    names = sorted(path.name for path in one.glob("*.png"))
-    if not names or names != sorted(path.name for path in other.glob("*.png")):
-        raise SystemExit(f"{one} and {other} do not hold the same images.")
-    return round(
-        min(float((read_image(one / name) == read_image(other / name)).mean()) for name in names), 5
-    )
+    """Of the label maps in two folders, image by image in the order of their names.
+
+    nnloop's export names cases by their tasks, the script by its images: both in one order.
+    """
+    pairs = list(zip(sorted(one.glob("*.png")), sorted(other.glob("*.png")), strict=True))
+    equal = (float((read_image(mine) == read_image(theirs)).mean()) for mine, theirs in pairs)
+    return round(min(equal), 5)
 
 
 if __name__ == "__main__":
