@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from converters.classes.dataset_unions import IGNORE, ORDER
+from converters.classes.dataset_unions import IGNORE, ORDER, has_unions
 
 
 def ignored_integer(dataset: Mapping[str, Any]) -> int | None:
@@ -19,9 +19,8 @@ def painting_order(dataset: Mapping[str, Any]) -> tuple[int, ...]:
 
     nnU-Net finds unions where any label has several integers.
     """
-    labels = [value for name, value in dataset["labels"].items() if name != IGNORE]
-    has_unions = any(isinstance(value, list | tuple) and len(value) > 1 for value in labels)
-    return tuple(int(k) for k in dataset[ORDER]) if has_unions else ()
+    labels = {name: value for name, value in dataset["labels"].items() if name != IGNORE}
+    return tuple(int(k) for k in dataset[ORDER]) if has_unions(labels) else ()
 
 
 def unions_of(dataset: Mapping[str, Any]) -> tuple[tuple[tuple[int, ...], int], ...]:

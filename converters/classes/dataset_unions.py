@@ -40,7 +40,7 @@ class SaidUnions:
 def has_unions(labels: Any) -> bool:
     """Whether the ``labels`` of a dataset.json are such that nnU-Net finds unions."""
     values = labels.values() if isinstance(labels, dict) else ()
-    return any(isinstance(value, list) and len(value) > 1 for value in values)
+    return any(isinstance(value, list | tuple) and len(value) > 1 for value in values)
 
 
 def class_names(dataset: Mapping[str, Any]) -> dict[int, str]:
@@ -162,8 +162,13 @@ def labels_with_unions(
         while name in labels or name in plain or name == IGNORE:
             name += "_"
         labels[name] = list(target.members)
+    return labels, painting_of(class_values, unions)
+
+
+def painting_of(class_values: Sequence[str], unions: UnionPlan) -> dict[str, Any]:
+    """What a dataset.json says of unions beside their labels: as what they are painted."""
     order = [target.paints for target in unions.targets]
-    return labels, {ORDER: order, CLASSES: list(class_values)}
+    return {ORDER: order, CLASSES: list(class_values)}
 
 
 def _labels(dataset: Mapping[str, Any]) -> dict[str, frozenset[int]]:

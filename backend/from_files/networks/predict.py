@@ -152,7 +152,7 @@ class _Work:
     def __init__(self, spec: PredictionSpec, model: Model, index: WorkIndex, say: Say) -> None:
         self._spec, self._model, self._index, self._say = spec, model, index, say
         self._out = Path(spec.out)
-        self._results = Results(Path(spec.out), model.config, spec.results, model.name)
+        self._results = Results(self._out, model.config, spec.results, model.name)
         self._predictor = warm_predictor(Settings.load(), model.settings, model.folder)
         self._postprocessing = read_postprocessing(model.folder)
         self._n_unchanged = self._n_told = 0

@@ -22,7 +22,7 @@ from backend.pipeline.connection.checks import (
 )
 from backend.pipeline.connection.disconnect import end_run, forget
 from backend.pipeline.doubts.tab import try_check
-from backend.pipeline.labels import questions
+from backend.pipeline.labels import questions, republish
 from backend.pipeline.queues.fill import try_fill
 from backend.pipeline.queues.report import TabReport, tab_reports
 from backend.pipeline.sync.drift import TITLE, go_on, require_same, webhook_headers, webhook_url
@@ -188,7 +188,7 @@ def _store(context: AppContext, info: ProjectInfo, settings: ProjectSettings) ->
         if row.settings.group_key != settings.group_key:
             problems.close_unprepared(session, info.id)  # the next training tells, if it must
         before, row.settings = row.settings, settings
-        questions.publish_without_ignored(session, row, before)
+        republish.publish_without_ignored(session, row, before)
         go_on(session, info.id)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.annotations import interface_of, label_names_of
 from backend.pipeline.basis.context import AppContext
-from backend.pipeline.labels import questions
+from backend.pipeline.labels import questions, republish
 from backend.pipeline.labels.of_version import classes_of_version
 from backend.pipeline.labels.questions import LabelUse, Question
 from backend.queue import JobName
@@ -157,7 +157,7 @@ def _keep(
     for old, _ in change.apart:
         if old not in before.present:
             _require_used(old, known, before, mapping, project.id)
-    questions.publish_again(session, project, before, after)
+    republish.publish_again(session, project, before, after)
     questions.report_questions(session, project)
     return sentences
 

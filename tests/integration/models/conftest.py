@@ -54,7 +54,7 @@ def nnunet(results: Path, *command: str, environment: Mapping[str, str] | None =
         env=environment,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -18,7 +18,7 @@ from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
 
 from converters.bookkeeping.documents import to_json
 from converters.bookkeeping.files import read_json, write_json
-from converters.classes.dataset_unions import CLASSES, IGNORE, ORDER
+from converters.classes.dataset_unions import IGNORE, painting_of
 from domain.errors import TrainingError
 from domain.geometry import LabelMap
 from domain.hashing import content_hash
@@ -108,10 +108,7 @@ def dataset_json(
         learned = {
             f"{target.paints}_{target.name}": list(target.members) for target in unions.targets
         }
-        order = {
-            ORDER: [target.paints for target in unions.targets],
-            CLASSES: list(class_values),
-        }
+        order = painting_of(class_values, unions)
     return {
         "channel_names": {str(i): name for i, name in enumerate(names)},
         "labels": {"background": 0, **learned, **ignored},
