@@ -14,6 +14,7 @@ import typer
 
 from backend.cli.commands import (
     actions,
+    backup,
     demo,
     disconnect,
     export,
@@ -77,6 +78,7 @@ for module in (
     effort,
     evaluate,
     models,
+    backup,
     labels,
     qa,
     replay,

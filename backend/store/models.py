@@ -87,7 +87,8 @@ class ProjectRow(Base):
     the images. ``created_at`` is Label Studio's own text: another one under the same id is another
     project. ``label_mapping`` is {old class name: new one}, the renames that people have told of
     ("" = its regions count as nothing); ``labels_apart`` are [gone name, new name] that they said
-    are no rename.
+    are no rename. ``number_taken`` is the highest number of a version that Label Studio knows and
+    this store does not; 0 without one.
     """
 
     __tablename__ = "project"
@@ -101,6 +102,7 @@ class ProjectRow(Base):
     settings: Mapped[ProjectSettings] = mapped_column(default=ProjectSettings)
     champion_id: Mapped[int | None] = mapped_column(default=None)
     n_channels: Mapped[int] = mapped_column(default=0)
+    number_taken: Mapped[int] = mapped_column(default=0)
     connected_at: Mapped[float] = mapped_column(default=time.time)
     synced_at: Mapped[float | None] = mapped_column(default=None)
     sync_asked_at: Mapped[float | None] = mapped_column(default=None)

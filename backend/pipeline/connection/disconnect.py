@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 from collections.abc import Collection
@@ -143,7 +142,7 @@ def _take_out(
 
 
 def _is_ours(version: str, names: Collection[str]) -> bool:
-    return version in names or re.fullmatch(r"nnloop-[ve]\d+", version) is not None
+    return version in names or versions.OWN_NAME.fullmatch(version) is not None
 
 
 def _reset(context: AppContext, info: ProjectInfo, names: Collection[str]) -> list[str]:

@@ -97,8 +97,10 @@ def enrol(
         while True:
             with context.store.begin() as session:
                 champion = versions.champion(session, project_id)
-                settings = projects.get(session, project_id).settings
-                name = _next_name(workspace, versions.versions_of(session, project_id))
+                project = projects.get(session, project_id)
+                settings = project.settings
+                rows = versions.versions_of(session, project_id)
+                name = _next_name(workspace, rows, project.number_taken)
             challenger = Challenger(
                 project_id=project_id,
                 manifest=replace(compared, entries=entries),
@@ -255,8 +257,8 @@ class _ChildJudge:
             }
 
 
-def _next_name(workspace: Workspace, rows: Sequence[VersionRow]) -> str:
+def _next_name(workspace: Workspace, rows: Sequence[VersionRow], taken: int) -> str:
     """``nnloop-e<number>``, the number after the last; also after one whose making was cut off."""
     names = {row.name for row in rows} | {path.name for path in workspace.models.glob("nnloop-e*")}
     numbers = [int(found[1]) for found in map(_NAME.fullmatch, names) if found]
-    return f"nnloop-e{max(numbers, default=0) + 1}"
+    return f"nnloop-e{max([taken, *numbers]) + 1}"

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from backend.label_studio import LabelStudioClient, TaskHead
 from backend.pipeline.files.deeds import EDITED, REPLACED, UNCHANGED
+from backend.store.training.versions import OWN_NAME
 from converters.classes.matching import MatchedClasses
 from converters.imports.addresses import is_shown
 from converters.imports.fitting import Fitting
@@ -22,7 +23,6 @@ from domain.errors import LabelStudioError
 from domain.text import counted
 
 _UPLOAD = re.compile(r"(https?://[^/]+)?/data/upload/")
-_OWN_NAME = re.compile(r"nnloop-[ve]\d+")
 
 
 class Predicted(NamedTuple):
@@ -251,7 +251,7 @@ class Copying:
         for row in said.predictions:
             theirs = str(row.get("model_version") or self._job.model_version)
             name = theirs
-            if _OWN_NAME.fullmatch(theirs):
+            if OWN_NAME.fullmatch(theirs):
                 name = self._renamed[theirs] = f"{theirs}-elsewhere"
             what = f"What {theirs!r} predicted of {image.file_name!r}"
             fitted = self._fitting.fit(row["result"], image.number, what)

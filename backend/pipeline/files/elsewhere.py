@@ -6,7 +6,6 @@ nnloop's has seen every task.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -24,7 +23,6 @@ from domain.errors import LabelConfigError, SettingsError
 from domain.labels import LabelConfig
 from domain.text import counted
 
-_OWN_NAME = re.compile(r"nnloop-[ve]\d+")
 _MAX_NAME = 64
 
 
@@ -49,7 +47,7 @@ def check_version_name(context: AppContext, project_id: int, name: str) -> None:
             remedy=f"Name the program and its version in up to {_MAX_NAME} characters.",
         )
     with context.store.begin() as session:
-        if _OWN_NAME.fullmatch(name) or versions.by_name(session, name, project_id):
+        if versions.OWN_NAME.fullmatch(name) or versions.by_name(session, name, project_id):
             raise SettingsError(
                 f"--model-version {name!r} is the name of a version of nnloop's: what another "
                 "program says would pass for it.",

@@ -40,7 +40,6 @@ from training.versions.version_folder import (
 from training.workspace import Workspace
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_OWN_NAME = re.compile(r"nnloop-[ev]\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +197,7 @@ def _default_name(model: ModelFolder, file: Path) -> str:
 
 
 def _checked_name(context: AppContext, project_id: int, name: str) -> str:
-    if not _NAME.fullmatch(name) or _OWN_NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or versions.OWN_NAME.fullmatch(name):
         raise SettingsError(
             f"A version can't be named {name!r}.",
             remedy="Use up to 64 letters, digits, '.', '_' and '-'; nnloop-v<number> and "

@@ -80,6 +80,7 @@ def publish(context: AppContext, project_id: int) -> PublishReport | None:
     if is_complete or version.published_at is not None:
         _retire(context, project_id, others)
         _retire_elsewhere(context, project_id, version)
+        _retire_unknown(context, project_id)
         with context.store.begin() as session:
             versions.mark_published(session, version.id)
     logger.info("Project %d: %d predictions of %s pushed.", project_id, pushed, version.name)
@@ -137,6 +138,23 @@ def _retire(context: AppContext, project_id: int, others: dict[str, int]) -> Non
             context.label_studio.delete_model_version(project_id, name)
         with context.store.begin() as session:
             versions.mark_withdrawn(session, version_id)
+
+
+def _retire_unknown(context: AppContext, project_id: int) -> None:
+    """Removes what versions left that this store does not know.
+
+    Those of an earlier connection, and those since the backup that the store was restored from; not
+    where another nnloop has the project.
+    """
+    held = context.label_studio.count_predictions(project_id)
+    with context.store.read() as session:
+        names = versions.unknown(session, project_id, held)
+        found = projects.open_problems(session, project_id) if names else []
+    if any(problem.reason == "other_nnloop" for problem in found):
+        return
+    for name in names:
+        n = context.label_studio.delete_model_version(project_id, name)
+        logger.info("Project %d: %d predictions of a lost %s retired.", project_id, n, name)
 
 
 def _retire_elsewhere(context: AppContext, project_id: int, version: VersionRow) -> None:

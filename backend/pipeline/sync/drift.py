@@ -165,6 +165,7 @@ def check_connection(context: AppContext, project_id: int, info: ProjectInfo) ->
     with context.store.begin() as session:
         project = projects.get(session, project_id)
         champion = versions.champion(session, project_id)
+        versions.note_unknown(session, project_id, held)
         faults = [
             *_of_backend(project_id, backends, webhooks, settings),
             *_of_project(project, info, champion, held),

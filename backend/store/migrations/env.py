@@ -2,13 +2,7 @@
 
 from alembic import context
 
-import backend.store.quality.doubts
-import backend.store.quality.efforts
-import backend.store.quality.pair_rows
-import backend.store.tasks.elsewhere
-import backend.store.tasks.embeddings
-import backend.store.tasks.queues
-import backend.store.training.looks  # noqa: F401 - its tables
+import backend.store.all_tables  # noqa: F401 - declares what models.py does not
 from backend.store.models import Base
 
 connection = context.config.attributes["connection"]

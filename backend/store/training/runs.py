@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, defer
 
 from backend.settings import RunSettings
 from backend.store import projects
-from backend.store.models import FoldRow, RunRow
+from backend.store.models import FoldRow, ProjectRow, RunRow
 from domain.annotation import LeftOut
 from domain.errors import TrainingError, TransitionError
 from domain.states import CONTROL, FOLD, RUN, FoldStatus, RunControl, RunStatus
@@ -117,9 +117,10 @@ def create_run(
     if active_run(session, project_id) is not None:
         return None
     newest = session.scalar(select(func.max(RunRow.number)).where(RunRow.project_id == project_id))
-    run = RunRow(
-        project_id=project_id, number=(newest or 0) + 1, trigger=trigger, settings=settings
-    )
+    taken = session.scalar(select(ProjectRow.number_taken).where(ProjectRow.id == project_id))
+    # A run's version has its number.
+    number = max(newest or 0, taken or 0) + 1
+    run = RunRow(project_id=project_id, number=number, trigger=trigger, settings=settings)
     session.add(run)
     session.flush()
     return run

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from sqlalchemy import JSON, func, select, type_coerce, update
@@ -17,6 +19,10 @@ def versions_of(session: Session, project_id: int) -> list[VersionRow]:
     """All versions, oldest first."""
     query = select(VersionRow).where(VersionRow.project_id == project_id)
     return list(session.scalars(query.order_by(VersionRow.id)))
+
+
+OWN_NAME = re.compile(r"nnloop-[ve](\d{1,9})")
+"""Names that nnloop gives to versions and ensembles."""
 
 
 class VersionBrief(NamedTuple):
@@ -45,6 +51,29 @@ def version_of_run(session: Session, run_id: int) -> VersionRow | None:
 def name_of(run: RunRow) -> str:
     """Name of the version a run makes; also of its folder."""
     return f"nnloop-v{run.number}"
+
+
+def note_unknown(session: Session, project_id: int, held: Iterable[str]) -> None:
+    """Lets no later run give a name again that Label Studio knows from before this store.
+
+    Of an earlier connection, or of versions since the backup that the store was restored from:
+    their predictions must not pass for those of another version.
+
+    Args:
+        session: Of the store.
+        project_id: A connected project.
+        held: The names that Label Studio holds predictions of.
+    """
+    found = [OWN_NAME.fullmatch(name) for name in unknown(session, project_id, held)]
+    numbers = [int(name[1]) for name in found if name]
+    project = session.get_one(ProjectRow, project_id)
+    project.number_taken = max(project.number_taken, *numbers, 0)
+
+
+def unknown(session: Session, project_id: int, held: Iterable[str]) -> list[str]:
+    """Names like nnloop's own that no version of the project has."""
+    known = set(session.scalars(select(VersionRow.name).where(VersionRow.project_id == project_id)))
+    return [name for name in held if name not in known and OWN_NAME.fullmatch(name)]
 
 
 def by_name(session: Session, name: str, project_id: int | None = None) -> list[VersionRow]:

@@ -6,9 +6,12 @@ from sqlalchemy import select
 from backend.label_studio import PushedPrediction
 from backend.pipeline.predictions import publish as module
 from backend.pipeline.predictions.publish import publish, try_publish
+from backend.pipeline.sync.reading import sync_project
+from backend.settings import RunSettings
 from backend.store import projects
 from backend.store.models import PredictionRow, TaskRow, VersionRow
 from backend.store.tasks import predictions
+from backend.store.training import runs, versions
 from domain.errors import LabelStudioError
 from domain.states import TaskState
 from tests.fakes.app import PROJECT, FakeApp
@@ -173,3 +176,36 @@ def test_a_refusal_is_a_problem_until_it_works(app: FakeApp) -> None:
     try_publish(app.context, PROJECT)
     assert _problems(app) == []
     assert _held(app) == [(1, "nnloop-v1")]
+
+
+def test_what_an_older_store_does_not_know_goes_and_its_numbers_stay_taken(app: FakeApp) -> None:
+    """As after a restored backup, or after a connection that was taken out before."""
+    studio = app.label_studio
+    version = app.add_version()
+    app.add_tasks(1, 2)
+    _predict(app, version, 1, 2)
+    studio.predictions += [
+        PushedPrediction(1, [polygon()], 0.1, "nnloop-v7", 50),
+        PushedPrediction(1, [polygon()], 0.1, "nnloop-e9", 51),
+        PushedPrediction(1, [polygon()], 0.1, "nnloop-v12-by-hand", 52),
+    ]
+    sync_project(app.context, PROJECT)
+    publish(app.context, PROJECT)
+    assert _held(app) == [(1, "nnloop-v1"), (1, "nnloop-v12-by-hand"), (2, "nnloop-v1")]
+    sync_project(app.context, PROJECT)  # they are gone there, and still not given again
+    with app.store.begin() as session:
+        run = runs.create_run(session, PROJECT, "", RunSettings())
+        assert run is not None and versions.name_of(run) == "nnloop-v10"
+
+
+def test_predictions_of_another_nnloop_are_left_alone(app: FakeApp) -> None:
+    studio = app.label_studio
+    version = app.add_version()
+    app.add_tasks(1)
+    _predict(app, version, 1)
+    studio.predictions.append(PushedPrediction(1, [polygon()], 0.1, "nnloop-v7", 50))
+    with app.store.begin() as session:
+        fault = projects.Fault("other_nnloop", "Another nnloop has it too.", "")
+        projects.set_faults(session, PROJECT, projects.CONNECTION, [fault])
+    publish(app.context, PROJECT)
+    assert _held(app) == [(1, "nnloop-v1"), (1, "nnloop-v7")]
