@@ -17,7 +17,7 @@ from backend.stack.redis_server import RedisServer
 from domain.errors import StackError
 from tests.integration.loop.stack import Loop, Served, running_loop, serve_first_version
 from tests.needed import missing
-from tests.servers import NotInstalledError, running_label_studio
+from tests.servers import NotInstalledError, running_label_studio, running_postgresql
 
 T = TypeVar("T")
 
@@ -64,6 +64,13 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process.start()
     yield server.url
     process.stop()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """SQLAlchemy's URL of an empty database in a real PostgreSQL."""
+    with installed(running_postgresql()) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +41,45 @@ def running_label_studio(folder: Path) -> Iterator[LabelStudioServer]:
         yield server
     finally:
         process.stop()
+
+
+@contextlib.contextmanager
+def running_postgresql() -> Iterator[str]:
+    """A PostgreSQL of its own on a socket, as a user that may run one; SQLAlchemy's URL of it."""
+    bin_dir = os.environ.get("NNLOOP_POSTGRESQL_BIN") or next(
+        (str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)),
+        str(Path(shutil.which("initdb") or "initdb").parent),
+    )
+    if not (Path(bin_dir) / "initdb").exists():
+        raise NotInstalledError(
+            f"no PostgreSQL in {bin_dir}: install postgresql or set NNLOOP_POSTGRESQL_BIN"
+        )
+    # It refuses to run as root. A path of a socket may have 100 characters.
+    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    folder = Path(tempfile.mkdtemp(prefix="nnloop-pg-", dir="/tmp"))
+    if as_user:
+        shutil.chown(folder, "postgres")
+    data = str(folder / "data")
+    options = f"-k {folder} -c listen_addresses= -c fsync=off -c full_page_writes=off"
+
+    def pg(program: str, *arguments: str) -> None:
+        subprocess.run(
+            [*as_user, f"{bin_dir}/{program}", "-D", data, *arguments],
+            cwd=folder,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+
+    try:
+        pg("initdb", "-U", "nnloop", "-A", "trust", "-N", "-E", "UTF8")
+        pg("pg_ctl", "-o", options, "-l", str(folder / "log"), "-w", "start")
+        try:
+            yield f"postgresql+psycopg://nnloop@/postgres?host={folder}"
+        finally:
+            pg("pg_ctl", "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, Engine, Integer, func, insert, select, text
+from sqlalchemy import Engine, func, insert, select, text
 
 from backend.store import Store
 from backend.store.all_tables import TABLES
+from backend.store.database import READS_ONLY
 from domain.errors import FileFormatError
 
 _ROWS = 1000
@@ -114,18 +115,16 @@ def fill_store(file: Path, engine: Engine) -> None:
 
 
 def _copy_rows(source: Engine, target: Engine) -> None:
-    isolation = "SERIALIZABLE" if source.dialect.name == "sqlite" else "REPEATABLE READ"
     with (
-        source.connect().execution_options(isolation_level=isolation) as reading,
+        source.connect().execution_options(**{READS_ONLY: True}) as reading,
         target.begin() as writing,
     ):
         for table in TABLES:
-            rows = reading.execution_options(yield_per=_ROWS).execute(select(table))
+            rows = reading.execute(select(table), execution_options={"yield_per": _ROWS})
             for part in rows.mappings().partitions(_ROWS):
                 writing.execute(insert(table), [dict(row) for row in part])
             if target.dialect.name == "postgresql" and table.autoincrement_column is not None:
                 column = table.autoincrement_column
-                assert isinstance(column.type, Integer | BigInteger)  # noqa: S101
                 last = writing.scalar(select(func.max(column))) or 0
                 writing.execute(
                     text("SELECT setval(pg_get_serial_sequence(:table, :column), :next, false)"),

@@ -20,13 +20,21 @@ from sqlalchemy.orm import Session, sessionmaker
 from domain.errors import DocumentError, StackError
 from domain.text import one_line
 
-# SQLite lets one writer in at a time; the others wait this long before they fail.
+# One writer is let in at a time; the others wait this long before they fail.
 SQLITE_BUSY_S = 30
+
+# PostgreSQL gives up a transaction that says nothing for so long: its machine may be gone, and the
+# others wait for it. No transaction of nnloop waits for a network.
+_SILENT_S = 60
+
+# Any number that nothing else locks in nnloop's database.
+_TURN = 0x6E6E6C6F6F70
 
 STORE_FILE = "nnloop.db"
 """SQLite's, in a data folder."""
 
-_READS_ONLY = "nnloop_reads_only"
+READS_ONLY = "nnloop_reads_only"
+"""Option of a connection: what it does sees one state, changes nothing, holds up no writer."""
 
 
 class Store:
@@ -58,7 +66,11 @@ class Store:
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
-        """A session that commits at the end of the block and rolls back on an error."""
+        """A session that commits at the end of the block and rolls back on an error.
+
+        Such transactions never overlap, whichever database and machine: what one has looked up
+        stays so until it ends.
+        """
         with self._sessions.begin() as session:
             yield session
 
@@ -66,7 +78,7 @@ class Store:
     def read(self) -> Iterator[Session]:
         """A session for reports: sees one state, changes nothing, and holds up no writer."""
         with self._sessions() as session:
-            session.connection(execution_options={_READS_ONLY: True})
+            session.connection(execution_options={READS_ONLY: True})
             yield session
 
     def migrate(self) -> None:
@@ -135,9 +147,7 @@ def alembic_config() -> Config:
 
 def _engine(url: str) -> Engine:
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(
-            url, pool_pre_ping=True, hide_parameters=True, json_deserializer=_from_json
-        )
+        return _server_engine(url)
     # Parameters stay out of error messages: task data hold signed addresses of images.
     engine = create_engine(
         url,
@@ -148,6 +158,50 @@ def _engine(url: str) -> Engine:
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_immediate)
     return engine
+
+
+def _server_engine(url: str) -> Engine:
+    engine = create_engine(
+        url, pool_pre_ping=True, hide_parameters=True, json_deserializer=_from_json
+    )
+    if engine.dialect.name == "postgresql":
+        event.listen(engine, "connect", _configure_postgresql)
+        event.listen(engine, "begin", _begin_in_turn)
+        event.listen(engine, "before_cursor_execute", _without_nul, retval=True)
+    return engine
+
+
+def _configure_postgresql(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"SET idle_in_transaction_session_timeout = '{_SILENT_S}s'")
+    cursor.execute(f"SET lock_timeout = '{SQLITE_BUSY_S}s'")
+    cursor.close()
+    connection.commit()
+
+
+def _begin_in_turn(connection: Connection) -> None:
+    # As SQLite's write lock: two that look up and then insert would both find nothing.
+    if connection.get_execution_options().get(READS_ONLY, False):
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    else:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_TURN})")
+
+
+def _without_nul(
+    _connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool
+) -> tuple[str, Any]:
+    """PostgreSQL's text holds no NUL, which a name from elsewhere may."""
+    return statement, _cleaned(parameters)
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in value else value
+    if isinstance(value, dict):
+        return {name: _cleaned(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_cleaned(one) for one in value)
+    return value
 
 
 def _from_json(text: str) -> Any:
@@ -197,5 +251,5 @@ def _begin_immediate(connection: Connection) -> None:
     # A transaction that reads first and writes later would fail at once when another process
     # wrote in between (SQLITE_BUSY_SNAPSHOT, not subject to the timeout); taking the write lock
     # at the start waits instead.
-    reads_only = connection.get_execution_options().get(_READS_ONLY, False)
+    reads_only = connection.get_execution_options().get(READS_ONLY, False)
     connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")

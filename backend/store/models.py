@@ -15,6 +15,7 @@ from sqlalchemy import (
     Float,
     ForeignKey,
     Index,
+    Integer,
     MetaData,
     String,
     Text,
@@ -76,6 +77,9 @@ class Base(DeclarativeBase):
         JsonDict: JSON,
         Regions: JSON,
         float: Float,
+        # Label Studio counts annotations and predictions beyond 2^31. SQLite's has 64 bits anyway,
+        # and numbers rows by itself only where it is called so.
+        int: BigInteger().with_variant(Integer, "sqlite"),
         **{kind: DocumentColumn(kind) for kind in _DOCUMENTS},
     }
 

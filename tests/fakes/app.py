@@ -27,10 +27,16 @@ PROJECT = 1
 class FakeApp:
     """What a process of nnloop works with; ``connect`` is done already for project 1."""
 
-    def __init__(self, folder: Path, database: Path) -> None:
-        shutil.copy(database, folder / "nnloop.db")
+    def __init__(self, folder: Path, database: Path | str) -> None:
+        """Takes an empty store: SQLite's file, which is copied, or the URL of another."""
+        if isinstance(database, Path):
+            shutil.copy(database, folder / "nnloop.db")
         settings = Settings.load(
-            data_dir=folder, database_url="", redis_url="", debounce_s=2.0, sync_interval_s=60.0
+            data_dir=folder,
+            database_url=database if isinstance(database, str) else "",
+            redis_url="",
+            debounce_s=2.0,
+            sync_interval_s=60.0,
         )
         self.store = Store(settings.store_url, folder)
         share_statements(self.store.engine)

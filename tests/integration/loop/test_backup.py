@@ -1,4 +1,4 @@
-"""A backup of a running nnloop, restored on another folder, where the loop goes on."""
+"""A backup of a running nnloop, restored into PostgreSQL on another folder, where the loop goes on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from backend.label_studio import PushedPrediction
 from backend.pipeline.runs import control
 from backend.pipeline.runs.run_report import RunReport
 from backend.pipeline.status import ProjectReport
-from backend.settings import Settings
 from backend.store import Store, projects
 from backend.store.forget import forget_project
 from domain.states import RunStatus
@@ -36,7 +35,7 @@ class Restored:
 
 
 @pytest.fixture(scope="module")
-def restored(loop: Loop, tmp_path_factory: pytest.TempPathFactory) -> Restored:
+def restored(loop: Loop, postgresql: str, tmp_path_factory: pytest.TempPathFactory) -> Restored:
     folder = tmp_path_factory.mktemp("backup")
     file, data_dir = str(folder / "nnloop.zip"), folder / "restored"
     project = loop.make_project("Saved", 8, settings={"budget_s": 1.0, "min_annotations": 4})
@@ -48,9 +47,11 @@ def restored(loop: Loop, tmp_path_factory: pytest.TempPathFactory) -> Restored:
     loop.switch_webhook(project, is_active=False)
     loop.annotate(project, project.task_ids[4:5])
     loop.nnloop("disconnect", str(project.id), "--local")
-    answer = loop.nnloop("restore", file, "--data-dir", str(data_dir))
-    _keep_only(project.id, data_dir)
-    with running_loop(loop.label_studio, data_dir) as other:
+    answer = loop.nnloop(
+        "restore", file, "--data-dir", str(data_dir), NNLOOP_DATABASE_URL=postgresql
+    )
+    _keep_only(project.id, data_dir, postgresql)
+    with running_loop(loop.label_studio, data_dir, database_url=postgresql) as other:
         connected = other.nnloop("connect", str(project.id))
         published = other.nnloop("publish", str(project.id))
         (new_task,) = other.client.import_images(project.id, [("new.png", scene(99).png)])
@@ -76,10 +77,9 @@ def restored(loop: Loop, tmp_path_factory: pytest.TempPathFactory) -> Restored:
     )
 
 
-def _keep_only(project_id: int, data_dir: Path) -> None:
+def _keep_only(project_id: int, data_dir: Path, url: str) -> None:
     """The other tests' projects stay with the nnloop that has them."""
-    settings = Settings.load(data_dir=data_dir, database_url="", redis_url="")
-    store = Store(settings.store_url, data_dir)
+    store = Store(url, data_dir)
     with store.begin() as session:
         for other in projects.all_ids(session):
             if other != project_id:

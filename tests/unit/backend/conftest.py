@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from backend.store import Store
+from backend.store.all_tables import TABLES
 from tests.fakes.app import FakeApp
+
+ON_POSTGRESQL = os.environ.get("NNLOOP_TEST_STORE") == "postgresql"
+"""Whether stores of tests are of PostgreSQL, as `make test` does for some of them."""
 
 
 @pytest.fixture(scope="session")
@@ -19,9 +25,30 @@ def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "nnloop.db"
 
 
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgresql: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a migrated store in a real PostgreSQL."""
+    store = Store(postgresql, tmp_path_factory.mktemp("postgresql"))
+    store.migrate()
+    store.close()
+    return postgresql
+
+
 @pytest.fixture
-def app(tmp_path: Path, migrated_database: Path) -> Iterator[FakeApp]:
+def empty_postgresql(migrated_postgresql: str) -> str:
+    """The URL of a migrated store without a row, in a real PostgreSQL."""
+    engine = create_engine(migrated_postgresql)
+    names = ", ".join(f'"{table.name}"' for table in TABLES)
+    with engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+    engine.dispose()
+    return migrated_postgresql
+
+
+@pytest.fixture
+def app(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[FakeApp]:
     """nnloop with project 1 connected, in a folder of its own."""
-    fake = FakeApp(tmp_path, migrated_database)
+    database = request.getfixturevalue("empty_postgresql" if ON_POSTGRESQL else "migrated_database")
+    fake = FakeApp(tmp_path, database)
     yield fake
     fake.store.close()
