@@ -1,4 +1,4 @@
-"""A backup of a running nnloop, restored into PostgreSQL on another folder, where the loop goes on."""
+"""A backup of a running nnloop, restored into PostgreSQL elsewhere, where the loop goes on."""
 
 from __future__ import annotations
 
