@@ -1,12 +1,12 @@
 # syntax=docker/dockerfile:1
 # One image for the web service and the workers; the command says which part runs.
 #
-#   docker build -t nnloop .      torch for the CPU, and OpenVINO
-#   docker build -t nnloop:gpu --build-arg TORCH_INDEX_URL= --build-arg EXTRAS= .
+#   docker build -t nnloop .      torch for the CPU, and OpenVINO; each with the driver of PostgreSQL
+#   docker build -t nnloop:gpu --build-arg TORCH_INDEX_URL= --build-arg EXTRAS=postgresql .
 #                                 torch's ordinary release (CUDA)
 
 FROM python:3.11-slim AS build
-ARG EXTRAS=cpu
+ARG EXTRAS=cpu,postgresql
 ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/nnloop

@@ -13,12 +13,12 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from filelock import FileLock
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from domain.errors import DocumentError, StackError
-from domain.text import one_line
+from domain.text import counted, one_line
 
 # One writer is let in at a time; the others wait this long before they fail.
 SQLITE_BUSY_S = 30
@@ -103,6 +103,30 @@ class Store:
     def close(self) -> None:
         """Releases the connections."""
         self._engine.dispose()
+
+
+def require_moved(store: Store, data_dir: Path) -> None:
+    """Looks that another database was not put in SQLite's place and its projects left behind.
+
+    Raises StackError where the store has no project and the data folder's SQLite has some.
+    """
+    file, query = data_dir / STORE_FILE, "SELECT count(*) FROM project"
+    if not file.is_file():
+        return
+    with store.read() as session:
+        if session.scalar(text(query)):
+            return
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as left:
+            (n,) = left.execute(query).fetchone()
+    except sqlite3.Error:
+        return
+    if n:
+        raise StackError(
+            f"The database of NNLOOP_DATABASE_URL is empty, and {file} has "
+            f"{counted(n, 'project')}.",
+            remedy="Move it there (docs/backup.md#into-postgresql), or unset NNLOOP_DATABASE_URL.",
+        )
 
 
 def copy_database(source: Path, target: Path) -> bool:

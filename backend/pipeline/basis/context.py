@@ -14,6 +14,7 @@ from backend.pipeline.basis.loading import ImageLoads
 from backend.queue import JobQueue
 from backend.settings import Settings, installation_id
 from backend.store import Store
+from backend.store.database import require_moved
 from training.workspace import Workspace
 
 LOCKS = "locks"
@@ -57,6 +58,8 @@ class AppContext:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         store = Store(settings.store_url, settings.data_dir)
         store.migrate()
+        if settings.database_url:
+            require_moved(store, settings.data_dir)
         queue = JobQueue(settings.redis_url, installation_id(settings.data_dir))
         return cls(settings, store, queue)
 

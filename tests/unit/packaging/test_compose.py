@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from typing import Any
 
 import pytest
 import yaml
+from sqlalchemy import make_url
 
 from backend.settings import Settings
 from backend.settings.option import environment_of
@@ -33,6 +35,11 @@ LABEL_STUDIO_NAMES = {
 def without_substitution(value: str) -> str:
     """``${NAME:-default}`` as its default, other substitutions as nothing."""
     return re.sub(r"\$\{\w+(?::-([^}]*)|:\?[^}]*)?\}", r"\1", value)
+
+
+def without_required(value: str) -> str:
+    """``${NAME:?message}`` as NAME."""
+    return re.sub(r"\$\{(\w+):\?[^}]*\}", r"\1", value)
 
 
 def container_ports(service: dict[str, Any]) -> list[int]:
@@ -106,9 +113,43 @@ def test_every_substitution_is_in_the_example_and_none_is_left_over() -> None:
 
 def test_the_example_holds_no_secret_and_compose_insists_on_one() -> None:
     text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
-    secrets = {"LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_API_KEY", "BASIC_AUTH_PASS"}
+    secrets = {
+        "LABEL_STUDIO_PASSWORD",
+        "LABEL_STUDIO_API_KEY",
+        "BASIC_AUTH_PASS",
+        "POSTGRES_PASSWORD",
+        "REDIS_PASSWORD",
+    }
     assert {name for name, value in EXAMPLE.items() if not value} == secrets
     assert set(re.findall(r"\$\{(\w+):\?", text)) == secrets
+
+
+def test_the_store_and_the_queue_are_reached_inside_only_and_with_a_password() -> None:
+    environment = SERVICES["web"]["environment"]
+    url = make_url(without_required(environment["NNLOOP_DATABASE_URL"]))
+    postgres = SERVICES["postgres"]["environment"]
+    assert (url.drivername, url.host, url.port) == ("postgresql+psycopg", "postgres", 5432)
+    assert (url.username, url.database) == (postgres["POSTGRES_USER"], postgres["POSTGRES_DB"])
+    assert url.password == without_required(postgres["POSTGRES_PASSWORD"]) == "POSTGRES_PASSWORD"
+    redis = environment["NNLOOP_REDIS_URL"]
+    assert without_required(redis) == "redis://:REDIS_PASSWORD@redis:6379/0"
+    assert without_required(SERVICES["redis"]["command"][-1]) == "REDIS_PASSWORD"
+    for name in ("postgres", "redis"):
+        assert "ports" not in SERVICES[name]
+        assert SERVICES["web"]["depends_on"][name] == {"condition": "service_healthy"}
+
+
+def test_the_images_have_the_driver_of_the_store() -> None:
+    pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    assert any(name.startswith("psycopg") for name in extras["postgresql"])
+    assert "psycopg-binary==" in pinned
+    for name in OURS:
+        given = SERVICES[name]["build"].get("args", {}).get("EXTRAS")
+        default = re.findall(r"ARG EXTRAS=(\S+)", (ROOT / "Dockerfile").read_text())[0]
+        assert "postgresql" in (given or default).split(",")
 
 
 def test_each_profile_has_a_worker_of_every_role() -> None:
@@ -144,7 +185,7 @@ def test_all_parts_of_nnloop_share_the_data_and_wait_for_their_peers() -> None:
     data_dir = SERVICES["web"]["environment"]["NNLOOP_DATA_DIR"]
     for name in OURS:
         assert SERVICES[name]["volumes"] == [f"nnloop-data:{data_dir}"]
-        assert set(SERVICES[name]["depends_on"]) == {"redis", "label-studio"}
+        assert set(SERVICES[name]["depends_on"]) == {"redis", "postgres", "label-studio"}
     for peer in ("redis", "label-studio"):
         assert "test" in SERVICES[peer]["healthcheck"]
     used = {v.split(":")[0] for s in SERVICES.values() for v in s.get("volumes", [])}

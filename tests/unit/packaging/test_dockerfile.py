@@ -78,7 +78,7 @@ def test_the_torch_of_both_variants_is_the_pinned_one() -> None:
 
 
 def test_openvino_is_in_the_image_for_the_cpu_alone() -> None:
-    assert "EXTRAS=cpu" in arguments_of("ARG")
+    assert "EXTRAS=cpu,postgresql" in arguments_of("ARG")
     assert any('".${EXTRAS:+[$EXTRAS]}"' in line for line in arguments_of("RUN"))
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert [line.split(">")[0] for line in extras["optional-dependencies"]["cpu"]] == ["openvino"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,12 +14,15 @@ from sqlalchemy import BigInteger, Integer, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from backend.backup.saved_store import copy_store, fill_store
+from backend.pipeline.basis.context import AppContext
+from backend.settings import Settings
 from backend.store import Store, projects
 from backend.store import database as module
 from backend.store.all_tables import TABLES
 from backend.store.models import AnnotationRow, Base, InboxRow, ProjectRow, TaskRow
 from backend.store.tasks import snapshots
 from domain.annotation import Annotation, Task
+from domain.errors import StackError
 from tests.fakes.label_studio import polygon
 
 _LARGE = 5_000_000_000
@@ -152,3 +156,22 @@ def test_rows_go_to_sqlite_and_back(
         projects.add_hint(session, 1, "next", [])  # numbered after those that came with it
     with store.read() as session:
         assert session.scalars(select(InboxRow.id).order_by(InboxRow.id)).all() == [1, 2, 3, 4]
+
+
+def test_projects_are_not_left_behind_in_sqlite(
+    empty_postgresql: str, tmp_path: Path, migrated_database: Path
+) -> None:
+    settings = Settings.load(data_dir=tmp_path, database_url=empty_postgresql, redis_url="")
+    shutil.copy(migrated_database, tmp_path / "nnloop.db")
+    AppContext.open(settings).store.close()  # an empty one has nothing to leave
+    left = Store(f"sqlite:///{tmp_path / 'nnloop.db'}", tmp_path)
+    with left.begin() as session:
+        session.add(ProjectRow(id=1, title="Carotid"))
+    left.close()
+    with pytest.raises(StackError, match=r"is empty, and .* has 1 project"):
+        AppContext.open(settings)
+    store = Store(empty_postgresql, tmp_path)
+    with store.begin() as session:
+        session.add(ProjectRow(id=1, title="Carotid"))
+    store.close()
+    AppContext.open(settings).store.close()
