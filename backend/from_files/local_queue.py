@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 
 from backend.queue import JobName, JobQueue, QueueName
-from backend.worker_info import WorkerInfo
+from backend.queue.worker_info import WorkerInfo
 from training.devices import Device
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from backend.queue import JobName, JobQueue, QueueName
-from backend.worker_info import WorkerInfo
+from backend.queue import JobInfo, JobName, JobQueue, JobState, QueueName
+from backend.queue.worker_info import WorkerInfo
 
 
 class FakeQueue(JobQueue):
@@ -18,6 +18,7 @@ class FakeQueue(JobQueue):
     def __init__(self, on_ensure: Callable[[JobName, tuple[int, ...]], None] | None = None) -> None:
         self.asked: list[tuple[JobName, tuple[int, ...]]] = []
         self.on_ensure = on_ensure
+        self.listed: list[JobInfo] = []
 
     def claim(self) -> None:
         pass
@@ -34,6 +35,12 @@ class FakeQueue(JobQueue):
         if self.on_ensure is not None:
             self.on_ensure(name, ids)
         return is_new
+
+    def jobs(self) -> list[JobInfo]:
+        return self.listed
+
+    def retry(self, job_id: str) -> bool:
+        return any(job.id == job_id and job.state == JobState.FAILED for job in self.listed)
 
     def counts(self) -> dict[str, int]:
         counts = {str(name): 0 for name in QueueName}

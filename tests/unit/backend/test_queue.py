@@ -13,21 +13,23 @@ from pathlib import Path
 
 import pytest
 import redis
+from rq import Queue
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
-from backend import queue as queue_module
 from backend.queue import (
-    HEARTBEAT_TTL_S,
     ROLES,
     JobName,
     JobQueue,
+    JobState,
     QueueName,
     work,
 )
+from backend.queue.connection import HEARTBEAT_TTL_S
+from backend.queue.job_queue import FAILED_PAUSE_S
+from backend.queue.worker_info import WorkerInfo
 from backend.stack.process import ManagedProcess
 from backend.stack.redis_server import RedisServer
-from backend.worker_info import WorkerInfo
 from domain.errors import StackError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -158,7 +160,7 @@ def test_a_failed_job_is_queued_again_after_a_pause(
     job.save()
     # A server that is down must not be asked every second.
     assert not queue.ensure(JobName.PUBLISH, 1)
-    job.ended_at -= timedelta(seconds=queue_module.FAILED_PAUSE_S + 1)
+    job.ended_at -= timedelta(seconds=FAILED_PAUSE_S + 1)
     job.save()
     assert queue.ensure(JobName.PUBLISH, 1)
     assert _job(connection, "publish-1").get_status() == JobStatus.QUEUED
@@ -321,3 +323,51 @@ def test_what_a_heartbeat_says_is_read_back(text: str, expected: WorkerInfo) -> 
     found = WorkerInfo.from_text("w", text)
     assert found == expected
     assert WorkerInfo.from_text("w", found.to_text()) == found
+
+
+def test_jobs_are_listed_with_their_state_and_cause(
+    queue: JobQueue,
+    connection: redis.Redis,
+    start_worker: Callable[[str], subprocess.Popen[bytes]],
+) -> None:
+    assert queue.jobs() == []
+    queue.ensure(JobName.SYNC, 1)
+    queue.ensure(JobName.SYNC, 2)
+    queue.ensure(JobName.TRAIN_FOLD, 7, 0)  # no worker of the test takes it
+    worker = start_worker(
+        "def sync(project):\n"
+        "    import time\n"
+        "    if project == 1: raise ValueError('the disk is\\nfull')\n"
+        "    time.sleep(60)\n"
+    )
+    states = {("sync-1", JobState.FAILED), ("sync-2", JobState.RUNNING)}
+    assert _eventually(lambda: states <= {(job.id, job.state) for job in queue.jobs()})
+    found = {job.id: job for job in queue.jobs()}
+    assert found["sync-1"].cause == "full" or "ValueError" in found["sync-1"].cause
+    assert found["sync-2"].worker.startswith("w-")
+    waiting = found["train_fold-7-0"]
+    assert (waiting.state, waiting.name, waiting.ids) == (
+        JobState.WAITING,
+        JobName.TRAIN_FOLD,
+        (7, 0),
+    )
+    assert all(abs(time.time() - (job.since or 0)) < 60 for job in found.values())
+    # What runs or waits is not given again; what failed is, and what nobody knows is no job.
+    assert not queue.retry("sync-2") and not queue.retry("train_fold-7-0")
+    assert not queue.retry("sync-99")
+    worker.kill()
+    worker.wait()
+    connection.delete(*connection.keys("nnloop:worker:*"))  # as after its time
+    assert {job.state for job in queue.jobs() if job.id == "sync-2"} == {JobState.LOST}
+    assert queue.retry("sync-1") and queue.retry("sync-2")
+    assert {job.state for job in queue.jobs()} == {JobState.WAITING}
+
+
+def test_a_job_of_another_release_is_listed_and_left_alone(
+    queue: JobQueue, connection: redis.Redis
+) -> None:
+    other = Queue(str(QueueName.LOOP), connection=connection, serializer=JSONSerializer)
+    other.enqueue("backend.jobs.loop.gone", args=(1,), job_id="gone-1")
+    (job,) = queue.jobs()
+    assert (job.id, job.name, job.state) == ("gone-1", None, JobState.WAITING)
+    assert not queue.retry("gone-1")

@@ -8,10 +8,10 @@ from typer.testing import CliRunner
 from backend.cli.commands import projects as commands
 from backend.cli.main import app as program
 from backend.pipeline.sync.reading import sync_project
+from backend.queue.worker_info import WorkerInfo
 from backend.store import projects
 from backend.store.models import FoldRow, ProjectRow
 from backend.store.training import runs
-from backend.worker_info import WorkerInfo
 from domain.case import Manifest
 from domain.errors import LabelStudioError
 from domain.gate_verdict import Verdict

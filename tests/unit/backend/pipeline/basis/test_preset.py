@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from backend.pipeline.basis.preset import check_choices, preset_of, remark_of, training_devices
+from backend.queue.worker_info import WorkerInfo
 from backend.settings import ProjectSettings
-from backend.worker_info import WorkerInfo
 from converters.bookkeeping.documents import from_json, to_json
 from domain.case import Manifest
 from domain.errors import SettingsError

@@ -10,9 +10,9 @@ from backend.pipeline.folds.queue import (
     folds_in_turn,
     what_folds_wait_for,
 )
+from backend.queue.worker_info import WorkerInfo
 from backend.store.models import FoldRow, ProjectRow, RunRow
 from backend.store.training import runs
-from backend.worker_info import WorkerInfo
 from domain.states import FoldStatus, RunControl, RunStatus
 from tests.fakes.app import FakeApp
 

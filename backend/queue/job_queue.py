@@ -1,0 +1,216 @@
+"""The queue: RQ behind one small class."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC
+
+from redis import Redis
+from redis.exceptions import RedisError
+from rq import Queue
+from rq.exceptions import DuplicateJobError, NoSuchJobError
+from rq.job import Job, JobStatus
+from rq.serializers import JSONSerializer
+
+from backend.queue.connection import (
+    HEARTBEAT_KEY,
+    HEARTBEAT_TTL_S,
+    INSTALLATION_KEY,
+    SOCKET_TIMEOUT_S,
+    claim,
+    redis_errors,
+    text_of,
+)
+from backend.queue.job_info import JobInfo
+from backend.queue.names import JobName, JobState, QueueName
+from backend.queue.worker_info import WorkerInfo
+from domain.errors import StackError
+from domain.text import one_line
+
+# A job that failed is not enqueued again at once: its cause (a server that is down) needs time.
+FAILED_PAUSE_S = 5.0
+# Failed jobs stay in Redis this long, for a person; the ledger keeps the error for good.
+FAILURE_TTL_S = 7 * 24 * 3600
+
+
+class JobQueue:
+    """Enqueues jobs by name. Thread-safe."""
+
+    def __init__(self, url: str, installation: str = "") -> None:
+        """Opens nothing yet.
+
+        Args:
+            url: Redis's; with an empty one every call raises StackError.
+            installation: The data folder's name (``installation_id``); empty: none is compared.
+        """
+        self._installation = installation
+        self._connection = (
+            Redis.from_url(
+                url,
+                socket_connect_timeout=3,
+                socket_timeout=SOCKET_TIMEOUT_S,
+                health_check_interval=15,
+            )
+            if url
+            else None
+        )
+
+    def __repr__(self) -> str:
+        return "JobQueue()"
+
+    @property
+    def _redis(self) -> Redis:
+        if self._connection is None:
+            raise StackError(
+                "nnloop is not running here: NNLOOP_REDIS_URL is not set, and no `nnloop up` works "
+                "on this data folder.",
+                remedy="Start it (nnloop up), or name the Redis server it uses.",
+            )
+        return self._connection
+
+    def ping(self) -> bool:
+        """Whether Redis answers."""
+        try:
+            return bool(self._redis.ping())
+        except RedisError:
+            return False
+
+    def claim(self) -> None:
+        """Says that processes on this data folder are at work here.
+
+        Raises:
+            StackError: Others are, on another data folder, or Redis does not answer.
+        """
+        with redis_errors():
+            claim(self._redis, self._installation)
+
+    def is_of_others(self) -> bool:
+        """Whether processes on another data folder are at work at this Redis."""
+        with redis_errors():
+            found = text_of(self._redis.get(INSTALLATION_KEY) or "")
+        return bool(found and self._installation and found != self._installation)
+
+    def ensure(self, name: JobName, *ids: int) -> bool:
+        """Makes sure that the job is queued or running; returns whether it was enqueued now.
+
+        A job whose worker is dead, or that ended, is enqueued anew; one that failed, after a
+        pause. Raises StackError when Redis does not answer.
+        """
+        job_id = "-".join([name.rsplit(".", 1)[-1], *map(str, ids)])
+        with redis_errors():
+            for _ in range(2):
+                try:
+                    self._queue(name.queue).enqueue(
+                        str(name),
+                        args=ids,
+                        job_id=job_id,
+                        unique=True,
+                        job_timeout=-1,
+                        result_ttl=0,
+                        failure_ttl=FAILURE_TTL_S,
+                    )
+                    return True
+                except DuplicateJobError:
+                    if self._is_pending(job_id):
+                        return False
+                    self._forget(job_id)
+        return False
+
+    def counts(self) -> dict[str, int]:
+        """Jobs that wait, per queue."""
+        with redis_errors():
+            return {str(name): self._queue(name).count for name in QueueName}
+
+    def has_waiting(self, name: QueueName) -> bool:
+        """Whether a job waits in a queue."""
+        with redis_errors():
+            return bool(self._queue(name).count)
+
+    def workers(self) -> list[WorkerInfo]:
+        """Live workers."""
+        with redis_errors():
+            found = []
+            for key in self._redis.scan_iter(HEARTBEAT_KEY.format(name="*")):
+                value = self._redis.get(key)
+                if value is not None:
+                    name = text_of(key).rsplit(":", 1)[-1]
+                    found.append(WorkerInfo.from_text(name, text_of(value)))
+            return sorted(found, key=lambda worker: worker.name)
+
+    def jobs(self) -> list[JobInfo]:
+        """All jobs that wait, run or have failed in the last week; by queue, the oldest first."""
+        with redis_errors():
+            found = []
+            for name in QueueName:
+                queue = self._queue(name)
+                ids = [
+                    *queue.started_job_registry.get_job_ids(cleanup=False),
+                    *queue.job_ids,
+                    *queue.failed_job_registry.get_job_ids(cleanup=False),
+                ]
+                # One that is handed over may stand in two lists at this moment.
+                jobs = [self._fetch(job_id) for job_id in dict.fromkeys(ids)]
+                found += [self._info(job) for job in jobs if job is not None]
+            return found
+
+    def retry(self, job_id: str) -> bool:
+        """Gives a failed or lost job again at once; False when it is neither."""
+        with redis_errors():
+            job = self._fetch(job_id)
+            info = None if job is None else self._info(job)
+        if info is None or info.name is None:
+            return False
+        if info.state not in (JobState.FAILED, JobState.LOST):
+            return False
+        with redis_errors():
+            self._forget(job_id)
+        return self.ensure(info.name, *info.ids)
+
+    def _info(self, job: Job) -> JobInfo:
+        status = job.get_status()
+        worker = str(job.worker_name or "")
+        state, moment, cause = JobState.WAITING, job.enqueued_at, ""
+        if status == JobStatus.STARTED:
+            is_alive = self._redis.exists(HEARTBEAT_KEY.format(name=worker))
+            state = JobState.RUNNING if is_alive else JobState.LOST
+            moment = job.started_at
+        elif status == JobStatus.FAILED:
+            state, moment = JobState.FAILED, job.ended_at
+            result = job.latest_result()
+            lines = str(result.exc_string or "").strip().splitlines() if result else []
+            cause = one_line(lines[-1]) if lines else ""
+        name = next((known for known in JobName if known == job.func_name), None)
+        ids = tuple(value for value in job.args or () if isinstance(value, int))
+        since = None if moment is None else moment.replace(tzinfo=UTC).timestamp()
+        return JobInfo(job.id, name, ids, state, since, worker, cause)
+
+    def _queue(self, name: QueueName) -> Queue:
+        return Queue(str(name), connection=self._redis, serializer=JSONSerializer)
+
+    def _is_pending(self, job_id: str) -> bool:
+        job = self._fetch(job_id)
+        if job is None:
+            return False
+        status = job.get_status()
+        if status in (JobStatus.QUEUED, JobStatus.SCHEDULED, JobStatus.DEFERRED):
+            # A job that says 'queued' but stands in no list was being handed over when a worker
+            # died: give it the time of a handover, then count it as lost.
+            enqueued = job.enqueued_at.timestamp() if job.enqueued_at else 0.0
+            in_list = job_id in self._queue(QueueName(job.origin)).job_ids
+            return in_list or time.time() - enqueued < HEARTBEAT_TTL_S
+        if status == JobStatus.STARTED:
+            return bool(self._redis.exists(HEARTBEAT_KEY.format(name=job.worker_name)))
+        if status == JobStatus.FAILED and job.ended_at is not None:
+            return bool(time.time() - job.ended_at.timestamp() < FAILED_PAUSE_S)
+        return False
+
+    def _fetch(self, job_id: str) -> Job | None:
+        try:
+            return Job.fetch(job_id, connection=self._redis, serializer=JSONSerializer)
+        except NoSuchJobError:
+            return None
+
+    def _forget(self, job_id: str) -> None:
+        job = self._fetch(job_id)
+        if job is not None:
+            job.delete()

@@ -1,0 +1,150 @@
+"""A worker: takes jobs from queues and runs them in its own process."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import signal
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from types import FrameType
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError
+from rq import Queue, SimpleWorker
+from rq.serializers import JSONSerializer
+
+from backend.queue.connection import (
+    HEARTBEAT_KEY,
+    HEARTBEAT_S,
+    HEARTBEAT_TTL_S,
+    claim,
+    redis_errors,
+)
+from backend.queue.job_queue import JobQueue
+from backend.queue.names import JobName, QueueName
+from backend.queue.worker_info import WorkerInfo
+from domain.errors import StackError
+
+logger = logging.getLogger(__name__)
+
+# Functions that a module of jobs may have: called in a worker before its first job, after its last.
+PREPARE, FINISH = "prepare", "finish"
+
+_stop = threading.Event()
+
+
+def stop_requested() -> bool:
+    """Whether this worker process was asked to end; long jobs look at it and return early."""
+    return _stop.is_set()
+
+
+def work(
+    url: str,
+    queues: Sequence[QueueName],
+    *,
+    label: str = "worker",
+    installation: str = "",
+    device: tuple[str, int] = ("", 0),
+) -> None:
+    """Runs a worker in this process until it is asked to end (SIGTERM or SIGINT).
+
+    Jobs run in the process itself, so that warm networks stay loaded between jobs. Others find in
+    its heartbeat which ``device`` it has, and how many MiB of memory that is.
+
+    Raises:
+        StackError: Redis does not answer, or those at work there use another data folder than
+            ``installation`` names: this worker would find neither projects nor cases.
+    """
+    # Imported before the first job: an annotator should not wait for torch to load.
+    names = sorted({job.rpartition(".")[0] for job in JobName if job.queue in queues})
+    modules = [importlib.import_module(name) for name in names]
+    # By a connection of its own: RQ gives those it makes the long timeout of a waiting worker.
+    JobQueue(url, installation).claim()
+    for module in modules:
+        getattr(module, PREPARE, lambda: None)()
+    redis = Redis.from_url(url, health_check_interval=15)
+    name = f"{label}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+    worker = _Worker(
+        [Queue(str(q), connection=redis, serializer=JSONSerializer) for q in queues],
+        name=name,
+        connection=redis,
+        serializer=JSONSerializer,
+    )
+    # RQ handles SIGINT and SIGTERM itself, by calling request_stop. Forked children must not
+    # inherit that: a multiprocessing pool ends its processes by SIGTERM and would wait forever
+    # for one that only takes note of it.
+    os.register_at_fork(after_in_child=_default_signals)
+    try:
+        info = WorkerInfo(name, tuple(queues), "", *device)
+        now = partial(_now, info, worker)
+        with redis_errors(), _heartbeat(redis, name, now, installation):
+            worker.work(with_scheduler=False, logging_level="WARNING")
+    finally:
+        # Also when Redis went: what is at work in a thread must not keep the process alive.
+        _stop.set()
+        for module in modules:
+            getattr(module, FINISH, lambda: None)()
+
+
+def _default_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
+class _Worker(SimpleWorker):  # type: ignore[misc]  # rq is not typed here
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        _stop.set()
+        super().request_stop(signum, frame)
+
+    def current_job_id(self) -> str:
+        return str(self._current or "")
+
+    _current: str = ""
+
+    def execute_job(self, job: Any, queue: Any) -> None:
+        self._current = job.id
+        try:
+            super().execute_job(job, queue)
+        finally:
+            self._current = ""
+
+
+def _now(info: WorkerInfo, worker: _Worker) -> str:
+    return replace(info, job_id=worker.current_job_id()).to_text()
+
+
+@contextmanager
+def _heartbeat(
+    redis: Redis, name: str, now: Callable[[], str], installation: str
+) -> Iterator[None]:
+    key = HEARTBEAT_KEY.format(name=name)
+    ended = threading.Event()
+
+    def beat() -> None:
+        while True:
+            try:
+                redis.set(key, now(), ex=HEARTBEAT_TTL_S)
+                claim(redis, installation)
+            except StackError as error:
+                logger.error(error.in_full)
+            except RedisError as error:
+                logger.warning("Redis did not take the heartbeat: %s", error)
+            if ended.wait(HEARTBEAT_S):
+                return
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        redis.delete(key)
