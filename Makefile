@@ -10,6 +10,9 @@ STEP := bash .ci/step
 INSTALLED := $(VENV)/.installed
 # Not named $(MAKE) where it is used: `make -n` would run those lines.
 LANE = $(MAKE) --no-print-directory
+# Unit tests that run once more on a real PostgreSQL.
+ON_POSTGRESQL := tests/unit/backend/store tests/unit/backend/web tests/unit/backend/jobs/test_jobs.py \
+  tests/unit/backend/pipeline/sync tests/unit/backend/pipeline/runs
 WITHOUT_SERVERS := tests/integration/training tests/integration/models \
   tests/integration/package/test_from_files.py
 # What took longest stands at the end of every complete run: where to look when CI gets slow.
@@ -81,6 +84,7 @@ test-with-loop: setup
 # Unit tests share nothing and run side by side. Trainings share what they have trained.
 test-without-loop: check
 	@$(BIN)/python -m pytest tests/unit -n auto --maxprocesses 4 $(SLOWEST)
+	@NNLOOP_TEST_STORE=postgresql $(BIN)/python -m pytest $(ON_POSTGRESQL) -n auto --maxprocesses 4 -m 'not slow'
 	@$(BIN)/python -m pytest $(WITHOUT_SERVERS) $(SLOWEST)
 
 # One thread for each process: torch's threads of several processes hinder each other on few cores.

@@ -17,6 +17,9 @@ from pathlib import Path
 
 import pytest
 
+ON_POSTGRESQL = os.environ.get("NNLOOP_TEST_STORE") == "postgresql"
+"""Whether stores of unit tests are of PostgreSQL, as `make test` does for some of them."""
+
 REAL_IMAGES = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +9,7 @@ from sqlalchemy import create_engine, text
 from backend.store import Store
 from backend.store.all_tables import TABLES
 from tests.fakes.app import FakeApp
-
-ON_POSTGRESQL = os.environ.get("NNLOOP_TEST_STORE") == "postgresql"
-"""Whether stores of tests are of PostgreSQL, as `make test` does for some of them."""
+from tests.needed import ON_POSTGRESQL
 
 
 @pytest.fixture(scope="session")

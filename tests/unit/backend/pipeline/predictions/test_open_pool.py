@@ -110,7 +110,9 @@ def test_a_task_that_an_annotator_opens_is_predicted_in_between(
 ) -> None:
     score_chunk(app.context, PROJECT, ONE)
     score_task(app.context, PROJECT, 9)
-    assert _scored(app, pool) == {1, 9}
+    scored = _scored(app, pool)
+    # The other is whichever image was there first.
+    assert 9 in scored and len(scored) == 2
     while score_chunk(app.context, PROJECT, ONE):
         pass
     assert _scored(app, pool) == set(range(1, 11))

@@ -99,7 +99,8 @@ def test_no_transaction_is_open_while_label_studio_is_asked(app: FakeApp) -> Non
 
     def write_from_elsewhere() -> None:
         with app.store.engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA busy_timeout=0")
+            impatient = {"sqlite": "PRAGMA busy_timeout=0", "postgresql": "SET lock_timeout = 1"}
+            connection.exec_driver_sql(impatient[app.store.engine.name])
             connection.exec_driver_sql("UPDATE project SET title = title")
             connection.rollback()
         entered.append(True)
