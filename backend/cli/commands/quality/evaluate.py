@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backend.cli.outputs import output_folder
 from backend.cli.shared import AsJson, DataDir, Spacing, connected, console, figure
 from backend.cli.views.progress import progress
 from backend.cli.views.sentences import say
@@ -73,7 +74,7 @@ def evaluate(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
+        output_folder(
             help="Folder for metrics.csv, summary.json and overlays/; of folders by default the "
             "predictions' with -evaluation behind it."
         ),
