@@ -75,7 +75,8 @@ class ImportJob:
 
     def score_of(self, image: ImportedImage, path: Path | None) -> Score:
         """How good the image's prediction is."""
-        found = self.scores.of(image, path) if self.scores is not None else None
+        repeated = self.found.repeated if self.found is not None else ()
+        found = self.scores.of(image, path, repeated) if self.scores is not None else None
         return NOT_KNOWN if found is None else Score(found, is_stated=True)
 
     @property

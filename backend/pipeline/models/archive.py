@@ -138,7 +138,7 @@ def import_model(
         fitted = fit_labels(foreign.labels, group, mapping or {})
         folds = fold_numbers(chosen)
         converted = convert_checkpoints(folder, folds, trust=trust)
-        notes = (*foreign.notes, *_notes(fitted))
+        notes = (*foreign.notes, *_about_channels(foreign, project), *_notes(fitted))
         imported = ImportedModel(
             file=file.name,
             model=chosen.name,
@@ -225,6 +225,31 @@ def _check_channels(foreign: ForeignModel, project: ProjectRow) -> None:
             remedy="Give the project's tasks the same images in the same order (setting "
             "`channels`), or use a model trained on such images.",
         )
+    theirs = [_plain_channel(name) for name in foreign.channels]
+    ours = [_plain_channel(name) for name in project.settings.channels or ("R", "G", "B")]
+    if theirs != ours and sorted(theirs) == sorted(ours):
+        raise SettingsError(
+            f"The model takes the channels in the order {', '.join(foreign.channels)}, the "
+            f"project's are {', '.join(project.settings.channels or ('R', 'G', 'B'))}.",
+            remedy="Give the project's channels the model's order (nnloop connect --channel, once "
+            "for each), or train a model on images in this one.",
+        )
+
+
+def _plain_channel(name: str) -> str:
+    """As a person calls it: nnloop puts its number in front."""
+    return re.sub(r"^\d+_", "", name).strip().casefold()
+
+
+def _about_channels(foreign: ForeignModel, project: ProjectRow) -> list[str]:
+    """Several channels that are called otherwise may be others."""
+    theirs, ours = foreign.channels, project.settings.channels
+    if len(ours) < 2 or [*map(_plain_channel, theirs)] == [*map(_plain_channel, ours)]:
+        return []
+    if len(theirs) != len(ours):
+        return []  # colours of each
+    pairs = ", ".join(f"{one} is given {other}" for one, other in zip(theirs, ours, strict=True))
+    return [f"Its channels go by their order: {pairs}."]
 
 
 def fold_numbers(model: ModelFolder) -> dict[str, int]:
