@@ -93,6 +93,15 @@ def unions_beside(folder: Path, names: Mapping[int, str]) -> SaidUnions:
     return SaidUnions()
 
 
+def unions_said(folder: Path) -> bool:
+    """Whether nnU-Net's dataset.json, in a folder or above it, has unions of classes."""
+    for file in (folder / DATASET, folder.parent / DATASET):
+        if file.is_file():
+            value = _load(file)
+            return has_unions(value.get("labels") if isinstance(value, dict) else None)
+    return False
+
+
 def integers_of(names: Mapping[str, int], background: int) -> dict[str, int]:
     """What classes.json says of masks whose background need not be 0; the reverse of ``_classes``.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.pipeline.evaluate.options import EvaluationOptions
-from converters.classes.integers import ClassNames, classes_beside
+from converters.classes.integers import ClassNames, classes_beside, unions_beside
 from converters.masks.mask_folders import MaskName, folder_of_masks, images_beside
 from domain.errors import FileFormatError, SettingsError
 from domain.labels import LabelClass, LabelConfig, LabelGroup
@@ -60,7 +60,8 @@ def evaluate_folders(
             nnU-Net's dataset.json in the reference folder or above it, else of the predictions'
             folder, else what occurs.
         mask_name: How the references are called; None: in the usual ways.
-        unions: Classes that are measured as one besides, each as ``vessel=lumen+wall``.
+        unions: Classes that are measured as one besides, each as ``vessel=lumen+wall``; () takes
+            those of the references' dataset.json, else of the predictions'; ("",) none.
 
     Raises:
         FileFormatError: A folder is missing or has no label map, nothing in them is labelled, or
@@ -105,19 +106,38 @@ def evaluate_folders(
     }
     values = [names[integer] for integer in sorted(names)]
     config = config_of(values, has_ignore=bool(ignored))
+    learned, about_unions = _unions(unions, labels, folder_of_masks(predictions), names)
     job = EvaluationJob(
         pairs,
         names,
         config,
         source,
         problems,
-        remarks,
+        (*remarks, *about_unions),
         names_values=True,
         ignored=ignored,
         backgrounds={what: value for what, value in backgrounds.items() if value not in names},
-        unions={one.name: one.members for one in read_unions(unions, config.group)},
+        unions={one.name: one.members for one in read_unions(learned, config.group)},
     )
     return evaluate_pairs(job, options)
+
+
+def _unions(
+    given: Sequence[str], reference: Path, predictions: Path, names: Mapping[int, str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The unions to measure, and a sentence about those that nobody has named on the way here."""
+    if given:
+        return tuple(filter(None, given)), ()
+    for folder in (reference, predictions):
+        try:
+            found = unions_beside(folder, names).unions
+        except FileFormatError as error:
+            return (), (f"No union of classes is measured. {error}",)
+        if found:
+            return found, (
+                f"Unions of classes are measured besides, as {folder} says: {', '.join(found)}.",
+            )
+    return (), ()
 
 
 def _named(

@@ -63,8 +63,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="NAME=CLASS+CLASS",
-            help="Folders: classes that are measured as one besides; repeat for more. Of a project "
-            "its own.",
+            help="Folders: classes that are measured as one besides; repeat for more. Without it "
+            "those of nnU-Net's dataset.json beside them; '' for none. Of a project its own.",
         ),
     ] = None,
     spacing: Spacing = None,
