@@ -103,6 +103,8 @@ def train_files(request: FilesRequest) -> None:
         reading = replace(reading, left_out=(*opened.left_out, *reading.left_out))
         write_left_out(request.out, reading.left_out)
         _say_reading(reading, request.out)
+        for sentence in reading.said:
+            say(sentence)
         if opened.unions is not None and opened.unions.unions:
             _say_unions(opened.unions, reading.unions)
         run = request_run(context, request.overrides, again=request.again)
