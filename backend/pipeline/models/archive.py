@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -171,9 +171,10 @@ def choose_model(found: tuple[ModelFolder, ...], file: Path, wanted: str | None)
             "fold_<k>/checkpoint_final.pth.",
             remedy="Make it with nnUNetv2_export_model_to_zip or `nnloop models export`.",
         )
-    names = ", ".join(model.name for model in found)
+    named = {_told_apart(model, found): model for model in found}
+    names = ", ".join(named)
     if wanted is not None:
-        chosen = [model for model in found if model.name == wanted]
+        chosen = [model for name, model in named.items() if wanted in (name, model.name)]
         if len(chosen) != 1:
             raise SettingsError(f"{file.name} has no model {wanted!r}.", remedy=f"It has {names}.")
         return chosen[0]
@@ -187,9 +188,14 @@ def choose_model(found: tuple[ModelFolder, ...], file: Path, wanted: str | None)
     if len(flat) > 1:
         raise SettingsError(
             f"{file.name} holds several models: {names}.",
-            remedy=f"Choose one: --model {flat[0].name}",
+            remedy=f"Choose one: --model {_told_apart(flat[0], found)}",
         )
     return flat[0]
+
+
+def _told_apart(model: ModelFolder, found: Sequence[ModelFolder]) -> str:
+    """A model's name; of several of one name, as of two data sets, its path in the zip."""
+    return model.name if sum(one.name == model.name for one in found) == 1 else model.path
 
 
 def _default_name(model: ModelFolder, file: Path) -> str:

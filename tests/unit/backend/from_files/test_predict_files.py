@@ -114,6 +114,10 @@ def test_what_was_cut_off_anywhere_goes_on_to_the_same_end(
     ]
 
 
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
 def _score(out: Path, name: str) -> str:
     row = next(r for r in (out / "predictions.csv").read_text().splitlines() if r.startswith(name))
     return f"{float(row.split(',')[4]):.2f}"
@@ -125,7 +129,7 @@ def test_a_watched_folder_goes_on_over_bad_files_and_says_each_once(
     out, said = tmp_path / "out", list[str]()
     steps: list[Callable[[], None]] = [
         lambda: None,
-        lambda: (images / "bad.png").write_bytes(b"\x89PNG no more") and None,  # type: ignore[func-returns-value]
+        lambda: _write(images / "bad.png", b"\x89PNG no more"),
         lambda: None,
         lambda: write_image(images / "new.png", 7),
         lambda: None,
@@ -141,7 +145,7 @@ def test_a_watched_folder_goes_on_over_bad_files_and_says_each_once(
             raise KeyboardInterrupt
         steps.pop(0)()
 
-    monkeypatch.setattr(predict.time, "sleep", sleep)
+    monkeypatch.setattr("backend.from_files.networks.predict.time.sleep", sleep)
     with pytest.raises(KeyboardInterrupt):
         call(images, version, out, said.append, watches=True)
     assert [line.partition(":")[0] for line in said if "score" in line] == [

@@ -196,9 +196,9 @@ def test_unions_that_a_data_set_says_are_measured_and_told(
     )
     assert "unions" not in evaluated(folders, tmp_path / "none", unions=[""])
     (place / "dataset.json").write_text(json.dumps(about | {"regions_class_order": [2, 1]}))
-    summary = evaluated(folders, tmp_path / "wrong", class_values=("rest", "lumen"))
-    assert "unions" not in summary
-    [said] = [remark for remark in summary["remarks"] if "nion" in remark]
+    wrong: dict[str, Any] = evaluated(folders, tmp_path / "no", class_values=("rest", "lumen"))
+    assert "unions" not in wrong
+    [said] = [remark for remark in wrong["remarks"] if "nion" in remark]
     assert said.startswith("No union of classes is measured. ")
 
 

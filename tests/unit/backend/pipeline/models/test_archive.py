@@ -73,6 +73,17 @@ def test_three_dimensional_and_ambiguous_zips_say_what_to_do(app: FakeApp, tmp_p
     assert "--model" in caught_two.value.remedy
     name = other.rpartition("/")[2]
     assert import_model(app.context, PROJECT, both, model=name).folds == 2
+    second = entries(FOLDER.replace("Dataset501", "Dataset502"))
+    alike = write_zip(tmp_path / "c.zip", entries() | second)
+    with pytest.raises(SettingsError, match=r"several models: Dataset501_Carotid/.*Dataset502") as (
+        caught_two
+    ):
+        import_model(app.context, PROJECT, alike)
+    wanted = caught_two.value.remedy.partition("--model ")[2].replace("Dataset501", "Dataset502")
+    done = import_model(app.context, PROJECT, alike, model=wanted)
+    assert done.version == "import-Dataset502_Carotid"
+    with pytest.raises(SettingsError, match="no model 'nnUNetTrainer__"):
+        import_model(app.context, PROJECT, alike, model=FOLDER.rpartition("/")[2])
     with pytest.raises(SettingsError, match="no model 'x'"):
         import_model(app.context, PROJECT, both, model="x")
     with pytest.raises(FileFormatError, match="holds no model"):
