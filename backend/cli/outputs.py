@@ -26,6 +26,11 @@ def output_file(*flags: str, help: str, **more: Any) -> Any:
     return typer.Option(*flags, help=help, callback=_check_file, **more)
 
 
+def new_file(*flags: str, help: str, **more: Any) -> Any:
+    """As ``output_file``, of one that is only read where it is there."""
+    return typer.Option(*flags, help=help, callback=_check_new_file, **more)
+
+
 def output_folder(*flags: str, help: str, **more: Any) -> Any:
     """As ``typer.Option``, of a folder to write into; made if missing."""
     return typer.Option(*flags, help=help, callback=_check_folder, **more)
@@ -38,7 +43,7 @@ def begin() -> None:
 
 def is_output(callback: Callable[..., Any] | None) -> bool:
     """Whether an option's callback is that of what is written."""
-    return callback in (_check_file, _check_folder)
+    return callback in (_check_file, _check_new_file, _check_folder)
 
 
 def of_output(error: OSError) -> SettingsError | None:
@@ -56,6 +61,10 @@ def of_output(error: OSError) -> SettingsError | None:
 
 def _check_file(param: typer.CallbackParam, value: Path | None) -> Path | None:
     return _check(param, value, is_folder=False)
+
+
+def _check_new_file(param: typer.CallbackParam, value: Path | None) -> Path | None:
+    return value if value is None or _is_there(value) else _check(param, value, is_folder=False)
 
 
 def _check_folder(param: typer.CallbackParam, value: Path | None) -> Path | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from backend.cli.formats_help import FormatsCommand
-from backend.cli.outputs import output_file
+from backend.cli.outputs import new_file, output_file
 from backend.cli.shared import DataDir, console, context, settings_of_project
 from backend.cli.views.progress import progress
 from backend.cli.views.sentences import say
@@ -57,7 +57,7 @@ def import_(
     ] = None,
     label_config: Annotated[
         Path | None,
-        output_file(help="Labelling configuration (XML): read if there, written if not."),
+        new_file(help="Labelling configuration (XML): read if there, written if not."),
     ] = None,
     classes: Annotated[
         str | None,

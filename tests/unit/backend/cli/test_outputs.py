@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from backend.cli import main as cli
 from backend.cli.main import app
 from backend.cli.outputs import begin, is_output, of_output
-from domain.errors import SettingsError
+from domain.errors import NnloopError, SettingsError
 from tests.unit.backend.cli.test_main import Call, call
 
 __all__ = ["call"]
@@ -117,6 +117,16 @@ def test_what_is_there_is_of_the_other_kind(
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match=said):
         CliRunner().invoke(app, words, catch_exceptions=False)
+
+
+def test_an_interface_that_is_there_is_only_read(tmp_path: Path) -> None:
+    """Its folder may be one where nobody can write."""
+    (tmp_path / "a.json").write_text("{}")
+    there = "/proc/self/status" if Path("/proc/self/status").exists() else str(tmp_path / "a.json")
+    args = ["import", str(tmp_path / "a.json"), "--format", "coco", "--label-config", there]
+    ended = CliRunner().invoke(app, [*args, "--out", str(tmp_path / "tasks.json")])
+    assert isinstance(ended.exception, NnloopError)  # it is no interface
+    assert "can't be written" not in str(ended.exception)
 
 
 def test_a_place_that_is_made_at_need_is_left_as_it_was(
