@@ -30,6 +30,7 @@ from backend.cli.commands import (
     watching,
 )
 from backend.cli.commands.quality import agreement, effort, evaluate, qa, replay, report
+from backend.cli.outputs import begin, of_output
 from backend.cli.shared import console, error_console, settings
 from backend.cli.views.sentences import say
 from domain.errors import NnloopError
@@ -115,6 +116,7 @@ def main() -> None:
     # Every request would be a line, and some of their addresses carry signatures.
     for noisy in ("httpx", "httpcore", "alembic", "numexpr"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    begin()
     try:
         # Wrong options, help and Ctrl-C are Typer's to say and to exit with; the class of those
         # errors differs between its releases.
@@ -124,6 +126,10 @@ def main() -> None:
         logging.getLogger(__name__).debug("Traceback:", exc_info=error)
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 - the last line of defence: people get a sentence
+        known = of_output(error) if isinstance(error, OSError) else None
+        if known is not None:
+            _say(str(known), known.remedy)
+            sys.exit(1)
         log = _log_traceback(error)
         _say(f"Unexpected {type(error).__name__}: {one_line(error)}", f"The details are in {log}.")
         sys.exit(1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from backend.from_files.labels.image_files import ImageFiles
 from backend.from_files.local_queue import LocalQueue
-from backend.pipeline.basis.context import AppContext, ImageServer
+from backend.pipeline.basis.context import AppContext
 from backend.settings import Settings
 from backend.store import STORE_FILE, Store, copy_database
 from backend.store.training import versions
@@ -83,6 +83,6 @@ class FilesContext(AppContext):
         return ImageFiles.in_folder(self.settings.data_dir)
 
     @property
-    def images(self) -> ImageServer:
+    def images(self) -> ImageFiles:
         """The files."""
         return self._image_files

@@ -6,13 +6,14 @@ item it was at.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,47 @@ CREATE TABLE IF NOT EXISTS names (name TEXT PRIMARY KEY, key TEXT NOT NULL UNIQU
 """
 
 
+class _Database:
+    """A connection whose errors about the disk are those of any other file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._about_disk():
+            self._db = sqlite3.connect(path, timeout=1.0, isolation_level=None)
+
+    def execute(self, query: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        with self._about_disk():
+            return self._db.execute(query, values)
+
+    def executemany(self, query: str, rows: Iterable[Sequence[Any]]) -> None:
+        with self._about_disk():
+            self._db.executemany(query, rows)
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """All that is done inside, or nothing of it."""
+        self.execute("BEGIN")
+        try:
+            yield
+            self.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.rollback()
+            raise
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def _about_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            is_full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
+            code = errno.ENOSPC if is_full else errno.EIO
+            raise OSError(code, str(error), str(self._path)) from error
+
+
 class WorkIndex:
     """The items of one job in one folder, with a stamp of what each was made from.
 
@@ -48,18 +90,25 @@ class WorkIndex:
 
     Raises:
         FileFormatError: Another job's index, a broken one, or one in use by another process.
+
+    Whatever is asked of it raises OSError where the disk is full, as writing any file does.
     """
 
     def __init__(self, path: Path, folder: Path, job: str) -> None:
         self._folder = folder
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._db = sqlite3.connect(path, timeout=1.0, isolation_level=None)
-            self._run, self._position = self._open(job, path), 0
-        except sqlite3.OperationalError as error:
+            self._db = _Database(path)
+            try:
+                self._run, self._position = self._open(job, path), 0
+            except BaseException:
+                self._db.close()
+                raise
+        except OSError as error:
             raise FileFormatError(
-                f"{path} can't be used: {error}.",
-                remedy="Wait until the other run has ended, or check the folder's rights.",
+                f"{path} can't be used: {error.strerror}.",
+                remedy="Wait until the other run has ended, or check the folder's rights and its "
+                "disk.",
             ) from error
         except sqlite3.DatabaseError as error:
             raise FileFormatError(
@@ -85,7 +134,6 @@ class WorkIndex:
             self._db.execute("INSERT INTO job VALUES (?, 0)", (name,))
             row = (name, 0)
         if row[0] != name:
-            self._db.close()
             raise FileFormatError(
                 f"{path.parent} holds the files of another command: {row[0]}.",
                 remedy=f"Choose another folder, or empty this one, {path.name} included.",
@@ -201,13 +249,12 @@ class WorkIndex:
     def keep(self, key: str, note: LeftOut) -> None:
         """Leaves an item that is done as it is, and notes why."""
         self._position += 1
-        self._db.execute("BEGIN")
-        self._db.execute(
-            "UPDATE items SET run = ?, position = ? WHERE key = ?",
-            (self._run, self._position, key),
-        )
-        self._note(key, [note])
-        self._db.execute("COMMIT")
+        with self._db.whole():
+            self._db.execute(
+                "UPDATE items SET run = ?, position = ? WHERE key = ?",
+                (self._run, self._position, key),
+            )
+            self._note(key, [note])
 
     def left_out(self, key: str, note: LeftOut) -> None:
         """Keeps an item that can't be done; files of an earlier run go."""
@@ -297,13 +344,12 @@ class WorkIndex:
     ) -> None:
         self._position += 1
         text = None if record is None else json.dumps(record, ensure_ascii=False)
-        self._db.execute("BEGIN")
-        self._db.execute(
-            "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?)",
-            (key, self._run, self._position, stamp, json.dumps(files), text),
-        )
-        self._note(key, notes)
-        self._db.execute("COMMIT")
+        with self._db.whole():
+            self._db.execute(
+                "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?)",
+                (key, self._run, self._position, stamp, json.dumps(files), text),
+            )
+            self._note(key, notes)
 
     def _note(self, key: str, notes: Iterable[LeftOut]) -> None:
         self._db.execute("DELETE FROM notes WHERE key = ?", (key,))

@@ -9,7 +9,7 @@ from typing import Any
 from converters.classes.reserved_names import class_of_label, nnunet_labels
 from domain.errors import FileFormatError, SettingsError
 from domain.labels import LabelClass, LabelGroup
-from domain.unions import UnionPlan, union_plan
+from domain.unions import UnionPlan, union_plan, union_text
 
 IGNORE = "ignore"
 """nnU-Net's name of the label whose pixels teach nothing; its integer is the highest."""
@@ -123,14 +123,14 @@ def read_unions(dataset: Mapping[str, Any], names: Mapping[int, str]) -> SaidUni
         if len(parts) > len(before[1]):
             targets.pop(paints, None)
             targets[paints] = (label, parts)
+    group = LabelGroup("", "", "", tuple(LabelClass(k, c) for k, c in enumerate(classes, start=1)))
     unions = tuple(
-        f"{_name(label, classes)}={'+'.join([*(c for c in parts if c != paints), paints])}"
+        union_text(_name(label, classes), [*(c for c in parts if c != paints), paints], group)
         for paints, (label, parts) in targets.items()
         if len(parts) > 1
     )
     if not unions:
         return SaidUnions()
-    group = LabelGroup("", "", "", tuple(LabelClass(k, c) for k, c in enumerate(classes, start=1)))
     try:
         plan = union_plan(group, unions, tuple(targets))
         usual = union_plan(group, unions)

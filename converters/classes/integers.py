@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ LABELMAP = "labelmap.txt"
 
 _BACKGROUND = "background"
 
+TRUE_BACKGROUND = "(background)"
+"""In classes.json, the integer of background where ``background`` might be taken for a class."""
+
 IGNORED = "(ignored)"
 """In classes.json, the integer of pixels that are neither class nor background: not known."""
 
@@ -38,14 +41,15 @@ class ClassNames:
     """What stands beside a folder of masks about their classes; empty where nothing does.
 
     ``names`` are by integer, ``ignored`` the integers that are neither class nor background,
-    ``colors`` the names by ``#rrggbb`` ("" = background), ``folders`` the folders of classes that
-    have one each.
+    ``background`` is that of background (0 is background too), ``colors`` the names by ``#rrggbb``
+    ("" = background), ``folders`` the folders of classes that have one each.
     """
 
     names: dict[int, str] = field(default_factory=dict)
     ignored: frozenset[int] = field(default=frozenset())
     colors: dict[str, str] = field(default_factory=dict)
     folders: dict[str, str] = field(default_factory=dict)
+    background: int = 0
 
 
 def classes_beside(folder: Path) -> ClassNames:
@@ -64,8 +68,7 @@ def classes_beside(folder: Path) -> ClassNames:
             folders = _folders(file, folder)
             if folders:
                 return ClassNames(colors=colors, folders=folders)
-            names, ignored = _classes(file)
-            return ClassNames(names, ignored, colors)
+            return replace(_classes(file), colors=colors)
     for file in (folder / DATASET, folder.parent / DATASET):
         if file.is_file():
             names, ignored = _dataset(file)
@@ -90,25 +93,57 @@ def unions_beside(folder: Path, names: Mapping[int, str]) -> SaidUnions:
     return SaidUnions()
 
 
-def _classes(file: Path) -> tuple[dict[int, str], frozenset[int]]:
-    """Names by integer without the background, and the integer of ignored pixels."""
+def unions_said(folder: Path) -> bool:
+    """Whether nnU-Net's dataset.json, in a folder or above it, has unions of classes."""
+    for file in (folder / DATASET, folder.parent / DATASET):
+        if file.is_file():
+            value = _load(file)
+            return has_unions(value.get("labels") if isinstance(value, dict) else None)
+    return False
+
+
+def integers_of(names: Mapping[str, int], background: int) -> dict[str, int]:
+    """What classes.json says of masks whose background need not be 0; the reverse of ``_classes``.
+
+    Args:
+        names: Class -> its integer in the masks, ignored pixels too.
+        background: That of background.
+    """
+    said = {_BACKGROUND: background, **names}
+    is_clear = _BACKGROUND not in names and (background == 0 or not _are_classes_alone(said))
+    return said if is_clear else {TRUE_BACKGROUND: background, **names}
+
+
+def _are_classes_alone(value: Mapping[str, int]) -> bool:
+    """Whether these are the integers of classes, one of which is called as the background."""
+    return sorted(value.values()) == list(range(1, len(value) + 1))
+
+
+def _classes(file: Path) -> ClassNames:
+    """Names by integer without the background, the integer of ignored pixels and of background."""
     value = _load(file)
     if not isinstance(value, dict) or not all(type(v) is int for v in value.values()):
         raise FileFormatError(
             f"{file} does not map class names to integers.",
             remedy='Write it like {"background": 0, "lumen": 1}, or use --classes.',
         )
-    # Without another name for 0 it is a label that somebody has called so.
-    if value.get(_BACKGROUND, 0) != 0 and 0 in value.values():
-        raise FileFormatError(
-            f"{file} says that the background is {value[_BACKGROUND]}.",
-            remedy="In masks that are read the background is 0, as nnloop predict writes it "
-            "without --values.",
-        )
     _check_each_has_its_own(file, value.items())
-    names = {number: str(name) for name, number in value.items() if number != 0}
+    known, background = dict(value), 0
+    if TRUE_BACKGROUND in known:
+        background = known.pop(TRUE_BACKGROUND)
+    elif _BACKGROUND in known and (0 in known.values() or not _are_classes_alone(known)):
+        # Otherwise it is a label that somebody has called so.
+        background = known.pop(_BACKGROUND)
+    if background != 0 and 0 in known.values():
+        raise FileFormatError(
+            f"{file} says that the background is {background}, and that 0 is a class.",
+            remedy="In masks that are read 0 is background: write them with nnloop predict without "
+            "--values, or with 0 first.",
+        )
+    names = {number: str(name) for name, number in known.items() if number != 0}
     ignored = frozenset(number for number, name in names.items() if name == IGNORED)
-    return {number: name for number, name in names.items() if number not in ignored}, ignored
+    names = {number: name for number, name in names.items() if number not in ignored}
+    return ClassNames(names, ignored, background=background)
 
 
 def _check_each_has_its_own(file: Path, pairs: Iterable[tuple[Any, int]]) -> None:

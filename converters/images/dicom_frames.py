@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ import numpy.typing as npt
 
 from converters.images.nifti_axes import NiftiAxes
 from converters.images.nifti_slices import MAX_FILE_BYTES, MAX_STACK_BYTES, NiftiStack
+from converters.images.pixel_spacing import spacing_from
 from domain.errors import FileFormatError
 from domain.geometry import MAX_PIXELS
 
-_SPACING_TAGS = ("0028|0030", "0018|1164")
-"""Of a pixel in the patient, and at the detector of an X-ray."""
+_SPACING_TAGS = ("0028|0030", "0018|1164", "0018|2010")
+"""Row and column of a pixel: in the patient, at the detector of an X-ray, on a scanned film. The
+first that is there counts: GDCM takes one of them by the kind of image, and 1 mm where the file has
+another one."""
 
 _UPRIGHT = (-1.0, -1.0, 1.0)
 """Columns to the patient's left, rows to the back: NIfTI's axes point right, front and head."""
@@ -73,10 +77,18 @@ def read_frames(path: Path) -> Frames:
     else:
         array = array.reshape(n, height, width)
     # Where the lowest value is white (MONOCHROME1), SimpleITK has turned that round already.
-    horizontal, vertical = (float(size) for size in image.GetSpacing()[:2])
-    is_said = any(tag in image.GetMetaDataKeys() for tag in _SPACING_TAGS)
-    is_said = is_said and min(vertical, horizontal) > 0
-    return Frames(array, (vertical, horizontal) if is_said else None)
+    return Frames(array, _spacing_mm(image))
+
+
+def _spacing_mm(image: Any) -> tuple[float, float] | None:
+    """(vertical, horizontal) size of a pixel; None where the file does not say it, or says 0."""
+    keys = set(image.GetMetaDataKeys())
+    for tag in _SPACING_TAGS:
+        if tag not in keys:
+            continue
+        with suppress(ValueError):
+            return spacing_from(str(image.GetMetaData(tag)))
+    return None
 
 
 def frames_as_stack(frames: Frames) -> NiftiStack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import zlib
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ MEDICAL_ENDINGS = (".nii.gz", ".nii", ".dcm", ".dicom", ".ima")
 """DICOM's files often have no ending at all: those are told by what they hold."""
 
 _DICOM_AT, _DICOM_MARK = 128, b"DICM"
+_BARE_DICOM = re.compile(rb"[\x02\x08]\x00..(?:[A-Z]{2}..|[\x00-\xff]\x00\x00\x00)", re.DOTALL)
+"""How a file begins that has no preamble, as old scanners and archives write them: a tag of the
+first groups, then its kind and length, or its length alone."""
 _NIFTI_AT, _NIFTI_MARKS = 344, (b"n+1\0", b"ni1\0")
 _GZIP = b"\x1f\x8b"
 _MOST = np.iinfo(np.uint16).max
@@ -48,7 +52,7 @@ class MedicalImage:
 
 def medical_kind(start: bytes) -> str:
     """``DICOM`` or ``NIfTI`` by the first ``HEAD_BYTES`` of a file; "" for neither."""
-    if start[_DICOM_AT : _DICOM_AT + 4] == _DICOM_MARK:
+    if start[_DICOM_AT : _DICOM_AT + 4] == _DICOM_MARK or _BARE_DICOM.match(start):
         return DICOM
     head = start
     if start.startswith(_GZIP):

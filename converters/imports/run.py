@@ -21,7 +21,7 @@ from converters.imports.source import ImportedImage, ImportFormat, ImportOptions
 from converters.imports.tasks import As, left_out_image, left_out_repeat, said_of, size_of
 from converters.outlines.limits import Simplification
 from domain.annotation import LeftOut
-from domain.errors import ImageError, StackError, TaskError
+from domain.errors import ImageError, SettingsError, StackError, TaskError
 from domain.hashing import content_hash
 from domain.labels import LabelConfig
 from domain.text import counted
@@ -75,7 +75,8 @@ class ImportJob:
 
     def score_of(self, image: ImportedImage, path: Path | None) -> Score:
         """How good the image's prediction is."""
-        found = self.scores.of(image, path) if self.scores is not None else None
+        repeated = self.found.repeated if self.found is not None else ()
+        found = self.scores.of(image, path, repeated) if self.scores is not None else None
         return NOT_KNOWN if found is None else Score(found, is_stated=True)
 
     @property
@@ -200,13 +201,19 @@ def run_import_to_file(
 
     Raises:
         FileFormatError: The source is not of the job's format.
-        SettingsError: It uses a class that is no label of the configuration.
+        SettingsError: It uses a class that is no label of the configuration; or there is a file of
+            that name which no import has written, as the source itself.
         StackError: The file can't be written.
     """
+    index_path = out.with_name(f".{out.name}.nnloop-index.sqlite")
+    if out.exists() and not index_path.exists():
+        raise SettingsError(
+            f"There is a file {out} that nnloop import has not written.",
+            remedy="Nothing is written over it: give --out another name.",
+        )
     job = looked_through(job)
     remarks = job.found.classes.remarks if job.found is not None else ()
     try:
-        index_path = out.with_name(f".{out.name}.nnloop-index.sqlite")
         with WorkIndex(index_path, out.parent, f"import {job.format_.name}") as index:
             unchanged = 0
             for number, entry in enumerate(job.entries(), start=1):

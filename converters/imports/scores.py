@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -32,28 +32,72 @@ class Score(NamedTuple):
 NOT_KNOWN = Score(UNKNOWN, is_stated=False)
 
 
+class _Row(NamedTuple):
+    """A row of a table: the folders before an image's name, and its score."""
+
+    folders: tuple[str, ...]
+    value: float
+
+
 @dataclass(frozen=True, slots=True)
 class ScoreTable:
     """Scores by the names of images.
 
     Attributes:
         path: The file they are from.
-        by_key: Key of a name (``same_name_key``), with ending and without -> the score; None where
-            rows of the table disagree about it.
+        by_key: Key of a name (``same_name_key``), with ending and without -> rows of such images.
     """
 
     path: Path
-    by_key: Mapping[str, float | None] = field(default_factory=dict)
+    by_key: Mapping[str, Sequence[_Row]] = field(default_factory=dict)
 
-    def of(self, image: ImportedImage, path: Path | None) -> float | None:
-        """An image's score; None where the table has none, or several."""
+    def of(
+        self, image: ImportedImage, path: Path | None, repeated: Collection[str] = ()
+    ) -> float | None:
+        """An image's score; None where the table has none, or several.
+
+        Folders that differ say nothing where the name alone tells the image from all others.
+
+        Args:
+            image: Of the source.
+            path: Its file, where it was found.
+            repeated: Keys of names that several images of the source have.
+        """
         names = [image.file_name, *([path.name] if path is not None else []), *image.stems]
+        folders = _folders(image.file_name)
         for name in names:
-            last = PurePosixPath(name.replace("\\", "/")).name
-            for key in (same_name_key(name), *name_keys(last), same_name_key(_stem(last))):
-                if key in self.by_key:
-                    return self.by_key[key]
+            last = _last(name)
+            for key in (*name_keys(last), same_name_key(_stem(last))):
+                rows = self.by_key.get(key, ())
+                if rows:
+                    return _only(rows, folders, is_alone=key not in repeated)
         return None
+
+
+def _only(rows: Sequence[_Row], folders: tuple[str, ...], *, is_alone: bool) -> float | None:
+    """The score of those rows that may be of an image in these folders; None where they differ."""
+    fitting = [row for row in rows if _is_end(row.folders, folders)]
+    exact = [row for row in fitting if row.folders == folders]
+    found = exact or fitting
+    if not found and is_alone and len({row.folders for row in rows}) == 1:
+        found = list(rows)
+    values = {row.value for row in found}
+    return values.pop() if len(values) == 1 else None
+
+
+def _is_end(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether the shorter of two paths is the end of the longer one."""
+    n = min(len(one), len(other))
+    return n == 0 or one[-n:] == other[-n:]
+
+
+def _folders(name: str) -> tuple[str, ...]:
+    parts = PurePosixPath(name.replace("\\", "/")).parts[:-1]
+    return tuple(same_name_key(part) for part in parts if part not in ("/", ".", ".."))
+
+
+def _last(name: str) -> str:
+    return PurePosixPath(name.replace("\\", "/")).name
 
 
 def read_scores(path: Path) -> ScoreTable:
@@ -77,7 +121,7 @@ def read_scores(path: Path) -> ScoreTable:
         )
     named = next((columns[n] for n in _NAMES if n in columns), None)
     named = named or next(name for key, name in columns.items() if key != _SCORE)
-    found: dict[str, float | None] = {}
+    found: dict[str, list[_Row]] = {}
     for row in rows:
         name, score = (row.get(named) or "").strip(), (row.get(columns[_SCORE]) or "").strip()
         if not name or not score:
@@ -89,9 +133,9 @@ def read_scores(path: Path) -> ScoreTable:
                 remedy="A score is the expected quality, a number from 0 (bad: it is labelled "
                 "first) to 1.",
             )
-        last = PurePosixPath(name.replace("\\", "/")).name
-        for key in {same_name_key(n) for n in (name, last, _stem(last))}:
-            found[key] = value if found.setdefault(key, value) == value else None
+        last = _last(name)
+        for key in {same_name_key(last), same_name_key(_stem(last))}:
+            found.setdefault(key, []).append(_Row(_folders(name), value))
     return ScoreTable(path, found)
 
 
@@ -113,8 +157,8 @@ def no_score(image: ImportedImage, table: ScoreTable | None) -> LeftOut:
     return LeftOut(
         image.number,
         "no_score",
-        f"{where} has no score of {image.file_name!r}: its prediction gets {UNKNOWN}, which says "
-        "that nothing is known.",
+        f"{where} has no score of {image.file_name!r}, or several: its "
+        f"prediction gets {UNKNOWN}, which says that nothing is known.",
     )
 
 
@@ -130,4 +174,8 @@ def _number(value: object) -> float | None:
 
 
 def _stem(name: str) -> str:
-    return name[:-7] if name.lower().endswith(".nii.gz") else PurePosixPath(name).stem
+    """Without the ending of a file: what follows a dot in 'scan.v2' or '1.2.840' is none."""
+    if name.lower().endswith(".nii.gz"):
+        return name[:-7]
+    suffix = PurePosixPath(name).suffix
+    return name[: -len(suffix)] if suffix[1:].isalpha() else name

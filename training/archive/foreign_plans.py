@@ -18,6 +18,7 @@ from training.pretrained import NETWORK
 from training.versions.version_folder import CONFIGURATION, DATASET, PLANS
 
 _NATURAL = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
+_ABSOLUTE = ("CTNormalization", "NoNormalization")
 _NETWORK = re.compile(
     r"dynamic_network_architectures\.architectures\.[a-z0-9_]+\.[A-Z]\w*|" + re.escape(NETWORK)
 )
@@ -114,6 +115,7 @@ def _foreign(
             f"The model was trained on volumes cut along another axis (transpose {axes}).",
             remedy="Train it on single images, or on volumes cut along their first axis.",
         )
+    _refuse_absolute(dataset, chosen)
     if not trust:
         _require_known_network(chosen)
     return ForeignModel(
@@ -173,6 +175,20 @@ def _labels(dataset: dict[str, Any]) -> tuple[str, ...]:
     if len(wanted) < 2:
         raise FileFormatError("The model knows no class besides background.")
     return tuple(class_of_label(by_integer[k], k) for k in wanted[1:])
+
+
+def _refuse_absolute(dataset: dict[str, Any], configuration: dict[str, Any]) -> None:
+    """Images have no numbers below zero here, and no Hounsfield units: such are shifted."""
+    ending = str(dataset.get("file_ending", "")).lower()
+    schemes = [name for name in configuration.get("normalization_schemes", []) if name in _ABSOLUTE]
+    if schemes and ending not in _NATURAL:
+        raise FileFormatError(
+            f"The model goes by the absolute numbers of its {ending or 'unknown'} images "
+            f"({schemes[0]}), as CT's; each image counts by its own mean and spread here, so that "
+            "its predictions would be wrong.",
+            remedy="Predict with nnUNetv2_predict and import the masks (nnloop import "
+            "--as-predictions), or train it with channel names that are not CT or noNorm.",
+        )
 
 
 def _require_known_network(configuration: dict[str, Any]) -> None:

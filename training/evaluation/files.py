@@ -73,6 +73,7 @@ def measure_pairs(
     class_names: Mapping[int, str],
     *,
     ignored: Collection[int] = (),
+    backgrounds: Mapping[str, int] | None = None,
     unions: Mapping[str, Sequence[int]] | None = None,
     spacing_mm: Spacing | None = None,
     workers: int = 1,
@@ -85,6 +86,7 @@ def measure_pairs(
         pairs: The files.
         class_names: Integer in the files -> class name; measures come in order of the integers.
         ignored: Integers of pixels of a reference that count in no measure.
+        backgrounds: What background is, beside 0, in every ``prediction`` and ``reference``.
         unions: Name -> which of the classes are measured as one besides, by their place from 1 on.
         spacing_mm: (vertical, horizontal); None takes what a NIfTI reference says, else pixels.
         workers: Processes, at least 1.
@@ -98,6 +100,7 @@ def measure_pairs(
         _measure,
         class_names=dict(class_names),
         ignored=tuple(ignored),
+        backgrounds=dict(backgrounds or {}),
         unions=dict(unions or {}),
         spacing_mm=spacing_mm,
     )
@@ -135,6 +138,7 @@ def _measure(
     *,
     class_names: dict[int, str],
     ignored: tuple[int, ...],
+    backgrounds: dict[str, int],
     unions: dict[str, Sequence[int]],
     spacing_mm: Spacing | None,
 ) -> Measured:
@@ -153,7 +157,10 @@ def _measure(
     unknown: list[tuple[str, int]] = []
     maps = []
     for what, stored in (("prediction", predicted), ("reference", reference)):
-        label_map, values = renumbered(stored.label_map, class_names, ignored)
+        whole = stored.label_map
+        if background := backgrounds.get(what, 0):
+            whole = np.where(whole == background, np.uint8(0), whole)
+        label_map, values = renumbered(whole, class_names, ignored)
         maps.append(label_map)
         if values:
             unknown += [(what, value) for value in values]

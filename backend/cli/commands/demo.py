@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from backend.cli.outputs import output_file, output_folder
 from backend.cli.setting_options import values_of, with_settings
 from backend.cli.shared import console
 from backend.demo.options import DEFAULT_SEED, N_DEMO_IMAGES, REPORT_DIR, DemoOptions
@@ -29,13 +30,13 @@ def demo(
         int, typer.Option(min=1, max=2, help="Versions to train; 1 leaves out the corrections.")
     ] = 2,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures as JSON to this file.")
+        Path | None, output_file("--json", help="Write the figures as JSON to this file.")
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option(help="Write a PNG: truth, prediction and uncertainty.")
+        Path | None, output_file(help="Write a PNG: truth, prediction and uncertainty.")
     ] = None,
     report: Annotated[
-        Path, typer.Option(help="Folder for report.html, the page on the demo's project.")
+        Path, output_folder(help="Folder for report.html, the page on the demo's project.")
     ] = Path(REPORT_DIR),
     images: Annotated[
         int, typer.Option(min=24, max=1000, help="Images to generate.")

@@ -10,6 +10,7 @@ import typer
 from backend.cli.commands.labels import pair
 from backend.cli.export_source import export_file_of, folder_error, is_folder
 from backend.cli.formats_help import FormatsCommand
+from backend.cli.outputs import output_folder
 from backend.cli.setting_options import values_of, with_settings
 from backend.cli.shared import DataDir, Spacing, console, context, settings_of_project
 from backend.cli.views.progress import progress
@@ -43,7 +44,7 @@ def export(
     source: Annotated[
         str, typer.Argument(help="Id or title of a project, or an export file (.json).")
     ],
-    out: Annotated[Path, typer.Option(help="Folder to write to; made if missing.")],
+    out: Annotated[Path, output_folder(help="Folder to write to; made if missing.")],
     format_: Annotated[str, typer.Option("--format", help="The format.")] = "nnunet",
     images: Annotated[
         Path | None, typer.Option(help="Folder of the images, instead of Label Studio.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from backend.cli.formats_help import FormatsCommand
+from backend.cli.outputs import new_file, output_file
 from backend.cli.shared import DataDir, console, context, settings_of_project
 from backend.cli.views.progress import progress
 from backend.cli.views.sentences import say
@@ -38,7 +39,7 @@ def import_(
         str | None, typer.Option(help="Id or title of the project to import into.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Tasks file (.json) to write instead, without a server.")
+        Path | None, output_file(help="Tasks file (.json) to write instead, without a server.")
     ] = None,
     images: Annotated[
         Path | None, typer.Option(help="Folder of the images; a project gets those it lacks.")
@@ -56,7 +57,7 @@ def import_(
     ] = None,
     label_config: Annotated[
         Path | None,
-        typer.Option(help="Labelling configuration (XML): read if there, written if not."),
+        new_file(help="Labelling configuration (XML): read if there, written if not."),
     ] = None,
     classes: Annotated[
         str | None,

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from backend.cli.commands import models_ensemble
+from backend.cli.outputs import output_file
 from backend.cli.shared import AsJson, DataDir, console, context
 from backend.cli.views.sentences import say
 from domain.text import counted
@@ -200,7 +201,7 @@ def prune(
 @app.command()
 def export(
     name: Name,
-    out: Annotated[Path, typer.Option(help="The zip to write.")],
+    out: Annotated[Path, output_file(help="The zip to write.")],
     project: ProjectOption = None,
     dataset: Annotated[
         str | None,

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from backend.cli.outputs import output_folder
 from backend.cli.shared import Spacing, console
 from backend.cli.views.progress import steps
 from backend.cli.views.sentences import say
@@ -36,7 +37,7 @@ def predict(
             "zip, as `nnloop models export` writes it."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the masks; made if missing.")],
+    out: Annotated[Path, output_folder(help="Folder of the masks; made if missing.")],
     overlays: Annotated[
         bool, typer.Option("--overlays", help="Also pictures of image and prediction.")
     ] = False,

@@ -103,6 +103,8 @@ def train_files(request: FilesRequest) -> None:
         reading = replace(reading, left_out=(*opened.left_out, *reading.left_out))
         write_left_out(request.out, reading.left_out)
         _say_reading(reading, request.out)
+        for sentence in reading.said:
+            say(sentence)
         if opened.unions is not None and opened.unions.unions:
             _say_unions(opened.unions, reading.unions)
         run = request_run(context, request.overrides, again=request.again)
@@ -121,17 +123,38 @@ def train_files(request: FilesRequest) -> None:
 def _check(request: FilesRequest) -> None:
     if request.images is not None and not request.images.is_dir():
         raise SettingsError(f"There is no folder {request.images}.", remedy="Correct --images.")
-    out = request.out.resolve()
-    inside = [path for path in (request.source, request.images) if path and path.resolve() == out]
-    if inside:
-        raise SettingsError(
-            f"The model would be written among the files of {inside[0]}.",
-            remedy="Give --out another folder.",
-        )
     if request.out.exists() and not request.out.is_dir():
         raise SettingsError(
             f"{request.out} is a file.", remedy="Give --out a folder; it is made if missing."
         )
+    out = request.out.resolve()
+    # Images that nobody names lie beside the export; a model in a folder there is in nobody's way.
+    beside = request.source.parent if request.images is None and request.source.is_file() else None
+    for folder in [*_folders_of(request), *([beside] if beside is not None else [])]:
+        whole = folder.resolve()
+        if whole == out or (whole in out.parents and folder is not beside):
+            raise SettingsError(
+                f"The model would be written among the files of {folder}.",
+                remedy="Give --out another folder.",
+            )
+        if out in whole.parents and folder is not beside:
+            raise SettingsError(
+                f"The files of {folder} lie in {request.out}, where the model would be.",
+                remedy="Give --out another folder.",
+            )
+
+
+def _folders_of(request: FilesRequest) -> list[Path]:
+    """Folders of images and labels: no model is written there, and none of them lies in a model."""
+    from backend.from_files.labels.guess import placed
+
+    found = [] if request.images is None else [request.images]
+    if not request.source.is_dir():
+        return found
+    labels, images = placed(request.source, "masks", request.images)
+    # Of a folder that holds both the two in it: a model may lie beside them.
+    is_above = labels != request.source and request.source.resolve() != request.out.resolve()
+    return [*found, *([labels, images] if is_above and images is not None else [request.source])]
 
 
 @dataclass(frozen=True, slots=True)

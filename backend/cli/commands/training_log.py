@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend.cli.commands.projects import Project
+from backend.cli.outputs import output_file
 from backend.cli.shared import DataDir, connected
 from backend.cli.views.sentences import say
 from domain.errors import TrainingError
@@ -73,7 +74,7 @@ def log(
 
 def curves(
     project: Project,
-    out: Annotated[Path, typer.Option("--out", help="The PNG file to write.")],
+    out: Annotated[Path, output_file("--out", help="The PNG file to write.")],
     run: RunNumber = None,
     data_dir: DataDir = None,
 ) -> None:

@@ -13,6 +13,7 @@ import typer
 from backend.cli.commands.projects import Project
 from backend.cli.commands.train_files import FilesRequest, train_files
 from backend.cli.export_source import export_file_of, is_folder
+from backend.cli.outputs import output_folder
 from backend.cli.setting_options import values_of, with_settings
 from backend.cli.shared import AsJson, DataDir, ago, connected
 from backend.cli.views.sentences import say, with_reason
@@ -78,7 +79,7 @@ def train(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(
+        output_folder(
             help="Train from files: folder of the model, report.html and all that belongs to it; "
             "made if missing.",
             rich_help_panel=FILES,

@@ -10,6 +10,7 @@ import typer
 
 from backend.cli.commands.training_log import RunNumber
 from backend.cli.export_source import is_folder
+from backend.cli.outputs import output_file
 from backend.cli.shared import DataDir, connected, console, figure
 from backend.cli.views.progress import steps
 from backend.cli.views.sentences import say
@@ -50,7 +51,7 @@ def preview(
         int | None,
         typer.Option(min=1, help="Held-out cases of each fold; without it 4 in all, or 1 each."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("preview.png"),
+    out: Annotated[Path, output_file(help="The PNG to write.")] = Path("preview.png"),
     device: Annotated[
         str, typer.Option(help="Where to predict: cpu, cuda:0, mps. On cpu nothing else waits.")
     ] = "cpu",
@@ -63,7 +64,7 @@ def preview(
 
     Example: nnloop preview "Carotid"
 
-    Example: nnloop preview carotid --task scan_017.png --out scan_017.png
+    Example: nnloop preview carotid --task scan_017.png --out preview_017.png
     """
     from backend.report.watching.preview import PreviewOptions
     from backend.report.watching.preview import preview as make_preview
@@ -74,6 +75,7 @@ def preview(
             f"--device is {device!r}.", remedy="Give cpu, cuda:0 (or another number) or mps."
         )
     opened, project_id = _opened(source, data_dir)
+    _refuse_image(opened, out)
     options = PreviewOptions(run, tuple(fold or ()), task, cases, device)
     with steps() as on_step:
         made = make_preview(opened, project_id, out, options, on_step)
@@ -89,7 +91,7 @@ def preview(
 
 def film(
     source: Source,
-    out: Annotated[Path, typer.Option(help="The file to write, .gif or .mp4.")],
+    out: Annotated[Path, output_file(help="The file to write, .gif or .mp4.")],
     fold: Folds = None,
     run: RunNumber = None,
     data_dir: DataDir = None,
@@ -103,6 +105,7 @@ def film(
 
     check_ending(out)
     opened, project_id = _opened(source, data_dir)
+    _refuse_image(opened, out)
     made = make_film(opened, project_id, out, number=run, folds=tuple(fold or ()))
     table = Table(("Fold", "Image", "Last epoch", "Dice, first", "last"), title=f"Run {made.run}")
     for one in made.folds:
@@ -119,6 +122,17 @@ def _check_png(out: Path) -> None:
     if out.suffix.lower() != ".png" or out.is_dir():
         raise TrainingError(
             f"{out} is no name of a PNG.", remedy="Let --out end with .png: preview.png."
+        )
+
+
+def _refuse_image(opened: AppContext, out: Path) -> None:
+    """Nothing is written over an image that a folder was trained on."""
+    from backend.from_files.context import FilesContext
+
+    if isinstance(opened, FilesContext) and opened.images.has(out):
+        raise SettingsError(
+            f"{out} is one of the images that were trained on: it would be lost.",
+            remedy="Give --out another name.",
         )
 
 

@@ -34,6 +34,10 @@ class ImageFiles:
         """For other processes, and later ones."""
         write_document(data_dir / _FILE, ImageFiles, self)
 
+    def has(self, path: Path) -> bool:
+        """Whether a path is that of one of the images."""
+        return str(path.resolve()) in self.paths.values()
+
     def fetch_changed(
         self, uri: str, task_id: int, project_id: int, *, unless_tag: str = ""
     ) -> FetchedImage | None:

@@ -22,6 +22,8 @@ from backend.store.models import AnnotationRow, ProjectRow, TaskRow
 from backend.store.tasks import snapshots
 from converters.bookkeeping.documents import read_document, write_document
 from converters.classes.dataset_unions import SaidUnions
+from converters.label_studio.config.label_config import parse_label_config
+from converters.label_studio.config.sparse_labels import without_background
 from domain.annotation import LeftOut, Task
 from domain.errors import LabelConfigError
 from domain.labels import LabelConfig
@@ -66,6 +68,7 @@ class Reading:
         changed: Annotations that are new or others than when it was read last.
         unions: Those of classes that networks learn: the source's own or a person's.
         left_out: What could not be read, and why.
+        said: What else is to be told.
     """
 
     labelled: int
@@ -74,6 +77,7 @@ class Reading:
     changed: int
     left_out: tuple[LeftOut, ...]
     unions: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
 
 
 def read_source(
@@ -111,7 +115,7 @@ def read_source(
     settings = with_said_unions(settings, said, index.unions, asked)
     # From the source each time: the classes of an older one may be fewer.
     xml = label_config if label_config is not None else source.label_config()
-    xml, config = _interface(context, xml, settings)
+    xml, config = _interface(context, xml, settings, is_given=label_config is not None)
     union_plan(config.group, settings.unions, settings.union_order)
     with context.store.begin() as session:
         _project(session, title, settings)
@@ -159,31 +163,50 @@ def read_source(
         changed=changed,
         left_out=tuple(left_out),
         unions=settings.unions,
+        said=tuple(filter(None, [without_background(config.group)])),
     )
 
 
 def _interface(
-    context: FilesContext, xml: str, settings: ProjectSettings
+    context: FilesContext, xml: str, settings: ProjectSettings, *, is_given: bool
 ) -> tuple[str, LabelConfig]:
     """The interface to go by: the one of before, where it has all that this one has.
 
     So classes keep their integers when a newer source happens to name them in another order, and
-    one that is in no image at the moment stays.
+    a class or a label of open pixels that is in no image at the moment stays.
     """
-    config = label_config_with(xml, settings)
     with context.store.read() as session:
         row = session.get(ProjectRow, PROJECT)
         before = row.label_config if row is not None else ""
+    try:
+        config = label_config_with(xml, settings)
+    except LabelConfigError:
+        # Only a person who gives the interface says that such a label is gone.
+        known = _known(before, settings) if before and not is_given else None
+        if known is None or not _has_all(known, parse_label_config(xml)):
+            raise
+        return before, known
     if not before or before == xml:
         return xml, config
+    known = _known(before, settings)
+    return (before, known) if known is not None and _has_all(known, config) else (xml, config)
+
+
+def _known(before: str, settings: ProjectSettings) -> LabelConfig | None:
+    """The interface of before; None where it lacks a label that the settings name now."""
     try:
-        known = label_config_with(before, settings)
+        return label_config_with(before, settings)
     except LabelConfigError:
-        return xml, config  # it lacks a label that the settings name now
-    has_all = set(config.class_values) <= set(known.class_values) and _controls(config) <= (
-        _controls(known)
+        return None
+
+
+def _has_all(known: LabelConfig, config: LabelConfig) -> bool:
+    labels = {label.value for label in config.group.labels}
+    return (
+        labels <= set(known.group.label_values)
+        and _controls(config) <= _controls(known)
+        and known.image_keys == config.image_keys
     )
-    return (before, known) if has_all and known.image_keys == config.image_keys else (xml, config)
 
 
 def _controls(config: LabelConfig) -> set[tuple[str, str]]:

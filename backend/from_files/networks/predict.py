@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
@@ -88,7 +88,7 @@ def predict_files(spec: PredictionSpec, say: Say) -> None:
             remedy=f"Images are PNG, JPEG, TIFF, BMP, WebP, GIF, DICOM or NIfTI. What is in {out} "
             "stays as it is.",
         )
-    with WorkIndex(out / INDEX, out, JOB) as index:
+    with WorkIndex(out / INDEX, out, JOB) as index, _writing(out):
         work = _Work(spec, model, index, say)
         work.begin(found)
         seen: dict[str, str] = {}
@@ -99,6 +99,21 @@ def predict_files(spec: PredictionSpec, say: Say) -> None:
             time.sleep(WATCH_S)
             if work.predict(settled(look(), seen)):
                 work.finish()
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Says what the folder of results or its disk is to blame for."""
+    try:
+        yield
+    except OSError as error:
+        name = None if error.filename is None else Path(os.fsdecode(error.filename)).absolute()
+        is_out = name is None or out in (name, *name.parents)
+        what = f"{out} can't be written" if is_out else f"{name} can't be read"
+        raise PredictionError(
+            f"{what}: {error.strerror or one_line(error)}.",
+            remedy="What is predicted stays: the same command goes on when that is mended.",
+        ) from error
 
 
 def _without_images(sources: Iterable[Path], found: Iterable[ImageInput]) -> list[Path]:
@@ -173,6 +188,7 @@ class _Work:
     def begin(self, images: Sequence[ImageInput]) -> None:
         """See ``ResultFolder.check``; what was said of other classes goes, as it holds no more."""
         self._folder.check(images, self._results.tables)
+        self._folder.tidy()
         self._results.begin()
 
     def forget_gone(self, images: Iterable[ImageInput], away: Sequence[Path]) -> int:
@@ -281,6 +297,8 @@ class _Work:
             if stack is not None:
                 stack.is_given_up, stack.slices = True, []
             if is_of_the_whole(error):
+                if isinstance(error, OSError):
+                    raise
                 raise self._of_the_whole(error) from error
             self._leave_out(image, item.stamp, error)
             return
@@ -315,11 +333,6 @@ class _Work:
     def _of_the_whole(self, error: Exception) -> NnloopError:
         if isinstance(error, NnloopError):
             return error
-        if isinstance(error, OSError):
-            return PredictionError(
-                f"{self._out} can't be written: {error.strerror or one_line(error)}.",
-                remedy="What is predicted stays: the same command goes on when that is mended.",
-            )
         return PredictionError(
             f"The device can't go on: {one_line(error)}",
             remedy="What is predicted stays: the same command goes on.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,11 @@ JOB = "predict"
 """What is done in the folder, for its index and report."""
 
 _MASKS = (".png", ".nii.gz")
+
+_HALF_WRITTEN = re.compile(
+    r"\..+\.(png|nii\.gz|json|csv|txt)\.[a-z0-9_]{8}\.(part|tmp)", re.IGNORECASE
+)
+"""What a call that was killed leaves of the file that it was writing."""
 
 _CONTENT, _LIES = "content", "lies"
 """Of a record: hash of what the image's files hold, and where the first of them lies, quoted."""
@@ -73,6 +79,13 @@ class ResultFolder:
                 f"{otherwise[0]}, by another model or with other options.",
                 remedy="Name those images too, or give --out another folder.",
             )
+
+    def tidy(self) -> None:
+        """Removes files that a call left half written; nobody else writes here now."""
+        for folder, _, files in os.walk(self._out):
+            for name in files:
+                if _HALF_WRITTEN.fullmatch(name):
+                    Path(folder, name).unlink(missing_ok=True)
 
     def _is_written_here(self) -> bool:
         """Whether an earlier call came to its end here, also one without any image."""

@@ -14,8 +14,8 @@ from PIL import ImageColor
 from backend.from_files.predictions.inputs import ImageInput
 from converters.bookkeeping.files import json_list, read_json, write_bytes, write_json
 from converters.classes.colors import color_of
-from converters.classes.integers import LABELMAP
-from converters.exports.masks import CLASSES, class_integers
+from converters.classes.integers import LABELMAP, integers_of
+from converters.exports.masks import CLASSES
 from converters.exports.nifti import nifti_bytes
 from converters.exports.table import area_and_parts, csv_line
 from converters.images.image_pixels import write_png
@@ -227,8 +227,9 @@ class Results:
 
     def _integers(self) -> dict[str, int]:
         """Class -> what stands for it in the masks."""
-        found = class_integers(self._config)
-        return {name: int(self._values[value]) for name, value in found.items()}
+        classes = self._config.group.classes
+        names = {one.value: int(self._values[one.index]) for one in classes}
+        return integers_of(names, int(self._values[0]))
 
     def _row(self, name: str, mask: str, found: Predicted) -> list[Any]:
         """The row of a picture in the table."""

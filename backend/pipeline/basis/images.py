@@ -12,6 +12,7 @@ from backend.pipeline.basis.context import AppContext, ImageServer
 from backend.settings import ProjectSettings
 from backend.store import identity
 from backend.store.models import TaskRow
+from backend.store.tasks import elsewhere
 from converters.addresses.pages import first_page
 from converters.images.channels import stack_channels
 from converters.images.image_pixels import read_image, without_empty_color
@@ -58,8 +59,7 @@ def load_image(context: AppContext, task: TaskRow, config: LabelConfig) -> npt.N
     known, content = (task.image_hash, task.image_tag), _content_of(fetched)
     task.image_hash, task.image_tag = content
     if content != known:
-        with context.store.begin() as session:
-            identity.keep_image(session, task)
+        _keep(context, task)
     return stack_channels(images, task.id)
 
 
@@ -91,9 +91,15 @@ def is_overwritten(context: AppContext, task: TaskRow, config: LabelConfig) -> b
     except ImageError:
         return False
     task.image_hash, task.image_tag = content
-    with context.store.begin() as session:
-        identity.keep_image(session, task)
+    _keep(context, task)
     return bool(known) and task.image_hash != known
+
+
+def _keep(context: AppContext, task: TaskRow) -> None:
+    """Stores what was seen; what was predicted of the image before is to be withdrawn."""
+    with context.store.begin() as session:
+        if identity.keep_image(session, task):
+            elsewhere.forget_task(session, task.project_id, task.id)
 
 
 def image_uri(task: TaskRow | Task, key: str) -> str:

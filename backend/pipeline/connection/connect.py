@@ -31,6 +31,7 @@ from backend.settings import ProjectSettings, faults_of
 from backend.store.models import ProjectRow
 from backend.store.tasks import problems
 from converters.label_studio.config.controls import ring_openers
+from converters.label_studio.config.sparse_labels import without_background
 from domain.errors import LabelStudioError, ProjectGoneError, SettingsError, StackError
 from domain.labels import LabelConfig
 from domain.text import counted
@@ -134,12 +135,8 @@ def connect(
 
 def _warnings(config: LabelConfig) -> Iterator[str]:
     """What the interface does to predictions."""
-    if config.group.unlabelled == "ignore" and config.group.background_label is None:
-        yield (
-            "Unlabelled pixels are ignored, and no label stands for background: a model would find "
-            "its classes everywhere. Add a label for background and name it with "
-            "--background-label, unless the classes cover whole images."
-        )
+    if said := without_background(config.group):
+        yield said
     for control, values in ring_openers(config.group).items():
         tag = "VectorLabels" if control.region_type == "vectorlabels" else "Vector"
         yield (

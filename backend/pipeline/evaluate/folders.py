@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.pipeline.evaluate.options import EvaluationOptions
-from converters.classes.integers import classes_beside
+from converters.classes.integers import ClassNames, classes_beside, unions_beside
 from converters.masks.mask_folders import MaskName, folder_of_masks, images_beside
 from domain.errors import FileFormatError, SettingsError
 from domain.labels import LabelClass, LabelConfig, LabelGroup
@@ -24,6 +24,8 @@ from training.evaluation.summary import Evaluation, Problem, evaluate
 _SHOWN = 12
 """Values named in one sentence."""
 
+
+_BACKGROUND = "background"
 
 _UNMEASURED = {
     "prediction_missing": "without a prediction",
@@ -58,7 +60,8 @@ def evaluate_folders(
             nnU-Net's dataset.json in the reference folder or above it, else of the predictions'
             folder, else what occurs.
         mask_name: How the references are called; None: in the usual ways.
-        unions: Classes that are measured as one besides, each as ``vessel=lumen+wall``.
+        unions: Classes that are measured as one besides, each as ``vessel=lumen+wall``; () takes
+            those of the references' dataset.json, else of the predictions'; ("",) none.
 
     Raises:
         FileFormatError: A folder is missing or has no label map, nothing in them is labelled, or
@@ -94,21 +97,47 @@ def evaluate_folders(
             remedy="Name the classes with --classes, if all of them are meant to be empty.",
         )
     source = {"predictions": str(predictions), "reference": str(reference)}
-    ignored = _ignored(labels, is_named=bool(class_values)) - names.keys()
+    is_named = bool(class_values)
+    about = _said(labels, is_named=is_named)
+    ignored = about.ignored - names.keys()
+    backgrounds = {
+        "prediction": _said(folder_of_masks(predictions), is_named=is_named).background,
+        "reference": about.background,
+    }
     values = [names[integer] for integer in sorted(names)]
     config = config_of(values, has_ignore=bool(ignored))
+    learned, about_unions = _unions(unions, labels, folder_of_masks(predictions), names)
     job = EvaluationJob(
         pairs,
         names,
         config,
         source,
         problems,
-        remarks,
+        (*remarks, *about_unions),
         names_values=True,
         ignored=ignored,
-        unions={one.name: one.members for one in read_unions(unions, config.group)},
+        backgrounds={what: value for what, value in backgrounds.items() if value not in names},
+        unions={one.name: one.members for one in read_unions(learned, config.group)},
     )
     return evaluate_pairs(job, options)
+
+
+def _unions(
+    given: Sequence[str], reference: Path, predictions: Path, names: Mapping[int, str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The unions to measure, and a sentence about those that nobody has named on the way here."""
+    if given:
+        return tuple(filter(None, given)), ()
+    for folder in (reference, predictions):
+        try:
+            found = unions_beside(folder, names).unions
+        except FileFormatError as error:
+            return (), (f"No union of classes is measured. {error}",)
+        if found:
+            return found, (
+                f"Unions of classes are measured besides, as {folder} says: {', '.join(found)}.",
+            )
+    return (), ()
 
 
 def _named(
@@ -122,24 +151,49 @@ def _named(
     """
     if class_values:
         return dict(enumerate(class_values, start=1)), ()
-    theirs, ours = (
-        classes_beside(reference).names,
-        classes_beside(folder_of_masks(predictions)).names,
+    of_reference, of_predictions = (
+        classes_beside(reference),
+        classes_beside(folder_of_masks(predictions)),
     )
+    theirs, ours = of_reference.names, of_predictions.names
     for folder, names in ((reference, theirs), (predictions, ours)):
         _require_one_integer_each(folder, names)
-    for number in sorted(theirs.keys() & ours.keys()):
-        if theirs[number] != ours[number]:
-            raise FileFormatError(
-                f"{number} is {ours[number]!r} in {predictions} and {theirs[number]!r} in "
-                f"{reference}.",
-                remedy="Write both with the same integers (nnloop predict --values 0,2,1), or say "
-                "with --classes what they are in both.",
-            )
+    if theirs and ours:
+        _require_same(
+            (predictions, _with_background(of_predictions)),
+            (reference, _with_background(of_reference)),
+        )
     if theirs or not ours:
         return theirs, ()
     said = ", ".join(f"{number} = {name}" for number, name in sorted(ours.items()))
     return ours, (f"Nothing names the integers of {reference}: taken as in {predictions}, {said}.",)
+
+
+def _with_background(about: ClassNames) -> dict[int, str]:
+    return about.names | {0: _BACKGROUND, about.background: _BACKGROUND}
+
+
+def _require_same(one: tuple[Path, dict[int, str]], other: tuple[Path, dict[int, str]]) -> None:
+    """FileFormatError where two folders mean two things by an integer, or one thing by two."""
+    (predictions, ours), (reference, theirs) = one, other
+    found = ""
+    for number in sorted(theirs.keys() & ours.keys()):
+        if theirs[number] != ours[number]:
+            found = (
+                f"{number} is {ours[number]!r} in {predictions} and {theirs[number]!r} in "
+                f"{reference}."
+            )
+            break
+    integers = {name: number for number, name in ours.items()}
+    for number, name in sorted(theirs.items()):
+        if not found and name != _BACKGROUND and integers.get(name, number) != number:
+            found = f"{name!r} is {integers[name]} in {predictions} and {number} in {reference}."
+    if found:
+        raise FileFormatError(
+            found,
+            remedy="Write both with the same integers (nnloop predict --values 0,2,1), or say with "
+            "--classes what they are in both.",
+        )
 
 
 def _require_one_integer_each(folder: Path, names: Mapping[int, str]) -> None:
@@ -154,16 +208,16 @@ def _require_one_integer_each(folder: Path, names: Mapping[int, str]) -> None:
             )
 
 
-def _ignored(reference: Path, *, is_named: bool) -> frozenset[int]:
-    """The integers of pixels of which the references say nothing.
+def _said(folder: Path, *, is_named: bool) -> ClassNames:
+    """What stands beside a folder about its classes.
 
     Where a person names the classes, a file about them that can't be used does not matter.
     """
     try:
-        return classes_beside(reference).ignored
+        return classes_beside(folder)
     except FileFormatError:
         if is_named:
-            return frozenset()
+            return ClassNames()
         raise
 
 
@@ -180,6 +234,8 @@ class EvaluationJob:
         remarks: Sentences about the whole.
         names_values: Whether a person names the integers, so that unknown ones may be mended so.
         ignored: Integers of pixels of a reference that count in no measure.
+        backgrounds: The integer of background in the ``prediction`` and the ``reference``, where it
+            is not 0: it is no unknown value.
         unions: Name -> classes of ``config`` that are measured as one besides.
     """
 
@@ -191,6 +247,7 @@ class EvaluationJob:
     remarks: Sequence[str] = field(default=())
     names_values: bool = False
     ignored: frozenset[int] = frozenset()
+    backgrounds: Mapping[str, int] = field(default_factory=dict)
     unions: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
@@ -205,6 +262,7 @@ def evaluate_pairs(job: EvaluationJob, options: EvaluationOptions) -> Evaluation
             pairs,
             class_names,
             ignored=job.ignored,
+            backgrounds=job.backgrounds,
             unions=job.unions,
             spacing_mm=options.spacing_mm,
             workers=options.workers,

@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -137,7 +137,7 @@ def import_model(
         fitted = fit_labels(foreign.labels, group, mapping or {})
         folds = fold_numbers(chosen)
         converted = convert_checkpoints(folder, folds, trust=trust)
-        notes = (*foreign.notes, *_notes(fitted))
+        notes = (*foreign.notes, *_about_channels(foreign, project), *_notes(fitted))
         imported = ImportedModel(
             file=file.name,
             model=chosen.name,
@@ -170,9 +170,10 @@ def choose_model(found: tuple[ModelFolder, ...], file: Path, wanted: str | None)
             "fold_<k>/checkpoint_final.pth.",
             remedy="Make it with nnUNetv2_export_model_to_zip or `nnloop models export`.",
         )
-    names = ", ".join(model.name for model in found)
+    named = {_told_apart(model, found): model for model in found}
+    names = ", ".join(named)
     if wanted is not None:
-        chosen = [model for model in found if model.name == wanted]
+        chosen = [model for name, model in named.items() if wanted in (name, model.name)]
         if len(chosen) != 1:
             raise SettingsError(f"{file.name} has no model {wanted!r}.", remedy=f"It has {names}.")
         return chosen[0]
@@ -186,9 +187,14 @@ def choose_model(found: tuple[ModelFolder, ...], file: Path, wanted: str | None)
     if len(flat) > 1:
         raise SettingsError(
             f"{file.name} holds several models: {names}.",
-            remedy=f"Choose one: --model {flat[0].name}",
+            remedy=f"Choose one: --model {_told_apart(flat[0], found)}",
         )
     return flat[0]
+
+
+def _told_apart(model: ModelFolder, found: Sequence[ModelFolder]) -> str:
+    """A model's name; of several of one name, as of two data sets, its path in the zip."""
+    return model.name if sum(one.name == model.name for one in found) == 1 else model.path
 
 
 def _default_name(model: ModelFolder, file: Path) -> str:
@@ -224,6 +230,31 @@ def _check_channels(foreign: ForeignModel, project: ProjectRow) -> None:
             remedy="Give the project's tasks the same images in the same order (setting "
             "`channels`), or use a model trained on such images.",
         )
+    theirs = [_plain_channel(name) for name in foreign.channels]
+    ours = [_plain_channel(name) for name in project.settings.channels or ("R", "G", "B")]
+    if theirs != ours and sorted(theirs) == sorted(ours):
+        raise SettingsError(
+            f"The model takes the channels in the order {', '.join(foreign.channels)}, the "
+            f"project's are {', '.join(project.settings.channels or ('R', 'G', 'B'))}.",
+            remedy="Give the project's channels the model's order (nnloop connect --channel, once "
+            "for each), or train a model on images in this one.",
+        )
+
+
+def _plain_channel(name: str) -> str:
+    """As a person calls it: nnloop puts its number in front."""
+    return re.sub(r"^\d+_", "", name).strip().casefold()
+
+
+def _about_channels(foreign: ForeignModel, project: ProjectRow) -> list[str]:
+    """Several channels that are called otherwise may be others."""
+    theirs, ours = foreign.channels, project.settings.channels
+    if len(ours) < 2 or [*map(_plain_channel, theirs)] == [*map(_plain_channel, ours)]:
+        return []
+    if len(theirs) != len(ours):
+        return []  # colours of each
+    pairs = ", ".join(f"{one} is given {other}" for one, other in zip(theirs, ours, strict=True))
+    return [f"Its channels go by their order: {pairs}."]
 
 
 def fold_numbers(model: ModelFolder) -> dict[str, int]:

@@ -13,7 +13,7 @@ from backend.replay.images.library import Labelled, Library, Loop, Pixels, write
 from backend.store import Store, projects
 from backend.store.training import runs, versions
 from converters.bookkeeping.files import file_names
-from converters.classes.integers import classes_beside
+from converters.classes.integers import classes_beside, unions_said
 from converters.images.groups import GroupKey
 from converters.images.image_pixels import read_image, without_empty_color
 from converters.masks.label_map_files import read_label_map, white_as_class
@@ -27,6 +27,7 @@ from training.workspace import Workspace
 
 _IMAGES, _MASKS = "images", "masks"
 _MOST_RUNS = 200
+_UNIONS = "The unions of classes: networks of a replay learn each class by itself."
 
 
 def library_of_folder(
@@ -80,6 +81,13 @@ def library_of_folder(
         maps.append(mask.path)
     problems += [f"{stem}: there is no label map for it." for stem in images]
     said = classes_beside(folder)
+    if said.background and not classes:
+        raise FileFormatError(
+            f"The background of the masks in {folder} is {said.background}.",
+            remedy="Write them with 0 as background: nnloop predict without --values.",
+        )
+    if not classes and unions_said(folder):
+        problems.append(_UNIONS)
     names = dict(enumerate(classes, start=1)) or said.names
     ignored = said.ignored - names.keys()
     highest = max(names, default=0) or _highest(maps)
@@ -120,6 +128,7 @@ def library_of_project(
                 manifest = run.manifest
                 break
         loop = _loop_of(session, project_id)
+        has_unions = bool(projects.get(session, project_id).settings.unions)
     if manifest is None:
         raise NotEnoughCasesError(
             "The project has no training run whose images and label maps are written.",
@@ -130,7 +139,14 @@ def library_of_project(
         Labelled(entry.case_id, entry.group, partial(_read_case, place, entry.case_id), ignored)
         for entry in manifest.entries
     ]
-    return write_library(labelled, manifest.class_values, root, loop=loop, on_image=on_image)
+    return write_library(
+        labelled,
+        manifest.class_values,
+        root,
+        left_out=[_UNIONS] if has_unions else [],
+        loop=loop,
+        on_image=on_image,
+    )
 
 
 def _loop_of(session: Session, project_id: int) -> Loop:

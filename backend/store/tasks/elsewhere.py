@@ -94,6 +94,21 @@ def scores(session: Session, project_id: int) -> Mapping[int, float]:
     return {row.task_id: row.score for row in session.execute(query)}
 
 
+def forget_task(session: Session, project_id: int, task_id: int) -> bool:
+    """Forgets what was imported for one task, whose image is another now; whether there was any.
+
+    What is still in Label Studio is withdrawn (``TaskRow.to_withdraw``); the same import brings
+    it again, if it is of the new image.
+    """
+    of_task = delete(ElsewhereRow).where(
+        ElsewhereRow.project_id == project_id, ElsewhereRow.task_id == task_id
+    )
+    found = list(session.scalars(of_task.returning(ElsewhereRow.task_id)))
+    if found and (row := session.get(TaskRow, task_id)) is not None:
+        row.to_withdraw = True
+    return bool(found)
+
+
 def forget(
     session: Session,
     project_id: int,

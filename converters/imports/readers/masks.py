@@ -74,7 +74,7 @@ def read_masks(path: Path, options: ImportOptions) -> ImportSource:
     ignored = said.ignored - names.keys()
     if options.ignore_label:
         names = names | dict.fromkeys(ignored, options.ignore_label)
-    known = ClassNames(names, ignored, colors)
+    known = ClassNames(names, ignored, colors, background=0 if options.classes else said.background)
     guessed = () if names else class_integers(_values(file.path) for file in files)
     is_named_alike = all(len(f.names) > 1 or f.path.name in own for f in files)
     images = images_beside(folder)
@@ -102,6 +102,8 @@ def _image(
     path = file.path
     raw, picture = read_mask(path)
     label_map, notes = picture.label_map, list[LeftOut]()
+    if known.background and not picture.colors:
+        label_map = np.where(label_map == known.background, np.uint8(0), label_map)
     is_empty = not label_map.any()
     if picture.colors:
         names, background = _named_colors(path, label_map, picture.colors, known.colors)

@@ -92,6 +92,17 @@ def as_predicted(config: LabelConfig) -> LabelConfig:
     return replace(config, group=group)
 
 
+def without_background(group: LabelGroup) -> str:
+    """A sentence where all that is not labelled is ignored and nothing is said to be background."""
+    if group.unlabelled != "ignore" or group.background_label is not None:
+        return ""
+    return (
+        "Unlabelled pixels are ignored, and no label stands for background: a model would find "
+        "its classes everywhere. Add a label for background and name it with "
+        "--background-label, unless the classes cover whole images."
+    )
+
+
 def choice_controls(config: LabelConfig) -> tuple[str, ...]:
     """The controls by which annotators say that unlabelled pixels are ignored; maybe none.
 

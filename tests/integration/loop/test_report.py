@@ -121,7 +121,7 @@ def test_where_it_cannot_be_written_it_says_so(loop: Loop, served: Served, tmp_p
     file.write_text("mine")
     done = loop.nnloop("report", "Discs", "--out", str(file))
     assert done.status == 1
-    assert f"The report can't be written to {file}" in done.text
-    assert "Name another folder" in done.text
+    assert f"{file} is a file" in done.text
+    assert "Give --out a folder" in done.text
     assert "Traceback" not in done.text
     assert file.read_text() == "mine"

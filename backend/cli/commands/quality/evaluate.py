@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backend.cli.outputs import output_folder
 from backend.cli.shared import AsJson, DataDir, Spacing, connected, console, figure
 from backend.cli.views.progress import progress
 from backend.cli.views.sentences import say
@@ -62,8 +63,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="NAME=CLASS+CLASS",
-            help="Folders: classes that are measured as one besides; repeat for more. Of a project "
-            "its own.",
+            help="Folders: classes that are measured as one besides; repeat for more. Without it "
+            "those of nnU-Net's dataset.json beside them; '' for none. Of a project its own.",
         ),
     ] = None,
     spacing: Spacing = None,
@@ -73,7 +74,7 @@ def evaluate(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
+        output_folder(
             help="Folder for metrics.csv, summary.json and overlays/; of folders by default the "
             "predictions' with -evaluation behind it."
         ),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backend.cli.outputs import output_folder
 from backend.cli.shared import AsJson, DataDir, console, error_console
 from backend.cli.views.progress import progress
 from backend.cli.views.tables import Table
@@ -63,7 +64,7 @@ def replay(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for the report and all trainings; default: replay-NAME."),
+        output_folder(help="Folder for the report and all trainings; default: replay-NAME."),
     ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,

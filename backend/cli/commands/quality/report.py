@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from backend.cli.commands.projects import Project
+from backend.cli.outputs import output_folder
 from backend.cli.shared import DataDir, connected, console
 from backend.cli.views.progress import steps
 
@@ -19,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 def report(
     project: Project,
-    out: Annotated[Path, typer.Option(help="Folder for report.html; made if missing.")],
+    out: Annotated[Path, output_folder(help="Folder for report.html; made if missing.")],
     cases: Annotated[
         int, typer.Option(min=0, max=100, help="Worst cases shown with pictures; 0: none.")
     ] = 8,

@@ -25,7 +25,10 @@ from backend.from_files.predictions.results import (
     palette_of,
     values_of,
 )
+from backend.pipeline.evaluate.folders import evaluate_folders
+from backend.pipeline.evaluate.options import EvaluationOptions
 from converters.classes.integers import classes_beside
+from converters.images.image_pixels import write_png
 from converters.images.nifti_slices import load_stack
 from converters.imports.formats import format_by_name
 from converters.imports.source import ImportedImage, ImportOptions
@@ -117,6 +120,40 @@ def test_other_values_and_nifti(tmp_path: Path) -> None:
     assert files == ["a.nii.gz"]
     volume = nibabel.load(tmp_path / "nii" / "a.nii.gz")
     np.testing.assert_array_equal(np.asarray(volume.dataobj)[:, :, 0].T, LABEL_MAP)
+
+
+@pytest.mark.parametrize("values", [(7, 255, 3), (3, 1, 2), (0, 2, 1)])
+def test_masks_of_any_background_are_read_as_they_were_meant(
+    values: tuple[int, ...], tmp_path: Path
+) -> None:
+    """By import (and so by train) and by evaluate; one of background alone is an empty one."""
+    for number, label_map in enumerate((LABEL_MAP, np.zeros_like(LABEL_MAP))):
+        for folder, options in (
+            ("masks", ResultOptions(values=values)),
+            ("reference", ResultOptions()),
+        ):
+            results = Results(tmp_path / folder, CONFIG, options, "nnloop-v3")
+            image = ImageInput(tmp_path / f"{number}.png", f"{number}.png")
+            results.write(image, image.stem, PIXELS, Predicted(label_map, 0.5, 0.2, 0.7))
+            results.finish(lambda: iter([]))
+    found = format_by_name("masks").read(tmp_path / "masks", ImportOptions())
+    one, empty = (image for image in found if isinstance(image, ImportedImage))
+    assert one.label_map is not None and not one.notes and not empty.notes
+    for value, name in one.label_names.items():
+        index = next(c.index for c in CONFIG.group.classes if c.value == name)
+        np.testing.assert_array_equal(one.label_map == value, index == LABEL_MAP)
+    assert empty.is_empty and not one.is_empty
+    report = EvaluationOptions(tmp_path / "report", workers=1)
+    if values[1:] != (1, 2):  # both folders name their classes, by other integers
+        with pytest.raises(FileFormatError, match=r" in .* and .* in "):
+            evaluate_folders(tmp_path / "masks", tmp_path / "reference", report)
+    (tmp_path / "reference" / "classes.json").unlink()
+    for path in (tmp_path / "reference").glob("?.png"):
+        write_png(path, np.array([0, *values[1:]], np.uint8)[read_image(path)])
+    measured = evaluate_folders(tmp_path / "masks", tmp_path / "reference", report)
+    assert [row.dice.mean for row in measured.classes] == [1.0, 1.0]
+    assert not measured.problems
+    assert not any("Values without a class" in remark for remark in measured.remarks)
 
 
 @pytest.mark.parametrize("values", [(0, 255), (0, 1, 1), (0, 1, 256), (0, 1, 2, 3)])

@@ -122,6 +122,44 @@ def test_an_export_with_scribbles_and_a_choice(tmp_path: Path) -> None:
     assert [int((second == k).sum()) for k in (1, 2)] == [375, 100]
 
 
+def test_a_newer_export_in_which_nobody_leaves_anything_open(tmp_path: Path) -> None:
+    """The folder keeps its settings, and the interface that has their label and choice."""
+    rows = [
+        task(1, [region("lumen"), region("Rest", at=0, size=8), PART]),
+        task(2, [region("lumen"), region("Ignore", at=25, size=10)]),
+    ]
+    settings = {"ignore_label": "Ignore", "background_label": "Rest", "unlabelled_choice": "part"}
+    out = tmp_path / "out"
+    before = drawn(read(out, write_export(tmp_path, rows), **settings)[0])
+    newer = [task(1, [region("lumen")]), task(2, [region("lumen")])]
+    context, _ = read(out, write_export(tmp_path, newer))
+    (first, second) = (drawn(context)[key] for key in sorted(before))
+    for label_map in (first, second):
+        assert [int((label_map == k).sum()) for k in (0, 1, 2)] == [SIDE * SIDE - 400, 400, 0]
+    # A new class needs an interface of its own, and that lacks the label.
+    other = [task(1, [region("wall")]), task(2, [region("lumen")])]
+    with pytest.raises(LabelConfigError, match="unlabelled_choice names 'part'"):
+        read(out, write_export(tmp_path, other))
+    # Taken away by the person, it holds no more.
+    gone = dict.fromkeys(settings, "")
+    context, _ = read(out, write_export(tmp_path, other), **gone)
+    assert sorted(np.unique(list(drawn(context).values())).tolist()) == [0, 1, 2]
+
+
+def test_scribbles_without_any_background_are_told(tmp_path: Path) -> None:
+    """One stroke in each image, the rest ignored: nothing says what the classes are not."""
+    path = write_export(tmp_path, [task(n, [region("lumen", size=3)]) for n in (1, 2)])
+    context, reading = read(tmp_path / "out", path, unlabelled="ignore")
+    assert [sentence.partition(",")[0] for sentence in reading.said] == [
+        "Unlabelled pixels are ignored"
+    ]
+    for label_map in drawn(context).values():
+        assert [int((label_map == k).sum()) for k in (0, 1, 2)] == [0, 9, SIDE * SIDE - 9]
+    path = write_export(tmp_path, [task(1, [region("lumen"), region("Rest", at=0, size=8)])])
+    _, reading = read(tmp_path / "b", path, unlabelled="ignore", background_label="Rest")
+    assert reading.said == ()
+
+
 def test_json_min_says_the_choice_too(tmp_path: Path) -> None:
     """Only the interface tells it from the tasks' data."""
     full = task(1, [region("lumen")])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from converters.classes.integers import classes_beside
+from converters.classes.integers import classes_beside, integers_of
 from domain.errors import FileFormatError
 
 
@@ -37,3 +37,24 @@ def test_integers_may_have_gaps_and_the_background_another_name(tmp_path: Path) 
     # As it is written where a label is called so.
     (tmp_path / "classes.json").write_text('{"background": 2, "lumen": 1}')
     assert classes_beside(tmp_path).names == {1: "lumen", 2: "background"}
+
+
+@pytest.mark.parametrize(
+    ("names", "background"),
+    [
+        ({"lumen": 255}, 7),
+        ({"lumen": 1}, 2),  # as masks whose classes are 'lumen' and 'background' would say it
+        ({"lumen": 2}, 1),
+        ({"lumen": 1, "background": 2}, 0),
+        ({"lumen": 1, "background": 2}, 3),
+        ({"lumen": 255, "background": 9}, 7),
+        ({"lumen": 1}, 0),
+    ],
+)
+def test_what_is_said_of_a_background_is_read_as_meant(
+    names: dict[str, int], background: int, tmp_path: Path
+) -> None:
+    (tmp_path / "classes.json").write_text(json.dumps(integers_of(names, background)))
+    found = classes_beside(tmp_path)
+    assert found.names == {number: name for name, number in names.items()}
+    assert found.background == background

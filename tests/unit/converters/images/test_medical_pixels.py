@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 import pytest
 import SimpleITK
 
+from backend.from_files.predictions.inputs import find_images
 from converters.exports.nifti import nifti_bytes
 from converters.images.image_pixels import read_image
 from converters.images.medical_pixels import DICOM, HEAD_BYTES, NIFTI, medical_kind, read_medical
@@ -38,6 +40,97 @@ def test_a_grey_dicom_with_the_size_of_its_pixels(tmp_path: Path) -> None:
     assert found.pixels.dtype == np.uint16
     np.testing.assert_array_equal(read_image(data, 0), GREY)
     assert image_size_hw(tmp_path / "a.dcm", 0) == (12, 20)
+
+
+_KINDS = {"CT": "2", "CR": "1", "US": "6.1", "OT": "7"}
+_PATIENT, _DETECTOR, _FILM = (0x0028, 0x0030), (0x0018, 0x1164), (0x0018, 0x2010)
+
+
+def plain_dicom(modality: str, tags: dict[tuple[int, int], str]) -> bytes:
+    """GREY in a file with nothing but what it needs, and these texts: preamble, head, data set."""
+    kind = f"1.2.840.10008.5.1.4.1.1.{_KINDS[modality]}"
+    rows, columns = (struct.pack("<H", side) for side in GREY.shape)
+    head = _elements(
+        {
+            (2, 0x02): (b"UI", kind.encode()),
+            (2, 0x03): (b"UI", b"1.2.3"),
+            (2, 0x10): (b"UI", b"1.2.840.10008.1.2.1"),
+        }
+    )
+    numbers = {0x02: 1, 0x100: 16, 0x101: 16, 0x102: 15, 0x103: 0}
+    data_set = _elements(
+        {
+            (0x0008, 0x0016): (b"UI", kind.encode()),
+            (0x0008, 0x0018): (b"UI", b"1.2.3"),
+            (0x0008, 0x0060): (b"CS", modality.encode()),
+            (0x0028, 0x0004): (b"CS", b"MONOCHROME2"),
+            **{(0x0028, at): (b"US", struct.pack("<H", n)) for at, n in numbers.items()},
+            (0x0028, 0x0010): (b"US", rows),
+            (0x0028, 0x0011): (b"US", columns),
+            **{tag: (b"DS", text.encode()) for tag, text in tags.items()},
+            (0x7FE0, 0x0010): (b"OW", GREY.tobytes()),
+        }
+    )
+    length = _elements({(2, 0): (b"UL", struct.pack("<I", len(head)))})
+    return bytes(128) + b"DICM" + length + head + data_set
+
+
+def _elements(found: dict[tuple[int, int], tuple[bytes, bytes]]) -> bytes:
+    parts = []
+    for tag, (kind, value) in sorted(found.items()):
+        value += (b"\0" if kind == b"UI" else b" ") * (len(value) % 2)
+        length = (
+            struct.pack("<HI", 0, len(value)) if kind == b"OW" else struct.pack("<H", len(value))
+        )
+        parts.append(struct.pack("<HH", *tag) + kind + length + value)
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("kind", "tags", "expected"),
+    [
+        ("CT", {_PATIENT: "0.4\\0.1"}, (0.4, 0.1)),
+        ("CR", {_PATIENT: "0.4\\0.1"}, (0.4, 0.1)),
+        ("CR", {_DETECTOR: "0.5\\0.2"}, (0.5, 0.2)),
+        ("CT", {_DETECTOR: "0.5\\0.2"}, (0.5, 0.2)),
+        ("OT", {_FILM: "0.6\\0.3"}, (0.6, 0.3)),
+        # Calibrated at the patient: what is seen there is smaller than its shadow at the detector.
+        ("CR", {_PATIENT: "0.4\\0.1", _DETECTOR: "0.5\\0.2"}, (0.4, 0.1)),
+        ("CR", {_PATIENT: "0\\0", _DETECTOR: "0.5\\0.2"}, (0.5, 0.2)),
+        ("CT", {_PATIENT: "0\\0"}, None),
+        ("CT", {}, None),
+        ("US", {}, None),
+    ],
+)
+def test_the_size_of_a_pixel_whatever_kind_of_image_says_it(
+    kind: str, tags: dict[tuple[int, int], str], expected: tuple[float, float] | None
+) -> None:
+    """GDCM reads one tag by the kind of image, and 1 x 1 mm where the file has another."""
+    found = read_medical(plain_dicom(kind, tags), 0)
+    np.testing.assert_array_equal(found.pixels, GREY)
+    assert found.spacing_mm == expected
+
+
+@pytest.mark.parametrize("keeps_head", [True, False])
+def test_a_file_without_a_preamble_is_dicom_too(keeps_head: bool, tmp_path: Path) -> None:
+    """As old archives have them: told by its first tag, with an ending and without."""
+    whole = plain_dicom("CT", {_PATIENT: "0.4\\0.1"})
+    bare = whole[132:] if keeps_head else whole[whole.index(b"\x08\x00\x16\x00UI") :]
+    assert medical_kind(bare[:HEAD_BYTES]) == DICOM
+    found = read_medical(bare, 0)
+    np.testing.assert_array_equal(found.pixels, GREY)
+    assert found.spacing_mm == (0.4, 0.1)
+    for name in ("IM000001", "a.dcm", "scan"):
+        (tmp_path / name).write_bytes(bare)
+    images = [one.name for one in find_images([tmp_path], tmp_path / "out")]
+    assert images == ["IM000001", "a.dcm", "scan"]
+    with pytest.raises(ImageError, match="damaged DICOM"):
+        read_medical(bare[:-20], 0)
+
+
+def test_what_begins_alike_is_no_dicom() -> None:
+    for start in (b"\x08\x00", b"\x08\x00\x00\x00\xff\xff\xff\xff", b"\x02\x00ab", b"\x08 text"):
+        assert medical_kind(start + b" " * 10) == ""
 
 
 def test_where_low_is_white_it_is_turned_round(tmp_path: Path) -> None:

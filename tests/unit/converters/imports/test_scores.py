@@ -43,7 +43,38 @@ def test_two_scores_of_one_name_are_none(tmp_path: Path) -> None:
     assert table.of(_image("2.png"), None) == 0.0
 
 
-@pytest.mark.parametrize("score", ["1.2", "-0.1", "nan", "inf", "good", "0,5"])
+FOLDERS = "image,score\nP01/1.png,0.2\nP02/1.png,0.9\nP01/2.png,0.4\nP01/3.v1,0.1\nP01/3.v2,0.6\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "repeated", "expected"),
+    [
+        ("P01/1.png", ("1.png",), 0.2),
+        ("P02/1.png", ("1.png",), 0.9),
+        ("scans/P02/1.png", ("1.png",), 0.9),
+        ("P02\\1.png", ("1.png",), 0.9),
+        ("P03/1.png", ("1.png",), None),
+        ("1.png", (), None),
+        # One row has the name, and it is of another folder: is it another image?
+        ("P02/2.png", ("2.png",), None),
+        ("P02/2.png", (), 0.4),
+        ("2.png", (), 0.4),
+        ("P01/3.v2.png", (), 0.6),
+        ("P01/3.png", (), None),
+    ],
+)
+def test_folders_tell_images_of_one_name_apart(
+    name: str, repeated: tuple[str, ...], expected: float | None, tmp_path: Path
+) -> None:
+    table = read_scores(_table(tmp_path, FOLDERS))
+    stem = name.removesuffix(".png")
+    assert table.of(_image(name), None, repeated) == expected
+    assert table.of(_image(name, stem.replace("\\", "/").rpartition("/")[2]), None, repeated) == (
+        expected
+    )
+
+
+@pytest.mark.parametrize("score", ["1.2", "101 %", "85%", "-0.1", "nan", "inf", "good", "0,5"])
 def test_a_score_that_is_none_is_refused_with_its_line(tmp_path: Path, score: str) -> None:
     with pytest.raises(FileFormatError, match=r"line 3: the score of 'b\.png'"):
         read_scores(_table(tmp_path, f"image;score\na.png;0.5\nb.png;{score}\n"))

@@ -55,6 +55,29 @@ def test_channels_under_their_old_name_and_other_files_are_told(tmp_path: Path) 
     assert ".nii.gz" in found.notes[0] and "1 x 1" in found.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("scheme", "ending", "is_taken"),
+    [
+        ("CTNormalization", ".nii.gz", False),
+        ("NoNormalization", ".mha", False),
+        ("CTNormalization", ".png", True),  # 16 bits, as they are
+        ("ZScoreNormalization", ".nii.gz", True),
+    ],
+)
+def test_a_model_that_goes_by_hounsfield_units_is_refused(
+    scheme: str, ending: str, is_taken: bool, tmp_path: Path
+) -> None:
+    plan = plans()
+    plan["configurations"]["2d"]["normalization_schemes"] = [scheme]
+    data = dataset(channel_names={"0": "CT"}, file_ending=ending)
+    if is_taken:
+        assert _read(tmp_path, plan, data).channels == ("CT",)
+        return
+    with pytest.raises(FileFormatError, match=f"absolute numbers.*{scheme}") as told:
+        _read(tmp_path, plan, data)
+    assert "--as-predictions" in told.value.remedy
+
+
 def test_a_model_trained_with_ignored_pixels_predicts_as_any_other(tmp_path: Path) -> None:
     data = dataset(labels={"background": 0, "lumen": 1, "wall": 2, "ignore": 3})
     found = _read(tmp_path, plans(), data)

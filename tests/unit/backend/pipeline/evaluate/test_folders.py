@@ -170,6 +170,38 @@ def test_unions_are_measured_beside_the_classes(folders: tuple[Path, Path], tmp_
         evaluated(folders, tmp_path / "no", class_values=names, unions=["vessel=lumen+plaque"])
 
 
+@pytest.mark.parametrize("where", ["reference", "predictions"])
+def test_unions_that_a_data_set_says_are_measured_and_told(
+    where: str, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    predictions, reference = folders
+    write(predictions / "a.png", label_map())
+    write(reference / "a.png", label_map())
+    about: dict[str, Any] = {
+        "labels": {"background": 0, "vessel": [1, 2], "lumen": 2},
+        "regions_class_order": [1, 2],
+    }
+    place = reference if where == "reference" else predictions
+    (place / "dataset.json").write_text(json.dumps(about))
+    if where == "predictions":  # the references say what the classes are, and nothing of unions
+        (reference / "classes.json").write_text(
+            '{"background": 0, "rest of vessel": 1, "lumen": 2}'
+        )
+    summary: dict[str, Any] = evaluated(folders, tmp_path / "report")
+    [union] = summary["unions"]
+    assert (union["class_value"], union["dice"]["mean"]) == ("vessel", 1.0)
+    [said] = [remark for remark in summary["remarks"] if "nions" in remark]
+    assert said == (
+        f"Unions of classes are measured besides, as {place} says: vessel=lumen+rest of vessel."
+    )
+    assert "unions" not in evaluated(folders, tmp_path / "none", unions=[""])
+    (place / "dataset.json").write_text(json.dumps(about | {"regions_class_order": [2, 1]}))
+    wrong: dict[str, Any] = evaluated(folders, tmp_path / "no", class_values=("rest", "lumen"))
+    assert "unions" not in wrong
+    [said] = [remark for remark in wrong["remarks"] if "nion" in remark]
+    assert said.startswith("No union of classes is measured. ")
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [

@@ -73,6 +73,17 @@ def test_three_dimensional_and_ambiguous_zips_say_what_to_do(app: FakeApp, tmp_p
     assert "--model" in caught_two.value.remedy
     name = other.rpartition("/")[2]
     assert import_model(app.context, PROJECT, both, model=name).folds == 2
+    second = entries(FOLDER.replace("Dataset501", "Dataset502"))
+    alike = write_zip(tmp_path / "c.zip", entries() | second)
+    with pytest.raises(SettingsError, match=r"several models: Dataset501_Carotid/.*Dataset502") as (
+        caught_two
+    ):
+        import_model(app.context, PROJECT, alike)
+    wanted = caught_two.value.remedy.partition("--model ")[2].replace("Dataset501", "Dataset502")
+    done = import_model(app.context, PROJECT, alike, model=wanted)
+    assert done.version == "import-Dataset502_Carotid"
+    with pytest.raises(SettingsError, match="no model 'nnUNetTrainer__"):
+        import_model(app.context, PROJECT, alike, model=FOLDER.rpartition("/")[2])
     with pytest.raises(SettingsError, match="no model 'x'"):
         import_model(app.context, PROJECT, both, model="x")
     with pytest.raises(FileFormatError, match="holds no model"):
@@ -102,6 +113,40 @@ def test_channels_that_can_not_be_made_up_are_refused(app: FakeApp, tmp_path: Pa
     with app.store.begin() as session:
         session.get_one(ProjectRow, PROJECT).n_channels = 2
     assert import_model(app.context, PROJECT, file).serves
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "said"),
+    [
+        (("t1", "t2"), ("t1", "t2"), ""),
+        (("0_T1", "1_T2"), ("t1", "t2"), ""),
+        (("b-mode", "doppler"), ("t1", "t2"), "b-mode is given t1, doppler is given t2"),
+        (("t2", "t1"), ("t1", "t2"), "refused"),
+        (("0_t2", "1_t1"), ("t1", "t2"), "refused"),
+        (("B", "G", "R"), (), "refused"),
+        (("R", "G", "B"), (), ""),
+    ],
+)
+def test_channels_in_another_order_are_refused(
+    theirs: tuple[str, ...], ours: tuple[str, ...], said: str, app: FakeApp, tmp_path: Path
+) -> None:
+    files = entries()
+    names = {str(k): name for k, name in enumerate(theirs)}
+    files[f"{FOLDER}/dataset.json"] = json.dumps(dataset(channel_names=names)).encode()
+    file = write_zip(tmp_path / "m.zip", files)
+    with app.store.begin() as session:
+        row = session.get_one(ProjectRow, PROJECT)
+        row.n_channels = len(theirs)
+        row.settings = row.settings.model_copy(update={"channels": ours})
+        row.label_config = row.label_config.replace("$image", "$t1" if ours else "$image")
+    if said == "refused":
+        with pytest.raises(SettingsError, match=rf"in the order {theirs[0]}, .*project's are"):
+            import_model(app.context, PROJECT, file)
+        return
+    done = import_model(app.context, PROJECT, file)
+    assert [note for note in done.notes if "channels" in note] == (
+        [f"Its channels go by their order: {said}."] if said else []
+    )
 
 
 def test_a_refused_import_leaves_nothing_behind(app: FakeApp, tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from backend.pipeline.runs import reconcile
 from backend.pipeline.sync.reading import sync_project
 from backend.store import projects
 from backend.store.models import PredictionRow, TaskRow
-from backend.store.tasks import predictions
+from backend.store.tasks import elsewhere, predictions
+from backend.store.tasks.elsewhere import ElsewhereRow
+from converters.label_studio.predicted import as_predicted
 from domain.errors import ImageError, LabelStudioError
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import png, polygon
@@ -175,6 +177,40 @@ def test_an_image_overwritten_in_place_is_noticed_when_it_is_fetched(
     assert jobs(app) == [("publish", (PROJECT,))]
     with app.store.begin() as session:
         assert [t.id for t in predictions.unscored_tasks(session, PROJECT, pushed, 9)] == [1]
+
+
+def test_what_another_program_said_of_an_overwritten_image_goes_too(app: FakeApp) -> None:
+    """Imported masks have no hash of the image: they are of the one that was there."""
+    for task_id in (1, 2):
+        app.label_studio.add_task(task_id)
+    sync_project(app.context, PROJECT)
+    with app.store.begin() as session:
+        project = projects.get(session, PROJECT)
+        config = label_config_of(project, project.settings)
+        tasks = {n: session.get_one(TaskRow, n) for n in (1, 2)}
+        rows = [
+            ElsewhereRow(
+                project_id=PROJECT, task_id=n, model_version="sam", source=task.source,
+                score=0.5, is_stated=True,
+            )
+            for n, task in tasks.items()
+        ]  # fmt: skip
+        elsewhere.save(session, rows)
+    app.label_studio.predictions = [
+        *(PushedPrediction(n, as_predicted([polygon()]), 0.5, "sam", n) for n in (1, 2)),
+        PushedPrediction(1, [polygon()], 0.5, "somebody-elses", 3),
+    ]
+    for task in tasks.values():
+        load_image(app.context, task, config)
+    assert jobs(app) == []
+    app.label_studio.images["/data/upload/1.png"] = png(np.zeros((40, 48), np.uint8))
+    assert is_overwritten(app.context, tasks[1], config)
+    assert not is_overwritten(app.context, tasks[2], config)
+    assert jobs(app) == [("publish", (PROJECT,))]
+    publish(app.context, PROJECT)
+    assert held(app) == {1: [("somebody-elses", 0.5)], 2: [("sam", 0.5)]}
+    with app.store.begin() as session:
+        assert elsewhere.scores(session, PROJECT) == {2: 0.5}
 
 
 @pytest.mark.parametrize("page", [b"", b"<html>Log in</html>", b"\x89PNG\r\n\x1a\n half a file"])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -213,3 +214,18 @@ def test_of_a_project_cases_with_ignored_pixels_are_left_out(app: FakeApp, tmp_p
     assert len(found.left_out) == 1 and found.left_out[0].startswith(
         "b: some of its pixels are ign"
     )
+
+
+def test_what_a_replay_does_not_do_with_masks_is_said(tmp_path: Path) -> None:
+    """Unions of classes are not learned; masks whose background is not 0 are another program's."""
+    data = tmp_path / "data"
+    write(data, "a")
+    write(data, "b", 2)
+    regions = {"labels": {"background": 0, "vessel": [1, 2], "lumen": 2}}
+    (data / "masks" / "dataset.json").write_text(json.dumps(regions))
+    found = library_of_folder(data, tmp_path / "out")
+    assert found.class_values == ("rest of vessel", "lumen")
+    assert [text for text in found.left_out if "learn each class by itself" in text]
+    (data / "masks" / "classes.json").write_text('{"background": 7, "lumen": 2}')
+    with pytest.raises(FileFormatError, match="is 7"):
+        library_of_folder(data, tmp_path / "other")

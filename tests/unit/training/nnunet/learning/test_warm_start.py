@@ -4,7 +4,11 @@ from typing import Any
 
 import pytest
 import torch
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+from tests.unit.training.nnunet.inference.versions import dataset, plans
+from training.nnunet.architecture import build_network
+from training.nnunet.classes import trainer_class
 from training.nnunet.learning.warm_start import (
     head_of,
     scale_rate,
@@ -103,3 +107,20 @@ def test_the_same_unions_go_on_and_so_do_checkpoints_that_say_nothing() -> None:
     for same in (CLASSES, UNIONS):
         assert head_of({"init_args": {"dataset_json": same}}, same, None) is None
         assert head_of({}, same, (0, 2, -1)) == (0, 2, -1)
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_weights_go_on_where_pixels_are_ignored_from_now_on_or_no_more(before: bool) -> None:
+    """nnU-Net's networks have no output for what is ignored: nothing of a head begins fresh."""
+    known, open_ = (dataset(**{"1_disc": 1, "2_square": 2, **more}) for more in ({}, {"ignore": 3}))
+    old, new = (open_, known) if before else (known, open_)
+    trainer = trainer_class("nnUNetTrainer")
+    networks = [build_network(trainer, PlansManager(plans()), about) for about in (old, new)]
+    weights, fresh = (network.state_dict() for network in networks)
+    checkpoint = {"network_weights": weights, "init_args": {"dataset_json": old}}
+    head = head_of(checkpoint, new, None)
+    assert head is None
+    started = start_weights(weights, fresh, shrink=1.0, head=head)
+    assert started is not None and started.keys() == fresh.keys()
+    assert all(torch.equal(started[key], weights[key]) for key in weights)
+    assert not all(torch.equal(fresh[key], weights[key]) for key in weights)

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from backend.cli.main import app as program
-from domain.errors import FileFormatError, NotConnectedError
+from domain.errors import FileFormatError, NotConnectedError, SettingsError
 from tests.fakes.app import FakeApp
 
 
@@ -35,8 +35,8 @@ def test_a_page_that_cannot_be_written_is_an_error_and_changes_nothing(tmp_path:
     file.write_text("mine")
     for out in (file, file / "beneath"):
         error = _report("1", "--out", out).exception
-        assert isinstance(error, FileFormatError)
-        assert str(out) in str(error) and "Name another folder" in error.remedy
+        assert isinstance(error, SettingsError)
+        assert str(out) in str(error) and "--out" in error.remedy
     (tmp_path / "report.html").mkdir()
     with pytest.raises(FileFormatError, match=r"report\.html is a folder there"):
         raise _report("1", "--out", tmp_path).exception or AssertionError("it was written")
