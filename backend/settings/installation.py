@@ -25,6 +25,7 @@ from pydantic_settings import (
 )
 
 from backend.settings.faults import faults_of
+from backend.settings.image_hosts import PUBLIC, ImageHosts
 from backend.settings.option import Option, environment_of
 from domain.errors import SettingsError
 from domain.text import counted
@@ -117,6 +118,13 @@ class Settings(BaseSettings):
         description="Longest time reading one image may take in all, redirects and retries "
         "included, in seconds.",
     )
+    image_hosts: str = Field(
+        PUBLIC,
+        validation_alias=AliasChoices("NNLOOP_IMAGE_HOSTS", "image_hosts"),
+        description="What images are read from besides Label Studio and its storages, with commas "
+        "between: `public` (every address of the public internet), a name (`nas.lab`, "
+        "`*.example.org`), an address or a network (`10.0.0.7:9000`, `192.168.4.0/24`), `none`.",
+    )
     debounce_s: Annotated[float, Field(ge=0, lt=3600)] = Field(
         2.0,
         validation_alias=AliasChoices("NNLOOP_DEBOUNCE_S", "debounce_s"),
@@ -189,6 +197,12 @@ class Settings(BaseSettings):
             # Without a user and password that someone may have put before the host.
             raise ValueError(f"must be an http(s) address, got {value.rpartition('@')[2]!r}")
         return value.rstrip("/")
+
+    @field_validator("image_hosts")
+    @classmethod
+    def _hosts(cls, value: str) -> str:
+        ImageHosts.parse(value)
+        return value
 
     @field_validator("data_dir")
     @classmethod

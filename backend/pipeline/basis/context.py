@@ -13,6 +13,7 @@ from backend.label_studio.images import FetchedImage
 from backend.pipeline.basis.loading import ImageLoads
 from backend.queue import JobQueue
 from backend.settings import Settings, installation_id
+from backend.settings.image_hosts import ImageHosts
 from backend.store import Store
 from training.workspace import Workspace
 
@@ -66,6 +67,7 @@ class AppContext:
         url, key = self.settings.require_label_studio()
         client = LabelStudioClient(url, key)
         client.image_deadline_s = self.settings.image_deadline_s
+        client.image_hosts = ImageHosts.parse(self.settings.image_hosts)
         return client
 
     @property
