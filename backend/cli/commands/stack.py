@@ -44,6 +44,7 @@ def up(
         os.environ["NNLOOP_PORT"] = str(port)
     wanted = settings(data_dir)
     use_log_level(wanted)
+    os.umask(wanted.umask_bits)
     url, key = wanted.require_label_studio()
     with LabelStudioClient(url, key) as client:
         user = client.whoami()
@@ -79,6 +80,7 @@ def serve(
 
     chosen = settings(data_dir)
     use_log_level(chosen)
+    os.umask(chosen.umask_bits)
     os.environ.update(chosen.to_environment())
     uvicorn.run(
         "backend.web.app:open_app",
@@ -115,6 +117,7 @@ def worker(
         os.environ["NNLOOP_WORKER_THREADS"] = str(threads)
     chosen = settings(data_dir)
     use_log_level(chosen)
+    os.umask(chosen.umask_bits)
     queues = ROLES.get(role) or tuple(QueueName)
     if role not in (*ROLES, "all"):
         raise SettingsError(

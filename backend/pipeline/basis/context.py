@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -14,8 +15,12 @@ from backend.pipeline.basis.loading import ImageLoads
 from backend.queue import JobQueue
 from backend.settings import Settings, installation_id
 from backend.settings.image_hosts import ImageHosts
+from backend.settings.private_folder import make_private, make_store_file
 from backend.store import Store
+from backend.store.database import STORE_FILE
 from training.workspace import Workspace
+
+logger = logging.getLogger(__name__)
 
 LOCKS = "locks"
 """Folder of the files that are locked."""
@@ -55,7 +60,10 @@ class AppContext:
     def open(cls, settings: Settings | None = None) -> AppContext:
         """Reads the settings, opens the store and migrates it; Redis is reached when needed."""
         settings = settings or Settings.load()
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        if said := make_private(settings.data_dir, settings.umask_bits):
+            logger.warning("%s", said)
+        if not settings.database_url:
+            make_store_file(settings.data_dir / STORE_FILE, settings.umask_bits)
         store = Store(settings.store_url, settings.data_dir)
         store.migrate()
         queue = JobQueue(settings.redis_url, installation_id(settings.data_dir))
