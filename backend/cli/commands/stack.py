@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,9 +83,11 @@ def serve(
     use_log_level(chosen)
     os.umask(chosen.umask_bits)
     os.environ.update(chosen.to_environment())
+    _take_many_connections()
     uvicorn.run(
         "backend.web.app:open_app",
         factory=True,
+        http="backend.web.punctual:PunctualProtocol",
         host=chosen.host,
         port=chosen.port,
         log_level=chosen.log_level.lower(),
@@ -136,6 +139,15 @@ def worker(
     folder = installation_id(chosen.data_dir)
     place = (chosen.worker_device, memory_of(chosen.worker_device))
     work(chosen.redis_url, queues, label=name, installation=folder, device=place)
+
+
+def _take_many_connections() -> None:
+    """As many as this user may open: the usual 1,024 could be used up by one caller."""
+    import resource
+
+    with contextlib.suppress(OSError, ValueError):  # where the system names a number it won't give
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def show_event(event: StackEvent) -> None:
