@@ -364,12 +364,14 @@ def _refused(task_id: int, uri: str, what: str) -> ImageError:
 
 
 def _host_refused(task_id: int, uri: str, error: HostRefusedError) -> ImageError:
+    is_alike = "/data/upload/" in uri or "/data/local-files/" in uri
+    own = "If that is Label Studio itself, write LABEL_STUDIO_URL as it stands there. "
     return ImageError(
         task_id,
         "host_refused",
         f"the image {shown(uri)!r} was not asked for: {one_line(error.host, 80)} ({error.why}) is "
         "not among the hosts that images may be read from.",
-        remedy="If images are meant to be there, allow it with "
+        remedy=f"{own if is_alike else ''}If images are meant to be there, allow it with "
         f"NNLOOP_IMAGE_HOSTS={one_line(error.allow, 200)} and start nnloop again "
         "(docs/securing.md).",
     )

@@ -94,7 +94,7 @@ def _not_ours(data_dir: Path) -> str:
     if data_dir == home or data_dir in home.parents or found.st_mode & stat.S_ISVTX:
         return "It holds more than nnloop's: give nnloop a folder of its own (NNLOOP_DATA_DIR)."
     if found.st_uid != os.geteuid():
-        return "It belongs to another user, who has to close it."
+        return f"It belongs to another user, who has to close it. {_SETTING}"
     return ""
 
 

@@ -18,6 +18,7 @@ from backend.settings.image_hosts import ImageHosts
 from backend.settings.private_folder import make_private, make_store_file
 from backend.store import Store
 from backend.store.database import STORE_FILE
+from domain.errors import StackError
 from training.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -58,15 +59,28 @@ class AppContext:
 
     @classmethod
     def open(cls, settings: Settings | None = None) -> AppContext:
-        """Reads the settings, opens the store and migrates it; Redis is reached when needed."""
+        """Reads the settings, opens the store and migrates it; Redis is reached when needed.
+
+        Raises:
+            SettingsError: A setting can't be used.
+            StackError: The data folder is another user's, or the store can't be opened.
+        """
         settings = settings or Settings.load()
-        if said := make_private(settings.data_dir, settings.umask_bits):
-            logger.warning("%s", said)
-        if not settings.database_url:
-            make_store_file(settings.data_dir / STORE_FILE, settings.umask_bits)
-        store = Store(settings.store_url, settings.data_dir)
-        store.migrate()
-        queue = JobQueue(settings.redis_url, installation_id(settings.data_dir))
+        try:
+            if said := make_private(settings.data_dir, settings.umask_bits):
+                logger.warning("%s", said)
+            if not settings.database_url:
+                make_store_file(settings.data_dir / STORE_FILE, settings.umask_bits)
+            store = Store(settings.store_url, settings.data_dir)
+            store.migrate()
+            queue = JobQueue(settings.redis_url, installation_id(settings.data_dir))
+        except PermissionError as error:
+            raise StackError(
+                f"The data folder {settings.data_dir} is another user's ({error.filename}: "
+                f"{error.strerror}).",
+                remedy="Ask that user, or name a folder of your own (NNLOOP_DATA_DIR). How several "
+                "share one: docs/securing.md.",
+            ) from error
         return cls(settings, store, queue)
 
     @cached_property

@@ -18,7 +18,7 @@ from backend.settings import Settings
 from backend.settings.private_folder import make_private, make_store_file, open_to_others
 from converters.bookkeeping.files import new_folder, write_json
 from converters.images.image_pixels import write_png
-from domain.errors import SettingsError
+from domain.errors import SettingsError, StackError
 from training.presets import TINY
 from training.versions.version_folder import VersionInfo, write_version
 from training.workspace import Workspace
@@ -206,6 +206,22 @@ def test_a_command_that_writes_in_the_folder_takes_its_umask(
     monkeypatch.setenv("NNLOOP_DATA_DIR", "")
     keep_private(tmp_path)
     assert os.umask(0o022) == 0o027
+
+
+def test_another_users_folder_is_said_in_a_sentence(tmp_path: Path) -> None:
+    folder = tmp_path / "nnloop"
+    folder.mkdir(mode=0o500)
+    settings = Settings.load(data_dir=folder, database_url="", redis_url="")
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(StackError, match=r"is another user's .*Permission denied") as caught:
+            AppContext.open(settings)
+    finally:
+        if is_root:
+            os.seteuid(0)
+    assert "docs/securing.md" in caught.value.remedy
 
 
 @pytest.mark.parametrize("text", ["77", "0o77", "700", "078", "1077", "none"])

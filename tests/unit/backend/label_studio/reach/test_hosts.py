@@ -138,6 +138,18 @@ def test_the_sentence_names_the_setting_that_allows_it(
     refusal_of(client, f"{serve().url}/a.png")  # another port
 
 
+def test_label_studio_by_another_name_is_told_apart(
+    client: LabelStudioClient, studio: Server
+) -> None:
+    """Label Studio writes its own address into tasks: localhost, where the setting has a number."""
+    uri = f"http://localhost:{studio.port}/data/local-files/?d=a.png"
+    error = refusal_of(client, uri)
+    assert error.remedy.startswith("If that is Label Studio itself, write LABEL_STUDIO_URL as it")
+    with LabelStudioClient(f"http://localhost:{studio.port}", KEY) as same:
+        assert same.fetch_image(uri, 7, 1)
+    assert studio.calls[-1][2] == f"Token {KEY}"
+
+
 @pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "[::]", "10.255.255.254"])
 def test_addresses_in_the_house_are_refused_before_they_are_asked(
     client: LabelStudioClient, host: str
