@@ -34,7 +34,7 @@ async def versions(request: Request, project: str = "") -> VersionsAnswer:
 
 
 def _names(context: AppContext, project_id: int | None) -> list[str]:
-    with context.store.begin() as session:
+    with context.store.read() as session:
         if project_id is not None:
             return _names_of(session, projects.get(session, project_id).id)
         found = [_names_of(session, known) for known in projects.all_ids(session)]
