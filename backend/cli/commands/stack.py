@@ -78,6 +78,7 @@ def serve(
     Example: NNLOOP_REDIS_URL=redis://redis:6379/0 nnloop serve
     """
     import uvicorn
+    from uvicorn.importer import import_from_string
 
     chosen = settings(data_dir)
     use_log_level(chosen)
@@ -87,7 +88,7 @@ def serve(
     uvicorn.run(
         "backend.web.app:open_app",
         factory=True,
-        http="backend.web.punctual:PunctualProtocol",
+        http=import_from_string("backend.web.punctual:PunctualProtocol"),
         host=chosen.host,
         port=chosen.port,
         log_level=chosen.log_level.lower(),
