@@ -319,6 +319,14 @@ def _read(response: httpx.Response, uri: str, task_id: int, max_bytes: int) -> F
             f"reading the image {shown(uri)!r} failed with status {status}{to_nowhere}.",
             remedy="See the log of the server that holds it.",
         )
+    if "," in response.headers.get("content-encoding", ""):
+        # Each unpacking makes a thousand bytes of one, before anybody can count them.
+        raise ImageError(
+            task_id,
+            "image_unreachable",
+            f"the image {shown(uri)!r} comes packed more than once.",
+            remedy="See the settings of the server that holds it.",
+        )
     parts, size = [], 0
     for chunk in response.iter_bytes(_CHUNK):
         size += len(chunk)
