@@ -11,6 +11,7 @@ import contextlib
 import os
 import stat
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from domain.text import counted
@@ -21,7 +22,15 @@ _MARK = ".private"
 _SETTING = "NNLOOP_UMASK=027 lets its group read, 007 write (docs/securing.md)."
 
 
-def make_private(data_dir: Path, umask: int) -> str:
+@dataclass(frozen=True, slots=True)
+class Privacy:
+    """What was found and done, as a sentence ("" for nothing), and whether it is private now."""
+
+    said: str = ""
+    is_private: bool = True
+
+
+def make_private(data_dir: Path, umask: int) -> Privacy:
     """Makes the folder, or takes from an existing one what others may not do.
 
     Links are not followed. A file with a second name outside the folder stays as it is, and so
@@ -31,9 +40,6 @@ def make_private(data_dir: Path, umask: int) -> str:
     Args:
         data_dir: Made when it does not exist.
         umask: Bits that others, and the group, do not get.
-
-    Returns:
-        What was changed, or can't be, as a sentence for a person; "" for nothing.
 
     Raises:
         OSError: The folder can't be made or read.
@@ -45,18 +51,25 @@ def make_private(data_dir: Path, umask: int) -> str:
             # The bits that a shared folder hands down stay.
             data_dir.chmod(stat.S_IMODE(data_dir.stat().st_mode) & ~0o777 | (0o777 & ~umask))
             _mark(data_dir, umask)
-            return ""
+            return Privacy()
     if why := _not_ours(data_dir):
         said = open_to_others(data_dir, umask)
-        return said and f"{said} {why}"
+        return Privacy(said and f"{said} {why}", not said)
     was = stat.S_IMODE(data_dir.stat().st_mode)
     if was & umask:
-        data_dir.chmod(was & ~umask)
+        with contextlib.suppress(OSError):  # said below
+            data_dir.chmod(was & ~umask)
+        if said := open_to_others(data_dir, umask):
+            return Privacy(
+                f"{said} Its disk does not let nnloop close it: name a folder on another one "
+                "(NNLOOP_DATA_DIR), or mount it for its user alone.",
+                is_private=False,
+            )
     n_files = _go_through(data_dir, umask) if _marked(data_dir) != umask else 0
     if not was & umask:  # nobody else could reach what was open in it
-        return ""
+        return Privacy()
     inside = f", and {counted(n_files, 'file or folder', 'files and folders')} in it"
-    return (
+    return Privacy(
         f"The data folder {data_dir} was open to other users (mode {was:04o}). It was made private"
         f"{inside if n_files else ''}. {_SETTING}"
     )
@@ -90,8 +103,12 @@ def make_store_file(path: Path, umask: int) -> None:
 
 
 def _not_ours(data_dir: Path) -> str:
-    found, home = data_dir.stat(), Path("~").expanduser().resolve()
-    if data_dir == home or data_dir in home.parents or found.st_mode & stat.S_ISVTX:
+    found = data_dir.stat()
+    homes: tuple[Path, ...] = ()
+    with contextlib.suppress(RuntimeError):  # a user without one, as in some containers
+        home = Path("~").expanduser().resolve()
+        homes = (home, *home.parents)
+    if data_dir in homes or found.st_mode & stat.S_ISVTX:
         return "It holds more than nnloop's: give nnloop a folder of its own (NNLOOP_DATA_DIR)."
     if found.st_uid != os.geteuid():
         return f"It belongs to another user, who has to close it. {_SETTING}"

@@ -138,8 +138,9 @@ def _require_folder(settings: Settings) -> None:
     """Raises StackError when the data folder can't be written or its disk is nearly full."""
     data_dir = settings.data_dir
     try:
-        if said := make_private(data_dir, settings.umask_bits):
-            logger.warning("%s", said)
+        found = make_private(data_dir, settings.umask_bits)
+        if found.said:
+            logger.warning("%s", found.said)
         free = shutil.disk_usage(data_dir).free
     except OSError as error:
         raise StackError(

@@ -130,6 +130,6 @@ async def _bytes(request: Request, limit_mib: int, turn: Turn) -> bytearray:
                     await turn.take()
     except TimeoutError:
         raise HTTPException(
-            408, f"The body did not come within {LONGEST_S:g} s. Send it again."
+            408, f"The body, or its turn, did not come within {LONGEST_S:g} s. Send it again."
         ) from None
     return received

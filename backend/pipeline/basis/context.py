@@ -67,8 +67,10 @@ class AppContext:
         """
         settings = settings or Settings.load()
         try:
-            if said := make_private(settings.data_dir, settings.umask_bits):
-                logger.warning("%s", said)
+            found = make_private(settings.data_dir, settings.umask_bits)
+            # What was changed is said once; what nobody can change is no news to every command.
+            if found.said:
+                logger.log(logging.WARNING if found.is_private else logging.INFO, found.said)
             if not settings.database_url:
                 make_store_file(settings.data_dir / STORE_FILE, settings.umask_bits)
             store = Store(settings.store_url, settings.data_dir)

@@ -15,7 +15,12 @@ import pytest
 from backend.cli.shared import keep_private
 from backend.pipeline.basis.context import AppContext
 from backend.settings import Settings
-from backend.settings.private_folder import make_private, make_store_file, open_to_others
+from backend.settings.private_folder import (
+    Privacy,
+    make_private,
+    make_store_file,
+    open_to_others,
+)
 from converters.bookkeeping.files import new_folder, write_json
 from converters.images.image_pixels import write_png
 from domain.errors import SettingsError, StackError
@@ -51,7 +56,7 @@ def old(tmp_path: Path) -> Path:
 
 
 def test_a_new_folder_is_private_whatever_the_umask_of_the_shell(tmp_path: Path) -> None:
-    assert make_private(tmp_path / "a" / "b", 0o077) == ""
+    assert make_private(tmp_path / "a" / "b", 0o077) == Privacy()
     assert mode(tmp_path / "a" / "b") == 0o700
     assert mode(tmp_path / "a") == 0o755
     make_private(tmp_path / "shared", 0o007)
@@ -59,8 +64,9 @@ def test_a_new_folder_is_private_whatever_the_umask_of_the_shell(tmp_path: Path)
 
 
 def test_an_existing_folder_is_made_private_and_that_is_said(old: Path) -> None:
-    said = make_private(old, 0o077)
-    assert said == (
+    found = make_private(old, 0o077)
+    assert found.is_private
+    assert found.said == (
         f"The data folder {old} was open to other users (mode 0755). It was made private, and 6 "
         "files and folders in it. NNLOOP_UMASK=027 lets its group read, 007 write "
         "(docs/securing.md)."
@@ -69,21 +75,21 @@ def test_an_existing_folder_is_made_private_and_that_is_said(old: Path) -> None:
     assert mode(old / "nnloop.db") == 0o600
     images = old / "projects" / "1" / "imagesTr"
     assert (mode(images / "case_0000.png"), mode(images / "final.pth")) == (0o600, 0o400)
-    assert make_private(old, 0o077) == ""
+    assert make_private(old, 0o077) == Privacy()
 
 
 def test_what_is_in_it_is_gone_through_once(old: Path) -> None:
     make_private(old, 0o077)
     image = old / "projects" / "1" / "imagesTr" / "case_0000.png"
     image.chmod(0o640)
-    assert make_private(old, 0o077) == ""
+    assert make_private(old, 0o077) == Privacy()
     assert mode(image) == 0o640
     # The folder itself is looked at every time: without it nobody gets at the rest.
     old.chmod(0o755)
     assert open_to_others(old, 0o077) == (
         f"The data folder {old} is open to other users (mode 0755, 0700 is meant)."
     )
-    assert "It was made private. " in make_private(old, 0o077)
+    assert "It was made private. " in make_private(old, 0o077).said
     assert (mode(old), open_to_others(old, 0o077)) == (0o700, "")
 
 
@@ -126,7 +132,7 @@ def test_what_is_no_file_hangs_nothing(old: Path) -> None:
             one.bind("redis.sock")
         finally:
             os.chdir(here)
-        assert "made private" in make_private(old, 0o077)
+        assert "made private" in make_private(old, 0o077).said
 
 
 def test_a_folder_that_holds_more_than_nnloops_is_left_alone(
@@ -135,14 +141,39 @@ def test_a_folder_that_holds_more_than_nnloops_is_left_alone(
     monkeypatch.setenv("HOME", str(old))
     for folder in (old, old.parent):
         folder.chmod(0o755)
-        said = make_private(folder, 0o077)
-        assert said.startswith(f"The data folder {folder} is open to other users")
-        assert "NNLOOP_DATA_DIR" in said
+        found = make_private(folder, 0o077)
+        assert not found.is_private
+        assert found.said.startswith(f"The data folder {folder} is open to other users")
+        assert "NNLOOP_DATA_DIR" in found.said
         assert mode(old / "nnloop.db") == 0o644
     monkeypatch.setenv("HOME", "/nowhere")
     old.chmod(0o1777)  # as /tmp
-    assert "NNLOOP_DATA_DIR" in make_private(old, 0o077)
+    assert "NNLOOP_DATA_DIR" in make_private(old, 0o077).said
     assert mode(old) == 0o1777
+
+
+def test_a_home_folder_that_is_private_is_no_news(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(old))
+    old.chmod(0o700)
+    assert make_private(old, 0o077) == Privacy()
+
+
+@pytest.mark.parametrize("raises", [True, False])
+def test_a_disk_without_rights_is_said_and_stops_nothing(
+    old: Path, monkeypatch: pytest.MonkeyPatch, *, raises: bool
+) -> None:
+    """As of a USB stick, or a share of Windows: its files are everybody's, whatever is asked."""
+
+    def chmod(_path: Path, _mode: int) -> None:
+        if raises:
+            raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", chmod)
+    found = make_private(old, 0o077)
+    assert not found.is_private
+    assert "Its disk does not let nnloop close it" in found.said
 
 
 def test_a_folder_that_hands_its_group_down_goes_on_to(tmp_path: Path) -> None:

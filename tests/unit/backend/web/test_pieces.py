@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from backend.web import body as body_module
 from backend.web import pieces
+from backend.web.body import LARGE_AT_ONCE, Gate
 from backend.web.pieces import NotJsonError, TooManyError, members_of
 from backend.web.protocol import PredictRequest, Received, SetupRequest, WebhookEvent
 from tests.unit.backend.web.conftest import Service, ask_predict, region
@@ -182,3 +184,27 @@ def test_large_bodies_are_answered_as_small_ones(
     assert answer.status_code == status, answer.text
     assert words in answer.text
     assert PAD[:100] not in answer.text
+
+
+def test_few_large_bodies_are_in_memory_at_a_time() -> None:
+    async def crowd() -> tuple[int, int]:
+        gate, inside, most, done = Gate(), 0, 0, 0
+
+        async def one(number: int) -> None:
+            nonlocal inside, most, done
+            async with gate.turn() as turn:
+                await turn.take()
+                await turn.take()  # a second part of the same body
+                inside += 1
+                most = max(most, inside)
+                await asyncio.sleep(0.01)
+                inside -= 1
+                done += 1
+                if number % 2:
+                    raise ConnectionError("the caller hung up")
+
+        await asyncio.gather(*map(one, range(9)), return_exceptions=True)
+        async with gate.turn():  # one that is small takes no turn
+            return most, done
+
+    assert asyncio.run(crowd()) == (LARGE_AT_ONCE, 9)
