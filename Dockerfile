@@ -33,7 +33,7 @@ FROM python:3.11-slim
 LABEL org.opencontainers.image.title="nnloop" \
       org.opencontainers.image.description="nnU-Net inside Label Studio's labelling loop" \
       org.opencontainers.image.licenses="Apache-2.0"
-RUN useradd --create-home --uid 10001 nnloop && install -d -o nnloop -g nnloop /data
+RUN useradd --create-home --uid 10001 nnloop && install -d -o nnloop -g nnloop -m 0700 /data
 COPY --from=build /opt/nnloop /opt/nnloop
 ENV PATH=/opt/nnloop/bin:$PATH \
     PYTHONUNBUFFERED=1 \

@@ -38,6 +38,15 @@ def service_credentials(settings: Settings) -> tuple[str, str]:
     return user, password or _kept_password(settings.data_dir / PASSWORD_FILE)
 
 
+def login_of_project(credentials: tuple[str, str], project_id: int) -> tuple[str, str]:
+    """The credentials as a project's backend sends them: its requests then say whose they are.
+
+    Label Studio asks /versions without naming a project; the user ``nnloop+2`` names it.
+    """
+    user, password = credentials
+    return f"{user}+{project_id}", password
+
+
 def _kept_password(path: Path) -> str:
     try:
         # Most calls find the file; only the first pays for the lock.

@@ -33,6 +33,7 @@ from backend.cli.commands.quality import agreement, effort, evaluate, qa, replay
 from backend.cli.outputs import begin, of_output
 from backend.cli.shared import console, error_console, settings
 from backend.cli.views.sentences import say
+from backend.settings.private_folder import make_private
 from domain.errors import NnloopError
 from domain.text import one_line
 
@@ -143,8 +144,10 @@ def _say(message: str, remedy: str) -> None:
 
 def _log_traceback(error: Exception) -> Path:
     try:
-        folder = settings().data_dir / "logs"
-        folder.mkdir(parents=True, exist_ok=True)
+        chosen = settings()
+        make_private(chosen.data_dir, chosen.umask_bits)
+        folder = chosen.data_dir / "logs"
+        folder.mkdir(exist_ok=True)
     except (NnloopError, OSError):
         folder = Path.cwd()
     path = folder / "nnloop.log"

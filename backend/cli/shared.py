@@ -70,6 +70,14 @@ def use_log_level(chosen: Settings) -> None:
     logging.getLogger().setLevel(chosen.log_level)
 
 
+def keep_private(data_dir: Path | None = None) -> None:
+    """What this command writes lies in the data folder, and gets its rights.
+
+    A command that writes into folders of the user's own leaves their umask as it is.
+    """
+    os.umask(settings(data_dir).umask_bits)
+
+
 def context(data_dir: Path | None = None) -> AppContext:
     """The process's context."""
     from backend.pipeline.basis.context import AppContext

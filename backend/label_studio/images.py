@@ -8,14 +8,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeVar, cast
-from urllib.parse import unquote_to_bytes, urljoin, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import httpx
 
 from backend.label_studio.calls import Calls
 from backend.label_studio.connection import Connection
 from backend.label_studio.deadline import OutOfTimeError, limit_request, within
+from backend.label_studio.reach.own_paths import gets_key, is_own, web_address
+from backend.label_studio.reach.transport import (
+    BOUNDS,
+    BoundedTransport,
+    Bounds,
+    HostRefusedError,
+)
 from backend.label_studio.retries import repeated
+from backend.settings.image_hosts import PUBLIC, ImageHosts
 from domain.errors import ImageError
 from domain.text import one_line
 
@@ -79,17 +87,22 @@ def _in_time(fetch: Fetch) -> Fetch:
 
 
 class Images(Calls):
-    """Calls that read images. ``image_deadline_s`` is the time one may take in all, in seconds."""
+    """Calls that read images.
+
+    ``image_deadline_s`` is the time one may take in all, in seconds; ``image_hosts`` are what may
+    be read from besides Label Studio and its storages.
+    """
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self.image_deadline_s = DEADLINE_S
+        self.image_hosts = ImageHosts.parse(PUBLIC)
         # Redirects are followed by hand: the key must not travel to another host. No connection
         # is kept: a deadline knows of those only that were opened under it.
         self._plain = httpx.Client(
             timeout=IMAGE_TIMEOUT_S,
             follow_redirects=False,
-            limits=httpx.Limits(max_keepalive_connections=0),
+            transport=BoundedTransport(httpx.Limits(max_keepalive_connections=0)),
             event_hooks={"request": [limit_request]},
         )
 
@@ -104,8 +117,8 @@ class Images(Calls):
 
         Takes what Label Studio writes: ``/data/upload/...``, ``/data/local-files/?d=...``, http
         and https URLs, ``s3://``, ``gs://``, ``azure-blob://`` (through Label Studio's presigned
-        links) and ``data:`` URIs. The key goes to the Label Studio host only, also after
-        redirects.
+        links) and ``data:`` URIs. The key goes to Label Studio's own images only, also after
+        redirects; other hosts must be allowed by ``image_hosts``, their addresses too.
 
         Args:
             uri: The raw value.
@@ -118,7 +131,7 @@ class Images(Calls):
 
         Raises:
             ImageError: ``image_missing``, ``image_refused`` (401, 403), ``image_unreachable``,
-                ``image_too_large`` or ``unsupported_uri``.
+                ``host_refused``, ``image_too_large`` or ``unsupported_uri``.
             LabelStudioAuthError: A personal access token was refused.
         """
         found = self.fetch_changed(uri, task_id, project_id, max_bytes=max_bytes)
@@ -152,7 +165,7 @@ class Images(Calls):
                     raise
                 url = path.format(f"projects/{project_id}")
                 return self._download(url, uri, task_id, max_bytes, unless_tag)
-        if _is_web(uri):
+        if scheme in ("http", "https") and web_address(uri) is not None:
             return self._download(uri, uri, task_id, max_bytes, unless_tag)
         if uri.startswith("/") and not uri.startswith("//"):
             return self._download(self._absolute(uri), uri, task_id, max_bytes, unless_tag)
@@ -172,19 +185,22 @@ class Images(Calls):
         return base + path
 
     def _download(
-        self, url: str, uri: str, task_id: int, max_bytes: int, unless_tag: str
+        self, address: str, uri: str, task_id: int, max_bytes: int, unless_tag: str
     ) -> FetchedImage | None:
+        url = web_address(address)
+        storage: tuple[str, int | None] | None = None  # whereto Label Studio itself has led
         for _ in range(_MAX_REDIRECTS + 1):
-            found = self._hop(url, uri, task_id, max_bytes, unless_tag)
+            if url is None:
+                break
+            of_storage = storage == (url.host, url.port)
+            found = self._hop(url, uri, task_id, max_bytes, unless_tag, of_storage=of_storage)
             if not isinstance(found, str):
                 return found
-            try:
-                url = urljoin(url, found)
-            except ValueError:  # as of http://[
-                break
-            if not _is_web(url):
-                break
-            if self._is_label_studio(url) and "/user/login" in urlsplit(url).path:
+            led_by = url
+            url = _joined(url, found)
+            if url is not None and gets_key(self._connection.url, led_by):
+                storage = (url.host, url.port)
+            if url is not None and self._is_login(url):
                 raise _refused(task_id, uri, "a login page")
         raise ImageError(
             task_id,
@@ -194,14 +210,26 @@ class Images(Calls):
         )
 
     def _hop(
-        self, url: str, uri: str, task_id: int, max_bytes: int, unless_tag: str
+        self,
+        url: httpx.URL,
+        uri: str,
+        task_id: int,
+        max_bytes: int,
+        unless_tag: str,
+        *,
+        of_storage: bool,
     ) -> FetchedImage | str | None:
         """One request with retries: the image, or the address it redirects to; None as above."""
-        login = self._connection.login if self._is_label_studio(url) else None
+        login = self._connection.login if gets_key(self._connection.url, url) else None
         headers = _condition(unless_tag)
+        extensions = {}
+        if not is_own(self._connection.url, url):
+            extensions[BOUNDS] = Bounds(self.image_hosts, of_storage)
 
         def call() -> FetchedImage | str | None:
-            with self._plain.stream("GET", url, headers=headers, auth=login) as response:
+            with self._plain.stream(
+                "GET", url, headers=headers, auth=login, extensions=extensions
+            ) as response:
                 if unless_tag and _is_unchanged(response, unless_tag):
                     return None
                 if response.status_code in (502, 503, 504):
@@ -210,6 +238,8 @@ class Images(Calls):
 
         try:
             return repeated(call, after_error=_may_pass)
+        except HostRefusedError as error:
+            raise _host_refused(task_id, uri, error) from None
         except (httpx.HTTPError, _AwayError, httpx.InvalidURL, ValueError) as error:
             # ValueError: a part of the host's name is too long, or has letters of no name.
             fault = one_line(error) or type(error).__name__
@@ -220,14 +250,8 @@ class Images(Calls):
             remedy="Check the address, and that this machine may reach it.",
         )
 
-    def _is_label_studio(self, url: str) -> bool:
-        """Whether a URL is on the Label Studio host, on the same port, not less encrypted."""
-        own, other = urlsplit(self._connection.url), urlsplit(url)
-        if (own.hostname or "") != (other.hostname or ""):
-            return False
-        own_port, other_port = _port(own.scheme, own.port), _port(other.scheme, other.port)
-        upgraded = (own.scheme, own_port, other.scheme, other_port) == ("http", 80, "https", 443)
-        return upgraded or (own.scheme == other.scheme and own_port == other_port)
+    def _is_login(self, url: httpx.URL) -> bool:
+        return is_own(self._connection.url, url) and "/user/login" in url.path
 
 
 class _AwayError(Exception):
@@ -295,6 +319,14 @@ def _read(response: httpx.Response, uri: str, task_id: int, max_bytes: int) -> F
             f"reading the image {shown(uri)!r} failed with status {status}{to_nowhere}.",
             remedy="See the log of the server that holds it.",
         )
+    if "," in response.headers.get("content-encoding", ""):
+        # Each unpacking makes a thousand bytes of one, before anybody can count them.
+        raise ImageError(
+            task_id,
+            "image_unreachable",
+            f"the image {shown(uri)!r} comes packed more than once.",
+            remedy="See the settings of the server that holds it.",
+        )
     parts, size = [], 0
     for chunk in response.iter_bytes(_CHUNK):
         size += len(chunk)
@@ -334,8 +366,22 @@ def _refused(task_id: int, uri: str, what: str) -> ImageError:
         task_id,
         "image_refused",
         f"the image {shown(uri)!r} was refused ({what}).",
-        remedy="The key goes to LABEL_STUDIO_URL only: the image must be on that very host, or "
-        "readable without a login.",
+        remedy="The key goes to the images of LABEL_STUDIO_URL only (/data/...): it must be one of "
+        "them, at that very address, or be readable without a login.",
+    )
+
+
+def _host_refused(task_id: int, uri: str, error: HostRefusedError) -> ImageError:
+    is_alike = "/data/upload/" in uri or "/data/local-files/" in uri
+    own = "If that is Label Studio itself, write LABEL_STUDIO_URL as it stands there. "
+    return ImageError(
+        task_id,
+        "host_refused",
+        f"the image {shown(uri)!r} was not asked for: {one_line(error.host, 80)} ({error.why}) is "
+        "not among the hosts that images may be read from.",
+        remedy=f"{own if is_alike else ''}If images are meant to be there, allow it with "
+        f"NNLOOP_IMAGE_HOSTS={one_line(error.allow, 200)} and start nnloop again "
+        "(docs/securing.md).",
     )
 
 
@@ -348,13 +394,9 @@ def _too_large(task_id: int, uri: str, max_bytes: int) -> ImageError:
     )
 
 
-def _is_web(url: str) -> bool:
+def _joined(url: httpx.URL, location: str) -> httpx.URL | None:
+    """Where a redirect leads; None where that is no web address, as http://[ or file:///x."""
     try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
-def _port(scheme: str, port: int | None) -> int:
-    return port if port is not None else {"http": 80, "https": 443}.get(scheme, 0)
+        return web_address(str(url.join(location)))
+    except (httpx.InvalidURL, ValueError):
+        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
@@ -25,6 +26,7 @@ from pydantic_settings import (
 )
 
 from backend.settings.faults import faults_of
+from backend.settings.image_hosts import PUBLIC, ImageHosts
 from backend.settings.option import Option, environment_of
 from domain.errors import SettingsError
 from domain.text import counted
@@ -52,6 +54,13 @@ class Settings(BaseSettings):
         default_factory=lambda: platformdirs.user_data_path("nnloop"),
         validation_alias=AliasChoices("NNLOOP_DATA_DIR", "MODEL_DIR", "data_dir"),
         description="Folder of the store, the cases and the model versions.",
+    )
+    umask: str = Field(
+        "077",
+        validation_alias=AliasChoices("NNLOOP_UMASK", "umask"),
+        description="What other users may not do with the data folder, in octal: `077` nothing, "
+        "`027` its group reads, `007` its group writes, for several users on a shared folder "
+        "(docs/securing.md).",
     )
     database_url: str = Field(
         "",
@@ -116,6 +125,13 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("NNLOOP_IMAGE_DEADLINE_S", "image_deadline_s"),
         description="Longest time reading one image may take in all, redirects and retries "
         "included, in seconds.",
+    )
+    image_hosts: str = Field(
+        PUBLIC,
+        validation_alias=AliasChoices("NNLOOP_IMAGE_HOSTS", "image_hosts"),
+        description="What images are read from besides Label Studio and its storages, with commas "
+        "between: `public` (every address of the public internet), a name (`nas.lab`, "
+        "`*.example.org`), an address or a network (`10.0.0.7:9000`, `192.168.4.0/24`), `none`.",
     )
     debounce_s: Annotated[float, Field(ge=0, lt=3600)] = Field(
         2.0,
@@ -190,6 +206,22 @@ class Settings(BaseSettings):
             raise ValueError(f"must be an http(s) address, got {value.rpartition('@')[2]!r}")
         return value.rstrip("/")
 
+    @field_validator("umask")
+    @classmethod
+    def _umask(cls, value: str) -> str:
+        if not re.fullmatch(r"0?0[0-7]{2}", value):
+            raise ValueError(
+                "must be three octal digits that leave its owner everything (077, 027 or 007), "
+                f"got {value!r}"
+            )
+        return value
+
+    @field_validator("image_hosts")
+    @classmethod
+    def _hosts(cls, value: str) -> str:
+        ImageHosts.parse(value)
+        return value
+
     @field_validator("data_dir")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
@@ -262,6 +294,11 @@ class Settings(BaseSettings):
             if text and value is not None:
                 values[environment_of(field)[0]] = text
         return values
+
+    @property
+    def umask_bits(self) -> int:
+        """Bits that files in the data folder do not get."""
+        return int(self.umask, 8)
 
     @property
     def store_url(self) -> str:

@@ -176,5 +176,13 @@ def _output(path: Path | None) -> BinaryIO:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
         path.replace(path.with_name(path.name + ".1"))
+    try:
+        return _private_log(path)
+    except PermissionError:  # of another user of a shared folder: each has their own
+        path.replace(path.with_name(path.name + ".1"))
+        return _private_log(path)
+
+
+def _private_log(path: Path) -> BinaryIO:
     # Readable by the owner only: what a process prints may be private.
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")

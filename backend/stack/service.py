@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from backend.queue import JobQueue
 from backend.settings import Settings
+from backend.settings.private_folder import make_private
 from backend.stack.health import answers
 from backend.stack.ports import free_port, require_free
 from backend.stack.process import ProcessSpec
@@ -21,6 +23,8 @@ from backend.stack.supervisor import StackEvent, Supervisor
 from domain.errors import StackError
 from training.devices import Device, list_devices
 from training.processes.command import module_command
+
+logger = logging.getLogger(__name__)
 
 # Starting a worker imports torch, which took up to 15 s on two busy cores.
 WORKER_START_S = 120.0
@@ -98,7 +102,7 @@ def running(
     Raises:
         StackError: A process did not start, a port is taken, or nnloop runs already here.
     """
-    _require_folder(settings.data_dir)
+    _require_folder(settings)
     port = settings.port or free_port(settings.host)
     require_free(port, "nnloop's web service", settings.host)
     redis = None if settings.redis_url else RedisServer.open(settings.data_dir / "redis")
@@ -130,10 +134,13 @@ def running(
         RunningStack.remove(settings.data_dir)
 
 
-def _require_folder(data_dir: Path) -> None:
+def _require_folder(settings: Settings) -> None:
     """Raises StackError when the data folder can't be written or its disk is nearly full."""
+    data_dir = settings.data_dir
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        found = make_private(data_dir, settings.umask_bits)
+        if found.said:
+            logger.warning("%s", found.said)
         free = shutil.disk_usage(data_dir).free
     except OSError as error:
         raise StackError(

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 from fastapi import FastAPI
 
 from backend.credentials import service_credentials
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.runs import reconcile
+from backend.web.body import Gate
 from backend.web.door import Door
 from backend.web.errors import handle_errors
 from backend.web.inbox import Inbox
-from backend.web.routes.health import health
+from backend.web.routes.health import health, metrics, options_of
 from backend.web.routes.predict import predict
 from backend.web.routes.setup import setup
 from backend.web.routes.versions import versions
 from backend.web.routes.webhook import webhook
 from backend.web.ticker import Ticker
+
+Endpoint = Callable[..., Coroutine[Any, Any, Any]]
+
+
+ROUTES: tuple[tuple[str, Endpoint, str], ...] = (
+    ("/health", health, "GET"),
+    ("/", health, "GET"),
+    ("/setup", setup, "POST"),
+    ("/predict", predict, "POST"),
+    ("/webhook", webhook, "POST"),
+    ("/versions", versions, "GET"),
+    ("/metrics", metrics, "GET"),
+)
+"""Path, what answers there, and by which method; each answers OPTIONS too, and HEAD where GET."""
 
 
 def create_app(context: AppContext, *, run_ticker: bool = True) -> FastAPI:
@@ -36,6 +52,7 @@ def create_app(context: AppContext, *, run_ticker: bool = True) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.inbox = inbox = Inbox(context.store)
+        app.state.gate = Gate()
         ticker = Ticker(partial(reconcile.tick, context))
         if run_ticker:
             ticker.start()
@@ -49,12 +66,10 @@ def create_app(context: AppContext, *, run_ticker: bool = True) -> FastAPI:
     # No pages about the API: they would be one more thing behind the door.
     app = FastAPI(title="nnloop", openapi_url=None, redirect_slashes=False, lifespan=lifespan)
     app.state.context = context
-    app.add_api_route("/health", health, methods=["GET"])
-    app.add_api_route("/", health, methods=["GET"])
-    app.add_api_route("/setup", setup, methods=["POST"])
-    app.add_api_route("/predict", predict, methods=["POST"])
-    app.add_api_route("/webhook", webhook, methods=["POST"])
-    app.add_api_route("/versions", versions, methods=["GET"])
+    for path, endpoint, method in ROUTES:
+        methods = ["GET", "HEAD"] if method == "GET" else [method]
+        app.add_api_route(path, endpoint, methods=methods)
+        app.add_api_route(path, options_of(*methods), methods=["OPTIONS"])
     handle_errors(app)
     app.add_middleware(Door, credentials=service_credentials(context.settings))
     return app

@@ -1,5 +1,9 @@
 """The door: asks for credentials on every path but /health, and lets no fault out unanswered.
 
+Who sends wrong credentials to /health is refused there too, and so is Label Studio without any. It
+asks for /health first: if that let it in and /setup did not, it would blame the labelling
+interface.
+
 A middleware and not a dependency of routes: a route that somebody adds is behind it, too.
 """
 
@@ -10,6 +14,7 @@ import binascii
 import contextlib
 import hmac
 import logging
+import re
 import time
 
 from fastapi.responses import JSONResponse
@@ -21,7 +26,16 @@ from backend.web.recurring_log import RecurringLog
 
 logger = logging.getLogger(__name__)
 
+# Of the user name; a project's id has at most 18 digits.
+_PROJECT = re.compile(rb"(.*)\+(\d{1,18})", re.DOTALL)
+
 OPEN_PATHS = frozenset({"/health"})
+LABEL_STUDIO_AGENT = b"heartex/"
+"""What Label Studio's name begins with when it asks an ML backend."""
+
+PROJECT = "project"
+"""Key in ``request.state``: the project whose backend asks, where its login says so; else None."""
+
 ARRIVED_AT = "arrived_at"
 """Key in ``request.state``: ``time.monotonic()`` at which the request's head arrived."""
 
@@ -44,8 +58,10 @@ class Door:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
+        headers = {name.lower(): value for name, value in reversed(scope["headers"])}
         scope.setdefault("state", {})[ARRIVED_AT] = time.monotonic()
-        if scope["path"] not in OPEN_PATHS and not self._is_admitted(scope):
+        is_admitted, scope["state"][PROJECT] = self._admission(headers.get(b"authorization", b""))
+        if not is_admitted and not _is_open(scope["path"], headers):
             await self._refuse(scope, receive, send)
             return
         await self._serve(scope, receive, send)
@@ -82,17 +98,31 @@ class Door:
         )
         await answer(scope, receive, send)
 
-    def _is_admitted(self, scope: Scope) -> bool:
-        given = next((v for k, v in scope["headers"] if k.lower() == b"authorization"), b"")
+    def _admission(self, given: bytes) -> tuple[bool, int | None]:
+        """Whether credentials are right, and the project that they name (``login_of_project``)."""
         scheme, _, encoded = given.partition(b" ")
         if scheme.lower() != b"basic":
-            return False
+            return False, None
         try:
             decoded = base64.b64decode(encoded.strip(), validate=True)
         except binascii.Error:
-            return False
-        matches = [hmac.compare_digest(decoded, accepted) for accepted in self._accepted]
+            return False, None
+        if self._is_right(decoded):
+            return True, None
+        user, _, password = decoded.partition(b":")
+        of_project = _PROJECT.fullmatch(user)
+        if of_project is None or not self._is_right(of_project.group(1) + b":" + password):
+            return False, None
+        return True, int(of_project.group(2))
+
+    def _is_right(self, given: bytes) -> bool:
+        matches = [hmac.compare_digest(given, accepted) for accepted in self._accepted]
         return any(matches)
+
+
+def _is_open(path: str, headers: dict[bytes, bytes]) -> bool:
+    is_label_studio = headers.get(b"user-agent", b"").startswith(LABEL_STUDIO_AGENT)
+    return path in OPEN_PATHS and b"authorization" not in headers and not is_label_studio
 
 
 def _encodings(credentials: tuple[str, str]) -> tuple[bytes, ...]:

@@ -1,13 +1,21 @@
-"""Where webhooks are kept: one thread writes them, so that a busy store never delays an answer."""
+"""Where webhooks are kept: one thread writes them, so that a busy store never delays an answer.
+
+What came while it wrote is written together, in one transaction: a transaction costs the same for
+one hint and for a hundred.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from backend.store import Store, projects
 from backend.store.models import ProjectRow
@@ -19,6 +27,8 @@ logger = logging.getLogger(__name__)
 # Label Studio gives a webhook 1 s and never repeats it. A hint not written by then is acknowledged
 # all the same, and written when the store is free.
 PATIENCE_S = 0.5
+# Hints of one transaction: at most some tenths of a second, in which others wait for the store.
+MOST_AT_ONCE = 500
 
 OTHER_PROJECT = "OTHER_PROJECT"
 """Kept instead of the action of a webhook of a project that took the id of a connected one."""
@@ -43,6 +53,9 @@ class Inbox:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inbox")
+        self._waiting: deque[tuple[Hint, Future[None]]] = deque()
+        self._lock = threading.Lock()
+        self._is_writing = False
         self._log = RecurringLog()
 
     async def put(self, hint: Hint) -> None:
@@ -51,39 +64,77 @@ class Inbox:
         A store that refuses it is logged, not raised: the next reading of the project, within
         NNLOOP_SYNC_INTERVAL_S, finds what the hint was about.
         """
-        written = self._writer.submit(self._write, hint)
+        written: Future[None] = Future()
+        with self._lock:
+            self._waiting.append((hint, written))
+            if not self._is_writing:
+                self._is_writing = True
+                self._writer.submit(self._write_waiting)
         await asyncio.wait({asyncio.wrap_future(written)}, timeout=PATIENCE_S)
 
     def close(self) -> None:
         """Writes what still waits, then ends the thread."""
         self._writer.shutdown(wait=True)
 
-    def _write(self, hint: Hint) -> None:
-        try:
-            self._add(hint)
-        except SQLAlchemyError as error:
-            self._warn(f"A webhook could not be kept. {sentence(error)}")
-        except Exception:  # nobody waits for this thread's result, so the log must have it
-            logger.exception("A webhook could not be kept.")
+    def _write_waiting(self) -> None:
+        """Writes until nothing waits any more."""
+        while True:
+            with self._lock:
+                n_taken = min(len(self._waiting), MOST_AT_ONCE)
+                if not n_taken:
+                    self._is_writing = False
+                    return
+                taken = [self._waiting.popleft() for _ in range(n_taken)]
+            self._write([hint for hint, _ in taken])
+            for _, written in taken:
+                if written.set_running_or_notify_cancel():  # nobody may wait for it any more
+                    written.set_result(None)
 
-    def _add(self, hint: Hint) -> None:
+    def _write(self, hints: Sequence[Hint]) -> None:
+        try:
+            self._add(hints)
+        except OperationalError as error:  # the store is away: it would be for each of them
+            self._warn(f"{_webhooks(len(hints))} could not be kept. {sentence(error)}")
+        except Exception as error:  # nobody waits for this thread's result: the log must have it
+            if len(hints) > 1:  # one of them may be what the store does not take
+                for hint in hints:
+                    self._write([hint])
+            elif isinstance(error, SQLAlchemyError):
+                self._warn(f"A webhook could not be kept. {sentence(error)}")
+            else:
+                logger.exception("A webhook could not be kept.")
+
+    def _add(self, hints: Sequence[Hint]) -> None:
         with self._store.begin() as session:
-            if hint.project_id is None:
-                for project_id in projects.all_ids(session):
-                    projects.add_hint(session, project_id, hint.action, hint.task_ids)
-                return
-            row = projects.find_same(session, hint.project_id, hint.project_created)
-            is_connected = row is not None
-            # A project that took the id of another starts no training; the next reading names it.
-            is_other = not is_connected and session.get(ProjectRow, hint.project_id) is not None
-            action = OTHER_PROJECT if is_other else hint.action
-            projects.add_hint(session, hint.project_id, action, hint.task_ids)
-        if not is_connected:
+            # A session forgets rows that nobody holds, and would look them up for every hint.
+            ids = {hint.project_id for hint in hints} - {None}
+            held = [session.get(ProjectRow, project_id) for project_id in ids]
+            unknown = [hint.project_id for hint in hints if not _add_one(session, hint)]
+            del held
+        for project_id in dict.fromkeys(unknown):
             self._warn(
-                f"A webhook of project {hint.project_id} came, which is not connected. "
-                f"Connect it: nnloop connect {hint.project_id}"
+                f"A webhook of project {project_id} came, which is not connected. "
+                f"Connect it: nnloop connect {project_id}"
             )
 
     def _warn(self, message: str) -> None:
         if self._log.is_due(message):
             logger.warning("%s", message)
+
+
+def _add_one(session: Session, hint: Hint) -> bool:
+    """Adds a hint; whether its project is connected."""
+    if hint.project_id is None:
+        for project_id in projects.all_ids(session):
+            projects.add_hint(session, project_id, hint.action, hint.task_ids)
+        return True
+    row = projects.find_same(session, hint.project_id, hint.project_created)
+    # A project that took the id of another starts no training; the next reading names it.
+    is_other = row is None and session.get(ProjectRow, hint.project_id) is not None
+    action = OTHER_PROJECT if is_other else hint.action
+    projects.add_hint(session, hint.project_id, action, hint.task_ids)
+    return row is not None
+
+
+def _webhooks(n: int) -> str:
+    return "A webhook" if n == 1 else f"{n} webhooks"

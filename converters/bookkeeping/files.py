@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,20 +12,20 @@ from typing import Any
 _PACKED = (b"\x1f\x8b", b"PK\3\4", b"BZh", b"\xfd7zX", b"7z\xbc\xaf", b"Rar!")
 
 
-def replace_with(path: Path, write: Callable[[Path], None], *, mode: int = 0o644) -> None:
+def replace_with(path: Path, write: Callable[[Path], None], *, mode: int | None = None) -> None:
     """Lets ``write`` fill a temporary file beside ``path``, then renames it over ``path``.
 
     A reader sees the old file or the new one, never half of it. When ``write`` raises, the
-    temporary file is removed and ``path`` stays as it was. Until the end only its owner may read
-    it; then it gets the permissions of ``mode``.
+    temporary file is removed and ``path`` stays as it was. With a ``mode`` it gets these
+    permissions at the end, and only its owner may read it until then; without one, those of any
+    new file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = new_file(path.parent, f".{path.name}.", ".tmp", 0o666 if mode is None else 0o600)
     try:
         write(temporary)
-        temporary.chmod(mode)
+        if mode is not None:
+            temporary.chmod(mode)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -36,7 +36,29 @@ def write_bytes(path: Path, data: bytes | Iterable[bytes], *, mode: int = 0o644)
     replace_with(path, lambda temporary: _write(temporary, data), mode=mode)
 
 
-def write_json(path: Path, value: Any, *, mode: int = 0o644) -> None:
+def new_file(folder: Path, prefix: str, suffix: str, mode: int = 0o666) -> Path:
+    """An empty file of a name that nobody has; unlike tempfile's, with what the umask leaves."""
+    while True:
+        path = folder / f"{prefix}{secrets.token_hex(4)}{suffix}"
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode))
+        except FileExistsError:
+            continue
+        return path
+
+
+def new_folder(folder: Path, prefix: str) -> Path:
+    """An empty folder of a name that nobody has; unlike tempfile's, with what the umask leaves."""
+    while True:
+        path = folder / f"{prefix}{secrets.token_hex(4)}"
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return path
+
+
+def write_json(path: Path, value: Any, *, mode: int | None = None) -> None:
     """Writes ``value`` as indented JSON atomically; ``mode`` 0o600 keeps it to its owner."""
     data = (json.dumps(value, indent=1) + "\n").encode()
     replace_with(path, lambda temporary: _write(temporary, data), mode=mode)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
 import struct
-import tempfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from converters.bookkeeping.files import new_file
 from converters.images.medical_pixels import HEAD_BYTES, MedicalImage, medical_kind, read_medical
 from converters.images.orientation import orientation_of, turned
 from domain.errors import ImageError
@@ -128,14 +127,12 @@ def write_png(path: Path, array: Pixels) -> None:
         raise ValueError(f"An image must be (height, width[, 3]), got the shape {array.shape}.")
     stored = array if array.ndim == 2 else array[:, :, ::-1]  # OpenCV's order is BGR
     encoded = cv2.imencode(".png", np.ascontiguousarray(stored))[1].tobytes()
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    part = new_file(path.parent, f".{path.name}.", ".part")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(encoded)
-        Path(name).chmod(0o644)  # mkstemp gives 0600; other workers may run as other users
-        Path(name).replace(path)
+        part.write_bytes(encoded)
+        part.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
 
 

@@ -1,7 +1,9 @@
 """Settings of hypothesis and of the console for all unit tests."""
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
 
 # The command line's console takes its width when it is first imported.
@@ -10,3 +12,12 @@ os.environ["COLUMNS"] = "200"
 # No deadline per example: a busy machine is no failure. The same examples in every run.
 settings.register_profile("nnloop", deadline=None, derandomize=True)
 settings.load_profile("nnloop")
+
+
+@pytest.fixture(autouse=True)
+def _same_umask() -> Iterator[None]:
+    """A command that keeps the data folder private sets the umask of its process."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from converters.bookkeeping.documents import read_document, write_document
-from converters.bookkeeping.files import link_or_copy
+from converters.bookkeeping.files import link_or_copy, new_folder
 from domain.case import Manifest
 from domain.errors import DocumentError, PredictionError, TrainingError
 from training.folds.spec import FINAL, PROGRESS, RESULT
@@ -150,7 +149,7 @@ def write_version(
     if target.exists():
         return target
     workspace.models.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=workspace.models, prefix=".packing-"))
+    folder = new_folder(workspace.models, ".packing-")
     try:
         fill(folder)
         write_document(folder / VERSION, VersionInfo, info)
@@ -161,8 +160,7 @@ def write_version(
         check(folder)
         for path in folder.rglob("*"):
             if path.is_file():
-                path.chmod(0o444)
-        folder.chmod(0o755)
+                path.chmod(path.stat().st_mode & 0o444)  # read only, for whom the umask lets
         folder.rename(target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from backend.cli.shared import DataDir, connected
+from backend.cli.shared import DataDir, connected, keep_private
 from backend.cli.views.sentences import say
 
 
@@ -37,6 +37,7 @@ def disconnect(
     """
     from backend.pipeline.connection.disconnect import disconnect as disconnect_project
 
+    keep_private(data_dir)
     opened, project_id = connected(project, data_dir)
     for sentence in disconnect_project(opened, project_id, purge=purge, local=local):
         say(sentence)

@@ -13,7 +13,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from backend.cli.commands import models_ensemble
 from backend.cli.outputs import output_file
-from backend.cli.shared import AsJson, DataDir, console, context
+from backend.cli.shared import AsJson, DataDir, console, context, keep_private
 from backend.cli.views.sentences import say
 from domain.text import counted
 
@@ -267,6 +267,7 @@ def import_(
     from backend.pipeline.models import archive
     from converters.classes.matching import parse_map
 
+    keep_private(data_dir)
     opened = context(data_dir)
     project_id = _the_project(opened, project)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())

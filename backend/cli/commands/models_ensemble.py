@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from backend.cli.shared import AsJson, DataDir, context, figure
+from backend.cli.shared import AsJson, DataDir, context, figure, keep_private
 from backend.cli.views.progress import progress
 from backend.cli.views.sentences import say
 from backend.cli.views.tables import Table
@@ -44,6 +44,7 @@ def ensemble(
     from backend.pipeline.ensembles.choose import make_ensemble
     from backend.pipeline.models.find import find_project
 
+    keep_private(data_dir)
     opened = context(data_dir)
     project_id = find_project(opened, project)
     report = make_ensemble(opened, project_id, version or (), progress=progress)

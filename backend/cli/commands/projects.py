@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from backend.cli.setting_options import values_of, with_settings
-from backend.cli.shared import AsJson, DataDir, console, context
+from backend.cli.shared import AsJson, DataDir, console, context, keep_private
 from backend.cli.views.sentences import say
 from domain.text import counted
 
@@ -47,6 +47,7 @@ def connect(
     """
     from backend.pipeline.connection.connect import connect as connect_project
 
+    keep_private(data_dir)
     report = connect_project(context(data_dir), project, values_of(given), reset=reset or ())
     word = "Updated" if report.was_known else "Connected"
     say(f"project {report.project_id} {report.title!r}", lead=f"[green]{word}[/green]")

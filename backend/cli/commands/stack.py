@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,6 +45,7 @@ def up(
         os.environ["NNLOOP_PORT"] = str(port)
     wanted = settings(data_dir)
     use_log_level(wanted)
+    os.umask(wanted.umask_bits)
     url, key = wanted.require_label_studio()
     with LabelStudioClient(url, key) as client:
         user = client.whoami()
@@ -76,13 +78,17 @@ def serve(
     Example: NNLOOP_REDIS_URL=redis://redis:6379/0 nnloop serve
     """
     import uvicorn
+    from uvicorn.importer import import_from_string
 
     chosen = settings(data_dir)
     use_log_level(chosen)
+    os.umask(chosen.umask_bits)
     os.environ.update(chosen.to_environment())
+    _take_many_connections()
     uvicorn.run(
         "backend.web.app:open_app",
         factory=True,
+        http=import_from_string("backend.web.punctual:PunctualProtocol"),
         host=chosen.host,
         port=chosen.port,
         log_level=chosen.log_level.lower(),
@@ -115,6 +121,7 @@ def worker(
         os.environ["NNLOOP_WORKER_THREADS"] = str(threads)
     chosen = settings(data_dir)
     use_log_level(chosen)
+    os.umask(chosen.umask_bits)
     queues = ROLES.get(role) or tuple(QueueName)
     if role not in (*ROLES, "all"):
         raise SettingsError(
@@ -133,6 +140,15 @@ def worker(
     folder = installation_id(chosen.data_dir)
     place = (chosen.worker_device, memory_of(chosen.worker_device))
     work(chosen.redis_url, queues, label=name, installation=folder, device=place)
+
+
+def _take_many_connections() -> None:
+    """As many as this user may open: the usual 1,024 could be used up by one caller."""
+    import resource
+
+    with contextlib.suppress(OSError, ValueError):  # where the system names a number it won't give
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def show_event(event: StackEvent) -> None:

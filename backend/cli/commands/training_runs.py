@@ -15,7 +15,7 @@ from backend.cli.commands.train_files import FilesRequest, train_files
 from backend.cli.export_source import export_file_of, is_folder
 from backend.cli.outputs import output_folder
 from backend.cli.setting_options import values_of, with_settings
-from backend.cli.shared import AsJson, DataDir, ago, connected
+from backend.cli.shared import AsJson, DataDir, ago, connected, keep_private
 from backend.cli.views.sentences import say, with_reason
 from backend.cli.views.tables import Table
 from backend.settings import ProjectSettings
@@ -220,6 +220,7 @@ def train(
             f"{clash or '--from-scratch'} out."
         )
     overrides |= _of_run(from_scratch=from_scratch, replan=replan)
+    keep_private(data_dir)
     opened, project_id = connected(source, data_dir)
     start = None
     if start_from:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -13,9 +14,14 @@ from backend.label_studio.images import FetchedImage
 from backend.pipeline.basis.loading import ImageLoads
 from backend.queue import JobQueue
 from backend.settings import Settings, installation_id
+from backend.settings.image_hosts import ImageHosts
+from backend.settings.private_folder import make_private, make_store_file
 from backend.store import Store
-from backend.store.database import require_moved
+from backend.store.database import STORE_FILE, require_moved
+from domain.errors import StackError
 from training.workspace import Workspace
+
+logger = logging.getLogger(__name__)
 
 LOCKS = "locks"
 """Folder of the files that are locked."""
@@ -53,14 +59,32 @@ class AppContext:
 
     @classmethod
     def open(cls, settings: Settings | None = None) -> AppContext:
-        """Reads the settings, opens the store and migrates it; Redis is reached when needed."""
+        """Reads the settings, opens the store and migrates it; Redis is reached when needed.
+
+        Raises:
+            SettingsError: A setting can't be used.
+            StackError: The data folder is another user's, or the store can't be opened.
+        """
         settings = settings or Settings.load()
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-        store = Store(settings.store_url, settings.data_dir)
-        store.migrate()
-        if settings.database_url:
-            require_moved(store, settings.data_dir)
-        queue = JobQueue(settings.redis_url, installation_id(settings.data_dir))
+        try:
+            found = make_private(settings.data_dir, settings.umask_bits)
+            # What was changed is said once; what nobody can change is no news to every command.
+            if found.said:
+                logger.log(logging.WARNING if found.is_private else logging.INFO, found.said)
+            if not settings.database_url:
+                make_store_file(settings.data_dir / STORE_FILE, settings.umask_bits)
+            store = Store(settings.store_url, settings.data_dir)
+            store.migrate()
+            if settings.database_url:
+                require_moved(store, settings.data_dir)
+            queue = JobQueue(settings.redis_url, installation_id(settings.data_dir))
+        except PermissionError as error:
+            raise StackError(
+                f"The data folder {settings.data_dir} is another user's ({error.filename}: "
+                f"{error.strerror}).",
+                remedy="Ask that user, or name a folder of your own (NNLOOP_DATA_DIR). How several "
+                "share one: docs/securing.md.",
+            ) from error
         return cls(settings, store, queue)
 
     @cached_property
@@ -69,6 +93,7 @@ class AppContext:
         url, key = self.settings.require_label_studio()
         client = LabelStudioClient(url, key)
         client.image_deadline_s = self.settings.image_deadline_s
+        client.image_hosts = ImageHosts.parse(self.settings.image_hosts)
         return client
 
     @property

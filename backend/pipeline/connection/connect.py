@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from backend.credentials import service_credentials
+from backend.credentials import login_of_project, service_credentials
 from backend.label_studio import BackendInfo, ProjectInfo
 from backend.pipeline.basis.annotations import label_config_with
 from backend.pipeline.basis.context import AppContext
@@ -149,7 +149,7 @@ def _warnings(config: LabelConfig) -> Iterator[str]:
 
 def _set_up(context: AppContext, project_id: int) -> None:
     client, settings = context.label_studio, context.settings
-    login = service_credentials(settings)
+    login = login_of_project(service_credentials(settings), project_id)
     client.register_backend(project_id, settings.service_url, TITLE, login)
     client.ensure_webhook(project_id, webhook_url(settings), webhook_headers(settings))
     client.set_sampling_uncertainty(project_id)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from backend.pipeline.models.serving import ask_for_scoring
 from backend.store import projects
 from backend.store.models import ProjectRow, VersionRow
 from backend.store.training import versions
-from converters.bookkeeping.files import link_or_copy
+from converters.bookkeeping.files import link_or_copy, new_folder
 from domain.errors import FileFormatError, SettingsError
 from domain.states import VersionOrigin, VersionStatus
 from training.archive.convert import Converted, convert_checkpoints
@@ -129,7 +128,7 @@ def import_model(
     version = _checked_name(context, project_id, name or _default_name(chosen, file))
     workspace = context.workspace(project_id)
     workspace.models.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=workspace.models, prefix=".importing-"))
+    folder = new_folder(workspace.models, ".importing-")
     try:
         foreign = unpack_foreign(file, chosen, folder, trust=trust)
         _check_channels(foreign, project)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from backend.pipeline.models.archive import choose_model, fold_numbers
 from backend.pipeline.models.find import find_version
 from backend.store import projects
 from converters.bookkeeping.documents import write_document
-from converters.bookkeeping.files import read_json
+from converters.bookkeeping.files import new_folder, read_json
 from converters.classes.matching import find_class
 from domain.errors import PredictionError, SettingsError
 from domain.labels import LabelGroup
@@ -160,7 +159,7 @@ def _unpacked(context: AppContext, project_id: int, file: Path) -> Path:
     if _is_whole(target):
         return target
     starts.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=starts, prefix=".unpacking-"))
+    folder = new_folder(starts, ".unpacking-")
     try:
         foreign = unpack_foreign(file, chosen, folder)
         folds = fold_numbers(chosen)

@@ -51,6 +51,23 @@ def test_each_change_is_said_and_mended(connected: Callable[[str, int], Changing
     assert faults() == set()
 
 
+def test_label_studio_says_that_credentials_are_wrong_and_whose_versions_there_are(
+    connected: Callable[[str, int], Changing], serving: Callable[[str, int], Changing]
+) -> None:
+    project, other = connected("Wrong password", 1), serving("With a version", 3)
+    client, url = project.client, project.loop.context.settings.service_url
+    for login in (("nnloop", "wrong"), None):
+        with pytest.raises(LabelStudioError, match="authentication parameters") as caught:
+            client.register_backend(project.id, url, "nnloop", login)
+        assert "labeling configuration" not in str(caught.value)
+    connect(project.loop.context, project.id, {})
+    for one, n_versions in ((project, 0), (other, 1)):
+        (backend,) = client.list_backends(one.id)
+        assert backend.is_connected
+        answer = one.api.json("GET", f"/api/ml/{backend.id}/versions")
+        assert len(answer["versions"]) == n_versions
+
+
 def test_a_revoked_key_is_said_and_mended(connected: Callable[[str, int], Changing]) -> None:
     project = connected("Revoked key", 1)
     context = project.loop.context

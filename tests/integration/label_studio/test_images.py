@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from backend.label_studio import LabelStudioClient, ProjectInfo
+from backend.settings.image_hosts import ImageHosts
 from backend.stack.label_studio_server import LabelStudioServer
 from backend.stack.ports import free_port
 from domain.errors import ImageError
@@ -70,6 +71,7 @@ def test_the_key_goes_to_no_other_host(
     client: LabelStudioClient, project: ProjectInfo, listen: Listen
 ) -> None:
     listener = listen()
+    client.image_hosts = ImageHosts.parse("127.0.0.1")
     listener.answer("/a.png", b"elsewhere")
     listener.answer("/to-studio", status=302, Location=f"{client.url}/data/upload/1/lost.png")
     assert client.fetch_image(f"{listener.url}/a.png", 7, project.id) == b"elsewhere"
@@ -117,6 +119,7 @@ def test_faults_have_reasons(listen: Listen) -> None:
     studio.answer("/broken", status=500)
     closed = f"http://127.0.0.1:{free_port()}/a.png?signature=secret"
     with LabelStudioClient(studio.url, "a" * 40) as client:
+        client.image_hosts = ImageHosts.parse("127.0.0.1,host")
         cases = {
             "/big": "image_too_large",
             "/loop": "image_unreachable",
@@ -125,6 +128,7 @@ def test_faults_have_reasons(listen: Listen) -> None:
             "/broken": "image_unreachable",
             "/gone": "image_missing",
             closed: "image_unreachable",
+            "http://[::1]/a.png?signature=secret": "host_refused",
             "file:///etc/passwd": "unsupported_uri",
             "ftp://host/a.png": "unsupported_uri",
             "//host/a.png": "unsupported_uri",

@@ -284,6 +284,7 @@ def running_loop(
         debounce_s=0.5,
         predict_deadline_s=DEADLINE_S,
         image_deadline_s=IMAGE_DEADLINE_S,
+        image_hosts="127.0.0.1",
         # No reading by the clock: what happens, happens because a webhook came.
         sync_interval_s=3600.0,
     )

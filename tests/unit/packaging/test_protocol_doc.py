@@ -12,14 +12,14 @@ PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 
 def served_routes() -> set[str]:
     """Method and path of every route the application adds."""
-    source = (ROOT / "backend" / "web" / "app.py").read_text(encoding="utf-8")
-    found = re.findall(r'add_api_route\("([^"]+)", \w+, methods=\["([A-Z]+)"\]', source)
-    return {f"{method} {path}" for path, method in found}
+    from backend.web.app import ROUTES
+
+    return {f"{method} {path}" for path, _, method in ROUTES}
 
 
 def test_every_route_is_documented_and_no_other() -> None:
     routes = served_routes()
-    assert len(routes) >= 6
+    assert len(routes) >= 7
     assert set(re.findall(r"(?m)^\| `([A-Z]+ /\w*)` \|", PAGE)) == routes
 
 
@@ -40,8 +40,12 @@ def test_figures_are_those_of_the_code() -> None:
     from backend.settings import Settings
     from backend.web.answer import MAX_URGENT
     from backend.web.inbox import PATIENCE_S
+    from backend.web.pieces import MAX_PIECES
+    from backend.web.punctual import PATIENCE_S as PATIENCE_OF_REQUESTS_S
     from backend.web.routes.setup import UNTRAINED
 
+    assert f"more than {MAX_PIECES:,} tasks" in PAGE
+    assert f"within {PATIENCE_OF_REQUESTS_S:g} s" in PAGE
     fields = Settings.model_fields
     assert f"`{UNTRAINED}` while there is none" in PAGE
     assert re.search(rf"the pool, {MAX_URGENT}\s+of one request", PAGE)

@@ -40,6 +40,7 @@ from training.nnunet.inference.trial import try_serving
 from training.nnunet.learning.trainer import LoopTrainer, make_trainer
 from training.nnunet.memory import is_out_of_memory
 from training.nnunet.networks.pretrained_unet import load_pretrained
+from training.processes.priority import stand_back
 from training.versions.version_folder import CONFIGURATION
 
 
@@ -47,6 +48,7 @@ def main(argv: list[str]) -> int:
     """Runs the fold described by the JSON file ``argv[0]``."""
     # Imports take seconds: the budget counts from the start of the process.
     started = time.monotonic() - (time.time() - psutil.Process().create_time())
+    stand_back()
     spec = read_document(Path(argv[0]), FoldSpec)
     try:
         train_fold(spec, started=started)

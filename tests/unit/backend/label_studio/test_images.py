@@ -65,6 +65,7 @@ TALKS: dict[str, Talk] = {
     "/head-only": _say(b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n"),
     "/short": _say(OK + b"Content-Length: 100\r\n\r\nabc"),
     "/bad-gzip": _say(OK + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc"),
+    "/packed-twice": _say(OK + b"Content-Encoding: gzip, gzip\r\nContent-Length: 3\r\n\r\nabc"),
     "/bad-length": _say(OK + b"Content-Length: many\r\n\r\nabc"),
     "/not-modified": _say(b"HTTP/1.1 304 Not Modified\r\n\r\n"),
     "/good": _say(OK + b"Content-Length: 3\r\n\r\nabc"),
@@ -135,6 +136,7 @@ def test_a_server_that_never_ends_is_left_at_the_deadline(
         ("/short", "can't be reached"),
         ("/bad-gzip", "can't be reached"),
         ("/bad-length", "can't be reached"),
+        ("/packed-twice", "comes packed more than once"),
         ("/not-modified", "status 304"),
     ],
 )

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from starlette.routing import Route
 from starlette.websockets import WebSocketDisconnect
 
+from backend.web.app import ROUTES
 from backend.web.door import Door
 from tests.unit.backend.web.conftest import PASSWORD, USER, Service
 
@@ -21,12 +22,37 @@ def test_every_route_but_health_asks_for_credentials(service: Service) -> None:
     app = service.client.app
     assert isinstance(app, FastAPI)
     routes = [route for route in app.routes if isinstance(route, Route)]
-    assert len(routes) == len(app.routes) == 6
+    assert len(routes) == len(app.routes) == 2 * len(ROUTES) == 14
     service.log_out()
     for route in routes:
         for method in route.methods or ():
             status = service.client.request(method, route.path).status_code
             assert (status != 401) == (route.path == "/health"), (method, route.path)
+
+
+def test_head_and_options_answer(service: Service) -> None:
+    for path, _, method in ROUTES:
+        answer = service.client.options(path)
+        assert answer.status_code == 200
+        assert method in answer.headers["allow"]
+        if method == "GET":
+            head = service.client.head(path)
+            assert (head.status_code, head.content) == (200, b"")
+        else:
+            assert service.client.head(path).status_code == 405
+    assert service.client.get("/metrics").json() == {}
+
+
+def test_wrong_credentials_are_said_at_health_already(service: Service) -> None:
+    """Label Studio asks there first, and says of a 401 what is true: the credentials are wrong."""
+    service.log_out()
+    assert service.client.get("/health").status_code == 200
+    wrong = service.client.get("/health", auth=(USER, "wrong"))
+    assert wrong.status_code == 401
+    assert "BASIC_AUTH_USER" in wrong.json()["detail"]
+    agent = {"User-Agent": "heartex/1.23.2"}
+    assert service.client.get("/health", headers=agent).status_code == 401
+    assert service.client.get("/health", auth=(USER, PASSWORD), headers=agent).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/health/", "/HEALTH", "//health"])

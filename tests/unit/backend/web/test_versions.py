@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from backend.credentials import login_of_project
 from backend.store.training import versions
-from tests.unit.backend.web.conftest import Service
+from tests.unit.backend.web.conftest import PASSWORD, USER, Service
 
 
 @pytest.fixture
@@ -30,6 +31,18 @@ def trained(service: Service) -> Service:
 )
 def test_champion_first_then_newest(trained: Service, query: str, names: list[str]) -> None:
     assert trained.client.get(f"/versions{query}").json() == {"versions": names}
+
+
+def test_the_backend_of_a_project_gets_its_own(trained: Service) -> None:
+    """Label Studio names no project: the login that `nnloop connect` gave it does."""
+    user, password = login_of_project((USER, PASSWORD), 8)
+    answer = trained.client.get("/versions", auth=(user, password))
+    assert answer.json() == {"versions": ["w2", "v1"]}
+    asked = trained.client.get("/versions?project=7", auth=(user, password))
+    assert asked.json() == {"versions": ["v2", "v3", "v1"]}
+    assert trained.client.get("/versions", auth=(user, "x")).status_code == 401
+    gone = trained.client.get("/versions", auth=login_of_project((USER, PASSWORD), 9))
+    assert gone.status_code == 404
 
 
 def test_without_versions(service: Service) -> None:

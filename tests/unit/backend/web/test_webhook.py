@@ -1,7 +1,15 @@
 from __future__ import annotations
 
-import pytest
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import pytest
+from fastapi import FastAPI
+from sqlalchemy.orm import Session
+
+from backend.web.inbox import Hint, Inbox
 from tests.unit.backend.web.conftest import Service
 
 
@@ -74,3 +82,53 @@ def test_hint_the_store_refuses_is_acknowledged_and_logged(
     assert service.client.post("/webhook", json=body).status_code == 200
     assert "A webhook could not be kept. The store does not answer" in caplog.text
     assert "4242" not in caplog.text
+
+
+def test_hints_that_wait_are_written_together(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one transaction is under way hundreds come: they are one more, in their order."""
+    service.connect(7)
+    app = service.client.app
+    assert isinstance(app, FastAPI)
+    inbox: Inbox = app.state.inbox
+    n_begun = 0
+    begin = service.store.begin
+
+    @contextmanager
+    def counted() -> Iterator[Session]:
+        nonlocal n_begun
+        n_begun += 1
+        with begin() as session:
+            yield session
+            if n_begun == 1:
+                time.sleep(0.3)
+
+    monkeypatch.setattr(service.store, "begin", counted)
+
+    async def put_all() -> None:
+        await asyncio.gather(*(inbox.put(Hint(7, f"A{n}")) for n in range(300)))
+
+    asyncio.run(put_all())
+    monkeypatch.undo()
+    assert service.hints() == [(7, f"A{n}", []) for n in range(300)]
+    assert n_begun < 30
+
+
+def test_one_hint_that_the_store_refuses_loses_no_other(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.connect(7)
+    app = service.client.app
+    assert isinstance(app, FastAPI)
+    inbox: Inbox = app.state.inbox
+    bad = Hint(7, "BAD", (object(),))  # type: ignore[arg-type]
+
+    async def put_all() -> None:
+        hints = [Hint(7, "A"), bad, Hint(8, "B"), Hint(7, "C")]
+        await asyncio.gather(*map(inbox.put, hints))
+
+    asyncio.run(put_all())
+    assert [action for _, action, _ in service.hints()] == ["A", "B", "C"]
+    assert caplog.text.count("could not be kept") == 1
+    assert "nnloop connect 8" in caplog.text

@@ -1,0 +1,1 @@
+"""Where images may be read from, and who gets the key there."""
