@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
 from fastapi import FastAPI
 
@@ -36,7 +35,7 @@ def create_app(context: AppContext, *, run_ticker: bool = True) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.inbox = inbox = Inbox(context.store)
-        ticker = Ticker(partial(reconcile.tick, context))
+        ticker = Ticker(reconcile.rounds(context))
         if run_ticker:
             ticker.start()
         try:
