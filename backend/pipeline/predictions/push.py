@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection
 from contextlib import suppress
 
 from filelock import FileLock, Timeout
 
 from backend.pipeline.basis.context import AppContext
-from backend.pipeline.predictions.held import held_by_label_studio
-from backend.pipeline.predictions.publish import LOCK, send, show, tell_dropped
+from backend.pipeline.predictions.publish import LOCK, show
 from backend.pipeline.predictions.resend import resend_scores
+from backend.pipeline.predictions.sending import push_batch
 from backend.store import projects
 from backend.store.models import VersionRow
 from backend.store.tasks import predictions
@@ -70,38 +69,29 @@ def _push(context: AppContext, project_id: int) -> int:
             batch = predictions.unpublished(session, version.id, PART)
     if not batch:
         return 0
-    ids = [row.task_id for row in batch]
-    # Of a push that was cut off.
-    held = held_by_label_studio(context, project_id, version, ids)
-    batch = [row for row in batch if row.task_id not in held]
-    sent = send(context, project_id, version, batch) if batch else set()
-    held = held_by_label_studio(context, project_id, version, ids)
-    tell_dropped(context, project_id, version, batch, sent - held)
+    sent, _ = push_batch(context, project_id, version, batch)
     with context.store.begin() as session:
-        predictions.mark_published(session, version.id, held)
-    if _is_shown(context, project_id, version, held):
+        n_held = predictions.count_held(session, version.id)
+    if _is_shown(context, project_id, version, n_held):
         _replace(context, project_id, version)
-    logger.info("Project %d: %d predictions of %s are there.", project_id, len(held), version.name)
-    return len(sent & held)
+    logger.info("Project %d: %d predictions of %s are there.", project_id, n_held, version.name)
+    return len(sent)
 
 
-def _is_shown(
-    context: AppContext, project_id: int, version: VersionRow, held: Collection[int]
-) -> bool:
+def _is_shown(context: AppContext, project_id: int, version: VersionRow, n_held: int) -> bool:
     """Whether annotators are served by the version; from ``SHOWN_FROM`` on they are."""
     with context.store.begin() as session:
         serving = versions.champion(session, project_id)
         former = versions.former(session, project_id, version.id)
         n_former = predictions.count_held(session, former.id) if former else 0
-        n_held = predictions.count_held(session, version.id)
     if serving is None or serving.id != version.id:
         return False  # another one was promoted meanwhile, and pushes its own
     if context.label_studio.project(project_id).model_version == version.name:
         return True
     if n_former and n_held < SHOWN_FROM:
         return False
-    show(context, project_id, version, held)
-    return bool(held)
+    show(context, project_id, version, is_shown=n_held > 0)
+    return n_held > 0
 
 
 def _replace(context: AppContext, project_id: int, version: VersionRow) -> None:
