@@ -18,14 +18,19 @@ from backend.pipeline.predictions.resend import resend_scores
 from backend.pipeline.predictions.sending import push_batch
 from backend.store import projects
 from backend.store.models import VersionRow
-from backend.store.tasks import predictions
+from backend.store.tasks import predictions, readings
 from backend.store.training import versions
 from domain.errors import MissingError
 
 logger = logging.getLogger(__name__)
 
-PART = 500
-"""Predictions pushed at once."""
+PART = 2_000
+"""Predictions pushed at once: one body of an import."""
+
+LEAST_PAUSE_S = 2.0
+PAUSE_PER_TASK_S = 0.002
+"""Between two parts, for each task of the project: an import has Label Studio count the predictions
+of all tasks anew, 0.45 ms for each, and others want something of it, too."""
 
 SHOWN_FROM = 10
 """Predictions of a new version that are there before annotators are served by it in the place of
@@ -34,6 +39,13 @@ the one before: Label Studio then serves those tasks alone, and scoring may stan
 REPLACE_S = 3.0
 """Label Studio deletes about 20 predictions a second. What is left of other versions after this
 time goes with the next part, or at the end, all at once."""
+
+
+def pause_s(context: AppContext, project_id: int) -> float:
+    """How long to gather predictions before the next part of them is pushed, in seconds."""
+    with context.store.read() as session:
+        n_tasks = readings.counts(session, project_id)[0]
+    return max(LEAST_PAUSE_S, PAUSE_PER_TASK_S * n_tasks)
 
 
 def push_part(context: AppContext, project_id: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backend.label_studio import PushedPrediction
-from backend.pipeline.predictions import sending
+from backend.pipeline.predictions import push, sending
 from backend.pipeline.predictions.publish import publish
 from backend.pipeline.predictions.push import push_part
 from backend.store import projects
@@ -61,18 +61,18 @@ def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("one_by_one")
-@pytest.mark.parametrize("push", [publish, push_part])
-def test_one_prediction_reads_nothing_and_imports_nothing(published: FakeApp, push: object) -> None:
+@pytest.mark.parametrize("by", [publish, push_part])
+def test_one_prediction_reads_nothing_and_imports_nothing(published: FakeApp, by: object) -> None:
     _predict(published, _version(published), 11)
-    assert callable(push)
-    push(published.context, PROJECT)
+    assert callable(by)
+    by(published.context, PROJECT)
     assert _held(published) == list(range(1, 12))
     calls = published.label_studio.calls
     assert calls.count("store_prediction") == 1
     assert {"import_predictions", "iter_tasks"}.isdisjoint(calls)
     assert all(ids == [] for ids in published.label_studio.looked_at)
     calls.clear()
-    push(published.context, PROJECT)
+    by(published.context, PROJECT)
     assert "store_prediction" not in calls
 
 
@@ -106,14 +106,14 @@ def test_a_task_deleted_meanwhile_stops_no_other(published: FakeApp) -> None:
     assert 12 in _held(published)
 
 
-@pytest.mark.parametrize("push", [publish, push_part])
+@pytest.mark.parametrize("by", [publish, push_part])
 def test_an_answer_that_label_studio_stored_by_itself_is_not_sent_again(
-    published: FakeApp, push: object
+    published: FakeApp, by: object
 ) -> None:
     _predict(published, _version(published), 11)
     published.label_studio.predictions.append(PushedPrediction(11, [polygon()], 0.11, NAME, 99))
-    assert callable(push)
-    push(published.context, PROJECT)
+    assert callable(by)
+    by(published.context, PROJECT)
     assert _held(published) == list(range(1, 12))
     with published.store.begin() as session:
         assert predictions.unpublished(session, _version(published), 10) == []
@@ -143,6 +143,15 @@ def test_a_person_has_everything_compared(published: FakeApp) -> None:
     assert 3 not in _held(published)
     publish(published.context, PROJECT, wholly=True)
     assert 3 in _held(published)
+
+
+def test_parts_of_a_large_project_are_pushed_less_often(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.add_tasks(1, 2, 3)
+    assert push.pause_s(app.context, PROJECT) == push.LEAST_PAUSE_S
+    monkeypatch.setattr(push, "PAUSE_PER_TASK_S", 5.0)
+    assert push.pause_s(app.context, PROJECT) == 15.0
 
 
 def test_where_nothing_differs_nothing_is_read(published: FakeApp) -> None:
