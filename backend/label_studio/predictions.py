@@ -12,7 +12,7 @@ import httpx
 
 from backend.label_studio.calls import Calls
 from backend.label_studio.connection import LONG_TIMEOUT_S, detail_of
-from backend.label_studio.task_pages import portions, task_filter, task_pages
+from backend.label_studio.task_pages import one_page, portions, task_filter, task_pages
 from domain.errors import PredictionError
 
 logger = logging.getLogger(__name__)
@@ -139,6 +139,20 @@ class Predictions(Calls):
                 is_nested=False,
             )
             found.update(int(row["id"]) for rows in pages for row in rows)
+        return found
+
+    def count_predictions_of(self, project_id: int, task_ids: Collection[int]) -> int:
+        """How many predictions some tasks have in all, of whatever model, by their own counters.
+
+        One fortieth of the work of reading them. A Label Studio with workers of its own may count
+        a little later.
+        """
+        found = 0
+        for ids in portions(task_ids):
+            items = [task_filter("id", "in_list", list(ids), "Number")]
+            query = {"filters": {"conjunction": "and", "items": items}}
+            answer = one_page(self._connection, project_id, ("id",), query, 1, is_nested=False)
+            found += int(answer["total_predictions"])
         return found
 
     def iter_predictions(

@@ -117,7 +117,9 @@ class Studio:
                 return self._update(body) if method == "PATCH" else self._counted()
             if name == "tasks":
                 found = self._found(json.loads(query["query"][0]))
-                return {"tasks": found[: int(query["page_size"][0])], "total": len(found)}
+                n_predictions = sum(len(task["predictions"]) for task in found)
+                page = found[: int(query["page_size"][0])]
+                return {"tasks": page, "total": len(found), "total_predictions": n_predictions}
             if name == f"projects/{PROJECT}/import/predictions":
                 return self._import(body)
             if name == f"projects/{PROJECT}/model-versions":

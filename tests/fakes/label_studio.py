@@ -401,6 +401,10 @@ class FakeLabelStudio:
         there = {r.task_id for r in self.predictions if model_version in r.model_version}
         return there & set(task_ids)
 
+    def count_predictions_of(self, project_id: int, task_ids: Collection[int]) -> int:
+        self._called("count_predictions_of")
+        return sum(row.task_id in task_ids for row in self.predictions)
+
     def iter_predictions(
         self,
         project_id: int,

@@ -42,7 +42,7 @@ class PublishReport:
 def publish(context: AppContext, project_id: int, *, wholly: bool = False) -> PublishReport | None:
     """Brings Label Studio to the champion's predictions; None without a champion.
 
-    Order matters to annotators: first the new predictions (sent, then read back, because Label
+    Order matters to annotators: first the new predictions (sent, then looked for, because Label
     Studio drops invalid ones without a word), then ``model_version`` of the project (uncertainty
     sampling is random while it does not match), then the old versions go. Before all that, what
     Label Studio holds of tasks that have become others goes.

@@ -13,9 +13,9 @@ from backend.store.tasks import predictions, readings
 ONE_BY_ONE = 50
 """So many predictions at most are stored one by one, where that is less work."""
 
-TASKS_PER_CALL = 200
-"""An import has Label Studio count all predictions of a project anew, whatever it brings: 0.45 s
-for 1,000 tasks, where to store one prediction takes 0.08 s."""
+TASKS_PER_CALL = 100
+"""An import has Label Studio count all predictions of a project anew, whatever it brings: 0.48 s
+for 1,000 tasks, where to store one prediction takes 0.03 to 0.08 s."""
 
 
 def push_batch(
@@ -55,7 +55,11 @@ def _send(
         n_tasks = readings.counts(session, project_id)[0]
     if len(rows) <= min(ONE_BY_ONE, n_tasks / TASKS_PER_CALL):
         return sent, {row.task_id for row in rows if client.store_prediction(row) is not None}
-    client.import_predictions(project_id, rows)
+    n_before = client.count_predictions_of(project_id, sent)
+    n_created = client.import_predictions(project_id, rows)
+    n_more = client.count_predictions_of(project_id, sent) - n_before
+    if n_created == n_more == len(sent):
+        return sent, sent  # of each task one more is there
     return sent, held_by_label_studio(context, project_id, version, sorted(sent))
 
 

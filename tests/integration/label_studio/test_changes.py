@@ -41,5 +41,9 @@ def test_a_prediction_is_stored_alone_and_found(
     assert list(client.iter_predictions(project.id, "v1")) == [stored]
     assert client.tasks_with_prediction(project.id, "v1", ids) == {ids[0]}
     assert client.count_predictions(project.id)["v1"] == 1
+    assert client.count_predictions_of(project.id, ids) == 2
+    client.import_predictions(project.id, [PushedPrediction(i, [region()], 0.5, "v2") for i in ids])
+    assert client.count_predictions_of(project.id, ids) == 5
+    assert client.count_predictions_of(project.id, ids[2:]) == 1
     # Of a task that is not there.
     assert client.store_prediction(PushedPrediction(10**9, [], 0.5, "v1")) is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from backend.label_studio import PushedPrediction
@@ -76,11 +78,35 @@ def test_one_prediction_reads_nothing_and_imports_nothing(published: FakeApp, by
     assert "store_prediction" not in calls
 
 
-def test_of_many_only_what_was_pushed_is_read_back(published: FakeApp) -> None:
+def test_of_many_it_is_counted_that_they_came(published: FakeApp) -> None:
     _predict(published, _version(published), *range(11, 16))
     publish(published.context, PROJECT)
     assert published.label_studio.calls.count("import_predictions") == 1
+    assert published.label_studio.looked_at == [[], []]  # none was there before
+
+
+def test_where_too_few_came_what_was_pushed_is_read_back(published: FakeApp) -> None:
+    _predict(published, _version(published), *range(11, 16))
+    published.label_studio.drops = {13}
+    report = publish(published.context, PROJECT)
+    assert report is not None and (report.pushed, report.dropped) == (4, 1)
     assert published.label_studio.looked_at == [[], [], [11, 12, 13, 14, 15]]
+
+
+def test_an_answer_stored_during_the_import_is_not_left_beside_it(
+    published: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _predict(published, _version(published), *range(11, 16))
+    studio = published.label_studio
+    imported = studio.import_predictions
+
+    def import_and_answer(project_id: int, rows: Sequence[PushedPrediction]) -> int:
+        studio.predictions.append(PushedPrediction(12, [polygon()], 0.12, NAME, 99))
+        return imported(project_id, rows)
+
+    monkeypatch.setattr(studio, "import_predictions", import_and_answer)
+    publish(published.context, PROJECT)
+    assert _held(published) == list(range(1, 16))
 
 
 @pytest.mark.usefixtures("one_by_one")
