@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import time
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import pytest
 
-from backend.pipeline.sync import marks, taking
+from backend.pipeline.sync import marks, reading, taking
 from backend.pipeline.sync.reading import read_project, sync_project
 from backend.store import projects
 from backend.store.models import AnnotationRow, ProjectRow, TaskRow
@@ -461,3 +463,109 @@ def test_a_reading_that_breaks_off_leaves_the_marks(settled: FakeApp) -> None:
     studio.is_down, studio.while_reading = False, lambda: None
     assert _read(settled) == [3, 4, 5]
     _agrees(settled)
+
+
+def _is_checked(app: FakeApp) -> bool:
+    app.label_studio.calls.clear()
+    sync_project(app.context, PROJECT)
+    return "list_backends" in app.label_studio.calls
+
+
+def test_the_connection_is_looked_at_from_time_to_time(settled: FakeApp) -> None:
+    assert not _is_checked(settled)
+    _hint(settled, 3)
+    assert not _is_checked(settled)
+    _hint(settled, action="PROJECT_UPDATED")
+    assert _is_checked(settled)
+    assert not _is_checked(settled)
+    _change(settled, checked_at=time.time() - reading.CHECK_S - 1.0)
+    settled.label_studio.webhooks = {}
+    assert _is_checked(settled)
+    assert _is_checked(settled)  # while something is wrong, so that it is seen when it is mended
+    _change(settled, doubt="it was connected")
+    assert _is_checked(settled)
+
+
+def test_a_hint_for_a_task_of_nobody_does_no_harm(settled: FakeApp) -> None:
+    _hint(settled, 4711, 0, 3)
+    assert _read(settled) == [3]
+    _agrees(settled)
+    with settled.store.begin() as session:
+        assert session.get(TaskRow, 4711) is None
+
+
+def test_a_task_of_another_project_under_the_id_stays(settled: FakeApp) -> None:
+    with settled.store.begin() as session:
+        session.add(ProjectRow(id=2, title="Other", label_config=""))
+        session.add(TaskRow(id=50, project_id=2))
+    _hint(settled, 50)
+    _read(settled)
+    with settled.store.begin() as session:
+        row = session.get_one(TaskRow, 50)
+        assert (row.project_id, row.removed_at) == (2, None)
+
+
+def test_many_tasks_made_at_once_are_read(settled: FakeApp) -> None:
+    for task_id in range(11, 700):
+        settled.label_studio.add_task(task_id)
+    assert sync_project(settled.context, PROJECT).tasks == 699
+    _agrees(settled)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_whatever_is_done_the_next_reading_agrees(app: FakeApp, seed: int) -> None:
+    """Everything that Label Studio shows by a time or by a number, hinted or not, in any order."""
+    rng, studio, new_ids = random.Random(seed), app.label_studio, count(1000)
+    for task_id in range(1, 13):
+        studio.add_task(task_id)
+
+    def annotated() -> list[int]:
+        return [task.id for task in studio.tasks.values() if task.annotations]
+
+    def propagate(task_id: int) -> None:  # the time of the other task does not change
+        for other in sorted(set(annotated()) - {task_id})[:1]:
+            (first, *_), task = studio.tasks[other].annotations, studio.tasks[task_id]
+            copied = replace(first, id=next(new_ids), task_id=task_id)
+            studio.silently(replace(task, annotations=(*task.annotations, copied)))
+
+    def remove_duplicate(task_id: int) -> None:
+        for other in sorted(studio.tasks.keys() - {task_id})[:1]:
+            moved = [replace(a, task_id=other) for a in studio.tasks.pop(task_id).annotations]
+            task = studio.tasks[other]
+            studio.silently(replace(task, annotations=(*task.annotations, *moved)))
+
+    def reuse(task_id: int) -> None:
+        del studio.tasks[task_id]
+        studio.now = f"2026-02-02T00:00:{rng.randrange(60):02d}.000000Z"
+        studio.add_task(task_id)
+
+    actions = {
+        "label": lambda i: studio.label(i, polygon(rng.choice(["lumen", "wall"]))),
+        "skip": lambda i: studio.label(i, was_cancelled=True),
+        "unlabel": studio.unlabel,
+        "change": lambda i: [
+            studio.update_annotation(a.id, [polygon(rng.choice(["lumen", "wall"]))])
+            for a in studio.tasks[i].annotations[:1]
+        ],
+        "delete": lambda i: studio.tasks.pop(i),
+        "add": lambda i: studio.add_task(max(studio.tasks) + 1),
+        "reuse": reuse,
+        "propagate": propagate,
+        "remove duplicate": remove_duplicate,
+        "set clock": lambda i: setattr(studio, "clock_ahead_s", rng.choice([0.0, -7200.0, 7200.0])),
+    }
+    done: list[str] = []
+    for _ in range(40):
+        for _ in range(rng.randrange(4)):
+            if len(studio.tasks) < 3:
+                studio.add_task(max(studio.tasks, default=0) + 1)
+            done.append(rng.choice(list(actions)))
+            task_id = rng.choice(list(studio.tasks))
+            actions[done[-1]](task_id)
+            if rng.random() < 0.3:
+                _hint(app, task_id)
+        sync_project(app.context, PROJECT)
+        assert _live(app) == sorted(studio.tasks), done
+        _agrees(app)
+        if rng.random() < 0.3:
+            _change(app, seen_at=1.0)  # a long time passes
