@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from backend.jobs.process import context
 from backend.pipeline.predictions.open_pool import Between, close_pool, close_pools
+from backend.pipeline.predictions.push import pause_s
 from backend.pipeline.predictions.score import score_chunk, score_task
 from backend.pipeline.runs import ends
 from backend.pipeline.runs.control import stands_still
@@ -15,10 +16,8 @@ from domain.errors import StackError
 from domain.states import RunStatus
 from training.nnunet.memory import free_cache
 
-# The first prediction goes out at once, then those of about this time together.
-PUSH_EVERY_S = 2.0
-
-_asked_at: dict[int, float] = {}
+# The first prediction goes out at once, then those of a while together.
+_next_push_at: dict[int, float] = {}
 
 
 def score(project_id: int, turn: int) -> None:
@@ -67,8 +66,8 @@ def _is_somebody_waiting() -> bool:
 
 def _ask_for_push(project_id: int) -> None:
     now = time.monotonic()
-    if now - _asked_at.get(project_id, -PUSH_EVERY_S) < PUSH_EVERY_S:
+    if now < _next_push_at.get(project_id, 0.0):
         return
-    _asked_at[project_id] = now
+    _next_push_at[project_id] = now + pause_s(context(), project_id)
     with suppress(StackError):  # all is pushed at the end
         context().queue.ensure(JobName.PUSH, project_id)

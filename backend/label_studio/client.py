@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 
 from backend.label_studio.backends import Backends
+from backend.label_studio.changes import Changes
 from backend.label_studio.connection import TIMEOUT_S, Connection
 from backend.label_studio.images import Images
 from backend.label_studio.predictions import Predictions
@@ -15,7 +16,9 @@ from backend.label_studio.views import Views
 from backend.label_studio.webhooks import Webhooks
 
 
-class LabelStudioClient(Server, Projects, Tasks, Predictions, Backends, Webhooks, Views, Images):
+class LabelStudioClient(
+    Server, Projects, Tasks, Changes, Predictions, Backends, Webhooks, Views, Images
+):
     """Typed access to one Label Studio.
 
     Every method raises ``LabelStudioAuthError`` when the key is refused and ``LabelStudioError``

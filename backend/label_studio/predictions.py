@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from backend.label_studio.calls import Calls
-from backend.label_studio.connection import LONG_TIMEOUT_S
-from backend.label_studio.task_pages import PAGE_SIZE, task_pages
+from backend.label_studio.connection import LONG_TIMEOUT_S, detail_of
+from backend.label_studio.task_pages import one_page, portions, task_filter, task_pages
 from domain.errors import PredictionError
 
 logger = logging.getLogger(__name__)
 
-IMPORT_ROWS = 500
-"""Predictions per import body: about a second of Label Studio's time, a few MB."""
+IMPORT_ROWS = 2_000
+"""Predictions per import body: 3 s of Label Studio's time, 10 MB, and for each body 0.45 s more for
+each 1,000 tasks of the project, whose predictions it then counts anew."""
 
 _FIELDS = ("id", "predictions", "task", "model_version", "score", "result", "created_at")
 
@@ -43,7 +44,7 @@ class Predictions(Calls):
     """Calls about predictions."""
 
     def import_predictions(self, project_id: int, rows: Sequence[PushedPrediction]) -> int:
-        """Stores predictions in bodies of at most 500, or fewer where that is too large.
+        """Stores predictions in bodies of at most 2,000, or fewer where that is too large.
 
         One that is too large by itself is not stored, as little as an invalid one.
 
@@ -97,6 +98,63 @@ class Predictions(Calls):
         middle = len(body) // 2
         return self._import(path, body[:middle]) + self._import(path, body[middle:])
 
+    def store_prediction(self, row: PushedPrediction) -> PushedPrediction | None:
+        """Stores one prediction, at a cost that does not grow with the project's tasks.
+
+        Returns:
+            As Label Studio keeps it; None where it refuses it as invalid.
+        """
+        body = {
+            "task": row.task_id,
+            "result": row.result,
+            "score": row.score,
+            "model_version": row.model_version,
+        }
+        path = "/api/predictions/"
+        answer = self._connection.send("POST", path, body=body)
+        if answer.status_code in (httpx.codes.BAD_REQUEST, httpx.codes.REQUEST_ENTITY_TOO_LARGE):
+            logger.warning(
+                "The prediction of task %d was refused: %s", row.task_id, detail_of(answer)
+            )
+            return None
+        return pushed_prediction(self._connection.content(answer, "POST", path))
+
+    def tasks_with_prediction(
+        self, project_id: int, model_version: str, task_ids: Collection[int]
+    ) -> set[int]:
+        """Which of some tasks may have a prediction of a version: all that have, hardly any more.
+
+        Where none has it is much less work than to read their predictions.
+        """
+        # Also of versions whose name begins so.
+        has_it = task_filter("predictions_model_versions", "contains", [model_version], "List")
+        found: set[int] = set()
+        for ids in portions(task_ids):
+            pages = task_pages(
+                self._connection,
+                project_id,
+                ("id",),
+                only_ids=ids,
+                only=[has_it],
+                is_nested=False,
+            )
+            found.update(int(row["id"]) for rows in pages for row in rows)
+        return found
+
+    def count_predictions_of(self, project_id: int, task_ids: Collection[int]) -> int:
+        """How many predictions some tasks have in all, of whatever model, by their own counters.
+
+        One fortieth of the work of reading them. A Label Studio with workers of its own may count
+        a little later.
+        """
+        found = 0
+        for ids in portions(task_ids):
+            items = [task_filter("id", "in_list", list(ids), "Number")]
+            query = {"filters": {"conjunction": "and", "items": items}}
+            answer = one_page(self._connection, project_id, ("id",), query, 1, is_nested=False)
+            found += int(answer["total_predictions"])
+        return found
+
     def iter_predictions(
         self,
         project_id: int,
@@ -111,9 +169,7 @@ class Predictions(Calls):
             model_version: None = of all versions.
             task_ids: Of these tasks alone, in one call per 250; None = of all tasks.
         """
-        ids = sorted(task_ids or ())
-        portions = [ids[i : i + PAGE_SIZE] for i in range(0, len(ids), PAGE_SIZE)]
-        for portion in [()] if task_ids is None else portions:
+        for portion in [()] if task_ids is None else portions(task_ids):
             for rows in task_pages(self._connection, project_id, _FIELDS, only_ids=portion):
                 for task in rows:
                     for row in task["predictions"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ def task_pages(
     only_ids: Sequence[int] = (),
     only: Sequence[dict[str, Any]] = (),
     page_size: int = PAGE_SIZE,
+    is_nested: bool = True,
 ) -> Iterator[list[dict[str, Any]]]:
     """Yields pages of raw task rows.
 
@@ -38,6 +39,8 @@ def task_pages(
         only_ids: Only these tasks; empty = all.
         only: Further filters (``task_filter``); all must hold.
         page_size: Most tasks per page.
+        is_nested: Whether annotations and predictions are among the fields. Without them Label
+            Studio has a small part of the work.
 
     Yields:
         Lists of task rows, 1 to ``page_size`` long, ids rising over all pages.
@@ -50,27 +53,45 @@ def task_pages(
         if only_ids:
             items.append(task_filter("id", "in_list", list(only_ids), "Number"))
         query = {"filters": {"conjunction": "and", "items": items}, "ordering": ["tasks:id"]}
-        answer = connection.json(
-            "GET",
-            "/api/tasks/",
-            params={
-                "project": project_id,
-                "page": 1,
-                "page_size": page_size,
-                "fields": "all",
-                "include": ",".join(fields),
-                # Otherwise s3:// and the like come back as links through Label Studio.
-                "resolve_uri": "false",
-                "query": json.dumps(query),
-            },
-            timeout_s=LONG_TIMEOUT_S,
-        )
+        answer = one_page(connection, project_id, fields, query, page_size, is_nested=is_nested)
         rows: list[dict[str, Any]] = answer["tasks"]
         if rows:
             yield rows
         if len(rows) < page_size:
             return
         last_id = rows[-1]["id"]
+
+
+def portions(ids: Collection[int]) -> Iterator[Sequence[int]]:
+    """The ids in order, in portions that are each read in one call."""
+    ordered = sorted(ids)
+    # One less than a page: a page that is not full is the last one.
+    for start in range(0, len(ordered), PAGE_SIZE - 1):
+        yield ordered[start : start + PAGE_SIZE - 1]
+
+
+def one_page(
+    connection: Connection,
+    project_id: int,
+    fields: Sequence[str],
+    query: dict[str, Any],
+    page_size: int,
+    *,
+    is_nested: bool,
+) -> Any:
+    """Label Studio's answer about the first tasks of a query; ``total`` counts all of them."""
+    params = {
+        "project": project_id,
+        "page": 1,
+        "page_size": page_size,
+        "include": ",".join(fields),
+        # Otherwise s3:// and the like come back as links through Label Studio.
+        "resolve_uri": "false",
+        "query": json.dumps(query),
+    }
+    if is_nested:
+        params["fields"] = "all"
+    return connection.json("GET", "/api/tasks/", params=params, timeout_s=LONG_TIMEOUT_S)
 
 
 def task_filter(column: str, operator: str, value: Any, kind: str) -> dict[str, Any]:

@@ -143,6 +143,12 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("NNLOOP_SYNC_INTERVAL_S", "sync_interval_s"),
         description="Longest time between two readings of a project, in seconds.",
     )
+    reread_s: Annotated[float, Field(gt=0, le=30 * 86400)] = Field(
+        21_600.0,
+        validation_alias=AliasChoices("NNLOOP_REREAD_S", "reread_s"),
+        description="Time in which every task is read once more, a few at a time, whether it was "
+        "changed or not, in seconds.",
+    )
     devices: str = Field(
         "",
         validation_alias=AliasChoices("NNLOOP_DEVICES", "devices"),

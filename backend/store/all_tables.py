@@ -10,6 +10,7 @@ import backend.store.quality.pair_rows
 import backend.store.tasks.elsewhere
 import backend.store.tasks.embeddings
 import backend.store.tasks.queues
+import backend.store.tasks.readings
 import backend.store.training.looks  # noqa: F401
 from backend.store.models import Base
 

@@ -24,6 +24,7 @@ from backend.store.quality.pair_rows import HonestPairRow
 from backend.store.tasks.elsewhere import ElsewhereRow
 from backend.store.tasks.embeddings import EmbeddingRow
 from backend.store.tasks.queues import QueueEntryRow, QueueTabRow
+from backend.store.tasks.readings import ReadingRow
 from backend.store.training.looks import CaseLookRow
 
 
@@ -55,6 +56,7 @@ def forget_project(session: Session, project_id: int) -> None:
         TaskRow,
         InboxRow,
         ProblemRow,
+        ReadingRow,
     ):
         session.execute(delete(table).where(table.project_id == project_id))
     session.execute(delete(ProjectRow).where(ProjectRow.id == project_id))

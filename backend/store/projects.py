@@ -139,6 +139,26 @@ def newest_hint_id(session: Session, project_id: int) -> int:
     return session.scalar(query) or 0
 
 
+def hinted_tasks(session: Session, project_id: int, up_to_id: int) -> set[int]:
+    """The tasks that a project's open hints up to an id tell of."""
+    query = select(InboxRow.task_ids).where(
+        InboxRow.project_id == project_id,
+        InboxRow.id <= up_to_id,
+        InboxRow.handled_at.is_(None),
+    )
+    return {task_id for task_ids in session.scalars(query) for task_id in task_ids}
+
+
+def is_project_hinted(session: Session, project_id: int, up_to_id: int) -> bool:
+    """Whether an open hint up to an id tells of no task: of the project itself, perhaps."""
+    query = select(InboxRow.task_ids).where(
+        InboxRow.project_id == project_id,
+        InboxRow.id <= up_to_id,
+        InboxRow.handled_at.is_(None),
+    )
+    return any(not task_ids for task_ids in session.scalars(query))
+
+
 def close_hints(session: Session, project_id: int, up_to_id: int) -> None:
     """Marks the hints up to an id as handled: what they hinted at has been read."""
     session.execute(
@@ -302,6 +322,16 @@ def resolve_problems(
     if reason is not None:
         query = query.where(ProblemRow.reason == reason)
     session.execute(query.values(resolved_at=time.time()))
+
+
+def has_open_problem(session: Session, project_id: int, stage: str) -> bool:
+    """Whether a problem of a stage is open."""
+    query = select(ProblemRow.id).where(
+        ProblemRow.project_id == project_id,
+        ProblemRow.stage == stage,
+        ProblemRow.resolved_at.is_(None),
+    )
+    return session.scalar(query.limit(1)) is not None
 
 
 def open_problems(session: Session, project_id: int, limit: int = 10_000) -> list[ProblemRow]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -53,7 +52,7 @@ def create_app(context: AppContext, *, run_ticker: bool = True) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.inbox = inbox = Inbox(context.store)
         app.state.gate = Gate()
-        ticker = Ticker(partial(reconcile.tick, context))
+        ticker = Ticker(reconcile.rounds(context))
         if run_ticker:
             ticker.start()
         try:

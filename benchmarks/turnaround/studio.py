@@ -6,10 +6,12 @@ One project. It costs next to nothing, so that what is measured is nnloop's own 
 from __future__ import annotations
 
 import json
+import operator
 import re
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -17,7 +19,6 @@ from urllib.parse import parse_qs, urlsplit
 PROJECT = 1
 KEY = "0" * 40
 _MADE = "2026-01-01T00:00:00.000000Z"
-_OF_TASKS = "filter:tasks:id"
 _OF_DRAFTS = "filter:tasks:draft_exists"
 _USER = {"id": 1, "email": "annotator@example.com"}
 
@@ -68,9 +69,11 @@ class Studio:
     def annotate(self, task_id: int, result: list[dict[str, Any]]) -> None:
         """Submits an annotation; the caller reports it."""
         with self._lock:
+            now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             self._tasks[task_id]["annotations"] = [
-                {"id": self._next_id(), "result": result, "completed_by": 1, "updated_at": _MADE}
+                {"id": self._next_id(), "result": result, "completed_by": 1, "updated_at": now}
             ]
+            self._tasks[task_id]["updated_at"] = now
 
     def lowest_scores(self, n: int) -> list[int]:
         """The unlabelled tasks that Label Studio would serve first."""
@@ -111,13 +114,19 @@ class Studio:
             if name == "projects":
                 return {"results": [self._project], "next": None}
             if name == f"projects/{PROJECT}":
-                return self._update(body) if method == "PATCH" else self._project
+                return self._update(body) if method == "PATCH" else self._counted()
             if name == "tasks":
-                return {"tasks": self._page(json.loads(query["query"][0]), query)}
+                found = self._found(json.loads(query["query"][0]))
+                n_predictions = sum(len(task["predictions"]) for task in found)
+                page = found[: int(query["page_size"][0])]
+                return {"tasks": page, "total": len(found), "total_predictions": n_predictions}
             if name == f"projects/{PROJECT}/import/predictions":
                 return self._import(body)
             if name == f"projects/{PROJECT}/model-versions":
                 return self._versions(method, body)
+            if name == "predictions" and method == "POST":
+                self._import([body])
+                return {**body, "id": self._last_id}
             if name == "predictions":
                 task = self._tasks[int(query["task"][0])]
                 return [{**row, "task": task["id"]} for row in task["predictions"]]
@@ -144,18 +153,20 @@ class Studio:
         self._project.update(fields)
         return self._project
 
-    def _page(self, asked: dict[str, Any], query: dict[str, list[str]]) -> list[dict[str, Any]]:
+    def _counted(self) -> dict[str, Any]:
+        n_submitted = sum(len(task["annotations"]) for task in self._tasks.values())
+        counts = {"task_number": len(self._tasks), "total_annotations_number": n_submitted}
+        return {**self._project, **counts, "skipped_annotations_number": 0}
+
+    def _found(self, asked: dict[str, Any]) -> list[dict[str, Any]]:
         found = list(self._tasks.values())
-        for item in asked["filters"]["items"]:
+        for item in asked.get("filters", {}).get("items", []):
             if item["filter"] == _OF_DRAFTS:
                 return []  # nobody is at the editor
-            if item["filter"] != _OF_TASKS:
-                continue
-            if item["operator"] == "greater":
-                found = [task for task in found if task["id"] > item["value"]]
-            elif item["operator"] == "in_list":
-                found = [task for task in found if task["id"] in item["value"]]
-        return found[: int(query["page_size"][0])]
+            found = [task for task in found if _fits(task, item)]
+        if asked.get("ordering") == ["-tasks:updated_at"]:
+            found.sort(key=lambda task: str(task["updated_at"]), reverse=True)
+        return found
 
     def _import(self, rows: list[dict[str, Any]]) -> dict[str, int]:
         now = time.monotonic()
@@ -181,6 +192,19 @@ class Studio:
     def _next_id(self) -> int:
         self._last_id += 1
         return self._last_id
+
+
+def _fits(task: dict[str, Any], item: dict[str, Any]) -> bool:
+    name, wanted = item["filter"].removeprefix("filter:tasks:"), item["value"]
+    if name == "predictions_model_versions":
+        return any(row["model_version"] in wanted for row in task["predictions"])
+    fits: dict[str, Callable[[Any, Any], bool]] = {
+        "greater": operator.gt,
+        "greater_or_equal": operator.ge,
+        "less_or_equal": operator.le,
+        "in_list": lambda value, listed: value in listed,
+    }
+    return fits[item["operator"]](task[name], wanted)
 
 
 class StudioServer(ThreadingHTTPServer):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -34,16 +36,20 @@ CONFIG = (
 class FakeLabelStudio:
     """Takes the place of LabelStudioClient for one project.
 
-    ``calls`` lists the names of all calls in order, ``fetched`` the tasks whose images were read.
+    ``calls`` lists the names of all calls in order, ``fetched`` the tasks whose images were read,
+    ``read`` the tasks that were, ``looked_at`` those whose predictions were asked for (None: all).
     ``is_down`` makes every call fail; ``drops`` are tasks whose predictions the bulk import loses
     without a word, as the real one does; ``while_reading`` is called in the middle of a reading.
     ``now`` is when new tasks are made; ``tags`` are those of images, by default of their bytes.
     ``users`` are everybody, the first of them the key's; ``drafts`` are who has begun a task.
+    Its clock is ``clock_ahead_s`` ahead of ours. Whatever is done to ``tasks`` is a change with a
+    time of its own, as the real one's; ``silently`` does it without.
     """
 
     def __init__(self, project_id: int = 1, label_config: str = CONFIG) -> None:
-        self.info = ProjectInfo(project_id, "Carotid", label_config, "", "", 0, 0, 0)
-        self.tasks: dict[int, Task] = {}
+        self.info = ProjectInfo(project_id, "Carotid", label_config, "", "", 0, 0)
+        self.clock_ahead_s = 0.0
+        self.tasks: dict[int, Task] = _Tasks(self)
         self.images: dict[str, bytes] = {}
         self.tags: dict[str, str] = {}
         self.predictions: list[PushedPrediction] = []
@@ -52,6 +58,8 @@ class FakeLabelStudio:
         self.while_reading: Callable[[], None] = lambda: None
         self.calls: list[str] = []
         self.fetched: list[int] = []
+        self.read: list[int] = []
+        self.looked_at: list[list[int] | None] = []
         self.webhooks: dict[str, dict[str, str]] = {}
         self.backends: list[BackendInfo] = []
         self.tabs: dict[int, dict[str, Any]] = {}
@@ -59,6 +67,7 @@ class FakeLabelStudio:
         self.drafts: dict[int, set[int]] = {}
         self.now = "2026-01-01T00:00:00.000000Z"
         self._annotation_id = 100
+        self._stamp = 0.0
         self._tab_id = 0
         self._prediction_id = 0
 
@@ -125,6 +134,16 @@ class FakeLabelStudio:
         """Of the tabs that are stored, in their order."""
         return [data["title"] for data in self.tabs.values()]
 
+    def silently(self, task: Task) -> None:
+        """Puts a task there as it is given, whatever its ``updated_at``."""
+        dict.__setitem__(self.tasks, task.id, task)
+
+    def stamp(self) -> str:
+        """The time by its clock, later than any before while the clock is not set."""
+        self._stamp = max(self._stamp + 1e-6, time.time())
+        at = datetime.fromtimestamp(self._stamp + self.clock_ahead_s, UTC)
+        return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
     # The client's calls.
 
     def whoami(self) -> User:
@@ -181,7 +200,15 @@ class FakeLabelStudio:
     def project(self, project_id: int) -> ProjectInfo:
         self._called("project")
         self._is_known(project_id)
-        return self.info
+        annotations = [a for task in self.tasks.values() for a in task.annotations]
+        n_skipped = sum(a.was_cancelled for a in annotations)
+        return replace(
+            self.info,
+            task_number=len(self.tasks),
+            n_submitted=len(annotations) - n_skipped,
+            n_skipped=n_skipped,
+            answered_at=float(int(time.time() + self.clock_ahead_s)),
+        )
 
     def find_project(self, title_or_id: str | int) -> ProjectInfo:
         self._called("find_project")
@@ -189,13 +216,49 @@ class FakeLabelStudio:
             raise LabelStudioError(f"There is no project {title_or_id!r}.")
         return self.info
 
-    def iter_tasks(self, project_id: int, *, updated_after: str = "") -> Iterator[Task]:
+    def iter_tasks(
+        self,
+        project_id: int,
+        *,
+        updated_after: str = "",
+        task_ids: Collection[int] | None = None,
+    ) -> Iterator[Task]:
         self._called("iter_tasks")
         self._is_known(project_id)
-        for task in sorted(self.tasks.values(), key=lambda task: task.id):
+        # As pages are: what is asked for by a later one is looked up then.
+        last_id = -1
+        while True:
+            left = [i for i in self.tasks if i > last_id and (task_ids is None or i in task_ids)]
+            left = [i for i in left if self._is_after(i, updated_after)]
+            if not left:
+                return
+            last_id = min(left)
             self._answers()
-            yield task
+            self.read.append(last_id)
+            yield self.tasks[last_id]
             self.while_reading()
+
+    def _is_after(self, task_id: int, moment: str) -> bool:
+        return not moment or _time_of(self.tasks[task_id].updated_at) > _time_of(moment)
+
+    def next_tasks(self, project_id: int, after_id: int, limit: int) -> list[Task]:
+        self._called("next_tasks")
+        self._is_known(project_id)
+        ids = sorted(i for i in self.tasks if i > after_id)[:limit]
+        self.read += ids
+        return [self.tasks[i] for i in ids]
+
+    def newest_change(self, project_id: int) -> str:
+        self._called("newest_change")
+        return max((task.updated_at for task in self.tasks.values()), key=_time_of, default="")
+
+    def count_tasks(self, project_id: int, first_id: int, last_id: int) -> int:
+        self._called("count_tasks")
+        return sum(first_id <= task_id <= last_id for task_id in self.tasks)
+
+    def existing_tasks(self, project_id: int, task_ids: Collection[int]) -> set[int]:
+        self._called("existing_tasks")
+        return set(task_ids) & self.tasks.keys()
 
     def unopened_task(self, project_id: int, task_id: int) -> Task:
         self._called("unopened_task")
@@ -263,7 +326,9 @@ class FakeLabelStudio:
     def update_annotation(self, annotation_id: int, result: Sequence[dict[str, Any]]) -> None:
         self._called("update_annotation")
         self._annotation_id += 1  # its dates come from it
-        for task in self.tasks.values():
+        for task in list(self.tasks.values()):
+            if all(a.id != annotation_id for a in task.annotations):
+                continue
             changed = tuple(
                 replace(
                     a,
@@ -320,6 +385,26 @@ class FakeLabelStudio:
         ]
         return len(taken)
 
+    def store_prediction(self, row: PushedPrediction) -> PushedPrediction | None:
+        self._called("store_prediction")
+        if row.task_id not in self.tasks or row.task_id in self.drops:
+            return None
+        self._prediction_id += 1
+        stored = replace(row, id=self._prediction_id, created_at=self.now)
+        self.predictions.append(stored)
+        return stored
+
+    def tasks_with_prediction(
+        self, project_id: int, model_version: str, task_ids: Collection[int]
+    ) -> set[int]:
+        self._called("tasks_with_prediction")
+        there = {r.task_id for r in self.predictions if model_version in r.model_version}
+        return there & set(task_ids)
+
+    def count_predictions_of(self, project_id: int, task_ids: Collection[int]) -> int:
+        self._called("count_predictions_of")
+        return sum(row.task_id in task_ids for row in self.predictions)
+
     def iter_predictions(
         self,
         project_id: int,
@@ -328,6 +413,7 @@ class FakeLabelStudio:
         task_ids: Sequence[int] | None = None,
     ) -> Iterator[PushedPrediction]:
         self._called("iter_predictions")
+        self.looked_at.append(None if task_ids is None else sorted(task_ids))
         for row in sorted(self.predictions, key=lambda row: row.task_id):
             if task_ids is not None and row.task_id not in task_ids:
                 continue
@@ -441,6 +527,21 @@ class FakeLabelStudio:
     def _is_known(self, project_id: int) -> None:
         if project_id != self.info.id:
             raise MissingError(f"There is no project {project_id}.")
+
+
+class _Tasks(dict[int, Task]):
+    """Tasks by id; each gets the time at which it is put there."""
+
+    def __init__(self, studio: FakeLabelStudio) -> None:
+        super().__init__()
+        self._studio = studio
+
+    def __setitem__(self, task_id: int, task: Task) -> None:
+        super().__setitem__(task_id, replace(task, updated_at=self._studio.stamp()))
+
+
+def _time_of(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def png(image: npt.NDArray[Any]) -> bytes:

@@ -48,7 +48,7 @@ def publish(project: Project, data_dir: DataDir = None) -> None:
     from backend.pipeline.runs.request import nothing_serves
 
     opened, project_id = connected(project, data_dir)
-    report = try_publish(opened, project_id)
+    report = try_publish(opened, project_id, wholly=True)
     if report is None:
         raise nothing_serves(project_id)
     say(f"{counted(report.pushed, 'prediction')} of {report.version} pushed.")

@@ -29,7 +29,7 @@ from backend.pipeline.sync.drift import TITLE, go_on, require_same, webhook_head
 from backend.queue import JobName
 from backend.settings import ProjectSettings, faults_of
 from backend.store.models import ProjectRow
-from backend.store.tasks import problems
+from backend.store.tasks import problems, readings
 from converters.label_studio.config.controls import ring_openers
 from converters.label_studio.config.sparse_labels import without_background
 from domain.errors import LabelStudioError, ProjectGoneError, SettingsError, StackError
@@ -186,6 +186,7 @@ def _store(context: AppContext, info: ProjectInfo, settings: ProjectSettings) ->
             problems.close_unprepared(session, info.id)  # the next training tells, if it must
         before, row.settings = row.settings, settings
         republish.publish_without_ignored(session, row, before)
+        readings.doubt(session, info.id, "it was connected")
         go_on(session, info.id)
 
 

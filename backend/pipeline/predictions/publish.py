@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from filelock import FileLock
 
 from backend.pipeline.basis.context import AppContext
-from backend.pipeline.predictions.held import held_by_label_studio, report_held, rows_to_push
+from backend.pipeline.predictions.held import held_by_label_studio, report_held
+from backend.pipeline.predictions.sending import push_batch
 from backend.pipeline.predictions.withdraw import withdraw
 from backend.store import projects
-from backend.store.models import PredictionRow, VersionRow
+from backend.store.models import VersionRow
 from backend.store.tasks import elsewhere, predictions
 from backend.store.training import versions
 from domain.errors import LabelStudioError, ProjectGoneError
@@ -38,16 +39,26 @@ class PublishReport:
     dropped: int
 
 
-def publish(context: AppContext, project_id: int) -> PublishReport | None:
+def publish(context: AppContext, project_id: int, *, wholly: bool = False) -> PublishReport | None:
     """Brings Label Studio to the champion's predictions; None without a champion.
 
-    Order matters to annotators: first the new predictions (bulk import, then read back, because
-    Label Studio drops invalid ones without a word), then ``model_version`` of the project
-    (uncertainty sampling is random while it does not match), then the old versions go.
-    Before all that, what Label Studio holds of tasks that have become others goes.
+    Order matters to annotators: first the new predictions (sent, then looked for, because Label
+    Studio drops invalid ones without a word), then ``model_version`` of the project (uncertainty
+    sampling is random while it does not match), then the old versions go. Before all that, what
+    Label Studio holds of tasks that have become others goes.
     The old ones stay while a version that has just come into service has not seen every task.
     Idempotent by (task, version): what Label Studio holds already is not sent again, what somebody
     deleted there is.
+
+    Args:
+        context: The process's context.
+        project_id: A connected project.
+        wholly: Everything that Label Studio holds of the version is compared with the store.
+            Without it only where Label Studio counts fewer than it should, or where other labels
+            or an older connection may have left something else.
+
+    Raises:
+        LabelStudioError: Label Studio refused, or does not answer.
     """
     withdraw(context, project_id)
     with context.store.begin() as session:
@@ -56,83 +67,55 @@ def publish(context: AppContext, project_id: int) -> PublishReport | None:
             return None
         others = {v.name: v.id for v in versions.versions_of(session, project_id)}
         del others[version.name]
-    held = held_by_label_studio(context, project_id, version)
-    with context.store.begin() as session:
-        predictions.mark_lost(session, version.id, held)
+        n_wanted = predictions.count_held(session, version.id)
+    present = context.label_studio.count_predictions(project_id)
+    n_there = present.get(version.name, 0)
+    is_other = version.published_at is None and n_there != n_wanted
+    is_all = wholly or is_other or n_there < n_wanted
+    # Without tasks this only releases what the labels of today can show again.
+    held = held_by_label_studio(context, project_id, version, None if is_all else ())
+    if is_all:
+        with context.store.begin() as session:
+            predictions.mark_lost(session, version.id, held)
+            predictions.mark_published(session, version.id, held)
     pushed = dropped = 0
     while True:
         with context.store.begin() as session:
-            predictions.mark_published(session, version.id, held)
             batch = predictions.unpublished(session, version.id, BATCH)
         if not batch:
             break
-        sent = send(context, project_id, version, batch)
-        held = held_by_label_studio(context, project_id, version)
-        missing = tell_dropped(context, project_id, version, batch, sent - held)
-        pushed += len(sent) - missing
-        dropped += missing
-    show(context, project_id, version, held)
+        taken, n_dropped = push_batch(context, project_id, version, batch)
+        pushed += len(taken)
+        dropped += n_dropped
+    with context.store.begin() as session:
+        is_shown = predictions.count_held(session, version.id) > 0
+    show(context, project_id, version, is_shown=is_shown)
     with context.store.begin() as session:
         is_complete = not predictions.unscored_tasks(
             session, project_id, version.id, 1, retry=False
         )
         report_held(session, project_id, version)
     if is_complete or version.published_at is not None:
-        _retire(context, project_id, others)
-        _retire_elsewhere(context, project_id, version)
-        _retire_unknown(context, project_id)
+        _retire(context, project_id, others, present)
+        _retire_elsewhere(context, project_id, version, present)
+        _retire_unknown(context, project_id, present)
         with context.store.begin() as session:
             versions.mark_published(session, version.id)
     logger.info("Project %d: %d predictions of %s pushed.", project_id, pushed, version.name)
     return PublishReport(version.name, pushed, dropped)
 
 
-def send(
-    context: AppContext, project_id: int, version: VersionRow, batch: Sequence[PredictionRow]
-) -> set[int]:
-    """Sends what of a batch may go out; the tasks whose prediction was sent."""
-    rows = rows_to_push(context, project_id, batch, version.name)
-    context.label_studio.import_predictions(project_id, rows)
-    return {row.task_id for row in rows}
-
-
-def tell_dropped(
-    context: AppContext,
-    project_id: int,
-    version: VersionRow,
-    batch: Sequence[PredictionRow],
-    dropped: Collection[int],
-) -> int:
-    """Notes the predictions that Label Studio did not keep, by their tasks; how many."""
-    missing = [row for row in batch if row.task_id in dropped]
-    with context.store.begin() as session:
-        for row in missing:
-            # Not tried again: the same body would be dropped again.
-            predictions.mark_dropped(session, row.id)
-            projects.report_problem(
-                session,
-                project_id,
-                "publish",
-                projects.Fault(
-                    "prediction_dropped",
-                    f"Task {row.task_id}: Label Studio did not keep the prediction of "
-                    f"{version.name}.",
-                ),
-                task_id=row.task_id,
-            )
-    return len(missing)
-
-
-def show(context: AppContext, project_id: int, version: VersionRow, held: Collection[int]) -> None:
+def show(context: AppContext, project_id: int, version: VersionRow, *, is_shown: bool) -> None:
     """Makes a version the one that annotators see and are served by, once some of it is there."""
     client = context.label_studio
-    if held and client.project(project_id).model_version != version.name:
+    if is_shown and client.project(project_id).model_version != version.name:
         client.set_model_version(project_id, version.name)
 
 
-def _retire(context: AppContext, project_id: int, others: dict[str, int]) -> None:
+def _retire(
+    context: AppContext, project_id: int, others: Mapping[str, int], present: Mapping[str, int]
+) -> None:
     """Removes what Label Studio holds of other versions; the store keeps it, to go back to."""
-    present = context.label_studio.count_predictions(project_id)
     for name, version_id in others.items():
         if name in present:
             context.label_studio.delete_model_version(project_id, name)
@@ -140,13 +123,12 @@ def _retire(context: AppContext, project_id: int, others: dict[str, int]) -> Non
             versions.mark_withdrawn(session, version_id)
 
 
-def _retire_unknown(context: AppContext, project_id: int) -> None:
+def _retire_unknown(context: AppContext, project_id: int, held: Mapping[str, int]) -> None:
     """Removes what versions left that this store does not know.
 
     Those of an earlier connection, and those since the backup that the store was restored from; not
     where another nnloop has the project.
     """
-    held = context.label_studio.count_predictions(project_id)
     with context.store.read() as session:
         names = versions.unknown(session, project_id, held)
         found = projects.open_problems(session, project_id) if names else []
@@ -157,7 +139,9 @@ def _retire_unknown(context: AppContext, project_id: int) -> None:
         logger.info("Project %d: %d predictions of a lost %s retired.", project_id, n, name)
 
 
-def _retire_elsewhere(context: AppContext, project_id: int, version: VersionRow) -> None:
+def _retire_elsewhere(
+    context: AppContext, project_id: int, version: VersionRow, present: Mapping[str, int]
+) -> None:
     """Removes what other programs said before the version came into service.
 
     What somebody imports later, beside a version that serves, stays until the next one.
@@ -165,7 +149,6 @@ def _retire_elsewhere(context: AppContext, project_id: int, version: VersionRow)
     with context.store.begin() as session:
         found = elsewhere.live_versions_of(session, project_id)
     old = [name for name, at in found.items() if at < (version.promoted_at or 0.0)]
-    present = context.label_studio.count_predictions(project_id) if old else {}
     for name in old:
         if name in present:
             n = context.label_studio.delete_model_version(project_id, name)
@@ -174,7 +157,9 @@ def _retire_elsewhere(context: AppContext, project_id: int, version: VersionRow)
             elsewhere.forget(session, project_id, name)
 
 
-def try_publish(context: AppContext, project_id: int) -> PublishReport | None:
+def try_publish(
+    context: AppContext, project_id: int, *, wholly: bool = False
+) -> PublishReport | None:
     """``publish``; a refusal is recorded as a problem of the project before it is raised."""
     with context.store.begin() as session:
         if project_id in projects.halted(session):
@@ -187,7 +172,7 @@ def try_publish(context: AppContext, project_id: int) -> PublishReport | None:
     try:
         # Two at once (a worker and `nnloop publish`) would both find a prediction missing.
         with FileLock(folder / LOCK):
-            report = publish(context, project_id)
+            report = publish(context, project_id, wholly=wholly)
     except LabelStudioError as error:
         with context.store.begin() as session:
             projects.report_problem(

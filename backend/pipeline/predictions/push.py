@@ -8,25 +8,29 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection
 from contextlib import suppress
 
 from filelock import FileLock, Timeout
 
 from backend.pipeline.basis.context import AppContext
-from backend.pipeline.predictions.held import held_by_label_studio
-from backend.pipeline.predictions.publish import LOCK, send, show, tell_dropped
+from backend.pipeline.predictions.publish import LOCK, show
 from backend.pipeline.predictions.resend import resend_scores
+from backend.pipeline.predictions.sending import push_batch
 from backend.store import projects
 from backend.store.models import VersionRow
-from backend.store.tasks import predictions
+from backend.store.tasks import predictions, readings
 from backend.store.training import versions
 from domain.errors import MissingError
 
 logger = logging.getLogger(__name__)
 
-PART = 500
-"""Predictions pushed at once."""
+PART = 2_000
+"""Predictions pushed at once: one body of an import."""
+
+LEAST_PAUSE_S = 2.0
+PAUSE_PER_TASK_S = 0.002
+"""Between two parts, for each task of the project: an import has Label Studio count the predictions
+of all tasks anew, 0.45 ms for each, and others want something of it, too."""
 
 SHOWN_FROM = 10
 """Predictions of a new version that are there before annotators are served by it in the place of
@@ -35,6 +39,13 @@ the one before: Label Studio then serves those tasks alone, and scoring may stan
 REPLACE_S = 3.0
 """Label Studio deletes about 20 predictions a second. What is left of other versions after this
 time goes with the next part, or at the end, all at once."""
+
+
+def pause_s(context: AppContext, project_id: int) -> float:
+    """How long to gather predictions before the next part of them is pushed, in seconds."""
+    with context.store.read() as session:
+        n_tasks = readings.counts(session, project_id)[0]
+    return max(LEAST_PAUSE_S, PAUSE_PER_TASK_S * n_tasks)
 
 
 def push_part(context: AppContext, project_id: int) -> int:
@@ -70,38 +81,29 @@ def _push(context: AppContext, project_id: int) -> int:
             batch = predictions.unpublished(session, version.id, PART)
     if not batch:
         return 0
-    ids = [row.task_id for row in batch]
-    # Of a push that was cut off.
-    held = held_by_label_studio(context, project_id, version, ids)
-    batch = [row for row in batch if row.task_id not in held]
-    sent = send(context, project_id, version, batch) if batch else set()
-    held = held_by_label_studio(context, project_id, version, ids)
-    tell_dropped(context, project_id, version, batch, sent - held)
+    sent, _ = push_batch(context, project_id, version, batch)
     with context.store.begin() as session:
-        predictions.mark_published(session, version.id, held)
-    if _is_shown(context, project_id, version, held):
+        n_held = predictions.count_held(session, version.id)
+    if _is_shown(context, project_id, version, n_held):
         _replace(context, project_id, version)
-    logger.info("Project %d: %d predictions of %s are there.", project_id, len(held), version.name)
-    return len(sent & held)
+    logger.info("Project %d: %d predictions of %s are there.", project_id, n_held, version.name)
+    return len(sent)
 
 
-def _is_shown(
-    context: AppContext, project_id: int, version: VersionRow, held: Collection[int]
-) -> bool:
+def _is_shown(context: AppContext, project_id: int, version: VersionRow, n_held: int) -> bool:
     """Whether annotators are served by the version; from ``SHOWN_FROM`` on they are."""
     with context.store.begin() as session:
         serving = versions.champion(session, project_id)
         former = versions.former(session, project_id, version.id)
         n_former = predictions.count_held(session, former.id) if former else 0
-        n_held = predictions.count_held(session, version.id)
     if serving is None or serving.id != version.id:
         return False  # another one was promoted meanwhile, and pushes its own
     if context.label_studio.project(project_id).model_version == version.name:
         return True
     if n_former and n_held < SHOWN_FROM:
         return False
-    show(context, project_id, version, held)
-    return bool(held)
+    show(context, project_id, version, is_shown=n_held > 0)
+    return n_held > 0
 
 
 def _replace(context: AppContext, project_id: int, version: VersionRow) -> None:

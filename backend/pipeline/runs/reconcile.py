@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 from sqlalchemy import select
 
@@ -18,7 +19,7 @@ from backend.queue import JobName
 from backend.store import pauses, projects
 from backend.store.models import ProjectRow, RunRow, VersionRow
 from backend.store.quality import scores
-from backend.store.tasks import predictions
+from backend.store.tasks import predictions, readings
 from backend.store.training import runs
 from domain.states import FOLD, FoldStatus, RunControl, RunStatus
 
@@ -34,6 +35,24 @@ RETRY_SYNC_S = 15.0
 CHANGING_CHAMPION = (RunStatus.EVALUATING, RunStatus.SCORING, RunStatus.PUBLISHING)
 
 Job = tuple[JobName, tuple[int, ...]]
+
+
+def rounds(context: AppContext) -> Callable[[], None]:
+    """``tick``, whose first round also has all of every project read.
+
+    Nobody knows what was done to Label Studio while nnloop did not run: it may have been put back
+    to what it held some time before.
+    """
+    first = [True]
+
+    def round_() -> None:
+        if first:
+            with context.store.begin() as session:
+                readings.doubt_all(session, "nnloop was started")
+            first.clear()
+        tick(context)
+
+    return round_
 
 
 def tick(context: AppContext) -> None:

@@ -167,14 +167,25 @@ def known_hashes(session: Session, task: Task) -> dict[int, str]:
     return found
 
 
+def live_tasks(session: Session, project_id: int, after_id: int = 0, last_id: int = 0) -> list[int]:
+    """Ids of the tasks that are there, rising: after an id, up to another one unless that is 0."""
+    query = select(TaskRow.id).where(
+        TaskRow.project_id == project_id, TaskRow.removed_at.is_(None), TaskRow.id > after_id
+    )
+    if last_id:
+        query = query.where(TaskRow.id <= last_id)
+    return list(session.scalars(query.order_by(TaskRow.id)))
+
+
 def remove_missing(session: Session, project_id: int, seen_task_ids: Iterable[int]) -> int:
     """Marks tasks (and their annotations) that Label Studio no longer has; returns how many."""
-    live = set(
-        session.scalars(
-            select(TaskRow.id).where(TaskRow.project_id == project_id, TaskRow.removed_at.is_(None))
-        )
-    )
-    gone = sorted(live.difference(seen_task_ids))
+    gone = set(live_tasks(session, project_id)).difference(seen_task_ids)
+    return remove_tasks(session, project_id, gone)
+
+
+def remove_tasks(session: Session, project_id: int, task_ids: Collection[int]) -> int:
+    """Marks tasks of a project, and their annotations, as removed; how many were there."""
+    gone = sorted(set(task_ids).intersection(live_tasks(session, project_id)))
     now = time.time()
     for start in range(0, len(gone), CHUNK):
         ids = gone[start : start + CHUNK]

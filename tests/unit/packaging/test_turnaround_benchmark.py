@@ -34,6 +34,13 @@ def test_tasks_images_and_annotations_are_read(studio: Studio, client: LabelStud
     studio.annotate(2, [{"id": "a"}])
     tasks = list(client.iter_tasks(PROJECT))
     assert [len(task.annotations) for task in tasks] == [0, 1, 0]
+    # What a reading of changes asks for.
+    info = client.project(PROJECT)
+    assert (info.task_number, info.n_submitted, info.n_skipped) == (3, 1, 0)
+    assert client.newest_change(PROJECT) == tasks[1].updated_at
+    changed = client.iter_tasks(PROJECT, updated_after=tasks[0].updated_at)
+    assert [task.id for task in changed] == [2]
+    assert client.count_tasks(PROJECT, 2, 3) == 2
     assert client.fetch_image(tasks[2].data["image"], 3, PROJECT) == b"three"
     with pytest.raises(MissingError):
         client.delete_task(1)  # nothing answers what nnloop does not ask for

@@ -66,7 +66,13 @@ class FakeLabelStudio:
         self._tasks = tasks
 
     def project(self, project_id: int) -> ProjectInfo:
-        return ProjectInfo(project_id, "t", XML, "", "", 1, 1, 0)
+        n_submitted = sum(not a.was_cancelled for task in self._tasks for a in task.annotations)
+        info = ProjectInfo(project_id, "t", XML, "", "", len(self._tasks), 0)
+        n_skipped = sum(len(task.annotations) for task in self._tasks) - n_submitted
+        return replace(info, n_submitted=n_submitted, n_skipped=n_skipped)
+
+    def newest_change(self, project_id: int) -> str:
+        return ""
 
     def iter_tasks(self, project_id: int) -> Iterator[Task]:
         return iter(self._tasks)

@@ -12,6 +12,7 @@ from backend.pipeline.runs.ends import fail
 from backend.pipeline.sync.reading import read_project
 from backend.store import projects
 from backend.store.models import ProjectRow, RunRow
+from backend.store.tasks import readings
 from domain.errors import LabelConfigError, LabelStudioError, SettingsError
 from domain.states import RunStatus
 from tests.fakes.app import PROJECT, FakeApp
@@ -169,6 +170,8 @@ def test_a_group_key_that_tasks_lack_is_warned_of(
     label_studio.calls.clear()
     assert connect(app.context, 5, {}).warnings == told
     assert "iter_tasks" not in label_studio.calls  # the store knows them
+    with app.store.begin() as session:
+        assert readings.began(session, 5).doubt == "it was connected"  # all is read next
     assert connect(app.context, 5, {"group_key": "Patient"}).warnings == ()
     (told_of_names,) = connect(app.context, 5, {"group_key": r"name:^(P\d+)_"}).warnings
     assert r"by group_key 'name:^(P\d+)_': training" in told_of_names

@@ -256,7 +256,7 @@ def test_the_job_asks_for_pushes_and_gives_way_to_annotators(
     app: FakeApp, pool: int, predictor: StreamingPredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job, "context", lambda: app.context)
-    monkeypatch.setattr(job, "_asked_at", {})
+    monkeypatch.setattr(job, "_next_push_at", {})
     app.context.queue.ensure(JobName.PREDICT, PROJECT, 9)  # somebody waits
     job.score(PROJECT, 0)
     assert len(_scored(app, pool)) == 1

@@ -113,7 +113,7 @@ def test_annotators_always_see_predictions(app: FakeApp) -> None:
         for name in ("import_predictions", "set_model_version", "delete_model_version")
     ]
     assert order == sorted(order)
-    assert "iter_predictions" in calls[order[0] : order[1]]  # read back in between
+    assert "count_predictions_of" in calls[order[0] : order[1]]  # looked for in between
     assert app.label_studio.info.model_version == "nnloop-v2"
     # Another program's predictions are none of our business.
     assert _held(app) == [(1, "nnloop-v2"), (1, "someone-elses")]

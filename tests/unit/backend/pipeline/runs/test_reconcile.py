@@ -8,6 +8,7 @@ from backend.pipeline.runs import reconcile
 from backend.pipeline.runs.reconcile import tick
 from backend.store import projects
 from backend.store.models import FoldRow, InboxRow, PredictionRow, ProjectRow, RunRow
+from backend.store.tasks import readings
 from domain.errors import StackError
 from domain.states import FoldStatus, RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
@@ -224,3 +225,17 @@ def test_without_redis_the_hint_stays(app: FakeApp) -> None:
     with app.store.begin() as session:
         assert len(projects.open_hints(session)) == 1
     assert _jobs(app) == [SYNC]
+
+
+def test_the_first_round_has_all_of_every_project_read(app: FakeApp) -> None:
+    with app.store.begin() as session:
+        readings.began(session, PROJECT)
+    rounds = reconcile.rounds(app.context)
+    app.queue.asked.clear()
+    for doubt in ("nnloop was started", ""):
+        rounds()
+        with app.store.begin() as session:
+            row = readings.began(session, PROJECT)
+            assert row.doubt == doubt
+            row.doubt = ""  # as a reading of all does
+    assert app.jobs == []  # when it is due

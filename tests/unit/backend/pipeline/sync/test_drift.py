@@ -25,7 +25,7 @@ from tests.unit.backend.pipeline.models.versions import add_version, predict
 
 def faults(app: FakeApp) -> dict[str, str]:
     """Reason -> message and remedy, after a reading."""
-    sync_project(app.context, PROJECT)
+    sync_project(app.context, PROJECT, wholly=True)
     return said(app)
 
 
