@@ -15,9 +15,11 @@ from backend.backup.read import Backup, open_backup
 from backend.backup.saved_store import fill_store
 from backend.credentials import PASSWORD_FILE
 from backend.settings import Settings
+from backend.settings.private_folder import make_private
 from backend.store import Store, projects
 from backend.store.database import STORE_FILE
 from backend.store.models import FoldRow, RunRow, TrialRow, VersionRow
+from backend.store.tasks.readings import ReadingRow
 from backend.store.training import runs
 from converters.bookkeeping.files import read_json, write_bytes
 from domain.errors import DiskFullError, StackError
@@ -63,7 +65,7 @@ def restore_backup(
         DiskFullError: The disk has no room for it.
     """
     data_dir = settings.data_dir
-    data_dir.mkdir(parents=True, exist_ok=True)
+    make_private(data_dir, settings.umask_bits)
     unfinished = data_dir / _UNFINISHED
     if unfinished.exists():
         shutil.rmtree(unfinished)
@@ -166,6 +168,8 @@ def _settle(file: Path, data_dir: Path) -> tuple[tuple[int, int], ...]:
             session.execute(update(RunRow).values(lease_until=0.0))
             session.execute(update(FoldRow).values(lease_until=0.0))
             session.execute(delete(TrialRow))
+            # All of each project is read next: much may have changed since.
+            session.execute(delete(ReadingRow))
             return tuple(_interrupt(session, run) for run in _cut_off(session))
     finally:
         store.close()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backend.cli.shared import DataDir, console, context, settings
+from backend.cli.shared import DataDir, console, context, keep_private, settings
 from backend.cli.views.sentences import say
 from domain.errors import StackError
 from domain.text import counted
@@ -80,6 +80,7 @@ def restore(
     from backend.backup.restore import restore_backup
     from backend.cli.views.progress import steps
 
+    keep_private(data_dir)
     chosen = settings(data_dir)
     with steps() as tell:
         restored = restore_backup(chosen, file, _in_mb(tell, "Restoring"))
