@@ -7,7 +7,7 @@ was killed, is enqueued again by ``backend.pipeline.runs.reconcile``.
 from backend.queue.job_info import JobInfo
 from backend.queue.job_queue import JobQueue
 from backend.queue.names import ROLES, JobName, JobState, QueueName
-from backend.queue.worker import stop_requested, work
+from backend.queue.worker import Stay, stop_requested, work
 from backend.queue.worker_info import WorkerInfo
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "JobQueue",
     "JobState",
     "QueueName",
+    "Stay",
     "WorkerInfo",
     "stop_requested",
     "work",

@@ -11,7 +11,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -46,6 +46,36 @@ def stop_requested() -> bool:
     return _stop.is_set()
 
 
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """How long a worker stays, by default until it is asked to end.
+
+    Attributes:
+        until_empty: It ends when no job waits.
+        idle_s: It ends when none has come for so many seconds.
+        longest_s: It ends after so many seconds, whatever it does.
+    """
+
+    until_empty: bool = False
+    idle_s: float | None = None
+    longest_s: float | None = None
+
+
+@contextmanager
+def _ending_after(seconds: float | None) -> Iterator[None]:
+    """Asks this process to end after some time, as a signal from outside would."""
+    if seconds is None:
+        yield
+        return
+    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGUSR1))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def work(
     url: str,
     queues: Sequence[QueueName],
@@ -53,11 +83,13 @@ def work(
     label: str = "worker",
     installation: str = "",
     device: tuple[str, int] = ("", 0),
+    stay: Stay | None = None,
 ) -> None:
-    """Runs a worker in this process until it is asked to end (SIGTERM or SIGINT).
+    """Runs a worker in this process until it is asked to end (SIGTERM, SIGINT or SIGUSR1).
 
     Jobs run in the process itself, so that warm networks stay loaded between jobs. Others find in
-    its heartbeat which ``device`` it has, and how many MiB of memory that is.
+    its heartbeat which ``device`` it has, and how many MiB of memory that is. What it trains when
+    it ends is given back, and goes on from its last epoch wherever the next worker is.
 
     Raises:
         StackError: Redis does not answer, or those at work there use another data folder than
@@ -86,7 +118,16 @@ def work(
         info = WorkerInfo(name, tuple(queues), "", *device)
         now = partial(_now, info, worker)
         with redis_errors(), _heartbeat(redis, name, now, installation):
-            worker.work(with_scheduler=False, logging_level="WARNING")
+            stay = stay or Stay()
+            # Batch systems say so before the time of a job is up.
+            signal.signal(signal.SIGUSR1, worker.request_stop)
+            with _ending_after(stay.longest_s):
+                worker.work(
+                    burst=stay.until_empty and stay.idle_s is None,
+                    max_idle_time=None if stay.idle_s is None else max(1, round(stay.idle_s)),
+                    with_scheduler=False,
+                    logging_level="WARNING",
+                )
     finally:
         # Also when Redis went: what is at work in a thread must not keep the process alive.
         _stop.set()
@@ -95,7 +136,7 @@ def work(
 
 
 def _default_signals() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_DFL)
 
 

@@ -12,6 +12,7 @@ from backend.cli.setting_options import setting
 from backend.cli.shared import DataDir, error_console, settings, use_log_level
 from backend.cli.views.sentences import say
 from backend.settings import Settings, installation_id
+from backend.settings.duration import parse_duration
 from domain.errors import SettingsError, StackError
 
 if TYPE_CHECKING:
@@ -104,13 +105,25 @@ def worker(
     name: Annotated[str, typer.Option(help="Name shown in `nnloop status`.")] = "worker",
     device: Annotated[str | None, setting(Settings, "worker_device")] = None,
     threads: Annotated[int | None, setting(Settings, "worker_threads")] = None,
+    burst: Annotated[
+        bool, typer.Option("--burst", help="End when no job waits, as a job of Slurm does.")
+    ] = False,
+    max_idle: Annotated[
+        str, typer.Option(metavar="TIME", help="With --burst: wait so long for more, e.g. 10m.")
+    ] = "",
+    max_time: Annotated[
+        str, typer.Option(metavar="TIME", help="End after so long, e.g. 3h50m.")
+    ] = "",
     data_dir: DataDir = None,
 ) -> None:
     """Run one worker, or with `--device all` one per device, on a machine that shares the data.
 
+    On SIGTERM, SIGINT or SIGUSR1 it ends: the fold that it trains goes on from its last epoch
+    wherever the next worker is.
+
     Example: nnloop worker --role train --device cuda:0
     """
-    from backend.queue import ROLES, QueueName, work
+    from backend.queue import ROLES, QueueName, Stay, work
     from backend.stack.service import workers_of
     from backend.stack.supervisor import Supervisor
     from training.devices import memory_of
@@ -133,13 +146,28 @@ def worker(
             remedy="Name the Redis server that the web service uses.",
         )
     os.environ.update(chosen.to_environment())
+    stay = Stay(burst, _duration("--max-idle", max_idle), _duration("--max-time", max_time))
+    if stay.idle_s is not None and not burst:
+        raise SettingsError("--max-idle belongs to --burst.", remedy="Add --burst.")
+    if stay != Stay() and chosen.worker_device == "all":
+        raise SettingsError(
+            "--burst and --max-time are for one worker, not for --device all.",
+            remedy="Start one for each device, e.g. --device cuda:0.",
+        )
     if chosen.worker_device == "all":
         with Supervisor(workers_of(chosen, role, name), on_event=show_event) as supervisor:
             supervisor.wait()
         return
     folder = installation_id(chosen.data_dir)
     place = (chosen.worker_device, memory_of(chosen.worker_device))
-    work(chosen.redis_url, queues, label=name, installation=folder, device=place)
+    work(chosen.redis_url, queues, label=name, installation=folder, device=place, stay=stay)
+
+
+def _duration(option: str, text: str) -> float | None:
+    try:
+        return parse_duration(text) if text else None
+    except ValueError as error:
+        raise SettingsError(f"{option}: {error}.", remedy="Write e.g. 10m.") from None
 
 
 def _take_many_connections() -> None:

@@ -41,8 +41,8 @@ jobs = types.ModuleType("backend.jobs.loop")
 exec({code!r}, jobs.__dict__)
 for name in ("loop", "score", "step", "train"):
     sys.modules["backend.jobs." + name] = jobs
-from backend.queue import ROLES, work
-work({url!r}, (*ROLES["predict"], *ROLES["loop"]), label="w")
+from backend.queue import ROLES, Stay, work
+work({url!r}, (*ROLES["predict"], *ROLES["loop"]), label="w", stay=Stay({stay}))
 """
 
 
@@ -68,11 +68,11 @@ def queue(server: RedisServer, connection: redis.Redis) -> JobQueue:
 
 
 @pytest.fixture
-def start_worker(server: RedisServer) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
+def start_worker(server: RedisServer) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(code: str) -> subprocess.Popen[bytes]:
-        script = WORKER.format(code=code, url=server.url)
+    def start(code: str, stay: str = "") -> subprocess.Popen[bytes]:
+        script = WORKER.format(code=code, url=server.url, stay=stay)
         started.append(subprocess.Popen([sys.executable, "-c", script], cwd=ROOT))
         return started[-1]
 
@@ -371,3 +371,43 @@ def test_a_job_of_another_release_is_listed_and_left_alone(
     (job,) = queue.jobs()
     assert (job.id, job.name, job.state) == ("gone-1", None, JobState.WAITING)
     assert not queue.retry("gone-1")
+
+
+# Ends within a moment of being asked to, as a training does.
+UNTIL_ASKED = """
+def sync(project):
+    import time
+    from backend.queue import stop_requested
+    while not stop_requested():
+        time.sleep(0.02)
+"""
+
+
+@pytest.mark.parametrize("stay", ["until_empty=True", "until_empty=True, idle_s=1.0"])
+def test_a_worker_of_a_batch_system_ends_when_nothing_is_left(
+    queue: JobQueue, start_worker: Callable[..., subprocess.Popen[bytes]], stay: str
+) -> None:
+    queue.ensure(JobName.SYNC, 1)
+    queue.ensure(JobName.SYNC, 2)
+    worker = start_worker("def sync(project): pass", stay)
+    assert worker.wait(30) == 0
+    assert queue.jobs() == [] and queue.workers() == []
+
+
+@pytest.mark.parametrize("ends_by", ["longest_s=1.0", "USR1"])
+def test_a_worker_whose_time_is_up_gives_back_what_it_does(
+    queue: JobQueue, start_worker: Callable[..., subprocess.Popen[bytes]], ends_by: str
+) -> None:
+    queue.ensure(JobName.SYNC, 1)
+    worker = start_worker(UNTIL_ASKED, "" if ends_by == "USR1" else ends_by)
+    if ends_by == "USR1":
+        assert _eventually(lambda: [j.state for j in queue.jobs()] == [JobState.RUNNING])
+        worker.send_signal(signal.SIGUSR1)
+    assert worker.wait(30) == 0
+    assert queue.workers() == []
+
+
+def test_an_idle_worker_ends_when_its_time_is_up(
+    start_worker: Callable[..., subprocess.Popen[bytes]], queue: JobQueue
+) -> None:
+    assert start_worker("", "longest_s=0.5").wait(30) == 0
