@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -55,7 +55,7 @@ class ProjectInfo:
     created_at: str = ""
     n_submitted: int = 0
     n_skipped: int = 0
-    answered_at: float | None = None
+    answered_at: float | None = field(default=None, compare=False)
 
 
 class Projects(Calls):

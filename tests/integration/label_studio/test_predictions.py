@@ -4,7 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backend.label_studio import LabelStudioClient, ProjectInfo, PushedPrediction, predictions
+from backend.label_studio import (
+    LabelStudioClient,
+    ProjectInfo,
+    PushedPrediction,
+    predictions,
+    task_pages,
+)
 from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.read import annotation_to_label_map
 from converters.label_studio.write import regions_to_result
@@ -62,7 +68,7 @@ def test_a_score_changes_alone_and_tasks_are_cleared(
 def test_predictions_of_some_tasks_are_read_in_pages(
     client: LabelStudioClient, project: ProjectInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predictions, "PAGE_SIZE", 2)
+    monkeypatch.setattr(task_pages, "PAGE_SIZE", 3)
     ids = client.import_images(project.id, [(f"{i}.png", b"x") for i in range(5)])
     rows = [PushedPrediction(i, [], n / 10, v) for n, i in enumerate(ids) for v in ("v1", "v2")]
     client.import_predictions(project.id, rows)
