@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from backend.label_studio import LabelStudioClient, PushedPrediction
 from backend.pipeline.basis.context import AppContext
@@ -15,7 +15,7 @@ from domain.errors import MissingError
 
 logger = logging.getLogger(__name__)
 
-# Tasks per round. Up to FEW are asked for one by one; for more, the project's predictions are read.
+# Tasks per round. Up to FEW are asked for one by one, more in portions.
 ROUND = 500
 FEW = 20
 # Label Studio deletes about 20 predictions a second. What is left after this time follows with the
@@ -74,11 +74,11 @@ def _held(
     A project that was disconnected and connected again may hold some of versions that are not known
     any more; the ids of their regions tell.
     """
+    rows: Iterable[PushedPrediction]
     if len(task_ids) <= FEW:
         rows = (row for task_id in task_ids for row in client.task_predictions(task_id))
     else:
-        wanted = set(task_ids)
-        rows = (row for row in client.iter_predictions(project_id) if row.task_id in wanted)
+        rows = client.iter_predictions(project_id, task_ids=list(task_ids))
     held: dict[int, list[int]] = {}
     for row in rows:
         if row.id is not None and (row.model_version in names or _is_nnloops(row)):

@@ -196,9 +196,9 @@ class _Reader:
             if self._adds_up():
                 return
         self._more = self._difference()
-        logger.info(
+        logger.warning(
             "Project %d: Label Studio counts %d more tasks, %d more annotations and %d more skips "
-            "than it shows.",
+            "than it shows. What changes is seen by the difference from now on.",
             self._project_id,
             *self._more,
         )

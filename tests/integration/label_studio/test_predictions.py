@@ -4,7 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backend.label_studio import LabelStudioClient, ProjectInfo, PushedPrediction, task_pages
+from backend.label_studio import (
+    LabelStudioClient,
+    ProjectInfo,
+    PushedPrediction,
+    predictions,
+    task_pages,
+)
 from converters.label_studio.config.label_config import parse_label_config
 from converters.label_studio.read import annotation_to_label_map
 from converters.label_studio.write import regions_to_result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -539,14 +540,15 @@ def test_whatever_is_done_the_next_reading_agrees(app: FakeApp, seed: int) -> No
         studio.now = f"2026-02-02T00:00:{rng.randrange(60):02d}.000000Z"
         studio.add_task(task_id)
 
-    actions = {
+    def change(task_id: int) -> None:
+        for annotation in studio.tasks[task_id].annotations[:1]:
+            studio.update_annotation(annotation.id, [polygon(rng.choice(["lumen", "wall"]))])
+
+    actions: dict[str, Callable[[int], object]] = {
         "label": lambda i: studio.label(i, polygon(rng.choice(["lumen", "wall"]))),
         "skip": lambda i: studio.label(i, was_cancelled=True),
         "unlabel": studio.unlabel,
-        "change": lambda i: [
-            studio.update_annotation(a.id, [polygon(rng.choice(["lumen", "wall"]))])
-            for a in studio.tasks[i].annotations[:1]
-        ],
+        "change": change,
         "delete": lambda i: studio.tasks.pop(i),
         "add": lambda i: studio.add_task(max(studio.tasks) + 1),
         "reuse": reuse,
