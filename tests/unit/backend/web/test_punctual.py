@@ -15,6 +15,7 @@ import uvicorn
 from backend.web import punctual
 from backend.web.punctual import PunctualProtocol
 
+PATIENCE_S = 0.3
 WHOLE = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nabcd"
 
 
@@ -33,14 +34,20 @@ async def _echo(
         if not message.get("more_body"):
             break
     if scope["path"] == "/slow":
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(2 * PATIENCE_S)
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": body})
 
 
-@pytest.fixture
-def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    monkeypatch.setattr(punctual, "PATIENCE_S", 0.4)
+@pytest.fixture(scope="module", autouse=True)
+def _short_patience() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(punctual, "PATIENCE_S", PATIENCE_S)
+        yield
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
     config = uvicorn.Config(
         _echo,
         port=0,
@@ -107,7 +114,7 @@ def test_byte_after_byte_buys_no_time(port: int, start: bytes) -> None:
 def test_a_large_body_that_comes_steadily_is_read(port: int) -> None:
     part = b"x" * 20_000
     head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\nConnection: close\r\n\r\n"
-    one = connect(port, head, *[part] * 10, pause=0.1)
+    one = connect(port, head, *[part] * 10, pause=0.06)
     received = b""
     while more := one.recv(65536):
         received += more
@@ -122,7 +129,9 @@ def test_a_slow_answer_and_further_requests_are_waited_for(port: int) -> None:
         while not answer.endswith(b"0\r\n\r\n"):
             answer += one.recv(65536)
         assert b"abcd" in answer
-        time.sleep(0.6)  # longer than a request may take: between two of them nothing is awaited
+        time.sleep(
+            1.5 * PATIENCE_S
+        )  # longer than a request may take: between two of them nothing is awaited
     one.sendall(WHOLE[:20])
     assert closed_after(one) < 1.9
 
