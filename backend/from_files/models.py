@@ -13,12 +13,15 @@ from backend.pipeline.labels.of_version import labels_of_version
 from backend.settings import ProjectSettings
 from backend.store import projects
 from backend.store.training import versions
+from converters.bookkeeping.files import read_json
+from converters.imports.find import IMAGE_ENDINGS
 from converters.label_studio.config.inferred_config import polygon_label_config
 from converters.label_studio.config.label_config import parse_label_config
+from converters.masks.channel_files import n_image_files
 from domain.errors import PredictionError, StackError
 from domain.labels import LabelConfig
 from domain.text import one_line
-from training.versions.version_folder import VERSION, read_version
+from training.versions.version_folder import DATASET, VERSION, read_version
 from training.versions.working_size import WorkingSize
 
 
@@ -32,7 +35,8 @@ class Model:
         config: A labelling interface with its classes in its integers.
         calibration: Makes scores of what is measured.
         n_channels: Of the images it was trained on.
-        n_files: Of an image: 1, or one for each of its channels.
+        n_files: Of an image: 1, or one for each of its channels; 0: three, or one in colour, as
+            the files will tell.
         settings: Of the project that it was trained in; the defaults of any other.
     """
 
@@ -114,10 +118,23 @@ def _of_version(folder: Path) -> Model:
         parse_label_config(polygon_label_config(info.class_values)),
         _uncalibrated(folder),
         info.n_channels,
-        # Three are one picture in colour; more are files, as nnU-Net has them.
-        info.n_channels if info.n_channels not in (1, 3) else 1,
+        _n_files(folder, info.n_channels),
         ProjectSettings(),
     )
+
+
+def _n_files(folder: Path, n_channels: int) -> int:
+    """By the names of the channels: three that are no colours are files, as nnU-Net has them."""
+    try:
+        about = read_json(folder / DATASET)
+        named, ending = about["channel_names"], str(about.get("file_ending", ".png"))
+        names = [str(named[key]) for key in sorted(named, key=int)]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        names, ending = [], ""
+    if len(names) != n_channels:
+        return n_channels if n_channels not in (1, 3) else 1
+    found = n_image_files(names)
+    return found or (0 if ending.lower() in IMAGE_ENDINGS else n_channels)
 
 
 def _uncalibrated(folder: Path) -> Calibration:

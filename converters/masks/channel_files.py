@@ -15,6 +15,8 @@ from converters.masks.mask_folders import FIRST_CHANNEL
 from domain.errors import FileFormatError
 
 _CHANNEL = re.compile(r"(?P<stem>.+)_(?P<number>\d{4})(?P<ending>\.nii\.gz|\.[^.]+)", re.IGNORECASE)
+_NUMBER = re.compile(r"^\d+_")
+_COLOR_WORD = re.compile(r"(red|green|blue)$")
 _COLORS = ("R", "G", "B")
 _NO_FIELD = re.compile(r"\W+")
 
@@ -72,6 +74,20 @@ def channel_files(first: Path, n: int) -> list[Path | None]:
         name = same if same in names else next(iter(others), "")
         found.append(first.parent / name if name else None)
     return found
+
+
+def n_image_files(names: Sequence[str]) -> int:
+    """How many files an image has whose channels are called so; 0: three, or one in colour.
+
+    Args:
+        names: ``channel_names`` of a dataset.json in their order, nnloop's numbers before them too.
+    """
+    plain = [_NUMBER.sub("", name).strip().casefold() for name in names]
+    short = [_COLOR_WORD.sub(lambda match: match[0][0], name).upper() for name in plain]
+    if len(names) > 1 and (colored := _images_in_color(short)):
+        return len(colored)
+    is_ours = all(map(_NUMBER.match, names))  # images of their own, or they were R, G and B
+    return len(names) if is_ours or len(names) != len(_COLORS) else 0
 
 
 def is_further_channel(path: Path, n: int) -> bool:

@@ -122,8 +122,12 @@ def joined(images: Iterable[ImageInput], n: int) -> Iterator[ImageInput]:
 
     Args:
         images: Files.
-        n: Files of an image.
+        n: Files of an image; 0: three where any of them has three, else one.
     """
+    if n == 0:
+        images = list(images)
+        has_three = any(None not in channel_files(image.path, 3) for image in images)
+        n = 3 if has_three else 1
     for image in images:
         if n == 1:
             yield image

@@ -18,6 +18,8 @@ from backend.store import projects
 from backend.store.models import ProjectRow, VersionRow
 from backend.store.training import versions
 from converters.bookkeeping.files import link_or_copy, new_folder
+from converters.imports.find import IMAGE_ENDINGS
+from converters.masks.channel_files import n_image_files
 from domain.errors import FileFormatError, SettingsError
 from domain.states import VersionOrigin, VersionStatus
 from training.archive.convert import Converted, convert_checkpoints
@@ -229,6 +231,15 @@ def _check_channels(foreign: ForeignModel, project: ProjectRow) -> None:
             remedy="Give the project's tasks the same images in the same order (setting "
             "`channels`), or use a model trained on such images.",
         )
+    if n_images == 1 and found == 3 and n_image_files(foreign.channels) != 1:
+        is_natural = str(foreign.dataset.get("file_ending", "")).lower() in IMAGE_ENDINGS
+        if n_image_files(foreign.channels) or not is_natural:
+            raise SettingsError(
+                f"The model takes three images ({', '.join(foreign.channels)}), the project's "
+                "tasks have one.",
+                remedy="Give the project's tasks the same images in the same order (setting "
+                "`channels`), or use a model trained on single images.",
+            )
     theirs = [_plain_channel(name) for name in foreign.channels]
     ours = [_plain_channel(name) for name in project.settings.channels or ("R", "G", "B")]
     if theirs != ours and sorted(theirs) == sorted(ours):

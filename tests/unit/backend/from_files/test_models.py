@@ -13,6 +13,7 @@ from backend.from_files import model_zip
 from backend.from_files.context import PROJECT, FilesContext
 from backend.from_files.model_zip import is_model_zip, unpacked_model
 from backend.from_files.models import find_model
+from backend.from_files.predictions.inputs import find_images, joined
 from backend.store import copy_database
 from backend.store.models import VersionRow
 from backend.store.training import versions
@@ -20,7 +21,7 @@ from converters.bookkeeping.files import write_json
 from domain.errors import FileFormatError, PredictionError
 from domain.states import VersionStatus
 from tests.unit.backend.from_files.material import read, region, task, write_export
-from tests.unit.training.archive.zips import FOLDER, entries, write_zip
+from tests.unit.training.archive.zips import FOLDER, dataset, entries, write_zip
 from training.archive.convert import Converted
 from training.presets import TINY
 from training.versions.keep_largest import KEEP_LARGEST, read_postprocessing
@@ -155,6 +156,42 @@ def test_a_zip_is_a_model_with_its_postprocessing(tmp_path: Path) -> None:
     other = find_model(_unpack(file, tmp_path / "c"))
     assert other.name != model.name
     assert read_postprocessing(other.folder) == ()
+
+
+@pytest.mark.usefixtures("moved")
+@pytest.mark.parametrize(
+    ("names", "ending", "n_files"),
+    [
+        (("grey",), ".png", 1),
+        (("R", "G", "B"), ".png", 1),
+        (("red", "green", "blue"), ".png", 1),
+        (("T1", "T2", "FLAIR"), ".nii.gz", 3),
+        (("0_t1", "1_t2", "2_flair"), ".png", 3),  # an export of nnloop's, of three images
+        (("a", "b", "c"), ".png", 0),
+        (("t1", "t2"), ".png", 2),
+        (("0_t1_R", "1_t1_G", "2_t1_B", "3_t2_R", "4_t2_G", "5_t2_B"), ".png", 2),
+    ],
+)
+def test_the_files_of_an_image_by_the_names_of_its_channels(
+    names: tuple[str, ...], ending: str, n_files: int, tmp_path: Path
+) -> None:
+    """Three channels that are no colours were one grey file each, thrice: three wrong masks."""
+    data = dataset(channel_names={str(k): name for k, name in enumerate(names)}, file_ending=ending)
+    files = entries() | {f"{FOLDER}/dataset.json": json.dumps(data).encode()}
+    model = find_model(_unpack(write_zip(tmp_path / "m.zip", files), tmp_path / "a"))
+    assert (model.n_channels, model.n_files) == (len(names), n_files)
+
+
+def test_where_names_do_not_tell_the_files_do(tmp_path: Path) -> None:
+    for name in ("a.png", "b_0000.png"):
+        (tmp_path / name).write_bytes(b"x")
+    found = joined(find_images([tmp_path], tmp_path / "out"), 0)
+    assert [(image.name, image.others) for image in found] == [("a.png", ()), ("b_0000.png", ())]
+    for name in ("b_0001.png", "b_0002.png"):
+        (tmp_path / name).write_bytes(b"x")
+    a, b = joined(find_images([tmp_path], tmp_path / "out"), 0)
+    assert (a.others, b.stem) == ((None, None), "b")
+    assert [path and path.name for path in b.others] == ["b_0001.png", "b_0002.png"]
 
 
 def test_what_is_no_model_zip_is_one_sentence(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from backend.cli.main import app
+from converters.bookkeeping.alone import alone_in
 from domain.errors import NnloopError, SettingsError
 
 FILES = ("labels.json", "set/images/a.png", "set/masks/a.png", "set/notes/a.json", "other/b.json")
@@ -71,3 +72,20 @@ def test_a_model_beside_them_is_not(words: tuple[str, ...], lab: Path) -> None:
     with pytest.raises(NnloopError) as told:  # nothing is labelled in these files
         CliRunner().invoke(app, ["train", *words], catch_exceptions=False)
     assert "among the files" not in str(told.value) and " lie in " not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "work"),
+    [
+        (("train", "labels.json", "--images", "set/images"), "training"),
+        (("predict", "set/images", "--model", "model"), "prediction"),
+    ],
+)
+def test_a_second_one_at_the_same_folder_says_so_and_touches_nothing(
+    words: tuple[str, ...], work: str, lab: Path
+) -> None:
+    with alone_in(lab / "out", work):
+        before = files(lab)
+        with pytest.raises(SettingsError, match=f"Another {work} is at work in out"):
+            CliRunner().invoke(app, [*words, "--out", "out"], catch_exceptions=False)
+        assert files(lab) == before

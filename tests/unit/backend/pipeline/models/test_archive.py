@@ -149,6 +149,28 @@ def test_channels_in_another_order_are_refused(
     )
 
 
+@pytest.mark.parametrize(
+    ("names", "ending", "is_taken"),
+    [
+        (("T1", "T2", "FLAIR"), ".nii.gz", False),
+        (("0_t1", "1_t2", "2_flair"), ".png", False),
+        (("R", "G", "B"), ".png", True),
+        (("a", "b", "c"), ".png", True),  # nobody can tell: a picture in colour, most likely
+    ],
+)
+def test_a_model_of_three_images_takes_no_picture_in_colour(
+    names: tuple[str, ...], ending: str, is_taken: bool, app: FakeApp, tmp_path: Path
+) -> None:
+    data = dataset(channel_names={str(k): name for k, name in enumerate(names)}, file_ending=ending)
+    files = entries() | {f"{FOLDER}/dataset.json": json.dumps(data).encode()}
+    file = write_zip(tmp_path / "m.zip", files)
+    if is_taken:
+        assert import_model(app.context, PROJECT, file).serves
+        return
+    with pytest.raises(SettingsError, match=f"three images \\({names[0]}"):
+        import_model(app.context, PROJECT, file)
+
+
 def test_a_refused_import_leaves_nothing_behind(app: FakeApp, tmp_path: Path) -> None:
     file = write_zip(tmp_path / "m.zip", entries() | {"../evil": b"x"})
     with pytest.raises(FileFormatError):
