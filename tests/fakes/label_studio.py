@@ -205,6 +205,7 @@ class FakeLabelStudio:
         return replace(
             self.info,
             task_number=len(self.tasks),
+            total_predictions_number=len(self.predictions),
             n_submitted=len(annotations) - n_skipped,
             n_skipped=n_skipped,
             answered_at=float(int(time.time() + self.clock_ahead_s)),

@@ -71,15 +71,14 @@ def sync_project(
         newest_hint = projects.newest_hint_id(session, project_id)
         request = projects.training_request(session, project_id)
     try:
-        is_check_due = _is_check_due(context, project_id, newest_hint) or wholly
+        is_check_due = wholly or _is_check_due(context, project_id, newest_hint)
         counts, info = _read(context, project_id, newest_hint, wholly=wholly)
     except ProjectGoneError:
         with context.store.begin() as session:
             # Nothing of it can be done later either; the clock looks whether it is there again.
             projects.close_hints(session, project_id, newest_hint)
         raise
-    if is_check_due:
-        _check(context, project_id, info)
+    _check(context, project_id, info, is_due=is_check_due)
     measure_submissions(context, project_id)
     measure_corrections(context, project_id)
     # Also where nothing was measured: who measured before may have died right after.
@@ -296,11 +295,21 @@ def _is_check_due(context: AppContext, project_id: int, newest_hint: int) -> boo
         return is_wrong or projects.is_project_hinted(session, project_id, newest_hint)
 
 
-def _check(context: AppContext, project_id: int, info: ProjectInfo) -> None:
+def _check(context: AppContext, project_id: int, info: ProjectInfo, *, is_due: bool) -> None:
+    """Looks at the connection if that is due, or if the project itself says something else of it.
+
+    Somebody may have chosen another version or order, or deleted predictions.
+    """
+    said = f"{info.model_version}\n{info.sampling}\n{info.total_predictions_number}"
+    with context.store.read() as session:
+        row = readings.find(session, project_id)
+        if not is_due and row is not None and row.checked_as == said:
+            return
     try:
         check_connection(context, project_id, info)
         with context.store.begin() as session:
-            readings.began(session, project_id).checked_at = time.time()
+            row = readings.began(session, project_id)
+            row.checked_at, row.checked_as = time.time(), said
     except LabelStudioError as error:
         # The reading is done, and what follows from it must not wait for this.
         logger.warning("Project %d: its connection could not be checked: %s", project_id, error)

@@ -26,7 +26,8 @@ class ReadingRow(Base):
     ``clock_ahead_s`` is by how much Label Studio's clock was ahead of ours; None where it does not
     say. ``image_keys`` are the fields of the images, one a line. ``more_tasks`` and so on: how many
     more Label Studio counted than it showed when all was read. ``doubt`` says why all of it has to
-    be read; "" when nothing speaks for it. ``checked_at``: when the connection was looked at.
+    be read; "" when nothing speaks for it. ``checked_at``: when the connection was looked at, and
+    ``checked_as``: what the project itself said of it then.
     """
 
     __tablename__ = "reading"
@@ -45,6 +46,7 @@ class ReadingRow(Base):
     more_skipped: Mapped[int] = mapped_column(default=0)
     doubt: Mapped[str] = mapped_column(String(REASON_LENGTH), default="")
     checked_at: Mapped[float] = mapped_column(default=0.0)
+    checked_as: Mapped[str] = mapped_column(Text, default="")
 
 
 def find(session: Session, project_id: int) -> ReadingRow | None:

@@ -31,6 +31,7 @@ def upgrade() -> None:
         sa.Column("more_skipped", sa.Integer(), nullable=False),
         sa.Column("doubt", sa.String(200), nullable=False),
         sa.Column("checked_at", sa.Float(), nullable=False),
+        sa.Column("checked_as", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("project_id", name=op.f("pk_reading")),
     )
 

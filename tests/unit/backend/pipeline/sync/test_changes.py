@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from backend.label_studio import PushedPrediction
 from backend.pipeline.sync import marks, reading, taking
 from backend.pipeline.sync.reading import read_project, sync_project
 from backend.store import projects
@@ -484,6 +485,21 @@ def test_the_connection_is_looked_at_from_time_to_time(settled: FakeApp) -> None
     assert _is_checked(settled)
     assert _is_checked(settled)  # while something is wrong, so that it is seen when it is mended
     _change(settled, doubt="it was connected")
+    assert _is_checked(settled)
+
+
+@pytest.mark.parametrize("what", ["version", "order", "predictions"])
+def test_what_the_project_itself_says_of_its_connection_is_seen_at_once(
+    settled: FakeApp, what: str
+) -> None:
+    studio = settled.label_studio
+    assert not _is_checked(settled)
+    if what == "version":
+        studio.info = replace(studio.info, model_version="another")
+    elif what == "order":
+        studio.info = replace(studio.info, sampling="Sequential sampling")
+    else:
+        studio.predictions.append(PushedPrediction(3, [], 0.5, "another", 1))
     assert _is_checked(settled)
 
 
