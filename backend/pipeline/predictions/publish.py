@@ -54,7 +54,7 @@ def publish(context: AppContext, project_id: int, *, wholly: bool = False) -> Pu
         context: The process's context.
         project_id: A connected project.
         wholly: Everything that Label Studio holds of the version is compared with the store.
-            Without it only where Label Studio counts fewer than it should, or where other labels
+            Without it only where Label Studio counts more or fewer than it should, or other labels
             or an older connection may have left something else.
 
     Raises:
@@ -71,7 +71,8 @@ def publish(context: AppContext, project_id: int, *, wholly: bool = False) -> Pu
     present = context.label_studio.count_predictions(project_id)
     n_there = present.get(version.name, 0)
     is_other = version.published_at is None and n_there != n_wanted
-    is_all = wholly or is_other or n_there < n_wanted
+    # More: an import that a proxy gave up was done after it had been looked for.
+    is_all = wholly or is_other or n_there != n_wanted
     # Without tasks this only releases what the labels of today can show again.
     held = held_by_label_studio(context, project_id, version, None if is_all else ())
     if is_all:

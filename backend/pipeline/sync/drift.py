@@ -17,6 +17,7 @@ from backend.pipeline.basis.annotations import interface_of, label_config_of
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.run_settings import class_values_of
 from backend.pipeline.labels import questions
+from backend.queue import JobName
 from backend.settings import Settings
 from backend.store import projects
 from backend.store.models import ProjectRow, VersionRow
@@ -174,7 +175,21 @@ def check_connection(context: AppContext, project_id: int, info: ProjectInfo) ->
         if not questions.has_open_problem(session, project_id, *questions.QUESTIONS):
             faults += _of_labels(project, champion)  # else the question says it
         projects.set_faults(session, project_id, CONNECTION, faults)
+        has_more = _has_more(session, champion, held)
+    if has_more:
+        context.queue.ensure(JobName.PUBLISH, project_id)
     return faults
+
+
+def _has_more(session: Session, champion: VersionRow | None, held: Mapping[str, int]) -> bool:
+    """Whether Label Studio holds more predictions of the version than it was seen to take.
+
+    It stores an answer to /predict by itself; and an import that a proxy had given up may have been
+    done after all. Publishing looks which, and deletes doubles.
+    """
+    if champion is None or champion.published_at is None:
+        return False
+    return held.get(champion.name, 0) > predictions.count_held(session, champion.id)
 
 
 def _of_backend(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import select
 
@@ -209,3 +211,22 @@ def test_predictions_of_another_nnloop_are_left_alone(app: FakeApp) -> None:
         projects.set_faults(session, PROJECT, projects.CONNECTION, [fault])
     publish(app.context, PROJECT)
     assert _held(app) == [(1, "nnloop-v1"), (1, "nnloop-v7")]
+
+
+def test_an_import_that_is_done_after_it_was_given_up_leaves_no_doubles(app: FakeApp) -> None:
+    """A proxy answers 504, Label Studio goes on: nothing of it is there when it is looked for."""
+    studio = app.label_studio
+    version = app.add_version()
+    app.add_tasks(*range(1, 31))
+    _predict(app, version, *range(1, 31))
+    sync_project(app.context, PROJECT)
+    publish(app.context, PROJECT)
+    late = [replace(row, id=1000 + (row.id or 0)) for row in studio.predictions]
+    studio.predictions += late
+    sync_project(app.context, PROJECT, wholly=True)  # the connection is looked at
+    assert app.jobs.count(("publish", (PROJECT,))) == 1
+    publish(app.context, PROJECT)
+    assert len(_held(app)) == len(set(_held(app))) == 30
+    app.queue.asked.clear()
+    sync_project(app.context, PROJECT, wholly=True)
+    assert ("publish", (PROJECT,)) not in app.jobs
