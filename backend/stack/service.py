@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from backend.pipeline.readiness import LEAST_FREE_BYTES
 from backend.queue import JobQueue
 from backend.settings import Settings
 from backend.settings.private_folder import make_private
@@ -29,9 +30,6 @@ logger = logging.getLogger(__name__)
 # Starting a worker imports torch, which took up to 15 s on two busy cores.
 WORKER_START_S = 120.0
 WEB_START_S = 60.0
-# Cases, checkpoints and logs of a first run of five folds of nnU-Net's default network (268 MB a
-# checkpoint) fit into this.
-LEAST_FREE_BYTES = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)

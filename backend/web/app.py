@@ -15,7 +15,7 @@ from backend.web.body import Gate
 from backend.web.door import Door
 from backend.web.errors import handle_errors
 from backend.web.inbox import Inbox
-from backend.web.routes.health import health, metrics, options_of
+from backend.web.routes.health import health, metrics, options_of, ready
 from backend.web.routes.predict import predict
 from backend.web.routes.setup import setup
 from backend.web.routes.versions import versions
@@ -28,6 +28,7 @@ Endpoint = Callable[..., Coroutine[Any, Any, Any]]
 ROUTES: tuple[tuple[str, Endpoint, str], ...] = (
     ("/health", health, "GET"),
     ("/", health, "GET"),
+    ("/ready", ready, "GET"),
     ("/setup", setup, "POST"),
     ("/predict", predict, "POST"),
     ("/webhook", webhook, "POST"),

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 # Of the user name; a project's id has at most 18 digits.
 _PROJECT = re.compile(rb"(.*)\+(\d{1,18})", re.DOTALL)
 
-OPEN_PATHS = frozenset({"/health"})
+OPEN_PATHS = frozenset({"/health", "/ready"})
 LABEL_STUDIO_AGENT = b"heartex/"
 """What Label Studio's name begins with when it asks an ML backend."""
 

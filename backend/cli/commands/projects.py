@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -12,6 +12,9 @@ from backend.cli.setting_options import values_of, with_settings
 from backend.cli.shared import AsJson, DataDir, console, context, keep_private
 from backend.cli.views.sentences import say
 from domain.text import counted
+
+if TYPE_CHECKING:
+    from backend.pipeline.basis.context import AppContext
 
 Project = Annotated[str, typer.Argument(help="Id or title of the Label Studio project.")]
 
@@ -77,6 +80,12 @@ def status(
     problems: Annotated[
         bool, typer.Option("--problems", help="List the problem of every task in full.")
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Say what keeps nnloop from working; exit code 1 if something does."
+        ),
+    ] = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -91,6 +100,9 @@ def status(
     from backend.pipeline.status import all_reports, project_report, service_report
 
     opened = context(data_dir)
+    if check:
+        _check(opened, as_json)
+        return
     service = service_report(opened)
     if project is None:
         projects = all_reports(opened)
@@ -108,3 +120,16 @@ def status(
         print_project(report, lists_problems=problems)
     if not projects:
         say("No project is connected. Connect one: nnloop connect PROJECT")
+
+
+def _check(opened: AppContext, as_json: bool) -> None:
+    from backend.pipeline.readiness import why_not_ready
+
+    reasons = why_not_ready(opened)
+    if as_json:
+        typer.echo(json.dumps({"ready": not reasons, "reasons": reasons}))
+    else:
+        for reason in reasons or ["Ready."]:
+            say(reason)
+    if reasons:
+        raise typer.Exit(1)

@@ -1,18 +1,33 @@
-"""What answers without asking anybody: GET / and /health, GET /metrics, OPTIONS of every route."""
+"""What asks nobody else: GET / and /health, /ready, /metrics, and OPTIONS of every route."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from fastapi import Response
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
 
+from backend.pipeline.basis.context import AppContext
+from backend.pipeline.readiness import why_not_ready
 from backend.web.protocol import HealthAnswer
+from backend.web.waiting import in_thread
+
+READY_S = 5.0
 
 
 async def health() -> HealthAnswer:
     """Answers at once, whatever else is down: Label Studio waits 1 s."""
     return HealthAnswer()
+
+
+async def ready(request: Request) -> JSONResponse:
+    """200 when nnloop can work; 503 with the reasons when it can't, or does not know in time."""
+    context: AppContext = request.app.state.context
+    reasons = await in_thread(time.monotonic() + READY_S, why_not_ready, context)
+    answer: dict[str, Any] = {"status": "NOT READY" if reasons else "READY", "reasons": reasons}
+    return JSONResponse(answer, 503 if reasons else 200)
 
 
 async def metrics() -> dict[str, Any]:

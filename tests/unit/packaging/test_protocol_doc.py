@@ -26,7 +26,7 @@ def test_every_route_is_documented_and_no_other() -> None:
 def test_routes_open_to_all_are_those_the_page_says() -> None:
     from backend.web.door import OPEN_PATHS
 
-    assert {"/health"} == OPEN_PATHS
+    assert {"/health", "/ready"} == OPEN_PATHS
     assert "Every route but `/health` asks for Basic authentication" in PAGE
 
 

@@ -11,7 +11,9 @@ from fastapi.testclient import TestClient
 
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.runs import reconcile
+from backend.queue import ROLES, QueueName, WorkerInfo
 from backend.web.app import create_app
+from domain.errors import StackError
 from tests.unit.backend.web.conftest import Service, ask_predict
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -177,3 +179,30 @@ def test_body_is_read_whatever_its_content_type(service: Service) -> None:
     answer = service.client.post("/webhook", content=hint, headers={"Content-Type": "text/plain"})
     assert answer.status_code == 200
     assert service.hints() == [(7, "TASKS_CREATED", [])]
+
+
+def test_ready_says_why_not(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    service.log_out()  # watchers have no credentials
+    answer = service.client.get("/ready")
+    # The fake queue has no worker.
+    assert answer.status_code == 503
+    assert answer.json()["reasons"] == [f"No worker does {role!r}." for role in ROLES]
+    everyone = WorkerInfo("w", tuple(str(name) for name in QueueName), "")
+    monkeypatch.setattr(service.queue, "workers", lambda: [everyone])
+    assert service.client.get("/ready").json() == {"status": "READY", "reasons": []}
+    assert service.client.head("/ready").status_code == 200
+    monkeypatch.setattr("backend.pipeline.readiness.LEAST_FREE_BYTES", 1 << 62)
+    assert "free in the data folder" in service.client.get("/ready").json()["reasons"][0]
+
+
+def test_ready_without_redis_or_store(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> list[WorkerInfo]:
+        raise StackError("Redis does not answer.", remedy="Start it.")
+
+    monkeypatch.setattr(service.queue, "workers", away)
+    assert service.client.get("/ready").json()["reasons"] == ["Redis does not answer. Start it."]
+    service.store.close()
+    (service.context.settings.data_dir / "nnloop.db").write_bytes(b"no database" * 500)
+    (service.context.settings.data_dir / "nnloop.db-wal").unlink(missing_ok=True)
+    reasons = service.client.get("/ready").json()["reasons"]
+    assert any("store does not answer" in reason for reason in reasons)

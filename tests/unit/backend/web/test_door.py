@@ -18,16 +18,16 @@ def basic(text: bytes) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(text).decode()}
 
 
-def test_every_route_but_health_asks_for_credentials(service: Service) -> None:
+def test_every_route_but_health_and_ready_asks_for_credentials(service: Service) -> None:
     app = service.client.app
     assert isinstance(app, FastAPI)
     routes = [route for route in app.routes if isinstance(route, Route)]
-    assert len(routes) == len(app.routes) == 2 * len(ROUTES) == 14
+    assert len(routes) == len(app.routes) == 2 * len(ROUTES) == 16
     service.log_out()
     for route in routes:
         for method in route.methods or ():
             status = service.client.request(method, route.path).status_code
-            assert (status != 401) == (route.path == "/health"), (method, route.path)
+            assert (status != 401) == (route.path in ("/health", "/ready")), (method, route.path)
 
 
 def test_head_and_options_answer(service: Service) -> None:
@@ -37,7 +37,9 @@ def test_head_and_options_answer(service: Service) -> None:
         assert method in answer.headers["allow"]
         if method == "GET":
             head = service.client.head(path)
-            assert (head.status_code, head.content) == (200, b"")
+            # No worker runs in these tests.
+            assert head.status_code == (503 if path == "/ready" else 200)
+            assert head.content == b""
         else:
             assert service.client.head(path).status_code == 405
     assert service.client.get("/metrics").json() == {}
