@@ -27,7 +27,7 @@ def test_routes_open_to_all_are_those_the_page_says() -> None:
     from backend.web.door import OPEN_PATHS
 
     assert {"/health", "/ready"} == OPEN_PATHS
-    assert "Every route but `/health` asks for Basic authentication" in PAGE
+    assert "Every route but `/health` and `/ready` asks for Basic authentication" in PAGE
 
 
 @pytest.mark.parametrize("route", ["setup", "predict", "webhook"])
