@@ -6,18 +6,18 @@ item it was at.
 
 from __future__ import annotations
 
-import errno
 import itertools
 import json
 import os
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 from converters.bookkeeping.files import file_names, write_bytes
+from converters.bookkeeping.index_database import IndexDatabase
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
 
@@ -39,47 +39,6 @@ CREATE TABLE IF NOT EXISTS names (name TEXT PRIMARY KEY, key TEXT NOT NULL UNIQU
 """
 
 
-class _Database:
-    """A connection whose errors about the disk are those of any other file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with self._about_disk():
-            self._db = sqlite3.connect(path, timeout=1.0, isolation_level=None)
-
-    def execute(self, query: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
-        with self._about_disk():
-            return self._db.execute(query, values)
-
-    def executemany(self, query: str, rows: Iterable[Sequence[Any]]) -> None:
-        with self._about_disk():
-            self._db.executemany(query, rows)
-
-    @contextmanager
-    def whole(self) -> Iterator[None]:
-        """All that is done inside, or nothing of it."""
-        self.execute("BEGIN")
-        try:
-            yield
-            self.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.rollback()
-            raise
-
-    def close(self) -> None:
-        self._db.close()
-
-    @contextmanager
-    def _about_disk(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            is_full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
-            code = errno.ENOSPC if is_full else errno.EIO
-            raise OSError(code, str(error), str(self._path)) from error
-
-
 class WorkIndex:
     """The items of one job in one folder, with a stamp of what each was made from.
 
@@ -98,7 +57,7 @@ class WorkIndex:
         self._folder = folder
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._db = _Database(path)
+            self._db = IndexDatabase(path)
             try:
                 self._run, self._position = self._open(job, path), 0
             except BaseException:

@@ -142,6 +142,36 @@ def test_held_out_cases_against_annotations_as_they_are_now(
     }
 
 
+def test_pixels_that_are_ignored_now_count_in_no_measure(
+    labelled: FakeApp, networks: Networks, tmp_path: Path
+) -> None:
+    """Of a version that learned, when there was no such setting, what is ignored now as a class."""
+    labelled.change_settings(ignore_label="wall")
+    labelled.label_studio.unlabel(1)
+    labelled.label_studio.label(1, polygon("lumen"), polygon("wall", at=40))
+    labelled.label_studio.unlabel(2)
+    labelled.label_studio.label(2, polygon("lumen"))
+    found = evaluated(labelled, tmp_path)
+    first, whole = (
+        np.asarray(Image.open(tmp_path / "reference" / f"task_0000000{k}.png")) for k in (1, 2)
+    )
+    assert set(np.unique(first).tolist()) == {0, 1, 2} and (whole != 2).all()
+    predicted = np.zeros_like(first)
+    predicted[8:24, 12:30] = 1
+    dice = {}
+    for name, truth in (("task_00000001", first), ("task_00000002", whole)):
+        known = truth != 2
+        both = int(((truth == 1) & (predicted == 1) & known).sum())
+        sizes = int((truth == 1).sum()) + int(((predicted == 1) & known).sum())
+        dice[name] = 2 * both / sizes
+    assert ((first == 2) & (predicted == 1)).any()
+    assert {c.case_id: c.classes[0].dice for c in found.cases} == pytest.approx(dice)
+    assert [row.class_value for row in found.classes] == ["lumen"]
+    assert any("wall" in remark and "Not compared" in remark for remark in found.remarks)
+    said = json.loads((tmp_path / "classes.json").read_text())
+    assert said == {"background": 0, "lumen": 1, "(ignored)": 2}
+
+
 def test_new_tasks_are_fetched_and_go_to_all_folds(
     labelled: FakeApp, networks: Networks, tmp_path: Path
 ) -> None:
