@@ -31,9 +31,9 @@ def replace_with(path: Path, write: Callable[[Path], None], *, mode: int | None 
         temporary.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, data: bytes | Iterable[bytes]) -> None:
+def write_bytes(path: Path, data: bytes | Iterable[bytes], *, mode: int | None = None) -> None:
     """Writes ``data``, whole or in parts as they come, to ``path`` atomically."""
-    replace_with(path, lambda temporary: _write(temporary, data))
+    replace_with(path, lambda temporary: _write(temporary, data), mode=mode)
 
 
 def new_file(folder: Path, prefix: str, suffix: str, mode: int = 0o666) -> Path:
