@@ -31,7 +31,7 @@ def replace_with(path: Path, write: Callable[[Path], None], *, mode: int | None 
         temporary.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, data: bytes | Iterable[bytes], *, mode: int = 0o644) -> None:
+def write_bytes(path: Path, data: bytes | Iterable[bytes], *, mode: int | None = None) -> None:
     """Writes ``data``, whole or in parts as they come, to ``path`` atomically."""
     replace_with(path, lambda temporary: _write(temporary, data), mode=mode)
 

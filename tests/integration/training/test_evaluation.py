@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,14 +26,16 @@ from tests.fakes.documents import run_manifest
 from tests.integration.training.conftest import Trained
 from tests.integration.training.discs import CLASS_VALUES, disc_image
 from tests.unit.converters.shapes import size_of
+from training.case_files import read_image
 from training.versions.case_predictions import CaseToPredict, predict_cases
 
 CONFIG = (
     '<View><Image name="image" value="$image"/><PolygonLabels name="label" toName="image">'
-    '<Label value="disc"/><Label value="square"/></PolygonLabels></View>'
+    '<Label value="disc"/><Label value="square"/><Label value="Ignore"/></PolygonLabels></View>'
 )
-NEW = 50
-"""A task labelled after the training."""
+NEW, OPEN = 50, 51
+"""Tasks labelled after the training, with pixels that were left open; of the second one all."""
+IGNORED = 3
 
 
 @pytest.fixture
@@ -52,7 +55,13 @@ def app(trained: Trained, tmp_path: Path) -> Iterator[FakeApp]:
         image, labels = disc_image(task_id)
         app.label_studio.add_task(task_id, image)
         regions = vectorize(labels, (1, 2), tolerance_px=0)
-        app.label_studio.label(task_id, *regions_to_result(regions, config, size_of(labels)))
+        drawn = regions_to_result(regions, config, size_of(labels))
+        if task_id == NEW:  # the left half can't be judged
+            drawn.append(_ignored(50.0))
+        app.label_studio.label(task_id, *drawn)
+    app.label_studio.add_task(OPEN, disc_image(OPEN)[0])
+    app.label_studio.label(OPEN, _ignored(100.0))
+    app.change_settings(ignore_label="Ignore")
     folds = {
         case_id: outcome.fold for outcome in trained.outcomes for case_id in outcome.dice_per_case
     }
@@ -64,6 +73,16 @@ def app(trained: Trained, tmp_path: Path) -> Iterator[FakeApp]:
     app.add_version(1, manifest=run_manifest(manifest), path=str(trained.version_dir))
     yield app
     app.store.close()
+
+
+def _ignored(width: float) -> dict[str, Any]:
+    """So many percent of an image, from its left border on."""
+    corners = [[0.0, 0.0], [width, 0.0], [width, 100.0], [0.0, 100.0]]
+    value = {"points": corners, "polygonlabels": ["Ignore"]}
+    return {
+        "id": "open", "type": "polygonlabels", "from_name": "label", "to_name": "image",
+        "original_width": 96, "original_height": 96, "value": value,
+    }  # fmt: skip
 
 
 def test_the_dice_are_those_of_training(app: FakeApp, trained: Trained, tmp_path: Path) -> None:
@@ -79,11 +98,27 @@ def test_the_dice_are_those_of_training(app: FakeApp, trained: Trained, tmp_path
         EvaluationOptions(tmp_path / "out", workers=1, n_worst=2),
         split=Split.ALL,
     )
-    assert found.problems == ()
+    # Of a version that learned when every pixel was known.
+    [problem] = found.problems
+    assert problem.case_id == app.case_id(OPEN) and "all of its pixels are ignored" in (
+        problem.message
+    )
+    name = f"{app.case_id(NEW)}.png"
+    reference, predicted = (
+        read_image(tmp_path / "out" / folder / name) for folder in ("reference", "predictions")
+    )
+    half = reference.shape[1] // 2
+    assert (reference[:, :half] == IGNORED).all() and not (reference[:, half:] == IGNORED).any()
+    assert (predicted[:, :half] > 0).any()  # a network predicts there all the same
+    [measured] = [case for case in found.cases if case.case_id == app.case_id(NEW)]
+    for one, k in zip(measured.classes, (1, 2), strict=True):
+        drawn, found_there = reference[:, half:] == k, predicted[:, half:] == k
+        sizes = int(drawn.sum()) + int(found_there.sum())
+        both = int((drawn & found_there).sum())
+        assert one.dice == (pytest.approx(2 * both / sizes) if sizes else None)
     dice = {c.case_id: {one.class_value: one.dice for one in c.classes} for c in found.cases}
     # One that was labelled since is predicted by all folds.
-    new = dice.pop(app.case_id(NEW))["disc"]
-    assert new is not None and new > 0.3
+    dice.pop(app.case_id(NEW))
     assert dice.keys() == known.keys()
     for case_id, values in known.items():
         # Another engine may decide a pixel of equal probabilities otherwise.

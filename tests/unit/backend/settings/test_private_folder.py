@@ -21,7 +21,7 @@ from backend.settings.private_folder import (
     make_store_file,
     open_to_others,
 )
-from converters.bookkeeping.files import new_folder, write_json
+from converters.bookkeeping.files import new_folder, write_bytes, write_json
 from converters.images.image_pixels import write_png
 from domain.errors import SettingsError, StackError
 from training.presets import TINY
@@ -215,6 +215,8 @@ def test_what_is_written_has_the_rights_that_the_umask_leaves(
 ) -> None:
     os.umask(umask)
     write_json(tmp_path / "a.json", 1)
+    write_bytes(tmp_path / "a.bin", b"1")
+    assert mode(tmp_path / "a.bin") == of_file
     write_json(tmp_path / "secret.json", 1, mode=0o600)
     write_png(tmp_path / "a.png", np.zeros((2, 2), np.uint8))
     assert mode(tmp_path / "a.json") == mode(tmp_path / "a.png") == of_file

@@ -147,10 +147,10 @@ def test_an_answer_that_label_studio_stored_by_itself_is_not_sent_again(
 
 def test_a_longer_name_is_another_version(published: FakeApp) -> None:
     _predict(published, _version(published), 11)
-    published.label_studio.predictions.append(PushedPrediction(11, [], 0.5, f"{NAME}0", 99))
+    published.label_studio.predictions.append(PushedPrediction(11, [], 0.5, f"{NAME}-b", 99))
     publish(published.context, PROJECT)
     names = [r.model_version for r in published.label_studio.predictions if r.task_id == 11]
-    assert sorted(names) == [NAME, f"{NAME}0"]
+    assert sorted(names) == [NAME, f"{NAME}-b"]
 
 
 def test_what_somebody_deleted_there_is_pushed_again(published: FakeApp) -> None:
