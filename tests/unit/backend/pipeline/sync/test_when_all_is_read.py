@@ -120,6 +120,16 @@ def test_a_doubt_has_all_read_once(settled: FakeApp) -> None:
     assert read(settled) == []
 
 
+def test_after_all_was_read_only_what_is_new_is_read_again(app: FakeApp) -> None:
+    studio = app.label_studio
+    for task_id in range(1, 6):
+        studio.add_task(task_id)
+        if task_id < 5:
+            studio.silently(replace(studio.tasks[task_id], updated_at="2020-01-01T00:00:00Z"))
+    assert read(app) == [1, 2, 3, 4, 5]
+    assert read(app) == [5]
+
+
 def test_a_person_reads_all(settled: FakeApp) -> None:
     settled.label_studio.read.clear()
     read_project(settled.context, PROJECT)
