@@ -24,6 +24,7 @@ from tests.integration.loop.stack import Loop, LoopProject
 from training.case_files import read_image
 
 CHEAP = {"budget_s": 1.0}
+SECRETS = "http://169.254.169.254/latest/meta-data/"
 ANSWERS = {"/refused.png": (401, b""), "/notes.png": (200, b"not a picture at all")}
 SQUARE = [[20, 20], [90, 20], [90, 90], [20, 90]]
 
@@ -88,9 +89,9 @@ def troubled(loop: Loop, image_host: str) -> Troubled:
     names = ["good 1", "good 2", "good 3", "empty", "skipped", "deleted", "unknown", "pool"]
     tasks = dict(zip(names, project.task_ids, strict=True))
     paths = ["gone.png", "refused.png", "notes.png", "pool-gone.png"]
-    urls = [f"{image_host}/{path}" for path in paths]
+    urls = [*(f"{image_host}/{path}" for path in paths), SECRETS]
     by_url = import_urls(loop, project, urls)
-    tasks |= zip(["gone", "refused", "text", "pool gone"], by_url, strict=True)
+    tasks |= zip(["gone", "refused", "text", "pool gone", "pool inner"], by_url, strict=True)
     upload = loop.client.task(tasks["deleted"]).data["image"].removeprefix("/data/")
     (loop.label_studio.data_dir / "media" / upload).unlink()
     loop.client.annotate(tasks["skipped"], [], was_cancelled=True)
@@ -159,12 +160,16 @@ def test_an_unlabelled_task_without_image_does_not_hold_up_the_pool(troubled: Tr
     assert set(troubled.predictions) == {troubled.tasks["pool"]}
     problem = troubled.problem("pool gone", stage="score")
     assert "pool-gone.png' does not exist" in problem.message
+    # Where a cloud keeps a machine's secrets: not asked, however often an annotator imports it.
+    problem = troubled.problem("pool inner", stage="score")
+    assert problem.reason == "host_refused"
+    assert "NNLOOP_IMAGE_HOSTS=127.0.0.1,169.254.169.254 " in problem.remedy
 
 
 def test_status_names_every_one_of_them(loop: Loop, troubled: Troubled) -> None:
     answer = loop.nnloop("status", "Troubled", "--problems", COLUMNS="1000")
     assert answer.status == 0
-    assert len(troubled.report.problems) == 6
+    assert len(troubled.report.problems) == 7
     lines = [line.split(maxsplit=1) for line in answer.text.splitlines()]
     for problem in troubled.report.problems:
         assert [problem.stage, problem.message] in [[w.strip() for w in line] for line in lines]
