@@ -15,6 +15,7 @@ from backend.web.body import Gate
 from backend.web.door import Door
 from backend.web.errors import handle_errors
 from backend.web.inbox import Inbox
+from backend.web.metrics import Metrics
 from backend.web.routes.health import health, metrics, options_of, ready
 from backend.web.routes.predict import predict
 from backend.web.routes.setup import setup
@@ -53,6 +54,7 @@ def create_app(context: AppContext, *, run_ticker: bool = True) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.inbox = inbox = Inbox(context.store)
         app.state.gate = Gate()
+        app.state.metrics = Metrics(context)
         ticker = Ticker(reconcile.rounds(context))
         if run_ticker:
             ticker.start()

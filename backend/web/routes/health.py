@@ -11,10 +11,12 @@ from fastapi.responses import JSONResponse
 
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.readiness import why_not_ready
+from backend.web.metrics import MEDIA_TYPE, Metrics
 from backend.web.protocol import HealthAnswer
 from backend.web.waiting import in_thread
 
 READY_S = 5.0
+METRICS_S = 8.0
 
 
 async def health() -> HealthAnswer:
@@ -30,9 +32,11 @@ async def ready(request: Request) -> JSONResponse:
     return JSONResponse(answer, 503 if reasons else 200)
 
 
-async def metrics() -> dict[str, Any]:
-    """No metrics, as label-studio-ml answers: who watches a backend of its kind asks for them."""
-    return {}
+async def metrics(request: Request) -> Response:
+    """Prometheus' text; label-studio-ml, too, answers 200 here."""
+    found: Metrics = request.app.state.metrics
+    text = await in_thread(time.monotonic() + METRICS_S, found.text)
+    return Response(text, media_type=MEDIA_TYPE)
 
 
 def options_of(*methods: str) -> Callable[[], Coroutine[Any, Any, Response]]:

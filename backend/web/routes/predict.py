@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from fastapi import HTTPException, Request
 
 from backend.pipeline.basis.context import AppContext
@@ -33,5 +35,8 @@ async def predict(request: Request) -> PredictAnswer:
         label_config=body.label_config or "",
         project_created=body.project_created,
     )
-    results = await answer(context, question, deadline)
+    try:
+        results = await answer(context, question, deadline)
+    finally:
+        request.app.state.metrics.predicted(time.monotonic() - arrived_at(request))
     return PredictAnswer(results=[results[task.id] for task in body.tasks])
