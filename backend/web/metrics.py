@@ -43,7 +43,7 @@ _PREDICT_BUCKETS_S = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 8.0, 20.0)
 
 
 # When a histogram was made says nothing here, and would be one more name.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
