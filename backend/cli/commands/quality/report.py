@@ -19,7 +19,9 @@ def register(app: typer.Typer) -> None:
 
 def report(
     project: Project,
-    out: Annotated[Path, typer.Option(help="Folder for report.html; made if missing.")],
+    out: Annotated[Path, typer.Option(help="Folder for report.html; made if missing.")] = Path(
+        "nnloop-report"
+    ),
     cases: Annotated[
         int, typer.Option(min=0, max=100, help="Worst cases shown with pictures; 0: none.")
     ] = 8,
