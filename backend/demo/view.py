@@ -232,7 +232,7 @@ def _caption(offers: Sequence[Offer]) -> str:
     if CHANCE in drawn:
         words.append("Chance draws some tasks of a batch, from which quality on the whole is told.")
     if BY_CLASS in drawn:
-        words.append(f"{meaning_of(BY_CLASS).capitalize()}.")
+        words.append(f"{meaning_of(BY_CLASS).replace(BY_CLASS, repr(BY_CLASS), 1)}.")
     words.append("'-': nothing stands out in the prediction.")
     return " ".join(words)
 

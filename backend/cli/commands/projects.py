@@ -103,7 +103,7 @@ def _tasks_of(tab: TabReport) -> str:
         return "no task now"
     return (
         f"{counted(tab.left, 'task')}, the lowest score first, those without one by their number; "
-        f"chosen by {meaning_of(tab.strategy)}"
+        f"chosen by {' ('.join(meaning_of(tab.strategy).split(': ', 1))})"
     )
 
 

@@ -114,7 +114,7 @@ def _queues(report: ProjectReport) -> str:
 def _legend(report: ProjectReport) -> str:
     """Of what the numbers are, and what the strategies' names mean."""
     strategies = sorted({tab.strategy for tab in report.tabs if tab.strategy})
-    words = "Left of the batches under way, whose size changes with what is drawn anew"
+    words = "Left of each batch under way, whose size changes when tasks are drawn anew"
     return "; ".join([words, *map(meaning_of, strategies)]) + "."
 
 

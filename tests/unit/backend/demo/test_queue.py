@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
+from backend.demo import view
 from backend.demo.label_config import LABEL_CONFIG
 from backend.demo.person import Person
 from backend.demo.queue import CHANCE, Offer, begins_anew, offer_of, with_draws
@@ -15,10 +16,13 @@ from backend.demo.view import View
 from backend.label_studio import LabelStudioClient, PushedPrediction, ServedTask
 from backend.label_studio.views import Tab, queue_data
 from backend.pipeline.queues.pool import BY_CHANCE
+from backend.pipeline.status import project_report
+from backend.store.models import FoldRow
 from converters.label_studio.config.label_config import parse_label_config
 from domain.annotation import Task
 from domain.errors import StackError
 from domain.queues import QueueArm
+from domain.states import FoldStatus, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.backend.pipeline.queues.filled import ANNA, entries, fill, lab, label, of, serve
 
@@ -102,4 +106,23 @@ def test_the_table_names_what_drew_each_task_and_explains_its_line() -> None:
     said = " ".join(console.export_text().split())
     assert "Drawn by" in said and "12 0.60 chance (control arm) -" in said
     assert "At the line it was empty, and the next batch was drawn." in said
-    assert "Stratified_random: by chance, as many for each predicted class." in said
+    assert "'stratified_random': by chance, as many for each predicted class." in said
+
+
+def test_without_a_terminal_a_run_says_now_and_then_how_far_it_is(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = app.add_run(RunStatus.TRAINING, 3)
+    with app.store.begin() as session:
+        fold = {"run_id": run_id, "status": FoldStatus.RUNNING, "epochs": 40, "eta_s": 88.0}
+        session.add(FoldRow(fold=0, epoch=12, **fold))
+    report = project_report(app.context, PROJECT)
+    console = Console(width=100, record=True, file=io.StringIO())
+    with View(console).run() as show:
+        show(report, report.active_run)  # 30 s have not gone by
+    assert "epoch 12/40" not in console.export_text()
+    monkeypatch.setattr(view, "SAY_EVERY_S", 0.0)
+    with View(console).run() as show:
+        show(report, report.active_run)
+    said = " ".join(console.export_text().split())
+    assert "Run 3: training, fold 0 epoch 12/40, training takes about 1m28s more" in said

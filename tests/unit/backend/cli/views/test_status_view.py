@@ -222,7 +222,7 @@ def test_before_a_batch_is_done_status_says_what_is_needed(lab: FakeApp) -> None
     serve(lab, 1)
     fill(lab)
     said = " ".join(_status().split())
-    assert "Left of the batches under way, whose size changes with what is drawn anew; " in said
+    assert "Left of each batch under way, whose size changes when tasks are drawn anew; " in said
     assert "lowest_score: the lowest scores." in said
     assert "or whether choosing tasks pays: 0 of 10 labels drawn by chance are there" in said
     lab.change_settings(control_share=0.0)
