@@ -22,6 +22,9 @@ import numpy.typing as npt
 LEVEL = 0.9
 """Coverage of the intervals, however often one looks."""
 
+FEWEST = 10
+"""Control tasks from which on figures are shown: the interval of fewer is half of [0, 1] wide."""
+
 ENOUGH = 30
 """Control tasks from which on a strategy is said not to pay."""
 
@@ -100,6 +103,13 @@ def in_finished_batches(draws: Iterable[Draw]) -> list[Draw]:
         if all(draw.is_over for draw in batch)
         for draw in batch
     ]
+
+
+def n_waiting(draws: Iterable[Draw]) -> int:
+    """Draws whose quality is known and does not count yet: their batch is not done."""
+    all_ = list(draws)
+    known = [draw for draw in all_ if draw.quality is not None]
+    return len(known) - sum(draw.quality is not None for draw in in_finished_batches(all_))
 
 
 def pool_quality(draws: Iterable[Draw]) -> Estimate | None:

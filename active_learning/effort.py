@@ -231,10 +231,27 @@ def saved(corrected: Sequence[Corrected], times: TimePerAction) -> Saved:
 _RESAMPLES = 1_000
 
 
+@dataclass(frozen=True, slots=True)
+class SavedInterval:
+    """What was saved lies in it 9 times of 10.
+
+    Attributes:
+        low_s: Seconds.
+        high_s: Seconds; may be above what drawing takes by the best estimate, which is as unsure.
+        low_share: Of the time from nothing, in (-inf, 1].
+        high_share: The same.
+    """
+
+    low_s: float
+    high_s: float
+    low_share: float
+    high_share: float
+
+
 def saved_interval(
     corrected: Sequence[Corrected], drawn: Sequence[tuple[Effort, float]], seed: int = 0
-) -> tuple[float, float] | None:
-    """Between which seconds what was saved lies 9 times of 10, by resampling both sides.
+) -> SavedInterval | None:
+    """Where what was saved lies 9 times of 10, by resampling both sides.
 
     Args:
         corrected: Annotations that began with a prediction.
@@ -242,28 +259,28 @@ def saved_interval(
         seed: Of the resampling.
 
     Returns:
-        (low, high) seconds; None with fewer than ``FEWEST`` of either: nothing was measured.
+        None with fewer than ``FEWEST`` of either: nothing was measured.
     """
     ratios = np.array(_ratios(drawn))
     if len(corrected) < FEWEST or len(ratios) < FEWEST:
         return None
     assumed = TimePerAction()
     clock = np.array([one.clock_s or 0.0 for one in corrected])
-    by_action = np.array(
-        [
-            assumed.seconds(one.from_scratch())
-            - (assumed.seconds(one.effort) if one.clock_s is None else 0.0)
-            for one in corrected
-        ]
+    scratch = np.array([assumed.seconds(one.from_scratch()) for one in corrected])
+    unclocked = np.array(
+        [assumed.seconds(one.effort) if one.clock_s is None else 0.0 for one in corrected]
     )
     rng = np.random.default_rng(seed)
-    found = []
+    found, shares = [], []
     for _ in range(_RESAMPLES):
         some = rng.integers(0, len(corrected), len(corrected))
         factor = np.median(ratios[rng.integers(0, len(ratios), len(ratios))])
-        found.append(float(factor * by_action[some].sum() - clock[some].sum()))
-    low, high = np.quantile(found, (0.05, 0.95))
-    return float(low), float(high)
+        by_scratch = float(factor * scratch[some].sum())
+        found.append(by_scratch - float(factor * unclocked[some].sum() + clock[some].sum()))
+        shares.append(found[-1] / by_scratch if by_scratch else 0.0)
+    low, high = np.quantile(found, (0.05, 0.95)).tolist()
+    low_share, high_share = np.quantile(shares, (0.05, 0.95)).tolist()
+    return SavedInterval(low, high, low_share, high_share)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from backend.demo.figures import DemoFigures, VersionFigures, measure
 from backend.demo.label_config import LABEL_CONFIG
 from backend.demo.options import DemoOptions
 from backend.demo.person import Person
-from backend.demo.queue import Offer, offer_of, offers_lowest, wait_for_queue
+from backend.demo.queue import Offer, offer_of, offers_lowest, wait_for_queue, with_draws
 from backend.demo.ultrasound import generate
 from backend.demo.view import View
 from backend.label_studio import LabelStudioClient
@@ -128,9 +128,10 @@ def _steps(stage: _Stage, options: DemoOptions, view: View) -> None:
     )
     _check_order(stage, tab)
     if options.versions == 2:
-        view.headline(f"The annotator corrects the {CORRECTIONS} tasks of the new queue")
+        view.headline(f"The annotator corrects {CORRECTIONS} tasks, as the queue serves them")
         for served in view.track(person.work_the_queue(CORRECTIONS), CORRECTIONS, "Correcting"):
             stage.corrected.append(offer_of(served))
+        stage.corrected = with_draws(stage.context, stage.project_id, stage.corrected)
         view.offers(stage.corrected)
         view.headline("The webhook starts the second training")
         _follow(stage, 2, view)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from backend.demo.person import tab_called
 from backend.label_studio import LabelStudioClient, ServedTask
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.report import Report
 from backend.pipeline.queues.report import TabReport, tab_reports
+from backend.store.tasks import queues
+from backend.store.tasks.queues import QueueEntryRow
+from backend.store.training import versions
 from domain.errors import StackError
+from domain.queues import QueueArm
 
 TIMEOUT_S = 120.0
 """Far above what it takes until a queue is there, or filled anew."""
@@ -18,12 +23,22 @@ TIMEOUT_S = 120.0
 POLL_S = 0.5
 
 
+CHANCE = "chance (control arm)"
+"""What drew a task of the control arm."""
+
+
 class Offer(Report):
-    """A task as it was served: its score, and why it is where it is ("" = nothing stands out)."""
+    """A task as it was served: its score, and what stands out in its prediction ("" = nothing).
+
+    ``drawn_by`` is what put it into the queue, and ``batch`` the number of that draw; "" and 0 as
+    long as nobody has asked (``with_draws``).
+    """
 
     task_id: int
     score: float | None
     why: str
+    drawn_by: str = ""
+    batch: int = 0
 
 
 def offer_of(served: ServedTask) -> Offer:
@@ -39,6 +54,37 @@ def offer_of(served: ServedTask) -> Offer:
         score=prediction.score if prediction else None,
         why=" ".join(notes),
     )
+
+
+def with_draws(context: AppContext, project_id: int, offers: Sequence[Offer]) -> list[Offer]:
+    """The offers, each with what drew it, by the store."""
+    with context.store.read() as session:
+        known = versions.versions_of(session, project_id)
+        first_s = min((version.created_at for version in known), default=math.inf)
+        rows = queues.history(session, project_id)
+        return [
+            _drawn(offer, [row for row in rows if row.task_id == offer.task_id], first_s)
+            for offer in offers
+        ]
+
+
+def _drawn(offer: Offer, rows: Sequence[QueueEntryRow], first_s: float) -> Offer:
+    """A task may have been drawn twice: for both arms."""
+    if not rows:
+        return offer
+    is_control = any(row.arm == QueueArm.CONTROL for row in rows)
+    row = rows[-1]
+    early = f"{row.strategy}, before there was a model"
+    strategy = early if row.drawn_at < first_s else row.strategy
+    return offer.model_copy(
+        update={"drawn_by": CHANCE if is_control else strategy, "batch": row.batch}
+    )
+
+
+def begins_anew(offers: Sequence[Offer]) -> list[bool]:
+    """Of each offer, whether all before it are of earlier batches, and none behind it is."""
+    batches = [offer.batch for offer in offers]
+    return [k > 0 and max(batches[:k]) < min(batches[k:]) for k in range(len(batches))]
 
 
 def wait_for_queue(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,13 +19,20 @@ from rich.table import Table
 from rich.text import Text
 
 from backend.demo.figures import DemoFigures, VersionFigures
-from backend.demo.queue import Offer
+from backend.demo.queue import CHANCE, Offer, begins_anew
+from backend.pipeline.queues.pool import BY_CHANCE as BY_CLASS
 from backend.pipeline.queues.report import TabReport, sentence_of
+from backend.pipeline.queues.words import meaning_of
 from backend.pipeline.runs.run_report import RunReport
 from backend.pipeline.status import ProjectReport
+from backend.settings.duration import say_duration
 from backend.stack.supervisor import StackEvent
+from domain.states import FOLD
 
 T = TypeVar("T")
+SAY_EVERY_S = 30.0
+"""Where there is no terminal, a line says how far a run is so often."""
+
 ShowRun = Callable[[ProjectReport, RunReport | None], None]
 
 
@@ -66,11 +74,18 @@ class View:
         folds: dict[int, TaskID] = {}
         line = Text()
         with Live(Group(line, bars), console=self._console, refresh_per_second=4):
+            said_at = time.monotonic()
 
             def show(report: ProjectReport, run: RunReport | None) -> None:
+                nonlocal said_at
                 line.plain = (
                     report.waiting_for if run is None else f"Run {run.number}: {run.status}"
                 )
+                if not self._console.is_terminal and time.monotonic() - said_at >= SAY_EVERY_S:
+                    said_at = time.monotonic()
+                    self._console.print(
+                        line.plain if run is None else progress_of(run), highlight=False
+                    )
                 for fold in run.folds if run else ():
                     if fold.fold not in folds:
                         folds[fold.fold] = bars.add_task(
@@ -99,21 +114,24 @@ class View:
         table = Table(
             title="The queue, as it was served",
             title_justify="left",
-            caption="Below a line the next batch begins, the lowest score first.",
+            caption=_caption(offers),
             caption_justify="left",
             box=SIMPLE_HEAD,
             padding=(0, 1),
         )
         table.add_column("Task", justify="right", no_wrap=True)
         table.add_column("Score", justify="right", no_wrap=True)
+        table.add_column("Drawn by")
         table.add_column("Note on the prediction")
-        before = 0.0
-        for offer in offers:
-            score = before if offer.score is None else offer.score
-            if score < before:
+        for offer, is_new in zip(offers, begins_anew(offers), strict=True):
+            if is_new:
                 table.add_section()
-            before = score
-            table.add_row(str(offer.task_id), _number(offer.score, 2), escape(offer.why) or "-")
+            table.add_row(
+                str(offer.task_id),
+                _number(offer.score, 2),
+                escape(offer.drawn_by) or "-",
+                escape(offer.why) or "-",
+            )
         self._console.print(table)
 
     def result(self, figures: DemoFigures) -> None:
@@ -149,7 +167,7 @@ class View:
             self._console.print(f"{version.name}: {seconds}", highlight=False)
         lowest = "yes" if figures.first_offered_is_lowest_score else "[red]no[/red]"
         self._console.print(f"The task offered first had the lowest score: {lowest}")
-        if figures.control_arm is not None:
+        if figures.corrected:
             self._console.print(f"Control arm: {sentence_of(figures.control_arm)}", highlight=False)
         self._console.print(f"Whole demo: {figures.seconds_total:.0f} s")
         self._console.print(
@@ -188,6 +206,35 @@ class View:
             )
         say(f"Status: {_program()} status --data-dir {data_dir}", highlight=False)
         say("Ctrl-C stops everything.")
+
+
+def progress_of(run: RunReport) -> str:
+    """Where a run is, in one line: its stage, the epochs of each fold, the time left."""
+    words = [f"Run {run.number}: {run.status}"]
+    words += [
+        f"fold {fold.fold} epoch {fold.epoch}/{fold.epochs}"
+        for fold in run.folds
+        if fold.status in FOLD.active
+    ]
+    if run.eta_s is not None:
+        words.append(f"training takes about {say_duration(run.eta_s)} more")
+    return ", ".join(words)
+
+
+def _caption(offers: Sequence[Offer]) -> str:
+    """What the table does not say by itself."""
+    words = ["Each time the task with the lowest score in the queue."]
+    if any(begins_anew(offers)):
+        words.append("At the line it was empty, and the next batch was drawn.")
+    if any("before there was a model" in offer.drawn_by for offer in offers):
+        words.append("What the tab offered first when version 1 came was left in it.")
+    drawn = {offer.drawn_by for offer in offers}
+    if CHANCE in drawn:
+        words.append("Chance draws some tasks of a batch, from which quality on the whole is told.")
+    if BY_CLASS in drawn:
+        words.append(f"{meaning_of(BY_CLASS).replace(BY_CLASS, repr(BY_CLASS), 1)}.")
+    words.append("'-': nothing stands out in the prediction.")
+    return " ".join(words)
 
 
 def _program() -> str:

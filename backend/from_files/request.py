@@ -15,6 +15,7 @@ from backend.pipeline.basis.images import is_overwritten
 from backend.pipeline.basis.run_settings import run_settings
 from backend.pipeline.sync import trigger
 from backend.settings import ProjectSettings, RunSettings
+from backend.settings.option import flags_of
 from backend.store import projects
 from backend.store.models import ProjectRow, RunRow, TaskRow
 from backend.store.tasks import snapshots
@@ -95,7 +96,9 @@ def request_run(
         if replaced:
             why += f"; {counted(len(replaced), 'image')} replaced under the same name"
         if others and last is not None:
-            why += f"; {', '.join(others)} changed"
+            fields = ProjectSettings.model_fields
+            flags = [flags_of(n, fields[n]).replace("/", " or ") for n in others]
+            why += f"; {', '.join(flags)} changed"
         run = trigger.start(session, PROJECT, why, overrides)
         assert run is not None  # noqa: S101 - no run is active
         start = ""

@@ -63,7 +63,8 @@ class ProjectReport(Report):
 
     ``waiting_for`` says what the next training waits for; ``looked_at`` of how many unlabelled
     images it is known what they look like, while the queues wait for that;
-    ``doubtful_labels`` counts those that `nnloop qa` lists.
+    ``doubtful_labels`` counts those that `nnloop qa` lists; ``control_share`` of each batch is
+    drawn by chance.
     """
 
     id: int
@@ -81,6 +82,7 @@ class ProjectReport(Report):
     tabs: tuple[TabReport, ...]
     looked_at: embeddings.LookedAt | None
     control_arm: ControlArmReport | None
+    control_share: float
     effort: EffortReport | None
     doubtful_labels: int
     learning: Learning
@@ -91,6 +93,13 @@ class ProjectReport(Report):
     def problem_groups(self) -> tuple[ProblemGroup, ...]:
         """The problems, equal ones together, the most frequent first."""
         return grouped(self.problems)
+
+    @property
+    def tells_by_chance(self) -> bool:
+        """Whether the control arm tells something, or will."""
+        return self.control_arm is not None or bool(
+            self.champion and self.tabs and self.control_share
+        )
 
     @property
     def active_run(self) -> RunReport | None:
@@ -146,6 +155,7 @@ def project_report(context: AppContext, project_id: int) -> ProjectReport:
             tabs=tabs_in(session, project_id, context.settings),
             looked_at=embeddings.under_way(session, project),
             control_arm=control_arm_of(session, project_id),
+            control_share=project.settings.control_share,
             effort=effort_report(session, project),
             doubtful_labels=count_doubted(session, project),
             learning=learning_of(

@@ -25,9 +25,9 @@ def parse_duration(text: str) -> float:
 
 
 def say_duration(seconds: float) -> str:
-    """``45s``, ``10m``, ``1h30m``: at most two units, rounded."""
+    """``45s``, ``1m28s``, ``10m``, ``1h30m``: at most two units, rounded."""
     whole = round(seconds)
-    if whole < 90:
+    if whole < 60:
         return f"{whole}s"
     if whole < 600 and whole % 60:
         return f"{whole // 60}m{whole % 60:02d}s"

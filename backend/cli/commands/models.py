@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -58,7 +59,8 @@ def list_(project: ProjectOption = None, as_json: AsJson = False, data_dir: Data
     if not reports:
         say("No version yet: the first training makes one (nnloop train), or nnloop models import.")
         return
-    print_list(reports)
+    folder = f" --data-dir {shlex.quote(str(data_dir))}" if data_dir is not None else ""
+    print_list(reports, f"nnloop runs {project_id}{folder}")
 
 
 @app.command()

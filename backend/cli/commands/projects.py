@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,10 +12,13 @@ from rich.markup import escape
 from backend.cli.setting_options import values_of, with_settings
 from backend.cli.shared import AsJson, DataDir, console, context, keep_private
 from backend.cli.views.sentences import say
+from backend.settings import ProjectSettings
+from backend.settings.option import flags_of
 from domain.text import counted
 
 if TYPE_CHECKING:
     from backend.pipeline.basis.context import AppContext
+    from backend.pipeline.queues.report import TabReport
 
 Project = Annotated[str, typer.Argument(help="Id or title of the Label Studio project.")]
 
@@ -51,11 +55,14 @@ def connect(
     from backend.pipeline.connection.connect import connect as connect_project
 
     keep_private(data_dir)
-    report = connect_project(context(data_dir), project, values_of(given), reset=reset or ())
+    values = values_of(given)
+    report = connect_project(context(data_dir), project, values, reset=reset or ())
     word = "Updated" if report.was_known else "Connected"
     say(f"project {report.project_id} {report.title!r}", lead=f"[green]{word}[/green]")
     for sentence in report.done:
         say(sentence)
+    if changed := _changed(values, reset or ()):
+        say(f"Set: {changed}")
     for sentence in report.warnings:
         say(sentence, lead="[yellow]Note:[/yellow]")
     say(f"Classes: {', '.join(report.classes)}")
@@ -66,10 +73,39 @@ def connect(
         )
     for tab in report.tabs:
         console.print(f"  {escape(tab.name)}: {escape(tab.url)}", highlight=False, soft_wrap=True)
+        console.print(f"    {_tasks_of(tab)}", highlight=False, markup=False, soft_wrap=True)
     least, more = report.settings.min_annotations, report.settings.retrain_after
     say(
         f"Training starts at {counted(least, 'annotation')}, then after every "
         + ("new or changed one." if more == 1 else f"{more} new or changed ones.")
+    )
+
+
+def _changed(values: Mapping[str, Any], reset: Sequence[str]) -> str:
+    """The options that were given, with what holds now; "" = none."""
+    fields = ProjectSettings.model_fields
+
+    def said(name: str, value: object) -> str:
+        flag = flags_of(name, fields[name])
+        if isinstance(value, bool):
+            return flag.split("/")[not value]
+        parts = value if isinstance(value, tuple) else (value,)
+        return f"{flag} {' '.join(map(str, parts))}".strip()
+
+    words = [said(name, value) for name, value in values.items()]
+    words += [f"{flags_of(n, fields[n])} back to its default" for n in reset if n in fields]
+    return ", ".join(words)
+
+
+def _tasks_of(tab: TabReport) -> str:
+    """How many tasks a tab has, in what order, and why these."""
+    from backend.pipeline.queues.words import meaning_of
+
+    if not tab.left:
+        return "no task now"
+    return (
+        f"{counted(tab.left, 'task')}, the lowest score first, those without one by their number; "
+        f"chosen by {' ('.join(meaning_of(tab.strategy).split(': ', 1))})"
     )
 
 

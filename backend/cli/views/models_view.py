@@ -24,13 +24,20 @@ from training.versions.metrics import ImportedModel
 NAMED_RUNS = 3
 """Of the runs that made no version so many are named."""
 
+RUNS = "nnloop runs"
+
 HELD_OUT = "Dice per class (held out, all cases)"
 """Heading of a version's own figures, ``VersionReport.oof_dice``; docs/evaluation.md has the
 others."""
 
 
-def print_list(reports: Sequence[VersionReport]) -> None:
-    """The table of a project's versions, newest first, and what the gate said of each."""
+def print_list(reports: Sequence[VersionReport], runs: str = RUNS) -> None:
+    """The table of a project's versions, newest first, and what the gate said of each.
+
+    Args:
+        reports: The versions.
+        runs: The command that lists the project's runs, as a person would type it.
+    """
     table = Table(("Version", "Status", "Labels", HELD_OUT, "Size", "Made"))
     for report in reversed(reports):
         table.add(
@@ -42,12 +49,12 @@ def print_list(reports: Sequence[VersionReport]) -> None:
             ago(report.created_at),
         )
     table.print()
-    print_below(list(reversed(reports)))
+    print_below(list(reversed(reports)), runs)
 
 
-def print_below(reports: Sequence[VersionReport]) -> None:
+def print_below(reports: Sequence[VersionReport], runs: str = RUNS) -> None:
     """What a table of versions has no room for: why numbers are missing, what the gate said."""
-    if why := why_numbered(reports):
+    if why := why_numbered(reports, runs):
         say(why)
     for report in reports:
         if report.gate:
@@ -216,7 +223,7 @@ def dice_parts(dice: Mapping[str, float | None]) -> list[str]:
     return [f"{name} {figure(value)}" for name, value in dice.items()]
 
 
-def why_numbered(reports: Sequence[VersionReport]) -> str:
+def why_numbered(reports: Sequence[VersionReport], command: str = RUNS) -> str:
     """Why the numbers of versions have gaps, or begin with 2; "" where they do not."""
     runs = {report.run for report in reports if report.run}
     missing = [number for number in range(1, max(runs, default=0)) if number not in runs]
@@ -225,7 +232,7 @@ def why_numbered(reports: Sequence[VersionReport]) -> str:
     named = ", ".join(map(str, missing[:NAMED_RUNS]))
     more = f" and {len(missing) - NAMED_RUNS} more" if len(missing) > NAMED_RUNS else ""
     which = "run" if len(missing) == 1 else "runs"
-    return f"A version has the number of its run; {which} {named}{more} made none (nnloop runs)."
+    return f"A version has the number of its run; {which} {named}{more} made none ({command})."
 
 
 def _held_out(details: VersionDetails) -> str:

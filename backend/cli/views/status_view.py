@@ -13,6 +13,7 @@ from backend.pipeline.progress.words import learning_in_words
 from backend.pipeline.quality.effort import EffortReport
 from backend.pipeline.quality.words import saved_words
 from backend.pipeline.queues.report import sentence_of
+from backend.pipeline.queues.words import meaning_of
 from backend.pipeline.runs.run_report import FoldReport, RunReport
 from backend.pipeline.status import ProblemGroup, ProjectReport, ServiceReport
 from backend.settings.duration import say_duration
@@ -61,10 +62,11 @@ def print_project(report: ProjectReport, *, lists_problems: bool = False) -> Non
     say(f"Next training: {_waits_for(report)}")
     if report.tabs:
         say(_queues(report), lead="Queues:")
+        say(_legend(report))
     if report.looked_at is not None:
         done = f"{report.looked_at.n} of {report.looked_at.wanted}"
         say(f"{done} looked at, to choose the tasks of the queues", lead="Images:")
-    if report.control_arm is not None:
+    if report.tells_by_chance:
         say(sentence_of(report.control_arm), lead="Control arm:")
     if report.effort is not None:
         say(_effort(report.effort), lead="Effort:")
@@ -72,7 +74,7 @@ def print_project(report: ProjectReport, *, lists_problems: bool = False) -> Non
             say(text, lead="[yellow]Effort:[/yellow]")
     if report.doubtful_labels:
         say(_doubtful(report), lead="Labels:")
-    if report.versions:
+    if report.versions or report.learning.is_asked:
         say(learning_in_words(report.learning), lead="More labels:")
     if report.error:
         say(one_line(report.error, SHORT), lead="[red]Label Studio:[/red]")
@@ -107,6 +109,13 @@ def _queues(report: ProjectReport) -> str:
     left = ", ".join(f"{tab.name} {tab.left}/{tab.length}" for tab in report.tabs)
     strategies = sorted({tab.strategy for tab in report.tabs if tab.strategy})
     return f"{left} left" + (f" ({', '.join(strategies)})" if strategies else "")
+
+
+def _legend(report: ProjectReport) -> str:
+    """Of what the numbers are, and what the strategies' names mean."""
+    strategies = sorted({tab.strategy for tab in report.tabs if tab.strategy})
+    words = "Left of each batch under way, whose size changes when tasks are drawn anew"
+    return "; ".join([words, *map(meaning_of, strategies)]) + "."
 
 
 def _effort(report: EffortReport) -> str:

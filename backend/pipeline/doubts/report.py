@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pydantic import Field
 from sqlalchemy.orm import Session
 
 from active_learning.label_qa import LEAST_CASES
 from backend.label_studio.views import tab_page
+from backend.pipeline.basis.annotations import label_names_of
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.report import Report
 from backend.pipeline.doubts.current import DoubtedNow, doubted_now
@@ -18,6 +20,12 @@ from backend.store.training import versions
 from domain.doubts import Box, DoubtKind
 from domain.states import VersionOrigin
 from domain.text import counted
+
+WEAK = 0.6
+"""Held-out Dice of a class below which doubts of it are often the version's own faults."""
+
+MOST_WEAK = 3
+"""Classes that are named."""
 
 
 class DoubtReport(Report):
@@ -76,7 +84,8 @@ class CheckReport(Report):
     ``version`` is the newest that was trained here and is good enough to doubt, and ``n_compared``
     the labels that its folds had held out; "" and 0 before the first. ``serving`` is the version
     that serves. ``n_checked`` were found right by a person since. ``tab_url`` is "" while there is
-    no tab.
+    no tab. ``weak`` are the classes that ``version`` finds badly, the worst first, with their
+    held-out Dice.
     """
 
     version: str
@@ -85,6 +94,19 @@ class CheckReport(Report):
     n_checked: int
     tab_url: str
     labels: tuple[DoubtedLabelReport, ...]
+    weak: dict[str, float] = Field(default_factory=dict)
+
+    @property
+    def remark(self) -> str:
+        """How good the version is that doubts, where it is not; "" where it is."""
+        if not self.weak:
+            return ""
+        named = [f"{name} {dice:.2f}" for name, dice in self.weak.items()][:MOST_WEAK]
+        more = f" and {len(self.weak) - MOST_WEAK} more" if len(self.weak) > MOST_WEAK else ""
+        return (
+            f"{self.version} itself finds some classes badly (held-out Dice: {', '.join(named)}"
+            f"{more}): expect false alarms."
+        )
 
     @property
     def why_none(self) -> str:
@@ -153,7 +175,15 @@ def check_report(context: AppContext, project_id: int) -> CheckReport:
             n_checked=len(checked),
             tab_url=_tab_url(session, project_id, context.settings),
             labels=labels,
+            weak=_weak(project, newest) if newest else {},
         )
+
+
+def _weak(project: ProjectRow, version: VersionRow) -> dict[str, float]:
+    """Under the names of now."""
+    dice = label_names_of(project).renamed(version.metrics.oof_dice)
+    found = {name: value for name, value in dice.items() if value is not None and value < WEAK}
+    return dict(sorted(found.items(), key=lambda item: item[1]))
 
 
 def _label(one: DoubtedNow, version: str) -> DoubtedLabelReport:

@@ -251,9 +251,8 @@ def _cases(found: Comparison) -> str:
         return f"{counted(found.n_cases, 'held-out case')},"
     return (
         f"{counted(found.n_cases - found.n_empty, 'held-out case')}; of "
-        f"{counted(found.n_empty, 'image')} in which one of the two rightly found nothing, "
-        f"{found.challenger_left_empty} against {found.champion_left_empty} were left empty; all "
-        f"{found.n_cases} together"
+        f"{counted(found.n_empty, 'image')} with nothing to find, {found.challenger_left_empty} "
+        f"rightly left empty against {found.champion_left_empty}; all {found.n_cases} together"
     )
 
 

@@ -81,6 +81,9 @@ class Learning:
         missing: What is missing to tell more; "" when nothing is.
         enough: That labels are enough by what the project has set; None: they are not, nothing is
             set, or it can't be told.
+        target: The quality that the project has set as enough; None: none.
+        chance: The probability that it is reached on held-out images, in [0, 1]; None: no target,
+            or no version.
         is_asked: Whether the project has set what is enough.
         unjudged: What it has set and can't be judged yet, and why; "" = nothing.
         seconds_per_label: What a label takes people; None where nobody knows.
@@ -95,9 +98,16 @@ class Learning:
     gains: Mapping[int, Forecast] = field(default_factory=dict)
     missing: str = ""
     enough: Enough | None = None
+    target: float | None = None
+    chance: float | None = None
     is_asked: bool = False
     unjudged: str = ""
     seconds_per_label: float | None = None
+
+    @property
+    def is_thin(self) -> bool:
+        """Whether gains are told from two points alone."""
+        return len({one.labels for one in self.versions}) == 2
 
     @property
     def now(self) -> MeasuredVersion | None:
@@ -155,6 +165,7 @@ def conclude(
             left_out=tuple(left_out),
             pool=tuple(pool),
             missing="no version has held-out cases yet; the first training brings one",
+            target=settings.target_quality,
             is_asked=is_asked,
             unjudged=_unjudged(settings, seconds_per_label, tells=False),
             seconds_per_label=seconds_per_label,
@@ -185,6 +196,7 @@ def conclude(
         [CurvePoint(one.labels, one.quality, one.standard_error) for one in measured],
         scale.covariance[np.ix_(is_on, is_on)],
     )
+    target = settings.target_quality
     tells = len({one.labels for one in measured}) > 1
     newest = compared[reference].name
     return Learning(
@@ -198,11 +210,13 @@ def conclude(
         missing="" if tells else "it takes two versions with different numbers of labels",
         enough=enough(
             curve,
-            target=settings.target_quality,
+            target=target,
             least_gain_per_hour=settings.least_gain_per_hour if tells else None,
             seconds_per_label=seconds_per_label,
             on_pool=next((one.quality for one in pool if one.version == newest), None),
         ),
+        target=target,
+        chance=None if target is None else curve.chance_of(target),
         is_asked=is_asked,
         unjudged=_unjudged(settings, seconds_per_label, tells=tells),
         seconds_per_label=seconds_per_label,

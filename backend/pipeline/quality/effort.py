@@ -72,6 +72,8 @@ class SavedTime:
             0: they are assumed.
         low_s: Saved at least, and
         high_s: at most so many seconds (90 % interval); None where too little was measured.
+        low_share: Of the time from nothing at least, and
+        high_share: at most this share was saved (90 % interval); None as above.
     """
 
     n: int
@@ -81,6 +83,8 @@ class SavedTime:
     n_drawn: int
     low_s: float | None = None
     high_s: float | None = None
+    low_share: float | None = None
+    high_share: float | None = None
 
     @property
     def saved_s(self) -> float:
@@ -294,15 +298,17 @@ def _saved(
     timed = [(one.effort, one.row.lead_time_s or 0.0) for one in drawn]
     times = TimePerAction.measured(timed)
     found = saved(corrected, times)
-    low_s, high_s = (saved_interval(corrected, timed) if with_interval else None) or (None, None)
+    between = saved_interval(corrected, timed) if with_interval else None
     return SavedTime(
         n=found.n,
         n_timed=found.n_timed,
         spent_s=found.spent_s,
         from_scratch_s=found.from_scratch_s,
         n_drawn=times.n,
-        low_s=low_s,
-        high_s=high_s,
+        low_s=between.low_s if between else None,
+        high_s=between.high_s if between else None,
+        low_share=between.low_share if between else None,
+        high_share=between.high_share if between else None,
     )
 
 

@@ -33,8 +33,8 @@ def saved_words(saved_s: float, from_scratch_s: float, n_drawn: int) -> str:
 def time_in_words(time: SavedTime) -> str:
     """``saved_words`` with the interval, and over how many annotations; ends a sentence."""
     words = saved_words(time.saved_s, time.from_scratch_s, time.n_drawn)
-    if time.low_s is not None and time.high_s is not None:
-        words += f"; 90 % interval {_signed(time.low_s)} to {_signed(time.high_s)}"
+    if time.low_share is not None and time.high_share is not None:
+        words += f"; saved share {time.low_share:.0%} to {time.high_share:.0%} (90 % interval)"
     words += f"; over {counted(time.n, 'annotation')} that began with a prediction"
     if time.n_timed < time.n:
         words += f", of which Label Studio's clock timed {time.n_timed}"
@@ -51,7 +51,3 @@ def drawn_in_words(found: ProjectEffort) -> str:
             f"counted none or more than {say_duration(LONGEST_S)}, or nothing is drawn in it"
         )
     return words
-
-
-def _signed(seconds: float) -> str:
-    return say_duration(seconds) if seconds >= 0 else f"-{say_duration(-seconds)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from active_learning.control_arm import gain, pool_quality
+from active_learning.control_arm import ENOUGH, FEWEST, gain, n_waiting, pool_quality
 from backend.label_studio.views import tab_page
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.query_strategy import wanted_strategy
@@ -63,15 +63,25 @@ class GainReport(Report):
 
 
 class ControlArmReport(Report):
-    """What the control arm of a project tells; see ``active_learning.control_arm``."""
+    """What the control arm of a project tells; see ``active_learning.control_arm``.
+
+    ``n_waiting`` corrected predictions do not count yet: their batch is not done.
+    """
 
     quality: EstimateReport
     gain: GainReport | None
+    n_waiting: int = 0
+
+    @property
+    def is_few(self) -> bool:
+        """Whether chance drew so few tasks that figures of them would only mislead."""
+        return self.quality.n < FEWEST
 
 
 def control_arm_of(session: Session, project_id: int) -> ControlArmReport | None:
     """What the control arm tells; None before a batch with one is done."""
-    quality = pool_quality(draws_of(session, project_id))
+    draws = draws_of(session, project_id)
+    quality = pool_quality(draws)
     if quality is None:
         return None
     strategy = _strategy(session, project_id)
@@ -90,11 +100,17 @@ def control_arm_of(session: Session, project_id: int) -> ControlArmReport | None
             high=found.high,
             pays=found.pays,
         ),
+        n_waiting=n_waiting(draws),
     )
 
 
-def sentence_of(report: ControlArmReport) -> str:
+def sentence_of(report: ControlArmReport | None) -> str:
     """How good predictions are on the whole, and what the strategy finds beside chance."""
+    if report is None or report.is_few:
+        return (
+            "too few to tell how good predictions are on the whole, or whether choosing tasks "
+            f"pays: {too_few(report)}"
+        )
     quality = report.quality
     words = (
         f"Dice {quality.mean:.2f} ({quality.low:.2f} to {quality.high:.2f}) of predictions on the "
@@ -105,10 +121,20 @@ def sentence_of(report: ControlArmReport) -> str:
     gain = report.gain
     words += f"; {gain.strategy} finds {beside_chance(gain.mean, gain.low, gain.high)}"
     if gain.pays is None:
-        words += ": too few to tell whether it pays"
+        words += f": too few to tell whether it pays ({quality.n} of {ENOUGH} drawn by chance)"
     elif not gain.pays:
         words += ": it does not pay (turn_to_random would draw by chance)"
     return words
+
+
+def too_few(report: ControlArmReport | None) -> str:
+    """What is known of how many that are needed: ``2 of 10 labels drawn by chance``, and more."""
+    n = report.quality.n if report else 0
+    words = f"{n} of {FEWEST} labels drawn by chance are there"
+    waiting = report.n_waiting if report else 0
+    if waiting:
+        return f"{words}, and {counted(waiting, 'more label')} in batches that are not done"
+    return words if n else f"{words} (they count once their batch is done)"
 
 
 def beside_chance(mean: float, low: float, high: float) -> str:

@@ -12,6 +12,7 @@ from backend.pipeline.basis.annotations import SPARSE_SETTINGS, TRUTH_SETTINGS, 
 from backend.pipeline.basis.run_settings import run_settings
 from backend.pipeline.labels import questions
 from backend.settings import ProjectSettings
+from backend.settings.option import flags_of
 from backend.store import projects
 from backend.store.models import ProjectRow, RunRow
 from backend.store.tasks import snapshots
@@ -187,10 +188,14 @@ def _remark(project: ProjectRow, settings: ProjectSettings, last: RunRow | None)
     if last is None:
         return ""
     before = last.settings
-    changed = [name for name in TRUTH_SETTINGS if getattr(before, name) != getattr(settings, name)]
+    changed = [
+        flags_of(name, ProjectSettings.model_fields[name]).replace("/", " or ")
+        for name in TRUTH_SETTINGS
+        if getattr(before, name) != getattr(settings, name)
+    ]
     names = label_names_of(project)
     if not names.agrees_with(before.label_names):
-        changed.append("label_mapping")
+        changed.append("names of labels")
     added, _ = _added_and_gone(names, names.current_names(before.class_values), settings)
     words = []
     if last.status == RunStatus.CANCELLED:

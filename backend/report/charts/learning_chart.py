@@ -92,7 +92,7 @@ def _scale_labels(axes: Axes, learning: Learning) -> None:
     """Each doubling of labels as wide as the next where they have grown much, so that all show."""
     told = [one.labels for one in learning.versions] + [one.labels for one in learning.pool]
     if max(told) < _MUCH_GROWN * max(min(told), 1):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         return
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend.pipeline.queues.report import beside_chance
+from backend.pipeline.queues.report import beside_chance, too_few
 from backend.report.charts.control_chart import draw_control
 from backend.report.figures import ReportFigures
 from backend.report.section import Picture, Section
@@ -21,6 +21,13 @@ def control_section(figures: ReportFigures) -> Section:
             "each batch is (setting control_share); they tell how good predictions are on the "
             "whole, and whether choosing images pays.",
         )
+    if figures.control_arm.is_few:
+        return Section(
+            "control",
+            title,
+            missing="Too few images to tell how good predictions are on the whole, or whether "
+            f"choosing images pays: {too_few(figures.control_arm)}.",
+        )
     quality, gain = figures.control_arm.quality, figures.control_arm.gain
     sentences = [
         f"On {counted(quality.n, 'image')} that chance alone drew, predictions had a mean Dice of "
@@ -36,11 +43,14 @@ def control_section(figures: ReportFigures) -> Section:
             missing="Beside them nothing is known yet of images that a strategy has chosen.",
         )
     sentences.append(
-        f"{gain.strategy} chose {counted(gain.n, 'image')} in which {gain.strategy_error:.2f} Dice "
-        f"was to be corrected on average, chance found {gain.control_error:.2f}: "
+        f"In batches that are done {gain.strategy} chose {counted(gain.n, 'image')} in which "
+        f"{gain.strategy_error:.2f} Dice was to be corrected on average, chance found "
+        f"{gain.control_error:.2f}: "
         f"{beside_chance(gain.mean, gain.low, gain.high)}. It says how bad the "
         "predictions were that people corrected, not yet that a model trained on them is better."
     )
+    if waiting := figures.control_arm.n_waiting:
+        sentences.append(f"Not counted: {counted(waiting, 'label')} in batches that are not done.")
     sentences.append(
         {
             True: "The interval lies above 0: it pays.",
@@ -58,7 +68,8 @@ def control_section(figures: ReportFigures) -> Section:
                 draw_control(gain),
                 f"To correct per label: {gain.strategy} {gain.strategy_error:.2f}, chance "
                 f"{gain.control_error:.2f}.",
-                "The line is the 90 % interval of the difference, drawn at the bar of chance.",
+                "The line is the 90 % interval of what chance finds; what the strategy chose is "
+                "known in whole.",
             )
         ],
     )

@@ -31,6 +31,8 @@ def _sentences(found: CheckReport) -> Iterable[str]:
         f"of {found.version} see which had not seen them, more than most do: {said}. One of the "
         "two is wrong, and it may be the network."
     )
+    if found.remark:
+        yield found.remark
     if found.serving != found.version:
         yield f"{found.version} is the newest that was trained here; another version serves."
     if found.n_checked:

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from backend.pipeline.progress.held_out import LeftOutVersion
 from backend.pipeline.progress.learning import Learning
-from backend.pipeline.progress.words import gain_in_words
+from backend.pipeline.progress.words import THIN, gain_in_words, not_enough
 from backend.report.charts.learning_chart import draw_learning
 from backend.report.figures import ReportFigures
 from backend.report.section import Block, Picture, Section, Table
@@ -38,6 +38,8 @@ def learning_section(figures: ReportFigures) -> Section:
             f"{gain_in_words(first[1])} to the mean Dice{told}. The brackets hold the true gain 9 "
             "times of 10, if labelling and training go on as before."
         )
+        if learning.is_thin:
+            sentences.append(f"{THIN[:1].upper()}{THIN[1:]}.")
         left = figures.n_tasks - figures.n_labelled
         if left < max(learning.gains):
             sentences.append(f"The project has {counted(left, 'image')} left to label.")
@@ -82,7 +84,7 @@ def _enough(learning: Learning) -> str:
             "Whether labels are enough by what was set is not known yet. Not judged: "
             f"{learning.unjudged}."
         )
-    return "Labels are not enough yet by what was set, as far as can be told."
+    return f"{not_enough(learning)}."
 
 
 def _left_out(left_out: tuple[LeftOutVersion, ...]) -> list[str]:

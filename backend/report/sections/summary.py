@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from backend.pipeline.progress.words import gain_in_words
+from backend.pipeline.progress.words import THIN, gain_in_words
 from backend.pipeline.quality.calibrate import reliability_of
-from backend.pipeline.queues.report import beside_chance
+from backend.pipeline.queues.report import beside_chance, too_few
 from backend.report.figures import ReportFigures, VersionFigures
 from backend.report.section import Section, Tile
 from backend.report.sections.words import interval, percent, within
@@ -53,7 +53,7 @@ def summary_section(figures: ReportFigures) -> Section:
         *_on_the_whole(figures),
         _more(figures),
         *([figures.learning.enough.reason] if figures.learning.enough else []),
-        *([] if figures.of_files else [_pays(figures)]),
+        *_pays(figures),
     ]
     doubts = list(_doubts(figures, serving))
     if doubts:
@@ -95,11 +95,11 @@ def _on_the_whole(figures: ReportFigures) -> Iterable[str]:
     if figures.of_files:
         yield "How good it is on other images depends on how like these they are."
         return
-    if figures.control_arm is None:
+    if figures.control_arm is None or figures.control_arm.is_few:
         yield (
             "Held-out images are those somebody chose to label; how good predictions are on the "
-            "whole is not known yet. Tasks drawn by chance tell it once a first batch of a queue "
-            "is done."
+            "whole, and whether choosing images pays against drawing them by chance, is not known "
+            f"yet: {too_few(figures.control_arm)}."
         )
         return
     quality = figures.control_arm.quality
@@ -116,23 +116,28 @@ def _more(figures: ReportFigures) -> str:
         return f"What more labels would give can't be told yet: {learning.missing}."
     return (
         f"{_MORE} more labels would probably add {gain_in_words(learning.gains[_MORE])} to the "
-        "mean Dice."
+        f"mean Dice{f' ({THIN})' if learning.is_thin else ''}."
     )
 
 
-def _pays(figures: ReportFigures) -> str:
-    gain = figures.control_arm.gain if figures.control_arm else None
+def _pays(figures: ReportFigures) -> Iterable[str]:
+    arm = figures.control_arm
+    if figures.of_files or arm is None or arm.is_few:
+        return  # said with the quality on the whole
+    gain = arm.gain
     if gain is None:
-        return "Whether choosing images pays against drawing them by chance is not known yet."
+        yield "Whether choosing images pays against drawing them by chance is not known yet."
+        return
     found = f"{gain.strategy} finds {beside_chance(gain.mean, gain.low, gain.high)}"
     if gain.pays is None:
-        return f"Whether choosing images pays is open: {found}, of too few images to tell."
-    if gain.pays:
-        return f"Choosing images pays: {found}."
-    return (
-        f"Choosing images does not pay: {found}, which may be nothing. The setting turn_to_random "
-        "would draw by chance."
-    )
+        yield f"Whether choosing images pays is open: {found}, of too few images to tell."
+    elif gain.pays:
+        yield f"Choosing images pays: {found}."
+    else:
+        yield (
+            f"Choosing images does not pay: {found}, which may be nothing. The setting "
+            "turn_to_random would draw by chance."
+        )
 
 
 def _tiles(figures: ReportFigures, serving: VersionFigures) -> Iterable[Tile]:
@@ -142,14 +147,15 @@ def _tiles(figures: ReportFigures, serving: VersionFigures) -> Iterable[Tile]:
             half = NINE_TENTHS * error
             of += f" ({within(serving.dice - half, serving.dice + half)})"
         yield Tile(f"{serving.dice:.2f}", of)
-    if figures.control_arm is not None:
+    if figures.control_arm is not None and not figures.control_arm.is_few:
         quality = figures.control_arm.quality
         drawn = counted(quality.n, "image")
         of = f"mean Dice on the whole ({within(quality.low, quality.high)}), by {drawn} that "
         yield Tile(f"{quality.mean:.2f}", f"{of}chance drew")
     if serving.origin is not VersionOrigin.IMPORTED:
         yield Tile(str(serving.labels), "labels it was trained on")
-    if gain := figures.learning.gains.get(_MORE):
+    gain = figures.learning.gains.get(_MORE)
+    if gain is not None and not figures.learning.is_thin:
         yield Tile(
             signed(gain.value, 3),
             f"Dice from {_MORE} more labels, probably ({gain.low:.3f} to {gain.high:.3f})",

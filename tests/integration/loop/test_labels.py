@@ -230,7 +230,7 @@ def test_a_label_that_is_dropped_counts_as_background(story: Story) -> None:
     assert set(step.labels) == set(story.project.task_ids[N_LABELLED:])
     assert all(labels <= {"Disc"} for labels in step.labels.values())
     assert step.n_runs == 1
-    assert step.waiting_for.endswith("label_mapping changed: the next training reads all anew")
+    assert step.waiting_for.endswith("names of labels changed: the next training reads all anew")
 
 
 def test_a_label_that_was_split_up_is_asked_about(story: Story) -> None:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from active_learning import control_arm
-from active_learning.control_arm import Draw, gain, mean_of, pool_quality
+from active_learning.control_arm import Draw, gain, mean_of, n_waiting, pool_quality
 
 Floats = npt.NDArray[np.float64]
 
@@ -121,3 +121,18 @@ def test_of_one_arm_alone_there_is_no_gain() -> None:
     assert gain([draw(1, 0.5)]) is None
     assert gain([draw(1, 0.5, control=False)]) is None
     assert gain([]) is None
+
+
+def test_what_is_labelled_in_a_batch_under_way_waits() -> None:
+    done = [draw(1, 0.4), draw(1, 0.2, control=False)]
+    begun = [draw(2, 0.1), draw(2, 0.3, control=False), draw(2, None, control=False, over=False)]
+    assert n_waiting([*done, *begun]) == 2
+    assert n_waiting(done) == n_waiting([]) == 0
+
+
+def test_of_few_good_tasks_the_estimate_lies_near_the_end_of_its_interval() -> None:
+    """Chance found nearly nothing: it can only have been more. That is no fault of the interval."""
+    found = gain([draw(1, 0.97), draw(1, 0.97), draw(1, 0.84, control=False)])
+    assert found is not None
+    assert found.low == pytest.approx(0.16 - found.control_error.high)
+    assert found.mean == pytest.approx(0.13) and found.high == pytest.approx(0.16, abs=0.001)

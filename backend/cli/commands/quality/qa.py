@@ -69,7 +69,10 @@ def qa(
         say(report.why_none)
         return
     shown = report.labels[:limit]
-    _table(opened, project_id, report, shown, names).print()
+    if report.remark:
+        say(report.remark)
+    images = _images(opened, project_id, shown)
+    _table(opened, project_id, report, (shown, images), names).print()
     _say_what_to_do(opened, project_id, report, len(shown))
 
 
@@ -175,16 +178,29 @@ def _names(opened: AppContext, labels: tuple[DoubtedLabelReport, ...]) -> dict[i
         return {}
 
 
+def _images(
+    opened: AppContext, project_id: int, labels: Sequence[DoubtedLabelReport]
+) -> dict[int, str]:
+    """What the tasks' images are called, as far as they have names."""
+    from backend.pipeline.basis.image_names import image_names
+    from backend.store import projects
+
+    with opened.store.read() as session:
+        project = projects.get(session, project_id)
+        return image_names(session, project, (one.task_id for one in labels))
+
+
 def _table(
     opened: AppContext,
     project_id: int,
     report: CheckReport,
-    labels: tuple[DoubtedLabelReport, ...],
+    listed: tuple[Sequence[DoubtedLabelReport], dict[int, str]],
     names: dict[int, str],
 ) -> Table:
     from backend.label_studio.views import task_page
 
-    table = Table(("Task", "Why", "Where (px)", "By", "As strong in"))
+    labels, images = listed
+    table = Table(("Task", "Image", "Why", "Where (px)", "By", "As strong in"))
     for one in labels:
         # Where a terminal knows links, a click opens the task.
         url = task_page(opened.settings.label_studio_url, project_id, one.task_id)
@@ -194,6 +210,7 @@ def _table(
         x, y, width, height = one.box
         table.add(
             Text(str(one.task_id), style=f"link {url}"),
+            images.get(one.task_id, ""),
             why,
             [f"{width} x {height} at {x}, {y}"],
             [names.get(i, f"user {i}") for i in one.annotators] or "-",

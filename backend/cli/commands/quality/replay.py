@@ -36,8 +36,11 @@ def replay(
     ] = None,
     strategies: Annotated[
         str,
-        typer.Option(help="Names, with commas between; random and stratified ones are added."),
-    ] = "lowest_score",
+        typer.Option(
+            help="Names, with commas between. Random, stratified_random (which fills the queues of "
+            "a project unless told otherwise) and its oracle are always played."
+        ),
+    ] = "stratified_random,lowest_score",
     seeds: Annotated[int, typer.Option(min=1, help="How often, from other starts.")] = 4,
     start: Annotated[int, typer.Option(min=1, help="Images labelled at first.")] = 8,
     batch: Annotated[int, typer.Option(min=1, help="Images that each round adds.")] = 8,

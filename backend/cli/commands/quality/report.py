@@ -20,7 +20,10 @@ def register(app: typer.Typer) -> None:
 
 def report(
     project: Project,
-    out: Annotated[Path, output_folder(help="Folder for report.html; made if missing.")],
+    out: Annotated[
+        Path | None,
+        output_folder(help="Folder for report.html; made if missing. Default: nnloop-report-ID."),
+    ] = None,
     cases: Annotated[
         int, typer.Option(min=0, max=100, help="Worst cases shown with pictures; 0: none.")
     ] = 8,
@@ -38,5 +41,7 @@ def report(
 
     opened, project_id = connected(project, data_dir)
     with steps() as on_step:
-        path = write_report(opened, project_id, ReportOptions(out, cases), on_step)
+        # Of each project another: the page of one takes not the place of another's.
+        folder = out or Path(f"nnloop-report-{project_id}")
+        path = write_report(opened, project_id, ReportOptions(folder, cases), on_step)
     console.print(f"The report: {path}", highlight=False, markup=False, soft_wrap=True)

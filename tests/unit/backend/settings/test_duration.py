@@ -34,7 +34,9 @@ def test_what_is_no_duration(text: str) -> None:
     ("seconds", "text"),
     [
         (0.2, "0s"),
-        (89, "89s"),
+        (59, "59s"),
+        (60, "1m"),
+        (88, "1m28s"),
         (90, "1m30s"),
         (120, "2m"),
         (599, "9m59s"),

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from backend.cli.main import app as program
 from backend.label_studio import User
 from backend.pipeline.basis.context import AppContext
+from backend.pipeline.sync.reading import sync_project
 from backend.settings import ProjectSettings
 from backend.store.models import ProjectRow
 from domain.errors import LabelConfigError, SettingsError
@@ -95,3 +96,16 @@ def test_the_command_of_the_manual_about_open_pixels(app: FakeApp) -> None:
     both = ["connect", "Carotid", "--unlabelled", "ignore", "--reset", "background_label"]
     ended = CliRunner().invoke(program, both, catch_exceptions=False)
     assert "would find its classes everywhere" in " ".join(ended.output.split()), ended.output
+
+
+def test_what_was_set_is_said_again_by_its_options(app: FakeApp) -> None:
+    arguments = "connect 1 --target-quality 0.5 --from-scratch --reset keep_versions"
+    said = CliRunner().invoke(program, arguments.split(), catch_exceptions=False).output
+    assert "Set: --from-scratch, --target-quality 0.5, --keep-versions back to its default" in said
+    for task_id in (1, 2, 3):
+        app.label_studio.add_task(task_id)
+    sync_project(app.context, PROJECT)
+    again = CliRunner().invoke(program, ["connect", "1"], catch_exceptions=False).output
+    assert "Set:" not in again
+    assert "tasks, the lowest score first, those without one by their number" in again
+    assert "; chosen by " in again

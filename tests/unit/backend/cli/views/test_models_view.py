@@ -62,6 +62,9 @@ def test_why_the_first_version_is_not_called_one(app: FakeApp) -> None:
     assert said() == ""
     add_version(app, 2)
     assert said() == "A version has the number of its run; run 1 made none (nnloop runs)."
+    with app.store.read() as session:
+        there = "nnloop runs 1 --data-dir lab"
+        assert f"({there})" in why_numbered(version_reports(session, PROJECT), there)
     app.add_imported("mine")
     add_version(app, 9)
     assert "runs 1, 3, 4 and 4 more made none" in said()

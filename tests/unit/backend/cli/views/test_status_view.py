@@ -214,3 +214,16 @@ def test_queues_say_how_much_is_left_and_the_control_arm_what_it_tells(lab: Fake
     assert "by 40 tasks drawn by chance; lowest_score finds as much to correct" in said
     assert "per label as chance (90 % interval -0." in said
     assert "it does not pay (turn_to_random would draw by chance)" in said
+
+
+def test_before_a_batch_is_done_status_says_what_is_needed(lab: FakeApp) -> None:
+    fill(lab)
+    assert "Control arm:" not in _status()
+    serve(lab, 1)
+    fill(lab)
+    said = " ".join(_status().split())
+    assert "Left of each batch under way, whose size changes when tasks are drawn anew; " in said
+    assert "lowest_score: the lowest scores." in said
+    assert "or whether choosing tasks pays: 0 of 10 labels drawn by chance are there" in said
+    lab.change_settings(control_share=0.0)
+    assert "Control arm:" not in _status()

@@ -80,8 +80,8 @@ def test_a_rare_class_is_not_watered_down_by_the_cases_without_it() -> None:
     verdict = judge(challenger, champion, MARGIN)
     assert not verdict.is_promoted
     assert (
-        "on the same 4 held-out cases; of 30 images in which one of the two rightly found nothing, "
-        "30 against 30 were left empty; all 34 together -0.053 [" in verdict.reason
+        "on the same 4 held-out cases; of 30 images with nothing to find, "
+        "30 rightly left empty against 30; all 34 together -0.053 [" in verdict.reason
     )
 
 
@@ -103,7 +103,7 @@ def test_what_is_seen_where_nothing_is_counts_as_a_share_of_all_images() -> None
     verdict = judge(challenger, champion, MARGIN)
     assert not verdict.is_promoted
     # Both means are .800, so the sentence must say where the difference comes from.
-    assert "29 against 30 were left empty; all 50 together -0.020 [" in verdict.reason
+    assert "29 rightly left empty against 30; all 50 together -0.020 [" in verdict.reason
     # The other way round it is a gain.
     assert judge(champion, challenger, MARGIN).is_promoted
     back = compare_cases(champion, challenger, {})

@@ -10,6 +10,8 @@ from backend.pipeline.predictions.publish import publish
 from backend.pipeline.predictions.score import score_chunk
 from backend.pipeline.sync import trigger
 from backend.pipeline.sync.reading import sync_project
+from backend.settings import ProjectSettings
+from backend.settings.option import flags_of
 from backend.store import projects
 from backend.store.tasks import snapshots
 from backend.store.training import runs
@@ -104,7 +106,8 @@ def test_a_setting_that_shapes_label_maps_makes_cases_anew(
         assert run is not None
     end_run(app)
     app.change_settings(min_annotations=1, **settings)
-    assert waits_for(app).endswith(f"{name} changed: the next training reads all anew")
+    flag = flags_of(name, ProjectSettings.model_fields[name])  # as a person writes it
+    assert waits_for(app).endswith(f"{flag} changed: the next training reads all anew")
 
 
 @pytest.mark.parametrize(

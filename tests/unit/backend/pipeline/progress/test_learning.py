@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -245,3 +246,17 @@ def test_gain_per_hour_needs_to_know_what_a_label_takes() -> None:
     found = conclusion(bound, seconds=120.0)
     assert not found.unjudged
     assert found.enough is not None and "less than the 0.5" in found.enough.reason
+
+
+def test_a_target_that_is_not_reached_names_the_probability_that_is_needed() -> None:
+    missed = conclusion(ProjectSettings(target_quality=0.95))
+    assert missed.chance is not None and missed.chance < 0.8
+    assert re.search(
+        r"Labels are not enough yet by what was set: a mean Dice of 0.95 or more has a "
+        r"probability of (below )?\d+%, and 80% are needed$",
+        learning_in_words(missed),
+    )
+    by_chance = conclusion(ProjectSettings(target_quality=0.75), missed=1)
+    said = "on images that chance drew, less than 0.75 is reached"
+    assert learning_in_words(by_chance).endswith(said)
+    assert "enough" not in learning_in_words(conclusion(ProjectSettings()))

@@ -13,6 +13,7 @@ from backend.pipeline.quality.effort import (
     effort_of_project,
     seconds_per_label,
 )
+from backend.pipeline.quality.words import time_in_words
 from backend.pipeline.status import project_report
 from backend.store.models import ProjectRow, VersionRow
 from backend.store.quality import efforts
@@ -147,6 +148,10 @@ def test_the_interval_holds_the_truth_and_narrows(app: FakeApp) -> None:
     assert found.low_s is not None
     assert found.high_s is not None
     assert found.low_s < found.saved_s < found.high_s
+    # Nobody saves more than all of it.
+    assert found.low_share is not None and found.high_share is not None and found.share is not None
+    assert found.low_share < found.share < found.high_share <= 1.0
+    assert "90 % interval" in time_in_words(found)
 
 
 def test_a_clock_that_ran_over_lunch_or_not_at_all(app: FakeApp) -> None:

@@ -300,3 +300,39 @@ def test_tables_are_bounded() -> None:
             if isinstance(block, Table):
                 assert len(block.rows) <= 40
                 assert {len(row) for row in block.rows} == {len(block.columns)}
+
+
+def test_of_few_images_that_chance_drew_there_are_no_figures() -> None:
+    whole = control_arm()
+    few = whole.quality.model_copy(update={"n": 2, "mean": 0.97})
+    arm = whole.model_copy(update={"quality": few, "n_waiting": 4})
+    figures = replace(everything_known(), control_arm=arm)
+    told = words(summary_section(figures))
+    assert "is not known yet: 2 of 10 labels drawn by chance are there, and 4 more labels" in told
+    assert "0.97" not in told and "Choosing images" not in told
+    assert not any("chance drew" in tile.of for tile in summary_section(figures).tiles)
+    section = control_section(figures)
+    assert not section.blocks and "0.97" not in words(section)
+    assert section.missing.endswith("and 4 more labels in batches that are not done.")
+    assert "Not counted: 4 labels in batches" in words(
+        control_section(replace(figures, control_arm=whole.model_copy(update={"n_waiting": 4})))
+    )
+
+
+def test_two_versions_have_no_headline_gain() -> None:
+    two = replace(everything_known(), learning=learning(2))
+    assert "(two versions tell little: a third will tell more)" in words(summary_section(two))
+    assert not any("more labels, probably" in tile.of for tile in summary_section(two).tiles)
+    assert "Two versions tell little" in words(learning_section(two))
+    three = replace(two, learning=learning(3))
+    assert any("more labels, probably" in tile.of for tile in summary_section(three).tiles)
+    assert "tell little" not in words(learning_section(three))
+
+
+def test_images_are_counted_in_whole_numbers() -> None:
+    known = replace(learning(1), pool=(PoolPoint("v1", 12, Estimate(2, 0.8, 0.5, 1.0)),))
+    one = replace(known, versions=(replace(known.versions[0], labels=11),))
+    ticks = re.findall(
+        r"<!-- ([\d.]+) -->", svg(learning_section(replace(nothing_known(), learning=one)))
+    )
+    assert ticks and not [tick for tick in ticks if float(tick) > 1 and "." in tick]

@@ -59,7 +59,7 @@ def test_tables_hours_and_warnings(app: FakeApp) -> None:
     assert "user 5 15 15 (100%) 1.000 4s 15 / 0 / 0 / 0 0 / 0 / 0 / 0" in rows
     # 25 times 100 s less 10 times 20 s and 15 times 4 s.
     assert (
-        "Saved: 37m of 42m (90%), by the times of 6 annotations drawn from nothing; 90 % interval"
+        "Saved: 37m of 42m (90%), by the times of 6 annotations drawn from nothing; saved share "
         in (answer.output)
     )
     assert "Beside these, 6 annotations were drawn from nothing." in answer.output

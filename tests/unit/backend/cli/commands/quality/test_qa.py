@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from types import ModuleType
 
 import pytest
 
 from backend.cli.commands.quality import qa
 from backend.pipeline.doubts.tab import TITLE
+from backend.store.models import VersionRow
 from tests.fakes.app import PROJECT, FakeApp
 from tests.unit.backend.cli.test_main import Call, call
 from tests.unit.backend.pipeline.doubts.doubtful import N_LABELS, change, doubt, label_all, wrong
@@ -116,3 +118,14 @@ def test_a_class_with_brackets_in_its_name_is_shown_as_it_is(
     """The terminal took them for its own markup: an error, or nothing in the name's place."""
     monkeypatch.setattr("domain.doubts.NamedDoubt.sentence", property(lambda _: "[/wall] is drawn"))
     assert "[/wall] is drawn" in call("qa", "Carotid").out
+
+
+def test_a_version_that_finds_a_class_badly_says_so_once(doubted: FakeApp, call: Call) -> None:
+    assert "false alarms" not in call("qa", "Carotid").out
+    with doubted.store.begin() as session:
+        version = session.query(VersionRow).one()
+        version.metrics = replace(version.metrics, oof_dice={"lumen": 0.9, "wall": 0.3})
+    out = " ".join(call("qa", "Carotid").out.split())
+    said = "finds some classes badly (held-out Dice: wall 0.30): expect false alarms."
+    assert out.count(said) == 1
+    assert "lumen 0.90" not in out

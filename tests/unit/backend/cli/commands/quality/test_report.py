@@ -30,6 +30,15 @@ def test_it_says_where_the_page_is_and_only_that(tmp_path: Path) -> None:
         assert [one.name for one in out.iterdir()] == ["report.html"]
 
 
+def test_without_a_folder_each_project_has_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = Path("nnloop-report-1") / "report.html"
+    assert _report("Carotid").stdout == f"The report: {page}\n"
+    assert page.is_file()
+
+
 def test_a_page_that_cannot_be_written_is_an_error_and_changes_nothing(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("mine")
