@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -37,3 +38,32 @@ def exchanged(counts: npt.NDArray[Any]) -> tuple[tuple[int, ...], float, float] 
     if with_best - as_is <= BETTER_BY:
         return None
     return tuple(int(one) + 1 for one in best), with_best, as_is
+
+
+def about_exchanged(
+    counts: npt.NDArray[Any] | None, class_names: Mapping[int, str]
+) -> tuple[str, ...]:
+    """Says where the references' integers seem to be others; nothing is taken so by itself.
+
+    Args:
+        counts: As for ``exchanged``; None where no case was measured.
+        class_names: Integer in the files -> class name, as they were measured.
+
+    Returns:
+        A sentence, or nothing.
+    """
+    found = exchanged(counts) if counts is not None else None
+    if found is None:
+        return ()
+    places, with_it, as_is = found
+    integers = sorted(class_names)
+    names = [class_names[integer] for integer in integers]
+    seem = {integers[place - 1]: name for place, name in zip(places, names, strict=True)}
+    each = ", ".join(f"{integer} = {seem[integer]}" for integer in sorted(seem))
+    values = ",".join(str(integers[place - 1]) for place in places)
+    return (
+        f"The integers of the references seem to be others: with {each} there, the mean Dice of "
+        f"the pixels of all cases would be {with_it:.2f}, not {as_is:.2f}. If that is so, write "
+        f"the predictions with the same integers (nnloop predict --values 0,{values}) and evaluate "
+        "them again.",
+    )

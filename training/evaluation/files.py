@@ -184,7 +184,9 @@ def _measure(
         unions,
         reference.slice_mm or predicted.slice_mm,
     )
-    return Measured(measures, tuple(problems), tuple(unknown), _counted(*maps, len(class_names)))
+    return Measured(
+        measures, tuple(problems), tuple(unknown), _counted(maps[0], maps[1], len(class_names))
+    )
 
 
 def _counted(predicted: LabelMap, reference: LabelMap, n: int) -> Counts:

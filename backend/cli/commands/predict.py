@@ -146,6 +146,8 @@ def predict(
             nonlocal n_predicted
             if line.startswith("Left out: "):
                 left_out.append(line)
+                if not watch:  # named once, at the end; who watches is told at once
+                    line = "Predicting"
             elif line.startswith("Note: "):
                 notes.append(line.removeprefix("Note: "))
                 return

@@ -16,7 +16,7 @@ from domain.labels import LabelClass, LabelConfig, LabelGroup
 from domain.text import counted
 from domain.unions import read_unions
 from training.evaluation.case_measures import CaseMeasures
-from training.evaluation.exchanged import exchanged
+from training.evaluation.exchanged import about_exchanged
 from training.evaluation.files import Counts, class_names_from_values, measure_pairs
 from training.evaluation.pairs import Pair, find_pairs
 from training.evaluation.result_files import write_overlays, write_tables
@@ -312,7 +312,7 @@ def evaluate_pairs(job: EvaluationJob, options: EvaluationOptions) -> Evaluation
             if one.measures is not None:
                 measured.append(one.measures)
     if job.names_values:
-        remarks = (*remarks, *_about_exchanged(counts, class_names))
+        remarks = (*remarks, *about_exchanged(counts, class_names))
         remarks = (*remarks, *_about_unknown(unknown, class_names))
     remarks = (*remarks, *_about_unmeasured(found, len(measured)), *_about_volumes(measured))
     values = [class_names[integer] for integer in sorted(class_names)]
@@ -331,28 +331,6 @@ def evaluate_pairs(job: EvaluationJob, options: EvaluationOptions) -> Evaluation
         evaluation = evaluate(measured, values, [*found, *of_pictures], remarks)
     write_tables(evaluation, options.out, job.source, options.n_worst)
     return evaluation
-
-
-def _about_exchanged(counts: Counts | None, class_names: Mapping[int, str]) -> tuple[str, ...]:
-    """Says where the references' integers seem to be others; nothing is taken so by itself."""
-    found = exchanged(counts) if counts is not None else None
-    if found is None:
-        return ()
-    places, with_it, as_is = found
-    integers = sorted(class_names)
-    seem = {integers[place - 1]: name for place, name in zip(places, _by(class_names), strict=True)}
-    each = ", ".join(f"{integer} = {seem[integer]}" for integer in sorted(seem))
-    values = ",".join(str(integers[place - 1]) for place in places)
-    return (
-        f"The integers of the references seem to be others: with {each} there, the mean Dice of "
-        f"the pixels of all cases would be {with_it:.2f}, not {as_is:.2f}. If that is so, write the "
-        f"predictions with the same integers (nnloop predict --values 0,{values}) and evaluate "
-        "them again.",
-    )
-
-
-def _by(class_names: Mapping[int, str]) -> list[str]:
-    return [class_names[integer] for integer in sorted(class_names)]
 
 
 def _about_unmeasured(problems: Sequence[Problem], n_measured: int) -> tuple[str, ...]:

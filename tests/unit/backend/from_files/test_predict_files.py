@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 
 from backend.from_files.models import find_model
-from backend.from_files.networks import predict
 from backend.from_files.networks.predict import predict_files
-from backend.from_files.predictions.predicting import PredictionSpec
+from backend.from_files.predictions.predicting import INDEX, PredictionSpec
 from backend.from_files.predictions.results import ResultOptions
 from backend.from_files.predictions.up_to_date import n_up_to_date
 from domain.errors import FileFormatError, NnloopError, PredictionError
@@ -110,7 +109,7 @@ def test_what_was_cut_off_anywhere_goes_on_to_the_same_end(
     assert masks(out) == masks(whole)
     assert (out / "predictions.csv").read_text() == (whole / "predictions.csv").read_text()
     hidden = {path.name for path in out.rglob(".*")}
-    assert hidden == {".mine.tmp", predict.INDEX}
+    assert hidden == {".mine.tmp", INDEX}
     assert [line for line in said if "score" in line] == [
         "a2.png: score " + _score(whole, "a2.png")
     ]

@@ -269,13 +269,15 @@ def test_exchanged_integers_are_told_and_nothing_is_taken_so(
     write(predictions / "a.png", both)
     write(reference / "a.png", np.array([0, 2, 1], np.uint8)[both])
     (predictions / "classes.json").write_text('{"background": 0, "wall": 1, "lumen": 2}')
-    report = evaluated(folders, tmp_path / "report")
-    said = " ".join(report["remarks"])  # type: ignore[call-overload]
+    report: dict[str, Any] = evaluated(folders, tmp_path / "report")
+    said = " ".join(report["remarks"])
     assert "with 1 = lumen, 2 = wall there" in said and "--values 0,2,1" in said
     assert "would be 1.00, not 0.00" in said
     assert report["mean_dice"] == 0.0
     # Where a person says so with --classes, it is held against what lies beside the masks.
     with pytest.raises(FileFormatError, match="--classes says 2 = wall, and what lies beside"):
         evaluated(folders, tmp_path / "no", class_values=("lumen", "wall"))
-    report = evaluated(folders, tmp_path / "renamed", class_values=("media", "lumen"))
-    assert "in " + str(predictions) + " they are 1 = wall" in " ".join(report["remarks"])  # type: ignore[call-overload]
+    renamed: dict[str, Any] = evaluated(
+        folders, tmp_path / "renamed", class_values=("media", "lumen")
+    )
+    assert "in " + str(predictions) + " they are 1 = wall" in " ".join(renamed["remarks"])
