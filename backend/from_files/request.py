@@ -99,7 +99,7 @@ def request_run(
             )
         why = (
             f"{counted(len(changed), 'new or changed label')}"
-            if last is not None
+            if last is not None and (changed or is_done)
             else f"{counted(len(current), 'labelled image')}"
         )
         if replaced:
