@@ -69,6 +69,11 @@ class FilesContext(AppContext):
         """
         return copy_database(folder / DATA / STORE_FILE, into / STORE_FILE)
 
+    @property
+    def is_of_files(self) -> bool:
+        """Always."""
+        return True
+
     def _follow(self) -> None:
         """Lets the store know where its versions lie: the folder may have been moved or copied."""
         workspace = self.workspace(PROJECT)

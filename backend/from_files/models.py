@@ -12,7 +12,7 @@ from backend.pipeline.basis.annotations import label_config_of
 from backend.pipeline.labels.of_version import labels_of_version
 from backend.settings import ProjectSettings
 from backend.store import projects
-from backend.store.training import versions
+from backend.store.training import runs, versions
 from converters.bookkeeping.files import read_json
 from converters.imports.find import IMAGE_ENDINGS
 from converters.label_studio.config.inferred_config import polygon_label_config
@@ -61,16 +61,16 @@ def find_model(path: Path) -> Model:
     if (path / VERSION).is_file():
         return _of_version(path)
     if not (path / DATA).is_dir():
-        what = "holds no model" if path.is_dir() else "is no folder"
+        is_there = path.exists()
         raise PredictionError(
-            f"{path} {what}.",
+            f"{path} holds no model." if is_there else f"There is no folder or file {path}.",
             remedy="Give the folder that `nnloop train FILES --out FOLDER` has written, that of a "
             "version, or a model's zip.",
         )
     with tempfile.TemporaryDirectory(prefix="nnloop-") as home:
         try:
             if not FilesContext.copy_store(path, Path(home)):
-                raise _no_model_yet(path)
+                raise _no_training(path)
             context = FilesContext.at(path, Path(home))
         except (OSError, StackError) as error:
             raise PredictionError(
@@ -81,6 +81,13 @@ def find_model(path: Path) -> Model:
             return _of_training(context, path)
         finally:
             context.store.close()
+
+
+def _no_training(path: Path) -> PredictionError:
+    return PredictionError(
+        f"No training has begun in {path}.",
+        remedy="Make a model of labels first: `nnloop train FILES --out FOLDER`.",
+    )
 
 
 def _no_model_yet(path: Path) -> PredictionError:
@@ -94,6 +101,8 @@ def _of_training(context: FilesContext, path: Path) -> Model:
     with context.store.read() as session:
         version = versions.champion(session, PROJECT)
         if version is None:
+            if runs.last_run(session, PROJECT) is None:
+                raise _no_training(path)
             raise _no_model_yet(path)
         project = projects.get(session, PROJECT)
         config = label_config_of(project, project.settings)

@@ -10,15 +10,19 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from backend.from_files.context import PROJECT, FilesContext
+from backend.pipeline.basis.annotations import label_config_of
 from backend.pipeline.basis.image_names import image_names
+from backend.pipeline.labels.of_version import labels_of_version
 from backend.pipeline.models.version_report import version_report
 from backend.report.steps import OnStep, tell_nobody
 from backend.report.write import ReportOptions, write_report
 from backend.store import projects
+from backend.store.models import RunRow, VersionRow
 from backend.store.training import runs, versions
 from domain.annotation import LeftOut
 from domain.states import RunStatus, VersionStatus
 from training.folds.spec import CURVES
+from training.versions.version_folder import read_version
 
 PICTURE = "training.png"
 
@@ -33,6 +37,7 @@ class Outcome:
         images_of_class: Class -> labelled images that show it; {} where that is not known.
         left_out: Each image, or part of one, that was not trained on, by its name.
         said: What else is to be told.
+        classes: Of that version, the names of the integers 1, 2, ...
         has_failed: Whether there is no version.
     """
 
@@ -41,6 +46,7 @@ class Outcome:
     images_of_class: Mapping[str, int] = field(default_factory=dict)
     left_out: tuple[LeftOut, ...] = ()
     said: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
     has_failed: bool = False
 
 
@@ -53,7 +59,9 @@ def outcome_of(context: FilesContext) -> Outcome:
         said = []
         left_out: tuple[LeftOut, ...] = ()
         if run is not None:
-            left_out = run.manifest.left_out if run.manifest is not None else ()
+            left_out = (
+                run.manifest.left_out if run.manifest is not None else _unprepared(session, run)
+            )
             if run.note:
                 said.append(run.note)
         if made is not None:
@@ -68,8 +76,28 @@ def outcome_of(context: FilesContext) -> Outcome:
             images_of_class=champion.metrics.cases_of_class if champion is not None else {},
             left_out=_by_name(session, left_out),
             said=tuple(said),
+            classes=_classes(session, champion),
             has_failed=champion is None or (run is not None and run.status == RunStatus.FAILED),
         )
+
+
+def _unprepared(session: Session, run: RunRow) -> tuple[LeftOut, ...]:
+    """What could not be used of a run that ended before it had its cases."""
+    return tuple(
+        LeftOut(row.task_id, row.reason, row.message, remedy=row.remedy)
+        for row in reversed(projects.open_problems(session, PROJECT))
+        if row.run_id == run.id and row.task_id is not None
+    )
+
+
+def _classes(session: Session, champion: VersionRow | None) -> tuple[str, ...]:
+    """As masks have them that it predicts."""
+    if champion is None:
+        return ()
+    project = projects.get(session, PROJECT)
+    config = label_config_of(project, project.settings)
+    values = read_version(Path(champion.path)).class_values
+    return labels_of_version(config, champion, values).config.class_values
 
 
 def _by_name(session: Session, notes: tuple[LeftOut, ...]) -> tuple[LeftOut, ...]:

@@ -13,6 +13,7 @@ from backend.from_files.context import PROJECT, FilesContext
 from backend.pipeline.basis.annotations import TRUTH_SETTINGS, label_config_of
 from backend.pipeline.basis.images import is_overwritten
 from backend.pipeline.basis.run_settings import run_settings
+from backend.pipeline.runs import control
 from backend.pipeline.sync import trigger
 from backend.settings import ProjectSettings, RunSettings
 from backend.settings.option import flags_of
@@ -21,7 +22,7 @@ from backend.store.models import ProjectRow, RunRow, TaskRow
 from backend.store.tasks import snapshots
 from backend.store.training import runs, versions
 from domain.errors import ImageError, NotEnoughCasesError
-from domain.states import RunStatus
+from domain.states import RunControl, RunStatus
 from domain.text import counted
 
 _OF_A_TRAINING = (
@@ -50,7 +51,12 @@ class Request:
 
 
 def request_run(
-    context: FilesContext, overrides: Mapping[str, Any], *, again: bool = False
+    context: FilesContext,
+    overrides: Mapping[str, Any],
+    *,
+    again: bool = False,
+    asked: Mapping[str, Any] | None = None,
+    cancel: str = "nnloop cancel",
 ) -> Request:
     """Begins a run where labels or settings have changed since the last one; or goes on with it.
 
@@ -58,16 +64,19 @@ def request_run(
         context: Of the folder, read before.
         overrides: RunSettings for this run alone.
         again: Train though nothing has changed.
+        asked: Settings that a person gives now: where a run goes on, they are too late for it.
+        cancel: The command that ends a run of this folder.
 
     Raises:
         NotEnoughCasesError: Nothing is labelled.
         SettingsError: A setting can't be used.
     """
+    _end_cancelled(context)
     replaced = _replaced_images(context)
     with context.store.begin() as session:
         active = runs.active_run(session, PROJECT)
         if active is not None:
-            return Request(active.id, _goes_on(active, overrides))
+            return Request(active.id, _goes_on(active, {**(asked or {}), **overrides}, cancel))
         project = projects.get(session, PROJECT)
         policy = project.settings.annotator_policy
         current = snapshots.chosen_hashes(session, PROJECT, policy)
@@ -90,7 +99,7 @@ def request_run(
             )
         why = (
             f"{counted(len(changed), 'new or changed label')}"
-            if last is not None
+            if last is not None and (changed or is_done)
             else f"{counted(len(current), 'labelled image')}"
         )
         if replaced:
@@ -126,16 +135,35 @@ def _replaced_images(context: FilesContext) -> set[int]:
     return {task.id for task in tasks if task.image_hash != trained[task.id]}
 
 
-def _goes_on(run: RunRow, overrides: Mapping[str, Any]) -> str:
+def _end_cancelled(context: FilesContext) -> None:
+    """Ends a run that is to be cancelled: nobody else is at work in the folder now."""
+    with context.store.begin() as session:
+        run = runs.active_run(session, PROJECT)
+        if run is None or run.control != RunControl.CANCEL:
+            return
+        run.lease_until = 0.0  # of a process that is gone
+    control.settle(context, run.id)
+
+
+def _goes_on(run: RunRow, asked: Mapping[str, Any], cancel: str) -> str:
     said = f"Run {run.number} goes on where it was interrupted ({run.status})."
-    if run.status in (RunStatus.QUEUED, RunStatus.PREPARING):
-        return said
-    other = ", ".join(overrides)
-    return (
-        f"{said} It trains on the labels and with the settings of its start"
-        + (f", not with {other} as given now" if other else "")
-        + "; the same command again trains on what has changed since."
-    )
+    late = [name for name, value in asked.items() if getattr(run.settings, name) != value]
+    if run.status not in (RunStatus.QUEUED, RunStatus.PREPARING):
+        said += (
+            " It trains on the labels and with the settings of its start; the same command again "
+            "trains on what has changed since."
+        )
+    if late:
+        flags = ", ".join(map(_flag, late))
+        said += f" It began without {flags} as given now. To end it and begin anew with that: "
+        said += f"{cancel}, then the same command."
+    return said
+
+
+def _flag(name: str) -> str:
+    """What a person has given: ``--budget``."""
+    of_runs = {"warm_start": "--from-scratch", "replan": "--replan"}
+    return of_runs.get(name) or flags_of(name, ProjectSettings.model_fields[name])
 
 
 def _other_settings(settings: RunSettings, last: RunRow | None) -> list[str]:

@@ -9,6 +9,9 @@ from pathlib import Path
 from converters.bookkeeping.documents import to_json
 from training.processes.networks import run_child
 
+NOTE = "Note: "
+"""Begins a line that a person is told for good; others say how far it is."""
+
 CHILD_MODULE = "backend.from_files.networks.process"
 
 

@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -48,17 +48,22 @@ _SAME_AXES = 1e-3
 
 R = TypeVar("R")
 
+Counts: TypeAlias = npt.NDArray[np.int64]
+"""Pixels (class in the prediction, class in the reference), each 0 to the number of classes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
     """What came of one pair: its measures, unless a problem forbade them.
 
-    ``unknown`` are (prediction or reference, value) of values that are no class.
+    ``unknown`` are (prediction or reference, value) of values that are no class. ``counts`` are
+    pixels by class in the prediction and the reference, 0 = background; None without measures.
     """
 
     measures: CaseMeasures | None
     problems: tuple[Problem, ...] = ()
     unknown: tuple[tuple[str, int], ...] = ()
+    counts: Counts | None = field(default=None, compare=False)
 
 
 def class_names_from_values(pairs: Sequence[Pair], workers: int) -> dict[int, str]:
@@ -179,7 +184,16 @@ def _measure(
         unions,
         reference.slice_mm or predicted.slice_mm,
     )
-    return Measured(measures, tuple(problems), tuple(unknown))
+    return Measured(
+        measures, tuple(problems), tuple(unknown), _counted(maps[0], maps[1], len(class_names))
+    )
+
+
+def _counted(predicted: LabelMap, reference: LabelMap, n: int) -> Counts:
+    """As ``Measured.counts``; ignored pixels, which have the integer n + 1, are in none."""
+    pairs = predicted.ravel().astype(np.int64) * (n + 2) + reference.ravel()
+    counts = np.bincount(pairs, minlength=(n + 2) ** 2).reshape(n + 2, n + 2)
+    return counts[: n + 1, : n + 1]
 
 
 def values_in_words(values: Sequence[int]) -> str:

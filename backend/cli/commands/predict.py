@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from backend.cli.outputs import output_folder
-from backend.cli.shared import Spacing, console
+from backend.cli.shared import Spacing, console, error_console
 from backend.cli.views.progress import steps
 from backend.cli.views.sentences import say
 from domain.errors import SettingsError
@@ -91,6 +91,7 @@ def predict(
     from backend.from_files.models import find_model
     from backend.from_files.predictions.predicting import REPORT, start_predicting
     from backend.from_files.predictions.results import TABLE, ResultOptions, palette_of, values_of
+    from backend.from_files.predictions.up_to_date import n_up_to_date
     from converters.bookkeeping.alone import alone_in
     from converters.exports.options import parse_spacing
 
@@ -123,17 +124,30 @@ def predict(
         )
     n_predicted, left_out, notes = 0, [], []
 
-    with alone_in(out, "prediction"), steps() as on_step, _folder_of(model, out, on_step) as folder:
+    with (
+        alone_in(out, "prediction"),
+        steps("Loading the model") as on_step,
+        _folder_of(model, out, on_step) as folder,
+    ):
         # Told before networks are loaded.
         config = find_model(folder).config
         values_of(config, options.values)
         if options.colors:
             palette_of(config, options.colors)
 
+        if not watch:
+            n = n_up_to_date(images, find_model(folder), out, options)
+            if n is not None:
+                say(f"{counted(n, 'image was', 'images were')} predicted before, and unchanged.")
+                _say_table(out / TABLE)
+                return
+
         def on_line(line: str) -> None:
             nonlocal n_predicted
             if line.startswith("Left out: "):
                 left_out.append(line)
+                if not watch:  # named once, at the end; who watches is told at once
+                    line = "Predicting"
             elif line.startswith("Note: "):
                 notes.append(line.removeprefix("Note: "))
                 return
@@ -141,18 +155,26 @@ def predict(
                 n_predicted += 1
             on_step(line, n_predicted + len(left_out))
 
+        if watch:
+            folders = ", ".join(str(source) for source in images)
+            say(f"Watching {folders}; Ctrl-C ends.", on=error_console)
         try:
             start_predicting(images, folder, out, options, watches=watch, on_line=on_line)
         except KeyboardInterrupt:
             if not watch:
                 raise
-    say(f"{counted(n_predicted, 'image')} predicted into {out}.")
+    if n_predicted or not notes:
+        say(f"{counted(n_predicted, 'image')} predicted into {out}.")
     for line in (*notes, *left_out):
         say(line)
-    console.print(f"Scores and areas: {out / TABLE}", highlight=False, markup=False, soft_wrap=True)
+    _say_table(out / TABLE)
     if left_out:
         say(f"What was left out and why: {out / REPORT}")
         raise typer.Exit(1)
+
+
+def _say_table(path: Path) -> None:
+    console.print(f"Scores and areas: {path}", highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager

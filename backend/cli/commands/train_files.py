@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from backend.cli.shared import console
+from backend.cli.shared import console, error_console
 from backend.cli.views.progress import progress, steps
 from backend.cli.views.sentences import say
-from backend.cli.views.tables import Table
-from domain.errors import FileFormatError, SettingsError
-from domain.text import counted
+from backend.cli.views.training_view import (
+    cancel_command,
+    say_classes,
+    say_interrupted,
+    say_outcome,
+    say_reading,
+    say_unions,
+    say_unnamed,
+)
+from domain.errors import FileFormatError, NnloopError, SettingsError
 
 if TYPE_CHECKING:
+    from backend.from_files.context import FilesContext
     from backend.from_files.labels.reading import Reading
     from backend.from_files.labels.sources import FileSource
-    from backend.from_files.outcome import Outcome
     from backend.settings import ProjectSettings
     from converters.classes.dataset_unions import SaidUnions
     from domain.annotation import LeftOut
@@ -27,9 +35,6 @@ if TYPE_CHECKING:
 
 SLICES = Path("data") / "slices"
 """Of the model's folder, where stacks are taken apart."""
-
-MOST_LEFT_OUT = 10
-"""Sentences about what was left out that are printed; the file has all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,62 +70,132 @@ class FilesRequest:
 
 def train_files(request: FilesRequest) -> None:
     """Reads the files, trains what has changed, and says what came of it."""
-    from backend.from_files.context import FilesContext
-    from backend.from_files.labels.left_out import write_left_out
-    from backend.from_files.labels.reading import read_source
-    from backend.from_files.outcome import outcome_of, write_outcome
-    from backend.from_files.request import request_run, settings_of
-    from backend.from_files.start import start_run
-    from backend.pipeline.files.export import read_label_config
+    from backend.from_files.context import DATA, FilesContext
+    from backend.from_files.request import request_run
     from converters.bookkeeping.alone import alone_in
 
     _check(request)
     with alone_in(request.out, "training"):
-        given = request.label_config
-        config = read_label_config(given) if given is not None else None
-        context = FilesContext.at(request.out)
-        settings = settings_of(context, request.settings)
-        opened = _opened(
-            request, settings, config.image_key if config else "", config.group if config else None
-        )
-        if opened.ignore_label:
-            settings = settings.model_copy(update={"ignore_label": opened.ignore_label})
-        if settings.group_key is None and opened.group_key is not None:
-            settings = settings.model_copy(update={"group_key": opened.group_key})
-        if opened.channels is not None:
-            settings = settings.model_copy(update={"channels": opened.channels})
-        with progress("Reading", None, on=console) as on_task:
-            reading = read_source(
+        data = request.out / DATA
+        is_new, has_run = not data.exists(), False
+        try:
+            context = FilesContext.at(request.out)
+            reading = _read(request, context)
+            run = request_run(
                 context,
-                opened.source,
-                title=request.out.resolve().name,
-                settings=settings,
-                label_config=config.xml if config else None,
-                unions=opened.unions,
+                request.overrides,
+                again=request.again,
                 asked=request.settings,
-                on_task=on_task,
+                cancel=cancel_command(request.out),
             )
-        reading = replace(reading, left_out=(*opened.left_out, *reading.left_out))
-        write_left_out(request.out, reading.left_out)
-        _say_reading(reading, request.out)
-        for sentence in reading.said:
-            say(sentence)
-        if opened.unions is not None and opened.unions.unions:
-            _say_unions(opened.unions, reading.unions)
-        run = request_run(context, request.overrides, again=request.again)
-        say(run.said)
-        if run.run_id is None:
-            write_left_out(request.out, reading.left_out, outcome_of(context).left_out)
-            return
-        with steps() as on_step:
-            start_run(request.out, run.run_id, on_step)
-            pages = write_outcome(context, request.out, on_step)
+            has_run = run.run_id is not None
+            say(run.said)
+            _train(request, context, reading, run.run_id)
+        except KeyboardInterrupt:
+            say_interrupted(request.out, has_run=has_run)
+            raise
+        except NnloopError:
+            if is_new and not has_run:  # a typing error leaves nothing that looks like a model
+                shutil.rmtree(data, ignore_errors=True)
+            raise
+
+
+def _read(request: FilesRequest, context: FilesContext) -> Reading:
+    """Reads the source into the folder, and says what it holds."""
+    from backend.from_files.labels.left_out import write_left_out
+    from backend.from_files.labels.reading import read_source
+    from backend.from_files.labels.sources import UNNAMED
+    from backend.from_files.request import settings_of
+    from backend.pipeline.files.export import read_label_config
+
+    given = request.label_config
+    config = read_label_config(given) if given is not None else None
+    settings = settings_of(context, request.settings)
+    opened = _opened(
+        request, settings, config.image_key if config else "", config.group if config else None
+    )
+    if opened.ignore_label:
+        settings = settings.model_copy(update={"ignore_label": opened.ignore_label})
+    if settings.group_key is None and opened.group_key is not None:
+        settings = settings.model_copy(update={"group_key": opened.group_key})
+    if opened.channels is not None:
+        settings = settings.model_copy(update={"channels": opened.channels})
+    with progress("Reading labels", None, on=console) as on_task:
+        reading = read_source(
+            context,
+            opened.source,
+            title=request.out.resolve().name,
+            settings=settings,
+            label_config=config.xml if config else None,
+            unions=opened.unions,
+            asked=request.settings,
+            on_task=on_task,
+        )
+    reading = replace(reading, left_out=(*opened.left_out, *reading.left_out))
+    if reading.missing and not reading.found:
+        write_left_out(request.out, reading.missing)
+        _refuse_other_folder(request, len(reading.missing))
+    write_left_out(request.out, reading.left_out)
+    say_reading(reading, request.out)
+    if opened.is_masks:
+        say_unnamed(reading.classes, UNNAMED, request.source)
+    for sentence in reading.said:
+        say(sentence)
+    if opened.unions is not None and opened.unions.unions:
+        say_unions(opened.unions, reading.unions)
+    return reading
+
+
+def _refuse_other_folder(request: FilesRequest, n: int) -> NoReturn:
+    """None of the images is where they are looked for."""
+    from backend.from_files.labels.left_out import LEFT_OUT
+
+    where = request.images or (request.source if request.source.is_dir() else request.source.parent)
+    found = f"None of the {n} labelled images is" if n > 1 else "The only labelled image is not"
+    named = "is --images right?" if request.images else "give their folder with --images."
+    raise FileFormatError(
+        f"{found} in {where}: {named}",
+        remedy=f"Their names stand in {request.out / LEFT_OUT}.",
+    )
+
+
+def _train(
+    request: FilesRequest, context: FilesContext, reading: Reading, run_id: int | None
+) -> None:
+    """Takes the run to its end, where there is one to take, and says what came of it."""
+    from backend.from_files.labels.left_out import write_left_out
+    from backend.from_files.outcome import outcome_of, write_outcome
+    from backend.from_files.start import NOTE, start_run
+
+    if run_id is None:
         outcome = outcome_of(context)
         write_left_out(request.out, reading.left_out, outcome.left_out)
-        _say_outcome(outcome, request.out, pages)
+        say_classes(outcome.classes)
+        return
+    try:
+        with steps("Preparing") as on_step:
+
+            def on_line(line: str) -> None:
+                if line.startswith(NOTE):
+                    say(line.removeprefix(NOTE), on=error_console)
+                else:
+                    on_step(line)
+
+            start_run(request.out, run_id, on_line)
+            pages = write_outcome(context, request.out, on_step)
+    finally:
+        outcome = outcome_of(context)
+        write_left_out(request.out, reading.left_out, outcome.left_out)
+    say_outcome(outcome, request.out, pages)
+    if outcome.has_failed:
+        raise typer.Exit(1)
 
 
 def _check(request: FilesRequest) -> None:
+    if not request.source.exists():
+        raise FileFormatError(
+            f"There is no file or folder {request.source}.", remedy="Correct the path."
+        )
     if request.images is not None and not request.images.is_dir():
         raise SettingsError(f"There is no folder {request.images}.", remedy="Correct --images.")
     if request.out.exists() and not request.out.is_dir():
@@ -163,7 +238,7 @@ class _Opened:
 
     What of it could not be, how it is grouped, and what the label of ignored pixels is called.
     ``channels`` are those that the source's files say; None where a person says them. ``unions`` of
-    classes are those of nnU-Net's data set.
+    classes are those of nnU-Net's data set. ``is_masks``: it says nothing but integers.
     """
 
     source: FileSource
@@ -172,6 +247,7 @@ class _Opened:
     ignore_label: str = ""
     channels: tuple[str, ...] | None = None
     unions: SaidUnions | None = None
+    is_masks: bool = False
 
 
 def _opened(
@@ -228,10 +304,24 @@ def _opened(
         # A mask says of each of its pixels what it is; others only name what they have seen.
         empty_as_negative=request.empty_as_negative or name == "masks",
         channels=found,
+        order=_order(path, request.classes) if name == "masks" else (),
     )
     channels = found if found or not asked else None
     unions = _unions(request, folder_of_masks(path), group) if name == "masks" else None
-    return _Opened(source, left_out, group_key, ignore_label, channels, unions)
+    return _Opened(
+        source, left_out, group_key, ignore_label, channels, unions, is_masks=name == "masks"
+    )
+
+
+def _order(masks: Path, classes: Sequence[str]) -> tuple[str, ...]:
+    """Names of the classes in the order of their integers in masks."""
+    from converters.classes.integers import classes_beside
+    from converters.masks.mask_folders import folder_of_masks
+
+    if classes or not masks.is_dir():
+        return tuple(classes)
+    names = classes_beside(folder_of_masks(masks)).names
+    return tuple(names[integer] for integer in sorted(names))
 
 
 def _unions(request: FilesRequest, masks: Path, group: LabelGroup | None) -> SaidUnions | None:
@@ -269,56 +359,3 @@ def _ignored_by(masks: Path, classes: Sequence[str]) -> str:
     if not said.ignored - names.keys():
         return ""
     return IGNORED if IGNORE in names.values() else IGNORE
-
-
-def _say_reading(reading: Reading, out: Path) -> None:
-    empty = f", {reading.empty} of them with nothing to see" if reading.empty else ""
-    others = f"; {reading.unlabelled} without a label" if reading.unlabelled else ""
-    say(f"{counted(reading.labelled, 'labelled image')}{empty}{others}.")
-    _say_left_out(reading.left_out, out)
-
-
-def _say_unions(said: SaidUnions, learned: Sequence[str]) -> None:
-    unions = ", ".join(said.unions)
-    if learned != said.unions:
-        instead = f"{', '.join(learned)} is" if learned else "each class by itself is"
-        say(f"dataset.json has the unions {unions}; as you have said, {instead} learned.")
-        return
-    rests = [text.rpartition("+")[2] for text in said.unions]
-    unnamed = next((name for name in rests if name.startswith("rest of ")), "")
-    say(
-        f"Unions of classes are learned, as dataset.json says: {unions}."
-        + (f" --map '{unnamed}=NAME' gives that class a name of its own." if unnamed else "")
-    )
-
-
-def _say_left_out(notes: Sequence[LeftOut], out: Path) -> None:
-    """The first few; all of them stand in a file."""
-    from backend.from_files.labels.left_out import LEFT_OUT
-
-    for note in notes[:MOST_LEFT_OUT]:
-        say(f"Left out: {note.in_full}")
-    if notes:
-        n_more = len(notes) - MOST_LEFT_OUT
-        more = f"... and {n_more} more. " if n_more > 0 else ""
-        say(f"{more}What was left out and why: {out / LEFT_OUT}")
-
-
-def _say_outcome(outcome: Outcome, out: Path, pages: Sequence[Path]) -> None:
-    _say_left_out(outcome.left_out, out)
-    if outcome.dice:
-        table = Table(("Class", "Held-out Dice", "Images that show it"))
-        for name, dice in outcome.dice.items():
-            shown = outcome.images_of_class.get(name)
-            table.add(
-                name, "-" if dice is None else f"{dice:.3f}", "-" if shown is None else str(shown)
-            )
-        table.print()
-    for sentence in outcome.said:
-        say(sentence)
-    for page in pages:
-        console.print(f"Written: {page}", highlight=False, markup=False, soft_wrap=True)
-    if outcome.version:
-        say(f"Predict with it: nnloop predict IMAGES --model {out} --out masks")
-    if outcome.has_failed:
-        raise typer.Exit(1)

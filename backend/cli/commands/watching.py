@@ -15,7 +15,7 @@ from backend.cli.shared import DataDir, connected, console, figure
 from backend.cli.views.progress import steps
 from backend.cli.views.sentences import say
 from backend.cli.views.tables import Table
-from domain.errors import SettingsError, TrainingError
+from domain.errors import NotConnectedError, SettingsError, TrainingError
 
 if TYPE_CHECKING:
     from backend.pipeline.basis.context import AppContext
@@ -139,7 +139,7 @@ def _refuse_image(opened: AppContext, out: Path) -> None:
 def _opened(source: str, data_dir: Path | None) -> tuple[AppContext, int]:
     """The project of a folder of training from files, or a connected one."""
     if not is_folder(source):
-        return connected(source, data_dir)
+        return _connected(source, data_dir)
     from backend.from_files.context import DATA, PROJECT, FilesContext
 
     path = Path(source)
@@ -150,4 +150,19 @@ def _opened(source: str, data_dir: Path | None) -> tuple[AppContext, int]:
             f"There is no training in the folder {source}.",
             remedy="Give the folder that nnloop train FILES --out has written, or a project.",
         )
-    return connected(source, data_dir)
+    return _connected(source, data_dir)
+
+
+def _connected(source: str, data_dir: Path | None) -> tuple[AppContext, int]:
+    """A connected project; what could be meant as a folder is told of in these words."""
+    try:
+        return connected(source, data_dir)
+    except NotConnectedError as error:
+        if source.isdecimal() or data_dir is not None:
+            raise
+        what = "No training has begun in the folder" if is_folder(source) else "There is no folder"
+        raise TrainingError(
+            f"{what} {source}, and no project of that name is connected.",
+            remedy="Give the folder that nnloop train FILES --out has written, or a connected "
+            "project.",
+        ) from error

@@ -40,14 +40,21 @@ LINES_S = 5.0
 
 
 @contextmanager
-def steps(on: Console = error_console) -> Iterator[Callable[..., None]]:
+def steps(first: str = "", on: Console = error_console) -> Iterator[Callable[..., None]]:
     """Says which step is done, and how far it is; yields whom to tell: ``tell(what, done, total)``.
 
     On a terminal one line that goes when all is done. Elsewhere a line for each step, and one every
     few seconds while it lasts: a log shows that something happens.
+
+    Args:
+        first: What is done before anything is told; "" = nothing that takes its time.
+        on: Where to.
     """
     if not on.is_terminal:
-        yield _lines(on)
+        tell_line = _lines(on)
+        if first:
+            tell_line(first)
+        yield tell_line
         return
     columns = (
         TextColumn("{task.description}{task.fields[count]}", markup=False),
@@ -55,7 +62,7 @@ def steps(on: Console = error_console) -> Iterator[Callable[..., None]]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=on, transient=True) as bars:
-        task = bars.add_task("", total=None, count="")
+        task = bars.add_task(first, total=None, count="")
 
         def tell(what: str, done: int = 0, total: int = 0) -> None:
             count = _count(done, total)

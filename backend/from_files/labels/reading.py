@@ -32,6 +32,9 @@ from domain.unions import union_plan
 
 _FILE = "source.json"
 
+IMAGE_MISSING = "image_missing"
+"""Reason of an image whose file was not found."""
+
 
 @dataclass(slots=True)
 class _Index:
@@ -69,6 +72,9 @@ class Reading:
         unions: Those of classes that networks learn: the source's own or a person's.
         left_out: What could not be read, and why.
         said: What else is to be told.
+        classes: Names of the integers 1, 2, ...
+        found: Images with all of their files.
+        missing: Labelled images of which no file was found, each with a sentence.
     """
 
     labelled: int
@@ -78,6 +84,9 @@ class Reading:
     left_out: tuple[LeftOut, ...]
     unions: tuple[str, ...] = ()
     said: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    found: int = 0
+    missing: tuple[LeftOut, ...] = ()
 
 
 def read_source(
@@ -115,11 +124,14 @@ def read_source(
     settings = with_said_unions(settings, said, index.unions, asked)
     # From the source each time: the classes of an older one may be fewer.
     xml = label_config if label_config is not None else source.label_config()
-    xml, config = _interface(context, xml, settings, is_given=label_config is not None)
+    taken = _interface(context, source, xml, settings, is_given=label_config is not None)
+    xml, config = taken.xml, taken.config
     union_plan(config.group, settings.unions, settings.union_order)
     with context.store.begin() as session:
         _project(session, title, settings)
     left_out: list[LeftOut] = []
+    missing: list[LeftOut] = []
+    n_found = 0
     seen: list[int] = []
     paths: dict[str, str] = {}
     stamps: dict[str, str] = {}
@@ -136,7 +148,12 @@ def read_source(
         on_task()
         if not isinstance(entry, Found):
             left_out.append(entry)
+            if entry.reason == IMAGE_MISSING:
+                missing.append(entry)
             continue
+        n_found += bool(entry.paths)
+        if not entry.paths and entry.task is not None and entry.task.annotations:
+            missing.append(_missing(entry.task, config))
         seen.append(entry.task_id)
         paths |= {address: str(path.resolve()) for address, path in entry.paths.items()}
         if entry.stamp:
@@ -163,17 +180,41 @@ def read_source(
         changed=changed,
         left_out=tuple(left_out),
         unions=settings.unions,
-        said=tuple(filter(None, [without_background(config.group)])),
+        said=tuple(filter(None, [without_background(config.group), taken.said])),
+        classes=config.class_values,
+        found=n_found,
+        missing=tuple(missing),
     )
 
 
+def _missing(task: Task, config: LabelConfig) -> LeftOut:
+    names = [str(task.data.get(key)) for key in config.image_keys]
+    message = f"Task {task.id}: the file of its image {', '.join(names)!r} was not found."
+    return LeftOut(task.id, IMAGE_MISSING, message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Interface:
+    """The interface that is gone by, as text and read, and a sentence about it; "" for none."""
+
+    xml: str
+    config: LabelConfig
+    said: str = ""
+
+
 def _interface(
-    context: FilesContext, xml: str, settings: ProjectSettings, *, is_given: bool
-) -> tuple[str, LabelConfig]:
-    """The interface to go by: the one of before, where it has all that this one has.
+    context: FilesContext,
+    source: FileSource,
+    xml: str,
+    settings: ProjectSettings,
+    *,
+    is_given: bool,
+) -> _Interface:
+    """The interface to go by: the one of before, with what this one has besides behind it.
 
     So classes keep their integers when a newer source happens to name them in another order, and
-    a class or a label of open pixels that is in no image at the moment stays.
+    a class or a label of open pixels that is in no image at the moment stays. Where the two have no
+    class in common the new one counts: somebody has given the classes their names.
     """
     with context.store.read() as session:
         row = session.get(ProjectRow, PROJECT)
@@ -185,11 +226,40 @@ def _interface(
         known = _known(before, settings) if before and not is_given else None
         if known is None or not _has_all(known, parse_label_config(xml)):
             raise
-        return before, known
+        return _Interface(before, known)
     if not before or before == xml:
-        return xml, config
+        return _Interface(xml, config)
     known = _known(before, settings)
-    return (before, known) if known is not None and _has_all(known, config) else (xml, config)
+    if known is None:
+        return _Interface(xml, config)
+    if _has_all(known, config):
+        return _Interface(before, known)
+    if is_given or not set(known.class_values) & set(config.class_values):
+        return _Interface(xml, config)
+    wider = source.label_config(_of_before(known, row))
+    return _Interface(wider, label_config_with(wider, settings), _about_absent(known, config))
+
+
+def _of_before(known: LabelConfig, row: ProjectRow | None) -> list[str]:
+    """Labels of before; what was none of the classes then, by the settings of then, is none now."""
+    was = _known(row.label_config, row.settings) if row is not None else None
+    classes = known.class_values if was is None else was.class_values
+    others = {*known.group.label_values} - {*known.class_values}
+    return [label for label in known.group.label_values if label in classes or label in others]
+
+
+def _about_absent(known: LabelConfig, config: LabelConfig) -> str:
+    absent = [
+        f"{name} = {number}"
+        for number, name in enumerate(known.class_values, start=1)
+        if name not in config.class_values
+    ]
+    if not absent:
+        return ""
+    return (
+        f"Classes of before that no image shows now keep their integers: {', '.join(absent)}. "
+        "--label-config FILE.xml gives another list."
+    )
 
 
 def _known(before: str, settings: ProjectSettings) -> LabelConfig | None:

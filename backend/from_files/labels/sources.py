@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -37,6 +37,9 @@ from domain.errors import ImageError, TaskError
 from domain.hashing import content_hash
 from domain.labels import LabelConfig
 
+UNNAMED = "class_"
+"""How a class is called, before its integer, that nothing gives a name."""
+
 IMAGE_KEY = "image"
 """The data field of the tasks that are made of other tools' files."""
 
@@ -65,8 +68,11 @@ Entry = Found | LeftOut
 class FileSource(Protocol):
     """Labelled images in files. May be read several times."""
 
-    def label_config(self) -> str:
+    def label_config(self, first: Sequence[str] = ()) -> str:
         """The labelling interface (XML) that fits.
+
+        Args:
+            first: Labels that go before all others, also where they are in no image.
 
         Raises:
             FileFormatError: It is not of its format.
@@ -110,11 +116,11 @@ class ExportSource:
     images: Path | None = None
     has_channels: bool = False
 
-    def label_config(self) -> str:
+    def label_config(self, first: Sequence[str] = ()) -> str:
         """As the regions were drawn: classes in order of appearance."""
         reasons = Reasons()
         tasks = ExportFile(self.path).tasks(reasons.add)
-        return infer_label_config(tasks, reasons, has_channels=self.has_channels)
+        return infer_label_config(tasks, reasons, has_channels=self.has_channels, first=first)
 
     def entries(self, config: LabelConfig, known: Known) -> Iterator[Entry]:
         """Its tasks with their own ids; nobody can tell without reading which have changed."""
@@ -197,6 +203,8 @@ class OtherSource:
             there; otherwise it is left out.
         channels: Names of the channels of an image that are files of their own (NAME_0000, ...);
             fields of the tasks' data are called so. () = one file each.
+        order: Classes in the order of the integers that the source gives them; the others follow
+            in order of appearance.
         on_image: Called after each image that is read.
     """
 
@@ -207,18 +215,33 @@ class OtherSource:
     mapping: Mapping[str, str] = field(default_factory=dict)
     empty_as_negative: bool = False
     channels: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
     on_image: Callable[[], None] = lambda: None
     _spools: list[Spool] = field(default_factory=list, init=False, repr=False, compare=False)
 
-    def label_config(self) -> str:
-        """Polygons with the classes that it names, in order of appearance."""
+    def label_config(self, first: Sequence[str] = ()) -> str:
+        """Polygons with the classes that it names, in their order there, or of appearance."""
         options = self._options(None)
         self._spools[:] = [Spool(self.format_.entries(self.path, options))]
         format_ = self._spools[0].as_format(self.format_)
         found = infer_classes(format_, self.path, options, self.mapping)
         # Also where no pixel is ignored at the moment: the folder's settings name the label.
         ignored = (options.ignore_label,) if options.ignore_label else ()
-        return label_config_for(tuple(dict.fromkeys((*found, *ignored))), self._keys[0])
+        return label_config_for(
+            tuple(dict.fromkeys((*first, *self._in_order(found), *ignored))), self._keys[0]
+        )
+
+    def _in_order(self, classes: Sequence[str]) -> list[str]:
+        """As their integers are in the source; those without one come last, as they appear."""
+        order = [self.mapping.get(name, name) for name in self.order]
+
+        def place(name: str) -> int:
+            if name in order:
+                return order.index(name)
+            number = name.removeprefix(UNNAMED)
+            return len(order) + (int(number) if number != name and number.isdecimal() else 0)
+
+        return sorted(classes, key=place)
 
     @property
     def _keys(self) -> tuple[str, ...]:

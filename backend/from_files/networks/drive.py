@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 
 from backend.from_files.context import PROJECT, FilesContext
+from backend.from_files.start import NOTE
 from backend.pipeline.folds import train
+from backend.pipeline.folds.budget import budget_of
 from backend.pipeline.folds.queue import enqueue_folds
 from backend.pipeline.runs import ends, stages
+from backend.pipeline.runs.run_report import training_eta_s
 from backend.queue import stop_requested
 from backend.settings.duration import say_duration
 from backend.store.models import FoldRow, RunRow
 from backend.store.training import runs
 from domain.errors import TrainingError
-from domain.states import FoldStatus, RunStatus
+from domain.states import FOLD, FoldStatus, RunStatus
+from domain.text import counted
 from training.folds.slots import Slots
+from training.presets import OWN_TRAINER, Preset
 
 LOOK_S = 0.5
 """Seconds between two looks at what has become due."""
 
 TELL_S = 5.0
 """Between two lines about epochs."""
+
+FOLD_MINUTES = (1, 2)
+"""Minutes that a fold of a preset for CPUs takes, from and to (``training.presets.TINY``)."""
 
 Say = Callable[[str], None]
 
@@ -63,6 +72,7 @@ def drive(context: FilesContext, run_id: int, say: Say) -> None:
                 continue
             if status == RunStatus.TRAINING:
                 enqueue_folds(context)
+                telling.begin(slots.n)
                 while len(at_work) < slots.n and (job := context.queue.take()):
                     if job not in at_work:
                         at_work[job] = pool.submit(train_fold, *job)
@@ -82,6 +92,25 @@ class _Telling:
         self._error = ""
         self._folds: dict[int, tuple[str, int]] = {}
         self._told = 0.0
+        self._n_at_once = 0
+        self._has_estimate = False
+
+    def begin(self, n_at_once: int) -> None:
+        """Says once how long training is to take, before it does.
+
+        Args:
+            n_at_once: Folds that train side by side.
+        """
+        if self._n_at_once:
+            return
+        self._n_at_once = n_at_once
+        with self._context.store.read() as session:
+            run = session.get_one(RunRow, self._run_id)
+            folds = [f for f in runs.folds_of(session, self._run_id) if f.status in FOLD.active]
+            budget_s = budget_of(run)
+        if not folds or run.manifest is None:
+            return
+        self._say(NOTE + _expected(run.manifest.preset, len(folds), n_at_once, budget_s))
 
     def look(self) -> RunStatus:
         """The run's status now."""
@@ -95,6 +124,7 @@ class _Telling:
         if run.error and run.error != self._error and not status.is_final:
             self._say(f"Run {run.number}: {run.error} It is tried again.")
         self._error = run.error
+        self._estimate(folds)
         for fold in folds:
             before, now = self._folds.get(fold.fold), (str(fold.status), fold.epoch)
             is_done = fold.status == FoldStatus.DONE
@@ -106,6 +136,17 @@ class _Telling:
                 self._say(_line(fold))
         return status
 
+    def _estimate(self, folds: Sequence[FoldRow]) -> None:
+        """Says once how long all folds still take, by the first epochs."""
+        if self._has_estimate or not any(0 < fold.epoch < fold.epochs for fold in folds):
+            return
+        left_s = training_eta_s(folds, self._n_at_once)
+        if left_s is not None:
+            self._has_estimate = True
+            self._say(
+                f"{NOTE}By its first epochs, training takes about {say_duration(left_s)} more."
+            )
+
     def end(self) -> None:
         """Raises what a failed run says."""
         with self._context.store.read() as session:
@@ -116,6 +157,24 @@ class _Telling:
                 f"Run {run.number} {how}: {run.error or 'no reason is known.'}",
                 remedy="Called again, the same command begins anew with what is prepared.",
             )
+
+
+def _expected(preset: Preset, n_folds: int, n_at_once: int, budget_s: float | None) -> str:
+    """How long training is to take, as far as that is known before."""
+    rounds = math.ceil(n_folds / max(n_at_once, 1))
+    folds = counted(n_folds, "fold")
+    if n_folds > 1:
+        folds += (
+            ", one after the other" if n_at_once < 2 else f", {min(n_at_once, n_folds)} at once"
+        )
+    said = f"Training {folds}, with the preset {preset.name}"
+    if budget_s is not None:
+        return f"{said}: {say_duration(budget_s)} at most, as --budget says or the preset does."
+    said += f": {counted(preset.epochs, 'epoch')} each"
+    if preset.trainer == OWN_TRAINER and preset.max_image_side is not None:
+        low, high = (say_duration(60.0 * rounds * minutes) for minutes in FOLD_MINUTES)
+        said += f", {low} to {high} where each has a core to itself"
+    return f"{said}. The first epoch will tell how long it takes here; --budget 30m would limit it."
 
 
 def _line(fold: FoldRow) -> str:

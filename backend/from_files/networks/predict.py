@@ -26,9 +26,10 @@ from backend.from_files.predictions.inputs import (
     namesake,
     settled,
 )
-from backend.from_files.predictions.predicting import REPORT, PredictionSpec
+from backend.from_files.predictions.predicting import INDEX, REPORT, PredictionSpec
 from backend.from_files.predictions.result_folder import JOB, ResultFolder
 from backend.from_files.predictions.results import Predicted, Results
+from backend.from_files.predictions.up_to_date import made_by
 from backend.pipeline.basis.faults import is_of_the_whole, sentence_of
 from backend.pipeline.basis.warm_predictor import warm_predictor
 from backend.settings import Settings
@@ -43,18 +44,14 @@ from converters.outlines.limits import Simplification
 from converters.outlines.vectorize import inner_last, vectorize
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError, ImageError, NnloopError, PredictionError, TaskError
-from domain.hashing import content_hash
 from domain.prediction import FoldProbabilities, most_probable
 from domain.text import counted, one_line
 from training.nnunet.inference.maps import FoldMaps
 from training.nnunet.inference.postprocessing import postprocessed
 from training.versions.keep_largest import read_postprocessing
-from training.versions.version_folder import read_version
 
 WATCH_S = 2.0
 """Seconds between two looks into a folder that is watched; a file that still grows waits."""
-
-INDEX = ".nnloop-index.sqlite"
 
 _LONGEST = 1_000
 """Characters of a sentence about an image."""
@@ -170,19 +167,11 @@ class _Work:
         self._results = Results(self._out, model.config, spec.results, model.name)
         self._predictor = warm_predictor(Settings.load(), model.settings, model.folder)
         self._postprocessing = read_postprocessing(model.folder)
-        self._n_unchanged = self._n_told = 0
+        self._unchanged: set[str] = set()
+        self._done: set[str] = set()
+        self._n_told = 0
         self._paths: dict[str, Path] = {}
-        made_by = content_hash(
-            [
-                model.name,
-                read_version(model.folder).created_at,
-                repr(model.calibration),
-                repr(spec.results),
-                model.config.xml,
-                [model.settings.mirror_predict, model.settings.tile_step],
-            ]
-        )
-        self._folder = ResultFolder(index, self._out, made_by)
+        self._folder = ResultFolder(index, self._out, made_by(model, spec.results))
         self._failed: dict[str, str] = {}
 
     def begin(self, images: Sequence[ImageInput]) -> None:
@@ -213,11 +202,11 @@ class _Work:
 
     def finish(self, removed: int = 0) -> None:
         """Writes the files about all images."""
-        if self._n_unchanged and self._n_unchanged != self._n_told:
-            self._n_told = self._n_unchanged
+        if len(self._unchanged) > self._n_told:
+            self._n_told = len(self._unchanged)
             self._say(f"Note: {counted(self._n_told, 'image')} predicted before, and unchanged.")
         self._results.finish(self._index.records)
-        outcome = Outcome(self._n_unchanged, removed)
+        outcome = Outcome(len(self._unchanged), removed)
         make_report(self._out / REPORT, JOB, self._index, outcome)
 
     def _new(self, images: Iterable[ImageInput]) -> Iterator[_Todo]:
@@ -248,7 +237,8 @@ class _Work:
                 self._leave_out(image, stamp, ImageError(0, "image_missing", _of_system(error)))
                 continue
             if is_current:
-                self._n_unchanged += 1
+                if image.name not in self._done:  # a folder that is watched is looked through again
+                    self._unchanged.add(image.name)
                 continue
             n = image.n_slices()
             if n == 1:
@@ -305,6 +295,8 @@ class _Work:
         content = item.content if stack is None else stack.content
         notes = [] if stack is not None else further_pictures(image)
         self._folder.done(image, item.stamp, content, files, record, notes)
+        self._done.add(image.name)
+        self._unchanged.discard(image.name)
         for note in notes:
             self._say(f"Note: {note.message}")
         if stack is None:

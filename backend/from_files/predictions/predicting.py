@@ -12,6 +12,8 @@ from training.processes.networks import run_child
 
 CHILD_MODULE = "backend.from_files.networks.predict_process"
 
+INDEX = ".nnloop-index.sqlite"
+
 REPORT = "report.json"
 """What was left out, and why."""
 

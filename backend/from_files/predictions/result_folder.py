@@ -20,7 +20,7 @@ from domain.text import counted
 JOB = "predict"
 """What is done in the folder, for its index and report."""
 
-_MASKS = (".png", ".nii.gz")
+MASKS = (".png", ".nii.gz")
 
 _HALF_WRITTEN = re.compile(
     r"\..+\.(png|nii\.gz|json|csv|txt)\.[a-z0-9_]{8}\.(part|tmp)", re.IGNORECASE
@@ -57,7 +57,7 @@ class ResultFolder:
         """
         n_done, n_left_out, _ = self._index.counts()
         if not (n_done or n_left_out or self._is_written_here()):
-            masks = (f"{image.stem}{ending}" for image in images for ending in _MASKS)
+            masks = (f"{image.stem}{ending}" for image in images for ending in MASKS)
             for name in (*tables, *masks):
                 if os.path.lexists(self._out / name):
                     raise FileFormatError(

@@ -87,6 +87,11 @@ class AppContext:
             ) from error
         return cls(settings, store, queue)
 
+    @property
+    def is_of_files(self) -> bool:
+        """Whether images lie in files, and there is no service: advice about one is no help."""
+        return False
+
     @cached_property
     def label_studio(self) -> LabelStudioClient:
         """The client; SettingsError when Label Studio's address or key is not set."""

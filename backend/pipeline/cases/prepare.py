@@ -169,10 +169,16 @@ class _Preparation:
         why = f": {' '.join(renamed)}" if renamed else "."
         if not renamed and left_out:
             why = f" ({left_out[0].message})."
+        of_files = self.context.is_of_files
         raise NotEnoughCasesError(
-            f"Only {len(used)} of {labelled} labelled tasks can be trained on{why}",
+            f"Only {len(used)} of {labelled} labelled {'images' if of_files else 'tasks'} can be "
+            f"trained on{why}",
             remedy=" ".join(question.remedy for question in questions)
-            or "Label more tasks; `nnloop status` names those that were left out and why.",
+            or (
+                "left_out.csv names those that were left out and why."
+                if of_files
+                else "Label more tasks; `nnloop status` names those that were left out and why."
+            ),
         )
 
     def _report(self, left_out: Sequence[LeftOut]) -> None:

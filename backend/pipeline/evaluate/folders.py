@@ -16,7 +16,8 @@ from domain.labels import LabelClass, LabelConfig, LabelGroup
 from domain.text import counted
 from domain.unions import read_unions
 from training.evaluation.case_measures import CaseMeasures
-from training.evaluation.files import class_names_from_values, measure_pairs
+from training.evaluation.exchanged import about_exchanged
+from training.evaluation.files import Counts, class_names_from_values, measure_pairs
 from training.evaluation.pairs import Pair, find_pairs
 from training.evaluation.result_files import write_overlays, write_tables
 from training.evaluation.summary import Evaluation, Problem, evaluate
@@ -150,7 +151,7 @@ def _named(
             by two.
     """
     if class_values:
-        return dict(enumerate(class_values, start=1)), ()
+        return _as_said(class_values, (predictions, reference))
     of_reference, of_predictions = (
         classes_beside(reference),
         classes_beside(folder_of_masks(predictions)),
@@ -167,6 +168,41 @@ def _named(
         return theirs, ()
     said = ", ".join(f"{number} = {name}" for number, name in sorted(ours.items()))
     return ours, (f"Nothing names the integers of {reference}: taken as in {predictions}, {said}.",)
+
+
+def _as_said(
+    class_values: Sequence[str], folders: Sequence[Path]
+) -> tuple[dict[int, str], tuple[str, ...]]:
+    """The names that a person gives, and a sentence where a folder has others for them.
+
+    Raises:
+        FileFormatError: A folder gives one of these names to another integer.
+    """
+    names = dict(enumerate(class_values, start=1))
+    remarks = []
+    for folder in folders:
+        try:
+            theirs = classes_beside(folder_of_masks(folder)).names
+        except FileFormatError:
+            continue  # the names stand in for a file that can't be used
+        if len(set(theirs.values())) < len(theirs):
+            continue  # and for one that gives two integers to one class
+        for integer, name in sorted(theirs.items()):
+            said = names.get(integer)
+            if name in class_values and said != name:
+                raise FileFormatError(
+                    f"--classes says {class_values.index(name) + 1} = {name}, and what lies beside "
+                    f"the masks in {folder} says {integer} = {name}.",
+                    remedy="Leave --classes out, or name the classes as they are there; where the "
+                    "two folders differ, write both with the same integers "
+                    "(nnloop predict --values 0,2,1).",
+                )
+        others = [
+            f"{i} = {name}" for i, name in sorted(theirs.items()) if names.get(i, name) != name
+        ]
+        if others:
+            remarks.append(f"Called as --classes says; in {folder} they are {', '.join(others)}.")
+    return names, tuple(remarks)
 
 
 def _with_background(about: ClassNames) -> dict[int, str]:
@@ -191,8 +227,8 @@ def _require_same(one: tuple[Path, dict[int, str]], other: tuple[Path, dict[int,
     if found:
         raise FileFormatError(
             found,
-            remedy="Write both with the same integers (nnloop predict --values 0,2,1), or say with "
-            "--classes what they are in both.",
+            remedy="Write both with the same integers (nnloop predict --values 0,2,1), or correct "
+            "the names beside one of them.",
         )
 
 
@@ -257,6 +293,7 @@ def evaluate_pairs(job: EvaluationJob, options: EvaluationOptions) -> Evaluation
     measured: list[CaseMeasures] = []
     found = list(job.problems)
     unknown: Counter[tuple[str, int]] = Counter()
+    counts: Counts | None = None
     with options.progress("Measuring", len(pairs)) as on_case:
         for one in measure_pairs(
             pairs,
@@ -270,9 +307,12 @@ def evaluate_pairs(job: EvaluationJob, options: EvaluationOptions) -> Evaluation
         ):
             found.extend(one.problems)
             unknown.update(one.unknown)
+            if one.counts is not None:
+                counts = one.counts if counts is None else counts + one.counts
             if one.measures is not None:
                 measured.append(one.measures)
     if job.names_values:
+        remarks = (*remarks, *about_exchanged(counts, class_names))
         remarks = (*remarks, *_about_unknown(unknown, class_names))
     remarks = (*remarks, *_about_unmeasured(found, len(measured)), *_about_volumes(measured))
     values = [class_names[integer] for integer in sorted(class_names)]

@@ -86,7 +86,7 @@ def find_run(
             )
         raise TrainingError(
             f"Run {run.number} is {run.status}: its folds have not begun.",
-            remedy="Look again when it trains (nnloop status).",
+            remedy="Look again in a while.",
         )
     missing = sorted(set(folds) - {row.fold for row in rows})
     if missing:
@@ -113,7 +113,7 @@ def why_nothing(watched: WatchedRun, what: str) -> TrainingError:
     if not status.is_final:
         return TrainingError(
             f"No fold of run {run.number} has finished an epoch yet ({status}).",
-            remedy="Look again in a while; nnloop status says how far it is.",
+            remedy="Look again in a while.",
         )
     version = watched.version
     if version is not None and version.pruned_at is not None and what == "checkpoints":

@@ -65,7 +65,11 @@ class _Found:
 
 
 def infer_label_config(
-    tasks: Iterable[Task], reasons: Reasons | None = None, *, has_channels: bool = False
+    tasks: Iterable[Task],
+    reasons: Reasons | None = None,
+    *,
+    has_channels: bool = False,
+    first: Sequence[str] = (),
 ) -> str:
     """The labelling interface that the regions of an export were drawn with.
 
@@ -76,6 +80,7 @@ def infer_label_config(
         tasks: All of the export.
         reasons: Why rows were no tasks; may grow while the tasks are read.
         has_channels: Whether a person named the fields of the images.
+        first: Labels that go before those that appear, also where they are in no region.
 
     Raises:
         LabelConfigError: No task has a labelled region; the message says what was found instead.
@@ -100,7 +105,7 @@ def infer_label_config(
             + (f": {reasons}." if str(reasons) else "."),
             remedy="Give the project's labelling configuration with --label-config FILE.xml.",
         )
-    classes = list(found.classes)
+    classes = list(dict.fromkeys((*first, *found.classes)))
     image = controls[0][1]
     tags = []
     for name, to_name, kind in controls:

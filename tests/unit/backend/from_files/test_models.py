@@ -80,10 +80,10 @@ def test_a_folder_that_was_moved_is_found_where_it_is(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_model_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(PredictionError, match="is no folder"):
+    with pytest.raises(PredictionError, match="There is no folder or file"):
         find_model(tmp_path / "gone")
     (tmp_path / "out" / "data").mkdir(parents=True)
-    with pytest.raises(PredictionError, match="no model yet"):
+    with pytest.raises(PredictionError, match="No training has begun"):
         find_model(tmp_path / "out")
     assert list((tmp_path / "out" / "data").iterdir()) == []
     (tmp_path / "out" / "data" / "nnloop.db").write_bytes(b"no database" * 100)

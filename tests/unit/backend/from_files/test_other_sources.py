@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +179,14 @@ def test_stacks_are_learned_slice_by_slice_in_one_group(tmp_path: Path) -> None:
     assert (found.images / "a__slice0000.png").stat().st_mtime_ns == before
     assert "b.nii.gz: it has the shape" in found.left_out[0].message
     assert not (found.images / "b__slice0000.png").exists()
+
+
+def test_classes_of_masks_keep_the_order_of_their_integers(tmp_path: Path) -> None:
+    first, second = noise(1), noise(2)
+    first[first == 1] = 0  # the one with the integer 2 appears first
+    source = masks_of(tmp_path, {"a": first, "b": second})
+    unnamed = replace(source, options=ImportOptions())
+    assert read(tmp_path / "unnamed", unnamed)[1].classes == ("class_1", "class_2")
+    (tmp_path / "masks" / "classes.json").write_text('{"background": 0, "wall": 1, "lumen": 2}')
+    named = replace(unnamed, order=("wall", "lumen"))
+    assert read(tmp_path / "named", named)[1].classes == ("wall", "lumen")

@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 import pytest
 
-from backend.from_files.networks import predict
+from backend.from_files.models import find_model
 from backend.from_files.networks.predict import predict_files
-from backend.from_files.predictions.predicting import PredictionSpec
+from backend.from_files.predictions.predicting import INDEX, PredictionSpec
 from backend.from_files.predictions.results import ResultOptions
+from backend.from_files.predictions.up_to_date import n_up_to_date
 from domain.errors import FileFormatError, NnloopError, PredictionError
 from tests.needed import missing
 from tests.unit.training.nnunet.inference.versions import write_version
@@ -108,10 +109,40 @@ def test_what_was_cut_off_anywhere_goes_on_to_the_same_end(
     assert masks(out) == masks(whole)
     assert (out / "predictions.csv").read_text() == (whole / "predictions.csv").read_text()
     hidden = {path.name for path in out.rglob(".*")}
-    assert hidden == {".mine.tmp", predict.INDEX}
+    assert hidden == {".mine.tmp", INDEX}
     assert [line for line in said if "score" in line] == [
         "a2.png: score " + _score(whole, "a2.png")
     ]
+
+
+def test_nothing_to_do_is_known_without_networks(
+    images: Path, version: Path, tmp_path: Path
+) -> None:
+    out, said = tmp_path / "out", list[str]()
+
+    def known(overlays: bool = True) -> int | None:
+        options = ResultOptions(overlays=overlays)
+        return n_up_to_date([images], find_model(version), out, options)
+
+    assert known() is None
+    call(images, version, out, said.append)
+    assert known() == 3 and known() == 3
+    assert known(overlays=False) is None
+    (out / "a1.png").unlink()
+    assert known() is None
+
+    def stop(line: str) -> None:
+        raise KeyboardInterrupt  # cut off before the table was written
+
+    with pytest.raises(KeyboardInterrupt):
+        call(images, version, out, stop)
+    assert known() is None
+    call(images, version, out, said.append)
+    assert known() == 3
+    write_image(images / "a2.png", 7)
+    assert known() is None
+    (images / "a2.png").unlink()
+    assert known() is None  # what was made of it is to go
 
 
 def _write(path: Path, data: bytes) -> None:

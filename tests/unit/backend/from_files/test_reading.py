@@ -19,7 +19,7 @@ from backend.store.tasks import snapshots
 from backend.store.training import versions
 from domain.case import ManifestEntry
 from domain.errors import ImageError, LabelConfigError, NotEnoughCasesError
-from domain.states import RunStatus, TaskState, VersionStatus
+from domain.states import RunControl, RunStatus, TaskState, VersionStatus
 from tests.unit.backend.from_files.material import read, region, task, write_export
 from training.case_files import read_image
 from training.presets import TINY
@@ -194,3 +194,40 @@ def test_an_image_replaced_under_its_name_is_trained_on_again(tmp_path: Path) ->
         assert _replaced_images(context) == {1}
     said = request_run(context, {}).said
     assert "1 image replaced under the same name" in said
+
+
+def test_a_newer_export_with_another_class_renumbers_none(tmp_path: Path) -> None:
+    rows = [task(1, [region("lumen")]), task(2, [region("wall")]), task(3, [region("plaque")])]
+    _, reading = read(tmp_path / "out", write_export(tmp_path, rows))
+    assert reading.classes == ("lumen", "wall", "plaque")
+    # Another comes first, one is in no image any more.
+    newer = [task(1, [region("clot")]), task(2, [region("plaque")]), task(3, [region("lumen")])]
+    _, reading = read(tmp_path / "out", write_export(tmp_path, newer))
+    assert reading.classes == ("lumen", "wall", "plaque", "clot")
+    assert "keep their integers: wall = 2" in " ".join(reading.said)
+    # None of the names of before: somebody has named the classes.
+    _, reading = read(tmp_path / "out", write_export(tmp_path, [task(1, [region("vein")])]))
+    assert reading.classes == ("vein",)
+
+
+def test_images_that_are_all_elsewhere_are_told(tmp_path: Path) -> None:
+    export = write_export(tmp_path, ROWS)
+    (tmp_path / "images").rename(tmp_path / "elsewhere")
+    (tmp_path / "images").mkdir()
+    _, reading = read(tmp_path / "out", export)
+    assert (reading.found, len(reading.missing)) == (0, 2)
+
+
+def test_a_run_that_goes_on_names_what_comes_too_late(tmp_path: Path) -> None:
+    context, _ = read(tmp_path / "out", write_export(tmp_path, ROWS))
+    first = request_run(context, {})
+    asked = {"budget_s": 60.0, "n_folds": None}
+    said = request_run(context, {"warm_start": False}, asked=asked, cancel="nnloop cancel 1").said
+    assert "without --budget, --from-scratch as given now" in said
+    assert "anew with that: nnloop cancel 1, then the same command" in said
+    assert first.run_id is not None
+    with context.store.begin() as session:
+        run = session.get_one(RunRow, first.run_id)
+        run.control, run.lease_until = RunControl.CANCEL, 10.0**12  # of a process that is gone
+    second = request_run(context, {})
+    assert second.run_id not in (None, first.run_id) and "Run 2 begins" in second.said

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from backend.cli.commands.train_files import MOST_LEFT_OUT, _say_reading
+from backend.cli.views.training_view import MOST_LEFT_OUT, say_reading
 from backend.from_files.context import PROJECT
 from backend.from_files.labels import spool
 from backend.from_files.labels.guess import placed
@@ -147,7 +147,7 @@ def test_all_that_is_left_out_stands_in_a_file(
     _, reading = read(tmp_path / "out", source)
     assert len(reading.left_out) == n
     write_left_out(tmp_path / "out", reading.left_out)
-    _say_reading(reading, tmp_path / "out")
+    say_reading(reading, tmp_path / "out")
     said = " ".join(capsys.readouterr().out.split())
     assert said.count("Left out:") == MOST_LEFT_OUT
     assert (
@@ -171,5 +171,5 @@ def test_all_that_is_left_out_stands_in_a_file(
 def test_nothing_is_said_where_nothing_is_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _say_reading(Reading(3, 0, 0, 3, ()), tmp_path)
+    say_reading(Reading(3, 0, 0, 3, ()), tmp_path)
     assert json.dumps(capsys.readouterr().out) == '"3 labelled images.\\n"'

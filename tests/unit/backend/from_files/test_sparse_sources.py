@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -177,7 +178,7 @@ def test_json_min_says_the_choice_too(tmp_path: Path) -> None:
     )
 
     class Given(ExportSource):
-        def label_config(self) -> str:
+        def label_config(self, first: Sequence[str] = ()) -> str:
             return xml
 
     context, _ = read(

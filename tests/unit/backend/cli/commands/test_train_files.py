@@ -9,8 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from backend.cli.main import app
+from backend.cli.views.training_view import say_outcome, say_unnamed
+from backend.from_files.labels.sources import UNNAMED
+from backend.from_files.outcome import Outcome
 from converters.bookkeeping.alone import alone_in
 from domain.errors import NnloopError, SettingsError
+from tests.unit.backend.from_files.material import region, task, write_export
 
 FILES = ("labels.json", "set/images/a.png", "set/masks/a.png", "set/notes/a.json", "other/b.json")
 
@@ -89,3 +93,36 @@ def test_a_second_one_at_the_same_folder_says_so_and_touches_nothing(
         with pytest.raises(SettingsError, match=f"Another {work} is at work in out"):
             CliRunner().invoke(app, [*words, "--out", "out"], catch_exceptions=False)
         assert files(lab) == before
+
+
+def test_a_typing_error_leaves_nothing(lab: Path) -> None:
+    before = files(lab)
+    for words in (("labels.jsn", "--out", "model"), ("labels.json", "--out", "model")):
+        with pytest.raises(NnloopError):  # nothing is labelled in the second one
+            CliRunner().invoke(app, ["train", *words], catch_exceptions=False)
+        assert files(lab) == before and not (lab / "model").exists()
+
+
+def test_a_wrong_folder_of_images_is_told_before_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_export(tmp_path, [task(1, [region("lumen")]), task(2, [region("wall")])])
+    (tmp_path / "scans").mkdir()
+    words = ["train", "export.json", "--images", "scans", "--out", "model"]
+    with pytest.raises(NnloopError, match="None of the 2 labelled images is in scans: is --images"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+    assert [path.name for path in (tmp_path / "model").glob("[!.]*")] == ["left_out.csv"]
+    assert (tmp_path / "model" / "left_out.csv").read_text().count("image_missing") == 2
+
+
+def test_what_is_said_of_classes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    outcome = Outcome("nnloop-v1", {"wall": 0.32, "lumen": 0.9, "clot": None}, classes=("wall",))
+    say_outcome(outcome, tmp_path, ())
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Found badly: wall (0.32). Its labels may be too few, or doubtful" in said
+    assert "Classes: 1 = wall." in said
+    say_unnamed(("class_1", "class_2"), UNNAMED, tmp_path)
+    assert "--classes lumen,wall" in capsys.readouterr().out
+    say_unnamed(("class_of_its_own",), UNNAMED, tmp_path)
+    assert capsys.readouterr().out == ""

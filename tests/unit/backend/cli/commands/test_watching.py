@@ -55,4 +55,4 @@ def test_folders_and_projects_of_one_name(app: FakeApp, tmp_path: Path) -> None:
     told = error("film", "./Carotid", "--out", "x.gif")
     assert str(told) == "There is no training in the folder ./Carotid."
     assert not list((tmp_path / "Carotid" / "data").iterdir())
-    assert "not connected" in str(error("film", "Liver", "--out", "x.gif"))
+    assert "There is no folder Liver" in str(error("film", "Liver", "--out", "x.gif"))
