@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 # nnloop's own processes have no current folder on their path; some run modules of the tests.
 _ROOT = str(Path(__file__).resolve().parents[1])
+# Other tests want the cores as well, and a budget goes by the clock.
+os.environ.setdefault("NNLOOP_TRAINING_NICENESS", "0")
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_ROOT, os.environ.get("PYTHONPATH")]))
 
 

@@ -172,6 +172,14 @@ class Settings(BaseSettings):
         description="CPU threads one worker uses; beside a GPU the processes that make its "
         "patches.",
     )
+    training_niceness: int = Field(
+        10,
+        ge=0,
+        le=19,
+        validation_alias=AliasChoices("NNLOOP_TRAINING_NICENESS", "training_niceness"),
+        description="How far trainings stand back where other programs want the same cores, as "
+        "nice counts it: 0 not at all, 19 until nobody else wants them.",
+    )
     engine: Literal["auto", "torch", "openvino"] = Field(
         "auto",
         validation_alias=AliasChoices("NNLOOP_ENGINE", "engine"),

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from training.processes.priority import NICENESS
+from training.processes.priority import NICENESS, VARIABLE
 
 ASK = """
 import os
@@ -20,7 +21,10 @@ print(os.getpriority(os.PRIO_PROCESS, 0), group.read_text().split()[-1] if group
 
 
 @pytest.mark.parametrize(("before", "after"), [(0, NICENESS), (15, 15)])
-def test_a_training_and_its_session_stand_back(before: int, after: int) -> None:
+def test_a_training_and_its_session_stand_back(
+    before: int, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
     code = f"import os; os.nice({before}){ASK}"
     # In a session of its own, as every process of a training.
     answer = subprocess.run(
@@ -33,3 +37,17 @@ def test_a_training_and_its_session_stand_back(before: int, after: int) -> None:
     own, *session = answer.stdout.split()
     assert int(own) >= after
     assert session in ([str(NICENESS)], []) or not Path("/proc/self/autogroup").exists()
+
+
+@pytest.mark.parametrize(("chosen", "after"), [("0", 0), ("3", 3), ("99", 19), ("x", NICENESS)])
+def test_how_far_is_a_setting(chosen: str, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, chosen)
+    done = subprocess.run(
+        [sys.executable, "-c", ASK],
+        start_new_session=True,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    here = os.getpriority(os.PRIO_PROCESS, 0)
+    assert int(done.stdout.split()[0]) == max(after, here)
