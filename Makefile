@@ -13,7 +13,7 @@ LANE = $(MAKE) --no-print-directory
 # Unit tests that run once more on a real PostgreSQL.
 ON_POSTGRESQL := tests/unit/backend/store tests/unit/backend/web tests/unit/backend/jobs/test_jobs.py \
   tests/unit/backend/pipeline/sync tests/unit/backend/pipeline/runs
-WITHOUT_SERVERS := tests/integration/training tests/integration/models \
+WITHOUT_SERVERS := tests/integration/training tests/integration/models tests/integration/replay \
   tests/integration/package/test_from_files.py
 # What took longest stands at the end of every complete run: where to look when CI gets slow.
 SLOWEST := --durations=15 --durations-min=5

@@ -67,7 +67,7 @@ def sync_project(
         LabelStudioError, NotConnectedError, SettingsError: As ``read_project``.
     """
     with context.store.begin() as session:
-        projects.get(session, project_id)
+        config = projects.get(session, project_id).label_config
         newest_hint = projects.newest_hint_id(session, project_id)
         request = projects.training_request(session, project_id)
     try:
@@ -78,6 +78,8 @@ def sync_project(
             # Nothing of it can be done later either; the clock looks whether it is there again.
             projects.close_hints(session, project_id, newest_hint)
         raise
+    # What the settings name may not be in another interface.
+    is_check_due = is_check_due or info.label_config != config
     _check(context, project_id, info, is_due=is_check_due)
     measure_submissions(context, project_id)
     measure_corrections(context, project_id)

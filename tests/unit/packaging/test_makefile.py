@@ -126,6 +126,8 @@ def test_a_commit_is_checked_as_make_checks() -> None:
 def test_every_test_file_runs_once() -> None:
     runs: dict[Path, int] = dict.fromkeys((ROOT / "tests").rglob("test_*.py"), 0)
     commands = make("-n", "test-with-loop").stdout + make("-n", "test-without-loop").stdout
+    # Some run once more, on PostgreSQL.
+    commands = "\n".join(c for c in commands.splitlines() if "NNLOOP_TEST_STORE=" not in c)
     for arguments in re.findall(r"-m pytest (.*)", commands):
         ignored = [ROOT / path for path in re.findall(r"--ignore=(\S+)", arguments)]
         given = [ROOT / word for word in arguments.split() if word.startswith("tests")]

@@ -66,7 +66,7 @@ def test_after_the_first_training_it_is_said_how_long_all_take() -> None:
         "compare with), 4 rounds. Fewer: --seeds, --rounds."
     )
     assert pace.after_one() == (
-        "The first training took 60s; the others will take about 30m in all. Interrupted, the same "
+        "The first training took 1m; the others will take about 30m in all. Interrupted, the same "
         "command goes on."
     )
     assert pace.after_one() == ""

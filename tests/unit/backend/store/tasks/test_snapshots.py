@@ -99,8 +99,8 @@ def test_tasks_that_are_gone(app: FakeApp) -> None:
 
 def test_more_tasks_can_go_than_a_statement_takes(app: FakeApp) -> None:
     n = 2 * CHUNK + 3
-    for start in range(0, n, CHUNK):
-        _write(app, *(_task(i) for i in range(start, min(n, start + CHUNK))))
+    for start in range(1, n + 1, CHUNK):
+        _write(app, *(_task(i) for i in range(start, min(n + 1, start + CHUNK))))
     with app.store.begin() as session:
         assert snapshots.remove_missing(session, PROJECT, []) == n
 
