@@ -150,13 +150,14 @@ def _write(
     }
     with zipfile.ZipFile(target, "w", allowZip64=True, compresslevel=1) as file:
         archive = _Archive(file, settings.data_dir)
-        total, done = sum(size_bytes(folder) for folder in folders.values()), 0
+        sizes = {version_id: size_bytes(folder) for version_id, folder in folders.items()}
+        total, done = sum(sizes.values()), 0
         gone = []
         for version_id, folder in folders.items():
             if not archive.add_version(folder):
                 gone.append(version_id)
-            done += size_bytes(folder)
-            on_bytes(min(done, total), total)
+            done += sizes[version_id]
+            on_bytes(done, total)
         for project_id in saved.projects:
             for path in files_beside_versions(context.workspace(project_id)):
                 archive.add_file(path)

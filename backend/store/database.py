@@ -21,7 +21,7 @@ from domain.errors import DocumentError, StackError
 from domain.text import counted, one_line
 
 # One writer is let in at a time; the others wait this long before they fail.
-SQLITE_BUSY_S = 30
+BUSY_S = 30
 
 # PostgreSQL gives up a transaction that says nothing for so long: its machine may be gone, and the
 # others wait for it. No transaction of nnloop waits for a network.
@@ -175,7 +175,7 @@ def _engine(url: str) -> Engine:
     # Parameters stay out of error messages: task data hold signed addresses of images.
     engine = create_engine(
         url,
-        connect_args={"timeout": SQLITE_BUSY_S},
+        connect_args={"timeout": BUSY_S},
         hide_parameters=True,
         json_deserializer=_from_json,
     )
@@ -198,7 +198,7 @@ def _server_engine(url: str) -> Engine:
 def _configure_postgresql(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     cursor.execute(f"SET idle_in_transaction_session_timeout = '{_SILENT_S}s'")
-    cursor.execute(f"SET lock_timeout = '{SQLITE_BUSY_S}s'")
+    cursor.execute(f"SET lock_timeout = '{BUSY_S}s'")
     cursor.close()
     connection.commit()
 
@@ -273,7 +273,7 @@ def _foreign_keys_off(connection: Connection) -> Iterator[None]:
 
 def _begin_immediate(connection: Connection) -> None:
     # A transaction that reads first and writes later would fail at once when another process
-    # wrote in between (SQLITE_BUSY_SNAPSHOT, not subject to the timeout); taking the write lock
+    # wrote in between (BUSY_SNAPSHOT, not subject to the timeout); taking the write lock
     # at the start waits instead.
     reads_only = connection.get_execution_options().get(READS_ONLY, False)
     connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")

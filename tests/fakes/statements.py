@@ -1,9 +1,11 @@
-"""SQL that stores of many tests compile once."""
+"""SQL that stores of many tests compile once, and a store that many use one after the other."""
 
 from __future__ import annotations
 
-from sqlalchemy import Dialect, Engine
+from sqlalchemy import Dialect, Engine, text
 from sqlalchemy.engine.interfaces import CompiledCacheType
+
+from backend.store.all_tables import TABLES
 
 _dialects: dict[str, Dialect] = {}
 _compiled: CompiledCacheType = {}
@@ -21,3 +23,10 @@ def share_statements(engine: Engine) -> None:
         _dialects[engine.name] = engine.dialect
     engine.dialect = _dialects[engine.name]
     engine.update_execution_options(compiled_cache=_compiled)
+
+
+def empty(engine: Engine) -> None:
+    """Deletes every row of a store in PostgreSQL, and numbers rows from 1 again."""
+    names = ", ".join(f'"{table.name}"' for table in TABLES)
+    with engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))

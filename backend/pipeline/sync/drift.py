@@ -167,29 +167,27 @@ def check_connection(context: AppContext, project_id: int, info: ProjectInfo) ->
         project = projects.get(session, project_id)
         champion = versions.champion(session, project_id)
         versions.note_unknown(session, project_id, held)
+        n_missing = _n_missing(session, champion, held)
         faults = [
             *_of_backend(project_id, backends, webhooks, settings),
             *_of_project(project, info, champion, held),
-            *_of_predictions(session, project, champion, held),
+            *_of_predictions(project, champion, held, n_missing),
         ]
         if not questions.has_open_problem(session, project_id, *questions.QUESTIONS):
             faults += _of_labels(project, champion)  # else the question says it
         projects.set_faults(session, project_id, CONNECTION, faults)
-        has_more = _has_more(session, champion, held)
-    if has_more:
+    if n_missing < 0:
+        # It stores an answer to /predict by itself; and an import that a proxy had given up may
+        # have been done after all. Publishing looks which, and deletes doubles.
         context.queue.ensure(JobName.PUBLISH, project_id)
     return faults
 
 
-def _has_more(session: Session, champion: VersionRow | None, held: Mapping[str, int]) -> bool:
-    """Whether Label Studio holds more predictions of the version than it was seen to take.
-
-    It stores an answer to /predict by itself; and an import that a proxy had given up may have been
-    done after all. Publishing looks which, and deletes doubles.
-    """
+def _n_missing(session: Session, champion: VersionRow | None, held: Mapping[str, int]) -> int:
+    """How many predictions of the version Label Studio has lost; below 0: holds more than known."""
     if champion is None or champion.published_at is None:
-        return False
-    return held.get(champion.name, 0) > predictions.count_held(session, champion.id)
+        return 0
+    return predictions.count_held(session, champion.id) - held.get(champion.name, 0)
 
 
 def _of_backend(
@@ -281,14 +279,11 @@ def _of_project(
 
 
 def _of_predictions(
-    session: Session, project: ProjectRow, champion: VersionRow | None, held: Mapping[str, int]
+    project: ProjectRow, champion: VersionRow | None, held: Mapping[str, int], n_missing: int
 ) -> list[Fault]:
-    if champion is None or champion.published_at is None:
+    if champion is None or n_missing <= 0:
         return []
-    n_pushed = predictions.count_held(session, champion.id)
-    n_missing = n_pushed - held.get(champion.name, 0)
-    if n_missing <= 0:
-        return []
+    n_pushed = n_missing + held.get(champion.name, 0)
     return [
         Fault(
             "predictions_missing",

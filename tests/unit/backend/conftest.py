@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine
 
 from backend.store import Store
-from backend.store.all_tables import TABLES
 from tests.fakes.app import FakeApp
+from tests.fakes.statements import empty
 from tests.needed import ON_POSTGRESQL
 
 
@@ -35,9 +35,7 @@ def migrated_postgresql(postgresql: str, tmp_path_factory: pytest.TempPathFactor
 def empty_postgresql(migrated_postgresql: str) -> str:
     """The URL of a migrated store without a row, in a real PostgreSQL."""
     engine = create_engine(migrated_postgresql)
-    names = ", ".join(f'"{table.name}"' for table in TABLES)
-    with engine.begin() as connection:
-        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+    empty(engine)
     engine.dispose()
     return migrated_postgresql
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,7 @@ from backend.store.tasks import snapshots
 from domain.annotation import Annotation, Task
 from domain.errors import StackError
 from tests.fakes.label_studio import polygon
+from tests.fakes.statements import empty
 
 _LARGE = 5_000_000_000
 
@@ -35,16 +36,6 @@ def store(empty_postgresql: str, tmp_path: Path) -> Iterator[Store]:
         session.add(ProjectRow(id=1, title="Carotid"))
     yield store
     store.close()
-
-
-@pytest.fixture
-def clear(store: Store) -> Callable[[], None]:
-    def clear() -> None:
-        with store.begin() as session:
-            names = ", ".join(f'"{table.name}"' for table in TABLES)
-            session.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
-
-    return clear
 
 
 def test_the_tables_are_those_of_the_models(store: Store) -> None:
@@ -137,9 +128,7 @@ def test_a_vanished_writer_holds_up_nobody_for_ever(
         store.close()
 
 
-def test_rows_go_to_sqlite_and_back(
-    store: Store, empty_postgresql: str, tmp_path: Path, clear: Callable[[], None]
-) -> None:
+def test_rows_go_to_sqlite_and_back(store: Store, tmp_path: Path) -> None:
     with store.begin() as session:
         session.add(TaskRow(id=_LARGE, project_id=1, data={"image": "a\0b"}))
         for _ in range(3):
@@ -147,7 +136,7 @@ def test_rows_go_to_sqlite_and_back(
     with store.engine.connect() as connection:
         before = {table.name: connection.execute(select(table)).all() for table in TABLES}
     copy_store(store.engine, tmp_path / "copy.db")
-    clear()
+    empty(store.engine)
     fill_store(tmp_path / "copy.db", store.engine)
     with store.engine.connect() as connection:
         after = {table.name: connection.execute(select(table)).all() for table in TABLES}

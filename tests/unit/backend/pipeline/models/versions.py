@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,13 @@ def set_status(app: FakeApp, version_id: int, status: VersionStatus) -> None:
         session.get_one(VersionRow, version_id).status = status
 
 
-def predict(app: FakeApp, version_id: int, *task_ids: int) -> None:
+def predict(
+    app: FakeApp,
+    version_id: int,
+    *task_ids: int,
+    score: Callable[[int], float] = lambda _: 0.5,
+) -> None:
+    """Predictions of tasks, each with the score that its id is given."""
     with app.store.begin() as session:
         for task_id in task_ids:
             session.add(
@@ -66,7 +73,7 @@ def predict(app: FakeApp, version_id: int, *task_ids: int) -> None:
                     project_id=PROJECT,
                     task_id=task_id,
                     version_id=version_id,
-                    score=0.5,
+                    score=score(task_id),
                     result=[polygon()],
                 )
             )

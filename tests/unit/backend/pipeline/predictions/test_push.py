@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from filelock import FileLock
@@ -14,27 +15,15 @@ from backend.pipeline.predictions import push as module
 from backend.pipeline.predictions.publish import LOCK, publish
 from backend.pipeline.predictions.push import push_part
 from backend.store import projects
-from backend.store.models import PredictionRow, TaskRow, VersionRow
+from backend.store.models import TaskRow, VersionRow
 from backend.store.tasks import predictions
 from backend.store.training import versions
 from domain.errors import LabelStudioError
 from domain.states import RunControl, RunStatus, TaskState
 from tests.fakes.app import PROJECT, FakeApp
-from tests.fakes.label_studio import polygon
+from tests.unit.backend.pipeline.models.versions import predict
 
-
-def _predict(app: FakeApp, version_id: int, *task_ids: int) -> None:
-    with app.store.begin() as session:
-        for task_id in task_ids:
-            session.add(
-                PredictionRow(
-                    project_id=PROJECT,
-                    task_id=task_id,
-                    version_id=version_id,
-                    score=task_id / 10,
-                    result=[polygon()],
-                )
-            )
+_predict = partial(predict, score=lambda task_id: task_id / 10)
 
 
 def _held(app: FakeApp) -> list[tuple[int, str]]:

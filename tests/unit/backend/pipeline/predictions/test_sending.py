@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
@@ -11,26 +12,16 @@ from backend.pipeline.predictions import push, sending
 from backend.pipeline.predictions.publish import publish
 from backend.pipeline.predictions.push import push_part
 from backend.store import projects
-from backend.store.models import PredictionRow, VersionRow
+from backend.store.models import VersionRow
 from backend.store.tasks import predictions
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.label_studio import polygon
+from tests.unit.backend.pipeline.models.versions import predict
 
 NAME = "nnloop-v1"
 
 
-def _predict(app: FakeApp, version_id: int, *task_ids: int) -> None:
-    with app.store.begin() as session:
-        for task_id in task_ids:
-            session.add(
-                PredictionRow(
-                    project_id=PROJECT,
-                    task_id=task_id,
-                    version_id=version_id,
-                    score=task_id / 100,
-                    result=[polygon()],
-                )
-            )
+_predict = partial(predict, score=lambda task_id: task_id / 100)
 
 
 @pytest.fixture
