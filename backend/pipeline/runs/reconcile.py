@@ -15,6 +15,7 @@ from sqlalchemy import select
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.folds.queue import enqueue_folds
 from backend.pipeline.runs import control
+from backend.pipeline.runs.upkeep import upkeep
 from backend.queue import JobName
 from backend.store import pauses, projects
 from backend.store.models import ProjectRow, RunRow, VersionRow
@@ -38,12 +39,13 @@ Job = tuple[JobName, tuple[int, ...]]
 
 
 def rounds(context: AppContext) -> Callable[[], None]:
-    """``tick``, whose first round also has all of every project read.
+    """``tick`` with upkeep from time to time; the first round also has all of every project read.
 
     Nobody knows what was done to Label Studio while nnloop did not run: it may have been put back
     to what it held some time before.
     """
     first = [True]
+    keep_up = upkeep()
 
     def round_() -> None:
         if first:
@@ -51,6 +53,7 @@ def rounds(context: AppContext) -> Callable[[], None]:
                 readings.doubt_all(session, "nnloop was started")
             first.clear()
         tick(context)
+        keep_up(context)
 
     return round_
 
