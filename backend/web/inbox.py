@@ -10,7 +10,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -106,8 +106,9 @@ class Inbox:
             # A session forgets rows that nobody holds, and would look them up for every hint.
             ids = {hint.project_id for hint in came if hint.project_id is not None}
             held = {project_id: session.get(ProjectRow, project_id) for project_id in ids}
-            unknown = [hint.project_id for hint in came if not _add_one(session, hint)]
-            hints.forget_unconnected(session, [i for i, row in held.items() if row is None])
+            strangers = {project_id for project_id, row in held.items() if row is None}
+            unknown = [hint.project_id for hint in came if not _add_one(session, hint, strangers)]
+            hints.forget_unconnected(session, strangers)
             del held
         for project_id in dict.fromkeys(unknown):
             self._warn(
@@ -120,21 +121,22 @@ class Inbox:
             logger.warning("%s", message)
 
 
-def _add_one(session: Session, hint: Hint) -> bool:
-    """Adds a hint; whether its project is connected."""
+def _add_one(session: Session, hint: Hint, strangers: Collection[int]) -> bool:
+    """Adds a hint; whether its project is connected, and no other one of the same id."""
     if hint.project_id is None:
         for project_id in projects.all_ids(session):
             projects.add_hint(session, project_id, hint.action, hint.task_ids)
         return True
-    row = projects.find_same(session, hint.project_id, hint.project_created)
-    if row is None and session.get(ProjectRow, hint.project_id) is not None:
-        # A project that took the id of another starts no training; the next reading names it.
-        projects.add_hint(session, hint.project_id, projects.OTHER_PROJECT, hint.task_ids)
+    if hint.project_id in strangers:
+        # Connecting it reads all of it: what it hinted at before needs nobody.
+        said = f"project {hint.project_id} is not connected"
+        projects.add_hint(session, hint.project_id, hint.action, hint.task_ids, decision=said)
         return False
-    # Connecting it reads all of it: what it hinted at before needs nobody.
-    decision = "" if row is not None else f"project {hint.project_id} is not connected"
-    projects.add_hint(session, hint.project_id, hint.action, hint.task_ids, decision=decision)
-    return row is not None
+    is_it = projects.find_same(session, hint.project_id, hint.project_created) is not None
+    # A project that took the id of another starts no training; the next reading names it.
+    action = hint.action if is_it else projects.OTHER_PROJECT
+    projects.add_hint(session, hint.project_id, action, hint.task_ids)
+    return is_it
 
 
 def _webhooks(n: int) -> str:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from backend.pipeline.basis.context import AppContext
 from backend.store import hints
 from backend.store.models import ProblemRow
+from backend.store.training import notices
 
 EVERY_S = 3600.0
 """Seconds between two rounds of upkeep."""
@@ -60,4 +61,8 @@ def _forget_problems(session: Session, now: float, portion: int) -> int:
     return len(ids)
 
 
-_KINDS: tuple[Callable[[Session, float, int], int], ...] = (hints.forget_old, _forget_problems)
+_KINDS: tuple[Callable[[Session, float, int], int], ...] = (
+    hints.forget_old,
+    notices.forget_old,
+    _forget_problems,
+)
