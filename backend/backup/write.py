@@ -201,6 +201,8 @@ def _secret(settings: Settings) -> dict[str, object]:
         "label_studio_api_key": settings.label_studio_api_key.get_secret_value(),
         "database_url": settings.database_url,
         "redis_url": settings.redis_url,
+        "notify_command": settings.notify_command.get_secret_value(),
+        "notify_url": settings.notify_url.get_secret_value(),
         "basic_auth_user": user,
         "basic_auth_pass": password,
     }
