@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +19,9 @@ from domain.errors import SettingsError, StackError
 
 if TYPE_CHECKING:
     from backend.stack.supervisor import StackEvent
+
+
+logger = logging.getLogger(__name__)
 
 
 def register(app: typer.Typer) -> None:
@@ -51,7 +56,7 @@ def up(
     with LabelStudioClient(url, key) as client:
         user = client.whoami()
     say(f"Label Studio at {url}, as {user.email}")
-    supervisor = Supervisor(on_event=show_event)
+    supervisor = Supervisor(on_event=_teller(wanted))
     try:
         with supervisor, service.running(wanted, supervisor=supervisor) as (_, ready):
             say(f"at {ready.service_url}", lead="[green]nnloop is up[/green]")
@@ -156,7 +161,7 @@ def worker(
             remedy="Start one for each device, e.g. --device cuda:0.",
         )
     if chosen.worker_device == "all":
-        with Supervisor(workers_of(chosen, role, name), on_event=show_event) as supervisor:
+        with Supervisor(workers_of(chosen, role, name), on_event=_teller(chosen)) as supervisor:
             supervisor.wait()
         return
     folder = installation_id(chosen.data_dir)
@@ -178,6 +183,17 @@ def _take_many_connections() -> None:
     with contextlib.suppress(OSError, ValueError):  # where the system names a number it won't give
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _teller(chosen: Settings) -> Callable[[StackEvent], None]:
+    """What tells a person, or a program that reads JSON, what happens to processes."""
+    return log_event if chosen.log_format == "json" else show_event
+
+
+def log_event(event: StackEvent) -> None:
+    """Logs what happens to a process."""
+    level = logging.WARNING if event.kind == "crashed" else logging.INFO
+    logger.log(level, "%s: %s", event.name, event.message)
 
 
 def show_event(event: StackEvent) -> None:

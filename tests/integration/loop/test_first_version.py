@@ -25,6 +25,9 @@ def test_the_webhook_alone_started_the_run(served: Served) -> None:
     sixth = [hint for hint in served.hints if hint.action == "ANNOTATION_CREATED"][5]
     assert served.run.created_at > sixth.received_at > served.first_annotation_at
     assert served.run.trigger == "6 annotations, the first training is due"
+    said = [hint.decision for hint in served.hints]
+    assert any("starts training run 1: 6 annotations" in decision for decision in said), said
+    assert any(decision.startswith("counted; ") for decision in said), said
 
 
 def test_a_webhook_without_credentials_is_refused_and_leaves_no_trace(
