@@ -14,6 +14,7 @@ from backend.pipeline.folds import train
 from backend.pipeline.folds.budget import budget_of
 from backend.pipeline.folds.queue import enqueue_folds
 from backend.pipeline.runs import ends, stages
+from backend.pipeline.runs.notify import deliver_due
 from backend.pipeline.runs.run_report import training_eta_s
 from backend.queue import stop_requested
 from backend.settings.duration import say_duration
@@ -80,6 +81,8 @@ def drive(context: FilesContext, run_id: int, say: Say) -> None:
             if telling.look() == status:
                 # Folds are at work; or who was killed here before holds the run for some seconds.
                 time.sleep(LOOK_S)
+    for why in deliver_due(context, PROJECT):
+        say(f"{NOTE}Nobody was told how it ended: {why}")
     telling.end()
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from backend.log_lines import about, carried
 from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.faults import sentence_of
@@ -54,6 +55,12 @@ def advance(context: AppContext, run_id: int, pause: Callable[[], None] = lambda
         run = runs.claim_run(session, run_id)
     if run is None:
         return
+    with about(project=run.project_id, run=run.number):
+        _take(context, run, pause)
+
+
+def _take(context: AppContext, run: RunRow, pause: Callable[[], None]) -> None:
+    run_id = run.id
     try:
         with _lease(context, run_id):
             _step(context, run, _StepBeat(context, run_id, pause))
@@ -62,13 +69,13 @@ def advance(context: AppContext, run_id: int, pause: Callable[[], None] = lambda
         control.settle(context, run_id)
     except TransitionError as error:
         # This worker stood still for longer than its lease, and another one has moved the run on.
-        logger.warning("Run %d: left to others. %s", run_id, error)
+        logger.warning("Run %d: left to others. %s", run.number, error)
     except (LabelStudioError, StackError) as error:
         retry(context, run_id, error)
     except NnloopError as error:
         fail(context, run_id, sentence_of(error))
     except Exception as error:
-        logger.exception("Run %d: %s failed.", run_id, run.status)
+        logger.exception("Run %d: %s failed.", run.number, run.status)
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             fail(context, run_id, _disk_full(context, error))
         else:
@@ -127,7 +134,7 @@ def _start_training(context: AppContext, run_id: int) -> None:
         run.manifest = replace(runs.manifest_of(run), starts=starts.of_folds)
         run.note = " ".join(filter(None, [*notes, starts.note]))
         if run.note:
-            logger.warning("Run %d: %s", run_id, run.note)
+            logger.warning("Run %d: %s", run.number, run.note)
         run.error = ""
         problems.close_unprepared(session, run.project_id)
     enqueue_folds(context)
@@ -166,9 +173,9 @@ def _lease(context: AppContext, run_id: int) -> Iterator[None]:
                 with context.store.begin() as session:
                     runs.renew_run(session, run_id)
             except SQLAlchemyError:
-                logger.warning("Run %d: its lease could not be renewed.", run_id, exc_info=True)
+                logger.warning("The run's lease could not be renewed.", exc_info=True)
 
-    thread = threading.Thread(target=renew, name="lease", daemon=True)
+    thread = threading.Thread(target=carried(renew), name="lease", daemon=True)
     thread.start()
     try:
         yield

@@ -35,6 +35,7 @@ COMMANDS = [
     "backup",
     "restore",
     "jobs",
+    "hints",
     "cancel",
     "report",
     "resume",
