@@ -13,7 +13,7 @@ from backend.from_files.start import NOTE
 from backend.pipeline.folds import train
 from backend.pipeline.folds.budget import budget_of
 from backend.pipeline.folds.queue import enqueue_folds
-from backend.pipeline.runs import ends, stages
+from backend.pipeline.runs import control, ends, stages
 from backend.pipeline.runs.run_report import training_eta_s
 from backend.queue import stop_requested
 from backend.settings.duration import say_duration
@@ -70,6 +70,7 @@ def drive(context: FilesContext, run_id: int, say: Say) -> None:
                 ends.pool_scored(context, PROJECT)
                 ends.published(context, PROJECT)
                 continue
+            control.free_lapsed(context)
             if status == RunStatus.TRAINING:
                 enqueue_folds(context)
                 telling.begin(slots.n)

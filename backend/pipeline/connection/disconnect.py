@@ -88,6 +88,7 @@ def end_run(context: AppContext, project_id: int) -> list[str]:
     control.cancel(context, project_id)
     deadline = time.monotonic() + END_S
     while not control.settle(context, run.id):
+        control.free_lapsed(context)
         if time.monotonic() > deadline:
             raise TrainingError(
                 f"Run {run.number} of project {project_id} is being cancelled, but is still at "

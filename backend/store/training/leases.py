@@ -1,0 +1,47 @@
+"""Leases of runs and folds: who holds one keeps changing it; one that stands still is freed.
+
+``lease_until`` is 0 where nobody holds it. Else it is what the holder's clock said when it was
+renewed last, and ``LEASE_S``: another number each time. It is compared with nobody's clock, for
+clocks of machines differ and can be set. Whoever sees that it has not changed for ``LEASE_S`` of
+their own monotonic clock frees it.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from backend.store import clock
+from backend.store.models import FoldRow, RunRow
+from domain.stillness import Stillness
+
+LEASE_S = 20.0
+"""A holder changes its lease at least this often per third; after it, another may take over."""
+
+
+def next_lease() -> float:
+    """What a holder writes when it takes or renews a lease."""
+    return clock.now() + LEASE_S
+
+
+def free_lapsed(session: Session, seen: Stillness) -> int:
+    """Frees the leases that have stood still for too long; how many.
+
+    Args:
+        session: Of the store.
+        seen: What this process saw before, and nothing else.
+    """
+    held: dict[tuple[str, int], float] = {}
+    n_freed = 0
+    for table in (RunRow, FoldRow):
+        query = select(table.id, table.lease_until).where(table.lease_until != 0.0)
+        for row_id, lease in session.execute(query).all():
+            key = (table.__tablename__, row_id)
+            held[key] = lease
+            if seen.seconds(key, lease) < LEASE_S:
+                continue
+            freed = update(table).where(table.id == row_id, table.lease_until == lease)
+            session.execute(freed.values(lease_until=0.0))
+            n_freed += 1
+    seen.keep(held)
+    return n_freed
