@@ -18,6 +18,7 @@ from backend.queue.connection import (
     INSTALLATION_KEY,
     SOCKET_TIMEOUT_S,
     claim,
+    is_alive,
     redis_errors,
     text_of,
 )
@@ -131,9 +132,9 @@ class JobQueue:
         with redis_errors():
             found = []
             for key in self._redis.scan_iter(HEARTBEAT_KEY.format(name="*")):
-                value = self._redis.get(key)
+                name = text_of(key).rsplit(":", 1)[-1]
+                value = self._redis.get(key) if is_alive(self._redis, name) else None
                 if value is not None:
-                    name = text_of(key).rsplit(":", 1)[-1]
                     found.append(WorkerInfo.from_text(name, text_of(value)))
             return sorted(found, key=lambda worker: worker.name)
 
@@ -171,8 +172,7 @@ class JobQueue:
         worker = str(job.worker_name or "")
         state, moment, cause = JobState.WAITING, job.enqueued_at, ""
         if status == JobStatus.STARTED:
-            is_alive = self._redis.exists(HEARTBEAT_KEY.format(name=worker))
-            state = JobState.RUNNING if is_alive else JobState.LOST
+            state = JobState.RUNNING if is_alive(self._redis, worker) else JobState.LOST
             moment = job.started_at
         elif status == JobStatus.FAILED:
             state, moment = JobState.FAILED, job.ended_at
@@ -197,11 +197,11 @@ class JobQueue:
             # died: give it the time of a handover, then count it as lost.
             enqueued = job.enqueued_at.timestamp() if job.enqueued_at else 0.0
             in_list = job_id in self._queue(QueueName(job.origin)).job_ids
-            return in_list or time.time() - enqueued < HEARTBEAT_TTL_S
+            return in_list or _is_recent(enqueued, HEARTBEAT_TTL_S)
         if status == JobStatus.STARTED:
-            return bool(self._redis.exists(HEARTBEAT_KEY.format(name=job.worker_name)))
+            return is_alive(self._redis, str(job.worker_name))
         if status == JobStatus.FAILED and job.ended_at is not None:
-            return bool(time.time() - job.ended_at.timestamp() < FAILED_PAUSE_S)
+            return _is_recent(job.ended_at.timestamp(), FAILED_PAUSE_S)
         return False
 
     def _fetch(self, job_id: str) -> Job | None:
@@ -214,3 +214,8 @@ class JobQueue:
         job = self._fetch(job_id)
         if job is not None:
             job.delete()
+
+
+def _is_recent(moment: float, span_s: float) -> bool:
+    # A moment that is still to come is of a clock that was set back, or is another machine's.
+    return 0.0 <= time.time() - moment < span_s

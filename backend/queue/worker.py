@@ -28,7 +28,7 @@ from backend.queue.connection import (
     claim,
     redis_errors,
 )
-from backend.queue.job_queue import JobQueue
+from backend.queue.job_queue import FAILURE_TTL_S, JobQueue
 from backend.queue.names import JobName, QueueName
 from backend.queue.worker_info import WorkerInfo
 from domain.errors import StackError
@@ -144,6 +144,11 @@ class _Worker(SimpleWorker):  # type: ignore[misc]  # rq is not typed here
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         _stop.set()
         super().request_stop(signum, frame)
+
+    def get_heartbeat_ttl(self, job: Any) -> int:
+        # RQ calls a job abandoned that runs for longer than this, and trainings take days. Who died
+        # at one is known by our own heartbeats.
+        return FAILURE_TTL_S
 
     def current_job_id(self) -> str:
         return str(self._current or "")

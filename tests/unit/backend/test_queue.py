@@ -149,6 +149,43 @@ def test_a_started_job_counts_while_its_worker_lives(
     assert queue.ensure(JobName.ADVANCE, 1) is not is_alive
 
 
+def test_a_dead_worker_does_not_live_on_because_the_clock_of_redis_was_set_back(
+    server: RedisServer, queue: JobQueue, connection: redis.Redis
+) -> None:
+    # What its heartbeat's time looks like once the clock was set back by an hour.
+    connection.set("nnloop:worker:w-1", "nnloop-step|advance-1", ex=3600 + HEARTBEAT_TTL_S)
+    assert [worker.name for worker in queue.workers()] == ["w-1"]  # it may live
+    assert 0 < connection.ttl("nnloop:worker:w-1") <= HEARTBEAT_TTL_S
+    connection.set("nnloop:installation", "another", ex=3600)
+    with pytest.raises(StackError, match="another data folder"):
+        JobQueue(server.url, "ours").claim()
+    assert 0 < connection.ttl("nnloop:installation") <= 30
+
+
+@pytest.mark.parametrize("moved_s", [-3600, 3600])
+def test_a_failed_job_waits_no_hour_for_a_clock_that_was_set(
+    queue: JobQueue, connection: redis.Redis, moved_s: int
+) -> None:
+    queue.ensure(JobName.PUBLISH, 1)
+    connection.delete("rq:queue:nnloop-loop")
+    job = _job(connection, "publish-1")
+    job.set_status(JobStatus.FAILED)
+    job.ended_at = datetime.now(UTC) + timedelta(seconds=moved_s)
+    job.save()
+    assert queue.ensure(JobName.PUBLISH, 1)
+
+
+def test_a_job_lost_on_its_way_waits_no_hour_for_a_clock_that_was_set_back(
+    queue: JobQueue, connection: redis.Redis
+) -> None:
+    queue.ensure(JobName.SYNC, 3)
+    connection.delete("rq:queue:nnloop-loop")
+    job = _job(connection, "sync-3")
+    job.enqueued_at = datetime.now(UTC) + timedelta(hours=1)
+    job.save()
+    assert queue.ensure(JobName.SYNC, 3)
+
+
 def test_a_failed_job_is_queued_again_after_a_pause(
     queue: JobQueue, connection: redis.Redis
 ) -> None:
@@ -233,7 +270,10 @@ def sync(project_id):
 
 
 def test_a_worker_asked_to_end_tells_its_job(
-    queue: JobQueue, start_worker: Callable[[str], subprocess.Popen[bytes]], tmp_path: Path
+    queue: JobQueue,
+    connection: redis.Redis,
+    start_worker: Callable[[str], subprocess.Popen[bytes]],
+    tmp_path: Path,
 ) -> None:
     path = tmp_path / "state"
     queue.ensure(JobName.SYNC, 1)
@@ -241,6 +281,10 @@ def test_a_worker_asked_to_end_tells_its_job(
     assert _eventually(path.exists)
     (worker,) = queue.workers()
     assert worker.queues == (*map(str, ROLES["predict"]), *map(str, ROLES["loop"]))
+    # A worker that cleans up tomorrow does not call it abandoned: a training takes days.
+    loop = Queue("nnloop-loop", connection=connection, serializer=JSONSerializer)
+    loop.started_job_registry.cleanup(time.time() + 86_400)
+    assert [job.state for job in queue.jobs()] == [JobState.RUNNING]
     assert not queue.ensure(JobName.SYNC, 1)  # it runs
     process.send_signal(signal.SIGTERM)
     assert process.wait(15) == 0

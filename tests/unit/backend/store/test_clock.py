@@ -9,13 +9,14 @@ import pytest
 
 from backend.pipeline.runs import control, reconcile
 from backend.store import clock, pauses
-from backend.store.models import FoldRow, InboxRow, ProjectRow, RunRow
+from backend.store.models import FoldRow, InboxRow, PredictionRow, ProjectRow, RunRow
 from backend.store.tasks import embeddings, predictions
 from backend.store.tasks.embeddings import EmbeddingRow
 from backend.store.training import leases, runs
 from domain.states import FoldStatus, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
-from tests.unit.backend.store.clocks import Clocks
+from tests.fakes.clocks import Clocks
+from training.pretrained import EMBEDDING
 
 HOUR = 3600.0
 
@@ -131,7 +132,7 @@ def _task_pauses(app: FakeApp) -> Callable[[], bool]:
     version = app.add_version(published_at=1.0)
     app.add_tasks(1)
     with app.store.begin() as session:
-        row = predictions.PredictionRow(project_id=PROJECT, task_id=1, version_id=version)
+        row = PredictionRow(project_id=PROJECT, task_id=1, version_id=version)
         row.error, row.attempts, row.not_before = "No image.", 1, predictions.next_try(1)
         session.add(row)
 
@@ -149,7 +150,7 @@ def _embedding_pauses(app: FakeApp) -> Callable[[], bool]:
             EmbeddingRow(
                 project_id=PROJECT,
                 task_id=1,
-                kind=embeddings.EMBEDDING,
+                kind=EMBEDDING,
                 not_before=clock.now() + embeddings.RETRY_S,
             )
         )
@@ -165,7 +166,7 @@ def _push_pauses(app: FakeApp) -> Callable[[], bool]:
     version = app.add_version(published_at=1.0)
     app.add_tasks(1)
     with app.store.begin() as session:
-        session.add(predictions.PredictionRow(project_id=PROJECT, task_id=1, version_id=version))
+        session.add(PredictionRow(project_id=PROJECT, task_id=1, version_id=version))
 
     def is_due() -> bool:
         with app.store.begin() as session:
