@@ -8,10 +8,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Hashable
+from dataclasses import dataclass
+
+LONGEST_LOOK_S = 5.0
+"""So much of the time between two looks counts. Who looks may have stood still itself, with all
+others: then they get the time to go on first."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    value: object
+    last_at: float
+    seconds: float = 0.0
 
 
 class Stillness:
-    """Remembers when each value was seen first. For one process; not thread-safe.
+    """Remembers for how long each value was seen. For one process; not thread-safe.
 
     Args:
         clock: Seconds that nobody can set.
@@ -19,21 +31,18 @@ class Stillness:
 
     def __init__(self, clock: Callable[[], float] | None = None) -> None:
         self._clock = clock or (lambda: time.monotonic())
-        self._since: dict[Hashable, tuple[object, float]] = {}
+        self._seen: dict[Hashable, _Seen] = {}
 
     def seconds(self, key: Hashable, value: object) -> float:
         """For how long ``key`` was seen to have this value; 0.0 where it had another before."""
         now = self._clock()
-        known = self._since.get(key)
-        if known is None or known[0] != value:
-            self._since[key] = (value, now)
-            return 0.0
-        return now - known[1]
+        known = self._seen.get(key)
+        if known is None or known.value != value:
+            known = self._seen[key] = _Seen(value, now)
+        known.seconds += min(now - known.last_at, LONGEST_LOOK_S)
+        known.last_at = now
+        return known.seconds
 
     def keep(self, keys: Collection[Hashable]) -> None:
         """Forgets all but these."""
-        self._since = {key: self._since[key] for key in keys if key in self._since}
-
-    def forget(self, key: Hashable) -> None:
-        """Forgets one, which need not be known."""
-        self._since.pop(key, None)
+        self._seen = {key: self._seen[key] for key in keys if key in self._seen}

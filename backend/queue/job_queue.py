@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC
+from datetime import UTC, datetime
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -13,6 +13,7 @@ from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
 from backend.queue.connection import (
+    DEATHS_KEY,
     HEARTBEAT_KEY,
     HEARTBEAT_TTL_S,
     INSTALLATION_KEY,
@@ -30,6 +31,11 @@ from domain.text import one_line
 
 # A job that failed is not enqueued again at once: its cause (a server that is down) needs time.
 FAILED_PAUSE_S = 5.0
+# A job at which so many workers died, without one that ended it, counts as failed: the next try
+# waits, twice as long after each further death.
+MAX_DEATHS = 2
+LONGEST_PAUSE_S = 900.0
+DEATHS_TTL_S = 24 * 3600
 # Failed jobs stay in Redis this long, for a person; the ledger keeps the error for good.
 FAILURE_TTL_S = 7 * 24 * 3600
 
@@ -112,7 +118,7 @@ class JobQueue:
                     )
                     return True
                 except DuplicateJobError:
-                    if self._is_pending(job_id):
+                    if self._is_pending(job_id) or self._is_deadly(job_id):
                         return False
                     self._forget(job_id)
         return False
@@ -165,6 +171,7 @@ class JobQueue:
             return False
         with redis_errors():
             self._forget(job_id)
+            self._redis.delete(DEATHS_KEY.format(job=job_id))
         return self.ensure(info.name, *info.ids)
 
     def _info(self, job: Job) -> JobInfo:
@@ -201,8 +208,33 @@ class JobQueue:
         if status == JobStatus.STARTED:
             return is_alive(self._redis, str(job.worker_name))
         if status == JobStatus.FAILED and job.ended_at is not None:
-            return _is_recent(job.ended_at.timestamp(), FAILED_PAUSE_S)
+            return _is_recent(job.ended_at.timestamp(), self._pause_s(job_id))
         return False
+
+    def _is_deadly(self, job_id: str) -> bool:
+        """Counts the worker that died at a job; whether it is left alone for now, as failed."""
+        job = self._fetch(job_id)
+        if job is None or job.get_status() != JobStatus.STARTED:
+            return False
+        key = DEATHS_KEY.format(job=job_id)
+        n_deaths = self._redis.incr(key)
+        self._redis.expire(key, DEATHS_TTL_S)
+        if n_deaths < MAX_DEATHS:
+            return False
+        why = f"WorkerDiedError: {n_deaths} workers died at it, one after the other"
+        with self._redis.pipeline() as pipeline:
+            job.started_job_registry.remove_executions(job, pipeline=pipeline)
+            job.set_status(JobStatus.FAILED, pipeline=pipeline)
+            job.ended_at = datetime.now(UTC)
+            job.save(pipeline=pipeline)
+            job._handle_failure(why, pipeline, worker_name=str(job.worker_name or ""))
+            pipeline.execute()
+        return True
+
+    def _pause_s(self, job_id: str) -> float:
+        """Seconds until a failed job is given again."""
+        n_deaths = int(self._redis.get(DEATHS_KEY.format(job=job_id)) or 0)
+        return min(FAILED_PAUSE_S * 2.0 ** min(n_deaths, 20), LONGEST_PAUSE_S)
 
     def _fetch(self, job_id: str) -> Job | None:
         try:

@@ -22,6 +22,7 @@ from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 
 from backend.queue.connection import (
+    DEATHS_KEY,
     HEARTBEAT_KEY,
     HEARTBEAT_S,
     HEARTBEAT_TTL_S,
@@ -159,6 +160,7 @@ class _Worker(SimpleWorker):  # type: ignore[misc]  # rq is not typed here
         self._current = job.id
         try:
             super().execute_job(job, queue)
+            self.connection.delete(DEATHS_KEY.format(job=job.id))
         finally:
             self._current = ""
 

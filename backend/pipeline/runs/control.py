@@ -15,10 +15,9 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.sync import reading
 from backend.store import projects
 from backend.store.models import RunRow
-from backend.store.training import leases, runs, versions
+from backend.store.training import runs, versions
 from domain.errors import StackError
 from domain.states import RunControl, RunStatus
-from domain.text import counted
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +55,7 @@ def cancel(context: AppContext, project_id: int) -> str:
     """Ends the active run and frees what its folds have written; returns a sentence.
 
     It ends once nobody works on it; a worker that was killed counts as at work until its lease
-    is freed (``free_lapsed``). A version the run has made by then stays.
+    is freed (``runs.lapses``). A version the run has made by then stays.
     """
     with context.store.begin() as session:
         projects.lock(session, project_id)
@@ -68,14 +67,6 @@ def cancel(context: AppContext, project_id: int) -> str:
     is_over = settle(context, run.id)
     said = f"Run {run.number} is cancelled." if is_over else f"Run {run.number} is being cancelled."
     return said + (f" Its version {version.name} stays." if version else "")
-
-
-def free_lapsed(context: AppContext) -> None:
-    """Frees the leases of those who died, or stand still. Called again and again by one process."""
-    with context.store.begin() as session:
-        n_freed = leases.free_lapsed(session, context.seen_leases)
-    if n_freed:
-        logger.warning("Freed %s that nobody renews any more.", counted(n_freed, "lease"))
 
 
 def settle(context: AppContext, run_id: int) -> bool:

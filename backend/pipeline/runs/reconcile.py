@@ -14,6 +14,7 @@ from sqlalchemy import select
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.folds.queue import enqueue_folds
 from backend.pipeline.runs import control
+from backend.pipeline.runs.lapses import free_lapsed
 from backend.queue import JobName
 from backend.store import clock, pauses, projects
 from backend.store.models import ProjectRow, RunRow, VersionRow
@@ -57,7 +58,7 @@ def rounds(context: AppContext) -> Callable[[], None]:
 def tick(context: AppContext) -> None:
     """One round: syncs that are due, runs that wait for a step, folds that wait for a worker."""
     context.queue.claim()
-    control.free_lapsed(context)
+    free_lapsed(context)
     _end_cancelled(context)
     for name, ids in [*_due_syncs(context), *_open_work(context), *_due_pushes(context)]:
         if context.queue.ensure(name, *ids):

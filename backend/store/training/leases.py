@@ -24,15 +24,18 @@ def next_lease() -> float:
     return clock.now() + LEASE_S
 
 
-def free_lapsed(session: Session, seen: Stillness) -> int:
-    """Frees the leases that have stood still for too long; how many.
+def free_lapsed(session: Session, seen: Stillness) -> tuple[list[int], int]:
+    """Frees the leases that have stood still for too long.
 
     Args:
         session: Of the store.
         seen: What this process saw before, and nothing else.
+
+    Returns:
+        (ids of runs that somebody held, how many folds somebody held).
     """
     held: dict[tuple[str, int], float] = {}
-    n_freed = 0
+    freed: dict[str, list[int]] = {RunRow.__tablename__: [], FoldRow.__tablename__: []}
     for table in (RunRow, FoldRow):
         query = select(table.id, table.lease_until).where(table.lease_until != 0.0)
         for row_id, lease in session.execute(query).all():
@@ -40,8 +43,14 @@ def free_lapsed(session: Session, seen: Stillness) -> int:
             held[key] = lease
             if seen.seconds(key, lease) < LEASE_S:
                 continue
-            freed = update(table).where(table.id == row_id, table.lease_until == lease)
-            session.execute(freed.values(lease_until=0.0))
-            n_freed += 1
+            change = update(table).where(table.id == row_id, table.lease_until == lease)
+            session.execute(change.values(lease_until=0.0))
+            freed[table.__tablename__].append(row_id)
     seen.keep(held)
-    return n_freed
+    return freed[RunRow.__tablename__], len(freed[FoldRow.__tablename__])
+
+
+def free_all(session: Session) -> None:
+    """Frees all leases, where nobody can be at work."""
+    for table in (RunRow, FoldRow):
+        session.execute(update(table).values(lease_until=0.0))

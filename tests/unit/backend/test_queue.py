@@ -186,6 +186,58 @@ def test_a_job_lost_on_its_way_waits_no_hour_for_a_clock_that_was_set_back(
     assert queue.ensure(JobName.SYNC, 3)
 
 
+def _die_at(queue: JobQueue, connection: redis.Redis, job_id: str) -> None:
+    """What is left when the worker that has a job is killed, and its heartbeat is over."""
+    connection.delete("rq:queue:nnloop-loop")
+    job = _job(connection, job_id)
+    job.worker_name = "w-dead"
+    job.set_status(JobStatus.STARTED)
+    job.save()
+
+
+def test_a_job_that_kills_its_workers_is_tried_ever_less_often(
+    queue: JobQueue, connection: redis.Redis
+) -> None:
+    assert queue.ensure(JobName.SYNC, 1)
+    _die_at(queue, connection, "sync-1")
+    assert queue.ensure(JobName.SYNC, 1)  # once may be anything: a machine was switched off
+    for n_deaths in (2, 3, 4):
+        _die_at(queue, connection, "sync-1")
+        assert not queue.ensure(JobName.SYNC, 1)
+        (info,) = queue.jobs()
+        assert (info.state, info.name) == (JobState.FAILED, JobName.SYNC)
+        assert info.cause == f"WorkerDiedError: {n_deaths} workers died at it, one after the other"
+        job = _job(connection, "sync-1")
+        pause_s = FAILED_PAUSE_S * 2**n_deaths
+        job.ended_at = datetime.now(UTC) - timedelta(seconds=pause_s - 3)
+        job.save()
+        assert not queue.ensure(JobName.SYNC, 1)
+        job.ended_at = datetime.now(UTC) - timedelta(seconds=pause_s + 1)
+        job.save()
+        assert queue.ensure(JobName.SYNC, 1)
+    assert [info.state for info in queue.jobs()] == [JobState.WAITING]
+    # Others of its kind are not held up, and a person may want it now.
+    assert queue.ensure(JobName.SYNC, 2)
+    _die_at(queue, connection, "sync-1")
+    assert not queue.ensure(JobName.SYNC, 1)
+    assert queue.retry("sync-1")
+    _die_at(queue, connection, "sync-1")
+    assert queue.ensure(JobName.SYNC, 1)  # from the start
+
+
+def test_a_job_that_came_to_an_end_starts_without_a_history_of_deaths(
+    queue: JobQueue,
+    connection: redis.Redis,
+    start_worker: Callable[[str], subprocess.Popen[bytes]],
+) -> None:
+    queue.ensure(JobName.SYNC, 1)
+    _die_at(queue, connection, "sync-1")
+    assert queue.ensure(JobName.SYNC, 1)
+    assert connection.exists("nnloop:deaths:sync-1")
+    start_worker("def sync(project_id):\n    pass")
+    assert _eventually(lambda: not connection.exists("nnloop:deaths:sync-1"))
+
+
 def test_a_failed_job_is_queued_again_after_a_pause(
     queue: JobQueue, connection: redis.Redis
 ) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy import text
 
 from backend.pipeline.runs import control, reconcile
 from backend.store import clock, pauses
@@ -23,6 +24,9 @@ HOUR = 3600.0
 
 @pytest.fixture
 def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
+    # On PostgreSQL, too, it is our own clock that is set here: as the server's would be.
+    monkeypatch.setattr(clock, "_ahead", [])
+    monkeypatch.setattr(clock, "set_by_server", lambda _: None)
     return Clocks(monkeypatch)
 
 
@@ -97,6 +101,32 @@ def test_a_cancelled_run_of_a_dead_worker_ends(app: FakeApp, clocks: Clocks) -> 
         _jobs(app)
         clocks.pass_s(1.0)
     assert app.run(run_id).status == RunStatus.CANCELLED
+
+
+@pytest.mark.parametrize("status", [RunStatus.PREPARING, RunStatus.EVALUATING])
+def test_a_step_that_kills_its_workers_is_tried_ever_less_often_and_given_up(
+    app: FakeApp, clocks: Clocks, status: RunStatus
+) -> None:
+    run_id = app.add_run(status)
+    with app.store.begin() as session:
+        session.get_one(ProjectRow, PROJECT).synced_at = clock.now()
+    waited = [0.0]
+    for _ in range(10 * 3600):
+        if ("advance", (run_id,)) in _jobs(app):
+            with app.store.begin() as session:
+                assert runs.claim_run(session, run_id) is not None  # and the worker dies
+            waited.append(0.0)
+        if app.run(run_id).status == RunStatus.FAILED:
+            break
+        clocks.pass_s(1.0)
+        waited[-1] += 1.0
+    assert len(waited) == runs.MAX_ATTEMPTS + 1
+    pauses_s = [after - leases.LEASE_S for after in waited[1:-1]]
+    assert pauses_s == pytest.approx([5 * 2**n for n in range(runs.MAX_ATTEMPTS - 1)], abs=4)
+    assert app.run(run_id).error == (
+        "The worker that had the run died at it, or stood still. Its log and the system's log may "
+        "say why: often memory ran out. Given up after 8 attempts."
+    )
 
 
 def _run_pauses(app: FakeApp) -> Callable[[], bool]:
@@ -247,10 +277,24 @@ def test_a_budget_does_not_grow_by_a_clock_that_was_set_back(app: FakeApp, clock
     assert app.run(run_id).seconds[RunStatus.TRAINING] == 0.0
 
 
-def test_a_server_clock_goes_on_by_itself(clocks: Clocks, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_clock_goes_on_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "_ahead", [])
+    clocks = Clocks(monkeypatch)
     assert clock.now() == time.time()
     clock.set_by_server(5_000.0)
     clocks.set_wall(-HOUR)  # our own clock counts no more
     clocks.pass_s(7.0)
     assert clock.now() == pytest.approx(5_007.0)
+
+
+def test_the_clock_of_all_machines_is_the_servers(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "_ahead", [])
+    real = time.time()
+    Clocks(monkeypatch).set_wall(-HOUR)
+    with app.store.begin() as session:
+        session.execute(text("SELECT 1"))
+        said = clock.now() - real
+    expected = 0.0 if app.store.engine.dialect.name == "postgresql" else -HOUR
+    assert said == pytest.approx(expected, abs=60.0)
