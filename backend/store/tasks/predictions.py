@@ -20,7 +20,9 @@ logger = logging.getLogger(__name__)
 # of these pauses, then the next; past the last one it is set aside. In all a day and five hours.
 RETRY_PAUSES_S = (600.0, 3_600.0, 4 * 3_600.0, 24 * 3_600.0)
 _PAUSE_OF_ROW = case(
-    dict(enumerate(RETRY_PAUSES_S, start=1)), value=PredictionRow.attempts, else_=0.0
+    dict(enumerate(RETRY_PAUSES_S, start=1)),
+    value=PredictionRow.attempts,
+    else_=RETRY_PAUSES_S[-1],
 )
 # The error of a prediction that Label Studio refused: the same one would be refused again.
 DROPPED = "Label Studio did not keep this prediction."
