@@ -23,13 +23,14 @@ from rq.serializers import JSONSerializer
 
 from backend.log_lines import about
 from backend.queue.connection import (
+    DEATHS_KEY,
     HEARTBEAT_KEY,
     HEARTBEAT_S,
     HEARTBEAT_TTL_S,
     claim,
     redis_errors,
 )
-from backend.queue.job_queue import JobQueue
+from backend.queue.job_queue import FAILURE_TTL_S, JobQueue
 from backend.queue.names import JobName, QueueName
 from backend.queue.worker_info import WorkerInfo
 from domain.errors import StackError
@@ -146,6 +147,11 @@ class _Worker(SimpleWorker):  # type: ignore[misc]  # rq is not typed here
         _stop.set()
         super().request_stop(signum, frame)
 
+    def get_heartbeat_ttl(self, job: Any) -> int:
+        # RQ calls a job abandoned that runs for longer than this, and trainings take days. Who died
+        # at one is known by our own heartbeats.
+        return FAILURE_TTL_S
+
     def current_job_id(self) -> str:
         return str(self._current or "")
 
@@ -156,6 +162,7 @@ class _Worker(SimpleWorker):  # type: ignore[misc]  # rq is not typed here
         try:
             with about(job=job.id, **_project_of(job)):
                 super().execute_job(job, queue)
+            self.connection.delete(DEATHS_KEY.format(job=job.id))
         finally:
             self._current = ""
 

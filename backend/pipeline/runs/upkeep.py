@@ -5,14 +5,13 @@ What bounds every table and folder: docs/retention.md.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.context import AppContext
-from backend.store import hints
+from backend.store import clock, hints
 from backend.store.models import ProblemRow
 from backend.store.training import notices
 
@@ -26,7 +25,7 @@ PROBLEMS_KEPT_S = 30 * 24 * 3600.0
 """A problem that was resolved is kept so long, to look back at."""
 
 
-def upkeep(now: Callable[[], float] = time.time) -> Callable[[AppContext], None]:
+def upkeep(now: Callable[[], float] = clock.now) -> Callable[[AppContext], None]:
     """A function to be called every second or so: once an hour it deletes what is too old.
 
     One call deletes one portion; the next one goes on while anything is left.

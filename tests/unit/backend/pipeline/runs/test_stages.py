@@ -13,6 +13,7 @@ from backend.pipeline.runs import ends, stages
 from backend.queue import JobName
 from backend.store import projects
 from backend.store.models import FoldRow, RunRow
+from backend.store.training import leases
 from backend.store.training import runs as ledger
 from domain.case import Manifest
 from domain.errors import LabelStudioError, NnloopError, NotEnoughCasesError, StackError
@@ -115,7 +116,7 @@ def test_what_may_pass_is_tried_again_with_growing_pauses(
     _prepare_by(monkeypatch, error)
     run_id = app.add_run(RunStatus.QUEUED)
     pauses = []
-    for attempt in range(1, ends.MAX_ATTEMPTS):
+    for attempt in range(1, ledger.MAX_ATTEMPTS):
         stages.advance(app.context, run_id)
         run = app.run(run_id)
         assert (run.status, run.attempts, run.lease_until) == (RunStatus.PREPARING, attempt, 0.0)
@@ -128,7 +129,7 @@ def test_what_may_pass_is_tried_again_with_growing_pauses(
     stages.advance(app.context, run_id)
     run = app.run(run_id)
     assert run.status == RunStatus.FAILED
-    assert run.error.endswith(f"Given up after {ends.MAX_ATTEMPTS} attempts.")
+    assert run.error.endswith(f"Given up after {ledger.MAX_ATTEMPTS} attempts.")
     with app.store.begin() as session:
         (problem,) = projects.open_problems(session, PROJECT)
         assert (problem.run_id, problem.message) == (run_id, run.error)
@@ -274,18 +275,18 @@ def test_the_end_of_a_run_starts_the_next_that_is_due(app: FakeApp) -> None:
 
 @pytest.mark.slow
 def test_long_steps_keep_their_lease(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "LEASE_S", 0.4)
+    monkeypatch.setattr(leases, "LEASE_S", 0.4)
     run_id = app.add_run(RunStatus.QUEUED)
-    leases: list[float] = []
+    left: list[float] = []
 
     def slow(context: object, claimed: int, beat: object) -> None:
         for _ in range(3):
             time.sleep(0.3)
-            leases.append(app.run(claimed).lease_until - time.time())
+            left.append(app.run(claimed).lease_until - time.time())
 
     monkeypatch.setattr(prepare, "prepare_run", slow)
     stages.advance(app.context, run_id)
-    assert len(leases) == 3 and min(leases) > 0  # past the first lease, too
+    assert len(left) == 3 and min(left) > 0  # past the first lease, too
     assert app.run(run_id).lease_until == 0.0
 
 
