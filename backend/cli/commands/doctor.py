@@ -171,5 +171,6 @@ def _sum_up(looked: list[Looked], fixed: bool) -> None:
         return
     said = " and ".join(parts)
     n_mendable = sum(one.finding.mend is not None for one in looked)
-    more = f" --fix mends {n_mendable} of them." if n_mendable and n_wrong and not fixed else ""
+    which = "it" if n_wrong == 1 else "all" if n_mendable == n_wrong else f"{n_mendable} of them"
+    more = f" --fix mends {which}." if n_mendable and not fixed else ""
     say(f"{said[0].upper()}{said[1:]}.{more}")

@@ -42,13 +42,18 @@ def fires(patient: Patient) -> Finding:
                 return fine(f"it fired, and arrived after {time.monotonic() - began:.1f} s")
         time.sleep(_LOOK_S)
     url = patient.settings.service_url
+    fix = (
+        f"On Label Studio's machine or in its container try: curl {url}/health; where its log says "
+        "that a private address is refused, start it with SSRF_PROTECTION_ENABLED=false "
+        "ML_BLOCK_LOCAL_IP=false; where it answers late, see the load of nnloop's machine"
+    )
+    if "reached" not in patient.there:
+        fix = "What lets Label Studio reach nnloop (above) lets its webhook arrive, too"
     return wrong(
         f"Label Studio was made to report to nnloop, and nothing came within {WAIT_S:g} s "
         f"({_last(patient)}). Changes are found by the clock only, every "
         f"{patient.settings.sync_interval_s:g} s.",
-        f"On Label Studio's machine or in its container try: curl {url}/health; where its log says "
-        "that a private address is refused, start it with SSRF_PROTECTION_ENABLED=false "
-        "ML_BLOCK_LOCAL_IP=false; where it answers late, see the load of nnloop's machine",
+        fix,
     )
 
 

@@ -55,7 +55,8 @@ def _not_there(patient: Patient, error: LabelStudioError) -> Finding:
     if in_container() and is_this_machine(parts.hostname):
         return wrong(
             f"{str(error).rstrip('.')}: in a container that address is the container itself.",
-            "LABEL_STUDIO_URL=http://label-studio:8080, or the name of the machine it runs on",
+            "Start Label Studio there; where it is in another container or on another machine: "
+            "LABEL_STUDIO_URL=http://label-studio:8080",
         )
     if prefix := _prefix(patient):
         return wrong(

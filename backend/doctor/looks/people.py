@@ -7,7 +7,7 @@ from collections import Counter
 
 from sqlalchemy import func, select
 
-from backend.doctor.check import Check, Finding, fine, note, wrong
+from backend.doctor.check import Check, Finding, NotLookedError, fine, note, wrong
 from backend.doctor.patient import Patient
 from backend.pipeline.queues.fill import fill_queues
 from backend.pipeline.queues.report import tab_reports
@@ -132,6 +132,8 @@ def read(patient: Patient) -> Finding:
                 InboxRow.project_id == project_id, InboxRow.handled_at.is_(None)
             )
         )
+    if row.error and "label_studio" not in patient.there:
+        raise NotLookedError("Label Studio does not answer, so nothing is read")
     if row.error:
         return wrong(f"The last reading failed: {row.error}", "See the check 'label_studio'")
     if row.synced_at is None:

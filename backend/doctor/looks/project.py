@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -30,6 +31,7 @@ from domain.errors import LabelStudioAuthError, MissingError, ProjectGoneError
 from domain.text import counted
 
 _OF_BACKEND = ("backend_missing", "backend_moved", "other_nnloop")
+_BEFORE_COMMAND = re.compile(r"^[\w ]{1,24}: (?=nnloop )")
 LOCAL = "SSRF_PROTECTION_ENABLED=false ML_BLOCK_LOCAL_IP=false"
 """Settings of Label Studio under which it calls private addresses; both are needed."""
 
@@ -100,6 +102,7 @@ def backend(patient: Patient) -> Finding:
             mend,
         )
     if ours and ours[0].is_connected:
+        patient.there.add("reached")
         return fine(f"Label Studio reaches nnloop at {settings.service_url}")
     said = f" ({ours[0].error_message.strip()})" if ours and ours[0].error_message else ""
     if "service" not in patient.there:
@@ -238,7 +241,8 @@ def _mend(patient: Patient, done: str) -> Callable[[], str] | None:
 
 
 def _as_finding(fault: Fault, mend: Callable[[], str] | None = None) -> Finding:
-    return wrong(fault.message, fault.remedy, mend)
+    # Drift says `Mend it: nnloop connect 3`; under "Fix" the command is enough.
+    return wrong(fault.message, _BEFORE_COMMAND.sub("", fault.remedy), mend)
 
 
 def _private(url: str) -> str:

@@ -31,6 +31,9 @@ MOST_PLACES = 8
 TRIES = 3
 """Images of one place that are tried where one is missing: it need not be the place's fault."""
 
+SHOWN = 6
+"""Of the classes so many are named."""
+
 _FIRST_TASKS = 50
 _OBJECTS = re.compile(
     r"<\s*(Video|Audio|Text|HyperText|Paragraphs|TimeSeries|Pdf|Chat|Table|List)\b", re.IGNORECASE
@@ -47,7 +50,10 @@ def interface(patient: Patient) -> Finding:
     except LabelConfigError as error:
         return _unreadable(xml, error)
     patient.there.add("interface")
-    said = f"{', '.join(config.class_values)}, out by {config.group.region_type}"
+    n_more = len(config.class_values) - SHOWN
+    more = f" and {n_more} more" if n_more > 0 else ""
+    shown = ", ".join(config.class_values[:SHOWN])
+    said = f"{shown}{more}, predicted as {config.group.region_type}"
     warnings = [*interface_warnings(config)]
     if _OWN_CODE.search(xml):
         warnings.append(

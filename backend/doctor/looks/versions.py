@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 from backend.doctor.check import Check, Finding, NotLookedError, fine, note, wrong
 from backend.doctor.looks.machine import file_clock_ahead_s
@@ -120,7 +121,7 @@ def clocks(patient: Patient) -> Finding:
             continue
         try:
             found = ahead_of(patient)
-        except (NnloopError, NotLookedError, OSError, ValueError):
+        except (NnloopError, NotLookedError, SQLAlchemyError, OSError, ValueError):
             silent.append(name)
             continue
         if found is not None:

@@ -33,7 +33,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     # A private key, whatever is in it.
     (re.compile(r"-----BEGIN [^-]+-----.*?(?:-----END [^-]+-----|\Z)", re.DOTALL), STARS),
     # A JSON web token: header, claims, signature.
-    (re.compile(r"\beyJ[\w-]{5,}(?:\.|%2[eE])[\w-]{5,}(?:(?:\.|%2[eE])[\w-]*)?"), STARS),
+    (re.compile(r"\beyJ[\w-]{5,4000}(?:\.|%2[eE])[\w-]{5,4000}(?:(?:\.|%2[eE])[\w-]*)?"), STARS),
     # What logs in: a scheme and its value.
     (
         re.compile(
@@ -43,9 +43,9 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
         r"\1 ***",
     ),
     # User and password of an address.
-    (re.compile(r"(://|%3[aA]%2[fF]%2[fF])[^\s\"'<>]*(?:@|%40)"), r"\1***@"),
+    (re.compile(r"(://|%3[aA]%2[fF]%2[fF])[^\s\"'<>]{0,500}(?:@|%40)"), r"\1***@"),
     # What stands behind the ? of an address may be signed.
-    (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s\"'<>?]+\?)[^\s\"'<>]+", re.IGNORECASE), r"\1***"),
+    (re.compile(r"(://[^\s\"'<>?]{1,2000}\?)[^\s\"'<>]+"), r"\1***"),
     (re.compile(r"(/data/local-files/\?d=)[^\s\"'<>&]+"), r"\1***"),
     (
         re.compile(
@@ -57,7 +57,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(
             r"((?:\b|_)(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|"
-            r"credential|authorization|cookie|csrf\w*|sessionid)\w*[\"']?\s*(?:=|:)\s*[\"']?)"
+            r"credential|authorization|cookie|csrf|sessionid)\w{0,30}[\"']?\s{0,4}[=:]\s{0,4}[\"']?)"
             r"(?!\s|\*\*\*|$)[^\s\"',;&}]+",
             re.IGNORECASE,
         ),
@@ -67,24 +67,25 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b[0-9a-fA-F]{40}\b"), STARS),
     # Somebody's address.
     (
-        re.compile(r"[\w.!#$&'*+/=?^`{|}~-]+(?:@|%40|\\u0040|&#64;)[\w-]+(?:\.[\w-]+)+"),
+        re.compile(
+            r"[\w.!#$&'*+/=?^`{|}~-]{1,64}(?:@|%40|\\u0040|&#64;)[\w-]{1,63}(?:\.[\w-]{1,63})+"
+        ),
         STARS,
     ),
     # Somebody's home.
     (re.compile(r"(/home/|/Users/|\\Users\\)[^/\\\s\"':]+"), r"\1***"),
 )
 
-_IMAGE_NAMES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(rf"(['\"])[^'\"\n]*?\.({_IMAGE})\1", re.IGNORECASE), r"\1***.\2\1"),
-    (re.compile(rf"[^\s'\"<>()\[\]{{}},;]+\.({_IMAGE})\b", re.IGNORECASE), r"***.\1"),
-    (re.compile(r"(/data/(?:upload|local-files)/)[^\s'\"<>]+"), r"\1***"),
-)
-
+# In quotes a name may have spaces.
+_QUOTED_IMAGE = re.compile(rf"(['\"])[^'\"\n]{{0,300}}?\.({_IMAGE})\1", re.IGNORECASE)
+_IMAGE_END = re.compile(rf"\.({_IMAGE})\b", re.IGNORECASE)
+_IMAGE_PATH = re.compile(r"(/data/(?:upload|local-files)/)[^\s'\"<>]+")
 _WORD = re.compile(r"[^\s'\"<>()\[\]{},;]+")
 
 # Runs that may be base64 or an escaped text.
 _CODED = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
-_ESCAPED = re.compile(r"[^\s\"'<>]*(?:%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|&#?\w+;)[^\s\"'<>]*")
+_RUN = re.compile(r"[^\s\"'<>]+")
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|&#?\w{1,10};")
 
 
 class Redactor:
@@ -112,9 +113,10 @@ class Redactor:
         self._words = sorted(words, key=len)[::-1]
         self._images = frozenset(one for one in images if len(one) >= SHORTEST)
         self._hides_images = hides_images or bool(self._images)
-        self._of_values = _any_of(form for one in self._values for form in forms_of(one))
-        self._of_words = _any_of(
-            (form for one in self._words for form in _escaped_forms(one)), is_whole=True
+        # The longest first: one may be a part of another.
+        self._forms = _longest_first(form for one in self._values for form in forms_of(one))
+        self._word_forms = _longest_first(
+            form for one in self._words for form in _escaped_forms(one)
         )
 
     def __repr__(self) -> str:
@@ -123,7 +125,7 @@ class Redactor:
     def text(self, text: str) -> str:
         """The text without what is nobody's business."""
         text = self._plain(text)
-        text = _ESCAPED.sub(self._unless(_unescaped), text)
+        text = _RUN.sub(self._unless(_unescaped), text)
         return _CODED.sub(self._unless(_decoded), text)
 
     def value(self, value: Any) -> Any:
@@ -138,25 +140,39 @@ class Redactor:
 
     def is_clean(self, text: str) -> bool:
         """Whether no known value is left in a text, in any form."""
-        found = [one for one in (self._of_values, self._of_words) if one is not None]
-        return not any(one.search(text) for one in found)
+        return not any(form in text for form in self._forms) and not any(
+            form in text and _alone(form).search(text) for form in self._word_forms
+        )
 
     def _plain(self, text: str) -> str:
-        if self._of_values is not None:
-            text = self._of_values.sub(STARS, text)
-        for pattern, stars in _PATTERNS:
-            text = pattern.sub(stars, text)
-        if self._of_words is not None:
-            text = self._of_words.sub(STARS, text)
+        # One by one: a pattern of hundreds of words would try each at every letter.
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, STARS)
+        text = _by_looks(text)
+        for form in self._word_forms:
+            if form in text:
+                text = _alone(form).sub(STARS, text)
         if self._hides_images:
-            for pattern, stars in _IMAGE_NAMES:
-                text = pattern.sub(stars, text)
+            text = _QUOTED_IMAGE.sub(r"\1***.\2\1", text)
+            text = _IMAGE_PATH.sub(r"\1***", text)
             text = _WORD.sub(self._without_image, text)
         return text
 
+    def _tells(self, text: str) -> bool:
+        """Whether a decoded text says something that is to be hidden."""
+        return (
+            any(one in text for one in self._values)
+            or any(one in text and _alone(one).search(text) for one in self._words)
+            or _by_looks(text) != text
+        )
+
     def _without_image(self, found: re.Match[str]) -> str:
         word = found.group()
-        is_image = word in self._images or word.rpartition("/")[2] in self._images
+        if ends := list(_IMAGE_END.finditer(word)):
+            return f"{STARS}{word[ends[-1].start() :]}"
+        bare = word.strip(".:!?*|=&#\ufffd")
+        is_image = bare in self._images or bare.rpartition("/")[2] in self._images
         return STARS if is_image else word
 
     def _unless(self, decodings: Callable[[str], Iterator[str]]) -> Callable[[re.Match[str]], str]:
@@ -165,7 +181,7 @@ class Redactor:
         def replaced(found: re.Match[str]) -> str:
             run = found.group()
             for said in decodings(run):
-                if said != run and self._plain(said) != said:
+                if said != run and self._tells(said):
                     return STARS
             return run
 
@@ -218,16 +234,24 @@ def _base64_forms(data: bytes) -> Iterator[str]:
             yield core.replace("+", "-").replace("/", "_")
 
 
-def _any_of(forms: Iterable[str], *, is_whole: bool = False) -> re.Pattern[str] | None:
-    """One pattern for all of them, the longest first."""
-    found = sorted({one for one in forms if one}, key=len, reverse=True)
-    if not found:
-        return None
-    inner = "|".join(map(re.escape, found))
-    return re.compile(rf"(?<![^\W_])(?:{inner})(?![^\W_])" if is_whole else inner)
+def _longest_first(forms: Iterable[str]) -> list[str]:
+    return sorted({one for one in forms if one}, key=lambda one: (-len(one), one))
+
+
+def _alone(form: str) -> re.Pattern[str]:
+    """A text where it stands as a word, not within another."""
+    return re.compile(rf"(?<![^\W_]){re.escape(form)}(?![^\W_])")
+
+
+def _by_looks(text: str) -> str:
+    for pattern, stars in _PATTERNS:
+        text = pattern.sub(stars, text)
+    return text
 
 
 def _unescaped(run: str) -> Iterator[str]:
+    if not _ESCAPE.search(run):
+        return
     text = run
     for _ in range(3):
         text = html.unescape(unquote_plus(text))

@@ -78,7 +78,7 @@ def write_support_file(
     parts["doctor.json"] = _json(report_of(looked, redactor))
     data_dir = patient.settings.data_dir
     for path in _logs(data_dir):
-        name = "-".join(path.relative_to(data_dir).with_suffix(".txt").parts[-4:])
+        name = "-".join(path.relative_to(data_dir).with_suffix(".txt").parts[1:])
         parts[f"logs/{redactor.text(name)}"] = redactor.text(_tail(path))
     for name, content in parts.items():
         if not redactor.is_clean(content) or not redactor.is_clean(name):

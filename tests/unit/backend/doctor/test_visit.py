@@ -184,6 +184,9 @@ def test_a_backend_that_label_studio_does_not_reach(well: Installation) -> None:
     assert one.state == State.WRONG
     assert "(refused), which answers from here" in one.answer
     assert "SSRF_PROTECTION_ENABLED=false ML_BLOCK_LOCAL_IP=false" in one.fix
+    # Both have one cause, which is told once.
+    studio.on_update = lambda: None
+    assert "(above)" in found(well.visit(), "webhook_fires").fix
     well.listener.answer("/health", status=502)
     one = found(well.visit(is_whole=True), "backend")
     assert one.fix.startswith("Start nnloop's web service")
