@@ -108,15 +108,21 @@ def ask_torch() -> Seen:
     lines: list[str] = []
     try:
         run_child(_MODULE, {}, lines.append, work="looks for GPUs", limit_s=LOOK_S)
-        said: dict[str, Any] = json.loads(lines[-1])
+    except NnloopError as error:
+        raise NotLookedError(f"torch could not be asked: {error}".rstrip(".")) from None
+    return read_seen(lines[-1] if lines else "")
+
+
+def read_seen(line: str) -> Seen:
+    """Reads what ``training.nnunet.seen_gpus`` printed; NotLookedError where it is nothing."""
+    try:
+        said: dict[str, Any] = json.loads(line)
         return Seen(
             str(said["torch"]),
             str(said["built_for"]),
             tuple(map(str, said["gpus"])),
             str(said["error"]),
         )
-    except NnloopError as error:
-        raise NotLookedError(f"torch could not be asked: {error}".rstrip(".")) from None
     except (ValueError, LookupError, TypeError) as error:
         raise NotLookedError(f"torch's answer could not be read: {error}") from None
 

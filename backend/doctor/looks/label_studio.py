@@ -58,7 +58,8 @@ def _not_there(patient: Patient, error: LabelStudioError) -> Finding:
             "Start Label Studio there; where it is in another container or on another machine: "
             "LABEL_STUDIO_URL=http://label-studio:8080",
         )
-    if prefix := _prefix(patient):
+    has_answered = error.__cause__ is None  # else the connection failed
+    if has_answered and (prefix := _prefix(patient)):
         return wrong(
             f"Label Studio is not at {url}, but behind a path there.",
             f"LABEL_STUDIO_URL={parts.scheme}://{parts.netloc}{prefix}",

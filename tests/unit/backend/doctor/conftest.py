@@ -13,10 +13,8 @@ from backend.doctor.checks import OF_INSTALLATION
 from backend.doctor.patient import Patient
 from backend.doctor.visit import Visit
 from backend.label_studio import BackendInfo
-from backend.pipeline.connection.connect import connect
 from backend.pipeline.queues.fill import try_fill
 from backend.pipeline.sync.drift import TITLE, webhook_headers, webhook_url
-from backend.pipeline.sync.reading import sync_project
 from backend.queue import QueueName
 from backend.queue.worker_info import WorkerInfo
 from backend.store import projects
@@ -52,10 +50,7 @@ class Installation(FakeApp):
         studio.webhooks = {webhook_url(settings): webhook_headers(settings)}
         studio.on_update = self.hint
         self.queue.at_work = [WorkerInfo("w-elsewhere-1-a", tuple(QueueName), "")]
-        for task_id in (1, 2, 3):
-            studio.add_task(task_id)
-        connect(self.context, "Carotid", {})
-        sync_project(self.context, PROJECT)
+        self.add_tasks(1, 2, 3)
         try_fill(self.context, PROJECT)
         studio.calls.clear()
         self.queue.asked.clear()

@@ -13,7 +13,7 @@ import pytest
 from backend.doctor.check import Finding, NotLookedError, State
 from backend.doctor.looks import gpu as gpu_module
 from backend.doctor.looks import machine, services
-from backend.doctor.looks.gpu import Seen, Sources, ask_torch, gpu
+from backend.doctor.looks.gpu import Seen, Sources, ask_torch, gpu, read_seen
 from backend.doctor.looks.tasks import place_of
 from backend.doctor.looks.versions import is_within, required
 from backend.doctor.patient import Patient
@@ -95,16 +95,13 @@ def test_gpus_are_found_on_the_bus_without_a_driver(tmp_path: Path) -> None:
     assert gpu_module._count_in(tmp_path / "none") == 0
 
 
-@pytest.mark.slow
-def test_torch_is_asked_in_a_process_of_its_own() -> None:
-    seen = ask_torch()
-    assert seen.torch and isinstance(seen.gpus, tuple)
-
-
 def test_a_torch_that_says_nothing_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_module, "_MODULE", "backend.doctor.no_such_module")
     with pytest.raises(NotLookedError, match="torch could not be asked"):
         ask_torch()
+    for line in ("", "[]", '{"torch": "2.9"}'):
+        with pytest.raises(NotLookedError, match="could not be read"):
+            read_seen(line)
 
 
 def test_a_lock_keeps_another_process_out_and_a_disk_without_locks_is_told(

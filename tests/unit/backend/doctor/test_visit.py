@@ -144,7 +144,6 @@ def test_what_is_wrong_is_named_with_its_fix_and_mended(
     mended = well.visit(fixes=True)
     assert found(mended, name).state == State.FINE, found(mended, name)
     assert next(one.mended for one in mended.looked if one.check.id == name)
-    assert found(well.visit(), name).state == State.FINE
 
 
 def test_a_backend_of_another_nnloop_is_left_to_a_person(well: Installation) -> None:
