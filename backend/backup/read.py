@@ -6,16 +6,14 @@ import hashlib
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from alembic.script import ScriptDirectory
-
 from backend.backup.contents import CONTENTS, STORE, Contents
 from backend.backup.saved_store import SavedStore
-from backend.store.database import alembic_config
+from backend.store.upgrade import known_revisions
 from domain.errors import FileFormatError
 
 _PART = 1 << 20
@@ -65,7 +63,7 @@ class Backup:
         with path.open("wb") as target:
             self.copy(STORE, target)
         saved = SavedStore.read(path)
-        if saved.revision not in _known_revisions():
+        if saved.revision not in known_revisions():
             raise FileFormatError(
                 f"The store in the backup is of a newer nnloop ({self.contents.nnloop}).",
                 remedy="Restore it with that release or a newer one.",
@@ -135,8 +133,3 @@ def verify_backup(
             done += member.n_bytes
             on_bytes(done, backup.contents.n_bytes)
         return backup.contents
-
-
-def _known_revisions() -> Collection[str]:
-    scripts = ScriptDirectory.from_config(alembic_config())
-    return {script.revision for script in scripts.walk_revisions()}

@@ -10,13 +10,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
 from filelock import FileLock
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
+from backend.store.upgrade import upgrade
 from domain.errors import DocumentError, StackError
 from domain.text import counted, one_line
 
@@ -82,18 +81,19 @@ class Store:
             yield session
 
     def migrate(self) -> None:
-        """Brings the tables to the newest revision; safe to call from many processes at once."""
+        """Brings the tables to the newest revision; safe to call from many processes at once.
+
+        Raises:
+            StackError: It can't be opened, or a newer nnloop has written it.
+            DiskFullError: There is no room for the upgrade.
+        """
         self._lock_dir.mkdir(parents=True, exist_ok=True)
         try:
             with (
                 FileLock(self._lock_dir / "migrate.lock"),
                 self._engine.connect() as connection,
-                _foreign_keys_off(connection),
             ):
-                config = alembic_config()
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
-                connection.commit()
+                upgrade(connection, self._lock_dir)
         except SQLAlchemyError as error:
             raise StackError(
                 f"The store {self!r} can't be opened: {type(error).__name__}.",
@@ -160,13 +160,6 @@ def copy_database(source: Path, target: Path) -> bool:
         shutil.copyfile(log, log_copy)
     shutil.copyfile(source, target)
     return True
-
-
-def alembic_config() -> Config:
-    """Alembic's configuration without an ini file."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    return config
 
 
 def _engine(url: str) -> Engine:
@@ -252,23 +245,6 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
-
-
-@contextmanager
-def _foreign_keys_off(connection: Connection) -> Iterator[None]:
-    """SQLite changes a table by dropping the old one, which its references would forbid.
-
-    The pragma works outside of transactions only, so it goes to the driver.
-    """
-    if connection.dialect.name != "sqlite":
-        yield
-        return
-    driver = connection.connection
-    driver.execute("PRAGMA foreign_keys=OFF")
-    try:
-        yield
-    finally:
-        driver.execute("PRAGMA foreign_keys=ON")
 
 
 def _begin_immediate(connection: Connection) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
-from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -21,7 +20,8 @@ from backend.pipeline.status import service_report
 from backend.queue.redis_facts import KEEPS_ALL
 from backend.settings import Settings
 from backend.stack.health import WebAnswer, ask
-from backend.store.database import STORE_FILE, alembic_config
+from backend.store.database import STORE_FILE
+from backend.store.upgrade import known_revisions
 from domain.errors import StackError
 from domain.text import counted, one_line
 
@@ -140,18 +140,17 @@ def store(patient: Patient) -> Finding:
             f"PostgreSQL {version} is older than nnloop is tested with.",
             f"Update it to PostgreSQL {OLDEST_POSTGRESQL} or newer (docs/backup.md)",
         )
-    script = ScriptDirectory.from_config(alembic_config())
-    newest = script.get_current_head()
+    known = known_revisions()
+    newest = known[-1]
     if revision != newest:
-        known = {one.revision for one in script.walk_revisions()}
         if revision in known:
             return wrong(
                 f"The store has the tables of an older nnloop ({revision}, here is {newest}).",
-                "Start this nnloop on it (nnloop up): that brings them up to date",
+                "Start this nnloop on it (nnloop up): that brings them up to date (docs/upgrade.md)",
             )
         return wrong(
             f"The store has the tables of a newer nnloop ({revision}, here is {newest}).",
-            "Update nnloop on this machine to the release of the others",
+            "Use the release that wrote it, or the copy of before the upgrade (docs/upgrade.md)",
         )
     words = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
     return fine(f"{words.get(backend, backend)} {version}, tables {revision}")

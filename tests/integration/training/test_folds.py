@@ -48,7 +48,8 @@ def test_a_fold_keeps_how_it_learnt_also_when_it_was_killed(trained: Trained) ->
         film = found.film
         epochs = [frame.epoch for frame in film.frames]
         assert epochs == sorted(set(epochs)) and len(found.predictions) == len(epochs)
-        assert epochs[0] == 0 and epochs[-1] == PRESET.epochs and len(epochs) > 2
+        # How many lie between depends on the machine: measuring takes a small part of the time.
+        assert epochs[0] == 0 and epochs[-1] == PRESET.epochs
         # A case that the fold holds out, and at the end what it is measured by.
         assert film.frames[-1].dice == outcome.dice_per_case[film.case_id]
         assert image_dice(film.frames[-1].dice.values()) > image_dice(film.frames[0].dice.values())

@@ -11,8 +11,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
 from backend.store import Store
-from backend.store.database import alembic_config
 from backend.store.models import Base, CaseRow, FoldRow, InboxRow, PredictionRow, RunRow, VersionRow
+from backend.store.upgrade import alembic_config
 from domain.errors import StackError
 
 ROOT = Path(__file__).resolve().parents[4]
