@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Select, delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from backend.store import clock
@@ -89,33 +89,30 @@ def forget_unconnected(session: Session, project_ids: Collection[int]) -> None:
         )
 
 
-def forget_old(session: Session, now: float, portion: int) -> int:
-    """Deletes a portion of the hints that are too old, or too many; how many went.
+def find_old(session: Session, now: float, limit: int) -> list[int]:
+    """Ids of hints that are too old, or too many; at most ``limit`` of each kind.
 
     What is open stays, whatever its age: it is still to be read.
     """
     is_handled = InboxRow.handled_at.is_not(None)
-    n = _delete(session, select(InboxRow.id).where(InboxRow.handled_at < now - KEPT_S), portion)
+    old = select(InboxRow.id).where(InboxRow.handled_at < now - KEPT_S)
+    found = set(session.scalars(old.limit(limit)))
     ids = select(InboxRow.id).order_by(InboxRow.id.desc())
     of_others = ids.where(_is_unconnected())
-    if (last := _last_kept(session, of_others, KEPT_OF_ALL_UNCONNECTED)) is not None:
-        n += _delete(session, of_others.where(InboxRow.id < last, is_handled), portion)
+    bounds = [(of_others, KEPT_OF_ALL_UNCONNECTED)]
     for project_id in session.scalars(select(ProjectRow.id)).all():
-        of_one = ids.where(InboxRow.project_id == project_id)
-        if (last := _last_kept(session, of_one, KEPT)) is not None:
-            n += _delete(session, of_one.where(InboxRow.id < last, is_handled), portion)
-    return n
+        bounds.append((ids.where(InboxRow.project_id == project_id), KEPT))
+    for query, most in bounds:
+        last = session.scalar(query.offset(most - 1).limit(1))
+        if last is not None:
+            too_many = query.where(InboxRow.id < last, is_handled)
+            found.update(session.scalars(too_many.limit(limit)))
+    return sorted(found)
 
 
-def _last_kept(session: Session, ids: Select[int], most: int) -> int | None:
-    return session.scalar(ids.offset(most - 1).limit(1))
-
-
-def _delete(session: Session, ids: Select[int], portion: int) -> int:
-    found = list(session.scalars(ids.limit(portion)))
-    for start in range(0, len(found), CHUNK):
-        session.execute(delete(InboxRow).where(InboxRow.id.in_(found[start : start + CHUNK])))
-    return len(found)
+def forget(session: Session, hint_ids: Sequence[int]) -> None:
+    """Deletes hints."""
+    session.execute(delete(InboxRow).where(InboxRow.id.in_(hint_ids)))
 
 
 def _is_unconnected() -> ColumnElement[bool]:

@@ -146,7 +146,7 @@ def store(patient: Patient) -> Finding:
         if revision in known:
             return wrong(
                 f"The store has the tables of an older nnloop ({revision}, here is {newest}).",
-                "Start this nnloop on it (nnloop up): that brings them up to date (docs/upgrade.md)",
+                "Start this nnloop on it (nnloop up): that brings them up to date.",
             )
         return wrong(
             f"The store has the tables of a newer nnloop ({revision}, here is {newest}).",

@@ -5,30 +5,52 @@ What bounds every table and folder: docs/retention.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.context import AppContext
+from backend.pipeline.runs.old_files import forget_files
 from backend.store import clock, hints
 from backend.store.models import ProblemRow
-from backend.store.training import notices
+from backend.store.tasks import old_rows
+from backend.store.training import notices, runs
 
 EVERY_S = 3600.0
 """Seconds between two rounds of upkeep."""
 
 PORTION = 500
-"""Rows that one transaction deletes of a kind: others wait for the store some milliseconds."""
+"""Rows that one transaction deletes: others wait for the store some milliseconds."""
+
+AT_ONCE = 5_000
+"""Rows of a kind that one round deletes; the next one follows at once."""
 
 PROBLEMS_KEPT_S = 30 * 24 * 3600.0
 """A problem that was resolved is kept so long, to look back at."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Rows that go. They are looked for without holding up any writer.
+
+    Attributes:
+        find: Given the time and how many at most, the keys of those that are to go.
+        forget: Deletes those of some keys.
+        portion: So many go in one transaction.
+    """
+
+    find: Callable[[Session, float, int], Sequence[Any]]
+    forget: Callable[[Session, Sequence[Any]], None]
+    portion: int = PORTION
+
+
 def upkeep(now: Callable[[], float] = clock.now) -> Callable[[AppContext], None]:
     """A function to be called every second or so: once an hour it deletes what is too old.
 
-    One call deletes one portion; the next one goes on while anything is left.
+    Where much is to go, one call deletes some of it, and the next one goes on.
     """
     due_at = [0.0]
 
@@ -38,30 +60,43 @@ def upkeep(now: Callable[[], float] = clock.now) -> Callable[[AppContext], None]
         if due_at[0] - EVERY_S <= moment < due_at[0]:
             return
         n = forget_old(context, moment)
-        due_at[0] = moment if n else moment + EVERY_S
+        if n:
+            due_at[0] = moment
+            return
+        due_at[0] = moment + EVERY_S
+        forget_files(context, moment)
 
     return round_
 
 
 def forget_old(context: AppContext, moment: float) -> int:
-    """Deletes a portion of every kind; how many rows went."""
+    """Deletes some of every kind; how many rows."""
     n = 0
-    for forget in _KINDS:
-        with context.store.begin() as session:
-            n += forget(session, moment, PORTION)
+    for kind in KINDS:
+        with context.store.read() as session:
+            keys = kind.find(session, moment, AT_ONCE)
+        for start in range(0, len(keys), kind.portion):
+            with context.store.begin() as session:
+                kind.forget(session, keys[start : start + kind.portion])
+        n += len(keys)
     return n
 
 
-def _forget_problems(session: Session, now: float, portion: int) -> int:
+def _old_problems(session: Session, now: float, limit: int) -> list[int]:
     old = select(ProblemRow.id).where(ProblemRow.resolved_at < now - PROBLEMS_KEPT_S)
-    ids = list(session.scalars(old.limit(portion)))
-    if ids:
-        session.execute(delete(ProblemRow).where(ProblemRow.id.in_(ids)))
-    return len(ids)
+    return list(session.scalars(old.limit(limit)))
 
 
-_KINDS: tuple[Callable[[Session, float, int], int], ...] = (
-    hints.forget_old,
-    notices.forget_old,
-    _forget_problems,
+def _forget_problems(session: Session, ids: Sequence[int]) -> None:
+    session.execute(delete(ProblemRow).where(ProblemRow.id.in_(ids)))
+
+
+KINDS: tuple[Kind, ...] = (
+    Kind(hints.find_old, hints.forget),
+    Kind(notices.find_old, notices.forget),
+    Kind(_old_problems, _forget_problems),
+    # Some MB each in large projects.
+    Kind(lambda session, _, n: runs.with_old_candidates(session, n), runs.forget_candidates, 10),
+    Kind(old_rows.find_predictions, old_rows.forget_predictions),
+    Kind(old_rows.find_embeddings, old_rows.forget_embeddings),
 )

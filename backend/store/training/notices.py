@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 from sqlalchemy import Index, String, Text, UniqueConstraint, delete, select
@@ -125,12 +126,14 @@ def drop(session: Session, notice_id: int, why: str) -> None:
         row.state, row.error = NoticeState.GIVEN_UP, why
 
 
-def forget_old(session: Session, now: float, portion: int) -> int:
-    """Deletes a portion of the settled notices that are too old; how many went."""
+def find_old(session: Session, now: float, limit: int) -> list[int]:
+    """Ids of settled notices that are too old."""
     query = select(NoticeRow.id).where(
         NoticeRow.state != NoticeState.WAITING, NoticeRow.created_at < now - KEPT_S
     )
-    ids = list(session.scalars(query.limit(portion)))
-    if ids:
-        session.execute(delete(NoticeRow).where(NoticeRow.id.in_(ids)))
-    return len(ids)
+    return list(session.scalars(query.limit(limit)))
+
+
+def forget(session: Session, notice_ids: Sequence[int]) -> None:
+    """Deletes notices."""
+    session.execute(delete(NoticeRow).where(NoticeRow.id.in_(notice_ids)))

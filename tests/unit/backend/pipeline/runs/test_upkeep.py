@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from backend.pipeline.runs import upkeep
+from backend.pipeline.runs.upkeep import Kind
 from backend.store import hints, projects
 from backend.store.models import InboxRow, ProblemRow, ProjectRow
 from tests.fakes.app import PROJECT, FakeApp
@@ -51,7 +52,8 @@ def test_what_is_old_goes_and_what_is_open_stays(app: FakeApp) -> None:
 
 
 def test_too_many_go_a_portion_at_a_time(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upkeep, "PORTION", 4)
+    monkeypatch.setattr(upkeep, "AT_ONCE", 4)
+    monkeypatch.setattr(upkeep, "KINDS", (Kind(hints.find_old, hints.forget, 2),))
     monkeypatch.setattr(hints, "KEPT", 3)
     monkeypatch.setattr(hints, "KEPT_OF_ALL_UNCONNECTED", 2)
     with app.store.begin() as session:
@@ -73,12 +75,12 @@ def test_it_is_looked_at_once_an_hour_and_until_nothing_is_left(
 ) -> None:
     moment, left, looked = [1_000.0], [2], [0]
 
-    def forget(*_: object) -> int:
+    def find(*_: object) -> list[int]:
         looked[0] += 1
         left[0] -= left[0] > 0
-        return left[0]
+        return [7] * left[0]
 
-    monkeypatch.setattr(upkeep, "_KINDS", (forget,))
+    monkeypatch.setattr(upkeep, "KINDS", (Kind(find, hints.forget),))
     keep_up = upkeep.upkeep(lambda: moment[0])
     for _ in range(10):
         keep_up(app.context)
