@@ -84,12 +84,7 @@ class Visit:
             wanted = with_images or self.hides_images
             with suppress(SQLAlchemyError, NnloopError):  # a check says what is wrong with it
                 self.known.add_store(self.patient.store, with_images=wanted)
-        self.redactor = Redactor(
-            self.known.secrets,
-            self.known.names,
-            self.known.images,
-            hides_images=self.hides_images,
-        )
+        self.redactor = self.known.redactor(hides_images=self.hides_images)
 
     def _projects(self, project: str | None) -> list[int]:
         try:

@@ -52,7 +52,8 @@ def _not_there(patient: Patient, error: LabelStudioError) -> Finding:
             "doctor"
         )
         return wrong(f"This machine knows no host {parts.hostname!r} (LABEL_STUDIO_URL).", hint)
-    if in_container() and is_this_machine(parts.hostname):
+    is_refused = "can't be reached" in str(error)
+    if is_refused and in_container() and is_this_machine(parts.hostname):
         return wrong(
             f"{str(error).rstrip('.')}: in a container that address is the container itself.",
             "Start Label Studio there; where it is in another container or on another machine: "

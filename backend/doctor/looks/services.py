@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.credentials import DEFAULT_USER, PASSWORD_FILE
@@ -125,7 +125,9 @@ def store(patient: Patient) -> Finding:
         with opened.read() as session:
             backend = opened.engine.dialect.name
             version = _version_of(backend, session.execute)
-            revision = session.scalar(text("SELECT version_num FROM alembic_version"))
+            has_tables = inspect(session.connection()).has_table("alembic_version")
+            query = text("SELECT version_num FROM alembic_version")
+            revision = session.scalar(query) if has_tables else None
     except StackError as error:
         return wrong(str(error), error.remedy)
     except SQLAlchemyError as error:
@@ -140,13 +142,19 @@ def store(patient: Patient) -> Finding:
             f"PostgreSQL {version} is older than nnloop is tested with.",
             f"Update it to PostgreSQL {OLDEST_POSTGRESQL} or newer (docs/backup.md)",
         )
+    if revision is None:
+        return wrong(
+            f"The store ({backend}) has no tables: nnloop has never worked on it.",
+            "Correct NNLOOP_DATABASE_URL or NNLOOP_DATA_DIR, move a store there "
+            "(docs/backup.md#into-postgresql), or start nnloop on it: nnloop up",
+        )
     known = known_revisions()
     newest = known[-1]
     if revision != newest:
         if revision in known:
             return wrong(
                 f"The store has the tables of an older nnloop ({revision}, here is {newest}).",
-                "Start this nnloop on it (nnloop up): that brings them up to date.",
+                "Start this nnloop on it: nnloop up brings them up to date (docs/upgrade.md)",
             )
         return wrong(
             f"The store has the tables of a newer nnloop ({revision}, here is {newest}).",

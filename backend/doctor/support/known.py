@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from sqlalchemy import select
 
 from backend.credentials import DEFAULT_USER, PASSWORD_FILE
+from backend.doctor.support.redaction import Redactor
 from backend.label_studio import User
 from backend.settings import Settings
 from backend.stack.runtime import find_running
@@ -29,6 +30,13 @@ _SAYS_SO = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL|AUTH", re.IGNORECASE)
 _PLAIN = frozenset({DEFAULT_USER, "root", "true", "false", "none", "null", "/dev/null"})
 """Values that give nothing away, and would be taken out of every sentence."""
 
+_ROLES = frozenset(
+    {"admin", "administrator", "annotator", "data", "demo", "image", "images", "info", "lab"}
+    | {"label", "label-studio", "labeler", "labels", "mail", "model", "office", "project"}
+    | {"research", "service", "support", "task", "tasks", "test", "tester", "train", "user"}
+)
+"""Names of accounts that are nobody's."""
+
 MOST_IMAGES = 200_000
 """Tasks whose images are known by name; of more only what looks like an image's name is hidden."""
 
@@ -40,11 +48,16 @@ SHORTEST_VALUE = 5
 
 @dataclass
 class Known:
-    """Values to take out: ``secrets`` anywhere, ``names`` of people as words, ``images``."""
+    """Values to take out: ``secrets`` anywhere, ``names`` of people as words, ``images``.
+
+    ``accounts`` are users of this machine, taken out of paths; ``home`` is shown as ``~``.
+    """
 
     secrets: set[str] = field(default_factory=set, repr=False)
     names: set[str] = field(default_factory=set, repr=False)
     images: set[str] = field(default_factory=set, repr=False)
+    accounts: set[str] = field(default_factory=set, repr=False)
+    home: str = field(default="", repr=False)
 
     def add_settings(self, settings: Settings) -> None:
         """Keys and passwords of the settings, of a running `nnloop up`, and of the environment."""
@@ -68,10 +81,12 @@ class Known:
     def add_machine(self) -> None:
         """Who runs this."""
         with suppress(OSError, KeyError):
-            self._add_name(getpass.getuser())
+            self.accounts.add(getpass.getuser())
         with suppress(RuntimeError):
-            home = Path("~").expanduser().name
-            self._add_name(home)
+            home = Path("~").expanduser()
+            self.home = str(home) if len(home.parts) > 1 else ""
+            self.accounts.add(home.name)
+        self.accounts -= {"", *_PLAIN, *_ROLES}
 
     def add_people(self, users: Iterable[User]) -> None:
         """Everybody who has an account in Label Studio."""
@@ -97,6 +112,17 @@ class Known:
                 for data in session.scalars(query):
                     self.images.update(_names_in(data))
 
+    def redactor(self, *, hides_images: bool) -> Redactor:
+        """What takes all of it out of a text."""
+        return Redactor(
+            self.secrets,
+            self.names,
+            self.images,
+            self.accounts,
+            home=self.home,
+            hides_images=hides_images,
+        )
+
     def _add(self, value: str) -> None:
         value = value.strip()
         if value.lower() not in _PLAIN and not value.isdigit():
@@ -104,7 +130,7 @@ class Known:
 
     def _add_name(self, name: str) -> None:
         name = name.strip()
-        if name.lower() not in _PLAIN and len(name) > 1:
+        if name.lower() not in _PLAIN | _ROLES and len(name) > 1:
             self.names.add(name)
 
     def _add_address(self, value: str) -> None:

@@ -73,7 +73,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
         STARS,
     ),
     # Somebody's home.
-    (re.compile(r"(/home/|/Users/|\\Users\\)[^/\\\s\"':]+"), r"\1***"),
+    (re.compile(r"(/home/|/Users/|\\Users\\)[^/\\\s\"':,;)]+"), r"\1***"),
 )
 
 # In quotes a name may have spaces.
@@ -95,6 +95,8 @@ class Redactor:
         secrets: Values that are nowhere to be seen: keys, passwords, addresses of people.
         names: Words that are nowhere to be seen by themselves: names of people.
         images: Names of images that are nowhere to be seen.
+        accounts: Names of users of this machine, which stand in paths.
+        home: The user's own folder, shown as ``~``.
         hides_images: Whether whatever looks like the name of an image goes, too.
     """
 
@@ -103,7 +105,9 @@ class Redactor:
         secrets: Iterable[str] = (),
         names: Iterable[str] = (),
         images: Iterable[str] = (),
+        accounts: Iterable[str] = (),
         *,
+        home: str = "",
         hides_images: bool = False,
     ) -> None:
         values = {one.strip() for one in secrets if one and one.strip()}
@@ -113,6 +117,10 @@ class Redactor:
         self._words = sorted(words, key=len)[::-1]
         self._images = frozenset(one for one in images if len(one) >= SHORTEST)
         self._hides_images = hides_images or bool(self._images)
+        names_in_paths = "|".join(map(re.escape, sorted(accounts, key=len, reverse=True)))
+        self._in_paths = re.compile(rf"(?<=/)(?:{names_in_paths})(?![^/\s'\":,.;)])")
+        self._has_accounts = bool(names_in_paths)
+        self._home = re.compile(rf"{re.escape(home)}(?![^/\s'\":,;)])") if home else None
         # The longest first: one may be a part of another.
         self._forms = _longest_first(form for one in self._values for form in forms_of(one))
         self._word_forms = _longest_first(
@@ -149,6 +157,10 @@ class Redactor:
         for form in self._forms:
             if form in text:
                 text = text.replace(form, STARS)
+        if self._home is not None:
+            text = self._home.sub("~", text)
+        if self._has_accounts:
+            text = self._in_paths.sub(STARS, text)
         text = _by_looks(text)
         for form in self._word_forms:
             if form in text:

@@ -23,7 +23,6 @@ from backend.doctor.examine import Looked
 from backend.doctor.patient import Patient
 from backend.doctor.report import report_of
 from backend.doctor.support.known import Known
-from backend.doctor.support.redaction import Redactor
 from backend.label_studio.deadline import OutOfTimeError, within
 from backend.queue import JobState
 from backend.store.models import Base, ProblemRow, ProjectRow, RunRow, VersionRow
@@ -70,7 +69,7 @@ def write_support_file(
         OSError: It can't be written.
         StackError: A secret would have stood in it; nothing is written.
     """
-    redactor = Redactor(known.secrets, known.names, known.images, hides_images=True)
+    redactor = known.redactor(hides_images=True)
     people = "" if knows_people else _NAMES_UNKNOWN
     parts: dict[str, str] = {"README.txt": _ABOUT.format(people=people)}
     for name, collect in _PARTS.items():

@@ -230,6 +230,9 @@ def test_a_store_of_another_release(well: Installation) -> None:
     with well.store.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     assert "of a newer nnloop (9999" in services.store(patient).answer
+    with well.store.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE alembic_version")
+    assert "has no tables" in services.store(patient).answer
 
 
 def test_what_is_no_database(tmp_path: Path) -> None:

@@ -160,6 +160,13 @@ def test_names_of_images_go_where_that_is_asked() -> None:
     assert Redactor().text(line) == line
 
 
+def test_home_is_a_tilde_and_accounts_go_from_paths_alone() -> None:
+    redactor = Redactor(accounts=["store", "annam"], home="/home/annam")
+    assert redactor.text("chmod go-rwx /home/annam/.local/x") == "chmod go-rwx ~/.local/x"
+    said = redactor.text("the store in /srv/store/nnloop, /mnt/annam: /home/annamaria, /store2")
+    assert said == "the store in /srv/***/nnloop, /mnt/***: /home/***, /store2"
+
+
 def test_values_and_their_names() -> None:
     value = {"a": ["s3cr3t", 1, None, {"key s3cr3t": 2.5}], "b": True}
     assert Redactor(["s3cr3t"]).value(value) == {"a": ["***", 1, None, {"key ***": 2.5}], "b": True}

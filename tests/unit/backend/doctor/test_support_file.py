@@ -191,6 +191,8 @@ def test_values_that_give_nothing_away_are_not_taken_out(
     monkeypatch.setenv("N_KEYS", "12345")
     known = Known()
     known.add_settings(well.context.settings)
+    known.add_people([User(1, "admin@example.com"), User(2, "Li.W@example.com", "Li", "W")])
+    assert known.names == {"Li W", "Li", "Li.W"}
     assert not {"true", "/tmp", "12345", "nnloop"} & known.secrets
     assert PASSWORD in known.secrets and "redis-wort" in known.secrets
     assert PASSWORD not in repr(known)
