@@ -25,6 +25,9 @@ EVERY_S = 3600.0
 PORTION = 500
 """Rows that one transaction deletes: others wait for the store some milliseconds."""
 
+PAUSE_S = 0.02
+"""Between two such transactions: who waits for the store gets it in between."""
+
 AT_ONCE = 5_000
 """Rows of a kind that one round deletes; the next one follows at once."""
 
@@ -76,6 +79,8 @@ def forget_old(context: AppContext, moment: float) -> int:
         with context.store.read() as session:
             keys = kind.find(session, moment, AT_ONCE)
         for start in range(0, len(keys), kind.portion):
+            if start:
+                time.sleep(PAUSE_S)
             with context.store.begin() as session:
                 kind.forget(session, keys[start : start + kind.portion])
         n += len(keys)
