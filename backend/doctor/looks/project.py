@@ -188,9 +188,7 @@ def served(patient: Patient) -> list[Finding]:
         return f"Made {champion.name} the project's model version."
 
     found = [_as_finding(fault, show) for fault in _faults(patient, "model_version")]
-    found += [_as_finding(fault) for fault in _faults(patient, "predictions_missing")]
-    if found and any("has lost" in one.answer for one in found):
-        found = [one if one.mend else wrong(one.answer, one.fix, publish) for one in found]
+    found += [_as_finding(fault, publish) for fault in _faults(patient, "predictions_missing")]
     n_held = patient.held.n_predictions.get(champion.name, 0)
     if champion.published_at is None and not n_held:
         found.append(

@@ -31,7 +31,18 @@ _PLAIN = frozenset({DEFAULT_USER, "root", "true", "false", "none", "null", "/dev
 """Values that give nothing away, and would be taken out of every sentence."""
 
 _ROLES = frozenset(
-    {"admin", "administrator", "annotator", "data", "demo", "image", "images", "info", "lab"}
+    {
+        "admin",
+        "administrator",
+        "annotator",
+        "data",
+        "demo",
+        "doctor",
+        "image",
+        "images",
+        "info",
+        "lab",
+    }
     | {"label", "label-studio", "labeler", "labels", "mail", "model", "office", "project"}
     | {"research", "service", "support", "task", "tasks", "test", "tester", "train", "user"}
 )
@@ -74,7 +85,8 @@ class Known:
             self._add(running.label_studio_api_key)
             self._add_address(running.redis_url)
         for name, value in os.environ.items():
-            if _SAYS_SO.search(name) and len(value) >= SHORTEST_VALUE and not _is_path(value):
+            is_long = len(value) >= SHORTEST_VALUE and not value.isdigit()
+            if _SAYS_SO.search(name) and is_long and not _is_path(value):
                 self._add(value)
             self._add_address(value)
 
@@ -125,7 +137,7 @@ class Known:
 
     def _add(self, value: str) -> None:
         value = value.strip()
-        if value.lower() not in _PLAIN and not value.isdigit():
+        if value.lower() not in _PLAIN:
             self.secrets.add(value)
 
     def _add_name(self, name: str) -> None:
