@@ -234,7 +234,7 @@ def test_a_project_that_was_never_connected_is_looked_at_and_left_alone(
 
 def test_a_project_that_nobody_knows(well: Installation) -> None:
     one = found(well.visit("Veins"), "which_project")
-    assert (one.state, "'Veins'" in one.answer) == (State.NOT_LOOKED, True)
+    assert (one.state, "'Veins'" in one.answer) == (State.WRONG, True)
     well.label_studio.is_down = True
     one = found(well.visit("Veins"), "which_project")
     assert (one.state, one.fix) == (State.WRONG, "Connect it: nnloop connect Veins")
