@@ -23,7 +23,7 @@ from backend.settings import ProjectSettings
 from backend.store.models import AnnotationRow, ProblemRow, ProjectRow
 from backend.store.projects import RUN_FAILED
 from backend.store.tasks.queues import QueueEntryRow, QueueTabRow
-from domain.errors import StackError
+from domain.errors import ImageError, StackError
 from domain.queues import QueueArm, QueueExit
 from tests.fakes.app import PROJECT
 from tests.fakes.label_studio import polygon
@@ -510,6 +510,23 @@ def test_names_of_people_are_in_no_answer(well: Installation) -> None:
     visit = well.visit()
     said = " ".join(visit.redactor.text(one.finding.answer) for one in visit.looked)
     assert "Jürgen" not in said and "klinik" not in said and "'Of ***'" in said
+
+
+def test_names_of_images_are_in_no_answer_where_that_is_asked(
+    well: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(uri: str, task_id: int, project_id: int) -> bytes:
+        raise ImageError(task_id, "image_unreachable", f"the image {uri!r} can't be reached.")
+
+    monkeypatch.setattr(well.label_studio, "fetch_image", missing)
+    said = well.visit()
+    one = found(said, "images")
+    assert "/data/upload/3.png" in said.redactor.text(one.answer)
+    hiding = Visit(Patient.of(well.context), hides_images=True)
+    hiding.of_installation = said.of_installation
+    hiding.make("1")
+    told = hiding.redactor.text(found(hiding, "images").answer)
+    assert "3.png" not in told and "can't be reached" in told
 
 
 def test_settings_of_projects_are_those_of_the_store(well: Installation) -> None:
