@@ -27,7 +27,9 @@ from backend.store.tasks.queues import QueueTabRow
 _SAYS_SO = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL|AUTH", re.IGNORECASE)
 """In the name of a variable whose value is nobody's business."""
 
-_PLAIN = frozenset({DEFAULT_USER, "root", "true", "false", "none", "null", "/dev/null"})
+_PLAIN = frozenset(
+    {DEFAULT_USER, "root", "true", "false", "none", "null", "/dev/null", "localhost", "127.0.0.1"}
+)
 """Values that give nothing away, and would be taken out of every sentence."""
 
 _ROLES = frozenset(
@@ -85,8 +87,8 @@ class Known:
             self._add(running.label_studio_api_key)
             self._add_address(running.redis_url)
         for name, value in os.environ.items():
-            is_long = len(value) >= SHORTEST_VALUE and not value.isdigit()
-            if _SAYS_SO.search(name) and is_long and not _is_path(value):
+            is_one = len(value) >= SHORTEST_VALUE and not value.isdigit() and "://" not in value
+            if _SAYS_SO.search(name) and is_one and not _is_path(value):
                 self._add(value)
             self._add_address(value)
 
@@ -151,9 +153,9 @@ class Known:
             return
         with suppress(ValueError):
             parts = urlsplit(value)
-            for one in (parts.password or "", parts.username or ""):
-                self._add(one)
-                self._add(unquote(one))
+            self._add(parts.password or "")
+            self._add(unquote(parts.password or ""))
+            self._add_name(unquote(parts.username or ""))
         # A password may have a / or a # in it, where it was not escaped.
         inner = value.partition("://")[2].rpartition("@")[0]
         self._add(inner.partition(":")[2])
