@@ -48,7 +48,7 @@ problems.json  open problems, the newest first
 logs/          the end of each log
 
 Taken out (***): keys, passwords, user and signature of addresses, e-mail addresses, names of
-people and of images. {people}
+people and of images.{people}
 Titles of projects and names of classes are in it: look through it before you give it away.
 """
 
