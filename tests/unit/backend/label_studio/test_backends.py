@@ -18,7 +18,9 @@ def test_an_address_that_label_studio_may_not_call_is_no_fault_of_the_key() -> N
         studio.answer("/api/ml/1", {"detail": said}, 403)
         with (
             LabelStudioClient(studio.url, "0" * 40) as client,
-            pytest.raises(LabelStudioError, match="refused http://10.0.0.7:9090 as a") as caught,
+            pytest.raises(
+                LabelStudioError, match=r"refused http://10\.0\.0\.7:9090 as a"
+            ) as caught,
         ):
             client.register_backend(1, "http://10.0.0.7:9090", "nnloop")
     assert not isinstance(caught.value, LabelStudioAuthError)
