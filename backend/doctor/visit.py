@@ -17,7 +17,7 @@ from backend.doctor.support.redaction import Redactor
 from backend.label_studio.deadline import OutOfTimeError, within
 from backend.pipeline.basis.connected import find_connected
 from backend.store import projects
-from domain.errors import NnloopError, NotConnectedError, SettingsError
+from domain.errors import NnloopError, NotConnectedError
 
 FIND_S = 20.0
 
@@ -90,10 +90,10 @@ class Visit:
         try:
             return within(FIND_S, lambda: self._found(project))
         except (NnloopError, SQLAlchemyError, OutOfTimeError) as error:
-            said = error.in_full if isinstance(error, NnloopError) else str(error)
-            finding = not_looked(f"{project!r} can't be looked up: {said}")
-            if isinstance(error, NotConnectedError | SettingsError):
+            if isinstance(error, NnloopError):  # there is none, or several have the title
                 finding = wrong(str(error), error.remedy)
+            else:
+                finding = not_looked(f"{project!r} can't be looked up: {error}")
             self._tell(Looked(WHICH, finding))
             return []
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from backend.cli.outputs import output_file
-from backend.cli.shared import AsJson, DataDir, settings
-from backend.cli.views.sentences import heading, say
+from backend.cli.shared import AsJson, DataDir, console, settings
+from backend.cli.views.sentences import heading, say, wrapped
 from domain.errors import SettingsError
 from domain.text import counted, one_line
 
@@ -113,11 +114,13 @@ def _no_settings(error: SettingsError, as_json: bool) -> None:
 
 NOT_LOOKED = "not looked at"
 _LEADS = {
-    "fine": "[green]ok[/green]   ",
-    "note": "[yellow]note[/yellow] ",
+    "fine": "[green]ok[/green]",
+    "note": "[yellow]note[/yellow]",
     "wrong": "[bold red]WRONG[/bold red]",
-    NOT_LOOKED: "[magenta]?[/magenta]    ",
+    NOT_LOOKED: "[magenta]?[/magenta]",
 }
+_INDENT = 6
+"""Columns of the word that says how it is."""
 
 
 class _Page:
@@ -142,7 +145,8 @@ class _Page:
     def end_section(self) -> None:
         """Prints what could not be looked at."""
         for why, questions in self._lacking.items():
-            say(f"Not looked at, because {why}: {' '.join(questions)}", lead=_LEADS[NOT_LOOKED])
+            said = f"Not looked at, because {why}: {' '.join(questions)}"
+            _say_under(_LEADS[NOT_LOOKED], said)
         self._lacking.clear()
 
 
@@ -152,10 +156,19 @@ def _print(one: Looked, redactor: Redactor) -> None:
     if finding.state == NOT_LOOKED:
         answer = f"not looked at: {answer}"
     if one.mended:
-        say(f"Mended: {redactor.text(one.mended)}", lead="     ")
-    say(f"{one.check.question} {answer}", lead=_LEADS[finding.state])
+        _say_under("", f"Mended: {redactor.text(one.mended)}")
+    _say_under(_LEADS[finding.state], f"{one.check.question} {answer}")
     if finding.fix:
-        say(f"Fix: {one_line(redactor.text(finding.fix), 1_000)}", lead="      ")
+        _say_under("", f"Fix: {one_line(redactor.text(finding.fix), 1_000)}")
+
+
+def _say_under(lead: str, text: str) -> None:
+    """Prints a sentence behind a word, in lines that begin at the same column."""
+    width = console.width - _INDENT if console.is_terminal else 0
+    for number, line in enumerate(wrapped(text, width).split("\n")):
+        first = Text() if number else Text.from_markup(lead)
+        first.pad_right(_INDENT - first.cell_len)
+        console.print(first + line, soft_wrap=True, highlight=False)
 
 
 def _sum_up(looked: list[Looked], fixed: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -32,6 +33,9 @@ from domain.text import counted
 
 _OF_BACKEND = ("backend_missing", "backend_moved", "other_nnloop")
 _BEFORE_COMMAND = re.compile(r"^[\w ]{1,24}: (?=nnloop )")
+PUSHED_WITHIN_S = 300.0
+"""A version's first predictions are in Label Studio much sooner."""
+
 LOCAL = "SSRF_PROTECTION_ENABLED=false ML_BLOCK_LOCAL_IP=false"
 """Settings of Label Studio under which it calls private addresses; both are needed."""
 
@@ -170,8 +174,9 @@ def served(patient: Patient) -> list[Finding]:
     with patient.store.read() as session:
         champion = versions.champion(session, project_id)
         waits = trigger.evaluate(session, project_id).reason
-        n_unscored = n_failed = 0
+        n_unscored = n_failed = n_waiting = 0
         if champion is not None:
+            n_waiting = predictions.count_unpublished(session, champion.id)
             n_unscored = predictions.count_unscored(session, project_id, champion.id)
             n_failed = predictions.count_failed(session, project_id, champion.id)
         is_active = runs.active_run(session, project_id) is not None
@@ -188,23 +193,23 @@ def served(patient: Patient) -> list[Finding]:
         return f"Made {champion.name} the project's model version."
 
     found = [_as_finding(fault, show) for fault in _faults(patient, "model_version")]
-    found += [_as_finding(fault) for fault in _faults(patient, "predictions_missing")]
-    if found and any("has lost" in one.answer for one in found):
-        found = [one if one.mend else wrong(one.answer, one.fix, publish) for one in found]
+    found += [_as_finding(fault, publish) for fault in _faults(patient, "predictions_missing")]
     n_held = patient.held.n_predictions.get(champion.name, 0)
-    if champion.published_at is None and not n_held:
+    age = time.time() - (champion.promoted_at or champion.created_at)
+    if n_waiting and not n_held and age > PUSHED_WITHIN_S:
         found.append(
             wrong(
-                f"{champion.name} serves, but Label Studio has none of its predictions.",
-                f"nnloop publish {project_id}",
+                f"{champion.name} serves for {age / 60:.0f} min, and Label Studio has none of its "
+                f"{counted(n_waiting, 'prediction')}.",
+                f"nnloop publish {project_id}; if that fails, see what failed: nnloop jobs",
                 publish,
             )
         )
     if n_failed:
         found.append(
             note(
-                f"{counted(n_failed, 'task')} could not be predicted and "
-                f"{'was' if n_failed == 1 else 'were'} set aside: nnloop status {project_id}.",
+                f"{counted(n_failed, 'task')} could not be predicted.",
+                f"See why (nnloop status {project_id} --problems), mend it, then: "
                 f"nnloop score {project_id} --retry",
             )
         )

@@ -27,11 +27,24 @@ from backend.store.tasks.queues import QueueTabRow
 _SAYS_SO = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL|AUTH", re.IGNORECASE)
 """In the name of a variable whose value is nobody's business."""
 
-_PLAIN = frozenset({DEFAULT_USER, "root", "true", "false", "none", "null", "/dev/null"})
+_PLAIN = frozenset(
+    {DEFAULT_USER, "root", "true", "false", "none", "null", "/dev/null", "localhost", "127.0.0.1"}
+)
 """Values that give nothing away, and would be taken out of every sentence."""
 
 _ROLES = frozenset(
-    {"admin", "administrator", "annotator", "data", "demo", "image", "images", "info", "lab"}
+    {
+        "admin",
+        "administrator",
+        "annotator",
+        "data",
+        "demo",
+        "doctor",
+        "image",
+        "images",
+        "info",
+        "lab",
+    }
     | {"label", "label-studio", "labeler", "labels", "mail", "model", "office", "project"}
     | {"research", "service", "support", "task", "tasks", "test", "tester", "train", "user"}
 )
@@ -74,7 +87,8 @@ class Known:
             self._add(running.label_studio_api_key)
             self._add_address(running.redis_url)
         for name, value in os.environ.items():
-            if _SAYS_SO.search(name) and len(value) >= SHORTEST_VALUE and not _is_path(value):
+            is_one = len(value) >= SHORTEST_VALUE and not value.isdigit() and "://" not in value
+            if _SAYS_SO.search(name) and is_one and not _is_path(value):
                 self._add(value)
             self._add_address(value)
 
@@ -125,7 +139,7 @@ class Known:
 
     def _add(self, value: str) -> None:
         value = value.strip()
-        if value.lower() not in _PLAIN and not value.isdigit():
+        if value.lower() not in _PLAIN:
             self.secrets.add(value)
 
     def _add_name(self, name: str) -> None:
@@ -139,9 +153,9 @@ class Known:
             return
         with suppress(ValueError):
             parts = urlsplit(value)
-            for one in (parts.password or "", parts.username or ""):
-                self._add(one)
-                self._add(unquote(one))
+            self._add(parts.password or "")
+            self._add(unquote(parts.password or ""))
+            self._add_name(unquote(parts.username or ""))
         # A password may have a / or a # in it, where it was not escaped.
         inner = value.partition("://")[2].rpartition("@")[0]
         self._add(inner.partition(":")[2])

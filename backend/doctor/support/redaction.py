@@ -22,6 +22,9 @@ STARS = "***"
 SHORTEST = 4
 """A secret of fewer characters is taken out where it stands alone, as a name is."""
 
+SHORTEST_NUMBER = 8
+"""The same of a secret of digits, which would be a part of any number."""
+
 _SHORTEST_ENCODED = 6
 """Of what is left of a secret in the middle of base64, whatever stands before and after it."""
 
@@ -112,8 +115,12 @@ class Redactor:
     ) -> None:
         values = {one.strip() for one in secrets if one and one.strip()}
         words = {one.strip() for one in names if one and len(one.strip()) > 1}
-        words |= {one for one in values if len(one) < SHORTEST}
-        self._values = sorted({one for one in values if len(one) >= SHORTEST}, key=len)[::-1]
+        # Within other words and numbers they would be found everywhere.
+        alone = {
+            one for one in values if len(one) < (SHORTEST_NUMBER if one.isdigit() else SHORTEST)
+        }
+        words |= alone
+        self._values = sorted(values - alone, key=len)[::-1]
         self._words = sorted(words, key=len)[::-1]
         self._images = frozenset(one for one in images if len(one) >= SHORTEST)
         self._hides_images = hides_images or bool(self._images)
@@ -137,31 +144,35 @@ class Redactor:
         return _CODED.sub(self._unless(_decoded), text)
 
     def value(self, value: Any) -> Any:
-        """A JSON value in which every text, keys too, is without it."""
+        """A JSON value in which every text is without it; keys are nnloop's, and keep words."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
-            return {self.text(str(name)): self.value(one) for name, one in value.items()}
+            return {self._secret(str(name)): self.value(one) for name, one in value.items()}
         if isinstance(value, list | tuple):
             return [self.value(one) for one in value]
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return value if self.text(str(value)) == str(value) else STARS
         return value
 
     def is_clean(self, text: str) -> bool:
-        """Whether no known value is left in a text, in any form."""
-        return not any(form in text for form in self._forms) and not any(
-            form in text and _alone(form).search(text) for form in self._word_forms
-        )
+        """Whether no known secret is left in a text, in any form; names are not looked for."""
+        return not any(form in text for form in self._forms)
 
-    def _plain(self, text: str) -> str:
+    def _secret(self, text: str) -> str:
+        """The text without known secrets and what looks like one."""
         # One by one: a pattern of hundreds of words would try each at every letter.
         for form in self._forms:
             if form in text:
                 text = text.replace(form, STARS)
+        return _by_looks(text)
+
+    def _plain(self, text: str) -> str:
         if self._home is not None:
             text = self._home.sub("~", text)
         if self._has_accounts:
             text = self._in_paths.sub(STARS, text)
-        text = _by_looks(text)
+        text = self._secret(text)
         for form in self._word_forms:
             if form in text:
                 text = _alone(form).sub(STARS, text)

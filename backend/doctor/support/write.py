@@ -48,7 +48,7 @@ problems.json  open problems, the newest first
 logs/          the end of each log
 
 Taken out (***): keys, passwords, user and signature of addresses, e-mail addresses, names of
-people and of images. {people}
+people and of images.{people}
 Titles of projects and names of classes are in it: look through it before you give it away.
 """
 
@@ -99,9 +99,9 @@ def _write(target: Path, parts: dict[str, str]) -> None:
         for name, content in parts.items():
             info = zipfile.ZipInfo(name, time.gmtime()[:6])
             info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o600 << 16
-            file.writestr(info, content.encode())
+            file.writestr(info, content.encode("utf-8", "replace"))
     draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file_out:
             file_out.write(packed.getvalue())

@@ -9,10 +9,10 @@ import urllib.parse
 from collections.abc import Callable
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from backend.doctor.support.redaction import Redactor
+from backend.doctor.support.redaction import SHORTEST_NUMBER, Redactor
 
 SECRETS = ["pässwört/+ 1&2", "s3cr3t-V@lue", "token_with=signs%", "back\\slash\"quote'x", "kurz1"]
 
@@ -91,8 +91,9 @@ def test_a_known_secret_is_found_in_every_encoding(secret: str, encoding: str) -
     st.text(st.characters(codec="ascii", categories=["L", "N"]), max_size=8),
 )
 @settings(max_examples=80)
-@example("000000", "base64 in the middle", "")
+@example("00000000", "base64 in the middle", "")
 def test_any_secret_is_found_wherever_it_stands(secret: str, encoding: str, beside: str) -> None:
+    assume(not secret.isdigit() or len(secret) >= SHORTEST_NUMBER)
     redactor = Redactor([secret])
     coded = ENCODINGS[encoding](secret)
     said = redactor.text(f"{beside} {coded} {beside}")
@@ -168,8 +169,16 @@ def test_home_is_a_tilde_and_accounts_go_from_paths_alone() -> None:
 
 
 def test_values_and_their_names() -> None:
-    value = {"a": ["s3cr3t", 1, None, {"key s3cr3t": 2.5}], "b": True}
-    assert Redactor(["s3cr3t"]).value(value) == {"a": ["***", 1, None, {"key ***": 2.5}], "b": True}
+    value = {"a": ["s3cr3t", 1, None, {"key s3cr3t": 2.5}], "b": True, "Anna": "Anna"}
+    said = {"a": ["***", 1, None, {"key ***": 2.5}], "b": True, "Anna": "***"}
+    assert Redactor(["s3cr3t"], ["Anna"]).value(value) == said
+
+
+def test_a_password_of_digits_goes_where_it_stands_alone() -> None:
+    redactor = Redactor(["1234"])
+    assert redactor.text("pass 1234, 51234 tasks, 1234.5 s") == "pass ***, 51234 tasks, ***.5 s"
+    assert redactor.value({"n": 1234, "m": 51234, "t": True}) == {"n": "***", "m": 51234, "t": True}
+    assert redactor.is_clean("51234")
 
 
 def test_no_secret_at_all() -> None:

@@ -16,14 +16,15 @@ from backend.doctor.looks import firing
 from backend.doctor.patient import Patient
 from backend.doctor.report import exit_code_of
 from backend.doctor.visit import Visit
-from backend.label_studio import BackendInfo, User
+from backend.label_studio import BackendInfo, PushedPrediction, User
 from backend.pipeline.sync.drift import webhook_headers, webhook_url
+from backend.pipeline.sync.reading import read_project
 from backend.queue import RedisFacts
 from backend.settings import ProjectSettings
-from backend.store.models import AnnotationRow, ProblemRow, ProjectRow
+from backend.store.models import AnnotationRow, PredictionRow, ProblemRow, ProjectRow, VersionRow
 from backend.store.projects import RUN_FAILED
 from backend.store.tasks.queues import QueueEntryRow, QueueTabRow
-from domain.errors import StackError
+from domain.errors import ImageError, StackError
 from domain.queues import QueueArm, QueueExit
 from tests.fakes.app import PROJECT
 from tests.fakes.label_studio import polygon
@@ -104,13 +105,9 @@ def _other_version(well: Installation) -> None:
     version = well.add_version(published_at=time.time())
     well.label_studio.predictions = []
     with well.store.begin() as session:
-        from backend.store.models import PredictionRow
-
         session.add(
             PredictionRow(project_id=PROJECT, task_id=1, version_id=version, published_at=1.0)
         )
-    from backend.label_studio import PushedPrediction
-
     well.label_studio.predictions = [
         PushedPrediction(task_id=1, result=[], score=0.5, model_version="nnloop-v1")
     ]
@@ -234,7 +231,7 @@ def test_a_project_that_was_never_connected_is_looked_at_and_left_alone(
 
 def test_a_project_that_nobody_knows(well: Installation) -> None:
     one = found(well.visit("Veins"), "which_project")
-    assert (one.state, "'Veins'" in one.answer) == (State.NOT_LOOKED, True)
+    assert (one.state, "'Veins'" in one.answer) == (State.WRONG, True)
     well.label_studio.is_down = True
     one = found(well.visit("Veins"), "which_project")
     assert (one.state, one.fix) == (State.WRONG, "Connect it: nnloop connect Veins")
@@ -429,8 +426,6 @@ def test_one_image_of_each_place_is_read(well: Installation) -> None:
         studio.images[uri] = studio.images["/data/upload/10.png"]
     studio.images["data:image/png;base64,AAAA"] = b"no image"
     del studio.images["http://localhost:8080/data/local-files/?d=scans/a.png"]
-    from backend.pipeline.sync.reading import read_project
-
     read_project(well.context, PROJECT)
     well.read_at(time.time())
     del studio.images["/data/upload/10.png"]  # of the uploads the newest is missing
@@ -447,6 +442,26 @@ def test_one_image_of_each_place_is_read(well: Installation) -> None:
     assert len(bad) == 2, said
     assert any("local files" in one.answer and "does not exist" in one.answer for one in bad)
     assert any("data:" in one.answer for one in bad)
+
+
+def test_what_a_version_has_predicted_and_not_pushed(well: Installation) -> None:
+    version = well.add_version()
+    with well.store.begin() as session:
+        for task_id, error in ((1, ""), (2, "no image")):
+            row = PredictionRow(project_id=PROJECT, task_id=task_id, version_id=version)
+            row.error = error
+            session.add(row)
+    one = found(well.visit(), "predictions")
+    assert (one.state, one.answer) == (State.NOTE, "1 task could not be predicted.")
+    with well.store.begin() as session:
+        session.get_one(VersionRow, version).promoted_at = time.time() - 3600
+    one = found(well.visit(), "predictions")
+    assert (
+        one.state == State.WRONG
+        and "serves for 60 min, and Label Studio has none of its 1" in one.answer
+    )
+    well.visit(fixes=True)
+    assert well.jobs == [("publish", (PROJECT,))]
 
 
 def test_two_people_in_one_tab(well: Installation) -> None:
@@ -510,6 +525,23 @@ def test_names_of_people_are_in_no_answer(well: Installation) -> None:
     visit = well.visit()
     said = " ".join(visit.redactor.text(one.finding.answer) for one in visit.looked)
     assert "Jürgen" not in said and "klinik" not in said and "'Of ***'" in said
+
+
+def test_names_of_images_are_in_no_answer_where_that_is_asked(
+    well: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(uri: str, task_id: int, project_id: int) -> bytes:
+        raise ImageError(task_id, "image_unreachable", f"the image {uri!r} can't be reached.")
+
+    monkeypatch.setattr(well.label_studio, "fetch_image", missing)
+    said = well.visit()
+    one = found(said, "images")
+    assert "/data/upload/3.png" in said.redactor.text(one.answer)
+    hiding = Visit(Patient.of(well.context), hides_images=True)
+    hiding.of_installation = said.of_installation
+    hiding.make("1")
+    told = hiding.redactor.text(found(hiding, "images").answer)
+    assert "3.png" not in told and "can't be reached" in told
 
 
 def test_settings_of_projects_are_those_of_the_store(well: Installation) -> None:
