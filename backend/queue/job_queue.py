@@ -221,7 +221,10 @@ class JobQueue:
         self._redis.expire(key, DEATHS_TTL_S)
         if n_deaths < MAX_DEATHS:
             return False
-        why = f"WorkerDiedError: {n_deaths} workers died at it, one after the other"
+        why = (
+            f"{n_deaths} workers died at it, one after the other: their log and the system's may "
+            "say why; often memory runs out."
+        )
         with self._redis.pipeline() as pipeline:
             job.started_job_registry.remove_executions(job, pipeline=pipeline)
             job.set_status(JobStatus.FAILED, pipeline=pipeline)

@@ -82,7 +82,7 @@ def start_worker(server: RedisServer) -> Iterator[Callable[..., subprocess.Popen
         process.wait()
 
 
-def _eventually(check: Callable[[], object], timeout_s: float = 15.0) -> bool:
+def _eventually(check: Callable[[], object], timeout_s: float = 45.0) -> bool:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if check():
@@ -206,7 +206,7 @@ def test_a_job_that_kills_its_workers_is_tried_ever_less_often(
         assert not queue.ensure(JobName.SYNC, 1)
         (info,) = queue.jobs()
         assert (info.state, info.name) == (JobState.FAILED, JobName.SYNC)
-        assert info.cause == f"WorkerDiedError: {n_deaths} workers died at it, one after the other"
+        assert info.cause.startswith(f"{n_deaths} workers died at it, one after the other: ")
         job = _job(connection, "sync-1")
         pause_s = FAILED_PAUSE_S * 2**n_deaths
         job.ended_at = datetime.now(UTC) - timedelta(seconds=pause_s - 3)
