@@ -9,6 +9,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -186,20 +187,24 @@ def test_a_job_lost_on_its_way_waits_no_hour_for_a_clock_that_was_set_back(
     assert queue.ensure(JobName.SYNC, 3)
 
 
+_dead = count(1)
+
+
 def _die_at(queue: JobQueue, connection: redis.Redis, job_id: str) -> None:
     """What is left when the worker that has a job is killed, and its heartbeat is over."""
     connection.delete("rq:queue:nnloop-loop")
     job = _job(connection, job_id)
-    job.worker_name = "w-dead"
+    job.worker_name = f"w-{next(_dead)}"
     job.set_status(JobStatus.STARTED)
     job.save()
 
 
 def test_a_job_that_kills_its_workers_is_tried_ever_less_often(
-    queue: JobQueue, connection: redis.Redis
+    server: RedisServer, queue: JobQueue, connection: redis.Redis
 ) -> None:
     assert queue.ensure(JobName.SYNC, 1)
     _die_at(queue, connection, "sync-1")
+    assert not queue._is_deadly("sync-1") and not JobQueue(server.url)._is_deadly("sync-1")
     assert queue.ensure(JobName.SYNC, 1)  # once may be anything: a machine was switched off
     for n_deaths in (2, 3, 4):
         _die_at(queue, connection, "sync-1")
