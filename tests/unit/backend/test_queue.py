@@ -508,6 +508,23 @@ def test_a_worker_whose_time_is_up_gives_back_what_it_does(
     assert queue.workers() == []
 
 
+SET_BACK = """
+import datetime, rq.worker.base as base
+real, calls = base.now, []
+def now():
+    calls.append(1)
+    return real() - datetime.timedelta(hours=len(calls))
+base.now = now
+"""
+
+
+@pytest.mark.slow
+def test_an_idle_worker_ends_although_its_clock_is_set_back(
+    start_worker: Callable[..., subprocess.Popen[bytes]],
+) -> None:
+    assert start_worker(SET_BACK, "idle_s=1.0").wait(60) == 0
+
+
 def test_an_idle_worker_ends_when_its_time_is_up(
     start_worker: Callable[..., subprocess.Popen[bytes]], queue: JobQueue
 ) -> None:
