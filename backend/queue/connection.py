@@ -18,7 +18,7 @@ HEARTBEAT_TTL_S = 15
 # Redis answers within milliseconds; one that is cut off must not hold up a tick for minutes.
 SOCKET_TIMEOUT_S = 10.0
 HEARTBEAT_KEY = "nnloop:worker:{name}"
-# How many workers died at a job since one last came to its end.
+# The workers that died at a job since one last came to its end.
 DEATHS_KEY = "nnloop:deaths:{job}"
 # Which data folder the processes at this Redis work on; forgotten soon after the last one ended.
 INSTALLATION_KEY = "nnloop:installation"

@@ -225,11 +225,16 @@ class JobQueue:
         if job is None or job.get_status() != JobStatus.STARTED:
             return False
         key = DEATHS_KEY.format(job=job_id)
-        n_deaths = self._redis.incr(key)
+        # By name: several processes see at the same moment that it has died.
+        self._redis.sadd(key, str(job.worker_name))
         self._redis.expire(key, DEATHS_TTL_S)
+        n_deaths = int(self._redis.scard(key))
         if n_deaths < MAX_DEATHS:
             return False
-        why = f"WorkerDiedError: {n_deaths} workers died at it, one after the other"
+        why = (
+            f"{n_deaths} workers died at it, one after the other: their log and the system's may "
+            "say why; often memory runs out."
+        )
         with self._redis.pipeline() as pipeline:
             job.started_job_registry.remove_executions(job, pipeline=pipeline)
             job.set_status(JobStatus.FAILED, pipeline=pipeline)
@@ -241,7 +246,7 @@ class JobQueue:
 
     def _pause_s(self, job_id: str) -> float:
         """Seconds until a failed job is given again."""
-        n_deaths = int(self._redis.get(DEATHS_KEY.format(job=job_id)) or 0)
+        n_deaths = int(self._redis.scard(DEATHS_KEY.format(job=job_id)))
         return min(FAILED_PAUSE_S * 2.0 ** min(n_deaths, 20), LONGEST_PAUSE_S)
 
     def _fetch(self, job_id: str) -> Job | None:

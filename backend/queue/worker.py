@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -39,6 +40,9 @@ logger = logging.getLogger(__name__)
 
 # Functions that a module of jobs may have: called in a worker before its first job, after its last.
 PREPARE, FINISH = "prepare", "finish"
+
+IDLE_LOOK_S = 1.0
+"""Between two looks whether a worker is idle."""
 
 _stop = threading.Event()
 
@@ -76,6 +80,30 @@ def _ending_after(seconds: float | None) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+@contextmanager
+def _ending_when_idle(worker: _Worker, seconds: float | None) -> Iterator[None]:
+    """As RQ does, which counts by the wall's clock: that may be set back while a worker waits."""
+    if seconds is None:
+        yield
+        return
+    ended = threading.Event()
+
+    def watch() -> None:
+        since = time.monotonic()
+        while not ended.wait(IDLE_LOOK_S):
+            if worker.current_job_id():
+                since = time.monotonic()
+            elif time.monotonic() - since > seconds + 2 * IDLE_LOOK_S:
+                os.kill(os.getpid(), signal.SIGUSR1)
+                return
+
+    threading.Thread(target=watch, name="idle", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 def work(
@@ -123,7 +151,7 @@ def work(
             stay = stay or Stay()
             # Batch systems say so before the time of a job is up.
             signal.signal(signal.SIGUSR1, worker.request_stop)
-            with _ending_after(stay.longest_s):
+            with _ending_after(stay.longest_s), _ending_when_idle(worker, stay.idle_s):
                 worker.work(
                     burst=stay.until_empty and stay.idle_s is None,
                     max_idle_time=None if stay.idle_s is None else max(1, round(stay.idle_s)),

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 
 from backend.pipeline.basis.context import AppContext
 from backend.queue import JobState
+from backend.store import projects
 from backend.store.models import (
     AnnotationRow,
     FoldRow,
@@ -82,6 +83,8 @@ def _compare_annotations(context: AppContext, project_id: int, found: Found) -> 
                 AnnotationRow.project_id == project_id, AnnotationRow.removed_at.is_(None)
             )
         ).all()
+        policy = projects.get(session, project_id).settings.annotator_policy
+        current = snapshots.chosen_hashes(session, project_id, policy)
         run = session.scalar(
             select(RunRow).where(RunRow.manifest.is_not(None)).order_by(RunRow.id.desc()).limit(1)
         )
@@ -97,8 +100,13 @@ def _compare_annotations(context: AppContext, project_id: int, found: Found) -> 
         for i in there.keys() & known.keys()
         if list(there[i].result) != known[i].result
     ]
-    # By hand: each task has one annotation here, and none is skipped.
-    wanted = {(task.id, one.id) for task in truth.values() for one in task.annotations}
+    # By hand: nothing is skipped here, and of a task's annotations the one saved last counts.
+    newest = {
+        task.id: max(task.annotations, key=lambda one: (one.updated_at, one.id))
+        for task in truth.values()
+        if task.annotations
+    }
+    wanted = {(task_id, one.id) for task_id, one in newest.items()}
     manifest = run.manifest if run is not None else None
     entries = manifest.entries if manifest is not None else ()
     found.n_entries = len(entries)
@@ -106,23 +114,17 @@ def _compare_annotations(context: AppContext, project_id: int, found: Found) -> 
     left_out = {note.task_id for note in manifest.left_out} if manifest is not None else set()
     found.lost += [f"{one} is in no manifest" for one in wanted - had if one[0] not in left_out]
     found.stale += [f"{one} is in the manifest" for one in had - wanted]
+    trained = run.candidates if run is not None else {}
     found.stale += [
-        f"task {entry.task_id} is in the manifest by its label before"
-        for entry in entries
-        if entry.annotation_id in known
-        and entry.content_hash != _hash_of(context, project_id, entry.task_id)
+        f"task {task_id} was trained on as it was before"
+        for task_id, one in trained.items()
+        if current.get(task_id) != one
     ]
     found.stale += [
         f"task {entry.task_id} is in the manifest as another one"
         for entry in entries
         if entry.task_id in tasks and entry.source != tasks[entry.task_id].source
     ]
-
-
-def _hash_of(context: AppContext, project_id: int, task_id: int) -> str:
-    with context.store.begin() as session:
-        current = snapshots.chosen_hashes(session, project_id, "latest")
-    return current[task_id].content_hash if task_id in current else ""
 
 
 def _compare_predictions(context: AppContext, project_id: int, found: Found) -> None:

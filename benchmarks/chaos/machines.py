@@ -158,7 +158,7 @@ def running_cluster(folder: Path, seed: int) -> Iterator[Cluster]:
             label_studio_api_key=label_studio.credentials.token,
             devices="cpu",
             debounce_s=0.5,
-            sync_interval_s=20.0,
+            sync_interval_s=10.0,
         )
         direct = settings.model_copy(update={"label_studio_url": label_studio.url})
         context = AppContext.open(direct)

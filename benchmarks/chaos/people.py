@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
@@ -16,6 +17,12 @@ from tests.integration.loop.discs import scene
 
 LOST = 0.2
 """Of what happened, nnloop is never told."""
+
+LABELLED = 16
+"""Of the tasks no more are annotated at any time: the others are predicted."""
+
+LANES = 4
+"""So many hints come at once."""
 
 PAUSE_S = 0.4
 """Between two actions of a person."""
@@ -72,12 +79,12 @@ class Crowd:
         task_id = self._rng.choice(list(self._annotations))
         annotation = self._annotations[task_id]
         result = scene(self._rng.randrange(10_000)).result
-        if annotation is None and len([a for a in self._annotations.values() if a]) < 30:
+        if annotation is None and len([a for a in self._annotations.values() if a]) < LABELLED:
             self._annotations[task_id] = self._client.annotate(task_id, result)
             return "ANNOTATION_CREATED", [task_id]
         if annotation is not None and kind < 0.3:
-            self._annotations[task_id] = None
             self._client.delete_annotation(annotation)
+            self._annotations[task_id] = None
             return "ANNOTATIONS_DELETED", []
         if annotation is not None:
             self._client.update_annotation(annotation, result)
@@ -112,38 +119,49 @@ class Post:
         self.n_sent = self.n_refused = 0
         self._given = 0
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="post")
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._run, name="post") for _ in range(LANES)]
 
     def start(self) -> None:
         """Begins."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Ends."""
         self._over.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
+
+    def send_all(self, n: int) -> None:
+        """Goes on until so many were sent."""
+        with ThreadPoolExecutor(LANES) as pool:
+            list(pool.map(lambda _: self.send(), range(max(0, n - self.n_sent))))
 
     def send(self) -> None:
         """Sends one hint: now and then the newest, else any of what happened."""
         events = self._crowd.events
-        if not events:
-            return
-        if self._given < len(events) and self._rng.random() < 0.3:
-            action, task_ids = events[self._given]
-            self._given += 1
-        else:
-            action, task_ids = self._rng.choice(events)
+        with self._lock:
+            if not events:
+                return
+            if self._given < len(events) and self._rng.random() < 0.3:
+                action, task_ids = events[self._given]
+                self._given += 1
+            else:
+                action, task_ids = self._rng.choice(events)
+            self.n_sent += 1
         body = {
             "action": action,
             "project": {"id": self._project_id},
             "task": {"id": task_ids[0]} if task_ids else None,
         }
-        self.n_sent += 1
         try:
             answer = self._client.post("/webhook", json={k: v for k, v in body.items() if v})
-            self.n_refused += answer.status_code != 200
+            is_refused = answer.status_code != httpx.codes.OK
         except httpx.HTTPError:
-            self.n_refused += 1
+            is_refused = True
+        with self._lock:
+            self.n_refused += is_refused
 
     def _run(self) -> None:
         while not self._over.wait(0.02):

@@ -320,6 +320,30 @@ def test_a_worker_that_stood_still_leaves_the_run_to_others(
     assert (run.status, run.lease_until, run.error) == (RunStatus.EVALUATING, 9e9, "")
 
 
+@pytest.mark.parametrize("error", [LabelStudioError("Away."), NnloopError("Broken."), None])
+def test_who_lost_its_lease_changes_nothing_of_what_another_does(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    def prepare_run(context: AppContext, run_id: int, beat: Callable[[], None]) -> None:
+        # It stood still; its lease was freed, and another worker has taken the same step.
+        with app.store.begin() as session:
+            session.get_one(RunRow, run_id).lease_until = 0.0
+        with app.store.begin() as session:
+            assert ledger.claim_run(session, run_id) is not None
+        if error is not None:
+            raise error
+        time.sleep(stages.CONTROL_S)
+        beat()
+        pytest.fail("it goes on")
+
+    monkeypatch.setattr(prepare, "prepare_run", prepare_run)
+    run_id = app.add_run(RunStatus.QUEUED)
+    stages.advance(app.context, run_id)
+    run = app.run(run_id)
+    assert (run.status, run.attempts, run.error) == (RunStatus.PREPARING, 0, "")
+    assert run.lease_until > 0.0
+
+
 def test_a_run_cancelled_while_it_was_published_stays_cancelled(app: FakeApp) -> None:
     run_id = app.add_run(RunStatus.CANCELLED)
     ends.finish(app.context, run_id)
