@@ -5,6 +5,7 @@ What bounds every table and folder: docs/retention.md.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
