@@ -5,13 +5,13 @@ How they come and are found open is in ``projects``.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
+from backend.store import clock
 from backend.store.identity import CHUNK
 from backend.store.models import InboxRow, ProjectRow
 
@@ -55,7 +55,7 @@ def close(session: Session, hint_ids: Sequence[int], decision: str) -> None:
     """Marks hints as handled by a decision."""
     for start in range(0, len(hint_ids), CHUNK):
         query = update(InboxRow).where(InboxRow.id.in_(hint_ids[start : start + CHUNK]))
-        session.execute(query.values(handled_at=time.time(), decision=decision))
+        session.execute(query.values(handled_at=clock.now(), decision=decision))
 
 
 def newest(session: Session, project_id: int | None, limit: int) -> list[InboxRow]:

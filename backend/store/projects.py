@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +11,7 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from backend.store import clock
 from backend.store.models import InboxRow, ProblemRow, ProjectRow
 from domain.annotation import LeftOut
 from domain.errors import NotConnectedError
@@ -113,7 +113,7 @@ def add_hint(
             action=action[:64],
             task_ids=list(task_ids),
             overrides=dict(overrides or {}),
-            handled_at=time.time() if decision else None,
+            handled_at=clock.now() if decision else None,
             decision=decision,
         )
     )
@@ -177,7 +177,7 @@ def close_hints(session: Session, project_id: int, up_to_id: int, decision: str 
             InboxRow.id <= up_to_id,
             InboxRow.handled_at.is_(None),
         )
-        .values(handled_at=time.time(), decision=decision)
+        .values(handled_at=clock.now(), decision=decision)
     )
 
 
@@ -191,7 +191,7 @@ def set_faults(session: Session, project_id: int, stage: str, faults: Sequence[F
     wanted = {(fault.reason, fault.message) for fault in faults}
     for row in session.scalars(query):
         if (row.reason, row.message) not in wanted:
-            row.resolved_at = time.time()
+            row.resolved_at = clock.now()
     session.flush()
     for fault in faults:
         add_fault(session, project_id, stage, fault)
@@ -282,7 +282,7 @@ def replace_problems(
     )
     known = {(row.task_id, row.message): row for row in session.scalars(query)}
     wanted = {(item.task_id, one_line(item.message, PROBLEM_LENGTH)): item for item in left_out}
-    now = time.time()
+    now = clock.now()
     for key in known.keys() - wanted.keys():
         known[key].resolved_at = now
     session.add_all(
@@ -318,7 +318,7 @@ def resolve_problems(
         query = query.where(ProblemRow.task_id == task_id)
     if reason is not None:
         query = query.where(ProblemRow.reason == reason)
-    session.execute(query.values(resolved_at=time.time()))
+    session.execute(query.values(resolved_at=clock.now()))
 
 
 def has_open_problem(session: Session, project_id: int, stage: str) -> bool:

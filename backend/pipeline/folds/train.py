@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from backend.pipeline.folds.ledger import FoldLedger
 from backend.pipeline.folds.queue import enqueue_folds, training_workers
 from backend.pipeline.folds.warm_start import checkpoint_of
 from backend.queue import JobName, stop_requested
+from backend.store import clock
 from backend.store.models import RunRow
 from backend.store.training import runs
 from backend.store.training.runs import may_go_on
@@ -85,7 +85,7 @@ def train_fold(
             seed=fold_seed(run.settings.seed, run.number, fold)
         )
         checkpoint = checkpoint_of(session, run, start)
-        budget_s = fold_budget(session, run, fold, n_workers, time.time())
+        budget_s = fold_budget(session, run, fold, n_workers, clock.now())
         row.eta_s = budget_s
     with about(project=run.project_id, run=run.number, fold=fold):
         _enqueue_next(context)

@@ -57,7 +57,7 @@ def cancel(context: AppContext, project_id: int) -> str:
     """Ends the active run and frees what its folds have written; returns a sentence.
 
     It ends once nobody works on it; a worker that was killed counts as at work until its lease
-    runs out (``runs.LEASE_S``). A version the run has made by then stays.
+    is freed (``runs.lapses``). A version the run has made by then stays.
     """
     with context.store.begin() as session:
         projects.lock(session, project_id)

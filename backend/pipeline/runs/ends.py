@@ -6,7 +6,6 @@ Loads no network, so that who only reads and pushes stays light.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,19 +17,13 @@ from backend.pipeline.gate.retention import prune_quietly
 from backend.pipeline.runs import control
 from backend.pipeline.sync import reading
 from backend.queue import JobName
-from backend.store import pauses, projects
+from backend.store import clock, pauses, projects
 from backend.store.tasks import problems
 from backend.store.training import runs
 from domain.errors import LabelStudioError, NnloopError, StackError
 from domain.states import RunStatus
 
 logger = logging.getLogger(__name__)
-
-# A step that fails for a reason that may pass (Label Studio down, a bug that needs the log) is
-# tried this often, the pause doubling from the first one: over 10 minutes in all, enough for an
-# upgrade of Label Studio.
-MAX_ATTEMPTS = 8
-FIRST_PAUSE_S = 5.0
 
 # A server that was away is back at some moment: it is not left waiting for long.
 AWAY_S = 60.0
@@ -102,7 +95,7 @@ def _pause(context: AppContext, project_id: int, stage: str, error: Exception) -
         project_id,
         stage,
         message,
-        pause.not_before - time.time(),
+        pause.not_before - clock.now(),
         exc_info=None if is_known else error,
     )
 
@@ -172,7 +165,7 @@ def retry(context: AppContext, run_id: int, error: Exception) -> None:
         run.attempts += 1
         attempts = run.attempts
         run.error = sentence_of(error)
-        run.not_before = time.time() + FIRST_PAUSE_S * 2 ** (attempts - 1)
+        run.not_before = clock.now() + runs.pause_after(attempts)
         run.lease_until = 0.0
-    if attempts >= MAX_ATTEMPTS:
+    if attempts >= runs.MAX_ATTEMPTS:
         fail(context, run_id, f"{sentence_of(error)} Given up after {attempts} attempts.")

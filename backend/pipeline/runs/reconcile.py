@@ -7,7 +7,6 @@ few queries and, usually, nothing more.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 
 from sqlalchemy import select
@@ -15,9 +14,10 @@ from sqlalchemy import select
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.folds.queue import enqueue_folds
 from backend.pipeline.runs import control
+from backend.pipeline.runs.lapses import free_lapsed
 from backend.pipeline.runs.upkeep import upkeep
 from backend.queue import JobName
-from backend.store import pauses, projects
+from backend.store import clock, pauses, projects
 from backend.store.models import ProjectRow, RunRow, VersionRow
 from backend.store.quality import scores
 from backend.store.tasks import predictions, readings
@@ -61,6 +61,7 @@ def rounds(context: AppContext) -> Callable[[], None]:
 def tick(context: AppContext) -> None:
     """One round: syncs that are due, runs that wait for a step, folds that wait for a worker."""
     context.queue.claim()
+    free_lapsed(context)
     _end_cancelled(context)
     due = [*_due_syncs(context), *_open_work(context), *_due_pushes(context)]
     for name, ids in [*due, *_due_notices(context)]:
@@ -78,18 +79,23 @@ def _end_cancelled(context: AppContext) -> None:
 
 def _due_syncs(context: AppContext) -> list[Job]:
     settings = context.settings
-    now = time.time()
     with context.store.begin() as session:
+        now = clock.now()
         newest_hint = dict(projects.open_hints(session))
         due = set()
         for project_id in projects.all_ids(session):
             row = session.get_one(ProjectRow, project_id)
             asked_at = row.sync_asked_at or 0.0
             hinted_at = newest_hint.get(project_id)
-            if now - max(row.synced_at or 0.0, asked_at) >= settings.sync_interval_s or (
+            # Times still to come are of a clock that was set back since.
+            is_fresh = any(
+                clock.is_recent(at, settings.sync_interval_s)
+                for at in (row.synced_at or 0.0, asked_at)
+            )
+            if not is_fresh or (
                 hinted_at is not None
-                and now - hinted_at >= settings.debounce_s
-                and (asked_at < hinted_at or now - asked_at >= RETRY_SYNC_S)
+                and not clock.is_recent(hinted_at, settings.debounce_s)
+                and (asked_at < hinted_at or not clock.is_recent(asked_at, RETRY_SYNC_S))
             ):
                 due.add(project_id)
         for project_id in due:
@@ -99,11 +105,10 @@ def _due_syncs(context: AppContext) -> list[Job]:
 
 
 def _open_work(context: AppContext) -> list[Job]:
-    now = time.time()
     jobs: list[Job] = []
     with context.store.begin() as session:
         for run in runs.active_runs(session):
-            if run.control != RunControl.RUN or run.lease_until >= now or run.not_before > now:
+            if run.control != RunControl.RUN or run.lease_until or runs.is_pausing(run):
                 continue
             jobs.extend(_jobs_of(run, [f.status for f in runs.folds_of(session, run.id)]))
     return jobs
@@ -134,9 +139,7 @@ def _due_pushes(context: AppContext) -> list[Job]:
             ):
                 # Put in service by hand: what it has not seen first, then all is pushed.
                 jobs.append((JobName.SCORE, (project_id, 0)))
-            elif published_at is None or predictions.is_push_due(
-                session, version_id, time.time() - PUSH_AFTER_S
-            ):
+            elif published_at is None or predictions.is_push_due(session, version_id, PUSH_AFTER_S):
                 jobs.append((JobName.PUBLISH, (project_id,)))
             elif scores.is_any_rescored(session, version_id):
                 jobs.append((JobName.PUSH, (project_id,)))

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.runs.old_files import forget_files
-from backend.store import hints
+from backend.store import clock, hints
 from backend.store.models import ProblemRow
 from backend.store.tasks import old_rows
 from backend.store.training import notices, runs
@@ -51,7 +51,7 @@ class Kind:
     portion: int = PORTION
 
 
-def upkeep(now: Callable[[], float] = time.time) -> Callable[[AppContext], None]:
+def upkeep(now: Callable[[], float] = clock.now) -> Callable[[AppContext], None]:
     """A function to be called every second or so: once an hour it deletes what is too old.
 
     Where much is to go, one call deletes some of it, and the next one goes on.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +28,7 @@ from backend.pipeline.sync.drift import (
 )
 from backend.pipeline.sync.taking import PORTION, Taken, Taker
 from backend.queue import JobName
-from backend.store import projects
+from backend.store import clock, projects
 from backend.store.models import RunRow
 from backend.store.tasks import predictions, problems, readings, snapshots
 from backend.store.training import versions
@@ -144,7 +143,7 @@ def _read(
         row.title = info.title
         questions.take_config(session, row, info.label_config, changed=reader.taken.n_changed)
         row.created_at = info.created_at or row.created_at
-        row.synced_at = time.time()
+        row.synced_at = clock.now()
         go_on(session, project_id)
         row.error = ""
         counts = snapshots.counts(session, project_id)
@@ -165,7 +164,7 @@ class _Reader:
     ) -> None:
         self._context, self._info, self._image_keys = context, info, image_keys
         self._project_id = info.id
-        self._began_at = time.time()
+        self._began_at = clock.now()
         self._turned_to: int | None = None
         self._is_all = False
         self._more = (0, 0, 0)
@@ -213,7 +212,7 @@ class _Reader:
     def keep(self, session: Session) -> None:
         """Notes in a transaction how far was read; not before nothing more can fail."""
         row = readings.began(session, self._project_id)
-        now = time.time()
+        now = clock.now()
         if self._is_all:
             row.read_all_at, row.doubt = now, ""
             row.read_to, row.seen_to = self._since, ""
@@ -297,7 +296,7 @@ def _is_check_due(context: AppContext, project_id: int, newest_hint: int) -> boo
     """
     with context.store.read() as session:
         row = readings.find(session, project_id)
-        if row is None or row.doubt or not 0.0 <= time.time() - row.checked_at < CHECK_S:
+        if row is None or row.doubt or not 0.0 <= clock.now() - row.checked_at < CHECK_S:
             return True
         is_wrong = projects.has_open_problem(session, project_id, projects.CONNECTION)
         return is_wrong or projects.is_project_hinted(session, project_id, newest_hint)
@@ -317,7 +316,7 @@ def _check(context: AppContext, project_id: int, info: ProjectInfo, *, is_due: b
         check_connection(context, project_id, info)
         with context.store.begin() as session:
             row = readings.began(session, project_id)
-            row.checked_at, row.checked_as = time.time(), said
+            row.checked_at, row.checked_as = clock.now(), said
     except LabelStudioError as error:
         # The reading is done, and what follows from it must not wait for this.
         logger.warning("Project %d: its connection could not be checked: %s", project_id, error)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection
 
 from sqlalchemy import Float, String, Text, case, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from backend.store import projects
+from backend.store import clock, projects
 from backend.store.identity import CHUNK
 from backend.store.models import AnnotationRow, Base, TaskRow
 from domain.states import TaskState
@@ -74,7 +73,7 @@ def began(session: Session, project_id: int) -> ReadingRow:
     """The row of a project, which is made where there is none."""
     row = find(session, project_id)
     if row is None:
-        row = ReadingRow(project_id=project_id, turned_at=time.time())
+        row = ReadingRow(project_id=project_id, turned_at=clock.now())
         session.add(row)
         session.flush()
     return row

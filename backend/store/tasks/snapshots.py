@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,7 +9,7 @@ from typing import Any, Protocol
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session, defer
 
-from backend.store import identity
+from backend.store import clock, identity
 from backend.store.identity import CHUNK
 from backend.store.models import AnnotationRow, TaskRow
 from converters.label_studio.same_label import is_same_label
@@ -74,7 +73,7 @@ def write_tasks(
             if _write_annotation(session, project_id, former, annotation):
                 changed += 1
                 noted.add(task.id)
-    now = time.time()
+    now = clock.now()
     for row_gone in known.values():
         if row_gone.removed_at is None:
             row_gone.removed_at = now
@@ -192,7 +191,7 @@ def remove_missing(session: Session, project_id: int, seen_task_ids: Iterable[in
 def remove_tasks(session: Session, project_id: int, task_ids: Collection[int]) -> int:
     """Marks tasks of a project, and their annotations, as removed; how many were there."""
     gone = sorted(set(task_ids).intersection(live_tasks(session, project_id)))
-    now = time.time()
+    now = clock.now()
     for start in range(0, len(gone), CHUNK):
         ids = gone[start : start + CHUNK]
         session.execute(update(TaskRow).where(TaskRow.id.in_(ids)).values(removed_at=now))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from enum import StrEnum
 
 from sqlalchemy import Index, String, Text, UniqueConstraint, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from backend.store import clock
 from backend.store.models import Base, JsonDict
 
 LEASE_S = 90.0
@@ -61,7 +61,7 @@ class NoticeRow(Base):
     channel: Mapped[Channel] = mapped_column(String(16))
     body: Mapped[JsonDict] = mapped_column(default=dict)
     state: Mapped[NoticeState] = mapped_column(String(16), default=NoticeState.WAITING)
-    created_at: Mapped[float] = mapped_column(default=time.time)
+    created_at: Mapped[float] = mapped_column(default=clock.now)
     attempts: Mapped[int] = mapped_column(default=0)
     not_before: Mapped[float] = mapped_column(default=0.0)
     error: Mapped[str] = mapped_column(Text, default="")
@@ -81,23 +81,23 @@ def add(session: Session, row: NoticeRow) -> None:
 def due_projects(session: Session) -> list[int]:
     """Ids of the projects of which somebody is to be told something now."""
     query = select(NoticeRow.project_id).where(
-        NoticeRow.state == NoticeState.WAITING, NoticeRow.not_before <= time.time()
+        NoticeRow.state == NoticeState.WAITING,
+        clock.has_come(NoticeRow.not_before, LONGEST_PAUSE_S),
     )
     return list(session.scalars(query.distinct()))
 
 
 def claim(session: Session, project_id: int) -> NoticeRow | None:
     """Takes the oldest notice of a project that is due, for ``LEASE_S``; None without one."""
-    now = time.time()
     query = select(NoticeRow).where(
         NoticeRow.project_id == project_id,
         NoticeRow.state == NoticeState.WAITING,
-        NoticeRow.not_before <= now,
+        clock.has_come(NoticeRow.not_before, LONGEST_PAUSE_S),
     )
     row = session.scalar(query.order_by(NoticeRow.id).limit(1))
     if row is not None:
         row.attempts += 1
-        row.not_before = now + LEASE_S
+        row.not_before = clock.now() + LEASE_S
     return row
 
 
@@ -106,7 +106,7 @@ def settle(session: Session, notice_id: int, error: str) -> NoticeRow | None:
     row = session.get(NoticeRow, notice_id)
     if row is None:
         return None
-    now = time.time()
+    now = clock.now()
     row.error = error
     if not error:
         row.state = NoticeState.SENT

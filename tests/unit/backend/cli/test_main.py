@@ -25,6 +25,7 @@ COMMANDS = [
     "worker",
     "connect",
     "disconnect",
+    "doctor",
     "status",
     "train",
     "predict",
