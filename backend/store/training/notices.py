@@ -22,6 +22,9 @@ LONGEST_PAUSE_S = 3600.0
 GIVE_UP_S = 24 * 3600.0
 """So long after the event nobody is told any more."""
 
+MOST_TRIES = 200
+"""More than a day's pauses leave room for: such a notice kills its worker before that is noted."""
+
 KEPT_S = 30 * 24 * 3600.0
 """A notice that is settled is kept so long, to look back at."""
 
@@ -94,11 +97,13 @@ def claim(session: Session, project_id: int) -> NoticeRow | None:
         NoticeRow.state == NoticeState.WAITING,
         clock.has_come(NoticeRow.not_before, LONGEST_PAUSE_S),
     )
-    row = session.scalar(query.order_by(NoticeRow.id).limit(1))
-    if row is not None:
-        row.attempts += 1
-        row.not_before = clock.now() + LEASE_S
-    return row
+    for row in session.scalars(query.order_by(NoticeRow.id)):
+        if row.attempts < MOST_TRIES:
+            row.attempts += 1
+            row.not_before = clock.now() + LEASE_S
+            return row
+        row.state, row.error = NoticeState.GIVEN_UP, "Whoever was at it died, each time."
+    return None
 
 
 def settle(session: Session, notice_id: int, error: str) -> NoticeRow | None:

@@ -234,6 +234,16 @@ def test_who_dies_while_telling_leaves_it_to_the_next(app: FakeApp, receiver: _R
     assert deliver_due(context, PROJECT) == [] and len(receiver.bodies) == 1
 
 
+def test_one_at_which_every_worker_dies_is_given_up(app: FakeApp, receiver: _Receiver) -> None:
+    context = _set(app, url=receiver.url)
+    for number in (1, 2):
+        _keep(context, app.add_run(RunStatus.DONE, number))
+    with app.store.begin() as session:
+        session.get_one(NoticeRow, 1).attempts = notices.MOST_TRIES
+    assert deliver_due(context, PROJECT) == []
+    assert [row.state for row in _rows(app)] == [NoticeState.GIVEN_UP, NoticeState.SENT]
+
+
 def test_a_setting_that_went_and_a_project_that_went(app: FakeApp, receiver: _Receiver) -> None:
     context = _set(app, url=receiver.url)
     _keep(context, app.add_run(RunStatus.DONE))
