@@ -147,6 +147,10 @@ class FakeLabelStudio:
         at = datetime.fromtimestamp(self._stamp + self.clock_ahead_s, UTC)
         return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
+    def restart_clock(self) -> None:
+        """Its clock says again what ours says, although that was set back."""
+        self._stamp = 0.0
+
     # The client's calls.
 
     def health(self) -> bool:

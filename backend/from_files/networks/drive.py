@@ -14,11 +14,12 @@ from backend.pipeline.folds import train
 from backend.pipeline.folds.budget import budget_of
 from backend.pipeline.folds.queue import enqueue_folds
 from backend.pipeline.runs import ends, stages
+from backend.pipeline.runs.notify import deliver_due
 from backend.pipeline.runs.run_report import training_eta_s
 from backend.queue import stop_requested
 from backend.settings.duration import say_duration
 from backend.store.models import FoldRow, RunRow
-from backend.store.training import runs
+from backend.store.training import leases, runs
 from domain.errors import TrainingError
 from domain.states import FOLD, FoldStatus, RunStatus
 from domain.text import counted
@@ -50,6 +51,9 @@ def drive(context: FilesContext, run_id: int, say: Say) -> None:
     Raises:
         TrainingError: The run has failed.
     """
+    with context.store.begin() as session:
+        # Nobody else is at work in the folder: who was killed here before holds nothing.
+        leases.free_all(session)
     telling = _Telling(context, run_id, say)
     at_work: dict[tuple[int, ...], Future[None]] = {}
     with closing(Slots(context.queue.devices)) as slots, ThreadPoolExecutor(slots.n) as pool:
@@ -78,8 +82,10 @@ def drive(context: FilesContext, run_id: int, say: Say) -> None:
                         at_work[job] = pool.submit(train_fold, *job)
             stages.advance(context, run_id)
             if telling.look() == status:
-                # Folds are at work; or who was killed here before holds the run for some seconds.
+                # Folds are at work, or a step that failed pauses.
                 time.sleep(LOOK_S)
+    for why in deliver_due(context, PROJECT):
+        say(f"{NOTE}Nobody was told how it ended: {why}")
     telling.end()
 
 

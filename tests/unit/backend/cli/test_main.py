@@ -36,6 +36,7 @@ COMMANDS = [
     "backup",
     "restore",
     "jobs",
+    "hints",
     "cancel",
     "report",
     "resume",
