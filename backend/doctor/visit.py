@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend.doctor.check import Check, not_looked, wrong
+from backend.doctor.check import Check, not_looked, note, wrong
 from backend.doctor.checks import OF_INSTALLATION, OF_PROJECT
 from backend.doctor.examine import Examination, Looked
 from backend.doctor.patient import Patient
@@ -103,7 +103,12 @@ class Visit:
             if not has_store:
                 return []
             with self.patient.store.read() as session:
-                return projects.all_ids(session)
+                found = projects.all_ids(session)
+            if not found:
+                self._tell(
+                    Looked(WHICH, note("No project is connected.", "nnloop connect PROJECT"))
+                )
+            return found
         if has_store:
             try:
                 return [find_connected(self.patient.context, project)]

@@ -11,7 +11,7 @@ from backend.queue import JobQueue
 from tests.fakes.label_studio import FakeLabelStudio
 from tests.fakes.queue import FakeQueue
 
-PERSON = {"add_task", "label", "unlabel", "tab_of", "titles", "silently", "stamp"}
+PERSON = {"add_task", "label", "unlabel", "tab_of", "titles", "silently", "stamp", "restart_clock"}
 
 
 def _calls(kind: type) -> dict[str, inspect.Signature]:

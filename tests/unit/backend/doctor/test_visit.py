@@ -240,6 +240,10 @@ def test_a_project_that_nobody_knows(well: Installation) -> None:
 def test_without_a_project_every_connected_one_is_looked_at(well: Installation) -> None:
     looked = well.visit(None).looked
     assert {one.project_id for one in looked} == {None, PROJECT}
+    with well.store.begin() as session:
+        session.delete(session.get_one(ProjectRow, PROJECT))
+    one = found(well.visit(None), "which_project")
+    assert (one.state, one.fix) == (State.NOTE, "nnloop connect PROJECT")
 
 
 def test_nothing_but_settings_and_nothing_is_made(
