@@ -25,6 +25,7 @@ from backend.queue.connection import (
 )
 from backend.queue.job_info import JobInfo
 from backend.queue.names import JobName, JobState, QueueName
+from backend.queue.redis_facts import RedisFacts
 from backend.queue.worker_info import WorkerInfo
 from domain.errors import StackError
 from domain.text import one_line
@@ -127,6 +128,13 @@ class JobQueue:
         """Jobs that wait, per queue."""
         with redis_errors():
             return {str(name): self._queue(name).count for name in QueueName}
+
+    def server(self) -> RedisFacts:
+        """What Redis says of itself; StackError when it does not answer."""
+        with redis_errors():
+            said = self._redis.info()
+            seconds, micros = self._redis.time()
+            return RedisFacts.of(said, seconds + micros / 1e6 - time.time())
 
     def has_waiting(self, name: QueueName) -> bool:
         """Whether a job waits in a queue."""

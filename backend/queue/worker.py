@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 
+from backend.log_lines import about
 from backend.queue.connection import (
     DEATHS_KEY,
     HEARTBEAT_KEY,
@@ -187,10 +188,20 @@ class _Worker(SimpleWorker):  # type: ignore[misc]  # rq is not typed here
     def execute_job(self, job: Any, queue: Any) -> None:
         self._current = job.id
         try:
-            super().execute_job(job, queue)
+            with about(job=job.id, **_project_of(job)):
+                super().execute_job(job, queue)
             self.connection.delete(DEATHS_KEY.format(job=job.id))
         finally:
             self._current = ""
+
+
+def _project_of(job: Any) -> dict[str, int]:
+    """What a job's name and arguments tell of its project, for the log."""
+    try:
+        name, arguments = JobName(job.func_name), job.args
+    except Exception:  # noqa: BLE001 - one that can't be read fails where it is executed
+        return {}
+    return {} if name.is_of_run or not arguments else {"project": arguments[0]}
 
 
 def _now(info: WorkerInfo, worker: _Worker) -> str:

@@ -116,11 +116,15 @@ class ProjectRow(Base):
 class InboxRow(Base):
     """One webhook: a hint that something changed. Never holds the raw body (it carries tokens).
 
-    ``overrides`` are the settings a person gave with a request for a training.
+    ``overrides`` are the settings a person gave with a request for a training; ``decision`` says
+    what nnloop did because of it, "" as long as it is not handled.
     """
 
     __tablename__ = "inbox"
-    __table_args__ = (Index("ix_inbox_open", "handled_at", "project_id"),)
+    __table_args__ = (
+        Index("ix_inbox_open", "handled_at", "project_id"),
+        Index("ix_inbox_project", "project_id", "id"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     project_id: Mapped[int]
@@ -129,6 +133,7 @@ class InboxRow(Base):
     overrides: Mapped[JsonDict] = mapped_column(default=dict)
     received_at: Mapped[float] = mapped_column(default=clock.now)
     handled_at: Mapped[float | None] = mapped_column(default=None)
+    decision: Mapped[str] = mapped_column(Text, default="")
 
 
 class TaskRow(Base):

@@ -9,8 +9,10 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from backend.log_lines import about
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.faults import message_of, sentence_of
+from backend.pipeline.basis.notices import Event, keep_notice
 from backend.pipeline.gate.retention import prune_quietly
 from backend.pipeline.runs import control
 from backend.pipeline.sync import reading
@@ -51,7 +53,7 @@ def step_of_run(context: AppContext, project_id: int, status: RunStatus) -> Iter
         if run is None:
             _pause(context, project_id, stage, error)
             return
-        logger.warning("Run %d: %s failed.", run.id, run.status, exc_info=error)
+        logger.warning("Run %d: %s failed.", run.number, run.status, exc_info=error)
         retry(context, run.id, error)
     else:
         with context.store.begin() as session:
@@ -134,13 +136,13 @@ def fail(context: AppContext, run_id: int, message: str) -> None:
 
     They are of no more use, and a run that failed for a full disk may be the one that filled it.
     """
-    logger.error("Run %d failed: %s", run_id, message)
     with context.store.begin() as session:
         run = runs.locked(session, run_id)
         if RunStatus(run.status).is_final:
             return
         run.error = message
         runs.enter_stage(session, run, RunStatus.FAILED)
+        keep_notice(session, context.settings, run, Event.FAILED, verdict=message)
         projects.report_problem(
             session,
             run.project_id,
@@ -148,6 +150,8 @@ def fail(context: AppContext, run_id: int, message: str) -> None:
             projects.Fault(projects.RUN_FAILED, message),
             run_id=run_id,
         )
+    with about(project=run.project_id, run=run.number):
+        logger.error("Run %d failed: %s", run.number, message)
     control.remove_unused_version(context, run)
     prune_quietly(context, run.project_id)
 

@@ -15,12 +15,13 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.folds.queue import enqueue_folds
 from backend.pipeline.runs import control
 from backend.pipeline.runs.lapses import free_lapsed
+from backend.pipeline.runs.upkeep import upkeep
 from backend.queue import JobName
 from backend.store import clock, pauses, projects
 from backend.store.models import ProjectRow, RunRow, VersionRow
 from backend.store.quality import scores
 from backend.store.tasks import predictions, readings
-from backend.store.training import runs
+from backend.store.training import notices, runs
 from domain.states import FOLD, FoldStatus, RunControl, RunStatus
 
 logger = logging.getLogger(__name__)
@@ -38,12 +39,13 @@ Job = tuple[JobName, tuple[int, ...]]
 
 
 def rounds(context: AppContext) -> Callable[[], None]:
-    """``tick``, whose first round also has all of every project read.
+    """``tick`` with upkeep from time to time; the first round also has all of every project read.
 
     Nobody knows what was done to Label Studio while nnloop did not run: it may have been put back
     to what it held some time before.
     """
     first = [True]
+    keep_up = upkeep()
 
     def round_() -> None:
         if first:
@@ -51,6 +53,7 @@ def rounds(context: AppContext) -> Callable[[], None]:
                 readings.doubt_all(session, "nnloop was started")
             first.clear()
         tick(context)
+        keep_up(context)
 
     return round_
 
@@ -60,7 +63,8 @@ def tick(context: AppContext) -> None:
     context.queue.claim()
     free_lapsed(context)
     _end_cancelled(context)
-    for name, ids in [*_due_syncs(context), *_open_work(context), *_due_pushes(context)]:
+    due = [*_due_syncs(context), *_open_work(context), *_due_pushes(context)]
+    for name, ids in [*due, *_due_notices(context)]:
         if context.queue.ensure(name, *ids):
             logger.debug("Enqueued %s%s.", name, ids)
     enqueue_folds(context)
@@ -140,6 +144,11 @@ def _due_pushes(context: AppContext) -> list[Job]:
             elif scores.is_any_rescored(session, version_id):
                 jobs.append((JobName.PUSH, (project_id,)))
     return jobs
+
+
+def _due_notices(context: AppContext) -> list[Job]:
+    with context.store.read() as session:
+        return [(JobName.NOTIFY, (project_id,)) for project_id in notices.due_projects(session)]
 
 
 def _jobs_of(run: RunRow, folds: list[FoldStatus]) -> list[Job]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from backend.log_lines import about, carried
 from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.faults import sentence_of
@@ -54,6 +55,12 @@ def advance(context: AppContext, run_id: int, pause: Callable[[], None] = lambda
         run = runs.claim_run(session, run_id)
     if run is None:
         return
+    with about(project=run.project_id, run=run.number):
+        _take(context, run, pause)
+
+
+def _take(context: AppContext, run: RunRow, pause: Callable[[], None]) -> None:
+    run_id = run.id
     lease = _Lease(context, run)
     try:
         with lease:
@@ -67,7 +74,7 @@ def advance(context: AppContext, run_id: int, pause: Callable[[], None] = lambda
         else:
             # This worker stood still for longer than its lease, and another one has the run; or the
             # run stands at a stage that nobody holds, and the next tick makes up for what failed.
-            logger.warning("Run %d: left to others. %s", run_id, error)
+            logger.warning("Run %d: left to others. %s", run.number, error)
     else:
         lease.free()
         control.settle(context, run_id)
@@ -75,13 +82,13 @@ def advance(context: AppContext, run_id: int, pause: Callable[[], None] = lambda
 
 def _end_step(context: AppContext, run: RunRow, error: Exception) -> None:
     if isinstance(error, TransitionError):
-        logger.warning("Run %d: left to others. %s", run.id, error)
+        logger.warning("Run %d: left to others. %s", run.number, error)
     elif isinstance(error, LabelStudioError | StackError):
         retry(context, run.id, error)
     elif isinstance(error, NnloopError):
         fail(context, run.id, sentence_of(error))
     else:
-        logger.error("Run %d: %s failed.", run.id, run.status, exc_info=error)
+        logger.error("Run %d: %s failed.", run.number, run.status, exc_info=error)
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             fail(context, run.id, _disk_full(context, error))
         else:
@@ -137,7 +144,7 @@ def _start_training(context: AppContext, run_id: int) -> None:
         run.manifest = replace(runs.manifest_of(run), starts=starts.of_folds)
         run.note = " ".join(filter(None, [*notes, starts.note]))
         if run.note:
-            logger.warning("Run %d: %s", run_id, run.note)
+            logger.warning("Run %d: %s", run.number, run.note)
         run.error = ""
         problems.close_unprepared(session, run.project_id)
     enqueue_folds(context)
@@ -171,7 +178,7 @@ class _Lease:
         self._written = run.lease_until
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+        self._thread = threading.Thread(target=carried(self._keep), name="lease", daemon=True)
 
     def __enter__(self) -> None:
         self._thread.start()
@@ -200,9 +207,7 @@ class _Lease:
             try:
                 self.is_ours()
             except SQLAlchemyError:
-                logger.warning(
-                    "Run %d: its lease could not be renewed.", self.run_id, exc_info=True
-                )
+                logger.warning("The run's lease could not be renewed.", exc_info=True)
 
 
 class _StepBeat:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import Text, case, cast, func, select, update
 from sqlalchemy.orm import Session, defer
 
 from backend.settings import RunSettings
@@ -63,6 +63,34 @@ def runs_of(
         query = query.where(RunRow.number == number)
     query = query.options(defer(RunRow.candidates), defer(RunRow.manifest))
     return list(session.scalars(query.order_by(RunRow.number.desc()).limit(limit)))
+
+
+def with_old_candidates(session: Session, limit: int) -> list[int]:
+    """Ids of runs that are over, are not their project's newest, and still have candidates."""
+    newest = (
+        select(RunRow.project_id, func.max(RunRow.number).label("number"))
+        .group_by(RunRow.project_id)
+        .subquery()
+    )
+    query = (
+        select(RunRow.id)
+        .join(newest, newest.c.project_id == RunRow.project_id)
+        .where(
+            RunRow.status.in_(RUN.final),
+            RunRow.number < newest.c.number,
+            func.length(cast(RunRow.candidates, Text)) > len("{}"),
+        )
+    )
+    return list(session.scalars(query.limit(limit)))
+
+
+def forget_candidates(session: Session, run_ids: Sequence[int]) -> None:
+    """Deletes what was annotated when runs started.
+
+    The newest run of a project needs it: what has changed since is told by it. What was trained on
+    stands in the manifest.
+    """
+    session.execute(update(RunRow).where(RunRow.id.in_(run_ids)).values(candidates={}))
 
 
 def sizes_of(session: Session, run_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
