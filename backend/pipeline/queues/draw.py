@@ -256,7 +256,7 @@ def _write(
             if row.arm == QueueArm.STRATEGY:
                 row.version_id = opened.version_id
                 if row.drawn_at < scored_at:  # by these scores, then
-                    row.drawn_at = clock.now()
+                    row.drawn_at = max(clock.now(), scored_at)  # ours may have been set back
     if n_drawn or n_withdrawn:
         logger.info(
             "Project %d: %s drawn for queues by %s, %d taken back.",

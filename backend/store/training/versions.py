@@ -21,6 +21,8 @@ def versions_of(session: Session, project_id: int) -> list[VersionRow]:
     return list(session.scalars(query.order_by(VersionRow.id)))
 
 
+_LATER_S = 1e-3
+
 OWN_NAME = re.compile(r"nnloop-[ve](\d{1,9})")
 """Names that nnloop gives to versions and ensembles."""
 
@@ -146,7 +148,10 @@ def promote(
     if old is not None and old.id != version.id:
         old.status = old_becomes
     version.status = VersionStatus.CHAMPION
-    version.promoted_at = clock.now()
+    # In the order in which they came into service, also where the clock was set back since.
+    of_project = VersionRow.project_id == version.project_id
+    newest = session.scalar(select(func.max(VersionRow.promoted_at)).where(of_project))
+    version.promoted_at = max(clock.now(), (newest or 0.0) + _LATER_S)
     version.published_at = None
     project.champion_id = version.id
     mark_withdrawn(session, version.id)

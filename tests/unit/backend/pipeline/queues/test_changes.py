@@ -16,11 +16,13 @@ from backend.pipeline.queues.report import tab_reports
 from backend.pipeline.sync.reading import sync_project
 from backend.store import projects
 from backend.store.models import PredictionRow, TaskRow
-from backend.store.tasks import queues
+from backend.store.tasks import elsewhere, queues
+from backend.store.tasks.elsewhere import ElsewhereRow
 from backend.store.tasks.queues import QueueEntryRow
 from domain.errors import LabelStudioError
 from domain.queues import QueueArm, QueueExit
 from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.clocks import Clocks
 from tests.fakes.label_studio import polygon
 from tests.unit.backend.pipeline.queues.filled import (
     ANNA,
@@ -297,3 +299,32 @@ def test_a_namesake_of_who_leaves_gets_a_tab_of_their_own(lab: FakeApp) -> None:
     fill(lab)
     assert lab.label_studio.titles() == ["Default", "nnloop: Anna"]
     assert fill(lab) == []
+
+
+def test_scores_of_another_program_are_drawn_by_once_although_the_clock_is_set_back(
+    lab: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clocks = Clocks(monkeypatch)
+    fill(lab)
+    clocks.pass_s(60.0)
+    with lab.store.begin() as session:
+        for task in session.query(TaskRow).filter_by(project_id=PROJECT):
+            session.add(
+                ElsewhereRow(
+                    project_id=PROJECT,
+                    task_id=task.id,
+                    source=task.source,
+                    model_version="theirs",
+                    score=1 - task.id / 200,
+                    is_stated=True,
+                )
+            )
+    clocks.set_wall(-3600.0)
+    assert fill(lab) != []  # by their scores
+    before = of(lab, "Anna")
+    clocks.pass_s(60.0)
+    assert fill(lab) == [] and of(lab, "Anna") == before
+    with lab.store.begin() as session:
+        scored_at = elsewhere.scored_at(session, PROJECT)
+    still = entries(lab, arm=QueueArm.STRATEGY, left_at=None)
+    assert still and all(row.drawn_at >= scored_at for row in still)

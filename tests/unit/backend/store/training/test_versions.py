@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from sqlalchemy import select
 
 from backend.store.models import PredictionRow, ProjectRow, VersionRow
@@ -7,6 +8,7 @@ from backend.store.tasks import predictions
 from backend.store.training import versions
 from domain.states import VersionStatus
 from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.clocks import Clocks
 
 
 def test_promote_retires_the_old_champion(app: FakeApp) -> None:
@@ -25,6 +27,20 @@ def test_promote_retires_the_old_champion(app: FakeApp) -> None:
         assert [version.id for version in versions.versions_of(session, PROJECT)] == [first, second]
         assert champion.run_id is not None
         assert versions.version_of_run(session, champion.run_id) is champion
+
+
+def test_a_clock_that_was_set_back_changes_no_order(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clocks = Clocks(monkeypatch)
+    ids = [app.add_version(number) for number in (1, 2)]
+    clocks.set_wall(-3600.0)
+    ids += [app.add_version(number) for number in (3, 4)]
+    with app.store.begin() as session:
+        found = versions.predecessor(session, PROJECT)
+        assert found is not None and found.id == ids[2]
+        last = versions.former(session, PROJECT, ids[3])
+        assert last is not None and last.id == ids[2]
 
 
 def test_the_predecessor_is_the_one_that_served_last_and_still_can(app: FakeApp) -> None:
