@@ -32,6 +32,15 @@ def one_line(text: object, limit: int = LONGEST) -> str:
     return line if len(line) <= limit else line[: limit - 3].rstrip() + "..."
 
 
+def sayable(text: str) -> str:
+    r"""A text without halves of characters, which no terminal and no database takes.
+
+    >>> sayable("scan \ud83d.png")
+    'scan ?.png'
+    """
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 def counted(n: int, one: str, several: str = "") -> str:
     """How many of something there are.
 

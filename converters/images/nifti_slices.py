@@ -98,10 +98,11 @@ def n_slices(path: Path) -> int:
     """How many slices a file says it has; 1 where it can't be read: whoever reads it tells."""
     import nibabel
     from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
 
     try:
         shape = nibabel.load(path).shape
-    except (OSError, EOFError, ValueError, zlib.error, ImageFileError):
+    except (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError):
         return 1
     return int(shape[2]) if len(shape) > 2 and all(n == 1 for n in shape[3:]) else 1
 

@@ -1,0 +1,63 @@
+"""Every parser of outside data takes what nobody would send, or refuses it with a sentence.
+
+``python -m benchmarks.fuzz`` goes on for minutes.
+"""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.fuzzing.mutate import mutated
+from tests.fuzzing.target import Target, judge
+from tests.fuzzing.targets import TARGETS
+
+EXAMPLES = 8
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=list(TARGETS))
+def test_no_input_is_a_fault(target: Target) -> None:
+    seeds = tuple(target.seeds())
+    assert all(judge(target, seed).fault is None for seed in seeds)
+
+    @settings(max_examples=EXAMPLES, database=None)
+    @given(st.sampled_from(seeds), st.randoms(use_true_random=False))
+    def check(seed: bytes, random_: random.Random) -> None:
+        data = mutated(seed, random_, others=seeds)
+        fault = judge(target, data).fault
+        assert fault is None, (fault, data[:1000])
+
+    check()
+
+
+def test_faults_are_found() -> None:
+    """What judges them can tell: a parser that raises, one that is slow, one that says half."""
+
+    def feed(data: bytes) -> None:
+        if data == b"raise":
+            raise KeyError(data)
+        if data == b"half":
+            raise ValueError("\ud800")
+        if data == b"refuse":
+            raise ValueError("no")
+        sum(range(10**6 if data == b"slow" else 1))
+
+    target = Target("one", lambda: [b"a"], feed, allowed=(ValueError,), most_s=0.001)
+    keys = {d: (f.key if (f := judge(target, d).fault) else "") for d in _CASES}
+    assert keys[b"raise"].startswith("KeyError at tests/unit/test_parsers.py:")
+    assert keys[b"half"].startswith("unsayable at ")
+    assert keys[b"slow"] == "slow"
+    assert keys[b"refuse"] == keys[b"a"] == ""
+
+
+_CASES = (b"raise", b"half", b"refuse", b"slow", b"a")
+
+
+def test_mutations_are_the_same_for_the_same_chance_and_other_than_what_they_are_made_of() -> None:
+    seeds = [seed for target in TARGETS.values() for seed in target.seeds()[:1]]
+    once, again = ([mutated(seed, random.Random(7)) for seed in seeds] for _ in range(2))
+    assert once == again
+    assert sum(a != b for a, b in zip(once, seeds, strict=True)) > 0.9 * len(seeds)
