@@ -76,8 +76,7 @@ def create_app(context: AppContext, *, run_ticker: bool = True) -> FastAPI:
         app.add_api_route(path, endpoint, methods=methods)
         app.add_api_route(path, options_of(*methods), methods=["OPTIONS"])
     if context.settings.openapi:
-        about = JSONResponse(document())
-        app.add_api_route(PATH, lambda: about, methods=["GET"])
+        app.add_api_route(PATH, lambda: JSONResponse(document()), methods=["GET"])
     handle_errors(app)
     app.add_middleware(Door, credentials=service_credentials(context.settings))
     return app

@@ -98,9 +98,9 @@ def document() -> Json:
                 ),
                 parameters=[_PROJECT],
             ),
-            "/setup": _posted(SetupRequest, "SetupAnswer", 503),
-            "/predict": _posted(PredictRequest, "PredictAnswer", 404, 503),
-            "/webhook": _posted(WebhookEvent, "WebhookAnswer"),
+            "/setup": _posted(SetupRequest, _SETUP, "SetupAnswer", 503),
+            "/predict": _posted(PredictRequest, _PREDICT, "PredictAnswer", 404, 503),
+            "/webhook": _posted(WebhookEvent, _WEBHOOK, "WebhookAnswer"),
         },
         "components": {
             "schemas": schemas,
@@ -110,6 +110,18 @@ def document() -> Json:
     }
 
 
+_SETUP: Json = {"project": 1, "access_token": "", "extra_params": None}
+_PREDICT: Json = {
+    "tasks": [{"id": 1, "data": {"image": "/data/upload/1.png"}}],
+    "project": 1,
+    "params": {"context": None},
+}
+_WEBHOOK: Json = {
+    "action": "ANNOTATION_CREATED",
+    "project": {"id": 1},
+    "task": {"id": 1, "data": {"image": "/data/upload/1.png"}},
+    "annotation": {"id": 1, "task": 1, "result": []},
+}
 _TEXT: Json = {"type": "string"}
 # Who names no project in the body names it in the first task, or asks for nothing.
 _PROJECT_OR_NO_TASK: list[Json] = [
@@ -148,9 +160,9 @@ def _got(responses: Json, *, is_open: bool = False, **more: Any) -> Json:
     }
 
 
-def _posted(model: type[Received], answer: str, *statuses: int) -> Json:
+def _posted(model: type[Received], example: Json, answer: str, *statuses: int) -> Json:
     """POST and OPTIONS of a path."""
-    body = {"application/json": {"schema": _ref(model.__name__)}}
+    body = {"application/json": {"schema": _ref(model.__name__), "example": example}}
     own = {"200": _answer("As Label Studio expects it.", _ref(answer))}
     return {
         "post": {

@@ -40,7 +40,8 @@ class Session:
         from tests.fuzzing.target import peak_mib
 
         self._target, self._folder = target, folder
-        self._until = time.monotonic() + seconds
+        self._began = time.process_time()
+        self._until = self._began + seconds
         self._told = 0.0
         self._base = peak_mib()
         self._peak = peak_mib
@@ -62,7 +63,7 @@ class Session:
         self.slowest_s = max(self.slowest_s, verdict.seconds)
         if verdict.fault is not None:
             self._keep(verdict.fault.key, verdict.fault.message, data)
-        now = time.monotonic()
+        now = time.process_time()
         if now >= self._told + 1 or now >= self._until:
             self._told = now
             self.tell()
@@ -73,6 +74,7 @@ class Session:
         """Writes down what was found."""
         found = {
             "inputs": self.n,
+            "seconds": round(time.process_time() - self._began, 1),
             "slowest_s": round(self.slowest_s, 3),
             "peak_mb": round(self._peak() - self._base),
             "faults": self.faults,

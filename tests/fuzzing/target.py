@@ -32,7 +32,7 @@ class Target:
     seeds: Callable[[], Sequence[bytes]]
     feed: Callable[[bytes], object]
     allowed: tuple[type[Exception], ...] = (NnloopError,)
-    most_s: float = 5.0
+    most_s: float = 20.0
     most_mib: int = 256
 
 
