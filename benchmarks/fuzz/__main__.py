@@ -14,16 +14,16 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fuzz.child import CURRENT, FOUND, HANG_S
-from tests.fuzzing.targets import TARGETS
+from benchmarks.fuzz.child import CURRENT, FOUND, HANG_S, LOG, loaded, work
+from tests.fuzzing.target import Target
 
 LONG = True
 
@@ -36,15 +36,15 @@ _PATIENCE = 10
 """A second of processor time may take so many on a busy machine."""
 
 
-def fuzz(name: str, seconds: float, seed: int) -> dict[str, Any]:
+def fuzz(target: Target, seconds: float, seed: int) -> dict[str, Any]:
     """Figures of one target."""
     total: dict[str, Any] = {"inputs": 0, "slowest_s": 0.0, "peak_mb": 0, "faults": {}}
     left = seconds
     for attempt in range(_MOST_DEATHS):
         with tempfile.TemporaryDirectory(prefix="nnloop-fuzz-") as scratch:
             folder = Path(scratch)
-            end = _run(name, left, seed + attempt, folder)
-            left -= _add(total, folder, name, end)
+            end = _run(target, left, seed + attempt, folder)
+            left -= _add(total, folder, target.name, end)
         if not end or left < 1:
             break
     return total
@@ -57,14 +57,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=30.0, help="of processor time, for each")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args(argv)
-    unknown = sorted(set(args.targets) - set(TARGETS))
+    targets = loaded()
+    unknown = sorted(set(args.targets) - set(targets))
     if unknown:
-        parser.error(f"there is no target {', '.join(unknown)}; there are: {', '.join(TARGETS)}")
+        parser.error(f"there is no target {', '.join(unknown)}; there are: {', '.join(targets)}")
     KEPT.mkdir(parents=True, exist_ok=True)
     began, load = time.monotonic(), os.getloadavg()[0]
     found = {}
-    for name in args.targets or TARGETS:
-        found[name] = one = fuzz(name, args.seconds, args.seed)
+    for name in args.targets or targets:
+        found[name] = one = fuzz(targets[name], args.seconds, args.seed)
         print(
             f"{name}: {one['inputs']:,} inputs, {len(one['faults'])} faults, slowest "
             f"{one['slowest_s']} s, {one['peak_mb']} MB",
@@ -95,25 +96,22 @@ def _guide() -> str:
         return "chance"
 
 
-def _run(name: str, seconds: float, seed: int, folder: Path) -> str:
+def _run(target: Target, seconds: float, seed: int, folder: Path) -> str:
     """How it ended; "" when its time was over."""
-    module = TARGETS[name].seeds.__module__  # all of them take long to load
-    command = [sys.executable, "-m", "benchmarks.fuzz.child", module, name, str(seconds)]
-    command += [str(seed), str(folder)]
-    log = folder / "log"
-    with log.open("wb") as out:
-        child = subprocess.Popen(command, stdout=out, stderr=out)
-        try:
-            status = child.wait(_PATIENCE * seconds + _START_S + HANG_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-            return "hangs"
-    if status == 0:
+    # What was loaded once need not be loaded for each of them.
+    child = get_context("fork").Process(target=work, args=(target, seconds, seed, folder))
+    child.start()
+    child.join(_PATIENCE * seconds + _START_S + HANG_S)
+    if child.is_alive():
+        child.kill()
+        child.join()
+        return "hangs"
+    if child.exitcode == 0:
         return ""
     if not (folder / CURRENT).exists():
-        raise SystemExit(f"{name} did not start:\n{log.read_text(errors='replace')[-3000:]}")
-    return f"the process died ({status})"
+        log = (folder / LOG).read_text(errors="replace")
+        raise SystemExit(f"{target.name} did not start:\n{log[-3000:]}")
+    return f"the process died ({child.exitcode})"
 
 
 def _add(total: dict[str, Any], folder: Path, name: str, end: str) -> float:

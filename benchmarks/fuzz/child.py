@@ -1,4 +1,4 @@
-"""One target in a process of its own: ``-m benchmarks.fuzz.child MODULE NAME SECONDS SEED FOLDER``.
+"""One target in a process of its own.
 
 With atheris what is tried next follows what the last inputs have reached; without it chance alone
 does. Each input lies in ``current`` while it is tried, so that whoever looks finds the one at which
@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
 import json
 import mmap
 import os
 import random
 import resource
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-CURRENT, FOUND = "current", "found.json"
+from tests.fuzzing.mutate import mutated
+from tests.fuzzing.target import Target, judge, peak_mib
+
+try:
+    import atheris
+except ImportError:
+    atheris = None
+
+CURRENT, FOUND, LOG = "current", "found.json", "log"
 MOST_BYTES = 1 << 20
 """Largest input."""
 
@@ -36,15 +42,12 @@ _OWN = ["domain", "converters", "training", "active_learning", "backend"]
 class Session:
     """What was tried so far."""
 
-    def __init__(self, target: Any, seconds: float, folder: Path) -> None:
-        from tests.fuzzing.target import peak_mib
-
+    def __init__(self, target: Target, seconds: float, folder: Path) -> None:
         self._target, self._folder = target, folder
         self._began = time.process_time()
         self._until = self._began + seconds
         self._told = 0.0
         self._base = peak_mib()
-        self._peak = peak_mib
         self.n = 0
         self.slowest_s = 0.0
         self.faults: dict[str, dict[str, Any]] = {}
@@ -54,8 +57,6 @@ class Session:
 
     def try_(self, data: bytes) -> None:
         """Tries one input; ends the process when its time is over."""
-        from tests.fuzzing.target import judge
-
         data = data[:MOST_BYTES]
         self._current[: 8 + len(data)] = len(data).to_bytes(8, "big") + data
         verdict = judge(self._target, data)
@@ -76,7 +77,7 @@ class Session:
             "inputs": self.n,
             "seconds": round(time.process_time() - self._began, 1),
             "slowest_s": round(self.slowest_s, 3),
-            "peak_mb": round(self._peak() - self._base),
+            "peak_mb": round(peak_mib() - self._base),
             "faults": self.faults,
         }
         part = self._folder / f"{FOUND}.part"
@@ -94,32 +95,32 @@ class Session:
             known |= {"message": message, "bytes": len(data), "file": name}
 
 
-def main(argv: list[str]) -> None:
-    """Tries inputs until the time is over."""
-    module, name, seconds, seed, folder = argv
-    try:
-        import atheris
-    except ImportError:
-        atheris = None
+def loaded() -> dict[str, Target]:
+    """All targets; what of nnloop they load tells atheris where it has been."""
     with atheris.instrument_imports(include=_OWN) if atheris else contextlib.nullcontext():
-        from tests.fuzzing.mutate import mutated
+        from tests.fuzzing.targets import TARGETS
+    return TARGETS
 
-        targets = importlib.import_module(module).TARGETS
-    target = next(one for one in targets if one.name == name)
+
+def work(target: Target, seconds: float, seed: int, folder: Path) -> None:
+    """Tries inputs until the time is over, and ends the process."""
+    with (folder / LOG).open("wb") as log:  # decoders say what they think of each input
+        for stream in (1, 2):
+            os.dup2(log.fileno(), stream)
     seeds = tuple(target.seeds())
     for one in seeds:  # what is loaded late counts for nobody
         with contextlib.suppress(Exception):
             target.feed(one)
     _limit_memory(target.most_mib + SPARE_MIB)
-    session = Session(target, float(seconds), Path(folder))
+    session = Session(target, seconds, folder)
     for one in seeds:
         session.try_(one)
     if atheris is None:
-        random_ = random.Random(int(seed))
+        random_ = random.Random(seed)
         while True:
             session.try_(mutated(random_.choice(seeds), random_, others=seeds))
 
-    corpus = Path(folder) / "corpus"
+    corpus = folder / "corpus"
     corpus.mkdir(exist_ok=True)
     for number, one in enumerate(seeds):
         (corpus / f"seed{number}").write_bytes(one)
@@ -132,7 +133,7 @@ def main(argv: list[str]) -> None:
 
     options = [
         f"-max_len={MOST_BYTES}",
-        f"-seed={int(seed) or 1}",
+        f"-seed={seed or 1}",
         f"-timeout={HANG_S}",
         "-rss_limit_mb=0",
         "-malloc_limit_mb=0",
@@ -141,7 +142,7 @@ def main(argv: list[str]) -> None:
         "-verbosity=0",
         f"-artifact_prefix={folder}/",
     ]
-    atheris.Setup([sys.argv[0], *options, str(corpus)], session.try_, custom_mutator=mutate)
+    atheris.Setup(["fuzz", *options, str(corpus)], session.try_, custom_mutator=mutate)
     atheris.Fuzz()
 
 
@@ -152,7 +153,3 @@ def _limit_memory(mib: int) -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     most = pages * resource.getpagesize() + mib * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 
 import pytest
@@ -61,3 +62,41 @@ def test_mutations_are_the_same_for_the_same_chance_and_other_than_what_they_are
     once, again = ([mutated(seed, random.Random(7)) for seed in seeds] for _ in range(2))
     assert once == again
     assert sum(a != b for a, b in zip(once, seeds, strict=True)) > 0.9 * len(seeds)
+
+
+_MANY, _DEEP = b"9" * 5000, b"[" * 900 + b"]" * 900
+_NPY = b"\x93NUMPY\x01\x00v\x00{'descr': '|u1', \n" + bytes(100)
+_SHAPE = b'{"label": "a", "shape_type": "polygon", "points": %s}'
+_COCO = (
+    b'{"images": [{"id": %s, "file_name": "\\ud800.png", "height": 9, "width": 9}],'
+    b' "annotations": [{"id": 1, "image_id": %s, "bbox": [1, 1, 5, 5], "category_id": 1}],'
+    b' "categories": [{"id": 1, "name": "\\udfff"}]}'
+)
+FOUND = (
+    ("access_token", b"a." + base64.urlsafe_b64encode(b"[" * 99_999) + b".c"),
+    ("backup_json", b'{"form": 1e999}'),
+    ("classes_json", b'{"lumen": "%s"}' % (b"a" * 300)),
+    ("dataset_json", b'{"labels": %s' % (b"[" * 99_999)),
+    ("dataset_json", b'{"labels": {"%s": "lumen"}}' % _MANY),
+    ("dataset_json", b'{"labels": {"a": 1}, "channel_names": {"%s": "a", "1": "b"}}' % _MANY),
+    ("environment", b"NNLOOP_DATA_DIR=~\xed\xbf\xbf"),
+    ("images_json", b'[{"mask": "labelsTr/%s", "image": "a", "task_id": 1}]' % (b"a" * 300)),
+    ("import_coco", _COCO % (b'"\\ud800"', b'"\\ud800"')),
+    ("import_labelme", b'{"shapes": [%s]}' % (_SHAPE % _DEEP)),
+    ("import_yolo_yaml", b"names:\n  %s: lumen\n" % _MANY),
+    ("import_yolo_yaml", b"names: {%s: lumen}\n" % _MANY),
+    ("labelmap_txt", b"lumen:255,%s,0::\n" % _MANY),
+    ("mask_npy", _NPY),
+    ("postprocessing_json", b"[" * 99_999),
+    ("progress_jsonl", b"[" * 99_999),
+    ("project_setting", b"group_key=name:" + b"(" * 2000),
+    ("project_setting", b"group_key=name:(a{99999999999})"),
+    ("toml", b"a = " + _DEEP),
+    ("toml", b"a = " + _MANY),
+)  # fmt: skip
+"""Inputs that were faults once."""
+
+
+@pytest.mark.parametrize(("name", "data"), FOUND)
+def test_what_was_found_once_stays_mended(name: str, data: bytes) -> None:
+    assert judge(TARGETS[name], data).fault is None
