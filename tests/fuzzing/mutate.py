@@ -195,7 +195,7 @@ def _by_zip(data: bytes, random_: random.Random) -> bytes:
 
 
 def _ends(kind: str) -> int:
-    return 2 ** (8 * struct.calcsize(kind))
+    return 1 << 8 * struct.calcsize(kind)
 
 
 _ENTRY_FIELDS = (

@@ -18,7 +18,8 @@ HEIGHT, WIDTH = 12, 16
 def grey() -> np.ndarray[Any, np.dtype[np.uint8]]:
     """(height, width): a slope."""
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
-    return (rows * 10 + columns * 5).astype(np.uint8)
+    found: np.ndarray[Any, np.dtype[np.uint8]] = (rows * 10 + columns * 5).astype(np.uint8)
+    return found
 
 
 def classes() -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -36,10 +36,10 @@ _ADDRESSES = (
 
 
 def _address(text: str) -> None:
-    for read in (path_of, storage_path_of, identity_of, is_upload, names_an_image):
+    is_upload(text), names_an_image(text), name_keys(text)
+    for read in (path_of, storage_path_of, identity_of, stored_name, without_prefix):
         read(text)
-    for read in (name_keys, stored_name, without_prefix, file_stem, shown):
-        read(text)
+    file_stem(text), shown(text)
     for place in places(text):
         assert not place.startswith("/") and ".." not in place.split("/")
     with suppress(UnicodeError):  # an address whose host has letters of no name
