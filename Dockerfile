@@ -37,6 +37,7 @@ RUN useradd --create-home --uid 10001 nnloop && install -d -o nnloop -g nnloop -
 COPY --from=build /opt/nnloop /opt/nnloop
 ENV PATH=/opt/nnloop/bin:$PATH \
     PYTHONUNBUFFERED=1 \
+    HOME=/tmp \
     NNLOOP_DATA_DIR=/data \
     NNLOOP_HOST=0.0.0.0 \
     NNLOOP_PORT=9090

@@ -81,11 +81,12 @@ endif
 test-with-loop: setup
 	@$(BIN)/python -m pytest tests/integration tests/e2e $(WITHOUT_SERVERS:%=--ignore=%) $(SLOWEST)
 
-# Unit tests share nothing and run side by side. Trainings share what they have trained.
+# Trainings share what they have trained, in one process. Unit tests share nothing: several processes
+# take all cores, so they come last, when the loop's tests leave one free.
 test-without-loop: check
-	@$(BIN)/python -m pytest tests/unit -n auto --maxprocesses 4 $(SLOWEST)
-	@NNLOOP_TEST_STORE=postgresql $(BIN)/python -m pytest $(ON_POSTGRESQL) -n auto --maxprocesses 4 -m 'not slow'
 	@$(BIN)/python -m pytest $(WITHOUT_SERVERS) $(SLOWEST)
+	@NNLOOP_TEST_STORE=postgresql $(BIN)/python -m pytest $(ON_POSTGRESQL) -n auto --maxprocesses 4 -m 'not slow'
+	@$(BIN)/python -m pytest tests/unit -n auto --maxprocesses 4 $(SLOWEST)
 
 # One thread for each process: torch's threads of several processes hinder each other on few cores.
 test-fast: environment ## Run the unit tests but the slow ones.

@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg
+
 from backend.stack.install import default_env_dir, executable_in
 from backend.stack.label_studio_server import LabelStudioServer
+from backend.stack.ports import LOOPBACK, free_port
 from backend.stack.process import ManagedProcess
 
 if TYPE_CHECKING:
@@ -44,8 +47,12 @@ def running_label_studio(folder: Path) -> Iterator[LabelStudioServer]:
 
 
 @contextlib.contextmanager
-def running_postgresql() -> Iterator[str]:
-    """A PostgreSQL of its own on a socket, as a user that may run one; SQLAlchemy's URL of it."""
+def running_postgresql(password: str = "") -> Iterator[str]:
+    """A PostgreSQL of its own, as a user that may run one; SQLAlchemy's URL of it.
+
+    Without a password it is reached by a socket; with one by a port, as docker-compose.yml has it:
+    user and database are called nnloop.
+    """
     bin_dir = os.environ.get("NNLOOP_POSTGRESQL_BIN") or next(
         (str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)),
         str(Path(shutil.which("initdb") or "initdb").parent),
@@ -60,7 +67,14 @@ def running_postgresql() -> Iterator[str]:
     if as_user:
         shutil.chown(folder, "postgres")
     data = str(folder / "data")
-    options = f"-k {folder} -c listen_addresses= -c fsync=off -c full_page_writes=off"
+    port = free_port() if password else 5432
+    options = f"-k {folder} -c fsync=off -c full_page_writes=off -c port={port} -c "
+    options += f"listen_addresses={LOOPBACK if password else ''}"
+    secret = folder / "password"
+    secret.write_text(password)
+    if as_user:
+        shutil.chown(secret, "postgres")
+    login = ("-A", "scram-sha-256", "--pwfile", str(secret)) if password else ("-A", "trust")
 
     def pg(program: str, *arguments: str) -> None:
         subprocess.run(
@@ -72,10 +86,16 @@ def running_postgresql() -> Iterator[str]:
         )
 
     try:
-        pg("initdb", "-U", "nnloop", "-A", "trust", "-N", "-E", "UTF8")
+        pg("initdb", "-U", "nnloop", *login, "-N", "-E", "UTF8")
         pg("pg_ctl", "-o", options, "-l", str(folder / "log"), "-w", "start")
         try:
-            yield f"postgresql+psycopg://nnloop@/postgres?host={folder}"
+            if password:
+                at = f"nnloop:{password}@{LOOPBACK}:{port}"
+                with psycopg.connect(f"postgresql://{at}/postgres", autocommit=True) as connection:
+                    connection.execute("CREATE DATABASE nnloop")
+                yield f"postgresql+psycopg://{at}/nnloop"
+            else:
+                yield f"postgresql+psycopg://nnloop@/postgres?host={folder}"
         finally:
             pg("pg_ctl", "-m", "immediate", "stop")
     finally:

@@ -10,7 +10,7 @@ from hypothesis import settings
 os.environ["COLUMNS"] = "200"
 
 # No deadline per example: a busy machine is no failure. The same examples in every run.
-settings.register_profile("nnloop", deadline=None, derandomize=True)
+settings.register_profile("nnloop", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("nnloop")
 
 

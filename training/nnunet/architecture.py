@@ -15,11 +15,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from domain.errors import TrainerError
 from domain.text import one_line
+from training.nnunet.base_trainer import nnUNetTrainer
 from training.nnunet.memory import is_out_of_memory
 from training.versions.version_folder import CONFIGURATION
 

@@ -15,9 +15,9 @@ from typing import Any
 from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import (
     ExperimentPlanner,
 )
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from domain.errors import TrainingError
+from training.nnunet.base_trainer import nnUNetTrainer
 from training.nnunet.learning.preset_trainer import PresetTrainer
 from training.presets import OWN_TRAINER
 

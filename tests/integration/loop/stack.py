@@ -270,13 +270,10 @@ def serve_first_version(loop: Loop, n_images: int = 14, n_labels: int = 6) -> Se
 
 
 @contextmanager
-def running_loop(
-    label_studio: LabelStudioServer, data_dir: Path, *, database_url: str = ""
-) -> Iterator[Loop]:
+def running_loop(label_studio: LabelStudioServer, data_dir: Path) -> Iterator[Loop]:
     """Starts the stack as `nnloop up` does; at the end nothing of it may be left running."""
     settings = Settings(
         data_dir=data_dir,
-        database_url=database_url,
         port=0,
         label_studio_url=label_studio.url,
         label_studio_api_key=label_studio.credentials.token,

@@ -1,7 +1,11 @@
-"""A backup of a running nnloop, restored into PostgreSQL elsewhere, where the loop goes on."""
+"""A backup of a running nnloop, restored into the services of docker-compose.yml.
+
+They run as local processes: PostgreSQL and Redis with passwords, a service for each role.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +18,10 @@ from backend.pipeline.status import ProjectReport
 from backend.store import Store, projects
 from backend.store.forget import forget_project
 from domain.states import RunStatus
+from tests.conftest import installed
+from tests.integration.loop import composed
 from tests.integration.loop.discs import scene
-from tests.integration.loop.stack import Answer, Loop, running_loop
+from tests.integration.loop.stack import Answer, Loop
 
 
 @dataclass(frozen=True)
@@ -35,9 +41,16 @@ class Restored:
 
 
 @pytest.fixture(scope="module")
-def restored(loop: Loop, postgresql: str, tmp_path_factory: pytest.TempPathFactory) -> Restored:
-    folder = tmp_path_factory.mktemp("backup")
-    file, data_dir = str(folder / "nnloop.zip"), folder / "restored"
+def host(loop: Loop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[composed.Host]:
+    with installed(
+        composed.servers(loop.label_studio, tmp_path_factory.mktemp("compose"))
+    ) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def restored(loop: Loop, host: composed.Host, tmp_path_factory: pytest.TempPathFactory) -> Restored:
+    file = str(tmp_path_factory.mktemp("backup") / "nnloop.zip")
     project = loop.make_project("Saved", 8, settings={"budget_s": 1.0, "min_annotations": 4})
     loop.annotate(project, project.task_ids[:4])
     loop.finished_run(project, 1)
@@ -48,10 +61,11 @@ def restored(loop: Loop, postgresql: str, tmp_path_factory: pytest.TempPathFacto
     loop.annotate(project, project.task_ids[4:5])
     loop.nnloop("disconnect", str(project.id), "--local")
     answer = loop.nnloop(
-        "restore", file, "--data-dir", str(data_dir), NNLOOP_DATABASE_URL=postgresql
+        "restore", file, "--data-dir", str(host.data_dir), NNLOOP_DATABASE_URL=host.database_url
     )
-    _keep_only(project.id, data_dir, postgresql)
-    with running_loop(loop.label_studio, data_dir, database_url=postgresql) as other:
+    _keep_only(project.id, host.data_dir, host.database_url)
+    with composed.running(host, loop.label_studio) as other:
+        other.wait_until(lambda: other.nnloop("status", "--check").status == 0, 120, "all services")
         connected = other.nnloop("connect", str(project.id))
         published = other.nnloop("publish", str(project.id))
         (new_task,) = other.client.import_images(project.id, [("new.png", scene(99).png)])

@@ -12,6 +12,7 @@ import pytest
 
 from domain.case import case_id_of_task
 from tests.integration.loop.stack import Answer, Loop, LoopProject
+from tests.nnunet_threads import use_threads
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +68,13 @@ def test_dataset_json_is_what_nnunet_asks_for(exported: tuple[LoopProject, Path,
 
 
 def test_nnunet_finds_nothing_wrong_with_it(
-    exported: tuple[LoopProject, Path, Answer],
+    exported: tuple[LoopProject, Path, Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
+    from nnunetv2.experiment_planning import verify_dataset_integrity as verifying
 
     _, out, _ = exported
-    verify_dataset_integrity(str(out), num_processes=1)
+    use_threads(monkeypatch, verifying)
+    verifying.verify_dataset_integrity(str(out), num_processes=1)
 
 
 def _read(folder: Path, task_id: int, ending: str) -> npt.NDArray[np.uint8]:

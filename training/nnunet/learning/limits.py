@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-
 from training.folds.spec import FoldSpec
+from training.nnunet.base_trainer import nnUNetTrainer
 from training.nnunet.learning.compiling import missing_compiler, tolerate_failures
 from training.nnunet.learning.swapped_flips import at_most, with_swaps
 from training.symmetries.symmetries import FULL_TURN, Swap

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from training.dataset_labels import unions_of
+from training.nnunet.base_trainer import nnUNetTrainer
 from training.nnunet.learning.augmentation import Augmentation
 from training.nnunet.learning.part_rates import GroupedPolyRate, rate_groups
 from training.nnunet.learning.precision import step_autocast

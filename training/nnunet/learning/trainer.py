@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.helpers import empty_cache
 
 from domain.errors import TrainingError
@@ -20,6 +19,7 @@ from training.folds.epoch_plan import EpochPlan
 from training.folds.log import progress_in_words, write_progress
 from training.folds.spec import FINAL, LATEST, EpochProgress, FoldSpec
 from training.nnunet.architecture import as_called_today
+from training.nnunet.base_trainer import nnUNetTrainer
 from training.nnunet.checkpoint import only_weights, plain, read_checkpoint, write_checkpoint
 from training.nnunet.classes import trainer_class
 from training.nnunet.data.plans import CONFIGURATION

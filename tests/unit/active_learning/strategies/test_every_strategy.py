@@ -25,7 +25,7 @@ def batch(name: str, pool: Pool, k: int, seed: int = 0) -> list[int]:
 
 
 @given(pools(), NAMES, st.integers(0, 30))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_a_batch_is_a_set_of_so_many_tasks(pool: Pool, name: str, k: int) -> None:
     found = batch(name, pool, k)
     assert len(found) == len(set(found)) == min(k, len(pool))

@@ -232,7 +232,7 @@ def test_memory_does_not_grow_with_the_number_of_tasks(tmp_path: Path) -> None:
     ring = [[50 + 40 * np.cos(t), 50 + 40 * np.sin(t)] for t in np.linspace(0, 6, 1000)]
     one = json.dumps(row(1, "i.png", annotation(1, region("lumen", ring))))
     peaks = []
-    for n in (20, 1000):  # 1 MB and 45 MB
+    for n in (20, 400):  # 1 MB and 18 MB
         path = tmp_path / f"{n}.json"
         with path.open("w") as file:
             for i in range(n):
@@ -243,8 +243,8 @@ def test_memory_does_not_grow_with_the_number_of_tasks(tmp_path: Path) -> None:
         done, peak = answer.stdout.split()
         assert int(done) == n
         peaks.append(int(peak))
-    assert (tmp_path / "1000.json").stat().st_size > 30_000_000
-    assert peaks[1] - peaks[0] < 20_000  # kB
+    assert (tmp_path / "400.json").stat().st_size > 12_000_000
+    assert peaks[1] - peaks[0] < 8_000  # kB
 
 
 def test_bad_rows_are_left_out_with_their_place(tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def test_fuzzed_exports_end_in_a_report_or_a_clear_error(tmp_path: Path, name: s
     images = FolderImages(tmp_path / "images", ("image",))
     path = tmp_path / "export.json"
     started, refused = time.monotonic(), 0
-    for i in range(120):
+    for i in range(40):
         path.write_text(json.dumps(_mutated(ROWS, rng)))
         try:
             run_export(
@@ -314,7 +314,7 @@ def test_fuzzed_exports_end_in_a_report_or_a_clear_error(tmp_path: Path, name: s
         except NnloopError as error:
             refused += 1
             assert str(error)
-    assert refused < 120
+    assert refused < 40
     assert time.monotonic() - started < 60
 
 

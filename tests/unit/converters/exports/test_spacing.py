@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import nibabel
@@ -29,6 +27,7 @@ from converters.exports.options import ExportOptions
 from converters.exports.run import ExportJob, run_export
 from converters.images.of_tasks import FolderImages
 from converters.images.pixel_spacing import spacing_from
+from tests.nnunet_threads import use_threads
 from tests.unit.converters.configs import CONFIG
 from tests.unit.converters.exports.project import KEYHOLE, SIZE_HW, annotation, region, row, run
 
@@ -146,8 +145,7 @@ def test_some_images_without_a_spacing_are_named(folder: Path) -> None:
 @pytest.fixture
 def verify(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
     """nnU-Net's own check, with threads: each of its processes would load torch anew."""
-    threads = SimpleNamespace(get_context=lambda _: SimpleNamespace(Pool=ThreadPool))
-    monkeypatch.setattr(verifying, "multiprocessing", threads)
+    use_threads(monkeypatch, verifying)
     return lambda out: verifying.verify_dataset_integrity(str(out), num_processes=1)
 
 

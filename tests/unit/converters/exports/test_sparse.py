@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
+from nnunetv2.experiment_planning import verify_dataset_integrity as verifying
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
 from converters.bookkeeping.files import read_json
@@ -36,6 +36,7 @@ from converters.outlines.limits import Simplification
 from domain.case import case_id_of_task
 from domain.geometry import LabelMap
 from domain.labels import LabelConfig
+from tests.nnunet_threads import use_threads
 from tests.unit.converters.exports.project import SIZE_HW, annotation, region, row, write_project
 
 RULES = SparseRules("Ignore", "Rest", unlabelled_choice="part")
@@ -113,7 +114,7 @@ def test_the_rows_are_what_they_are_said_to_be() -> None:
     ]
 
 
-def test_nnunet_accepts_its_data_set(tmp_path: Path) -> None:
+def test_nnunet_accepts_its_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = export(tmp_path, "nnunet")
     assert done.report.done == 3
     # Of which nothing is known is left out, with a reason.
@@ -124,7 +125,8 @@ def test_nnunet_accepts_its_data_set(tmp_path: Path) -> None:
     assert (manager.ignore_label, manager.foreground_labels) == (3, [1, 2])
     assert manager.num_segmentation_heads == 3
     (done.out.parent / "Dataset001_x").symlink_to(done.out)
-    verify_dataset_integrity(str(done.out.parent / "Dataset001_x"), num_processes=1)
+    use_threads(monkeypatch, verifying)
+    verifying.verify_dataset_integrity(str(done.out.parent / "Dataset001_x"), num_processes=1)
     for number in (1, 2, 3):
         label_map = pixels(done.out / f"labelsTr/{case_id_of_task(number)}.png")
         np.testing.assert_array_equal(label_map, truth(number))

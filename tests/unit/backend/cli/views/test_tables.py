@@ -42,7 +42,7 @@ def of(*rows: Sequence[Cell], title: str = "") -> Table:
     return table
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     rows=st.integers(1, 9).flatmap(
         lambda n: st.lists(

@@ -213,4 +213,4 @@ def test_no_history_leaves_the_tables(
 ) -> None:
     monkeypatch.setattr(Histories, "database", migrated_database, raising=False)
     monkeypatch.setattr(Histories, "patch", monkeypatch, raising=False)
-    play(Histories, settings=settings(max_examples=16, stateful_step_count=50, deadline=None))
+    play(Histories, settings=settings(max_examples=10, stateful_step_count=50, deadline=None))
