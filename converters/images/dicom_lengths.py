@@ -30,26 +30,33 @@ def promises_too_much(data: bytes | mmap) -> bool:
     Args:
         data: The file; little of it is looked at.
     """
-    return any(length > len(data) - at + SLACK_BYTES for at, length in _values(data))
+    return any(length > len(data) - at + slack for at, length, slack in _values(data))
 
 
-def _values(data: bytes | mmap) -> Iterator[tuple[int, int]]:
-    """Where values begin, and how long they say they are; as far as the file can be followed."""
-    at = _PREAMBLE + len(_MARK) if data[_PREAMBLE : _PREAMBLE + 4] == _MARK else 0
+def _values(data: bytes | mmap) -> Iterator[tuple[int, int, int]]:
+    """Where values begin, how long they say they are, and by how much they may lie.
+
+    As far as the file can be followed.
+    """
+    has_mark = data[_PREAMBLE : _PREAMBLE + 4] == _MARK
+    at = _PREAMBLE + len(_MARK) if has_mark else 0
     is_implicit = is_in_pixels = False
     while at + 8 <= len(data):
         group, element = (int.from_bytes(data[at + i : at + i + 2], "little") for i in (0, 2))
         kind = data[at + 4 : at + 6]
-        has_kind = group != _ITEM_GROUP and not (is_implicit and group != _META_GROUP)
+        is_implicit_here = is_implicit and group != _META_GROUP
+        has_kind = group not in (0, _ITEM_GROUP) and not is_implicit_here
         if has_kind and kind in _LONG:
             start, length = at + 12, int.from_bytes(data[at + 8 : at + 12], "little")
         elif has_kind and kind in _SHORT:
             start, length = at + 8, int.from_bytes(data[at + 6 : at + 8], "little")
         else:
             start, length = at + 8, int.from_bytes(data[at + 4 : at + 8], "little")
+        # A kind that there is none of, a group that no file has: how GDCM reads on nobody knows.
+        is_odd = has_mark and (group == 0 or (has_kind and kind not in _LONG | _SHORT))
         is_inside = kind == b"SQ" or (group, element) == (_ITEM_GROUP, _ITEM)
         if length != _UNDEFINED:
-            yield start, length
+            yield start, length, 0 if is_odd else SLACK_BYTES
         elif has_kind and kind == b"UN":
             return  # what is in it is written otherwise
         if (group, element) == (_META_GROUP, _SYNTAX):

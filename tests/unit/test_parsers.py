@@ -16,7 +16,7 @@ from tests.fuzzing.mutate import mutated
 from tests.fuzzing.target import Target, judge
 from tests.fuzzing.targets import TARGETS
 
-EXAMPLES = 8
+EXAMPLES = 5
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=list(TARGETS))
@@ -58,8 +58,11 @@ _CASES = (b"raise", b"half", b"refuse", b"slow", b"a")
 
 
 def test_mutations_are_the_same_for_the_same_chance_and_other_than_what_they_are_made_of() -> None:
-    seeds = [seed for target in TARGETS.values() for seed in target.seeds()[:1]]
-    once, again = ([mutated(seed, random.Random(7)) for seed in seeds] for _ in range(2))
+    cheap = ("export", "body_predict", "toml", "image_png", "plans_json", "import_voc", "spacing")
+    seeds = [TARGETS[name].seeds()[0] for name in cheap for _ in range(3)]
+    once, again = (
+        [mutated(seed, random.Random(n)) for n, seed in enumerate(seeds)] for _ in range(2)
+    )
     assert once == again
     assert sum(a != b for a, b in zip(once, seeds, strict=True)) > 0.9 * len(seeds)
 

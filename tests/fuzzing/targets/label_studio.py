@@ -27,6 +27,8 @@ from tests.fuzzing.target import Target, parsed, say
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "recorded"
 SIZE_HW = (48, 64)
+_RLE = (0, 0, 48, 0, 57, 27, 255, 1, 143, 0, 224, 99, 255, 252, 173, 60, 0)
+"""A brush's run lengths at that size; the SDK that writes them takes seconds to load."""
 PLAIN_XML = (
     '<View><Image name="image" value="$image"/><PolygonLabels name="label" toName="image">'
     '<Label value="lumen"/><Label value="wall" alias="w" background="#ff0000"/>'
@@ -60,10 +62,6 @@ def _png() -> str:
 
 
 def _values() -> dict[str, dict[str, Any]]:
-    from label_studio_sdk.converter.brush import encode_rle
-
-    rle = [0] * (SIZE_HW[0] * SIZE_HW[1] * 4)
-    rle[400:1200] = [255] * 800
     vertices = [
         {"id": "a", "x": 10, "y": 10, "isBezier": True, "controlPoint2": {"x": 20, "y": 5}},
         {"id": "b", "prevPointId": "a", "x": 50, "y": 12, "isBezier": False},
@@ -75,7 +73,7 @@ def _values() -> dict[str, dict[str, Any]]:
         "ellipse": {"x": 50, "y": 50, "radiusX": 20, "radiusY": 10, "rotation": 0},
         "keypoint": {"x": 50, "y": 50, "width": 4},
         "vector": {"vertices": vertices, "closed": True},
-        "brush": {"format": "rle", "rle": [int(n) for n in encode_rle(rle)]},
+        "brush": {"format": "rle", "rle": list(_RLE)},
         "bitmask": {"imageDataURL": _png()},
     }
 

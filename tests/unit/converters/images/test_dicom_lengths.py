@@ -67,6 +67,8 @@ def test_files_as_they_are_written_promise_what_they_have(
         + struct.pack("<HHL", 0x28, 0x11, FAR),
         struct.pack("<HHL", 8, 0x16, FAR),  # without a preamble
         bytes(128) + b"DICM" + struct.pack("<HHL", 2, 0x312E, 0x30303836),
+        bytes(128) + b"DICM" + struct.pack("<HH2sH", 2, 3, b"U.", 0x32) + bytes(900),
+        bytes(128) + b"DICM" + struct.pack("<HH2sH", 0, 0, b"UL", 4) + bytes(900),
     ],
 )  # fmt: skip
 def test_a_length_beyond_the_file_is_found(data: bytes) -> None:
