@@ -9,9 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-_LONGEST_NAME = 255
-"""Bytes of a file's name."""
-
 _PACKED = (b"\x1f\x8b", b"PK\3\4", b"BZh", b"\xfd7zX", b"7z\xbc\xaf", b"Rar!")
 
 
@@ -95,14 +92,6 @@ def link_or_copy(source: Path, target: Path) -> None:
         target.hardlink_to(source)
     except OSError:
         write_bytes(target, source.read_bytes())
-
-
-def is_file_name(text: str) -> bool:
-    """Whether a file system takes a text as the name of a file; asked for others, it raises."""
-    try:
-        return 0 < len(text.encode()) <= _LONGEST_NAME and "\0" not in text and "/" not in text
-    except UnicodeEncodeError:  # half a character
-        return False
 
 
 def file_names(folder: Path) -> set[str]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from converters.bookkeeping.files import is_file_name
 from converters.classes.dataset_unions import (
     IGNORE,
     SaidUnions,
@@ -18,6 +17,7 @@ from converters.classes.dataset_unions import (
 )
 from converters.classes.reserved_names import class_of_label
 from domain.errors import FileFormatError
+from domain.text import is_file_name
 
 CLASSES = "classes.json"
 """Class name -> integer, as ``nnloop export --format masks-png`` writes it."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from converters.bookkeeping.files import is_file_name
+from domain.text import is_file_name
 
 IMAGES = "images.json"
 """A list of ``{"mask": "masks/x.png", "image": "x.jpg", "task_id": 7}``. Where a task has a mask in
