@@ -42,6 +42,7 @@ from backend.store.models import PredictionRow, TaskRow, VersionRow
 from backend.store.tasks import predictions, readings
 from backend.store.training import versions
 from backend.web.app import create_app
+from benchmarks import service_web
 from benchmarks.run import UNABLE
 from tests.fakes.queue import FakeQueue
 from tests.servers import NotInstalledError, running_label_studio
@@ -276,12 +277,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measures, and prints one JSON object as the last line.
 
     Its figures are those of the largest project; ``by_tasks`` has all of them. What an annotator
-    waits for (``webhook_p99_ms``, ``predict_p99_ms``) is not measured yet: null.
+    waits for, and the memory of the web service, are those of ``benchmarks.service_web``.
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, nargs="+", default=list(TASKS), metavar="N")
     options = parser.parse_args(argv)
     by_tasks: dict[int, dict[str, float]] = {}
+    web = service_web.measured()
     with tempfile.TemporaryDirectory() as name:
         try:
             with running_bench(Path(name)) as bench:
@@ -301,11 +303,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(
         json.dumps(
             {
-                "webhook_p99_ms": None,
-                "predict_p99_ms": None,
+                **web,
                 **{key: largest[key] for key in keys},
                 "by_tasks": by_tasks,
-                "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+                "peak_mb_of_reading": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
             }
         )
     )

@@ -227,18 +227,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="of each rate")
     parser.add_argument("--rate", type=int, default=200, help="webhooks per second")
     given = parser.parse_args(arguments)
+    print(json.dumps(measured(seconds=given.seconds, rate=given.rate)))
+
+
+def measured(*, seconds: float = 10.0, rate: int = 200) -> dict[str, Any]:
+    """The figures by name, times in ms.
+
+    Args:
+        seconds: Of each rate.
+        rate: Webhooks per second.
+    """
     _raise_limit_of_files()
     with served() as service:
         figures: dict[str, Any] = {
             "cores": os.cpu_count(),
             "python": platform.python_version(),
-            "webhooks_per_s": given.rate,
-            "webhook_p99_ms": webhook_p99_ms(service, rate=given.rate, seconds=given.seconds),
+            "load": os.getloadavg()[0],
+            "webhooks_per_s": rate,
+            "webhook_p99_ms": webhook_p99_ms(service, rate=rate, seconds=seconds),
             "webhook_p99_ms_busy_store": webhook_p99_ms(
-                service, rate=given.rate, seconds=given.seconds, is_store_busy=True
+                service, rate=rate, seconds=seconds, is_store_busy=True
             ),
-            "predict_p99_ms": predict_p99_ms(service, seconds=given.seconds, n_busy=0),
-            "predict_p99_ms_while_training": predict_p99_ms(service, seconds=given.seconds),
+            "predict_p99_ms": predict_p99_ms(service, seconds=seconds, n_busy=0),
+            "predict_p99_ms_while_training": predict_p99_ms(service, seconds=seconds),
             "open_after_15_s": open_after(service),
         }
         peak = peak_mb(service)
@@ -248,8 +259,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "peak_seconds": peak.seconds,
             "peak_status": peak.status,
         }
-    rounded = {k: round(v, 1) if isinstance(v, float) else v for k, v in figures.items()}
-    print(json.dumps(rounded))
+    return {k: round(v, 1) if isinstance(v, float) else v for k, v in figures.items()}
 
 
 def _fill(settings: Settings) -> None:

@@ -33,6 +33,9 @@ _OTHERS_MIB = 2560
 """Memory of everything else on the machine: prediction worker 1.2 GB, Label Studio 0.6 GB, the web
 service, the loop worker, Redis and the system."""
 
+LEAST_MEMORY_MIB = _OTHERS_MIB + _FOLD_MIB
+"""Memory of a machine that does everything, in MiB: what ``nnloop up`` starts, with one fold."""
+
 _MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
 """A container's limit, where the machine has one."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from backend.backup.contents import SECRETS, SETTINGS, STORE, Contents
@@ -18,9 +18,9 @@ from backend.settings import Settings
 from backend.settings.private_folder import make_private
 from backend.store import Store, projects
 from backend.store.database import STORE_FILE
-from backend.store.models import FoldRow, RunRow, TrialRow, VersionRow
+from backend.store.models import RunRow, TrialRow, VersionRow
 from backend.store.tasks.readings import ReadingRow
-from backend.store.training import runs
+from backend.store.training import leases, runs
 from converters.bookkeeping.files import read_json, write_bytes
 from domain.errors import DiskFullError, StackError
 from domain.states import RunControl, RunStatus
@@ -165,8 +165,7 @@ def _settle(file: Path, data_dir: Path) -> tuple[tuple[int, int], ...]:
                     Workspace(data_dir, version.project_id).version_dir(version.name)
                 )
             # Nobody who held these is there any more.
-            session.execute(update(RunRow).values(lease_until=0.0))
-            session.execute(update(FoldRow).values(lease_until=0.0))
+            leases.free_all(session)
             session.execute(delete(TrialRow))
             # All of each project is read next: much may have changed since.
             session.execute(delete(ReadingRow))

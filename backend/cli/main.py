@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 import sys
@@ -12,12 +13,15 @@ from typing import Annotated
 
 import typer
 
+from backend import log_lines
 from backend.cli.commands import (
     actions,
     backup,
     demo,
     disconnect,
+    doctor,
     export,
+    hints,
     import_,
     jobs,
     labels,
@@ -34,6 +38,7 @@ from backend.cli.outputs import begin, of_output
 from backend.cli.shared import console, error_console, settings
 from backend.cli.views.sentences import say
 from backend.settings.private_folder import make_private
+from backend.stack.log_file import Rotation, set_aside
 from domain.errors import NnloopError
 from domain.text import one_line
 
@@ -69,6 +74,7 @@ for module in (
     stack,
     projects,
     disconnect,
+    doctor,
     training_runs,
     training_log,
     watching,
@@ -83,6 +89,7 @@ for module in (
     models,
     backup,
     jobs,
+    hints,
     labels,
     qa,
     replay,
@@ -111,12 +118,7 @@ _flow(app)
 def main() -> None:
     """Runs a command; an error is one sentence and a remedy, the traceback goes to the log."""
     # Services log more, by their setting; a command has said what it did when it ends.
-    logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    # Every request would be a line, and some of their addresses carry signatures.
-    for noisy in ("httpx", "httpcore", "alembic", "numexpr"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    log_lines.begin()
     begin()
     try:
         # Wrong options, help and Ctrl-C are Typer's to say and to exit with; the class of those
@@ -151,6 +153,9 @@ def _log_traceback(error: Exception) -> Path:
     except (NnloopError, OSError):
         folder = Path.cwd()
     path = folder / "nnloop.log"
+    with contextlib.suppress(OSError):
+        if path.stat().st_size > Rotation().max_bytes:
+            set_aside(path, Rotation())
     with path.open("a") as file:
         traceback.print_exception(error, file=file)
     return path

@@ -15,6 +15,7 @@ import typer
 from pydantic import SecretStr
 from rich.console import Console
 
+from backend import log_lines
 from backend.cli.setting_options import setting
 from backend.settings import ProjectSettings, Settings
 from backend.stack.runtime import find_running
@@ -68,6 +69,11 @@ def settings_of_project(opened: AppContext, project_id: int) -> ProjectSettings:
 def use_log_level(chosen: Settings) -> None:
     """Lets everything through that the setting ``log_level`` names, as services do."""
     logging.getLogger().setLevel(chosen.log_level)
+
+
+def log_as_service(chosen: Settings) -> None:
+    """Logs as the settings say, and whatever else would be printed."""
+    log_lines.serve_lines(chosen.log_level, chosen.log_format)
 
 
 def keep_private(data_dir: Path | None = None) -> None:

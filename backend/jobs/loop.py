@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 from backend.jobs.process import context
+from backend.log_lines import carried
 from backend.pipeline.basis import embeddings
 from backend.pipeline.doubts.tab import try_check
 from backend.pipeline.predictions.publish import try_publish
@@ -12,12 +14,15 @@ from backend.pipeline.predictions.push import push_part
 from backend.pipeline.queues.fill import try_fill
 from backend.pipeline.runs import ends
 from backend.pipeline.runs.control import stands_still
+from backend.pipeline.runs.notify import deliver_due
 from backend.pipeline.sync.reading import sync_project
 from backend.queue import JobName
 from domain.errors import LabelStudioError, ProjectGoneError
 from domain.states import RunStatus
 
 logger = logging.getLogger(__name__)
+
+_telling: dict[int, threading.Thread] = {}
 
 
 def sync(project_id: int) -> None:
@@ -53,6 +58,19 @@ def publish(project_id: int) -> None:
         ends.published(opened, project_id)
         try_fill(opened, project_id)
         try_check(opened, project_id)
+
+
+def notify(project_id: int) -> None:
+    """Tells how trainings ended: in a thread, for a command may take its time."""
+    for known in [known for known, thread in _telling.items() if not thread.is_alive()]:
+        del _telling[known]
+    if project_id in _telling:
+        return  # it is asked for again while anything is due
+    # No daemon: a worker that is told to end waits for the delivery under way.
+    thread = _telling[project_id] = threading.Thread(
+        target=carried(deliver_due), args=(context(), project_id), name=f"notify {project_id}"
+    )
+    thread.start()
 
 
 def push(project_id: int) -> None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from backend.jobs.process import context
 from backend.jobs.turns import Turns
+from backend.log_lines import carried
 from backend.pipeline.runs import stages
 from backend.queue import JobName, stop_requested
 from backend.store.models import RunRow
@@ -50,7 +51,7 @@ def advance(run_id: int) -> None:
         return  # it is asked for again until it is done
     # No daemon: a worker that is told to end waits until the step has noticed.
     thread = _at_work[run_id] = threading.Thread(
-        target=stages.advance, args=(context(), run_id), name=f"prepare run {run_id}"
+        target=carried(stages.advance), args=(context(), run_id), name=f"prepare run {run_id}"
     )
     thread.start()
 

@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from backend.log_lines import carried
+
 Pause = Callable[[], None]
 """For the work to call between its parts: returns when it may go on."""
 
@@ -37,7 +39,7 @@ class Turns:
         self._until = 0.0
         self._error: BaseException | None = None
         # No daemon: a worker that is told to end waits until the work has noticed.
-        self._thread = threading.Thread(target=self._run, name="turns")
+        self._thread = threading.Thread(target=carried(self._run), name="turns")
         self.is_over = False
 
     def take(self, seconds: float) -> None:

@@ -83,9 +83,12 @@ class Backends(Webhooks):
             self._remove(project_id, old, keep_url=url)
         if not rows:
             return self._create(project_id, body)
-        answer = self._connection.json(
-            "PATCH", f"/api/ml/{rows[0].id}", body=body, timeout_s=LONG_TIMEOUT_S
-        )
+        try:
+            answer = self._connection.json(
+                "PATCH", f"/api/ml/{rows[0].id}", body=body, timeout_s=LONG_TIMEOUT_S
+            )
+        except LabelStudioAuthError as error:
+            raise _refused(url, error) from None
         if rows[0].url != url:
             self.remove_webhook(project_id, f"{rows[0].url}/webhook")
         return self._connected(_backend(answer))
@@ -112,11 +115,7 @@ class Backends(Webhooks):
                 if row.url == body["url"]:
                     self._remove(project_id, row)
             if isinstance(error, LabelStudioAuthError):
-                raise LabelStudioError(
-                    f"Label Studio refused {body['url']} as a backend: {error}",
-                    remedy="If that is a local address, start Label Studio with "
-                    "SSRF_PROTECTION_ENABLED=false and ML_BLOCK_LOCAL_IP=false.",
-                ) from None
+                raise _refused(body["url"], error) from None
             raise
         return self._connected(_backend(answer))
 
@@ -133,6 +132,15 @@ class Backends(Webhooks):
         self._connection.json("DELETE", f"/api/ml/{row.id}")
         if row.url != keep_url:
             self.remove_webhook(project_id, f"{row.url}/webhook")
+
+
+def _refused(url: str, error: LabelStudioAuthError) -> LabelStudioError:
+    """Label Studio answers 403 also where it may not call an address."""
+    return LabelStudioError(
+        f"Label Studio refused {url} as a backend: {error}",
+        remedy="If that is a local address, start Label Studio with "
+        "SSRF_PROTECTION_ENABLED=false and ML_BLOCK_LOCAL_IP=false.",
+    )
 
 
 def _backend(row: dict[str, Any]) -> BackendInfo:

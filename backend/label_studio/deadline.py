@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 import httpx
 
+from backend.log_lines import carried
+
 T = TypeVar("T")
 
 _current = threading.local()
@@ -101,7 +103,7 @@ def within(seconds: float, work: Callable[[], T]) -> T:
         except BaseException as error:  # noqa: BLE001 - raised where it is waited for
             done.set_exception(error)
 
-    threading.Thread(target=run, name="fetch an image", daemon=True).start()
+    threading.Thread(target=carried(run), name="fetch an image", daemon=True).start()
     try:
         error = done.exception(seconds)
     except TimeoutError:

@@ -101,8 +101,14 @@ def is_personal(api_key: str) -> bool:
 
 def has_expired(api_key: str) -> bool:
     """Whether a personal access token has expired for certain."""
+    expires = expires_at(api_key)
+    return expires is not None and expires < time.time() - _CLOCK_S
+
+
+def expires_at(api_key: str) -> float | None:
+    """When a personal access token expires, in seconds since the epoch; None: never, or unknown."""
     expires = _claims(api_key).get("exp")
-    return isinstance(expires, int | float) and expires < time.time() - _CLOCK_S
+    return float(expires) if isinstance(expires, int | float) else None
 
 
 def _life_s(access: str) -> float:

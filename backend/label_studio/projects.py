@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from email.utils import parsedate_to_datetime
 from typing import Any
 
-import httpx
-
 from backend.label_studio.calls import Calls
+from backend.label_studio.server import answered_at
 from domain.errors import LabelStudioError
 
 UNCERTAINTY_SAMPLING = "Uncertainty sampling"
@@ -78,7 +76,7 @@ class Projects(Calls):
         path = f"/api/projects/{project_id}/"
         answer = self._connection.send("GET", path, params={"include": ",".join(_FIELDS)})
         found = _project(self._connection.content(answer, "GET", path))
-        return replace(found, answered_at=_answered_at(answer))
+        return replace(found, answered_at=answered_at(answer))
 
     def find_project(self, title_or_id: str | int) -> ProjectInfo:
         """The project with this id, or with exactly this title.
@@ -144,10 +142,3 @@ def _project(row: dict[str, Any]) -> ProjectInfo:
         n_submitted=int(row.get("total_annotations_number") or 0),
         n_skipped=int(row.get("skipped_annotations_number") or 0),
     )
-
-
-def _answered_at(answer: httpx.Response) -> float | None:
-    try:
-        return parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
-    except ValueError:
-        return None

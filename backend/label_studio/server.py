@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
+
+import httpx
 
 from backend.label_studio.calls import Calls
 
@@ -30,6 +33,17 @@ class Server(Calls):
         """Label Studio's version, for example ``1.23.2``."""
         return str(self._connection.json("GET", "/api/version/")["release"])
 
+    def home(self) -> str:
+        """The address that Label Studio's front page leads to: its login page, as a rule.
+
+        Of a Label Studio behind a path it tells the path.
+        """
+        return str(self._connection.send("GET", "/").url)
+
+    def clock(self) -> float | None:
+        """Label Studio's time, in whole seconds since the epoch; None where it tells none."""
+        return answered_at(self._connection.send("GET", "/api/version/"))
+
     def whoami(self) -> User:
         """The user the key belongs to; the cheapest proof that the key works."""
         row = self._connection.json("GET", "/api/current-user/whoami")
@@ -53,3 +67,11 @@ class Server(Calls):
             if "@" in str(row.get("email"))
         ]
         return sorted(users, key=lambda user: user.id)
+
+
+def answered_at(answer: httpx.Response) -> float | None:
+    """When an answer was made by its server's clock, in seconds; None where it does not say."""
+    try:
+        return parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
+    except ValueError:
+        return None

@@ -7,6 +7,7 @@ was killed, is enqueued again by ``backend.pipeline.runs.reconcile``.
 from backend.queue.job_info import JobInfo
 from backend.queue.job_queue import JobQueue
 from backend.queue.names import ROLES, JobName, JobState, QueueName
+from backend.queue.redis_facts import RedisFacts
 from backend.queue.worker import Stay, stop_requested, work
 from backend.queue.worker_info import WorkerInfo
 
@@ -17,6 +18,7 @@ __all__ = [
     "JobQueue",
     "JobState",
     "QueueName",
+    "RedisFacts",
     "Stay",
     "WorkerInfo",
     "stop_requested",

@@ -18,6 +18,8 @@ HEARTBEAT_TTL_S = 15
 # Redis answers within milliseconds; one that is cut off must not hold up a tick for minutes.
 SOCKET_TIMEOUT_S = 10.0
 HEARTBEAT_KEY = "nnloop:worker:{name}"
+# The workers that died at a job since one last came to its end.
+DEATHS_KEY = "nnloop:deaths:{job}"
 # Which data folder the processes at this Redis work on; forgotten soon after the last one ended.
 INSTALLATION_KEY = "nnloop:installation"
 _INSTALLATION_TTL_S = 2 * HEARTBEAT_TTL_S
@@ -29,6 +31,7 @@ def claim(redis: Redis, installation: str) -> None:
         return
     if redis.set(INSTALLATION_KEY, installation, ex=_INSTALLATION_TTL_S, nx=True):
         return
+    _shorten(redis, INSTALLATION_KEY, _INSTALLATION_TTL_S)
     found = redis.get(INSTALLATION_KEY)
     if found is not None and text_of(found) != installation:
         raise StackError(
@@ -51,6 +54,22 @@ def redis_errors() -> Iterator[None]:
             f"Redis does not answer ({type(error).__name__}: {error}).",
             remedy="Start it, or correct NNLOOP_REDIS_URL; `nnloop up` starts one of its own.",
         ) from error
+
+
+def is_alive(redis: Redis, worker: str) -> bool:
+    """Whether a worker lives, by its name: its heartbeat is there.
+
+    Redis forgets it by its own clock. Where that was set back, a dead worker would live for as
+    long: a heartbeat that would stay for longer than any does is shortened.
+    """
+    key = HEARTBEAT_KEY.format(name=worker)
+    _shorten(redis, key, HEARTBEAT_TTL_S)
+    return bool(redis.exists(key))
+
+
+def _shorten(redis: Redis, key: str, longest_s: int) -> None:
+    if redis.ttl(key) > longest_s:
+        redis.expire(key, longest_s)
 
 
 def text_of(value: Any) -> str:

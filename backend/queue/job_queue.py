@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC
+from datetime import UTC, datetime
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -13,22 +13,30 @@ from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
 from backend.queue.connection import (
+    DEATHS_KEY,
     HEARTBEAT_KEY,
     HEARTBEAT_TTL_S,
     INSTALLATION_KEY,
     SOCKET_TIMEOUT_S,
     claim,
+    is_alive,
     redis_errors,
     text_of,
 )
 from backend.queue.job_info import JobInfo
 from backend.queue.names import JobName, JobState, QueueName
+from backend.queue.redis_facts import RedisFacts
 from backend.queue.worker_info import WorkerInfo
 from domain.errors import StackError
 from domain.text import one_line
 
 # A job that failed is not enqueued again at once: its cause (a server that is down) needs time.
 FAILED_PAUSE_S = 5.0
+# A job at which so many workers died, without one that ended it, counts as failed: the next try
+# waits, twice as long after each further death.
+MAX_DEATHS = 2
+LONGEST_PAUSE_S = 900.0
+DEATHS_TTL_S = 24 * 3600
 # Failed jobs stay in Redis this long, for a person; the ledger keeps the error for good.
 FAILURE_TTL_S = 7 * 24 * 3600
 
@@ -111,7 +119,7 @@ class JobQueue:
                     )
                     return True
                 except DuplicateJobError:
-                    if self._is_pending(job_id):
+                    if self._is_pending(job_id) or self._is_deadly(job_id):
                         return False
                     self._forget(job_id)
         return False
@@ -120,6 +128,13 @@ class JobQueue:
         """Jobs that wait, per queue."""
         with redis_errors():
             return {str(name): self._queue(name).count for name in QueueName}
+
+    def server(self) -> RedisFacts:
+        """What Redis says of itself; StackError when it does not answer."""
+        with redis_errors():
+            said = self._redis.info()
+            seconds, micros = self._redis.time()
+            return RedisFacts.of(said, seconds + micros / 1e6 - time.time())
 
     def has_waiting(self, name: QueueName) -> bool:
         """Whether a job waits in a queue."""
@@ -131,9 +146,9 @@ class JobQueue:
         with redis_errors():
             found = []
             for key in self._redis.scan_iter(HEARTBEAT_KEY.format(name="*")):
-                value = self._redis.get(key)
+                name = text_of(key).rsplit(":", 1)[-1]
+                value = self._redis.get(key) if is_alive(self._redis, name) else None
                 if value is not None:
-                    name = text_of(key).rsplit(":", 1)[-1]
                     found.append(WorkerInfo.from_text(name, text_of(value)))
             return sorted(found, key=lambda worker: worker.name)
 
@@ -164,6 +179,7 @@ class JobQueue:
             return False
         with redis_errors():
             self._forget(job_id)
+            self._redis.delete(DEATHS_KEY.format(job=job_id))
         return self.ensure(info.name, *info.ids)
 
     def _info(self, job: Job) -> JobInfo:
@@ -171,8 +187,7 @@ class JobQueue:
         worker = str(job.worker_name or "")
         state, moment, cause = JobState.WAITING, job.enqueued_at, ""
         if status == JobStatus.STARTED:
-            is_alive = self._redis.exists(HEARTBEAT_KEY.format(name=worker))
-            state = JobState.RUNNING if is_alive else JobState.LOST
+            state = JobState.RUNNING if is_alive(self._redis, worker) else JobState.LOST
             moment = job.started_at
         elif status == JobStatus.FAILED:
             state, moment = JobState.FAILED, job.ended_at
@@ -197,12 +212,42 @@ class JobQueue:
             # died: give it the time of a handover, then count it as lost.
             enqueued = job.enqueued_at.timestamp() if job.enqueued_at else 0.0
             in_list = job_id in self._queue(QueueName(job.origin)).job_ids
-            return in_list or time.time() - enqueued < HEARTBEAT_TTL_S
+            return in_list or _is_recent(enqueued, HEARTBEAT_TTL_S)
         if status == JobStatus.STARTED:
-            return bool(self._redis.exists(HEARTBEAT_KEY.format(name=job.worker_name)))
+            return is_alive(self._redis, str(job.worker_name))
         if status == JobStatus.FAILED and job.ended_at is not None:
-            return bool(time.time() - job.ended_at.timestamp() < FAILED_PAUSE_S)
+            return _is_recent(job.ended_at.timestamp(), self._pause_s(job_id))
         return False
+
+    def _is_deadly(self, job_id: str) -> bool:
+        """Counts the worker that died at a job; whether it is left alone for now, as failed."""
+        job = self._fetch(job_id)
+        if job is None or job.get_status() != JobStatus.STARTED:
+            return False
+        key = DEATHS_KEY.format(job=job_id)
+        # By name: several processes see at the same moment that it has died.
+        self._redis.sadd(key, str(job.worker_name))
+        self._redis.expire(key, DEATHS_TTL_S)
+        n_deaths = int(self._redis.scard(key))
+        if n_deaths < MAX_DEATHS:
+            return False
+        why = (
+            f"{n_deaths} workers died at it, one after the other: their log and the system's may "
+            "say why; often memory runs out."
+        )
+        with self._redis.pipeline() as pipeline:
+            job.started_job_registry.remove_executions(job, pipeline=pipeline)
+            job.set_status(JobStatus.FAILED, pipeline=pipeline)
+            job.ended_at = datetime.now(UTC)
+            job.save(pipeline=pipeline)
+            job._handle_failure(why, pipeline, worker_name=str(job.worker_name or ""))
+            pipeline.execute()
+        return True
+
+    def _pause_s(self, job_id: str) -> float:
+        """Seconds until a failed job is given again."""
+        n_deaths = int(self._redis.scard(DEATHS_KEY.format(job=job_id)))
+        return min(FAILED_PAUSE_S * 2.0 ** min(n_deaths, 20), LONGEST_PAUSE_S)
 
     def _fetch(self, job_id: str) -> Job | None:
         try:
@@ -214,3 +259,8 @@ class JobQueue:
         job = self._fetch(job_id)
         if job is not None:
             job.delete()
+
+
+def _is_recent(moment: float, span_s: float) -> bool:
+    # A moment that is still to come is of a clock that was set back, or is another machine's.
+    return 0.0 <= time.time() - moment < span_s

@@ -36,6 +36,7 @@ class JobName(StrEnum):
     FILL = "backend.jobs.loop.fill"
     CHECK = "backend.jobs.loop.check"
     PUSH = "backend.jobs.loop.push"
+    NOTIFY = "backend.jobs.loop.notify"
     SCORE = "backend.jobs.score.score"
     PREDICT = "backend.jobs.score.predict"
     EMBED = "backend.jobs.embed.embed"
@@ -45,6 +46,11 @@ class JobName(StrEnum):
     def queue(self) -> QueueName:
         """The queue its jobs go to."""
         return _QUEUE_OF[self]
+
+    @property
+    def is_of_run(self) -> bool:
+        """Whether its first argument is the id of a run; otherwise it is that of a project."""
+        return self in (JobName.ADVANCE, JobName.TRAIN_FOLD)
 
 
 class JobState(StrEnum):
@@ -63,6 +69,7 @@ _QUEUE_OF = {
     JobName.FILL: QueueName.LOOP,
     JobName.CHECK: QueueName.LOOP,
     JobName.PUSH: QueueName.LOOP,
+    JobName.NOTIFY: QueueName.LOOP,
     JobName.SCORE: QueueName.SCORE,
     JobName.PREDICT: QueueName.INTERACTIVE,
     JobName.EMBED: QueueName.SCORE,

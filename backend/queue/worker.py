@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,14 +22,16 @@ from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 
+from backend.log_lines import about
 from backend.queue.connection import (
+    DEATHS_KEY,
     HEARTBEAT_KEY,
     HEARTBEAT_S,
     HEARTBEAT_TTL_S,
     claim,
     redis_errors,
 )
-from backend.queue.job_queue import JobQueue
+from backend.queue.job_queue import FAILURE_TTL_S, JobQueue
 from backend.queue.names import JobName, QueueName
 from backend.queue.worker_info import WorkerInfo
 from domain.errors import StackError
@@ -37,6 +40,9 @@ logger = logging.getLogger(__name__)
 
 # Functions that a module of jobs may have: called in a worker before its first job, after its last.
 PREPARE, FINISH = "prepare", "finish"
+
+IDLE_LOOK_S = 1.0
+"""Between two looks whether a worker is idle."""
 
 _stop = threading.Event()
 
@@ -74,6 +80,30 @@ def _ending_after(seconds: float | None) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+@contextmanager
+def _ending_when_idle(worker: _Worker, seconds: float | None) -> Iterator[None]:
+    """As RQ does, which counts by the wall's clock: that may be set back while a worker waits."""
+    if seconds is None:
+        yield
+        return
+    ended = threading.Event()
+
+    def watch() -> None:
+        since = time.monotonic()
+        while not ended.wait(IDLE_LOOK_S):
+            if worker.current_job_id():
+                since = time.monotonic()
+            elif time.monotonic() - since > seconds + 2 * IDLE_LOOK_S:
+                os.kill(os.getpid(), signal.SIGUSR1)
+                return
+
+    threading.Thread(target=watch, name="idle", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 def work(
@@ -121,7 +151,7 @@ def work(
             stay = stay or Stay()
             # Batch systems say so before the time of a job is up.
             signal.signal(signal.SIGUSR1, worker.request_stop)
-            with _ending_after(stay.longest_s):
+            with _ending_after(stay.longest_s), _ending_when_idle(worker, stay.idle_s):
                 worker.work(
                     burst=stay.until_empty and stay.idle_s is None,
                     max_idle_time=None if stay.idle_s is None else max(1, round(stay.idle_s)),
@@ -145,6 +175,11 @@ class _Worker(SimpleWorker):  # type: ignore[misc]  # rq is not typed here
         _stop.set()
         super().request_stop(signum, frame)
 
+    def get_heartbeat_ttl(self, job: Any) -> int:
+        # RQ calls a job abandoned that runs for longer than this, and trainings take days. Who died
+        # at one is known by our own heartbeats.
+        return FAILURE_TTL_S
+
     def current_job_id(self) -> str:
         return str(self._current or "")
 
@@ -153,9 +188,20 @@ class _Worker(SimpleWorker):  # type: ignore[misc]  # rq is not typed here
     def execute_job(self, job: Any, queue: Any) -> None:
         self._current = job.id
         try:
-            super().execute_job(job, queue)
+            with about(job=job.id, **_project_of(job)):
+                super().execute_job(job, queue)
+            self.connection.delete(DEATHS_KEY.format(job=job.id))
         finally:
             self._current = ""
+
+
+def _project_of(job: Any) -> dict[str, int]:
+    """What a job's name and arguments tell of its project, for the log."""
+    try:
+        name, arguments = JobName(job.func_name), job.args
+    except Exception:  # noqa: BLE001 - one that can't be read fails where it is executed
+        return {}
+    return {} if name.is_of_run or not arguments else {"project": arguments[0]}
 
 
 def _now(info: WorkerInfo, worker: _Worker) -> str:

@@ -34,3 +34,11 @@ def installation_id(data_dir: Path) -> str:
         name = uuid.uuid4().hex
         path.write_text(name)
     return name
+
+
+def known_installation_id(data_dir: Path) -> str:
+    """The name that a data folder has; "" where it has none yet, or can't be read."""
+    try:
+        return (data_dir / _FILE).read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -25,6 +25,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from backend.settings import notifying
 from backend.settings.faults import faults_of
 from backend.settings.image_hosts import PUBLIC, ImageHosts
 from backend.settings.option import Option, environment_of
@@ -215,6 +216,46 @@ class Settings(BaseSettings):
         description="Least severe messages that services log. Other commands log warnings, more "
         "when this is set.",
     )
+    log_format: Literal["text", "json"] = Field(
+        "text",
+        validation_alias=AliasChoices("NNLOOP_LOG_FORMAT", "log_format"),
+        description="How services log: `text`, or `json`, one object a line (docs/logging.md).",
+    )
+    log_mib: Annotated[float, Field(gt=0, le=100_000)] = Field(
+        20.0,
+        validation_alias=AliasChoices("NNLOOP_LOG_MIB", "log_mib"),
+        description="Size at which a log of `nnloop up` is set aside while it is written, in MiB.",
+    )
+    log_files: int = Field(
+        5,
+        ge=0,
+        le=1000,
+        validation_alias=AliasChoices("NNLOOP_LOG_FILES", "log_files"),
+        description="How many logs that were set aside are kept of each process.",
+    )
+    log_days: Annotated[float, Field(gt=0, le=100_000)] = Field(
+        30.0,
+        validation_alias=AliasChoices("NNLOOP_LOG_DAYS", "log_days"),
+        description="Days after its last line until a log that nobody writes any more is deleted, "
+        "those of trainings that are over too.",
+    )
+    notify_command: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=AliasChoices("NNLOOP_NOTIFY_COMMAND", "notify_command"),
+        description="Command that is told how trainings end, as JSON on its standard input "
+        "(docs/notices.md).",
+    )
+    notify_url: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=AliasChoices("NNLOOP_NOTIFY_URL", "notify_url"),
+        description="Address that is told how trainings end, by a POST of JSON.",
+    )
+    notify_on: str = Field(
+        "promoted,refused,failed",
+        validation_alias=AliasChoices("NNLOOP_NOTIFY_ON", "notify_on"),
+        description="What they are told of, with commas between: `promoted`, `refused`, `failed`, "
+        "`cancelled`.",
+    )
 
     @field_validator("label_studio_url", "public_url")
     @classmethod
@@ -240,6 +281,24 @@ class Settings(BaseSettings):
     @classmethod
     def _hosts(cls, value: str) -> str:
         ImageHosts.parse(value)
+        return value
+
+    @field_validator("notify_command")
+    @classmethod
+    def _command(cls, value: SecretStr) -> SecretStr:
+        notifying.check_command(value.get_secret_value())
+        return value
+
+    @field_validator("notify_url")
+    @classmethod
+    def _notify_url(cls, value: SecretStr) -> SecretStr:
+        notifying.check_url(value.get_secret_value())
+        return value
+
+    @field_validator("notify_on")
+    @classmethod
+    def _events(cls, value: str) -> str:
+        notifying.events_of(value)
         return value
 
     @field_validator("data_dir")
@@ -319,6 +378,11 @@ class Settings(BaseSettings):
     def umask_bits(self) -> int:
         """Bits that files in the data folder do not get."""
         return int(self.umask, 8)
+
+    @property
+    def notify_events(self) -> tuple[str, ...]:
+        """What somebody is told of."""
+        return notifying.events_of(self.notify_on)
 
     @property
     def store_url(self) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
+from backend.stack.log_file import LogFile, Rotation
 from domain.errors import StackError
 from training.processes.guarded import Guarded
 
@@ -18,8 +19,7 @@ POLL_S = 0.1
 STACK_VARIABLE = "NNLOOP_STACK"
 """Environment variable that marks every process of one supervisor, to find leftovers by."""
 
-LOG_LIMIT_BYTES = 20 * 1024 * 1024
-"""A log larger than this is set aside (``.1``) at the next start."""
+STDOUT = 1
 
 _TAIL_LINES = 15
 _SECRET_WORDS = ("TOKEN", "PASSWORD", "PASS", "SECRET", "API_KEY", "AUTH", "_URL")
@@ -43,6 +43,7 @@ class ProcessSpec:
         start_timeout_s: Seconds until it must be ready.
         stop_grace_s: Seconds from SIGTERM to SIGKILL.
         remedy: What a person can do if it does not start.
+        rotation: When the log is set aside.
     """
 
     name: str
@@ -54,6 +55,7 @@ class ProcessSpec:
     start_timeout_s: float = 60.0
     stop_grace_s: float = 10.0
     remedy: str = ""
+    rotation: Rotation = field(default_factory=Rotation)
 
 
 class ManagedProcess:
@@ -67,6 +69,7 @@ class ManagedProcess:
         self.spec = spec
         self._stack_id = stack_id
         self._guarded: Guarded | None = None
+        self._log = LogFile(spec.log_path, spec.rotation) if spec.log_path is not None else None
 
     def __repr__(self) -> str:
         return f"ManagedProcess({self.spec.name!r}, pid={self.pid})"
@@ -121,7 +124,7 @@ class ManagedProcess:
         if self._stack_id:
             env[STACK_VARIABLE] = self._stack_id
         try:
-            with _output(self.spec.log_path) as log:
+            with self._output() as log:
                 self._guarded = Guarded(
                     self.spec.argv,
                     grace_s=self.spec.stop_grace_s,
@@ -143,11 +146,18 @@ class ManagedProcess:
         """
         if self._guarded is not None:
             self._guarded.stop(grace_s=grace_s)
+            if self._log is not None:
+                self._log.drain()
+
+    def _output(self) -> AbstractContextManager[int]:
+        return nullcontext(STDOUT) if self._log is None else self._log.writer()
 
     def log_tail(self, lines: int = _TAIL_LINES) -> str:
         """The last lines of its log, with the values of secret variables blotted out."""
         if self.spec.log_path is None:
             return ""
+        if self._log is not None and not self.is_running:
+            self._log.drain()
         try:
             with self.spec.log_path.open("rb") as log:
                 log.seek(max(0, log.seek(0, os.SEEK_END) - 200 * lines))
@@ -168,21 +178,3 @@ class ManagedProcess:
             log = str(self.spec.log_path)
         remedy = self.spec.remedy or f"See {log}."
         return StackError(f"{self.spec.name} {what}.{said}", remedy=remedy)
-
-
-def _output(path: Path | None) -> BinaryIO:
-    if path is None:
-        return os.fdopen(os.dup(1), "wb")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
-        path.replace(path.with_name(path.name + ".1"))
-    try:
-        return _private_log(path)
-    except PermissionError:  # of another user of a shared folder: each has their own
-        path.replace(path.with_name(path.name + ".1"))
-        return _private_log(path)
-
-
-def _private_log(path: Path) -> BinaryIO:
-    # Readable by the owner only: what a process prints may be private.
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")

@@ -10,6 +10,7 @@ import psutil
 
 from converters.bookkeeping.files import read_json, write_json
 from domain.errors import StackError
+from training.processes.birth import birth_mark
 
 _FILE = "running.json"
 
@@ -27,7 +28,7 @@ class RunningStack:
     redis_url: str = field(repr=False)
     label_studio_api_key: str = field(default="", repr=False)
     pid: int = field(default_factory=os.getpid)
-    started_at: float = field(default_factory=lambda: psutil.Process().create_time())
+    started_at: float | str = field(default_factory=lambda: birth_mark(os.getpid()))
 
     def write(self, data_dir: Path) -> None:
         """Announces the stack; StackError while another one runs on the same data folder."""
@@ -50,8 +51,15 @@ def find_running(data_dir: Path) -> RunningStack | None:
     path = data_dir / _FILE
     try:
         stack = RunningStack(**read_json(path))
-        # Process ids are reused; an id with its start time is unique.
-        is_alive = abs(psutil.Process(stack.pid).create_time() - stack.started_at) < 1.0
+        # Process ids are reused; an id with its start is unique.
+        is_alive = _is_same(stack.pid, stack.started_at)
     except (OSError, ValueError, TypeError, psutil.Error):
         return None
     return stack if is_alive else None
+
+
+def _is_same(pid: int, started_at: float | str) -> bool:
+    if isinstance(started_at, str):
+        return birth_mark(pid) == started_at
+    # One of an earlier release, which runs on while a new one is installed.
+    return abs(psutil.Process(pid).create_time() - started_at) < 1.0

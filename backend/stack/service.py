@@ -16,6 +16,7 @@ from backend.queue import JobQueue
 from backend.settings import Settings
 from backend.settings.private_folder import make_private
 from backend.stack.health import answers
+from backend.stack.log_file import Rotation
 from backend.stack.ports import free_port, require_free
 from backend.stack.process import ProcessSpec
 from backend.stack.redis_server import RedisServer
@@ -117,7 +118,7 @@ def running(
     stack.write(settings.data_dir)
     try:
         if redis is not None:
-            supervisor.add(redis.spec())
+            supervisor.add(replace(redis.spec(), rotation=rotation_of(settings)))
         elif not JobQueue(settings.redis_url).ping():
             raise StackError(
                 "The Redis server of NNLOOP_REDIS_URL does not answer.",
@@ -159,6 +160,7 @@ def web_spec(settings: Settings) -> ProcessSpec:
         name="web service",
         argv=tuple(module_command("backend.cli", "serve")),
         log_path=_log(settings, "web"),
+        rotation=rotation_of(settings),
         env=environment(settings),
         is_ready=partial(answers, f"http://{settings.host}:{settings.port}/health"),
         start_timeout_s=WEB_START_S,
@@ -180,6 +182,7 @@ def worker_spec(settings: Settings, plan: WorkerPlan) -> ProcessSpec:
             module_command("backend.cli", "worker", "--role", plan.role, "--name", plan.name)
         ),
         log_path=_log(settings, plan.name),
+        rotation=rotation_of(settings),
         env={
             **environment(settings),
             "NNLOOP_WORKER_DEVICE": plan.device,
@@ -201,6 +204,11 @@ def environment(settings: Settings) -> dict[str, str]:
         "PYTHONSAFEPATH": "1",
         **settings.to_environment(),
     }
+
+
+def rotation_of(settings: Settings) -> Rotation:
+    """When the logs of processes are set aside, by the settings."""
+    return Rotation(int(settings.log_mib * 2**20), settings.log_files, settings.log_days)
 
 
 def _log(settings: Settings, name: str) -> Path:

@@ -11,7 +11,8 @@ import backend.store.tasks.elsewhere
 import backend.store.tasks.embeddings
 import backend.store.tasks.queues
 import backend.store.tasks.readings
-import backend.store.training.looks  # noqa: F401
+import backend.store.training.looks
+import backend.store.training.notices  # noqa: F401
 from backend.store.models import Base
 
 TABLES: tuple[Table, ...] = tuple(Base.metadata.sorted_tables)

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
+from backend.store import clock
 from backend.store.upgrade import upgrade
 from domain.errors import DocumentError, StackError
 from domain.text import counted, one_line
@@ -201,7 +202,10 @@ def _begin_in_turn(connection: Connection) -> None:
     if connection.get_execution_options().get(READS_ONLY, False):
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
     else:
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_TURN})")
+        # On the way, once the turn has come: what the clock of all machines says.
+        turn = "SELECT extract(epoch FROM clock_timestamp())::float8 FROM pg_advisory_xact_lock(%s)"
+        said = connection.exec_driver_sql(turn, (_TURN,))
+        clock.set_by_server(said.scalar_one())
 
 
 def _without_nul(

@@ -26,6 +26,7 @@ from backend.store.tasks.embeddings import EmbeddingRow
 from backend.store.tasks.queues import QueueEntryRow, QueueTabRow
 from backend.store.tasks.readings import ReadingRow
 from backend.store.training.looks import CaseLookRow
+from backend.store.training.notices import NoticeRow
 
 
 def forget_project(session: Session, project_id: int) -> None:
@@ -56,6 +57,7 @@ def forget_project(session: Session, project_id: int) -> None:
         TaskRow,
         InboxRow,
         ProblemRow,
+        NoticeRow,
         ReadingRow,
     ):
         session.execute(delete(table).where(table.project_id == project_id))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from backend.store import clock
 from backend.store.models import AnnotationRow, PredictionRow, ProblemRow, TaskRow
 from domain.annotation import Task
 from domain.case import source_of
@@ -135,7 +135,7 @@ def _wipe(session: Session, rows: Mapping[int, TaskRow], task_ids: Sequence[int]
         session.execute(
             update(ProblemRow)
             .where(ProblemRow.task_id.in_(ids), ProblemRow.resolved_at.is_(None))
-            .values(resolved_at=time.time())
+            .values(resolved_at=clock.now())
         )
 
 
@@ -152,7 +152,7 @@ def _drop_annotations(
                 AnnotationRow.task_id.in_(task_ids[start : start + CHUNK]),
                 AnnotationRow.removed_at.is_(None),
             )
-            .values(removed_at=time.time())
+            .values(removed_at=clock.now())
         )
 
 
@@ -182,7 +182,7 @@ def keep_image(session: Session, task: TaskRow) -> bool:
         )
         row.to_withdraw |= session.scalar(of_other_image.limit(1)) is not None
     row.image_hash, row.image_tag = task.image_hash, task.image_tag
-    row.image_checked_at = time.time()
+    row.image_checked_at = clock.now()
     return is_other
 
 
@@ -192,6 +192,6 @@ def mark_checked(session: Session, task_ids: Sequence[int]) -> None:
         session.execute(
             update(TaskRow)
             .where(TaskRow.id.in_(task_ids[start : start + CHUNK]))
-            .values(image_checked_at=time.time())
+            .values(image_checked_at=clock.now())
             .execution_options(synchronize_session=False)
         )

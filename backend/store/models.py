@@ -6,7 +6,6 @@ Rows that Label Studio no longer has are kept with ``removed_at``: a manifest ma
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from sqlalchemy import (
@@ -27,6 +26,7 @@ from active_learning.calibration import Calibration
 from active_learning.effort import Effort
 from active_learning.measures import ImageMeasures
 from backend.settings import ProjectSettings, RunSettings
+from backend.store import clock
 from backend.store.document_column import DocumentColumn
 from domain.annotation import AnnotatedTask, LeftOut
 from domain.doubts import NamedDoubt
@@ -107,7 +107,7 @@ class ProjectRow(Base):
     champion_id: Mapped[int | None] = mapped_column(default=None)
     n_channels: Mapped[int] = mapped_column(default=0)
     number_taken: Mapped[int] = mapped_column(default=0)
-    connected_at: Mapped[float] = mapped_column(default=time.time)
+    connected_at: Mapped[float] = mapped_column(default=clock.now)
     synced_at: Mapped[float | None] = mapped_column(default=None)
     sync_asked_at: Mapped[float | None] = mapped_column(default=None)
     error: Mapped[str] = mapped_column(Text, default="")
@@ -116,19 +116,24 @@ class ProjectRow(Base):
 class InboxRow(Base):
     """One webhook: a hint that something changed. Never holds the raw body (it carries tokens).
 
-    ``overrides`` are the settings a person gave with a request for a training.
+    ``overrides`` are the settings a person gave with a request for a training; ``decision`` says
+    what nnloop did because of it, "" as long as it is not handled.
     """
 
     __tablename__ = "inbox"
-    __table_args__ = (Index("ix_inbox_open", "handled_at", "project_id"),)
+    __table_args__ = (
+        Index("ix_inbox_open", "handled_at", "project_id"),
+        Index("ix_inbox_project", "project_id", "id"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     project_id: Mapped[int]
     action: Mapped[str] = mapped_column(String(64))
     task_ids: Mapped[list[int]] = mapped_column(default=list)
     overrides: Mapped[JsonDict] = mapped_column(default=dict)
-    received_at: Mapped[float] = mapped_column(default=time.time)
+    received_at: Mapped[float] = mapped_column(default=clock.now)
     handled_at: Mapped[float | None] = mapped_column(default=None)
+    decision: Mapped[str] = mapped_column(Text, default="")
 
 
 class TaskRow(Base):
@@ -247,8 +252,8 @@ class RunRow(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     lease_until: Mapped[float] = mapped_column(default=0.0)
     not_before: Mapped[float] = mapped_column(default=0.0)
-    created_at: Mapped[float] = mapped_column(default=time.time)
-    stage_started_at: Mapped[float] = mapped_column(default=time.time)
+    created_at: Mapped[float] = mapped_column(default=clock.now)
+    stage_started_at: Mapped[float] = mapped_column(default=clock.now)
     finished_at: Mapped[float | None] = mapped_column(default=None)
 
 
@@ -305,7 +310,7 @@ class VersionRow(Base):
     path: Mapped[str] = mapped_column(Text)
     metrics: Mapped[VersionMetrics] = mapped_column(default=VersionMetrics)
     manifest: Mapped[EnsembleManifest | None] = mapped_column(default=None)
-    created_at: Mapped[float] = mapped_column(default=time.time)
+    created_at: Mapped[float] = mapped_column(default=clock.now)
     promoted_at: Mapped[float | None] = mapped_column(default=None)
     published_at: Mapped[float | None] = mapped_column(default=None)
     size_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -346,7 +351,7 @@ class PredictionRow(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     not_before: Mapped[float | None] = mapped_column(default=None)
     held: Mapped[str] = mapped_column(Text, default="")
-    created_at: Mapped[float] = mapped_column(default=time.time)
+    created_at: Mapped[float] = mapped_column(default=clock.now)
     published_at: Mapped[float | None] = mapped_column(default=None)
 
 
@@ -364,7 +369,7 @@ class ProblemRow(Base):
     reason: Mapped[str] = mapped_column(String(64))
     message: Mapped[str] = mapped_column(Text)
     remedy: Mapped[str] = mapped_column(Text, default="")
-    created_at: Mapped[float] = mapped_column(default=time.time)
+    created_at: Mapped[float] = mapped_column(default=clock.now)
     resolved_at: Mapped[float | None] = mapped_column(default=None)
 
 
@@ -382,7 +387,7 @@ class TrialRow(Base):
     source: Mapped[str] = mapped_column(String(64), default="")
     worker: Mapped[str] = mapped_column(String(128), default="")
     deaths: Mapped[int] = mapped_column(default=0)
-    started_at: Mapped[float] = mapped_column(default=time.time)
+    started_at: Mapped[float] = mapped_column(default=clock.now)
 
 
 class PauseRow(Base):

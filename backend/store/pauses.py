@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from backend.store import clock
 from backend.store.models import PauseRow
 
 FIRST_S = 10.0
@@ -23,7 +22,7 @@ def lengthen(
         row = PauseRow(project_id=project_id, stage=stage, attempts=0)
         session.add(row)
     row.attempts += 1
-    row.not_before = time.time() + min(FIRST_S * 2 ** min(row.attempts - 1, 20), longest_s)
+    row.not_before = clock.now() + min(_pause_s(row.attempts), longest_s)
     return row
 
 
@@ -37,10 +36,17 @@ def end(session: Session, project_id: int, stage: str) -> None:
 def is_paused(session: Session, project_id: int, stage: str) -> bool:
     """Whether the next try is still ahead."""
     row = session.get(PauseRow, (project_id, stage))
-    return row is not None and row.not_before > time.time()
+    return row is not None and clock.is_ahead(row.not_before, _pause_s(row.attempts))
 
 
 def paused(session: Session) -> set[tuple[int, str]]:
     """(project id, stage) of everything that waits."""
-    query = select(PauseRow.project_id, PauseRow.stage).where(PauseRow.not_before > time.time())
-    return {(project_id, stage) for project_id, stage in session.execute(query).all()}
+    return {
+        (row.project_id, row.stage)
+        for row in session.scalars(select(PauseRow))
+        if clock.is_ahead(row.not_before, _pause_s(row.attempts))
+    }
+
+
+def _pause_s(attempts: int) -> float:
+    return min(FIRST_S * 2.0 ** min(attempts - 1, 20), LONGEST_S)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import shlex
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from backend.store import clock
 from backend.store.models import InboxRow, ProblemRow, ProjectRow
 from domain.annotation import LeftOut
 from domain.errors import NotConnectedError
 from domain.text import one_line
 
 START_TRAINING = "START_TRAINING"
+
+OTHER_PROJECT = "OTHER_PROJECT"
+"""Kept instead of the action of a webhook of a project that took the id of a connected one."""
 
 CONNECTION = "connection"
 """Stage of the problems that say what is wrong between nnloop and Label Studio."""
@@ -98,14 +101,20 @@ def add_hint(
     action: str,
     task_ids: Sequence[int],
     overrides: Mapping[str, Any] | None = None,
+    decision: str = "",
 ) -> None:
-    """Stores a webhook's hint, or a person's request with the settings given for it."""
+    """Stores a webhook's hint, or a person's request with the settings given for it.
+
+    With a ``decision`` it is handled by that: nobody will read anything because of it.
+    """
     session.add(
         InboxRow(
             project_id=project_id,
             action=action[:64],
             task_ids=list(task_ids),
             overrides=dict(overrides or {}),
+            handled_at=clock.now() if decision else None,
+            decision=decision,
         )
     )
 
@@ -159,8 +168,8 @@ def is_project_hinted(session: Session, project_id: int, up_to_id: int) -> bool:
     return any(not task_ids for task_ids in session.scalars(query))
 
 
-def close_hints(session: Session, project_id: int, up_to_id: int) -> None:
-    """Marks the hints up to an id as handled: what they hinted at has been read."""
+def close_hints(session: Session, project_id: int, up_to_id: int, decision: str = "") -> None:
+    """Marks the hints up to an id as handled, for all of them with what was done."""
     session.execute(
         update(InboxRow)
         .where(
@@ -168,19 +177,7 @@ def close_hints(session: Session, project_id: int, up_to_id: int) -> None:
             InboxRow.id <= up_to_id,
             InboxRow.handled_at.is_(None),
         )
-        .values(handled_at=time.time())
-    )
-
-
-def prune_history(session: Session, project_id: int, before: float) -> None:
-    """Deletes hints that were handled and problems that were resolved before a time."""
-    session.execute(
-        delete(InboxRow).where(InboxRow.project_id == project_id, InboxRow.handled_at < before)
-    )
-    session.execute(
-        delete(ProblemRow).where(
-            ProblemRow.project_id == project_id, ProblemRow.resolved_at < before
-        )
+        .values(handled_at=clock.now(), decision=decision)
     )
 
 
@@ -194,7 +191,7 @@ def set_faults(session: Session, project_id: int, stage: str, faults: Sequence[F
     wanted = {(fault.reason, fault.message) for fault in faults}
     for row in session.scalars(query):
         if (row.reason, row.message) not in wanted:
-            row.resolved_at = time.time()
+            row.resolved_at = clock.now()
     session.flush()
     for fault in faults:
         add_fault(session, project_id, stage, fault)
@@ -285,7 +282,7 @@ def replace_problems(
     )
     known = {(row.task_id, row.message): row for row in session.scalars(query)}
     wanted = {(item.task_id, one_line(item.message, PROBLEM_LENGTH)): item for item in left_out}
-    now = time.time()
+    now = clock.now()
     for key in known.keys() - wanted.keys():
         known[key].resolved_at = now
     session.add_all(
@@ -321,7 +318,7 @@ def resolve_problems(
         query = query.where(ProblemRow.task_id == task_id)
     if reason is not None:
         query = query.where(ProblemRow.reason == reason)
-    session.execute(query.values(resolved_at=time.time()))
+    session.execute(query.values(resolved_at=clock.now()))
 
 
 def has_open_problem(session: Session, project_id: int, stage: str) -> bool:

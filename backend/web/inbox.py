@@ -10,14 +10,14 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from backend.store import Store, projects
+from backend.store import Store, hints, projects
 from backend.store.models import ProjectRow
 from backend.web.errors import sentence
 from backend.web.recurring_log import RecurringLog
@@ -29,9 +29,6 @@ logger = logging.getLogger(__name__)
 PATIENCE_S = 0.5
 # Hints of one transaction: at most some tenths of a second, in which others wait for the store.
 MOST_AT_ONCE = 500
-
-OTHER_PROJECT = "OTHER_PROJECT"
-"""Kept instead of the action of a webhook of a project that took the id of a connected one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,26 +87,28 @@ class Inbox:
                 if written.set_running_or_notify_cancel():  # nobody may wait for it any more
                     written.set_result(None)
 
-    def _write(self, hints: Sequence[Hint]) -> None:
+    def _write(self, came: Sequence[Hint]) -> None:
         try:
-            self._add(hints)
+            self._add(came)
         except OperationalError as error:  # the store is away: it would be for each of them
-            self._warn(f"{_webhooks(len(hints))} could not be kept. {sentence(error)}")
+            self._warn(f"{_webhooks(len(came))} could not be kept. {sentence(error)}")
         except Exception as error:  # nobody waits for this thread's result: the log must have it
-            if len(hints) > 1:  # one of them may be what the store does not take
-                for hint in hints:
+            if len(came) > 1:  # one of them may be what the store does not take
+                for hint in came:
                     self._write([hint])
             elif isinstance(error, SQLAlchemyError):
                 self._warn(f"A webhook could not be kept. {sentence(error)}")
             else:
                 logger.exception("A webhook could not be kept.")
 
-    def _add(self, hints: Sequence[Hint]) -> None:
+    def _add(self, came: Sequence[Hint]) -> None:
         with self._store.begin() as session:
             # A session forgets rows that nobody holds, and would look them up for every hint.
-            ids = {hint.project_id for hint in hints} - {None}
-            held = [session.get(ProjectRow, project_id) for project_id in ids]
-            unknown = [hint.project_id for hint in hints if not _add_one(session, hint)]
+            ids = {hint.project_id for hint in came if hint.project_id is not None}
+            held = {project_id: session.get(ProjectRow, project_id) for project_id in ids}
+            strangers = {project_id for project_id, row in held.items() if row is None}
+            unknown = [hint.project_id for hint in came if not _add_one(session, hint, strangers)]
+            hints.forget_unconnected(session, strangers)
             del held
         for project_id in dict.fromkeys(unknown):
             self._warn(
@@ -122,18 +121,22 @@ class Inbox:
             logger.warning("%s", message)
 
 
-def _add_one(session: Session, hint: Hint) -> bool:
-    """Adds a hint; whether its project is connected."""
+def _add_one(session: Session, hint: Hint, strangers: Collection[int]) -> bool:
+    """Adds a hint; whether its project is connected, and no other one of the same id."""
     if hint.project_id is None:
         for project_id in projects.all_ids(session):
             projects.add_hint(session, project_id, hint.action, hint.task_ids)
         return True
-    row = projects.find_same(session, hint.project_id, hint.project_created)
+    if hint.project_id in strangers:
+        # Connecting it reads all of it: what it hinted at before needs nobody.
+        said = f"project {hint.project_id} is not connected"
+        projects.add_hint(session, hint.project_id, hint.action, hint.task_ids, decision=said)
+        return False
+    is_it = projects.find_same(session, hint.project_id, hint.project_created) is not None
     # A project that took the id of another starts no training; the next reading names it.
-    is_other = row is None and session.get(ProjectRow, hint.project_id) is not None
-    action = OTHER_PROJECT if is_other else hint.action
+    action = hint.action if is_it else projects.OTHER_PROJECT
     projects.add_hint(session, hint.project_id, action, hint.task_ids)
-    return row is not None
+    return is_it
 
 
 def _webhooks(n: int) -> str:

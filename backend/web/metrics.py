@@ -6,7 +6,6 @@ docs/monitoring.md lists every metric; a test compares the two.
 from __future__ import annotations
 
 import shutil
-import time
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -24,7 +23,7 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.context import AppContext
 from backend.queue import JobInfo, JobState, QueueName, WorkerInfo
-from backend.store import projects
+from backend.store import clock, projects
 from backend.store.models import (
     FoldRow,
     InboxRow,
@@ -81,7 +80,7 @@ class _Snapshot(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Reads store, queue and disk."""
-        now = time.time()
+        now = clock.now()
         yield from self._of_queue(now)
         with self._context.store.read() as session:
             yield from _of_projects(session, now)

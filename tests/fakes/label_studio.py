@@ -41,6 +41,7 @@ class FakeLabelStudio:
     ``is_down`` makes every call fail; ``drops`` are tasks whose predictions the bulk import loses
     without a word, as the real one does; ``while_reading`` is called in the middle of a reading.
     ``now`` is when new tasks are made; ``tags`` are those of images, by default of their bytes.
+    ``release`` is its version; ``on_update`` is called when its project is changed, as its webhook.
     ``users`` are everybody, the first of them the key's; ``drafts`` are who has begun a task.
     Its clock is ``clock_ahead_s`` ahead of ours. Whatever is done to ``tasks`` is a change with a
     time of its own, as the real one's; ``silently`` does it without.
@@ -63,6 +64,8 @@ class FakeLabelStudio:
         self.webhooks: dict[str, dict[str, str]] = {}
         self.backends: list[BackendInfo] = []
         self.tabs: dict[int, dict[str, Any]] = {}
+        self.release = "1.23.2"
+        self.on_update: Callable[[], None] = lambda: None
         self.users = [User(1, "admin@example.com")]
         self.drafts: dict[int, set[int]] = {}
         self.now = "2026-01-01T00:00:00.000000Z"
@@ -144,7 +147,27 @@ class FakeLabelStudio:
         at = datetime.fromtimestamp(self._stamp + self.clock_ahead_s, UTC)
         return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
+    def restart_clock(self) -> None:
+        """Its clock says again what ours says, although that was set back."""
+        self._stamp = 0.0
+
     # The client's calls.
+
+    def health(self) -> bool:
+        self._called("health")
+        return True
+
+    def version(self) -> str:
+        self._called("version")
+        return self.release
+
+    def home(self) -> str:
+        self._called("home")
+        return "http://localhost:8080/user/login/"
+
+    def clock(self) -> float | None:
+        self._called("clock")
+        return float(int(time.time() + self.clock_ahead_s))
 
     def whoami(self) -> User:
         self._called("whoami")
@@ -210,6 +233,10 @@ class FakeLabelStudio:
             n_skipped=n_skipped,
             answered_at=float(int(time.time() + self.clock_ahead_s)),
         )
+
+    def list_projects(self) -> list[ProjectInfo]:
+        self._called("list_projects")
+        return [self.info]
 
     def find_project(self, title_or_id: str | int) -> ProjectInfo:
         self._called("find_project")
@@ -488,6 +515,7 @@ class FakeLabelStudio:
     def update_project(self, project_id: int, **fields: Any) -> ProjectInfo:
         self._called("update_project")
         self.info = replace(self.info, **fields)
+        self.on_update()
         return self.info
 
     def set_sampling_uncertainty(self, project_id: int) -> ProjectInfo:

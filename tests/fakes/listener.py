@@ -66,6 +66,9 @@ def listening() -> Iterator[Listener]:
         def do_POST(self) -> None:
             self.do_GET()
 
+        def do_PATCH(self) -> None:
+            self.do_GET()
+
         def log_message(self, format: str, *arguments: Any) -> None:
             """Quiet."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from backend.queue import JobInfo, JobName, JobQueue, JobState, QueueName
+from backend.queue import JobInfo, JobName, JobQueue, JobState, QueueName, RedisFacts
 from backend.queue.worker_info import WorkerInfo
 
 
@@ -12,13 +12,15 @@ class FakeQueue(JobQueue):
     """Takes the place of Redis and RQ.
 
     ``asked`` lists every call of ``ensure`` as (name, ids), in order. ``on_ensure`` is called with
-    the same and may do what a worker would.
+    the same and may do what a worker would. ``at_work`` are the workers, ``facts`` what Redis says.
     """
 
     def __init__(self, on_ensure: Callable[[JobName, tuple[int, ...]], None] | None = None) -> None:
         self.asked: list[tuple[JobName, tuple[int, ...]]] = []
         self.on_ensure = on_ensure
         self.listed: list[JobInfo] = []
+        self.at_work: list[WorkerInfo] = []
+        self.facts = RedisFacts("7.2.4", True, True, "noeviction", 1_000_000, 0, 0.0)
 
     def claim(self) -> None:
         pass
@@ -52,4 +54,7 @@ class FakeQueue(JobQueue):
         return bool(self.counts()[name])
 
     def workers(self) -> list[WorkerInfo]:
-        return []
+        return self.at_work
+
+    def server(self) -> RedisFacts:
+        return self.facts

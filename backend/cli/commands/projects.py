@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from backend.cli.commands.hints import say_unconnected
 from backend.cli.setting_options import values_of, with_settings
 from backend.cli.shared import AsJson, DataDir, console, context, keep_private
 from backend.cli.views.sentences import say
@@ -134,12 +135,14 @@ def status(
     from backend.cli.views.status_view import print_project, print_service
     from backend.pipeline.basis.connected import find_connected
     from backend.pipeline.status import all_reports, project_report, service_report
+    from backend.pipeline.sync.hint_report import unconnected_reports
 
     opened = context(data_dir)
     if check:
         _check(opened, as_json)
         return
     service = service_report(opened)
+    others = unconnected_reports(opened)
     if project is None:
         projects = all_reports(opened)
     else:
@@ -148,10 +151,12 @@ def status(
         value = {
             "service": service.model_dump(mode="json"),
             "projects": [report.model_dump(mode="json") for report in projects],
+            "unconnected": [one.model_dump(mode="json") for one in others],
         }
         typer.echo(json.dumps(value, indent=1))
         return
     print_service(service)
+    say_unconnected(others)
     for report in projects:
         print_project(report, lists_problems=problems)
     if not projects:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend.cli.setting_options import setting
-from backend.cli.shared import DataDir, error_console, settings, use_log_level
+from backend.cli.shared import DataDir, error_console, log_as_service, settings
 from backend.cli.views.sentences import say
 from backend.settings import Settings, installation_id
 from backend.settings.duration import parse_duration
@@ -45,7 +45,7 @@ def up(
     if port is not None:
         os.environ["NNLOOP_PORT"] = str(port)
     wanted = settings(data_dir)
-    use_log_level(wanted)
+    log_as_service(wanted)
     os.umask(wanted.umask_bits)
     url, key = wanted.require_label_studio()
     with LabelStudioClient(url, key) as client:
@@ -82,7 +82,7 @@ def serve(
     from uvicorn.importer import import_from_string
 
     chosen = settings(data_dir)
-    use_log_level(chosen)
+    log_as_service(chosen)
     os.umask(chosen.umask_bits)
     os.environ.update(chosen.to_environment())
     _take_many_connections()
@@ -93,6 +93,7 @@ def serve(
         host=chosen.host,
         port=chosen.port,
         log_level=chosen.log_level.lower(),
+        log_config=None,  # as everything else
         access_log=False,
     )
 
@@ -133,7 +134,7 @@ def worker(
     if threads is not None:
         os.environ["NNLOOP_WORKER_THREADS"] = str(threads)
     chosen = settings(data_dir)
-    use_log_level(chosen)
+    log_as_service(chosen)
     os.umask(chosen.umask_bits)
     queues = ROLES.get(role) or tuple(QueueName)
     if role not in (*ROLES, "all"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -17,6 +16,7 @@ from backend.from_files.labels.sources import FileSource, Found
 from backend.pipeline.basis.annotations import label_config_with
 from backend.pipeline.labels import questions
 from backend.settings import ProjectSettings
+from backend.store import clock
 from backend.store.identity import CHUNK
 from backend.store.models import AnnotationRow, ProjectRow, TaskRow
 from backend.store.tasks import snapshots
@@ -168,7 +168,7 @@ def read_source(
         changed += snapshots.remove_missing(session, PROJECT, seen)
         row = session.get_one(ProjectRow, PROJECT)
         questions.take_config(session, row, xml, changed=changed)
-        row.synced_at = time.time()
+        row.synced_at = clock.now()
         counts = snapshots.counts(session, PROJECT)
         empty = counts[TaskState.LABELLED] - _n_with_regions(session)
     # At the end: what was read before a crash is read again.

@@ -13,14 +13,15 @@ from backend.from_files.start import NOTE
 from backend.pipeline.folds import train
 from backend.pipeline.folds.budget import budget_of
 from backend.pipeline.folds.queue import enqueue_folds
-from backend.pipeline.runs import ends, stages
+from backend.pipeline.runs import control, ends, stages
+from backend.pipeline.runs.notify import deliver_due
 from backend.pipeline.runs.run_report import training_eta_s
 from backend.queue import stop_requested
 from backend.settings.duration import say_duration
 from backend.store.models import FoldRow, RunRow
-from backend.store.training import runs
+from backend.store.training import leases, runs
 from domain.errors import TrainingError
-from domain.states import FOLD, FoldStatus, RunStatus
+from domain.states import FOLD, FoldStatus, RunControl, RunStatus
 from domain.text import counted
 from training.folds.slots import Slots
 from training.presets import OWN_TRAINER, Preset
@@ -33,6 +34,13 @@ TELL_S = 5.0
 
 FOLD_MINUTES = (1, 2)
 """Minutes that a fold of a preset for CPUs takes, from and to (``training.presets.TINY``)."""
+
+_CONTROLLED = {
+    RunControl.PAUSE: "paused by nnloop pause; nnloop resume lets it go on, and so does Ctrl-C and "
+    "the same command again.",
+    RunControl.RUN: "goes on.",
+    RunControl.CANCEL: "is to end.",
+}
 
 Say = Callable[[str], None]
 
@@ -50,6 +58,12 @@ def drive(context: FilesContext, run_id: int, say: Say) -> None:
     Raises:
         TrainingError: The run has failed.
     """
+    with context.store.begin() as session:
+        # Nobody else is at work in the folder: who was killed here before holds nothing.
+        leases.free_all(session)
+        is_paused = session.get_one(RunRow, run_id).control == RunControl.PAUSE
+    if is_paused:  # whoever calls for a training wants it to go on
+        say(control.resume(context, PROJECT))
     telling = _Telling(context, run_id, say)
     at_work: dict[tuple[int, ...], Future[None]] = {}
     with closing(Slots(context.queue.devices)) as slots, ThreadPoolExecutor(slots.n) as pool:
@@ -78,8 +92,10 @@ def drive(context: FilesContext, run_id: int, say: Say) -> None:
                         at_work[job] = pool.submit(train_fold, *job)
             stages.advance(context, run_id)
             if telling.look() == status:
-                # Folds are at work; or who was killed here before holds the run for some seconds.
+                # Folds are at work, or a step that failed pauses.
                 time.sleep(LOOK_S)
+    for why in deliver_due(context, PROJECT):
+        say(f"{NOTE}Nobody was told how it ended: {why}")
     telling.end()
 
 
@@ -90,6 +106,7 @@ class _Telling:
         self._context, self._run_id, self._say = context, run_id, say
         self._status: RunStatus | None = None
         self._error = ""
+        self._control = RunControl.RUN
         self._folds: dict[int, tuple[str, int]] = {}
         self._told = 0.0
         self._n_at_once = 0
@@ -124,6 +141,9 @@ class _Telling:
         if run.error and run.error != self._error and not status.is_final:
             self._say(f"Run {run.number}: {run.error} It is tried again.")
         self._error = run.error
+        if run.control != self._control and RunControl.PAUSE in (run.control, self._control):
+            self._say(f"Run {run.number}: {_CONTROLLED[RunControl(run.control)]}")
+        self._control = RunControl(run.control)
         self._estimate(folds)
         for fold in folds:
             before, now = self._folds.get(fold.fold), (str(fold.status), fold.epoch)

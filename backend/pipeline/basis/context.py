@@ -19,6 +19,7 @@ from backend.settings.private_folder import make_private, make_store_file
 from backend.store import Store
 from backend.store.database import STORE_FILE, require_moved
 from domain.errors import StackError
+from domain.stillness import Stillness
 from training.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -110,6 +111,11 @@ class AppContext:
     def image_loads(self) -> ImageLoads:
         """The images that this process is reading."""
         return ImageLoads()
+
+    @cached_property
+    def seen_leases(self) -> Stillness:
+        """Since when this process has seen the leases of runs and folds as they are."""
+        return Stillness()
 
     @cached_property
     def open_scorings(self) -> dict[int, OpenScoring]:

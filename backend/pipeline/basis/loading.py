@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from backend.log_lines import carried
 from backend.store.models import TaskRow
 
 AHEAD = 6
@@ -64,7 +65,7 @@ class ImageLoads:
             load = self._loads[key] = _Load(Future())
         # Daemons: a worker that is asked to end does not wait for them.
         threading.Thread(
-            target=_read, args=(load.future, read), name="load an image", daemon=True
+            target=carried(_read), args=(load.future, read), name="load an image", daemon=True
         ).start()
         return load.future
 

@@ -15,14 +15,14 @@ from backend.pipeline.basis.context import AppContext
 from backend.store.models import TaskRow
 from backend.store.training.trials import begin_trials, bury_dead, end_trials
 from domain.errors import StackError, TaskError
+from training.processes.birth import birth_mark
 
 
 @cache
 def worker_name() -> str:
     """This process, unlike every other one that ever ran: HOST/PID/START/RANDOM."""
     pid = os.getpid()
-    started = psutil.Process(pid).create_time()
-    return f"{socket.gethostname()[:60]}/{pid}/{started:.2f}/{uuid.uuid4().hex[:8]}"
+    return f"{socket.gethostname()[:60]}/{pid}/{birth_mark(pid)}/{uuid.uuid4().hex[:8]}"
 
 
 def liveness(context: AppContext) -> Callable[[str], bool]:
@@ -41,8 +41,7 @@ def liveness(context: AppContext) -> Callable[[str], bool]:
             return True
         if host == socket.gethostname()[:60]:
             try:
-                process = psutil.Process(int(pid))
-                return pid != str(os.getpid()) and f"{process.create_time():.2f}" == started
+                return pid != str(os.getpid()) and birth_mark(int(pid)) == started
             except psutil.Error:
                 return False
         # Of another machine the heartbeat counts, if Redis can be asked for it.

@@ -90,7 +90,7 @@ def prepare_run(context: AppContext, run_id: int, beat: Beat) -> None:
     preparation.keep(manifest, prepared, beat)
     logger.info(
         "Run %d: %d cases, %d of them new or changed, %d left out, %d folds, %.1f s.",
-        run_id,
+        run.number,
         prepared.n_cases,
         len(prepared.preprocessed),
         len({item.task_id for item in manifest.left_out if item.is_whole_task}),
@@ -194,7 +194,7 @@ class _Preparation:
         if self.unions is not None:
             symmetries = symmetries.without_swaps()
         for reason in symmetries.reasons:
-            logger.info("Run %d: %s", self.run.id, reason)
+            logger.info("Run %d: %s", self.run.number, reason)
         with self.context.store.begin() as session:
             row = session.get_one(RunRow, self.run.id)
             row.manifest = RunManifest(

@@ -106,7 +106,7 @@ def connect(
     with ExitStack() as undo:
         if row is None or is_replaced:
             undo.callback(_undo, context, info, client.list_backends(info.id))
-        _set_up(context, info.id)
+        set_up(context, info.id)
         if is_replaced:
             assert row is not None  # noqa: S101 - as above
             done.append(f"The id belonged to {row.title!r}, which Label Studio has no more.")
@@ -129,11 +129,11 @@ def connect(
         was_known=was_known,
         tabs=tab_reports(context, info.id),
         done=tuple(done),
-        warnings=(*_warnings(config), *group_warnings(context, info.id, settings, config)),
+        warnings=(*interface_warnings(config), *group_warnings(context, info.id, settings, config)),
     )
 
 
-def _warnings(config: LabelConfig) -> Iterator[str]:
+def interface_warnings(config: LabelConfig) -> Iterator[str]:
     """What the interface does to predictions."""
     if said := without_background(config.group):
         yield said
@@ -147,7 +147,8 @@ def _warnings(config: LabelConfig) -> Iterator[str]:
         )
 
 
-def _set_up(context: AppContext, project_id: int) -> None:
+def set_up(context: AppContext, project_id: int) -> None:
+    """Makes backend, webhook and sampling in Label Studio what they should be."""
     client, settings = context.label_studio, context.settings
     login = login_of_project(service_credentials(settings), project_id)
     client.register_backend(project_id, settings.service_url, TITLE, login)

@@ -13,6 +13,7 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.doubts.tab import remove_check_tab
 from backend.pipeline.queues.tabs import remove_tabs
 from backend.pipeline.runs import control
+from backend.pipeline.runs.lapses import free_lapsed
 from backend.pipeline.sync.drift import TITLE, is_of_another, leave, require_same, webhook_url
 from backend.store import projects
 from backend.store.forget import forget_project
@@ -88,6 +89,7 @@ def end_run(context: AppContext, project_id: int) -> list[str]:
     control.cancel(context, project_id)
     deadline = time.monotonic() + END_S
     while not control.settle(context, run.id):
+        free_lapsed(context)
         if time.monotonic() > deadline:
             raise TrainingError(
                 f"Run {run.number} of project {project_id} is being cancelled, but is still at "

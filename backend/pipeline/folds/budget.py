@@ -88,8 +88,8 @@ def fold_budget(
         for row in runs.folds_of(session, run.id)
         if row.fold != fold and row.status in FOLD.active
     ]
-    busy = [row.eta_s or 0.0 for row in others if row.lease_until >= now]
-    waiting = [row for row in others if row.lease_until < now]
+    busy = [row.eta_s or 0.0 for row in others if row.lease_until]
+    waiting = [row for row in others if not row.lease_until]
     ours = n_workers / max(_training_runs(session), 1)
     n_ours = max(int(ours), len(busy) + 1)
     # Less than one worker for this run: it trains only that part of the time.

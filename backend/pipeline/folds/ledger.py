@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.queue import stop_requested
-from backend.store import Store
+from backend.store import Store, clock
 from backend.store.models import FoldRow
-from backend.store.training import runs
+from backend.store.training import leases, runs
 from backend.store.training.runs import may_go_on
 from domain.states import FoldStatus
 from training.evaluation import mean_over_classes
@@ -65,7 +65,7 @@ class FoldLedger:
             if epoch.eta_s is not None:
                 row.eta_s = epoch.eta_s
                 self._ends_at = time.monotonic() + epoch.eta_s
-            row.lease_until = time.time() + runs.LEASE_S
+            row.lease_until = leases.next_lease()
 
     def heartbeat(self) -> None:
         """Renews the lease now and then; looks every second whether the fold is to go on."""
@@ -76,10 +76,10 @@ class FoldLedger:
         with self._surviving(), self._store.begin() as session:
             row = session.get_one(FoldRow, self._fold_id)
             self._is_over = not self._is_ours(row) or not may_go_on(session, row.run_id)
-            if self._is_over or now - self._renewed < runs.LEASE_S / 5:
+            if self._is_over or now - self._renewed < leases.LEASE_S / 5:
                 return
             self._renewed = now
-            row.lease_until = time.time() + runs.LEASE_S
+            row.lease_until = leases.next_lease()
             if self._ends_at is not None:
                 row.eta_s = max(0.0, self._ends_at - now)
 
@@ -99,7 +99,7 @@ class FoldLedger:
             if row.status != FoldStatus.DONE:  # else another worker has trained it to its end, too
                 runs.move_fold(session, row, FoldStatus.DONE)
             row.error = ""
-            row.finished_at = time.time()
+            row.finished_at = clock.now()
             row.epoch = row.epochs = result.epochs
             row.case_dice = mean_over_classes(result.dice_per_class)
             row.result = result

@@ -7,8 +7,6 @@ take, chosen anew whenever one is taken.
 
 from __future__ import annotations
 
-import time
-
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -45,7 +43,6 @@ def folds_in_turn(session: Session) -> tuple[list[tuple[int, int]], int]:
     The project with the fewest folds at work comes first, and of equals the one that started a
     fold the longest time ago.
     """
-    now = time.time()
     rows = session.execute(
         select(FoldRow.run_id, FoldRow.fold, FoldRow.lease_until, RunRow.project_id)
         .join(RunRow, RunRow.id == FoldRow.run_id)
@@ -58,12 +55,12 @@ def folds_in_turn(session: Session) -> tuple[list[tuple[int, int]], int]:
     ).all()
     at_work: dict[int, int] = {}
     for row in rows:
-        at_work[row.project_id] = at_work.get(row.project_id, 0) + (row.lease_until >= now)
+        at_work[row.project_id] = at_work.get(row.project_id, 0) + (row.lease_until != 0.0)
     n_running = sum(at_work.values())
     started = _last_starts(session, list(at_work))
     ranked = []
     for row in rows:
-        if row.lease_until >= now:
+        if row.lease_until:
             continue
         rank = at_work[row.project_id]
         at_work[row.project_id] += 1
@@ -73,17 +70,16 @@ def folds_in_turn(session: Session) -> tuple[list[tuple[int, int]], int]:
 
 def what_folds_wait_for(session: Session, run_id: int) -> str:
     """Whose folds the trainers are at while folds of a run wait: a sentence, "" if nobody's."""
-    now = time.time()
     waiting = session.scalar(
         select(func.count(FoldRow.id)).where(
-            FoldRow.run_id == run_id, FoldRow.status.in_(FOLD.active), FoldRow.lease_until < now
+            FoldRow.run_id == run_id, FoldRow.status.in_(FOLD.active), FoldRow.lease_until == 0.0
         )
     )
     others = session.execute(
         select(ProjectRow.id, ProjectRow.title, func.count(FoldRow.id))
         .join(RunRow, RunRow.project_id == ProjectRow.id)
         .join(FoldRow, FoldRow.run_id == RunRow.id)
-        .where(RunRow.id != run_id, FoldRow.status.in_(FOLD.active), FoldRow.lease_until >= now)
+        .where(RunRow.id != run_id, FoldRow.status.in_(FOLD.active), FoldRow.lease_until != 0.0)
         .group_by(ProjectRow.id, ProjectRow.title)
         .order_by(ProjectRow.id)
     ).all()

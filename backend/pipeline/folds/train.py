@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from backend.log_lines import about
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.faults import sentence_of
 from backend.pipeline.folds.budget import fold_budget
@@ -14,6 +14,7 @@ from backend.pipeline.folds.ledger import FoldLedger
 from backend.pipeline.folds.queue import enqueue_folds, training_workers
 from backend.pipeline.folds.warm_start import checkpoint_of
 from backend.queue import JobName, stop_requested
+from backend.store import clock
 from backend.store.models import RunRow
 from backend.store.training import runs
 from backend.store.training.runs import may_go_on
@@ -84,44 +85,45 @@ def train_fold(
             seed=fold_seed(run.settings.seed, run.number, fold)
         )
         checkpoint = checkpoint_of(session, run, start)
-        budget_s = fold_budget(session, run, fold, n_workers, time.time())
+        budget_s = fold_budget(session, run, fold, n_workers, clock.now())
         row.eta_s = budget_s
-    _enqueue_next(context)
-    ledger = FoldLedger(context.store, row, worker)
-    try:
-        if (start.version or start.path) and checkpoint is None:
-            logger.warning(
-                "Run %d, fold %d starts from fresh weights: those of %s are gone.",
-                run_id,
-                fold,
-                start.version or start.path,
+    with about(project=run.project_id, run=run.number, fold=fold):
+        _enqueue_next(context)
+        ledger = FoldLedger(context.store, row, worker)
+        try:
+            if (start.version or start.path) and checkpoint is None:
+                logger.warning(
+                    "Run %d, fold %d starts from fresh weights: those of %s are gone.",
+                    run.number,
+                    fold,
+                    start.version or start.path,
+                )
+            plan = _Plan(fold, start, checkpoint, budget_s)
+            spec = _spec(context, run, plan, device)
+            result = run_fold(
+                spec,
+                ledger.progress,
+                lambda: ledger.should_stop,
+                on_heartbeat=ledger.heartbeat,
+                forks=forks,
             )
-        plan = _Plan(fold, start, checkpoint, budget_s)
-        spec = _spec(context, run, plan, device)
-        result = run_fold(
-            spec,
-            ledger.progress,
-            lambda: ledger.should_stop,
-            on_heartbeat=ledger.heartbeat,
-            forks=forks,
-        )
-    except (TrainingError, SettingsError) as error:
-        message = sentence_of(error)
-        logger.warning("Run %d, fold %d: %s", run_id, fold, message)
-        if stop_requested() and not isinstance(error, DiskFullError):
-            ledger.interrupted()  # the signal that ends this worker reached its child, too
+        except (TrainingError, SettingsError) as error:
+            message = sentence_of(error)
+            logger.warning("Run %d, fold %d: %s", run.number, fold, message)
+            if stop_requested() and not isinstance(error, DiskFullError):
+                ledger.interrupted()  # the signal that ends this worker reached its child, too
+            else:
+                ledger.failed(message, is_final=isinstance(error, DiskFullError | TrainerError))
+        except Exception as error:
+            # A bug: left to the queue, the fold would be tried again for ever.
+            logger.exception("Run %d, fold %d", run.number, fold)
+            ledger.failed(sentence_of(error))
         else:
-            ledger.failed(message, is_final=isinstance(error, DiskFullError | TrainerError))
-    except Exception as error:
-        # A bug: left to the queue, the fold would be tried again for ever.
-        logger.exception("Run %d, fold %d", run_id, fold)
-        ledger.failed(sentence_of(error))
-    else:
-        if result is None:
-            ledger.interrupted()
-        else:
-            ledger.done(result)
-    _enqueue_next(context, run_id)
+            if result is None:
+                ledger.interrupted()
+            else:
+                ledger.done(result)
+        _enqueue_next(context, run_id)
 
 
 def _enqueue_next(context: AppContext, run_id: int | None = None) -> None:

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.notices import Event, keep_notice
 from backend.pipeline.basis.warm_predictor import prediction_device, warm_predictor
 from backend.pipeline.doubts.keep import keep_doubts, may_doubt, read_doubts
 from backend.pipeline.gate.challenger import Challenger, Judged, add_judged, judge_challenger
@@ -23,6 +25,7 @@ from backend.pipeline.gate.retention import prune_quietly
 from backend.pipeline.gate.verdict import DicePerCase
 from backend.store.models import FoldRow, RunRow, VersionRow
 from backend.store.training import runs, versions
+from domain.doubts import DoubtsPerCase
 from domain.prediction import most_probable
 from domain.states import VersionStatus
 from training.case_files import read_case_image, read_image
@@ -115,18 +118,19 @@ def evaluate_run(context: AppContext, run_id: int, beat: Beat) -> bool:
         )
         is_promoted = judged.verdict.is_promoted
         keep = partial(
-            keep_doubts,
+            _keep_with,
+            context=context,
+            run=run,
             version=row,
-            manifest=manifest,
-            candidates=run.candidates,
-            found=doubts,
+            judged=judged,
+            doubts=doubts,
         )
         is_added = add_judged(
             context,
             row,
             champion,
             is_promoted=is_promoted,
-            with_it=keep if may_doubt(judged.verdict) else lambda _: None,
+            with_it=keep,
         )
         if is_added:
             break
@@ -134,6 +138,32 @@ def evaluate_run(context: AppContext, run_id: int, beat: Beat) -> bool:
     logger.info("Project %d: %s: %s", run.project_id, row.name, judged.verdict.reason)
     prune_quietly(context, run.project_id)
     return judged.verdict.is_promoted
+
+
+def _keep_with(
+    session: Session,
+    *,
+    context: AppContext,
+    run: RunRow,
+    version: VersionRow,
+    judged: Judged,
+    doubts: DoubtsPerCase,
+) -> None:
+    """What is written with a version: which labels it doubts, and who is told of it."""
+    if may_doubt(judged.verdict):
+        manifest = runs.manifest_of(run)
+        keep_doubts(
+            session, version=version, manifest=manifest, candidates=run.candidates, found=doubts
+        )
+    event = Event.PROMOTED if judged.verdict.is_promoted else Event.REFUSED
+    keep_notice(
+        session,
+        context.settings,
+        run,
+        event,
+        version=version.name,
+        verdict=judged.verdict.reason,
+    )
 
 
 def _may_have_seen(manifest: RunManifest, fold: int) -> bool:

@@ -35,5 +35,6 @@ def postprocessing_of(
         " + ".join(manifest.class_values[label - 1] for label in step.labels)
         for step in found.steps
     ]
-    logger.info("Run %d: only the largest part is kept of: %s.", run.id, ", ".join(names) or "none")
+    kept = ", ".join(names) or "none"
+    logger.info("Run %d: only the largest part is kept of: %s.", run.number, kept)
     return found

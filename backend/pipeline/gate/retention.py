@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.context import AppContext
 from backend.settings import ProjectSettings
-from backend.store import projects
+from backend.store import clock, projects
 from backend.store.models import RunRow, VersionRow
 from backend.store.training import runs, versions
 from domain.states import RUN, VersionStatus
@@ -97,7 +96,7 @@ def prune(context: AppContext, project_id: int, *, dry_run: bool = False) -> Pru
         going = to_prune(rows, protected_ids(session, project_id), settings)
         if not dry_run:
             for row in going:
-                row.pruned_at = time.time()
+                row.pruned_at = clock.now()
         # Those pruned before too: the process may have ended between the ledger and the files.
         pruned = [row.path for row in rows if row.pruned_at is not None]
         report_names = tuple(row.name for row in going)

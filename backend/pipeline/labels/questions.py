@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shlex
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from sqlalchemy.orm import Session
 from backend.pipeline.basis.annotations import interface_of, label_config_of, label_names_of
 from backend.pipeline.labels.of_version import classes_of_version, reused_names
 from backend.pipeline.labels.republish import publish_again, push_anew
+from backend.store import clock
 from backend.store.models import (
     AnnotationRow,
     ProblemRow,
@@ -287,7 +287,7 @@ def replace_problems(
         if row.message in wanted:
             row.reason, row.remedy = wanted.pop(row.message)
         else:
-            row.resolved_at = time.time()
+            row.resolved_at = clock.now()
     for message, (reason, remedy) in wanted.items():
         logger.warning("Project %d: %s %s", project_id, message, remedy)
         session.add(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.models.find import find_version
 from backend.pipeline.models.label_names import FittedLabels, fit_labels
 from backend.pipeline.models.serving import ask_for_scoring
-from backend.store import projects
+from backend.store import clock, projects
 from backend.store.models import ProjectRow, VersionRow
 from backend.store.training import versions
 from converters.bookkeeping.files import link_or_copy, new_folder
@@ -318,7 +317,7 @@ def info_of(
         preset=preset,
         folds=tuple(folds.values()),
         libraries=library_versions(),
-        created_at=time.time() if created_at is None else created_at,
+        created_at=clock.now() if created_at is None else created_at,
     )
 
 

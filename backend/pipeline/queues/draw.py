@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -27,6 +26,7 @@ from backend.pipeline.queues.pool import (
     scoring_version,
 )
 from backend.settings import ProjectSettings
+from backend.store import clock
 from backend.store.tasks import elsewhere, queues
 from backend.store.tasks.queues import QueueEntryRow
 from domain.queues import QueueArm, QueueExit
@@ -75,7 +75,7 @@ class People:
 
     def idle(self) -> set[int]:
         """Annotators who have done nothing for ``LEND_AFTER_S``."""
-        now = time.time()
+        now = clock.now()
         return {a for a in self.ids if now - self.last_labelled.get(a, 0.0) >= LEND_AFTER_S}
 
 
@@ -99,7 +99,7 @@ def draw(context: AppContext, project_id: int, settings: ProjectSettings, people
         opened = _open(session, project_id, settings)
         newest = queues.newest_batch(session, project_id)
         before = queues.scores_before(session, rows, version_id)
-        away = queues.withdrawn_since(session, project_id, time.time() - HOLD_S)
+        away = queues.withdrawn_since(session, project_id, clock.now() - HOLD_S)
     changes = _Changes([entry_of(row) for row in rows])
     changes.add(batches.passed_on(changes.entries, people.ids, people.heirs()))
     changes.add(_begun_elsewhere(opened, people, newest), BEGUN)
@@ -158,7 +158,7 @@ def _is_due(
 
 def _idle_starters(rows: Sequence[QueueEntryRow], people: People, length: int) -> list[Seat]:
     """Those who have never labelled here and got nothing for an hour: they may not have begun."""
-    since = time.time() - LEND_AFTER_S
+    since = clock.now() - LEND_AFTER_S
     recent = {row.annotator_id for row in rows if row.drawn_at > since}
     return [seat for seat in people.starters(length) if seat.annotator_id not in recent]
 
@@ -256,7 +256,7 @@ def _write(
             if row.arm == QueueArm.STRATEGY:
                 row.version_id = opened.version_id
                 if row.drawn_at < scored_at:  # by these scores, then
-                    row.drawn_at = time.time()
+                    row.drawn_at = clock.now()
     if n_drawn or n_withdrawn:
         logger.info(
             "Project %d: %s drawn for queues by %s, %d taken back.",

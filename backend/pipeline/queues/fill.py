@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.queues import batches
@@ -11,7 +10,7 @@ from backend.pipeline.queues.annotators import annotators_of
 from backend.pipeline.queues.draw import HOLD_S, People, draw, entry_of
 from backend.pipeline.queues.tabs import bring_tabs
 from backend.settings import ProjectSettings
-from backend.store import projects
+from backend.store import clock, projects
 from backend.store.projects import Fault
 from backend.store.tasks import queues
 from domain.errors import LabelStudioError
@@ -57,10 +56,10 @@ def fill_queues(context: AppContext, project_id: int) -> None:
                 return
             settings = projects.get(session, project_id).settings
             queues.settle(session, project_id)
-            queues.prune(session, project_id, time.time() - HISTORY_S)
+            queues.prune(session, project_id, clock.now() - HISTORY_S)
         people = _look(context, project_id, settings)
         with context.store.begin() as session:
-            queues.reclaim(session, project_id, time.time() - HOLD_S, people.drafts)
+            queues.reclaim(session, project_id, clock.now() - HOLD_S, people.drafts)
         draw(context, project_id, settings, people)
         with context.store.read() as session:
             entries = [entry_of(row) for row in queues.open_entries(session, project_id)]
@@ -79,7 +78,7 @@ def _look(context: AppContext, project_id: int, settings: ProjectSettings) -> Pe
         last = queues.last_labelled(session, project_id)
         held = {row.task_id for row in queues.open_entries(session, project_id)}
     owners = {task_id: client.draft_owners(task_id) for task_id in sorted(drafts - held)}
-    found = annotators_of(users, own_id, last, settings.annotators, time.time())
+    found = annotators_of(users, own_id, last, settings.annotators, clock.now())
     mine = {task_id: ids for task_id, ids in owners.items() if ids & {a.id for a in found.found}}
     return People(found, last, drafts, mine)
 

@@ -11,7 +11,9 @@ import shutil
 
 from sqlalchemy.orm import Session
 
+from backend.log_lines import about
 from backend.pipeline.basis.context import AppContext
+from backend.pipeline.basis.notices import Event, keep_notice
 from backend.pipeline.sync import reading
 from backend.store import projects
 from backend.store.models import RunRow
@@ -55,7 +57,7 @@ def cancel(context: AppContext, project_id: int) -> str:
     """Ends the active run and frees what its folds have written; returns a sentence.
 
     It ends once nobody works on it; a worker that was killed counts as at work until its lease
-    runs out (``runs.LEASE_S``). A version the run has made by then stays.
+    is freed (``runs.lapses``). A version the run has made by then stays.
     """
     with context.store.begin() as session:
         projects.lock(session, project_id)
@@ -90,13 +92,15 @@ def settle(context: AppContext, run_id: int) -> bool:
         if not _can_end(session, run):
             return False
         runs.enter_stage(session, run, RunStatus.CANCELLED)
+        keep_notice(session, context.settings, run, Event.CANCELLED)
         run.error = ""
-    logger.info("Run %d is cancelled.", run_id)
+    with about(project=run.project_id, run=run.number):
+        logger.info("Run %d is cancelled.", run.number)
     remove_unused_version(context, run)
     try:
         reading.follow_up(context, run.project_id)
     except StackError as error:
-        logger.warning("Run %d: %s The next tick makes up for it.", run_id, error)
+        logger.warning("Run %d: %s The next tick makes up for it.", run.number, error)
     return True
 
 

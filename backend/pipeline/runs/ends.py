@@ -6,29 +6,24 @@ Loads no network, so that who only reads and pushes stays light.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from backend.log_lines import about
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.faults import message_of, sentence_of
+from backend.pipeline.basis.notices import Event, keep_notice
 from backend.pipeline.gate.retention import prune_quietly
 from backend.pipeline.runs import control
 from backend.pipeline.sync import reading
 from backend.queue import JobName
-from backend.store import pauses, projects
+from backend.store import clock, pauses, projects
 from backend.store.tasks import problems
 from backend.store.training import runs
 from domain.errors import LabelStudioError, NnloopError, StackError
 from domain.states import RunStatus
 
 logger = logging.getLogger(__name__)
-
-# A step that fails for a reason that may pass (Label Studio down, a bug that needs the log) is
-# tried this often, the pause doubling from the first one: over 10 minutes in all, enough for an
-# upgrade of Label Studio.
-MAX_ATTEMPTS = 8
-FIRST_PAUSE_S = 5.0
 
 # A server that was away is back at some moment: it is not left waiting for long.
 AWAY_S = 60.0
@@ -58,7 +53,7 @@ def step_of_run(context: AppContext, project_id: int, status: RunStatus) -> Iter
         if run is None:
             _pause(context, project_id, stage, error)
             return
-        logger.warning("Run %d: %s failed.", run.id, run.status, exc_info=error)
+        logger.warning("Run %d: %s failed.", run.number, run.status, exc_info=error)
         retry(context, run.id, error)
     else:
         with context.store.begin() as session:
@@ -100,7 +95,7 @@ def _pause(context: AppContext, project_id: int, stage: str, error: Exception) -
         project_id,
         stage,
         message,
-        pause.not_before - time.time(),
+        pause.not_before - clock.now(),
         exc_info=None if is_known else error,
     )
 
@@ -141,13 +136,13 @@ def fail(context: AppContext, run_id: int, message: str) -> None:
 
     They are of no more use, and a run that failed for a full disk may be the one that filled it.
     """
-    logger.error("Run %d failed: %s", run_id, message)
     with context.store.begin() as session:
         run = runs.locked(session, run_id)
         if RunStatus(run.status).is_final:
             return
         run.error = message
         runs.enter_stage(session, run, RunStatus.FAILED)
+        keep_notice(session, context.settings, run, Event.FAILED, verdict=message)
         projects.report_problem(
             session,
             run.project_id,
@@ -155,6 +150,8 @@ def fail(context: AppContext, run_id: int, message: str) -> None:
             projects.Fault(projects.RUN_FAILED, message),
             run_id=run_id,
         )
+    with about(project=run.project_id, run=run.number):
+        logger.error("Run %d failed: %s", run.number, message)
     control.remove_unused_version(context, run)
     prune_quietly(context, run.project_id)
 
@@ -168,7 +165,7 @@ def retry(context: AppContext, run_id: int, error: Exception) -> None:
         run.attempts += 1
         attempts = run.attempts
         run.error = sentence_of(error)
-        run.not_before = time.time() + FIRST_PAUSE_S * 2 ** (attempts - 1)
+        run.not_before = clock.now() + runs.pause_after(attempts)
         run.lease_until = 0.0
-    if attempts >= MAX_ATTEMPTS:
+    if attempts >= runs.MAX_ATTEMPTS:
         fail(context, run_id, f"{sentence_of(error)} Given up after {attempts} attempts.")

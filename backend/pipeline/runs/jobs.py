@@ -19,6 +19,7 @@ _DOES = {
     JobName.FILL: "fills queues",
     JobName.CHECK: "fills 'Check these labels'",
     JobName.PUSH: "pushes new predictions",
+    JobName.NOTIFY: "tells how trainings ended",
     JobName.SCORE: "predicts the pool",
     JobName.PREDICT: "predicts an opened task",
     JobName.EMBED: "looks at images",

@@ -7,7 +7,6 @@ few queries and, usually, nothing more.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 
 from sqlalchemy import select
@@ -15,12 +14,14 @@ from sqlalchemy import select
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.folds.queue import enqueue_folds
 from backend.pipeline.runs import control
+from backend.pipeline.runs.lapses import free_lapsed
+from backend.pipeline.runs.upkeep import upkeep
 from backend.queue import JobName
-from backend.store import pauses, projects
+from backend.store import clock, pauses, projects
 from backend.store.models import ProjectRow, RunRow, VersionRow
 from backend.store.quality import scores
 from backend.store.tasks import predictions, readings
-from backend.store.training import runs
+from backend.store.training import notices, runs
 from domain.states import FOLD, FoldStatus, RunControl, RunStatus
 
 logger = logging.getLogger(__name__)
@@ -38,12 +39,13 @@ Job = tuple[JobName, tuple[int, ...]]
 
 
 def rounds(context: AppContext) -> Callable[[], None]:
-    """``tick``, whose first round also has all of every project read.
+    """``tick`` with upkeep from time to time; the first round also has all of every project read.
 
     Nobody knows what was done to Label Studio while nnloop did not run: it may have been put back
     to what it held some time before.
     """
     first = [True]
+    keep_up = upkeep()
 
     def round_() -> None:
         if first:
@@ -51,6 +53,7 @@ def rounds(context: AppContext) -> Callable[[], None]:
                 readings.doubt_all(session, "nnloop was started")
             first.clear()
         tick(context)
+        keep_up(context)
 
     return round_
 
@@ -58,8 +61,10 @@ def rounds(context: AppContext) -> Callable[[], None]:
 def tick(context: AppContext) -> None:
     """One round: syncs that are due, runs that wait for a step, folds that wait for a worker."""
     context.queue.claim()
+    free_lapsed(context)
     _end_cancelled(context)
-    for name, ids in [*_due_syncs(context), *_open_work(context), *_due_pushes(context)]:
+    due = [*_due_syncs(context), *_open_work(context), *_due_pushes(context)]
+    for name, ids in [*due, *_due_notices(context)]:
         if context.queue.ensure(name, *ids):
             logger.debug("Enqueued %s%s.", name, ids)
     enqueue_folds(context)
@@ -74,18 +79,23 @@ def _end_cancelled(context: AppContext) -> None:
 
 def _due_syncs(context: AppContext) -> list[Job]:
     settings = context.settings
-    now = time.time()
     with context.store.begin() as session:
+        now = clock.now()
         newest_hint = dict(projects.open_hints(session))
         due = set()
         for project_id in projects.all_ids(session):
             row = session.get_one(ProjectRow, project_id)
             asked_at = row.sync_asked_at or 0.0
             hinted_at = newest_hint.get(project_id)
-            if now - max(row.synced_at or 0.0, asked_at) >= settings.sync_interval_s or (
+            # Times still to come are of a clock that was set back since.
+            is_fresh = any(
+                clock.is_recent(at, settings.sync_interval_s)
+                for at in (row.synced_at or 0.0, asked_at)
+            )
+            if not is_fresh or (
                 hinted_at is not None
-                and now - hinted_at >= settings.debounce_s
-                and (asked_at < hinted_at or now - asked_at >= RETRY_SYNC_S)
+                and not clock.is_recent(hinted_at, settings.debounce_s)
+                and (asked_at < hinted_at or not clock.is_recent(asked_at, RETRY_SYNC_S))
             ):
                 due.add(project_id)
         for project_id in due:
@@ -95,11 +105,10 @@ def _due_syncs(context: AppContext) -> list[Job]:
 
 
 def _open_work(context: AppContext) -> list[Job]:
-    now = time.time()
     jobs: list[Job] = []
     with context.store.begin() as session:
         for run in runs.active_runs(session):
-            if run.control != RunControl.RUN or run.lease_until >= now or run.not_before > now:
+            if run.control != RunControl.RUN or run.lease_until or runs.is_pausing(run):
                 continue
             jobs.extend(_jobs_of(run, [f.status for f in runs.folds_of(session, run.id)]))
     return jobs
@@ -130,13 +139,16 @@ def _due_pushes(context: AppContext) -> list[Job]:
             ):
                 # Put in service by hand: what it has not seen first, then all is pushed.
                 jobs.append((JobName.SCORE, (project_id, 0)))
-            elif published_at is None or predictions.is_push_due(
-                session, version_id, time.time() - PUSH_AFTER_S
-            ):
+            elif published_at is None or predictions.is_push_due(session, version_id, PUSH_AFTER_S):
                 jobs.append((JobName.PUBLISH, (project_id,)))
             elif scores.is_any_rescored(session, version_id):
                 jobs.append((JobName.PUSH, (project_id,)))
     return jobs
+
+
+def _due_notices(context: AppContext) -> list[Job]:
+    with context.store.read() as session:
+        return [(JobName.NOTIFY, (project_id,)) for project_id in notices.due_projects(session)]
 
 
 def _jobs_of(run: RunRow, folds: list[FoldStatus]) -> list[Job]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ from sqlalchemy.orm import Session
 from backend.pipeline.basis.report import Report
 from backend.pipeline.folds.budget import budget_of
 from backend.pipeline.folds.queue import what_folds_wait_for
+from backend.store import clock
 from backend.store.models import FoldRow, RunRow
 from backend.store.training import runs
 from domain.states import FOLD, FoldStatus, RunControl, RunStatus
@@ -115,7 +115,7 @@ def _run_report(
         error=run.error,
         note=run.note,
         waits_for=what_folds_wait_for(session, run.id) if is_training else "",
-        seconds=runs.seconds_until(run, time.time()),
+        seconds=runs.seconds_until(run, clock.now()),
         created_at=run.created_at,
         finished_at=run.finished_at,
         folds=tuple(map(_fold_report, rows)),

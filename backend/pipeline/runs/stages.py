@@ -6,12 +6,13 @@ import errno
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from backend.log_lines import about, carried
 from backend.pipeline.basis.beat import Beat
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.basis.faults import sentence_of
@@ -25,7 +26,7 @@ from backend.pipeline.runs.ends import fail, finish, retry
 from backend.queue import JobName, stop_requested
 from backend.store.models import RunRow
 from backend.store.tasks import problems
-from backend.store.training import runs
+from backend.store.training import leases, runs
 from domain.errors import LabelStudioError, NnloopError, StackError, TransitionError
 from domain.states import FoldStatus, RunStatus
 from domain.text import counted
@@ -54,28 +55,44 @@ def advance(context: AppContext, run_id: int, pause: Callable[[], None] = lambda
         run = runs.claim_run(session, run_id)
     if run is None:
         return
+    with about(project=run.project_id, run=run.number):
+        _take(context, run, pause)
+
+
+def _take(context: AppContext, run: RunRow, pause: Callable[[], None]) -> None:
+    run_id = run.id
+    lease = _Lease(context, run)
     try:
-        with _lease(context, run_id):
-            _step(context, run, _StepBeat(context, run_id, pause))
+        with lease:
+            _step(context, run, _StepBeat(context, lease, pause))
     except InterruptedStepError:
-        _release(context, run_id)
+        lease.free()
         control.settle(context, run_id)
-    except TransitionError as error:
-        # This worker stood still for longer than its lease, and another one has moved the run on.
-        logger.warning("Run %d: left to others. %s", run_id, error)
-    except (LabelStudioError, StackError) as error:
-        retry(context, run_id, error)
-    except NnloopError as error:
-        fail(context, run_id, sentence_of(error))
-    except Exception as error:
-        logger.exception("Run %d: %s failed.", run_id, run.status)
-        if isinstance(error, OSError) and error.errno in DISK_FULL:
-            fail(context, run_id, _disk_full(context, error))
+    except Exception as error:  # noqa: BLE001 - the next lines say what it was
+        if lease.is_ours():
+            _end_step(context, run, error)
         else:
-            retry(context, run_id, error)
+            # This worker stood still for longer than its lease, and another one has the run; or the
+            # run stands at a stage that nobody holds, and the next tick makes up for what failed.
+            logger.warning("Run %d: left to others. %s", run.number, error)
     else:
-        _release(context, run_id)
+        lease.free()
         control.settle(context, run_id)
+
+
+def _end_step(context: AppContext, run: RunRow, error: Exception) -> None:
+    if isinstance(error, TransitionError):
+        logger.warning("Run %d: left to others. %s", run.number, error)
+    elif isinstance(error, LabelStudioError | StackError):
+        retry(context, run.id, error)
+    elif isinstance(error, NnloopError):
+        fail(context, run.id, sentence_of(error))
+    else:
+        logger.error("Run %d: %s failed.", run.number, run.status, exc_info=error)
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            fail(context, run.id, _disk_full(context, error))
+        else:
+            retry(context, run.id, error)
 
 
 def _step(context: AppContext, run: RunRow, beat: Beat) -> None:
@@ -127,7 +144,7 @@ def _start_training(context: AppContext, run_id: int) -> None:
         run.manifest = replace(runs.manifest_of(run), starts=starts.of_folds)
         run.note = " ".join(filter(None, [*notes, starts.note]))
         if run.note:
-            logger.warning("Run %d: %s", run_id, run.note)
+            logger.warning("Run %d: %s", run.number, run.note)
         run.error = ""
         problems.close_unprepared(session, run.project_id)
     enqueue_folds(context)
@@ -142,11 +159,6 @@ def _folds_are_done(context: AppContext, run_id: int) -> bool:
     return all(row.status == FoldStatus.DONE for row in folds)
 
 
-def _release(context: AppContext, run_id: int) -> None:
-    with context.store.begin() as session:
-        session.get_one(RunRow, run_id).lease_until = 0.0
-
-
 def _enter(context: AppContext, run_id: int, status: RunStatus) -> None:
     with context.store.begin() as session:
         run = runs.locked(session, run_id)
@@ -155,34 +167,55 @@ def _enter(context: AppContext, run_id: int, status: RunStatus) -> None:
             run.error = ""
 
 
-@contextmanager
-def _lease(context: AppContext, run_id: int) -> Iterator[None]:
-    """Keeps the run's lease from a thread: nnU-Net's planning alone can outlast it."""
-    ended = threading.Event()
+class _Lease:
+    """The lease of a run that was claimed; renewed from a thread while the block lasts.
 
-    def renew() -> None:
-        while not ended.wait(runs.LEASE_S / 4):
+    nnU-Net's planning alone can outlast a lease.
+    """
+
+    def __init__(self, context: AppContext, run: RunRow) -> None:
+        self._context, self.run_id = context, run.id
+        self._written = run.lease_until
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=carried(self._keep), name="lease", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def is_ours(self) -> bool:
+        """Whether the run is still as this worker has it; if so, it is renewed."""
+        return self._change(leases.next_lease())
+
+    def free(self) -> None:
+        """Lets others have the run, if it is still ours."""
+        self._change(0.0)
+
+    def _change(self, wanted: float) -> bool:
+        with self._lock, self._context.store.begin() as session:
+            is_ours = runs.change_lease(session, self.run_id, self._written, wanted)
+            if is_ours:
+                self._written = wanted
+            return is_ours
+
+    def _keep(self) -> None:
+        while not self._ended.wait(leases.LEASE_S / 4):
             try:
-                with context.store.begin() as session:
-                    runs.renew_run(session, run_id)
+                self.is_ours()
             except SQLAlchemyError:
-                logger.warning("Run %d: its lease could not be renewed.", run_id, exc_info=True)
-
-    thread = threading.Thread(target=renew, name="lease", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+                logger.warning("The run's lease could not be renewed.", exc_info=True)
 
 
 class _StepBeat:
     """For long steps to call: ends the step when the worker or the run was asked to stop."""
 
-    def __init__(self, context: AppContext, run_id: int, pause: Callable[[], None]) -> None:
+    def __init__(self, context: AppContext, lease: _Lease, pause: Callable[[], None]) -> None:
         self._context = context
-        self._run_id = run_id
+        self._lease = lease
         self._pause = pause
         self._looked = time.monotonic()
 
@@ -194,8 +227,10 @@ class _StepBeat:
             return
         self._looked = time.monotonic()
         with self._context.store.begin() as session:
-            if not runs.may_go_on(session, self._run_id):
+            if not runs.may_go_on(session, self._lease.run_id):
                 raise InterruptedStepError("The run was paused or cancelled.")
+        if not self._lease.is_ours():
+            raise InterruptedStepError("Another worker has the run.")
 
 
 def _disk_full(context: AppContext, error: OSError) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
 from backend.credentials import service_credentials
-from backend.label_studio import ProjectInfo
+from backend.label_studio import LabelStudioClient, ProjectInfo
 from backend.label_studio.backends import BackendInfo
 from backend.label_studio.projects import UNCERTAINTY_SAMPLING
 from backend.label_studio.webhooks import WebhookInfo
@@ -159,27 +160,64 @@ def check_connection(context: AppContext, project_id: int, info: ProjectInfo) ->
     Raises:
         LabelStudioError: Label Studio does not answer.
     """
-    client, settings = context.label_studio, context.settings
-    backends = client.list_backends(project_id)
-    webhooks = client.list_webhooks(project_id)
-    held = client.count_predictions(project_id)
+    held = read_connection(context.label_studio, project_id)
     with context.store.begin() as session:
         project = projects.get(session, project_id)
         champion = versions.champion(session, project_id)
-        versions.note_unknown(session, project_id, held)
-        n_missing = _n_missing(session, champion, held)
-        faults = [
-            *_of_backend(project_id, backends, webhooks, settings),
-            *_of_project(project, info, champion, held),
-            *_of_predictions(project, champion, held, n_missing),
-        ]
-        if not questions.has_open_problem(session, project_id, *questions.QUESTIONS):
-            faults += _of_labels(project, champion)  # else the question says it
+        versions.note_unknown(session, project_id, held.n_predictions)
+        n_missing = _n_missing(session, champion, held.n_predictions)
+        faults = faults_of(session, project, info, held, context.settings)
         projects.set_faults(session, project_id, CONNECTION, faults)
     if n_missing < 0:
         # It stores an answer to /predict by itself; and an import that a proxy had given up may
         # have been done after all. Publishing looks which, and deletes doubles.
         context.queue.ensure(JobName.PUBLISH, project_id)
+    return faults
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What Label Studio holds of a project's connection; predictions are counted by version."""
+
+    backends: Sequence[BackendInfo]
+    webhooks: Sequence[WebhookInfo]
+    n_predictions: Mapping[str, int]
+
+
+def read_connection(client: LabelStudioClient, project_id: int) -> Connection:
+    """Asks Label Studio, in three small calls; it looks at each backend while it lists them."""
+    return Connection(
+        client.list_backends(project_id),
+        client.list_webhooks(project_id),
+        client.count_predictions(project_id),
+    )
+
+
+def faults_of(
+    session: Session,
+    project: ProjectRow,
+    info: ProjectInfo,
+    held: Connection,
+    settings: Settings,
+) -> list[Fault]:
+    """What is wrong with a connection; reads the store and changes nothing.
+
+    Args:
+        session: Of the store.
+        project: As it was connected.
+        info: Label Studio's.
+        held: What Label Studio holds of the connection.
+        settings: The installation's.
+    """
+    champion = versions.champion(session, project.id)
+    n_missing = _n_missing(session, champion, held.n_predictions)
+    faults = [
+        *faults_of_backend(project.id, held.backends, held.webhooks, settings),
+        *_of_project(project, info, champion, held.n_predictions),
+        *_of_predictions(project, champion, held.n_predictions, n_missing),
+    ]
+    if not questions.has_open_problem(session, project.id, *questions.QUESTIONS):
+        faults += _of_labels(project, champion)  # else the question says it
     return faults
 
 
@@ -190,12 +228,13 @@ def _n_missing(session: Session, champion: VersionRow | None, held: Mapping[str,
     return predictions.count_held(session, champion.id) - held.get(champion.name, 0)
 
 
-def _of_backend(
+def faults_of_backend(
     project_id: int,
     backends: Iterable[BackendInfo],
     webhooks: Iterable[WebhookInfo],
     settings: Settings,
 ) -> list[Fault]:
+    """What is wrong with backend and webhook of a project, connected or not."""
     connect = f"nnloop connect {project_id}"
     faults: list[Fault] = []
     urls = [b.url for b in backends if settings.service_url == b.url or b.title == TITLE]

@@ -54,6 +54,11 @@ def why_all(
     before = row.clock_ahead_s
     if ahead is not None and before is not None and abs(ahead - before) > CLOCK_S:
         return "a clock was set"
+    limit = _text(datetime.fromtimestamp(_clock_of(info, now) + _SLACK_S, UTC))
+    if is_later(latest(row.read_to, row.seen_to), limit):
+        # Ours and Label Studio's, say: they are one machine's. What is changed from now on has an
+        # earlier time than what was read.
+        return "clocks were set back"
     if row.doubt == UNANSWERED and 0.0 <= now - row.read_all_at < QUIET_S:
         return ""
     return row.doubt
@@ -87,8 +92,7 @@ def capped(text: str, info: ProjectInfo, now: float) -> str:
     A clock that was ahead leaves such times. To read from one of them on would hide what is changed
     until then.
     """
-    limit = now if info.answered_at is None else info.answered_at
-    at = datetime.fromtimestamp(limit, UTC)
+    at = datetime.fromtimestamp(_clock_of(info, now), UTC)
     if text and datetime.fromisoformat(text) > at + timedelta(seconds=_SLACK_S):
         return _text(at)
     return text
@@ -109,6 +113,11 @@ def advance(row: ReadingRow, newest: str, began_at: float, now: float) -> None:
         row.read_to, row.seen_to = latest(row.read_to, row.seen_to), ""
     if not row.seen_to and is_later(newest, row.read_to):
         row.seen_to, row.seen_at = newest, now
+
+
+def _clock_of(info: ProjectInfo, now: float) -> float:
+    """What Label Studio's clock says, as far as is known."""
+    return now if info.answered_at is None else info.answered_at
 
 
 def _text(at: datetime) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +17,7 @@ from backend.pipeline.quality.calibrate import recalibrate
 from backend.pipeline.quality.corrections import measure_corrections
 from backend.pipeline.quality.submissions import measure_submissions
 from backend.pipeline.sync import marks, trigger
+from backend.pipeline.sync.decisions import LENGTH, keep_decisions
 from backend.pipeline.sync.drift import (
     check_connection,
     go_on,
@@ -28,7 +28,7 @@ from backend.pipeline.sync.drift import (
 )
 from backend.pipeline.sync.taking import PORTION, Taken, Taker
 from backend.queue import JobName
-from backend.store import projects
+from backend.store import clock, projects
 from backend.store.models import RunRow
 from backend.store.tasks import predictions, problems, readings, snapshots
 from backend.store.training import versions
@@ -40,18 +40,16 @@ from domain.errors import (
     SettingsError,
 )
 from domain.states import TaskState
+from domain.text import one_line
 
 logger = logging.getLogger(__name__)
-
-# Handled hints and resolved problems are kept this long, to look back at.
-HISTORY_S = 30 * 24 * 3600.0
 
 CHECK_S = 300.0
 """So often backend, webhook and predictions are looked at where nothing hints at a change of them:
 Label Studio then asks the backend twice, which takes it longer than an idle reading."""
 
-_Due = tuple[int | None, bool]
-"""Id of the run that was created, and whether tasks wait for a score."""
+_Due = tuple[int | None, bool, str]
+"""Id of the run that was created, whether tasks wait for a score, and the decision in words."""
 
 
 def sync_project(
@@ -72,11 +70,12 @@ def sync_project(
         request = projects.training_request(session, project_id)
     try:
         is_check_due = wholly or _is_check_due(context, project_id, newest_hint)
-        counts, info = _read(context, project_id, newest_hint, wholly=wholly)
-    except ProjectGoneError:
+        counts, info, taken = _read(context, project_id, newest_hint, wholly=wholly)
+    except ProjectGoneError as error:
         with context.store.begin() as session:
             # Nothing of it can be done later either; the clock looks whether it is there again.
-            projects.close_hints(session, project_id, newest_hint)
+            said = one_line(f"ignored: {error}", LENGTH)
+            projects.close_hints(session, project_id, newest_hint, said)
         raise
     # What the settings name may not be in another interface.
     is_check_due = is_check_due or info.label_config != config
@@ -86,10 +85,16 @@ def sync_project(
     # Also where nothing was measured: who measured before may have died right after.
     recalibrate(context, project_id)
     with context.store.begin() as session:
-        projects.close_hints(session, project_id, newest_hint)
-        projects.prune_history(session, project_id, time.time() - HISTORY_S)
         # With the hints in one transaction: a person's request is one of them.
         due = _start_due(session, project_id, request)
+        keep_decisions(
+            session,
+            project_id,
+            newest_hint,
+            changed=taken.changed_tasks,
+            n_changed=taken.n_changed,
+            outcome=due[2],
+        )
     _enqueue(context, project_id, due)
     return counts
 
@@ -108,7 +113,7 @@ def read_project(context: AppContext, project_id: int) -> snapshots.SyncCounts:
 
 def _read(
     context: AppContext, project_id: int, newest_hint: int, *, wholly: bool
-) -> tuple[snapshots.SyncCounts, ProjectInfo]:
+) -> tuple[snapshots.SyncCounts, ProjectInfo, Taken]:
     try:
         info, image_keys = _find(context, project_id)
         reader = _Reader(context, info, image_keys)
@@ -138,7 +143,7 @@ def _read(
         row.title = info.title
         questions.take_config(session, row, info.label_config, changed=reader.taken.n_changed)
         row.created_at = info.created_at or row.created_at
-        row.synced_at = time.time()
+        row.synced_at = clock.now()
         go_on(session, project_id)
         row.error = ""
         counts = snapshots.counts(session, project_id)
@@ -148,7 +153,7 @@ def _read(
         skipped=counts[TaskState.SKIPPED],
         changed=reader.taken.n_changed,
     )
-    return read, info
+    return read, info, reader.taken
 
 
 class _Reader:
@@ -159,7 +164,7 @@ class _Reader:
     ) -> None:
         self._context, self._info, self._image_keys = context, info, image_keys
         self._project_id = info.id
-        self._began_at = time.time()
+        self._began_at = clock.now()
         self._turned_to: int | None = None
         self._is_all = False
         self._more = (0, 0, 0)
@@ -207,7 +212,7 @@ class _Reader:
     def keep(self, session: Session) -> None:
         """Notes in a transaction how far was read; not before nothing more can fail."""
         row = readings.began(session, self._project_id)
-        now = time.time()
+        now = clock.now()
         if self._is_all:
             row.read_all_at, row.doubt = now, ""
             row.read_to, row.seen_to = self._since, ""
@@ -291,7 +296,7 @@ def _is_check_due(context: AppContext, project_id: int, newest_hint: int) -> boo
     """
     with context.store.read() as session:
         row = readings.find(session, project_id)
-        if row is None or row.doubt or not 0.0 <= time.time() - row.checked_at < CHECK_S:
+        if row is None or row.doubt or not 0.0 <= clock.now() - row.checked_at < CHECK_S:
             return True
         is_wrong = projects.has_open_problem(session, project_id, projects.CONNECTION)
         return is_wrong or projects.is_project_hinted(session, project_id, newest_hint)
@@ -311,7 +316,7 @@ def _check(context: AppContext, project_id: int, info: ProjectInfo, *, is_due: b
         check_connection(context, project_id, info)
         with context.store.begin() as session:
             row = readings.began(session, project_id)
-            row.checked_at, row.checked_as = time.time(), said
+            row.checked_at, row.checked_as = clock.now(), said
     except LabelStudioError as error:
         # The reading is done, and what follows from it must not wait for this.
         logger.warning("Project %d: its connection could not be checked: %s", project_id, error)
@@ -327,22 +332,22 @@ def follow_up(context: AppContext, project_id: int) -> None:
 def _start_due(session: Session, project_id: int, request: Mapping[str, Any] | None = None) -> _Due:
     """Creates the run that is due, or that a person asked for with settings of its own."""
     if project_id in projects.halted(session):
-        return None, False
+        return None, False, "nothing is done for the project now (nnloop status says why)"
     if request is not None:
-        run = _start_requested(session, project_id, request)
+        run, said = _start_requested(session, project_id, request)
     else:
-        run = trigger.start_if_due(session, project_id)
+        run, said = trigger.start_if_due(session, project_id)
     version = versions.champion(session, project_id)
     is_unscored = version is not None and bool(
         predictions.unscored_tasks(session, project_id, version.id, limit=1)
     )
-    return (run.id if run else None, is_unscored)
+    return run.id if run else None, is_unscored, said
 
 
 def _start_requested(
     session: Session, project_id: int, request: Mapping[str, Any]
-) -> RunRow | None:
-    """The run a person asked for; where it can't be started, a problem says why."""
+) -> tuple[RunRow | None, str]:
+    """The run a person asked for; where it can't be started, a problem says why, and the text."""
     try:
         run = trigger.start(session, project_id, "requested by a person", request)
     except SettingsError as error:
@@ -358,11 +363,12 @@ def _start_requested(
             "run",
             projects.Fault("request_dropped", message),
         )
-    return run
+        return None, message
+    return run, trigger.starts(run)
 
 
 def _enqueue(context: AppContext, project_id: int, due: _Due) -> None:
-    run_id, is_unscored = due
+    run_id, is_unscored, _ = due
     if run_id is not None:
         logger.info("Project %d: training run %d starts.", project_id, run_id)
         context.queue.ensure(JobName.ADVANCE, run_id)

@@ -35,12 +35,14 @@ class Taken:
         n_hidden: Of these, how many were of tasks whose time of change says that nothing was.
         newest: The latest change of a task, Label Studio's text.
         seen: Ids of the tasks that were read.
+        changed_tasks: Ids of those whose annotations were new or changed.
     """
 
     n_changed: int = 0
     n_hidden: int = 0
     newest: str = ""
     seen: set[int] = field(default_factory=set)
+    changed_tasks: set[int] = field(default_factory=set)
 
 
 class Taker:
@@ -133,7 +135,13 @@ class Taker:
             with self._context.store.begin() as session:
                 projects.lock(session, self._project_id)
                 for part, is_hidden in ((hidden, True), (shown, False)):
-                    n = snapshots.write_tasks(session, self._project_id, part, self._image_keys)
+                    n = snapshots.write_tasks(
+                        session,
+                        self._project_id,
+                        part,
+                        self._image_keys,
+                        self.taken.changed_tasks,
+                    )
                     self.taken.n_changed += n
                     self.taken.n_hidden += n if is_hidden else 0
             for task in chunk:

@@ -143,12 +143,19 @@ def changes(
     return changed | (unread & current.keys())
 
 
-def start_if_due(session: Session, project_id: int) -> RunRow | None:
-    """Creates the run that is due; None when none is, or one is active."""
-    if runs.active_run(session, project_id) is not None:
-        return None
+def start_if_due(session: Session, project_id: int) -> tuple[RunRow | None, str]:
+    """Creates the run that is due; None when none is, or one is active. The sentence says which."""
+    active = runs.active_run(session, project_id)
+    if active is not None:
+        return None, f"run {active.number} is {active.status}, what is new is for the one after it"
     decision = evaluate(session, project_id)
-    return start(session, project_id, decision.reason) if decision.is_due else None
+    run = start(session, project_id, decision.reason) if decision.is_due else None
+    return run, decision.reason if run is None else starts(run)
+
+
+def starts(run: RunRow) -> str:
+    """What a reading says that created a run."""
+    return f"starts training run {run.number}: {run.trigger}"
 
 
 def start(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Sequence
 
 from sqlalchemy import ForeignKey, String, UniqueConstraint, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from backend.store import clock
 from backend.store.models import Base
 from backend.store.tasks.snapshots import LabelNow
 from domain.doubts import NamedDoubt
@@ -92,7 +92,7 @@ def note_saved(session: Session, project_id: int, task_id: int) -> None:
 
 def check(row: LabelDoubtRow) -> None:
     """Notes that a person found the label right."""
-    row.checked_at = time.time()
+    row.checked_at = clock.now()
 
 
 def uncheck(row: LabelDoubtRow, saved_at: str) -> None:

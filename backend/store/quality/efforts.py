@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ from sqlalchemy import ForeignKey, Index, String, and_, delete, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from active_learning.effort import LONGEST_S, Effort
+from backend.store import clock
 from backend.store.identity import CHUNK
 from backend.store.models import AnnotationRow, Base, TaskRow
 from backend.store.tasks.snapshots import is_submitted
@@ -47,7 +47,7 @@ class EffortRow(Base):
     n_points: Mapped[int] = mapped_column(default=0)
     dice: Mapped[float | None] = mapped_column(default=None)
     dice_per_class: Mapped[ClassDice] = mapped_column(default=dict)
-    measured_at: Mapped[float] = mapped_column(default=time.time)
+    measured_at: Mapped[float] = mapped_column(default=clock.now)
 
 
 class Unmeasured(NamedTuple):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from active_learning.measures import ImageMeasures
+from backend.store import clock
 from backend.store.models import Base
 from training.evaluation import ClassDice
 
@@ -42,4 +41,4 @@ class HonestPairRow(Base):
     score_high: Mapped[float | None] = mapped_column(default=None)
     dice: Mapped[float | None] = mapped_column(default=None)
     dice_per_class: Mapped[ClassDice] = mapped_column(default=dict)
-    created_at: Mapped[float] = mapped_column(default=time.time)
+    created_at: Mapped[float] = mapped_column(default=clock.now)

@@ -5,13 +5,13 @@ A prediction that Label Studio holds with another score than the store has ``pub
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 
 from sqlalchemy import JSON, ColumnElement, select, type_coerce, update
 from sqlalchemy.orm import Session, defer
 
 from active_learning.calibration import Calibration
+from backend.store import clock
 from backend.store.identity import CHUNK
 from backend.store.models import PredictionRow, TaskRow
 from backend.store.tasks.predictions import is_live
@@ -77,7 +77,7 @@ def rescored(session: Session, version_id: int, limit: int) -> dict[int, float]:
 
 def mark_sent(session: Session, version_id: int, scores: Mapping[int, float]) -> None:
     """Marks predictions, by task, that Label Studio holds with these scores now."""
-    now = time.time()
+    now = clock.now()
     for task_id, score in scores.items():
         session.execute(
             update(PredictionRow)

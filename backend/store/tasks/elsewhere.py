@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping
 
 from sqlalchemy import String, and_, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from backend.store import clock
 from backend.store.identity import CHUNK
 from backend.store.models import Base, TaskRow
 
@@ -27,7 +27,7 @@ class ElsewhereRow(Base):
     source: Mapped[str] = mapped_column(String(64))
     score: Mapped[float]
     is_stated: Mapped[bool]
-    imported_at: Mapped[float] = mapped_column(default=time.time)
+    imported_at: Mapped[float] = mapped_column(default=clock.now)
 
 
 _IS_SAME = and_(TaskRow.id == ElsewhereRow.task_id, TaskRow.source == ElsewhereRow.source)

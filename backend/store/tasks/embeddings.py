@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from backend.store import clock
 from backend.store.models import Base, TaskRow
 from backend.store.vectors import pack, unpack
 from domain.states import TaskState
@@ -87,7 +87,7 @@ def _missing(project_id: int) -> Select[Any]:
         EmbeddingRow.task_id == TaskRow.id,
         _is_live(),
     )
-    is_due = and_(EmbeddingRow.vector == b"", EmbeddingRow.not_before <= time.time())
+    is_due = and_(EmbeddingRow.vector == b"", clock.has_come(EmbeddingRow.not_before, RETRY_S))
     return (
         select(TaskRow)
         .outerjoin(EmbeddingRow, is_theirs)
@@ -144,7 +144,7 @@ def save(
             image_hash=image_hash,
             kind=EMBEDDING,
             vector=pack(vector),
-            not_before=time.time() + RETRY_S if vector is None else 0.0,
+            not_before=clock.now() + RETRY_S if vector is None else 0.0,
         )
     )
 

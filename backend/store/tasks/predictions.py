@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, upd
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
+from backend.store import clock
 from backend.store.models import JsonDict, PredictionRow, ProjectRow, TaskRow
 from domain.states import TaskState
 
@@ -19,6 +19,11 @@ logger = logging.getLogger(__name__)
 # A task that could not be predicted (its image host was down, say) is tried again after the first
 # of these pauses, then the next; past the last one it is set aside. In all a day and five hours.
 RETRY_PAUSES_S = (600.0, 3_600.0, 4 * 3_600.0, 24 * 3_600.0)
+_PAUSE_OF_ROW = case(
+    dict(enumerate(RETRY_PAUSES_S, start=1)),
+    value=PredictionRow.attempts,
+    else_=RETRY_PAUSES_S[-1],
+)
 # The error of a prediction that Label Studio refused: the same one would be refused again.
 DROPPED = "Label Studio did not keep this prediction."
 
@@ -61,7 +66,7 @@ def unscored_tasks(
     if retry:
         is_failed = and_(
             PredictionRow.error.not_in(("", DROPPED)),
-            PredictionRow.not_before <= time.time(),
+            clock.has_come(PredictionRow.not_before, _PAUSE_OF_ROW),
         )
         is_wanted = or_(is_wanted, is_failed)
     query = (
@@ -128,7 +133,7 @@ def next_try(attempts: int) -> float | None:
     """When a task that has failed so often is tried again; None: it is set aside."""
     if attempts > len(RETRY_PAUSES_S):
         return None
-    return time.time() + RETRY_PAUSES_S[attempts - 1]
+    return clock.now() + RETRY_PAUSES_S[attempts - 1]
 
 
 def retry_failed(session: Session, version_id: int) -> int:
@@ -212,10 +217,11 @@ def count_failed(session: Session, project_id: int, version_id: int) -> int:
     return session.scalar(query) or 0
 
 
-def is_push_due(session: Session, version_id: int, before: float) -> bool:
-    """Whether a prediction made before a time still waits to be pushed."""
+def is_push_due(session: Session, version_id: int, after_s: float) -> bool:
+    """Whether a prediction still waits to be pushed so many seconds after it was made."""
     query = select(PredictionRow.id).join(TaskRow, TaskRow.id == PredictionRow.task_id)
-    query = query.where(*_waits_for_push(version_id), PredictionRow.created_at < before)
+    is_due = clock.has_come(PredictionRow.created_at + after_s, after_s)
+    query = query.where(*_waits_for_push(version_id), is_due)
     return session.scalar(query.limit(1)) is not None
 
 
@@ -246,7 +252,7 @@ def mark_published(session: Session, version_id: int, task_ids: Iterable[int]) -
                 PredictionRow.published_at.is_(None),
                 PredictionRow.task_id.in_(is_theirs),
             )
-            .values(published_at=time.time())
+            .values(published_at=clock.now())
             .execution_options(synchronize_session=False)
         )
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
-from backend.store import projects
+from backend.store import clock, projects
 from backend.store.models import ProblemRow, RunRow, TaskRow
 from domain.states import TaskState
 
@@ -35,7 +33,7 @@ def tell(
         others = others.where(ProblemRow.task_id.is_(None), ProblemRow.reason == fault.reason)
     else:
         others = others.where(ProblemRow.task_id == task_id)
-    session.execute(others.values(resolved_at=time.time()))
+    session.execute(others.values(resolved_at=clock.now()))
     projects.report_problem(session, project_id, stage, fault, task_id=task_id)
 
 
@@ -50,7 +48,7 @@ def close_unprepared(session: Session, project_id: int) -> None:
             ProblemRow.reason == projects.RUN_FAILED,
             ProblemRow.run_id.in_(never),
         )
-        .values(resolved_at=time.time())
+        .values(resolved_at=clock.now())
         .execution_options(synchronize_session=False)
     )
 
@@ -77,6 +75,6 @@ def close_settled(session: Session, project_id: int) -> None:
                 ProblemRow.stage.in_(stages),
                 ProblemRow.task_id.in_(tasks.where(is_over)),
             )
-            .values(resolved_at=time.time())
+            .values(resolved_at=clock.now())
             .execution_options(synchronize_session=False)
         )

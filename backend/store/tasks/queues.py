@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from active_learning.measures import ImageMeasures
+from backend.store import clock
 from backend.store.models import AnnotationRow, Base, PredictionRow, TaskRow
 from backend.store.quality.pair_rows import HonestPairRow
 from backend.store.tasks.predictions import is_live
@@ -64,7 +64,7 @@ class QueueEntryRow(Base):
     arm: Mapped[QueueArm] = mapped_column(String(16))
     version_id: Mapped[int | None] = mapped_column(ForeignKey("model_version.id"), default=None)
     strategy: Mapped[str] = mapped_column(String(64))
-    drawn_at: Mapped[float] = mapped_column(default=time.time)
+    drawn_at: Mapped[float] = mapped_column(default=clock.now)
     left_at: Mapped[float | None] = mapped_column(default=None)
     exit: Mapped[QueueExit] = mapped_column(String(16), default=QueueExit.NONE)
 
@@ -180,7 +180,7 @@ def reclaim(session: Session, project_id: int, since: float, keep: Collection[in
 
 def leave(entries: Iterable[QueueEntryRow], how: QueueExit) -> None:
     """Takes entries out of their queues."""
-    now = time.time()
+    now = clock.now()
     for entry in entries:
         entry.left_at, entry.exit = now, how
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Collection
 
 from sqlalchemy import Float, String, Text, case, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from backend.store import projects
+from backend.store import clock, projects
+from backend.store.identity import CHUNK
 from backend.store.models import AnnotationRow, Base, TaskRow
+from domain.states import TaskState
 
 REASON_LENGTH = 200
 
@@ -71,7 +73,7 @@ def began(session: Session, project_id: int) -> ReadingRow:
     """The row of a project, which is made where there is none."""
     row = find(session, project_id)
     if row is None:
-        row = ReadingRow(project_id=project_id, turned_at=time.time())
+        row = ReadingRow(project_id=project_id, turned_at=clock.now())
         session.add(row)
         session.flush()
     return row
@@ -96,3 +98,17 @@ def counts(session: Session, project_id: int) -> tuple[int, int, int]:
     )
     n_all, n_skipped = session.execute(query).one()
     return n_tasks or 0, n_all - n_skipped, n_skipped
+
+
+def states_of(session: Session, project_id: int, task_ids: Collection[int]) -> dict[int, TaskState]:
+    """The state of each of these tasks by its id; those that are gone are missing."""
+    found: dict[int, TaskState] = {}
+    ids = sorted(task_ids)
+    for start in range(0, len(ids), CHUNK):
+        query = select(TaskRow.id, TaskRow.state).where(
+            TaskRow.id.in_(ids[start : start + CHUNK]),
+            TaskRow.project_id == project_id,
+            TaskRow.removed_at.is_(None),
+        )
+        found.update({task_id: TaskState(state) for task_id, state in session.execute(query)})
+    return found

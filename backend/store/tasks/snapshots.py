@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,7 +9,7 @@ from typing import Any, Protocol
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session, defer
 
-from backend.store import identity
+from backend.store import clock, identity
 from backend.store.identity import CHUNK
 from backend.store.models import AnnotationRow, TaskRow
 from converters.label_studio.same_label import is_same_label
@@ -53,28 +52,33 @@ def write_tasks(
     project_id: int,
     tasks: Sequence[Task],
     image_keys: Sequence[str] | None = None,
+    changed_tasks: set[int] | None = None,
 ) -> int:
     """Upserts tasks with all their annotations; returns how many annotations were new or changed.
 
     A row of a task that had the id before becomes this one's (``identity.settle``, which
     ``image_keys`` are for). Annotations of these tasks that are not given are marked as removed.
+    ``changed_tasks`` gets the ids of the tasks whose annotations were.
     """
     rows = identity.settle(session, project_id, tasks, image_keys)
     known = _known_annotations(session, tasks)
+    noted = set[int]() if changed_tasks is None else changed_tasks
     changed = 0
     for task in tasks:
         row = rows[task.id]
         row.state = state_of(task.annotations)
         row.removed_at = None
         for annotation in task.annotations:
-            changed += _write_annotation(
-                session, project_id, known.pop(annotation.id, None), annotation
-            )
-    now = time.time()
+            former = known.pop(annotation.id, None)
+            if _write_annotation(session, project_id, former, annotation):
+                changed += 1
+                noted.add(task.id)
+    now = clock.now()
     for row_gone in known.values():
         if row_gone.removed_at is None:
             row_gone.removed_at = now
             changed += 1
+            noted.add(row_gone.task_id)
     return changed
 
 
@@ -94,7 +98,8 @@ def _known_annotations(session: Session, tasks: Sequence[Task]) -> dict[int, Ann
 
 def _write_annotation(
     session: Session, project_id: int, row: AnnotationRow | None, annotation: Annotation
-) -> int:
+) -> bool:
+    """Whether it is new, or another label than before."""
     result_hash = content_hash(annotation.result)
     values: dict[str, Any] = {
         "task_id": annotation.task_id,
@@ -112,7 +117,7 @@ def _write_annotation(
     }
     if row is None:
         session.add(AnnotationRow(id=annotation.id, result=annotation.result, **values))
-        return 1
+        return True
     is_it = _is_it(row, annotation)
     is_written_anew = result_hash != _hash_as_written(row)
     if is_it and (not is_written_anew or _is_saved_again(row, annotation)):
@@ -131,7 +136,7 @@ def _write_annotation(
     row.removed_at = None
     for key, value in values.items():
         setattr(row, key, value)
-    return int(is_changed)
+    return is_changed
 
 
 def _is_it(row: AnnotationRow, annotation: Annotation) -> bool:
@@ -186,7 +191,7 @@ def remove_missing(session: Session, project_id: int, seen_task_ids: Iterable[in
 def remove_tasks(session: Session, project_id: int, task_ids: Collection[int]) -> int:
     """Marks tasks of a project, and their annotations, as removed; how many were there."""
     gone = sorted(set(task_ids).intersection(live_tasks(session, project_id)))
-    now = time.time()
+    now = clock.now()
     for start in range(0, len(gone), CHUNK):
         ids = gone[start : start + CHUNK]
         session.execute(update(TaskRow).where(TaskRow.id.in_(ids)).values(removed_at=now))

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Text, case, cast, func, select, update
 from sqlalchemy.orm import Session, defer
 
 from backend.settings import RunSettings
-from backend.store import projects
+from backend.store import clock, projects
 from backend.store.models import FoldRow, ProjectRow, RunRow
+from backend.store.training.leases import next_lease
 from domain.annotation import LeftOut
 from domain.errors import TrainingError, TransitionError
 from domain.states import CONTROL, FOLD, RUN, FoldStatus, RunControl, RunStatus
 from training.presets import Preset
 from training.versions.manifests import RunManifest
 
-# A job renews its lease at least this often per third; after it, another job may take over.
-LEASE_S = 20.0
+MAX_ATTEMPTS = 8
+FIRST_PAUSE_S = 5.0
+"""A step that fails for a reason that may pass (Label Studio down, a bug that needs the log) is
+tried this often, the pause doubling from the first one: over 10 minutes in all, enough for an
+upgrade of Label Studio."""
+
+_PAUSES = {n: FIRST_PAUSE_S * 2.0 ** (n - 1) for n in range(1, MAX_ATTEMPTS + 1)}
+_PAUSE_OF_ROW = case(_PAUSES, value=RunRow.attempts, else_=_PAUSES[MAX_ATTEMPTS])
 
 # The name of the time a run stood still, beside those of its stages.
 PAUSED = "paused"
@@ -57,6 +63,34 @@ def runs_of(
         query = query.where(RunRow.number == number)
     query = query.options(defer(RunRow.candidates), defer(RunRow.manifest))
     return list(session.scalars(query.order_by(RunRow.number.desc()).limit(limit)))
+
+
+def with_old_candidates(session: Session, limit: int) -> list[int]:
+    """Ids of runs that are over, are not their project's newest, and still have candidates."""
+    newest = (
+        select(RunRow.project_id, func.max(RunRow.number).label("number"))
+        .group_by(RunRow.project_id)
+        .subquery()
+    )
+    query = (
+        select(RunRow.id)
+        .join(newest, newest.c.project_id == RunRow.project_id)
+        .where(
+            RunRow.status.in_(RUN.final),
+            RunRow.number < newest.c.number,
+            func.length(cast(RunRow.candidates, Text)) > len("{}"),
+        )
+    )
+    return list(session.scalars(query.limit(limit)))
+
+
+def forget_candidates(session: Session, run_ids: Sequence[int]) -> None:
+    """Deletes what was annotated when runs started.
+
+    The newest run of a project needs it: what has changed since is told by it. What was trained on
+    stands in the manifest.
+    """
+    session.execute(update(RunRow).where(RunRow.id.in_(run_ids)).values(candidates={}))
 
 
 def sizes_of(session: Session, run_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
@@ -128,27 +162,44 @@ def create_run(
 
 def claim_run(session: Session, run_id: int) -> RunRow | None:
     """Takes the run's lease; None while another job holds it, or it is paused or over."""
-    now = time.time()
     taken = session.execute(
         update(RunRow)
         .where(
             RunRow.id == run_id,
-            RunRow.lease_until < now,
-            RunRow.not_before <= now,
+            RunRow.lease_until == 0.0,
+            clock.has_come(RunRow.not_before, _PAUSE_OF_ROW),
             RunRow.status.in_(RUN.active),
             RunRow.control == RunControl.RUN,
         )
-        .values(lease_until=now + LEASE_S)
+        .values(lease_until=next_lease())
         .execution_options(synchronize_session=False)
     )
     return session.get(RunRow, run_id) if taken.rowcount else None  # type: ignore[attr-defined]
 
 
-def renew_run(session: Session, run_id: int) -> None:
-    """Prolongs the lease of a run that this job holds."""
-    session.execute(
-        update(RunRow).where(RunRow.id == run_id).values(lease_until=time.time() + LEASE_S)
+def change_lease(session: Session, run_id: int, lease: float, wanted: float) -> bool:
+    """Renews or frees the lease of a run, as its holder wrote it last; whether it was still so.
+
+    It is not when the run went on to a stage that nobody holds, or this job stood still for so long
+    that its lease was freed.
+    """
+    changed = session.execute(
+        update(RunRow)
+        .where(RunRow.id == run_id, RunRow.lease_until == lease)
+        .values(lease_until=wanted)
+        .execution_options(synchronize_session=False)
     )
+    return bool(changed.rowcount)  # type: ignore[attr-defined]
+
+
+def is_pausing(run: RunRow) -> bool:
+    """Whether the run waits after a step that failed."""
+    return clock.is_ahead(run.not_before, _PAUSES.get(run.attempts, _PAUSES[MAX_ATTEMPTS]))
+
+
+def pause_after(attempts: int) -> float:
+    """Seconds until a step of a run that failed so often is tried again."""
+    return _PAUSES[attempts]
 
 
 def locked(session: Session, run_id: int) -> RunRow:
@@ -163,7 +214,7 @@ def enter_stage(session: Session, run: RunRow, status: RunStatus) -> None:
     """
     session.refresh(run, ["status"], with_for_update=True)
     RUN.check(RunStatus(run.status), status)
-    now = time.time()
+    now = clock.now()
     run.seconds = seconds_until(run, now)
     run.status = status
     run.stage_started_at = now
@@ -188,7 +239,7 @@ def set_control(session: Session, run: RunRow, control: RunControl) -> None:
             f"Run {run.number} is {run.status}: nothing is wanted of it any more."
         )
     CONTROL.check(RunControl(run.control), control)
-    now = time.time()
+    now = clock.now()
     run.seconds = seconds_until(run, now)
     run.stage_started_at = now
     run.control = control
@@ -208,15 +259,13 @@ def seconds_until(run: RunRow, now: float) -> dict[str, float]:
 
 
 def _elapsed(run: RunRow, name: str, now: float) -> float:
-    return round(run.seconds.get(name, 0.0) + now - run.stage_started_at, 3)
+    # A clock that was set back takes nothing away.
+    return round(run.seconds.get(name, 0.0) + max(0.0, now - run.stage_started_at), 3)
 
 
 def is_held(session: Session, run: RunRow) -> bool:
     """Whether a job works on the run or on one of its folds."""
-    now = time.time()
-    return run.lease_until >= now or any(
-        fold.lease_until >= now for fold in folds_of(session, run.id)
-    )
+    return bool(run.lease_until) or any(fold.lease_until for fold in folds_of(session, run.id))
 
 
 def folds_of(session: Session, run_id: int) -> list[FoldRow]:
@@ -228,20 +277,19 @@ def folds_of(session: Session, run_id: int) -> list[FoldRow]:
 
 def claim_fold(session: Session, run_id: int, fold: int, worker: str) -> FoldRow | None:
     """Takes a fold's lease; None while another job holds it, or when the fold is over."""
-    now = time.time()
     taken = session.execute(
         update(FoldRow)
         .where(
             FoldRow.run_id == run_id,
             FoldRow.fold == fold,
-            FoldRow.lease_until < now,
+            FoldRow.lease_until == 0.0,
             FoldRow.status.in_(FOLD.before(FoldStatus.RUNNING)),
         )
         .values(
-            lease_until=now + LEASE_S,
+            lease_until=next_lease(),
             status=FoldStatus.RUNNING,
             worker=worker,
-            started_at=func.coalesce(FoldRow.started_at, now),
+            started_at=func.coalesce(FoldRow.started_at, clock.now()),
         )
         .execution_options(synchronize_session=False)
     )
@@ -259,7 +307,7 @@ def note_wait(session: Session, run: RunRow, fold: int) -> None:
     others = (row for row in folds_of(session, run.id) if row.fold != fold)
     if WAITED in run.seconds or any(row.started_at is not None for row in others):
         return
-    now = time.time()
+    now = clock.now()
     seconds = seconds_until(run, now)
     waited = seconds.pop(str(RunStatus.TRAINING), 0.0)
     run.seconds = {**seconds, WAITED: waited}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from backend.store import clock
 from backend.store.models import TaskRow, TrialRow
 
 MAX_DEATHS = 2
@@ -23,7 +23,7 @@ def begin_trials(session: Session, tasks: Iterable[TaskRow], worker: str) -> Non
             session.add(row)
         elif row.source != task.source:
             row.deaths = 0  # another image under the same id
-        row.worker, row.source, row.started_at = worker, task.source, time.time()
+        row.worker, row.source, row.started_at = worker, task.source, clock.now()
 
 
 def end_trials(session: Session, task_ids: Sequence[int]) -> None:

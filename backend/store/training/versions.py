@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from sqlalchemy import JSON, func, select, type_coerce, update
 from sqlalchemy.orm import Session
 
+from backend.store import clock
 from backend.store.models import PredictionRow, ProjectRow, RunRow, VersionRow
 from domain.states import VersionOrigin, VersionStatus
 from training.versions.manifests import EnsembleManifest, RunManifest
@@ -146,7 +146,7 @@ def promote(
     if old is not None and old.id != version.id:
         old.status = old_becomes
     version.status = VersionStatus.CHAMPION
-    version.promoted_at = time.time()
+    version.promoted_at = clock.now()
     version.published_at = None
     project.champion_id = version.id
     mark_withdrawn(session, version.id)
@@ -154,7 +154,7 @@ def promote(
 
 def mark_published(session: Session, version_id: int) -> None:
     """Notes that Label Studio now shows this version."""
-    session.get_one(VersionRow, version_id).published_at = time.time()
+    session.get_one(VersionRow, version_id).published_at = clock.now()
 
 
 def mark_withdrawn(session: Session, version_id: int) -> None:

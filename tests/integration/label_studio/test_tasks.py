@@ -4,6 +4,8 @@ from itertools import count
 import pytest
 
 from backend.label_studio import LabelStudioClient, ProjectInfo, PushedPrediction, task_pages
+from backend.stack.label_studio_server import LabelStudioServer
+from benchmarks.truth.people import Person
 from domain.errors import LabelStudioError, MissingError
 from tests.integration.label_studio.conftest import region
 
@@ -51,6 +53,24 @@ def test_every_annotation_is_read_skips_too_and_deleted_ones_vanish(
     client.delete_task(empty)
     with pytest.raises(MissingError, match=f"no task {empty}"):
         client.unopened_task(project.id, empty)  # not the next one
+
+
+def test_an_annotation_can_be_somebody_elses(
+    client: LabelStudioClient, project: ProjectInfo, label_studio: LabelStudioServer
+) -> None:
+    """As annotations of another Label Studio are imported."""
+    (task_id,) = client.import_images(project.id, [("0.png", b"x")])
+    admin = Person(label_studio.url, label_studio.credentials.token)
+    admin.invite("author@example.com", "password-of-an-author")
+    admin.close()
+    (author,) = (user for user in client.list_users() if user.email == "author@example.com")
+    client.annotate(task_id, [region()], completed_by=author.id)
+    client.annotate(task_id, [region("wall")])
+    (task,) = client.iter_tasks(project.id)
+    assert [one.completed_by for one in task.annotations] == [author.id, client.whoami().id]
+    # Nobody is made an author whom this server does not know.
+    with pytest.raises(LabelStudioError):
+        client.annotate(task_id, [region()], completed_by=author.id + 1000)
 
 
 def test_pages_join_and_survive_a_deletion_between_them(

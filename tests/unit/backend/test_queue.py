@@ -9,6 +9,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,7 @@ def start_worker(server: RedisServer) -> Iterator[Callable[..., subprocess.Popen
         process.wait()
 
 
-def _eventually(check: Callable[[], object], timeout_s: float = 15.0) -> bool:
+def _eventually(check: Callable[[], object], timeout_s: float = 45.0) -> bool:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if check():
@@ -147,6 +148,99 @@ def test_a_started_job_counts_while_its_worker_lives(
     if is_alive:
         connection.set("nnloop:worker:w-1", "nnloop-step|advance-1", ex=60)
     assert queue.ensure(JobName.ADVANCE, 1) is not is_alive
+
+
+def test_a_dead_worker_does_not_live_on_because_the_clock_of_redis_was_set_back(
+    server: RedisServer, queue: JobQueue, connection: redis.Redis
+) -> None:
+    # What its heartbeat's time looks like once the clock was set back by an hour.
+    connection.set("nnloop:worker:w-1", "nnloop-step|advance-1", ex=3600 + HEARTBEAT_TTL_S)
+    assert [worker.name for worker in queue.workers()] == ["w-1"]  # it may live
+    assert 0 < connection.ttl("nnloop:worker:w-1") <= HEARTBEAT_TTL_S
+    connection.set("nnloop:installation", "another", ex=3600)
+    with pytest.raises(StackError, match="another data folder"):
+        JobQueue(server.url, "ours").claim()
+    assert 0 < connection.ttl("nnloop:installation") <= 30
+
+
+@pytest.mark.parametrize("moved_s", [-3600, 3600])
+def test_a_failed_job_waits_no_hour_for_a_clock_that_was_set(
+    queue: JobQueue, connection: redis.Redis, moved_s: int
+) -> None:
+    queue.ensure(JobName.PUBLISH, 1)
+    connection.delete("rq:queue:nnloop-loop")
+    job = _job(connection, "publish-1")
+    job.set_status(JobStatus.FAILED)
+    job.ended_at = datetime.now(UTC) + timedelta(seconds=moved_s)
+    job.save()
+    assert queue.ensure(JobName.PUBLISH, 1)
+
+
+def test_a_job_lost_on_its_way_waits_no_hour_for_a_clock_that_was_set_back(
+    queue: JobQueue, connection: redis.Redis
+) -> None:
+    queue.ensure(JobName.SYNC, 3)
+    connection.delete("rq:queue:nnloop-loop")
+    job = _job(connection, "sync-3")
+    job.enqueued_at = datetime.now(UTC) + timedelta(hours=1)
+    job.save()
+    assert queue.ensure(JobName.SYNC, 3)
+
+
+_dead = count(1)
+
+
+def _die_at(queue: JobQueue, connection: redis.Redis, job_id: str) -> None:
+    """What is left when the worker that has a job is killed, and its heartbeat is over."""
+    connection.delete("rq:queue:nnloop-loop")
+    job = _job(connection, job_id)
+    job.worker_name = f"w-{next(_dead)}"
+    job.set_status(JobStatus.STARTED)
+    job.save()
+
+
+def test_a_job_that_kills_its_workers_is_tried_ever_less_often(
+    server: RedisServer, queue: JobQueue, connection: redis.Redis
+) -> None:
+    assert queue.ensure(JobName.SYNC, 1)
+    _die_at(queue, connection, "sync-1")
+    assert not queue._is_deadly("sync-1") and not JobQueue(server.url)._is_deadly("sync-1")
+    assert queue.ensure(JobName.SYNC, 1)  # once may be anything: a machine was switched off
+    for n_deaths in (2, 3, 4):
+        _die_at(queue, connection, "sync-1")
+        assert not queue.ensure(JobName.SYNC, 1)
+        (info,) = queue.jobs()
+        assert (info.state, info.name) == (JobState.FAILED, JobName.SYNC)
+        assert info.cause.startswith(f"{n_deaths} workers died at it, one after the other: ")
+        job = _job(connection, "sync-1")
+        pause_s = FAILED_PAUSE_S * 2**n_deaths
+        job.ended_at = datetime.now(UTC) - timedelta(seconds=pause_s - 3)
+        job.save()
+        assert not queue.ensure(JobName.SYNC, 1)
+        job.ended_at = datetime.now(UTC) - timedelta(seconds=pause_s + 1)
+        job.save()
+        assert queue.ensure(JobName.SYNC, 1)
+    assert [info.state for info in queue.jobs()] == [JobState.WAITING]
+    # Others of its kind are not held up, and a person may want it now.
+    assert queue.ensure(JobName.SYNC, 2)
+    _die_at(queue, connection, "sync-1")
+    assert not queue.ensure(JobName.SYNC, 1)
+    assert queue.retry("sync-1")
+    _die_at(queue, connection, "sync-1")
+    assert queue.ensure(JobName.SYNC, 1)  # from the start
+
+
+def test_a_job_that_came_to_an_end_starts_without_a_history_of_deaths(
+    queue: JobQueue,
+    connection: redis.Redis,
+    start_worker: Callable[[str], subprocess.Popen[bytes]],
+) -> None:
+    queue.ensure(JobName.SYNC, 1)
+    _die_at(queue, connection, "sync-1")
+    assert queue.ensure(JobName.SYNC, 1)
+    assert connection.exists("nnloop:deaths:sync-1")
+    start_worker("def sync(project_id):\n    pass")
+    assert _eventually(lambda: not connection.exists("nnloop:deaths:sync-1"))
 
 
 def test_a_failed_job_is_queued_again_after_a_pause(
@@ -233,7 +327,10 @@ def sync(project_id):
 
 
 def test_a_worker_asked_to_end_tells_its_job(
-    queue: JobQueue, start_worker: Callable[[str], subprocess.Popen[bytes]], tmp_path: Path
+    queue: JobQueue,
+    connection: redis.Redis,
+    start_worker: Callable[[str], subprocess.Popen[bytes]],
+    tmp_path: Path,
 ) -> None:
     path = tmp_path / "state"
     queue.ensure(JobName.SYNC, 1)
@@ -241,6 +338,10 @@ def test_a_worker_asked_to_end_tells_its_job(
     assert _eventually(path.exists)
     (worker,) = queue.workers()
     assert worker.queues == (*map(str, ROLES["predict"]), *map(str, ROLES["loop"]))
+    # A worker that cleans up tomorrow does not call it abandoned: a training takes days.
+    loop = Queue("nnloop-loop", connection=connection, serializer=JSONSerializer)
+    loop.started_job_registry.cleanup(time.time() + 86_400)
+    assert [job.state for job in queue.jobs()] == [JobState.RUNNING]
     assert not queue.ensure(JobName.SYNC, 1)  # it runs
     process.send_signal(signal.SIGTERM)
     assert process.wait(15) == 0
@@ -405,6 +506,23 @@ def test_a_worker_whose_time_is_up_gives_back_what_it_does(
         worker.send_signal(signal.SIGUSR1)
     assert worker.wait(30) == 0
     assert queue.workers() == []
+
+
+SET_BACK = """
+import datetime, rq.worker.base as base
+real, calls = base.now, []
+def now():
+    calls.append(1)
+    return real() - datetime.timedelta(hours=len(calls))
+base.now = now
+"""
+
+
+@pytest.mark.slow
+def test_an_idle_worker_ends_although_its_clock_is_set_back(
+    start_worker: Callable[..., subprocess.Popen[bytes]],
+) -> None:
+    assert start_worker(SET_BACK, "idle_s=1.0").wait(60) == 0
 
 
 def test_an_idle_worker_ends_when_its_time_is_up(

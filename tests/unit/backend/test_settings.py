@@ -145,6 +145,8 @@ def test_another_process_gets_the_same_settings(monkeypatch: pytest.MonkeyPatch)
         worker_device="cuda:0",
         worker_threads=3,
         log_level="DEBUG",
+        notify_command="tell",
+        notify_url="http://nnloop.lab",
     )
     environment = settings.to_environment()
     # Every field is set above, so none can be missing here unnoticed.

@@ -25,6 +25,8 @@ READ_ELSEWHERE = {"NNLOOP_CONFIG", "NNLOOP_LABEL_STUDIO_BIN", "NNLOOP_CHROMIUM"}
 """Not settings of an installation: docs/settings.md says of each where it is read."""
 OF_THE_BRIDGE = {"NNLOOP_URL", "NNLOOP_USER", "NNLOOP_PASSWORD"}
 """docs/label-studio-ml/model.py reads them."""
+OF_NOTICES = {"NNLOOP_EVENT", "NNLOOP_SENTENCE", "NNLOOP_LINK", "NNLOOP_TITLE"}
+"""What a command is given that is told how trainings end."""
 
 
 CALL = re.compile(r"(?:^|[;&|]\s*|\w=\S*\s+|bin/|\bexec\s(?:web\s)?|\bthen\s)nnloop\s+([^;&|#`]+)")
@@ -76,7 +78,7 @@ def test_calls_are_of_commands_with_options_that_there_are(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_settings_are_those_that_are_read(page: Path) -> None:
     named = set(re.findall(r"\bNNLOOP_[A-Z][A-Z_]*[A-Z]\b", page.read_text()))
-    assert named <= SETTINGS | READ_ELSEWHERE | OF_THE_BRIDGE
+    assert named <= SETTINGS | READ_ELSEWHERE | OF_THE_BRIDGE | OF_NOTICES
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

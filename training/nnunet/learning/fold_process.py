@@ -13,7 +13,6 @@ import traceback
 from pathlib import Path
 from typing import Literal
 
-import psutil
 import torch
 
 from converters.bookkeeping.documents import read_document, write_document
@@ -40,6 +39,7 @@ from training.nnunet.inference.trial import try_serving
 from training.nnunet.learning.trainer import LoopTrainer, make_trainer
 from training.nnunet.memory import is_out_of_memory
 from training.nnunet.networks.pretrained_unet import load_pretrained
+from training.processes.birth import seconds_alive
 from training.processes.priority import stand_back
 from training.versions.version_folder import CONFIGURATION
 
@@ -47,7 +47,7 @@ from training.versions.version_folder import CONFIGURATION
 def main(argv: list[str]) -> int:
     """Runs the fold described by the JSON file ``argv[0]``."""
     # Imports take seconds: the budget counts from the start of the process.
-    started = time.monotonic() - (time.time() - psutil.Process().create_time())
+    started = time.monotonic() - seconds_alive()
     stand_back()
     spec = read_document(Path(argv[0]), FoldSpec)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from backend.stack.process import ManagedProcess
 from backend.stack.redis_server import RedisServer
 from backend.store import projects
 from backend.store.models import PauseRow
+from backend.store.training.notices import Channel, NoticeRow
 from tests.fakes.app import PROJECT, FakeApp
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -33,8 +35,14 @@ def test_pushing_that_fails_is_one_problem_and_not_a_traceback_every_few_seconds
     redis = RedisServer.open(tmp_path / "redis")
     process = ManagedProcess(redis.spec())
     process.start()
-    log = tmp_path / "loop.log"
+    log, told = tmp_path / "loop.log", tmp_path / "told"
+    with app.store.begin() as session:
+        notice = NoticeRow(project_id=PROJECT, run_id=1, event="failed", body={"run": 5})
+        notice.channel = Channel.COMMAND
+        session.add(notice)
     environment = {
+        "NNLOOP_LOG_FORMAT": "json",
+        "NNLOOP_NOTIFY_COMMAND": f"tee -a {told}",
         **os.environ,
         "NNLOOP_DATA_DIR": str(app.context.settings.data_dir),
         "NNLOOP_REDIS_URL": redis.url,
@@ -55,6 +63,8 @@ def test_pushing_that_fails_is_one_problem_and_not_a_traceback_every_few_seconds
             # The web process does this every second.
             for name, ids in reconcile._due_pushes(context):
                 asked += queue.ensure(name, *ids)
+            for name, ids in reconcile._due_notices(context):
+                queue.ensure(name, *ids)
             with app.store.begin() as session:
                 row = session.get(PauseRow, (PROJECT, "publish"))
                 attempts = row.attempts if row else 0
@@ -67,6 +77,12 @@ def test_pushing_that_fails_is_one_problem_and_not_a_traceback_every_few_seconds
             (problem,) = projects.open_problems(session, PROJECT)
         assert (problem.stage, problem.reason) == ("publish", "label_studio")
         assert "Traceback" not in log.read_text()
+        lines = list(map(json.loads, log.read_text().splitlines()))
+        (failed,) = (line for line in lines if "publish failed" in line["message"])
+        assert (failed["project"], failed["job"]) == (PROJECT, f"publish-{PROJECT}")
+        (delivered,) = (line for line in lines if "was delivered" in line["message"])
+        assert (delivered["run"], delivered["job"]) == (5, f"notify-{PROJECT}")
+        assert json.loads(told.read_text()) == {"run": 5}  # once
         [known] = queue.workers()
         assert known.queues == ("nnloop-loop",)
         worker.send_signal(signal.SIGTERM)

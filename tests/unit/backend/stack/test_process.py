@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from backend.stack.log_file import Rotation
 from backend.stack.process import ManagedProcess, ProcessSpec
 from domain.errors import StackError
 from tests.unit.backend.stack.conftest import MakeSpec, eventually
@@ -163,16 +164,14 @@ def test_the_command_dies_with_its_guard(python: MakeSpec) -> None:
     process.stop()
 
 
-def test_the_log_is_private_and_set_aside_when_large(
-    python: MakeSpec, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("backend.stack.process.LOG_LIMIT_BYTES", 3)
-    process = ManagedProcess(python("print('once')"))
+def test_the_log_is_private_and_set_aside_when_large(python: MakeSpec) -> None:
+    process = ManagedProcess(python("print('once')", rotation=Rotation(max_bytes=3)))
     log = process.spec.log_path
     assert log is not None
     for _ in range(2):
         process.launch()
         assert eventually(lambda: not process.is_running)
+    process.stop()  # the last lines are there
     assert log.read_text() == "once\n"
     assert log.with_name("worker.log.1").read_text() == "once\n"
     assert log.stat().st_mode & 0o077 == 0

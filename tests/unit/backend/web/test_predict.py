@@ -302,7 +302,10 @@ def test_what_the_version_before_has_seen_is_answered_with_that_for_now(renewed:
     assert _answered(renewed, 2, 1) == [(0.2, "nnloop-1"), (0.9, "nnloop-2")]
 
 
-def test_the_new_version_is_waited_for_a_little(renewed: Service) -> None:
+def test_the_new_version_is_waited_for_a_little(
+    renewed: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.web.answer.FORMER_AFTER_S", 20.0)  # a busy machine is no failure
     renewed.predict_when_asked(score=0.7)
     assert _answered(renewed, 1, 2) == [(0.7, "nnloop-2"), (0.7, "nnloop-2")]
 

@@ -7,8 +7,11 @@ from contextlib import contextmanager
 
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from backend.store import hints
+from backend.store.models import InboxRow
 from backend.web.inbox import Hint, Inbox
 from tests.unit.backend.web.conftest import Service
 
@@ -71,6 +74,35 @@ def test_unknown_project_is_kept_and_said_once(
         service.client.post("/webhook", json={"action": "TASKS_CREATED", "project": 9})
     assert len(service.hints()) == 3
     assert caplog.text.count("nnloop connect 9") == 1
+    with service.store.begin() as session:
+        rows = session.scalars(select(InboxRow)).all()
+    assert {row.decision for row in rows} == {"project 9 is not connected"}
+    assert all(row.handled_at is not None for row in rows)  # nobody comes back for them
+    service.connect(9)
+    service.client.post("/webhook", json={"action": "TASKS_CREATED", "project": 9})
+    with service.store.begin() as session:
+        newest = session.scalars(select(InboxRow).order_by(InboxRow.id.desc()).limit(1)).one()
+    assert (newest.decision, newest.handled_at) == ("", None)
+
+
+def test_a_flood_of_an_unknown_project_is_bounded(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hints, "KEPT_UNCONNECTED", 3)
+    service.connect(7)
+    app = service.client.app
+    assert isinstance(app, FastAPI)
+    inbox: Inbox = app.state.inbox
+
+    async def put_all() -> None:
+        for n in range(4):
+            puts = (inbox.put(Hint(project, f"A{n}")) for project in (7, 9) for _ in range(5))
+            await asyncio.gather(*puts)
+
+    asyncio.run(put_all())
+    kept = service.hints()
+    assert [action for project, action, _ in kept if project == 9] == ["A3"] * 3
+    assert len([action for project, action, _ in kept if project == 7]) == 20
 
 
 def test_hint_the_store_refuses_is_acknowledged_and_logged(

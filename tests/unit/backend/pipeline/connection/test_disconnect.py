@@ -14,7 +14,7 @@ from backend.pipeline.queues.fill import try_fill
 from backend.pipeline.sync.drift import webhook_url
 from backend.pipeline.sync.reading import sync_project
 from backend.store.models import Base, ProjectRow
-from backend.store.training import runs
+from backend.store.training.leases import next_lease
 from domain.errors import (
     LabelStudioError,
     NotConnectedError,
@@ -133,7 +133,7 @@ def test_a_disconnect_that_broke_off_can_be_taken_back(busy: FakeApp) -> None:
 def test_an_active_run_is_cancelled_first(busy: FakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
     run_id = busy.add_run(RunStatus.TRAINING, 2)
     with busy.store.begin() as session:
-        runs.renew_run(session, run_id)  # a worker is at it
+        session.merge(busy.run(run_id)).lease_until = next_lease()  # a worker is at it
     monkeypatch.setattr(module, "END_S", 0.0)
     with pytest.raises(TrainingError, match="Run 2 of project 1 is being cancelled, but"):
         disconnect(busy.context, PROJECT)

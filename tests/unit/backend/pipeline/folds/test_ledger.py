@@ -7,7 +7,7 @@ from sqlalchemy.exc import OperationalError
 
 from backend.pipeline.folds.ledger import FoldLedger
 from backend.store.models import FoldRow
-from backend.store.training import runs
+from backend.store.training import leases, runs
 from domain.states import FoldStatus, RunStatus
 from tests.fakes.app import FakeApp
 from tests.fakes.documents import fold_result
@@ -51,12 +51,12 @@ def ledger(app: FakeApp, clock: Clock) -> FoldLedger:
 def test_the_lease_is_renewed_well_before_it_ends(
     app: FakeApp, clock: Clock, ledger: FoldLedger
 ) -> None:
-    clock.now += runs.LEASE_S / 5 - 0.1
+    clock.now += leases.LEASE_S / 5 - 0.1
     ledger.heartbeat()
     assert _row(app).lease_until == 1.0  # too early to write
     clock.now += 1.2
     ledger.heartbeat()
-    assert _row(app).lease_until > time.time() + runs.LEASE_S - 5
+    assert _row(app).lease_until > time.time() + leases.LEASE_S - 5
     assert not ledger.should_stop
 
 
@@ -87,7 +87,7 @@ def test_a_store_that_is_away_ends_no_training(
 
     with monkeypatch.context() as away:
         away.setattr(app.store, "begin", refuse)
-        clock.now += runs.LEASE_S
+        clock.now += leases.LEASE_S
         ledger.heartbeat()
         ledger.progress(EpochProgress(0, 1, 9, -0.1, -0.1, None, 1.0, 0.0))
     assert not ledger.should_stop

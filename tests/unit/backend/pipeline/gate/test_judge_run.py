@@ -4,13 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import SecretStr
+from sqlalchemy import select
 
+from backend.pipeline.basis.context import AppContext
 from backend.pipeline.gate import champion, judge_run
 from backend.pipeline.gate.judge_run import evaluate_run
 from backend.pipeline.gate.verdict import DicePerCase
 from backend.pipeline.predictions.publish import publish
 from backend.store.models import FoldRow, PredictionRow, VersionRow
 from backend.store.training import versions
+from backend.store.training.notices import NoticeRow
 from domain.case import case_id_of_task
 from domain.states import FoldStatus, RunStatus, VersionOrigin, VersionStatus
 from tests.fakes.app import PROJECT, FakeApp
@@ -42,6 +46,18 @@ def test_the_first_version_is_promoted(app: FakeApp, predictor: FakePredictor) -
     assert version.metrics.labels == 1
     assert version.metrics.warm_started == (0,)
     assert predictor.asked == []
+
+
+def test_who_wants_to_is_told_of_the_verdict(app: FakeApp, predictor: FakePredictor) -> None:
+    settings = app.context.settings.model_copy(update={"notify_command": SecretStr("true")})
+    context = AppContext(settings, app.store, app.queue)
+    first = add_challenger(app, manifest_of(entry(1, 0)), dice_of_cases(task_00000001=0.9))
+    assert evaluate_run(context, first, lambda: None)
+    assert evaluate_run(context, first, lambda: None)  # the step ran twice
+    with app.store.begin() as session:
+        (told,) = session.scalars(select(NoticeRow))
+    assert (told.event, told.run_id, told.body["version"]) == ("promoted", first, "nnloop-v2")
+    assert told.body["verdict"] == verdict_of(app, first).reason
 
 
 def test_each_case_is_predicted_by_the_fold_that_held_it_out(

@@ -10,8 +10,7 @@ from backend.pipeline.runs.request import request_training
 from backend.pipeline.status import project_report
 from backend.pipeline.sync import trigger
 from backend.settings import RunSettings
-from backend.store import projects
-from backend.store.models import FoldRow, InboxRow, ProblemRow, RunRow, VersionRow
+from backend.store.models import FoldRow, RunRow, VersionRow
 from backend.store.training import runs
 from domain.errors import TrainingError
 from domain.states import FoldStatus, RunControl, RunStatus
@@ -134,31 +133,6 @@ def test_a_run_that_goes_on_is_not_settled(app: FakeApp) -> None:
         with app.store.begin() as session:
             runs.enter_stage(session, session.get_one(RunRow, run.id), RunStatus.FAILED)
         assert control.settle(app.context, run.id)
-
-
-def test_history_is_pruned(app: FakeApp) -> None:
-    with app.store.begin() as session:
-        for _ in range(2):
-            projects.add_hint(session, PROJECT, "X", [])
-        projects.close_hints(session, PROJECT, 1)
-        projects.report_problem(
-            session,
-            PROJECT,
-            "run",
-            projects.Fault("a", "Old."),
-        )
-        projects.resolve_problems(session, PROJECT, "run")
-        projects.report_problem(
-            session,
-            PROJECT,
-            "run",
-            projects.Fault("a", "Open."),
-        )
-        projects.prune_history(session, PROJECT, time.time() - 60)
-        assert session.query(InboxRow).count() == 2
-        projects.prune_history(session, PROJECT, time.time() + 60)
-        assert [row.id for row in session.query(InboxRow)] == [2]
-        assert [row.message for row in session.query(ProblemRow)] == ["Open."]
 
 
 @pytest.mark.parametrize("has_row", [True, False])

@@ -27,7 +27,7 @@ from backend.pipeline.folds.train import WorkerDevice, train_fold
 from backend.pipeline.gate import judge_run
 from backend.pipeline.runs import control, ends, reconcile, stages
 from backend.store.models import FoldRow, RunRow
-from backend.store.training import runs
+from backend.store.training import leases, runs
 from domain.case import Manifest
 from domain.errors import LabelStudioError, NotEnoughCasesError, TrainingError
 from domain.states import CONTROL, FOLD, RUN, FoldStatus, RunControl, RunStatus
@@ -109,7 +109,7 @@ class Histories(RuleBasedStateMachine):
             stages.advance(self.app.context, self.run_id)
         except WorkerKilledError:
             with self.app.store.begin() as session:  # the lease was still being renewed
-                runs.renew_run(session, self.run_id)
+                session.get_one(RunRow, self.run_id).lease_until = leases.next_lease()
 
     @precondition(lambda self: not self.is_over)
     @rule(fold=st.sampled_from([0, 1]), outcome=st.sampled_from(OUTCOMES))

@@ -13,6 +13,7 @@ from backend.pipeline.runs import ends, stages
 from backend.queue import JobName
 from backend.store import projects
 from backend.store.models import FoldRow, RunRow
+from backend.store.training import leases
 from backend.store.training import runs as ledger
 from domain.case import Manifest
 from domain.errors import LabelStudioError, NnloopError, NotEnoughCasesError, StackError
@@ -115,7 +116,7 @@ def test_what_may_pass_is_tried_again_with_growing_pauses(
     _prepare_by(monkeypatch, error)
     run_id = app.add_run(RunStatus.QUEUED)
     pauses = []
-    for attempt in range(1, ends.MAX_ATTEMPTS):
+    for attempt in range(1, ledger.MAX_ATTEMPTS):
         stages.advance(app.context, run_id)
         run = app.run(run_id)
         assert (run.status, run.attempts, run.lease_until) == (RunStatus.PREPARING, attempt, 0.0)
@@ -128,7 +129,7 @@ def test_what_may_pass_is_tried_again_with_growing_pauses(
     stages.advance(app.context, run_id)
     run = app.run(run_id)
     assert run.status == RunStatus.FAILED
-    assert run.error.endswith(f"Given up after {ends.MAX_ATTEMPTS} attempts.")
+    assert run.error.endswith(f"Given up after {ledger.MAX_ATTEMPTS} attempts.")
     with app.store.begin() as session:
         (problem,) = projects.open_problems(session, PROJECT)
         assert (problem.run_id, problem.message) == (run_id, run.error)
@@ -274,18 +275,18 @@ def test_the_end_of_a_run_starts_the_next_that_is_due(app: FakeApp) -> None:
 
 @pytest.mark.slow
 def test_long_steps_keep_their_lease(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "LEASE_S", 0.4)
+    monkeypatch.setattr(leases, "LEASE_S", 0.4)
     run_id = app.add_run(RunStatus.QUEUED)
-    leases: list[float] = []
+    left: list[float] = []
 
     def slow(context: object, claimed: int, beat: object) -> None:
         for _ in range(3):
             time.sleep(0.3)
-            leases.append(app.run(claimed).lease_until - time.time())
+            left.append(app.run(claimed).lease_until - time.time())
 
     monkeypatch.setattr(prepare, "prepare_run", slow)
     stages.advance(app.context, run_id)
-    assert len(leases) == 3 and min(leases) > 0  # past the first lease, too
+    assert len(left) == 3 and min(left) > 0  # past the first lease, too
     assert app.run(run_id).lease_until == 0.0
 
 
@@ -317,6 +318,30 @@ def test_a_worker_that_stood_still_leaves_the_run_to_others(
     stages.advance(app.context, run_id)
     run = app.run(run_id)
     assert (run.status, run.lease_until, run.error) == (RunStatus.EVALUATING, 9e9, "")
+
+
+@pytest.mark.parametrize("error", [LabelStudioError("Away."), NnloopError("Broken."), None])
+def test_who_lost_its_lease_changes_nothing_of_what_another_does(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    def prepare_run(context: AppContext, run_id: int, beat: Callable[[], None]) -> None:
+        # It stood still; its lease was freed, and another worker has taken the same step.
+        with app.store.begin() as session:
+            session.get_one(RunRow, run_id).lease_until = 0.0
+        with app.store.begin() as session:
+            assert ledger.claim_run(session, run_id) is not None
+        if error is not None:
+            raise error
+        time.sleep(stages.CONTROL_S)
+        beat()
+        pytest.fail("it goes on")
+
+    monkeypatch.setattr(prepare, "prepare_run", prepare_run)
+    run_id = app.add_run(RunStatus.QUEUED)
+    stages.advance(app.context, run_id)
+    run = app.run(run_id)
+    assert (run.status, run.attempts, run.error) == (RunStatus.PREPARING, 0, "")
+    assert run.lease_until > 0.0
 
 
 def test_a_run_cancelled_while_it_was_published_stays_cancelled(app: FakeApp) -> None:

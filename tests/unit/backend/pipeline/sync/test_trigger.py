@@ -41,7 +41,7 @@ def _label(app: FakeApp, *task_ids: int, text: str = "") -> None:
 
 def _start_if_due(app: FakeApp) -> RunRow | None:
     with app.store.begin() as session:
-        return trigger.start_if_due(session, PROJECT)
+        return trigger.start_if_due(session, PROJECT)[0]
 
 
 def _finish(app: FakeApp, run: RunRow, status: RunStatus = RunStatus.DONE) -> None:

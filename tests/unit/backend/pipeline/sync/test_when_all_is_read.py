@@ -18,6 +18,7 @@ from backend.store.models import ProjectRow, TaskRow
 from backend.store.tasks import readings
 from domain.errors import LabelStudioError, ProjectGoneError
 from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.clocks import Clocks
 from tests.fakes.label_studio import FakeLabelStudio, polygon
 from tests.unit.backend.pipeline.sync.changing import (
     agrees,
@@ -57,6 +58,27 @@ def test_a_clock_that_is_set_leads_to_a_reading_of_all(settled: FakeApp, ahead_s
         studio.label(task_id, polygon())
         assert task_id in read(settled)
     agrees(settled)
+
+
+@pytest.mark.parametrize("moved_s", [-3600.0, -86_400.0 * 3])
+def test_a_change_that_nobody_told_of_is_seen_after_all_clocks_were_set_back(
+    settled: FakeApp, monkeypatch: pytest.MonkeyPatch, moved_s: float
+) -> None:
+    # Label Studio's and ours are those of one machine: neither is ahead of the other.
+    clocks = Clocks(monkeypatch)
+    clocks.set_wall(moved_s)
+    studio = settled.label_studio
+    studio.restart_clock()
+    annotation = studio.tasks[1].annotations[0].id
+    studio.update_annotation(annotation, [polygon("wall")])
+    assert len(read(settled)) == 10
+    agrees(settled)
+    clocks.pass_s(marks.OVERLAP_S + 1.0)
+    studio.update_annotation(annotation, [polygon()])
+    before = row(settled).read_all_at
+    assert 1 in read(settled)  # with those whose times are still to come
+    agrees(settled)
+    assert row(settled).read_all_at == before  # it was not all of it again
 
 
 def test_changes_are_seen_after_a_clock_was_ahead(settled: FakeApp) -> None:

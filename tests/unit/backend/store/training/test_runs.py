@@ -72,8 +72,9 @@ def test_when_a_run_can_be_claimed(app: FakeApp) -> None:
     now = time.time()
     rows = {
         "free": (app.add_run(RunStatus.QUEUED, 1), True),
-        "lease over": (app.add_run(RunStatus.PREPARING, 2, lease_until=now - 1), True),
-        "held": (app.add_run(RunStatus.PREPARING, 3, lease_until=now + 9), False),
+        "held": (app.add_run(RunStatus.PREPARING, 2, lease_until=now + 9), False),
+        # Whose clock says so is not known; who sees it stand still frees it.
+        "lease in the past": (app.add_run(RunStatus.PREPARING, 3, lease_until=now - 1), False),
         "pausing": (app.add_run(RunStatus.PREPARING, 4, not_before=now + 9), False),
         "over": (app.add_run(RunStatus.DONE, 5), False),
         "failed": (app.add_run(RunStatus.FAILED, 6), False),
@@ -85,12 +86,20 @@ def test_when_a_run_can_be_claimed(app: FakeApp) -> None:
         assert runs.claim_run(session, 12345) is None
 
 
-def test_renewing_keeps_others_out(app: FakeApp) -> None:
-    run_id = app.add_run(RunStatus.PREPARING, lease_until=time.time() - 1)
+def test_a_lease_is_changed_by_who_wrote_it_last_alone(app: FakeApp) -> None:
+    run_id = app.add_run(RunStatus.PREPARING)
     with app.store.begin() as session:
-        runs.renew_run(session, run_id)
+        claimed = runs.claim_run(session, run_id)
+        assert claimed is not None
+        first = claimed.lease_until
+    with app.store.begin() as session:
+        assert runs.change_lease(session, run_id, first, first + 5)
+        assert not runs.change_lease(session, run_id, first, 0.0)  # of a renewal before
     with app.store.begin() as session:
         assert runs.claim_run(session, run_id) is None
+        assert runs.change_lease(session, run_id, first + 5, 0.0)
+    with app.store.begin() as session:
+        assert runs.claim_run(session, run_id) is not None
 
 
 def test_a_fold_is_held_by_one_worker(app: FakeApp) -> None:

@@ -1,0 +1,112 @@
+"""Delivers a notice: to a command that a person wrote, or to an address.
+
+Nothing here says the address, nor the command's words: both may hold a password.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from backend.settings import Settings
+from backend.store.training.notices import Channel
+from domain.errors import NnloopError
+from domain.text import one_line
+from training.processes.guarded import Guarded, ending_signal
+
+TIMEOUT_S = 20.0
+"""Longest time of a delivery: a command that takes longer is ended."""
+
+GRACE_S = 2.0
+
+_SAID = 200
+"""Characters of what a command said that are repeated."""
+
+_SHORTEST_SECRET = 6
+
+# The shell is there to give the command its standard input: a guarded process has none.
+_WITH_INPUT = ("/bin/sh", "-c", 'exec "$@" <"$0"')
+
+
+class DeliveryError(NnloopError):
+    """A notice was not delivered; the message says why, without address and command."""
+
+
+def deliver(settings: Settings, channel: Channel, body: Mapping[str, Any]) -> None:
+    """Delivers a notice.
+
+    Args:
+        settings: With the command or the address.
+        channel: Which of them.
+        body: What is sent as JSON; the command also gets its texts as variables (docs/notices.md).
+
+    Raises:
+        DeliveryError: It could not be delivered.
+    """
+    if channel == Channel.COMMAND:
+        _run(settings, body)
+    else:
+        _post(settings.notify_url.get_secret_value(), body)
+
+
+def _run(settings: Settings, body: Mapping[str, Any]) -> None:
+    argv = shlex.split(settings.notify_command.get_secret_value())
+    secret = settings.to_environment()  # what nnloop was told is not the command's
+    environment = {name: value for name, value in os.environ.items() if name not in secret}
+    environment |= {
+        f"NNLOOP_{name.upper()}": one_line(value, 2_000)
+        for name, value in body.items()
+        if isinstance(value, str | int)
+    }
+    with tempfile.TemporaryDirectory(prefix="nnloop-notice-") as folder:
+        given, said = Path(folder) / "body.json", Path(folder) / "said"
+        given.write_text(json.dumps(body) + "\n", encoding="utf-8")
+        try:
+            with said.open("wb") as output:
+                guarded = Guarded(
+                    [*_WITH_INPUT, str(given), *argv],
+                    grace_s=GRACE_S,
+                    stdout=output,
+                    env=environment,
+                )
+            code = guarded.wait(TIMEOUT_S)
+            guarded.stop()
+        except OSError as error:
+            raise DeliveryError(f"The command can't be started: {error.strerror}.") from None
+        words = one_line(said.read_bytes()[-2_000:].decode(errors="replace"), 2_000)
+    if code is None:
+        raise DeliveryError(f"The command took longer than {TIMEOUT_S:.0f} s and was ended.")
+    if code:
+        how = ending_signal(code) or f"status {code}"
+        words = one_line(_without(words, [*argv, str(given)]), _SAID)
+        raise DeliveryError(f"The command ended with {how}{': ' if words else '.'}{words}")
+
+
+def _without(words: str, secrets: Sequence[str]) -> str:
+    """What the command said, without its own words: shells and programs repeat them."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= _SHORTEST_SECRET:
+            words = words.replace(secret, "***")
+    return words
+
+
+def _post(url: str, body: Mapping[str, Any]) -> None:
+    try:
+        # Redirects are not followed: an address says where it is.
+        with (
+            httpx.Client(timeout=TIMEOUT_S / 2) as client,
+            client.stream("POST", url, json=dict(body)) as answer,
+        ):
+            status = answer.status_code
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+        # Not the error's own words: they may repeat the address.
+        raise DeliveryError(f"The address does not answer ({type(error).__name__}).") from None
+    if not 200 <= status < 300:
+        raise DeliveryError(f"The address answers with status {status}.")

@@ -1,0 +1,1 @@
+"""The checks, one module per thing that is looked at."""
