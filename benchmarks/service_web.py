@@ -88,8 +88,11 @@ class Served:
 
 
 @contextmanager
-def served() -> Iterator[Served]:
-    """A web service with a connected project and predictions of its tasks."""
+def served(**more: Any) -> Iterator[Served]:
+    """A web service with a connected project and predictions of its tasks.
+
+    ``more``: settings of it.
+    """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nnloop-bench-")))
         redis = RedisServer.open(folder / "redis")
@@ -102,6 +105,7 @@ def served() -> Iterator[Served]:
             basic_auth_user=USER,
             basic_auth_pass=PASSWORD,
             log_level="ERROR",
+            **more,
         )
         _fill(settings)
         for spec in (redis.spec(), web_spec(settings)):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from domain.geometry import Polygon
+from domain.text import sayable
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,13 @@ class LeftOut:
     message: str
     region_id: str = ""
     remedy: str = ""
+
+    def __post_init__(self) -> None:
+        """Its sentences may have parts of a file or a task, with half a character."""
+        for name in ("message", "region_id", "remedy"):
+            text = getattr(self, name)
+            if not text.isascii():
+                object.__setattr__(self, name, sayable(text))
 
     @property
     def in_full(self) -> str:

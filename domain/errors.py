@@ -33,13 +33,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from domain.text import sayable
+
 
 class NnloopError(Exception):
     """Base of the tree. ``str(error)`` is the message; ``remedy`` may be empty."""
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
-        super().__init__(message)
-        self.remedy = remedy
+        # Parts of it may come from a file or a task, with half a character.
+        super().__init__(sayable(message))
+        self.remedy = sayable(remedy)
 
     @property
     def in_full(self) -> str:

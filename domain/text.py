@@ -10,6 +10,9 @@ from collections.abc import Iterable
 LONGEST = 300
 """Characters that a text of another program may take within an error or a problem."""
 
+_LONGEST_NAME = 255
+"""Bytes of a file's name."""
+
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
 _UNSEEN = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+"
@@ -30,6 +33,23 @@ def one_line(text: object, limit: int = LONGEST) -> str:
     start = str(text)[: 20 * limit + 2_000]
     line = " ".join(_UNSEEN.sub(" ", _ANSI.sub("", start)).split())
     return line if len(line) <= limit else line[: limit - 3].rstrip() + "..."
+
+
+def sayable(text: str) -> str:
+    r"""A text without halves of characters, which no terminal and no database takes.
+
+    >>> sayable("scan \ud83d.png")
+    'scan ?.png'
+    """
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def is_file_name(text: str) -> bool:
+    """Whether a file system takes a text as the name of a file; asked for others, it raises."""
+    try:
+        return 0 < len(text.encode()) <= _LONGEST_NAME and "\0" not in text and "/" not in text
+    except UnicodeEncodeError:  # half a character
+        return False
 
 
 def counted(n: int, one: str, several: str = "") -> str:

@@ -36,6 +36,7 @@ FORM = 1
 """Raised when an older nnloop could not restore what is written now."""
 
 _INSIDE = re.compile(r"projects/\d{1,18}/(models|runs|plans|nnUNet_preprocessed)/.+")
+_TOO_MUCH = (OverflowError, RecursionError)
 _WEIGHTS = ".pth"
 
 
@@ -102,7 +103,7 @@ class Contents:
                 members,
                 form,
             )
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, *_TOO_MUCH) as error:
             raise FileFormatError(
                 f"The backup's {CONTENTS} can't be read: {type(error).__name__}.",
                 remedy="Use another backup.",

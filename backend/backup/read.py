@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +13,11 @@ from typing import BinaryIO
 from backend.backup.contents import CONTENTS, STORE, Contents
 from backend.backup.saved_store import SavedStore
 from backend.store.upgrade import known_revisions
+from converters.bookkeeping.zips import opened_zip, parts_of
 from domain.errors import FileFormatError
 
-_PART = 1 << 20
 _MOST_CONTENTS = 1 << 28
-_BAD = (KeyError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+_BAD = (KeyError, zipfile.BadZipFile)
 
 
 class Backup:
@@ -39,14 +38,13 @@ class Backup:
         member = self.contents.members[name]
         digest, n_bytes = hashlib.sha256(), 0
         try:
-            with self._file.open(name) as source:
-                while part := source.read(_PART):
-                    n_bytes += len(part)
-                    if n_bytes > member.n_bytes:
-                        break
-                    digest.update(part)
-                    if target is not None:
-                        target.write(part)
+            for part in parts_of(self._file, name):
+                n_bytes += len(part)
+                if n_bytes > member.n_bytes:
+                    break
+                digest.update(part)
+                if target is not None:
+                    target.write(part)
         except _BAD as error:
             why = "it is missing" if isinstance(error, KeyError) else "it can't be unpacked"
             raise self._damaged(name, why) from None
@@ -83,7 +81,7 @@ class Backup:
         try:
             if self._file.getinfo(CONTENTS).file_size > _MOST_CONTENTS:
                 raise FileFormatError(f"{self._path} is no backup of nnloop.")
-            return Contents.from_json(self._file.read(CONTENTS))
+            return Contents.from_json(b"".join(parts_of(self._file, CONTENTS)))
         except _BAD:
             raise _no_backup(self._path) from None
 
@@ -103,7 +101,7 @@ def _no_backup(path: Path) -> FileFormatError:
 def open_backup(path: Path) -> Iterator[Backup]:
     """Opens a backup; FileFormatError when it is none, or can't be read."""
     try:
-        file = zipfile.ZipFile(path)
+        file = opened_zip(path)
     except zipfile.BadZipFile:
         raise _no_backup(path) from None
     except OSError as error:

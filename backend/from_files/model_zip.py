@@ -9,7 +9,8 @@ from pathlib import Path
 from backend.pipeline.models.archive import choose_model, fold_numbers, info_of
 from converters.bookkeeping.documents import write_document
 from converters.bookkeeping.files import write_bytes
-from domain.errors import PredictionError, SettingsError
+from converters.bookkeeping.zips import opened_zip, parts_of
+from domain.errors import FileFormatError, PredictionError, SettingsError
 from training.archive.convert import convert_checkpoints
 from training.archive.foreign_plans import unpack_foreign
 from training.archive.unpack import ModelFolder, list_models
@@ -67,7 +68,7 @@ def unpacked_model(file: Path, into: Path) -> Path:
 
 def _postprocessing(file: Path, model: ModelFolder, into: Path) -> None:
     """That of the model, where the zip has one: its predictions are what they were then."""
-    with zipfile.ZipFile(file) as archive:
+    with opened_zip(file) as archive:
         names = [
             name
             for name in archive.namelist()
@@ -75,4 +76,10 @@ def _postprocessing(file: Path, model: ModelFolder, into: Path) -> None:
             and name.endswith(f"/{POSTPROCESSING}")
         ]
         if len(names) == 1 and archive.getinfo(names[0]).file_size <= _MAX_JSON_BYTES:
-            write_bytes(into / POSTPROCESSING, archive.read(names[0]))
+            try:
+                write_bytes(into / POSTPROCESSING, parts_of(archive, names[0]))
+            except zipfile.BadZipFile as error:
+                raise FileFormatError(
+                    f"{names[0]} in {file.name} can't be unpacked: {error}.",
+                    remedy="Copy the file again; it may have been cut off.",
+                ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 _PATTERN = re.compile(
@@ -19,7 +20,7 @@ def parse_duration(text: str) -> float:
     match = _PATTERN.fullmatch(text.strip().lower().replace(" ", ""))
     parts = match.groupdict() if match else {}
     seconds = sum(_SECONDS[unit] * float(value) for unit, value in parts.items() if value)
-    if seconds <= 0:
+    if not 0 < seconds < math.inf:
         raise ValueError(f"{text!r} is no duration; write e.g. 90s, 10m or 1h30m")
     return seconds
 

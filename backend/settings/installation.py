@@ -30,7 +30,7 @@ from backend.settings.faults import faults_of
 from backend.settings.image_hosts import PUBLIC, ImageHosts
 from backend.settings.option import Option, environment_of
 from domain.errors import SettingsError
-from domain.text import counted
+from domain.text import counted, sayable
 
 Seconds = Annotated[float, Field(gt=0, lt=86_400)]
 
@@ -204,6 +204,12 @@ class Settings(BaseSettings):
         "worked on in blocks, and what is kept of them lies in a temporary file (TMPDIR); the "
         "predictions are the same.",
     )
+    openapi: bool = Field(
+        False,
+        validation_alias=AliasChoices("NNLOOP_OPENAPI", "openapi"),
+        description="Serve an OpenAPI document of the web service at `/openapi.json`, behind its "
+        "credentials, for programs that test it.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO",
         validation_alias=AliasChoices("NNLOOP_LOG_LEVEL", "log_level"),
@@ -301,7 +307,7 @@ class Settings(BaseSettings):
         try:
             return value.expanduser().resolve()
         except RuntimeError as error:  # ~somebody whom the machine does not know
-            raise ValueError(f"{value}: {error}".rstrip(".")) from None
+            raise ValueError(sayable(f"{value}: {error}".rstrip("."))) from None
 
     @classmethod
     def settings_customise_sources(
@@ -326,14 +332,14 @@ class Settings(BaseSettings):
             )
         try:
             settings = cls(**overrides)
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SettingsError(
-                f"{file or 'nnloop.toml'} is no TOML file: {error}.", remedy="Correct it."
-            ) from None
         except ValidationError as error:
             raise SettingsError(
                 f"{counted(error.error_count(), 'setting')} can't be used: {faults_of(error)}.",
                 remedy="Correct them in the environment or in nnloop.toml (docs/settings.md).",
+            ) from None
+        except (ValueError, RecursionError) as error:  # TOMLDecodeError, UnicodeDecodeError
+            raise SettingsError(
+                f"{file or 'nnloop.toml'} is no TOML file: {error}.", remedy="Correct it."
             ) from None
         if unknown := cls._unknown_keys(_file()):
             raise SettingsError(

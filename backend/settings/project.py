@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -59,8 +60,10 @@ def _readable_group_key(value: str | None) -> str | None:
 
 def _absolute(plans: str) -> str:
     """The whole path where a file is meant: a worker has another working folder."""
-    if ("/" in plans or plans.endswith(".json")) and Path(plans).is_file():
-        return str(Path(plans).resolve())
+    # What is longer than a path is no file; whoever reads plans says so.
+    with suppress(OSError):
+        if ("/" in plans or plans.endswith(".json")) and Path(plans).is_file():
+            return str(Path(plans).resolve())
     return plans
 
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.responses import JSONResponse
 
 from backend.credentials import service_credentials
 from backend.pipeline.basis.context import AppContext
@@ -16,6 +17,7 @@ from backend.web.door import Door
 from backend.web.errors import handle_errors
 from backend.web.inbox import Inbox
 from backend.web.metrics import Metrics
+from backend.web.openapi import PATH, document
 from backend.web.routes.health import health, metrics, options_of, ready
 from backend.web.routes.predict import predict
 from backend.web.routes.setup import setup
@@ -65,13 +67,16 @@ def create_app(context: AppContext, *, run_ticker: bool = True) -> FastAPI:
                 ticker.stop()
             inbox.close()
 
-    # No pages about the API: they would be one more thing behind the door.
+    # No pages about the API: they would be one more thing behind the door. What programs that test
+    # it read is written by hand, for FastAPI knows neither the bodies nor the faults.
     app = FastAPI(title="nnloop", openapi_url=None, redirect_slashes=False, lifespan=lifespan)
     app.state.context = context
     for path, endpoint, method in ROUTES:
         methods = ["GET", "HEAD"] if method == "GET" else [method]
         app.add_api_route(path, endpoint, methods=methods)
         app.add_api_route(path, options_of(*methods), methods=["OPTIONS"])
+    if context.settings.openapi:
+        app.add_api_route(PATH, lambda: JSONResponse(document()), methods=["GET"])
     handle_errors(app)
     app.add_middleware(Door, credentials=service_credentials(context.settings))
     return app

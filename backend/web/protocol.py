@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 
 from backend.store.projects import seconds_of
 
@@ -32,6 +33,8 @@ def project_id_of(value: object) -> int:
     """
     if isinstance(value, dict):
         value = value.get("id")
+    if isinstance(value, float):  # 2e-42 and 2.5e16 are no 2
+        value = int(value) if 1 <= value < 2**53 else ""
     text = "" if isinstance(value, bool) else str(value).partition(".")[0]
     if text.isascii() and text.isdigit() and 0 < len(text) < 20 and 0 < int(text) <= MAX_ID:
         return int(text)
@@ -52,9 +55,19 @@ def project_created_of(value: object) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
 
 
-ProjectId = Annotated[int, BeforeValidator(project_id_of)]
+_ID: dict[str, Any] = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1, "maximum": MAX_ID},
+        {"type": "number", "minimum": 1, "exclusiveMaximum": 2**53},
+        {"type": "string", "pattern": r"^0?[1-9][0-9]{0,17}(\..*)?$"},
+    ]
+}
+_PROJECT: dict[str, Any] = {
+    "anyOf": [*_ID["anyOf"], {"type": "object", "properties": {"id": _ID}, "required": ["id"]}]
+}
+ProjectId = Annotated[int, BeforeValidator(project_id_of), WithJsonSchema(_PROJECT)]
 # Read from the same field as the id.
-ProjectCreated = Annotated[int | None, BeforeValidator(project_created_of)]
+ProjectCreated = SkipJsonSchema[Annotated[int | None, BeforeValidator(project_created_of)]]
 
 
 class Received(BaseModel):

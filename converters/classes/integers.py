@@ -17,6 +17,7 @@ from converters.classes.dataset_unions import (
 )
 from converters.classes.reserved_names import class_of_label
 from domain.errors import FileFormatError
+from domain.text import is_file_name
 
 CLASSES = "classes.json"
 """Class name -> integer, as ``nnloop export --format masks-png`` writes it."""
@@ -26,6 +27,8 @@ DATASET = "dataset.json"
 
 LABELMAP = "labelmap.txt"
 """CVAT's: a line ``name:r,g,b:parts:actions`` per class."""
+
+_MOST_DIGITS = 18
 
 _BACKGROUND = "background"
 
@@ -162,8 +165,11 @@ def _folders(file: Path, folder: Path) -> dict[str, str]:
     """Class -> folder, as ``nnloop export --format masks-per-class`` writes it; else empty."""
     value = _load(file)
     pairs = value.items() if isinstance(value, dict) else ()
-    are_texts = all(isinstance(name, str) and name not in ("", ".", "..") for _, name in pairs)
-    if not pairs or not are_texts or any("/" in name or "\\" in name for _, name in pairs):
+    are_names = all(
+        isinstance(name, str) and is_file_name(name) and name not in (".", "..")
+        for _, name in pairs
+    )
+    if not pairs or not are_names or any("\\" in name for _, name in pairs):
         return {}
     return dict(pairs) if any((folder / name).is_dir() for _, name in pairs) else {}
 
@@ -177,11 +183,11 @@ def _dataset(file: Path) -> tuple[dict[int, str], frozenset[int]]:
         return class_names(value), frozenset([ignored] if type(ignored) is int else [])
     pairs = []
     for name, number in labels.items() if isinstance(labels, dict) else ():
-        if isinstance(number, str) and name.isdecimal():  # the Decathlon's {"1": "lesion"}
+        if isinstance(number, str) and _is_whole(name):  # the Decathlon's {"1": "lesion"}
             name, number = number, int(name)
         elif isinstance(number, list) and len(number) == 1:
             number = number[0]
-        elif (isinstance(number, str) and number.isdecimal()) or (
+        elif (isinstance(number, str) and _is_whole(number)) or (
             isinstance(number, float) and number.is_integer()
         ):
             number = int(number)
@@ -207,7 +213,7 @@ def _labelmap(file: Path) -> dict[str, str]:
         parts = rest.partition(":")[0].split(",")
         if line.lstrip().startswith("#") or not name:
             continue
-        if len(parts) != 3 or not all(p.strip().isdecimal() and int(p) < 256 for p in parts):
+        if len(parts) != 3 or not all(_is_whole(p.strip()) and int(p) < 256 for p in parts):
             raise FileFormatError(
                 f"{file} has the line {line[:80]!r}.",
                 remedy="Write it as CVAT does: name:255,0,0:parts:actions.",
@@ -217,10 +223,15 @@ def _labelmap(file: Path) -> dict[str, str]:
     return colors
 
 
+def _is_whole(text: str) -> bool:
+    """Whether a text is a whole number; Python refuses those of thousands of digits."""
+    return text.isdecimal() and len(text) <= _MOST_DIGITS
+
+
 def _load(file: Path) -> Any:
     try:
         return json.loads(_text(file))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FileFormatError(f"{file} can't be read: {error}.") from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from converters.images.dicom_lengths import promises_too_much
 from converters.images.nifti_axes import NiftiAxes
 from converters.images.nifti_slices import MAX_FILE_BYTES, MAX_STACK_BYTES, NiftiStack
 from converters.images.pixel_spacing import spacing_from
@@ -56,7 +58,7 @@ def read_frames(path: Path) -> Frames:
     """
     reader = _reader(path)
     n, height, width = _size_of(reader)
-    n_bytes = n * height * width * int(reader.GetNumberOfComponents())
+    n_bytes = n * height * width * _pixel_bytes(reader)
     if path.stat().st_size > MAX_FILE_BYTES or n_bytes > MAX_STACK_BYTES:
         raise FileFormatError(
             f"{path.name} has {n} frames of {width} x {height} pixels, which are too many.",
@@ -117,10 +119,20 @@ def _size_of(reader: Any) -> tuple[int, int, int]:
     return math.prod(rest), height, width
 
 
+def _pixel_bytes(reader: Any) -> int:
+    """Of all components."""
+    from SimpleITK import Image
+
+    n = int(reader.GetNumberOfComponents())
+    return n * int(Image([1, 1], reader.GetPixelID(), n).GetSizeOfPixelComponent())
+
+
 def _reader(path: Path) -> Any:
     # Imported here: it takes a moment, which pictures should not cost.
     import SimpleITK
 
+    if _promises_too_much(path):
+        raise _damaged(path)
     reader = SimpleITK.ImageFileReader()
     # It goes by the ending otherwise, and DICOM's files often have none.
     reader.SetImageIO("GDCMImageIO")
@@ -130,6 +142,15 @@ def _reader(path: Path) -> Any:
     except RuntimeError as error:
         raise _damaged(path) from error
     return reader
+
+
+def _promises_too_much(path: Path) -> bool:
+    with suppress(OSError), path.open("rb") as file:  # what is the matter is told when it is read
+        if not path.stat().st_size:
+            return False
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return promises_too_much(data)
+    return False
 
 
 def _damaged(path: Path) -> FileFormatError:

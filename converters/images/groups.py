@@ -34,7 +34,7 @@ class GroupKey:
             return cls(field=text)
         try:
             pattern = re.compile(text.removeprefix(_NAME))
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f"{text!r} is no regular expression: {error}") from None
         if pattern.groups != 1:
             raise ValueError(

@@ -33,9 +33,12 @@ UNREADABLE = (
     struct.error,
     zlib.error,
     cv2.error,
+    Image.DecompressionBombError,
 )
-"""What Pillow's decoders raise on foreign bytes; its documentation promises only OSError."""
+"""What Pillow raises on foreign bytes; its documentation promises only OSError. The last says that
+a picture claims to be very large, and is no ValueError."""
 
+_PNG = b"\x89PNG\r\n\x1a\n"
 _STARTS = {
     b"\x89PNG": "PNG",
     b"\xff\xd8\xff": "JPEG",
@@ -175,8 +178,32 @@ def _is_rgb_16(image: Image.Image) -> bool:
     return image.format == "PNG" and any("RGB" in str(t[3]) and ";16" in str(t[3]) for t in tiles)
 
 
+def decoded_16(data: bytes) -> npt.NDArray[Any] | None:
+    """A PNG or TIFF of 16 bits a channel as OpenCV reads it: (height, width, 3 or 4), BGR or BGRA.
+
+    None where it can't. OpenCV makes room for as many bytes as a chunk of a PNG says it has: 126
+    bytes took 2 GB.
+    """
+    if data.startswith(_PNG) and not _has_whole_chunks(data):
+        return None
+    found: npt.NDArray[Any] | None = cv2.imdecode(
+        np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED
+    )
+    return found
+
+
+def _has_whole_chunks(data: bytes) -> bool:
+    """Whether no chunk of a PNG says that it goes on beyond the file's end."""
+    at = len(_PNG)
+    while at + 8 <= len(data):
+        if data[at + 4 : at + 8] == b"IEND":
+            return data[at : at + 4] == b"\0\0\0\0"
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    return at <= len(data)
+
+
 def _rgb_16(data: bytes, orientation: int) -> npt.NDArray[np.uint16]:
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    decoded = decoded_16(data)
     if decoded is None or decoded.dtype != np.uint16 or decoded.ndim != 3:
         raise ValueError("OpenCV can't decode this 16-bit PNG.")
     rgb = decoded[:, :, 2::-1]  # BGR or BGRA -> RGB

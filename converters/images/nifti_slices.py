@@ -97,13 +97,21 @@ class NiftiStack:
 def n_slices(path: Path) -> int:
     """How many slices a file says it has; 1 where it can't be read: whoever reads it tells."""
     import nibabel
-    from nibabel.filebasedimages import ImageFileError
 
     try:
         shape = nibabel.load(path).shape
-    except (OSError, EOFError, ValueError, zlib.error, ImageFileError):
+    except _damaged():
         return 1
-    return int(shape[2]) if len(shape) > 2 and all(n == 1 for n in shape[3:]) else 1
+    return max(int(shape[2]), 1) if len(shape) > 2 and all(n == 1 for n in shape[3:]) else 1
+
+
+def _damaged() -> tuple[type[Exception], ...]:
+    """What nibabel raises on foreign bytes."""
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError, HeaderTypeError
+
+    own = (ImageFileError, HeaderDataError, HeaderTypeError)
+    return (OSError, EOFError, ValueError, ArithmeticError, MemoryError, zlib.error, *own)
 
 
 def load_nifti(path: Path) -> NiftiSlice:
@@ -127,8 +135,6 @@ def load_stack(path: Path) -> NiftiStack:
 def _load(path: Path, most: int) -> NiftiStack:
     # Imported here: nibabel takes a third of a second, which pictures should not cost.
     import nibabel
-    from nibabel.filebasedimages import ImageFileError
-    from nibabel.spatialimages import HeaderDataError
 
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
@@ -136,6 +142,8 @@ def _load(path: Path, most: int) -> NiftiStack:
         image: Any = nibabel.load(path)
         shape = tuple(int(n) for n in image.shape)
         n = shape[2] if len(shape) > 2 else 1
+        if len(shape) > 1 and min(shape) < 1:
+            raise FileFormatError(f"{path.name} has the shape {shape}, and so no pixel.")
         if len(shape) < 2 or any(size != 1 for size in shape[3:]) or n > most:
             raise FileFormatError(
                 f"{path.name} has the shape {shape}; nnloop reads images of "
@@ -156,7 +164,7 @@ def _load(path: Path, most: int) -> NiftiStack:
             np.asarray(image.affine, dtype=np.float64)[:3, :3],
             is_said=any(int(image.header[f"{form}_code"]) > 0 for form in ("qform", "sform")),
         )
-    except (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError) as error:
+    except _damaged() as error:
         raise FileFormatError(f"{path.name} can't be read ({type(error).__name__}).") from error
     spacing_mm = _spacing_mm([zooms[axes.down], zooms[1 - axes.down]], unit)
     between = zooms[2] if len(zooms) > 2 else math.nan

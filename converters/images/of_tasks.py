@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from converters.addresses.image_address import (
     UPLOAD_PREFIX,
@@ -20,7 +20,7 @@ from converters.addresses.image_address import (
 from converters.addresses.pages import first_page
 from converters.bookkeeping.files import stamp_of
 from converters.images.image_folder import FolderOfImages, FoundFile
-from converters.images.image_pixels import read_image, read_picture
+from converters.images.image_pixels import UNREADABLE, read_image, read_picture
 from converters.images.medical_pixels import HEAD_BYTES, medical_kind
 from converters.images.nifti_slices import MAX_FILE_BYTES
 from converters.images.orientation import turned_size_hw
@@ -264,15 +264,15 @@ def image_size_hw(path: Path, task_id: int) -> tuple[int, int]:
             return int(pixels.shape[0]), int(pixels.shape[1])
         with Image.open(path) as image:
             height, width = turned_size_hw(image)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+    except Image.DecompressionBombError:
+        width = height = MAX_PIXELS
+    except UNREADABLE as error:
         raise ImageError(
             task_id,
             "not_an_image",
             f"the file {path.name} can't be read as an image.",
             remedy="Replace it by a PNG, JPEG, TIFF, BMP or WebP image.",
         ) from error
-    except Image.DecompressionBombError:
-        width = height = MAX_PIXELS
     if width * height > MAX_PIXELS:
         raise ImageError(
             task_id,

@@ -110,9 +110,21 @@ def read_scores(path: Path) -> ScoreTable:
     Raises:
         FileFormatError: It is none, or a score is no number in [0, 1]; the message has the line.
     """
-    text = text_of(path)
-    sample = text.partition("\n")[0]
-    rows = csv.DictReader(io.StringIO(text), delimiter=";" if sample.count(";") else ",")
+    try:
+        return _table(path, text_of(path))
+    except csv.Error as error:  # a field of more than 131,072 characters
+        raise FileFormatError(
+            f"{path.name} is no CSV file that can be read: {error}.",
+            remedy="Give a CSV file whose first line names its columns: image,score.",
+        ) from error
+
+
+def _table(path: Path, text: str) -> ScoreTable:
+    # Lines may end as on old Macs.
+    lines = io.StringIO(text, newline=None)
+    is_parted_by_semicolons = ";" in lines.readline()
+    lines.seek(0)
+    rows = csv.DictReader(lines, delimiter=";" if is_parted_by_semicolons else ",")
     columns = {name.strip().casefold(): name for name in rows.fieldnames or () if name}
     if _SCORE not in columns or len(columns) < 2:
         raise FileFormatError(

@@ -11,6 +11,7 @@ from typing import Any
 
 from converters.label_studio.predicted import Result, content_of, drawn_hw_of, kind_of, labels_by_id
 from converters.label_studio.region_types import RegionType
+from converters.label_studio.regions.value import is_number
 
 Point = tuple[float, float]
 
@@ -128,9 +129,10 @@ def _points_of(value: dict[str, Any]) -> tuple[Point, ...] | None:
     try:
         points = [point for key in POINTS_KEYS for point in value.get(key) or ()]
         pairs = [(p["x"], p["y"]) if isinstance(p, dict) else (p[0], p[1]) for p in points]
-        return tuple((float(x), float(y)) for x, y in pairs)
-    except (TypeError, ValueError, LookupError):
+        found = tuple((float(x), float(y)) for x, y in pairs)
+    except (TypeError, ValueError, LookupError, OverflowError):
         return None
+    return found if all(is_number(x) and is_number(y) for x, y in found) else None
 
 
 def _change_of(before: _Region | None, after: _Region) -> RegionChange:

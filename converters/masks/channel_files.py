@@ -15,6 +15,7 @@ from converters.masks.mask_folders import FIRST_CHANNEL
 from domain.errors import FileFormatError
 
 _CHANNEL = re.compile(r"(?P<stem>.+)_(?P<number>\d{4})(?P<ending>\.nii\.gz|\.[^.]+)", re.IGNORECASE)
+_NUMBERED = re.compile(r"\d{1,9}")
 _NUMBER = re.compile(r"^\d+_")
 _COLOR_WORD = re.compile(r"(red|green|blue)$")
 _COLORS = ("R", "G", "B")
@@ -123,10 +124,11 @@ def _names_in(labels: Path) -> list[str]:
     for file in (labels / DATASET, labels.parent / DATASET):
         try:
             value: Any = json.loads(file.read_text(encoding="utf-8-sig"))
-        except (OSError, ValueError):  # whoever reads the classes says what is wrong with it
+        # Whoever reads the classes says what is wrong with it.
+        except (OSError, ValueError, RecursionError):
             continue
         names = value.get("channel_names", value.get("modality")) if isinstance(value, dict) else {}
-        if not isinstance(names, dict) or not all(str(key).isdecimal() for key in names):
+        if not isinstance(names, dict) or not all(map(_NUMBERED.fullmatch, names)):
             return []
         return [str(names[key]) for key in sorted(names, key=int)]
     return []

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from domain.text import is_file_name
+
 IMAGES = "images.json"
 """A list of ``{"mask": "masks/x.png", "image": "x.jpg", "task_id": 7}``. Where a task has a mask in
 each of several folders, ``*`` stands for these."""
@@ -40,6 +42,8 @@ def images_of_masks(folder: Path) -> dict[str, MaskImage]:
     found = {}
     for row in rows:
         top, _, name = row["mask"].rpartition("/")
+        if not is_file_name(name):
+            continue
         is_there = (folder / name).is_file() or any(folder.glob(f"*/{glob.escape(name)}"))
         if top in (folder.name, f"{folder.name}/*") and is_there:
             task_id = row["task_id"] if n_tasks[row["image"]] > 1 else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,19 @@ LOSSY_SUFFIXES = (".jpg", ".jpeg", ".webp")
 
 ARRAY_SUFFIXES = (".npy",)
 """Looked at only in a folder without pictures and NIfTI: they hold all kinds of arrays."""
+
+_NO_ARRAY = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    SyntaxError,
+    TokenError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+)
+"""What NumPy raises on foreign bytes: it reads the head of a file as Python."""
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 SUFFIXES = PICTURE_SUFFIXES + NIFTI_SUFFIXES
@@ -191,7 +205,7 @@ def _read_array(path: Path) -> LabelMap:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise FileFormatError(f"{path.name} has more than {MAX_FILE_BYTES:,} bytes.")
         array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
-    except (OSError, EOFError, ValueError, SyntaxError, MemoryError) as error:
+    except _NO_ARRAY as error:
         raise FileFormatError(f"{path.name} can't be read ({type(error).__name__}).") from error
     if array.ndim != 2 or array.dtype.kind not in "buif" or array.size > MAX_PIXELS:
         raise FileFormatError(

@@ -19,12 +19,11 @@ import io
 from dataclasses import dataclass, field
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from converters.images.image_pixels import UNREADABLE
+from converters.images.image_pixels import UNREADABLE, decoded_16
 from domain.errors import FileFormatError
 from domain.geometry import MAX_PIXELS, LabelMap
 
@@ -83,7 +82,7 @@ def decode_mask(data: bytes, name: str) -> MaskPicture:
                 )
             values, alpha = _planes(image, data)
             is_lossy = image.format in _LOSSY
-    except (*UNREADABLE, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         what = "is no image" if isinstance(error, UnidentifiedImageError) else "can't be read"
         raise FileFormatError(f"{name} {what} ({type(error).__name__}).") from error
     if values.ndim == 3 and _is_grey(values):
@@ -135,7 +134,7 @@ def _planes(image: Image.Image, data: bytes) -> tuple[Values, Values | None]:
 
 
 def _planes_16(data: bytes) -> tuple[Values, Values | None]:
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    decoded = decoded_16(data)
     if decoded is None or decoded.ndim != 3:
         raise ValueError("OpenCV can't decode this 16-bit picture.")
     values = decoded[:, :, 2::-1]  # BGR or BGRA -> RGB

@@ -17,6 +17,14 @@ from training.dataset_labels import painting_order
 from training.pretrained import NETWORK
 from training.versions.version_folder import CONFIGURATION, DATASET, PLANS
 
+_NOT_NNUNETS = (
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
 _NATURAL = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
 _ABSOLUTE = ("CTNormalization", "NoNormalization")
 _NETWORK = re.compile(
@@ -66,7 +74,7 @@ def read_foreign(folder: Path, configuration: str, *, trust: bool = False) -> Fo
     plans, dataset = _read(folder / PLANS), _read(folder / DATASET)
     try:
         return _foreign(plans, dataset, configuration, trust=trust)
-    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except _NOT_NNUNETS as error:
         raise FileFormatError(
             f"plans.json or dataset.json is not nnU-Net's: {type(error).__name__} {error}.",
             remedy="Export the model again with nnUNetv2_export_model_to_zip.",

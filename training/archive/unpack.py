@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import stat
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from converters.bookkeeping.zips import opened_zip, parts_of
 from domain.errors import FileFormatError
 from training.folds.disk import check_free
 from training.folds.spec import FINAL
@@ -96,9 +95,10 @@ def unpack_model(file: Path, model: ModelFolder, into: Path) -> None:
         check_free(into, total)
         for name, target in wanted.items():
             try:
-                with archive.open(name) as source, target.open("wb") as sink:
-                    shutil.copyfileobj(source, sink, 2**20)
-            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+                with target.open("wb") as sink:
+                    for part in parts_of(archive, name):
+                        sink.write(part)
+            except zipfile.BadZipFile as error:
                 raise FileFormatError(
                     f"{name} in {file.name} can't be unpacked: {error}.",
                     remedy="Copy the file again; it may have been cut off.",
@@ -107,7 +107,7 @@ def unpack_model(file: Path, model: ModelFolder, into: Path) -> None:
 
 def _open(file: Path) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(file)
+        return opened_zip(file)
     except (zipfile.BadZipFile, OSError) as error:
         raise FileFormatError(
             f"{file} is no zip file that can be read: {error}.",
@@ -126,7 +126,9 @@ def _checked_names(archive: zipfile.ZipFile, file: Path) -> list[str]:
     for entry in entries:
         path = PurePosixPath(entry.filename)
         fault = ""
-        if path.is_absolute() or ".." in path.parts or re.search(r"[\\:\0]", entry.filename):
+        if not entry.filename:
+            fault = "has no name"
+        elif path.is_absolute() or ".." in path.parts or re.search(r"[\\:\0]", entry.filename):
             fault = "leads out of its folder"
         elif stat.S_ISLNK(entry.external_attr >> 16):
             fault = "is a link"

@@ -60,5 +60,5 @@ def parse_progress(line: bytes) -> EpochProgress | None:
     """One line of progress.jsonl; None for half a line, as a killed child leaves it."""
     try:
         return EpochProgress(**json.loads(line))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None

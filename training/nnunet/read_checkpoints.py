@@ -23,6 +23,7 @@ import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from converters.bookkeeping.files import read_json, write_json
+from converters.bookkeeping.zips import opened_zip
 from domain.errors import FileFormatError, NnloopError, TrainerError, TrainingError
 from training.archive.convert import ANSWER, JOB
 from training.archive.unpack import MAX_BYTES
@@ -172,7 +173,7 @@ def _refused(path: Path, names: list[str]) -> FileFormatError:
 
 def _require_sane_zip(path: Path) -> None:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened_zip(path) as archive:
             total = sum(entry.file_size for entry in archive.infolist())
     except (zipfile.BadZipFile, OSError) as error:
         raise FileFormatError(

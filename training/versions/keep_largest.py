@@ -121,7 +121,7 @@ def read_postprocessing(version_dir: Path) -> tuple[KeepLargest, ...]:
         functions, kwargs = value["postprocessing_fns"], value["postprocessing_kwargs"]
         pairs = zip(functions, kwargs, strict=True)
         return tuple(KeepLargest.from_json(function, given) for function, given in pairs)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise PredictionError(
             f"The postprocessing of {version_dir.name} can't be used: {error}",
             remedy="Restore the version's folder, or train again.",

@@ -25,7 +25,7 @@ from converters.imports.source import (
 )
 from domain.annotation import LeftOut
 from domain.errors import FileFormatError
-from domain.text import counted
+from domain.text import counted, sayable
 
 _MAX_CATEGORIES = 10_000
 _LARGEST_ID = 10**30
@@ -110,7 +110,7 @@ def _settle_ids(db: sqlite3.Connection) -> str:
 def _id_of(value: object) -> str | None:
     """An id as text; None when it is neither a whole number nor a text."""
     if isinstance(value, str) and value.strip() and len(value) <= _LONGEST_ID:
-        return value.strip()
+        return sayable(value.strip())
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST_ID:
@@ -170,7 +170,8 @@ def _keep(piece: Piece, db: sqlite3.Connection, categories: dict[str, str]) -> N
         try:
             name = row.get("file_name")
             name = name if isinstance(name, str) else None
-            values = (row_id, _as_number(row_id), name, piece.place, piece.raw)
+            name, place = name and sayable(name), sayable(piece.place)
+            values = (row_id, _as_number(row_id), name, place, piece.raw)
             db.execute("INSERT INTO images VALUES (?, ?, ?, ?, ?)", values)
         except sqlite3.IntegrityError:
             raise FileFormatError(f"{piece.place} has the id {row_id} of another image.") from None

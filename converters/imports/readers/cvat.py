@@ -71,7 +71,7 @@ def read_cvat(path: Path, options: ImportOptions) -> ImportSource:
 def _images(stream: IO[bytes], file: Path) -> Iterator[Element]:
     depth = 0
     root: Element | None = None
-    for event, element in ElementTree.iterparse(stream, events=("start", "end")):
+    for event, element in _events(stream):
         if event == "start":
             if root is None:
                 root = element
@@ -92,6 +92,13 @@ def _images(stream: IO[bytes], file: Path) -> Iterator[Element]:
                     remedy="Export the task as 'CVAT for images 1.1'.",
                 )
             root.remove(element)
+
+
+def _events(stream: IO[bytes]) -> Iterator[tuple[str, Element]]:
+    try:
+        yield from ElementTree.iterparse(stream, events=("start", "end"))
+    except (LookupError, ValueError) as error:  # an encoding that nobody knows
+        raise ParseError(str(error)) from error
 
 
 def _image(number: int, element: Element, options: ImportOptions) -> ImportedImage | LeftOut:

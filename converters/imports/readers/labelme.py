@@ -14,6 +14,7 @@ from typing import Any
 from PIL import Image
 
 from converters.bookkeeping.json_stream import MAX_PIECE_BYTES, Piece
+from converters.images.image_pixels import UNREADABLE
 from converters.imports.readers.shapes import (
     box_between,
     box_of_corners,
@@ -127,7 +128,7 @@ def _size_of(value: dict[str, Any]) -> tuple[int, int] | None:
     try:
         with Image.open(io.BytesIO(base64.b64decode(data))) as image:
             return image.height, image.width
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except UNREADABLE:
         return None  # the image's own file may say
 
 

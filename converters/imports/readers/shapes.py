@@ -15,6 +15,9 @@ from domain.text import counted
 LARGEST_NUMBER = 1e6
 """A larger pixel coordinate is no drawing's."""
 
+_MOST_LEVELS = 8
+"""Of lists: points of a polygon of several, in one list more, are four."""
+
 _FLAT = 1e-9
 """Points whose width is this part of their length lie on a line."""
 
@@ -64,10 +67,15 @@ def number_of(text: str | None, what: str) -> float:
     return value
 
 
-def with_numbers(value: Any) -> Any:
-    """Lists in which numbers came as texts (``["12.5", 3]``) with numbers; the rest as it is."""
-    if isinstance(value, list):
-        return [with_numbers(v) if isinstance(v, list | str) else v for v in value]
+def with_numbers(value: Any, levels: int = _MOST_LEVELS) -> Any:
+    """Lists in which numbers came as texts (``["12.5", 3]``) with numbers; the rest as it is.
+
+    Args:
+        value: A JSON value.
+        levels: So many lists in one another are looked into.
+    """
+    if isinstance(value, list) and levels:
+        return [with_numbers(v, levels - 1) if isinstance(v, list | str) else v for v in value]
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         return float(value)
     return value

@@ -71,7 +71,7 @@ def _image(
         root: Element = ElementTree.fromstring(raw)
     except OSError as error:
         raise FileFormatError(f"{file} can't be read: {error.strerror}.") from error
-    except (ParseError, DefusedXmlException, ValueError) as error:
+    except (ParseError, DefusedXmlException, LookupError, ValueError) as error:
         raise FileFormatError(f"{file.name} is no XML nnloop reads: {error}.") from error
     if root.tag != "annotation":
         raise FileFormatError(f"{file.name} is no file of Pascal VOC: it is a <{root.tag[:40]}>.")

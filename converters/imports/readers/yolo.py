@@ -33,9 +33,9 @@ _NO_LABELS = frozenset({*_NAME_FILES, "train.txt", "val.txt", "valid.txt", "test
 _FAR = 2.0
 """A fraction beyond this is no fraction: the file holds pixels."""
 
-_ENTRY = re.compile(r"^\s+(?:-\s*|(?P<key>['\"]?\d+['\"]?)\s*:\s*)(?P<name>\S.*?)\s*$")
+_ENTRY = re.compile(r"^\s+(?:-\s*|(?P<key>['\"]?\d{1,9}['\"]?)\s*:\s*)(?P<name>\S.*?)\s*$")
 _FLOW = re.compile(
-    r"""(?:(?P<key>\d+)\s*:\s*)?(?P<name>'[^']*'|"[^"]*"|[^\s,\[\]{}'"][^,\[\]{}]*)"""
+    r"""(?:(?P<key>\d{1,9})\s*:\s*)?(?P<name>'[^']*'|"[^"]*"|[^\s,\[\]{}'"][^,\[\]{}]*)"""
 )
 
 

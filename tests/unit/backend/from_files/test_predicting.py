@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -317,3 +319,16 @@ def test_a_file_of_several_pictures_is_told(tmp_path: Path) -> None:
     (tmp_path / "c.tif").write_bytes(b"none")
     for name in ("b.tif", "c.tif"):
         assert further_pictures(ImageInput(tmp_path / name, name)) == []
+
+
+def test_a_picture_that_claims_to_be_huge_has_no_further_ones(tmp_path: Path) -> None:
+    Image.new("L", (4, 4)).save(tmp_path / "a.tif")
+    raw = bytearray((tmp_path / "a.tif").read_bytes())
+    for tag in (256, 257):  # width and height
+        at = re.search(struct.pack("<H", tag) + b"[\3\4]\0\1\0\0\0", raw)
+        assert at is not None
+        struct.pack_into("<HHLL", raw, at.start(), tag, 4, 1, 100_000)
+    (tmp_path / "a.tif").write_bytes(raw)
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(tmp_path / "a.tif")
+    assert further_pictures(ImageInput(tmp_path / "a.tif", "a.tif")) == []

@@ -199,3 +199,15 @@ def test_png_refuses_what_it_cannot_hold(tmp_path: Path, array: npt.NDArray[np.u
     with pytest.raises(ValueError, match="got"):
         write_png(tmp_path / "a.png", array)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_png_that_promises_more_bytes_than_it_has_takes_no_memory() -> None:
+    """OpenCV made room for what a chunk said it has: 2 GB for 120 bytes."""
+    whole = cv2.imencode(".png", np.zeros((4, 6, 3), np.uint16))[1].tobytes()
+    at = whole.index(b"IEND") - 4
+    lying = whole[:at] + (2**31 - 1).to_bytes(4, "big") + b"tEXt" + whole[at:]
+    assert image_pixels.decoded_16(whole) is not None
+    assert image_pixels.decoded_16(lying) is None
+    with pytest.raises(ImageError) as caught:
+        read_image(lying, 7)
+    assert caught.value.reason == "not_an_image"

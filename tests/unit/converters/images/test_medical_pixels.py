@@ -16,9 +16,18 @@ import SimpleITK
 from backend.from_files.predictions.inputs import find_images
 from converters.exports.nifti import nifti_bytes
 from converters.images.image_pixels import read_image
-from converters.images.medical_pixels import DICOM, HEAD_BYTES, NIFTI, medical_kind, read_medical
+from converters.images.medical_pixels import (
+    DICOM,
+    HEAD_BYTES,
+    NIFTI,
+    load_slices,
+    medical_kind,
+    n_pictures,
+    read_medical,
+)
 from converters.images.of_tasks import image_size_hw
-from domain.errors import ImageError
+from domain.errors import FileFormatError, ImageError
+from tests.fuzzing import small
 
 GREY = (np.arange(12 * 20).reshape(12, 20) * 17).astype(np.uint16)
 
@@ -202,3 +211,15 @@ def test_half_a_file_is_a_damaged_image(tmp_path: Path, n: int) -> None:
 def test_pictures_are_neither() -> None:
     assert medical_kind(b"") == medical_kind(b"\x89PNG" + b"0" * 400) == ""
     assert medical_kind(b"\x1f\x8b" + b"0" * 400) == medical_kind(gzip.compress(b"text")) == ""
+
+
+def test_a_nifti_of_numbers_that_nobody_knows_has_one_slice_and_can_not_be_read(
+    tmp_path: Path,
+) -> None:
+    raw = bytearray(small.nifti(3, is_packed=False))
+    raw[70:72] = b"\0\0"  # the kind of number
+    path = tmp_path / "a.nii"
+    path.write_bytes(raw)
+    assert n_pictures(path) == 1
+    with pytest.raises(FileFormatError):
+        load_slices(path)

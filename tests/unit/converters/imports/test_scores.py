@@ -100,3 +100,13 @@ def test_of_a_prediction_its_own_or_its_least_certain_regions(
     prediction: dict[str, object], expected: Score
 ) -> None:
     assert score_of_prediction(prediction) == expected
+
+
+def test_lines_may_end_as_on_old_macs(tmp_path: Path) -> None:
+    table = read_scores(_table(tmp_path, "image,score\ra.png,0.5\rb.png,1\r"))
+    assert [table.of(_image(name), None) for name in ("a.png", "b.png")] == [0.5, 1.0]
+
+
+def test_a_field_longer_than_any_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match="no CSV file"):
+        read_scores(_table(tmp_path, f"image,score\n{'a' * 200_000},1\n"))

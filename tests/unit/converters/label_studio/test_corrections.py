@@ -156,3 +156,9 @@ def test_counts_add_up(before: list[list[float]], after: list[list[float]]) -> N
     assert found.n_added - found.n_removed == len(after) - len(before)
     assert found.n_moved + found.n_added <= max(len(after), 1)
     assert (found.change is Change.KEPT) == (before == after)
+
+
+@pytest.mark.parametrize("number", [10**400, 1e999, float("nan"), -1e308])
+def test_numbers_that_are_no_place_count_nowhere(number: float) -> None:
+    odd = polygon("b", points=[[number, 1], [2, 3], [4, 5]])
+    assert changes_between([odd], [odd]) == []

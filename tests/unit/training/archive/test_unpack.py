@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 import stat
 import zipfile
@@ -8,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from domain.errors import DiskFullError, FileFormatError
-from tests.unit.training.archive.zips import FOLDER, entries, write_zip
+from tests.unit.training.archive.zips import FOLDER, dataset, entries, plans, write_zip
 from training.archive import unpack
+from training.archive.foreign_plans import read_foreign
 from training.archive.unpack import list_models, unpack_model
 
 
@@ -111,3 +113,43 @@ def test_what_is_no_zip_or_damaged_is_one_sentence(tmp_path: Path) -> None:
     file.write_bytes(data.replace(b"weights 1", b"weights 2", 1))
     with pytest.raises(FileFormatError, match=r"fold_1.*can't be unpacked"):
         unpack_model(file, list_models(file)[0], tmp_path)
+
+
+def test_an_entry_without_a_name_is_refused(tmp_path: Path) -> None:
+    file = write_zip(tmp_path / "m.zip", {**entries(), "x": b""})
+    raw = file.read_bytes()
+    at = raw.rindex(b"PK\x01\x02")
+    assert raw[at + 46 : at + 47] == b"x"
+    # The last name of the directory is cut off.
+    raw = raw[: at + 28] + b"\0\0" + raw[at + 30 : at + 46] + raw[at + 47 :]
+    end = raw.rindex(b"PK\x05\x06") + 12
+    size = int.from_bytes(raw[end : end + 4], "little") - 1
+    file.write_bytes(raw[:end] + size.to_bytes(4, "little") + raw[end + 4 :])
+    with pytest.raises(FileFormatError, match="has no name"):
+        list_models(file)
+
+
+def test_an_entry_that_lies_before_the_file_or_is_packed_otherwise_is_refused(
+    tmp_path: Path,
+) -> None:
+    whole = write_zip(tmp_path / "m.zip", entries(), deflate=True).read_bytes()
+    [model] = list_models(tmp_path / "m.zip")
+    at = whole.index(b"PK\x01\x02")
+    for offset, value in ((10, 99), (8, 32), (42, 2**31)):  # packing, flags, place
+        raw = bytearray(whole)
+        size = 4 if offset == 42 else 2
+        raw[at + offset : at + offset + size] = value.to_bytes(size, "little")
+        (tmp_path / "m.zip").write_bytes(raw)
+        into = tmp_path / str(offset)
+        into.mkdir()
+        with pytest.raises(FileFormatError):
+            unpack_model(tmp_path / "m.zip", model, into)
+
+
+def test_deep_plans_are_refused(tmp_path: Path) -> None:
+    for name, value in (("plans.json", plans()), ("dataset.json", dataset())):
+        (tmp_path / name).write_text(json.dumps(value))
+    deep = json.dumps(plans()).replace("64, 64", "[" * 400 + "64" + "]" * 400 + ", 64")
+    (tmp_path / "plans.json").write_text(deep)
+    with pytest.raises(FileFormatError, match="not nnU-Net's"):
+        read_foreign(tmp_path, "2d")

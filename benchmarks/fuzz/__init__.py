@@ -1,0 +1,1 @@
+"""Parsers of outside data, fed with what nobody would send, for minutes."""
