@@ -263,7 +263,7 @@ def test_no_judge_and_no_start_has_ever_seen_the_case(
         settings=settings(
             # The same ones each time: what must have happened in them is looked at below.
             derandomize=True,
-            max_examples=8,
+            max_examples=12,
             stateful_step_count=12,
             # Shrinking would take minutes; the message tells what happened.
             phases=[Phase.generate],
