@@ -263,7 +263,7 @@ def _play(folder: Path, seconds: float, seed: int) -> dict[str, object]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs it; the last line is JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=300.0, help="of chaos")
+    parser.add_argument("--seconds", type=float, default=150.0, help="of chaos")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="kept, logs and all; must be empty")
     options = parser.parse_args(arguments)
