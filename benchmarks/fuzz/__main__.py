@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fuzz.child import CURRENT, FOUND, HANG_S, LOG, loaded, work
+from tests.fuzzing.scratch import PLACE
 from tests.fuzzing.target import Target
 
 LONG = True
@@ -41,8 +42,8 @@ def fuzz(target: Target, seconds: float, seed: int) -> dict[str, Any]:
     total: dict[str, Any] = {"inputs": 0, "slowest_s": 0.0, "peak_mb": 0, "faults": {}}
     left = seconds
     for attempt in range(_MOST_DEATHS):
-        with tempfile.TemporaryDirectory(prefix="nnloop-fuzz-") as scratch:
-            folder = Path(scratch)
+        with tempfile.TemporaryDirectory(prefix="nnloop-fuzz-", dir=PLACE) as made:
+            folder = Path(made)
             end = _run(target, left, seed + attempt, folder)
             left -= _add(total, folder, target.name, end)
         if not end or left < 1:

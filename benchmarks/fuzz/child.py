@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.fuzzing import scratch
 from tests.fuzzing.mutate import mutated
 from tests.fuzzing.target import Target, judge, peak_mib
 
@@ -107,6 +108,8 @@ def work(target: Target, seconds: float, seed: int, folder: Path) -> None:
     with (folder / LOG).open("wb") as log:  # decoders say what they think of each input
         for stream in (1, 2):
             os.dup2(log.fileno(), stream)
+    (folder / "inputs").mkdir()
+    scratch.use(folder / "inputs")
     seeds = tuple(target.seeds())
     for one in seeds:  # what is loaded late counts for nobody
         with contextlib.suppress(Exception):

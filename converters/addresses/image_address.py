@@ -17,6 +17,7 @@ _KEY = re.compile(r"(s3|gs|azure-blob)://[^/]*/?", re.IGNORECASE)
 """Storages whose addresses end in a key: all of it is the name, also '#', '?' and '%'."""
 
 _WEB = re.compile(r"(https?:)?//[^/?#]*", re.IGNORECASE)
+_UNREAD = str.maketrans("", "", "\t\r\n")
 _TO_STANDARD = str.maketrans("-_ ", "+/+")
 
 _MAX_LENGTH = 4096
@@ -113,7 +114,9 @@ def _readings(value: str) -> Iterator[str]:
     if parts is not None and "local-files" in parts.path and "d=" in parts.query:
         # As Django reads it: '+' is a space, '&' and '#' end it.
         yield parse_qs(parts.query, keep_blank_values=True).get("d", [""])[0]
-        written = value[value.index("d=", value.index("local-files")) + 2 :]
+        # An address is read without its line ends and tabs.
+        plain = value.translate(_UNREAD)
+        written = plain[plain.index("d=", plain.index("local-files")) + 2 :]
         yield unquote(written)
         yield written
         yield unquote(unquote(written))

@@ -10,6 +10,11 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+PLACE = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
+"""In memory where there is such a place: millions of files are written."""
+
+_given: list[Path] = []
+
 
 @contextmanager
 def folder() -> Iterator[Path]:
@@ -29,10 +34,17 @@ def written(path: Path, data: bytes) -> Path:
     return path
 
 
-@cache
+def use(path: Path) -> None:
+    """From now on inputs lie in a folder that somebody else removes."""
+    _given.append(path)
+
+
 def _root() -> Path:
-    # In memory where there is such a place: millions of files are written.
-    memory = Path("/dev/shm")
-    found = tempfile.mkdtemp(prefix="nnloop-fuzz-", dir=memory if memory.is_dir() else None)
+    return _given[-1] if _given else _own()
+
+
+@cache
+def _own() -> Path:
+    found = tempfile.mkdtemp(prefix="nnloop-fuzz-", dir=PLACE)
     atexit.register(shutil.rmtree, found, ignore_errors=True)
     return Path(found)

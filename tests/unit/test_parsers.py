@@ -77,6 +77,8 @@ _COCO = (
 )
 FOUND = (
     ("access_token", b"a." + base64.urlsafe_b64encode(b"[" * 99_999) + b".c"),
+    ("address", b"/data/local-\tfiles/?d=a.png"),
+    ("address", b"/data/local-files/?\nd\r=a.png"),
     ("backup_json", b'{"form": 1e999}'),
     ("classes_json", b'{"lumen": "%s"}' % (b"a" * 300)),
     ("dataset_json", b'{"labels": %s' % (b"[" * 99_999)),
