@@ -61,8 +61,8 @@ CONFIG = (
 SIDE = 64
 SMALL = replace(
     TINY,
-    epochs=4,
-    iterations_per_epoch=15,
+    epochs=2,
+    iterations_per_epoch=8,
     max_image_side=SIDE,
     min_image_side=None,
     max_patch_side=SIDE,
