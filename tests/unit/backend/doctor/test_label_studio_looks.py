@@ -88,7 +88,10 @@ KEYS = [
 ]
 
 
-@pytest.mark.parametrize(("key", "state", "says"), KEYS)
+# Names of their own: those made of the tokens would be others in each process.
+@pytest.mark.parametrize(
+    ("key", "state", "says"), KEYS, ids=["legacy", "for ever", "for months", "for days"]
+)
 def test_kinds_of_keys(
     tmp_path: Path, listener: Listener, key: str, state: State, says: str
 ) -> None:
