@@ -11,8 +11,8 @@ INSTALLED := $(VENV)/.installed
 # Not named $(MAKE) where it is used: `make -n` would run those lines.
 LANE = $(MAKE) --no-print-directory
 # Unit tests that run once more on a real PostgreSQL.
-ON_POSTGRESQL := tests/unit/backend/store tests/unit/backend/web tests/unit/backend/jobs/test_jobs.py \
-  tests/unit/backend/pipeline/sync tests/unit/backend/pipeline/runs
+ON_POSTGRESQL := tests/unit/backend/store tests/unit/backend/jobs/test_jobs.py tests/unit/backend/pipeline/sync \
+  tests/unit/backend/pipeline/runs $(addprefix tests/unit/backend/web/test_,predict.py webhook.py setup.py versions.py metrics.py)
 WITHOUT_SERVERS := tests/integration/training tests/integration/models tests/integration/replay \
   tests/integration/package/test_from_files.py
 # What took longest stands at the end of every complete run: where to look when CI gets slow.

@@ -21,6 +21,7 @@ from backend.store.training import runs, versions
 from backend.web.app import create_app
 from tests.fakes.queue import FakeQueue
 from tests.fakes.statements import share_statements
+from tests.needed import ON_POSTGRESQL
 
 USER, PASSWORD = "annotator", "secret-basic-password"
 XML = (
@@ -122,11 +123,17 @@ def deadline_s() -> float:
 
 
 @pytest.fixture
-def context(tmp_path: Path, migrated_database: Path, deadline_s: float) -> Iterator[AppContext]:
-    shutil.copy(migrated_database, tmp_path / "nnloop.db")
+def context(
+    tmp_path: Path, request: pytest.FixtureRequest, deadline_s: float
+) -> Iterator[AppContext]:
+    if ON_POSTGRESQL:
+        url = request.getfixturevalue("empty_postgresql")
+    else:
+        url = ""
+        shutil.copy(request.getfixturevalue("migrated_database"), tmp_path / "nnloop.db")
     settings = Settings.load(
         data_dir=tmp_path,
-        database_url="",
+        database_url=url,
         basic_auth_user=USER,
         basic_auth_pass=PASSWORD,
         predict_deadline_s=deadline_s,

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from backend.store import hints
 from backend.store.models import InboxRow
 from backend.web.inbox import Hint, Inbox
+from tests.needed import ON_POSTGRESQL
 from tests.unit.backend.web.conftest import Service
 
 
@@ -105,6 +106,7 @@ def test_a_flood_of_an_unknown_project_is_bounded(
     assert len([action for project, action, _ in kept if project == 7]) == 20
 
 
+@pytest.mark.skipif(ON_POSTGRESQL, reason="the database is that of the tests after it, too")
 def test_hint_the_store_refuses_is_acknowledged_and_logged(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
