@@ -9,7 +9,7 @@ from typing import Any, TextIO
 from converters.bookkeeping.documents import from_json, write_document
 from training.evaluation import DicePerCase
 from training.nnunet.cross_validation import postprocessing_of_label_maps
-from training.nnunet.inference.children.process_main import answer
+from training.nnunet.inference.children.process_main import answer, leave
 from training.versions.keep_largest import DICE, PostprocessingSpec
 from training.workspace import Workspace
 
@@ -32,4 +32,4 @@ def _find(value: dict[str, Any], _: TextIO) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))

@@ -10,7 +10,7 @@ import sys
 from backend.from_files.networks.predict import predict_files
 from backend.from_files.predictions.predicting import PredictionSpec
 from converters.bookkeeping.documents import from_json
-from training.nnunet.inference.children.process_main import answer
+from training.nnunet.inference.children.process_main import answer, leave
 
 
 def main(argv: list[str]) -> int:
@@ -24,4 +24,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))

@@ -18,7 +18,7 @@ from converters.bookkeeping.documents import from_json
 from converters.images.image_pixels import write_png
 from domain.prediction import most_probable
 from training.case_files import read_case_image
-from training.nnunet.inference.children.process_main import answer, write_outcome
+from training.nnunet.inference.children.process_main import answer, leave, write_outcome
 from training.nnunet.inference.postprocessing import postprocessed
 from training.nnunet.inference.predictor import FoldPredictor
 from training.versions.case_predictions import ENTROPY, CaseToPredict, PredictionSpec
@@ -75,4 +75,4 @@ def _entropy(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))

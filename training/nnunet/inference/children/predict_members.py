@@ -16,7 +16,7 @@ from converters.bookkeeping.documents import from_json
 from converters.images.image_pixels import write_png
 from domain.prediction import most_probable
 from training.case_files import read_case_image
-from training.nnunet.inference.children.process_main import answer, write_outcome
+from training.nnunet.inference.children.process_main import answer, leave, write_outcome
 from training.nnunet.inference.mixing import mean_of_members
 from training.nnunet.inference.predictor import FoldPredictor
 from training.versions.member_predictions import HeldOutCase, MembersSpec
@@ -80,4 +80,4 @@ class _Loaded:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))

@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Any, TextIO
 
-from training.nnunet.inference.children.process_main import answer
+from training.nnunet.inference.children.process_main import answer, leave
 
 _NICE = 15
 """Beside a training this process has what is left over."""
@@ -31,4 +31,4 @@ def _preview(spec: Any, lines: TextIO) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))
