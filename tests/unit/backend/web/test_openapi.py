@@ -61,6 +61,7 @@ def test_what_it_names_is_there_and_its_statuses_are_those_of_the_page() -> None
     assert statuses - {200} == said - {500}
 
 
+@pytest.mark.parametrize("deadline_s", [0.6])
 def test_its_examples_are_answered_as_it_says(service: Service) -> None:
     service.connect(1)
     service.promote(1, "nnloop-v1")
