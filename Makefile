@@ -85,7 +85,8 @@ test-with-loop: setup
 # take all cores, so they come last, when the loop's tests leave one free.
 test-without-loop: check
 	@$(BIN)/python -m pytest $(WITHOUT_SERVERS) $(SLOWEST)
-	@NNLOOP_TEST_STORE=postgresql $(BIN)/python -m pytest $(ON_POSTGRESQL) -n auto --maxprocesses 4 -m 'not slow'
+	@NNLOOP_TEST_STORE=postgresql $(BIN)/python -m pytest $(ON_POSTGRESQL) -n auto --maxprocesses 4 -m 'not slow' \
+	  $(addprefix --ignore=tests/unit/backend/store/test_,migrations.py upgrades.py)
 	@$(BIN)/python -m pytest tests/unit -n auto --maxprocesses 4 $(SLOWEST)
 
 # One thread for each process: torch's threads of several processes hinder each other on few cores.
