@@ -59,13 +59,15 @@ def upgrade(connection: Connection, folder: Path) -> None:
     config.attributes["connection"] = connection
     found, newest = MigrationContext.configure(connection).get_current_revision(), known[-1]
     connection.rollback()  # nothing was written
+    if found == newest:
+        return  # as at nearly every start: the revisions are not gone through once more
     if found is not None and found not in known:
         raise StackError(
             f"The store was written by a newer nnloop: it is at revision {found}, this release "
             f"knows {newest} and before.",
             remedy="Use that release again, or the copy of before the upgrade (docs/upgrade.md).",
         )
-    if found is not None and found != newest:
+    if found is not None:
         _keep(connection, found, folder / _FOLDER)
         log.info("The store goes from revision %s to %s.", found, newest)
     with _foreign_keys_off(connection):

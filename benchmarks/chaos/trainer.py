@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
-
-from training.nnunet.learning.preset_trainer import PresetTrainer
-
-_CPU = torch.device("cpu")
+from tests.integration.loop.short_epochs import ShortEpochsTrainer
 
 
-class QuickTrainer(PresetTrainer):
+class QuickTrainer(ShortEpochsTrainer):
     """6 steps an epoch where the preset has 50."""
 
-    def __init__(
-        self,
-        plans: dict[str, Any],
-        configuration: str,
-        fold: int,
-        dataset_json: dict[str, Any],
-        device: torch.device = _CPU,
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        self.num_iterations_per_epoch = 6
+    steps = 6

@@ -296,7 +296,7 @@ def _is_check_due(context: AppContext, project_id: int, newest_hint: int) -> boo
     """
     with context.store.read() as session:
         row = readings.find(session, project_id)
-        if row is None or row.doubt or not 0.0 <= clock.now() - row.checked_at < CHECK_S:
+        if row is None or row.doubt or not clock.is_recent(row.checked_at, CHECK_S):
             return True
         is_wrong = projects.has_open_problem(session, project_id, projects.CONNECTION)
         return is_wrong or projects.is_project_hinted(session, project_id, newest_hint)

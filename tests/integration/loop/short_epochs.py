@@ -14,6 +14,8 @@ _CPU = torch.device("cpu")
 class ShortEpochsTrainer(PresetTrainer):
     """20 steps an epoch where the preset has 50."""
 
+    steps = 20
+
     def __init__(
         self,
         plans: dict[str, Any],
@@ -23,4 +25,4 @@ class ShortEpochsTrainer(PresetTrainer):
         device: torch.device = _CPU,
     ) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
-        self.num_iterations_per_epoch = 20
+        self.num_iterations_per_epoch = self.steps
