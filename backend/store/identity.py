@@ -30,6 +30,26 @@ def source_in(data: Mapping[str, Any], created_at: str, image_keys: Sequence[str
     return source_of(created_at, [v if isinstance(v, str) else "" for v in values])
 
 
+def rows_of(session: Session, task_ids: Sequence[int]) -> dict[int, TaskRow]:
+    """The rows of tasks by id, of those that are there."""
+    rows: dict[int, TaskRow] = {}
+    for start in range(0, len(task_ids), CHUNK):
+        query = select(TaskRow).where(TaskRow.id.in_(task_ids[start : start + CHUNK]))
+        rows.update({row.id: row for row in session.scalars(query)})
+    return rows
+
+
+def is_settled(
+    row: TaskRow | None, project_id: int, task: Task, image_keys: Sequence[str] | None = None
+) -> bool:
+    """Whether ``settle`` would change nothing of a task that is there."""
+    if row is None or row.project_id != project_id or row.removed_at is not None:
+        return False
+    created_at = task.created_at or row.created_at
+    is_same = image_keys is None or row.source == source_in(task.data, created_at, image_keys)
+    return is_same and row.created_at == created_at and row.data == task.data
+
+
 def settle(
     session: Session,
     project_id: int,
@@ -52,11 +72,7 @@ def settle(
     Returns:
         The rows by task id.
     """
-    rows: dict[int, TaskRow] = {}
-    ids = [task.id for task in tasks]
-    for start in range(0, len(ids), CHUNK):
-        query = select(TaskRow).where(TaskRow.id.in_(ids[start : start + CHUNK]))
-        rows.update({row.id: row for row in session.scalars(query)})
+    rows = rows_of(session, [task.id for task in tasks])
     replaced: list[int] = []
     changed: list[int] = []
     adopted: dict[int, str] = {}

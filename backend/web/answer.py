@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import anyio
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.pipeline.basis.context import AppContext
@@ -21,13 +20,13 @@ from backend.pipeline.basis.images import image_keys_of
 from backend.pipeline.labels.of_version import reused_names
 from backend.queue import JobName
 from backend.store import projects
-from backend.store.identity import CHUNK, settle
-from backend.store.models import PredictionRow, ProjectRow, TaskRow, VersionRow
+from backend.store.identity import is_settled, rows_of, settle
+from backend.store.models import PredictionRow, ProjectRow, VersionRow
 from backend.store.tasks import predictions
 from backend.store.training import versions
 from backend.web.interface import check_labels, in_current_labels
 from backend.web.protocol import MAX_HINT_TASKS, PredictResult
-from backend.web.waiting import in_thread
+from backend.web.waiting import NoAnswerError, in_thread
 from domain.annotation import Task
 from domain.errors import PredictionError
 
@@ -90,11 +89,19 @@ async def answer(
     """
     progress = _Progress()
     served_by: int | None = None
+    missing: list[int] = []
     pause = FIRST_LOOK_S
     began = time.monotonic()
     patience_s = min(FORMER_AFTER_S, (deadline - began) / 2)
     while True:
-        version = await in_thread(deadline, _look, context, question, progress)
+        looked_at = time.monotonic()
+        try:
+            version = await in_thread(deadline, _look, context, question, progress)
+        except NoAnswerError:
+            if served_by is None or deadline - looked_at > LONGEST_LOOK_S:
+                raise
+            # Cut off soon after it began, it says nothing of the store: the others were answered.
+            raise _too_late(question, len(missing), context.settings.predict_deadline_s) from None
         missing = [task_id for task_id in question.tasks if task_id not in progress.rows]
         if not missing:
             return _results(version, progress)
@@ -115,10 +122,8 @@ async def answer(
 
 def _look(context: AppContext, question: Question, progress: _Progress) -> VersionRow:
     """Adds to the progress what the store has by now; returns the version that serves."""
-    with context.store.begin() as session:
-        project = projects.find_same(session, question.project_id, question.project_created)
-        if project is None or project.id in projects.halted(session):
-            raise projects.not_connected(str(question.project_id))
+    with context.store.read() as session:
+        project = _project(session, question)
         progress.label_config = question.label_config or project.label_config
         progress.label_mapping = project.label_mapping
         version = versions.champion(session, question.project_id)
@@ -131,11 +136,16 @@ def _look(context: AppContext, question: Question, progress: _Progress) -> Versi
         if progress.version is None or progress.version.id != version.id:
             progress.version, progress.rows, progress.former = version, {}, None
         progress.reused = reused_names(session, project, version)
-        if not progress.is_stored:
-            _keep_tasks(session, project, question)
-            progress.is_stored = True
+        progress.is_stored = progress.is_stored or _are_kept(session, project, question)
         missing = [i for i in question.tasks if i not in progress.rows]
-        progress.rows.update(predictions.find(session, version.id, missing))
+        if progress.is_stored:
+            progress.rows.update(predictions.find(session, version.id, missing))
+    if not progress.is_stored:
+        # Only what is new to the store waits for those that write into it.
+        with context.store.begin() as session:
+            _keep_tasks(session, _project(session, question), question)
+            progress.rows.update(predictions.find(session, version.id, missing))
+        progress.is_stored = True
     failed = next((r for i in missing if (r := progress.rows.get(i)) and r.error), None)
     if failed is not None:
         raise PredictionError(
@@ -145,11 +155,27 @@ def _look(context: AppContext, question: Question, progress: _Progress) -> Versi
     return version
 
 
+def _project(session: Session, question: Question) -> ProjectRow:
+    project = projects.find_same(session, question.project_id, question.project_created)
+    if project is None or project.id in projects.halted(session):
+        raise projects.not_connected(str(question.project_id))
+    return project
+
+
 def _ask_for(context: AppContext, question: Question, missing: list[int]) -> None:
     for task_id in missing[:MAX_URGENT]:
         context.queue.ensure(JobName.PREDICT, question.project_id, task_id)
     if len(missing) > MAX_URGENT:
         context.queue.ensure(JobName.SCORE, question.project_id, 0)
+
+
+def _are_kept(session: Session, project: ProjectRow, question: Question) -> bool:
+    """Whether the store has every task as it is asked for."""
+    keys = image_keys_of(project.label_config, project.settings)
+    rows = rows_of(session, list(question.tasks))
+    return all(
+        is_settled(rows.get(task.id), project.id, task, keys) for task in question.tasks.values()
+    )
 
 
 def _keep_tasks(session: Session, project: ProjectRow, question: Question) -> None:
@@ -158,7 +184,7 @@ def _keep_tasks(session: Session, project: ProjectRow, question: Question) -> No
     Label Studio reuses ids: a prediction for an earlier task or image of the same id is no answer.
     """
     keys = image_keys_of(project.label_config, project.settings)
-    before = _sources(session, list(question.tasks))
+    before = {row.id: row.source or "" for row in rows_of(session, list(question.tasks)).values()}
     rows = settle(session, project.id, list(question.tasks.values()), keys)
     for row in rows.values():
         # Label Studio has just sent it, so it is not gone.
@@ -176,7 +202,7 @@ def _of_former(
 
     By task id; empty where no version served before.
     """
-    with context.store.begin() as session:
+    with context.store.read() as session:
         project = projects.get(session, question.project_id)
         former = versions.former(session, question.project_id, version.id)
         if former is None:
@@ -193,15 +219,6 @@ def _of_former(
         with suppress(PredictionError):
             if not row.error:
                 found.update(_results(former, progress))
-    return found
-
-
-def _sources(session: Session, task_ids: list[int]) -> dict[int, str]:
-    found: dict[int, str] = {}
-    for start in range(0, len(task_ids), CHUNK):
-        query = select(TaskRow.id, TaskRow.source)
-        query = query.where(TaskRow.id.in_(task_ids[start : start + CHUNK]))
-        found.update((row.id, row.source) for row in session.execute(query))
     return found
 
 

@@ -17,6 +17,10 @@ from domain.errors import StackError
 Result = TypeVar("Result")
 
 
+class NoAnswerError(StackError):
+    """The store or the queue did not answer in time."""
+
+
 def arrived_at(request: Request) -> float:
     """``time.monotonic()`` at which the request arrived."""
     return float(getattr(request.state, ARRIVED_AT))
@@ -33,11 +37,11 @@ async def in_thread(until: float, function: Callable[..., Result], *args: object
         *args: its arguments.
 
     Raises:
-        StackError: if the time is over.
+        NoAnswerError: if the time is over.
     """
     with anyio.move_on_after(until - time.monotonic()):
         return await anyio.to_thread.run_sync(partial(function, *args), abandon_on_cancel=True)
-    raise StackError(
+    raise NoAnswerError(
         "The store or Redis did not answer in time.",
         remedy="They may be busy or down: `nnloop status` says which; then try again.",
     )

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from backend.store import clock
+
 # The command line's console takes its width when it is first imported.
 os.environ["COLUMNS"] = "200"
 
@@ -21,3 +23,10 @@ def _same_umask() -> Iterator[None]:
     os.umask(before)
     yield
     os.umask(before)
+
+
+@pytest.fixture(autouse=True)
+def _own_clock() -> Iterator[None]:
+    """A database server's clock is that of its process from then on."""
+    yield
+    clock._ahead.clear()

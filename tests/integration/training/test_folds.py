@@ -101,7 +101,7 @@ def test_a_finished_fold_is_not_trained_again(trained: Trained) -> None:
     spec = FoldSpec(str(trained.workspace.root), 7, "1", 1, CLASS_VALUES, PRESET)
     started = time.monotonic()
     outcome = run_fold(spec, lambda _: None, lambda: False)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5
     assert outcome == trained.outcomes[1]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
@@ -24,6 +25,9 @@ from tests.fakes.statements import share_statements
 from tests.needed import ON_POSTGRESQL
 
 USER, PASSWORD = "annotator", "secret-basic-password"
+SOON_S = 1.5
+"""A deadline of /predict that is to pass: long enough for a busy store to answer once."""
+
 XML = (
     '<View><Image name="image" value="$image"/><PolygonLabels name="label" toName="image">'
     '<Label value="lumen"/><Label value="wall"/></PolygonLabels></View>'
@@ -91,6 +95,10 @@ class Service:
         self.queue.on_ensure = work
 
     def hints(self) -> list[tuple[int, str, list[int]]]:
+        """All there are, once those that a slow store has only acknowledged are written."""
+        app = self.client.app
+        assert isinstance(app, FastAPI)
+        app.state.inbox._writer.submit(bool).result()
         with self.store.begin() as session:
             rows = session.scalars(select(InboxRow).order_by(InboxRow.id))
             return [(row.project_id, row.action, row.task_ids) for row in rows]
@@ -118,7 +126,7 @@ def region(label: str = "lumen", control: str = "label") -> dict[str, Any]:
 
 @pytest.fixture
 def deadline_s() -> float:
-    """Of /predict; long, so that a busy machine fails no test. Tests of lateness choose another."""
+    """Of /predict; long, so that a busy machine fails no test. Tests of lateness choose SOON_S."""
     return 30.0
 
 

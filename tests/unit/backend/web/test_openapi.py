@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from backend.pipeline.basis.context import AppContext
 from backend.web.app import ROUTES, create_app
 from backend.web.openapi import PATH, document
-from tests.unit.backend.web.conftest import PASSWORD, USER, Service, region
+from tests.unit.backend.web.conftest import PASSWORD, SOON_S, USER, Service, region
 from tests.unit.packaging.paths import ROOT
 
 
@@ -61,7 +61,7 @@ def test_what_it_names_is_there_and_its_statuses_are_those_of_the_page() -> None
     assert statuses - {200} == said - {500}
 
 
-@pytest.mark.parametrize("deadline_s", [0.6])
+@pytest.mark.parametrize("deadline_s", [SOON_S])
 def test_its_examples_are_answered_as_it_says(service: Service) -> None:
     service.connect(1)
     service.promote(1, "nnloop-v1")

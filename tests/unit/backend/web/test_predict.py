@@ -12,7 +12,7 @@ from backend.store import projects
 from backend.store.models import PredictionRow, ProjectRow
 from backend.web.answer import MAX_URGENT, _score
 from domain.errors import StackError
-from tests.unit.backend.web.conftest import XML, Service, ask_predict, region
+from tests.unit.backend.web.conftest import SOON_S, XML, Service, ask_predict, region
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_missing_task_is_stored_asked_for_and_awaited(ready: Service) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("deadline_s", [0.6])
+@pytest.mark.parametrize("deadline_s", [SOON_S])
 def test_task_that_was_thought_removed_is_back(ready: Service) -> None:
     ready.client.post("/predict", json=ask_predict(7, 2))
     with ready.store.begin() as session:
@@ -101,18 +101,18 @@ def test_task_that_was_thought_removed_is_back(ready: Service) -> None:
     assert ready.tasks()[2].removed_at is None
 
 
-@pytest.mark.parametrize("deadline_s", [0.6])
+@pytest.mark.parametrize("deadline_s", [SOON_S])
 def test_deadline_is_kept_and_nothing_partial_is_answered(ready: Service) -> None:
     ready.predict(7, 1, score=0.5)
     started = time.monotonic()
     text = detail(ready, ask_predict(7, 1, 2, 3))
     took = time.monotonic() - started
-    assert "2 of 3 tasks of project 7 are not predicted within 0.6 s" in text
+    assert f"2 of 3 tasks of project 7 are not predicted within {SOON_S:g} s" in text
     assert 0.4 < took < 5.0
     assert ready.queue.asked == [(JobName.PREDICT, (7, 2)), (JobName.PREDICT, (7, 3))]
 
 
-@pytest.mark.parametrize("deadline_s", [0.6])
+@pytest.mark.parametrize("deadline_s", [SOON_S])
 def test_many_missing_tasks_go_to_the_pool(ready: Service) -> None:
     ids = range(1, MAX_URGENT + 11)
     assert f"{len(ids)} of {len(ids)} tasks" in detail(ready, ask_predict(7, *ids))
@@ -310,12 +310,12 @@ def test_the_new_version_is_waited_for_a_little(
     assert _answered(renewed, 1, 2) == [(0.7, "nnloop-2"), (0.7, "nnloop-2")]
 
 
-@pytest.mark.parametrize("deadline_s", [0.6])
+@pytest.mark.parametrize("deadline_s", [SOON_S])
 def test_a_task_that_no_version_has_seen_is_not_answered_for(renewed: Service) -> None:
     assert "2 of 2 tasks" in detail(renewed, ask_predict(7, 1, 3))
 
 
-@pytest.mark.parametrize("deadline_s", [0.6])
+@pytest.mark.parametrize("deadline_s", [SOON_S])
 def test_the_answer_for_another_image_is_none(renewed: Service) -> None:
     with renewed.store.begin() as session:
         row = session.query(PredictionRow).filter_by(task_id=1).one()
@@ -323,7 +323,7 @@ def test_the_answer_for_another_image_is_none(renewed: Service) -> None:
     assert "1 of 1 tasks" in detail(renewed, ask_predict(7, 1))
 
 
-@pytest.mark.parametrize("deadline_s", [0.6])
+@pytest.mark.parametrize("deadline_s", [SOON_S])
 def test_what_the_version_before_failed_on_or_cannot_show_is_none(renewed: Service) -> None:
     with renewed.store.begin() as session:
         session.query(PredictionRow).filter_by(task_id=1).one().result = [region("plaque")]
