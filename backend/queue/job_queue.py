@@ -183,7 +183,7 @@ class JobQueue:
         return self.ensure(info.name, *info.ids)
 
     def _info(self, job: Job) -> JobInfo:
-        status = job.get_status()
+        status = job.get_status(refresh=False)
         worker = str(job.worker_name or "")
         state, moment, cause = JobState.WAITING, job.enqueued_at, ""
         if status == JobStatus.STARTED:
@@ -206,7 +206,7 @@ class JobQueue:
         job = self._fetch(job_id)
         if job is None:
             return False
-        status = job.get_status()
+        status = job.get_status(refresh=False)
         if status in (JobStatus.QUEUED, JobStatus.SCHEDULED, JobStatus.DEFERRED):
             # A job that says 'queued' but stands in no list was being handed over when a worker
             # died: give it the time of a handover, then count it as lost.
@@ -222,7 +222,7 @@ class JobQueue:
     def _is_deadly(self, job_id: str) -> bool:
         """Counts the worker that died at a job; whether it is left alone for now, as failed."""
         job = self._fetch(job_id)
-        if job is None or job.get_status() != JobStatus.STARTED:
+        if job is None or job.get_status(refresh=False) != JobStatus.STARTED:
             return False
         key = DEATHS_KEY.format(job=job_id)
         # By name: several processes see at the same moment that it has died.
@@ -259,6 +259,9 @@ class JobQueue:
         job = self._fetch(job_id)
         if job is not None:
             job.delete()
+        else:
+            # What a worker wrote of a job that Redis had lost meanwhile would keep its name taken.
+            self._redis.delete(Job.key_for(job_id))
 
 
 def _is_recent(moment: float, span_s: float) -> bool:

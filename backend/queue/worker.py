@@ -20,6 +20,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker
+from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from backend.log_lines import about
@@ -179,6 +180,22 @@ class _Worker(SimpleWorker):  # type: ignore[misc]  # rq is not typed here
         # RQ calls a job abandoned that runs for longer than this, and trainings take days. Who died
         # at one is known by our own heartbeats.
         return FAILURE_TTL_S
+
+    def handle_job_success(self, job: Any, queue: Any, started_job_registry: Any) -> None:
+        if self._is_kept(job.id):
+            super().handle_job_success(job, queue, started_job_registry)
+            return
+        # Redis has lost it, or it was taken for dead while Redis was away and another worker has
+        # ended it. It is done all the same: RQ would call it failed.
+        logger.info("%s is done; Redis no longer had it.", job.id)
+        with self.connection.pipeline() as pipeline:
+            self.cleanup_execution(job, pipeline)
+            pipeline.execute()
+        if not self._is_kept(job.id):
+            self.connection.delete(job.key)  # what RQ has written of its end
+
+    def _is_kept(self, job_id: str) -> bool:
+        return bool(self.connection.hexists(Job.key_for(job_id), "status"))
 
     def current_job_id(self) -> str:
         return str(self._current or "")

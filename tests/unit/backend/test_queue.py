@@ -368,6 +368,46 @@ def test_a_killed_workers_job_is_queued_again(
     assert queue.ensure(JobName.SYNC, 1)
 
 
+@pytest.mark.parametrize("all_is_lost", [False, True])
+def test_a_job_that_redis_lost_while_it_ran_has_not_failed(
+    queue: JobQueue,
+    connection: redis.Redis,
+    start_worker: Callable[[str], subprocess.Popen[bytes]],
+    tmp_path: Path,
+    all_is_lost: bool,
+) -> None:
+    path, end = tmp_path / "state", tmp_path / "end"
+    queue.ensure(JobName.SYNC, 1)
+    code = (
+        "import time\nfrom pathlib import Path\ndef sync(project_id):\n"
+        f"    Path({str(path)!r}).touch()\n"
+        f"    while not Path({str(end)!r}).exists(): time.sleep(0.02)\n"
+    )
+    start_worker(code)
+    assert _eventually(path.exists)
+    if all_is_lost:
+        connection.flushall()
+    else:
+        connection.delete(Job.key_for("sync-1"))
+    for project_id in (2, 1):  # the worker takes the next one, and the same one again
+        path.unlink()
+        assert queue.ensure(JobName.SYNC, project_id)
+        end.touch()
+        assert _eventually(path.exists)
+        assert _eventually(lambda: queue.jobs() == [], 10)
+    assert not connection.keys("rq:job:*") and not connection.keys("rq:execution*")
+
+
+def test_remains_of_a_job_keep_no_other_from_its_name(
+    queue: JobQueue, connection: redis.Redis
+) -> None:
+    connection.hset(Job.key_for("sync-1"), "last_heartbeat", "2026-01-01T00:00:00Z")
+    connection.hset(Job.key_for("sync-2"), "status", "failed")
+    assert queue.jobs() == []
+    assert queue.ensure(JobName.SYNC, 1) and queue.ensure(JobName.SYNC, 2)
+    assert [job.state for job in queue.jobs()] == [JobState.WAITING] * 2
+
+
 POOL = """
 import multiprocessing, time
 from pathlib import Path
