@@ -92,7 +92,7 @@ def _changed(values: Mapping[str, Any], reset: Sequence[str]) -> str:
         if isinstance(value, bool):
             return flag.split("/")[not value]
         if option_of(fields[name]).metavar == "DURATION":
-            return f"{flag} {say_duration(value) if isinstance(value, float) else 'none'}"
+            return f"{flag} {say_duration(value) if value else 'none'}"
         parts = value if isinstance(value, tuple) else (value,)
         texts = (f"{part:g}" if isinstance(part, float) else str(part) for part in parts)
         return f"{flag} {' '.join(texts)}".strip()
