@@ -19,6 +19,7 @@ from backend.stack.redis_server import RedisServer
 from domain.errors import StackError
 from tests.integration.loop.stack import Loop, Served, running_loop, serve_first_version
 from tests.needed import missing
+from tests.own_settings import NICENESS, leave_out_settings
 from tests.servers import NotInstalledError, running_label_studio, running_postgresql
 
 T = TypeVar("T")
@@ -27,8 +28,9 @@ _ROOM_BYTES = 2 * 2**30
 
 # nnloop's own processes have no current folder on their path; some run modules of the tests.
 _ROOT = str(Path(__file__).resolve().parents[1])
+leave_out_settings(os.environ)
 # Other tests want the cores as well, and a budget goes by the clock.
-os.environ.setdefault("NNLOOP_TRAINING_NICENESS", "0")
+os.environ.setdefault(NICENESS, "0")
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_ROOT, os.environ.get("PYTHONPATH")]))
 
 

@@ -13,6 +13,7 @@ from backend.doctor.check import Check, Finding, NotLookedError, fine, note, wro
 from backend.doctor.looks.firing import FIRING
 from backend.doctor.patient import Patient
 from backend.pipeline.connection.connect import set_up
+from backend.pipeline.predictions.held import held_of
 from backend.pipeline.sync import trigger
 from backend.pipeline.sync.drift import (
     faults_of,
@@ -179,6 +180,7 @@ def served(patient: Patient) -> list[Finding]:
             n_waiting = predictions.count_unpublished(session, champion.id)
             n_unscored = predictions.count_unscored(session, project_id, champion.id)
             n_failed = predictions.count_failed(session, project_id, champion.id)
+            held = held_of(session, project_id, champion)
         is_active = runs.active_run(session, project_id) is not None
     if champion is None:
         doing = "a training is under way: nnloop status" if is_active else f"{waits}".rstrip(".")
@@ -195,6 +197,8 @@ def served(patient: Patient) -> list[Finding]:
     found = [_as_finding(fault, show) for fault in _faults(patient, "model_version")]
     found += [_as_finding(fault, publish) for fault in _faults(patient, "predictions_missing")]
     n_held = patient.held.n_predictions.get(champion.name, 0)
+    # Some that are held leave others to be seen; without any, annotators see none at all.
+    found += [(note if n_held else wrong)(message, remedy) for message, remedy in held]
     age = time.time() - (champion.promoted_at or champion.created_at)
     if n_waiting and not n_held and age > PUSHED_WITHIN_S:
         found.append(
