@@ -87,7 +87,7 @@ def _changed(values: Mapping[str, Any], reset: Sequence[str]) -> str:
     """The options that were given, with what holds now; "" = none."""
     fields = ProjectSettings.model_fields
 
-    def said(name: str, value: object) -> str:
+    def said(name: str, value: Any) -> str:
         flag = flags_of(name, fields[name])
         if isinstance(value, bool):
             return flag.split("/")[not value]
