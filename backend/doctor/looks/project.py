@@ -96,6 +96,11 @@ def backend(patient: Patient) -> Finding:
     patient.there.add("held")
     mend = _mend(patient, f"Registered {settings.service_url} as ML backend, with its webhook.")
     for fault in faults_of_backend(project_id, held.backends, held.webhooks, settings):
+        if fault.reason == "backend_missing" and _row(patient) is None:
+            return wrong(  # nobody has taken out what was never there
+                "The project has no ML backend of nnloop: Label Studio asks for no predictions.",
+                f"nnloop connect {project_id}",
+            )
         if fault.reason in _OF_BACKEND:
             # What another nnloop has is a person's to decide.
             return _as_finding(fault, None if fault.reason == "other_nnloop" else mend)
@@ -135,15 +140,16 @@ def webhook(patient: Patient) -> Finding:
         patient.connection = read_connection(client, project_id)
         return f"Made the webhook to {url} the only one, with its header, for all changes."
 
-    may = mend if _row(patient) is not None else None
+    is_known = _row(patient) is not None
+    may = mend if is_known else None
     faults = faults_of_backend(project_id, held.backends, held.webhooks, settings)
     if any(fault.reason == "other_nnloop" for fault in faults):
         raise NotLookedError("the project is another nnloop's (see the check 'backend')")
-    for fault in faults:
-        if fault.reason == "webhook":
-            return _as_finding(fault, may)
     ours = [hook for hook in held.webhooks if hook.url.rstrip("/") == url]
-    if not ours:  # the backend is elsewhere, and so is its webhook
+    for fault in faults:
+        if fault.reason == "webhook" and (ours or is_known):
+            return _as_finding(fault, may)
+    if not ours:  # the backend is elsewhere, and so is its webhook; or there never was one
         return wrong(f"There is no webhook to {url}.", f"nnloop connect {project_id}", may)
     if len(ours) > 1:
         return wrong(
