@@ -74,10 +74,11 @@ def is_alive(redis: Redis, worker: str) -> bool:
 
 
 def _shorten(redis: Redis, key: str, longest_s: int) -> None:
-    if redis.ttl(key) > longest_s:
+    # -1: it would stay for ever, as after a Redis was copied without what its keys expire by.
+    if not -1 < redis.ttl(key) <= longest_s:
         redis.expire(key, longest_s)
 
 
 def text_of(value: Any) -> str:
     """A value of Redis' as text."""
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
