@@ -550,6 +550,24 @@ def test_processes_of_two_data_folders_do_not_work_at_one_redis(
     assert ours.is_of_others()
 
 
+def test_processes_of_two_databases_do_not_work_at_one_redis(
+    server: RedisServer, connection: redis.Redis
+) -> None:
+    # A worker on another machine, with the common folder and without NNLOOP_DATABASE_URL.
+    ours, theirs = JobQueue(server.url, "a|postgresql"), JobQueue(server.url, "a|sqlite")
+    ours.claim()
+    assert (ours.is_of_others(), theirs.is_of_others()) == (False, True)
+    with pytest.raises(StackError, match="another database") as found:
+        theirs.claim()
+    assert "(postgresql; this one: sqlite)" in str(found.value)
+    assert "NNLOOP_DATABASE_URL" in found.value.remedy
+    with pytest.raises(StackError, match="another database"):
+        work(server.url, ROLES["loop"], installation="a|sqlite")
+    JobQueue(server.url, "a").claim()  # of a release that did not say it
+    with pytest.raises(StackError, match="another data folder"):
+        JobQueue(server.url, "b|postgresql").claim()
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

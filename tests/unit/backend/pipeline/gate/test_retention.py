@@ -11,11 +11,12 @@ from backend.pipeline.gate.retention import prune, prune_quietly, to_prune
 from backend.pipeline.models.serving import pin
 from backend.settings import ProjectSettings
 from backend.store.models import RunRow, VersionRow
+from domain.case import Manifest
 from domain.states import RunControl, RunStatus, VersionStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.documents import run_manifest
 from tests.unit.backend.pipeline.models.versions import WEIGHTS, add_version, set_status, weights
-from training.versions.manifests import FoldStart, Manifest
+from training.versions.manifests import FoldStart
 from training.versions.version_folder import read_version
 
 
