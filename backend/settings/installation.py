@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from difflib import get_close_matches
@@ -27,6 +26,7 @@ from pydantic_settings import (
 
 from backend.settings import notifying
 from backend.settings.faults import faults_of
+from backend.settings.file import require_readable, settings_file
 from backend.settings.image_hosts import PUBLIC, ImageHosts
 from backend.settings.option import Option, environment_of
 from domain.errors import SettingsError
@@ -319,17 +319,13 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments over the environment over the file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _file())
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, settings_file())
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:
         """Reads environment and file; raises SettingsError that lists every fault."""
-        file = os.environ.get("NNLOOP_CONFIG", "")
-        if file and not Path(file).is_file():
-            raise SettingsError(
-                f"NNLOOP_CONFIG names a file that does not exist: {file!r}.",
-                remedy="Correct it, or unset it.",
-            )
+        file = settings_file()
+        require_readable(file)
         try:
             settings = cls(**overrides)
         except ValidationError as error:
@@ -338,12 +334,10 @@ class Settings(BaseSettings):
                 remedy="Correct them in the environment or in nnloop.toml (docs/settings.md).",
             ) from None
         except (ValueError, RecursionError) as error:  # TOMLDecodeError, UnicodeDecodeError
+            raise SettingsError(f"{file} is no TOML file: {error}.", remedy="Correct it.") from None
+        if unknown := cls._unknown_keys(file):
             raise SettingsError(
-                f"{file or 'nnloop.toml'} is no TOML file: {error}.", remedy="Correct it."
-            ) from None
-        if unknown := cls._unknown_keys(_file()):
-            raise SettingsError(
-                f"{_file()} names what is no setting: {', '.join(unknown)}.",
+                f"{file} names what is no setting: {', '.join(unknown)}.",
                 remedy="Correct it: it would change nothing (docs/settings.md).",
             )
         return settings
@@ -416,7 +410,3 @@ class Settings(BaseSettings):
                 remedy="Set them to Label Studio's address and to a token from its Account page.",
             )
         return self.label_studio_url, key
-
-
-def _file() -> Path:
-    return Path(os.environ.get("NNLOOP_CONFIG") or "nnloop.toml")

@@ -32,18 +32,23 @@ class RunningStack:
 
     def write(self, data_dir: Path) -> None:
         """Announces the stack; StackError while another one runs on the same data folder."""
-        other = find_running(data_dir)
-        if other is not None and other.pid != self.pid:
-            raise StackError(
-                f"nnloop runs already on {data_dir} (process {other.pid}).",
-                remedy="Stop it, or give this one another data folder (--data-dir).",
-            )
+        require_alone(data_dir)
         write_json(data_dir / _FILE, asdict(self), mode=0o600)
 
     @staticmethod
     def remove(data_dir: Path) -> None:
         """Takes the announcement back."""
         (data_dir / _FILE).unlink(missing_ok=True)
+
+
+def require_alone(data_dir: Path) -> None:
+    """Raises StackError while another process runs a stack on the data folder."""
+    other = find_running(data_dir)
+    if other is not None and other.pid != os.getpid():
+        raise StackError(
+            f"nnloop runs already on {data_dir} (process {other.pid}).",
+            remedy="Stop it, or give this one another data folder (--data-dir).",
+        )
 
 
 def find_running(data_dir: Path) -> RunningStack | None:

@@ -20,7 +20,7 @@ from backend.stack.log_file import Rotation
 from backend.stack.ports import free_port, require_free
 from backend.stack.process import ProcessSpec
 from backend.stack.redis_server import RedisServer
-from backend.stack.runtime import RunningStack
+from backend.stack.runtime import RunningStack, require_alone
 from backend.stack.supervisor import StackEvent, Supervisor
 from domain.errors import StackError
 from training.devices import Device, list_devices
@@ -102,6 +102,7 @@ def running(
         StackError: A process did not start, a port is taken, or nnloop runs already here.
     """
     _require_folder(settings)
+    require_alone(settings.data_dir)  # else its port would be what is in the way
     port = settings.port or free_port(settings.host)
     require_free(port, "nnloop's web service", settings.host)
     redis = None if settings.redis_url else RedisServer.open(settings.data_dir / "redis")

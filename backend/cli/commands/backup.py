@@ -54,7 +54,7 @@ def backup(
         say(f"{file} is whole: {_what(found)}.")
         return
     chosen = settings(data_dir)
-    if not chosen.database_url and not (chosen.data_dir / "nnloop.db").is_file():
+    if not chosen.database_url and not _may_hold_a_store(chosen.data_dir):
         raise StackError(
             f"{chosen.data_dir} holds no store: there is nothing to back up.",
             remedy="Name the data folder (--data-dir, NNLOOP_DATA_DIR).",
@@ -113,3 +113,10 @@ def _what(contents: Contents) -> str:
     ]
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(contents.made_at))
     return f"{', '.join(parts)} ({contents.n_bytes / 1e6:,.0f} MB, as of {when})"
+
+
+def _may_hold_a_store(data_dir: Path) -> bool:
+    try:
+        return (data_dir / "nnloop.db").is_file()
+    except PermissionError:
+        return True  # whose folder it is says who opens the store

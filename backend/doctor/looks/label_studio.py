@@ -9,7 +9,7 @@ from backend.doctor.check import Check, Finding, fine, note, wrong
 from backend.doctor.looks.services import host_found, in_container, is_this_machine
 from backend.doctor.looks.versions import OF_LABEL_STUDIO
 from backend.doctor.patient import Patient
-from backend.label_studio.login import expires_at, is_personal
+from backend.label_studio.login import expires_at, has_expired, is_personal
 from domain.errors import LabelStudioAuthError, LabelStudioError, NnloopError, SettingsError
 from domain.text import counted
 
@@ -30,8 +30,9 @@ def reach(patient: Patient) -> Finding:
         example = "LABEL_STUDIO_URL=http://localhost:8080 LABEL_STUDIO_API_KEY=TOKEN"
         return wrong(str(error), f"{example}, with a token of Label Studio's Account page")
     except LabelStudioAuthError as error:
-        # A key that has expired is refused before anything is sent.
-        return wrong(str(error), error.remedy)
+        if has_expired(settings.label_studio_api_key.get_secret_value().strip()):
+            return wrong(str(error), error.remedy)  # refused before anything was sent
+        return fine(f"it answers at {settings.label_studio_url}")  # what it says is of the key
     except LabelStudioError as error:
         return _not_there(patient, error)
     if not is_up:
@@ -92,7 +93,8 @@ def key(patient: Patient) -> Finding:
                 "Legacy tokens are switched off in Label Studio, and LABEL_STUDIO_API_KEY is one.",
                 f"{_NEW_KEY}; or switch them on: Organization, API Tokens Settings, Legacy Tokens",
             )
-        return wrong(f"Label Studio refuses the {kind}: {error}", f"{_NEW_KEY}; then: nnloop up")
+        # No colon after `token`: what follows one would be taken for a token, and hidden.
+        return wrong(f"Label Studio refuses the {kind}. {error}", f"{_NEW_KEY}; then: nnloop up")
     left = (expires_at(api_key) or float("inf")) - time.time()
     if left < SOON_S:
         days = f"{max(0.0, left) / 86_400:.0f} days"

@@ -52,6 +52,11 @@ _TRIES_LOCK = (
 )
 _IS_HELD = 17
 
+_AS_ITS_USER = (
+    "Run nnloop as that user (sudo -u USER nnloop doctor), or share the folder with a group: "
+    "docs/securing.md"
+)
+
 
 def folder(patient: Patient) -> Finding:
     """Whether the data folder is there and can be written."""
@@ -61,6 +66,8 @@ def folder(patient: Patient) -> Finding:
         found = path.stat()
     except FileNotFoundError:
         return wrong(f"There is no folder {path}: nothing was started on it yet.", another)
+    except PermissionError as error:
+        return wrong(f"{path} can't be looked at: {error.strerror}.", _AS_ITS_USER)
     except OSError as error:
         return wrong(f"{path} can't be looked at: {error.strerror}.", another)
     if not path.is_dir():
@@ -69,7 +76,7 @@ def folder(patient: Patient) -> Finding:
         return wrong(
             f"{path} belongs to user {found.st_uid}, and this one ({os.geteuid()}) may not write "
             "it.",
-            "Run nnloop as that user, or share the folder with a group: docs/securing.md",
+            _AS_ITS_USER,
         )
     return fine(str(path))
 

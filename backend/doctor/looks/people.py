@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from backend.doctor.check import Check, Finding, NotLookedError, fine, note, wrong
 from backend.doctor.patient import Patient
+from backend.pipeline.labels import questions
 from backend.pipeline.queues.fill import fill_queues
 from backend.pipeline.queues.report import tab_reports
 from backend.pipeline.sync.drift import faults_of
@@ -28,6 +29,9 @@ STRANGERS = 3
 """From so many labels of one person in another's tab on it is no slip."""
 
 _UNREAD_S = 60.0
+
+_HOLDING = (questions.RENAME, questions.RENAME_OF_VERSION)
+"""Until they are answered trainings wait or predictions are held."""
 
 
 def tabs(patient: Patient) -> Finding:
@@ -104,22 +108,26 @@ def two_in_one_tab(patient: Patient) -> Finding:
             f"{said[0].upper()}{said[1:]} in the last 14 days: two in one tab, or in 'Label All "
             "Tasks', get the same task.",
             "Each in their own tab, by 'Label Tasks As Displayed'. Its address is printed by: "
-            f"nnloop status {patient.asked_project}",
+            f"nnloop connect {patient.asked_project}",
         )
     if not n_labels:
         return fine("nobody has labelled from a tab in the last 14 days")
     return fine(f"{counted(n_labels, 'label')} of the last 14 days, each in its author's tab")
 
 
-def labels(patient: Patient) -> Finding:
-    """Whether the labels are those that the serving version knows."""
+def labels(patient: Patient) -> list[Finding]:
+    """Whether the labels are those that the serving version knows, and nothing is asked of them."""
     with patient.store.read() as session:
         row = patient.row(session)
+        # While one of these is open, drift says nothing of labels.
+        asked = [
+            (wrong if one.reason in _HOLDING else note)(one.message, one.remedy)
+            for one in projects.open_problems(session, patient.asked_project)
+            if one.stage == questions.STAGE and one.reason in questions.QUESTIONS
+        ]
         found = faults_of(session, row, patient.project_info, patient.held, patient.settings)
-    for fault in found:
-        if fault.reason == "labels":
-            return note(fault.message, fault.remedy)
-    return fine("as they were trained")
+    asked += [note(fault.message, fault.remedy) for fault in found if fault.reason == "labels"]
+    return asked or [fine("as they were trained")]
 
 
 def read(patient: Patient) -> Finding:

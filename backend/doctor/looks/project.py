@@ -13,6 +13,7 @@ from backend.doctor.check import Check, Finding, NotLookedError, fine, note, wro
 from backend.doctor.looks.firing import FIRING
 from backend.doctor.patient import Patient
 from backend.pipeline.connection.connect import set_up
+from backend.pipeline.predictions.held import held_of
 from backend.pipeline.sync import trigger
 from backend.pipeline.sync.drift import (
     faults_of,
@@ -95,6 +96,11 @@ def backend(patient: Patient) -> Finding:
     patient.there.add("held")
     mend = _mend(patient, f"Registered {settings.service_url} as ML backend, with its webhook.")
     for fault in faults_of_backend(project_id, held.backends, held.webhooks, settings):
+        if fault.reason == "backend_missing" and _row(patient) is None:
+            return wrong(  # nobody has taken out what was never there
+                "The project has no ML backend of nnloop: Label Studio asks for no predictions.",
+                f"nnloop connect {project_id}",
+            )
         if fault.reason in _OF_BACKEND:
             # What another nnloop has is a person's to decide.
             return _as_finding(fault, None if fault.reason == "other_nnloop" else mend)
@@ -134,15 +140,16 @@ def webhook(patient: Patient) -> Finding:
         patient.connection = read_connection(client, project_id)
         return f"Made the webhook to {url} the only one, with its header, for all changes."
 
-    may = mend if _row(patient) is not None else None
+    is_known = _row(patient) is not None
+    may = mend if is_known else None
     faults = faults_of_backend(project_id, held.backends, held.webhooks, settings)
     if any(fault.reason == "other_nnloop" for fault in faults):
         raise NotLookedError("the project is another nnloop's (see the check 'backend')")
-    for fault in faults:
-        if fault.reason == "webhook":
-            return _as_finding(fault, may)
     ours = [hook for hook in held.webhooks if hook.url.rstrip("/") == url]
-    if not ours:  # the backend is elsewhere, and so is its webhook
+    for fault in faults:
+        if fault.reason == "webhook" and (ours or is_known):
+            return _as_finding(fault, may)
+    if not ours:  # the backend is elsewhere, and so is its webhook; or there never was one
         return wrong(f"There is no webhook to {url}.", f"nnloop connect {project_id}", may)
     if len(ours) > 1:
         return wrong(
@@ -179,6 +186,7 @@ def served(patient: Patient) -> list[Finding]:
             n_waiting = predictions.count_unpublished(session, champion.id)
             n_unscored = predictions.count_unscored(session, project_id, champion.id)
             n_failed = predictions.count_failed(session, project_id, champion.id)
+            held = held_of(session, project_id, champion)
         is_active = runs.active_run(session, project_id) is not None
     if champion is None:
         doing = "a training is under way: nnloop status" if is_active else f"{waits}".rstrip(".")
@@ -195,6 +203,8 @@ def served(patient: Patient) -> list[Finding]:
     found = [_as_finding(fault, show) for fault in _faults(patient, "model_version")]
     found += [_as_finding(fault, publish) for fault in _faults(patient, "predictions_missing")]
     n_held = patient.held.n_predictions.get(champion.name, 0)
+    # Some that are held leave others to be seen; without any, annotators see none at all.
+    found += [(note if n_held else wrong)(message, remedy) for message, remedy in held]
     age = time.time() - (champion.promoted_at or champion.created_at)
     if n_waiting and not n_held and age > PUSHED_WITHIN_S:
         found.append(

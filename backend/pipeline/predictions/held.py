@@ -139,8 +139,8 @@ def held_by_label_studio(
     return present
 
 
-def report_held(session: Session, project_id: int, version: VersionRow) -> None:
-    """Says once what of the serving version is held; nothing when nothing is."""
+def held_of(session: Session, project_id: int, version: VersionRow) -> list[tuple[str, str]]:
+    """What of a version is held, of unlabelled tasks: a sentence for each cause, and its remedy."""
     query = (
         select(PredictionRow.held, func.count())
         .join(TaskRow, TaskRow.id == PredictionRow.task_id)
@@ -153,16 +153,19 @@ def report_held(session: Session, project_id: int, version: VersionRow) -> None:
         .group_by(PredictionRow.held)
         .order_by(PredictionRow.held)
     )
-    held = [(why, n) for why, n in session.execute(query)]
-    said = [
+    return [
         (
-            HELD,
             f"{counted(n, 'prediction')} of {version.name} "
             f"{'is' if n == 1 else 'are'} held: {why[:1].lower()}{why[1:]}",
             remedy_of(project_id, why),
         )
-        for why, n in held
+        for why, n in session.execute(query)
     ]
+
+
+def report_held(session: Session, project_id: int, version: VersionRow) -> None:
+    """Says once what of the serving version is held; nothing when nothing is."""
+    said = [(HELD, *one) for one in held_of(session, project_id, version)]
     replace_problems(session, project_id, (HELD,), said)
 
 

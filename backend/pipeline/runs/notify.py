@@ -26,6 +26,12 @@ STAGE = "notify"
 
 _SETTINGS = {Channel.COMMAND: "NNLOOP_NOTIFY_COMMAND", Channel.URL: "NNLOOP_NOTIFY_URL"}
 
+_MEND = {
+    Channel.COMMAND: "See what the command needs (docs/notices.md)",
+    Channel.URL: "See why that address does not take it",
+}
+"""What to look at first: the setting is right as often as not."""
+
 
 def deliver_due(context: AppContext, project_id: int) -> list[str]:
     """Delivers what is due of a project; the sentences of those that could not be."""
@@ -74,12 +80,13 @@ def _tell(session: Session, project_id: int, channels: Sequence[Channel]) -> Non
         if last is None or not last.error:
             continue
         is_over = last.state == NoticeState.GIVEN_UP
+        sentence = str(last.body.get("sentence", last.event))
         faults.append(
             projects.Fault(
                 "not_delivered",
-                f"Nobody was told this: {last.body.get('sentence', last.event)} {last.error} "
+                f"Nobody was told this: {sentence.rstrip('.')}. {last.error} "
                 + ("It was given up after a day." if is_over else "It is tried again for a day."),
-                f"Correct {_SETTINGS[channel]}.",
+                f"{_MEND[channel]}, or correct {_SETTINGS[channel]}.",
             )
         )
     projects.set_faults(session, project_id, STAGE, [projects.in_lines(one) for one in faults])

@@ -322,7 +322,7 @@ def test_a_job_that_raises_is_kept_and_the_worker_goes_on(
     # Asked to end while idle: it ends, and takes its heartbeat with it.
     assert len(queue.workers()) == 1
     process.send_signal(signal.SIGTERM)
-    assert process.wait(15) == 0
+    assert process.wait(60) == 0
     assert queue.workers() == []
 
 
@@ -356,7 +356,7 @@ def test_a_worker_asked_to_end_tells_its_job(
     assert [job.state for job in queue.jobs()] == [JobState.RUNNING]
     assert not queue.ensure(JobName.SYNC, 1)  # it runs
     process.send_signal(signal.SIGTERM)
-    assert process.wait(15) == 0
+    assert process.wait(60) == 0
     assert path.read_text() == "stopped"
     assert queue.workers() == []
 

@@ -37,6 +37,8 @@ class Installation(FakeApp):
         settings = self.context.settings.model_copy(
             update={
                 "public_url": listener.url,
+                # No program listens there, not even an nnloop of this machine.
+                "port": 1,
                 "label_studio_url": "http://localhost:8080",
                 "label_studio_api_key": SecretStr("3f" * 20),
                 "basic_auth_pass": SecretStr(PASSWORD),

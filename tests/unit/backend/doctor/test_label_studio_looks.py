@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.doctor.check import Finding, State
+from backend.doctor.check import Finding, State, fine
 from backend.doctor.looks import label_studio as looks
 from backend.doctor.patient import Patient
 from backend.settings import Settings
@@ -108,6 +108,17 @@ def test_keys_that_are_refused(tmp_path: Path, listener: Listener) -> None:
     one = looks.key(_patient(tmp_path, listener.url))
     assert one.state == State.WRONG and "refuses the legacy token" in one.answer
     assert LEGACY not in one.answer
+
+
+def test_a_token_that_was_taken_back_is_a_matter_of_the_key(
+    tmp_path: Path, listener: Listener
+) -> None:
+    listener.answer("/api/token/refresh/", {"detail": "Token is blacklisted"}, 401)
+    patient = _patient(tmp_path, listener.url, _token(None))
+    assert looks.reach(patient) == fine(f"it answers at {listener.url}")
+    one = looks.key(patient)
+    assert one.state == State.WRONG and "Token is blacklisted" in one.answer
+    assert "LABEL_STUDIO_API_KEY" in one.fix
 
 
 def test_what_the_key_may_not_read(tmp_path: Path, listener: Listener) -> None:

@@ -221,10 +221,13 @@ def test_a_project_that_was_never_connected_is_looked_at_and_left_alone(
 ) -> None:
     well.label_studio.info = replace(well.label_studio.info, id=5, title="Nerves")
     well.label_studio.backends.clear()
+    well.label_studio.webhooks.clear()
     well.label_studio.calls.clear()
     visit = well.visit("Nerves", fixes=True)
     assert found(visit, "connected").fix == "nnloop connect 5"
-    assert found(visit, "backend").state == State.WRONG
+    # Nothing was taken out or deleted: it was never there.
+    assert found(visit, "backend").answer.startswith("The project has no ML backend of nnloop")
+    assert found(visit, "webhook").answer.startswith("There is no webhook to ")
     assert found(visit, "images").state == State.FINE
     assert "register_backend" not in well.label_studio.calls
 

@@ -174,6 +174,7 @@ def test_a_way_that_is_down_is_tried_again_and_given_up_at_last(
     assert abs(row.not_before - time.time() - notices.FIRST_PAUSE_S) < 10
     (problem,) = _problems(app)
     assert "Nobody was told this: Carotid: nnloop-v5 was not promoted" in problem
+    assert ". The address answers with status 302. It is tried again for a day." in problem
     assert "NNLOOP_NOTIFY_URL" in problem and "tried again" in problem
     with app.store.begin() as session:
         session.get_one(NoticeRow, row.id).attempts = notices.MOST_TRIES - 2
