@@ -12,7 +12,7 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.sync.drift import Connection
 from backend.queue import JobQueue
 from backend.settings import Settings
-from backend.settings.data_folder import known_installation_id
+from backend.settings.data_folder import installation_name, known_installation_id
 from backend.settings.image_hosts import ImageHosts
 from backend.store import Store, projects
 from backend.store.models import ProjectRow
@@ -60,7 +60,8 @@ class Patient:
     @cached_property
     def queue(self) -> JobQueue:
         """The queue, not reached yet; ValueError where Redis' address is none."""
-        name = known_installation_id(self.settings.data_dir)
+        folder = known_installation_id(self.settings.data_dir)
+        name = installation_name(folder, self.settings.store_kind)
         return JobQueue(self.settings.redis_url, name)
 
     @cached_property

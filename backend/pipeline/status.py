@@ -215,8 +215,9 @@ def service_report(context: AppContext) -> ServiceReport:
 
 
 _OF_OTHERS = (
-    "The web service and the workers at this Redis use another data folder than this command, so "
-    "they see other projects. Name theirs: NNLOOP_DATA_DIR or --data-dir."
+    "The web service and the workers at this Redis use another data folder or database than this "
+    "command, so they see other projects. Name theirs: NNLOOP_DATA_DIR or --data-dir, and "
+    "NNLOOP_DATABASE_URL."
 )
 
 # Whatever stands in quotes, and numbers, may differ between problems that are otherwise the same.

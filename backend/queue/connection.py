@@ -25,15 +25,33 @@ INSTALLATION_KEY = "nnloop:installation"
 _INSTALLATION_TTL_S = 2 * HEARTBEAT_TTL_S
 
 
+def are_same(theirs: str, ours: str) -> bool:
+    """Whether two installations are one: the data folder and, where both say it, the store."""
+    (folder, _, kind), (our_folder, _, our_kind) = theirs.partition("|"), ours.partition("|")
+    return folder == our_folder and (kind == our_kind or not kind or not our_kind)
+
+
 def claim(redis: Redis, installation: str) -> None:
-    """Says that processes on this data folder are at work; StackError where others are."""
+    """Says that processes on this data folder and store are at work; StackError where others are.
+
+    ``installation``: what is named in ``backend.settings.installation_name``.
+    """
     if not installation:
         return
     if redis.set(INSTALLATION_KEY, installation, ex=_INSTALLATION_TTL_S, nx=True):
         return
     _shorten(redis, INSTALLATION_KEY, _INSTALLATION_TTL_S)
     found = redis.get(INSTALLATION_KEY)
-    if found is not None and text_of(found) != installation:
+    theirs, ours = text_of(found or ""), installation
+    if theirs and not are_same(theirs, ours):
+        if theirs.partition("|")[0] == ours.partition("|")[0]:
+            raise StackError(
+                "Other processes of nnloop at this Redis use another database "
+                f"({theirs.partition('|')[2]}; this one: {ours.partition('|')[2]}), so neither "
+                "side would find what the other has made.",
+                remedy="Give all of them the same NNLOOP_DATABASE_URL; after a move, stop all "
+                f"processes and wait {_INSTALLATION_TTL_S} s.",
+            )
         raise StackError(
             "Other processes of nnloop at this Redis use another data folder, so neither side "
             "would find what the other has made.",
@@ -74,10 +92,11 @@ def is_alive(redis: Redis, worker: str) -> bool:
 
 
 def _shorten(redis: Redis, key: str, longest_s: int) -> None:
-    if redis.ttl(key) > longest_s:
+    # -1: it would stay for ever, as after a Redis was copied without what its keys expire by.
+    if not -1 < redis.ttl(key) <= longest_s:
         redis.expire(key, longest_s)
 
 
 def text_of(value: Any) -> str:
     """A value of Redis' as text."""
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

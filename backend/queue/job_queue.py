@@ -19,6 +19,7 @@ from backend.queue.connection import (
     HEARTBEAT_TTL_S,
     INSTALLATION_KEY,
     SOCKET_TIMEOUT_S,
+    are_same,
     claim,
     is_alive,
     redis_errors,
@@ -52,7 +53,7 @@ class JobQueue:
 
         Args:
             url: Redis's; with an empty one every call raises StackError.
-            installation: The data folder's name (``installation_id``); empty: none is compared.
+            installation: Of ``installation_name``: data folder and store; empty: none is compared.
         """
         self._installation = installation
         self._connection = (
@@ -90,16 +91,16 @@ class JobQueue:
         """Says that processes on this data folder are at work here.
 
         Raises:
-            StackError: Others are, on another data folder, or Redis does not answer.
+            StackError: Others are, on another data folder or store, or Redis does not answer.
         """
         with redis_errors():
             claim(self._redis, self._installation)
 
     def is_of_others(self) -> bool:
-        """Whether processes on another data folder are at work at this Redis."""
+        """Whether processes on another data folder or store are at work at this Redis."""
         with redis_errors():
             found = text_of(self._redis.get(INSTALLATION_KEY) or "")
-        return bool(found and self._installation and found != self._installation)
+        return bool(found and self._installation and not are_same(found, self._installation))
 
     def ensure(self, name: JobName, *ids: int) -> bool:
         """Makes sure that the job is queued or running; returns whether it was enqueued now.

@@ -36,6 +36,17 @@ def installation_id(data_dir: Path) -> str:
     return name
 
 
+def installation_name(folder: str, store_kind: str) -> str:
+    """What all processes at one Redis have in common, as ``backend.queue`` compares it.
+
+    Args:
+        folder: Of ``installation_id``; "" where it is not known, as the name is then.
+        store_kind: Of the settings. A worker without NNLOOP_DATABASE_URL makes a SQLite store of
+            its own in the common folder, and would take jobs of what it can't find.
+    """
+    return f"{folder}|{store_kind}" if folder else ""
+
+
 def known_installation_id(data_dir: Path) -> str:
     """The name that a data folder has; "" where it has none yet, or can't be read."""
     try:

@@ -384,6 +384,11 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.data_dir / 'nnloop.db'}"
 
     @property
+    def store_kind(self) -> str:
+        """The kind of database: sqlite, postgresql."""
+        return self.store_url.partition(":")[0].partition("+")[0].lower()
+
+    @property
     def service_url(self) -> str:
         """Address under which Label Studio reaches the web service."""
         return self.public_url or f"http://{self.host}:{self.port}"

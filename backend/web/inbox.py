@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from backend.store import Store, hints, projects
@@ -29,6 +31,11 @@ logger = logging.getLogger(__name__)
 PATIENCE_S = 0.5
 # Hints of one transaction: at most some tenths of a second, in which others wait for the store.
 MOST_AT_ONCE = 500
+# What a store that is away did not take is tried again so often, and for so long: one of them may
+# be somebody's wish for a training, which no reading finds.
+AGAIN_S = 5.0
+GIVE_UP_S = 24 * 3600.0
+MOST_HELD = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +60,18 @@ class Inbox:
         self._waiting: deque[tuple[Hint, Future[None]]] = deque()
         self._lock = threading.Lock()
         self._is_writing = False
+        # Of the writing thread alone:
+        self._held: list[Hint] = []
+        self._held_since = 0.0
+        self._is_away = self._is_due = False
         self._log = RecurringLog()
 
     async def put(self, hint: Hint) -> None:
         """Keeps a hint; returns when it is written, and after half a second at the latest.
 
         A store that refuses it is logged, not raised: the next reading of the project, within
-        NNLOOP_SYNC_INTERVAL_S, finds what the hint was about.
+        NNLOOP_SYNC_INTERVAL_S, finds what the hint was about. What comes while the store is away is
+        written once it is back.
         """
         written: Future[None] = Future()
         with self._lock:
@@ -71,6 +83,8 @@ class Inbox:
 
     def close(self) -> None:
         """Writes what still waits, then ends the thread."""
+        with suppress(RuntimeError):  # it is closed already
+            self._writer.submit(self._write, ())
         self._writer.shutdown(wait=True)
 
     def _write_waiting(self) -> None:
@@ -88,10 +102,15 @@ class Inbox:
                     written.set_result(None)
 
     def _write(self, came: Sequence[Hint]) -> None:
+        came, self._held = [*self._held, *came], []
+        if not came:
+            return
         try:
             self._add(came)
-        except OperationalError as error:  # the store is away: it would be for each of them
-            self._warn(f"{_webhooks(len(came))} could not be kept. {sentence(error)}")
+        except (OperationalError, InternalError) as error:
+            # The store is away, full or read-only: it would be for each of them.
+            self._warn(f"{_webhooks(len(came))} could not be kept yet. {sentence(error)}")
+            self._hold(came)
         except Exception as error:  # nobody waits for this thread's result: the log must have it
             if len(came) > 1:  # one of them may be what the store does not take
                 for hint in came:
@@ -100,6 +119,30 @@ class Inbox:
                 self._warn(f"A webhook could not be kept. {sentence(error)}")
             else:
                 logger.exception("A webhook could not be kept.")
+
+    def _hold(self, came: Sequence[Hint]) -> None:
+        """Has them written later; called by the writing thread."""
+        now = time.monotonic()
+        if not self._is_away:
+            self._is_away, self._held_since = True, now
+        elif now - self._held_since > GIVE_UP_S:
+            self._is_away = False
+            logger.warning("%s could not be kept for a day.", _webhooks(len(came)))
+            return
+        self._held = list(came[-MOST_HELD:])
+        if not self._is_due:
+            self._is_due = True
+            timer = threading.Timer(AGAIN_S, self._again)
+            timer.daemon = True
+            timer.start()
+
+    def _again(self) -> None:
+        with suppress(RuntimeError):  # it was closed meanwhile
+            self._writer.submit(self._write_again)
+
+    def _write_again(self) -> None:
+        self._is_due = False
+        self._write(())
 
     def _add(self, came: Sequence[Hint]) -> None:
         with self._store.begin() as session:
@@ -110,6 +153,7 @@ class Inbox:
             unknown = [hint.project_id for hint in came if not _add_one(session, hint, strangers)]
             hints.forget_unconnected(session, strangers)
             del held
+        self._is_away = False
         for project_id in dict.fromkeys(unknown):
             self._warn(
                 f"A webhook of project {project_id} came, which is not connected. "

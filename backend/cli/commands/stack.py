@@ -13,7 +13,7 @@ import typer
 from backend.cli.setting_options import setting
 from backend.cli.shared import DataDir, error_console, log_as_service, settings
 from backend.cli.views.sentences import say
-from backend.settings import Settings, installation_id
+from backend.settings import Settings, installation_id, installation_name
 from backend.settings.duration import parse_duration
 from domain.errors import SettingsError, StackError
 
@@ -164,7 +164,7 @@ def worker(
         with Supervisor(workers_of(chosen, role, name), on_event=_teller(chosen)) as supervisor:
             supervisor.wait()
         return
-    folder = installation_id(chosen.data_dir)
+    folder = installation_name(installation_id(chosen.data_dir), chosen.store_kind)
     place = (chosen.worker_device, memory_of(chosen.worker_device))
     work(chosen.redis_url, queues, label=name, installation=folder, device=place, stay=stay)
 

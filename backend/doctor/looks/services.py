@@ -44,8 +44,9 @@ def redis(patient: Patient) -> Finding:
     try:
         if patient.queue.is_of_others():
             return wrong(
-                "The processes at this Redis work on another data folder than this command.",
-                "Name theirs: NNLOOP_DATA_DIR or --data-dir",
+                "The processes at this Redis work on another data folder or database than this "
+                "command.",
+                "Name theirs: NNLOOP_DATA_DIR or --data-dir, and NNLOOP_DATABASE_URL",
             )
         facts = patient.queue.server()
     except StackError as error:

@@ -13,7 +13,7 @@ from backend.label_studio import LabelStudioClient
 from backend.label_studio.images import FetchedImage
 from backend.pipeline.basis.loading import ImageLoads
 from backend.queue import JobQueue
-from backend.settings import Settings, installation_id
+from backend.settings import Settings, installation_id, installation_name
 from backend.settings.image_hosts import ImageHosts
 from backend.settings.private_folder import make_private, make_store_file
 from backend.store import Store
@@ -78,7 +78,8 @@ class AppContext:
             store.migrate()
             if settings.database_url:
                 require_moved(store, settings.data_dir)
-            queue = JobQueue(settings.redis_url, installation_id(settings.data_dir))
+            folder = installation_id(settings.data_dir)
+            queue = JobQueue(settings.redis_url, installation_name(folder, settings.store_kind))
         except PermissionError as error:
             raise StackError(
                 f"The data folder {settings.data_dir} is another user's ({error.filename}: "

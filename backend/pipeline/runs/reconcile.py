@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from backend.pipeline.basis.context import AppContext
 from backend.pipeline.folds.queue import enqueue_folds
@@ -83,14 +83,14 @@ def _due_syncs(context: AppContext) -> list[Job]:
         now = clock.now()
         newest_hint = dict(projects.open_hints(session))
         due = set()
-        for project_id in projects.all_ids(session):
-            row = session.get_one(ProjectRow, project_id)
-            asked_at = row.sync_asked_at or 0.0
+        # Times alone: a project whose settings can't be read must not keep all others waiting.
+        times = select(ProjectRow.id, ProjectRow.sync_asked_at, ProjectRow.synced_at)
+        for project_id, asked, synced in session.execute(times).all():
+            asked_at = asked or 0.0
             hinted_at = newest_hint.get(project_id)
             # Times still to come are of a clock that was set back since.
             is_fresh = any(
-                clock.is_recent(at, settings.sync_interval_s)
-                for at in (row.synced_at or 0.0, asked_at)
+                clock.is_recent(at, settings.sync_interval_s) for at in (synced or 0.0, asked_at)
             )
             if not is_fresh or (
                 hinted_at is not None
@@ -98,9 +98,10 @@ def _due_syncs(context: AppContext) -> list[Job]:
                 and (asked_at < hinted_at or not clock.is_recent(asked_at, RETRY_SYNC_S))
             ):
                 due.add(project_id)
-        for project_id in due:
-            # Asked, not done: a Label Studio that is down is not asked every second.
-            session.get_one(ProjectRow, project_id).sync_asked_at = now
+        # Asked, not done: a Label Studio that is down is not asked every second.
+        mark = update(ProjectRow).where(ProjectRow.id.in_(due)).values(sync_asked_at=now)
+        if due:
+            session.execute(mark)
     return [(JobName.SYNC, (project_id,)) for project_id in sorted(due)]
 
 
@@ -110,7 +111,7 @@ def _open_work(context: AppContext) -> list[Job]:
         for run in runs.active_runs(session):
             if run.control != RunControl.RUN or run.lease_until or runs.is_pausing(run):
                 continue
-            jobs.extend(_jobs_of(run, [f.status for f in runs.folds_of(session, run.id)]))
+            jobs.extend(_jobs_of(run, runs.fold_states(session, run.id)))
     return jobs
 
 

@@ -43,9 +43,14 @@ def active_run(session: Session, project_id: int, status: RunStatus | None = Non
 
 
 def active_runs(session: Session) -> list[RunRow]:
-    """All runs that are not final, without what grows with the number of tasks."""
+    """All runs that are not final, without what grows with the number of tasks.
+
+    No document of theirs is read before it is asked for: one that can't be read is its run's fault
+    alone.
+    """
     query = select(RunRow).where(RunRow.status.in_(RUN.active)).order_by(RunRow.id)
-    return list(session.scalars(query.options(defer(RunRow.candidates), defer(RunRow.manifest))))
+    documents = (RunRow.candidates, RunRow.manifest, RunRow.settings, RunRow.seconds)
+    return list(session.scalars(query.options(*map(defer, documents))))
 
 
 def last_run(session: Session, project_id: int) -> RunRow | None:
@@ -273,6 +278,12 @@ def folds_of(session: Session, run_id: int) -> list[FoldRow]:
     return list(
         session.scalars(select(FoldRow).where(FoldRow.run_id == run_id).order_by(FoldRow.fold))
     )
+
+
+def fold_states(session: Session, run_id: int) -> list[FoldStatus]:
+    """What the run's folds are at, in order."""
+    query = select(FoldRow.status).where(FoldRow.run_id == run_id).order_by(FoldRow.fold)
+    return list(session.scalars(query))
 
 
 def claim_fold(session: Session, run_id: int, fold: int, worker: str) -> FoldRow | None:

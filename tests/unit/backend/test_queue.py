@@ -163,6 +163,18 @@ def test_a_dead_worker_does_not_live_on_because_the_clock_of_redis_was_set_back(
     assert 0 < connection.ttl("nnloop:installation") <= 30
 
 
+def test_nobody_lives_for_ever_at_a_redis_that_was_copied_without_expiry(
+    server: RedisServer, queue: JobQueue, connection: redis.Redis
+) -> None:
+    connection.set("nnloop:worker:w1", "a||")
+    connection.set("nnloop:installation", "another")
+    assert [worker.name for worker in queue.workers()] == ["w1"]
+    with pytest.raises(StackError, match="use another data folder"):
+        JobQueue(server.url, "ours").claim()
+    for key in ("nnloop:worker:w1", "nnloop:installation"):
+        assert 0 < connection.ttl(key) <= 2 * HEARTBEAT_TTL_S
+
+
 @pytest.mark.parametrize("moved_s", [-3600, 3600])
 def test_a_failed_job_waits_no_hour_for_a_clock_that_was_set(
     queue: JobQueue, connection: redis.Redis, moved_s: int
@@ -536,6 +548,24 @@ def test_processes_of_two_data_folders_do_not_work_at_one_redis(
     connection.delete("nnloop:installation")  # as time does, once the last process has ended
     theirs.claim()
     assert ours.is_of_others()
+
+
+def test_processes_of_two_databases_do_not_work_at_one_redis(
+    server: RedisServer, connection: redis.Redis
+) -> None:
+    # A worker on another machine, with the common folder and without NNLOOP_DATABASE_URL.
+    ours, theirs = JobQueue(server.url, "a|postgresql"), JobQueue(server.url, "a|sqlite")
+    ours.claim()
+    assert (ours.is_of_others(), theirs.is_of_others()) == (False, True)
+    with pytest.raises(StackError, match="another database") as found:
+        theirs.claim()
+    assert "(postgresql; this one: sqlite)" in str(found.value)
+    assert "NNLOOP_DATABASE_URL" in found.value.remedy
+    with pytest.raises(StackError, match="another database"):
+        work(server.url, ROLES["loop"], installation="a|sqlite")
+    JobQueue(server.url, "a").claim()  # of a release that did not say it
+    with pytest.raises(StackError, match="another data folder"):
+        JobQueue(server.url, "b|postgresql").claim()
 
 
 @pytest.mark.parametrize(

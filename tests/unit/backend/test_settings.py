@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.settings import ProjectSettings, Settings
+from backend.settings import ProjectSettings, Settings, installation_name
 from domain.errors import SettingsError
 
 
@@ -165,6 +165,15 @@ def test_another_process_gets_the_same_settings(monkeypatch: pytest.MonkeyPatch)
 def test_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings.load().port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [("", "sqlite"), ("postgresql+psycopg://u:p@h/n", "postgresql"), ("sqlite:///x", "sqlite")],
+)
+def test_the_kind_of_the_store(url: str, kind: str) -> None:
+    assert Settings.load(database_url=url).store_kind == kind
+    assert installation_name("f", kind) == f"f|{kind}" and installation_name("", kind) == ""
 
 
 def test_urls(tmp_path: Path) -> None:

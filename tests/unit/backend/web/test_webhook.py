@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from backend.store import hints
@@ -114,8 +115,38 @@ def test_hint_the_store_refuses_is_acknowledged_and_logged(
         session.connection().exec_driver_sql("DROP TABLE inbox")
     body = {"action": "TASKS_CREATED", "project": 9, "tasks": [{"id": 4242}]}
     assert service.client.post("/webhook", json=body).status_code == 200
-    assert "A webhook could not be kept. The store does not answer" in caplog.text
+    assert "A webhook could not be kept yet. The store does not answer" in caplog.text
     assert "4242" not in caplog.text
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_what_comes_while_the_store_is_away_is_written_when_it_is_back(
+    service: Service, monkeypatch: pytest.MonkeyPatch, is_closed: bool
+) -> None:
+    """A wish for a training is one of them, and no reading would find it."""
+    service.connect(7)
+    app = service.client.app
+    assert isinstance(app, FastAPI)
+    inbox: Inbox = app.state.inbox
+    monkeypatch.setattr("backend.web.inbox.AGAIN_S", 60.0 if is_closed else 0.05)
+
+    def away() -> None:
+        raise OperationalError("BEGIN", {}, Exception("the server restarts"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service.store, "begin", away)
+        for action in ("TASKS_CREATED", "START_TRAINING"):
+            asyncio.run(inbox.put(Hint(7, action)))
+    if is_closed:
+        inbox.close()
+        with service.store.begin() as session:
+            found = [row.action for row in session.query(InboxRow).order_by(InboxRow.id)]
+    else:
+        deadline = time.monotonic() + 20
+        while len(service.hints()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        found = [action for _, action, _ in service.hints()]
+    assert found == ["TASKS_CREATED", "START_TRAINING"]
 
 
 def test_hints_that_wait_are_written_together(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from sqlalchemy import text
 
 from backend.pipeline.runs import reconcile
 from backend.pipeline.runs.reconcile import tick
@@ -239,3 +240,34 @@ def test_the_first_round_has_all_of_every_project_read(app: FakeApp) -> None:
             assert row.doubt == doubt
             row.doubt = ""  # as a reading of all does
     assert app.jobs == []  # when it is due
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("project", "settings"),
+        ("project", "label_mapping"),
+        ("training_run", "settings"),
+        ("training_run", "seconds"),
+        ("fold_result", "result"),
+    ],
+)
+def test_a_document_that_cannot_be_read_holds_up_no_other_project(
+    app: FakeApp, table: str, column: str
+) -> None:
+    app.add_run(RunStatus.TRAINING, 1)
+    with app.store.begin() as session:
+        run_id = session.query(RunRow).one().id
+        session.add(FoldRow(run_id=run_id, fold=0))
+        session.get_one(ProjectRow, PROJECT).synced_at = 0.0
+        session.add(ProjectRow(id=PROJECT + 1, title="another"))
+        session.flush()
+        session.add(RunRow(project_id=PROJECT + 1, number=1, status=RunStatus.QUEUED))
+        other = PROJECT + 1
+    with app.store.begin() as session:
+        session.execute(text(f"UPDATE {table} SET {column} = '[1'"))
+        if table == "project":  # the other's can be read
+            session.execute(text(f"UPDATE project SET {column} = '{{}}' WHERE id = {other}"))
+    asked = _jobs(app)
+    assert ("sync", (PROJECT,)) in asked and ("sync", (other,)) in asked
+    assert ("advance", (run_id + 1,)) in asked and ("train_fold", (run_id, 0)) in asked
