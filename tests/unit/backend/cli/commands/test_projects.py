@@ -72,6 +72,15 @@ def test_connecting_says_where_each_annotator_labels(app: FakeApp) -> None:
     assert "  [Anna]: /projects/1/data?tab=3\n" in ended.output
 
 
+def test_of_a_project_just_connected_it_says_that_its_tasks_are_to_come(app: FakeApp) -> None:
+    with app.store.begin() as session:
+        session.delete(session.get_one(ProjectRow, PROJECT))
+    app.label_studio.info = replace(app.label_studio.info, task_number=24)
+    said = CliRunner().invoke(program, ["connect", "1"], catch_exceptions=False).output
+    assert "its first tasks come in a moment" in said
+    assert "no task now" in CliRunner().invoke(program, ["connect", "1"]).output
+
+
 def test_a_strategy_that_does_not_exist_is_told_with_those_that_do(app: FakeApp) -> None:
     ended = CliRunner().invoke(program, ["connect", "1", "--query-strategy", "best"])
     assert isinstance(ended.exception, SettingsError)
@@ -99,9 +108,9 @@ def test_the_command_of_the_manual_about_open_pixels(app: FakeApp) -> None:
 
 
 def test_what_was_set_is_said_again_by_its_options(app: FakeApp) -> None:
-    arguments = "connect 1 --target-quality 0.5 --from-scratch --reset keep_versions"
+    arguments = "connect 1 --budget 10m --target-quality 0.5 --from-scratch --reset keep_versions"
     said = CliRunner().invoke(program, arguments.split(), catch_exceptions=False).output
-    assert "Set: --from-scratch, --target-quality 0.5, --keep-versions back to its default" in said
+    assert "Set: --budget 10m, --from-scratch, --target-quality 0.5, --keep-versions back" in said
     for task_id in (1, 2, 3):
         app.label_studio.add_task(task_id)
     sync_project(app.context, PROJECT)
