@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from pathlib import Path
 
@@ -16,6 +17,12 @@ DEFAULT_USER = "nnloop"
 PASSWORD_FILE = "basic_auth"  # noqa: S105  # a file name
 # Random bytes in a generated password: 192 bits, 32 characters.
 _PASSWORD_BYTES = 24
+_SAYS_SO = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL|AUTH", re.IGNORECASE)
+
+
+def is_secret(variable: str) -> bool:
+    """Whether the value of an environment variable is nobody's business, by its name."""
+    return _SAYS_SO.search(variable) is not None
 
 
 def service_credentials(settings: Settings) -> tuple[str, str]:

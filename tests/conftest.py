@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +23,8 @@ from tests.own_settings import NICENESS, leave_out_settings
 from tests.servers import NotInstalledError, running_label_studio, running_postgresql
 
 T = TypeVar("T")
+
+_ROOM_BYTES = 2 * 2**30
 
 # nnloop's own processes have no current folder on their path; some run modules of the tests.
 _ROOT = str(Path(__file__).resolve().parents[1])
@@ -43,9 +47,20 @@ def installed(server: contextlib.AbstractContextManager[T]) -> Iterator[T]:
 
 
 @pytest.fixture(scope="session")
-def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudioServer]:
+def quick_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """In memory where that has room: Label Studio waits for a disk at each of its many commits."""
+    memory = Path("/dev/shm")
+    if memory.is_dir() and shutil.disk_usage(memory).free > _ROOM_BYTES:
+        with tempfile.TemporaryDirectory(prefix="nnloop-tests-", dir=memory) as folder:
+            yield Path(folder)
+    else:
+        yield tmp_path_factory.mktemp("quick")
+
+
+@pytest.fixture(scope="session")
+def label_studio(quick_folder: Path) -> Iterator[LabelStudioServer]:
     """A real Label Studio on a free port, with an empty database and a legacy token."""
-    with installed(running_label_studio(tmp_path_factory.mktemp("label-studio"))) as server:
+    with installed(running_label_studio(quick_folder / "label-studio")) as server:
         yield server
 
 

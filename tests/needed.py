@@ -7,7 +7,7 @@ them accept what no generated image shows, that outlines and files hold on real 
 - ``unit/converters/outlines/test_vectorize.py``: overlap and vertices of real masks;
 - ``unit/converters/imports/test_readers.py`` and ``test_run.py``, and
   ``integration/files/test_round_trip.py``: a VIA file and masks that others have made;
-- ``unit/packaging/test_retrain_benchmark.py``: the folders that the benchmarks are run on.
+- ``unit/benchmarks/test_retrain.py``: the folders that the benchmarks are run on.
 """
 
 from __future__ import annotations

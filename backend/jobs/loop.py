@@ -17,7 +17,7 @@ from backend.pipeline.runs.control import stands_still
 from backend.pipeline.runs.notify import deliver_due
 from backend.pipeline.sync.reading import sync_project
 from backend.queue import JobName
-from domain.errors import LabelStudioError, ProjectGoneError
+from domain.errors import LabelStudioError, NotConnectedError, ProjectGoneError
 from domain.states import RunStatus
 
 logger = logging.getLogger(__name__)
@@ -31,6 +31,9 @@ def sync(project_id: int) -> None:
         sync_project(context(), project_id)
     except ProjectGoneError as error:
         logger.warning(error.in_full)
+    except NotConnectedError as error:
+        # It was disconnected since this was asked for, which is nobody's failure.
+        logger.info("Nothing is read: %s", error)
     else:
         try_fill(context(), project_id)
         try_check(context(), project_id)

@@ -12,7 +12,7 @@ from backend.pipeline.predictions.score import score_chunk, score_task
 from backend.pipeline.runs import ends
 from backend.pipeline.runs.control import stands_still
 from backend.queue import JobName, QueueName
-from domain.errors import StackError
+from domain.errors import NotConnectedError, StackError
 from domain.states import RunStatus
 from training.nnunet.memory import free_cache
 
@@ -49,7 +49,9 @@ def predict(project_id: int, task_id: int) -> None:
         time.sleep(AFTER_JOB_S)
         context().queue.ensure(JobName.PREDICT, project_id, task_id)
 
-    score_task(context(), project_id, task_id, again)
+    # One that was disconnected since an annotator opened the task is nobody's failure.
+    with suppress(NotConnectedError):
+        score_task(context(), project_id, task_id, again)
 
 
 def finish() -> None:

@@ -37,7 +37,9 @@ def advance(run_id: int) -> None:
         return
     with context().store.begin() as session:
         run = session.get(RunRow, run_id)
-    if run is None or not RunStatus(run.status).is_before_training:
+    if run is None:
+        return  # forgotten with its project since it was given, or by an older store
+    if not RunStatus(run.status).is_before_training:
         _in_turns[run_id] = Turns(
             lambda pause: stages.advance(context(), run_id, pause),
             while_waiting=lambda: _ask_again(run_id),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import uuid
 from functools import cache
 
 from backend.jobs.process import context, device
@@ -27,8 +28,13 @@ def prepare() -> None:
 
 def train_fold(run_id: int, fold: int) -> None:
     """Trains one fold of a run on this worker's device."""
-    worker = f"{socket.gethostname()}-{os.getpid()}"
-    train.train_fold(context(), run_id, fold, device(), worker, forks=_forks())
+    train.train_fold(context(), run_id, fold, device(), _worker(), forks=_forks())
+
+
+@cache
+def _worker() -> str:
+    # Two containers may have one name and the same process ids.
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
 
 
 @cache

@@ -1,4 +1,4 @@
-"""A time limit over everything a fetch does: name look-up, redirects, retries, every byte.
+"""A time limit over everything a request does: name look-up, redirects, retries, every byte.
 
 httpx limits the time of each single read only: a server that sends one byte every two seconds is
 never late.
@@ -75,7 +75,7 @@ def limit_request(request: httpx.Request) -> None:
         return
     left = deadline.left_s
     if left <= 0:
-        raise httpx.ReadTimeout("the time for the image is over", request=request)
+        raise httpx.ReadTimeout("the time for it is over", request=request)
     limits = request.extensions.get("timeout") or {}
     request.extensions = {
         **request.extensions,
@@ -103,7 +103,7 @@ def within(seconds: float, work: Callable[[], T]) -> T:
         except BaseException as error:  # noqa: BLE001 - raised where it is waited for
             done.set_exception(error)
 
-    threading.Thread(target=carried(run), name="fetch an image", daemon=True).start()
+    threading.Thread(target=carried(run), name="within a deadline", daemon=True).start()
     try:
         error = done.exception(seconds)
     except TimeoutError:

@@ -24,7 +24,7 @@ from backend.pipeline.queues.report import (
 from backend.pipeline.runs.control import sentence_of
 from backend.pipeline.runs.run_report import RunReport, run_reports
 from backend.pipeline.sync import trigger
-from backend.queue import ROLES
+from backend.queue import ROLES, JobState
 from backend.store import projects
 from backend.store.tasks import snapshots
 from backend.store.training import runs, versions
@@ -110,10 +110,12 @@ class ProjectReport(Report):
 class ServiceReport(Report):
     """The queue and the workers; ``error`` is set when Redis does not answer.
 
-    ``missing_roles`` are those that no live worker has.
+    ``missing_roles`` are those that no live worker has; ``failed`` counts the jobs that failed in
+    the last week and were not given again since.
     """
 
     waiting: dict[str, int]
+    failed: int = 0
     workers: tuple[str, ...]
     missing_roles: tuple[str, ...] = ()
     error: str = ""
@@ -202,6 +204,7 @@ def service_report(context: AppContext) -> ServiceReport:
         served = {queue for worker in workers for queue in worker.queues}
         return ServiceReport(
             waiting=context.queue.counts(),
+            failed=sum(job.state == JobState.FAILED for job in context.queue.jobs()),
             workers=tuple(worker.name for worker in workers),
             missing_roles=tuple(
                 role for role, queues in ROLES.items() if not served & set(map(str, queues))

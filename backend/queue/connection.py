@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from domain.errors import StackError
 
@@ -49,6 +49,12 @@ def redis_errors() -> Iterator[None]:
     """Turns Redis' errors into StackError."""
     try:
         yield
+    except ResponseError as error:
+        raise StackError(
+            f"Redis refuses what nnloop asks of it ({type(error).__name__}: {error}).",
+            remedy="See its memory (maxmemory), its disk and whether it is a read-only replica "
+            "(redis-cli INFO); nnloop goes on by itself once it is mended.",
+        ) from error
     except RedisError as error:
         raise StackError(
             f"Redis does not answer ({type(error).__name__}: {error}).",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from datetime import UTC, datetime
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from rq import Queue
-from rq.exceptions import DuplicateJobError, NoSuchJobError
+from rq.exceptions import DeserializationError, DuplicateJobError, NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
@@ -29,6 +30,8 @@ from backend.queue.redis_facts import RedisFacts
 from backend.queue.worker_info import WorkerInfo
 from domain.errors import StackError
 from domain.text import one_line
+
+logger = logging.getLogger(__name__)
 
 # A job that failed is not enqueued again at once: its cause (a server that is down) needs time.
 FAILED_PAUSE_S = 5.0
@@ -194,8 +197,12 @@ class JobQueue:
             result = job.latest_result()
             lines = str(result.exc_string or "").strip().splitlines() if result else []
             cause = one_line(lines[-1]) if lines else ""
-        name = next((known for known in JobName if known == job.func_name), None)
-        ids = tuple(value for value in job.args or () if isinstance(value, int))
+        try:
+            func_name, args = job.func_name, job.args
+        except DeserializationError:  # written by a release that has another form
+            func_name, args = "", ()
+        name = next((known for known in JobName if known == func_name), None)
+        ids = tuple(value for value in args or () if isinstance(value, int))
         since = None if moment is None else moment.replace(tzinfo=UTC).timestamp()
         return JobInfo(job.id, name, ids, state, since, worker, cause)
 
@@ -211,7 +218,7 @@ class JobQueue:
             # A job that says 'queued' but stands in no list was being handed over when a worker
             # died: give it the time of a handover, then count it as lost.
             enqueued = job.enqueued_at.timestamp() if job.enqueued_at else 0.0
-            in_list = job_id in self._queue(QueueName(job.origin)).job_ids
+            in_list = any(job_id in self._queue(q).job_ids for q in QueueName if q == job.origin)
             return in_list or _is_recent(enqueued, HEARTBEAT_TTL_S)
         if status == JobStatus.STARTED:
             return is_alive(self._redis, str(job.worker_name))
@@ -250,18 +257,37 @@ class JobQueue:
         return min(FAILED_PAUSE_S * 2.0 ** min(n_deaths, 20), LONGEST_PAUSE_S)
 
     def _fetch(self, job_id: str) -> Job | None:
+        """A job; None where Redis has none of this name, or what it has can't be read as one.
+
+        Redis may have lost a part of it, and another release of RQ may have written it. One such
+        job must not keep all others from being given.
+        """
         try:
             return Job.fetch(job_id, connection=self._redis, serializer=JSONSerializer)
         except NoSuchJobError:
+            return None
+        except RedisError as error:
+            if isinstance(error, ResponseError) and str(error).startswith("WRONGTYPE"):
+                return None
+            raise
+        except Exception as error:  # noqa: BLE001 - RQ checks nothing of what it reads
+            logger.debug("The job %s can't be read: %s", job_id, error)
             return None
 
     def _forget(self, job_id: str) -> None:
         job = self._fetch(job_id)
         if job is not None:
-            job.delete()
-        else:
-            # What a worker wrote of a job that Redis had lost meanwhile would keep its name taken.
-            self._redis.delete(Job.key_for(job_id))
+            try:
+                job.delete()
+                return
+            except RedisError:
+                raise
+            except Exception as error:  # noqa: BLE001 - another process deletes it at this moment
+                logger.debug("RQ could not delete the job %s: %s", job_id, error)
+        # What a worker wrote of a job that Redis had lost meanwhile would keep its name taken.
+        self._redis.delete(Job.key_for(job_id))
+        for name in QueueName:
+            self._queue(name).remove(job_id)
 
 
 def _is_recent(moment: float, span_s: float) -> bool:

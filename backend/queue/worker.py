@@ -32,7 +32,7 @@ from backend.queue.connection import (
     claim,
     redis_errors,
 )
-from backend.queue.job_queue import FAILURE_TTL_S, JobQueue
+from backend.queue.job_queue import JobQueue
 from backend.queue.names import JobName, QueueName
 from backend.queue.worker_info import WorkerInfo
 from domain.errors import StackError
@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 # Functions that a module of jobs may have: called in a worker before its first job, after its last.
 PREPARE, FINISH = "prepare", "finish"
+
+LONGEST_JOB_S = 400 * 24 * 3600
 
 IDLE_LOOK_S = 1.0
 """Between two looks whether a worker is idle."""
@@ -177,9 +179,9 @@ class _Worker(SimpleWorker):  # type: ignore[misc]  # rq is not typed here
         super().request_stop(signum, frame)
 
     def get_heartbeat_ttl(self, job: Any) -> int:
-        # RQ calls a job abandoned that runs for longer than this, and trainings take days. Who died
-        # at one is known by our own heartbeats.
-        return FAILURE_TTL_S
+        # RQ calls a job abandoned that runs for longer than this, and trainings take days, on a
+        # CPU weeks. Who died at one is known by our own heartbeats.
+        return LONGEST_JOB_S
 
     def handle_job_success(self, job: Any, queue: Any, started_job_registry: Any) -> None:
         if self._is_kept(job.id):

@@ -24,9 +24,11 @@ def events_of(text: str) -> tuple[str, ...]:
 def check_command(text: str) -> None:
     """Raises ValueError for words that no command can be made of; what they are is not said."""
     try:
-        shlex.split(text)
+        words = shlex.split(text)
     except ValueError as error:
         raise ValueError(f"is no command: {error}") from None
+    if text and not words:
+        raise ValueError("is no command: there is no word in it")
 
 
 def check_url(text: str) -> None:

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from backend.credentials import is_secret
 from backend.stack.log_file import LogFile, Rotation
 from domain.errors import StackError
 from training.processes.guarded import Guarded
@@ -22,7 +23,6 @@ STACK_VARIABLE = "NNLOOP_STACK"
 STDOUT = 1
 
 _TAIL_LINES = 15
-_SECRET_WORDS = ("TOKEN", "PASSWORD", "PASS", "SECRET", "API_KEY", "AUTH", "_URL")
 
 
 def _no_check() -> bool:
@@ -165,7 +165,9 @@ class ManagedProcess:
         except OSError:
             return ""
         for name, value in (self.spec.env or {}).items():
-            if len(value) >= 6 and any(word in name.upper() for word in _SECRET_WORDS):
+            # An address may hold a password.
+            is_one = is_secret(name) or name.upper().endswith("_URL")
+            if len(value) >= 6 and is_one:
                 text = text.replace(value, "***")
         return "\n".join(text.strip().splitlines()[-lines:])
 

@@ -11,11 +11,13 @@ from backend.store.models import (
     FoldRow,
     GroupRow,
     InboxRow,
+    PauseRow,
     PredictionRow,
     ProblemRow,
     ProjectRow,
     RunRow,
     TaskRow,
+    TrialRow,
     VersionRow,
 )
 from backend.store.quality.doubts import CheckTabRow, LabelDoubtRow
@@ -58,7 +60,9 @@ def forget_project(session: Session, project_id: int) -> None:
         InboxRow,
         ProblemRow,
         NoticeRow,
+        PauseRow,
         ReadingRow,
+        TrialRow,
     ):
         session.execute(delete(table).where(table.project_id == project_id))
     session.execute(delete(ProjectRow).where(ProjectRow.id == project_id))

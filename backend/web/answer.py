@@ -89,6 +89,7 @@ async def answer(
     """
     progress = _Progress()
     served_by: int | None = None
+    asked: set[int] = set()
     missing: list[int] = []
     pause = FIRST_LOOK_S
     began = time.monotonic()
@@ -107,12 +108,16 @@ async def answer(
             return _results(version, progress)
         if served_by != version.id:
             # The first look, or another version was promoted meanwhile.
-            served_by = version.id
-            await in_thread(deadline, _ask_for, context, question, missing)
-        if progress.former is None and time.monotonic() - began >= patience_s:
+            served_by, asked = version.id, set()
+        if new := [task_id for task_id in missing if task_id not in asked]:
+            asked.update(new)
+            await in_thread(deadline, _ask_for, context, question, new)
+        is_due = progress.former is None and time.monotonic() - began >= patience_s
+        if is_due or (progress.former is not None and progress.former.keys() >= set(missing)):
+            # Looked up right before it is answered: an image may have been replaced since.
             progress.former = await in_thread(deadline, _of_former, context, question, version)
-        if progress.former is not None and progress.former.keys() >= set(missing):
-            return {**progress.former, **_results(version, progress)}
+            if progress.former.keys() >= set(missing):
+                return {**progress.former, **_results(version, progress)}
         left = deadline - time.monotonic() - LAST_LOOK_S
         if left <= 0:
             raise _too_late(question, len(missing), context.settings.predict_deadline_s)
@@ -137,6 +142,9 @@ def _look(context: AppContext, question: Question, progress: _Progress) -> Versi
             progress.version, progress.rows, progress.former = version, {}, None
         progress.reused = reused_names(session, project, version)
         progress.is_stored = progress.is_stored or _are_kept(session, project, question)
+        # What was found while others were waited for may be of another image by now.
+        live = predictions.live_ids(session, [row.id for row in progress.rows.values()])
+        progress.rows = {i: row for i, row in progress.rows.items() if row.id in live}
         missing = [i for i in question.tasks if i not in progress.rows]
         if progress.is_stored:
             progress.rows.update(predictions.find(session, version.id, missing))

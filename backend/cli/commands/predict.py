@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -122,7 +123,7 @@ def predict(
             f"The images of {inside[0]} lie in {out}, where the masks would be.",
             remedy="Give --out another folder.",
         )
-    n_predicted, left_out, notes = 0, [], []
+    told = _Told()
 
     with (
         alone_in(out, "prediction"),
@@ -143,17 +144,11 @@ def predict(
                 return
 
         def on_line(line: str) -> None:
-            nonlocal n_predicted
-            if line.startswith("Left out: "):
-                left_out.append(line)
-                if not watch:  # named once, at the end; who watches is told at once
-                    line = "Predicting"
-            elif line.startswith("Note: "):
-                notes.append(line.removeprefix("Note: "))
-                return
-            else:
-                n_predicted += 1
-            on_step(line, n_predicted + len(left_out))
+            if told.take(line):
+                is_left_out = line.startswith(_LEFT_OUT)
+                # Named once, at the end; who watches is told at once.
+                shown = "Predicting" if is_left_out and not watch else line
+                on_step(shown, told.n_predicted + len(told.left_out))
 
         if watch:
             folders = ", ".join(str(source) for source in images)
@@ -163,14 +158,40 @@ def predict(
         except KeyboardInterrupt:
             if not watch:
                 raise
-    if n_predicted or not notes:
-        say(f"{counted(n_predicted, 'image')} predicted into {out}.")
-    for line in (*notes, *left_out):
+    if told.n_predicted or not told.notes:
+        say(f"{counted(told.n_predicted, 'image')} predicted into {out}.")
+    for line in (*told.notes, *told.left_out):
         say(line)
     _say_table(out / TABLE)
-    if left_out:
+    if told.left_out:
         say(f"What was left out and why: {out / REPORT}")
         raise typer.Exit(1)
+
+
+_LEFT_OUT = "Left out: "
+
+
+@dataclass(slots=True)
+class _Told:
+    """What was said of the images: how many were predicted, which were left out, and notes."""
+
+    n_predicted: int = 0
+    left_out: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def take(self, line: str) -> bool:
+        """Takes a line; whether it is about an image."""
+        if line.startswith("Note: "):
+            self.notes.append(line.removeprefix("Note: "))
+            return False
+        if line.startswith(_LEFT_OUT):
+            self.left_out.append(line)
+            return True
+        self.n_predicted += 1
+        # In a watched folder a file may be whole at last.
+        before = f"{_LEFT_OUT}{line.rpartition(': ')[0]}: "
+        self.left_out = [one for one in self.left_out if not one.startswith(before)]
+        return True
 
 
 def _say_table(path: Path) -> None:

@@ -15,7 +15,7 @@ from backend.cli.shared import AsJson, DataDir, console, context, keep_private
 from backend.cli.views.sentences import say
 from backend.settings import ProjectSettings
 from backend.settings.duration import say_duration
-from backend.settings.option import flags_of
+from backend.settings.option import flags_of, option_of
 from domain.text import counted
 
 if TYPE_CHECKING:
@@ -88,14 +88,15 @@ def _changed(values: Mapping[str, Any], reset: Sequence[str]) -> str:
     """The options that were given, with what holds now; "" = none."""
     fields = ProjectSettings.model_fields
 
-    def said(name: str, value: object) -> str:
+    def said(name: str, value: Any) -> str:
         flag = flags_of(name, fields[name])
         if isinstance(value, bool):
             return flag.split("/")[not value]
-        if name == "budget_s" and isinstance(value, float) and value > 0:
-            value = say_duration(value)  # as people write it
+        if option_of(fields[name]).metavar == "DURATION":
+            return f"{flag} {say_duration(value) if value else 'none'}"
         parts = value if isinstance(value, tuple) else (value,)
-        return f"{flag} {' '.join(map(str, parts))}".strip()
+        texts = (f"{part:g}" if isinstance(part, float) else str(part) for part in parts)
+        return f"{flag} {' '.join(texts)}".strip()
 
     words = [said(name, value) for name, value in values.items()]
     words += [f"{flags_of(n, fields[n])} back to its default" for n in reset if n in fields]

@@ -21,6 +21,7 @@ from backend.cli.views.training_view import (
     say_reading,
     say_unions,
     say_unnamed,
+    say_use,
 )
 from domain.errors import FileFormatError, NnloopError, SettingsError
 
@@ -170,7 +171,9 @@ def _train(
     if run_id is None:
         outcome = outcome_of(context)
         write_left_out(request.out, reading.left_out, outcome.left_out)
-        say_classes(outcome.classes)
+        if tuple(outcome.classes) != tuple(reading.classes):
+            say_classes(outcome.classes)
+        say_use(outcome, request.out)
         return
     try:
         with steps("Preparing") as on_step:

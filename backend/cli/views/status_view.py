@@ -43,6 +43,11 @@ def print_service(report: ServiceReport) -> None:
         say(f"none; {waiting}. Start them: nnloop up", lead="[red]Workers:[/red]")
     else:
         say(f"{', '.join(report.workers)}; {waiting}", lead="Workers:")
+    if report.failed:
+        say(
+            f"{counted(report.failed, 'job')} failed. Which, and why: nnloop jobs",
+            lead="[red]Jobs:[/red]",
+        )
     for role in report.missing_roles if report.workers else ():
         say(f"Start one: nnloop worker --role {role}", lead=f"[red]No worker {_ROLES[role]}.[/red]")
 

@@ -100,6 +100,12 @@ def say_outcome(outcome: Outcome, out: Path, pages: Sequence[Path]) -> None:
         console.print(f"Written: {page}", highlight=False, markup=False, soft_wrap=True)
     if outcome.version:
         say_classes(outcome.classes)
+    say_use(outcome, out)
+
+
+def say_use(outcome: Outcome, out: Path) -> None:
+    """How to predict with the version, where there is one."""
+    if outcome.version:
         say(f"Predict with it: nnloop predict IMAGES --model {shlex.quote(str(out))} --out masks")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from backend.credentials import DEFAULT_USER, PASSWORD_FILE
+from backend.credentials import DEFAULT_USER, PASSWORD_FILE, is_secret
 from backend.doctor.support.redaction import Redactor
 from backend.label_studio import User
 from backend.settings import Settings
@@ -23,9 +22,6 @@ from backend.stack.runtime import find_running
 from backend.store import Store
 from backend.store.models import TaskRow
 from backend.store.tasks.queues import QueueTabRow
-
-_SAYS_SO = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL|AUTH", re.IGNORECASE)
-"""In the name of a variable whose value is nobody's business."""
 
 _PLAIN = frozenset(
     {DEFAULT_USER, "root", "true", "false", "none", "null", "/dev/null", "localhost", "127.0.0.1"}
@@ -88,7 +84,7 @@ class Known:
             self._add_address(running.redis_url)
         for name, value in os.environ.items():
             is_one = len(value) >= SHORTEST_VALUE and not value.isdigit() and "://" not in value
-            if _SAYS_SO.search(name) and is_one and not _is_path(value):
+            if is_secret(name) and is_one and not _is_path(value):
                 self._add(value)
             self._add_address(value)
 

@@ -13,8 +13,9 @@ import binascii
 import html
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, quote_plus, unquote_plus
 
 STARS = "***"
@@ -88,6 +89,8 @@ _WORD = re.compile(r"[^\s'\"<>()\[\]{},;]+")
 # Runs that may be base64 or an escaped text.
 _CODED = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
 _RUN = re.compile(r"[^\s\"'<>]+")
+_NORMAL: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
+
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|&#?\w{1,10};")
 
 
@@ -221,6 +224,13 @@ def forms_of(secret: str) -> Iterator[str]:
 
 
 def _escaped_forms(text: str) -> Iterator[str]:
+    # An umlaut is one sign, or two as in names of files of a Mac.
+    for one in dict.fromkeys((text, *(unicodedata.normalize(form, text) for form in _NORMAL))):
+        yield from _escaped(one)
+
+
+def _escaped(text: str) -> Iterator[str]:
+    data = text.encode("utf-8", "surrogateescape")
     plain = {
         text,
         json.dumps(text)[1:-1],
@@ -230,6 +240,10 @@ def _escaped_forms(text: str) -> Iterator[str]:
         html.escape(text, quote=False),
         text.encode("ascii", "xmlcharrefreplace").decode(),
         text.encode("ascii", "backslashreplace").decode(),
+        # Bytes that were printed, and bytes that were read as what they are not.
+        repr(data)[2:-1],
+        data.decode("latin-1"),
+        data.decode("cp1252", "replace"),
     }
     for one in list(plain):
         # JSON within JSON, as a body in a log.

@@ -183,7 +183,7 @@ class _Work:
     def forget_gone(self, images: Iterable[ImageInput], away: Sequence[Path]) -> int:
         """Removes what was made of images that are gone; of how many."""
         n = self._folder.forget_gone({image.name for image in images}, away)
-        for folder in away:
+        for folder in () if self._spec.watches else away:  # one that is watched fills
             self._say(f"Note: There is no image in {folder}.")
         if n:
             self._say(f"Note: Of {counted(n, 'image')} that is gone, what was predicted went too.")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from backend.queue import stop_requested
 from backend.store import Store, clock
@@ -37,6 +38,7 @@ class FoldLedger:
         """Takes the row as it was claimed, and the name under which this worker has claimed it."""
         self._store = store
         self._fold_id = row.id
+        self._is_of = (row.run_id, row.fold, row.started_at)
         self._worker = worker
         self._epoch_at_start = row.epoch
         self._looked = self._renewed = time.monotonic()
@@ -51,8 +53,8 @@ class FoldLedger:
     def progress(self, epoch: EpochProgress) -> None:
         """Notes a finished epoch."""
         with self._surviving(), self._store.begin() as session:
-            row = session.get_one(FoldRow, self._fold_id)
-            if row.worker != self._worker:
+            row = self._find(session)
+            if row is None or row.worker != self._worker:
                 return
             row.epoch, row.epochs = epoch.epoch, epoch.epochs
             if epoch.epoch > self._epoch_at_start:
@@ -74,9 +76,12 @@ class FoldLedger:
             return
         self._looked = now
         with self._surviving(), self._store.begin() as session:
-            row = session.get_one(FoldRow, self._fold_id)
-            self._is_over = not self._is_ours(row) or not may_go_on(session, row.run_id)
-            if self._is_over or now - self._renewed < leases.LEASE_S / 5:
+            row = self._find(session)
+            if row is None or not self._is_ours(row) or not may_go_on(session, row.run_id):
+                self._is_over = True
+                return
+            self._is_over = False
+            if now - self._renewed < leases.LEASE_S / 5:
                 return
             self._renewed = now
             row.lease_until = leases.next_lease()
@@ -93,8 +98,8 @@ class FoldLedger:
     def done(self, result: FoldResult) -> None:
         """Keeps the result."""
         with self._store.begin() as session:
-            row = session.get_one(FoldRow, self._fold_id)
-            if row.status == FoldStatus.FAILED:
+            row = self._find(session)
+            if row is None or row.status == FoldStatus.FAILED:
                 return  # given up meanwhile, and the run with it
             if row.status != FoldStatus.DONE:  # else another worker has trained it to its end, too
                 runs.move_fold(session, row, FoldStatus.DONE)
@@ -107,8 +112,8 @@ class FoldLedger:
     def failed(self, message: str, *, is_final: bool = False) -> None:
         """Keeps the reason; the fold is tried again, unless it failed before and got no further."""
         with self._store.begin() as session:
-            row = session.get_one(FoldRow, self._fold_id)
-            if not self._is_ours(row):
+            row = self._find(session)
+            if row is None or not self._is_ours(row):
                 return
             is_final = is_final or bool(row.error)
             runs.move_fold(session, row, FoldStatus.FAILED if is_final else FoldStatus.QUEUED)
@@ -117,11 +122,21 @@ class FoldLedger:
     def interrupted(self) -> None:
         """Gives the fold back; that was no failure, so it costs no attempt."""
         with self._store.begin() as session:
-            row = session.get_one(FoldRow, self._fold_id)
-            if not self._is_ours(row):
+            row = self._find(session)
+            if row is None or not self._is_ours(row):
                 return
             runs.move_fold(session, row, FoldStatus.QUEUED)
             row.attempts -= 1
+
+    def _find(self, session: Session) -> FoldRow | None:
+        """The fold's row; None when it was forgotten, with its project or by an older store.
+
+        Its id is another fold's then, or will be.
+        """
+        row = session.get(FoldRow, self._fold_id)
+        if row is None or (row.run_id, row.fold, row.started_at) != self._is_of:
+            return None
+        return row
 
     def _is_ours(self, row: FoldRow) -> bool:
         """False when this worker stood still for longer than its lease, and another has the fold.

@@ -64,7 +64,9 @@ def train_fold(
     """
     n_workers = max(training_workers(context.queue), 1)
     with context.store.begin() as session:
-        run = session.get_one(RunRow, run_id)
+        run = session.get(RunRow, run_id)
+        if run is None:
+            return  # forgotten with its project since it was given, or by an older store
         if run.status != RunStatus.TRAINING or not may_go_on(session, run_id):
             return
         row = runs.claim_fold(session, run_id, fold, worker)

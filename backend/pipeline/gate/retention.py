@@ -17,7 +17,7 @@ from backend.store import clock, projects
 from backend.store.models import RunRow, VersionRow
 from backend.store.training import runs, versions
 from domain.states import RUN, VersionStatus
-from training.versions.version_folder import remove_weights, size_bytes
+from training.versions.version_folder import MEMBERS, remove_weights, size_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -126,11 +126,19 @@ def prune_quietly(context: AppContext, project_id: int) -> None:
 def protected_ids(session: Session, project_id: int) -> set[int]:
     """Ids of the versions that are never pruned.
 
-    Champion, the one before it, pinned ones, and those that an active run was told to start from.
+    Champion, the one before it, pinned ones, those that an active run was told to start from, and
+    those whose weights the folds of the project's own run start from: it may be paused for weeks.
     """
     rows = versions.versions_of(session, project_id)
     starts = {run.settings.start_from for run in runs.active_runs(session)}
     found = {row.id for row in rows if row.is_pinned or row.path in starts}
+    run = runs.active_run(session, project_id)
+    names = {start.version for start in run.manifest.starts} if run and run.manifest else set()
+    for name in names - {""}:
+        # A version that was pruned may live on in an ensemble.
+        found |= {
+            row.id for row in rows if row.name == name or (Path(row.path) / MEMBERS / name).is_dir()
+        }
     for row in (versions.champion(session, project_id), versions.predecessor(session, project_id)):
         if row is not None:
             found.add(row.id)

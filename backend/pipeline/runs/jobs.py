@@ -77,7 +77,7 @@ def cancel_job(context: AppContext, job_id: str) -> str:
     job = next((job for job in context.queue.jobs() if job.id == job_id), None)
     if job is None:
         raise StackError(f"There is no job {job_id!r}.", remedy="See which there are: nnloop jobs")
-    if job.name not in _OF_RUNS:
+    if job.name not in _OF_RUNS or not job.ids:
         raise StackError(
             f"{job_id} is no job of a training: what its project needs is given again.",
             remedy="Trainings can be cancelled; a whole project is taken out by "

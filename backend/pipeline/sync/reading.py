@@ -223,6 +223,10 @@ class _Reader:
         if self.taken.n_hidden:
             readings.doubt(session, self._project_id, "something changed that no time tells of")
         newest = marks.capped(self.taken.newest, self._info, self._began_at)
+        if not self._is_all and marks.is_later(row.read_to, self._since):
+            # Another reading has gone further meanwhile: this one's worker stood still, say, and
+            # may have written last what it had read first. What has changed is asked for again.
+            row.read_to, row.seen_to = self._since, ""
         marks.advance(row, newest, self._began_at, now)
         row.clock_ahead_s = marks.clock_ahead(self._info, self._began_at)
         row.more_tasks, row.more_submitted, row.more_skipped = self._more

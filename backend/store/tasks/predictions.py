@@ -164,6 +164,19 @@ def find(session: Session, version_id: int, task_ids: Sequence[int]) -> dict[int
     return found
 
 
+def live_ids(session: Session, prediction_ids: Sequence[int]) -> set[int]:
+    """Those of these predictions that are there, and of their tasks as they are now."""
+    found: set[int] = set()
+    for start in range(0, len(prediction_ids), 500):
+        query = (
+            select(PredictionRow.id)
+            .join(TaskRow, TaskRow.id == PredictionRow.task_id)
+            .where(PredictionRow.id.in_(prediction_ids[start : start + 500]), is_live())
+        )
+        found.update(session.scalars(query))
+    return found
+
+
 def results_of_task(session: Session, task_id: int) -> list[JsonDict]:
     """The regions that any version ever predicted for a task, as Label Studio gets them."""
     query = select(PredictionRow.result).where(

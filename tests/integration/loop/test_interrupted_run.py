@@ -145,7 +145,7 @@ def _child(loop: Loop, project: LoopProject, fold: int) -> int:
 
 
 def _worker_pid(loop: Loop, project: LoopProject, fold: int) -> int:
-    """The process that trains a fold; the ledger names it `host-pid`."""
+    """The process that trains a fold; the ledger names it `host-pid-...`."""
     with loop.context.store.begin() as session:
         query = (
             select(FoldRow.worker)
@@ -153,7 +153,7 @@ def _worker_pid(loop: Loop, project: LoopProject, fold: int) -> int:
             .join(ProjectRow, ProjectRow.id == RunRow.project_id)
             .where(ProjectRow.id == project.id, FoldRow.fold == fold)
         )
-        return int(session.scalars(query).one().rpartition("-")[2])
+        return int(session.scalars(query).one().rsplit("-", 2)[1])
 
 
 def test_a_person_can_start_a_run_before_it_is_due(interrupted: Interrupted) -> None:

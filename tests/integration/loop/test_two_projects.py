@@ -14,6 +14,8 @@ from domain.states import FoldStatus, RunStatus
 from tests.integration.loop.stack import Answer, Loop, LoopProject
 from training.devices import list_devices
 
+TRAINER = "tests.integration.loop.unlearned:UnlearnedTrainer"
+
 
 @dataclass(frozen=True)
 class Two:
@@ -38,7 +40,7 @@ def two(loop: Loop) -> Two:
     n_workers = sum(device.workers for device in list_devices())
     n_folds = n_workers + AHEAD + 1
     # Long enough that neither is over before it is cancelled.
-    settings = {"min_annotations": 100, "budget_s": 36.0, "n_folds": n_folds}
+    settings = {"min_annotations": 100, "budget_s": 36.0, "n_folds": n_folds, "trainer": TRAINER}
     large = loop.make_project("Large", n_folds, settings=settings)
     small = loop.make_project("Small", 4, settings={**settings, "budget_s": 90.0, "n_folds": 2})
     for project in (large, small):

@@ -310,7 +310,7 @@ def test_a_job_that_raises_is_kept_and_the_worker_goes_on(
     # Asked to end while idle: it ends, and takes its heartbeat with it.
     assert len(queue.workers()) == 1
     process.send_signal(signal.SIGTERM)
-    assert process.wait(15) == 0
+    assert process.wait(60) == 0
     assert queue.workers() == []
 
 
@@ -344,7 +344,7 @@ def test_a_worker_asked_to_end_tells_its_job(
     assert [job.state for job in queue.jobs()] == [JobState.RUNNING]
     assert not queue.ensure(JobName.SYNC, 1)  # it runs
     process.send_signal(signal.SIGTERM)
-    assert process.wait(15) == 0
+    assert process.wait(60) == 0
     assert path.read_text() == "stopped"
     assert queue.workers() == []
 
@@ -406,6 +406,94 @@ def test_remains_of_a_job_keep_no_other_from_its_name(
     assert queue.jobs() == []
     assert queue.ensure(JobName.SYNC, 1) and queue.ensure(JobName.SYNC, 2)
     assert [job.state for job in queue.jobs()] == [JobState.WAITING] * 2
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("status", "paused"),  # of a release of RQ that is still to come
+        ("status", ""),
+        ("enqueued_at", "2026-11-28"),
+        ("data", ""),
+        ("origin", ""),
+        ("origin", "nnloop-of-before"),
+        ("timeout", "for ever"),
+        ("worker_name", b"\xff"),
+    ],
+)
+@pytest.mark.parametrize("is_waiting", [True, False])
+def test_a_job_that_cannot_be_read_keeps_no_other_from_being_given(
+    queue: JobQueue, connection: redis.Redis, field: str, value: str | bytes, is_waiting: bool
+) -> None:
+    queue.ensure(JobName.SYNC, 1)
+    job = _job(connection, "sync-1")
+    if not is_waiting:
+        connection.lrem(f"rq:queue:{QueueName.LOOP}", 0, "sync-1")
+        connection.hset(job.key, "enqueued_at", "2026-11-01T00:00:00.000000Z")
+    connection.hset(job.key, field, value)
+    queue.jobs()
+    queue.ensure(JobName.SYNC, 1)  # a waiting one of which only this is lost may go on waiting
+    assert queue.counts()[QueueName.LOOP] == 1
+    assert queue.ensure(JobName.SYNC, 2)
+    assert "sync-2" in [job.id for job in queue.jobs()]
+
+
+def test_what_is_no_job_at_all_keeps_no_job_from_its_name(
+    queue: JobQueue, connection: redis.Redis
+) -> None:
+    connection.set(Job.key_for("sync-1"), "text")
+    assert queue.ensure(JobName.SYNC, 1)
+    assert [job.id for job in queue.jobs()] == ["sync-1"]
+
+
+def test_two_that_forget_a_lost_job_at_once_give_it_once(
+    queue: JobQueue, connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue.ensure(JobName.SYNC, 1)
+    connection.lrem(f"rq:queue:{QueueName.LOOP}", 0, "sync-1")
+    connection.hset(Job.key_for("sync-1"), "enqueued_at", "2026-11-01T00:00:00.000000Z")
+    delete = Job.delete
+
+    def after_the_other(job: Job) -> None:
+        monkeypatch.setattr(Job, "delete", delete)
+        assert queue.ensure(JobName.SYNC, 1)  # the other
+        delete(Job.fetch("sync-1", connection=connection, serializer=JSONSerializer))
+        delete(job)
+
+    monkeypatch.setattr(Job, "delete", after_the_other)
+    assert queue.ensure(JobName.SYNC, 1)
+    assert queue.counts()[QueueName.LOOP] == 1
+
+
+def test_a_job_that_runs_for_weeks_is_not_called_failed(
+    queue: JobQueue,
+    connection: redis.Redis,
+    start_worker: Callable[[str], subprocess.Popen[bytes]],
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "state"
+    queue.ensure(JobName.SYNC, 1)
+    code = (
+        "import time\nfrom pathlib import Path\ndef sync(project_id):\n"
+        f"    Path({str(path)!r}).touch(); time.sleep(60)\n"
+    )
+    start_worker(code)
+    assert _eventually(path.exists)
+    registry = Queue(QueueName.LOOP, connection=connection).started_job_registry
+    registry.cleanup(time.time() + 60 * 24 * 3600)  # as another worker does, two months later
+    assert [job.state for job in queue.jobs()] == [JobState.RUNNING]
+    assert not queue.ensure(JobName.SYNC, 1)
+
+
+def test_a_redis_that_takes_nothing_more_says_so(queue: JobQueue, connection: redis.Redis) -> None:
+    connection.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(StackError, match="refuses what nnloop asks") as raised:
+            queue.ensure(JobName.SYNC, 1)
+    finally:
+        connection.config_set("maxmemory", 0)
+    assert "maxmemory" in raised.value.remedy
+    assert queue.ensure(JobName.SYNC, 1)
 
 
 POOL = """

@@ -126,6 +126,12 @@ def test_a_repr_gives_nothing_away() -> None:
     assert "secret" not in repr(settings) + str(settings)
 
 
+def test_a_command_without_a_word_is_none() -> None:
+    with pytest.raises(SettingsError, match="notify_command: is no command"):
+        Settings.load(notify_command="  ")
+    assert not Settings.load(notify_command="").notify_command.get_secret_value()
+
+
 def test_another_process_gets_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings.load(
         data_dir=Path("/srv/nnloop"),

@@ -5,6 +5,7 @@ import html
 import json
 import re
 import time
+import unicodedata
 import urllib.parse
 from collections.abc import Callable
 
@@ -143,6 +144,25 @@ def test_what_gives_nothing_away_stays() -> None:
         "Traceback (most recent call last): File torch/nn/modules/module.py, line 1511",
     ):
         assert Redactor(["s3cr3t"], ["Anna"]).text(line) == line
+
+
+@pytest.mark.parametrize("secret", ["pässwört/+ 1&2", "Grüße-aus-Köln"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda text: repr(text.encode()),
+        lambda text: json.dumps({"body": repr(text.encode())}),
+        lambda text: text.encode().decode("latin-1"),
+        lambda text: unicodedata.normalize("NFD", text),
+        lambda text: urllib.parse.quote(unicodedata.normalize("NFD", text)),
+    ],
+    ids=["bytes", "bytes in JSON", "read as Latin 1", "in two signs", "in two signs, quoted"],
+)
+def test_letters_that_are_no_ascii_hide_nothing(secret: str, written: Callable[[str], str]) -> None:
+    line = f"said {written(secret)} to it"
+    assert written(secret).strip("b'\"") not in Redactor([secret]).text(line)
+    assert not Redactor([secret]).is_clean(line)
+    assert written(secret).strip("b'\"") not in Redactor([], [secret]).text(line)
 
 
 def test_names_go_as_words_and_not_within_others() -> None:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from backend.cli.commands.predict import _Told
 from backend.from_files.models import find_model
 from backend.from_files.networks.predict import predict_files
 from backend.from_files.predictions.predicting import INDEX, PredictionSpec
@@ -183,6 +184,9 @@ def test_a_watched_folder_goes_on_over_bad_files_and_says_each_once(
         "a0.png", "a1.png", "a2.png", "new.png", "bad.png",
     ]  # fmt: skip
     assert sum(line.startswith("Left out: bad.png") for line in said) == 1
+    told = _Told()
+    assert all(map(told.take, said))
+    assert (told.n_predicted, told.left_out, told.notes) == (5, [], [])
     rows = (out / "predictions.csv").read_text().splitlines()
     assert len(rows) == 6 and any(row.startswith("bad.png") for row in rows)
     assert json.loads((out / "report.json").read_text())["left_out"] == []

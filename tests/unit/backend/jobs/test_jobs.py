@@ -36,6 +36,19 @@ def test_every_job_resolves_and_takes_ids(job: JobName) -> None:
     assert parameters and all(parameter.annotation == "int" for parameter in parameters)
 
 
+@pytest.mark.parametrize("job", list(JobName))
+def test_a_job_of_what_was_forgotten_is_nobodys_failure(
+    job: JobName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed job is shown for a week: the project was disconnected while the job waited."""
+    module_name, _, name = job.rpartition(".")
+    module = importlib.import_module(module_name)
+    monkeypatch.setattr(module, "context", process.context)
+    monkeypatch.setattr("backend.jobs.train._forks", lambda: None)
+    function = getattr(module, name)
+    function(*[99] * len(inspect.signature(function).parameters))
+
+
 def test_a_scoring_that_fails_holds_its_run_back_and_ends_it_at_last(
     app: FakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,7 +86,7 @@ def test_pushing_that_fails_is_one_problem_and_not_a_traceback_every_few_seconds
         [known] = queue.workers()
         assert known.queues == ("nnloop-loop",)
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(15) == 0
+        assert worker.wait(60) == 0
     finally:
         worker.kill()
         worker.wait()
@@ -122,7 +122,7 @@ def test_one_worker_per_device_of_the_machine_says_what_it_has(tmp_path: Path) -
         assert {worker.queues for worker in found} == {("nnloop-train",)}
         pids = [int(worker.name.split("-")[-2]) for worker in found]
         machine.send_signal(signal.SIGTERM)
-        assert machine.wait(30) == 0, log.read_text()
+        assert machine.wait(60) == 0, log.read_text()
         assert not any(psutil.pid_exists(pid) for pid in pids)
         assert queue.workers() == []
     finally:

@@ -120,9 +120,9 @@ def test_a_server_that_never_ends_is_left_at_the_deadline(
     assert caught.value.reason == "image_unreachable"
     assert "NNLOOP_IMAGE_DEADLINE_S" in caught.value.remedy
     # Nothing goes on behind: neither the thread that fetched, nor the server that talked to it.
-    while time.monotonic() - started < 10 and _threads("fetch an image", "talk"):
+    while time.monotonic() - started < 10 and _threads("within a deadline", "talk"):
         time.sleep(0.05)
-    assert not _threads("fetch an image", "talk")
+    assert not _threads("within a deadline", "talk")
 
 
 @pytest.mark.parametrize(

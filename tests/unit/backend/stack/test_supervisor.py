@@ -107,7 +107,7 @@ except KeyboardInterrupt:
         stack_id, pid = nnloop.stdout.readline().decode().split()
         before = leftover_processes(stack_id)
         nnloop.send_signal(number)
-        assert nnloop.wait(10) == 0
+        assert nnloop.wait(60) == 0
     assert len(before) == 2  # the worker and its guard
     assert any(row.startswith(f"{pid} ") for row in before)
     assert leftover_processes(stack_id) == []
@@ -155,7 +155,7 @@ print(stack.leftover_processes())
             nnloop.send_signal(signal.SIGINT)
             time.sleep(0.2)
         said = nnloop.stdout.read().decode().split()
-        assert nnloop.wait(20) == 0
+        assert nnloop.wait(60) == 0
     assert said == ["SIGINT" if is_ready == "True" else "interrupted", "[]"]
     assert leftover_processes(stack_id) == []
 

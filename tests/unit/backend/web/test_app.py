@@ -114,7 +114,7 @@ def test_ticker_runs_as_long_as_the_service(
     ticked = threading.Event()
     monkeypatch.setattr(reconcile, "tick", lambda _context: ticked.set())
     with TestClient(create_app(context)):
-        assert ticked.wait(5)
+        assert ticked.wait(30)
         assert "ticker" in {thread.name for thread in threading.enumerate()}
     assert "ticker" not in {thread.name for thread in threading.enumerate()}
 

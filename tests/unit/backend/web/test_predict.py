@@ -9,8 +9,11 @@ import pytest
 
 from backend.queue import JobName
 from backend.store import projects
+from backend.store.identity import settle
 from backend.store.models import PredictionRow, ProjectRow
+from backend.web import answer as answering
 from backend.web.answer import MAX_URGENT, _score
+from domain.annotation import Task
 from domain.errors import StackError
 from tests.unit.backend.web.conftest import SOON_S, XML, Service, ask_predict, region
 
@@ -230,6 +233,29 @@ def test_what_was_predicted_for_another_image_is_no_answer(
     assert ready.hints() == [(7, "PREDICT", [1])] * 2
 
 
+def _replace_image(service: Service, task_id: int) -> None:
+    """As a reading does that has seen another image in the task."""
+    with service.store.begin() as session:
+        other = Task(id=task_id, project_id=7, data={"image": "/data/other.png"})
+        settle(session, 7, [other], ["image"])
+
+
+def test_an_image_replaced_while_another_task_is_waited_for_is_predicted_anew(
+    ready: Service,
+) -> None:
+    ready.predict(7, 1, score=0.1)
+
+    def replace(_name: JobName, _ids: tuple[int, ...]) -> None:
+        ready.predict_when_asked(score=0.9)
+        _replace_image(ready, 1)
+        ready.predict(7, 2, score=0.2)
+
+    ready.queue.on_ensure = replace
+    answer = ready.client.post("/predict", json=ask_predict(7, 1, 2))
+    assert [r["score"] for r in answer.json()["results"]] == [0.9, 0.2]
+    assert ready.queue.asked == [(JobName.PREDICT, (7, 2)), (JobName.PREDICT, (7, 1))]
+
+
 def test_another_project_under_the_id_is_not_connected(ready: Service) -> None:
     with ready.store.begin() as session:
         session.get_one(ProjectRow, 7).created_at = "2026-11-21T05:16:24.792678Z"
@@ -330,6 +356,25 @@ def test_what_the_version_before_failed_on_or_cannot_show_is_none(renewed: Servi
         session.query(PredictionRow).filter_by(task_id=2).one().error = "It has no image."
     assert "1 of 1 tasks" in detail(renewed, ask_predict(7, 1))
     assert "1 of 1 tasks" in detail(renewed, ask_predict(7, 2))
+
+
+@pytest.mark.parametrize("deadline_s", [SOON_S])
+def test_what_the_version_before_has_seen_is_looked_up_when_it_is_answered(
+    renewed: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    found = answering._of_former
+
+    def then_replaced(*args: Any) -> dict[int, Any]:
+        known = found(*args)
+        if not calls:
+            _replace_image(renewed, 1)
+            renewed.predict(7, 3, score=0.3)  # now only task 1 is waited for
+            calls.append(1)
+        return known
+
+    monkeypatch.setattr(answering, "_of_former", then_replaced)
+    assert "1 of 2 tasks" in detail(renewed, ask_predict(7, 1, 3))
 
 
 def test_a_version_promoted_while_waiting_has_a_former_of_its_own(renewed: Service) -> None:

@@ -74,7 +74,7 @@ def test_a_child_gets_its_arguments_its_variables_and_its_log(
     first = start("tell", "0")
     assert first.wait() == 0
     second = start("tell", "7", COLOUR="blue")
-    assert second.wait(20) == 7
+    assert second.wait(60) == 7
     assert (first.exit_code, second.exit_code, second.stop()) == (0, 7, 7)
     told = ["before", "['tell', '0'] True grey", "['tell', '7'] True blue"]
     assert (tmp_path / "log").read_text().splitlines() == told
@@ -83,7 +83,7 @@ def test_a_child_gets_its_arguments_its_variables_and_its_log(
 def test_children_run_side_by_side(start: Callable[..., Child], tmp_path: Path) -> None:
     long = start("stubborn", grace_s=0.1)
     _pids(tmp_path / "log")  # it has begun, and ends at no polite word any more
-    assert start("tell", "3").wait(20) == 3
+    assert start("tell", "3").wait(60) == 3
     assert long.exit_code is None
     assert long.stop() == 128 + signal.SIGKILL
 
@@ -91,7 +91,7 @@ def test_children_run_side_by_side(start: Callable[..., Child], tmp_path: Path) 
 def test_a_child_that_raises_ends_with_1_and_says_why(
     start: Callable[..., Child], tmp_path: Path
 ) -> None:
-    assert start("raise").wait(20) == 1
+    assert start("raise").wait(60) == 1
     assert "RuntimeError: as told" in (tmp_path / "log").read_text()
 
 
@@ -105,7 +105,7 @@ def test_nothing_that_a_child_started_outlives_it(
         os.kill(pids[0], signal.SIGKILL)
     else:
         assert child.stop() == 128 + signal.SIGTERM
-    assert child.wait(20) == 128 + (signal.SIGKILL if end == "killed" else signal.SIGTERM)
+    assert child.wait(60) == 128 + (signal.SIGKILL if end == "killed" else signal.SIGTERM)
     assert _all_end(pids)
 
 
@@ -115,17 +115,17 @@ def test_a_server_that_was_killed_takes_its_children_along_and_is_started_anew(
     child = start("stubborn")
     (pid,) = _pids(tmp_path / "log")
     psutil.Process(pid).parent().kill()  # type: ignore[union-attr]
-    assert child.wait(20) == 128 + signal.SIGKILL
+    assert child.wait(60) == 128 + signal.SIGKILL
     assert _all_end([pid])
     assert child.stop() == 128 + signal.SIGKILL
-    assert start("tell", "4").wait(20) == 4
+    assert start("tell", "4").wait(60) == 4
 
 
 def test_a_module_that_cannot_be_loaded_fails_its_children(tmp_path: Path) -> None:
     with (tmp_path / "server.log").open("ab") as log:
         server = ForkServer("tests.nowhere", env=ENV, log=log.fileno())
         child = server.start([], env={}, log=tmp_path / "log", grace_s=1.0)
-        assert child.wait(20) == 1
+        assert child.wait(60) == 1
         server.close()
     assert "No module named 'tests.nowhere'" in (tmp_path / "server.log").read_text()
 

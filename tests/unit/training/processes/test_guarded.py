@@ -50,7 +50,7 @@ def test_forked_workers_end_with_a_killed_process(forking: Guarded) -> None:
     assert forking.pid is not None
     assert worker.ppid() == forking.pid
     os.kill(forking.pid, signal.SIGKILL)
-    assert forking.wait(5) == 128 + signal.SIGKILL
+    assert forking.wait(30) == 128 + signal.SIGKILL
     assert not worker.is_running()
 
 
@@ -61,7 +61,7 @@ def test_a_killed_guard_takes_its_command_along() -> None:
     guarding = command.parent()
     assert guarding is not None
     guarding.kill()
-    assert process.wait(5) == 128 + signal.SIGKILL
+    assert process.wait(30) == 128 + signal.SIGKILL
     _, alive = psutil.wait_procs([command], timeout=5)
     assert not alive
     assert process.stop() == 128 + signal.SIGKILL

@@ -108,9 +108,13 @@ def test_the_command_of_the_manual_about_open_pixels(app: FakeApp) -> None:
 
 
 def test_what_was_set_is_said_again_by_its_options(app: FakeApp) -> None:
-    arguments = "connect 1 --budget 10m --target-quality 0.5 --from-scratch --reset keep_versions"
+    arguments = "connect 1 --target-quality 0.5 --from-scratch --reset keep_versions"
     said = CliRunner().invoke(program, arguments.split(), catch_exceptions=False).output
-    assert "Set: --budget 10m, --from-scratch, --target-quality 0.5, --keep-versions back" in said
+    assert "Set: --from-scratch, --target-quality 0.5, --keep-versions back to its default" in said
+    for budget, words in (("90", "1m30s"), ("none", "none")):
+        arguments = f"connect 1 --budget {budget} --gpu-memory 24"
+        said = CliRunner().invoke(program, arguments.split(), catch_exceptions=False).output
+        assert f"Set: --gpu-memory 24, --budget {words}" in " ".join(said.split())
     for task_id in (1, 2, 3):
         app.label_studio.add_task(task_id)
     sync_project(app.context, PROJECT)

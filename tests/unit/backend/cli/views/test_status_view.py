@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from backend.cli.commands import projects as commands
 from backend.cli.main import app as program
 from backend.pipeline.sync.reading import sync_project
+from backend.queue import JobInfo, JobName, JobState
 from backend.queue.worker_info import WorkerInfo
 from backend.store import projects
 from backend.store.models import FoldRow, ProjectRow
@@ -194,6 +195,13 @@ def test_a_role_that_no_worker_has_is_named(app: FakeApp, monkeypatch: pytest.Mo
         in text
     )
     assert "--role train" not in text
+
+
+def test_jobs_that_failed_are_counted(app: FakeApp) -> None:
+    assert "failed" not in _status()
+    failed = JobInfo("sync-1", JobName.SYNC, (1,), JobState.FAILED, None, "w", "MemoryError")
+    app.queue.listed = [failed, replace(failed, id="sync-2", state=JobState.LOST)]
+    assert "Jobs: 1 job failed. Which, and why: nnloop jobs" in " ".join(_status().split())
 
 
 def test_columns_in_which_nothing_stands_are_left_out(app: FakeApp) -> None:

@@ -111,6 +111,32 @@ def test_a_worker_that_stood_still_gives_way_to_another(
     assert (_row(app).worker, _row(app).status) == ("another", FoldStatus.RUNNING)
 
 
+@pytest.mark.parametrize("is_reused", [False, True])
+def test_a_fold_that_was_forgotten_ends_and_is_no_other(
+    app: FakeApp, clock: Clock, ledger: FoldLedger, is_reused: bool
+) -> None:
+    """Its project was disconnected, or an older store restored, while its worker stood still."""
+    with app.store.begin() as session:
+        row = session.query(FoldRow).one()
+        row_id, run_id = row.id, row.run_id
+        session.delete(row)
+    if is_reused:  # SQLite gives both ids again
+        with app.store.begin() as session:
+            session.add(FoldRow(id=row_id, run_id=run_id, fold=0))
+        with app.store.begin() as session:
+            assert runs.claim_fold(session, run_id, 0, "another") is not None
+    ledger.progress(EpochProgress(0, 2, 9, -0.1, -0.1, None, 1.0, 0.0))
+    clock.now += 2.0
+    ledger.heartbeat()
+    assert ledger.should_stop
+    ledger.done(fold_result(epochs=9))
+    ledger.failed("The child died.")
+    ledger.interrupted()
+    if is_reused:
+        row = _row(app)
+        assert (row.status, row.result, row.epoch) == (FoldStatus.RUNNING, None, 0)
+
+
 @pytest.mark.parametrize("end", ["failed", "interrupted"])
 def test_a_worker_that_stopped_late_takes_back_no_result(
     app: FakeApp, ledger: FoldLedger, end: str

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,9 +11,12 @@ from backend.pipeline.gate.retention import prune, prune_quietly, to_prune
 from backend.pipeline.models.serving import pin
 from backend.settings import ProjectSettings
 from backend.store.models import RunRow, VersionRow
-from domain.states import RunStatus, VersionStatus
+from domain.case import Manifest
+from domain.states import RunControl, RunStatus, VersionStatus
 from tests.fakes.app import PROJECT, FakeApp
+from tests.fakes.documents import run_manifest
 from tests.unit.backend.pipeline.models.versions import WEIGHTS, add_version, set_status, weights
+from training.versions.manifests import FoldStart
 from training.versions.version_folder import read_version
 
 
@@ -59,6 +64,21 @@ def test_what_an_active_run_starts_from_stays(app: FakeApp) -> None:
     with app.store.begin() as session:
         session.get_one(RunRow, run_id).status = RunStatus.DONE
     assert prune(app.context, PROJECT).versions == ("nnloop-v1",)
+
+
+def test_the_weights_that_folds_of_a_paused_run_start_from_stay(app: FakeApp) -> None:
+    for number in range(1, 7):
+        add_version(app, number)
+    member = weights(app, 3).parents[1].parent / "nnloop-v3" / "members" / "nnloop-v2"
+    member.mkdir(parents=True)
+    starts = (FoldStart(seed=1, version="nnloop-v1"), FoldStart(seed=2, version="nnloop-v2"))
+    manifest = replace(run_manifest(Manifest(())), starts=starts)
+    run_id = app.add_run(RunStatus.TRAINING, 9, manifest=manifest, control=RunControl.PAUSE)
+    app.change_settings(keep_versions=2)
+    assert prune(app.context, PROJECT).versions == ("nnloop-v4",)
+    with app.store.begin() as session:
+        session.get_one(RunRow, run_id).status = RunStatus.DONE
+    assert prune(app.context, PROJECT).versions == ("nnloop-v3", "nnloop-v2", "nnloop-v1")
 
 
 def test_bytes_are_a_limit_too(app: FakeApp) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
+import socket
 import sys
 import threading
 import time
@@ -215,6 +217,73 @@ def test_a_command_that_fails_or_hangs_is_ended(
     assert said in why and SECRET not in why
     assert time.monotonic() - began < 15
     assert _rows(app)[0].state == NoticeState.WAITING
+
+
+def test_a_command_that_says_much_fills_no_disk_and_its_words_stay_secret(
+    app: FakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    largest: list[int] = []
+
+    def watch() -> None:
+        for folder in tmp_path.glob("nnloop-notice-*"):
+            largest.extend(path.stat().st_size for path in folder.iterdir())
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    code = (
+        # What is kept of it begins within the secret.
+        f"sys.stdout.write('x' * {20 * 1024 * 1024} + SECRET[:8] + SECRET[8:] + ' ')\n"
+        f"sys.stdout.write('y' * ({delivery._KEPT} + {len(SECRET)}) + ' end')\n"
+        f"sys.stdout.flush(); open({str(tmp_path / 'said')!r}, 'w'); time.sleep(0.3); sys.exit(3)"
+    )
+    context = _set(app, _python(tmp_path, code) + " " + SECRET)
+    _keep(context, app.add_run(RunStatus.DONE))
+    failed: list[str] = []
+    thread = threading.Thread(target=lambda: failed.extend(deliver_due(context, PROJECT)))
+    thread.start()
+    while thread.is_alive():
+        if (tmp_path / "said").exists():
+            watch()
+        time.sleep(0.01)
+    (why,) = failed
+    assert "with status 3: yyy" in why and not any(
+        SECRET[n:] in why for n in range(len(SECRET) - 4)
+    )
+    assert 0 < max(largest) < 10_000
+
+
+def test_an_address_that_drips_is_left_when_the_time_is_over(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "TIMEOUT_S", 1.0)
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            one, _ = server.accept()
+            with one, contextlib.suppress(OSError):
+                while not ended.wait(0.1):
+                    one.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            ended.set()
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        context = _set(app, url=f"http://127.0.0.1:{server.getsockname()[1]}/{SECRET}")
+        _keep(context, app.add_run(RunStatus.DONE))
+        done = threading.Event()
+        failed: list[str] = []
+
+        def tell() -> None:
+            failed.extend(deliver_due(context, PROJECT))
+            done.set()
+
+        threading.Thread(target=tell, daemon=True).start()
+        is_over = done.wait(15)
+        # Nobody stays behind at it.
+        is_left = ended.wait(15)
+        ended.set()
+        thread.join()
+    assert is_over and failed == ["The address took longer than 1 s."]
+    assert is_left
 
 
 def test_a_command_that_is_not_there(app: FakeApp) -> None:

@@ -76,6 +76,34 @@ def test_a_change_on_a_page_that_was_read_already_is_read_next(app: FakeApp) -> 
     assert labels(app)[annotation] == "wall"
 
 
+@pytest.mark.parametrize("is_told", [False, True])
+def test_what_a_worker_that_stood_still_writes_late_is_read_again(
+    settled: FakeApp, is_told: bool
+) -> None:
+    studio = settled.label_studio
+    annotation = studio.label(4, polygon())
+    if is_told:
+        hint(settled, 4)
+
+    def others_go_on() -> None:
+        # It has the task as it was, and is frozen; another worker reads on meanwhile.
+        studio.while_reading = lambda: None
+        (drawn,) = studio.tasks[4].annotations
+        again = replace(drawn, result=[polygon("wall")])
+        studio.tasks[4] = replace(studio.tasks[4], annotations=(again,))
+        read(settled)
+        settle(settled)
+        assert labels(settled)[annotation] == "wall"
+
+    studio.while_reading = others_go_on
+    read(settled)
+    assert labels(settled)[annotation] == "lumen"
+    read(settled)
+    agrees(settled)
+    settle(settled)
+    assert read(settled) == []
+
+
 def test_a_task_changed_in_the_tick_of_the_reading_is_read(settled: FakeApp) -> None:
     studio = settled.label_studio
     studio.label(4, polygon())
