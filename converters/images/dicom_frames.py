@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.images.dicom_lengths import promises_too_much
+from converters.images.dicom_sequences import spacing_in_sequences
 from converters.images.nifti_axes import NiftiAxes
 from converters.images.nifti_slices import MAX_FILE_BYTES, MAX_STACK_BYTES, NiftiStack
 from converters.images.pixel_spacing import spacing_from
@@ -79,7 +80,7 @@ def read_frames(path: Path) -> Frames:
     else:
         array = array.reshape(n, height, width)
     # Where the lowest value is white (MONOCHROME1), SimpleITK has turned that round already.
-    return Frames(array, _spacing_mm(image))
+    return Frames(array, _spacing_mm(image) or spacing_in_sequences(path))
 
 
 def _spacing_mm(image: Any) -> tuple[float, float] | None:
