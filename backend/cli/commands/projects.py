@@ -75,7 +75,8 @@ def connect(
         )
     for tab in report.tabs:
         console.print(f"  {escape(tab.name)}: {escape(tab.url)}", highlight=False, soft_wrap=True)
-        console.print(f"    {_tasks_of(tab)}", highlight=False, markup=False, soft_wrap=True)
+        words = _tasks_of(tab, is_to_be_read=report.is_to_be_read)
+        console.print(f"    {words}", highlight=False, markup=False, soft_wrap=True)
     least, more = report.settings.min_annotations, report.settings.retrain_after
     say(
         f"Training starts at {counted(least, 'annotation')}, then after every "
@@ -102,12 +103,12 @@ def _changed(values: Mapping[str, Any], reset: Sequence[str]) -> str:
     return ", ".join(words)
 
 
-def _tasks_of(tab: TabReport) -> str:
+def _tasks_of(tab: TabReport, *, is_to_be_read: bool) -> str:
     """How many tasks a tab has, in what order, and why these."""
     from backend.pipeline.queues.words import meaning_of
 
     if not tab.left:
-        return "no task now"
+        return "its first tasks come in a moment" if is_to_be_read else "no task now"
     return (
         f"{counted(tab.left, 'task')}, the lowest score first, those without one by their number; "
         f"chosen by {' ('.join(meaning_of(tab.strategy).split(': ', 1))})"

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from pathlib import Path
 
 import psutil
@@ -19,6 +20,9 @@ from backend.doctor.check import Check, Finding, fine, note, wrong
 from backend.doctor.patient import Patient
 from backend.pipeline.readiness import LEAST_FREE_BYTES
 from backend.queue import ROLES
+from backend.settings import Settings
+from backend.settings.file import settings_file
+from backend.settings.option import environment_of
 from backend.settings.private_folder import make_private, open_to_others
 from domain.errors import StackError
 from training.devices import LEAST_MEMORY_MIB, usable_memory_mib
@@ -81,9 +85,32 @@ def folder(patient: Patient) -> Finding:
     return fine(str(path))
 
 
-def rights(patient: Patient) -> Finding:
-    """Whether other users may read the images, labels and passwords in the folder."""
+_SECRETS = ("label_studio_api_key", "basic_auth_pass")
+
+
+def rights(patient: Patient) -> list[Finding]:
+    """Whether other users may read the images, labels and passwords, or a key in the settings."""
     settings = patient.settings
+    found = [_rights_of_folder(settings)]
+    file = settings_file()
+    if names := _secrets_open_to_others(file, settings.umask_bits):
+        said = f"Other users may read {file}, which has {' and '.join(names)} in it."
+        found.append(wrong(said, f"chmod 600 {shlex.quote(str(file))}"))
+    return found
+
+
+def _secrets_open_to_others(file: Path, umask_bits: int) -> list[str]:
+    """Secrets in a file of settings that others may read, against the umask; empty: none."""
+    try:
+        is_open = file.stat().st_mode & umask_bits & 0o044
+        keys = tomllib.loads(file.read_text(encoding="utf-8")) if is_open else {}
+    except (OSError, ValueError):
+        return []
+    found = [environment_of(Settings.model_fields[name]) for name in _SECRETS]
+    return [names[0] for names in found if any(keys.get(k) for k in (names[0].lower(), *names))]
+
+
+def _rights_of_folder(settings: Settings) -> Finding:
     said = open_to_others(settings.data_dir, settings.umask_bits)
     if not said:
         return fine(f"nobody else may enter it (NNLOOP_UMASK={settings.umask})")

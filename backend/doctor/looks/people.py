@@ -28,6 +28,9 @@ LOOK_BACK_S = 14 * 86_400.0
 STRANGERS = 3
 """From so many labels of one person in another's tab on it is no slip."""
 
+OVER_DAYS = 2.0
+"""After so many days without another one they are something to know, and not wrong any more."""
+
 _UNREAD_S = 60.0
 
 _HOLDING = (questions.RENAME, questions.RENAME_OF_VERSION)
@@ -74,7 +77,12 @@ def two_in_one_tab(patient: Patient) -> Finding:
     """Whether people label in tabs that are others': Label Studio gives both the same task."""
     since = time.time() - LOOK_BACK_S
     query = (
-        select(QueueEntryRow.annotator_id, AnnotationRow.completed_by, func.count())
+        select(
+            QueueEntryRow.annotator_id,
+            AnnotationRow.completed_by,
+            func.count(),
+            func.max(QueueEntryRow.left_at),
+        )
         .join(
             AnnotationRow,
             (AnnotationRow.task_id == QueueEntryRow.task_id)
@@ -90,23 +98,28 @@ def two_in_one_tab(patient: Patient) -> Finding:
         .group_by(QueueEntryRow.annotator_id, AnnotationRow.completed_by)
     )
     strangers: Counter[tuple[int, int]] = Counter()
-    n_labels = 0
+    n_labels, newest = 0, 0.0
     with patient.store.read() as session:
         has_tab = {row.annotator_id for row in queues.tabs(session, patient.asked_project)}
-        for owner, author, n in session.execute(query):
+        for owner, author, n, last in session.execute(query):
             n_labels += n
             # Who has no tab of their own reviews, or imports: no annotator in another's tab.
             if author != owner and author in has_tab:
                 strangers[author, owner] += n
+                newest = max(newest, (last or 0.0) if n >= STRANGERS else 0.0)
     bad = [(who, n) for who, n in strangers.most_common() if n >= STRANGERS]
     if bad:
         said = ", ".join(
             f"user {author} has labelled {n} tasks of user {owner}'s tab"
             for (author, owner), n in bad[:5]
         )
-        return wrong(
-            f"{said[0].upper()}{said[1:]} in the last 14 days: two in one tab, or in 'Label All "
-            "Tasks', get the same task.",
+        days = (time.time() - newest) / 86_400
+        # What has been talked about is not wrong for another fortnight.
+        is_over = days > OVER_DAYS
+        ago = f", the last {days:.0f} days ago" if is_over else ""
+        return (note if is_over else wrong)(
+            f"{said[0].upper()}{said[1:]} in the last 14 days{ago}: two in one tab, or in 'Label "
+            "All Tasks', get the same task.",
             "Each in their own tab, by 'Label Tasks As Displayed'. Its address is printed by: "
             f"nnloop connect {patient.asked_project}",
         )

@@ -43,7 +43,8 @@ class ConnectReport:
     """What ``connect`` set up.
 
     ``tabs`` are the annotators', ``done`` says what else it did, ``warnings`` what of the project
-    will disappoint: a sentence each.
+    will disappoint: a sentence each. ``is_to_be_read`` says that it has tasks, which the first
+    reading will find.
     """
 
     project_id: int
@@ -54,6 +55,7 @@ class ConnectReport:
     tabs: tuple[TabReport, ...] = ()
     done: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    is_to_be_read: bool = False
 
 
 def connect(
@@ -130,6 +132,7 @@ def connect(
         tabs=tab_reports(context, info.id),
         done=tuple(done),
         warnings=(*interface_warnings(config), *group_warnings(context, info.id, settings, config)),
+        is_to_be_read=not was_known and info.task_number > 0,
     )
 
 

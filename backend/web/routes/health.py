@@ -13,7 +13,7 @@ from backend.pipeline.basis.context import AppContext
 from backend.pipeline.readiness import why_not_ready
 from backend.web.metrics import MEDIA_TYPE, Metrics
 from backend.web.protocol import HealthAnswer
-from backend.web.waiting import in_thread
+from backend.web.waiting import NoAnswerError, in_thread
 
 READY_S = 5.0
 METRICS_S = 8.0
@@ -27,7 +27,10 @@ async def health() -> HealthAnswer:
 async def ready(request: Request) -> JSONResponse:
     """200 when nnloop can work; 503 with the reasons when it can't, or does not know in time."""
     context: AppContext = request.app.state.context
-    reasons = await in_thread(time.monotonic() + READY_S, why_not_ready, context)
+    try:
+        reasons = await in_thread(time.monotonic() + READY_S, why_not_ready, context)
+    except NoAnswerError as error:
+        reasons = [str(error)]  # in the form in which programs look for reasons
     answer: dict[str, Any] = {"status": "NOT READY" if reasons else "READY", "reasons": reasons}
     return JSONResponse(answer, 503 if reasons else 200)
 

@@ -162,10 +162,34 @@ def test_rights_are_told_as_the_umask_means_them(tmp_path: Path) -> None:
         ("007", 0o777, "chmod -R o-rwx "),
     ):
         tmp_path.chmod(mode)
-        one = machine.rights(_patient(tmp_path, umask=umask))
+        (one,) = machine.rights(_patient(tmp_path, umask=umask))
         assert one.state == State.WRONG and one.fix.startswith(command), one
     tmp_path.chmod(0o750)
-    assert machine.rights(_patient(tmp_path, umask="027")).state == State.FINE
+    assert machine.rights(_patient(tmp_path, umask="027"))[0].state == State.FINE
+
+
+def test_a_key_in_settings_that_others_may_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o700)
+    file = tmp_path / "nnloop.toml"
+    monkeypatch.setenv("NNLOOP_CONFIG", str(file))
+
+    def told(text: str, mode: int, umask: str = "077") -> list[str]:
+        file.write_text(text, encoding="utf-8")
+        file.chmod(mode)
+        return [one.answer for one in machine.rights(_patient(tmp_path, umask=umask))[1:]]
+
+    secret = 'label_studio_api_key = "abc"\nBASIC_AUTH_PASS = "def"\n'
+    (said,) = told(secret, 0o644)
+    assert "which has LABEL_STUDIO_API_KEY and BASIC_AUTH_PASS in it" in said
+    assert "abc" not in said and "def" not in said
+    assert told(secret, 0o640) != []
+    assert told(secret, 0o640, umask="027") == []  # its group is meant to read
+    assert told(secret, 0o600) == told("port = 9090\n", 0o644) == []
+    file.unlink()
+    monkeypatch.delenv("NNLOOP_CONFIG")
+    assert len(machine.rights(_patient(tmp_path))) == 1
 
 
 RANGES = [

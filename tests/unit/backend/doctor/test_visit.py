@@ -504,7 +504,13 @@ def test_two_people_in_one_tab(well: Installation) -> None:
     one = found(well.visit(), "one_per_tab")
     assert one.state == State.WRONG
     # Who has no tab (9) is no annotator in another's.
-    assert one.answer.startswith("User 8 has labelled 3 tasks of user 7's tab in the last 14 days")
+    assert one.answer.startswith("User 8 has labelled 3 tasks of user 7's tab in the last 14 days:")
+    # Somebody told them, and it did not happen again.
+    with well.store.begin() as session:
+        for row in session.query(QueueEntryRow).filter(QueueEntryRow.task_id > 50):
+            row.left_at = now - 5 * 86_400
+    one = found(well.visit(), "one_per_tab")
+    assert one.state == State.NOTE and "14 days, the last 5 days ago: two in" in one.answer
 
 
 def test_what_stands_still_or_failed_is_told(well: Installation) -> None:

@@ -217,3 +217,22 @@ def test_ready_without_redis_or_store(service: Service, monkeypatch: pytest.Monk
     (service.context.settings.data_dir / "nnloop.db-wal").unlink(missing_ok=True)
     reasons = service.client.get("/ready").json()["reasons"]
     assert any("store does not answer" in reason for reason in reasons)
+
+
+def test_ready_gives_its_reason_where_redis_hangs(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Programs that watch nnloop read ``reasons``, whatever is wrong."""
+    is_over = threading.Event()
+
+    def hangs() -> list[WorkerInfo]:
+        is_over.wait(10.0)
+        return []
+
+    monkeypatch.setattr(service.queue, "workers", hangs)
+    monkeypatch.setattr("backend.web.routes.health.READY_S", 0.05)
+    answer = service.client.get("/ready")
+    is_over.set()
+    assert answer.status_code == 503
+    assert answer.json()["status"] == "NOT READY"
+    assert "did not answer in time" in answer.json()["reasons"][0]

@@ -72,6 +72,15 @@ def test_connecting_says_where_each_annotator_labels(app: FakeApp) -> None:
     assert "  [Anna]: /projects/1/data?tab=3\n" in ended.output
 
 
+def test_of_a_project_just_connected_it_says_that_its_tasks_are_to_come(app: FakeApp) -> None:
+    with app.store.begin() as session:
+        session.delete(session.get_one(ProjectRow, PROJECT))
+    app.label_studio.info = replace(app.label_studio.info, task_number=24)
+    said = CliRunner().invoke(program, ["connect", "1"], catch_exceptions=False).output
+    assert "its first tasks come in a moment" in said
+    assert "no task now" in CliRunner().invoke(program, ["connect", "1"]).output
+
+
 def test_a_strategy_that_does_not_exist_is_told_with_those_that_do(app: FakeApp) -> None:
     ended = CliRunner().invoke(program, ["connect", "1", "--query-strategy", "best"])
     assert isinstance(ended.exception, SettingsError)
