@@ -85,7 +85,9 @@ def _keep(connection: Connection, revision: str, folder: Path) -> None:
     if not has_projects:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    n_bytes, free = Path(path).stat().st_size, shutil.disk_usage(folder).free
+    # What was written last stands in a log beside it, which may be larger than the store.
+    parts = [part for part in (Path(path), Path(f"{path}-wal")) if part.is_file()]
+    n_bytes, free = sum(part.stat().st_size for part in parts), shutil.disk_usage(folder).free
     if free < _ROOM * n_bytes:
         raise DiskFullError(
             f"The store can't be upgraded: {free / 1e6:.0f} MB are free where {folder} is.",
@@ -94,8 +96,15 @@ def _keep(connection: Connection, revision: str, folder: Path) -> None:
     target = folder / f"nnloop-{revision}.db"
     half = target.with_suffix(".half")
     half.unlink(missing_ok=True)
-    with closing(sqlite3.connect(path)) as ours, closing(sqlite3.connect(half)) as copy:
-        ours.backup(copy)
+    try:
+        with closing(sqlite3.connect(path)) as ours, closing(sqlite3.connect(half)) as copy:
+            ours.backup(copy)
+    except sqlite3.OperationalError as error:
+        half.unlink(missing_ok=True)
+        raise DiskFullError(
+            f"The store can't be copied to {folder}, so it was not upgraded: {error}.",
+            remedy="Make room, or the folder writable; then start nnloop again.",
+        ) from error
     half.replace(target)
     named = (p for p in folder.iterdir() if re.fullmatch(r"nnloop-\w+\.db", p.name))
     for old in sorted(named, key=lambda p: (p.stat().st_mtime, p.name))[:-COPIES_KEPT]:

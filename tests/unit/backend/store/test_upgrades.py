@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 import sqlite3
 from contextlib import closing
@@ -155,6 +156,43 @@ def test_an_empty_store_is_not_copied(tmp_path: Path) -> None:
     store.migrate()
     store.close()
     assert not (tmp_path / "upgrades").exists()
+
+
+def test_the_log_beside_the_store_needs_room_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *_, before, _newest = known_revisions()
+    store = older_store(tmp_path, before)
+    path = store.engine.url.database
+    assert path
+    with closing(sqlite3.connect(path)) as writer:
+        # As after a long reading, which keeps the log from being taken over.
+        writer.execute("PRAGMA wal_autocheckpoint=0")
+        writer.execute("CREATE TABLE large (text)")
+        writer.execute("INSERT INTO large VALUES (zeroblob(20000000))")
+        writer.commit()
+        assert Path(path).stat().st_size < 1_000_000
+        room = SimpleNamespace(total=10**9, used=0, free=10**7)
+        monkeypatch.setattr("backend.store.upgrade.shutil.disk_usage", lambda _: room)
+        with pytest.raises(DiskFullError, match="10 MB are free"):
+            store.migrate()
+    store.close()
+
+
+def test_a_disk_that_fills_while_it_is_copied_leaves_the_store_as_it_was(tmp_path: Path) -> None:
+    *_, before, _newest = known_revisions()
+    store = older_store(tmp_path, before)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
+    try:
+        with pytest.raises(DiskFullError, match="can't be copied"):
+            store.migrate()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with store.engine.connect() as connection:
+        assert read_rows(connection, BOOKKEEPING) == [{"version_num": before}]
+    assert list((tmp_path / "upgrades").iterdir()) == []
+    store.close()
 
 
 def test_without_room_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
