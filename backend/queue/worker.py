@@ -35,7 +35,7 @@ from backend.queue.connection import (
 from backend.queue.job_queue import JobQueue
 from backend.queue.names import JobName, QueueName
 from backend.queue.worker_info import WorkerInfo
-from domain.errors import StackError
+from domain.errors import NnloopError, StackError
 
 logger = logging.getLogger(__name__)
 
@@ -195,6 +195,14 @@ class _Worker(SimpleWorker):  # type: ignore[misc]  # rq is not typed here
             pipeline.execute()
         if not self._is_kept(job.id):
             self.connection.delete(job.key)  # what RQ has written of its end
+
+    def handle_exception(self, job: Any, *exc_info: Any) -> None:
+        error = exc_info[1]
+        if isinstance(error, NnloopError):
+            # Its cause is outside and may last for days: a sentence is enough each time.
+            logger.error("%s failed: %s", job.id, error.in_full)
+        else:
+            super().handle_exception(job, *exc_info)
 
     def _is_kept(self, job_id: str) -> bool:
         return bool(self.connection.hexists(Job.key_for(job_id), "status"))

@@ -326,6 +326,32 @@ def test_a_job_that_raises_is_kept_and_the_worker_goes_on(
     assert queue.workers() == []
 
 
+def test_what_fails_for_a_known_reason_is_logged_in_a_sentence(
+    queue: JobQueue,
+    connection: redis.Redis,
+    start_worker: Callable[[str], subprocess.Popen[bytes]],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """A Label Studio that is away for days does not fill the log with tracebacks."""
+    code = (
+        "from domain.errors import LabelStudioError\n"
+        "def sync(project_id):\n    raise LabelStudioError('It is away.', remedy='Start it.')\n"
+        "def advance(run_id):\n    raise OSError('no')"
+    )
+    queue.ensure(JobName.SYNC, 1)
+    queue.ensure(JobName.ADVANCE, 1)
+    process = start_worker(code)
+    for name in ("sync-1", "advance-1"):
+        assert _eventually(lambda: _job(connection, name).get_status() == JobStatus.FAILED)  # noqa: B023
+    causes = {job.id: job.cause for job in queue.jobs()}
+    assert "It is away." in causes["sync-1"] and causes["advance-1"] == "OSError: no"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    said = capfd.readouterr().err
+    assert "sync-1 failed: It is away. Start it." in said
+    assert said.count("Traceback") == 1
+
+
 LONG = """
 import time
 from pathlib import Path
