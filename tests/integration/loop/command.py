@@ -9,6 +9,7 @@ import atexit
 import functools
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -37,6 +38,16 @@ def run(
         cwd: Its current folder.
         timeout_s: After so long it is stopped, and TimeoutError raised.
     """
+    if sys.platform != "linux":  # others may not fork what has loaded this much
+        done = subprocess.run(
+            [sys.executable, "-m", "backend.cli", *arguments],
+            env={**_environment(), **env},
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+        )
+        return done.returncode, done.stdout, done.stderr
     with tempfile.TemporaryDirectory(prefix="nnloop-command-") as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
         order = {"arguments": list(arguments), "cwd": str(cwd), "out": str(out), "err": str(err)}
@@ -48,11 +59,15 @@ def run(
         return code, out.read_text(), err.read_text()
 
 
-@functools.cache
-def _server() -> ForkServer:
+def _environment() -> dict[str, str]:
     known = {k: v for k, v in os.environ.items() if not k.startswith(("NNLOOP_", "BASIC_"))}
     # The console takes its width when it is imported.
-    server = ForkServer(__name__, env={**known, "COLUMNS": "200"}, log=2)
+    return {**known, "COLUMNS": "200"}
+
+
+@functools.cache
+def _server() -> ForkServer:
+    server = ForkServer(__name__, env=_environment(), log=2)
     atexit.register(server.close)
     return server
 
