@@ -14,6 +14,7 @@ from domain.errors import StackError
 from domain.states import FoldStatus, RunControl, RunStatus
 from tests.fakes.app import PROJECT, FakeApp
 from tests.fakes.queue import FakeQueue
+from tests.needed import ON_POSTGRESQL
 
 
 @pytest.fixture(autouse=True)
@@ -242,6 +243,7 @@ def test_the_first_round_has_all_of_every_project_read(app: FakeApp) -> None:
     assert app.jobs == []  # when it is due
 
 
+@pytest.mark.skipif(ON_POSTGRESQL, reason="PostgreSQL takes no document that is no JSON")
 @pytest.mark.parametrize(
     ("table", "column"),
     [
