@@ -159,7 +159,7 @@ class View:
         self._console.print(
             "Held out: Dice against the annotations, each case by a fold that has not seen it. "
             "Pushed: Dice of the polygons in Label Studio against the truth, over unlabelled "
-            "tasks. Score~Dice: rank correlation of score and Dice. Points: median a polygon.",
+            "tasks. Score~Dice: rank correlation of score and Dice. Points: median of a polygon.",
             style="dim",
         )
         for version in figures.versions:
