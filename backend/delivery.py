@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from backend.label_studio.deadline import OutOfTimeError, limit_request, within
+from backend.deadline import OutOfTimeError, limit_request, within
 from backend.settings import Settings
 from backend.store.training.notices import Channel
 from domain.errors import NnloopError

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from backend.deadline import OutOfTimeError, within
 from backend.doctor.check import Check, Finding, NotLookedError, State, not_looked, wrong
 from backend.doctor.patient import Patient
-from backend.label_studio.deadline import OutOfTimeError, within
 from domain.errors import NnloopError
 from domain.text import one_line
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from backend.deadline import OutOfTimeError, within
 from backend.doctor.check import Check, not_looked, note, wrong
 from backend.doctor.checks import OF_INSTALLATION, OF_PROJECT
 from backend.doctor.examine import Examination, Looked
 from backend.doctor.patient import Patient
 from backend.doctor.support.known import Known
 from backend.doctor.support.redaction import Redactor
-from backend.label_studio.deadline import OutOfTimeError, within
 from backend.pipeline.basis.connected import find_connected
 from backend.store import projects
 from domain.errors import NnloopError, NotConnectedError

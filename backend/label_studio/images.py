@@ -12,9 +12,9 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 import httpx
 
+from backend.deadline import OutOfTimeError, limit_request, within
 from backend.label_studio.calls import Calls
 from backend.label_studio.connection import Connection
-from backend.label_studio.deadline import OutOfTimeError, limit_request, within
 from backend.label_studio.reach.own_paths import gets_key, is_own, web_address
 from backend.label_studio.reach.transport import (
     BOUNDS,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from converters.images.dicom_frames import frames_as_stack, n_frames, read_frames
+from converters.images.dicom.frames import frames_as_stack, n_frames, read_frames
 from converters.images.nifti_slices import NiftiStack, load_nifti, load_stack, n_slices
 from domain.errors import FileFormatError, ImageError
 from domain.geometry import MAX_PIXELS, Pixels

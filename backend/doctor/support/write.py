@@ -19,11 +19,11 @@ from pydantic import SecretStr
 from sqlalchemy import MetaData, desc, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from backend.deadline import OutOfTimeError, within
 from backend.doctor.examine import Looked
 from backend.doctor.patient import Patient
 from backend.doctor.report import report_of
 from backend.doctor.support.known import Known
-from backend.label_studio.deadline import OutOfTimeError, within
 from backend.queue import JobState
 from backend.store.models import Base, ProblemRow, ProjectRow, RunRow, VersionRow
 from domain.errors import NnloopError, StackError

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
+from backend.deadline import OutOfTimeError, within
 from backend.label_studio import LabelStudioClient, retries
-from backend.label_studio.deadline import OutOfTimeError, within
 from domain.errors import ImageError
 
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import SimpleITK
 
-from converters.images.dicom_lengths import SLACK_BYTES, promises_too_much
+from converters.images.dicom.lengths import SLACK_BYTES, promises_too_much
 from converters.images.image_pixels import read_image
 from domain.errors import ImageError
 from tests.fuzzing import small

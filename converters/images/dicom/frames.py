@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from converters.images.dicom_lengths import promises_too_much
-from converters.images.dicom_sequences import spacing_in_sequences
+from converters.images.dicom.lengths import promises_too_much
+from converters.images.dicom.sequences import spacing_in_sequences
 from converters.images.nifti_axes import NiftiAxes
 from converters.images.nifti_slices import MAX_FILE_BYTES, MAX_STACK_BYTES, NiftiStack
 from converters.images.pixel_spacing import spacing_from

@@ -20,8 +20,8 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from converters.images.dicom_frames import read_frames
-from converters.images.dicom_sequences import spacing_in_sequences
+from converters.images.dicom.frames import read_frames
+from converters.images.dicom.sequences import spacing_in_sequences
 from converters.images.medical_pixels import read_medical
 
 FRAMES = (np.arange(3 * 12 * 20) % 251).astype(np.uint8).reshape(3, 12, 20)
