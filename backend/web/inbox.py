@@ -62,8 +62,8 @@ class Inbox:
         self._is_writing = False
         # Of the writing thread alone:
         self._held: list[Hint] = []
-        self._held_since = 0.0
-        self._is_away = self._is_due = False
+        self._away_since: float | None = None
+        self._is_due = False
         self._log = RecurringLog()
 
     async def put(self, hint: Hint) -> None:
@@ -123,10 +123,10 @@ class Inbox:
     def _hold(self, came: Sequence[Hint]) -> None:
         """Has them written later; called by the writing thread."""
         now = time.monotonic()
-        if not self._is_away:
-            self._is_away, self._held_since = True, now
-        elif now - self._held_since > GIVE_UP_S:
-            self._is_away = False
+        if self._away_since is None:
+            self._away_since = now
+        elif now - self._away_since > GIVE_UP_S:
+            self._away_since = None
             logger.warning("%s could not be kept for a day.", _webhooks(len(came)))
             return
         self._held = list(came[-MOST_HELD:])
@@ -153,7 +153,7 @@ class Inbox:
             unknown = [hint.project_id for hint in came if not _add_one(session, hint, strangers)]
             hints.forget_unconnected(session, strangers)
             del held
-        self._is_away = False
+        self._away_since = None
         for project_id in dict.fromkeys(unknown):
             self._warn(
                 f"A webhook of project {project_id} came, which is not connected. "

@@ -6,7 +6,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -92,6 +91,7 @@ def predict(
     from backend.from_files.models import find_model
     from backend.from_files.predictions.predicting import REPORT, start_predicting
     from backend.from_files.predictions.results import TABLE, ResultOptions, palette_of, values_of
+    from backend.from_files.predictions.told import LEFT_OUT, Told
     from backend.from_files.predictions.up_to_date import n_up_to_date
     from converters.bookkeeping.alone import alone_in
     from converters.exports.options import parse_spacing
@@ -123,7 +123,7 @@ def predict(
             f"The images of {inside[0]} lie in {out}, where the masks would be.",
             remedy="Give --out another folder.",
         )
-    told = _Told()
+    told = Told()
 
     with (
         alone_in(out, "prediction"),
@@ -145,7 +145,7 @@ def predict(
 
         def on_line(line: str) -> None:
             if told.take(line):
-                is_left_out = line.startswith(_LEFT_OUT)
+                is_left_out = line.startswith(LEFT_OUT)
                 # Named once, at the end; who watches is told at once.
                 shown = "Predicting" if is_left_out and not watch else line
                 on_step(shown, told.n_predicted + len(told.left_out))
@@ -166,32 +166,6 @@ def predict(
     if told.left_out:
         say(f"What was left out and why: {out / REPORT}")
         raise typer.Exit(1)
-
-
-_LEFT_OUT = "Left out: "
-
-
-@dataclass(slots=True)
-class _Told:
-    """What was said of the images: how many were predicted, which were left out, and notes."""
-
-    n_predicted: int = 0
-    left_out: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def take(self, line: str) -> bool:
-        """Takes a line; whether it is about an image."""
-        if line.startswith("Note: "):
-            self.notes.append(line.removeprefix("Note: "))
-            return False
-        if line.startswith(_LEFT_OUT):
-            self.left_out.append(line)
-            return True
-        self.n_predicted += 1
-        # In a watched folder a file may be whole at last.
-        before = f"{_LEFT_OUT}{line.rpartition(': ')[0]}: "
-        self.left_out = [one for one in self.left_out if not one.startswith(before)]
-        return True
 
 
 def _say_table(path: Path) -> None:

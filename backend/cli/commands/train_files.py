@@ -171,7 +171,7 @@ def _train(
     if run_id is None:
         outcome = outcome_of(context)
         write_left_out(request.out, reading.left_out, outcome.left_out)
-        if tuple(outcome.classes) != tuple(reading.classes):
+        if outcome.classes != reading.classes:
             say_classes(outcome.classes)
         say_use(outcome, request.out)
         return

@@ -29,7 +29,9 @@ from backend.from_files.predictions.inputs import (
 from backend.from_files.predictions.predicting import INDEX, REPORT, PredictionSpec
 from backend.from_files.predictions.result_folder import JOB, ResultFolder
 from backend.from_files.predictions.results import Predicted, Results
+from backend.from_files.predictions.told import LEFT_OUT
 from backend.from_files.predictions.up_to_date import made_by
+from backend.from_files.start import NOTE
 from backend.pipeline.basis.faults import is_of_the_whole, sentence_of
 from backend.pipeline.basis.warm_predictor import warm_predictor
 from backend.settings import Settings
@@ -184,9 +186,9 @@ class _Work:
         """Removes what was made of images that are gone; of how many."""
         n = self._folder.forget_gone({image.name for image in images}, away)
         for folder in () if self._spec.watches else away:  # one that is watched fills
-            self._say(f"Note: There is no image in {folder}.")
+            self._say(f"{NOTE}There is no image in {folder}.")
         if n:
-            self._say(f"Note: Of {counted(n, 'image')} that is gone, what was predicted went too.")
+            self._say(f"{NOTE}Of {counted(n, 'image')} that is gone, what was predicted went too.")
         return n
 
     def predict(self, images: Iterable[ImageInput]) -> int:
@@ -204,7 +206,7 @@ class _Work:
         """Writes the files about all images."""
         if len(self._unchanged) > self._n_told:
             self._n_told = len(self._unchanged)
-            self._say(f"Note: {counted(self._n_told, 'image')} predicted before, and unchanged.")
+            self._say(f"{NOTE}{counted(self._n_told, 'image')} predicted before, and unchanged.")
         self._results.finish(self._index.records)
         outcome = Outcome(len(self._unchanged), removed)
         make_report(self._out / REPORT, JOB, self._index, outcome)
@@ -298,7 +300,7 @@ class _Work:
         self._done.add(image.name)
         self._unchanged.discard(image.name)
         for note in notes:
-            self._say(f"Note: {note.message}")
+            self._say(f"{NOTE}{note.message}")
         if stack is None:
             self._say(f"{one_line(image.name)}: score {predicted.score:.2f}")
         else:
@@ -320,7 +322,7 @@ class _Work:
     def _left_out(self, key: str, reason: str, message: str) -> None:
         message = one_line(message, _LONGEST)
         self._index.left_out(key, LeftOut(0, reason, message))
-        self._say(f"Left out: {message}")
+        self._say(f"{LEFT_OUT}{message}")
 
     def _of_the_whole(self, error: Exception) -> NnloopError:
         if isinstance(error, NnloopError):

@@ -85,8 +85,8 @@ def _due_syncs(context: AppContext) -> list[Job]:
         due = set()
         # Times alone: a project whose settings can't be read must not keep all others waiting.
         times = select(ProjectRow.id, ProjectRow.sync_asked_at, ProjectRow.synced_at)
-        for project_id, asked, synced in session.execute(times).all():
-            asked_at = asked or 0.0
+        for project_id, asked_before, synced in session.execute(times).all():
+            asked_at = asked_before or 0.0
             hinted_at = newest_hint.get(project_id)
             # Times still to come are of a clock that was set back since.
             is_fresh = any(
@@ -99,9 +99,9 @@ def _due_syncs(context: AppContext) -> list[Job]:
             ):
                 due.add(project_id)
         # Asked, not done: a Label Studio that is down is not asked every second.
-        mark = update(ProjectRow).where(ProjectRow.id.in_(due)).values(sync_asked_at=now)
         if due:
-            session.execute(mark)
+            asked = update(ProjectRow).where(ProjectRow.id.in_(due))
+            session.execute(asked.values(sync_asked_at=now))
     return [(JobName.SYNC, (project_id,)) for project_id in sorted(due)]
 
 

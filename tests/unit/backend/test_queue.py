@@ -364,6 +364,29 @@ def sync(project_id):
 """
 
 
+UNTIL = """
+import time
+from pathlib import Path
+def sync(project_id):
+    Path({path!r}).touch()
+    while not Path({end!r}).exists():
+        time.sleep(0.02)
+"""
+
+
+def _at_work(
+    queue: JobQueue,
+    start_worker: Callable[[str], subprocess.Popen[bytes]],
+    code: str,
+    path: Path,
+) -> subprocess.Popen[bytes]:
+    """A worker in the middle of a job, which has made a file."""
+    queue.ensure(JobName.SYNC, 1)
+    process = start_worker(code)
+    assert _eventually(path.exists)
+    return process
+
+
 def test_a_worker_asked_to_end_tells_its_job(
     queue: JobQueue,
     connection: redis.Redis,
@@ -371,9 +394,7 @@ def test_a_worker_asked_to_end_tells_its_job(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "state"
-    queue.ensure(JobName.SYNC, 1)
-    process = start_worker(LONG.format(path=str(path)))
-    assert _eventually(path.exists)
+    process = _at_work(queue, start_worker, LONG.format(path=str(path)), path)
     (worker,) = queue.workers()
     assert worker.queues == (*map(str, ROLES["predict"]), *map(str, ROLES["loop"]))
     # A worker that cleans up tomorrow does not call it abandoned: a training takes days.
@@ -394,9 +415,7 @@ def test_a_killed_workers_job_is_queued_again(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "state"
-    queue.ensure(JobName.SYNC, 1)
-    process = start_worker(LONG.format(path=str(path)))
-    assert _eventually(path.exists)
+    process = _at_work(queue, start_worker, LONG.format(path=str(path)), path)
     process.kill()
     process.wait()
     assert not queue.ensure(JobName.SYNC, 1)  # for a few seconds nobody can tell
@@ -415,14 +434,7 @@ def test_a_job_that_redis_lost_while_it_ran_has_not_failed(
     all_is_lost: bool,
 ) -> None:
     path, end = tmp_path / "state", tmp_path / "end"
-    queue.ensure(JobName.SYNC, 1)
-    code = (
-        "import time\nfrom pathlib import Path\ndef sync(project_id):\n"
-        f"    Path({str(path)!r}).touch()\n"
-        f"    while not Path({str(end)!r}).exists(): time.sleep(0.02)\n"
-    )
-    start_worker(code)
-    assert _eventually(path.exists)
+    _at_work(queue, start_worker, UNTIL.format(path=str(path), end=str(end)), path)
     if all_is_lost:
         connection.flushall()
     else:
@@ -510,13 +522,8 @@ def test_a_job_that_runs_for_weeks_is_not_called_failed(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "state"
-    queue.ensure(JobName.SYNC, 1)
-    code = (
-        "import time\nfrom pathlib import Path\ndef sync(project_id):\n"
-        f"    Path({str(path)!r}).touch(); time.sleep(60)\n"
-    )
-    start_worker(code)
-    assert _eventually(path.exists)
+    code = UNTIL.format(path=str(path), end=str(tmp_path / "never"))
+    _at_work(queue, start_worker, code, path)
     registry = Queue(QueueName.LOOP, connection=connection).started_job_registry
     registry.cleanup(time.time() + 60 * 24 * 3600)  # as another worker does, two months later
     assert [job.state for job in queue.jobs()] == [JobState.RUNNING]

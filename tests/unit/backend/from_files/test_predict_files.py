@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 import pytest
 
-from backend.cli.commands.predict import _Told
 from backend.from_files.models import find_model
 from backend.from_files.networks.predict import predict_files
 from backend.from_files.predictions.predicting import INDEX, PredictionSpec
 from backend.from_files.predictions.results import ResultOptions
+from backend.from_files.predictions.told import Told
 from backend.from_files.predictions.up_to_date import n_up_to_date
 from domain.errors import FileFormatError, NnloopError, PredictionError
 from tests.needed import missing
@@ -184,7 +184,7 @@ def test_a_watched_folder_goes_on_over_bad_files_and_says_each_once(
         "a0.png", "a1.png", "a2.png", "new.png", "bad.png",
     ]  # fmt: skip
     assert sum(line.startswith("Left out: bad.png") for line in said) == 1
-    told = _Told()
+    told = Told()
     assert all(map(told.take, said))
     assert (told.n_predicted, told.left_out, told.notes) == (5, [], [])
     rows = (out / "predictions.csv").read_text().splitlines()
